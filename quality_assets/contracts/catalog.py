@@ -1,0 +1,17 @@
+"""All table contracts in one place, for bootstrapping, documentation and graph-wide tests. Declares none itself."""
+
+from __future__ import annotations
+
+from quality_assets.contracts import events, monitoring, product, raw
+from quality_assets.contracts.table import Table
+
+
+def _tables(*modules: object) -> tuple[Table, ...]:
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, Table))
+    return tuple({table.qualified_name: table for table in found}.values())
+
+
+TABLES: tuple[Table, ...] = _tables(raw, events, product, monitoring)
+TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
+LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
+SCHEMAS = ("raw", "core", "product", "ml", "monitoring", "ops")

@@ -1,0 +1,57 @@
+"""Contracts of what arrives: the ledger of raw logs, and the descriptions of features that people keep by hand."""
+
+from __future__ import annotations
+
+from quality_assets.contracts.table import Column, Table
+
+LOG_FILES = Table(
+    schema="raw",
+    name="log_files",
+    description="The ledger: every raw log that arrived, what was in it, or why it was rejected",
+    grain="one row per distinct file content",
+    key=("file_id",),
+    is_keyed=True,
+    columns=(
+        Column("file_id", "VARCHAR", "First 16 hex digits of sha256", nullable=False),
+        Column("file_number", "BIGINT", "Order of arrival, from 1; earlier files win where ids repeat", nullable=False, minimum=1),
+        Column("sha256", "VARCHAR", "Of the bytes as they arrived", nullable=False),
+        Column("path", "VARCHAR", "Relative to landing/, the first name it was seen under", nullable=False),
+        Column("size_bytes", "BIGINT", "Size as it arrived", nullable=False, unit="bytes", minimum=0),
+        Column("arrived_at", "TIMESTAMP", "The file's modification time", nullable=False, unit="UTC"),
+        Column("status", "VARCHAR", "Loaded, or rejected as a whole", nullable=False, allowed=("loaded", "rejected")),
+        Column("reason", "VARCHAR", "Why it was rejected"),
+        Column("source", "VARCHAR", "The source that describes it"),
+        Column("format", "VARCHAR", "csv, jsonl or parquet"),
+        Column("compression", "VARCHAR", "none, gzip or zstd"),
+        Column("encoding", "VARCHAR", "Text encoding"),
+        Column("rows", "BIGINT", "Rows in it", nullable=False, unit="count", minimum=0),
+        Column("rows_refused", "BIGINT", "Rows with something wrong in themselves", nullable=False, unit="count", minimum=0),
+        Column("first_event_time", "TIMESTAMP", "Earliest readable event", unit="UTC"),
+        Column("last_event_time", "TIMESTAMP", "Latest readable event", unit="UTC"),
+        Column("touched_dates", "DATE[]", "Event dates with rows from it", nullable=False),
+        Column("load_id", "VARCHAR", "The load that read it"),
+    ),
+)
+
+LIFECYCLE_STAGES = ("experimental", "beta", "ga", "deprecated")
+
+FEATURE_DESCRIPTIONS = Table(
+    schema="raw",
+    name="feature_descriptions",
+    description="feature_metadata.csv as its keepers wrote it, typed",
+    grain="one row per described feature",
+    key=("feature",),
+    columns=(
+        Column("feature", "VARCHAR", "As the events name it", nullable=False),
+        Column("display_name", "VARCHAR", "As people read it"),
+        Column("owner", "VARCHAR", "Who answers for it"),
+        Column("team", "VARCHAR", "The owner's team"),
+        Column("lifecycle_stage", "VARCHAR", "How far it has come", allowed=LIFECYCLE_STAGES),
+        Column("tier", "INTEGER", "1 is most critical", minimum=1, maximum=3),
+        Column("launched_on", "DATE", "First day in production"),
+        Column("slo_latency_p95_ms", "DOUBLE", "Objective: p95 latency at most", unit="ms", minimum=0),
+        Column("slo_crash_rate", "DOUBLE", "Objective: crash rate at most", unit="fraction", minimum=0, maximum=1),
+        Column("slo_error_rate", "DOUBLE", "Objective: error rate at most", unit="fraction", minimum=0, maximum=1),
+        Column("apdex_threshold_ms", "DOUBLE", "Apdex T: waiting less satisfies", unit="ms", minimum=0),
+    ),
+)

@@ -1,0 +1,113 @@
+"""How a check becomes a Dagster asset check: one op an asset, one result a check. Defines no check itself."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+
+from quality_assets.contracts.table import Table
+from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.domain.checks import Check
+from quality_assets.domain.expectations import Expectation
+from quality_assets.warehouse.checking import CheckResult, record_results, run_check, summarize
+from quality_assets.warehouse.expectation_runs import check_name, dimensions, run_expectations
+
+
+def table_checks(
+    table: Table, checks: Iterable[Check], expectations: Sequence[Expectation] = ()
+) -> dg.AssetChecksDefinition:
+    """All checks of one table as one op, so that the warehouse and Great Expectations are opened once."""
+    own = [check for check in checks if check.table is table]
+    specs = [
+        dg.AssetCheckSpec(c.name, asset=asset_key(table), description=c.question, blocking=c.is_blocking) for c in own
+    ]
+    specs += [
+        dg.AssetCheckSpec(
+            check_name(dimension),
+            asset=asset_key(table),
+            description=f"Do the contract's expectations of {dimension} hold? (Great Expectations)",
+            blocking=any(e.is_blocking for e in expectations if e.dimension == dimension),
+        )
+        for dimension in dimensions(expectations)
+    ]
+
+    @dg.multi_asset_check(name=f"check_{table.schema}_{table.name}", specs=specs, pool=POOL)
+    def run(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+        start, end = _date_range(context, table)
+        with warehouse.open() as session:
+            results = [run_check(session, check, start, end) for check in own]
+            results += run_expectations(session, table, expectations, start, end)
+            record_results(session, [r for group in results for r in group], context.run.run_id)
+        for group in results:
+            if group:
+                yield _asset_check_result(context, table, group)
+        yield from _nothing_to_check(table, specs, [group[0].check_name for group in results if group])
+
+    return run
+
+
+def _date_range(context: dg.AssetCheckExecutionContext, table: Table) -> tuple[date | None, date | None]:
+    if table.partition_column is None:
+        return None, None
+    tags = context.run.tags
+    start = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    end = tags.get("dagster/asset_partition_range_end") or start
+    return (date.fromisoformat(start) if start else date.min, date.fromisoformat(end) if end else date.max)
+
+
+def _asset_check_result(
+    context: dg.AssetCheckExecutionContext, table: Table, group: Sequence[CheckResult]
+) -> dg.AssetCheckResult:
+    found = summarize(group)
+    failing = [result for result in group if result.status == "failed"]
+    metadata: dict[str, object] = {
+        "status": found.status,
+        "observed": found.observed,
+        "threshold": found.threshold,
+        "unexpected_count": found.unexpected_count or 0,
+        "partitions_checked": len(group),
+    }
+    if failing and table.partition_column:
+        metadata["failing"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {"event_date": r.partition_key, "unexpected": r.unexpected_count or 0, "examples": r.examples or ""}
+                )
+                for r in failing[:20]
+            ],
+            schema=dg.TableSchema(
+                [dg.TableColumn("event_date"), dg.TableColumn("unexpected", "int"), dg.TableColumn("examples")]
+            ),
+        )
+    elif found.examples:
+        metadata["examples"] = found.examples
+    # Unknown never passes for a pass: it shows as a warning, unless not knowing is itself a reason to stop.
+    is_unknown_stop = found.status == "unknown" and found.is_blocking
+    severity = found.severity if found.status == "failed" or is_unknown_stop else "WARN"
+    if found.status == "failed":
+        context.log.warning(f"{found.asset}, {found.check_name}: {found.description}")
+    return dg.AssetCheckResult(
+        asset_key=asset_key(table),
+        check_name=found.check_name,
+        passed=found.status == "passed",
+        severity=dg.AssetCheckSeverity(severity),
+        description=found.description,
+        metadata={name: value for name, value in metadata.items() if value is not None},
+    )
+
+
+def _nothing_to_check(
+    table: Table, specs: Iterable[dg.AssetCheckSpec], answered: Sequence[str]
+) -> Iterator[dg.AssetCheckResult]:
+    for spec in specs:
+        if spec.name not in answered:
+            yield dg.AssetCheckResult(
+                asset_key=asset_key(table),
+                check_name=spec.name,
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="Unknown: there is no data in these partitions.",
+                metadata={"status": "unknown", "partitions_checked": 0},
+            )
+

@@ -1,0 +1,111 @@
+"""What readers get: the published snapshot, and tables as files for people and scripts."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import ASSET_GRAPH, PUBLICATIONS
+from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.table import Table
+from quality_assets.defs.asset_graph import graph_rows
+from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.warehouse.publishing import Refusal, publish_warehouse
+from quality_assets.warehouse.snapshots import current_snapshot
+
+PUBLISHED_SNAPSHOT = dg.AssetKey(["publish", "published_snapshot"])
+
+_PUBLISHED_TABLES = (
+    LOG_FILES,
+    VALID_EVENTS,
+    QUARANTINED_EVENTS,
+    USER_FEATURE_DAYS,
+    FACT_FEATURE_METRICS,
+    FEATURE_DAILY_TRENDS,
+    DIM_FEATURE_METADATA,
+)
+
+
+@dg.asset(
+    key=PUBLISHED_SNAPSHOT,
+    group_name="publish",
+    kinds={"duckdb"},
+    deps=[asset_key(table) for table in _PUBLISHED_TABLES],
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(c.name, c.type, c.description) for c in PUBLICATIONS.columns]
+        )
+    },
+    pool=POOL,
+)
+def published_snapshot(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The read-only copy that the dashboard, the API and SQL read; swapped in only when every blocking check passes."""
+    with warehouse.open() as session:
+        session.connection.execute(f"delete from {ASSET_GRAPH.qualified_name}")
+        for row in graph_rows():
+            marks = ", ".join(f"${name} as {name}" for name in row)
+            session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
+        outcome = publish_warehouse(session, context.run.run_id)
+    if isinstance(outcome, Refusal):
+        current = current_snapshot(warehouse.settings.published_dir)
+        stays = f"Snapshot {current.version} stays in force." if current else "There is no snapshot yet."
+        raise dg.Failure(
+            f"Not published. {stays} {' '.join(outcome.reasons)}",
+            metadata={"reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in outcome.reasons))},
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "version": outcome.version,
+            "data_through": outcome.data_through.isoformat() if outcome.data_through else "no data",
+            "data_fingerprint": outcome.data_fingerprint,
+            "size_bytes": outcome.warehouse_path.stat().st_size,
+        }
+    )
+
+
+def _export(table: Table, name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["publish", f"{name}_csv"],
+        group_name="publish",
+        kinds={"csv"},
+        deps=[PUBLISHED_SNAPSHOT],
+        description=f"{table.qualified_name} of the published snapshot as processed/{name}.csv.",
+        metadata={
+            "dagster/column_schema": dg.TableSchema(
+                [dg.TableColumn(c.name, c.type, c.description) for c in table.columns]
+            )
+        },
+        pool=POOL,
+    )
+    def export(warehouse: WarehouseResource) -> dg.MaterializeResult:
+        target = warehouse.settings.processed_dir / f"{name}.csv"
+        rows = export_csv(warehouse.settings.published_dir, table, target)
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows, "path": dg.MetadataValue.path(target)})
+
+    return export
+
+
+def export_csv(published_dir: Path, table: Table, target: Path) -> int:
+    """Write a table of the snapshot in force to `target`, whole or not at all; rows written."""
+    snapshot = current_snapshot(published_dir)
+    if snapshot is None:
+        raise dg.Failure("There is no published snapshot to export from; materialize published_snapshot first.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    quoted = str(temporary).replace("'", "''")
+    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
+        rows = connection.execute(
+            f"copy (select * from {table.qualified_name} order by {table.select_list(table.key)})"
+            f" to '{quoted}' (format csv, header)"
+        ).fetchone()
+    os.replace(temporary, target)
+    return int(rows[0]) if rows else 0
+
+
+feature_metrics_csv = _export(FACT_FEATURE_METRICS, "feature_metrics")
+feature_daily_trends_csv = _export(FEATURE_DAILY_TRENDS, "feature_daily_trends")

@@ -1,0 +1,82 @@
+"""What arrives: raw logs and their ledger, and the descriptions of features that people keep by hand."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pandas as pd
+
+from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.sources import load_sources
+from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec
+from quality_assets.defs.reporting import building
+from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.domain.feature_descriptions import read_feature_descriptions
+from quality_assets.progress import report
+from quality_assets.warehouse.ingest import IngestReport, ingest
+from quality_assets.warehouse.state import days_to_build
+
+
+class IngestConfig(dg.Config):
+    """What an ingestion may be told."""
+
+    source_names: dict[str, str] = {}
+    """Which source a landing file is of, where somebody named one."""
+
+
+@dg.multi_asset(
+    name="raw_logs",
+    specs=[asset_spec(RAW_LOGS, "parquet"), asset_spec(LOG_FILES)],
+    pool=POOL,
+)
+def raw_logs(
+    context: dg.AssetExecutionContext, config: IngestConfig, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult]:
+    """Every waiting file of the landing zone, read once and split by event date, with its entry in the ledger."""
+    sources = load_sources(warehouse.settings.source_files_dir)
+    with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
+        session = made.session
+        arrived = ingest(session, sources, report, config.source_names)
+        made.row_count = arrived.row_count
+        # Days that an earlier, interrupted run left unbuilt are as much to be built as those touched just now.
+        waiting = days_to_build(session.connection)
+        known = session.connection.execute("select count(*), coalesce(sum(rows), 0) from raw.log_files").fetchone()
+    assert known is not None  # an aggregate without GROUP BY has one row
+    yield dg.MaterializeResult(
+        metadata={
+            "rows_read": arrived.row_count,
+            "dates_touched": len(arrived.touched_dates),
+            "touched_dates": [day.isoformat() for day in sorted({*arrived.touched_dates, *waiting})],
+            "loads": sorted(arrived.load_ids),
+        },
+        asset_key=asset_key(RAW_LOGS),
+    )
+    yield dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": known[0],
+            "rows_known": int(known[1]),
+            "files_loaded": len(arrived.loaded),
+            "files_rejected": len(arrived.rejected),
+            "files_skipped": len(arrived.skipped),
+            "what_came_in": dg.MetadataValue.md(_what_came_in(arrived)),
+        },
+        asset_key=asset_key(LOG_FILES),
+    )
+
+
+def _what_came_in(report: IngestReport) -> str:
+    lines = [f"- `{name}`: {staged.rows:,} rows of {staged.source}" for name, staged in report.loaded]
+    lines += [f"- `{name}`: **rejected**, {reason}" for name, reason in report.rejected]
+    lines += [f"- `{item.name}`: skipped, {item.reason}" for item in (*report.skipped, *report.ignored)]
+    shown = lines[:20] + ([f"- … and {len(lines) - 20} more"] if len(lines) > 20 else [])
+    return "\n".join(shown) or "Nothing new."
+
+
+@dg.asset(**asset_arguments(FEATURE_DESCRIPTIONS, "pandas", "csv"), pool=POOL)
+def feature_descriptions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> pd.DataFrame:
+    """What people wrote about each feature in feature_metadata.csv: owner, team, lifecycle, objectives."""
+    with building(context, warehouse, FEATURE_DESCRIPTIONS) as made:
+        descriptions = read_feature_descriptions(warehouse.settings.feature_metadata_path)
+        made.row_count = len(descriptions)
+    return descriptions
+

@@ -1,0 +1,97 @@
+"""What assets tell the UI about a run: rows per partition, totals, a small trend. Defines no asset."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+
+from quality_assets.contracts.table import Table
+from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.resources import WarehouseResource
+from quality_assets.warehouse.alerts import utc_now
+from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.state import record_asset_run
+
+MAX_REPORTED_DAYS = 400
+"""Beyond so many partitions a run reports totals only: each one costs a write to Dagster's storage."""
+
+
+def date_range(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    """First and last event date of the run, both inclusive."""
+    keys = context.partition_key_range
+    return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+
+
+@dataclass
+class Building:
+    """An asset in the making: its open warehouse, and how many rows it wrote, once that is known."""
+
+    session: WarehouseSession
+    row_count: int | None = None
+
+
+@contextmanager
+def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *tables: Table) -> Iterator[Building]:
+    """Open the warehouse for making `tables`, and keep in ops.asset_runs how that went and how long it took."""
+    started_at = utc_now()
+    with warehouse.open() as session:
+        made = Building(session)
+        status = "failed"
+        try:
+            yield made
+            status = "succeeded"
+        finally:
+            for table in tables:
+                record_asset_run(
+                    session.connection,
+                    asset=table.qualified_name,
+                    run_id=context.run.run_id,
+                    partition_key=_partition_text(context),
+                    started_at=started_at,
+                    finished_at=utc_now(),
+                    row_count=made.row_count,
+                    status=status,
+                )
+
+
+def _partition_text(context: dg.AssetExecutionContext) -> str:
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return ""
+    start, end = date_range(context)
+    return start.isoformat() if start == end else f"{start.isoformat()}...{end.isoformat()}"
+
+
+def report_partitions(context: dg.AssetExecutionContext, table: Table, rows: Mapping[date, int]) -> None:
+    """Rows per partition, also when the run covers a range, and the total with its trend."""
+    key = asset_key(table)
+    start, end = date_range(context)
+    total: dict[str, object] = {"rows_in_run": sum(rows.values()), "dates_with_rows": sum(n > 0 for n in rows.values())}
+    if len(rows) > 1:
+        total["rows_by_date"] = dg.MetadataValue.md(sparkline([rows[day] for day in sorted(rows)]))
+    context.add_asset_metadata(total, asset_key=key)
+    for day, count in list(rows.items())[-MAX_REPORTED_DAYS:]:
+        if start <= day <= end:
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": count}, asset_key=key, partition_key=day.isoformat()
+            )
+
+
+def sparkline(values: Sequence[float], width: int = 160, height: int = 32) -> str:
+    """A line as inline SVG, small enough for the UI to show it without a click (under 1,000 characters)."""
+    points = _thin(values, 40)
+    low, high = min(points), max(points)
+    span = (high - low) or 1
+    step = width / max(len(points) - 1, 1)
+    path = " ".join(f"{i * step:.0f},{height - 2 - (v - low) / span * (height - 4):.0f}" for i, v in enumerate(points))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img">'
+        f'<polyline points="{path}" fill="none" stroke="#4f5bd5" stroke-width="1.5"/></svg>'
+    )
+
+
+def _thin(values: Sequence[float], most: int) -> list[float]:
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

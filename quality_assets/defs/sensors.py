@@ -1,0 +1,134 @@
+"""What follows from what: files that land are read, dates that they touch are built, what is built is published.
+
+Sensors decide from the landing zone and Dagster's own event log, never from the warehouse, which a run may hold.
+"""
+
+import hashlib
+import json
+from datetime import date, timedelta
+
+import dagster as dg
+
+from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish
+from quality_assets.defs.partitions import event_dates
+from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.settings import get_settings
+from quality_assets.warehouse.alerts import report_run_failure, run_partition
+from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
+from quality_assets.warehouse.landing import LandingFile, scan, sha256_of
+from quality_assets.warehouse.state import contiguous_ranges
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+MAX_MATERIALIZATIONS_A_TICK = 100
+MAX_FILES_HASHED_A_TICK = 500
+
+_RUNNING = dg.DefaultSensorStatus.RUNNING
+
+
+@dg.sensor(target=ingest_logs, minimum_interval_seconds=15, default_status=_RUNNING)
+def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Files have landed: once their size is the same in two looks, new content is read; the same bytes never twice."""
+    cursor = json.loads(context.cursor) if context.cursor else {"sizes": {}, "known": {}}
+    files, _ = scan(get_settings().landing_dir)
+    stamps = {file.name: f"{file.size_bytes}:{file.modified_ns}" for file in files}
+    settled = [f for f in files if cursor["sizes"].get(f.name) == stamps[f.name] and f.name not in cursor["known"]]
+    changed = [f for f in files if cursor["known"].get(f.name, stamps[f.name]) != stamps[f.name]]
+    fresh = [*settled, *(f for f in changed if cursor["sizes"].get(f.name) == stamps[f.name])][:MAX_FILES_HASHED_A_TICK]
+    contents = _contents(fresh)
+    known = {name: stamp for name, stamp in cursor["known"].items() if name in stamps}
+    known |= {file.name: stamps[file.name] for file in fresh if file.name in contents}
+    next_cursor = json.dumps({"sizes": stamps, "known": known})
+    if not contents:
+        waiting = len(files) - len(known)
+        reason = f"{waiting} files are waited for until their size is stable." if waiting else "Nothing new has landed."
+        context.update_cursor(next_cursor)
+        return dg.SkipReason(reason)
+    key = hashlib.sha256("".join(sorted(set(contents.values()))).encode()).hexdigest()
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"landing-{key[:32]}")], cursor=next_cursor)
+
+
+def _contents(files: list[LandingFile]) -> dict[str, str]:
+    contents = {}
+    for file in files:
+        try:
+            contents[file.name] = sha256_of(file.path)
+        except OSError:
+            continue  # It vanished between two looks; if it comes back, it is new.
+    return contents
+
+
+def range_tags(start: date, end: date) -> dict[str, str]:
+    """The tags that make a run cover the event dates from `start` to `end`."""
+    return {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
+
+
+@dg.sensor(target=build_days, minimum_interval_seconds=15, default_status=_RUNNING)
+def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Logs were read: the dates that they touched are built, one run a contiguous range."""
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset_key(RAW_LOGS), after_storage_id=int(context.cursor or 0)),
+        limit=MAX_MATERIALIZATIONS_A_TICK,
+        ascending=True,
+    ).records
+    if not records:
+        return dg.SkipReason("No logs were read since the last look.")
+    last = records[-1].storage_id
+    touched = {
+        date.fromisoformat(str(day))
+        for record in records
+        if record.asset_materialization
+        for day in _touched(record.asset_materialization)
+    }
+    existing = {day for day in touched if event_dates.has_partition_key(day.isoformat())}
+    requests = [
+        dg.RunRequest(run_key=f"{start}-{end}-{last}", tags=range_tags(start, end))
+        for start, end in contiguous_ranges(existing)
+    ]
+    return dg.SensorResult(run_requests=requests, cursor=str(last))
+
+
+def _touched(materialization: dg.AssetMaterialization) -> list[object]:
+    value = materialization.metadata.get("touched_dates")
+    return list(value.value) if value and isinstance(value.value, list) else []
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[build_days],
+    request_jobs=[build_trends, publish],
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+)
+def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
+    """Days were built: trends of later days that look back on them are rebuilt, then all is published."""
+    tags = context.dagster_run.tags
+    end = date.fromisoformat(tags.get(RANGE_END) or tags["dagster/partition"])
+    facts = context.instance.get_materialized_partitions(asset_key(FACT_FEATURE_METRICS))
+    later = [day for key in facts if end < (day := date.fromisoformat(key)) <= end + timedelta(days=HISTORY_DAYS)]
+    run_id = context.dagster_run.run_id
+    requests = [
+        dg.RunRequest(run_key=f"{run_id}-{start}", job_name=build_trends.name, tags=range_tags(start, stop))
+        for start, stop in contiguous_ranges(later)
+    ]
+    return [*requests, dg.RunRequest(run_key=f"{run_id}-publish", job_name=publish.name)]
+
+
+@dg.run_failure_sensor(minimum_interval_seconds=15, default_status=_RUNNING)
+def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
+    """A run failed: it is told in monitoring.alert_events and in the log."""
+    run, settings = context.dagster_run, get_settings()
+    error = context.failure_event.message or "no message"
+    context.log.error(
+        report_run_failure(
+            settings, job=run.job_name, run_id=run.run_id, partition_key=run_partition(run.tags), error=error
+        )
+    )
+    try:
+        with open_warehouse(settings, lock_timeout_s=0):
+            pass  # Opening delivers it. While a run has the warehouse, that run's end does.
+    except WarehouseBusyError:
+        context.log.info("The warehouse is in use; the alert is delivered when it is opened next.")

@@ -1,0 +1,1 @@
+"""Pure functions: SQL text over columns, small frames, numbers. Nothing here imports dagster or opens a file."""

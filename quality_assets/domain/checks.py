@@ -1,0 +1,465 @@
+"""The checks of tables and partitions, as queries: what each asks, how bad a no is, and the SQL that answers.
+
+A check's query gives one row per partition (one row in all where the table has none) with the columns
+`partition_key` (text), `is_passed` (null means unknown), `observed`, `threshold`, `unexpected_count`, `examples` (JSON
+or null). `$start` and `$end` are the first and last event date, `$now` the time of checking. Rules on single rows are
+in `validation.py`, Great Expectations suites in `expectations.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS, Reason
+from quality_assets.contracts.monitoring import LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.table import Column, Table
+
+Severity = Literal["WARN", "ERROR"]
+Dimension = Literal["completeness", "uniqueness", "validity", "consistency", "timeliness", "volume", "accuracy"]
+
+FRESH_WITHIN_HOURS = 36
+REJECTED_FILES_SHOWN_DAYS = 7
+MAX_QUARANTINED_SHARE = 0.05
+PAST_DAYS = 28
+MIN_PAST_DAYS = 7
+MIN_FEATURES_SHARE = 0.8
+MAX_MIX_DISTANCE = 0.1
+MAX_VOLUME_CHANGE = 0.3
+MAX_USERLESS_CHANGE = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about a table. A blocking check of severity ERROR stops what comes after, and publication."""
+
+    table: Table
+    name: str
+    question: str
+    dimension: Dimension
+    sql: str
+    severity: Severity = "ERROR"
+    is_blocking: bool = False
+
+
+def _in_range(alias: str = "") -> str:
+    return f"{alias}event_date between $start and $end"
+
+
+def _by_date(counted: str, source: str, where: str = "true") -> str:
+    return f"select event_date, {counted} as n from {source} where {_in_range()} and {where} group by event_date"
+
+
+def _balance(left: str, right: str) -> str:
+    """Two (event_date, n) queries that must agree: observed is the left total, threshold the right one."""
+    return f"""
+select cast(coalesce(a.event_date, b.event_date) as varchar) as partition_key,
+  coalesce(a.n, 0) = coalesce(b.n, 0) as is_passed,
+  cast(coalesce(a.n, 0) as double) as observed, cast(coalesce(b.n, 0) as double) as threshold,
+  abs(coalesce(a.n, 0) - coalesce(b.n, 0)) as unexpected_count, null as examples
+from ({left}) as a full join ({right}) as b on a.event_date = b.event_date
+"""
+
+
+def _no_rows(offenders: str, dates: str, limit: int = 5) -> str:
+    """Passed for each of `dates` where the (event_date, example) query `offenders` has no row."""
+    return f"""
+with offenders as ({offenders}),
+counted as (
+  select event_date, count(*) as n, to_json(list(example)[1:{limit}]) as examples from offenders group by event_date
+)
+select cast(days.event_date as varchar) as partition_key, counted.n is null as is_passed,
+  cast(coalesce(counted.n, 0) as double) as observed, cast(0 as double) as threshold,
+  coalesce(counted.n, 0) as unexpected_count, counted.examples
+from ({dates}) as days left join counted using (event_date)
+"""
+
+
+def _built_dates(table: Table) -> str:
+    return f"select event_date from {PARTITION_STATE.qualified_name} where table_name = '{table.qualified_name}' and {_in_range()}"
+
+
+def _violations(column: Column) -> list[str]:
+    name = f'"{column.name}"'
+    found = [] if column.nullable else [f"{name} is null"]
+    if column.allowed:
+        found.append(f"{name} not in ({', '.join(repr(value) for value in column.allowed)})")
+    if column.minimum is not None:
+        found.append(f"{name} < {column.minimum!r}")
+    if column.maximum is not None:
+        found.append(f"{name} > {column.maximum!r}")
+    return found
+
+
+def contract_kept(table: Table) -> Check:
+    """No row of `table` breaks its contract: nulls, allowed values, ranges."""
+    broken = [rule for column in table.columns for rule in _violations(column)]
+    rules = ", ".join(f"case when {rule} then '{rule.replace(chr(39), '')}' end" for rule in broken)
+    where = " or ".join(broken)
+    if table.partition_column:
+        offenders = f"select event_date, concat_ws('; ', {rules}) as example from {table.qualified_name} where {_in_range()} and ({where})"
+        sql = _no_rows(offenders, _built_dates(table))
+    else:
+        offenders = f"select concat_ws('; ', {rules}) as example from {table.qualified_name} where {where}"
+        sql = _none_in_all(offenders)
+    return Check(table, "contract_kept", f"Does every row of {table.name} keep its contract?", "validity", sql, is_blocking=True)
+
+
+def key_unique(table: Table) -> Check:
+    """No two rows of `table` share its key."""
+    keys = table.select_list(table.key)
+    if table.partition_column:
+        offenders = (
+            f"select event_date, to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example"
+            f" from {table.qualified_name} where {_in_range()} group by event_date, {keys} having count(*) > 1"
+        )
+        sql = _no_rows(offenders, _built_dates(table))
+    else:
+        offenders = f"select to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example from {table.qualified_name} group by {keys} having count(*) > 1"
+        sql = _none_in_all(offenders)
+    return Check(table, "key_unique", f"Is there {table.grain}?", "uniqueness", sql, is_blocking=True)
+
+
+def _none_in_all(offenders: str) -> str:
+    return f"""
+select '' as partition_key, count(*) = 0 as is_passed, cast(count(*) as double) as observed,
+  cast(0 as double) as threshold, count(*) as unexpected_count, to_json(list(example)[1:5]) as examples
+from ({offenders})
+"""
+
+
+_KNOWN_REASONS = ", ".join(f"'{reason.value}'" for reason in Reason)
+_FACT = FACT_FEATURE_METRICS.qualified_name
+_TREND = FEATURE_DAILY_TRENDS.qualified_name
+_VALID = VALID_EVENTS.qualified_name
+_QUARANTINED = QUARANTINED_EVENTS.qualified_name
+_USER_DAYS = USER_FEATURE_DAYS.qualified_name
+
+
+def _held_against_past(per_day: str, is_passed: str, threshold: str, examples: str = "null") -> str:
+    """A (event_date, value) query held against the median of its own 28 days before; unknown until there are seven.
+
+    `is_passed` and `threshold` are SQL over `value` and `past`.
+    """
+    return f"""
+with per_day as ({per_day}),
+compared as (
+  select day.event_date, any_value(day.value) as value, median(earlier.value) as past, count(earlier.value) as days
+  from per_day as day left join per_day as earlier
+    on earlier.event_date >= day.event_date - {PAST_DAYS} and earlier.event_date < day.event_date
+  where day.event_date between $start and $end
+  group by day.event_date
+)
+select cast(event_date as varchar) as partition_key,
+  case when days >= {MIN_PAST_DAYS} then {is_passed} end as is_passed,
+  cast(value as double) as observed, cast(case when days >= {MIN_PAST_DAYS} then {threshold} end as double) as threshold,
+  case when days >= {MIN_PAST_DAYS} and not ({is_passed}) then 1 else 0 end as unexpected_count, {examples} as examples
+from compared
+"""
+
+
+RAW_CHECKS = (
+    Check(
+        RAW_LOGS,
+        "rows_accounted",
+        "Did every row that was read reach the lake?",
+        "completeness",
+        f"""
+with ledger as (
+  select load_id, sum(rows) as n from {LOG_FILES.qualified_name} where status = 'loaded' group by load_id
+),
+lake as (
+  select regexp_extract(path, '([0-9]+)-[a-z]+\\.parquet$', 1) as load_id, sum(row_count) as n
+  from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' group by 1
+),
+compared as (
+  select coalesce(ledger.load_id, lake.load_id) as load_id, coalesce(ledger.n, 0) as wanted, coalesce(lake.n, 0) as found
+  from ledger full join lake on ledger.load_id = lake.load_id
+)
+select '' as partition_key, coalesce(bool_and(wanted = found), true) as is_passed,
+  cast(coalesce(sum(found), 0) as double) as observed, cast(coalesce(sum(wanted), 0) as double) as threshold,
+  cast(coalesce(sum(abs(wanted - found)), 0) as bigint) as unexpected_count,
+  to_json(list(load_id) filter (where wanted <> found)) as examples
+from compared
+""",
+        is_blocking=True,
+    ),
+    Check(
+        LOG_FILES,
+        "files_readable",
+        "Could every file that lately arrived be read?",
+        "validity",
+        _none_in_all(f"""
+select path || ': ' || reason as example from {LOG_FILES.qualified_name}
+where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FILES.qualified_name})
+  - interval {REJECTED_FILES_SHOWN_DAYS} days
+"""),
+        severity="WARN",
+    ),
+    Check(
+        LOG_FILES,
+        "data_is_fresh",
+        "How old is the newest event?",
+        "timeliness",
+        f"""
+select '' as partition_key, age <= {FRESH_WITHIN_HOURS} as is_passed, age as observed,
+  cast({FRESH_WITHIN_HOURS} as double) as threshold, case when age > {FRESH_WITHIN_HOURS} then 1 else 0 end as unexpected_count,
+  to_json([cast(newest as varchar)]) as examples
+from (
+  select max(last_event_time) as newest, date_diff('minute', max(last_event_time), cast($now as timestamp)) / 60e0 as age
+  from {LOG_FILES.qualified_name}
+)
+""",
+        severity="WARN",
+    ),
+    contract_kept(LOG_FILES),
+    contract_kept(FEATURE_DESCRIPTIONS),
+    key_unique(FEATURE_DESCRIPTIONS),
+)
+
+CORE_CHECKS = (
+    Check(
+        VALID_EVENTS,
+        "rows_accounted",
+        "Is every row of every file either valid or quarantined?",
+        "completeness",
+        f"""
+with raw_rows as (
+  select event_date, file_id, count(*) as n from {RAW_LOGS.qualified_name} where {_in_range()} group by all
+),
+kept as (
+  select event_date, file_id, count(*) as n from {_VALID} where {_in_range()} group by all
+),
+refused as (
+  select event_date, file_id, count(*) as n from {_QUARANTINED} where {_in_range()} group by all
+),
+compared as (
+  select event_date, file_id, sum(wanted) as wanted, sum(found) as found from (
+    select event_date, file_id, n as wanted, 0 as found from raw_rows
+    union all select event_date, file_id, 0, n from kept
+    union all select event_date, file_id, 0, n from refused
+  ) group by event_date, file_id
+)
+select cast(event_date as varchar) as partition_key, bool_and(wanted = found) as is_passed,
+  cast(sum(found) as double) as observed, cast(sum(wanted) as double) as threshold,
+  cast(sum(abs(wanted - found)) as bigint) as unexpected_count,
+  to_json(list(file_id) filter (where wanted <> found)) as examples
+from compared group by event_date
+""",
+        is_blocking=True,
+    ),
+    Check(
+        VALID_EVENTS,
+        "event_ids_unique",
+        "Is each event there once?",
+        "uniqueness",
+        _no_rows(
+            f"""
+select event_date, event_id as example from {_VALID} where {_in_range()} and (event_date, hash(event_id)) in (
+  select event_date, hash(event_id) from {_VALID} where {_in_range()} group by all having count(*) > 1
+) group by event_date, event_id having count(*) > 1
+""",
+            _built_dates(VALID_EVENTS),
+        ),
+        is_blocking=True,
+    ),
+    Check(
+        QUARANTINED_EVENTS,
+        "reasons_known",
+        "Does every refused row say why, in known words?",
+        "validity",
+        _no_rows(
+            f"""
+select event_date, file_id || ':' || line_number as example from {_QUARANTINED}
+where {_in_range()} and (coalesce(len(reasons), 0) = 0 or not list_has_all([{_KNOWN_REASONS}], reasons))
+""",
+            _built_dates(QUARANTINED_EVENTS),
+        ),
+        is_blocking=True,
+    ),
+    contract_kept(QUARANTINED_EVENTS),
+    Check(
+        QUARANTINED_EVENTS,
+        "share_as_usual",
+        "Is no more quarantined than usual?",
+        "validity",
+        f"""
+with rows_of as (
+  select event_date, coalesce(sum(row_count) filter (where table_name = '{_QUARANTINED}'), 0) as refused,
+    sum(row_count) as total
+  from {PARTITION_STATE.qualified_name} where table_name in ('{_VALID}', '{_QUARANTINED}') group by event_date
+),
+shares as (select event_date, refused, refused / nullif(cast(total as double), 0) as share from rows_of),
+compared as (
+  select day.event_date, any_value(day.share) as share, any_value(day.refused) as refused,
+    greatest({MAX_QUARANTINED_SHARE}, coalesce(3 * median(earlier.share), 0)) as most
+  from shares as day left join shares as earlier
+    on earlier.event_date >= day.event_date - {PAST_DAYS} and earlier.event_date < day.event_date
+  where day.event_date between $start and $end
+  group by day.event_date
+)
+select cast(event_date as varchar) as partition_key, share <= most as is_passed, share as observed,
+  most as threshold, case when share > most then cast(refused as bigint) else 0 end as unexpected_count, null as examples
+from compared
+""",
+        severity="WARN",
+    ),
+    contract_kept(USER_FEATURE_DAYS),
+    Check(
+        USER_FEATURE_DAYS,
+        "events_reconcile",
+        "Do the user days add up to the events that have a user?",
+        "consistency",
+        _balance(_by_date("sum(events)", _USER_DAYS), _by_date("count(*)", _VALID, "user_id is not null")),
+        is_blocking=True,
+    ),
+)
+
+PRODUCT_CHECKS = (
+    key_unique(FACT_FEATURE_METRICS),
+    Check(
+        FACT_FEATURE_METRICS,
+        "events_reconcile",
+        "Do the facts add up to the valid events?",
+        "consistency",
+        _balance(_by_date("sum(events)", _FACT), _by_date("count(*)", _VALID)),
+        is_blocking=True,
+    ),
+    Check(
+        FACT_FEATURE_METRICS,
+        "users_reconcile",
+        "Do the users of the facts agree with the user days?",
+        "consistency",
+        _balance(_by_date("coalesce(sum(users), 0)", _FACT), _by_date("count(*)", _USER_DAYS)),
+        is_blocking=True,
+    ),
+    Check(
+        FACT_FEATURE_METRICS,
+        "features_present",
+        "Do as many features send events as usual?",
+        "completeness",
+        _held_against_past(
+            f"select event_date, count(*) as value from {_FACT} where event_date between $start - {PAST_DAYS} and $end group by 1",
+            f"value >= {MIN_FEATURES_SHARE} * past",
+            f"{MIN_FEATURES_SHARE} * past",
+        ),
+        severity="WARN",
+    ),
+    Check(
+        FACT_FEATURE_METRICS,
+        "volume_as_usual",
+        "Is the day's volume what that weekday usually has?",
+        "volume",
+        f"""
+with totals as (
+  select event_date, sum(events) as n from {_FACT}
+  where event_date between $start - {PAST_DAYS} and $end group by event_date
+),
+compared as (
+  select day.event_date, any_value(day.n) as n, median(earlier.n) as usual, count(earlier.n) as days
+  from totals as day left join totals as earlier
+    on day.event_date - earlier.event_date in (7, 14, 21, 28)
+  where day.event_date between $start and $end
+  group by day.event_date
+)
+select cast(event_date as varchar) as partition_key,
+  case when days >= 3 then abs(n / usual - 1) <= {MAX_VOLUME_CHANGE} end as is_passed,
+  cast(n as double) as observed, cast(case when days >= 3 then usual end as double) as threshold,
+  case when days >= 3 and abs(n / usual - 1) > {MAX_VOLUME_CHANGE} then 1 else 0 end as unexpected_count,
+  null as examples
+from compared
+""",
+        severity="WARN",
+    ),
+    Check(
+        FACT_FEATURE_METRICS,
+        "users_known_as_usual",
+        "Is the share of events without a user what it usually is?",
+        "completeness",
+        _held_against_past(
+            f"""
+select fact.event_date, 1 - coalesce(any_value(known.n), 0) / cast(sum(fact.events) as double) as value
+from {_FACT} as fact left join (
+  select event_date, sum(events) as n from {_USER_DAYS}
+  where event_date between $start - {PAST_DAYS} and $end group by 1
+) as known using (event_date)
+where fact.event_date between $start - {PAST_DAYS} and $end group by 1""",
+            f"value <= past + {MAX_USERLESS_CHANGE}",
+            f"past + {MAX_USERLESS_CHANGE}",
+        ),
+        severity="WARN",
+    ),
+    Check(
+        FACT_FEATURE_METRICS,
+        "mix_as_usual",
+        "Is the mix of features what that weekday usually has?",
+        "volume",
+        f"""
+with shares as (
+  select event_date, feature, events / sum(events) over (partition by event_date) as share
+  from {_FACT} where event_date between $start - {PAST_DAYS} and $end
+),
+days as (select distinct event_date from shares where event_date between $start and $end),
+pairs as (
+  select days.event_date, shares.event_date as earlier_date, feature, share
+  from days join shares on days.event_date - shares.event_date in (7, 14, 21, 28)
+),
+weeks as (select event_date, count(distinct earlier_date) as n from pairs group by event_date),
+usual as (
+  select event_date, feature, sum(share) / any_value(weeks.n) as share
+  from pairs join weeks using (event_date) group by event_date, feature
+),
+compared as (
+  select event_date, sum(abs(coalesce(today.share, 0) - coalesce(usual.share, 0))) / 2 as distance,
+    to_json(list(feature order by abs(coalesce(today.share, 0) - coalesce(usual.share, 0)) desc)[1:3]) as examples,
+    count(usual.share) as known
+  from (select * from shares where event_date between $start and $end) as today
+  full join usual using (event_date, feature)
+  group by event_date
+)
+select cast(event_date as varchar) as partition_key, case when known > 0 then distance <= {MAX_MIX_DISTANCE} end as is_passed,
+  case when known > 0 then distance end as observed, cast({MAX_MIX_DISTANCE} as double) as threshold,
+  case when known > 0 and distance > {MAX_MIX_DISTANCE} then 1 else 0 end as unexpected_count, examples
+from compared
+""",
+        severity="WARN",
+    ),
+    key_unique(FEATURE_DAILY_TRENDS),
+    Check(
+        FEATURE_DAILY_TRENDS,
+        "values_reconcile",
+        "Do the trends show the events that the facts have?",
+        "consistency",
+        _balance(
+            _by_date("cast(sum(value) as bigint)", _TREND, "metric = 'events'"),
+            _by_date("sum(events)", _FACT),
+        ),
+        is_blocking=True,
+    ),
+    Check(
+        FEATURE_DAILY_TRENDS,
+        "features_not_silent",
+        "Does every feature that should have events have some?",
+        "volume",
+        _no_rows(
+            f"select event_date, feature as example from {_TREND}"
+            f" where {_in_range()} and metric = 'events' and value = 0 and is_worse",
+            _built_dates(FEATURE_DAILY_TRENDS),
+        ),
+        severity="WARN",
+    ),
+    key_unique(DIM_FEATURE_METADATA),
+    contract_kept(DIM_FEATURE_METADATA),
+    Check(
+        DIM_FEATURE_METADATA,
+        "features_described",
+        "Is every feature that has events described?",
+        "completeness",
+        _none_in_all(f"select feature as example from {DIM_FEATURE_METADATA.qualified_name} where not is_described"),
+        severity="WARN",
+    ),
+)
+
+CHECKS = (*RAW_CHECKS, *CORE_CHECKS, *PRODUCT_CHECKS)

@@ -1,0 +1,381 @@
+"""Typing and judging raw rows: a `Source` and the columns of a file become SQL expressions.
+
+Pure text in, pure text out: no connection is opened and no file is read here (that is
+`quality_assets.warehouse.readers`). The input is a relation whose columns are all text, as they arrived, and
+`line_number`; the output has the columns of RAW_LOGS.
+
+Rules that hold for every source: text loses its outer whitespace, and an empty text is an absent one. A row carries
+all reasons that hold, in the order of `Reason`; only a repeated header, which is no event at all, carries no reason
+but its own (and a NUL byte). A value that cannot be read is null beside its reason; one that can be read but breaks a
+rule (negative, out of range, in the future) is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from quality_assets.contracts.events import DEFAULT_EVENT_NAME, EVENT_COLUMN_NAMES, STATUSES, Reason
+from quality_assets.contracts.sources import NUMBER_COLUMNS, TIME_COLUMNS, ColumnMapping, Source, find_columns
+
+STAGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "reasons", "raw_row")
+
+# The id of an event whose source has none.
+DERIVED_EVENT_ID = "file_id || '-' || line_number"
+# Reasons that concern the line; beside the first two, nothing can be said of an event.
+NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
+
+# Blank characters of every kind: SQL's trim without a list takes spaces only.
+_BLANKS = " \t\r\n\u00a0\u3000\ufeff"
+_MICROSECONDS = {"ns": "1e-3", "us": "1e0", "ms": "1e3", "s": "1e6"}
+_MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4"}
+_TYPED = (*TIME_COLUMNS, *NUMBER_COLUMNS, "status", "properties")
+_ABSENT = ColumnMapping.model_construct()
+# 9999-12-31: later instants overflow in Python and in other readers of the lake.
+_LAST_MICROSECOND = "2.534e17"
+
+_ISO_LOCAL = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
+_ISO_OFFSET = r" ?(Z|[+-](0\d|1[0-8])(:?[0-5]\d)?)"
+# DuckDB's json_valid lets NaN, Infinity and trailing commas pass; RFC 8259 does not.
+_LOOSE_JSON = r"(?i)nan|inf|,\s*[}\]]"
+_JSON_STRING = r'"(\\.|[^"\\])*"'
+
+
+def literal(value: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class RawColumns:
+    """The columns of a raw relation.
+
+    `header` has the file's column names, and `identifiers` the SQL columns of the relation that hold them, as text.
+    `raw_row` is the SQL of the row as it arrived, as JSON; None makes an object of all columns.
+    `malformed` is an SQL condition, never null, for records that could not be split into columns.
+    `may_hold_nul` is false only where it is known that no value can hold a NUL character, `only_spaces` true only
+    where no value ends in a blank character other than a space: both save work.
+    `repeats_header` says whether the header is a line of the file, which may come again among the rows.
+    """
+
+    header: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    raw_row: str | None = None
+    malformed: str | None = None
+    may_hold_nul: bool = True
+    only_spaces: bool = False
+    repeats_header: bool = False
+
+
+def staging_select(source: Source, columns: RawColumns, relation: str, *, derive_event_id: bool) -> str:
+    """The SELECT that turns `relation` (an SQL FROM item) into rows with STAGED_COLUMNS.
+
+    Named parameters: $file_id (text) and $latest_event_time (timestamp UTC: arrival and the allowed skew).
+    event_date is null where the row has no usable time, reasons and raw_row where the row is good. event_id is null
+    where the row states none, or with `derive_event_id` made of file and line.
+    """
+    text = text_expressions(source, columns)
+    conditions = reason_conditions(source, columns)
+    select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
+    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed_expressions(source).items())
+    values = {name: f"v_{name}" for name in EVENT_COLUMN_NAMES}
+    if columns.malformed is not None:
+        values = {name: f"CASE WHEN NOT is_malformed THEN {value} END" for name, value in values.items()}
+    if derive_event_id:
+        values["event_id"] = f"coalesce({values['event_id']}, {DERIVED_EVENT_ID.replace('file_id', '$file_id')})"
+    select_events = ", ".join(f"{value} AS {identifier(name)}" for name, value in values.items())
+    raw_row = columns.raw_row or json_object_sql(columns.header, columns.identifiers)
+    return (
+        f"SELECT CASE WHEN is_datable THEN CAST(v_event_time AS DATE) END AS event_date, "
+        f"CAST($file_id AS VARCHAR) AS file_id, line_number, {select_events}, "
+        f"CASE WHEN is_bad THEN {reasons_sql(conditions)} END AS reasons, "
+        f"CASE WHEN is_bad THEN CAST({raw_row} AS VARCHAR) END AS raw_row "
+        f"FROM (SELECT *, {datable_sql(source)} AS is_datable, "
+        f"{columns.malformed or 'false'} AS is_malformed, {_bad_sql(source, columns, conditions)} AS is_bad "
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+    )
+
+
+def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
+    """Per contract column, the SQL of its mapped text over the raw relation; null where it is absent.
+
+    The text is trimmed, but for columns that are not plain text: those are tried as they are and trimmed where that
+    fails, which spares the trim for nearly all rows.
+    """
+    found = find_columns(source.source_columns, columns.header)
+    raw = {name: columns.identifiers[index] for name, index in found.items()}
+    trimmed = {name: trimmed_sql(sql, source.null_values, only_spaces=columns.only_spaces) for name, sql in raw.items()}
+    text = {}
+    for name in EVENT_COLUMN_NAMES:
+        mapping = source.columns.get(name, _ABSENT)
+        is_plain = mapping.pad is mapping.map is mapping.if_missing is None and len(mapping.from_columns) == 1
+        untouched = name in _TYPED and is_plain and not source.null_values
+        text[name] = _mapped_sql(mapping, raw if untouched else trimmed)
+    folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
+    if folded:
+        any_value = " OR ".join(f"({sql}) IS NOT NULL" for sql in folded.values())
+        object_sql = json_object_sql(tuple(folded), tuple(folded.values()))
+        text["properties"] = f"CASE WHEN {any_value} THEN CAST({object_sql} AS VARCHAR) END"
+    text["event_name"] = f"coalesce({text['event_name']}, {literal(DEFAULT_EVENT_NAME)})"
+    return text
+
+
+def typed_expressions(source: Source) -> dict[str, str]:
+    """Per contract column, the SQL of its typed value over the text columns `x_<name>`."""
+    typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
+    statuses = ", ".join(map(literal, STATUSES))
+    trimmed = _blankless("x_status")
+    typed["status"] = (
+        f"CASE WHEN x_status IN ({statuses}) THEN x_status WHEN {trimmed} IN ({statuses}) THEN {trimmed} END"
+    )
+    for name in TIME_COLUMNS:
+        typed[name] = time_sql(f"x_{name}", source.columns.get(name, _ABSENT))
+    for name in NUMBER_COLUMNS:
+        typed[name] = _measure_sql(f"x_{name}", source.columns.get(name, _ABSENT))
+    if "properties" in source.columns:
+        trimmed = _blankless("x_properties")
+        typed["properties"] = (
+            f"CASE WHEN x_properties IS NULL THEN NULL WHEN {json_object_valid_sql('x_properties')} THEN x_properties "
+            f"WHEN {json_object_valid_sql(trimmed)} THEN {trimmed} END"
+        )
+    return typed
+
+
+def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
+    """Per reason that a row can have by itself, the SQL of its condition (never null) over `x_` and `v_` columns."""
+    time = "v_event_time"
+    latency = number_sql("x_latency_ms")
+    unread = {name: f"({_blankless(f'x_{name}')} IS NOT NULL AND v_{name} IS NULL)" for name in _TYPED}
+    conditions = {
+        Reason.MALFORMED_ROW: columns.malformed or "",
+        Reason.REPEATED_HEADER: repeated_header_sql(columns) if columns.repeats_header else "",
+        Reason.NUL_BYTE: nul_sql(columns) if columns.may_hold_nul else "",
+        Reason.MISSING_EVENT_TIME: f"{_blankless('x_event_time')} IS NULL",
+        Reason.INVALID_EVENT_TIME: unread["event_time"],
+        Reason.EVENT_TIME_TOO_EARLY: f"coalesce({time} < {_midnight(source.starts_on)}, false)",
+        Reason.EVENT_TIME_IN_FUTURE: f"coalesce({time} > $latest_event_time, false)",
+        Reason.MISSING_FEATURE: "x_feature IS NULL",
+        Reason.MISSING_STATUS: f"{_blankless('x_status')} IS NULL",
+        Reason.INVALID_STATUS: unread["status"],
+        Reason.INVALID_LATENCY: f"({unread['latency_ms']} AND {latency} IS NULL)",
+        Reason.NON_FINITE_LATENCY: f"({unread['latency_ms']} AND {latency} IS NOT NULL)",
+        Reason.NEGATIVE_LATENCY: "coalesce(v_latency_ms < 0, false)",
+        Reason.INVALID_FEEDBACK_SCORE: unread["feedback_score"],
+        Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "coalesce(v_feedback_score < 1 OR v_feedback_score > 5, false)",
+        Reason.INVALID_PROPERTIES: unread["properties"],
+        Reason.INVALID_RECEIVED_AT: unread["received_at"],
+    }
+    return {reason: sql for reason, sql in conditions.items() if sql}
+
+
+def _bad_sql(source: Source, columns: RawColumns, conditions: Mapping[Reason, str]) -> str:
+    """Whether any of the conditions holds; never null.
+
+    Says first, in a few comparisons, that nearly all rows are good, and asks the conditions about the others only.
+    """
+    good = [
+        datable_sql(source),
+        "x_feature IS NOT NULL",
+        "v_status IS NOT NULL",
+        "(x_latency_ms IS NULL OR v_latency_ms >= 0)",
+        "(x_feedback_score IS NULL OR v_feedback_score BETWEEN 1 AND 5)",
+        "(x_properties IS NULL OR v_properties IS NOT NULL)",
+        "(x_received_at IS NULL OR v_received_at IS NOT NULL)",
+    ]
+    if columns.may_hold_nul:
+        good.append(f"NOT {nul_sql(columns)}")
+    if columns.malformed is not None:
+        good.append(f"NOT {columns.malformed}")
+    # A header line has no time, unless every row has the same.
+    if columns.repeats_header and source.columns["event_time"].constant is not None:
+        good.append(f"NOT {repeated_header_sql(columns)}")
+    return f"CASE WHEN {' AND '.join(good)} THEN false ELSE {' OR '.join(conditions.values())} END"
+
+
+def reasons_sql(conditions: Mapping[Reason, str]) -> str:
+    """The list of all reasons that hold, in the order of `conditions`; no event, no reasons of an event."""
+    of_the_line: dict[Reason, str] = {reason: sql for reason, sql in conditions.items() if reason in NOT_AN_EVENT}
+    cases = "".join(
+        f"WHEN {sql} THEN {_held(of_the_line)} " for reason, sql in of_the_line.items() if reason is not Reason.NUL_BYTE
+    )
+    return f"CASE {cases}ELSE {_held(conditions)} END" if cases else _held(conditions)
+
+
+def _held(conditions: Mapping[Reason, str]) -> str:
+    cases = ", ".join(f"CASE WHEN {sql} THEN {literal(reason)} END" for reason, sql in conditions.items())
+    return f"list_filter([{cases}], lambda reason: reason IS NOT NULL)"
+
+
+def datable_sql(source: Source) -> str:
+    """Whether the row's time can be trusted with a date; never null."""
+    return f"coalesce(v_event_time >= {_midnight(source.starts_on)} AND v_event_time <= $latest_event_time, false)"
+
+
+def repeated_header_sql(columns: RawColumns) -> str:
+    """Whether the row is the header line again; never null."""
+    same = [
+        f"coalesce({column} = {literal(name)}, false)" if name else f"coalesce({column} = '', true)"
+        for name, column in zip(columns.header, columns.identifiers, strict=True)
+    ]
+    return f"({' AND '.join(same)})"
+
+
+def nul_sql(columns: RawColumns) -> str:
+    """Whether any column holds a NUL character; never null."""
+    return "(" + " OR ".join(f"coalesce(contains({column}, chr(0)), false)" for column in columns.identifiers) + ")"
+
+
+def json_object_sql(names: Sequence[str], expressions: Sequence[str]) -> str:
+    """A JSON object of text values; a name that comes again gets a number."""
+    pairs = []
+    seen: dict[str, int] = {}
+    for name, expression in zip(names, expressions, strict=True):
+        seen[name] = seen.get(name, 0) + 1
+        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        pairs.append(f"{literal(unique)}, {expression}")
+    return f"json_object({', '.join(pairs)})"
+
+
+def json_object_valid_sql(text: str) -> str:
+    """Whether a trimmed text is a JSON object by RFC 8259; false for null."""
+    without_strings = f"regexp_replace({text}, {literal(_JSON_STRING)}, '\"\"', 'g')"
+    return (
+        f"CASE WHEN NOT coalesce(starts_with({text}, '{{') AND ends_with({text}, '}}') AND json_valid({text}), false) "
+        f"THEN false "
+        f"WHEN NOT regexp_matches({text}, {literal(_LOOSE_JSON)}) THEN true "
+        f"ELSE NOT regexp_matches({without_strings}, {literal(_LOOSE_JSON)}) END"
+    )
+
+
+def trimmed_sql(column: str, null_values: Sequence[str] = (), *, only_spaces: bool = False) -> str:
+    """A text without outer blanks; null where nothing is left, or one of `null_values`.
+
+    The trim is tried only on texts that may need it: it costs ten times what these comparisons cost.
+    """
+    trailing = f"ends_with({column}, ' ')" if only_spaces else f"NOT {column}[-1] BETWEEN '!' AND '~'"
+    trimmed = (
+        f"CASE WHEN {column} < '!' OR {column} >= chr(127) OR {trailing} THEN {_blankless(column)} ELSE {column} END"
+    )
+    for value in null_values:
+        trimmed = f"nullif({trimmed}, {literal(value)})"
+    return trimmed
+
+
+def _blankless(text: str) -> str:
+    return f"nullif(trim({text}, {literal(_BLANKS)}), '')"
+
+
+def number_sql(text: str) -> str:
+    """A number as JSON or CSV writes it, as DOUBLE (NaN and infinities included); null where it is none."""
+    # DuckDB reads 1_000 as a number.
+    return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
+
+
+def time_sql(text: str, mapping: ColumnMapping) -> str:
+    """An instant in UTC as TIMESTAMP; null where the text is none.
+
+    ISO 8601 that ends in Z is read whatever the source declares, since it can mean one thing only.
+    """
+    zulu = f"WHEN {text} LIKE '____-__-__T__:__:%Z' THEN try_cast({text} AS TIMESTAMP)"
+    text = _blankless(text)
+    if mapping.unit is not None:
+        other = f"ELSE {_epoch_sql(number_sql(text), _MICROSECONDS[mapping.unit])}"
+    elif mapping.format is not None:
+        parsed = f"try_strptime({text}, {literal(mapping.format)})"
+        other = f"ELSE {_instant_sql(parsed) if '%z' in mapping.format else _local_sql(parsed, mapping.zone)}"
+    else:
+        other = _iso_or_epoch_sql(text, mapping.zone)
+    return f"CASE {zulu} {other} END"
+
+
+def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
+    """ISO 8601, or an epoch whose unit shows in its number of digits: up to 11 s, to 14 ms, to 17 µs."""
+    upper = f"replace(upper({text}), ',', '.')"
+    epoch = (
+        f"make_timestamp(CAST({text} AS BIGINT) * "
+        f"CASE WHEN length({text}) <= 11 THEN 1000000 WHEN length({text}) <= 14 THEN 1000 ELSE 1 END)"
+    )
+    cases = (
+        f"WHEN regexp_full_match({text}, '[0-9]{{1,17}}') THEN {epoch} "
+        f"WHEN regexp_full_match({text}, {literal('(?i)' + _ISO_LOCAL.replace('[T ]', '[Tt ]') + _ISO_OFFSET)}) "
+        f"THEN {_instant_sql(f'try_cast({upper} AS TIMESTAMPTZ)')}"
+    )
+    if zone is not None:
+        local = _local_sql(f"try_cast({upper} AS TIMESTAMP)", zone)
+        cases += f" WHEN regexp_full_match({text}, {literal(_ISO_LOCAL)}) THEN {local}"
+    return cases
+
+
+def _local_sql(local: str, zone: str | None) -> str:
+    """A local TIMESTAMP of a zone as UTC: ICU takes the offset before a gap, and the later of two equal times."""
+    if zone is None or zone in ("UTC", "Etc/UTC"):
+        return local
+    return _instant_sql(f"timezone({literal(zone)}, {local})")
+
+
+def _instant_sql(instant: str) -> str:
+    """A TIMESTAMPTZ as a TIMESTAMP in UTC, whatever the time zone of the connection."""
+    return f"make_timestamp(epoch_us({instant}))"
+
+
+def _epoch_sql(number: str, factor: str) -> str:
+    micros = number if factor == "1e0" else f"({number}) * {factor}"
+    return f"CASE WHEN abs({micros}) < {_LAST_MICROSECOND} THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
+
+
+def _measure_sql(text: str, mapping: ColumnMapping) -> str:
+    """A finite number in the contract's unit; null where it is none."""
+    factor = _MILLISECONDS[mapping.unit or "ms"]
+    number = number_sql(text) if factor == "1e0" else f"({number_sql(text)}) * {factor}"
+    kept = number if mapping.clip_minimum is None else f"greatest({number}, {float(mapping.clip_minimum)!r}::DOUBLE)"
+    return f"CASE WHEN isfinite({number}) THEN {kept} END"
+
+
+def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
+    """The text of one contract column from the trimmed source columns that the file has."""
+    value = _joined_sql(mapping, trimmed)
+    if mapping.map is not None:
+        unknown = value if mapping.default is None else literal(mapping.default)
+        cases = " ".join(f"WHEN {_key_sql(value, key)} THEN {literal(to)}" for key, to in mapping.map.items())
+        value = f"CASE {cases} ELSE {unknown} END"
+    if mapping.default is not None:
+        value = f"coalesce({value}, {literal(mapping.default)})"
+    missing = [
+        f"WHEN ({trimmed[column]}) IS NULL THEN {literal(to)}"
+        for column, to in (mapping.if_missing or {}).items()
+        if column in trimmed
+    ]
+    return f"CASE {' '.join(missing)} ELSE {value} END" if missing else value
+
+
+def _joined_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
+    if mapping.constant is not None:
+        return literal(mapping.constant)
+    if not mapping.from_columns or any(column not in trimmed for column in mapping.from_columns):
+        return "CAST(NULL AS VARCHAR)"
+    parts = [trimmed[column] for column in mapping.from_columns]
+    if mapping.pad is not None:
+        # lpad cuts what is longer.
+        parts = [
+            f"lpad({part}, CAST(greatest(length({part}), {width}) AS INTEGER), '0')"
+            for part, width in zip(parts, mapping.pad, strict=True)
+        ]
+    return parts[0] if len(parts) == 1 else f"({' || '.join(f'({part})' for part in parts)})"
+
+
+def _key_sql(value: str, key: str) -> str:
+    """Whether a value is a key of a map: a text in any case, or a number within lower-upper."""
+    lower, dash, upper = key.partition("-")
+    if dash and lower.isdigit() and upper.isdigit():
+        return f"({number_sql(value)}) BETWEEN {float(lower)!r} AND {float(upper)!r}"
+    return f"lower({value}) = {literal(key.lower())}"
+
+
+def _midnight(day: date) -> str:
+    return f"TIMESTAMP {literal(f'{day.isoformat()} 00:00:00')}"

@@ -1,0 +1,197 @@
+"""Running the graph's jobs in this process, on the Dagster instance of the data root: what the command line does.
+
+The same jobs run from sensors and from the UI; all of them share one history. What is to be run is read from the
+warehouse, so an interrupted run is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.warehouse.alerts import report_run_failure, run_partition
+from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.publishing import is_published
+from quality_assets.warehouse.state import contiguous_ranges, days_to_build, stale_dates
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
+
+PROCESS_TAG = "quality/process"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How one run of a job ended. `error` is what went wrong, in the words of the step that failed."""
+
+    job: str
+    run_id: str
+    succeeded: bool
+    partition_key: str
+    error: str | None
+    failed_checks: tuple[str, ...]
+    metadata: Mapping[str, Mapping[str, Any]]
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make the data root Dagster's home, with the project's dagster.yaml less its paths; the folder."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = yaml.safe_load((REPOSITORY_ROOT / "dagster.yaml").read_text())
+    # Under a home of its own Dagster finds these below it by itself, and relative paths would mean the wrong folder.
+    for key in ("storage", "local_artifact_storage", "compute_logs"):
+        configuration.pop(key, None)
+    (home / "dagster.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False))
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    return home
+
+
+@contextmanager
+def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """The data root's Dagster instance, cleared of what killed processes have left behind."""
+    prepare_home(settings)
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        _end_dead_runs(instance)
+        yield instance
+
+
+def _end_dead_runs(instance: DagsterInstance) -> None:
+    """Report runs of processes that are gone as failed, and free the pool slots that they still hold."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    running = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]))
+    for run in running:
+        process = run.tags.get(PROCESS_TAG)
+        if process is None or _is_alive(process):
+            continue
+        instance.report_run_failed(run, "The process that ran it was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process_name(pid: int) -> str:
+    # A process id comes round again; together with its start it does not.
+    stat = Path(f"/proc/{pid}/stat")
+    start = stat.read_text().rsplit(")", 1)[-1].split()[19] if stat.exists() else ""
+    return f"{pid}:{start}"
+
+
+def _is_alive(process: str) -> bool:
+    pid = int(process.split(":")[0])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return _process_name(pid) == process
+
+
+def run_job(
+    instance: DagsterInstance,
+    settings: Settings,
+    job: str,
+    dates: tuple[date, date] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> RunOutcome:
+    """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
+    from quality_assets.defs.sensors import range_tags
+
+    tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    definition = _definitions().resolve_job_def(job)
+    result = definition.execute_in_process(
+        instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
+    )
+    error = _error(result)
+    if not result.success:
+        report_run_failure(
+            settings, job=job, run_id=result.run_id, partition_key=run_partition(tags), error=error or "no message"
+        )
+    return RunOutcome(
+        job=job,
+        run_id=result.run_id,
+        succeeded=result.success,
+        partition_key=run_partition(tags),
+        error=error,
+        failed_checks=tuple(_failed_checks(result)),
+        metadata=_metadata(result),
+    )
+
+
+@lru_cache(maxsize=1)
+def _definitions() -> Definitions:
+    from quality_assets.definitions import defs
+
+    return defs()
+
+
+def _error(result: ExecuteInProcessResult) -> str | None:
+    for event in result.get_step_failure_events():
+        failure = event.step_failure_data
+        if failure.user_failure_data and failure.user_failure_data.description:
+            return str(failure.user_failure_data.description)
+        if failure.error:
+            cause = failure.error
+            while cause.cause:
+                cause = cause.cause
+            return cause.message.strip()
+    event = None if result.success else result.get_run_failure_event()
+    return event.message if event else None
+
+
+def _failed_checks(result: ExecuteInProcessResult) -> Iterator[str]:
+    for evaluation in result.get_asset_check_evaluations():
+        status = evaluation.metadata.get("status")
+        if not evaluation.passed and status is not None and status.value == "failed":
+            subject = ".".join(evaluation.asset_key.path)
+            yield f"{evaluation.severity.value} {subject}: {evaluation.description}"
+
+
+def _metadata(result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.materialization
+        values = {key: value.value for key, value in materialization.metadata.items()}
+        found.setdefault(".".join(materialization.asset_key.path), {}).update(values)
+    return found
+
+
+def ingest_waiting(
+    instance: DagsterInstance, settings: Settings, source_names: Mapping[str, str] | None = None
+) -> RunOutcome:
+    """Read whatever waits in the landing zone."""
+    config = {"ops": {"raw_logs": {"config": {"source_names": dict(source_names or {})}}}}
+    return run_job(instance, settings, "ingest_logs", config=config)
+
+
+def bring_up_to_date(
+    instance: DagsterInstance, settings: Settings, rebuild: tuple[date, date] | None = None
+) -> Iterator[RunOutcome]:
+    """Build what is stale, days first and trends after, then publish; or rebuild a range of dates and publish.
+
+    Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
+    """
+    with open_warehouse(settings) as session:
+        ranges = [rebuild] if rebuild else contiguous_ranges(days_to_build(session.connection))
+    for dates in ranges:
+        yield run_job(instance, settings, "build_days", dates)
+    with open_warehouse(settings) as session:
+        trends = contiguous_ranges(stale_dates(session.connection, FEATURE_DAILY_TRENDS))
+        is_current = is_published(session) and not ranges and not trends
+    for dates in trends:
+        yield run_job(instance, settings, "build_trends", dates)
+    if not is_current:
+        yield run_job(instance, settings, "publish")

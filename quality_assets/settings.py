@@ -1,0 +1,112 @@
+"""Every setting, from the environment (`QUALITY_…`) or `.env`, typed and validated, with its default.
+
+Nothing else in the code base reads the environment. Paths derive from `data_dir`, so that moving it moves everything.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The settings of one data root. Invalid values raise pydantic's ValidationError, which names each key."""
+
+    model_config = SettingsConfigDict(env_prefix="QUALITY_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(REPOSITORY_ROOT / "data", description="Root of all stores: landing, lake, warehouse, published")
+    sources_dir: Path | None = Field(None, description="Where the source YAML files are; data_dir/sources, else the shipped ones")
+    feature_metadata_file: Path | None = Field(
+        None, description="CSV that describes the features; data_dir/feature_metadata.csv, else the shipped one"
+    )
+
+    host: str = Field("127.0.0.1", description="Address that the servers bind to")
+    dagster_port: Port = Field(3000, description="Port of the Dagster UI")
+    dashboard_port: Port = Field(8050, description="Port of the dashboard")
+
+    earliest_date: date = Field(date(2013, 1, 1), description="First event date there can be; earlier rows are quarantined")
+    future_skew_minutes: int = Field(10, ge=0, description="How far an event may lie after its file's arrival")
+    file_stable_s: float = Field(2.0, ge=0, description="A landing file counts once its size has not changed for so long")
+    apdex_threshold_ms: float = Field(500.0, gt=0, description="Apdex T of features that state none")
+
+    memory_limit_mb: int = Field(1500, ge=200, description="What DuckDB may use before it spills to disk")
+    threads: int | None = Field(None, ge=1, description="Threads of DuckDB; all cores where not set")
+    load_batch_mb: int = Field(256, ge=1, description="How many megabytes of logs are read at a time")
+    keep_snapshots: int = Field(3, ge=1, description="How many published snapshots stay")
+
+    @field_validator("data_dir", "sources_dir", "feature_metadata_file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().resolve() if path is not None else None
+
+    @property
+    def landing_dir(self) -> Path:
+        """Files as they arrive; never changed by us."""
+        return self.data_dir / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Event-level tables as Parquet, a folder a day."""
+        return self.data_dir / "lake"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that only the graph opens."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def published_dir(self) -> Path:
+        """Snapshots for readers."""
+        return self.data_dir / "published"
+
+    @property
+    def processed_dir(self) -> Path:
+        """Tables exported for people and scripts."""
+        return self.data_dir / "processed"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Reports exported for people and scripts."""
+        return self.data_dir / "reports"
+
+    @property
+    def models_dir(self) -> Path:
+        """The model registry."""
+        return self.data_dir / "models"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Temporary files, on the same file system as the lake so that renames are atomic."""
+        return self.data_dir / ".scratch"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage."""
+        return self.data_dir / ".dagster"
+
+    @property
+    def source_files_dir(self) -> Path:
+        """The source YAML files in force."""
+        own = self.data_dir / "sources"
+        return self.sources_dir or (own if own.is_dir() else REPOSITORY_ROOT / "data" / "sources")
+
+    @property
+    def feature_metadata_path(self) -> Path:
+        """The feature descriptions in force."""
+        own = self.data_dir / "feature_metadata.csv"
+        return self.feature_metadata_file or (own if own.is_file() else REPOSITORY_ROOT / "data" / "feature_metadata.csv")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

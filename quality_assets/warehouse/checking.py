@@ -1,0 +1,177 @@
+"""Running checks: each result goes to monitoring.check_results, each failure to monitoring.alert_events.
+
+What a check asks is in `domain/checks.py` and `domain/expectations.py`; what the orchestrator makes of a result is not
+known here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import duckdb
+
+from quality_assets.contracts.monitoring import CHECK_RESULTS
+from quality_assets.domain.checks import Check
+from quality_assets.warehouse.alerts import record_alert, utc_now
+from quality_assets.warehouse.database import WarehouseSession
+
+MAX_DATES_NAMED = 5
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found in one partition (`partition_key` empty where there is none)."""
+
+    asset: str
+    check_name: str
+    partition_key: str
+    dimension: str
+    status: str
+    severity: str
+    is_blocking: bool
+    observed: float | None
+    threshold: float | None
+    unexpected_count: int | None
+    description: str
+    examples: str | None = None
+
+
+def run_check(session: WarehouseSession, check: Check, start: date | None, end: date | None) -> list[CheckResult]:
+    """Ask `check` for the event dates from `start` to `end`: one result a partition, in order.
+
+    A query that fails gives one result of status unknown with its message: that a check cannot run says nothing about
+    the data, and must not pass for a pass.
+    """
+    parameters = {"start": start, "end": end, "now": utc_now()}
+    used = {name: value for name, value in parameters.items() if f"${name}" in check.sql}
+    try:
+        rows = session.connection.execute(
+            "select partition_key, is_passed, observed, threshold, unexpected_count, examples"
+            f" from ({check.sql}) order by partition_key",
+            used,
+        ).fetchall()
+    except duckdb.Error as error:
+        blank = CheckResult(
+            asset=check.table.qualified_name,
+            check_name=check.name,
+            partition_key="" if check.table.partition_column is None else f"{start}",
+            dimension=check.dimension,
+            status="unknown",
+            severity=check.severity,
+            is_blocking=check.is_blocking,
+            observed=None,
+            threshold=None,
+            unexpected_count=None,
+            description=f"{check.question} Unknown: the check itself failed: {error}",
+        )
+        return [blank]
+    return [_result(check, *row) for row in rows]
+
+
+def _result(
+    check: Check,
+    partition_key: str,
+    is_passed: bool | None,
+    observed: float | None,
+    threshold: float | None,
+    unexpected_count: int | None,
+    examples: str | None,
+) -> CheckResult:
+    status = {True: "passed", False: "failed", None: "unknown"}[is_passed]
+    return CheckResult(
+        asset=check.table.qualified_name,
+        check_name=check.name,
+        partition_key=partition_key,
+        dimension=check.dimension,
+        status=status,
+        severity=check.severity,
+        is_blocking=check.is_blocking,
+        observed=observed,
+        threshold=threshold,
+        unexpected_count=unexpected_count,
+        description=_sentence(check.question, status, observed, threshold, examples),
+        examples=examples,
+    )
+
+
+def _sentence(question: str, status: str, observed: float | None, threshold: float | None, examples: str | None) -> str:
+    if status == "passed":
+        return f"{question} Yes."
+    if status == "unknown":
+        return f"{question} Unknown: there is not enough to hold it against."
+    held = f" Observed {observed:,.6g}" if observed is not None else ""
+    held += f", against {threshold:,.6g}" if observed is not None and threshold is not None else ""
+    named = [str(item) for item in json.loads(examples)] if examples else []
+    return f"{question} No.{held}{'.' if held else ''}{' For example ' + '; '.join(named[:3]) + '.' if named else ''}"
+
+
+def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:
+    """Keep the results, and tell about the failures; once a run, whatever is asked again."""
+    if not results:
+        return
+    now = utc_now()
+    columns = CHECK_RESULTS.column_names
+    rows = [
+        [run_id if c == "run_id" else now if c == "checked_at" else getattr(result, c) for c in columns]
+        for result in results
+    ]
+    frame = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
+    with session.transaction():
+        _insert(session.connection, CHECK_RESULTS.qualified_name, frame)
+        for alert in _alerts(results):
+            record_alert(session.connection, run_id=run_id, raised_at=now, **alert)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, list[object]]) -> None:
+    unnested = ", ".join(f'unnest(${name}) as "{name}"' for name in columns)
+    connection.execute(f"insert into {table} by name select {unnested}", columns)
+
+
+def _alerts(results: Iterable[CheckResult]) -> list[dict[str, str]]:
+    failing: dict[tuple[str, str], list[CheckResult]] = {}
+    for result in results:
+        if result.status == "failed":
+            failing.setdefault((result.asset, result.check_name), []).append(result)
+    return [
+        {
+            "kind": "check_failure",
+            "severity": found[0].severity,
+            "subject": f"{asset}: {name}",
+            "partition_key": _named([r.partition_key for r in found]),
+            "message": found[-1].description,
+        }
+        for (asset, name), found in failing.items()
+    ]
+
+
+def _named(partitions: Sequence[str]) -> str:
+    named = ", ".join(sorted(p for p in partitions if p)[:MAX_DATES_NAMED])
+    return named + (f" and {len(partitions) - MAX_DATES_NAMED} more" if len(partitions) > MAX_DATES_NAMED else "")
+
+
+def summarize(results: Sequence[CheckResult]) -> CheckResult:
+    """The results of one check over several partitions as one: failed if any failed, unknown only if nothing is known."""
+    failed = [result for result in results if result.status == "failed"]
+    passed = [result for result in results if result.status == "passed"]
+    worst = max(failed, key=lambda r: r.unexpected_count or 0) if failed else (passed or list(results))[-1]
+    if len(results) == 1:
+        return worst
+    if failed:
+        text = f"{len(failed)} of {len(results)} dates fail: {_named([r.partition_key for r in failed])}. {worst.description}"
+    else:
+        text = worst.description
+    return replace(worst, description=text, unexpected_count=sum(r.unexpected_count or 0 for r in results))
+
+
+LATEST_RESULTS_SQL = f"""
+select asset, check_name, partition_key, max(checked_at) as checked_at,
+  arg_max(dimension, checked_at) as dimension, arg_max(status, checked_at) as status,
+  arg_max(severity, checked_at) as severity, arg_max(is_blocking, checked_at) as is_blocking,
+  arg_max(unexpected_count, checked_at) as unexpected_count, arg_max(description, checked_at) as description,
+  arg_max(run_id, checked_at) as run_id
+from {CHECK_RESULTS.qualified_name} group by asset, check_name, partition_key
+"""
+"""The newest result of each check in each partition: how the data stands now."""

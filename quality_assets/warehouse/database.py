@@ -1,0 +1,123 @@
+"""Opening the warehouse: one writer at a time, every table as its contract says, limits from the settings.
+
+Servers never come here; they read published snapshots.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
+from quality_assets.contracts.table import Table
+from quality_assets.settings import Settings
+from quality_assets.warehouse.alerts import deliver
+from quality_assets.warehouse.lake import Lake, lake_view_sql
+
+LOCK_TIMEOUT_S = 600.0
+
+
+class WarehouseBusyError(RuntimeError):
+    """Another process held the warehouse for too long. The message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class WarehouseSession:
+    """An open warehouse: its connection, and the lake whose transaction log it holds."""
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    settings: Settings
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements within, or none."""
+        self.connection.execute("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+
+@contextmanager
+def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[WarehouseSession]:
+    """The warehouse, open for writing and up to its contracts; waits while another process has it.
+
+    Raises WarehouseBusyError when that takes longer than `lock_timeout_s`. Sessions nest within a process.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    lock_path = settings.data_dir / ".writer.lock"
+    lock = FileLock(lock_path, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(timeout=lock_timeout_s)
+    except Timeout as error:
+        raise WarehouseBusyError(
+            f"another process has been writing to {settings.warehouse_path} for more than {lock_timeout_s:.0f} s;"
+            f" wait for its run to end, or stop it (the lock is {lock_path})"
+        ) from error
+    try:
+        # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
+        with duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"}) as connection:
+            apply_limits(connection, settings)
+            _bootstrap(connection, settings)
+            yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
+    finally:
+        lock.release()
+
+
+@contextmanager
+def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database for work in progress that spills to the scratch folder."""
+    with duckdb.connect(":memory:") as connection:
+        apply_limits(connection, settings)
+        yield connection
+
+
+def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Memory, threads and spill folder as the settings say; UTC, so that no result depends on the machine's zone."""
+    spill = settings.scratch_dir / f"spill-{os.getpid()}"
+    connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
+    connection.execute("SET temp_directory = ?", [str(spill)])
+    connection.execute("SET TimeZone = 'UTC'")
+    if settings.threads is not None:
+        connection.execute("SET threads = ?", [settings.threads])
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ...] = TABLES) -> None:
+    """Make every warehouse table stand as its contract says, adding columns that the contract has gained."""
+    for schema in SCHEMAS:
+        connection.execute(f"create schema if not exists {schema}")
+    present: dict[str, set[str]] = {}
+    for name, column in connection.execute(
+        "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
+    ).fetchall():
+        present.setdefault(name, set()).add(column)
+    for table in tables:
+        if table.store == "lake":
+            continue
+        columns = present.get(table.qualified_name)
+        if columns is None:
+            connection.execute(table.create_sql())
+            continue
+        for column in table.columns:
+            if column.name not in columns:
+                connection.execute(f'alter table {table.qualified_name} add column "{column.name}" {column.type}')
+
+
+def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Point the views over the lake at the files that are there."""
+    for table in LAKE_TABLES:
+        connection.execute(lake_view_sql(table, settings.lake_dir))
+
+
+def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    create_tables(connection)
+    refresh_lake_views(connection, settings)
+    deliver(connection, settings)

@@ -1,0 +1,38 @@
+"""Files that are whole or absent: atomic writes, links, directory syncs. Nothing here knows what is in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def fsync_directory(folder: Path) -> None:
+    """Make renames within `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` beside `path`, then rename it into place: readers see the old text or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    fsync_directory(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link `target` to `source`, or copy where the file system has no hard links.
+
+    Only for files that nobody writes to again: both names are the same bytes.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,291 @@
+"""From the landing zone to raw.raw_logs and its ledger: every waiting file, read once, split by event date.
+
+Files are read in loads of bounded size. A load is staged in memory, its copies of events are told apart, each event
+date gets one file of clean events and one of refused rows, and the ledger and the lake's log are committed together:
+killed anywhere, a load is either whole or has never been.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+
+import duckdb
+
+from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
+from quality_assets.contracts.monitoring import LANDING_FILES
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.sources import Sources
+from quality_assets.domain.event_tables import AS_EVENT_JSON, later_copies_sql
+from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
+from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
+from quality_assets.warehouse.lake import LakeFile
+from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
+from quality_assets.warehouse.readers import FileRejected, StagedFile, create_staging_table, stage_file
+
+FILE_ID_DIGITS = 16
+MAX_FILES_A_LOAD = 256
+# What a compressed log grows to when it is read; only steers how much is read at a time.
+COMPRESSED_GROWTH = 6
+_COMPRESSED_SUFFIXES = (".gz", ".zst", ".parquet")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A landing file with its content known, and its place in the order of arrival."""
+
+    file: LandingFile
+    sha256: str
+    number: int
+
+    @property
+    def file_id(self) -> str:
+        """The name of the content."""
+        return self.sha256[:FILE_ID_DIGITS]
+
+
+@dataclass
+class IngestReport:
+    """What one ingestion found and did. `skipped` were known by content, `ignored` are not logs, or not yet."""
+
+    loaded: list[tuple[str, StagedFile]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Ignored] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+    touched_dates: set[date] = field(default_factory=set)
+    rows: Counter[date] = field(default_factory=Counter)
+    load_ids: set[str] = field(default_factory=set)
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all loaded files."""
+        return sum(staged.rows for _, staged in self.loaded)
+
+
+def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ignored]]:
+    """Landing files that are not known under their path, size and time, and what is passed over."""
+    files, ignored = scan(session.settings.landing_dir)
+    known = set(
+        session.connection.execute(
+            f"select path, size_bytes, modified_ns from {LANDING_FILES.qualified_name}"
+        ).fetchall()
+    )
+    return [file for file in files if (file.name, file.size_bytes, file.modified_ns) not in known], ignored
+
+
+def ingest(
+    session: WarehouseSession, sources: Sources, progress: Progress, source_names: dict[str, str] | None = None
+) -> IngestReport:
+    """Ingest whatever waits. `source_names` says, per landing name, which source a file is of, where one was named."""
+    report = IngestReport()
+    session.lake.sweep(RAW_LOGS)
+    files, ignored = waiting_files(session)
+    files, unsettled = settle(files, session.settings.file_stable_s)
+    report.ignored += [*ignored, *unsettled]
+    arrivals = _identify(session, files, report, progress)
+    done = 0
+    for load in _loads(arrivals, session.settings.load_batch_mb << 20):
+        _load(session, sources, load, report, source_names or {})
+        done += len(load)
+        progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
+    refresh_lake_views(session.connection, session.settings)
+    return report
+
+
+def _identify(
+    session: WarehouseSession, files: Sequence[LandingFile], report: IngestReport, progress: Progress
+) -> list[Arrival]:
+    """The files whose content is new, numbered; the others are remembered under their name too, and reported."""
+    rows = session.connection.execute(f"select sha256, path, file_number from {LOG_FILES.qualified_name}").fetchall()
+    known = {sha256: path for sha256, path, _ in rows}
+    number = max((row[2] for row in rows), default=0)
+    arrivals: list[Arrival] = []
+    copies: list[tuple[LandingFile, str]] = []
+    for index, file in enumerate(files):
+        try:
+            digest = sha256_of(file.path)
+        except OSError as error:
+            report.ignored.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
+            continue
+        if digest in known:
+            copies.append((file, digest))
+            report.skipped.append(Ignored(file.name, f"has the same bytes as {known[digest]}"))
+            continue
+        number += 1
+        known[digest] = file.name
+        arrivals.append(Arrival(file, digest, number))
+        if (index + 1) % 100 == 0:
+            progress(f"looked at {index + 1} of {len(files)} files")
+    ledger = {row[0] for row in rows}
+    with session.transaction():
+        _remember(session.connection, [(file, digest) for file, digest in copies if digest in ledger])
+    return arrivals
+
+
+def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arrival]]:
+    load: list[Arrival] = []
+    size = 0
+    for arrival in arrivals:
+        grows = arrival.file.name.endswith(_COMPRESSED_SUFFIXES)
+        weight = arrival.file.size_bytes * (COMPRESSED_GROWTH if grows else 1)
+        if load and (size + weight > limit_bytes or len(load) >= MAX_FILES_A_LOAD):
+            yield load
+            load, size = [], 0
+        load.append(arrival)
+        size += weight
+    if load:
+        yield load
+
+
+def _load(
+    session: WarehouseSession,
+    sources: Sources,
+    load: Sequence[Arrival],
+    report: IngestReport,
+    source_names: dict[str, str],
+) -> None:
+    load_id = f"{load[0].number:08d}"
+    with open_scratch(session.settings) as scratch:
+        outcomes = _stage(scratch, sources, load, source_names)
+        # What changed while it was read may have been read in part: it waits for the next time.
+        settled = [a for a, outcome in zip(load, outcomes, strict=True) if a.file.is_unchanged() and outcome is not None]
+        staged = {a.file_id: o for a, o in zip(load, outcomes, strict=True) if a in settled and o is not None}
+        report.ignored += [Ignored(a.file.name, "changed while it was read") for a in load if a not in settled]
+        order = [a for a in settled if isinstance(staged[a.file_id], StagedFile)]
+        files = _write(session, scratch, load, order, load_id) if order else []
+    with session.transaction():
+        session.lake.commit(RAW_LOGS, files, ())
+        _write_ledger(session.connection, settled, staged, load_id)
+        _remember(session.connection, [(a.file, a.sha256) for a in settled])
+    for arrival in settled:
+        outcome = staged[arrival.file_id]
+        if isinstance(outcome, StagedFile):
+            report.loaded.append((arrival.file.name, outcome))
+            report.touched_dates |= set(outcome.dates)
+        else:
+            report.rejected.append((arrival.file.name, outcome.reason))
+    report.load_ids.add(load_id)
+    for file in files:
+        report.rows[file.event_date] += file.row_count
+
+
+def _stage(
+    scratch: duckdb.DuckDBPyConnection, sources: Sources, load: Sequence[Arrival], source_names: dict[str, str]
+) -> list[StagedFile | FileRejected]:
+    """Read each file of the load into a table of its own, side by side: one file is read by one thread."""
+
+    def stage(index: int) -> StagedFile | FileRejected:
+        arrival = load[index]
+        cursor = scratch.cursor()
+        try:
+            create_staging_table(cursor, f"staged_{index}")
+            return stage_file(
+                cursor,
+                arrival.file.path,
+                file_id=arrival.file_id,
+                sources=sources,
+                landing_path=arrival.file.name,
+                arrived_at=arrival.file.arrived_at,
+                table=f"staged_{index}",
+                source_name=source_names.get(arrival.file.name),
+            )
+        except FileRejected as rejected:
+            return rejected
+        finally:
+            cursor.close()
+
+    workers = int(scratch.execute("select current_setting('threads')").fetchall()[0][0])
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        return list(pool.map(stage, range(len(load))))
+
+
+def _write(
+    session: WarehouseSession,
+    scratch: duckdb.DuckDBPyConnection,
+    load: Sequence[Arrival],
+    order: Sequence[Arrival],
+    load_id: str,
+) -> list[LakeFile]:
+    """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies."""
+    tables = " union all ".join(
+        f"select {index} as file_order, * from staged_{index}" for index, a in enumerate(load) if a in order
+    )
+    scratch.execute(f"create temp view staged as {tables}")
+    good = "(select * from staged where reasons is null)"
+    scratch.execute(f"create temp table copies as {later_copies_sql(good, 'file_order, line_number')}")
+    dates = scratch.execute(
+        "select event_date, count(reasons) > 0 or event_date in (select event_date from copies) from staged"
+        " group by event_date order by event_date"
+    ).fetchall()
+    files: list[LakeFile] = []
+    for event_date, has_refused in dates:
+        # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
+        day = f"event_date = date '{event_date.isoformat()}'"
+        clean = f"select {VALID_EVENTS.select_list()} from staged where reasons is null and {day}"
+        if has_refused:
+            clean = (
+                f"select {VALID_EVENTS.select_list()} from staged anti join (select * from copies where {day})"
+                f" using (file_id, line_number) where reasons is null and {day}"
+            )
+            refused = (
+                f"select {_raw_columns()} from staged left join copies using (file_id, line_number, event_date)"
+                f" where {day} and (reasons is not null or copies.file_id is not null) order by file_order, line_number"
+            )
+            file = session.lake.write(scratch, RAW_LOGS, event_date, refused, label=f"{load_id}-{REFUSED_LABEL}")
+            files += [file] if file else []
+        file = session.lake.write(scratch, RAW_LOGS, event_date, clean, label=f"{load_id}-{EVENTS_LABEL}")
+        files += [file] if file else []
+    return files
+
+
+def _raw_columns() -> str:
+    names = [f"coalesce(raw_row, {AS_EVENT_JSON}) as raw_row" if n == "raw_row" else n for n in RAW_LOGS.column_names]
+    return ", ".join(f"staged.{n}" if n in ("file_id", "line_number", "event_date") else n for n in names)
+
+
+def _write_ledger(
+    connection: duckdb.DuckDBPyConnection,
+    arrivals: Sequence[Arrival],
+    staged: dict[str, StagedFile | FileRejected],
+    load_id: str,
+) -> None:
+    for arrival in arrivals:
+        outcome = staged[arrival.file_id]
+        loaded = outcome if isinstance(outcome, StagedFile) else None
+        row: dict[str, object] = {
+            "file_id": arrival.file_id,
+            "file_number": arrival.number,
+            "sha256": arrival.sha256,
+            "path": arrival.file.name,
+            "size_bytes": arrival.file.size_bytes,
+            "arrived_at": arrival.file.arrived_at,
+            "status": "loaded" if loaded else "rejected",
+            "reason": None if loaded else getattr(outcome, "reason", str(outcome)),
+            "source": loaded.source if loaded else None,
+            "format": loaded.format if loaded else None,
+            "compression": loaded.compression if loaded else None,
+            "encoding": loaded.encoding if loaded else None,
+            "rows": loaded.rows if loaded else 0,
+            "rows_refused": loaded.rows - loaded.good_rows if loaded else 0,
+            "first_event_time": loaded.first_event_time if loaded else None,
+            "last_event_time": loaded.last_event_time if loaded else None,
+            "touched_dates": list(loaded.dates) if loaded else [],
+            "load_id": load_id,
+        }
+        marks = ", ".join(f"${name}" for name in row)
+        connection.execute(
+            f"insert into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})", row
+        )
+
+
+def _remember(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[LandingFile, str]]) -> None:
+    if files:
+        connection.executemany(
+            f"insert or replace into {LANDING_FILES.qualified_name} values (?, ?, ?, ?)",
+            [[f.name, f.size_bytes, f.modified_ns, digest[:FILE_ID_DIGITS]] for f, digest in files],
+        )

@@ -1,0 +1,151 @@
+"""The landing zone: which files wait, which are known, which are not whole yet. Files in it are never changed.
+
+Files come in through `place`, or from outside, by anybody, at any time: hence a file counts only when it is a regular
+file inside the zone whose size has stopped changing, and it is known by its content, not by its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+# `place` copies under such a name first, and editors and download tools leave theirs lying about.
+IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A file in the landing zone as it stood when it was looked at. `name` is relative to the zone, with slashes."""
+
+    path: Path
+    name: str
+    size_bytes: int
+    modified_ns: int
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Its modification time, UTC without zone: when it reached us, as far as the file itself can tell."""
+        return datetime.fromtimestamp(self.modified_ns // 1_000_000_000, UTC).replace(tzinfo=None)
+
+    def is_unchanged(self) -> bool:
+        """Whether it still stands as it stood."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Something in the landing zone that is not a log, and why."""
+
+    name: str
+    reason: str
+
+
+def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
+    """What is in the landing zone, by name: the regular files, and what is passed over with the reason."""
+    files: list[LandingFile] = []
+    ignored: list[Ignored] = []
+    root = landing_dir.resolve()
+    for path in sorted(_walk(landing_dir)):
+        name = path.relative_to(landing_dir).as_posix()
+        try:
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                ignored.append(Ignored(name, "is a link out of the landing zone"))
+                continue
+            status = path.stat()
+        except OSError as error:
+            ignored.append(Ignored(name, f"cannot be looked at: {error.strerror or error}"))
+            continue
+        if not path.is_file():
+            ignored.append(Ignored(name, "is not a regular file"))
+        else:
+            files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns))
+    return files, ignored
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in (*names, *(n for n in folders if (Path(parent) / n).is_symlink())):
+            if not name.startswith(".") and not name.endswith(IGNORED_SUFFIXES):
+                yield Path(parent) / name
+
+
+def settle(
+    files: Iterable[LandingFile], stable_s: float, sleep: Callable[[float], None] = time.sleep
+) -> tuple[list[LandingFile], list[Ignored]]:
+    """Those files whose size does not change any more, and those that are still being written.
+
+    A file that was modified within the last `stable_s` seconds is looked at once more after that time.
+    """
+    files = list(files)
+    horizon_ns = time.time_ns() - int(stable_s * 1e9)
+    if any(file.modified_ns > horizon_ns for file in files):
+        sleep(stable_s)
+    whole = [file for file in files if file.is_unchanged()]
+    names = {file.name for file in whole}
+    return whole, [Ignored(f.name, "is still being written, or has just vanished") for f in files if f.name not in names]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[list[str], list[Ignored]]:
+    """Copy files, and all files within directories, into the landing zone; the names there, and what was left out.
+
+    A file whose name is taken by other bytes gets its content hash into its name; one whose bytes are there already
+    is not copied again. Copies appear under their names only when whole.
+    """
+    placed: list[str] = []
+    ignored: list[Ignored] = []
+    for path in paths:
+        if not path.exists():
+            ignored.append(Ignored(str(path), "does not exist"))
+            continue
+        for source, relative in _files_of(path):
+            if source.is_symlink() and not source.resolve().is_relative_to(path.resolve()):
+                ignored.append(Ignored(str(source), "is a link to somewhere else"))
+            elif not source.is_file():
+                ignored.append(Ignored(str(source), "is not a regular file"))
+            else:
+                placed.append(_copy(source, landing_dir, Path(folder) / relative))
+    return placed, ignored
+
+
+def _files_of(path: Path) -> list[tuple[Path, Path]]:
+    if path.is_dir():
+        return [(file, Path(path.name) / file.relative_to(path)) for file in sorted(_walk(path))]
+    return [(path.resolve() if path.is_symlink() else path, Path(path.name))]
+
+
+def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
+    target = landing_dir / relative
+    if target.exists() and not target.samefile(source):
+        digest = sha256_of(source)
+        if sha256_of(target) == digest:
+            return relative.as_posix()
+        suffixes = "".join(relative.suffixes)
+        relative = relative.with_name(f"{relative.name.removesuffix(suffixes)}-{digest[:8]}{suffixes}")
+        target = landing_dir / relative
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        shutil.copy2(source, temporary)
+        os.replace(temporary, target)
+    return relative.as_posix()

@@ -1,0 +1,108 @@
+"""Write, audit, publish: whether the warehouse may be shown to readers, and showing it.
+
+`snapshots.py` knows how a snapshot is built and swapped in; here it is decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import PUBLICATIONS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.warehouse.alerts import utc_now
+from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
+from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, publish, record_attempt
+from quality_assets.warehouse.state import contiguous_ranges, data_fingerprint, stale_dates
+
+FINGERPRINT_DIGITS = 8
+MAX_REASONS = 20
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the warehouse may not be shown as it stands; the last good snapshot stays in force."""
+
+    reasons: tuple[str, ...]
+
+
+def reasons_against(session: WarehouseSession) -> list[str]:
+    """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
+    reasons = []
+    for table in (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS):
+        ranges = contiguous_ranges(stale_dates(session.connection, table))
+        if ranges:
+            dates = ", ".join(_range_text(*each) for each in ranges[:3]) + (" and more" if len(ranges) > 3 else "")
+            reasons.append(f"{table.qualified_name} is not built for {dates}; run `quality run`")
+    rows = session.connection.execute(
+        f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
+        f" from ({LATEST_RESULTS_SQL}) where is_blocking and severity = 'ERROR' and status <> 'passed'"
+        " group by asset, check_name order by asset, check_name"
+    ).fetchall()
+    for asset, check_name, count, first, description, run_id in rows:
+        where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""
+        reasons.append(f"{asset}: {check_name} does not pass{where} (run {run_id[:8]}). {description}")
+    return reasons[:MAX_REASONS]
+
+
+def _range_text(start: date, end: date) -> str:
+    return start.isoformat() if start == end else f"{start.isoformat()} to {end.isoformat()}"
+
+
+def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refusal:
+    """Publish the warehouse as it stands, or say why not; either way the attempt is recorded.
+
+    The session's connection is checkpointed and closed, since what is copied must not be open: use another one after.
+    """
+    settings = session.settings
+    now = utc_now()
+    reasons = reasons_against(session)
+    if reasons:
+        record_attempt(settings.published_dir, "refused", attempted_at=now, run_id=run_id, reasons=reasons)
+        return Refusal(tuple(reasons))
+    connection = session.connection
+    fingerprint = data_fingerprint(connection)
+    through = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchone()
+    version = f"{now:%Y%m%dT%H%M%S}-{fingerprint[:FINGERPRINT_DIGITS]}"
+    snapshot = Snapshot(
+        version=version,
+        published_at=now,
+        data_through=through[0] if through else None,
+        run_id=run_id,
+        data_fingerprint=fingerprint,
+        folder=settings.published_dir / version,
+    )
+    connection.execute(
+        f"insert or replace into {PUBLICATIONS.qualified_name} by name select $version as version, $now as published_at,"
+        " $run_id as run_id, $fingerprint as data_fingerprint, $through as data_through",
+        {
+            "version": version,
+            "now": now,
+            "run_id": run_id,
+            "fingerprint": fingerprint,
+            "through": snapshot.data_through,
+        },
+    )
+    files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}
+    connection.execute("checkpoint")
+    connection.close()
+    publish(
+        snapshot,
+        warehouse=settings.warehouse_path,
+        data_dir=settings.data_dir,
+        lake_files=files,
+        keep=settings.keep_snapshots,
+    )
+    record_attempt(settings.published_dir, "published", attempted_at=now, run_id=run_id)
+    return snapshot
+
+
+def is_published(session: WarehouseSession) -> bool:
+    """Whether the snapshot in force shows the very data that the warehouse holds."""
+    current = current_snapshot(session.settings.published_dir)
+    return current is not None and current.data_fingerprint == data_fingerprint(session.connection)
+
+

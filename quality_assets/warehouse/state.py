@@ -1,0 +1,177 @@
+"""What is stale: each partition remembers a fingerprint of what it was built from, and is stale when that differs.
+
+This, not the orchestrator's event log, is what a re-run after a kill trusts. A fingerprint covers the files and the
+version of the rules, never a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+import duckdb
+
+from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import ASSET_RUNS, LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.table import Table
+from quality_assets.domain.trends import HISTORY_DAYS
+
+# Raise a table's number when what it is computed as changes: its partitions are then stale and get rebuilt.
+RULES_VERSION = {
+    VALID_EVENTS.qualified_name: 1,
+    USER_FEATURE_DAYS.qualified_name: 1,
+    FACT_FEATURE_METRICS.qualified_name: 1,
+    FEATURE_DAILY_TRENDS.qualified_name: 1,
+}
+
+_RAW = f"""
+select event_date, md5(string_agg(path || ':' || row_count, ',' order by path)) as fingerprint
+from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' group by event_date
+"""
+
+
+def _built(table: Table) -> str:
+    return (
+        f"select event_date, inputs_fingerprint as fingerprint from {PARTITION_STATE.qualified_name}"
+        f" where table_name = '{table.qualified_name}'"
+    )
+
+
+def _from(upstream: str, table: Table, also: str = "''") -> str:
+    version = RULES_VERSION[table.qualified_name]
+    return f"select event_date, md5(fingerprint || {also} || '{version}') as fingerprint from ({upstream})"
+
+
+_THRESHOLDS = f"""
+coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order by feature))
+ from {FEATURE_DESCRIPTIONS.qualified_name} where apdex_threshold_ms is not null), '')
+"""
+
+_TRENDS = f"""
+select day.event_date, string_agg(fact.fingerprint, ',' order by fact.event_date) as fingerprint
+from ({_built(FACT_FEATURE_METRICS)}) as day
+join ({_built(FACT_FEATURE_METRICS)}) as fact
+  on fact.event_date between day.event_date - {HISTORY_DAYS} and day.event_date
+group by day.event_date
+"""
+
+# What each table's partitions should have been built from, given what its inputs are now.
+_WANTED = {
+    VALID_EVENTS.qualified_name: _from(_RAW, VALID_EVENTS),
+    USER_FEATURE_DAYS.qualified_name: _from(_built(VALID_EVENTS), USER_FEATURE_DAYS),
+    FACT_FEATURE_METRICS.qualified_name: _from(_built(VALID_EVENTS), FACT_FEATURE_METRICS, _THRESHOLDS),
+    FEATURE_DAILY_TRENDS.qualified_name: _from(_TRENDS, FEATURE_DAILY_TRENDS),
+}
+
+
+def wanted_fingerprints(
+    connection: duckdb.DuckDBPyConnection, table: Table, start: date | None = None, end: date | None = None
+) -> dict[date, str]:
+    """Per event date between `start` and `end` that the table's inputs have: what it should be built from."""
+    rows = connection.execute(
+        f"select event_date, fingerprint from ({_WANTED[table.qualified_name]})"
+        " where event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date)"
+        " order by event_date",
+        {"start": start, "end": end},
+    ).fetchall()
+    return dict(rows)
+
+
+def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+    """The event dates whose partition of `table` was not built from what its inputs are now, ascending."""
+    rows = connection.execute(
+        f"select wanted.event_date from ({_WANTED[table.qualified_name]}) as wanted"
+        f" left join ({_built(table)}) as built using (event_date)"
+        " where built.fingerprint is distinct from wanted.fingerprint order by 1"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """The event dates for which events, user days or facts are stale, ascending."""
+    tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS)
+    return sorted({day for table in tables for day in stale_dates(connection, table)})
+
+
+def record_built(
+    connection: duckdb.DuckDBPyConnection, table: Table, fingerprints: Mapping[date, str], rows: Mapping[date, int]
+) -> None:
+    """Remember what partitions of `table` were built from; call in the transaction that writes them."""
+    if not fingerprints:
+        return
+    days = list(fingerprints)
+    connection.execute(
+        f"insert or replace into {PARTITION_STATE.qualified_name} by name select $name as table_name,"
+        " unnest($days) as event_date, unnest($fingerprints) as inputs_fingerprint, unnest($rows) as row_count",
+        {
+            "name": table.qualified_name,
+            "days": days,
+            "fingerprints": [fingerprints[day] for day in days],
+            "rows": [rows.get(day, 0) for day in days],
+        },
+    )
+
+
+def record_asset_run(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    asset: str,
+    run_id: str,
+    partition_key: str,
+    started_at: datetime,
+    finished_at: datetime,
+    row_count: int | None,
+    status: str,
+) -> None:
+    """Keep when an asset was built, how long that took and how it ended."""
+    row = {
+        "asset": asset,
+        "run_id": run_id,
+        "partition_key": partition_key,
+        "started_at": started_at,
+        "finished_at": finished_at,
+        "duration_s": (finished_at - started_at).total_seconds(),
+        "row_count": row_count,
+        "status": status,
+    }
+    connection.execute(
+        f"insert or replace into {ASSET_RUNS.qualified_name} by name"
+        f" select {', '.join(f'${name} as {name}' for name in row)}",
+        row,
+    )
+
+
+def row_counts(
+    connection: duckdb.DuckDBPyConnection, table: Table, start: date | None = None, end: date | None = None
+) -> dict[date, int]:
+    """Rows per built partition of `table` between `start` and `end`, both inclusive."""
+    rows = connection.execute(
+        f"select event_date, row_count from {PARTITION_STATE.qualified_name} where table_name = $name"
+        " and event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date) order by 1",
+        {"name": table.qualified_name, "start": start, "end": end},
+    ).fetchall()
+    return dict(rows)
+
+
+def data_fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
+    """One fingerprint of all built partitions: the same data has the same, whenever it was built."""
+    row = connection.execute(
+        "select coalesce(md5(string_agg(table_name || event_date || inputs_fingerprint, ',' order by table_name,"
+        f" event_date)), md5('')) from {PARTITION_STATE.qualified_name}"
+    ).fetchone()
+    assert row is not None  # an aggregate without GROUP BY has one row
+    return str(row[0])
+
+
+def contiguous_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
+    """The days as inclusive ranges without gaps, ascending."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if ranges and day - ranges[-1][1] == timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
