@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -97,11 +97,11 @@ def _activity(what: str) -> Iterator[None]:
         ):
             yield
         return
-    last = [datetime.now()]
+    last = [datetime.now(UTC)]
 
     def tell(activity: str) -> None:
-        if datetime.now() - last[0] > timedelta(seconds=5):
-            last[0] = datetime.now()
+        if datetime.now(UTC) - last[0] > timedelta(seconds=5):
+            last[0] = datetime.now(UTC)
             err.print(escape(f"{what}: {activity}"))
 
     with progress.listening(tell):
@@ -459,7 +459,9 @@ def demo(
         _put_sample(settings, days)
     succeeded = _run(settings)
     if serving:
-        _serve(settings)
+        # A process of its own: what building needed, Great Expectations and Dagster among it, goes with this one.
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "quality_assets.cli", "serve"])  # noqa: S606
     if not succeeded:
         raise typer.Exit(1)
 
@@ -513,5 +515,21 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def entry() -> None:
+    """Run the command; what nobody foresaw becomes a sentence, and its traceback goes to data/logs/quality.log."""
+    try:
+        app()
+    except Exception as error:
+        import traceback
+
+        log = get_settings().data_dir / "logs" / "quality.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
+        err.print(f"[red]quality:[/red] {escape(str(error) or type(error).__name__)}")
+        err.print(f"This was not foreseen. Details are in {log}; `quality doctor` may know what is wrong.")
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    entry()

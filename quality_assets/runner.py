@@ -44,13 +44,14 @@ class RunOutcome:
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Make the data root Dagster's home, with the project's dagster.yaml less its paths; the folder."""
+    """Make the data root Dagster's home, with the project's dagster.yaml and paths of its own; the folder."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     configuration = yaml.safe_load((REPOSITORY_ROOT / "dagster.yaml").read_text())
-    # Under a home of its own Dagster finds these below it by itself, and relative paths would mean the wrong folder.
-    for key in ("storage", "local_artifact_storage", "compute_logs"):
-        configuration.pop(key, None)
+    for store in configuration.values():
+        if isinstance(store, dict) and "base_dir" in store.get("config", {}):
+            below = Path(store["config"]["base_dir"]).relative_to("data/.dagster")
+            store["config"]["base_dir"] = str(home / below)
     (home / "dagster.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False))
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")

@@ -71,6 +71,7 @@ RAW_LOGS = Table(
     key=("file_id", "line_number"),
     partition_column="event_date",
     store="lake",
+    file_kinds=("-events", "-refused"),
     columns=(
         *_PLACE_COLUMNS,
         *(Column(c.name, c.type, c.description, unit=c.unit) for c in EVENT_COLUMNS),

@@ -32,7 +32,7 @@ class SourceError(ValueError):
     """A source file is wrong; the message names the file, the key and what is allowed there."""
 
 
-class NoSourceMatches(ValueError):
+class NoSourceMatches(ValueError):  # noqa: N818
     """No source can read a raw log; the message says which columns are missing."""
 
 

@@ -37,7 +37,9 @@ class Table:
 
     A `lake` table is a folder of Parquet files per `partition_column` value with a view over it in the warehouse;
     a `warehouse` table is native to DuckDB. `is_keyed` has DuckDB enforce the key by an index: for small tables that
-    are written row by row; where partitions are replaced whole, a check enforces it instead.
+    are written row by row; where partitions are replaced whole, a check enforces it instead. `file_kinds` are the
+    endings of a lake table's file names: files of one kind have the same columns, those of different kinds may lack
+    some.
     """
 
     schema: str
@@ -49,6 +51,7 @@ class Table:
     partition_column: str | None = None
     store: Store = "warehouse"
     is_keyed: bool = False
+    file_kinds: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
         names = self.column_names

@@ -19,6 +19,7 @@ from quality_assets.settings import get_settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
 from quality_assets.warehouse.landing import LandingFile, scan, sha256_of
+from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
 from quality_assets.warehouse.state import contiguous_ranges
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -34,21 +35,33 @@ def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     """Files have landed: once their size is the same in two looks, new content is read; the same bytes never twice."""
     cursor = json.loads(context.cursor) if context.cursor else {"sizes": {}, "known": {}}
     files, _ = scan(get_settings().landing_dir)
+    if not cursor["known"]:
+        cursor["known"] = _published_stamps()
     stamps = {file.name: f"{file.size_bytes}:{file.modified_ns}" for file in files}
-    settled = [f for f in files if cursor["sizes"].get(f.name) == stamps[f.name] and f.name not in cursor["known"]]
-    changed = [f for f in files if cursor["known"].get(f.name, stamps[f.name]) != stamps[f.name]]
-    fresh = [*settled, *(f for f in changed if cursor["sizes"].get(f.name) == stamps[f.name])][:MAX_FILES_HASHED_A_TICK]
+    waiting = [file for file in files if cursor["known"].get(file.name) != stamps[file.name]]
+    # Whoever still writes a file changes its size or its time between two looks.
+    fresh = [file for file in waiting if cursor["sizes"].get(file.name) == stamps[file.name]][:MAX_FILES_HASHED_A_TICK]
     contents = _contents(fresh)
     known = {name: stamp for name, stamp in cursor["known"].items() if name in stamps}
     known |= {file.name: stamps[file.name] for file in fresh if file.name in contents}
     next_cursor = json.dumps({"sizes": stamps, "known": known})
     if not contents:
-        waiting = len(files) - len(known)
-        reason = f"{waiting} files are waited for until their size is stable." if waiting else "Nothing new has landed."
         context.update_cursor(next_cursor)
-        return dg.SkipReason(reason)
+        return dg.SkipReason(
+            f"{len(waiting)} files are waited for until their size is stable." if waiting else "Nothing new has landed."
+        )
     key = hashlib.sha256("".join(sorted(set(contents.values()))).encode()).hexdigest()
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"landing-{key[:32]}")], cursor=next_cursor)
+
+
+def _published_stamps() -> dict[str, str]:
+    """What the published snapshot knows of the landing zone: what was read before this sensor first looked."""
+    snapshot = current_snapshot(get_settings().published_dir)
+    if snapshot is None:
+        return {}
+    with open_snapshot(snapshot) as connection:
+        rows = connection.execute("select path, size_bytes, modified_ns from ops.landing_files").fetchall()
+    return {path: f"{size_bytes}:{modified_ns}" for path, size_bytes, modified_ns in rows}
 
 
 def _contents(files: list[LandingFile]) -> dict[str, str]:
@@ -78,12 +91,20 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
         return dg.SkipReason("No logs were read since the last look.")
     last = records[-1].storage_id
     touched = {
-        date.fromisoformat(str(day))
+        date.fromisoformat(str(day)): record.storage_id
         for record in records
         if record.asset_materialization
         for day in _touched(record.asset_materialization)
     }
-    existing = {day for day in touched if event_dates.has_partition_key(day.isoformat())}
+    # The command line reads and builds in one go, and its builds are in the same log.
+    built = context.instance.get_latest_storage_id_by_partition(
+        asset_key(FACT_FEATURE_METRICS), dg.DagsterEventType.ASSET_MATERIALIZATION
+    )
+    existing = {
+        day
+        for day, storage_id in touched.items()
+        if event_dates.has_partition_key(day.isoformat()) and built.get(day.isoformat(), 0) < storage_id
+    }
     requests = [
         dg.RunRequest(run_key=f"{start}-{end}-{last}", tags=range_tags(start, end))
         for start, end in contiguous_ranges(existing)

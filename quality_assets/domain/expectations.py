@@ -2,7 +2,7 @@
 
 Descriptions only: no data is read and no validation engine is known here; `warehouse/expectations.py` runs a suite.
 What the contract cannot say, because it concerns several columns at once, is a `Rule` in RULES. Questions about a
-table's past, or about two tables, are checks (`domain/checks.py`), and rules on rows that arrive are in `validation.py`.
+table's past, or about two tables, are checks (`domain/checks.py`); rules on rows that arrive are in `validation.py`.
 """
 
 from __future__ import annotations

@@ -413,10 +413,11 @@ def _checks_text(checks: Mapping[str, Any]) -> str:
 def report_text(report: Mapping[str, Any]) -> str:
     """The report for the terminal: plain lines."""
     lines = [f"Run {report['run_id']} · {report['status']}", report["headline"]]
-    for check in report["checks"]["not_passed"][:10]:
-        lines.append(f"  {check['status']:<8} {check['asset']}.{check['check_name']}: {check['description']}")
-    for row in report["drift"]["worst"][:5]:
-        lines.append(f"  drift    {row['verdict']}")
+    lines += [
+        f"  {check['status']:<8} {check['asset']}.{check['check_name']}: {check['description']}"
+        for check in report["checks"]["not_passed"][:10]
+    ]
+    lines += [f"  drift    {row['verdict']}" for row in report["drift"]["worst"][:5]]
     if report["attention"]:
         lines.append("Needs attention:")
     for entry in report["attention"]:

@@ -17,7 +17,7 @@ from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
 from quality_assets.contracts.table import Table
 from quality_assets.settings import Settings
 from quality_assets.warehouse.alerts import deliver
-from quality_assets.warehouse.lake import Lake, lake_view_sql
+from quality_assets.warehouse.lake import Lake, refresh_view
 
 LOCK_TIMEOUT_S = 600.0
 
@@ -114,7 +114,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
 def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Point the views over the lake at the files that are there."""
     for table in LAKE_TABLES:
-        connection.execute(lake_view_sql(table, settings.lake_dir))
+        refresh_view(connection, table, settings.lake_dir)
 
 
 def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

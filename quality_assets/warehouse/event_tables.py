@@ -16,7 +16,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain import event_tables as sql
 from quality_assets.domain.trends import trends_sql
 from quality_assets.warehouse.database import WarehouseSession, refresh_lake_views
-from quality_assets.warehouse.lake import LakeFile
+from quality_assets.warehouse.lake import LakeFile, files_sql
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
 EVENTS_LABEL = "events"
@@ -193,11 +193,7 @@ def _without(session: WarehouseSession, files: Sequence[LakeFile], copies: str) 
 
 def _parquet(session: WarehouseSession, table: Table, files: Sequence[LakeFile]) -> str:
     """A relation with the contract's columns over the given files, empty where there are none."""
-    if not files:
-        nothing = ", ".join(f'cast(null as {c.type}) as "{c.name}"' for c in table.columns)
-        return f"(select {nothing} limit 0)"
-    paths = ", ".join("'" + path.replace("'", "''") + "'" for path in session.lake.absolute(files))
-    return f"(select {table.select_list()} from read_parquet([{paths}], hive_partitioning = false, union_by_name = true))"
+    return f"({files_sql(table, session.lake.absolute(files))})"
 
 
 def _by_date(files: Sequence[LakeFile]) -> dict[date, list[LakeFile]]:

@@ -118,8 +118,9 @@ def _outcome(gx: ModuleType, batch: Any, expectation: Expectation, found: Any, r
     if problem is not None:
         return _unknown(expectation, problem)
     if found.success:
-        return _known(expectation, 0, (), rows)
-    return _known(expectation, *_offenders(expectation, gx.explain(batch, expectation, MAX_EXAMPLES)), rows)
+        return _known(expectation, "passed", 0, (), rows)
+    offenders, examples = _offenders(expectation, gx.explain(batch, expectation, MAX_EXAMPLES))
+    return _known(expectation, "failed", offenders, examples, rows)
 
 
 def _problem(exception_info: Mapping[str, Any] | None) -> str | None:
@@ -135,10 +136,9 @@ def _offenders(expectation: Expectation, result: Mapping[str, Any]) -> tuple[int
         case "row_count":
             return None, ()
         case "columns":
-            names = [
-                f"{how}: {name}" for how, some in result["details"]["mismatched"].items() for name in sorted(some)
-            ]
-            return len(names), tuple(names[:MAX_EXAMPLES])
+            mismatched = result.get("details", {}).get("mismatched", {})
+            names = [f"{how}: {name}" for how, some in mismatched.items() for name in sorted(some)]
+            return len(names) or None, tuple(names[:MAX_EXAMPLES])
         case "no_rows":
             records = result.get("details", {}).get("unexpected_rows", [])[:MAX_EXAMPLES]
             return result.get("observed_value"), tuple(_plain(record) for record in records)
@@ -147,11 +147,10 @@ def _offenders(expectation: Expectation, result: Mapping[str, Any]) -> tuple[int
 
 
 def _known(
-    expectation: Expectation, offenders: int | None, examples: tuple[Any, ...], rows: int
+    expectation: Expectation, status: Status, offenders: int | None, examples: tuple[Any, ...], rows: int
 ) -> ExpectationOutcome:
     is_row_count = expectation.kind == "row_count"
-    status: Status = "passed" if offenders == 0 else "failed"
-    counts_rows = expectation.parameters.get("counted", "row") == "row" and expectation.kind not in ("row_count", "columns")
+    is_share = _counted(expectation) == "row" and not is_row_count and rows > 0
     return ExpectationOutcome(
         name=expectation.name,
         column=expectation.column,
@@ -159,7 +158,7 @@ def _known(
         observed=_float(rows if is_row_count else offenders),
         threshold=float(expectation.parameters["minimum"]) if is_row_count else 0.0,
         unexpected_count=offenders,
-        unexpected_percent=100 * offenders / rows if counts_rows and rows and offenders is not None else None,
+        unexpected_percent=100 * offenders / rows if is_share and offenders is not None else None,
         examples=examples,
         description=_sentence(expectation, status, offenders, examples, rows),
         dimension=expectation.dimension,
@@ -187,6 +186,11 @@ def _unknown(expectation: Expectation, problem: str) -> ExpectationOutcome:
     )
 
 
+def _counted(expectation: Expectation) -> str:
+    """What an offender is: a row, a key, or a column."""
+    return "column" if expectation.kind == "columns" else str(expectation.parameters.get("counted", "row"))
+
+
 def _sentence(
     expectation: Expectation, status: Status, offenders: int | None, examples: tuple[Any, ...], rows: int
 ) -> str:
@@ -195,7 +199,7 @@ def _sentence(
         return f"{expectation.statement}: there {'is' if rows == 1 else 'are'} {f'{rows:,}' if rows else 'none'}"
     if status == "passed":
         return f"{expectation.statement}: true of {total}"
-    counted = "column" if expectation.kind == "columns" else expectation.parameters.get("counted", "row")
+    counted = _counted(expectation)
     some = "some" if offenders is None else f"{offenders:,}"
     where = f"in {some} of {total}" if counted == "row" else f"for {some} {counted}{'' if offenders == 1 else 's'}"
     return f"{expectation.statement}: not so {where}{f', e.g. {_spoken(examples[0])}' if examples else ''}"

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import duckdb
 
@@ -24,7 +24,11 @@ import great_expectations.expectations as gxe
 from duckdb_sqlalchemy import Dialect
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasourceError
 from great_expectations.exceptions import GreatExpectationsError
@@ -80,17 +84,17 @@ def _forget_great_expectations() -> None:
 @contextmanager
 def open_batch(prepare: Callable[[duckdb.DuckDBPyConnection], None]) -> Iterator[Batch]:
     """The relation `batch` of a fresh in-memory database, made by `prepare`, as Great Expectations sees it."""
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    context = gx.get_context(mode="ephemeral", project_config=_project())
     # Named, so that the two engines Great Expectations makes of one source share it; it lives while one is open.
     source = context.data_sources.add_sql("duckdb", connection_string=f"{DIALECT}:///:memory:{uuid.uuid4().hex}")
     engine = source.get_engine()
     try:
         held = engine.raw_connection()
         try:
-            prepare(held.driver_connection)
-            definition: BatchDefinition = source.add_table_asset(BATCH, table_name=BATCH).add_batch_definition_whole_table(BATCH)
+            prepare(cast(duckdb.DuckDBPyConnection, held.driver_connection))
+            definition: BatchDefinition = source.add_table_asset(
+                BATCH, table_name=BATCH
+            ).add_batch_definition_whole_table(BATCH)
             yield definition.get_batch()
         finally:
             held.close()
@@ -99,11 +103,22 @@ def open_batch(prepare: Callable[[duckdb.DuckDBPyConnection], None]) -> Iterator
         engine.dispose()
 
 
+def _project() -> DataContextConfig:
+    return DataContextConfig(
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+        # A documentation site would make a temporary folder, and take it away again.
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+    )
+
+
 def validate(batch: Batch, expectations: Sequence[Expectation]) -> dict[str, ExpectationValidationResult]:
     """Whether each expectation holds, by name: all that can be are one aggregate query, and no values are fetched."""
     suite = gx.ExpectationSuite(name=BATCH, expectations=[_as_gx(e, is_counted=True) for e in expectations])
     found = batch.validate(suite, result_format="BOOLEAN_ONLY")
-    return {result.expectation_config.meta["name"]: result for result in found.results}
+    return {
+        (result.expectation_config.meta or {})["name"]: result for result in found.results if result.expectation_config
+    }
 
 
 def explain(batch: Batch, expectation: Expectation, examples: int) -> Mapping[str, Any]:
@@ -118,20 +133,19 @@ def explain(batch: Batch, expectation: Expectation, examples: int) -> Mapping[st
 def _as_gx(expectation: Expectation, *, is_counted: bool = False) -> gxe.Expectation:
     meta: dict[str, Any] = {"meta": {"name": expectation.name}}
     parameters = expectation.parameters
+    column = expectation.column or ""
     match expectation.kind:
         case "columns":
             return gxe.ExpectTableColumnsToMatchSet(column_set=list(parameters["names"]), exact_match=True, **meta)
         case "row_count":
             return gxe.ExpectTableRowCountToBeBetween(min_value=parameters["minimum"], **meta)
         case "not_null":
-            return gxe.ExpectColumnValuesToNotBeNull(column=expectation.column, **meta)
+            return gxe.ExpectColumnValuesToNotBeNull(column=column, **meta)
         case "in_set":
-            return gxe.ExpectColumnValuesToBeInSet(
-                column=expectation.column, value_set=list(parameters["allowed"]), **meta
-            )
+            return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(parameters["allowed"]), **meta)
         case "in_range":
             return gxe.ExpectColumnValuesToBeBetween(
-                column=expectation.column, min_value=parameters["minimum"], max_value=parameters["maximum"], **meta
+                column=column, min_value=parameters["minimum"], max_value=parameters["maximum"], **meta
             )
         case "no_rows":
             kind = UnexpectedRowsCounted if is_counted else gxe.UnexpectedRowsExpectation

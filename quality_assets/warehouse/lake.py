@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,17 +33,70 @@ class LakeFile:
     row_count: int
 
 
-def lake_view_sql(table: Table, lake_dir: Path) -> str:
-    """The statement that makes `table` a view over all its files under `lake_dir`; an empty one when it has none."""
-    folder = lake_dir / table.name
-    if next(folder.glob("*/*.parquet"), None) is None:
-        nothing = ", ".join(f'cast(null as {c.type}) as "{c.name}"' for c in table.columns)
-        return f"create or replace view {table.qualified_name} as select {nothing} limit 0"
-    pattern = str(folder / "*" / "*.parquet").replace("'", "''")
+def files_sql(table: Table, paths: Sequence[str]) -> str:
+    """A query for the contract's columns over Parquet files or patterns; no rows where there are none.
+
+    A column that the files lack is null: not every file has every column, as when the contract has grown since.
+    """
+    nothing = _no_rows(table)
+    if not paths:
+        return nothing
+    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return (
-        f"create or replace view {table.qualified_name} as select {table.select_list()} "
-        f"from read_parquet('{pattern}', hive_partitioning = false, union_by_name = true)"
+        f"select {table.select_list()} from ({nothing} union all by name"
+        f" select * from read_parquet([{quoted}], hive_partitioning = false, union_by_name = true))"
     )
+
+
+def lake_view_sql(table: Table, lake_dir: Path) -> str:
+    """The statement that makes `table` a view over all its files under `lake_dir`.
+
+    The date comes from the folder's name, so that a query over a few dates opens the files of those dates only; files
+    of one kind have the same columns, so that none need be opened to know them.
+    """
+    return f"create or replace view {table.qualified_name} as {_view_query(table, lake_dir)}"
+
+
+def is_current_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> bool:
+    """Whether the view of `table` reads what is under `lake_dir`: it is made anew only when a kind of file appears."""
+    row = connection.execute(
+        "select comment from duckdb_views() where schema_name = $schema and view_name = $name",
+        {"schema": table.schema, "name": table.name},
+    ).fetchone()
+    return row is not None and row[0] == _view_mark(table, lake_dir)
+
+
+def refresh_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> None:
+    """Make the view of `table` read what is under `lake_dir`, unless it does."""
+    if not is_current_view(connection, table, lake_dir):
+        connection.execute(lake_view_sql(table, lake_dir))
+        mark = _quoted(_view_mark(table, lake_dir))
+        connection.execute(f"comment on view {table.qualified_name} is '{mark}'")
+
+
+def _view_mark(table: Table, lake_dir: Path) -> str:
+    return "|".join((",".join(table.column_names), *_patterns(table, lake_dir)))
+
+
+def _patterns(table: Table, lake_dir: Path) -> list[str]:
+    folder = lake_dir / table.name
+    kinds = [f"*{kind}.parquet" for kind in table.file_kinds]
+    return [str(folder / "*" / kind) for kind in kinds if next(folder.glob(f"*/{kind}"), None) is not None]
+
+
+def _view_query(table: Table, lake_dir: Path) -> str:
+    parts = [_no_rows(table)]
+    for pattern in _patterns(table, lake_dir):
+        options = "hive_partitioning = true"
+        if table.partition_column:
+            options += f", hive_types = {{'{table.partition_column}': DATE}}"
+        parts.append(f"select * from read_parquet('{_quoted(pattern)}', {options})")
+    return f"select {table.select_list()} from ({' union all by name '.join(parts)})"
+
+
+def _no_rows(table: Table) -> str:
+    typed = ", ".join(f'cast(null as {column.type}) as "{column.name}"' for column in table.columns)
+    return f"select {typed} where false"
 
 
 class Lake:
@@ -138,13 +191,16 @@ class Lake:
                 },
             )
 
-    def sweep(self, table: Table, dates: Iterable[date] | None = None) -> int:
+    def sweep(self, table: Table, dates: Collection[date] | None = None) -> int:
         """Remove the files of `table` that do not count, in the partitions `dates` or in all; returns how many."""
         folder = self._data_dir / "lake" / table.name
         folders = (
-            [folder / f"event_date={day.isoformat()}" for day in dates] if dates is not None else folder.glob("event_date=*")
+            [folder / f"event_date={day.isoformat()}" for day in dates]
+            if dates is not None
+            else folder.glob("event_date=*")
         )
-        live = {self._data_dir / file.path for file in self.files(table)}
+        known = self.files(table, min(dates), max(dates)) if dates else self.files(table)
+        live = {self._data_dir / file.path for file in known}
         swept = 0
         for path in (path for partition in folders for path in partition.glob("*")):
             if path not in live:
@@ -158,8 +214,8 @@ class Lake:
         return str(relative / f"{label}.parquet")
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(text: str | Path) -> str:
+    return str(text).replace("'", "''")
 
 
 def _sync(path: Path) -> None:

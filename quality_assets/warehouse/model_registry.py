@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,11 +203,12 @@ class ModelRegistry:
             raise ModelUnavailableError("the registry has lost its experiment")
         run = self._client.create_run(experiment.experiment_id, run_name=f"through {result.model.trained_through}")
         content = skops.io.dumps(result.model)
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / MODEL_FILE).write_bytes(content)
-            for name in ("metrics", "importance", "calibration"):
-                getattr(result, name).to_parquet(Path(folder) / f"{name}.parquet", index=False)
-            self._client.log_artifacts(run.info.run_id, folder)
+        # Not through MLflow, which would write to the absolute path where the registry was first made.
+        folder = self._artifacts(run.info.run_id)
+        folder.mkdir(parents=True)
+        (folder / MODEL_FILE).write_bytes(content)
+        for name in ("metrics", "importance", "calibration"):
+            getattr(result, name).to_parquet(folder / f"{name}.parquet", index=False)
         for key, value in _headline_metrics(result).items():
             self._client.log_metric(run.info.run_id, key, value)
         self._client.set_terminated(run.info.run_id)
@@ -219,7 +220,7 @@ class ModelRegistry:
             **{key: repr(value) for key, value in _headline_metrics(result).items()},
         }
         entry = self._client.create_model_version(
-            MODEL_NAME, source=str(run.info.artifact_uri), run_id=run.info.run_id, tags=tags
+            MODEL_NAME, source=folder.resolve().as_uri(), run_id=run.info.run_id, tags=tags
         )
         return str(entry.version)
 
@@ -238,8 +239,10 @@ class ModelRegistry:
         return entry
 
     def _artifact(self, entry: Any) -> Path:
-        # MLflow records an absolute path; found from the root instead, the data folder can be moved.
-        return self.root / "artifacts" / str(entry.run_id) / "artifacts" / MODEL_FILE
+        return self._artifacts(entry.run_id) / MODEL_FILE
+
+    def _artifacts(self, run_id: str) -> Path:
+        return self.root / "artifacts" / run_id / "artifacts"
 
 
 def _open_client(root: Path) -> MlflowClient:
@@ -248,6 +251,8 @@ def _open_client(root: Path) -> MlflowClient:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    # SQLAlchemy 2.1 deprecates what MLflow's own queries use; nobody here can act on it.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     root.mkdir(parents=True, exist_ok=True)

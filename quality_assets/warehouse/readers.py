@@ -30,9 +30,9 @@ from typing import Any, BinaryIO, Literal
 import duckdb
 import numpy as np
 import pyarrow as pa
-
 from duckdb.func import PythonUDFType
-from quality_assets.contracts.events import RAW_LOGS
+
+from quality_assets.contracts.events import RAW_LOGS, Reason
 from quality_assets.contracts.sources import (
     CsvOptions,
     NoSourceMatches,
@@ -82,11 +82,11 @@ _MAGIC = {
     b"\x7fELF": "a program",
 }
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WIDE_BLANKS = tuple(blank.encode() for blank in "\u00a0\u3000\ufeff")
+_WIDE_BLANKS = "\u00a0\u3000\ufeff"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b\x00"))
 
 
-class FileRejected(Exception):
+class FileRejected(Exception):  # noqa: N818
     """A raw log that cannot be read as a whole. Nothing of it is staged; the message is a plain sentence."""
 
     def __init__(self, reason: str) -> None:
@@ -203,6 +203,8 @@ class _Job:
 
     def insert_records(self, source: Source, columns: RawColumns, records: Sequence[_Record]) -> None:
         """Append records that were split in Python."""
+        self._insert_malformed([record for record in records if record.malformed is not None])
+        records = [record for record in records if record.malformed is None]
         if not records:
             return
         width = len(columns.identifiers)
@@ -212,15 +214,26 @@ class _Job:
             name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(columns.identifiers)
         }
         data["line_number"] = pa.array([record.line for record in records], pa.int64())
-        data["malformed"] = pa.array([record.malformed for record in records], pa.string())
-        raw = replace(columns, malformed="malformed IS NOT NULL", may_hold_nul=True, only_spaces=False)
-        raw = replace(raw, raw_row=f"coalesce(malformed, {json_object_sql(columns.header, columns.identifiers)})")
+        raw = replace(columns, may_hold_nul=True, only_spaces=False)
         view = _unique("records")
         self.connection.register(view, pa.table(data))
         try:
             self.insert(source, raw, view)
         finally:
             self.connection.unregister(view)
+
+    def _insert_malformed(self, records: Sequence[_Record]) -> None:
+        """Append records that have no columns: planning the statement that judges columns costs more than these rows."""
+        if records:
+            self.connection.execute(
+                f"INSERT INTO {self.table} BY NAME SELECT $file_id AS file_id, unnest($lines) AS line_number,"
+                f" [{literal(Reason.MALFORMED_ROW.value)}] AS reasons, unnest($texts) AS raw_row",
+                {
+                    "file_id": self.file_id,
+                    "lines": [record.line for record in records],
+                    "texts": [record.malformed for record in records],
+                },
+            )
 
     def count_rows(self) -> int:
         """How many rows of the file are staged."""
@@ -309,6 +322,7 @@ class _Text:
     has_nul: bool
     has_long_line: bool
     only_spaces: bool
+    has_backslash: bool
     bad_utf8: bool
 
 
@@ -322,6 +336,7 @@ class _Scan:
     has_nul: bool = False
     has_long_line: bool = False
     has_other_blanks: bool = False
+    has_backslash: bool = False
     is_ascii: bool = True
 
     def add(self, chunk: bytes) -> None:
@@ -331,14 +346,13 @@ class _Scan:
         self.newlines += newlines
         self.has_long_line = self.has_long_line or (newlines == 0 and len(chunk) == CHUNK_BYTES)
         self.is_ascii = self.is_ascii and chunk.isascii()
+        self.has_backslash = self.has_backslash or b"\\" in chunk
         self.last = chunk[-1:]
         # Two vector comparisons settle for most files that there is nothing special in them.
         if int(np.count_nonzero(codes < ord(" "))) != newlines:
             self.returns += chunk.count(b"\r")
             self.has_nul = self.has_nul or b"\0" in chunk
             self.has_other_blanks = self.has_other_blanks or b"\t" in chunk
-        if not self.is_ascii and not self.has_other_blanks:
-            self.has_other_blanks = any(blank in chunk for blank in _WIDE_BLANKS)
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
@@ -409,6 +423,7 @@ def _as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> _T
         has_nul=scan.has_nul,
         has_long_line=scan.has_long_line,
         only_spaces=not scan.has_other_blanks and scan.returns in (0, scan.newlines),
+        has_backslash=scan.has_backslash,
         bad_utf8=bad,
     )
 
@@ -443,22 +458,38 @@ def _scanned(path: Path) -> tuple[_Scan, bool, bool]:
     The last is so where well-formed characters outnumber the broken ones: one damaged line does not make Latin-1.
     """
     scan = _Scan()
-    good = broken = 0
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    is_valid = True
     with path.open("rb") as stream:
         for chunk in _chunks(stream):
             scan.add(chunk)
-            if not scan.is_ascii:
-                text = decoder.decode(chunk)
-                replaced = text.count("\ufffd") - chunk.count(b"\xef\xbf\xbd")
-                if replaced > 0:
-                    broken += replaced
-                    good += sum(1 for character in text if character > "\x7f") - replaced
-                elif not good:
-                    good = int(not text.isascii())
-    if decoder.decode(b"", final=True):
-        broken += 1
-    return scan, broken > 0, good > broken
+            if is_valid and not scan.is_ascii:
+                try:
+                    text = decoder.decode(chunk)
+                except UnicodeDecodeError:
+                    is_valid = False
+                else:
+                    scan.has_other_blanks = scan.has_other_blanks or any(blank in text for blank in _WIDE_BLANKS)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        is_valid = False
+    if is_valid:
+        return scan, False, True
+    scan.has_other_blanks = True
+    return scan, True, _is_mostly_utf8(path)
+
+
+def _is_mostly_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    good = broken = 0
+    with path.open("rb") as stream:
+        for chunk in _chunks(stream):
+            text = decoder.decode(chunk)
+            replaced = max(text.count("\ufffd") - chunk.count(b"\xef\xbf\xbd"), 0)
+            broken += replaced
+            good += len(text) - replaced - len(text.encode("ascii", "ignore"))
+    return good > broken
 
 
 def _single_byte_encoding(path: Path) -> str:
@@ -525,6 +556,24 @@ def _lines(path: Path, after: int = 0) -> Iterator[_Line]:
                 yield _line(number, raw, length)
 
 
+def _lines_at(path: Path, numbers: Sequence[int]) -> Iterator[_Line]:
+    """The physical lines with these ascending numbers, found without looking at the others one by one."""
+    wanted = np.array(numbers, np.int64)
+    starts: list[int] = []
+    ends_before = offset = 0
+    with path.open("rb") as stream:
+        for chunk in _chunks(stream) if numbers else ():
+            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
+            # Line n begins behind line end n - 1.
+            here = wanted[(wanted > ends_before + 1) & (wanted <= ends_before + 1 + len(ends))] - ends_before - 2
+            starts += (offset + ends[here] + 1).tolist()
+            ends_before += len(ends)
+            offset += len(chunk)
+        for number, start in zip(numbers, starts, strict=False):
+            stream.seek(start)
+            yield _line(number, raw := stream.readline(MAX_LINE_BYTES), len(raw))
+
+
 def _line(number: int, raw: bytes, length: int) -> _Line:
     if number == 1:
         raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -544,18 +593,18 @@ def _malformed(text: str, length: int | None = None) -> str:
     return json.dumps({"line": line[:KEPT_CHARACTERS], "length": length or len(line)}, ensure_ascii=False)
 
 
-class _BrokenQuote(ValueError):
+class _BrokenQuoteError(ValueError):
     """Something follows a closing quote that is no delimiter."""
 
 
-class _OpenQuote(ValueError):
+class _OpenQuoteError(ValueError):
     """The text ends within a quoted value."""
 
 
 def _split(text: str, delimiter: str, quote: str) -> list[str]:
     """The fields of one record by RFC 4180; spaces behind a closing quote are let pass, as DuckDB does.
 
-    Raises _OpenQuote or _BrokenQuote.
+    Raises _OpenQuoteError or _BrokenQuoteError.
     """
     if quote not in text:
         return text.split(delimiter)
@@ -575,7 +624,7 @@ def _split(text: str, delimiter: str, quote: str) -> list[str]:
         if position >= len(text):
             return fields
         if not text.startswith(delimiter, position):
-            raise _BrokenQuote
+            raise _BrokenQuoteError
         position += len(delimiter)
 
 
@@ -585,7 +634,7 @@ def _quoted(text: str, start: int, quote: str) -> tuple[str, int]:
     while True:
         end = text.find(quote, start)
         if end < 0:
-            raise _OpenQuote
+            raise _OpenQuoteError
         parts.append(text[start:end])
         if not text.startswith(quote, end + 1):
             return "".join(parts), end + 1
@@ -630,9 +679,9 @@ def _records(lines: Iterable[_Line], dialect: _Dialect, is_record: Callable[[str
         fields: list[str] | None
         try:
             fields = dialect.split(text)
-        except _BrokenQuote:
+        except _BrokenQuoteError:
             fields = None
-        except _OpenQuote:
+        except _OpenQuoteError:
             fields = _continued(line, ahead, source, dialect, is_record)
         if fields is None or len(fields) != len(dialect.header):
             yield _Record(line.number, None, _malformed(line.text))
@@ -664,9 +713,9 @@ def _continued(
             continue
         try:
             fields = dialect.split("".join(parts).rstrip("\r\n"))
-        except _OpenQuote:
+        except _OpenQuoteError:
             continue
-        except _BrokenQuote:
+        except _BrokenQuoteError:
             return None
         if len(fields) != len(dialect.header):
             return None
@@ -737,9 +786,9 @@ def _header(path: Path, delimiter: str, quote: str) -> _Dialect:
         parts.append(line.text)
         try:
             fields = _split("".join(parts).rstrip("\r\n"), delimiter, quote)
-        except _OpenQuote:
+        except _OpenQuoteError:
             continue
-        except _BrokenQuote:
+        except _BrokenQuoteError:
             fields = parts[0].rstrip("\r\n").split(delimiter)
         return _Dialect(delimiter, quote, tuple(fields), line.number, header_is_plain=len(parts) == 1)
     raise FileRejected("the first line, which should name the columns, cannot be read")
@@ -791,8 +840,6 @@ def _stage_csv_fast(
         return False
     finally:
         _drop_rejects(job, rejects)
-    if any("\n" in line.strip("\r\n") for _, line in rejected):
-        return False
     accepted = job.count_rows()
     surplus = text.lines - dialect.header_line - accepted - len(rejected)
     blanks: list[int] = []
@@ -802,11 +849,16 @@ def _stage_csv_fast(
         if found is None:
             return False
         blanks, stretched = found
-    skipped = sorted([number for number, _ in rejected] + blanks)
+    skipped = sorted(rejected + blanks)
     lines = _Renumbering(dialect.header_line, skipped, stretched)
-    _renumber(job, source, lines.steps)
     place = dict(zip(skipped, lines.skipped_lines, strict=True))
-    for batch in _batches(_Record(place[number], None, _malformed(line.strip("\r\n"))) for number, line in rejected):
+    records = _records(_lines_at(text.path, [place[number] for number in rejected]), dialect, is_record)
+    broken = list(records)
+    # DuckDB's own copy of a rejected line is now and then that of its neighbour: the file has the last word.
+    if len(broken) != len(rejected) or any(record.malformed is None for record in broken):
+        return False
+    _renumber(job, source, lines.steps)
+    for batch in _batches(broken):
         job.insert_records(source, columns, batch)
     return True
 
@@ -865,12 +917,10 @@ def _blank_lines(path: Path, after: int) -> list[int]:
         return [number for number, line in enumerate(stream, 1) if number > after and not line.strip(b"\r\n")]
 
 
-def _rejected(job: _Job, rejects: str) -> list[tuple[int, str]]:
-    """Record number, counted from the first line of the file, and text of each rejected record."""
-    rows = job.connection.execute(
-        f"SELECT line, any_value(csv_line) FROM {identifier(rejects)} GROUP BY line ORDER BY line"
-    ).fetchall()
-    return [(number, line or "") for number, line in rows]
+def _rejected(job: _Job, rejects: str) -> list[int]:
+    """The numbers of the rejected records, counted from the first line of the file as if each were one line."""
+    rows = job.connection.execute(f"SELECT DISTINCT line FROM {identifier(rejects)} ORDER BY line").fetchall()
+    return [row[0] for row in rows]
 
 
 def _drop_rejects(job: _Job, rejects: str) -> None:
@@ -938,13 +988,24 @@ def _stage_jsonl(job: _Job, text: _Text) -> Source:
     source = job.source_of(keys)
     # A key that only later lines have is read as well.
     header = tuple(dict.fromkeys([*keys, *source.source_columns]))
-    columns = RawColumns(header=header, identifiers=tuple(f"c{index}" for index in range(len(header))))
+    columns = RawColumns(
+        header=header,
+        identifiers=tuple(f"c{index}" for index in range(len(header))),
+        # Escapes such as \\n and \\u0000 become characters.
+        may_hold_nul=text.has_nul or text.has_backslash,
+        only_spaces=text.only_spaces and not text.has_backslash,
+    )
     paths = ", ".join(literal(_json_path(name)) for name in header)
+    # A comparison is nearly free, a trim copies the line.
+    is_object = (
+        f"CASE WHEN line >= '{{' AND line < '|' THEN json_valid(line) "
+        f"ELSE starts_with(ltrim(line, {literal(_JSON_BLANKS)}), '{{') AND json_valid(line) END"
+    )
     extracted = ", ".join(f"fields[{index + 1}] AS {name}" for index, name in enumerate(columns.identifiers))
     objects = (
-        "(SELECT *, line IS NULL OR fields IS NULL AS is_broken, "
-        f"{extracted} FROM (SELECT *, CASE WHEN starts_with(ltrim(line, {literal(_JSON_BLANKS)}), '{{') "
-        f"AND json_valid(line) THEN json_extract_string(line, [{paths}]) END AS fields FROM {{lines}}))"
+        "(SELECT *, fields IS NULL AS is_broken, "
+        f"{extracted} FROM (SELECT *, CASE WHEN {is_object} THEN json_extract_string(line, [{paths}]) END AS fields "
+        f"FROM {_LINES}))"
     )
     kept = f"json_object('line', line[:{KEPT_CHARACTERS}])"
     cut = f"json_object('line', line[:{KEPT_CHARACTERS}], 'length', length(line))"
@@ -962,6 +1023,8 @@ def _stage_jsonl(job: _Job, text: _Text) -> Source:
 
 
 _JSON_BLANKS = " \t\r\n\ufeff"
+# Stands for the FROM item of the lines in the SQL that takes them apart.
+_LINES = "/* lines */"
 
 
 def _json_path(name: str) -> str:
@@ -994,9 +1057,9 @@ def _stage_jsonl_fast(job: _Job, text: _Text, source: Source, columns: RawColumn
         f"max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, "
         f"rejects_table={literal(rejects)}, rejects_scan={literal(rejects + '_scan')}))"
     )
-    not_blank = f"(SELECT * FROM {lines} WHERE trim(line, {literal(_JSON_BLANKS)}) <> '')"
+    not_blank = f"(SELECT * FROM {lines} WHERE line >= '!' OR trim(line, {literal(_JSON_BLANKS)}) <> '')"
     try:
-        job.insert(source, columns, objects.format(lines=not_blank), path=str(text.path))
+        job.insert(source, columns, objects.replace(_LINES, not_blank), path=str(text.path))
         rejected = _rejected(job, rejects)
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException):
         return False
@@ -1039,7 +1102,7 @@ def _insert_json_lines(job: _Job, source: Source, columns: RawColumns, objects: 
     )
     job.connection.register(view, data)
     try:
-        job.insert(source, columns, objects.format(lines=view))
+        job.insert(source, columns, objects.replace(_LINES, view))
     finally:
         job.connection.unregister(view)
 

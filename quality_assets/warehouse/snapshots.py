@@ -20,7 +20,7 @@ from duckdb import StatementType
 
 from quality_assets.contracts.table import Table
 from quality_assets.warehouse.files import fsync_directory, link_or_copy, write_atomically
-from quality_assets.warehouse.lake import lake_view_sql
+from quality_assets.warehouse.lake import refresh_view
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
@@ -147,7 +147,7 @@ def publish(
         link_or_copy(data_dir / relative, target)
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
         for table in lake_files:
-            connection.execute(lake_view_sql(table, snapshot.folder / "lake"))
+            refresh_view(connection, table, snapshot.folder / "lake")
     fsync_directory(published_dir)
     pointer = {
         "version": snapshot.version,

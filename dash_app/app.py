@@ -1,0 +1,162 @@
+"""The app: one ASGI server with the Dash pages, the REST API and the health endpoints.
+
+Start it with `uvicorn dash_app.app:server`. Routes and callbacks are wired here; what they answer is made elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from dash import Dash, Input, Output
+from fastapi import FastAPI, HTTPException, Response
+from fastapi import Request as HttpRequest
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from dash_app import api, api_docs, logs, router
+from dash_app.components import shell
+from dash_app.links import Request
+from dash_app.pages import feature
+from dash_app.snapshots import SnapshotStore
+from dash_app.web import Delivery
+from quality_assets.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+ASSETS = Path(__file__).parent / "assets"
+
+# The theme is set before anything is painted, and the frame is there before any script has run.
+INDEX = """<!DOCTYPE html>
+<html lang="en"><head>{%metas%}<title>{%title%}</title><link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
+<script>document.documentElement.dataset.theme=localStorage.getItem("theme")||(matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light")</script>
+<link rel="preload" href="/assets/vendor/inter-latin-wght-normal.woff2" as="font" type="font/woff2" crossorigin>
+{%css%}</head><body>{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>"""
+
+FRAME = """<div id="react-entry-point"><div class="shell"><header><span class="brand"><span class="logo"></span><span>Feature Quality</span></span></header>
+<aside></aside><main><div class="page" aria-busy="true"><div class="bone bone-title"></div><div class="figures"><div class="bone bone-figure"></div>
+<div class="bone bone-figure"></div><div class="bone bone-figure"></div><div class="bone bone-figure"></div></div><div class="bone bone-table"></div></div></main></div></div>"""
+
+
+class _App(Dash):
+    def interpolate_index(self, **parts: Any) -> str:
+        return super().interpolate_index(**parts | {"app_entry": FRAME})
+
+
+async def _warm_up(server: FastAPI, store: SnapshotStore) -> None:
+    """Ask for the index once, and for what it names, so that the first reader finds all of it made and compressed.
+
+    Dash also registers its assets on the first index only: a deep link after a restart would come without them.
+    """
+    transport = httpx.ASGITransport(app=server)
+    headers = {"accept-encoding": "br"}
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+            index = (await client.get("/")).text
+            files = re.findall(r'(?:src|href)="(/(?:assets|_dash-component-suites)/[^"]+)"', index)
+            vendored = [f"/assets/vendor/{path.name}" for path in (ASSETS / "vendor").glob("*.js")]
+            for path in ["/_dash-layout", "/_dash-dependencies", "/api/v1/search", *files, *vendored]:
+                await client.get(path)
+        for path in router.PAGES:
+            await asyncio.to_thread(router.render, store, Request(path))
+    except Exception:
+        log.exception("warm-up failed")
+
+
+def create_server(settings: Settings | None = None) -> FastAPI:
+    """The ASGI app over the snapshots of `settings.data_dir`."""
+    settings = settings or get_settings()
+    logs.configure()
+    store = SnapshotStore(settings.published_dir)
+
+    @asynccontextmanager
+    async def lifespan(server: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm_up(server, store))
+        try:
+            yield
+        finally:
+            warming.cancel()
+
+    server = FastAPI(
+        title="Feature Quality",
+        description="Which product features got worse, who is hit, and whether the numbers can be trusted.",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_routes(server, store)
+    _add_dash(server, store)
+    server.add_middleware(Delivery)
+    return server
+
+
+def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
+    server.state.store = store
+    server.include_router(api.api)
+
+    @server.get("/healthz", include_in_schema=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @server.get("/readyz", include_in_schema=False)
+    def readyz() -> Response:
+        try:
+            reader = store.reader()
+        except Exception:
+            log.exception("snapshot cannot be opened")
+            return JSONResponse({"status": "error", "reason": "the snapshot cannot be opened"}, 503)
+        if reader is None:
+            return JSONResponse({"status": "waiting", "reason": "no snapshot is published yet"}, 503)
+        return JSONResponse({"status": "ok", "version": reader.snapshot.version})
+
+    @server.get("/api/docs", include_in_schema=False)
+    def docs(http: HttpRequest) -> HTMLResponse:
+        return HTMLResponse(api_docs.page(server.openapi(), str(http.base_url)))
+
+    # Dash answers every other address with its index, which would make a mistyped API call look like a success.
+    @server.get("/api/{rest:path}", include_in_schema=False)
+    def unknown(rest: str) -> None:
+        raise HTTPException(404, f"There is no /api/{rest}; see /api/docs.")
+
+
+def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
+    app = _App(
+        __name__,
+        server=server,
+        assets_folder=str(ASSETS),
+        assets_ignore=r".*vendor.*",
+        index_string=INDEX,
+        title="Feature Quality",
+        update_title=None,
+        suppress_callback_exceptions=True,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    app.layout = shell.layout()
+
+    # Callbacks are async with their work in a thread: a plain one would run on the event loop and block everybody.
+    @app.callback(
+        Output(shell.MAIN, "children"),
+        Output(shell.SIDEBAR, "children"),
+        Input(shell.URL, "pathname"),
+        Input(shell.URL, "search"),
+        Input(shell.TOKEN, "data"),
+    )
+    async def show_page(path: str | None, search: str | None, _token: str | None) -> tuple[Any, Any]:
+        return await asyncio.to_thread(router.render, store, Request.parse(path, search))
+
+    @app.callback(Output(feature.SLICES, "children"), Input(feature.SLICES_REQUEST, "data"))
+    async def show_slices(asked: dict[str, Any]) -> Any:
+        return await asyncio.to_thread(router.render_slices, store, Request(asked["path"], asked["query"]))
+
+    return app
+
+
+server = create_server()

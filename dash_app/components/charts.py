@@ -1,0 +1,219 @@
+"""Figures as plain dicts for plotly.js. Colours are CSS variables, which the browser fills in for its scheme.
+
+plotly.py is not used: building a `Figure` costs more than a page's queries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from dash import html
+
+from dash_app import formats
+from dash_app.snapshots import Row
+
+Figure = dict[str, Any]
+Component = Any
+
+SERIES = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
+_TICKS = {"fraction": ".2~%", "ms": ",.4~r", "count": ".3~s", "score": ".3~r"}
+
+
+def chart(figure: Figure, label: str, height: int = 210) -> Component:
+    """A figure's place on the page; drawn when it comes into view. `label` tells what it shows."""
+    return html.Div(
+        className="chart", role="img", style={"height": f"{height}px"},
+        **{"data-figure": json.dumps(figure, separators=(",", ":"), default=str), "aria-label": label},
+    )  # fmt: skip
+
+
+def legend(*entries: tuple[str, str]) -> Component:
+    """An HTML legend: pairs of a mark's class and its word."""
+    return html.Div(
+        [html.Span([html.Span(className=f"mark {mark}"), word]) for mark, word in entries], className="legend"
+    )
+
+
+def layout(x_range: Sequence[Any] | None, unit: str, **changes: Any) -> Figure:
+    """The layout that every chart shares. Zooming is off: a page scrolls under a finger, the window is a control."""
+    axis = {
+        "fixedrange": True,
+        "zeroline": False,
+        "tickfont": {"size": 11, "color": "var(--text-2)"},
+        "automargin": False,
+    }
+    base: Figure = {
+        "margin": {"l": 58, "r": 10, "t": 12, "b": 26},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "Inter, sans-serif", "size": 12, "color": "var(--text)"},
+        "showlegend": False,
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--text)", "size": 12}},
+        "dragmode": False,
+        "bargap": 0.28,
+        "xaxis": axis | {"showgrid": False, "tickformat": "%-d %b", "nticks": 6, "hoverformat": "%-d %b %Y"}
+        | ({"range": list(x_range)} if x_range else {}),
+        "yaxis": axis | {"gridcolor": "var(--grid)", "tickformat": _TICKS.get(unit, ""), "nticks": 6}
+        | ({"ticksuffix": " ms"} if unit == "ms" else {}),
+    }  # fmt: skip
+    for key, value in changes.items():
+        base[key] = base[key] | value if isinstance(base.get(key), dict) else value
+    return base
+
+
+def day_range(through: date, days: int) -> tuple[str, str]:
+    """The x range of a window that ends with `through`, half a day wider on either side."""
+    return f"{through - timedelta(days=days)} 12:00", f"{through} 12:00"
+
+
+def _band(rows: Sequence[Row]) -> list[Figure]:
+    x = [row["event_date"] for row in rows]
+    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "x": x}
+    return [
+        edge | {"y": [row["expected_high"] for row in rows]},
+        edge | {"y": [row["expected_low"] for row in rows], "fill": "tonexty", "fillcolor": "var(--band)"},
+    ]
+
+
+def _incident_shapes(incidents: Sequence[Row], first: date, through: date) -> list[Figure]:
+    """A band a fault; its start has a solid edge, and no edge at its end where it is over."""
+    shapes: list[Figure] = []
+    for incident in incidents:
+        end = incident["end_date"] or through
+        if end < first:
+            continue
+        start = max(incident["start_date"], first)
+        at = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+        is_open = incident["end_date"] is None
+        fill = "var(--fault)" if is_open else "var(--fault-past)"
+        shapes.append(at | {"type": "rect", "x0": start, "x1": f"{end} 12:00", "line": {"width": 0}, "fillcolor": fill})
+        if is_open:
+            edge = {"color": "var(--bad)", "width": 1.5}
+            shapes.append(at | {"type": "line", "x0": start, "x1": start, "line": edge})
+    return shapes
+
+
+def _releases(releases: Sequence[Row], days: int) -> tuple[list[Figure], list[Figure]]:
+    line = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
+            "line": {"color": "var(--release)", "width": 1, "dash": "dot"}}  # fmt: skip
+    note = {"xref": "x", "yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
+            "font": {"size": 10, "color": "var(--text-2)"}}  # fmt: skip
+    shapes = [line | {"x0": row["event_date"], "x1": row["event_date"]} for row in releases]
+    named: list[Row] = []
+    for row in reversed(releases):
+        # Names that would run into each other are left to the slices below.
+        if not named or (named[-1]["event_date"] - row["event_date"]).days > days / 5:
+            named.append(row)
+    return shapes, [note | {"x": row["event_date"], "text": _plain(row["app_version"])} for row in named]
+
+
+def _plain(text: str) -> str:
+    # plotly.js reads a subset of HTML in its texts.
+    return text.replace("&", "&amp;").replace("<", "&lt;")[:24]
+
+
+def _slo(value: float | None, metric: str) -> tuple[list[Figure], list[Figure]]:
+    if value is None:
+        return [], []
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "layer": "below",
+            "line": {"color": "var(--text-3)", "width": 1.2, "dash": "dash"}}  # fmt: skip
+    note = {"xref": "paper", "x": 0.01, "y": value, "yanchor": "bottom", "xanchor": "left", "showarrow": False,
+            "text": f"SLO {formats.metric(metric, value)}", "font": {"size": 10, "color": "var(--text-2)"}}  # fmt: skip
+    return [line], [note]
+
+
+def metric_chart(
+    metric: str, unit: str, rows: Sequence[Row], *, through: date, days: int, incidents: Sequence[Row] = (),
+    releases: Sequence[Row] = (), slo: float | None = None, part: Sequence[Row] | None = None, color: str = SERIES[0],
+) -> Figure:  # fmt: skip
+    """Observed line, expected band, dots outside it, objective, incidents, releases; `part` is one slice's own line."""
+    x = [row["event_date"] for row in rows]
+    said = [formats.metric(metric, row["value"]) for row in rows]
+    line = {"type": "scatter", "mode": "lines", "connectgaps": False, "customdata": said}
+    whole = line | {
+        "x": x, "y": [row["value"] for row in rows], "name": "All", "hovertemplate": "%{customdata}<extra>Observed</extra>",
+        "line": {"color": color if part is None else "var(--text-3)", "width": 2 if part is None else 1.2},
+    }  # fmt: skip
+    traces = [*_band(rows), whole]
+    if part is None:
+        outside = [row for row in rows if row["is_outside_band"] and row["value"] is not None]
+        traces.append(
+            {"type": "scatter", "mode": "markers", "hoverinfo": "skip", "x": [row["event_date"] for row in outside],
+             "y": [row["value"] for row in outside],
+             "marker": {"size": 6, "color": ["var(--bad)" if row["is_worse"] else "var(--text-3)" for row in outside],
+                        "line": {"width": 1, "color": "var(--card)"}}}
+        )  # fmt: skip
+    else:
+        traces.append(
+            line | {"x": [row["event_date"] for row in part], "y": [row.get(metric) for row in part],
+                    "customdata": [formats.metric(metric, row.get(metric)) for row in part],
+                    "hovertemplate": "%{customdata}<extra>Slice</extra>", "line": {"color": color, "width": 2}}
+        )  # fmt: skip
+    release_shapes, release_notes = _releases(releases, days)
+    slo_shapes, slo_notes = _slo(slo, metric)
+    first = through - timedelta(days=days - 1)
+    return {
+        "data": traces,
+        "layout": layout(
+            day_range(through, days), unit, margin={"t": 20 if releases else 12},
+            shapes=[*_incident_shapes(incidents, first, through), *release_shapes, *slo_shapes],
+            annotations=[*release_notes, *slo_notes],
+        ),
+    }  # fmt: skip
+
+
+def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], unit: str, *, x_range: Sequence[Any] | None = None,
+               texts: Mapping[str, Sequence[str]] | None = None, **changes: Any) -> Figure:  # fmt: skip
+    """One line a series, in the order of the palette."""
+    traces = [
+        {"type": "scatter", "mode": "lines+markers" if len(x) < 15 else "lines", "x": list(x), "y": list(values), "name": name,
+         "customdata": list((texts or {}).get(name, [])), "line": {"color": color, "width": 2}, "marker": {"size": 5},
+         "hovertemplate": f"%{{{'customdata' if texts else 'y'}}}<extra>{_plain(name)}</extra>"}
+        for (name, values), color in zip(series.items(), SERIES, strict=False)
+    ]  # fmt: skip
+    return {"data": traces, "layout": layout(x_range, unit, **changes)}
+
+
+def stacked_bars(
+    x: Sequence[Any], series: Mapping[str, Sequence[int]], *, x_range: Sequence[Any] | None = None
+) -> Figure:
+    """One bar a day, stacked by series in the order of the palette."""
+    traces = [
+        {"type": "bar", "x": list(x), "y": list(values), "name": name, "marker": {"color": color, "line": {"width": 0}},
+         "hovertemplate": f"%{{y:,}}<extra>{_plain(name)}</extra>"}
+        for (name, values), color in zip(series.items(), SERIES, strict=False)
+    ]  # fmt: skip
+    highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
+    # Few of something are counted one by one; an axis would offer halves.
+    ticks = {"dtick": 1, "rangemode": "tozero"} if highest < 6 else {}
+    return {"data": traces, "layout": layout(x_range, "count", barmode="stack", yaxis=ticks)}
+
+
+def calibration_chart(rows: Sequence[Row]) -> Figure:
+    """Observed against predicted share with intervals, beside the diagonal of a perfect model."""
+    x, y = [row["predicted"] for row in rows], [row["observed"] for row in rows]
+    said = [
+        f"said {formats.share(row['predicted'])}, was {formats.share(row['observed'])} of {formats.whole(row['rows'])}"
+        for row in rows
+    ]
+    above = [
+        max(0.0, (row["high"] or row["observed"]) - row["observed"]) if row["observed"] is not None else None
+        for row in rows
+    ]
+    below = [max(0.0, row["observed"] - (row["low"] or 0.0)) if row["observed"] is not None else None for row in rows]
+    axis = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
+    return {
+        "data": [
+            {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+             "line": {"color": "var(--text-3)", "width": 1, "dash": "dash"}},
+            {"type": "scatter", "mode": "markers+lines", "x": x, "y": y, "customdata": said, "line": {"color": SERIES[0], "width": 1.5},
+             "marker": {"size": 7, "color": SERIES[0]}, "hovertemplate": "%{customdata}<extra></extra>",
+             "error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": SERIES[0],
+                         "thickness": 1, "width": 0}},
+        ],
+        "layout": layout(None, "fraction", hovermode="closest", xaxis=axis | {"showgrid": False, "hoverformat": ".0%"}, yaxis=axis),
+    }  # fmt: skip

@@ -1,0 +1,94 @@
+"""The app's tables as rows for scripts: what the CSV downloads and the REST API give. Looks belong to the pages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dash_app.links import Request
+from dash_app.pages import overview
+from dash_app.queries import drift, model, pipeline, quality
+from dash_app.queries import feature as feature_queries
+from dash_app.queries import overview as overview_queries
+from dash_app.snapshots import Reader, Row
+
+QUARANTINE_ROWS = 10_000
+
+# A spreadsheet would run a cell that begins with one of these.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def features(reader: Reader, request: Request) -> list[Row]:
+    """One row a feature: description, status, risk, last day's metrics in their own units, use over the window."""
+    rows = []
+    for row in overview.features(reader, request.days):
+        risk, metrics = row["risk"] or {}, row["metrics"]
+        rows.append(
+            {key: row[key] for key in ("feature", "display_name", "team", "owner", "tier", "lifecycle_stage")}
+            | {"status": row["status"].value, "open_incidents": len(row["incidents"])}
+            | {key: risk.get(key) for key in ("risk_probability", "low", "high", "onset_probability", "model_version")}
+            | {
+                name: metrics.get(name, {}).get("value")
+                for name in ("latency_p95_ms", "crash_rate", "error_rate", "feedback_mean")
+            }
+            | {f"{name}_change": metrics.get(name, {}).get("change") for name in ("latency_p95_ms", "crash_rate")}
+            | {"users_a_day": row["users"], "adoption_rate": row["adoption"], "users_affected_a_day": row["impact"]}
+        )
+    return rows
+
+
+def trends(reader: Reader, request: Request) -> list[Row]:
+    """One feature's metrics day by day with their expected bands."""
+    name = request.query.get("feature", "")
+    return [row for rows in feature_queries.trends(reader, name, request.days).values() for row in rows]
+
+
+def _runs(reader: Reader, _: Request) -> list[Row]:
+    return [row for _, row in sorted(pipeline.runs(reader).items())]
+
+
+def _metrics(reader: Reader, request: Request) -> list[Row]:
+    versions = model.versions(reader)
+    version = request.query.get("version") or (versions[0]["model_version"] if versions else "")
+    return model.metrics(reader, version)
+
+
+TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
+    "features": features,
+    "trends": trends,
+    "incidents": lambda reader, _: overview_queries.open_incidents(reader),
+    "checks": lambda reader, _: quality.latest(reader),
+    "quarantine": lambda reader, request: quality.quarantine_rows(
+        reader, request.days, request.query.get("reason"), QUARANTINE_ROWS
+    ),
+    "quarantine_reasons": lambda reader, request: quality.quarantine_reasons(reader, request.days),
+    "volume": lambda reader, _: quality.volume(reader),
+    "drift": lambda reader, _: drift.latest(reader),
+    "model_metrics": _metrics,
+    "model_versions": lambda reader, _: model.versions(reader),
+    "scores": lambda reader, _: model.recent_scores(reader),
+    "assets": lambda reader, _: pipeline.graph(reader),
+    "runs": _runs,
+    "run_reports": lambda reader, _: pipeline.reports(reader),
+}
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV with a header; lists as JSON, nulls empty, and no cell that a spreadsheet would run."""
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value

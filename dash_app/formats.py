@@ -1,0 +1,196 @@
+"""Every number, date and word form that people read. No other module formats a number.
+
+Narrow no-break spaces stand between number and unit, minus is a true minus, and what is unknown is an en dash: never
+zero, never 100 %.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime
+
+from quality_assets.domain.metrics import METRICS_BY_NAME
+
+NARROW = "\u202f"
+MINUS = "\u2212"
+UNKNOWN = "\u2013"
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _signless(number: float, digits: int) -> str:
+    """`number` with thousands separated; a true minus, and none before a zero."""
+    text = f"{abs(number):,.{digits}f}"
+    is_zero = not any(c in "123456789" for c in text)
+    return (MINUS if number < 0 and not is_zero else "") + text.replace(",", NARROW)
+
+
+def duration(ms: float | None) -> str:
+    """A duration given in milliseconds: `4.2 ms`, `467 ms`, `1.04 s`, `2.5 min`."""
+    if ms is None or _is_missing(ms):
+        return UNKNOWN
+    if abs(ms) < 10:
+        return f"{_signless(ms, 1)}{NARROW}ms"
+    if abs(ms) < 999.5:
+        return f"{_signless(ms, 0)}{NARROW}ms"
+    if abs(ms) < 59_995:
+        return f"{_signless(ms / 1000, 2 if abs(ms) < 9_995 else 1)}{NARROW}s"
+    return f"{_signless(ms / 60_000, 1)}{NARROW}min"
+
+
+def seconds(value: float | None) -> str:
+    """A duration given in seconds, as `duration` writes it; hours from 90 minutes on."""
+    if value is not None and not _is_missing(value) and abs(value) >= 5400:
+        return f"{_signless(value / 3600, 1)}{NARROW}h"
+    return duration(None if value is None else value * 1000)
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with two to three significant figures: `0.85 %`, `12.4 %`, `>99.99 %`."""
+    if fraction is None or _is_missing(fraction):
+        return UNKNOWN
+    points = fraction * 100
+    size = abs(points)
+    if 99.99 < size < 100:
+        return f">{'' if points > 0 else MINUS}99.99{NARROW}%"
+    digits = 0 if size in (0, 100) else 3 if size < 0.1 else 2 if size < 1 or size > 99 else 1
+    return f"{_signless(points, digits)}{NARROW}%"
+
+
+def share(fraction: float | None) -> str:
+    """A share of a whole, in whole percent: `19 %`, `<1 %`, `>99 %`."""
+    if fraction is None or _is_missing(fraction):
+        return UNKNOWN
+    if 0 < fraction < 0.01:
+        return f"<1{NARROW}%"
+    if 0.99 < fraction < 1:
+        return f">99{NARROW}%"
+    return f"{fraction * 100:.0f}{NARROW}%"
+
+
+def probability(fraction: float | None) -> str:
+    """A probability: as `share`, and never 0 % nor 100 %, since no model is that sure."""
+    if fraction is None or _is_missing(fraction):
+        return UNKNOWN
+    return f"<1{NARROW}%" if fraction < 0.01 else f">99{NARROW}%" if fraction > 0.99 else share(fraction)
+
+
+def change(fraction: float | None) -> str:
+    """A relative change with its sign: `+243 %`, `−0.8 %`, `±0 %`, `×12`."""
+    if fraction is None or _is_missing(fraction):
+        return UNKNOWN
+    points = fraction * 100
+    if abs(points) < 0.05:
+        return f"±0{NARROW}%"
+    if points >= 999.5:
+        return f"×{fraction + 1:.0f}"
+    digits = 1 if abs(points) < 9.95 else 0
+    return f"{'+' if points > 0 else MINUS}{abs(points):.{digits}f}{NARROW}%"
+
+
+def points(difference: float | None, unit: str = "pts") -> str:
+    """A difference with its sign, in `unit`: `−2.6 pts`."""
+    if difference is None or _is_missing(difference):
+        return UNKNOWN
+    if abs(difference) < 0.05:
+        return f"±0{NARROW}{unit}"
+    digits = 1 if abs(difference) < 9.95 else 0
+    return f"{'+' if difference > 0 else MINUS}{abs(difference):.{digits}f}{NARROW}{unit}"
+
+
+def count(number: float | None) -> str:
+    """A count in three significant figures: `970`, `9.6k`, `213k`, `1.5M`; a mean below ten keeps a decimal."""
+    if number is None or _is_missing(number):
+        return UNKNOWN
+    size = abs(number)
+    for limit, divisor, suffix in (
+        (1e3 - 0.5, 1, ""),
+        (1e6 - 500, 1e3, "k"),
+        (1e9 - 5e5, 1e6, "M"),
+        (math.inf, 1e9, "B"),
+    ):
+        if size < limit:
+            scaled = number / divisor
+            whole = suffix == "" and (float(number).is_integer() or size >= 10)
+            return _signless(scaled, 0 if whole or abs(scaled) >= 99.95 else 1) + suffix
+    raise AssertionError("unreachable: the last limit is infinite")
+
+
+def whole(number: float | None) -> str:
+    """A count in full: `12 345`."""
+    return UNKNOWN if number is None or _is_missing(number) else _signless(number, 0)
+
+
+def decimal(number: float | None, digits: int = 2) -> str:
+    """A plain number: a score, a mean rating, a statistic."""
+    return UNKNOWN if number is None or _is_missing(number) else _signless(number, digits)
+
+
+def score(number: float | None) -> str:
+    """A quality score of 0 to 100: `96.4`; `100` only where it is exactly that."""
+    if number is None or _is_missing(number):
+        return UNKNOWN
+    return "100" if number == 100 else f"{min(number, 99.9):.1f}"
+
+
+def metric(name: str, value: float | None) -> str:
+    """The value of a registry metric in its own unit."""
+    if name == "adoption_rate":
+        return share(value)
+    unit = METRICS_BY_NAME[name].unit if name in METRICS_BY_NAME else "score"
+    return by_unit(unit, value)
+
+
+def by_unit(unit: str, value: float | None) -> str:
+    """A value in a unit of the metric registry: count, ms, fraction, score."""
+    writers = {"count": count, "ms": duration, "fraction": percent}
+    return writers.get(unit, decimal)(value)
+
+
+def day(value: date | None, *, year: bool = False) -> str:
+    """A date: `19 Nov`, or `19 Nov 2026`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value.day} {_MONTHS[value.month - 1]}" + (f" {value.year}" if year else "")
+
+
+def moment(value: datetime | None) -> str:
+    """An instant in UTC: `19 Nov, 06:04 UTC`."""
+    return UNKNOWN if value is None else f"{day(value)}, {value:%H:%M} UTC"
+
+
+def span(start: date, end: date | None) -> str:
+    """From a day to a day, or to now: `14 Nov – now`."""
+    return f"{day(start)} {UNKNOWN} {'now' if end is None else day(end)}"
+
+
+def ago(days: int) -> str:
+    """How long ago, in days: `today`, `yesterday`, `29 days ago`."""
+    return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: `1 check`, `4 checks`."""
+    return f"{whole(number)} {one if number == 1 else many or one + 's'}"
+
+
+def person(address: str | None) -> str:
+    """An owner as people say it: `ines.moreau@example.com` is `I. Moreau`; other text stays as it is."""
+    if not address:
+        return "no owner"
+    local, at, _ = address.partition("@")
+    parts = local.split(".")
+    if at and len(parts) == 2 and all(part.isalpha() for part in parts):
+        return f"{parts[0][0].upper()}. {parts[1].capitalize()}"
+    return address
+
+
+def words(identifier: str) -> str:
+    """An identifier as words: `missing_event_time` is `Missing event time`."""
+    text = identifier.replace("_", " ").strip()
+    # p95 and the like are written small.
+    return text if text[1:2].isdigit() else text[:1].upper() + text[1:]

@@ -1,0 +1,72 @@
+"""Addresses: of the app's own pages, with their state, and of the Dagster UI. Nothing is fetched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from quality_assets.settings import get_settings
+
+WINDOWS = (7, 28, 90)
+DEFAULT_WINDOW = 28
+FEATURE_PREFIX = "/feature/"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the address asks for: a path, and the state after `?`. Unknown or malformed state is ignored."""
+
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, path: str | None, search: str | None) -> Request:
+        """From the two halves of a URL, as the browser holds them."""
+        return cls(path or "/", dict(parse_qsl((search or "").lstrip("?"))))
+
+    @property
+    def days(self) -> int:
+        """The window in days: 7, 28 or 90; 28 where the address says nothing it could mean."""
+        asked = self.query.get("window", "").removesuffix("d")
+        return int(asked) if asked in map(str, WINDOWS) else DEFAULT_WINDOW
+
+    @property
+    def feature(self) -> str | None:
+        """The product feature that a `/feature/…` address names, else None."""
+        return unquote(self.path[len(FEATURE_PREFIX) :]) if self.path.startswith(FEATURE_PREFIX) else None
+
+    def url(self, **changes: str | None) -> str:
+        """The same address with some state changed; None takes it out."""
+        query = {k: v for k, v in {**self.query, **changes}.items() if v}
+        return self.path + (f"?{urlencode(query)}" if query else "")
+
+
+def feature(name: str, query: Mapping[str, Any] | None = None) -> str:
+    """The address of a feature's page; any text is a feature's name."""
+    return FEATURE_PREFIX + quote(name, safe="") + (f"?{urlencode(query)}" if query else "")
+
+
+def table_csv(name: str, **query: str | int | None) -> str:
+    """The address of one of the app's tables as CSV."""
+    given = {k: v for k, v in query.items() if v is not None}
+    return f"/api/v1/tables/{name}.csv" + (f"?{urlencode(given)}" if given else "")
+
+
+def dagster(path: str = "") -> str:
+    """An address in the Dagster UI."""
+    settings = get_settings()
+    # A server that listens on every address is reached by name.
+    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
+    return f"http://{host}:{settings.dagster_port}{path}"
+
+
+def dagster_asset(asset: str) -> str:
+    """The page of an asset, named `schema.table`, in the Dagster UI."""
+    return dagster("/assets/" + "/".join(quote(part, safe="") for part in asset.split(".", 1)))
+
+
+def dagster_run(run_id: str) -> str:
+    """The page of a run in the Dagster UI."""
+    return dagster(f"/runs/{quote(run_id, safe='')}")

@@ -1,0 +1,371 @@
+"""`/`: which features get worse, who is hit, what first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import html
+
+from dash_app import formats, health, links
+from dash_app.components import ui
+from dash_app.health import Status
+from dash_app.links import Request
+from dash_app.pages import states
+from dash_app.queries import overview as queries
+from dash_app.queries import quality
+from dash_app.snapshots import Reader, Row, per_snapshot
+from quality_assets.domain.metrics import METRICS_BY_NAME
+
+Component = Any
+TITLE = "Overview"
+CARDS = 3
+
+_STATUS_ORDER = {status.value: order for order, status in enumerate(Status)}
+
+
+@per_snapshot
+def features(reader: Reader, days: int) -> list[Row]:
+    """Everything the overview says of each feature, most hurt first: description, state, risk, metrics, use."""
+    metrics, usage, risks = queries.current_metrics(reader), queries.usage(reader, days), queries.risk_now(reader)
+    incidents: dict[str, list[Row]] = {}
+    for incident in queries.open_incidents(reader):
+        incidents.setdefault(incident["feature"], []).append(incident)
+    rows = []
+    for name, described in queries.descriptions(reader).items():
+        risk, current, faults = risks.get(name), metrics.get(name, {}), incidents.get(name, [])
+        use = usage.get(name, {})
+        rows.append(
+            described
+            | {
+                "status": health.feature_status(faults, risk, current),
+                "risk": risk,
+                "incidents": faults,
+                "metrics": current,
+                "users": use.get("users"),
+                "users_before": use.get("users_before"),
+                "adoption": use.get("adoption"),
+                "impact": _impact(risk, faults),
+            }
+        )
+    return sorted(rows, key=lambda row: (_STATUS_ORDER[row["status"]], -(row["impact"] or 0), row["feature"]))
+
+
+def _impact(risk: Row | None, incidents: Sequence[Row]) -> float | None:
+    """Users a day who are hit, else expected to be; None where neither is known."""
+    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
+    expected = risk["expected_users_affected"] if risk else None
+    return max(hit, default=expected)
+
+
+def build(reader: Reader, request: Request) -> Component:
+    """The page."""
+    days = request.days
+    known = features(reader, days)
+    rows = [row for row in known if row["last_seen_date"] is not None]
+    if not rows:
+        return states.no_events(len(known))
+    return html.Div(
+        [
+            ui.page_head(
+                TITLE,
+                "Which product features are degrading, who is affected, and what to do first.",
+                [ui.window_links(request), ui.copy_link()],
+            ),
+            _figures(reader, rows, days),
+            _attention(reader, rows),
+            _table(reader, rows, days, len(known) - len(rows)),
+        ]
+    )
+
+
+def _figures(reader: Reader, rows: Sequence[Row], days: int) -> Component:
+    return html.Div(
+        [
+            _risk_figure(reader, rows, days),
+            _incident_figure(reader, days),
+            *_total_figures(reader, days),
+            _quality_figure(reader, days),
+        ],
+        className="figures",
+    )
+
+
+def _risk_figure(reader: Reader, rows: Sequence[Row], days: int) -> Component:
+    scored = [row for row in rows if row["risk"] and row["risk"]["risk_probability"] is not None]
+    if not scored:
+        return ui.figure_card(
+            "Features at risk", "gauge", formats.UNKNOWN, note="No model has scored yet", href="/model"
+        )
+    at_risk = sum(row["risk"]["risk_probability"] >= health.AT_RISK for row in scored)
+    history = [row["at_risk"] for row in queries.risk_by_day(reader, days, health.AT_RISK)]
+    change = _count_change(at_risk, history[0] if len(history) > days else None)
+    note = f"of {formats.whole(len(scored))} scored · risk at least {formats.share(health.AT_RISK)}"
+    spark = ui.spark(history, f"Features at risk over {days} days")
+    return ui.figure_card(
+        "Features at risk", "gauge", formats.whole(at_risk), change=change, note=note, spark=spark, href="/model"
+    )
+
+
+def _count_change(now: int, before: int | None) -> Component:
+    if before is None or now == before:
+        return None
+    return ui.delta(f"{'+' if now > before else formats.MINUS}{abs(now - before)}", "bad" if now > before else "good")
+
+
+def _incident_figure(reader: Reader, days: int) -> Component:
+    incidents = queries.open_incidents(reader)
+    if not reader.has(queries.INCIDENTS):
+        return ui.figure_card("Open incidents", "bell-ring", formats.UNKNOWN, note="Incidents are not detected yet")
+    history = [row["open"] for row in queries.incidents_by_day(reader, days)]
+    spark = ui.spark(history, f"Open incidents over {days} days")
+    if not incidents or reader.through is None:
+        return ui.figure_card("Open incidents", "bell-ring", "0", note="None is open", spark=spark)
+    severe = sum(incident["severity"] in ("critical", "high") for incident in incidents)
+    oldest = max((reader.through - incident["start_date"]).days for incident in incidents)
+    note = f"{severe} critical or high · oldest {formats.plural(oldest + 1, 'day')}"
+    return ui.figure_card("Open incidents", "bell-ring", formats.whole(len(incidents)), note=note, spark=spark)
+
+
+def _total_figures(reader: Reader, days: int) -> list[Component]:
+    totals = queries.totals_by_day(reader, days)
+    now = [row for row in totals if reader.through and (reader.through - row["event_date"]).days < days]
+    before = totals[: len(totals) - len(now)]
+    # A mean over part of the window before would compare different weekdays.
+    is_comparable = len(before) >= days
+
+    def one(label: str, icon: str, key: str, write: Any, note: str) -> Component:
+        mean, past = _mean(now, key), _mean(before, key)
+        ratio = mean / past - 1 if mean is not None and past and is_comparable else None
+        tone = "bad" if (ratio or 0) > 0.03 else "good" if (ratio or 0) < -0.03 else ""
+        change = None if ratio is None else ui.delta(formats.change(ratio), tone)
+        spark = ui.spark([row[key] for row in now], f"{label} over {days} days") if mean is not None else None
+        return ui.figure_card(label, icon, write(mean), change=change, note=note, spark=spark)
+
+    compared = f"{days} days against {days} before" if is_comparable else f"mean of {len(now)} days"
+    return [
+        one("p95, user-weighted", "activity", "p95_ms", formats.duration, compared),
+        one("Users hit by a crash", "users", "crashed_users", formats.count, "a day, summed over features"),
+    ]
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    values = [float(row[key]) for row in rows if row[key] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _quality_figure(reader: Reader, days: int) -> Component:
+    scores = [row["score"] for row in quality.score_by_day(reader, days)]
+    known = [score for score in scores if score is not None]
+    now = quality.score_now(reader)
+    if now is None:
+        return ui.figure_card(
+            "Data quality", "shield-check", formats.UNKNOWN, note="No check has run", href="/data-quality"
+        )
+    look = sum(health.check_state(row) != health.CheckState.PASSING for row in quality.latest(reader))
+    change = known[-1] - known[0] if known else 0.0
+    said = ui.delta(formats.points(change), "bad" if change <= -0.05 else "good") if abs(change) >= 0.05 else None
+    note = f"{formats.plural(look, 'check')} {'needs' if look == 1 else 'need'} a look" if look else "All checks pass"
+    spark = ui.spark(scores, f"Quality score over {days} days")
+    return ui.figure_card(
+        "Data quality", "shield-check", formats.score(now), change=said, note=note, spark=spark, href="/data-quality"
+    )
+
+
+def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
+    urgent = [row for row in rows if row["status"] in (Status.CRITICAL, Status.DEGRADED, Status.AT_RISK)]
+    urgent.sort(key=lambda row: (-(row["impact"] or 0), _STATUS_ORDER[row["status"]], row["feature"]))
+    if not urgent:
+        return html.Div([html.H2("Needs attention first"), _calm(reader, rows)], className="section")
+    more = len(urgent) - CARDS
+    rest = html.Span(f"{more} more in the table below", className="note") if more > 0 else None
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div(
+                        [
+                            html.H2("Needs attention first"),
+                            html.P("Ranked by users hit or expected to be", className="note"),
+                        ]
+                    ),
+                    rest,
+                ],
+                className="section-head",
+            ),
+            html.Div([_attention_card(row) for row in urgent[:CARDS]], className="grid-3"),
+        ],
+        className="section",
+    )
+
+
+def _calm(reader: Reader, rows: Sequence[Row]) -> Component:
+    """Says that all is well only as far as somebody looked."""
+    has_incidents = reader.has(queries.INCIDENTS)
+    has_risk = any(row["risk"] and row["risk"]["risk_probability"] is not None for row in rows)
+    if has_incidents and has_risk:
+        return html.Div(
+            [ui.icon("circle-check"), "Nothing is degraded, and no feature is at risk."], className="card calm"
+        )
+    if has_incidents:
+        return html.Div(
+            [ui.icon("circle-check"), "Nothing is degraded. What is at risk is not known: there is no model yet."],
+            className="card calm",
+        )
+    worse = sum(row["status"] == Status.WATCH for row in rows)
+    said = f"{formats.plural(worse, 'feature')} of {len(rows)} {'is' if worse == 1 else 'are'} worse on the last day than the weekday usually is."
+    why = "Incidents are not detected in this snapshot yet, so nobody can say that nothing is degraded. "
+    return html.Div([ui.icon("circle-question-mark"), html.Span([why, said])], className="card calm unsure")
+
+
+def _attention_card(row: Row) -> Component:
+    risk = row["risk"]
+    is_scored = risk is not None and risk["risk_probability"] is not None
+    is_hit = any(fault["affected_users"] is not None for fault in row["incidents"])
+    if row["impact"] is None:
+        who = "users unknown"
+    else:
+        who = f"{formats.count(row['impact'])} users a day {'hit' if is_hit else 'expected to be hit'}"
+    return html.A(
+        [
+            html.Div(
+                [
+                    ui.status_badge(row["status"]),
+                    html.B(f"{formats.probability(risk['risk_probability'])} risk") if is_scored else None,
+                ],
+                className="between",
+            ),
+            html.H3(row["display_name"]),
+            html.P(_sentence(row)),
+            html.Div(
+                [
+                    html.Span([ui.icon("users"), who]),
+                    html.Span(ui.owner_line(row["team"], row["owner"])),
+                ],
+                className="between foot",
+            ),
+        ],
+        href=links.feature(row["feature"]),
+        className="card attention",
+    )
+
+
+def _sentence(row: Row) -> list[Any]:
+    """What changed, since when, where; for what is only predicted, why the model thinks so."""
+    if row["incidents"]:
+        incident = row["incidents"][0]
+        said: list[Any] = [html.B(incident["sentence"].rstrip(". ")), f", since {formats.day(incident['start_date'])}."]
+        more = len(row["incidents"]) - 1
+        return [*said, f" {formats.plural(more, 'more incident')} open."] if more else said
+    reasons = model_reasons(row["risk"])
+    if not reasons:
+        return ["Degraded today by more than its own noise."]
+    words = "; ".join(reason["words"] for reason in reasons[:2])
+    return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days: {words}."]
+
+
+def model_reasons(risk: Row | None) -> list[dict[str, Any]]:
+    """The model's reasons for a score, largest first; none where it gives none."""
+    return json.loads(risk["reasons"] or "[]") if risk else []
+
+
+def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> Component:
+    sparks = queries.sparks(reader, days)
+    counts = {status.value: sum(row["status"] == status for row in rows) for status in Status}
+    teams = sorted({row["team"] for row in rows if row["team"]})
+    data = {
+        "looks": ui.status_looks(),
+        "columns": _COLUMNS,
+        "rows": [_cells(row, sparks) for row in rows],
+        "counts": counts,
+        "teams": teams,
+        "days": days,
+    }
+    through = formats.day(reader.through)
+    note = (
+        f"{formats.plural(len(rows), 'feature')} · latency and crash rate of {through} against what the weekday"
+        f" usually is; users and adoption are means of {days} days"
+    )
+    if never_seen:
+        note += f" · {formats.whole(never_seen)} described {'feature has' if never_seen == 1 else 'features have'} never sent an event (in the CSV)"
+    return ui.card(
+        html.Div(
+            [
+                html.Div([html.H2("All features"), html.P(note, className="note")]),
+                html.Div(
+                    [html.Div(className="filters", **{"data-filters": ""}), ui.csv_link("features", window=f"{days}d")],
+                    className="tools",
+                ),
+            ],
+            className="head",
+        ),
+        html.Div(className="data-table", **{"data-table": json.dumps(data, separators=(",", ":"), ensure_ascii=False)}),
+        label="All features",
+        class_name="flush",
+    )
+
+
+_COLUMNS = [
+    {"key": "feature", "title": "Feature", "kind": "feature"},
+    {"key": "status", "title": "Status", "kind": "status"},
+    {"key": "risk", "title": "Risk, next 7 days", "kind": "risk"},
+    {"key": "p95", "title": "p95 latency", "kind": "spark"},
+    {"key": "crash", "title": "Crash rate", "kind": "spark"},
+    {"key": "users", "title": "Users / day", "kind": "number"},
+    {"key": "adoption", "title": "Adoption", "kind": "number"},
+    {"key": "impact", "title": "Impact", "kind": "number"},
+]
+
+
+def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
+    risk = row["risk"] or {}
+    use = row["users"] / row["users_before"] - 1 if row["users"] and row["users_before"] else None
+    return {
+        "feature": {
+            "t": row["display_name"],
+            "s": ui.owner_line(row["team"], row["owner"]),
+            "h": links.feature(row["feature"]),
+            "q": f"{row['display_name']} {row['feature']} {row['team'] or ''} {row['owner'] or ''}".lower(),
+            "m": row["team"],
+        },
+        "status": {"k": row["status"].value, "v": -_STATUS_ORDER[row["status"]]},
+        "risk": {
+            "t": formats.probability(risk.get("risk_probability")),
+            "v": _short(risk.get("risk_probability")),
+            "l": _short(risk.get("low")),
+            "u": _short(risk.get("high")),
+            "k": health.risk_status(risk.get("risk_probability")).value,
+        },
+        "p95": _metric_cell(row, "latency_p95_ms", sparks),
+        "crash": _metric_cell(row, "crash_rate", sparks),
+        "users": {
+            "t": formats.count(row["users"]),
+            "s": "" if use is None else formats.change(use),
+            "v": _short(row["users"]),
+        },
+        "adoption": {"t": formats.share(row["adoption"]), "v": _short(row["adoption"])},
+        "impact": {
+            "t": formats.count(row["impact"]),
+            "s": "" if row["impact"] is None else "users / day",
+            "v": _short(row["impact"]),
+        },
+    }
+
+
+def _metric_cell(row: Row, metric: str, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
+    current = row["metrics"].get(metric, {})
+    spark = sparks.get((row["feature"], metric))
+    change = current.get("change") if current.get("value") is not None else None
+    return {
+        "t": formats.metric(metric, current.get("value")),
+        "s": "" if change is None else formats.change(change),
+        "b": bool(current.get("is_worse")),
+        "v": _short(current.get("value")),
+        "p": [spark["line"], spark["low"] or "", spark["high"] or ""] if spark and spark["line"] else None,
+        "l": METRICS_BY_NAME[metric].label,
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")

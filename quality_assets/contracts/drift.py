@@ -1,0 +1,177 @@
+"""Contracts of the half of `monitoring` that watches data and model: baselines, drift, power, run reports.
+
+How they are computed lives in `domain/drift.py` and `domain/run_report.py`.
+"""
+
+from __future__ import annotations
+
+from quality_assets.contracts.table import Column, Table
+
+DRIFT_KINDS = ("data", "prediction", "performance")
+DRIFT_STATUSES = ("ok", "drifted", "unknown")
+DRIFT_STATISTICS = ("w1", "binomial_z", "total_variation", "mean_shift")
+BASELINE_STATUSES = ("ok", "new", "too_little_history", "constant", "silent")
+RUN_STATUSES = ("ok", "attention", "failed", "unknown")
+
+BASELINE_STATS = Table(
+    schema="monitoring",
+    name="baseline_stats",
+    description="What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news",
+    grain="one row per feature and metric, as of the last day",
+    key=("feature", "metric"),
+    columns=(
+        Column("feature", "VARCHAR", "Product feature", nullable=False),
+        Column("metric", "VARCHAR", "Name in the metric registry", nullable=False),
+        Column("as_of_date", "DATE", "Last day it knows", nullable=False),
+        Column("reference_from", "DATE", "First day of the reference window", nullable=False),
+        Column("days_observed", "INTEGER", "Days with a value in the window", nullable=False, unit="days", minimum=0),
+        Column(
+            "status",
+            "VARCHAR",
+            "Why there is no baseline, where there is none",
+            nullable=False,
+            allowed=BASELINE_STATUSES,
+        ),
+        Column("unit", "VARCHAR", "Of the values: count, ms, fraction, score", nullable=False),
+        Column("level", "DOUBLE", "Median"),
+        Column("p05", "DOUBLE", "5th percentile"),
+        Column("p95", "DOUBLE", "95th percentile"),
+        Column("noise", "DOUBLE", "Robust day-to-day deviation from the weekday's own level (1.4826 MAD), in unit"),
+        Column(
+            "weekday_levels",
+            "DOUBLE[]",
+            "Median per weekday, Monday first; null where a weekday was not seen",
+            nullable=False,
+        ),
+        Column(
+            "silent_days_to_tell",
+            "INTEGER",
+            "Days without any event before silence is beyond chance; null where unknown",
+            unit="days",
+            minimum=1,
+        ),
+    ),
+)
+
+DATA_DRIFT = Table(
+    schema="monitoring",
+    name="data_drift",
+    description="Has what comes in, what is predicted, or how well, moved beyond chance, and by how much",
+    grain="one row per monitored thing and day",
+    key=("event_date", "kind", "feature", "name"),
+    partition_column="event_date",
+    columns=(
+        Column("event_date", "DATE", "The day that is judged", nullable=False),
+        Column(
+            "kind",
+            "VARCHAR",
+            "Data, prediction, or performance on matured labels: never mixed",
+            nullable=False,
+            allowed=DRIFT_KINDS,
+        ),
+        Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
+        Column(
+            "name",
+            "VARCHAR",
+            "What is monitored: a model input, an event column, a rate, the score, a grade",
+            nullable=False,
+        ),
+        Column(
+            "statistic",
+            "VARCHAR",
+            "w1: Wasserstein-1 in typical sizes; binomial_z: of a rate, overdispersion removed; total_variation: of a "
+            "mix; mean_shift: of a grade, in deviations",
+            nullable=False,
+            allowed=DRIFT_STATISTICS,
+        ),
+        Column("observed", "DOUBLE", "The statistic; null where unknown"),
+        Column(
+            "threshold",
+            "DOUBLE",
+            "Above it chance is not enough: from the null at these sample sizes, or the least that matters",
+        ),
+        Column("null_median", "DOUBLE", "The statistic between days of the reference"),
+        Column("null_mad", "DOUBLE", "Its median absolute deviation there"),
+        Column("p_value", "DOUBLE", "Chance of as much with no drift, from the null", minimum=0, maximum=1),
+        Column(
+            "q_value", "DOUBLE", "After Benjamini–Hochberg over all tests of the day and kind", minimum=0, maximum=1
+        ),
+        Column("is_drifted", "BOOLEAN", "Above threshold and kept after false-discovery control; null where unknown"),
+        Column("reference_value", "DOUBLE", "Median or rate of the reference"),
+        Column("current_value", "DOUBLE", "Median or rate of the day"),
+        Column("n_reference", "BIGINT", "Rows in the reference", nullable=False, unit="count", minimum=0),
+        Column("n_current", "BIGINT", "Rows of the day", nullable=False, unit="count", minimum=0),
+        Column("reference_days", "INTEGER", "Days in the reference", nullable=False, unit="days", minimum=0),
+        Column(
+            "effect_on_predictions",
+            "DOUBLE",
+            "Mean absolute shift of the score when this input alone is swapped in; null where it is no input",
+            unit="probability",
+            minimum=0,
+            maximum=1,
+        ),
+        Column(
+            "rank",
+            "INTEGER",
+            "1 matters most: drifted first, then effect on predictions, then excess over threshold",
+            nullable=False,
+            minimum=1,
+        ),
+        Column("status", "VARCHAR", "unknown is never ok", nullable=False, allowed=DRIFT_STATUSES),
+        Column("verdict", "VARCHAR", "In words", nullable=False),
+    ),
+)
+
+DRIFT_POWER = Table(
+    schema="monitoring",
+    name="drift_power",
+    description="How large a change the drift monitor can see at the sample sizes at hand, and how often it errs",
+    grain="one row per statistic, change and number of rows a day",
+    key=("statistic", "change", "rows_per_day"),
+    columns=(
+        Column("statistic", "VARCHAR", "As in data_drift", nullable=False, allowed=DRIFT_STATISTICS),
+        Column("change", "VARCHAR", "The injected change, in words", nullable=False),
+        Column("rows_per_day", "BIGINT", "Sample size", nullable=False, unit="count", minimum=1),
+        Column(
+            "power",
+            "DOUBLE",
+            "Share of trials in which it was found; for no change: the false-alarm rate",
+            nullable=False,
+            unit="fraction",
+            minimum=0,
+            maximum=1,
+        ),
+        Column("trials", "INTEGER", "Simulated days", nullable=False, unit="count", minimum=1),
+    ),
+)
+
+RUN_REPORT = Table(
+    schema="monitoring",
+    name="run_report",
+    description="The report of every run: what came in, what was refused, what failed, what needs attention",
+    grain="one row per run",
+    key=("run_id",),
+    columns=(
+        Column("run_id", "VARCHAR", "The Dagster run", nullable=False),
+        Column("reported_at", "TIMESTAMP", "When the report was made", nullable=False, unit="UTC"),
+        Column("data_through", "DATE", "Last day with events"),
+        Column(
+            "status",
+            "VARCHAR",
+            "failed: a blocking check or a step failed; attention: something deserves a look",
+            nullable=False,
+            allowed=RUN_STATUSES,
+        ),
+        Column("headline", "VARCHAR", "The report in a sentence", nullable=False),
+        Column("rows_in", "BIGINT", "Rows that came in; null where unknown", unit="count", minimum=0),
+        Column("rows_valid", "BIGINT", "Rows kept as events", unit="count", minimum=0),
+        Column("rows_quarantined", "BIGINT", "Rows refused", unit="count", minimum=0),
+        Column("checks_failed", "INTEGER", "Checks that failed", unit="count", minimum=0),
+        Column("checks_unknown", "INTEGER", "Checks that could not run", unit="count", minimum=0),
+        Column("partitions_built", "INTEGER", "Partitions that were built", unit="count", minimum=0),
+        Column("inputs_drifted", "INTEGER", "Drifted things, of all kinds", unit="count", minimum=0),
+        Column("incidents_open", "INTEGER", "Incidents without an end", unit="count", minimum=0),
+        Column("model_version", "VARCHAR", "The risk model in use; null where none"),
+        Column("report", "VARCHAR", "Everything, as the JSON of run_report.json", nullable=False),
+    ),
+)

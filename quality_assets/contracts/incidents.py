@@ -1,0 +1,106 @@
+"""Contract of `product.incidents`: one fault of one feature, with a beginning and an end.
+
+How incidents are found lives in `domain/detection.py` and `domain/incidents.py`.
+"""
+
+from __future__ import annotations
+
+from quality_assets.contracts.table import Column, Table
+
+INCIDENT_KINDS = ("step", "creep", "spike", "dead")
+INCIDENT_SEVERITIES = ("low", "medium", "high", "critical")
+INCIDENT_SCOPES = ("feature", "product")
+SLICE_STATUSES = ("found", "everything", "unknown")
+
+INCIDENTS = Table(
+    schema="product",
+    name="incidents",
+    description="Degradations: what got worse, since when, by how much, for whom, and where it comes from",
+    grain="one row per fault of a feature; metrics that moved together are one fault",
+    key=("incident_id",),
+    columns=(
+        Column(
+            "incident_id",
+            "VARCHAR",
+            "From feature, metric and detection day: later days never change it",
+            nullable=False,
+        ),
+        Column("feature", "VARCHAR", "Product feature", nullable=False),
+        Column("event_name", "VARCHAR", "The one event that died; null where the whole feature is meant"),
+        Column("metric", "VARCHAR", "The metric that gave it away, in the metric registry", nullable=False),
+        Column(
+            "metrics", "VARCHAR[]", "Every metric that moved in the same fault, the one above first", nullable=False
+        ),
+        Column(
+            "kind",
+            "VARCHAR",
+            "Sudden and lasting, growing, one day only, or no events at all",
+            nullable=False,
+            allowed=INCIDENT_KINDS,
+        ),
+        Column(
+            "scope",
+            "VARCHAR",
+            "product where most features changed alike at once",
+            nullable=False,
+            allowed=INCIDENT_SCOPES,
+        ),
+        Column("start_date", "DATE", "First day that is worse, as dated afterwards", nullable=False),
+        Column("end_date", "DATE", "Last day that is worse; null while it is open"),
+        Column("detected_on", "DATE", "First day on which it could be told from chance", nullable=False),
+        Column("unit", "VARCHAR", "Of the three values and of size: count, ms, fraction, score", nullable=False),
+        Column("baseline_value", "DOUBLE", "What was normal, averaged over the incident's days"),
+        Column("current_value", "DOUBLE", "On the incident's last day; null where there is no data"),
+        Column("peak_value", "DOUBLE", "On its worst day; null where there is no data"),
+        Column("size", "DOUBLE", "peak − baseline of that day, in unit"),
+        Column("change", "DOUBLE", "peak ÷ baseline of that day − 1; null where the baseline is 0", unit="fraction"),
+        Column(
+            "score",
+            "DOUBLE",
+            "Strongest evidence, in standard deviations of the feature's own noise",
+            nullable=False,
+            unit="sd",
+        ),
+        Column(
+            "affected_users",
+            "BIGINT",
+            "Users a day who met it, on its worst day; null where users are unknown",
+            unit="count",
+            minimum=0,
+        ),
+        Column("events", "BIGINT", "Events of the feature during it", nullable=False, unit="count", minimum=0),
+        Column(
+            "excess",
+            "DOUBLE",
+            "Crashes or errors beyond normal, or events missing, during it; null for other metrics",
+            unit="count",
+        ),
+        Column(
+            "slice_status",
+            "VARCHAR",
+            "Whether one slice explains it; everything = it does not",
+            nullable=False,
+            allowed=SLICE_STATUSES,
+        ),
+        Column(
+            "slice_dimensions",
+            "VARCHAR[]",
+            "platform, app_version, country, or two of them; empty where none",
+            nullable=False,
+        ),
+        Column("slice_values", "VARCHAR[]", "Their values, in the same order", nullable=False),
+        Column(
+            "slice_share", "DOUBLE", "Share of the change that lies in the slice", unit="fraction", minimum=0, maximum=1
+        ),
+        Column(
+            "slice_traffic_share",
+            "DOUBLE",
+            "Share of the feature's events that the slice has, before",
+            unit="fraction",
+            minimum=0,
+            maximum=1,
+        ),
+        Column("severity", "VARCHAR", "By size, users hit and tier", nullable=False, allowed=INCIDENT_SEVERITIES),
+        Column("sentence", "VARCHAR", "The incident as one would say it", nullable=False),
+    ),
+)

@@ -1,0 +1,201 @@
+"""One user story a page, followed as a person would."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from conftest import Visit, serving
+from playwright.sync_api import Page, expect
+from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
+
+from dash_app import links
+
+Start = Callable[..., Visit]
+
+
+def rows(page: Page) -> int:
+    return page.locator(".data-table tbody tr:not(.none)").count()
+
+
+def settled(page: Page, count: int) -> None:
+    page.wait_for_function("n => document.querySelectorAll('.data-table tbody tr:not(.none)').length === n", arg=count)
+
+
+def test_the_morning_what_degrades_and_who_is_hit(visit: Start, full: str) -> None:
+    page = visit(full).open("/")
+    first = page.locator(".attention").first
+    expect(first).to_contain_text("One-tap pay")
+    expect(first).to_contain_text("8.8k users a day hit")
+    expect(first).to_contain_text("Payments · N. Kowalski")
+    settled(page, 5)
+    page.get_by_role("button", name="Critical 1").click()
+    settled(page, 1)
+    assert "status=critical" in page.url
+    page.reload()
+    settled(page, 1)
+    page.get_by_role("searchbox", name="Filter features").fill("nothing like it")
+    expect(page.get_by_text("No feature matches.")).to_be_visible()
+    page.get_by_role("button", name="Clear the filters").click()
+    settled(page, 5)
+    page.get_by_role("button", name="Users / day").click()
+    shown = page.locator(".data-table td:nth-child(6) b").all_inner_texts()
+    assert shown == sorted(shown, key=lambda text: -float(text.removesuffix("k")))
+    assert "sort=users.desc" in page.url
+
+
+def test_a_window_keeps_the_filters_and_back_works(visit: Start, full: str) -> None:
+    page = visit(full).open("/?team=Payments")
+    settled(page, 1)
+    page.get_by_role("link", name="90 days", exact=True).click()
+    page.wait_for_url("**/*window=90d*")
+    expect(page.get_by_role("link", name="90 days", exact=True)).to_have_attribute("aria-current", "true")
+    settled(page, 1)
+    page.locator(".data-table a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("One-tap pay")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    assert "team=Payments" in page.url
+
+
+def test_why_a_feature_is_at_risk_and_where(visit: Start, full: str) -> None:
+    page = visit(full).open(links.feature("Live comments"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Live comments")
+    page.wait_for_selector(".chart.drawn .main-svg")
+    risk = page.get_by_role("region", name="Risk of degradation")
+    expect(risk).to_contain_text("What drives it")
+    expect(risk).to_contain_text("graded scores")
+    trust = page.get_by_role("region", name="Trust", exact=True)
+    expect(trust).to_contain_text("core.valid_events")
+    assert trust.get_by_role("link", name="core.valid_events").get_attribute("href") == (
+        "http://127.0.0.1:3000/assets/core/valid_events"
+    )
+    slices = page.locator("#slices")
+    expect(slices.get_by_role("row", name="Android")).to_contain_text("incident")
+    slices.get_by_role("link", name="Android").click()
+    page.wait_for_url("**/*platform=Android*")
+    expect(page.get_by_text("Only")).to_be_visible()
+    expect(page.locator("#slices").get_by_role("region", name="Platform, table")).to_have_count(0)
+    page.get_by_title("Take this filter out").click()
+    expect(page.locator("#slices").get_by_role("region", name="Platform, table")).to_be_visible()
+
+
+def test_any_feature_is_found_from_the_keyboard(visit: Start, full: str) -> None:
+    page = visit(full).open("/data-quality")
+    page.keyboard.press("/")
+    page.keyboard.type("print")
+    expect(page.get_by_role("option", name=AWKWARD)).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(AWKWARD)
+    assert page.title() == f"{AWKWARD} · Feature Quality"
+    page.get_by_role("button", name="Copy link").click()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_which_checks_fail_what_they_block_and_what_was_refused(visit: Start, full: str) -> None:
+    page = visit(full).open("/data-quality")
+    look = page.get_by_role("region", name="Needs a look", exact=True)
+    expect(look.get_by_role("row").nth(1)).to_contain_text("412 rows have a status that the contract does not know")
+    expect(look.get_by_role("row").nth(1)).to_contain_text("publication and 13 assets")
+    page.get_by_role("link", name="Missing feature").click()
+    page.wait_for_url("**/*reason=missing_feature*")
+    refused = page.get_by_role("region", name="What was refused", exact=True)
+    expect(refused.get_by_role("row").nth(1)).to_contain_text("Missing feature")
+    with page.expect_download() as download:
+        refused.get_by_role("link", name="CSV").click()
+    found = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    assert len(found) > 100
+    assert all("missing_feature" in json.loads(row["reasons"]) for row in found)
+
+
+def test_what_moved_and_whether_the_model_cares(visit: Start, full: str) -> None:
+    page = visit(full).open("/drift")
+    expect(page.locator(".attention").first).to_contain_text("The model cares")
+    page.get_by_role("link", name="Performance", exact=True).click()
+    page.wait_for_url("**/*show=performance*")
+    watched = page.get_by_role("region", name="Everything that is watched", exact=True)
+    expect(watched.get_by_role("row")).to_have_count(2)
+    expect(watched.get_by_role("row").nth(1)).to_contain_text("Unknown")
+
+
+def test_how_good_the_model_is_and_which_was_live(visit: Start, full: str) -> None:
+    page = visit(full).open("/model")
+    table = page.get_by_role("region", name="Degraded on any of the next 7 days, table")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("Champion")
+    expect(table).to_contain_text("Persistence")
+    page.get_by_role("link", name="Version 11").click()
+    page.wait_for_url("**/*version=11*")
+    expect(page.get_by_text("First model to beat every baseline.").first).to_be_visible()
+
+
+def test_what_is_upstream_of_a_failure(visit: Start, full: str) -> None:
+    page = visit(full).open("/pipeline")
+    page.wait_for_selector(".lineage path.bad", state="attached")
+    page.locator(".node.failing", has_text="valid_events").click()
+    page.wait_for_url("**/*asset=core.valid_events*")
+    asset = page.get_by_role("region", name="Asset core.valid_events")
+    expect(asset).to_contain_text("raw.raw_logs")
+    assert asset.get_by_role("link", name="Open run").get_attribute("href").startswith("http://127.0.0.1:3000/runs/")
+    expect(page.get_by_role("region", name="Run report", exact=True)).to_contain_text("All of 19 Nov came in")
+
+
+def test_five_hundred_features_stay_legible(visit: Start, many: str) -> None:
+    page = visit(many).open("/?window=90d")
+    settled(page, 500)
+    expect(page.get_by_text("No model has scored yet")).to_be_visible()
+    page.get_by_role("searchbox", name="Filter features").fill("feature 499")
+    settled(page, 1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_new_snapshot_is_followed_in_place_and_a_refused_one_is_told(visit: Start, tmp_path: Path) -> None:
+    with serving(tmp_path) as base:
+        page = visit(base).open("/?q=feature")
+        expect(page.get_by_role("heading", name="No data published yet")).to_be_visible()
+        build(tmp_path)
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        build(tmp_path, Plan(features=30, version="20261121T060400", published_at=PUBLISHED_AT + timedelta(days=1)))
+        settled(page, 25)
+        expect(page.locator("#sidebar")).to_contain_text("20261121T060400")
+        page.evaluate("scrollTo(0, 400)")
+        refuse(tmp_path, "412 rows break the contract")
+        expect(page.get_by_role("alert")).to_contain_text("412 rows break the contract")
+        assert page.evaluate("scrollY") > 300
+        assert "q=feature" in page.url
+        assert rows(page) == 25
+
+
+@pytest.mark.parametrize("path", ["/nope", "/feature/Serch"])
+def test_a_dead_end_shows_the_way(visit: Start, full: str, path: str) -> None:
+    page = visit(full).open(path)
+    page.locator("#main a.button").last.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def test_on_a_phone(visit: Start, full: str) -> None:
+    made = visit(full, width=390, height=844, scheme="dark")
+    for path in ("/", links.feature("One-tap pay"), "/data-quality", "/drift", "/model", "/pipeline"):
+        page = made.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    page.get_by_role("button", name="Navigation").click()
+    page.locator("#sidebar").get_by_role("link", name="Drift").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Drift")
+    assert not page.locator("#sidebar").is_visible()
+
+
+def test_the_scheme_is_chosen_and_kept(visit: Start, full: str) -> None:
+    page = visit(full).open(links.feature("Search"))
+    page.wait_for_selector(".chart.drawn .main-svg")
+    line = page.locator(".chart.drawn .js-line").last
+    before = line.get_attribute("style")
+    page.get_by_role("button", name="Light or dark").click()
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.chart.drawn .js-line')].at(-1).getAttribute('style') !== before",
+        arg=before,
+    )
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"

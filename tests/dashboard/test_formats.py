@@ -1,0 +1,95 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pytest
+
+from dash_app import formats
+
+N = formats.NARROW
+M = formats.MINUS
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [(None, "–"), (float("nan"), "–"), (4.21, f"4.2{N}ms"), (467, f"467{N}ms"), (999.6, f"1.00{N}s"), (1040, f"1.04{N}s"),
+     (15_500, f"15.5{N}s"), (150_000, f"2.5{N}min"), (-467, f"{M}467{N}ms")],
+)  # fmt: skip
+def test_duration(ms: float | None, said: str) -> None:
+    assert formats.duration(ms) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(None, "–"), (0.0, f"0{N}%"), (0.0085, f"0.85{N}%"), (0.00042, f"0.042{N}%"), (0.124, f"12.4{N}%"), (0.9934, f"99.34{N}%"),
+     (0.99999, f">99.99{N}%"), (1.0, f"100{N}%")],
+)  # fmt: skip
+def test_percent_never_rounds_up_to_certainty(fraction: float | None, said: str) -> None:
+    assert formats.percent(fraction) == said
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0, f"<1{N}%"), (0.004, f"<1{N}%"), (0.85, f"85{N}%"), (0.997, f">99{N}%"), (1.0, f">99{N}%")]
+)
+def test_probability_is_never_certain(p: float, said: str) -> None:
+    assert formats.probability(p) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(None, "–"), (2.43, f"+243{N}%"), (-0.008, f"{M}0.8{N}%"), (0.0, f"±0{N}%"), (-1.0, f"{M}100{N}%"), (11.0, "×12")],
+)
+def test_change(fraction: float | None, said: str) -> None:
+    assert formats.change(fraction) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(None, "–"), (0, "0"), (970, "970"), (0.5, "0.5"), (9_600, "9.6k"), (213_000, "213k"), (999_600, "1.0M"), (1_500_000, "1.5M"),
+     (2_000_000_000, "2.0B"), (-24_000, f"{M}24.0k")],
+)  # fmt: skip
+def test_count(number: float | None, said: str) -> None:
+    assert formats.count(number) == said
+
+
+def test_score_is_100_only_where_it_is() -> None:
+    assert [formats.score(x) for x in (None, 96.44, 99.99, 100.0)] == ["–", "96.4", "99.9", "100"]
+
+
+def test_a_zero_has_no_minus() -> None:
+    assert formats.decimal(-0.0001) == "0.00"
+
+
+def test_dates() -> None:
+    assert formats.day(date(2026, 11, 9)) == "9 Nov"
+    assert formats.day(date(2026, 11, 9), year=True) == "9 Nov 2026"
+    assert formats.moment(datetime(2026, 11, 20, 6, 4)) == "20 Nov, 06:04 UTC"
+    assert formats.span(date(2026, 11, 14), None) == "14 Nov – now"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ines.moreau@example.com", "I. Moreau"),
+        ("team:data", "team:data"),
+        ("x@example.com", "x@example.com"),
+        (None, "no owner"),
+        ("", "no owner"),
+    ],
+)
+def test_person(address: str | None, said: str) -> None:
+    assert formats.person(address) == said
+
+
+def test_words_keep_percentiles_small() -> None:
+    assert formats.words("missing_event_time") == "Missing event time"
+    assert formats.words("p95 latency") == "p95 latency"
+
+
+def test_every_metric_has_a_format() -> None:
+    assert formats.metric("latency_p95_ms", 467) == f"467{N}ms"
+    assert formats.metric("adoption_rate", 0.193) == f"19{N}%"
+    assert formats.metric("feedback_mean", 4.1) == "4.10"
+    assert formats.metric("users", None) == "–"

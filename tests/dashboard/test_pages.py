@@ -1,0 +1,198 @@
+"""Every page in every state that a snapshot can put it in, without a browser; the API and the delivery around it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from plotly.utils import PlotlyJSONEncoder
+from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
+
+from dash_app import exports, links, router
+from dash_app.app import create_server
+from dash_app.components import lineage
+from dash_app.links import Request
+from dash_app.snapshots import Cache, SnapshotStore
+from quality_assets.settings import Settings
+
+PATHS = ["/", "/data-quality", "/drift", "/model", "/pipeline", links.feature("Live comments"), links.feature(AWKWARD)]
+
+
+def text_of(root: Path, path: str, search: str = "") -> str:
+    """What a page says, as the JSON that the browser gets."""
+    page, sidebar = router.render(SnapshotStore(root / "published"), Request.parse(path, search))
+    return json.dumps([page, sidebar], cls=PlotlyJSONEncoder, ensure_ascii=False)
+
+
+class Client:
+    """Asks an app without a network in between."""
+
+    def __init__(self, server: FastAPI) -> None:
+        self._server = server
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._server)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.get(path, **options)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(scope="module")
+def client(full_root: Path) -> Client:
+    return Client(create_server(Settings(data_dir=full_root)))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("window", ["7d", "28d", "90d", "nonsense"])
+def test_every_page_builds(full_root: Path, path: str, window: str) -> None:
+    said = text_of(full_root, path, f"?window={window}")
+    assert "This page could not be made" not in said
+    assert "NaN" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("/", "No model has scored yet"), ("/data-quality", "No check has run yet"), ("/drift", "Drift was not measured yet"),
+     ("/model", "No model yet"), ("/pipeline", "Lineage"), (links.feature("Search"), "No model yet")],
+)  # fmt: skip
+def test_what_is_not_there_yet_is_said(bare_root: Path, path: str, says: str) -> None:
+    said = text_of(bare_root, path)
+    assert says in said
+    assert "This page could not be made" not in said
+
+
+@pytest.mark.parametrize("path", ["/", "/data-quality", "/pipeline", "/feature/x"])
+def test_no_snapshot_says_how_to_get_one(tmp_path: Path, path: str) -> None:
+    said = text_of(tmp_path, path)
+    assert "No data published yet" in said
+    assert "quality run" in said
+
+
+def test_unknown_feature_offers_the_nearest(full_root: Path) -> None:
+    said = text_of(full_root, "/feature/Serch")
+    assert "No feature of this name" in said
+    assert "/feature/Search" in said
+
+
+def test_unknown_address_is_said(full_root: Path) -> None:
+    assert "There is no such page" in text_of(full_root, "/nope")
+
+
+def test_a_fault_is_a_page_and_not_kept(full_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setitem(router.PAGES, "/drift", router.Page(lambda _: "Drift", fails))
+    said = text_of(full_root, "/drift")
+    assert "This page could not be made" in said
+    assert "boom" not in said
+
+
+def test_a_refused_publication_is_said_on_every_page(tmp_path: Path) -> None:
+    build(tmp_path)
+    refuse(tmp_path, "core.valid_events: 412 rows break the contract")
+    for path in PATHS:
+        said = text_of(tmp_path, path)
+        assert "The last publication was refused" in said
+        assert "412 rows break the contract" in said
+        assert "21 Nov, 06:04 UTC" in said
+
+
+def test_a_new_snapshot_is_followed(tmp_path: Path) -> None:
+    build(tmp_path)
+    store = SnapshotStore(tmp_path / "published")
+    first, token = store.reader(), store.token()
+    assert first is store.reader()
+    build(tmp_path, Plan(features=6, version="20261121T060400", published_at=PUBLISHED_AT + timedelta(days=1)))
+    second = store.reader()
+    assert second is not None
+    assert second is not first
+    assert store.token() != token
+    assert "Feature 005" in json.dumps(router.render(store, Request("/")), cls=PlotlyJSONEncoder)
+
+
+def test_what_is_asked_for_is_computed_once() -> None:
+    cache, calls = Cache(entries=2), []
+    for key in ("a", "a", "b", "c", "a"):
+        cache.get(key, lambda key=key: calls.append(key))
+    assert calls == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("name", sorted(exports.TABLES))
+def test_every_table_is_downloadable(client: Client, name: str) -> None:
+    answer = client.get(f"/api/v1/tables/{name}.csv", params={"feature": "Search"})
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].startswith("attachment")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows
+
+
+def test_a_spreadsheet_cannot_be_made_to_run_a_cell() -> None:
+    assert exports.to_csv([{"feature": "=cmd()", "n": -1}]).splitlines()[1] == "'=cmd(),-1"
+
+
+@pytest.mark.parametrize(
+    "path", ["snapshot", "features", "incidents", "checks", "search", "token", "trends?feature=Search&window=7"]
+)
+def test_the_api_answers(client: Client, path: str) -> None:
+    answer = client.get(f"/api/v1/{path}")
+    assert answer.status_code == 200
+    assert answer.json()
+
+
+@pytest.mark.parametrize("path", ["/api/nope", "/api/v1/tables/nope.csv", "/api/v1/trends?feature=nope"])
+def test_the_api_says_what_is_not_there(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_health_and_readiness(client: Client, tmp_path: Path) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json()["status"] == "ok"
+    empty = Client(create_server(Settings(data_dir=tmp_path)))
+    assert empty.get("/healthz").status_code == 200
+    assert empty.get("/readyz").status_code == 503
+    assert empty.get("/api/v1/features").status_code == 503
+
+
+def test_api_docs_load_nothing_from_elsewhere(client: Client) -> None:
+    page = client.get("/api/docs").text
+    assert "/api/v1/features" in page
+    assert "https://" not in page
+
+
+def test_answers_are_compressed_and_guarded(client: Client) -> None:
+    answer = client.get("/", headers={"accept-encoding": "br"})
+    assert answer.headers["content-encoding"] == "br"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    plain = client.get("/", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert "Feature Quality" in plain.text
+
+
+def test_lineage_has_a_column_a_stage_and_survives_a_cycle() -> None:
+    upstream = {"raw.a": (), "core.b": ("raw.a",), "core.c": ("core.b",), "publish.d": ("core.c", "gone.x")}
+    assert lineage.positions(upstream) == {"raw.a": (0, 0), "core.b": (1, 0), "core.c": (1, 1), "publish.d": (2, 0)}
+    assert set(lineage.depths({"a.a": ("a.b",), "a.b": ("a.a",)})) == {"a.a", "a.b"}
+
+
+@pytest.mark.parametrize("name", ["Search", AWKWARD, "a/b", "Café finder", "100 % sure?", "#1"])
+def test_any_name_has_an_address(name: str) -> None:
+    path = links.feature(name)
+    assert Request.parse(path, "").feature == name
+
+
+def test_state_in_the_address_is_kept_or_taken_out() -> None:
+    request = Request.parse("/feature/x", "?window=90d&platform=iOS&junk")
+    assert request.days == 90
+    assert request.url(platform=None) == "/feature/x?window=90d"
+    assert request.url(country="DE") == "/feature/x?window=90d&platform=iOS&country=DE"

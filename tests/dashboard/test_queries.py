@@ -1,0 +1,109 @@
+"""Queries against a snapshot: they bind their parameters, stay small, and say nothing where nothing is known."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from snapshot_builder import AWKWARD, THROUGH
+
+from dash_app import health
+from dash_app.health import CheckState, Status
+from dash_app.pages import overview as overview_page
+from dash_app.queries import drift, feature, model, overview, pipeline, quality
+from dash_app.snapshots import Reader
+
+
+@pytest.mark.parametrize("days", [7, 28, 90])
+def test_a_window_has_its_days(reader: Reader, days: int) -> None:
+    rows = feature.trends(reader, "Search", days)
+    assert set(rows) == set(feature.CHART_METRICS)
+    dates = [row["event_date"] for row in rows["crash_rate"]]
+    assert (dates[0], dates[-1], len(dates)) == (THROUGH - timedelta(days=days - 1), THROUGH, days)
+
+
+def test_names_are_bound_not_pasted(reader: Reader) -> None:
+    assert feature.trends(reader, "'; drop table product.incidents; --", 7) == {}
+    assert len(feature.trends(reader, AWKWARD, 7)["users"]) == 7
+
+
+@pytest.mark.parametrize("days", [7, 28, 90])
+def test_sparks_are_one_character_a_point(reader: Reader, days: int) -> None:
+    spark = overview.sparks(reader, days)["Search", "latency_p95_ms"]
+    assert len(spark["line"]) == len(spark["low"]) == len(spark["high"])
+    assert len(spark["line"]) <= 46
+    assert set(map(ord, spark["line"])) <= set(range(48, 112))
+
+
+def test_slices_name_the_culprit(reader: Reader) -> None:
+    rows = feature.slices(reader, "Live comments", date(2026, 11, 15), ())
+    crash = {(row["slice"], row["is_now"]): row["crash_rate"] for row in rows if row["dimension"] == "platform"}
+    assert crash["Android", True] > 4 * crash["Android", False]
+    assert crash["iOS", True] < 0.02
+
+
+def test_slices_can_be_narrowed(reader: Reader) -> None:
+    whole = feature.slice_by_day(reader, "Search", 7, ())
+    part = feature.slice_by_day(reader, "Search", 7, (("platform", "iOS"),))
+    assert len(part) == 7
+    assert 0 < sum(row["events"] for row in part) < sum(row["events"] for row in whole)
+
+
+def test_a_release_is_dated_by_its_share(reader: Reader) -> None:
+    assert feature.releases(reader, "Search", 28) == [
+        {"app_version": "8.14.0", "event_date": THROUGH - timedelta(days=5)}
+    ]
+
+
+def test_quality_score_is_unknown_without_checks(reader: Reader, bare_reader: Reader) -> None:
+    score = quality.score_now(reader)
+    assert score is not None
+    assert 90 < score < 100
+    assert quality.score_now(bare_reader) is None
+    assert quality.score_by_day(bare_reader, 28) == []
+
+
+def test_a_check_that_could_not_run_has_no_points(reader: Reader) -> None:
+    unknown = [row for row in quality.latest(reader) if row["status"] == "unknown"]
+    assert unknown
+    assert all(row["points"] is None and health.check_state(row) is CheckState.UNKNOWN for row in unknown)
+
+
+def test_quarantine_counts_every_reason_of_a_row(reader: Reader) -> None:
+    reasons = {row["reason"]: row["rows"] for row in quality.quarantine_reasons(reader, 28)}
+    assert reasons["negative_latency"] == reasons["missing_feature"]
+    first_only = sum(row["rows"] for row in quality.quarantine_by_day(reader, 28))
+    assert sum(reasons.values()) > first_only
+    rows = quality.quarantine_rows(reader, 28, "missing_feature")
+    assert rows
+    assert all("missing_feature" in row["reasons"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [overview.risk_now, overview.open_incidents, quality.latest, drift.latest, drift.counts, drift.history, drift.power,
+     model.versions, model.ledger_by_week, model.recent_scores],
+)  # fmt: skip
+def test_what_was_never_made_is_empty(bare_reader: Reader, query: object) -> None:
+    assert callable(query)
+    assert not query(bare_reader)
+
+
+def test_pages_get_few_rows(reader: Reader) -> None:
+    for rows in (drift.latest(reader), quality.latest(reader), pipeline.graph(reader), model.recent_scores(reader)):
+        assert 0 < len(rows) <= 1000
+
+
+def test_status_puts_detected_before_predicted(reader: Reader, bare_reader: Reader) -> None:
+    found = {row["feature"]: row["status"] for row in overview_page.features(reader, 28)}
+    assert found["Live comments"] is Status.CRITICAL
+    assert found["One-tap pay"] is Status.DEGRADED
+    bare = {row["feature"]: row["status"] for row in overview_page.features(bare_reader, 28)}
+    assert set(bare.values()) <= {Status.WATCH, Status.HEALTHY}
+
+
+def test_nothing_known_is_unknown() -> None:
+    assert health.feature_status([], None, {}) is Status.UNKNOWN
+    assert health.feature_status([], None, {"crash_rate": {"is_worse": None}}) is Status.UNKNOWN
+    assert health.worst([]) is CheckState.UNKNOWN
+    assert health.worst([CheckState.PASSING, CheckState.WARNING]) is CheckState.WARNING

@@ -1,0 +1,145 @@
+"""Source files: what they may say, how their errors read, and which source a file gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from quality_assets.contracts.events import STATUSES
+from quality_assets.contracts.sources import (
+    NoSourceMatches,
+    Source,
+    SourceError,
+    find_columns,
+    load_source,
+    load_sources,
+    match_source,
+)
+
+FOLDER = Path(__file__).parents[2] / "data" / "sources"
+MINIMAL: dict[str, Any] = {
+    "name": "web",
+    "owner": "team",
+    "description": "A log",
+    "starts_on": "2020-01-01",
+    "columns": {"event_time": "ts", "feature": "page", "status": {"constant": "ok"}},
+}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "data" / "sources" / "web.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(MINIMAL | changes), encoding="utf-8")
+    return path
+
+
+def with_columns(**columns: Any) -> dict[str, Any]:
+    return {"columns": MINIMAL["columns"] | columns}
+
+
+def test_shipped_sources_load() -> None:
+    sources = load_sources(FOLDER)
+    assert set(sources.by_name) == {"default", "api_log", "nycflights13"}
+    for source in sources:
+        statuses = (source.columns["status"].map or {}).values()
+        assert set(statuses) <= set(STATUSES)
+
+
+def test_minimal_source(tmp_path: Path) -> None:
+    source = load_source(written(tmp_path))
+    assert source.required_columns == ("ts", "page")
+    assert source.allowed_future_skew_minutes == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            with_columns(latency_ms={"from": "t", "unit": "seconds"}),
+            "data/sources/web.yaml: columns.latency_ms.unit: 'seconds' is not one of ns, us, ms, s, min",
+        ),
+        ({"formt": "csv"}, "data/sources/web.yaml: formt: is not one of name, owner, description"),
+        (with_columns(status={"fron": "s"}), "columns.status.fron: is not one of from, pad, unit"),
+        (with_columns(lattency="x"), "columns: lattency is not one of event_id, event_time"),
+        ({"columns": {"event_time": "a", "feature": "b"}}, "columns: status is not mapped"),
+        (with_columns(status={"from": "s", "map": {"200-299": "fine"}}), "'fine' is not one of ok, error, crash"),
+        (with_columns(event_time={"from": "t", "zone": "Mars/Base"}), "'Mars/Base' is not an IANA time zone"),
+        (with_columns(event_time={"from": "t", "format": "%Y"}), "needs a zone"),
+        (with_columns(event_time={"from": "t", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
+        (with_columns(feature={"from": "t", "unit": "s"}), "unit means nothing for this column"),
+        (with_columns(feature={"from": "a", "constant": "b"}), "exactly one of from and constant"),
+        (with_columns(event_time={"from": ["y", "m"], "pad": [4]}), "pad has 1 widths for 2 columns"),
+        ({"csv": {"encoding": "utf-7000"}}, "csv.encoding: 'utf-7000' is not an encoding"),
+        ({"format": "xml"}, "format: 'xml' is not one of csv, jsonl, parquet, auto"),
+        ({"expectations": {"max_quarantined_share": 2}}, "expectations.max_quarantined_share"),
+        ({"owner": ""}, "owner"),
+        ({"properties_from": ["a"], **with_columns(properties="p")}, "exclude each other"),
+    ],
+)
+def test_errors_name_file_key_and_allowed_values(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        load_source(written(tmp_path, **changes))
+    assert str(caught.value).startswith("data/sources/web.yaml: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "\x00"])
+def test_files_that_are_no_mapping(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"web\.yaml"):
+        load_source(path)
+
+
+def test_two_files_may_not_share_a_name(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (path.parent / "again.yaml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(SourceError, match="already the name"):
+        load_sources(path.parent)
+
+
+def test_yaml_booleans_and_numbers_in_maps_are_text() -> None:
+    columns = with_columns(status={"from": "s", "map": {True: "ok", False: "crash", 404: "error"}})
+    source = Source.model_validate(MINIMAL | columns)
+    assert source.columns["status"].map == {"true": "ok", "false": "crash", "404": "error"}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [("api_log/a.csv", "api_log"), ("api_log/2026/01/a.jsonl.gz", "api_log"), ("nycflights13/f.csv", "nycflights13")],
+)
+def test_path_decides_first(path: str, source: str) -> None:
+    sources = load_sources(FOLDER)
+    assert match_source(sources, path, sources[source].source_columns).name == source
+
+
+@pytest.mark.parametrize("path", ["a.csv", "other/api_log/a.csv", "api_logs/a.csv"])
+def test_contract_columns_go_to_default(path: str) -> None:
+    assert match_source(load_sources(FOLDER), path, ["STATUS", " feature ", "event_time"]).name == "default"
+
+
+def test_rejection_lists_what_is_missing() -> None:
+    sources = load_sources(FOLDER)
+    with pytest.raises(NoSourceMatches, match="'default' needs status; the file has event_time, feature"):
+        match_source(sources, "a.csv", ["event_time", "feature"])
+    with pytest.raises(NoSourceMatches, match=r"by its path.*'api_log' needs ts, route, http_status"):
+        match_source(sources, "api_log/a.csv", ["event_time", "feature", "status"])
+
+
+def test_longest_pattern_wins() -> None:
+    both = [
+        Source.model_validate(MINIMAL | {"name": name, "paths": paths})
+        for name, paths in (("wide", ["web/**"]), ("narrow", ["web/*/errors-?.csv"]))
+    ]
+    sources = load_sources(FOLDER).__class__({source.name: source for source in both})
+    found = {
+        path: getattr(sources.by_path(path), "name", None) for path in ("web/a/errors-1.csv", "web/a/b/errors-1.csv")
+    }
+    assert found == {"web/a/errors-1.csv": "narrow", "web/a/b/errors-1.csv": "wide"}
+
+
+def test_find_columns_prefers_exact_names() -> None:
+    assert find_columns(["Ts", "page", "none"], ["ts", "Ts", " PAGE"]) == {"Ts": 1, "page": 2}
