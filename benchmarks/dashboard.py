@@ -143,7 +143,8 @@ def measure(base: str) -> bool:
         report("largest callback", max(sizes) / KB, 120, "KB"),
     ]
     print(
-        f"     callback median {statistics.median(times):.1f} ms, slowest {times[-1]:.1f} ms (the first to ask for a page builds it)"
+        f"     callback median {statistics.median(times):.1f} ms, slowest {times[-1]:.1f} ms"
+        " (the first to ask for a page builds it)"
     )
     return all(kept)
 

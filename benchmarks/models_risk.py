@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -67,6 +68,7 @@ def _one(seed: int, settings: RiskSettings) -> dict[str, Any]:
     row["permuted_lift"] = permuted_label_lift(training, replace(settings, forest_trees=50))
     row["champion"] = result.model.any.name if result.model.any else "none"
     row["has_onset"] = float(result.model.onset is not None)
+    print(json.dumps(row), file=sys.stderr, flush=True)
     return row
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>API · Feature Quality</title><link rel="icon" href="/assets/favicon.svg"><link rel="stylesheet" href="/assets/app.css">
-<script>document.documentElement.dataset.theme=localStorage.getItem("theme")||(matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light")</script>
+from dash_app.components.shell import THEME_SCRIPT
+
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>API · Feature Quality</title>
+<link rel="icon" href="/assets/favicon.svg"><link rel="stylesheet" href="/assets/app.css">
+{theme}
 </head><body><main><div class="page" style="max-width:860px"><p><a href="/">Feature Quality</a></p>
-<h1>API</h1><p class="lead">Read-only, on the published snapshot. The description for tools is <a href="/api/openapi.json">/api/openapi.json</a>.</p>
+<h1>API</h1><p class="lead">Read-only, on the published snapshot.
+The description for tools is <a href="/api/openapi.json">/api/openapi.json</a>.</p>
 <div class="stack" style="margin-top:16px">{routes}</div></div></main></body></html>"""
 
 _ROUTE = """<section class="card"><h2><code>{method} {path}</code></h2><p>{summary}</p>{parameters}
@@ -23,7 +28,7 @@ def page(description: dict[str, Any], base: str) -> str:
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     ]
-    return _PAGE.format(routes="".join(routes))
+    return _PAGE.format(routes="".join(routes), theme=THEME_SCRIPT)
 
 
 def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:

@@ -34,14 +34,17 @@ ASSETS = Path(__file__).parent / "assets"
 # The theme is set before anything is painted, and the frame is there before any script has run.
 INDEX = """<!DOCTYPE html>
 <html lang="en"><head>{%metas%}<title>{%title%}</title><link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
-<script>document.documentElement.dataset.theme=localStorage.getItem("theme")||(matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light")</script>
+{theme}
 <link rel="preload" href="/assets/vendor/inter-latin-wght-normal.woff2" as="font" type="font/woff2" crossorigin>
 {%css%}</head><body>{%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>"""
+<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>""".replace("{theme}", shell.THEME_SCRIPT)
 
-FRAME = """<div id="react-entry-point"><div class="shell"><header><span class="brand"><span class="logo"></span><span>Feature Quality</span></span></header>
-<aside></aside><main><div class="page" aria-busy="true"><div class="bone bone-title"></div><div class="figures"><div class="bone bone-figure"></div>
-<div class="bone bone-figure"></div><div class="bone bone-figure"></div><div class="bone bone-figure"></div></div><div class="bone bone-table"></div></div></main></div></div>"""
+FRAME = """<div id="react-entry-point"><div class="shell">
+<header><span class="brand"><span class="logo"></span><span>Feature Quality</span></span></header>
+<aside></aside><main><div class="page" aria-busy="true"><div class="bone bone-title"></div>
+<div class="figures"><div class="bone bone-figure"></div><div class="bone bone-figure"></div>
+<div class="bone bone-figure"></div><div class="bone bone-figure"></div></div>
+<div class="bone bone-table"></div></div></main></div></div>"""
 
 
 class _App(Dash):
@@ -132,7 +135,7 @@ def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
         __name__,
         server=server,
         assets_folder=str(ASSETS),
-        assets_ignore=r".*vendor.*",
+        assets_ignore=r"plotly.*",  # marks.js loads it where a page has charts
         index_string=INDEX,
         title="Feature Quality",
         update_title=None,

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
 import brotli
@@ -115,7 +114,7 @@ class _Answer:
             headers.add_vary_header("accept-encoding")
         if self._scope["method"] != "HEAD" and self.status not in (204, 304):
             headers["content-length"] = str(len(body))
-        await self._send(self._start | {"headers": headers.raw})
+        await self._send({**self._start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
 
     def _is_worth_it(self, headers: Headers, size: int) -> bool:
@@ -124,7 +123,7 @@ class _Answer:
         return size >= _MIN_BYTES and is_text and "br" in accepted and "content-encoding" not in headers
 
 
-def _caching(scope: Scope, status: int) -> Mapping[str, str]:
+def _caching(scope: Scope, status: int) -> dict[str, str]:
     """Files whose address names their version are kept for a year; everything else is asked for again."""
     path, query = scope["path"], scope["query_string"]
     if status == 200 and (

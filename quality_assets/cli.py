@@ -178,7 +178,7 @@ def ingest(
         err.print(f"left out {escape(item.name)}: it {escape(item.reason)}")
     names = dict.fromkeys(placed, source) if source else {}
     with _activity("ingesting"), graph_instance(settings) as instance:
-        outcome = ingest_waiting(instance, settings, names)
+        outcome = ingest_waiting(instance, settings, names, placed)
     _print_ingestion(outcome, settings, set(placed))
 
 
@@ -232,7 +232,9 @@ def _day(text: str | None, option: str) -> date | None:
 
 @app.command()
 def run(
-    from_date: Annotated[str | None, typer.Option("--from", help="Rebuild from this event date, e.g. 2026-01-31.")] = None,
+    from_date: Annotated[
+        str | None, typer.Option("--from", help="Rebuild from this event date, e.g. 2026-01-31.")
+    ] = None,
     to_date: Annotated[str | None, typer.Option("--to", help="Rebuild up to this event date, inclusive.")] = None,
 ) -> None:
     """Bring everything up to date: read what waits, build exactly what is stale, check it, publish it.
@@ -278,7 +280,9 @@ def _follow(runs: Iterator[RunOutcome]) -> list[RunOutcome]:
         if outcome is None:
             return outcomes
         outcomes.append(outcome)
-        what = outcome.job.replace("_", " ") + (f" {outcome.partition_key.replace('...', ' to ')}" if outcome.partition_key else "")
+        what = outcome.job.replace("_", " ") + (
+            f" {outcome.partition_key.replace('...', ' to ')}" if outcome.partition_key else ""
+        )
         if outcome.succeeded:
             out.print(f"[green]✓[/green] {what}")
         else:
@@ -525,7 +529,9 @@ def entry() -> None:
         log = get_settings().data_dir / "logs" / "quality.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
+            stream.write(
+                f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+            )
         err.print(f"[red]quality:[/red] {escape(str(error) or type(error).__name__)}")
         err.print(f"This was not foreseen. Details are in {log}; `quality doctor` may know what is wrong.")
         sys.exit(1)

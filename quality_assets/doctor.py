@@ -50,7 +50,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", sys.version_info >= MIN_PYTHON, version, "install Python 3.11 or newer, then `make install`")
+    return Finding(
+        "Python", sys.version_info >= MIN_PYTHON, version, "install Python 3.11 or newer, then `make install`"
+    )
 
 
 def _packages() -> Finding:
@@ -98,7 +100,9 @@ def _is_writable(folder: Path) -> bool:
 def _disk(settings: Settings) -> Finding:
     parent = next(p for p in (settings.data_dir, *settings.data_dir.parents) if p.exists())
     free = shutil.disk_usage(parent).free
-    return Finding("Disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB free", "free some space, or move the data root")
+    return Finding(
+        "Disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB free", "free some space, or move the data root"
+    )
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -115,7 +119,9 @@ def port_is_free(host: str, port: int) -> bool:
 def _port(what: str, host: str, port: int, setting: str) -> Finding:
     free = port_is_free(host, port)
     detail = f"{host}:{port} is {'free' if free else 'taken'}"
-    return Finding(f"Port of {what}", free, detail, f"stop what listens there (it may be ours), or set {setting} to another port")
+    return Finding(
+        f"Port of {what}", free, detail, f"stop what listens there (it may be ours), or set {setting} to another port"
+    )
 
 
 def _writer(settings: Settings) -> Finding:
@@ -151,7 +157,12 @@ def _snapshot(settings: Settings) -> Finding:
     attempt = last_attempt(settings.published_dir)
     snapshot = current_snapshot(settings.published_dir)
     if attempt is not None and attempt.status == "refused":
-        return Finding("Published snapshot", False, f"refused since {attempt.since:%Y-%m-%d %H:%M} UTC: {attempt.reasons[0]}", "see `quality status`")
+        return Finding(
+            "Published snapshot",
+            False,
+            f"refused since {attempt.since:%Y-%m-%d %H:%M} UTC: {attempt.reasons[0]}",
+            "see `quality status`",
+        )
     if snapshot is None:
         return Finding("Published snapshot", True, "none yet: `quality run` makes the first")
     is_there = snapshot.warehouse_path.is_file()

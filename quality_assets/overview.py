@@ -53,7 +53,8 @@ select count(*), count(*) filter (where status = 'rejected'), coalesce(sum(rows)
     dates = connection.execute(
         f"select min(event_date), max(event_date) from {FACT_FEATURE_METRICS.qualified_name}"
     ).fetchone()
-    assert row is not None and dates is not None  # aggregates without GROUP BY have one row
+    assert row is not None  # aggregates without GROUP BY have one row
+    assert dates is not None
     valid = int(built.get(VALID_EVENTS.qualified_name, 0))
     quarantined = int(built.get(QUARANTINED_EVENTS.qualified_name, 0))
     return Accounting(row[0], row[1], int(row[2]), valid, quarantined, *dates)
@@ -79,9 +80,7 @@ def failing_checks(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str
 
 def checks_run(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
     """Checks as they stand, each partition counted: passed, failed, unknown."""
-    counts = dict(
-        connection.execute(f"select status, count(*) from ({LATEST_RESULTS_SQL}) group by status").fetchall()
-    )
+    counts = dict(connection.execute(f"select status, count(*) from ({LATEST_RESULTS_SQL}) group by status").fetchall())
     return counts.get("passed", 0), counts.get("failed", 0), counts.get("unknown", 0)
 
 
@@ -148,6 +147,9 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         where = f" on {count} dates" if count > 1 else ""
         yield f"  {severity} {asset} {name}{where}: {description}"
     worse = worse_features(connection)
-    yield "Worse than their own past on the last day:" if worse else "No feature was worse than its own past on the last day."
+    yield (
+        "Worse than their own past on the last day:"
+        if worse
+        else "No feature was worse than its own past on the last day."
+    )
     yield from (f"  {line}" for line in worse)
-

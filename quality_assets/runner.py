@@ -7,7 +7,7 @@ warehouse, so an interrupted run is made up for by the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -149,8 +149,7 @@ def _error(result: ExecuteInProcessResult) -> str | None:
             while cause.cause:
                 cause = cause.cause
             return cause.message.strip()
-    event = None if result.success else result.get_run_failure_event()
-    return event.message if event else None
+    return None if result.success else result.get_run_failure_event().message
 
 
 def _failed_checks(result: ExecuteInProcessResult) -> Iterator[str]:
@@ -171,10 +170,13 @@ def _metadata(result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
 
 
 def ingest_waiting(
-    instance: DagsterInstance, settings: Settings, source_names: Mapping[str, str] | None = None
+    instance: DagsterInstance,
+    settings: Settings,
+    source_names: Mapping[str, str] | None = None,
+    asked: Sequence[str] = (),
 ) -> RunOutcome:
-    """Read whatever waits in the landing zone."""
-    config = {"ops": {"raw_logs": {"config": {"source_names": dict(source_names or {})}}}}
+    """Read whatever waits in the landing zone, and files that were `asked` for even if they were rejected before."""
+    config = {"ops": {"raw_logs": {"config": {"source_names": dict(source_names or {}), "asked": list(asked)}}}}
     return run_job(instance, settings, "ingest_logs", config=config)
 
 

@@ -146,7 +146,9 @@ def _wait_until_up(
 def _raise_if_dead(processes: Mapping[str, subprocess.Popen[bytes]], logs: str) -> None:
     for name, process in processes.items():
         if process.poll() is not None:
-            raise ServerDiedError(f"{name} ended by itself with code {process.returncode}; its words are in {logs}/{name}.log")
+            raise ServerDiedError(
+                f"{name} ended by itself with code {process.returncode}; its words are in {logs}/{name}.log"
+            )
 
 
 def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:

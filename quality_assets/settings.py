@@ -23,8 +23,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="QUALITY_", env_file=".env", extra="ignore", frozen=True)
 
-    data_dir: Path = Field(REPOSITORY_ROOT / "data", description="Root of all stores: landing, lake, warehouse, published")
-    sources_dir: Path | None = Field(None, description="Where the source YAML files are; data_dir/sources, else the shipped ones")
+    data_dir: Path = Field(
+        REPOSITORY_ROOT / "data", description="Root of all stores: landing, lake, warehouse, published"
+    )
+    sources_dir: Path | None = Field(
+        None, description="Where the source YAML files are; data_dir/sources, else the shipped ones"
+    )
     feature_metadata_file: Path | None = Field(
         None, description="CSV that describes the features; data_dir/feature_metadata.csv, else the shipped one"
     )
@@ -33,9 +37,13 @@ class Settings(BaseSettings):
     dagster_port: Port = Field(3000, description="Port of the Dagster UI")
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
 
-    earliest_date: date = Field(date(2013, 1, 1), description="First event date there can be; earlier rows are quarantined")
+    earliest_date: date = Field(
+        date(2013, 1, 1), description="First event date there can be; earlier rows are quarantined"
+    )
     future_skew_minutes: int = Field(10, ge=0, description="How far an event may lie after its file's arrival")
-    file_stable_s: float = Field(2.0, ge=0, description="A landing file counts once its size has not changed for so long")
+    file_stable_s: float = Field(
+        2.0, ge=0, description="A landing file counts once its size has not changed for so long"
+    )
     apdex_threshold_ms: float = Field(500.0, gt=0, description="Apdex T of features that state none")
 
     memory_limit_mb: int = Field(1500, ge=200, description="What DuckDB may use before it spills to disk")
@@ -103,7 +111,9 @@ class Settings(BaseSettings):
     def feature_metadata_path(self) -> Path:
         """The feature descriptions in force."""
         own = self.data_dir / "feature_metadata.csv"
-        return self.feature_metadata_file or (own if own.is_file() else REPOSITORY_ROOT / "data" / "feature_metadata.csv")
+        return self.feature_metadata_file or (
+            own if own.is_file() else REPOSITORY_ROOT / "data" / "feature_metadata.csv"
+        )
 
 
 @lru_cache(maxsize=1)

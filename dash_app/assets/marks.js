@@ -255,4 +255,6 @@
 
   addEventListener("themechange", () => document.querySelectorAll(".chart.drawn").forEach(drawChart));
   each(document.body ?? document.documentElement, draw);
+  // All pages but the overview have charts: their library comes while Dash starts.
+  if (location.pathname !== "/") { loadPlotly(); }
 })();

@@ -25,9 +25,11 @@ _TICKS = {"fraction": ".2~%", "ms": ",.4~r", "count": ".3~s", "score": ".3~r"}
 def chart(figure: Figure, label: str, height: int = 210) -> Component:
     """A figure's place on the page; drawn when it comes into view. `label` tells what it shows."""
     return html.Div(
-        className="chart", role="img", style={"height": f"{height}px"},
+        className="chart",
+        role="img",
+        style={"height": f"{height}px"},
         **{"data-figure": json.dumps(figure, separators=(",", ":"), default=str), "aria-label": label},
-    )  # fmt: skip
+    )
 
 
 def legend(*entries: tuple[str, str]) -> Component:
@@ -52,14 +54,20 @@ def layout(x_range: Sequence[Any] | None, unit: str, **changes: Any) -> Figure:
         "font": {"family": "Inter, sans-serif", "size": 12, "color": "var(--text)"},
         "showlegend": False,
         "hovermode": "x unified",
-        "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--text)", "size": 12}},
+        "hoverlabel": {
+            "bgcolor": "var(--card)",
+            "bordercolor": "var(--line)",
+            "font": {"color": "var(--text)", "size": 12},
+        },
         "dragmode": False,
         "bargap": 0.28,
-        "xaxis": axis | {"showgrid": False, "tickformat": "%-d %b", "nticks": 6, "hoverformat": "%-d %b %Y"}
+        "xaxis": axis
+        | {"showgrid": False, "tickformat": "%-d %b", "nticks": 6, "hoverformat": "%-d %b %Y"}
         | ({"range": list(x_range)} if x_range else {}),
-        "yaxis": axis | {"gridcolor": "var(--grid)", "tickformat": _TICKS.get(unit, ""), "nticks": 6}
+        "yaxis": axis
+        | {"gridcolor": "var(--grid)", "tickformat": _TICKS.get(unit, ""), "nticks": 6}
         | ({"ticksuffix": " ms"} if unit == "ms" else {}),
-    }  # fmt: skip
+    }
     for key, value in changes.items():
         base[key] = base[key] | value if isinstance(base.get(key), dict) else value
     return base
@@ -98,10 +106,24 @@ def _incident_shapes(incidents: Sequence[Row], first: date, through: date) -> li
 
 
 def _releases(releases: Sequence[Row], days: int) -> tuple[list[Figure], list[Figure]]:
-    line = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
-            "line": {"color": "var(--release)", "width": 1, "dash": "dot"}}  # fmt: skip
-    note = {"xref": "x", "yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
-            "font": {"size": 10, "color": "var(--text-2)"}}  # fmt: skip
+    line = {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"color": "var(--release)", "width": 1, "dash": "dot"},
+    }
+    note = {
+        "xref": "x",
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "xanchor": "center",
+        "showarrow": False,
+        "font": {"size": 10, "color": "var(--text-2)"},
+    }
     shapes = [line | {"x0": row["event_date"], "x1": row["event_date"]} for row in releases]
     named: list[Row] = []
     for row in reversed(releases):
@@ -119,62 +141,120 @@ def _plain(text: str) -> str:
 def _slo(value: float | None, metric: str) -> tuple[list[Figure], list[Figure]]:
     if value is None:
         return [], []
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "layer": "below",
-            "line": {"color": "var(--text-3)", "width": 1.2, "dash": "dash"}}  # fmt: skip
-    note = {"xref": "paper", "x": 0.01, "y": value, "yanchor": "bottom", "xanchor": "left", "showarrow": False,
-            "text": f"SLO {formats.metric(metric, value)}", "font": {"size": 10, "color": "var(--text-2)"}}  # fmt: skip
+    line = {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": value,
+        "y1": value,
+        "layer": "below",
+        "line": {"color": "var(--text-3)", "width": 1.2, "dash": "dash"},
+    }
+    note = {
+        "xref": "paper",
+        "x": 0.01,
+        "y": value,
+        "yanchor": "bottom",
+        "xanchor": "left",
+        "showarrow": False,
+        "text": f"SLO {formats.metric(metric, value)}",
+        "font": {"size": 10, "color": "var(--text-2)"},
+    }
     return [line], [note]
 
 
 def metric_chart(
-    metric: str, unit: str, rows: Sequence[Row], *, through: date, days: int, incidents: Sequence[Row] = (),
-    releases: Sequence[Row] = (), slo: float | None = None, part: Sequence[Row] | None = None, color: str = SERIES[0],
-) -> Figure:  # fmt: skip
+    metric: str,
+    unit: str,
+    rows: Sequence[Row],
+    *,
+    through: date,
+    days: int,
+    incidents: Sequence[Row] = (),
+    releases: Sequence[Row] = (),
+    slo: float | None = None,
+    part: Sequence[Row] | None = None,
+    color: str = SERIES[0],
+) -> Figure:
     """Observed line, expected band, dots outside it, objective, incidents, releases; `part` is one slice's own line."""
     x = [row["event_date"] for row in rows]
     said = [formats.metric(metric, row["value"]) for row in rows]
     line = {"type": "scatter", "mode": "lines", "connectgaps": False, "customdata": said}
     whole = line | {
-        "x": x, "y": [row["value"] for row in rows], "name": "All", "hovertemplate": "%{customdata}<extra>Observed</extra>",
+        "x": x,
+        "y": [row["value"] for row in rows],
+        "name": "All",
+        "hovertemplate": "%{customdata}<extra>Observed</extra>",
         "line": {"color": color if part is None else "var(--text-3)", "width": 2 if part is None else 1.2},
-    }  # fmt: skip
+    }
     traces = [*_band(rows), whole]
     if part is None:
         outside = [row for row in rows if row["is_outside_band"] and row["value"] is not None]
         traces.append(
-            {"type": "scatter", "mode": "markers", "hoverinfo": "skip", "x": [row["event_date"] for row in outside],
-             "y": [row["value"] for row in outside],
-             "marker": {"size": 6, "color": ["var(--bad)" if row["is_worse"] else "var(--text-3)" for row in outside],
-                        "line": {"width": 1, "color": "var(--card)"}}}
-        )  # fmt: skip
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "hoverinfo": "skip",
+                "x": [row["event_date"] for row in outside],
+                "y": [row["value"] for row in outside],
+                "marker": {
+                    "size": 6,
+                    "color": ["var(--bad)" if row["is_worse"] else "var(--text-3)" for row in outside],
+                    "line": {"width": 1, "color": "var(--card)"},
+                },
+            }
+        )
     else:
         traces.append(
-            line | {"x": [row["event_date"] for row in part], "y": [row.get(metric) for row in part],
-                    "customdata": [formats.metric(metric, row.get(metric)) for row in part],
-                    "hovertemplate": "%{customdata}<extra>Slice</extra>", "line": {"color": color, "width": 2}}
-        )  # fmt: skip
+            line
+            | {
+                "x": [row["event_date"] for row in part],
+                "y": [row.get(metric) for row in part],
+                "customdata": [formats.metric(metric, row.get(metric)) for row in part],
+                "hovertemplate": "%{customdata}<extra>Slice</extra>",
+                "line": {"color": color, "width": 2},
+            }
+        )
     release_shapes, release_notes = _releases(releases, days)
     slo_shapes, slo_notes = _slo(slo, metric)
     first = through - timedelta(days=days - 1)
     return {
         "data": traces,
         "layout": layout(
-            day_range(through, days), unit, margin={"t": 20 if releases else 12},
+            day_range(through, days),
+            unit,
+            margin={"t": 20 if releases else 12},
             shapes=[*_incident_shapes(incidents, first, through), *release_shapes, *slo_shapes],
             annotations=[*release_notes, *slo_notes],
         ),
-    }  # fmt: skip
+    }
 
 
-def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], unit: str, *, x_range: Sequence[Any] | None = None,
-               texts: Mapping[str, Sequence[str]] | None = None, **changes: Any) -> Figure:  # fmt: skip
+def line_chart(
+    x: Sequence[Any],
+    series: Mapping[str, Sequence[float | None]],
+    unit: str,
+    *,
+    x_range: Sequence[Any] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
+    **changes: Any,
+) -> Figure:
     """One line a series, in the order of the palette."""
     traces = [
-        {"type": "scatter", "mode": "lines+markers" if len(x) < 15 else "lines", "x": list(x), "y": list(values), "name": name,
-         "customdata": list((texts or {}).get(name, [])), "line": {"color": color, "width": 2}, "marker": {"size": 5},
-         "hovertemplate": f"%{{{'customdata' if texts else 'y'}}}<extra>{_plain(name)}</extra>"}
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(x) < 15 else "lines",
+            "x": list(x),
+            "y": list(values),
+            "name": name,
+            "customdata": list((texts or {}).get(name, [])),
+            "line": {"color": color, "width": 2},
+            "marker": {"size": 5},
+            "hovertemplate": f"%{{{'customdata' if texts else 'y'}}}<extra>{_plain(name)}</extra>",
+        }
         for (name, values), color in zip(series.items(), SERIES, strict=False)
-    ]  # fmt: skip
+    ]
     return {"data": traces, "layout": layout(x_range, unit, **changes)}
 
 
@@ -183,10 +263,16 @@ def stacked_bars(
 ) -> Figure:
     """One bar a day, stacked by series in the order of the palette."""
     traces = [
-        {"type": "bar", "x": list(x), "y": list(values), "name": name, "marker": {"color": color, "line": {"width": 0}},
-         "hovertemplate": f"%{{y:,}}<extra>{_plain(name)}</extra>"}
+        {
+            "type": "bar",
+            "x": list(x),
+            "y": list(values),
+            "name": name,
+            "marker": {"color": color, "line": {"width": 0}},
+            "hovertemplate": f"%{{y:,}}<extra>{_plain(name)}</extra>",
+        }
         for (name, values), color in zip(series.items(), SERIES, strict=False)
-    ]  # fmt: skip
+    ]
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
     # Few of something are counted one by one; an axis would offer halves.
     ticks = {"dtick": 1, "rangemode": "tozero"} if highest < 6 else {}
@@ -208,12 +294,35 @@ def calibration_chart(rows: Sequence[Row]) -> Figure:
     axis = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
     return {
         "data": [
-            {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
-             "line": {"color": "var(--text-3)", "width": 1, "dash": "dash"}},
-            {"type": "scatter", "mode": "markers+lines", "x": x, "y": y, "customdata": said, "line": {"color": SERIES[0], "width": 1.5},
-             "marker": {"size": 7, "color": SERIES[0]}, "hovertemplate": "%{customdata}<extra></extra>",
-             "error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": SERIES[0],
-                         "thickness": 1, "width": 0}},
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [0, 1],
+                "y": [0, 1],
+                "hoverinfo": "skip",
+                "line": {"color": "var(--text-3)", "width": 1, "dash": "dash"},
+            },
+            {
+                "type": "scatter",
+                "mode": "markers+lines",
+                "x": x,
+                "y": y,
+                "customdata": said,
+                "line": {"color": SERIES[0], "width": 1.5},
+                "marker": {"size": 7, "color": SERIES[0]},
+                "hovertemplate": "%{customdata}<extra></extra>",
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": above,
+                    "arrayminus": below,
+                    "color": SERIES[0],
+                    "thickness": 1,
+                    "width": 0,
+                },
+            },
         ],
-        "layout": layout(None, "fraction", hovermode="closest", xaxis=axis | {"showgrid": False, "hoverformat": ".0%"}, yaxis=axis),
-    }  # fmt: skip
+        "layout": layout(
+            None, "fraction", hovermode="closest", xaxis=axis | {"showgrid": False, "hoverformat": ".0%"}, yaxis=axis
+        ),
+    }

@@ -124,8 +124,11 @@ def picture(
             className="lineage" + (" focused" if chosen in placed else ""),
             style={"width": f"{width}px", "height": f"{height}px"},
         ),
-        className="lineage-scroll", tabIndex="0", role="region", **{"aria-label": "Asset graph"},
-    )  # fmt: skip
+        className="lineage-scroll",
+        tabIndex="0",
+        role="region",
+        **{"aria-label": "Asset graph"},
+    )
 
 
 def _is_bad(states: Mapping[str, tuple[CheckState, str]], asset: str) -> bool:

@@ -21,6 +21,12 @@ URL = "url"
 TOKEN = "token"
 STALE_AFTER_H = 36
 
+# Runs in the head of every document, before anything is painted: no flash of the other scheme.
+THEME_SCRIPT = (
+    '<script>document.documentElement.dataset.theme=localStorage.getItem("theme")'
+    '||(matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light")</script>'
+)
+
 
 @dataclass(frozen=True)
 class NavEntry:
@@ -62,27 +68,43 @@ def _header() -> Component:
         role="search",
     )
     menu = html.Button(
-        ui.icon("menu"), id="menu", type="button", className="icon-button only-small",
+        ui.icon("menu"),
+        id="menu",
+        type="button",
+        className="icon-button only-small",
         **{"aria-label": "Navigation", "aria-expanded": "false", "aria-controls": SIDEBAR},
-    )  # fmt: skip
+    )
     theme = html.Button(
-        [html.Span(className="i i-sun", **{"aria-hidden": "true"}), html.Span(className="i i-moon", **{"aria-hidden": "true"})],
-        id="theme", type="button", className="icon-button", **{"aria-label": "Light or dark"},
-    )  # fmt: skip
+        [
+            html.Span(className="i i-sun", **{"aria-hidden": "true"}),
+            html.Span(className="i i-moon", **{"aria-hidden": "true"}),
+        ],
+        id="theme",
+        type="button",
+        className="icon-button",
+        **{"aria-label": "Light or dark"},
+    )
     return html.Header(
         [
             menu,
             html.A(
-                [html.Span(ui.icon("chart-no-axes-column"), className="logo"), html.Span("Feature Quality")], href="/", className="brand", **{"aria-label": "Feature Quality, overview"}
+                [html.Span(ui.icon("chart-no-axes-column"), className="logo"), html.Span("Feature Quality")],
+                href="/",
+                className="brand",
+                **{"aria-label": "Feature Quality, overview"},
             ),
             search,
             html.A(
-                [ui.icon("workflow"), html.Span("Dagster")], href=links.dagster(), target="_blank", rel="noreferrer",
-                className="button plain only-large", title="Open the Dagster UI in a new tab",
+                [ui.icon("workflow"), html.Span("Dagster")],
+                href=links.dagster(),
+                target="_blank",
+                rel="noreferrer",
+                className="button plain only-large",
+                title="Open the Dagster UI in a new tab",
             ),
             theme,
         ]
-    )  # fmt: skip
+    )
 
 
 def _skeleton() -> Component:
@@ -125,9 +147,7 @@ def sidebar(
 def _entry(entry: NavEntry, path: str, counts: Mapping[str, int]) -> Component:
     is_here = path == entry.path or (entry.path == "/" and path.startswith(links.FEATURE_PREFIX))
     number = counts.get(entry.path, 0)
-    bubble = html.Span(
-        [formats.count(number), html.Span(" need a look", className="unseen")], className="bubble"
-    )  # fmt: skip
+    bubble = html.Span([formats.count(number), html.Span(" need a look", className="unseen")], className="bubble")
     return html.A(
         [ui.icon(entry.icon), html.Span(entry.title), bubble if number else None],
         href=entry.path,
@@ -138,21 +158,27 @@ def _entry(entry: NavEntry, path: str, counts: Mapping[str, int]) -> Component:
 
 def _snapshot(snapshot: Snapshot | None, now: datetime) -> Component:
     if snapshot is None:
-        return html.Div([ui.icon("database"), "No snapshot published yet"], className="snapshot")
+        return html.Div(html.Div([ui.icon("database"), "No snapshot published yet"]), className="snapshot")
     is_stale = (now - snapshot.published_at).total_seconds() > STALE_AFTER_H * 3600
     published = f"Published {formats.moment(snapshot.published_at)}"
     return html.Div(
         [
-            html.Div([ui.icon("database"), html.Span(["Data through ", html.B(formats.day(snapshot.data_through, year=True))])]),
+            html.Div(
+                [
+                    ui.icon("database"),
+                    html.Span(["Data through ", html.B(formats.day(snapshot.data_through, year=True))]),
+                ]
+            ),
             html.Div(
                 [ui.icon("half"), html.Span(f"{published}, {formats.ago((now - snapshot.published_at).days)}")]
-                if is_stale else published,
+                if is_stale
+                else published,
                 className="stale" if is_stale else "",
             ),
             html.Code(snapshot.version, title="Version of the snapshot that is shown"),
         ],
         className="snapshot",
-    )  # fmt: skip
+    )
 
 
 def refused_banner(attempt: PublicationAttempt, snapshot: Snapshot | None) -> Component:

@@ -115,9 +115,12 @@ def copy_link() -> Component:
 def csv_link(name: str, **query: str | int | None) -> Component:
     """The way to a table as CSV."""
     return html.A(
-        [icon("download"), "CSV"], href=links.table_csv(name, **query), className="button quiet", download="",
+        [icon("download"), "CSV"],
+        href=links.table_csv(name, **query),
+        className="button quiet",
+        download="",
         title="Download this table as CSV",
-    )  # fmt: skip
+    )
 
 
 def dagster_link(text: Child, href: str, class_name: str = "out") -> Component:
@@ -142,8 +145,16 @@ def delta(text: str, tone: str = "") -> Component:
     return html.Span(text, className=f"delta {tone}".strip())
 
 
-def figure_card(label: str, icon_name: str, value: str, *, change: Child = None, note: Child = "", spark: Child = None,
-                href: str | None = None) -> Component:  # fmt: skip
+def figure_card(
+    label: str,
+    icon_name: str,
+    value: str,
+    *,
+    change: Child = None,
+    note: Child = "",
+    spark: Child = None,
+    href: str | None = None,
+) -> Component:
     """A summary figure with its change, a line about it and a sparkline; the whole card leads to `href`."""
     body = [
         html.Div([icon(icon_name), label], className="figure-label"),
@@ -158,9 +169,13 @@ def figure_card(label: str, icon_name: str, value: str, *, change: Child = None,
 def spark(values: Sequence[float | None], label: str, *, class_name: str = "") -> Component:
     """A small line without axes; gaps where there is no value. `label` says what it shows."""
     return html.Span(
-        className=f"spark {class_name}".strip(), role="img",
-        **{"data-spark": json.dumps({"v": [None if v is None else float(f"{v:.4g}") for v in values]}), "aria-label": label},
-    )  # fmt: skip
+        className=f"spark {class_name}".strip(),
+        role="img",
+        **{
+            "data-spark": json.dumps({"v": [None if v is None else float(f"{v:.4g}") for v in values]}),
+            "aria-label": label,
+        },
+    )
 
 
 def strip(worsts: Iterable[int], label: str) -> Component:
@@ -169,12 +184,20 @@ def strip(worsts: Iterable[int], label: str) -> Component:
     said = ", ".join(f"{found.count(k)} {word}" for k, word in _STRIP_WORDS.items() if k in found)
     return html.Span(
         [html.Span(className=f"cell w{w if w >= 0 else 'x'}") for w in found],
-        className="strip", role="img", **{"aria-label": f"{label}: {said or 'nothing'}"},
-    )  # fmt: skip
+        className="strip",
+        role="img",
+        **{"aria-label": f"{label}: {said or 'nothing'}"},
+    )
 
 
-def table(headers: Sequence[Child], rows: Sequence[Sequence[Child]], *, label: str, numeric: Sequence[int] = (),
-          class_name: str = "") -> Component:  # fmt: skip
+def table(
+    headers: Sequence[Child],
+    rows: Sequence[Sequence[Child]],
+    *,
+    label: str,
+    numeric: Sequence[int] = (),
+    class_name: str = "",
+) -> Component:
     """A plain table. `numeric` names the right-aligned columns. It scrolls sideways by itself where it must."""
 
     def cell(index: int, child: Child, tag: Any) -> Component:
@@ -185,8 +208,11 @@ def table(headers: Sequence[Child], rows: Sequence[Sequence[Child]], *, label: s
     body = html.Tbody([html.Tr([cell(i, child, html.Td) for i, child in enumerate(row)]) for row in rows])
     return html.Div(
         html.Table([html.Caption(label, className="unseen"), head, body], className=f"table {class_name}".strip()),
-        className="scroll-x", tabIndex="0", role="region", **{"aria-label": f"{label}, table"},
-    )  # fmt: skip
+        className="scroll-x",
+        tabIndex="0",
+        role="region",
+        **{"aria-label": f"{label}, table"},
+    )
 
 
 def two_lines(first: Child, second: Child) -> Component:

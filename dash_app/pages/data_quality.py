@@ -36,7 +36,8 @@ def build(reader: Reader, request: Request) -> Component:
         none = ui.nothing(
             "shield-check",
             "No check has run yet",
-            "Nothing is known of the quality of this data, so no score is shown. Checks run with their assets: materialize one.",
+            "Nothing is known of the quality of this data, so no score is shown. "
+            "Checks run with their assets: materialize one.",
             ui.command("quality run"),
         )
         return html.Div([head, ui.card(none), *_arrivals(reader, request)], className="stack")
@@ -145,8 +146,10 @@ def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
     rows = [_check_row(row, history.get((row["asset"], row["check_name"]), []), downstream) for row in bad[:40]]
     table = ui.table(
         ["State", "Check and finding", "Dimension", "Last results", "Observed", "For", "Blocks", "Run"],
-        rows, label="Checks that need a look", numeric=(4,),
-    )  # fmt: skip
+        rows,
+        label="Checks that need a look",
+        numeric=(4,),
+    )
     more = html.P(f"{len(bad) - 40} more are in the CSV.", className="note") if len(bad) > 40 else None
     return ui.card(head, table, more, label="Needs a look")
 
@@ -285,9 +288,12 @@ def _score(reader: Reader, days: int) -> Component:
         empty = ui.nothing("circle-question-mark", "No score", "Where nothing was checked there is no score.")
         return ui.card(ui.card_head("Quality score", note), empty, label="Quality score")
     figure = charts.line_chart(
-        [row["day"] for row in rows], {"Score": [row["score"] for row in rows]}, "score",
-        x_range=charts.day_range(reader.through, days), texts={"Score": [formats.score(row["score"]) for row in rows]},
-    )  # fmt: skip
+        [row["day"] for row in rows],
+        {"Score": [row["score"] for row in rows]},
+        "score",
+        x_range=charts.day_range(reader.through, days),
+        texts={"Score": [formats.score(row["score"]) for row in rows]},
+    )
     head = ui.card_head("Quality score", note, html.Span(formats.score(now), className="figure-small"))
     return ui.card(
         head, charts.chart(figure, f"Quality score, now {formats.score(now)}, over {days} days"), label="Quality score"
@@ -325,9 +331,13 @@ def _quarantine_chart(reader: Reader, days: int) -> Component:
     last = sum(values[-1] for values in series.values())
     figure = charts.stacked_bars(dates, series, x_range=charts.day_range(reader.through, days))
     head = ui.card_head(
-        "Quarantined rows", note,
-        [html.Span(formats.count(last), className="figure-small"), html.Span(f"on {formats.day(reader.through)}", className="note")],
-    )  # fmt: skip
+        "Quarantined rows",
+        note,
+        [
+            html.Span(formats.count(last), className="figure-small"),
+            html.Span(f"on {formats.day(reader.through)}", className="note"),
+        ],
+    )
     legend = charts.legend(*((f"s{i + 1}", name) for i, name in enumerate(series)))
     label = f"Quarantined rows by first reason, {formats.whole(sum(totals.values()))} in {days} days"
     return ui.card(head, charts.chart(figure, label), legend, label="Quarantine by day")
@@ -341,11 +351,12 @@ def _quarantine_rows(reader: Reader, request: Request) -> Component:
     chips = [html.A("All reasons", href=request.url(reason=None), className="" if asked else "on")]
     chips += [
         html.A(
-            f"{formats.words(row['reason'])} {formats.count(row['rows'])}", href=request.url(reason=row["reason"]),
+            f"{formats.words(row['reason'])} {formats.count(row['rows'])}",
+            href=request.url(reason=row["reason"]),
             className="on" if row["reason"] == asked else "",
         )
         for row in reasons
-    ]  # fmt: skip
+    ]
     found = queries.quarantine_rows(reader, request.days, asked, _EXAMPLES)
     body = [
         [
@@ -361,7 +372,8 @@ def _quarantine_rows(reader: Reader, request: Request) -> Component:
         if found
         else ui.nothing("search", "No row has this reason", "Select another reason, or a longer window.")
     )
-    note = f"The newest {len(found)}, as they arrived. The CSV has up to 10{formats.NARROW}000. A row counts under each of its reasons."
+    note = f"The newest {len(found)}, as they arrived. The CSV has up to 10{formats.NARROW}000."
+    note += " A row counts under each of its reasons."
     return ui.card(
         ui.card_head("What was refused", note, ui.csv_link("quarantine", window=f"{request.days}d", reason=asked)),
         html.Nav(chips, className="reason-list", **{"aria-label": "Reasons"}),
@@ -429,7 +441,8 @@ def _files(reader: Reader) -> Component:
         return None
     rejected = queries.rejected_files(reader)
     said = (
-        f"{formats.plural(ledger['files'], 'file')} with {formats.whole(ledger['rows'])} rows, the last on {formats.moment(ledger['last_arrival'])};"
+        f"{formats.plural(ledger['files'], 'file')} with {formats.whole(ledger['rows'])} rows,"
+        f" the last on {formats.moment(ledger['last_arrival'])};"
         f" {formats.whole(ledger['rows_refused'])} rows were refused for what is wrong in themselves."
     )
     body = [

@@ -97,7 +97,8 @@ def _moved(row: Row) -> Component:
     cares = (
         "Not an input of the model."
         if effect is None
-        else f"The model cares: swapped in alone it moves scores by {formats.points(effect * 100).lstrip('+')} on average."
+        else "The model cares: swapped in alone it moves scores by"
+        f" {formats.points(effect * 100).lstrip('+')} on average."
     )
     return html.Div(
         [
@@ -149,8 +150,10 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
     body = [_row(row, history.get((row["kind"], row["feature"], row["name"]))) for row in shown[:_SHOWN]]
     table = ui.table(
         ["Verdict", "What", "Reference → now", "Statistic", "28 days", "Effect on scores", "In words"],
-        body, label="Everything that is watched", numeric=(3, 5),
-    )  # fmt: skip
+        body,
+        label="Everything that is watched",
+        numeric=(3, 5),
+    )
     more = len(shown) - _SHOWN
     return ui.card(
         head,

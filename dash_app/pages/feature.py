@@ -145,9 +145,15 @@ def _charts(
 
 
 def _metric_card(
-    reader: Reader, spec: _Chart, row: Row, days: int, points: Sequence[Row], incidents: Sequence[Row],
-    releases: Sequence[Row], part: Sequence[Row] | None,
-) -> Component:  # fmt: skip
+    reader: Reader,
+    spec: _Chart,
+    row: Row,
+    days: int,
+    points: Sequence[Row],
+    incidents: Sequence[Row],
+    releases: Sequence[Row],
+    part: Sequence[Row] | None,
+) -> Component:
     metric = METRICS_BY_NAME[spec.metric]
     last = points[-1] if points else None
     if last is None or reader.through is None or all(point["value"] is None for point in points):
@@ -156,9 +162,17 @@ def _metric_card(
     own = [fault for fault in incidents if spec.metric in fault["metrics"] or fault["kind"] == "dead"]
     has_part = part is not None and spec.metric != "adoption_rate"
     figure = charts.metric_chart(
-        spec.metric, metric.unit, points, through=reader.through, days=days, incidents=own, releases=releases,
-        slo=row.get(_SLO_COLUMNS.get(spec.metric, "")), part=part if has_part else None, color=spec.color,
-    )  # fmt: skip
+        spec.metric,
+        metric.unit,
+        points,
+        through=reader.through,
+        days=days,
+        incidents=own,
+        releases=releases,
+        slo=row.get(_SLO_COLUMNS.get(spec.metric, "")),
+        part=part if has_part else None,
+        color=spec.color,
+    )
     change = last["change"]
     said = f"{formats.metric(spec.metric, last['value'])} on {formats.day(last['event_date'])}"
     figure_now = [
@@ -250,13 +264,16 @@ def _slice_table(dimension: str, rows: Sequence[Row], request: Request, culprits
         body.append(
             [
                 _slice_name(dimension, row["slice"], request, culprits),
-                html.Span([html.Span(className="share-bar", style={"width": f"{60 * share:.1f}px"}), formats.share(share)], className="share"),
+                html.Span(
+                    [html.Span(className="share-bar", style={"width": f"{60 * share:.1f}px"}), formats.share(share)],
+                    className="share",
+                ),
                 formats.count(row["users"]),
                 _slice_value(row, past, "latency_p95_ms"),
                 _slice_value(row, past, "crash_rate"),
                 _slice_value(row, past, "error_rate"),
             ]
-        )  # fmt: skip
+        )
     title = _DIMENSION_WORDS[dimension]
     more = len(now) - _SLICE_ROWS
     table = ui.table(
@@ -328,7 +345,8 @@ def _incident(fault: Row) -> Component:
         for d, v in zip(fault["slice_dimensions"], fault["slice_values"], strict=False)
     )
     found = (
-        f"{where}: {formats.share(fault['slice_share'])} of it, with {formats.share(fault['slice_traffic_share'])} of the traffic"
+        f"{where}: {formats.share(fault['slice_share'])} of it,"
+        f" with {formats.share(fault['slice_traffic_share'])} of the traffic"
         if where
         else None
     )
@@ -340,7 +358,7 @@ def _incident(fault: Row) -> Component:
             ui.two_lines(html.B(fault["sentence"]), " · ".join(part for part in line if part)),
             html.Span("Open" if is_open else "Resolved", className="note"),
         ]
-    )  # fmt: skip
+    )
 
 
 def _risk(reader: Reader, row: Row) -> Component:
@@ -474,16 +492,27 @@ def _ledger(reader: Reader, name: str) -> Component:
     said = sum(score["risk_probability"] for score in graded) / len(graded)
     was = sum(score["label_any"] for score in graded) / len(graded)
     figure = charts.line_chart(
-        [score["event_date"] for score in scores], {"Risk": [score["risk_probability"] for score in scores]}, "fraction",
+        [score["event_date"] for score in scores],
+        {"Risk": [score["risk_probability"] for score in scores]},
+        "fraction",
         texts={"Risk": [formats.probability(score["risk_probability"]) for score in scores]},
-        margin={"t": 6, "l": 40, "b": 22}, yaxis={"range": [-0.06, 1.06], "tickformat": ".0%", "dtick": 0.5}, xaxis={"nticks": 4},
-    )  # fmt: skip
+        margin={"t": 6, "l": 40, "b": 22},
+        yaxis={"range": [-0.06, 1.06], "tickformat": ".0%", "dtick": 0.5},
+        xaxis={"nticks": 4},
+    )
     hit = [score for score in graded if score["label_any"]]
     figure["data"].append(
-        {"type": "scatter", "mode": "markers", "x": [s["event_date"] for s in hit], "y": [s["risk_probability"] for s in hit],
-         "marker": {"size": 7, "color": "var(--bad)"}, "hovertemplate": "degraded after<extra></extra>"}
-    )  # fmt: skip
-    words = f"Of {formats.plural(len(graded), 'graded score')}, the mean said {formats.probability(said)}; it degraded after {formats.share(was)}."
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [s["event_date"] for s in hit],
+            "y": [s["risk_probability"] for s in hit],
+            "marker": {"size": 7, "color": "var(--bad)"},
+            "hovertemplate": "degraded after<extra></extra>",
+        }
+    )
+    words = f"Of {formats.plural(len(graded), 'graded score')}, the mean said {formats.probability(said)};"
+    words += f" it degraded after {formats.share(was)}."
     return html.Div(
         [
             heading,
@@ -528,10 +557,10 @@ def _trust_item(asset: str, row: Row | None) -> Component:
     if row is None:
         state, words, when = CheckState.UNKNOWN, "no check has run", ""
     elif row["failed"]:
+        results = row["failed"] + row["passed"] + row["unknown"]
         state = CheckState.FAILING if row["errors"] else CheckState.WARNING
-        words = (
-            f"{formats.whole(row['failed'])} of {formats.whole(row['failed'] + row['passed'] + row['unknown'])} results failing: "
-            + ", ".join(formats.words(name).lower() for name in sorted(row["failing"])[:3])
+        words = f"{formats.whole(row['failed'])} of {formats.whole(results)} results failing: " + ", ".join(
+            formats.words(name).lower() for name in sorted(row["failing"])[:3]
         )
         when = formats.moment(row["checked_at"])
     else:

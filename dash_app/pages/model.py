@@ -223,9 +223,13 @@ def _importance(reader: Reader, version: str) -> Component:
     for row in rows:
         value, low, high = (max(row[key] or 0, 0) / largest for key in ("importance", "low", "high"))
         bar = html.Span(
-            [html.I(style={"width": f"{100 * value:.1f}%"}), html.S(style={"left": f"{100 * low:.1f}%", "width": f"{100 * max(high - low, 0):.1f}%"})],
-            className="bar-track", **{"aria-hidden": "true"},
-        )  # fmt: skip
+            [
+                html.I(style={"width": f"{100 * value:.1f}%"}),
+                html.S(style={"left": f"{100 * low:.1f}%", "width": f"{100 * max(high - low, 0):.1f}%"}),
+            ],
+            className="bar-track",
+            **{"aria-hidden": "true"},
+        )
         items.append(
             html.Li(
                 [
@@ -297,8 +301,9 @@ def _top_words(top: Row | None) -> str:
     if not top or not top["named"]:
         return "Nothing is graded yet"
     known = top["named"] - top["unknown"]
+    hit = top["hit"] / known if known else None
     lead = f", {formats.decimal(top['lead_days'], 0)} days ahead in the median" if top["lead_days"] is not None else ""
-    return f"Of {formats.whole(known)} that were named, {formats.share(top['hit'] / known if known else None)} degraded{lead}"
+    return f"Of {formats.whole(known)} that were named, {formats.share(hit)} degraded{lead}"
 
 
 def _outcome(row: Row) -> Component:

@@ -214,7 +214,8 @@ def _calm(reader: Reader, rows: Sequence[Row]) -> Component:
             className="card calm",
         )
     worse = sum(row["status"] == Status.WATCH for row in rows)
-    said = f"{formats.plural(worse, 'feature')} of {len(rows)} {'is' if worse == 1 else 'are'} worse on the last day than the weekday usually is."
+    said = f"{formats.plural(worse, 'feature')} of {len(rows)} {'is' if worse == 1 else 'are'} worse"
+    said += " on the last day than the weekday usually is."
     why = "Incidents are not detected in this snapshot yet, so nobody can say that nothing is degraded. "
     return html.Div([ui.icon("circle-question-mark"), html.Span([why, said])], className="card calm unsure")
 
@@ -288,7 +289,10 @@ def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> C
         f" usually is; users and adoption are means of {days} days"
     )
     if never_seen:
-        note += f" · {formats.whole(never_seen)} described {'feature has' if never_seen == 1 else 'features have'} never sent an event (in the CSV)"
+        note += (
+            f" · {formats.plural(never_seen, 'described feature')}"
+            f" {'has' if never_seen == 1 else 'have'} never sent an event (in the CSV)"
+        )
     return ui.card(
         html.Div(
             [

@@ -201,11 +201,15 @@ def _reports(reader: Reader) -> Component:
     ]
     body = [
         [
-            formats.moment(row["reported_at"]), ui.badge(*_RUN_LOOKS[row["status"]]), row["headline"],
-            formats.count(row["rows_in"]), formats.count(row["rows_quarantined"]), ui.run_link(row["run_id"]),
+            formats.moment(row["reported_at"]),
+            ui.badge(*_RUN_LOOKS[row["status"]]),
+            row["headline"],
+            formats.count(row["rows_in"]),
+            formats.count(row["rows_quarantined"]),
+            ui.run_link(row["run_id"]),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     table = ui.table(
         ["Reported", "Verdict", "In a sentence", "Rows in", "Refused", "Run"], body, label="Run reports", numeric=(3, 4)
     )

@@ -19,11 +19,14 @@ def no_snapshot() -> Component:
     return ui.nothing(
         "database",
         "No data published yet",
-        "Put raw logs into data/landing and run the asset graph once, or let the simulator make some. "
-        "This page fills by itself.",
+        "Run the demo on a sample, or ingest your own logs and run the asset graph. This page fills by itself.",
         html.Div(
             [
-                ui.command("quality simulate   # or copy your own logs", "quality run        # ingest, check, publish"),
+                ui.command(
+                    "quality demo          # a sample, from raw logs to this page",
+                    "quality ingest LOGS   # or logs of your own …",
+                    "quality run           # … built, checked and published",
+                ),
                 ui.dagster_link("Open Dagster", links.dagster(), "button"),
             ],
             className="stack",
@@ -82,8 +85,11 @@ def failed(reference: str) -> Component:
         "This page could not be made",
         ["That is a fault of the dashboard, not of your data. The log has it under ", html.Code(reference), "."],
         html.Div(
-            [html.Button("Try again", type="button", className="button", **{"data-reload": ""}), html.A("To the overview", href="/", className="button")],
+            [
+                html.Button("Try again", type="button", className="button", **{"data-reload": ""}),
+                html.A("To the overview", href="/", className="button"),
+            ],
             className="row",
         ),
         is_page=True,
-    )  # fmt: skip
+    )

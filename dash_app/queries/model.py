@@ -50,7 +50,8 @@ with graded as (
   from ml.score_ledger
   where is_graded and rank <= 3
 )
-select count(*) as named, count(*) filter (where label_any) as hit, count(*) filter (where label_any is null) as unknown,
+select count(*) as named, count(*) filter (where label_any) as hit,
+  count(*) filter (where label_any is null) as unknown,
   median(days_to_degradation) filter (where label_any) as lead_days
 from graded
 """

@@ -1,4 +1,6 @@
-"""Queries of the data quality page: check results, scores, quarantine, volume. A check that could not run is unknown."""
+"""Queries of the data quality page: check results, scores, quarantine, volume.
+
+A check that could not run is unknown: it has no points."""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ QUARANTINE = "core.quarantined_events"
 # The day a result speaks of: its partition, or the day it was evaluated where the asset is not partitioned. Checks run
 # after the day they judge, so those of the last run belong to the last day with events.
 _DAY = "coalesce(try_cast(partition_key as date), least(cast(checked_at as date), $through))"
-_POINTS = "case when status = 'passed' then 1e2 when status = 'failed' then case severity when 'WARN' then 5e1 else 0e0 end end"
+_POINTS = """case when status = 'passed' then 1e2
+    when status = 'failed' and severity = 'WARN' then 5e1 when status = 'failed' then 0e0 end"""
 
 _LATEST = f"""
 select asset, check_name, partition_key, dimension, status, severity, is_blocking, observed, threshold,
@@ -29,7 +32,8 @@ with results as (
 )
 """
 
-_WORST = "max(case when status = 'failed' and severity = 'ERROR' then 3 when status = 'failed' then 2 when status = 'unknown' then 1 else 0 end)"
+_WORST = """max(case when status = 'failed' and severity = 'ERROR' then 3
+  when status = 'failed' then 2 when status = 'unknown' then 1 else 0 end)"""
 
 _BY_ASSET = (
     _RESULTS_BY_DAY
@@ -96,7 +100,11 @@ from raw.log_files
 """
 
 _REJECTED_FILES = """
-select path, reason, arrived_at, size_bytes from raw.log_files where status = 'rejected' order by arrived_at desc limit 20
+select path, reason, arrived_at, size_bytes
+from raw.log_files
+where status = 'rejected'
+order by arrived_at desc
+limit 20
 """
 
 

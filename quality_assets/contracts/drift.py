@@ -53,6 +53,22 @@ BASELINE_STATS = Table(
     ),
 )
 
+EVENT_SKETCH_COUNTS = Table(
+    schema="monitoring",
+    name="event_sketch_counts",
+    description="How many events of each day fell into each bin of what is watched: distributions, a day at a time",
+    grain="one row per day, watched thing and bin that has events",
+    key=("event_date", "feature", "name", "bin"),
+    partition_column="event_date",
+    columns=(
+        Column("event_date", "DATE", "The UTC day", nullable=False),
+        Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
+        Column("name", "VARCHAR", "Event column; event_name is counted by feature", nullable=False),
+        Column("bin", "VARCHAR", "Its value, or the number of its bin", nullable=False),
+        Column("n", "BIGINT", "Events", nullable=False, unit="count", minimum=1),
+    ),
+)
+
 DATA_DRIFT = Table(
     schema="monitoring",
     name="data_drift",

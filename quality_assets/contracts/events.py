@@ -13,7 +13,12 @@ STATUSES = ("ok", "error", "crash")
 DEFAULT_EVENT_NAME = "use"
 
 EVENT_COLUMNS = (
-    Column("event_id", "VARCHAR", "Unique within its event date; derived from file and line when the source has none", nullable=False),
+    Column(
+        "event_id",
+        "VARCHAR",
+        "Unique within its event date; derived from file and line when the source has none",
+        nullable=False,
+    ),
     Column("event_time", "TIMESTAMP", "When it happened", nullable=False, unit="UTC"),
     Column("feature", "VARCHAR", "The product feature that was used, as the source names it", nullable=False),
     Column("event_name", "VARCHAR", "What the user did; `use` unless the source says more", nullable=False),
@@ -21,7 +26,14 @@ EVENT_COLUMNS = (
     Column("session_id", "VARCHAR", "One sitting of one user"),
     Column("status", "VARCHAR", "How it ended", nullable=False, allowed=STATUSES),
     Column("latency_ms", "DOUBLE", "How long the user waited", unit="ms", minimum=0.0),
-    Column("feedback_score", "DOUBLE", "What the user said of it, 1 worst to 5 best", unit="score", minimum=1.0, maximum=5.0),
+    Column(
+        "feedback_score",
+        "DOUBLE",
+        "What the user said of it, 1 worst to 5 best",
+        unit="score",
+        minimum=1.0,
+        maximum=5.0,
+    ),
     Column("device_type", "VARCHAR", "Phone, tablet, desktop, …"),
     Column("platform", "VARCHAR", "Operating system or surface"),
     Column("app_version", "VARCHAR", "Version of the client"),
@@ -60,7 +72,13 @@ class Reason(StrEnum):
 _PLACE_COLUMNS = (
     Column("event_date", "DATE", "UTC date of event_time: the partition", nullable=False),
     Column("file_id", "VARCHAR", "The raw log that it came from (raw.log_files)", nullable=False),
-    Column("line_number", "BIGINT", "Its physical line in that file, from 1 (row number in Parquet)", nullable=False, minimum=1),
+    Column(
+        "line_number",
+        "BIGINT",
+        "Its physical line in that file, from 1 (row number in Parquet)",
+        nullable=False,
+        minimum=1,
+    ),
 )
 
 RAW_LOGS = Table(
@@ -100,7 +118,12 @@ QUARANTINED_EVENTS = Table(
     partition_column="event_date",
     store="lake",
     columns=(
-        Column("event_date", "DATE", "UTC date of event_time; the file's first date where the time is not known", nullable=False),
+        Column(
+            "event_date",
+            "DATE",
+            "UTC date of event_time; the file's first date where the time is not known",
+            nullable=False,
+        ),
         _PLACE_COLUMNS[1],
         _PLACE_COLUMNS[2],
         Column("event_id", "VARCHAR", "As the row states it, or derived"),

@@ -19,9 +19,20 @@ CHECK_RESULTS = Table(
         Column("asset", "VARCHAR", "schema.table", nullable=False),
         Column("check_name", "VARCHAR", "Name of the check", nullable=False),
         Column("partition_key", "VARCHAR", "Event date, or empty where the asset is not partitioned", nullable=False),
-        Column("dimension", "VARCHAR", "Completeness, uniqueness, validity, consistency, timeliness, volume, accuracy", nullable=False),
+        Column(
+            "dimension",
+            "VARCHAR",
+            "Completeness, uniqueness, validity, consistency, timeliness, volume, accuracy",
+            nullable=False,
+        ),
         Column("status", "VARCHAR", "A check that could not run is unknown", nullable=False, allowed=CHECK_STATUSES),
-        Column("severity", "VARCHAR", "ERROR means the number is false, WARN that it deserves a look", nullable=False, allowed=SEVERITIES),
+        Column(
+            "severity",
+            "VARCHAR",
+            "ERROR means the number is false, WARN that it deserves a look",
+            nullable=False,
+            allowed=SEVERITIES,
+        ),
         Column("is_blocking", "BOOLEAN", "Stops what comes after, and publication", nullable=False),
         Column("observed", "DOUBLE", "What was measured"),
         Column("threshold", "DOUBLE", "What it is held against"),
@@ -41,7 +52,9 @@ ALERT_EVENTS = Table(
     columns=(
         Column("alert_id", "VARCHAR", "Derived from kind, run and subject: the same cause alerts once", nullable=False),
         Column("raised_at", "TIMESTAMP", "When", nullable=False, unit="UTC"),
-        Column("kind", "VARCHAR", "run_failure or check_failure", nullable=False, allowed=("run_failure", "check_failure")),
+        Column(
+            "kind", "VARCHAR", "run_failure or check_failure", nullable=False, allowed=("run_failure", "check_failure")
+        ),
         Column("severity", "VARCHAR", "As the check's; ERROR for runs", nullable=False, allowed=SEVERITIES),
         Column("subject", "VARCHAR", "The job, or the asset and check", nullable=False),
         Column("partition_key", "VARCHAR", "Event date or range, empty where none", nullable=False),

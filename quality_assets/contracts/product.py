@@ -14,7 +14,9 @@ DIM_FEATURE_METADATA = Table(
     key=("feature",),
     columns=(
         *FEATURE_DESCRIPTIONS.columns,
-        Column("is_described", "BOOLEAN", "False where events have it and feature_metadata.csv does not", nullable=False),
+        Column(
+            "is_described", "BOOLEAN", "False where events have it and feature_metadata.csv does not", nullable=False
+        ),
         Column("first_seen_date", "DATE", "First day with events; null where never seen"),
         Column("last_seen_date", "DATE", "Last day with events; null where never seen"),
     ),
@@ -67,11 +69,21 @@ FEATURE_DAILY_TRENDS = Table(
         Column("value", "DOUBLE", "The day's value; null where there is no data"),
         Column("baseline_7d", "DOUBLE", "Mean of the 7 days before"),
         Column("baseline_28d", "DOUBLE", "Mean of the 28 days before"),
-        Column("expected", "DOUBLE", "Median of the same weekday in the 28 days before; of all days until there are three"),
+        Column(
+            "expected", "DOUBLE", "Median of the same weekday in the 28 days before; of all days until there are three"
+        ),
         Column("expected_low", "DOUBLE", "Lower edge of the expected band"),
         Column("expected_high", "DOUBLE", "Upper edge of the expected band"),
         Column("change", "DOUBLE", "value ÷ expected − 1", unit="fraction"),
-        Column("days_observed", "INTEGER", "Days with a value among the 28 before", nullable=False, unit="days", minimum=0, maximum=28),
+        Column(
+            "days_observed",
+            "INTEGER",
+            "Days with a value among the 28 before",
+            nullable=False,
+            unit="days",
+            minimum=0,
+            maximum=28,
+        ),
         Column("is_outside_band", "BOOLEAN", "Outside the expected band; null where there is no band"),
         Column("is_worse", "BOOLEAN", "Outside the band on the side that hurts; null where there is no band"),
     ),

@@ -13,7 +13,13 @@ LOG_FILES = Table(
     is_keyed=True,
     columns=(
         Column("file_id", "VARCHAR", "First 16 hex digits of sha256", nullable=False),
-        Column("file_number", "BIGINT", "Order of arrival, from 1; earlier files win where ids repeat", nullable=False, minimum=1),
+        Column(
+            "file_number",
+            "BIGINT",
+            "Order of arrival, from 1; earlier files win where ids repeat",
+            nullable=False,
+            minimum=1,
+        ),
         Column("sha256", "VARCHAR", "Of the bytes as they arrived", nullable=False),
         Column("path", "VARCHAR", "Relative to landing/, the first name it was seen under", nullable=False),
         Column("size_bytes", "BIGINT", "Size as it arrived", nullable=False, unit="bytes", minimum=0),
@@ -25,7 +31,9 @@ LOG_FILES = Table(
         Column("compression", "VARCHAR", "none, gzip or zstd"),
         Column("encoding", "VARCHAR", "Text encoding"),
         Column("rows", "BIGINT", "Rows in it", nullable=False, unit="count", minimum=0),
-        Column("rows_refused", "BIGINT", "Rows with something wrong in themselves", nullable=False, unit="count", minimum=0),
+        Column(
+            "rows_refused", "BIGINT", "Rows with something wrong in themselves", nullable=False, unit="count", minimum=0
+        ),
         Column("first_event_time", "TIMESTAMP", "Earliest readable event", unit="UTC"),
         Column("last_event_time", "TIMESTAMP", "Latest readable event", unit="UTC"),
         Column("touched_dates", "DATE[]", "Event dates with rows from it", nullable=False),

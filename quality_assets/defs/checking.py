@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
@@ -61,7 +62,7 @@ def _asset_check_result(
 ) -> dg.AssetCheckResult:
     found = summarize(group)
     failing = [result for result in group if result.status == "failed"]
-    metadata: dict[str, object] = {
+    metadata: dict[str, Any] = {
         "status": found.status,
         "observed": found.observed,
         "threshold": found.threshold,
@@ -110,4 +111,3 @@ def _nothing_to_check(
                 description="Unknown: there is no data in these partitions.",
                 metadata={"status": "unknown", "partitions_checked": 0},
             )
-

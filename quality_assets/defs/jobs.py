@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
@@ -31,11 +32,12 @@ build_days = dg.define_asset_job(
                 USER_FEATURE_DAYS,
                 FACT_FEATURE_METRICS,
                 FEATURE_DAILY_TRENDS,
+                EVENT_SKETCH_COUNTS,
             )
         )
     ),
     partitions_def=event_dates,
-    description="Rebuild events, facts and trends of a range of event dates.",
+    description="Rebuild events, facts, trends and sketches of a range of event dates.",
     tags=RETRIES,
 )
 

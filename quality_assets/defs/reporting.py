@@ -32,6 +32,13 @@ class Building:
     row_count: int | None = None
 
 
+@dataclass
+class Publishing:
+    """Something for readers in the making, and how many rows it has, once that is known."""
+
+    row_count: int | None = None
+
+
 @contextmanager
 def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *tables: Table) -> Iterator[Building]:
     """Open the warehouse for making `tables`, and keep in ops.asset_runs how that went and how long it took."""
@@ -54,6 +61,29 @@ def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *t
                     row_count=made.row_count,
                     status=status,
                 )
+
+
+@contextmanager
+def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Publishing]:
+    """As `building`, for what is made of the closed warehouse or of a snapshot, and is no table."""
+    started_at = utc_now()
+    made = Publishing()
+    status = "failed"
+    try:
+        yield made
+        status = "succeeded"
+    finally:
+        with warehouse.open() as session:
+            record_asset_run(
+                session.connection,
+                asset=".".join(context.asset_key.path),
+                run_id=context.run.run_id,
+                partition_key="",
+                started_at=started_at,
+                finished_at=utc_now(),
+                row_count=made.row_count,
+                status=status,
+            )
 
 
 def _partition_text(context: dg.AssetExecutionContext) -> str:

@@ -78,7 +78,10 @@ from ({dates}) as days left join counted using (event_date)
 
 
 def _built_dates(table: Table) -> str:
-    return f"select event_date from {PARTITION_STATE.qualified_name} where table_name = '{table.qualified_name}' and {_in_range()}"
+    return (
+        f"select event_date from {PARTITION_STATE.qualified_name}"
+        f" where table_name = '{table.qualified_name}' and {_in_range()}"
+    )
 
 
 def _violations(column: Column) -> list[str]:
@@ -99,25 +102,31 @@ def contract_kept(table: Table) -> Check:
     rules = ", ".join(f"case when {rule} then '{rule.replace(chr(39), '')}' end" for rule in broken)
     where = " or ".join(broken)
     if table.partition_column:
-        offenders = f"select event_date, concat_ws('; ', {rules}) as example from {table.qualified_name} where {_in_range()} and ({where})"
+        offenders = (
+            f"select event_date, concat_ws('; ', {rules}) as example from {table.qualified_name}"
+            f" where {_in_range()} and ({where})"
+        )
         sql = _no_rows(offenders, _built_dates(table))
     else:
         offenders = f"select concat_ws('; ', {rules}) as example from {table.qualified_name} where {where}"
         sql = _none_in_all(offenders)
-    return Check(table, "contract_kept", f"Does every row of {table.name} keep its contract?", "validity", sql, is_blocking=True)
+    return Check(
+        table, "contract_kept", f"Does every row of {table.name} keep its contract?", "validity", sql, is_blocking=True
+    )
 
 
 def key_unique(table: Table) -> Check:
     """No two rows of `table` share its key."""
     keys = table.select_list(table.key)
+    example = f"to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example"
     if table.partition_column:
         offenders = (
-            f"select event_date, to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example"
+            f"select event_date, {example}"
             f" from {table.qualified_name} where {_in_range()} group by event_date, {keys} having count(*) > 1"
         )
         sql = _no_rows(offenders, _built_dates(table))
     else:
-        offenders = f"select to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example from {table.qualified_name} group by {keys} having count(*) > 1"
+        offenders = f"select {example} from {table.qualified_name} group by {keys} having count(*) > 1"
         sql = _none_in_all(offenders)
     return Check(table, "key_unique", f"Is there {table.grain}?", "uniqueness", sql, is_blocking=True)
 
@@ -154,7 +163,8 @@ compared as (
 )
 select cast(event_date as varchar) as partition_key,
   case when days >= {MIN_PAST_DAYS} then {is_passed} end as is_passed,
-  cast(value as double) as observed, cast(case when days >= {MIN_PAST_DAYS} then {threshold} end as double) as threshold,
+  cast(value as double) as observed,
+  cast(case when days >= {MIN_PAST_DAYS} then {threshold} end as double) as threshold,
   case when days >= {MIN_PAST_DAYS} and not ({is_passed}) then 1 else 0 end as unexpected_count, {examples} as examples
 from compared
 """
@@ -175,7 +185,8 @@ lake as (
   from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' group by 1
 ),
 compared as (
-  select coalesce(ledger.load_id, lake.load_id) as load_id, coalesce(ledger.n, 0) as wanted, coalesce(lake.n, 0) as found
+  select coalesce(ledger.load_id, lake.load_id) as load_id,
+    coalesce(ledger.n, 0) as wanted, coalesce(lake.n, 0) as found
   from ledger full join lake on ledger.load_id = lake.load_id
 )
 select '' as partition_key, coalesce(bool_and(wanted = found), true) as is_passed,
@@ -201,14 +212,16 @@ where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FI
     Check(
         LOG_FILES,
         "data_is_fresh",
-        "How old is the newest event?",
+        f"Is the newest event less than {FRESH_WITHIN_HOURS} hours older than now?",
         "timeliness",
         f"""
 select '' as partition_key, age <= {FRESH_WITHIN_HOURS} as is_passed, age as observed,
-  cast({FRESH_WITHIN_HOURS} as double) as threshold, case when age > {FRESH_WITHIN_HOURS} then 1 else 0 end as unexpected_count,
+  cast({FRESH_WITHIN_HOURS} as double) as threshold,
+  case when age > {FRESH_WITHIN_HOURS} then 1 else 0 end as unexpected_count,
   to_json([cast(newest as varchar)]) as examples
 from (
-  select max(last_event_time) as newest, date_diff('minute', max(last_event_time), cast($now as timestamp)) / 60e0 as age
+  select max(last_event_time) as newest,
+    date_diff('minute', max(last_event_time), cast($now as timestamp)) / 60e0 as age
   from {LOG_FILES.qualified_name}
 )
 """,
@@ -301,7 +314,8 @@ compared as (
   group by day.event_date
 )
 select cast(event_date as varchar) as partition_key, share <= most as is_passed, share as observed,
-  most as threshold, case when share > most then cast(refused as bigint) else 0 end as unexpected_count, null as examples
+  most as threshold, case when share > most then cast(refused as bigint) else 0 end as unexpected_count,
+  null as examples
 from compared
 """,
         severity="WARN",
@@ -341,7 +355,8 @@ PRODUCT_CHECKS = (
         "Do as many features send events as usual?",
         "completeness",
         _held_against_past(
-            f"select event_date, count(*) as value from {_FACT} where event_date between $start - {PAST_DAYS} and $end group by 1",
+            f"select event_date, count(*) as value from {_FACT}"
+            f" where event_date between $start - {PAST_DAYS} and $end group by 1",
             f"value >= {MIN_FEATURES_SHARE} * past",
             f"{MIN_FEATURES_SHARE} * past",
         ),
@@ -419,7 +434,8 @@ compared as (
   full join usual using (event_date, feature)
   group by event_date
 )
-select cast(event_date as varchar) as partition_key, case when known > 0 then distance <= {MAX_MIX_DISTANCE} end as is_passed,
+select cast(event_date as varchar) as partition_key,
+  case when known > 0 then distance <= {MAX_MIX_DISTANCE} end as is_passed,
   case when known > 0 then distance end as observed, cast({MAX_MIX_DISTANCE} as double) as threshold,
   case when known > 0 and distance > {MAX_MIX_DISTANCE} then 1 else 0 end as unexpected_count, examples
 from compared

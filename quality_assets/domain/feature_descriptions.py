@@ -47,9 +47,8 @@ def _typed(path: Path, column: Column, texts: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(texts, errors="coerce")
     _refuse(path, column.name, texts, texts.notna() & numbers.isna(), "is not a number")
     low, high = column.minimum, column.maximum
-    outside = (numbers < low if low is not None else False) | (numbers > high if high is not None else False)
-    if low is not None or high is not None:
-        _refuse(path, column.name, texts, outside, f"is not between {low} and {high}")
+    outside = numbers.lt(float("-inf") if low is None else low) | numbers.gt(float("inf") if high is None else high)
+    _refuse(path, column.name, texts, outside, f"is not between {low} and {high}")
     return numbers.astype("Int64") if column.type == "INTEGER" else numbers
 
 

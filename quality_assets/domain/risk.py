@@ -43,6 +43,7 @@ Target = Literal["any", "onset"]
 TARGETS: tuple[Target, ...] = ("any", "onset")
 _LEAK_AUC = 0.99
 _MIN_LEAK_POSITIVES = 50
+_MIN_ROUNDS, _ROUND_ROWS = 40, 10_000_000
 _LEAD_METRICS = ("warned_share", "lead_days_median")
 
 
@@ -156,7 +157,7 @@ def train_risk_model(
     settings = settings or RiskSettings()
     check_inputs(training_set, INPUT_NAMES)
     check_single_inputs(training_set)
-    with limited_threads(settings):
+    with limited_threads():
         return _train(training_set, settings, onsets)
 
 
@@ -314,7 +315,7 @@ def _best_candidate(proof: _Evidence, scores: dict[str, float], settings: RiskSe
         proof.p[best][mask],
         proof.p[flagship][mask],
         2 * settings.horizon_days,
-        settings.bootstrap_rounds,
+        _rounds(int(mask.sum()), settings),
         settings.seed,
     )
     return best if low > 0 else flagship
@@ -407,7 +408,7 @@ def _metrics_frame(
         keys, y = proof.graded_keys, proof.y[mask]
         for name, p in proof.p.items():
             graded = prepare(keys, y, p[mask], settings.capacity_k, 2 * settings.horizon_days)
-            part = measure_with_intervals(graded, settings.bootstrap_rounds, settings.seed)
+            part = measure_with_intervals(graded, _rounds(len(y), settings), settings.seed)
             if onsets is not None:
                 part = pd.concat([part, _lead_rows(keys, p[mask], onsets, settings)], ignore_index=True)
             baseline = "baseline" if name in BASELINES else "candidate"
@@ -421,6 +422,11 @@ def _metrics_frame(
     frame = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
     frame.insert(0, "trained_through", pd.Timestamp(model.trained_through))
     return frame
+
+
+def _rounds(rows: int, settings: RiskSettings) -> int:
+    """Bootstrap rounds: fewer where rows are many, whose intervals are narrow and need no fine edges."""
+    return min(settings.bootstrap_rounds, max(_MIN_ROUNDS, _ROUND_ROWS // max(rows, 1)))
 
 
 def _lead_rows(keys: pd.DataFrame, p: Floats, onsets: pd.DataFrame, settings: RiskSettings) -> pd.DataFrame:
@@ -447,7 +453,7 @@ def _calibration_frame(evidence: list[_Evidence], settings: RiskSettings) -> pd.
             proof.p[proof.champion][proof.is_graded],
             proof.graded_keys,
             2 * settings.horizon_days,
-            settings.bootstrap_rounds,
+            _rounds(int(proof.is_graded.sum()), settings),
             settings.seed,
         ).assign(target=proof.target)
         for proof in evidence

@@ -31,14 +31,15 @@ class RiskSettings:
     """How models are trained and judged; each default has a reason.
 
     horizon_days: as the labels'. folds: the first only feeds calibration. min_train_days: two weeks of labelled days
-    before the first fold, or first_train_share of all where that is more, so that what is graded resembles what
-    is used; min_positives: fewer degraded rows cannot be learnt from. capacity_k: features that a team
-    can look at in a day. min_gain: a candidate must beat the best baseline's PR-AUC by a tenth, or the baseline is
-    the model. min_onset_lift: the onset probability is shown from 1.3 times the base rate; max_onset_lift: above 3
-    times it is more than an oracle could know, so a leak is suspected. max_fit_rows: neighbouring days repeat each
-    other, so a random part of a long history teaches as much. forest_*: leaves of 10 rows keep probabilities smooth.
-    logistic_c: strong shrinkage, the inputs of a signal say much the same. interval_members: refits on resampled
-    features that give each score its interval. bootstrap_rounds: of the intervals of metrics. threads: two, for a
+    before the first fold, or first_train_share of all where that is more, so that what is graded resembles what is
+    used. min_positives: fewer degraded rows cannot be learnt from. capacity_k: features that a team can look at in a
+    day. min_gain: a candidate must beat the best baseline's PR-AUC by a tenth, or the baseline is the model.
+    min_onset_lift: the onset probability is shown from 1.3 times the base rate; max_onset_lift: above 3 times it is
+    more than an oracle could know, so a leak is suspected. max_fit_rows: neighbouring days repeat each other, so a
+    random part of a long history teaches as much. forest_*: leaves of 10 rows keep probabilities smooth; each tree
+    sees forest_tree_rows drawn rows at most, which keeps long histories affordable and trees different. logistic_c:
+    strong shrinkage, the inputs of a signal say much the same. interval_members: refits on resampled features that
+    give each score its interval. bootstrap_rounds: of the intervals of metrics. threads: of the forest; two, for a
     shared laptop. min_judged_days: days on which a challenger must have won.
     """
 
@@ -52,7 +53,8 @@ class RiskSettings:
     min_onset_lift: float = 1.3
     max_onset_lift: float = 3.0
     max_fit_rows: int = 40_000
-    forest_trees: int = 200
+    forest_trees: int = 150
+    forest_tree_rows: int = 8_000
     forest_min_leaf: int = 10
     forest_max_depth: int = 10
     boosting_rounds: int = 80
@@ -60,7 +62,7 @@ class RiskSettings:
     interval_members: int = 8
     bootstrap_rounds: int = 200
     importance_repeats: int = 5
-    max_importance_rows: int = 20_000
+    max_importance_rows: int = 10_000
     min_judged_days: int = 14
     threads: int = 2
     seed: int = 0
@@ -94,9 +96,9 @@ def make_estimator(name: str, settings: RiskSettings, *, is_small: bool = False)
 
 
 @contextmanager
-def limited_threads(settings: RiskSettings) -> Iterator[None]:
-    """Keep OpenMP and BLAS to the settings' threads: more of them than free cores spin and wait for each other."""
-    with ThreadpoolController().limit(limits=settings.threads):
+def limited_threads() -> Iterator[None]:
+    """Keep OpenMP and BLAS to one thread: on a busy machine theirs spin and wait for each other, ten times slower."""
+    with ThreadpoolController().limit(limits=1):
         yield
 
 
@@ -129,6 +131,7 @@ class Forest:
 
     def __init__(self, settings: RiskSettings, trees: int) -> None:
         self.imputer = Imputer()
+        self.tree_rows = settings.forest_tree_rows
         self.model = RandomForestClassifier(
             n_estimators=trees,
             min_samples_leaf=settings.forest_min_leaf,
@@ -139,6 +142,7 @@ class Forest:
         )
 
     def fit(self, x: Floats, y: Floats, feature: np.ndarray) -> None:
+        self.model.max_samples = min(self.tree_rows / len(y), 1.0)
         self.model.fit(self.imputer.fit(x).apply(x).astype(np.float32), y)
         # Threads add the trees up in any order, and the last bits of a score would differ from run to run.
         self.model.n_jobs = 1

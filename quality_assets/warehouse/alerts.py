@@ -65,7 +65,10 @@ def report_run_failure(settings: Settings, *, job: str, run_id: str, partition_k
     """Put a failed run into the outbox, and say in a sentence what to do."""
     cause = error.strip()[:_MAX_MESSAGE_LENGTH]
     what = f"{job}{f' for {partition_key}' if partition_key else ''}"
-    message = f"Run {run_id[:8]} of {what} failed: {cause} Open the run in the Dagster UI, mend the cause, then `quality run`."
+    message = (
+        f"Run {run_id[:8]} of {what} failed: {cause}"
+        " Open the run in the Dagster UI, mend the cause, then `quality run`."
+    )
     alert = {
         "kind": "run_failure",
         "severity": "ERROR",

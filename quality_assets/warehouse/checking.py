@@ -109,7 +109,7 @@ def _sentence(question: str, status: str, observed: float | None, threshold: flo
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:
-    """Keep the results, and tell about the failures; once a run, whatever is asked again."""
+    """Keep the results, in place of those of the same checks in the same run, and tell about what newly fails."""
     if not results:
         return
     now = utc_now()
@@ -119,10 +119,28 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
         for result in results
     ]
     frame = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
+    connection = session.connection
     with session.transaction():
-        _insert(session.connection, CHECK_RESULTS.qualified_name, frame)
-        for alert in _alerts(results):
-            record_alert(session.connection, run_id=run_id, raised_at=now, **alert)
+        known = _known_failures(connection, run_id)
+        connection.execute(
+            f"delete from {CHECK_RESULTS.qualified_name} where run_id = $run_id"
+            " and list_contains($checks, asset || ' ' || check_name)",
+            {"run_id": run_id, "checks": sorted({f"{r.asset} {r.check_name}" for r in results})},
+        )
+        _insert(connection, CHECK_RESULTS.qualified_name, frame)
+        for alert in _alerts(r for r in results if (r.asset, r.check_name, r.partition_key) not in known):
+            record_alert(connection, run_id=run_id, raised_at=now, **alert)
+
+
+def _known_failures(connection: duckdb.DuckDBPyConnection, run_id: str) -> set[tuple[str, str, str]]:
+    """What failed when another run last asked: people were told then, and are told again once it has passed."""
+    rows = connection.execute(
+        "select asset, check_name, partition_key"
+        f" from (select * from {CHECK_RESULTS.qualified_name} where run_id <> $run_id)"
+        " group by asset, check_name, partition_key having arg_max(status, checked_at) = 'failed'",
+        {"run_id": run_id},
+    ).fetchall()
+    return set(rows)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, list[object]]) -> None:
@@ -153,14 +171,15 @@ def _named(partitions: Sequence[str]) -> str:
 
 
 def summarize(results: Sequence[CheckResult]) -> CheckResult:
-    """The results of one check over several partitions as one: failed if any failed, unknown only if nothing is known."""
+    """The results of one check over several partitions as one: failed if any failed, unknown if nothing is known."""
     failed = [result for result in results if result.status == "failed"]
     passed = [result for result in results if result.status == "passed"]
     worst = max(failed, key=lambda r: r.unexpected_count or 0) if failed else (passed or list(results))[-1]
     if len(results) == 1:
         return worst
     if failed:
-        text = f"{len(failed)} of {len(results)} dates fail: {_named([r.partition_key for r in failed])}. {worst.description}"
+        dates = _named([result.partition_key for result in failed])
+        text = f"{len(failed)} of {len(results)} dates fail: {dates}. {worst.description}"
     else:
         text = worst.description
     return replace(worst, description=text, unexpected_count=sum(r.unexpected_count or 0 for r in results))

@@ -8,7 +8,7 @@ killed anywhere, a load is either whole or has never been.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -79,15 +79,27 @@ def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ig
 
 
 def ingest(
-    session: WarehouseSession, sources: Sources, progress: Progress, source_names: dict[str, str] | None = None
+    session: WarehouseSession,
+    sources: Sources,
+    progress: Progress,
+    source_names: dict[str, str] | None = None,
+    asked: Collection[str] = (),
 ) -> IngestReport:
-    """Ingest whatever waits. `source_names` says, per landing name, which source a file is of, where one was named."""
+    """Ingest whatever waits. `source_names` says, per landing name, which source a file is of, where one was named.
+
+    Files named in `asked` are read again if they were rejected before: a source may describe them by now.
+    """
     report = IngestReport()
     session.lake.sweep(RAW_LOGS)
+    session.connection.execute(
+        f"delete from {LANDING_FILES.qualified_name} where list_contains($asked, path)"
+        f" and file_id in (select file_id from {LOG_FILES.qualified_name} where status = 'rejected')",
+        {"asked": list(asked)},
+    )
     files, ignored = waiting_files(session)
     files, unsettled = settle(files, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
-    arrivals = _identify(session, files, report, progress)
+    arrivals = _identify(session, files, report, progress, asked)
     done = 0
     for load in _loads(arrivals, session.settings.load_batch_mb << 20):
         _load(session, sources, load, report, source_names or {})
@@ -98,11 +110,18 @@ def ingest(
 
 
 def _identify(
-    session: WarehouseSession, files: Sequence[LandingFile], report: IngestReport, progress: Progress
+    session: WarehouseSession,
+    files: Sequence[LandingFile],
+    report: IngestReport,
+    progress: Progress,
+    asked: Collection[str],
 ) -> list[Arrival]:
     """The files whose content is new, numbered; the others are remembered under their name too, and reported."""
-    rows = session.connection.execute(f"select sha256, path, file_number from {LOG_FILES.qualified_name}").fetchall()
-    known = {sha256: path for sha256, path, _ in rows}
+    rows = session.connection.execute(
+        f"select sha256, path, file_number, status from {LOG_FILES.qualified_name}"
+    ).fetchall()
+    known = {row[0]: row[1] for row in rows}
+    rejected = {row[0] for row in rows if row[3] == "rejected"}
     number = max((row[2] for row in rows), default=0)
     arrivals: list[Arrival] = []
     copies: list[tuple[LandingFile, str]] = []
@@ -112,6 +131,9 @@ def _identify(
         except OSError as error:
             report.ignored.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
             continue
+        if digest in rejected and file.name in asked:
+            rejected.discard(digest)
+            del known[digest]
         if digest in known:
             copies.append((file, digest))
             report.skipped.append(Ignored(file.name, f"has the same bytes as {known[digest]}"))
@@ -279,7 +301,7 @@ def _write_ledger(
         }
         marks = ", ".join(f"${name}" for name in row)
         connection.execute(
-            f"insert into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})", row
+            f"insert or replace into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})", row
         )
 
 

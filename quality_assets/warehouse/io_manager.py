@@ -34,8 +34,13 @@ class ContractFrameHandler(DuckDBPandasTypeHandler):
             connection.execute(f"insert into {table_slice.schema}.{table_slice.table} by name from frame_to_write")
         finally:
             connection.unregister("frame_to_write")
-        counted = {"partition_row_count": len(obj)} if context.has_partition_key else {"row_count": len(obj)}
-        context.add_output_metadata(dict(TableMetadataSet(**counted, storage_kind="duckdb")))
+        rows = len(obj)
+        counted = (
+            TableMetadataSet(partition_row_count=rows, storage_kind="duckdb")
+            if context.has_partition_key
+            else TableMetadataSet(row_count=rows, storage_kind="duckdb")
+        )
+        context.add_output_metadata(dict(counted))
 
 
 class _WarehouseClient(DuckDbClient):

@@ -94,7 +94,9 @@ def settle(
         sleep(stable_s)
     whole = [file for file in files if file.is_unchanged()]
     names = {file.name for file in whole}
-    return whole, [Ignored(f.name, "is still being written, or has just vanished") for f in files if f.name not in names]
+    return whole, [
+        Ignored(f.name, "is still being written, or has just vanished") for f in files if f.name not in names
+    ]
 
 
 def sha256_of(path: Path) -> str:

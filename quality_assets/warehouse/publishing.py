@@ -76,8 +76,9 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
         folder=settings.published_dir / version,
     )
     connection.execute(
-        f"insert or replace into {PUBLICATIONS.qualified_name} by name select $version as version, $now as published_at,"
-        " $run_id as run_id, $fingerprint as data_fingerprint, $through as data_through",
+        f"insert or replace into {PUBLICATIONS.qualified_name} by name"
+        " select $version as version, $now as published_at, $run_id as run_id,"
+        " $fingerprint as data_fingerprint, $through as data_through",
         {
             "version": version,
             "now": now,
@@ -104,5 +105,3 @@ def is_published(session: WarehouseSession) -> bool:
     """Whether the snapshot in force shows the very data that the warehouse holds."""
     current = current_snapshot(session.settings.published_dir)
     return current is not None and current.data_fingerprint == data_fingerprint(session.connection)
-
-

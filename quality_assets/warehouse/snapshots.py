@@ -111,6 +111,9 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     `read_only_sql`.
     """
     connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
+    # Connections of one process to one file share their settings: the first to open it has locked them.
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]:
+        return connection
     folder = str(snapshot.folder.resolve()).replace("'", "''")
     connection.execute(f"SET allowed_directories = ['{folder}/']")
     connection.execute("SET enable_external_access = false")

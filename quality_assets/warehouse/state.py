@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.monitoring import ASSET_RUNS, LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
@@ -24,6 +25,7 @@ RULES_VERSION = {
     USER_FEATURE_DAYS.qualified_name: 1,
     FACT_FEATURE_METRICS.qualified_name: 1,
     FEATURE_DAILY_TRENDS.qualified_name: 1,
+    EVENT_SKETCH_COUNTS.qualified_name: 1,
 }
 
 _RAW = f"""
@@ -63,6 +65,7 @@ _WANTED = {
     USER_FEATURE_DAYS.qualified_name: _from(_built(VALID_EVENTS), USER_FEATURE_DAYS),
     FACT_FEATURE_METRICS.qualified_name: _from(_built(VALID_EVENTS), FACT_FEATURE_METRICS, _THRESHOLDS),
     FEATURE_DAILY_TRENDS.qualified_name: _from(_TRENDS, FEATURE_DAILY_TRENDS),
+    EVENT_SKETCH_COUNTS.qualified_name: _from(_built(VALID_EVENTS), EVENT_SKETCH_COUNTS),
 }
 
 
@@ -90,8 +93,8 @@ def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[dat
 
 
 def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
-    """The event dates for which events, user days or facts are stale, ascending."""
-    tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS)
+    """The event dates for which events, user days, facts or sketches are stale, ascending."""
+    tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, EVENT_SKETCH_COUNTS)
     return sorted({day for table in tables for day in stale_dates(connection, table)})
 
 
@@ -174,4 +177,3 @@ def contiguous_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
         else:
             ranges.append((day, day))
     return ranges
-

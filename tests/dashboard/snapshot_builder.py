@@ -4,6 +4,7 @@ Only what the pages read is filled. The numbers are drawn from hashes, not from 
 seconds; nothing here says how the real tables are computed.
 """
 
+# ruff: noqa: E501  (SQL that is read as a whole)
 from __future__ import annotations
 
 import json

@@ -14,18 +14,35 @@ M = formats.MINUS
 
 @pytest.mark.parametrize(
     ("ms", "said"),
-    [(None, "–"), (float("nan"), "–"), (4.21, f"4.2{N}ms"), (467, f"467{N}ms"), (999.6, f"1.00{N}s"), (1040, f"1.04{N}s"),
-     (15_500, f"15.5{N}s"), (150_000, f"2.5{N}min"), (-467, f"{M}467{N}ms")],
-)  # fmt: skip
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (4.21, f"4.2{N}ms"),
+        (467, f"467{N}ms"),
+        (999.6, f"1.00{N}s"),
+        (1040, f"1.04{N}s"),
+        (15_500, f"15.5{N}s"),
+        (150_000, f"2.5{N}min"),
+        (-467, f"{M}467{N}ms"),
+    ],
+)
 def test_duration(ms: float | None, said: str) -> None:
     assert formats.duration(ms) == said
 
 
 @pytest.mark.parametrize(
     ("fraction", "said"),
-    [(None, "–"), (0.0, f"0{N}%"), (0.0085, f"0.85{N}%"), (0.00042, f"0.042{N}%"), (0.124, f"12.4{N}%"), (0.9934, f"99.34{N}%"),
-     (0.99999, f">99.99{N}%"), (1.0, f"100{N}%")],
-)  # fmt: skip
+    [
+        (None, "–"),
+        (0.0, f"0{N}%"),
+        (0.0085, f"0.85{N}%"),
+        (0.00042, f"0.042{N}%"),
+        (0.124, f"12.4{N}%"),
+        (0.9934, f"99.34{N}%"),
+        (0.99999, f">99.99{N}%"),
+        (1.0, f"100{N}%"),
+    ],
+)
 def test_percent_never_rounds_up_to_certainty(fraction: float | None, said: str) -> None:
     assert formats.percent(fraction) == said
 
@@ -47,9 +64,19 @@ def test_change(fraction: float | None, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(None, "–"), (0, "0"), (970, "970"), (0.5, "0.5"), (9_600, "9.6k"), (213_000, "213k"), (999_600, "1.0M"), (1_500_000, "1.5M"),
-     (2_000_000_000, "2.0B"), (-24_000, f"{M}24.0k")],
-)  # fmt: skip
+    [
+        (None, "–"),
+        (0, "0"),
+        (970, "970"),
+        (0.5, "0.5"),
+        (9_600, "9.6k"),
+        (213_000, "213k"),
+        (999_600, "1.0M"),
+        (1_500_000, "1.5M"),
+        (2_000_000_000, "2.0B"),
+        (-24_000, f"{M}24.0k"),
+    ],
+)
 def test_count(number: float | None, said: str) -> None:
     assert formats.count(number) == said
 

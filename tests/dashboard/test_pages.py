@@ -62,9 +62,15 @@ def test_every_page_builds(full_root: Path, path: str, window: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "says"),
-    [("/", "No model has scored yet"), ("/data-quality", "No check has run yet"), ("/drift", "Drift was not measured yet"),
-     ("/model", "No model yet"), ("/pipeline", "Lineage"), (links.feature("Search"), "No model yet")],
-)  # fmt: skip
+    [
+        ("/", "No model has scored yet"),
+        ("/data-quality", "No check has run yet"),
+        ("/drift", "Drift was not measured yet"),
+        ("/model", "No model yet"),
+        ("/pipeline", "Lineage"),
+        (links.feature("Search"), "No model yet"),
+    ],
+)
 def test_what_is_not_there_yet_is_said(bare_root: Path, path: str, says: str) -> None:
     said = text_of(bare_root, path)
     assert says in said

@@ -81,9 +81,19 @@ def test_quarantine_counts_every_reason_of_a_row(reader: Reader) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [overview.risk_now, overview.open_incidents, quality.latest, drift.latest, drift.counts, drift.history, drift.power,
-     model.versions, model.ledger_by_week, model.recent_scores],
-)  # fmt: skip
+    [
+        overview.risk_now,
+        overview.open_incidents,
+        quality.latest,
+        drift.latest,
+        drift.counts,
+        drift.history,
+        drift.power,
+        model.versions,
+        model.ledger_by_week,
+        model.recent_scores,
+    ],
+)
 def test_what_was_never_made_is_empty(bare_reader: Reader, query: object) -> None:
     assert callable(query)
     assert not query(bare_reader)

@@ -26,9 +26,7 @@ _UPSTREAM = [asset_key(RAW_LOGS), asset_key(LOG_FILES)]
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=POOL,
 )
-def valid_events(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> Iterator[dg.MaterializeResult]:
+def valid_events(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
     """Events that keep the contract, once each; every other row goes to quarantine with all its reasons."""
     with building(context, warehouse, VALID_EVENTS, QUARANTINED_EVENTS) as made:
         rows = build_events(made.session, *date_range(context), report)

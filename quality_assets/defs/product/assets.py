@@ -3,7 +3,9 @@
 import dagster as dg
 import pandas as pd
 
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
@@ -14,6 +16,7 @@ from quality_assets.domain.feature_descriptions import with_seen_dates
 from quality_assets.domain.trends import HISTORY_DAYS
 from quality_assets.progress import report
 from quality_assets.warehouse.event_tables import build_facts, build_trends
+from quality_assets.warehouse.incident_tables import build_incidents
 
 
 @dg.asset(
@@ -62,7 +65,7 @@ def feature_daily_trends(context: dg.AssetExecutionContext, warehouse: Warehouse
 def dim_feature_metadata(
     context: dg.AssetExecutionContext, descriptions: pd.DataFrame, warehouse: WarehouseResource
 ) -> pd.DataFrame:
-    """What is known of each product feature, described or seen: owner, team, lifecycle, objectives, first and last day."""
+    """What is known of each feature, described or seen: owner, team, lifecycle, objectives, first and last day."""
     with building(context, warehouse, DIM_FEATURE_METADATA) as made:
         seen = made.session.connection.execute(
             "select feature, min(event_date) as first_seen_date, max(event_date) as last_seen_date"
@@ -71,3 +74,31 @@ def dim_feature_metadata(
         described = with_seen_dates(descriptions, seen)
         made.row_count = len(described)
     return described
+
+
+@dg.asset(
+    **asset_arguments(INCIDENTS, "pandas"),
+    deps=[
+        asset_key(FACT_FEATURE_METRICS),
+        asset_key(VALID_EVENTS),
+        asset_key(EVENT_SKETCH_COUNTS),
+        asset_key(FEATURE_DESCRIPTIONS),
+    ],
+    pool=POOL,
+)
+def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Degradations found on the facts: what got worse, since when, by how much, for whom, and where it comes from."""
+    with building(context, warehouse, INCIDENTS) as made:
+        found = build_incidents(made.session, report)
+        made.row_count = len(found)
+    opened = found[found["end_date"].isna()]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(found),
+            "open": len(opened),
+            "open_critical_or_high": int(opened["severity"].isin(("critical", "high")).sum()),
+            "open_incidents": dg.MetadataValue.md(
+                "\n".join(f"- {text}" for text in opened["sentence"][:10]) or "None."
+            ),
+        }
+    )

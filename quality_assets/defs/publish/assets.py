@@ -13,6 +13,7 @@ from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.defs.asset_graph import graph_rows
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.reporting import publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.warehouse.publishing import Refusal, publish_warehouse
 from quality_assets.warehouse.snapshots import current_snapshot
@@ -44,20 +45,21 @@ _PUBLISHED_TABLES = (
 )
 def published_snapshot(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The read-only copy that the dashboard, the API and SQL read; swapped in only when every blocking check passes."""
-    with warehouse.open() as session:
-        session.connection.execute(f"delete from {ASSET_GRAPH.qualified_name}")
-        for row in graph_rows():
-            marks = ", ".join(f"${name} as {name}" for name in row)
-            session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
-        outcome = publish_warehouse(session, context.run.run_id)
-    if isinstance(outcome, Refusal):
-        current = current_snapshot(warehouse.settings.published_dir)
-        stays = f"Snapshot {current.version} stays in force." if current else "There is no snapshot yet."
-        raise dg.Failure(
-            f"Not published. {stays} {' '.join(outcome.reasons)}",
-            metadata={"reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in outcome.reasons))},
-            allow_retries=False,
-        )
+    with publishing(context, warehouse):
+        with warehouse.open() as session:
+            session.connection.execute(f"delete from {ASSET_GRAPH.qualified_name}")
+            for row in graph_rows():
+                marks = ", ".join(f"${name} as {name}" for name in row)
+                session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
+            outcome = publish_warehouse(session, context.run.run_id)
+        if isinstance(outcome, Refusal):
+            current = current_snapshot(warehouse.settings.published_dir)
+            stays = f"Snapshot {current.version} stays in force." if current else "There is no snapshot yet."
+            raise dg.Failure(
+                f"Not published. {stays} {' '.join(outcome.reasons)}",
+                metadata={"reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in outcome.reasons))},
+                allow_retries=False,
+            )
     return dg.MaterializeResult(
         metadata={
             "version": outcome.version,
@@ -82,9 +84,10 @@ def _export(table: Table, name: str) -> dg.AssetsDefinition:
         },
         pool=POOL,
     )
-    def export(warehouse: WarehouseResource) -> dg.MaterializeResult:
+    def export(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
         target = warehouse.settings.processed_dir / f"{name}.csv"
-        rows = export_csv(warehouse.settings.published_dir, table, target)
+        with publishing(context, warehouse) as made:
+            rows = made.row_count = export_csv(warehouse.settings.published_dir, table, target)
         return dg.MaterializeResult(metadata={"dagster/row_count": rows, "path": dg.MetadataValue.path(target)})
 
     return export

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
@@ -20,8 +21,12 @@ from quality_assets.warehouse.state import days_to_build
 class IngestConfig(dg.Config):
     """What an ingestion may be told."""
 
-    source_names: dict[str, str] = {}
-    """Which source a landing file is of, where somebody named one."""
+    source_names: dict[str, str] = Field(
+        default_factory=dict, description="Which source a landing file is of, where somebody named one"
+    )
+    asked: list[str] = Field(
+        default_factory=list, description="Landing files to read again if they were rejected before"
+    )
 
 
 @dg.multi_asset(
@@ -36,7 +41,7 @@ def raw_logs(
     sources = load_sources(warehouse.settings.source_files_dir)
     with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
         session = made.session
-        arrived = ingest(session, sources, report, config.source_names)
+        arrived = ingest(session, sources, report, config.source_names, config.asked)
         made.row_count = arrived.row_count
         # Days that an earlier, interrupted run left unbuilt are as much to be built as those touched just now.
         waiting = days_to_build(session.connection)
@@ -79,4 +84,3 @@ def feature_descriptions(context: dg.AssetExecutionContext, warehouse: Warehouse
         descriptions = read_feature_descriptions(warehouse.settings.feature_metadata_path)
         made.row_count = len(descriptions)
     return descriptions
-

@@ -1,0 +1,327 @@
+"""Building the `ml` schema: labels and inputs from facts, models from those, scores, and what became of them.
+
+How each is computed is said in `domain/labels.py`, `risk_inputs.py` and `risk.py`. What learns or loads models is
+imported where it is used, because it takes seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
+from quality_assets.contracts.ml import (
+    CALIBRATION,
+    DEGRADATION_LABELS,
+    FEATURE_IMPORTANCE,
+    MODEL_METRICS,
+    MODEL_VERSIONS,
+    RISK_SCORES,
+    RISK_TRAINING_SET,
+    SCORE_LEDGER,
+)
+from quality_assets.contracts.monitoring import PARTITION_STATE
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.domain.labels import degradation_labels, feature_states
+from quality_assets.domain.risk_input_registry import INPUT_NAMES
+from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, with_labels
+from quality_assets.settings import Settings
+from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.frames import read_frame, replace_rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from quality_assets.domain.risk import Decision, TrainingResult
+    from quality_assets.warehouse.model_registry import LoadedModel, ModelRegistry
+
+Progress = Callable[[str], None]
+
+# A baseline takes 24 days and the horizon a week: what is left must show several folds their degradations.
+MIN_TRAINING_DAYS = 60
+# A version with less of the day's events than this is a test build or dirt, not a release.
+MIN_RELEASE_SHARE = 0.01
+NO_VERSION = "none"
+
+
+def read_facts(connection: DuckDBPyConnection, through: date | None = None) -> pd.DataFrame:
+    """The facts, up to `through` where given, as they stand in the warehouse or in a snapshot."""
+    return connection.execute(
+        f"select * from {FACT_FEATURE_METRICS.qualified_name} where event_date <= coalesce($through, event_date)",
+        {"through": through},
+    ).df()
+
+
+def risk_context(connection: DuckDBPyConnection, through: date | None = None) -> RiskContext:
+    """What was known beside the facts at the end of `through`: releases, descriptions, shares of quarantined rows.
+
+    A release is dated by the first day on which the version had its share of events; versions that were there when
+    telemetry began have no date.
+    """
+    upto = {"through": through}
+    releases = connection.execute(
+        f"""
+with shares as (
+  select event_date, bin as version, n / sum(n) over (partition by event_date) as share
+  from {EVENT_SKETCH_COUNTS.qualified_name}
+  where name = 'app_version' and feature = '' and event_date <= coalesce($through, event_date)
+)
+select version, min(event_date) as release_date from shares where share >= {MIN_RELEASE_SHARE} and version <> '(unknown)'
+group by version having min(event_date) > (select min(event_date) from shares) order by all
+""",
+        upto,
+    ).df()
+    quality = connection.execute(
+        f"""
+select event_date, sum(row_count) filter (where table_name = '{QUARANTINED_EVENTS.qualified_name}')
+  / nullif(cast(sum(row_count) as double), 0) as quarantined_share
+from {PARTITION_STATE.qualified_name}
+where table_name in ('{VALID_EVENTS.qualified_name}', '{QUARANTINED_EVENTS.qualified_name}')
+  and event_date <= coalesce($through, event_date)
+group by event_date
+""",
+        upto,
+    ).df()
+    metadata = connection.execute(
+        f"select feature, lifecycle_stage, tier from {FEATURE_DESCRIPTIONS.qualified_name}"
+    ).df()
+    return RiskContext(releases=releases, metadata=metadata if len(metadata) else None, quality=quality)
+
+
+@dataclass(frozen=True)
+class LabelsAndInputs:
+    """Rows of ml.degradation_labels and of ml.risk_training_set, of the same feature-days."""
+
+    labels: pd.DataFrame
+    training_set: pd.DataFrame
+
+
+def labels_and_inputs(connection: DuckDBPyConnection, through: date | None = None) -> LabelsAndInputs:
+    """Labels and inputs as they were known at the end of `through`, or as they are known now."""
+    states = feature_states(read_facts(connection, through), through=through)
+    labels = degradation_labels(states)
+    return LabelsAndInputs(labels, with_labels(risk_inputs(states, risk_context(connection, through)), labels))
+
+
+def build_labels_and_inputs(session: WarehouseSession, progress: Progress) -> LabelsAndInputs:
+    """Replace ml.degradation_labels and ml.risk_training_set by what the facts say now; the rows written."""
+    made = labels_and_inputs(session.connection)
+    progress(f"{len(made.training_set):,} feature-days")
+    replace_rows(session, DEGRADATION_LABELS, made.labels)
+    replace_rows(session, RISK_TRAINING_SET, made.training_set)
+    return made
+
+
+def read_training_set(session: WarehouseSession) -> pd.DataFrame:
+    """The training set as models take it."""
+    rows = read_frame(session, f"select * from {RISK_TRAINING_SET.qualified_name} order by event_date, feature")
+    for name in ("label_any", "label_onset"):
+        rows[name] = rows[name].astype("boolean")
+    return rows
+
+
+def registry_of(settings: Settings) -> ModelRegistry | None:
+    """The registry of the data root; None before the first model, without importing what models need."""
+    if not (settings.models_dir / "registry.db").is_file():
+        return None
+    from quality_assets.warehouse.model_registry import ModelRegistry
+
+    return ModelRegistry(settings.models_dir)
+
+
+def load_champion(settings: Settings) -> LoadedModel:
+    """The model in use, or none and why."""
+    from quality_assets.warehouse.model_registry import LoadedModel
+
+    try:
+        registry = registry_of(settings)
+        return LoadedModel(None, NO_VERSION, "no model has been trained yet") if registry is None else registry.load_champion()
+    except Exception as error:  # A registry that cannot be read must not stop the day's facts; the scores say why.
+        return LoadedModel(None, NO_VERSION, f"the model registry cannot be read: {error}")
+
+
+def is_first_training_due(session: WarehouseSession) -> bool:
+    """Whether there is no model yet, and history enough for one."""
+    if (session.settings.models_dir / "registry.db").is_file():
+        return False
+    row = session.connection.execute(
+        f"select count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
+    ).fetchone()
+    return row is not None and row[0] >= MIN_TRAINING_DAYS
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained and saved: its version, its evidence, and whether it is in use now."""
+
+    version: str
+    result: TrainingResult
+    decision: Decision
+
+
+def train(session: WarehouseSession, progress: Progress) -> Trained:
+    """Train on what ml.risk_training_set holds, save to the registry, promote if it wins, and fill the evidence tables.
+
+    Raises domain.risk.SuspectedLeakError when an input knows what it cannot know; nothing is saved then.
+    """
+    from quality_assets.domain.risk import promotion_decision, train_risk_model
+    from quality_assets.warehouse.model_registry import ModelRegistry
+
+    training_set = read_training_set(session)
+    onsets = read_frame(
+        session, f"select event_date, feature from {DEGRADATION_LABELS.qualified_name} where is_onset_today"
+    )
+    progress(f"training on {len(training_set):,} feature-days")
+    result = train_risk_model(training_set, onsets=onsets)
+    progress("saving the model")
+    registry = ModelRegistry(session.settings.models_dir)
+    champion = registry.load_champion()
+    decision = promotion_decision(champion.model, result, training_set)
+    version = registry.save(result, code_version(), decision)
+    write_evidence(session, registry, version)
+    _export_champion(registry, session.settings)
+    return Trained(version, result, decision)
+
+
+def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: str) -> None:
+    """The registry's account of a version, and of all versions, as tables."""
+    evidence = registry.evidence(version)
+    tables = ((MODEL_METRICS, "metrics"), (FEATURE_IMPORTANCE, "importance"), (CALIBRATION, "calibration"))
+    for table, name in tables:
+        replace_rows(session, table, evidence[name], "model_version = $version", {"version": version})
+    replace_rows(session, MODEL_VERSIONS, registry.versions())
+
+
+def _export_champion(registry: ModelRegistry, settings: Settings) -> None:
+    champion = registry.champion_version()
+    if champion is not None:
+        registry.export(champion, settings.models_dir / "risk_model.joblib")
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Of the package, and of the modules that make models: the same version, the same code."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    domain = Path(__file__).resolve().parent.parent / "domain"
+    names = ("feature_panel.py", "labels.py", *sorted(path.name for path in domain.glob("risk*.py")))
+    digest = hashlib.sha256(b"".join((domain / name).read_bytes() for name in names)).hexdigest()
+    try:
+        release = version("feature-quality")
+    except PackageNotFoundError:
+        release = "unreleased"
+    return f"{release}+{digest[:10]}"
+
+
+def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
+    """Score the days since the last scored one, that one included as more of it may have come; the rows written.
+
+    Rows of earlier days and of other versions are never touched. A day is left out that the model was trained on with
+    its outcome in sight.
+    """
+    from quality_assets.domain.risk import score_risk
+
+    rows = read_frame(
+        session,
+        f"select * from {RISK_TRAINING_SET.qualified_name} where event_date >= coalesce((select max(event_date) from"
+        f" {RISK_SCORES.qualified_name}), (select max(event_date) from {RISK_TRAINING_SET.qualified_name}))"
+        " order by event_date, feature",
+    )
+    if not len(rows):
+        return pd.DataFrame(columns=list(RISK_SCORES.column_names))
+    loaded = load_champion(session.settings)
+    if loaded.model is not None:
+        unseen = pd.Timestamp(loaded.model.trained_through - timedelta(days=loaded.model.horizon_days))
+        rows = rows[pd.to_datetime(rows["event_date"]) > unseen].reset_index(drop=True)
+    progress(f"scoring {len(rows):,} feature-days by model {loaded.version}")
+    scores = score_risk(loaded.model, rows, loaded.version, why_no_model=loaded.why)
+    since = {"version": loaded.version, "since": rows["event_date"].min() if len(rows) else date.max}
+    replace_rows(session, RISK_SCORES, scores, "model_version = $version and event_date >= $since", since)
+    return scores
+
+
+def build_ledger(session: WarehouseSession) -> pd.DataFrame:
+    """Replace ml.score_ledger: every score beside what happened, as far as that is known; the rows written."""
+    from quality_assets.domain.risk import grade_scores
+
+    scores = read_frame(session, f"select * from {RISK_SCORES.qualified_name} order by event_date, feature, model_version")
+    labels = read_frame(session, f"select * from {DEGRADATION_LABELS.qualified_name}")
+    ledger = grade_scores(scores, labels) if len(scores) else pd.DataFrame(columns=list(SCORE_LEDGER.column_names))
+    replace_rows(session, SCORE_LEDGER, ledger)
+    return ledger
+
+
+def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
+    """How far the champion's score moves when an input alone takes its distribution of the last week; by input."""
+    from quality_assets.domain.drift import effects_on_predictions as effects
+    from quality_assets.domain.risk_models import input_matrix
+    from quality_assets.warehouse.drift_tables import EFFECT_ROWS, inputs_of_late
+
+    model = load_champion(session.settings).model
+    target = model.any if model is not None else None
+    if target is None:
+        return {}
+
+    def predict(rows: pd.DataFrame) -> Any:
+        return target.probability(input_matrix(rows), rows["feature"].to_numpy())
+
+    reference, current = inputs_of_late(session)
+    return effects(reference, current, INPUT_NAMES, predict, most_rows=EFFECT_ROWS)
+
+
+def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
+    """How many stored inputs of `day` differ from those recomputed from a warehouse cut at that day, and examples."""
+    again = labels_and_inputs(session.connection, day).training_set
+    again = again[pd.to_datetime(again["event_date"]) == pd.Timestamp(day)].set_index("feature").sort_index()
+    stored = read_frame(
+        session, f"select * from {RISK_TRAINING_SET.qualified_name} where event_date = $day", {"day": day}
+    )
+    stored = stored.set_index("feature").sort_index()
+    if list(stored.index) != list(again.index):
+        return len(set(stored.index) ^ set(again.index)) or 1, [f"{day}: not the same features"]
+    names = [*INPUT_NAMES, "usual_users"]
+    one, two = (frame[names].to_numpy(dtype=float, na_value=np.nan) for frame in (stored, again))
+    differs = ~np.isclose(one, two, rtol=1e-9, atol=1e-9, equal_nan=True)
+    rows, columns = np.nonzero(differs)
+    examples = [
+        f"{day} {stored.index[r]} {names[c]}: {one[r, c]:.6g}, then {two[r, c]:.6g}"
+        for r, c in zip(rows[:5], columns[:5], strict=True)
+    ]
+    return int(differs.sum()), examples
+
+
+def differing_scores(session: WarehouseSession) -> tuple[int | None, list[str]]:
+    """How many of the last day's stored scores differ from those recomputed from a warehouse cut at that day.
+
+    None where there is nothing to compare: no scores, or no model.
+    """
+    from quality_assets.domain.risk import score_risk
+
+    stored = read_frame(
+        session,
+        f"select * from {RISK_SCORES.qualified_name} where event_date = (select max(event_date) from"
+        f" {RISK_SCORES.qualified_name}) order by feature",
+    )
+    loaded = load_champion(session.settings)
+    stored = stored[stored["model_version"] == loaded.version]
+    if loaded.model is None or not len(stored):
+        return None, []
+    day = pd.Timestamp(stored["event_date"].iloc[0])
+    again = labels_and_inputs(session.connection, day.date()).training_set
+    again = again[pd.to_datetime(again["event_date"]) == day]
+    scores = score_risk(loaded.model, again, loaded.version).set_index("feature")["risk_probability"]
+    both = stored.set_index("feature")["risk_probability"].to_frame("stored").join(scores.rename("again"), how="outer")
+    same = np.isclose(both["stored"], both["again"], rtol=1e-6, atol=1e-9, equal_nan=True)
+    wrong = both[~same]
+    examples = [f"{name}: {row['stored']:.4f}, then {row['again']:.4f}" for name, row in wrong.head(5).iterrows()]
+    return len(wrong), examples

@@ -1,0 +1,134 @@
+"""What all tests share: hypothesis profiles, temporary data roots, simulated logs, and one warehouse built from them.
+
+Nothing here imports Dagster. `HYPOTHESIS_PROFILE=ci` tries more examples, the same ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import hypothesis
+import pandas as pd
+import pytest
+
+from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.sources import load_sources
+from quality_assets.contracts.table import Table
+from quality_assets.domain.feature_descriptions import read_feature_descriptions, with_seen_dates
+from quality_assets.settings import Settings, get_settings
+from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
+from quality_assets.warehouse.ingest import IngestReport, ingest
+from quality_assets.warehouse.landing import place
+
+# The machine's load says nothing about the code: no deadlines.
+hypothesis.settings.register_profile(
+    "dev", max_examples=25, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("dev"), max_examples=100, derandomize=True, database=None, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+FIRST_DATE, LAST_DATE = date(2000, 1, 1), date(2100, 1, 1)
+PLAN = SimulationPlan(
+    days=12,
+    features=8,
+    events_per_day=400,
+    seed=5,
+    start_date=date(2026, 1, 1),
+    dirt_share=0.08,
+    late_share=0.02,
+    incidents=(
+        Incident("crash", "Search", "crash_spike", "crash_rate", date(2026, 1, 10), None, 0.4, "absolute"),
+        Incident("dead", "Home feed", "dead_event", "events", date(2026, 1, 12), None, -1.0),
+    ),
+)
+
+
+def new_settings(data_dir: Path) -> Settings:
+    """The settings of a temporary data root, whatever the environment says."""
+    return Settings(data_dir=data_dir, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
+
+
+def ingest_landing(session: WarehouseSession) -> IngestReport:
+    """Ingest what waits in the landing zone, with the sources in force."""
+    return ingest(session, load_sources(session.settings.source_files_dir), lambda _: None)
+
+
+def replace_table(session: WarehouseSession, table: Table, frame: pd.DataFrame) -> None:
+    """Make `frame` all rows of `table`."""
+    session.connection.execute(f"delete from {table.qualified_name}")
+    session.connection.register("frame_to_write", frame)
+    session.connection.execute(f"insert into {table.qualified_name} by name from frame_to_write")
+    session.connection.unregister("frame_to_write")
+
+
+def build_tables(session: WarehouseSession, start: date = FIRST_DATE, end: date = LAST_DATE) -> None:
+    """Rebuild all tables after the raw logs, as the graph does: the partitioned ones from `start` to `end`."""
+    descriptions = read_feature_descriptions(session.settings.feature_metadata_path)
+    replace_table(session, FEATURE_DESCRIPTIONS, descriptions)
+    for build in (build_events, build_user_feature_days, build_facts, build_trends):
+        build(session, start, end)
+    seen = session.connection.execute(
+        "select feature, min(event_date) as first_seen_date, max(event_date) as last_seen_date"
+        f" from {FACT_FEATURE_METRICS.qualified_name} group by feature"
+    ).df()
+    replace_table(session, DIM_FEATURE_METADATA, with_seen_dates(descriptions, seen))
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An empty data root of its own, which `get_settings` gives too, in this process and those that it starts."""
+    for name in [name for name in os.environ if name.startswith("QUALITY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QUALITY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("QUALITY_FILE_STABLE_S", "0")
+    monkeypatch.setenv("QUALITY_THREADS", "2")
+    get_settings.cache_clear()
+    yield get_settings()
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def simulated_logs(tmp_path_factory: pytest.TempPathFactory) -> SimulationResult:
+    """Twelve days of telemetry as CSV with dirt of every kind and two incidents; the truth lies in `.out`."""
+    return simulate(PLAN, tmp_path_factory.mktemp("simulated"))
+
+
+@pytest.fixture(scope="session")
+def built_warehouse(tmp_path_factory: pytest.TempPathFactory, simulated_logs: SimulationResult) -> Settings:
+    """A data root with the simulated logs ingested and every table built. Only to be read: see `built_copy`."""
+    settings = new_settings(tmp_path_factory.mktemp("built") / "data")
+    settings.data_dir.mkdir()
+    shutil.copyfile(simulated_logs.out / "feature_metadata.csv", settings.data_dir / "feature_metadata.csv")
+    place([simulated_logs.out / "logs"], settings.landing_dir)
+    with open_warehouse(settings) as session:
+        ingest_landing(session)
+        build_tables(session)
+    return settings
+
+
+@pytest.fixture
+def built_copy(built_warehouse: Settings, data_root: Settings) -> Settings:
+    """A copy of `built_warehouse` as this test's data root, to be changed at will."""
+    shutil.copytree(built_warehouse.data_dir, data_root.data_dir)
+    return data_root
+
+
+@pytest.fixture(scope="session")
+def ingest_all() -> Callable[[WarehouseSession], IngestReport]:
+    """`ingest_landing`, for test modules."""
+    return ingest_landing
+
+
+@pytest.fixture(scope="session")
+def build_all() -> Callable[..., None]:
+    """`build_tables`, for test modules."""
+    return build_tables
