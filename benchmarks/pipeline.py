@@ -109,7 +109,7 @@ class Logs:
 
 def say(message: str) -> None:
     """A progress line."""
-    typer.echo(f"{datetime.now():%H:%M:%S} {message}", err=True)
+    typer.echo(f"{datetime.now().astimezone():%H:%M:%S} {message}", err=True)
 
 
 # --- input ------------------------------------------------------------------------------------------------------------

@@ -5,14 +5,17 @@ Exit codes: 0 when it did what it says; 1 when it could not, or found what must 
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,6 +29,7 @@ from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
     from quality_assets.runner import RunOutcome
 
@@ -370,6 +374,84 @@ def _print_publication(settings: Settings) -> bool:
 
 
 @app.command()
+def report(
+    output: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+) -> None:
+    """Print the latest run report: what came in, what failed, what moved, what needs attention."""
+    from quality_assets.domain.run_report import report_json, report_text
+    from quality_assets.warehouse.run_reports import REPORT_HTML, latest_report
+
+    settings = _settings()
+    if output is OutputFormat.CSV:
+        _fail("a report has no rows; ask for --format table or json", 2)
+    found = latest_report(settings)
+    if found is None:
+        _fail("no report has been made yet; `quality run` makes one")
+    if output is OutputFormat.JSON:
+        print(report_json(found))
+        return
+    out.print(escape(report_text(found)))
+    out.print(f"As a page: {settings.reports_dir / REPORT_HTML}")
+
+
+@app.command()
+def backtest(
+    from_date: Annotated[str, typer.Option("--from", help="First day to replay, e.g. 2026-01-31.")],
+    to_date: Annotated[str, typer.Option("--to", help="Last day to replay, inclusive.")],
+) -> None:
+    """Replay history day by day as it was known then, and grade the risk scores against the baselines."""
+    from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
+
+    start, end = _day(from_date, "--from"), _day(to_date, "--to")
+    assert start is not None  # both are required
+    assert end is not None
+    if start > end:
+        _fail(f"--from {start} is after --to {end}", 2)
+    snapshot = current_snapshot(_settings().published_dir)
+    if snapshot is None:
+        _fail("nothing is published yet; `quality run` publishes")
+    # What learns takes seconds to import.
+    from quality_assets.domain.backtest import backtest as replay
+    from quality_assets.warehouse.risk_tables import read_facts, risk_context
+
+    with _activity("replaying"), open_snapshot(snapshot) as connection:
+        result = replay(read_facts(connection), start, end, context=risk_context(connection))
+    for note in result.notes:
+        err.print(escape(note))
+    if not len(result.grades):
+        _fail("nothing could be graded in these days")
+    _print_grades(result.grades)
+
+
+_GRADES = ("pr_auc", "brier_skill", "ece", "precision_at_k", "lead_days_median", "warned_share", "alerts_per_week")
+
+
+def _print_grades(grades: pd.DataFrame) -> None:
+    first = grades.iloc[0]
+    out.print(
+        f"{int(first['rows']):,} feature-days with a known outcome, {int(first['positives']):,} of them degraded within"
+        f" a week ({first['base_rate']:.1%})"
+    )
+    grid = Grid(box=None, pad_edge=False)
+    grid.add_column("model")
+    for name in _GRADES:
+        grid.add_column(name.replace("_", " "), justify="right")
+    for model, rows in grades.groupby("model", sort=False):
+        by_metric = rows.set_index("metric")
+        grid.add_row(str(model).replace("_", " "), *(_grade(by_metric, name) for name in _GRADES))
+    out.print(grid)
+
+
+def _grade(rows: pd.DataFrame, name: str) -> str:
+    if name not in rows.index:
+        return "–"
+    value, low, high = rows[["value", "low", "high"]].astype(float).to_numpy()[list(rows.index).index(name)]
+    if isnan(value):
+        return "–"
+    return f"{value:.2f}" + ("" if isnan(low) else f" ({low:.2f}–{high:.2f})")
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT. Schemas: raw, core, product, ml, monitoring, ops.")],
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")] = OutputFormat.TABLE,
@@ -519,22 +601,32 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def entry() -> None:
+def entry() -> NoReturn:
     """Run the command; what nobody foresaw becomes a sentence, and its traceback goes to data/logs/quality.log."""
+    code: object = 0
     try:
         app()
+    except SystemExit as end:
+        code = end.code
     except Exception as error:
-        import traceback
-
-        log = get_settings().data_dir / "logs" / "quality.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(
-                f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
-            )
+        code = 1
+        log = _log_unforeseen()
         err.print(f"[red]quality:[/red] {escape(str(error) or type(error).__name__)}")
         err.print(f"This was not foreseen. Details are in {log}; `quality doctor` may know what is wrong.")
-        sys.exit(1)
+    # What Dagster and Great Expectations hold on to keeps DuckDB's objects alive until the interpreter tears itself
+    # down, which DuckDB then reports in a screenful of leaks. Everything is closed by now: leave without the tearing.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _log_unforeseen() -> Path:
+    log = get_settings().data_dir / "logs" / "quality.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
+    return log
 
 
 if __name__ == "__main__":

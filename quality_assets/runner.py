@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -22,6 +22,7 @@ from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import open_warehouse
 from quality_assets.warehouse.publishing import is_published
+from quality_assets.warehouse.risk_tables import is_first_training_due, is_scored
 from quality_assets.warehouse.state import contiguous_ranges, days_to_build, stale_dates
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def run_job(
     tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _definitions().resolve_job_def(job)
-    result = definition.execute_in_process(
-        instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
-    )
+    with _kept_open(settings, job):
+        result = definition.execute_in_process(
+            instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
+        )
     error = _error(result)
     if not result.success:
         report_run_failure(
@@ -130,6 +132,14 @@ def run_job(
         failed_checks=tuple(_failed_checks(result)),
         metadata=_metadata(result),
     )
+
+
+@contextmanager
+def _kept_open(settings: Settings, job: str) -> Iterator[None]:
+    """Keep the warehouse open between the steps of a job: each would load its file, and write it out, anew."""
+    # What is published is a copy of the file, which must not be open then.
+    with nullcontext() if job == "publish" else open_warehouse(settings):
+        yield
 
 
 @lru_cache(maxsize=1)
@@ -183,7 +193,7 @@ def ingest_waiting(
 def bring_up_to_date(
     instance: DagsterInstance, settings: Settings, rebuild: tuple[date, date] | None = None
 ) -> Iterator[RunOutcome]:
-    """Build what is stale, days first and trends after, then publish; or rebuild a range of dates and publish.
+    """Build what is stale, days first and trends after, score, then publish; or rebuild a range of dates and publish.
 
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
@@ -193,8 +203,21 @@ def bring_up_to_date(
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
         trends = contiguous_ranges(stale_dates(session.connection, FEATURE_DAILY_TRENDS))
-        is_current = is_published(session) and not ranges and not trends
+        is_current = is_published(session) and is_scored(session) and not ranges and not trends
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
     if not is_current:
+        yield from _score(instance, settings)
         yield run_job(instance, settings, "publish")
+
+
+def _score(instance: DagsterInstance, settings: Settings) -> Iterator[RunOutcome]:
+    """Score and report; train first where there is no model yet and history enough. Facts wait for neither."""
+    with open_warehouse(settings) as session:
+        must_train = is_first_training_due(session)
+    if must_train:
+        yield run_job(instance, settings, "train_risk_model")
+    outcome = run_job(instance, settings, "score_and_report")
+    yield outcome
+    if not outcome.succeeded:
+        yield run_job(instance, settings, "report_run")

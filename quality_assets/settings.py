@@ -38,9 +38,8 @@ class Settings(BaseSettings):
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
 
     earliest_date: date = Field(
-        date(2013, 1, 1), description="First event date there can be; earlier rows are quarantined"
+        date(2013, 1, 1), description="First event date that can be built; no source may start before it"
     )
-    future_skew_minutes: int = Field(10, ge=0, description="How far an event may lie after its file's arrival")
     file_stable_s: float = Field(
         2.0, ge=0, description="A landing file counts once its size has not changed for so long"
     )

@@ -23,6 +23,7 @@ from quality_assets.domain.feature_descriptions import read_feature_descriptions
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.drift_tables import build_event_sketches
 from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.warehouse.ingest import IngestReport, ingest
 from quality_assets.warehouse.landing import place
@@ -74,8 +75,8 @@ def build_tables(session: WarehouseSession, start: date = FIRST_DATE, end: date 
     """Rebuild all tables after the raw logs, as the graph does: the partitioned ones from `start` to `end`."""
     descriptions = read_feature_descriptions(session.settings.feature_metadata_path)
     replace_table(session, FEATURE_DESCRIPTIONS, descriptions)
-    for build in (build_events, build_user_feature_days, build_facts, build_trends):
-        build(session, start, end)
+    for build in (build_events, build_user_feature_days, build_facts, build_trends, build_event_sketches):
+        build(session, start, end, lambda _: None)
     seen = session.connection.execute(
         "select feature, min(event_date) as first_seen_date, max(event_date) as last_seen_date"
         f" from {FACT_FEATURE_METRICS.qualified_name} group by feature"

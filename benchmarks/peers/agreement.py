@@ -44,7 +44,7 @@ _EVENT = ", ".join(
 )
 
 
-class MissingResult(RuntimeError):
+class MissingResultError(RuntimeError):
     """A program did not leave a table where it should."""
 
 
@@ -72,7 +72,7 @@ def product_results(data_dir: Path) -> Results:
     """What the product published."""
     snapshot = current_snapshot(data_dir / "published")
     if snapshot is None:
-        raise MissingResult(f"nothing was published under {data_dir}")
+        raise MissingResultError(f"nothing was published under {data_dir}")
     return Results({t: f"{{alias}}.{_SCHEMAS.get(t, 'core')}.{t}" for t in TABLES}, snapshot.warehouse_path)
 
 

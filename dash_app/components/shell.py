@@ -18,7 +18,7 @@ Component = Any
 MAIN = "main"
 SIDEBAR = "sidebar"
 URL = "url"
-TOKEN = "token"
+TOKEN = "token"  # noqa: S105
 STALE_AFTER_H = 36
 
 # Runs in the head of every document, before anything is painted: no flash of the other scheme.

@@ -83,10 +83,9 @@ def _kind(kind: str, row: Row | None) -> Component:
 def _matters(rows: Sequence[Row]) -> Component:
     moved = [row for row in rows if row["status"] == "drifted"][:3]
     if not moved:
-        calm = html.Div(
+        return html.Div(
             [ui.icon("circle-check"), "Nothing moved by more than days differ anyway."], className="card calm"
         )
-        return calm
     return html.Div(
         [html.H2("What moved"), html.Div([_moved(row) for row in moved], className="grid-3")], className="stack"
     )

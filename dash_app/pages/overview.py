@@ -256,7 +256,10 @@ def _sentence(row: Row) -> list[Any]:
     """What changed, since when, where; for what is only predicted, why the model thinks so."""
     if row["incidents"]:
         incident = row["incidents"][0]
-        said: list[Any] = [html.B(incident["sentence"].rstrip(". ")), f", since {formats.day(incident['start_date'])}."]
+        # The card is headed by the feature already; the bold part says what changed, the rest since when and for whom.
+        sentence = incident["sentence"].removeprefix(f"{row['feature']}: ")
+        what, since, rest = sentence.partition(" since ")
+        said: list[Any] = [html.B(what[:1].upper() + what[1:]), f"{since}{rest}"]
         more = len(row["incidents"]) - 1
         return [*said, f" {formats.plural(more, 'more incident')} open."] if more else said
     reasons = model_reasons(row["risk"])

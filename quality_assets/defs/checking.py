@@ -11,17 +11,29 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.domain.checks import Check
 from quality_assets.domain.expectations import Expectation
-from quality_assets.warehouse.checking import CheckResult, record_results, run_check, summarize
+from quality_assets.warehouse.checking import (
+    CheckResult,
+    ComputedCheck,
+    record_results,
+    run_check,
+    run_computed_check,
+    summarize,
+)
 from quality_assets.warehouse.expectation_runs import check_name, dimensions, run_expectations
 
 
 def table_checks(
-    table: Table, checks: Iterable[Check], expectations: Sequence[Expectation] = ()
+    table: Table,
+    checks: Iterable[Check],
+    expectations: Sequence[Expectation] = (),
+    computed: Sequence[ComputedCheck] = (),
 ) -> dg.AssetChecksDefinition:
     """All checks of one table as one op, so that the warehouse and Great Expectations are opened once."""
     own = [check for check in checks if check.table is table]
+    own_computed = [check for check in computed if check.table is table]
+    asked: list[Check | ComputedCheck] = [*own, *own_computed]
     specs = [
-        dg.AssetCheckSpec(c.name, asset=asset_key(table), description=c.question, blocking=c.is_blocking) for c in own
+        dg.AssetCheckSpec(c.name, asset=asset_key(table), description=c.question, blocking=c.is_blocking) for c in asked
     ]
     specs += [
         dg.AssetCheckSpec(
@@ -38,6 +50,7 @@ def table_checks(
         start, end = _date_range(context, table)
         with warehouse.open() as session:
             results = [run_check(session, check, start, end) for check in own]
+            results += [run_computed_check(session, check) for check in own_computed]
             results += run_expectations(session, table, expectations, start, end)
             record_results(session, [r for group in results for r in group], context.run.run_id)
         for group in results:

@@ -9,15 +9,25 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish
+from quality_assets.defs.jobs import (
+    build_days,
+    build_trends,
+    ingest_logs,
+    publish,
+    report_run,
+    score_and_report,
+    train_risk_model,
+)
 from quality_assets.defs.partitions import event_dates
 from quality_assets.domain.trends import HISTORY_DAYS
 from quality_assets.settings import get_settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
+from quality_assets.warehouse.drift_tables import RETRAIN
 from quality_assets.warehouse.landing import LandingFile, scan, sha256_of
 from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
 from quality_assets.warehouse.state import contiguous_ranges
@@ -30,9 +40,13 @@ MAX_FILES_HASHED_A_TICK = 500
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
-@dg.sensor(target=ingest_logs, minimum_interval_seconds=15, default_status=_RUNNING)
+@dg.sensor(
+    target=ingest_logs,
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="Files have landed: once their size is stable, new content is read, the same bytes never twice.",
+)
 def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Files have landed: once their size is the same in two looks, new content is read; the same bytes never twice."""
     cursor = json.loads(context.cursor) if context.cursor else {"sizes": {}, "known": {}}
     files, _ = scan(get_settings().landing_dir)
     if not cursor["known"]:
@@ -79,9 +93,13 @@ def range_tags(start: date, end: date) -> dict[str, str]:
     return {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
 
 
-@dg.sensor(target=build_days, minimum_interval_seconds=15, default_status=_RUNNING)
+@dg.sensor(
+    target=build_days,
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="Logs were read: the dates that they touched are built, one run a contiguous range.",
+)
 def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Logs were read: the dates that they touched are built, one run a contiguous range."""
     records = context.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset_key(RAW_LOGS), after_storage_id=int(context.cursor or 0)),
         limit=MAX_MATERIALIZATIONS_A_TICK,
@@ -120,12 +138,12 @@ def _touched(materialization: dg.AssetMaterialization) -> list[object]:
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[build_days],
-    request_jobs=[build_trends, publish],
+    request_jobs=[build_trends, score_and_report],
     minimum_interval_seconds=15,
     default_status=_RUNNING,
+    description="Days were built: trends of later days that look back on them are rebuilt, then all is scored.",
 )
 def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
-    """Days were built: trends of later days that look back on them are rebuilt, then all is published."""
     tags = context.dagster_run.tags
     end = date.fromisoformat(tags.get(RANGE_END) or tags["dagster/partition"])
     facts = context.instance.get_materialized_partitions(asset_key(FACT_FEATURE_METRICS))
@@ -135,12 +153,77 @@ def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]
         dg.RunRequest(run_key=f"{run_id}-{start}", job_name=build_trends.name, tags=range_tags(start, stop))
         for start, stop in contiguous_ranges(later)
     ]
-    return [*requests, dg.RunRequest(run_key=f"{run_id}-publish", job_name=publish.name)]
+    return [*requests, dg.RunRequest(run_key=f"{run_id}-score", job_name=score_and_report.name)]
 
 
-@dg.run_failure_sensor(minimum_interval_seconds=15, default_status=_RUNNING)
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[score_and_report],
+    request_job=publish,
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="All is scored and reported: it is published.",
+)
+def scored_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{context.dagster_run.run_id}-publish")
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.FAILURE,
+    monitored_jobs=[score_and_report],
+    request_jobs=[report_run, publish],
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="Scoring failed: that is reported, and the facts are published all the same.",
+)
+def not_scored_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
+    run_id = context.dagster_run.run_id
+    return [
+        dg.RunRequest(run_key=f"{run_id}-report", job_name=report_run.name),
+        dg.RunRequest(run_key=f"{run_id}-publish", job_name=publish.name),
+    ]
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[train_risk_model],
+    request_job=score_and_report,
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="A model was trained: the last day is scored by whichever is in use now.",
+)
+def trained_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{context.dagster_run.run_id}-score")
+
+
+@dg.sensor(
+    target=train_risk_model,
+    minimum_interval_seconds=60,
+    default_status=_RUNNING,
+    description="Performance has drifted, or the data so far that predictions feel it: a challenger is trained.",
+)
+def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset_key(DATA_DRIFT), after_storage_id=int(context.cursor or 0)),
+        limit=MAX_MATERIALIZATIONS_A_TICK,
+        ascending=True,
+    ).records
+    if not records:
+        return dg.SkipReason("Drift was not looked at since the last look.")
+    last = records[-1]
+    materialization = last.asset_materialization
+    reason = materialization.metadata.get(RETRAIN) if materialization else None
+    # Only the newest word counts: what was said before it has been looked at again since.
+    requests = [dg.RunRequest(run_key=f"drift-{last.storage_id}")] if reason else []
+    return dg.SensorResult(run_requests=requests, cursor=str(last.storage_id))
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=15,
+    default_status=_RUNNING,
+    description="A run failed: it is told in monitoring.alert_events and in the log.",
+)
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
-    """A run failed: it is told in monitoring.alert_events and in the log."""
     run, settings = context.dagster_run, get_settings()
     error = context.failure_event.message or "no message"
     context.log.error(

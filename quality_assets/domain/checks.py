@@ -27,6 +27,8 @@ PAST_DAYS = 28
 MIN_PAST_DAYS = 7
 MIN_FEATURES_SHARE = 0.8
 MAX_MIX_DISTANCE = 0.1
+# Where so many events are expected none is no chance, however wide the band of a noisy feature is.
+CERTAIN_EVENTS = 20
 MAX_VOLUME_CHANGE = 0.3
 MAX_USERLESS_CHANGE = 0.1
 
@@ -52,7 +54,7 @@ def _by_date(counted: str, source: str, where: str = "true") -> str:
     return f"select event_date, {counted} as n from {source} where {_in_range()} and {where} group by event_date"
 
 
-def _balance(left: str, right: str) -> str:
+def per_date_balance(left: str, right: str) -> str:
     """Two (event_date, n) queries that must agree: observed is the left total, threshold the right one."""
     return f"""
 select cast(coalesce(a.event_date, b.event_date) as varchar) as partition_key,
@@ -109,7 +111,7 @@ def contract_kept(table: Table) -> Check:
         sql = _no_rows(offenders, _built_dates(table))
     else:
         offenders = f"select concat_ws('; ', {rules}) as example from {table.qualified_name} where {where}"
-        sql = _none_in_all(offenders)
+        sql = no_offenders(offenders)
     return Check(
         table, "contract_kept", f"Does every row of {table.name} keep its contract?", "validity", sql, is_blocking=True
     )
@@ -127,11 +129,12 @@ def key_unique(table: Table) -> Check:
         sql = _no_rows(offenders, _built_dates(table))
     else:
         offenders = f"select {example} from {table.qualified_name} group by {keys} having count(*) > 1"
-        sql = _none_in_all(offenders)
+        sql = no_offenders(offenders)
     return Check(table, "key_unique", f"Is there {table.grain}?", "uniqueness", sql, is_blocking=True)
 
 
-def _none_in_all(offenders: str) -> str:
+def no_offenders(offenders: str) -> str:
+    """Passed, once in all, where the (example) query `offenders` has no row."""
     return f"""
 select '' as partition_key, count(*) = 0 as is_passed, cast(count(*) as double) as observed,
   cast(0 as double) as threshold, count(*) as unexpected_count, to_json(list(example)[1:5]) as examples
@@ -202,7 +205,7 @@ from compared
         "files_readable",
         "Could every file that lately arrived be read?",
         "validity",
-        _none_in_all(f"""
+        no_offenders(f"""
 select path || ': ' || reason as example from {LOG_FILES.qualified_name}
 where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FILES.qualified_name})
   - interval {REJECTED_FILES_SHOWN_DAYS} days
@@ -326,7 +329,7 @@ from compared
         "events_reconcile",
         "Do the user days add up to the events that have a user?",
         "consistency",
-        _balance(_by_date("sum(events)", _USER_DAYS), _by_date("count(*)", _VALID, "user_id is not null")),
+        per_date_balance(_by_date("sum(events)", _USER_DAYS), _by_date("count(*)", _VALID, "user_id is not null")),
         is_blocking=True,
     ),
 )
@@ -338,7 +341,7 @@ PRODUCT_CHECKS = (
         "events_reconcile",
         "Do the facts add up to the valid events?",
         "consistency",
-        _balance(_by_date("sum(events)", _FACT), _by_date("count(*)", _VALID)),
+        per_date_balance(_by_date("sum(events)", _FACT), _by_date("count(*)", _VALID)),
         is_blocking=True,
     ),
     Check(
@@ -346,7 +349,7 @@ PRODUCT_CHECKS = (
         "users_reconcile",
         "Do the users of the facts agree with the user days?",
         "consistency",
-        _balance(_by_date("coalesce(sum(users), 0)", _FACT), _by_date("count(*)", _USER_DAYS)),
+        per_date_balance(_by_date("coalesce(sum(users), 0)", _FACT), _by_date("count(*)", _USER_DAYS)),
         is_blocking=True,
     ),
     Check(
@@ -448,7 +451,7 @@ from compared
         "values_reconcile",
         "Do the trends show the events that the facts have?",
         "consistency",
-        _balance(
+        per_date_balance(
             _by_date("cast(sum(value) as bigint)", _TREND, "metric = 'events'"),
             _by_date("sum(events)", _FACT),
         ),
@@ -461,7 +464,8 @@ from compared
         "volume",
         _no_rows(
             f"select event_date, feature as example from {_TREND}"
-            f" where {_in_range()} and metric = 'events' and value = 0 and is_worse",
+            f" where {_in_range()} and metric = 'events' and value = 0"
+            f" and (is_worse or expected >= {CERTAIN_EVENTS})",
             _built_dates(FEATURE_DAILY_TRENDS),
         ),
         severity="WARN",
@@ -473,7 +477,7 @@ from compared
         "features_described",
         "Is every feature that has events described?",
         "completeness",
-        _none_in_all(f"select feature as example from {DIM_FEATURE_METADATA.qualified_name} where not is_described"),
+        no_offenders(f"select feature as example from {DIM_FEATURE_METADATA.qualified_name} where not is_described"),
         severity="WARN",
     ),
 )

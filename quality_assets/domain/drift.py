@@ -477,15 +477,13 @@ def drift_rows(
     controlled within each day and kind, over everything that could be tested. A day outside a sketch, without rows or
     with too little history is `unknown`, never `ok`.
     """
-    frames = [_day_rows(sketches, day, effects or {}, settings) for day in sorted(set(dates))]
-    columns = list(DATA_DRIFT.column_names)
-    known = [frame for frame in frames if len(frame)]
-    return pd.concat(known, ignore_index=True)[columns] if known else pd.DataFrame(columns=columns)
+    rows = [row for day in sorted(set(dates)) for row in _day_rows(sketches, day, effects or {}, settings)]
+    return pd.DataFrame(rows, columns=list(DATA_DRIFT.column_names))
 
 
 def _day_rows(
     sketches: Sequence[Sketch], day: date, effects: Mapping[str, float], settings: DriftSettings
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for kind in ("data", "prediction", "performance"):
         judged = [_judge_date(s, day, settings) for s in sketches if s.kind == kind]
@@ -505,7 +503,7 @@ def _day_rows(
     rows.sort(key=_importance)
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank
-    return pd.DataFrame(rows, columns=list(DATA_DRIFT.column_names))
+    return rows
 
 
 def _judge_date(sketch: Sketch, day: date, settings: DriftSettings) -> Judgement:

@@ -96,5 +96,3 @@ select metrics.*, all_users, {ADOPTION_RATE.expression} as {ADOPTION_RATE.name}
 from metrics left join everyone using (event_date)
 order by event_date, feature
 """
-
-

@@ -76,7 +76,16 @@ MEASURES = (
         "Distinct sessions with at least one crash",
     ),
     Measure("latency_count", "count(latency_ms)", "Events with a latency", nullable=False),
-    Measure("latency_sum_ms", "sum(latency_ms)", "Sum of latencies", type="DOUBLE", unit="ms"),
+    # Doubles add up to another last digit in another order, and parallel aggregation has no order; decimals do not.
+    # What they cannot hold is no latency: 1e20 ms is three billion years.
+    Measure(
+        "latency_sum_ms",
+        "cast(sum(case when latency_ms is not null"
+        " then cast(least(latency_ms, 1e20) as decimal(38, 6)) end) as double)",
+        "Sum of latencies",
+        type="DOUBLE",
+        unit="ms",
+    ),
     Measure(
         "apdex_satisfied",
         "count(case when status = 'ok' and latency_ms <= apdex_threshold_ms then 1 end)",
@@ -97,7 +106,13 @@ MEASURES = (
         nullable=False,
     ),
     Measure("feedback_count", "count(feedback_score)", "Events with a feedback score", nullable=False),
-    Measure("feedback_sum", "sum(feedback_score)", "Sum of feedback scores", type="DOUBLE", unit="score"),
+    Measure(
+        "feedback_sum",
+        "cast(sum(cast(feedback_score as decimal(9, 6))) as double)",
+        "Sum of feedback scores",
+        type="DOUBLE",
+        unit="score",
+    ),
 )
 
 METRICS = (

@@ -63,6 +63,8 @@ def trends_sql() -> str:
     series = "partition by feature, metric order by event_date"
     same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
     fact = FACT_FEATURE_METRICS.qualified_name
+    # A windowed avg adds up in an order that depends on where the partition begins, and the last bit with it; a list's
+    # order is that of the days, so a day built alone is the same as one built in a range.
     return f"""
 with first_seen as (
   select feature, min(event_date) as first_date from {fact} group by feature
@@ -81,8 +83,8 @@ observed as (
 ),
 expected as (
   select *,
-    avg(value) over ({series} {week}) as baseline_7d,
-    avg(value) over ({series} {past}) as baseline_28d,
+    list_avg(list(value) over ({series} {week})) as baseline_7d,
+    list_avg(list(value) over ({series} {past})) as baseline_28d,
     cast(count(value) over ({series} {past}) as integer) as days_observed,
     case when count(value) over ({same_weekday} {past}) >= {MIN_SAME_WEEKDAYS}
       then median(value) over ({same_weekday} {past})
@@ -104,7 +106,7 @@ banded as (
 ),
 edges as (
   select *,
-    greatest(expected - margin, 0) as expected_low,
+    case when expected - margin is not null then greatest(expected - margin, 0) end as expected_low,
     expected + margin as expected_high
   from banded
 )

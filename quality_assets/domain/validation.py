@@ -136,6 +136,12 @@ def _is_plain(mapping: ColumnMapping) -> bool:
     )
 
 
+def is_verbatim(source: Source) -> bool:
+    """Whether every contract column is one column of the file, as it stands, and none is used twice."""
+    used = [name for mapping in source.columns.values() for name in mapping.from_columns]
+    return len(used) == len(set(used)) and all(_is_plain(mapping) for mapping in source.columns.values())
+
+
 def typed_expressions(source: Source) -> dict[str, str]:
     """Per contract column, the SQL of its typed value over the text columns `x_<name>`."""
     typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
@@ -241,7 +247,7 @@ def repeated_header_sql(columns: RawColumns) -> str:
 
 def nul_sql(columns: RawColumns) -> str:
     """Whether any column holds a NUL character; never null."""
-    return "(" + " OR ".join(f"coalesce(contains({column}, chr(0)), false)" for column in columns.identifiers) + ")"
+    return f"coalesce({' OR '.join(f'contains({column}, chr(0))' for column in columns.identifiers)}, false)"
 
 
 def json_object_sql(names: Sequence[str], expressions: Sequence[str]) -> str:

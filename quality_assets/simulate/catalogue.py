@@ -125,16 +125,9 @@ EVENT_NAME_SHARES: tuple[float, ...] = (0.5, 0.28, 0.16, 0.06)
 PROPERTIES: tuple[str | None, ...] = (
     None,
     *(f'{{"screen":"{screen}"}}' for screen in ("home", "detail", "list", "settings", "deep_link")),
-    *(
-        f'{{"items":{items},"currency":"{currency}"}}'
-        for items in (1, 2, 5)
-        for currency in ("EUR", "USD", "INR")
-    ),
+    *(f'{{"items":{items},"currency":"{currency}"}}' for items in (1, 2, 5) for currency in ("EUR", "USD", "INR")),
     *(f'{{"retry":{retry}}}' for retry in (1, 2, 3)),
-    *(
-        f'{{"network":"{network}","battery_pct":{pct}}}'
-        for network, pct in (("wifi", 80), ("4g", 35), ("5g", 62))
-    ),
+    *(f'{{"network":"{network}","battery_pct":{pct}}}' for network, pct in (("wifi", 80), ("4g", 35), ("5g", 62))),
     '{"query":"running shoes, blue"}',
     '{"query":"Kaffee für zwei"}',
     '{"from_push":true}',
@@ -191,8 +184,7 @@ def product_features(count: int) -> tuple[ProductFeature, ...]:
     composed = ((f"{qualifier} {subject}", team) for qualifier in _QUALIFIERS for subject, team in _SUBJECTS)
     named = (*_NAMED, *islice(composed, max(0, count - len(_NAMED))))[:count]
     return tuple(
-        ProductFeature(index, name, team, OWNERS_BY_TEAM[team][index % 2])
-        for index, (name, team) in enumerate(named)
+        ProductFeature(index, name, team, OWNERS_BY_TEAM[team][index % 2]) for index, (name, team) in enumerate(named)
     )
 
 

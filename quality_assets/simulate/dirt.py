@@ -150,12 +150,8 @@ DIRT_KINDS: tuple[DirtKind, ...] = (
     DirtKind("time_epoch_s", ACCEPTED, 1, _TEXT, _time_as_epoch(1)),
     DirtKind("time_epoch_ms", ACCEPTED, 1, _TEXT, _time_as_epoch(1000)),
     DirtKind("time_epoch_us", ACCEPTED, 1, _TEXT, _time_as_epoch(1_000_000)),
-    DirtKind(
-        "feedback_out_of_range", "feedback_score_out_of_range", 3, edit=_put("feedback_score", 0, 6, -1, 11)
-    ),
-    DirtKind(
-        "feedback_not_a_number", "invalid_feedback_score", 1, _TEXT, _put("feedback_score", "five", "good")
-    ),
+    DirtKind("feedback_out_of_range", "feedback_score_out_of_range", 3, edit=_put("feedback_score", 0, 6, -1, 11)),
+    DirtKind("feedback_not_a_number", "invalid_feedback_score", 1, _TEXT, _put("feedback_score", "five", "good")),
     DirtKind(
         "invalid_properties",
         "invalid_properties",
@@ -211,9 +207,7 @@ def soil(
     ]
 
 
-def rows_to_repeat(
-    batch: EventBatch, renderer: Renderer, dirty: list[DirtyRow], rng: np.random.Generator
-) -> list[Row]:
+def rows_to_repeat(batch: EventBatch, renderer: Renderer, dirty: list[DirtyRow], rng: np.random.Generator) -> list[Row]:
     """Choose clean rows of a file that tomorrow's file may deliver once more."""
     wanted = min(len(batch), len(dirty) // 6 + 1) if dirty else 0
     replaced = np.array([d.position for d in dirty if d.kind.operation == "replace"], dtype=np.int64)
@@ -225,9 +219,7 @@ def _spread_kinds(kinds: tuple[DirtKind, ...], count: int, rng: np.random.Genera
     """Deal kinds like shuffled cards, by weight: every kind turns up even where there is little dirt."""
     deck = [kind for kind in kinds for _ in range(kind.weight)]
     decks = -(-count // len(deck)) if count else 0
-    order: Ints = np.concatenate(
-        [rng.permutation(len(deck)) for _ in range(decks)] or [np.empty(0, np.int64)]
-    )
+    order: Ints = np.concatenate([rng.permutation(len(deck)) for _ in range(decks)] or [np.empty(0, np.int64)])
     return [deck[index] for index in order[:count]]
 
 

@@ -117,9 +117,7 @@ def effects_on(
             platform=PLATFORMS.index(incident.platform) if incident.platform else None,
             version=calendar.code_of(incident.app_version) if incident.app_version else None,
             country=COUNTRY_CODES.index(incident.country) if incident.country else None,
-            event=_event_code(feature_index[incident.feature], incident.event_name)
-            if incident.event_name
-            else None,
+            event=_event_code(feature_index[incident.feature], incident.event_name) if incident.event_name else None,
         )
         for incident in incidents
         if strength_on(incident, today) > 0
@@ -138,10 +136,7 @@ def strength_on(incident: Incident, day_date: date) -> float:
 def incident_rows(incidents: tuple[Incident, ...]) -> list[tuple[object, ...]]:
     """Rows of incidents.csv in `INCIDENT_COLUMNS` order; an empty end_date means still open."""
     return [
-        tuple(
-            "" if getattr(incident, column) is None else getattr(incident, column)
-            for column in INCIDENT_COLUMNS
-        )
+        tuple("" if getattr(incident, column) is None else getattr(incident, column) for column in INCIDENT_COLUMNS)
         for incident in incidents
     ]
 
@@ -160,9 +155,7 @@ def _check_incident(
     if not plan.start_date <= incident.start_date <= plan.end_date:
         raise ValueError(f"{name}: start_date {incident.start_date} lies outside the plan")
     if incident.end_date is not None and incident.end_date > plan.end_date:
-        raise ValueError(
-            f"{name}: end_date {incident.end_date} lies after the plan's end; None means still open"
-        )
+        raise ValueError(f"{name}: end_date {incident.end_date} lies after the plan's end; None means still open")
     released = [r.app_version for r in calendar.releases if r.day < plan.days]
     for field, value, allowed in (
         ("platform", incident.platform, PLATFORMS),
@@ -205,9 +198,7 @@ def _draw_incidents(
 
 
 def _is_free(windows: list[tuple[int, int]], fault: _Fault) -> bool:
-    return all(
-        fault.start_day > end + _GAP_DAYS or fault.end_day < start - _GAP_DAYS for start, end in windows
-    )
+    return all(fault.start_day > end + _GAP_DAYS or fault.end_day < start - _GAP_DAYS for start, end in windows)
 
 
 def _to_incident(
@@ -232,9 +223,7 @@ def _to_incident(
 
 
 def _describe(incident: Incident) -> str:
-    change = (
-        f"{incident.size:+.0%}" if incident.size_unit == "relative" else f"{incident.size:+.3g} (absolute)"
-    )
+    change = f"{incident.size:+.0%}" if incident.size_unit == "relative" else f"{incident.size:+.3g} (absolute)"
     slices = [incident.platform, incident.app_version, incident.country, incident.event_name]
     where = ", ".join(value for value in slices if value) or "all traffic"
     ramp = f", growing over {incident.ramp_days} days" if incident.ramp_days else ""
@@ -260,17 +249,13 @@ def _lasting(start_day: int, rng: np.random.Generator, shortest_days: int, longe
     return start_day + int(rng.integers(shortest_days, longest_days + 1)) - 1
 
 
-def _latency_creep(
-    start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator
-) -> _Fault:
+def _latency_creep(start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator) -> _Fault:
     ramp_days = int(rng.integers(10, 21))
     end_day = start_day + ramp_days - 1 + int(rng.integers(3, 11))
     return _Fault(start_day, end_day, "latency_p95_ms", float(rng.uniform(0.3, 1.0)), ramp_days=ramp_days)
 
 
-def _release_regression(
-    start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator
-) -> _Fault:
+def _release_regression(start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator) -> _Fault:
     platform = int(rng.integers(2))
     release = next(r for r in calendar.of_platform(platform) if r.day >= start_day)
     hits_latency = rng.random() < 0.6
@@ -298,9 +283,7 @@ def _crash_spike(start_day: int, feature: int, calendar: ReleaseCalendar, rng: n
     )
 
 
-def _feedback_drop(
-    start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator
-) -> _Fault:
+def _feedback_drop(start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator) -> _Fault:
     end_day = _lasting(start_day, rng, 7, 21)
     return _Fault(start_day, end_day, "feedback_mean", -float(rng.uniform(0.4, 1.2)), "absolute")
 
@@ -320,12 +303,8 @@ def _dead_event(start_day: int, feature: int, calendar: ReleaseCalendar, rng: np
     end_day = _lasting(start_day, rng, 2, 9)
     one_event = rng.random() < 0.6
     names = EVENT_NAME_FAMILIES[event_name_family(feature)]
-    return _Fault(
-        start_day, end_day, "events", -1.0, event_name=names[int(rng.integers(3))] if one_event else ""
-    )
+    return _Fault(start_day, end_day, "events", -1.0, event_name=names[int(rng.integers(3))] if one_event else "")
 
 
 def _error_burst(start_day: int, feature: int, calendar: ReleaseCalendar, rng: np.random.Generator) -> _Fault:
-    return _Fault(
-        start_day, _lasting(start_day, rng, 1, 3), "error_rate", float(rng.uniform(0.06, 0.3)), "absolute"
-    )
+    return _Fault(start_day, _lasting(start_day, rng, 1, 3), "error_rate", float(rng.uniform(0.06, 0.3)), "absolute")

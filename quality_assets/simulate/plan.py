@@ -121,9 +121,7 @@ class SimulationPlan:
 
     def __post_init__(self) -> None:
         _require(1 <= self.days <= 3660, f"days must be 1 to 3660, not {self.days}")
-        _require(
-            1 <= self.features <= MAX_FEATURES, f"features must be 1 to {MAX_FEATURES}, not {self.features}"
-        )
+        _require(1 <= self.features <= MAX_FEATURES, f"features must be 1 to {MAX_FEATURES}, not {self.features}")
         _require(self.events_per_day >= 1, f"events_per_day must be at least 1, not {self.events_per_day}")
         _require(self.seed >= 0, f"seed must not be negative, not {self.seed}")
         _require(0 <= self.dirt_share <= 0.5, f"dirt_share must be 0 to 0.5, not {self.dirt_share}")

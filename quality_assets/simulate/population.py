@@ -91,9 +91,7 @@ class Population:
             size = int(expected * (joining_day + 1)) - int(expected * joining_day)
             cohorts.append(cohort(self._seed, joining_day, size, first_user))
             first_user += size
-        self._users = Users(
-            **{f.name: np.concatenate([getattr(c, f.name) for c in cohorts]) for f in fields(Users)}
-        )
+        self._users = Users(**{f.name: np.concatenate([getattr(c, f.name) for c in cohorts]) for f in fields(Users)})
         self._last_day = day
 
 

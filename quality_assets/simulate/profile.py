@@ -103,9 +103,7 @@ class ReleaseCalendar:
 
     def code_of(self, app_version: str) -> int | None:
         """The code of a version, or None when there is no such version."""
-        return next(
-            (code for code, release in enumerate(self.releases) if release.app_version == app_version), None
-        )
+        return next((code for code, release in enumerate(self.releases) if release.app_version == app_version), None)
 
 
 def release_calendar(seed: int, days: int) -> ReleaseCalendar:
@@ -128,9 +126,7 @@ def release_calendar(seed: int, days: int) -> ReleaseCalendar:
             day, number = day + int(rng.integers(shortest, longest + 1)), number + 1
         days_by_platform.append(np.array(own_days, dtype=np.int64))
     crash_factor, latency_factor = np.array(factors).T
-    return ReleaseCalendar(
-        tuple(releases), tuple(days_by_platform), tuple(first_code), crash_factor, latency_factor
-    )
+    return ReleaseCalendar(tuple(releases), tuple(days_by_platform), tuple(first_code), crash_factor, latency_factor)
 
 
 RELEASE_COLUMNS = ("app_version", "platform", "release_date")

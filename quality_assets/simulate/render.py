@@ -109,9 +109,7 @@ def time_texts(event_ms: Ints, prefix: str = "", suffix: str = "") -> pa.Array:
 
 def time_text(event_ms: int) -> str:
     """The same for one instant."""
-    return (_EPOCH + timedelta(milliseconds=event_ms)).strftime(
-        "%Y-%m-%dT%H:%M:%S."
-    ) + f"{event_ms % 1000:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=event_ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{event_ms % 1000:03d}Z"
 
 
 def csv_field(value: Value) -> str:
@@ -214,9 +212,7 @@ class Renderer:
         columns = [
             hex_texts(batch.event_id, '{"event_id":"', '"'),
             time_texts(batch.event_ms, '"event_time":"', '"'),
-            pc.if_else(
-                pa.array(batch.user == NO_USER), '"user_id":null', user_texts(batch.user, '"user_id":"', '"')
-            ),
+            pc.if_else(pa.array(batch.user == NO_USER), '"user_id":null', user_texts(batch.user, '"user_id":"', '"')),
             hex_texts(batch.session_id, '"session_id":"', '"'),
             *self._named(batch, names, ("feature", "event_name")),
             pc.binary_join_element_wise('"latency_ms"', pc.fill_null(_latency_texts(batch), "null"), ":"),
@@ -274,9 +270,7 @@ class Renderer:
         }
         return by_column[column]
 
-    def _named(
-        self, batch: EventBatch, names: Mapping[str, pa.Array], columns: Sequence[str]
-    ) -> list[pa.Array]:
+    def _named(self, batch: EventBatch, names: Mapping[str, pa.Array], columns: Sequence[str]) -> list[pa.Array]:
         return [names[column].take(pa.array(self._codes(batch, column))) for column in columns]
 
     @cached_property

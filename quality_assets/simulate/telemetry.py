@@ -67,9 +67,7 @@ class EventBatch:
     @staticmethod
     def concatenate(batches: "list[EventBatch]") -> "EventBatch":
         """Return all events of one or more batches, in order."""
-        return EventBatch(
-            **{f.name: np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch)}
-        )
+        return EventBatch(**{f.name: np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch)})
 
 
 @dataclass(frozen=True)
@@ -160,12 +158,7 @@ def expected_events(world: World, day: int) -> Floats:
     weekday = plan.date_of(day).weekday()
     trend = (1 + profiles.trend_per_day) ** day * (1 + plan.growth_per_day) ** day
     return np.asarray(
-        plan.events_per_day
-        * profiles.usage_share
-        * profiles.weekday_factor[:, weekday]
-        * trend
-        * own
-        * common
+        plan.events_per_day * profiles.usage_share * profiles.weekday_factor[:, weekday] * trend * own * common
     )
 
 
@@ -214,9 +207,7 @@ def _draw_feature(feature_volume: Floats, home_draw: Floats, rng: np.random.Gene
     """Pick a product feature per event; part of a session's events stay on the one it was opened for."""
     draw = np.where(rng.random(len(home_draw)) < _HOME_FEATURE_SHARE, home_draw, rng.random(len(home_draw)))
     cumulative = np.cumsum(feature_volume)
-    feature: Ints = np.searchsorted(cumulative, draw * cumulative[-1], side="right").clip(
-        max=len(cumulative) - 1
-    )
+    feature: Ints = np.searchsorted(cumulative, draw * cumulative[-1], side="right").clip(max=len(cumulative) - 1)
     return feature
 
 
@@ -280,9 +271,7 @@ def _with_outcomes(world: World, day: int, batch: EventBatch, session_latency: F
     return done.take(effect_rng.random(count) < outcomes.survival)
 
 
-def _healthy_outcomes(
-    world: World, batch: EventBatch, session_latency: Floats, rng: np.random.Generator
-) -> _Outcomes:
+def _healthy_outcomes(world: World, batch: EventBatch, session_latency: Floats, rng: np.random.Generator) -> _Outcomes:
     profiles, noise, features = world.profiles, world.plan.noise, world.plan.features
     count, feature = len(batch), batch.feature
     day_latency = np.exp(profiles.day_noise * noise * rng.standard_normal(features))
@@ -342,9 +331,7 @@ def _apply_effect(effect: Effect, rows: Ints, outcomes: _Outcomes) -> None:
         "error_rate": outcomes.error_rate,
         "events": outcomes.survival,
     }[effect.metric]
-    values[rows] = (
-        values[rows] * (1 + effect.size) if effect.size_unit == "relative" else values[rows] + effect.size
-    )
+    values[rows] = values[rows] * (1 + effect.size) if effect.size_unit == "relative" else values[rows] + effect.size
 
 
 def _draw_feedback(

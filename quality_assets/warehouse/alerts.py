@@ -85,13 +85,18 @@ def report_run_failure(settings: Settings, *, job: str, run_id: str, partition_k
 
 
 def deliver(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
-    """Move what waits in the outbox to monitoring.alert_events; how many."""
-    letters = sorted(outbox(settings).glob("*.json"))
-    for letter in letters:
-        alert = json.loads(letter.read_text())
-        record_alert(connection, **{**alert, "raised_at": datetime.fromisoformat(alert["raised_at"])})
+    """Move what waits in the outbox to monitoring.alert_events; how many. What cannot be read is put aside there."""
+    delivered = 0
+    for letter in sorted(outbox(settings).glob("*.json")):
+        try:
+            alert = json.loads(letter.read_text(encoding="utf-8"))
+            record_alert(connection, **{**alert, "raised_at": datetime.fromisoformat(alert["raised_at"])})
+        except (ValueError, KeyError, TypeError):
+            letter.replace(letter.with_suffix(".unreadable"))
+            continue
         letter.unlink(missing_ok=True)
-    return len(letters)
+        delivered += 1
+    return delivered
 
 
 def run_partition(tags: Mapping[str, str]) -> str:

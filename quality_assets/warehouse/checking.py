@@ -7,14 +7,15 @@ known here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import duckdb
 
 from quality_assets.contracts.monitoring import CHECK_RESULTS
-from quality_assets.domain.checks import Check
+from quality_assets.contracts.table import Table
+from quality_assets.domain.checks import Check, Dimension, Severity
 from quality_assets.warehouse.alerts import record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
 
@@ -39,6 +40,62 @@ class CheckResult:
     examples: str | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a computed check found; `is_passed` None means unknown, and `why` then says what is missing."""
+
+    is_passed: bool | None
+    observed: float | None = None
+    threshold: float | None = None
+    unexpected_count: int | None = None
+    examples: Sequence[str] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ComputedCheck:
+    """A question about a whole table that takes more than a query. As `Check` otherwise."""
+
+    table: Table
+    name: str
+    question: str
+    dimension: Dimension
+    answer: Callable[[WarehouseSession], Answer]
+    severity: Severity = "ERROR"
+    is_blocking: bool = False
+
+
+def run_computed_check(session: WarehouseSession, check: ComputedCheck) -> list[CheckResult]:
+    """Ask `check`; that it cannot be answered, for whatever reason, is unknown."""
+    try:
+        found = check.answer(session)
+    except Exception as error:
+        found = Answer(None, why=f"The check itself failed: {error}")
+    status = {True: "passed", False: "failed", None: "unknown"}[found.is_passed]
+    examples = json.dumps(list(found.examples), ensure_ascii=False) if found.examples else None
+    text = _sentence(check.question, status, found.observed, found.threshold, examples)
+    if found.why:
+        word = {True: "Yes", False: "No", None: "Unknown"}[found.is_passed]
+        text = f"{check.question} {word}: {found.why}"
+    return [
+        CheckResult(
+            asset=check.table.qualified_name,
+            check_name=check.name,
+            partition_key="",
+            dimension=check.dimension,
+            status=status,
+            severity=check.severity,
+            # That a computation failed says nothing against the facts, which must not wait for it.
+            is_blocking=check.is_blocking and found.is_passed is False,
+            observed=found.observed,
+            threshold=found.threshold,
+            unexpected_count=found.unexpected_count,
+            description=text,
+            examples=examples,
+        )
+    ]
+
+
 def run_check(session: WarehouseSession, check: Check, start: date | None, end: date | None) -> list[CheckResult]:
     """Ask `check` for the event dates from `start` to `end`: one result a partition, in order.
 
@@ -57,7 +114,7 @@ def run_check(session: WarehouseSession, check: Check, start: date | None, end: 
         blank = CheckResult(
             asset=check.table.qualified_name,
             check_name=check.name,
-            partition_key="" if check.table.partition_column is None else f"{start}",
+            partition_key="" if start in (None, date.min) else f"{start}",
             dimension=check.dimension,
             status="unknown",
             severity=check.severity,
@@ -105,7 +162,8 @@ def _sentence(question: str, status: str, observed: float | None, threshold: flo
     held = f" Observed {observed:,.6g}" if observed is not None else ""
     held += f", against {threshold:,.6g}" if observed is not None and threshold is not None else ""
     named = [str(item) for item in json.loads(examples)] if examples else []
-    return f"{question} No.{held}{'.' if held else ''}{' For example ' + '; '.join(named[:3]) + '.' if named else ''}"
+    example = f" For example {'; '.join(named[:3]).rstrip('.')}." if named else ""
+    return f"{question} No.{held}{'.' if held else ''}{example}"
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:

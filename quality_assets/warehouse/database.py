@@ -14,6 +14,8 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
+from quality_assets.contracts.ml import RISK_SCORES
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Table
 from quality_assets.settings import Settings
 from quality_assets.warehouse.alerts import deliver
@@ -86,6 +88,8 @@ def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
     connection.execute("SET temp_directory = ?", [str(spill)])
     connection.execute("SET TimeZone = 'UTC'")
+    # What facts are built from, beside their tables; fingerprints speak of it.
+    connection.execute(f"SET VARIABLE apdex_threshold_ms = '{settings.apdex_threshold_ms!r}'")
     if settings.threads is not None:
         connection.execute("SET threads = ?", [settings.threads])
 
@@ -117,7 +121,22 @@ def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings
         refresh_view(connection, table, settings.lake_dir)
 
 
+# A later model never rewrites a score: where a day has several, the newest speaks.
+_FACTS_WITH_RISK = f"""
+create view if not exists product.feature_metrics_with_risk as
+select facts.*, newest.risk_probability, newest.low as risk_low, newest.high as risk_high, newest.rank as risk_rank,
+  newest.score_kind, newest.model_version
+from {FACT_FEATURE_METRICS.qualified_name} as facts
+left join (
+  select * from {RISK_SCORES.qualified_name}
+  qualify row_number() over (
+    partition by event_date, feature order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1
+) as newest using (event_date, feature)
+"""
+
+
 def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     create_tables(connection)
+    connection.execute(_FACTS_WITH_RISK)
     refresh_lake_views(connection, settings)
     deliver(connection, settings)

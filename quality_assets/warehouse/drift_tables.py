@@ -14,8 +14,9 @@ import pandas as pd
 
 from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import VALID_EVENTS
-from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
+from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.retraining import retraining_reason
 from quality_assets.domain.risk_input_registry import INPUT_NAMES
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.frames import read_frame, replace_rows
@@ -24,8 +25,14 @@ from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
 Progress = Callable[[str], None]
 
+RETRAIN = "reason_to_retrain"
+"""Under which name the retraining sensor is told why."""
+
 # Eight weeks of reference before each of the eight weeks that give the null.
 SKETCH_DAYS = 120
+# One value a day for all features, or growing by itself: days differ in them by design.
+_CALENDAR_INPUTS = ("is_weekend", "age_days", "days_since_release", "releases_14d", "quarantined_share")
+WATCHED_INPUTS = tuple(name for name in INPUT_NAMES if name not in _CALENDAR_INPUTS)
 # What a first run judges: as much as the drift page shows.
 FIRST_DAYS = 28
 CURRENT_DAYS = 7
@@ -47,13 +54,12 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
     name = EVENT_SKETCH_COUNTS.qualified_name
     source = f"({files_sql(VALID_EVENTS, session.lake.absolute(session.lake.files(VALID_EVENTS, start, end)))})"
     by_event = (
-        f"select event_date, feature, 'event_name' as name, event_name as bin, events as n from ({event_counts_sql(source)})"
+        "select event_date, feature, 'event_name' as name, event_name as bin, events as n"
+        f" from ({event_counts_sql(source)})"
     )
     parameters = {"from_date": start, "to_date": end}
     with session.transaction():
-        connection.execute(
-            f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)}
-        )
+        connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
         for query in (event_sketch_sql(source), by_event):
             connection.execute(
                 f"insert into {name} by name select * from ({query}) where list_contains($days, event_date)"
@@ -135,10 +141,24 @@ def _sketches(session: WarehouseSession, through: date) -> list[Any]:
     graded["label_any"] = graded["label_any"].astype("Float64")
     return [
         *event_sketches(counts),
-        *frame_sketches(inputs, INPUT_NAMES),
+        *frame_sketches(inputs, WATCHED_INPUTS),
         *frame_sketches(scores, ["risk_probability"], "prediction"),
         *performance_sketches(graded),
     ]
+
+
+def reason_to_retrain(session: WarehouseSession) -> str | None:
+    """Why the model should be trained before its week is over, by the last day's drift; None where it need not."""
+    champion = session.connection.execute(
+        f"select trained_through from {MODEL_VERSIONS.qualified_name} where alias = 'champion'"
+    ).fetchone()
+    newest = session.connection.execute(f"select max(trained_through) from {MODEL_VERSIONS.qualified_name}").fetchone()
+    through = last_day(session)
+    if champion is None or newest is None or through is None:
+        return None
+    rows = read_frame(session, f"select * from {DATA_DRIFT.qualified_name} where event_date = $day", {"day": through})
+    # A challenger that lost was trained on the same data: another would lose too.
+    return retraining_reason(rows, newest[0], through)
 
 
 def inputs_of_late(session: WarehouseSession) -> tuple[pd.DataFrame, pd.DataFrame]:

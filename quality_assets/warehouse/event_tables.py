@@ -82,9 +82,7 @@ def build_user_feature_days(
     return rows
 
 
-def build_facts(
-    session: WarehouseSession, start: date, end: date, progress: Progress = no_progress
-) -> dict[date, int]:
+def build_facts(session: WarehouseSession, start: date, end: date, progress: Progress = no_progress) -> dict[date, int]:
     """Rebuild fact_feature_metrics from `start` to `end`; rows per date."""
     connection = session.connection
     fingerprints = wanted_fingerprints(connection, FACT_FEATURE_METRICS, start, end)
@@ -93,7 +91,8 @@ def build_facts(
     rows: dict[date, int] = {}
     with session.transaction():
         _delete_days(session, FACT_FEATURE_METRICS, list(fingerprints))
-        for days in _batches(list(fingerprints), {day: sum(f.row_count for f in files) for day, files in events.items()}):
+        sizes = {day: sum(file.row_count for file in files) for day, files in events.items()}
+        for days in _batches(list(fingerprints), sizes):
             query = sql.fact_feature_metrics_sql(
                 _parquet(session, VALID_EVENTS, [f for day in days for f in events.get(day, [])]),
                 _parquet(session, USER_FEATURE_DAYS, [f for day in days for f in user_days.get(day, [])]),
@@ -119,7 +118,8 @@ def build_trends(
         _delete_days(session, FEATURE_DAILY_TRENDS, list(fingerprints))
         connection.execute(
             f"insert into {FEATURE_DAILY_TRENDS.qualified_name} by name"
-            f" select * from ({trends_sql()}) where list_contains($days, event_date) order by event_date, feature, metric",
+            f" select * from ({trends_sql()}) where list_contains($days, event_date)"
+            " order by event_date, feature, metric",
             {"start": start, "end": end, "days": list(fingerprints)},
         )
         rows = _count_days(session, FEATURE_DAILY_TRENDS, start, end)
@@ -232,7 +232,8 @@ def _delete_days(session: WarehouseSession, table: Table, days: Sequence[date]) 
 def _count_days(session: WarehouseSession, table: Table, start: date, end: date) -> dict[date, int]:
     return dict(
         session.connection.execute(
-            f"select event_date, count(*) from {table.qualified_name} where event_date between $start and $end group by 1",
+            f"select event_date, count(*) from {table.qualified_name}"
+            " where event_date between $start and $end group by 1",
             {"start": start, "end": end},
         ).fetchall()
     )

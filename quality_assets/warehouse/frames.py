@@ -74,5 +74,7 @@ def _array(values: pd.Series, wanted: Any) -> Any:
         values = pd.to_datetime(values)
     if values.dtype == object and not pa.types.is_nested(wanted):
         # NaN and NaT among objects are nulls too.
-        values = values.where(values.notna(), None)
-    return pa.Array.from_pandas(values).cast(wanted) if values.dtype != object else pa.array(values, type=wanted)
+        return pa.array(
+            [None if missing else value for value, missing in zip(values, values.isna(), strict=True)], wanted
+        )
+    return pa.array(values, type=wanted) if values.dtype == object else pa.Array.from_pandas(values).cast(wanted)

@@ -47,7 +47,9 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFra
         replace_rows(session, INCIDENTS, pd.DataFrame(columns=list(INCIDENTS.column_names)))
         return pd.DataFrame(columns=list(INCIDENTS.column_names))
     data_through = pd.to_datetime(facts["event_date"]).max().date()
-    tiers = read_frame(session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name} where tier is not null")
+    tiers = read_frame(
+        session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name} where tier is not null"
+    )
     found = find_incidents(
         facts,
         event_counts=read_frame(

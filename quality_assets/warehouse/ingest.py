@@ -7,6 +7,7 @@ killed anywhere, a load is either whole or has never been.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from quality_assets.contracts.monitoring import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources import Sources
 from quality_assets.domain.event_tables import AS_EVENT_JSON, later_copies_sql
+from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
@@ -173,13 +175,19 @@ def _load(
 ) -> None:
     load_id = f"{load[0].number:08d}"
     with open_scratch(session.settings) as scratch:
-        outcomes = _stage(scratch, sources, load, source_names)
+        # One thread reads a file and one writes a date, in order; several go side by side on cursors of their own.
+        scratch.execute("set threads = 1")
+        outcomes = _stage(scratch, sources, load, source_names, _workers(session.settings))
         # What changed while it was read may have been read in part: it waits for the next time.
-        settled = [a for a, outcome in zip(load, outcomes, strict=True) if a.file.is_unchanged() and outcome is not None]
-        staged = {a.file_id: o for a, o in zip(load, outcomes, strict=True) if a in settled and o is not None}
+        settled = [arrival for arrival in load if arrival.file.is_unchanged()]
+        staged = {a.file_id: outcome for a, outcome in zip(load, outcomes, strict=True) if a in settled}
         report.ignored += [Ignored(a.file.name, "changed while it was read") for a in load if a not in settled]
-        order = [a for a in settled if isinstance(staged[a.file_id], StagedFile)]
-        files = _write(session, scratch, load, order, load_id) if order else []
+        readable = {
+            index: outcome
+            for index, (arrival, outcome) in enumerate(zip(load, outcomes, strict=True))
+            if arrival in settled and isinstance(outcome, StagedFile)
+        }
+        files = _write(session, scratch, readable, load_id) if readable else []
     with session.transaction():
         session.lake.commit(RAW_LOGS, files, ())
         _write_ledger(session.connection, settled, staged, load_id)
@@ -197,7 +205,11 @@ def _load(
 
 
 def _stage(
-    scratch: duckdb.DuckDBPyConnection, sources: Sources, load: Sequence[Arrival], source_names: dict[str, str]
+    scratch: duckdb.DuckDBPyConnection,
+    sources: Sources,
+    load: Sequence[Arrival],
+    source_names: dict[str, str],
+    workers: int,
 ) -> list[StagedFile | FileRejected]:
     """Read each file of the load into a table of its own, side by side: one file is read by one thread."""
 
@@ -221,7 +233,6 @@ def _stage(
         finally:
             cursor.close()
 
-    workers = int(scratch.execute("select current_setting('threads')").fetchall()[0][0])
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(stage, range(len(load))))
 
@@ -229,45 +240,62 @@ def _stage(
 def _write(
     session: WarehouseSession,
     scratch: duckdb.DuckDBPyConnection,
-    load: Sequence[Arrival],
-    order: Sequence[Arrival],
+    readable: dict[int, StagedFile],
     load_id: str,
 ) -> list[LakeFile]:
-    """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies."""
-    tables = " union all ".join(
-        f"select {index} as file_order, * from staged_{index}" for index, a in enumerate(load) if a in order
+    """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies.
+
+    `readable` has the files by the number of their staging table, in the order of arrival.
+    """
+    tables: dict[date, list[int]] = {}
+    for number, file in readable.items():
+        for event_date in file.dates:
+            tables.setdefault(event_date, []).append(number)
+    staged = _staged(readable)
+    good = f"(select * from {staged} where reasons is null)"
+    scratch.execute(f"create table copies as {later_copies_sql(good, 'file_order, line_number')}")
+    scratch.execute(
+        f"create table refused as select file_order, {_raw_columns()} from {staged} where reasons is not null union all"
+        f" select file_order, {_raw_columns()} from {staged} semi join copies using (file_id, line_number)"
     )
-    scratch.execute(f"create temp view staged as {tables}")
-    good = "(select * from staged where reasons is null)"
-    scratch.execute(f"create temp table copies as {later_copies_sql(good, 'file_order, line_number')}")
-    dates = scratch.execute(
-        "select event_date, count(reasons) > 0 or event_date in (select event_date from copies) from staged"
-        " group by event_date order by event_date"
-    ).fetchall()
-    files: list[LakeFile] = []
-    for event_date, has_refused in dates:
-        # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
-        day = f"event_date = date '{event_date.isoformat()}'"
-        clean = f"select {VALID_EVENTS.select_list()} from staged where reasons is null and {day}"
-        if has_refused:
-            clean = (
-                f"select {VALID_EVENTS.select_list()} from staged anti join (select * from copies where {day})"
-                f" using (file_id, line_number) where reasons is null and {day}"
-            )
-            refused = (
-                f"select {_raw_columns()} from staged left join copies using (file_id, line_number, event_date)"
-                f" where {day} and (reasons is not null or copies.file_id is not null) order by file_order, line_number"
-            )
-            file = session.lake.write(scratch, RAW_LOGS, event_date, refused, label=f"{load_id}-{REFUSED_LABEL}")
-            files += [file] if file else []
-        file = session.lake.write(scratch, RAW_LOGS, event_date, clean, label=f"{load_id}-{EVENTS_LABEL}")
-        files += [file] if file else []
-    return files
+
+    def write(event_date: date) -> list[LakeFile]:
+        with scratch.cursor() as cursor:
+            queries = _queries_of_day(event_date, _staged(tables[event_date]))
+            files = [
+                session.lake.write(cursor, RAW_LOGS, event_date, query, label=f"{load_id}-{label}")
+                for label, query in queries.items()
+            ]
+        return [file for file in files if file]
+
+    with ThreadPoolExecutor(max_workers=_workers(session.settings)) as pool:
+        return [file for files in pool.map(write, sorted(tables)) for file in files]
+
+
+def _staged(tables: Iterable[int]) -> str:
+    rows = " union all ".join(f"select {index} as file_order, * from staged_{index}" for index in tables)
+    return f"({rows}) as staged"
+
+
+def _queries_of_day(event_date: date, staged: str) -> dict[str, str]:
+    """Per kind of file what a date has of the staged rows."""
+    # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
+    day = f"event_date = date '{event_date.isoformat()}'"
+    return {
+        REFUSED_LABEL: (f"select {RAW_LOGS.select_list()} from refused where {day} order by file_order, line_number"),
+        EVENTS_LABEL: (
+            f"select {VALID_EVENTS.select_list()} from {staged} anti join (select * from copies where {day})"
+            f" using (file_id, line_number) where reasons is null and {day}"
+        ),
+    }
+
+
+def _workers(settings: Settings) -> int:
+    return settings.threads or os.cpu_count() or 1
 
 
 def _raw_columns() -> str:
-    names = [f"coalesce(raw_row, {AS_EVENT_JSON}) as raw_row" if n == "raw_row" else n for n in RAW_LOGS.column_names]
-    return ", ".join(f"staged.{n}" if n in ("file_id", "line_number", "event_date") else n for n in names)
+    return RAW_LOGS.select_list().replace('"raw_row"', f"coalesce(raw_row, {AS_EVENT_JSON}) as raw_row")
 
 
 def _write_ledger(
@@ -301,7 +329,8 @@ def _write_ledger(
         }
         marks = ", ".join(f"${name}" for name in row)
         connection.execute(
-            f"insert or replace into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})", row
+            f"insert or replace into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})",
+            row,
         )
 
 

@@ -9,6 +9,7 @@ which lets a snapshot, or a table that keeps all rows of another's file, share i
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from quality_assets.contracts.table import Table
 from quality_assets.warehouse.files import fsync_directory, link_or_copy
 
 ROW_GROUP_ROWS = 122_880
+# Ids are not worth a dictionary, and trying to make one is what writing them costs most.
+DICTIONARY_VALUES = 2_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def _view_mark(table: Table, lake_dir: Path) -> str:
 def _patterns(table: Table, lake_dir: Path) -> list[str]:
     folder = lake_dir / table.name
     kinds = [f"*{kind}.parquet" for kind in table.file_kinds]
-    return [str(folder / "*" / kind) for kind in kinds if next(folder.glob(f"*/{kind}"), None) is not None]
+    # The name of a data root may hold what is a wildcard in a pattern.
+    escaped = re.sub(r"([\[*?])", r"[\1]", str(folder))
+    return [f"{escaped}/*/{kind}" for kind in kinds if next(folder.glob(f"*/{kind}"), None) is not None]
 
 
 def _view_query(table: Table, lake_dir: Path) -> str:
@@ -140,7 +145,8 @@ class Lake:
         scratch = self._scratch_dir / f"{uuid.uuid4().hex}.parquet"
         row = connection.execute(
             f"copy ({query}) to '{_quoted(scratch)}'"
-            f" (format parquet, compression zstd, row_group_size {ROW_GROUP_ROWS})",
+            f" (format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP_ROWS},"
+            f" dictionary_size_limit {DICTIONARY_VALUES})",
             parameters,
         ).fetchone()
         rows = int(row[0]) if row else 0
@@ -175,7 +181,8 @@ class Lake:
         dates = list(replaced_dates)
         if dates:
             self._connection.execute(
-                f"delete from {LAKE_FILES.qualified_name} where table_name = $name and list_contains($dates, event_date)",
+                f"delete from {LAKE_FILES.qualified_name}"
+                " where table_name = $name and list_contains($dates, event_date)",
                 {"name": name, "dates": dates},
             )
         if files:

@@ -55,11 +55,11 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
     """What is in the landing zone, by name: the regular files, and what is passed over with the reason."""
     files: list[LandingFile] = []
     ignored: list[Ignored] = []
-    root = landing_dir.resolve()
+    root = _resolved(landing_dir)
     for path in sorted(_walk(landing_dir)):
         name = path.relative_to(landing_dir).as_posix()
         try:
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not _resolved(path).is_relative_to(root):
                 ignored.append(Ignored(name, "is a link out of the landing zone"))
                 continue
             status = path.stat()
@@ -71,6 +71,11 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
         else:
             files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns))
     return files, ignored
+
+
+def _resolved(path: Path) -> Path:
+    # Path.resolve raises on links that lead to themselves.
+    return Path(os.path.realpath(path))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -111,8 +116,8 @@ def sha256_of(path: Path) -> str:
 def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[list[str], list[Ignored]]:
     """Copy files, and all files within directories, into the landing zone; the names there, and what was left out.
 
-    A file whose name is taken by other bytes gets its content hash into its name; one whose bytes are there already
-    is not copied again. Copies appear under their names only when whole.
+    A file whose name is taken by other bytes gets its content hash into its name; one whose bytes are there already,
+    or that lies in the zone, is not copied again. Copies appear under their names only when whole.
     """
     placed: list[str] = []
     ignored: list[Ignored] = []
@@ -121,7 +126,7 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
             ignored.append(Ignored(str(path), "does not exist"))
             continue
         for source, relative in _files_of(path):
-            if source.is_symlink() and not source.resolve().is_relative_to(path.resolve()):
+            if source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
                 ignored.append(Ignored(str(source), "is a link to somewhere else"))
             elif not source.is_file():
                 ignored.append(Ignored(str(source), "is not a regular file"))
@@ -137,6 +142,8 @@ def _files_of(path: Path) -> list[tuple[Path, Path]]:
 
 
 def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
+    if _resolved(source).is_relative_to(_resolved(landing_dir)):
+        return _resolved(source).relative_to(_resolved(landing_dir)).as_posix()
     target = landing_dir / relative
     if target.exists() and not target.samefile(source):
         digest = sha256_of(source)

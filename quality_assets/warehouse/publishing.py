@@ -20,6 +20,10 @@ from quality_assets.warehouse.state import contiguous_ranges, data_fingerprint, 
 
 FINGERPRINT_DIGITS = 8
 MAX_REASONS = 20
+# That a check could not run for a whole table is answered by its next run for any date.
+_NOT_ANSWERED_SINCE = """
+qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (partition by asset, check_name)
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ def reasons_against(session: WarehouseSession) -> list[str]:
             reasons.append(f"{table.qualified_name} is not built for {dates}; run `quality run`")
     rows = session.connection.execute(
         f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
-        f" from ({LATEST_RESULTS_SQL}) where is_blocking and severity = 'ERROR' and status <> 'passed'"
+        f" from ({LATEST_RESULTS_SQL} {_NOT_ANSWERED_SINCE})"
+        " where is_blocking and severity = 'ERROR' and status <> 'passed'"
         " group by asset, check_name order by asset, check_name"
     ).fetchall()
     for asset, check_name, count, first, description, run_id in rows:

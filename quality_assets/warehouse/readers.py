@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from quality_assets.contracts.events import RAW_LOGS, Reason
+from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS, Reason
 from quality_assets.contracts.sources import (
     CsvOptions,
     NoSourceMatches,
@@ -46,7 +46,7 @@ from quality_assets.domain.validation import (
     DERIVED_EVENT_ID,
     RawColumns,
     identifier,
-    json_object_sql,
+    is_verbatim,
     literal,
     staging_select,
 )
@@ -62,6 +62,7 @@ MAX_LINE_BYTES = 2_000_000
 KEPT_CHARACTERS = 4096
 # How far a quoted value may run before its quote counts as never closed.
 MAX_RECORD_LINES = 1000
+_TEXT_COLUMNS = tuple(column.name for column in EVENT_COLUMNS if column.type == "VARCHAR")
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 16_000_000
 JSON_SAMPLE_LINES = 1000
@@ -194,12 +195,12 @@ class _Job:
             )
         return source
 
-    def insert(self, source: Source, columns: RawColumns, relation: str, **parameters: Any) -> None:
-        """Append the rows of a raw relation to the staging table."""
+    def insert(self, source: Source, columns: RawColumns, relation: str, **parameters: Any) -> int:
+        """Append the rows of a raw relation to the staging table; returns how many."""
         select = staging_select(source, columns, relation, derive_event_id="event_id" not in source.columns)
         latest = self.arrived_at + timedelta(minutes=source.allowed_future_skew_minutes)
         values = {"file_id": self.file_id, "latest_event_time": latest, **parameters}
-        self.connection.execute(f"INSERT INTO {self.table} {select}", values)
+        return int(self.connection.execute(f"INSERT INTO {self.table} {select}", values).fetchall()[0][0])
 
     def insert_records(self, source: Source, columns: RawColumns, records: Sequence[_Record]) -> None:
         """Append records that were split in Python."""
@@ -223,7 +224,7 @@ class _Job:
             self.connection.unregister(view)
 
     def _insert_malformed(self, records: Sequence[_Record]) -> None:
-        """Append records that have no columns: planning the statement that judges columns costs more than these rows."""
+        """Append records without columns: planning the statement that judges columns costs more than these rows."""
         if records:
             self.connection.execute(
                 f"INSERT INTO {self.table} BY NAME SELECT $file_id AS file_id, unnest($lines) AS line_number,"
@@ -235,16 +236,9 @@ class _Job:
                 },
             )
 
-    def count_rows(self) -> int:
-        """How many rows of the file are staged."""
-        return int(self._one(f"SELECT count(*) FROM {self.table} WHERE file_id = ?", [self.file_id])[0])
-
     def delete_rows(self) -> None:
         """Take back what was staged of the file."""
         self.connection.execute(f"DELETE FROM {self.table} WHERE file_id = ?", [self.file_id])
-
-    def _one(self, sql: str, parameters: list[Any]) -> tuple[Any, ...]:
-        return self.connection.execute(sql, parameters).fetchall()[0]
 
 
 @dataclass(frozen=True)
@@ -277,35 +271,32 @@ def _stage(job: _Job, path: Path, scratch: Path) -> StagedFile:
 def _finish(job: _Job, source: Source, kind: Format, compression: str | None, encoding: str | None) -> StagedFile:
     """Give a date to the rows without one and an id to those without one, and add up."""
     mine = "WHERE file_id = ?"
-    totals = job.connection.execute(
-        "SELECT count(*), count(*) FILTER (reasons IS NULL), min(event_time) FILTER (event_date IS NOT NULL), "
-        "max(event_time) FILTER (event_date IS NOT NULL), count(*) FILTER (event_date IS NULL), "
-        f"count(*) FILTER (event_id IS NULL) FROM {job.table} {mine}",
+    days = job.connection.execute(
+        "SELECT event_date, count(*), count(*) - count(reasons), min(event_time), max(event_time),"
+        f" count(*) - count(event_id) FROM {job.table} {mine} GROUP BY event_date ORDER BY event_date NULLS LAST",
         [job.file_id],
-    ).fetchall()[0]
-    rows, good, first, last, undated, unnamed = totals
-    if unnamed:
+    ).fetchall()
+    dated = [day for day in days if day[0] is not None]
+    first = min((day[3] for day in dated), default=None)
+    fallback = first.date() if first else source.starts_on
+    if any(day[5] for day in days):
         job.connection.execute(
             f"UPDATE {job.table} SET event_id = {DERIVED_EVENT_ID} {mine} AND event_id IS NULL", [job.file_id]
         )
-    if undated:
+    if len(dated) < len(days):
         job.connection.execute(
-            f"UPDATE {job.table} SET event_date = ? {mine} AND event_date IS NULL",
-            [first.date() if first else source.starts_on, job.file_id],
+            f"UPDATE {job.table} SET event_date = ? {mine} AND event_date IS NULL", [fallback, job.file_id]
         )
-    dates = job.connection.execute(
-        f"SELECT DISTINCT event_date FROM {job.table} {mine} ORDER BY event_date", [job.file_id]
-    ).fetchall()
     return StagedFile(
         source=source.name,
         format=kind,
         compression=compression,
         encoding=encoding,
-        rows=rows,
-        good_rows=good,
+        rows=sum(day[1] for day in days),
+        good_rows=sum(day[2] for day in days),
         first_event_time=first,
-        last_event_time=last,
-        dates=tuple(row[0] for row in dates),
+        last_event_time=max((day[4] for day in dated), default=None),
+        dates=tuple(sorted({day[0] or fallback for day in days})),
     )
 
 
@@ -328,10 +319,11 @@ class _Text:
 
 @dataclass
 class _Scan:
-    """What one pass over the bytes of a file counts."""
+    """What one pass over the bytes of a file counts; `line_ends` are those of a return and a newline."""
 
     newlines: int = 0
     returns: int = 0
+    line_ends: int = 0
     last: bytes = b""
     has_nul: bool = False
     has_long_line: bool = False
@@ -347,10 +339,12 @@ class _Scan:
         self.has_long_line = self.has_long_line or (newlines == 0 and len(chunk) == CHUNK_BYTES)
         self.is_ascii = self.is_ascii and chunk.isascii()
         self.has_backslash = self.has_backslash or b"\\" in chunk
-        self.last = chunk[-1:]
+        before, self.last = self.last, chunk[-1:]
+        self.line_ends += before == b"\r" and chunk[:1] == b"\n"
         # Two vector comparisons settle for most files that there is nothing special in them.
         if int(np.count_nonzero(codes < ord(" "))) != newlines:
             self.returns += chunk.count(b"\r")
+            self.line_ends += chunk.count(b"\r\n")
             self.has_nul = self.has_nul or b"\0" in chunk
             self.has_other_blanks = self.has_other_blanks or b"\t" in chunk
 
@@ -422,7 +416,7 @@ def _as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> _T
         lines=scan.newlines + (scan.last != b"\n"),
         has_nul=scan.has_nul,
         has_long_line=scan.has_long_line,
-        only_spaces=not scan.has_other_blanks and scan.returns in (0, scan.newlines),
+        only_spaces=not scan.has_other_blanks and scan.returns == scan.line_ends,
         has_backslash=scan.has_backslash,
         bad_utf8=bad,
     )
@@ -834,18 +828,17 @@ def _stage_csv_fast(
     """Stage a CSV file with DuckDB's reader; False when its rows do not account for every line of the file."""
     rejects = _unique("rejects")
     try:
-        job.insert(source, columns, _csv_relation(dialect, rejects), path=str(text.path))
+        accepted = job.insert(source, columns, _csv_relation(dialect, rejects), path=str(text.path))
         rejected = _rejected(job, rejects)
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException):
         return False
     finally:
         _drop_rejects(job, rejects)
-    accepted = job.count_rows()
     surplus = text.lines - dialect.header_line - accepted - len(rejected)
     blanks: list[int] = []
     stretched: list[tuple[int, int]] = []
     if surplus:
-        found = _surplus(job, text, dialect, is_record, surplus)
+        found = _surplus(job, text, dialect, source, is_record, surplus)
         if found is None:
             return False
         blanks, stretched = found
@@ -864,12 +857,17 @@ def _stage_csv_fast(
 
 
 def _surplus(
-    job: _Job, text: _Text, dialect: _Dialect, is_record: Callable[[str], bool], surplus: int
+    job: _Job, text: _Text, dialect: _Dialect, source: Source, is_record: Callable[[str], bool], surplus: int
 ) -> tuple[list[int], list[tuple[int, int]]] | None:
     """Where lines are that are no records: blank ones, or those within quoted values; None when they do not add up."""
     if surplus < 0:
         return None
-    stretched = _stretched(job, text, dialect, is_record)
+    stretched = _stretched(_staged_values(job, dialect), is_record) if is_verbatim(source) else []
+    if stretched is None:
+        return None
+    if sum(count for _, count in stretched) != surplus:
+        # Not every value is staged as it stands in the file.
+        stretched = _stretched(_parsed_values(job, text, dialect), is_record)
     if stretched is None:
         return None
     inner = sum(count for _, count in stretched)
@@ -880,32 +878,52 @@ def _surplus(
 
 
 def _stretched(
-    job: _Job, text: _Text, dialect: _Dialect, is_record: Callable[[str], bool]
+    records: Iterable[tuple[int, list[str]]], is_record: Callable[[str], bool]
 ) -> list[tuple[int, int]] | None:
     """Which accepted records (counted from 1) hold line ends, and how many; None when one seems to swallow others."""
+    found = []
+    for number, values in records:
+        broken = [value for value in values if "\n" in value]
+        count = sum(value.count("\n") for value in broken)
+        if count > MAX_RECORD_LINES or any(_swallows(value, is_record) for value in broken):
+            return None
+        # A blank that the shortened trim of the fast path does not know.
+        if any(value[-1] in "\r\n" for value in broken):
+            return None
+        if count:
+            found.append((number, count))
+    return found
+
+
+def _staged_values(job: _Job, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The number and the values of the staged records that hold line ends, for a source that takes them as they are."""
+    holds = " OR ".join(f"contains({name}, chr(10))" for name in _TEXT_COLUMNS)
+    rows = job.connection.execute(
+        f"SELECT line_number, raw_row, {', '.join(_TEXT_COLUMNS)} FROM {job.table}"
+        f" WHERE file_id = ? AND CASE WHEN raw_row IS NULL THEN {holds} ELSE contains(raw_row, '\\n') END"
+        " ORDER BY line_number",
+        [job.file_id],
+    ).fetchall()
+    for line, raw_row, *values in rows:
+        held = values if raw_row is None else json.loads(raw_row).values()
+        yield line - dialect.header_line, [value for value in held if value]
+
+
+def _parsed_values(job: _Job, text: _Text, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The number and the values of the accepted records that hold line ends, read from the file again."""
     rejects = _unique("rejects")
-    names = [f"c{index}" for index in range(len(dialect.header))]
     relation = _csv_relation(dialect, rejects)
     # Every column stays in the projection: what is rejected depends on it.
-    holds = " OR ".join(f"contains({name}, chr(10))" for name in names)
-    found = []
+    holds = " OR ".join(f"contains(c{index}, chr(10))" for index in range(len(dialect.header)))
     try:
         cursor = job.connection.execute(
             f"SELECT * FROM {relation} WHERE {holds} ORDER BY line_number", {"path": str(text.path)}
         )
         while rows := cursor.fetchmany(1000):
             for row in rows:
-                values = [value for value in row[:-1] if value and "\n" in value]
-                count = sum(value.count("\n") for value in values)
-                if count > MAX_RECORD_LINES or any(_swallows(value, is_record) for value in values):
-                    return None
-                # A blank that the shortened trim of the fast path does not know.
-                if any(value[-1] in "\r\n" for value in values):
-                    return None
-                found.append((row[-1] - dialect.header_line, count))
+                yield row[-1] - dialect.header_line, [value for value in row[:-1] if value]
     finally:
         _drop_rejects(job, rejects)
-    return found
 
 
 def _swallows(value: str, is_record: Callable[[str], bool]) -> bool:
@@ -1059,7 +1077,7 @@ def _stage_jsonl_fast(job: _Job, text: _Text, source: Source, columns: RawColumn
     )
     not_blank = f"(SELECT * FROM {lines} WHERE line >= '!' OR trim(line, {literal(_JSON_BLANKS)}) <> '')"
     try:
-        job.insert(source, columns, objects.replace(_LINES, not_blank), path=str(text.path))
+        accepted = job.insert(source, columns, objects.replace(_LINES, not_blank), path=str(text.path))
         rejected = _rejected(job, rejects)
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException):
         return False
@@ -1067,7 +1085,7 @@ def _stage_jsonl_fast(job: _Job, text: _Text, source: Source, columns: RawColumn
         _drop_rejects(job, rejects)
     if rejected:
         return False
-    missing = text.lines - job.count_rows()
+    missing = text.lines - accepted
     return missing == 0 or (missing > 0 and missing == _count_blank_lines(text.path))
 
 

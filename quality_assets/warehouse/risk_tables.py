@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.drift import DATA_DRIFT, EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.ml import (
     CALIBRATION,
@@ -52,6 +52,13 @@ MIN_TRAINING_DAYS = 60
 # A version with less of the day's events than this is a test build or dirt, not a release.
 MIN_RELEASE_SHARE = 0.01
 NO_VERSION = "none"
+RISK_MODEL = replace(
+    MODEL_VERSIONS,
+    name="risk_model",
+    description="The model in use, in the registry under models/, and as models/risk_model.joblib",
+    grain="one model",
+)
+"""The model as an asset. No such table exists: what is told of it is the champion's row of ml.model_versions."""
 
 
 def read_facts(connection: DuckDBPyConnection, through: date | None = None) -> pd.DataFrame:
@@ -76,7 +83,8 @@ with shares as (
   from {EVENT_SKETCH_COUNTS.qualified_name}
   where name = 'app_version' and feature = '' and event_date <= coalesce($through, event_date)
 )
-select version, min(event_date) as release_date from shares where share >= {MIN_RELEASE_SHARE} and version <> '(unknown)'
+select version, min(event_date) as release_date
+from shares where share >= {MIN_RELEASE_SHARE} and version <> '(unknown)'
 group by version having min(event_date) > (select min(event_date) from shares) order by all
 """,
         upto,
@@ -145,7 +153,9 @@ def load_champion(settings: Settings) -> LoadedModel:
 
     try:
         registry = registry_of(settings)
-        return LoadedModel(None, NO_VERSION, "no model has been trained yet") if registry is None else registry.load_champion()
+        if registry is None:
+            return LoadedModel(None, NO_VERSION, "no model has been trained yet")
+        return registry.load_champion()
     except Exception as error:  # A registry that cannot be read must not stop the day's facts; the scores say why.
         return LoadedModel(None, NO_VERSION, f"the model registry cannot be read: {error}")
 
@@ -158,6 +168,17 @@ def is_first_training_due(session: WarehouseSession) -> bool:
         f"select count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
     ).fetchone()
     return row is not None and row[0] >= MIN_TRAINING_DAYS
+
+
+def is_scored(session: WarehouseSession) -> bool:
+    """Whether the last day with facts was scored and its drift looked at, by whatever stood in for a model."""
+    row = session.connection.execute(
+        f"select (select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}) as last,"
+        f" (select max(event_date) from {RISK_SCORES.qualified_name}) as scored,"
+        f" (select max(event_date) from {DATA_DRIFT.qualified_name}) as judged"
+    ).fetchone()
+    assert row is not None  # scalar subqueries give one row
+    return bool(row[0] is None or (row[1] == row[0] and row[2] == row[0]))
 
 
 @dataclass(frozen=True)
@@ -254,7 +275,9 @@ def build_ledger(session: WarehouseSession) -> pd.DataFrame:
     """Replace ml.score_ledger: every score beside what happened, as far as that is known; the rows written."""
     from quality_assets.domain.risk import grade_scores
 
-    scores = read_frame(session, f"select * from {RISK_SCORES.qualified_name} order by event_date, feature, model_version")
+    scores = read_frame(
+        session, f"select * from {RISK_SCORES.qualified_name} order by event_date, feature, model_version"
+    )
     labels = read_frame(session, f"select * from {DEGRADATION_LABELS.qualified_name}")
     ledger = grade_scores(scores, labels) if len(scores) else pd.DataFrame(columns=list(SCORE_LEDGER.column_names))
     replace_rows(session, SCORE_LEDGER, ledger)

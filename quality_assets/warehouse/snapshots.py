@@ -8,6 +8,7 @@ the snapshot in force; `ATTEMPT` tells how the last publication went. What may b
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from quality_assets.warehouse.lake import refresh_view
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
 WAREHOUSE_FILE = "warehouse.duckdb"
+
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def current_snapshot(published_dir: Path) -> Snapshot | None:
     """The snapshot in force, or None before the first publication."""
     try:
         pointer = json.loads((published_dir / CURRENT).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     through = pointer["data_through"]
     return Snapshot(
@@ -76,7 +79,7 @@ def last_attempt(published_dir: Path) -> PublicationAttempt | None:
     """How the last publication went, or None before the first."""
     try:
         record = json.loads((published_dir / ATTEMPT).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return PublicationAttempt(
         status=record["status"],
@@ -123,12 +126,29 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
 
 def read_only_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
     """Execute one SELECT, DESCRIBE or EXPLAIN of a stranger; ValueError when it is anything else."""
+    statement = _one_statement(connection, sql)
+    kind = statement.type
+    if kind == StatementType.EXPLAIN:
+        kind = _explained(connection, statement)
+    if kind != StatementType.SELECT:
+        raise ValueError(f"only SELECT can be run on a published snapshot, not {kind.name}")
+    return connection.execute(statement)
+
+
+def _explained(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> StatementType:
+    # EXPLAIN ANALYZE runs what it explains, COPY … TO as well.
+    head = _EXPLAIN.match(statement.query)
+    try:
+        return _one_statement(connection, statement.query[head.end() :]).type if head else statement.type
+    except duckdb.ParserException:
+        return statement.type
+
+
+def _one_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise ValueError(f"expected one statement, found {len(statements)}")
-    if statements[0].type not in (StatementType.SELECT, StatementType.EXPLAIN):
-        raise ValueError(f"only SELECT can be run on a published snapshot, not {statements[0].type.name}")
-    return connection.execute(statements[0])
+    return statements[0]
 
 
 def publish(

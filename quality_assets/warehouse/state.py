@@ -49,21 +49,34 @@ def _from(upstream: str, table: Table, also: str = "''") -> str:
 _THRESHOLDS = f"""
 coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order by feature))
  from {FEATURE_DESCRIPTIONS.qualified_name} where apdex_threshold_ms is not null), '')
+|| ' ' || coalesce(getvariable('apdex_threshold_ms'), '')
 """
 
+# A feature has a trend on every day since it was first seen, however long ago that is.
 _TRENDS = f"""
-select day.event_date, string_agg(fact.fingerprint, ',' order by fact.event_date) as fingerprint
-from ({_built(FACT_FEATURE_METRICS)}) as day
-join ({_built(FACT_FEATURE_METRICS)}) as fact
-  on fact.event_date between day.event_date - {HISTORY_DAYS} and day.event_date
-group by day.event_date
+with cohorts as (
+  select first_date, md5(string_agg(feature, ',' order by feature)) as cohort
+  from (select feature, min(event_date) as first_date from {FACT_FEATURE_METRICS.qualified_name} group by feature)
+  group by first_date
+),
+seen as (select first_date, md5(string_agg(cohort, ',') over (order by first_date)) as fingerprint from cohorts),
+history as (
+  select day.event_date, string_agg(fact.fingerprint, ',' order by fact.event_date) as fingerprint
+  from ({_built(FACT_FEATURE_METRICS)}) as day
+  join ({_built(FACT_FEATURE_METRICS)}) as fact
+    on fact.event_date between day.event_date - {HISTORY_DAYS} and day.event_date
+  group by day.event_date
+)
+select event_date, history.fingerprint || coalesce(seen.fingerprint, '') as fingerprint
+from history asof left join seen on seen.first_date <= history.event_date
 """
 
 # What each table's partitions should have been built from, given what its inputs are now.
 _WANTED = {
     VALID_EVENTS.qualified_name: _from(_RAW, VALID_EVENTS),
     USER_FEATURE_DAYS.qualified_name: _from(_built(VALID_EVENTS), USER_FEATURE_DAYS),
-    FACT_FEATURE_METRICS.qualified_name: _from(_built(VALID_EVENTS), FACT_FEATURE_METRICS, _THRESHOLDS),
+    # The user days' fingerprint covers that of the events; facts read both.
+    FACT_FEATURE_METRICS.qualified_name: _from(_built(USER_FEATURE_DAYS), FACT_FEATURE_METRICS, _THRESHOLDS),
     FEATURE_DAILY_TRENDS.qualified_name: _from(_TRENDS, FEATURE_DAILY_TRENDS),
     EVENT_SKETCH_COUNTS.qualified_name: _from(_built(VALID_EVENTS), EVENT_SKETCH_COUNTS),
 }

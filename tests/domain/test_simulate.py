@@ -29,9 +29,7 @@ Record = tuple[int, dict[str, Any] | None]
 
 
 def written_bytes(out: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -68,10 +66,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
         event_time = values["event_time"] and values["event_time"].isoformat()
         yield (
             number,
-            {
-                key: None if value is None else str(value)
-                for key, value in {**values, "event_time": event_time}.items()
-            },
+            {key: None if value is None else str(value) for key, value in {**values, "event_time": event_time}.items()},
         )
 
 

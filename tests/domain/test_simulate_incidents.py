@@ -174,17 +174,13 @@ def test_drawn_incidents_of_one_feature_do_not_overlap() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(days=st.integers(1, 250), features=st.integers(1, 40), seed=st.integers(0, 10**6))
-def test_incidents_lie_inside_the_plan_and_do_not_depend_on_its_length(
-    days: int, features: int, seed: int
-) -> None:
+def test_incidents_lie_inside_the_plan_and_do_not_depend_on_its_length(days: int, features: int, seed: int) -> None:
     plan = SimulationPlan(days=days, features=features, events_per_day=10, seed=seed)
     drawn = build_world(plan).incidents
     for fault in drawn:
         assert plan.start_date <= fault.start_date <= (fault.end_date or plan.end_date) <= plan.end_date
     longer = build_world(replace(plan, days=days + 100)).incidents
-    assert [replace(f, end_date=None) for f in drawn] == [
-        replace(f, end_date=None) for f in longer[: len(drawn)]
-    ]
+    assert [replace(f, end_date=None) for f in drawn] == [replace(f, end_date=None) for f in longer[: len(drawn)]]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
-"""What watches data and model: sketches of each day's events."""
+"""What watches data and model, and the report of every run: sketches, baselines, drift, power."""
 
 import dagster as dg
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.events import VALID_EVENTS
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, EVENT_SKETCH_COUNTS, RUN_REPORT
+from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
 from quality_assets.defs.partitions import event_dates
 from quality_assets.defs.reporting import building, date_range, report_partitions
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.progress import report
-from quality_assets.warehouse import drift_tables
+from quality_assets.warehouse import drift_tables, risk_tables, run_reports
+from quality_assets.warehouse.drift_tables import RETRAIN
 
 
 @dg.asset(
@@ -25,3 +30,81 @@ def event_sketch_counts(context: dg.AssetExecutionContext, warehouse: WarehouseR
         rows = drift_tables.build_event_sketches(made.session, *date_range(context), report)
         made.row_count = sum(rows.values())
     report_partitions(context, EVENT_SKETCH_COUNTS, rows)
+
+
+@dg.asset(**asset_arguments(BASELINE_STATS, "pandas"), deps=[asset_key(FACT_FEATURE_METRICS)], pool=POOL)
+def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news."""
+    with building(context, warehouse, BASELINE_STATS) as made:
+        stats = drift_tables.build_baseline_stats(made.session)
+        made.row_count = len(stats)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(stats),
+            **{str(k): int(n) for k, n in stats["status"].value_counts().items()},
+        }
+    )
+
+
+@dg.asset(
+    **asset_arguments(DATA_DRIFT, "pandas"),
+    deps=[
+        asset_key(EVENT_SKETCH_COUNTS),
+        asset_key(RISK_TRAINING_SET),
+        asset_key(RISK_SCORES),
+        asset_key(SCORE_LEDGER),
+    ],
+    pool=POOL,
+)
+def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Has what comes in, what is predicted, or how well, moved beyond chance; ranked by what it does to predictions."""
+    with building(context, warehouse, DATA_DRIFT) as made:
+        effects = risk_tables.effects_on_predictions(made.session)
+        rows = drift_tables.build_data_drift(made.session, effects, report)
+        reason = drift_tables.reason_to_retrain(made.session)
+        made.row_count = len(rows)
+    last = rows[rows["event_date"] == rows["event_date"].max()] if len(rows) else rows
+    counted = {f"{status}_on_last_day": int(n) for status, n in last["status"].value_counts().items()}
+    return dg.MaterializeResult(metadata={"rows_in_run": len(rows), **counted, **({RETRAIN: reason} if reason else {})})
+
+
+@dg.asset(**asset_arguments(DRIFT_POWER, "numpy"), deps=[asset_key(FACT_FEATURE_METRICS)], pool=POOL)
+def drift_power(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """How large a change the drift monitor can see at the sample sizes at hand; measured anew when those change."""
+    with building(context, warehouse, DRIFT_POWER) as made:
+        is_new = drift_tables.build_drift_power(made.session, report)
+    return dg.MaterializeResult(metadata={"is_measured_anew": is_new})
+
+
+@dg.asset(
+    **asset_arguments(RUN_REPORT, "pandas"),
+    deps=[
+        asset_key(table)
+        for table in (
+            LOG_FILES,
+            VALID_EVENTS,
+            QUARANTINED_EVENTS,
+            FEATURE_DAILY_TRENDS,
+            INCIDENTS,
+            RISK_SCORES,
+            BASELINE_STATS,
+            DATA_DRIFT,
+        )
+    ],
+    pool=POOL,
+)
+def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """What came in, what was refused, what failed, what moved, what needs attention, since the report before."""
+    with building(context, warehouse, RUN_REPORT) as made:
+        made.row_count = 1
+        found = run_reports.build_run_report(made.session, context.run.run_id)
+    page = warehouse.settings.reports_dir / run_reports.REPORT_HTML
+    attention = "\n".join(f"{e['rank']}. **{e['feature']}**: {'; '.join(e['reasons'])}" for e in found["attention"])
+    return dg.MaterializeResult(
+        metadata={
+            "status": found["status"],
+            "headline": found["headline"],
+            "needs_attention": dg.MetadataValue.md(attention or "Nothing that is known of."),
+            "page": dg.MetadataValue.path(page),
+        }
+    )

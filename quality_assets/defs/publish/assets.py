@@ -1,12 +1,17 @@
 """What readers get: the published snapshot, and tables as files for people and scripts."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, RUN_REPORT
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
+from quality_assets.contracts.ml import TABLES as ML_TABLES
 from quality_assets.contracts.monitoring import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
@@ -15,6 +20,7 @@ from quality_assets.defs.asset_graph import graph_rows
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.reporting import publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.warehouse import report_files
 from quality_assets.warehouse.publishing import Refusal, publish_warehouse
 from quality_assets.warehouse.snapshots import current_snapshot
 
@@ -28,6 +34,12 @@ _PUBLISHED_TABLES = (
     FACT_FEATURE_METRICS,
     FEATURE_DAILY_TRENDS,
     DIM_FEATURE_METADATA,
+    INCIDENTS,
+    *ML_TABLES,
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_POWER,
+    RUN_REPORT,
 )
 
 
@@ -112,3 +124,36 @@ def export_csv(published_dir: Path, table: Table, target: Path) -> int:
 
 feature_metrics_csv = _export(FACT_FEATURE_METRICS, "feature_metrics")
 feature_daily_trends_csv = _export(FEATURE_DAILY_TRENDS, "feature_daily_trends")
+
+
+def _report(
+    name: str, kind: str, tables: tuple[Table, ...], content: Callable[[duckdb.DuckDBPyConnection], str]
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["publish", name.replace(".", "_")],
+        group_name="publish",
+        kinds={kind},
+        deps=[PUBLISHED_SNAPSHOT],
+        description=f"{' and '.join(t.qualified_name for t in tables)} of the published snapshot as reports/{name}.",
+        metadata={
+            "dagster/column_schema": dg.TableSchema(
+                [dg.TableColumn(c.name, c.type, c.description) for c in tables[0].columns]
+            )
+        },
+        pool=POOL,
+    )
+    def export(warehouse: WarehouseResource) -> dg.MaterializeResult:
+        target = warehouse.settings.reports_dir / name
+        report_files.write(warehouse.settings.published_dir, target, content)
+        return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(target)})
+
+    return export
+
+
+metrics_json = _report("metrics.json", "json", (MODEL_METRICS,), report_files.metrics_json)
+feature_importance_csv = _report(
+    "feature_importance.csv", "csv", (FEATURE_IMPORTANCE,), report_files.feature_importance_csv
+)
+baseline_stats_json = _report("baseline_stats.json", "json", (BASELINE_STATS,), report_files.baseline_stats_json)
+data_drift_json = _report("data_drift.json", "json", (DATA_DRIFT,), report_files.data_drift_json)
+drift_html = _report("drift.html", "html", (DATA_DRIFT, DRIFT_POWER), report_files.drift_html)

@@ -38,7 +38,15 @@ def raw_logs(
     context: dg.AssetExecutionContext, config: IngestConfig, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
     """Every waiting file of the landing zone, read once and split by event date, with its entry in the ledger."""
-    sources = load_sources(warehouse.settings.source_files_dir)
+    settings = warehouse.settings
+    sources = load_sources(settings.source_files_dir)
+    unbuildable = [source.name for source in sources if source.starts_on < settings.earliest_date]
+    if unbuildable:
+        raise dg.Failure(
+            f"{', '.join(unbuildable)} in {settings.source_files_dir}: starts_on lies before {settings.earliest_date},"
+            " the first date that can be built. Raise starts_on, or lower QUALITY_EARLIEST_DATE.",
+            allow_retries=False,
+        )
     with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
         session = made.session
         arrived = ingest(session, sources, report, config.source_names, config.asked)

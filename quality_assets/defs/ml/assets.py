@@ -1,0 +1,152 @@
+"""What will go wrong next, and how sure that is: labels, inputs, models, scores, and what became of them."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS
+from quality_assets.contracts.ml import (
+    CALIBRATION,
+    DEGRADATION_LABELS,
+    FEATURE_IMPORTANCE,
+    MODEL_METRICS,
+    MODEL_VERSIONS,
+    RISK_SCORES,
+    RISK_TRAINING_SET,
+    SCORE_LEDGER,
+)
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
+from quality_assets.defs.reporting import building
+from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.progress import report
+from quality_assets.warehouse import risk_tables
+from quality_assets.warehouse.risk_tables import RISK_MODEL
+
+_KNOWN_AT_THE_END_OF_A_DAY = [
+    asset_key(FACT_FEATURE_METRICS),
+    asset_key(FEATURE_DESCRIPTIONS),
+    asset_key(EVENT_SKETCH_COUNTS),
+    asset_key(QUARANTINED_EVENTS),
+]
+_EVIDENCE = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS)
+
+
+@dg.multi_asset(
+    name="labels_and_inputs",
+    specs=[
+        asset_spec(DEGRADATION_LABELS, "pandas", deps=[asset_key(FACT_FEATURE_METRICS)]),
+        asset_spec(RISK_TRAINING_SET, "pandas", deps=_KNOWN_AT_THE_END_OF_A_DAY),
+    ],
+    pool=POOL,
+)
+def labels_and_inputs(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult]:
+    """What was known of each feature at the end of each day, and what then happened; both from the same states."""
+    with building(context, warehouse, DEGRADATION_LABELS, RISK_TRAINING_SET) as made:
+        rows = risk_tables.build_labels_and_inputs(made.session, report)
+        made.row_count = len(rows.training_set)
+    known = rows.labels["label_any"].dropna()
+    yield dg.MaterializeResult(
+        asset_key=asset_key(DEGRADATION_LABELS),
+        metadata={
+            "dagster/row_count": len(rows.labels),
+            "labelled": len(known),
+            "degraded": int(known.sum()),
+            "onsets": int(rows.labels["is_onset_today"].sum()) if len(rows.labels) else 0,
+        },
+    )
+    yield dg.MaterializeResult(
+        asset_key=asset_key(RISK_TRAINING_SET), metadata={"dagster/row_count": len(rows.training_set)}
+    )
+
+
+@dg.multi_asset(
+    name="risk_model",
+    specs=[
+        dg.AssetSpec(
+            key=asset_key(RISK_MODEL),
+            group_name=RISK_MODEL.schema,
+            kinds={"scikitlearn", "mlflow"},
+            description=RISK_MODEL.description + ".",
+            metadata={"dagster/column_schema": column_schema(RISK_MODEL)},
+            deps=[asset_key(RISK_TRAINING_SET), asset_key(DEGRADATION_LABELS)],
+        ),
+        *(
+            asset_spec(table, "scikitlearn", deps=[asset_key(RISK_TRAINING_SET), asset_key(DEGRADATION_LABELS)])
+            for table in _EVIDENCE
+        ),
+    ],
+    pool=POOL,
+)
+def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+    """Candidates and baselines trained and compared on later days than they saw; the best replaces the champion only if
+    it wins on the same later data."""
+    with building(context, warehouse, *_EVIDENCE) as made:
+        trained = risk_tables.train(made.session, report)
+        made.row_count = len(trained.result.metrics)
+    model, result = trained.result.model, trained.result
+    yield dg.MaterializeResult(
+        asset_key=asset_key(RISK_MODEL),
+        metadata={
+            "version": trained.version,
+            "is_promoted": trained.decision.is_promoted,
+            "decision": trained.decision.reason,
+            "scores_with": model.any.name if model.any is not None else "nothing",
+            "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in model.notes) or "None."),
+            "trained_through": model.trained_through.isoformat(),
+            "data_fingerprint": result.data_fingerprint,
+            **_headline(result.metrics),
+        },
+    )
+    for table, rows in zip(_EVIDENCE, (result.metrics, result.importance, result.calibration, None), strict=True):
+        yield dg.MaterializeResult(
+            asset_key=asset_key(table), metadata={} if rows is None else {"rows_of_this_version": len(rows)}
+        )
+
+
+def _headline(metrics: object) -> dict[str, float]:
+    frame = metrics[(metrics["role"] == "champion") & (metrics["target"] == "any")]  # type: ignore[index]
+    values = {name: float(value) for name, value in zip(frame["metric"], frame["value"], strict=True)}
+    return {name: value for name, value in values.items() if value == value}
+
+
+@dg.asset(
+    **asset_arguments(RISK_SCORES, "scikitlearn"), deps=[asset_key(RISK_TRAINING_SET), asset_key(RISK_MODEL)], pool=POOL
+)
+def risk_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The risk of each feature within the next week, with its interval and reasons; past scores stay as they were."""
+    with building(context, warehouse, RISK_SCORES) as made:
+        scores = risk_tables.build_scores(made.session, report)
+        made.row_count = len(scores)
+    known = scores["risk_probability"].dropna()
+    return dg.MaterializeResult(
+        metadata={
+            "rows_in_run": len(scores),
+            "model_version": str(scores["model_version"].iloc[0]) if len(scores) else "none",
+            "unknown": len(scores) - len(known),
+            **({"highest_risk": float(known.max()), "mean_risk": float(known.mean())} if len(known) else {}),
+        }
+    )
+
+
+@dg.asset(
+    **asset_arguments(SCORE_LEDGER, "pandas"), deps=[asset_key(RISK_SCORES), asset_key(DEGRADATION_LABELS)], pool=POOL
+)
+def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Each past score beside what then happened."""
+    with building(context, warehouse, SCORE_LEDGER) as made:
+        ledger = risk_tables.build_ledger(made.session)
+        made.row_count = len(ledger)
+    graded = ledger[ledger["is_graded"].astype(bool)] if len(ledger) else ledger
+    error = graded["squared_error"].astype("Float64").mean() if len(graded) else None
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(ledger),
+            "graded": len(graded),
+            **({"brier_score": float(error)} if error is not None and error == error else {}),
+        }
+    )

@@ -1,0 +1,142 @@
+"""The checks of models and their inputs that take a computation: recomputed from a cut warehouse, leak canaries.
+
+Checks that are queries are in `domain/ml_checks.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from math import isnan
+from statistics import fmean
+
+from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET
+from quality_assets.warehouse import risk_tables
+from quality_assets.warehouse.checking import Answer, ComputedCheck
+from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.risk_tables import RISK_MODEL
+
+# Two days are recomputed: one late enough for every input to have its history, and the last.
+_SAMPLE_AT = (0.7, 1.0)
+_LEAK_AUC = 0.99
+# Permuted labels score like the base rate; with few positives the PR-AUC of pure chance lies above it.
+_MAX_PERMUTED_LIFT = 1.5
+_MIN_PERMUTED_POSITIVES, _AMPLE_POSITIVES = 100, 500
+
+
+def _training_days(session: WarehouseSession) -> list[date]:
+    return [
+        row[0]
+        for row in session.connection.execute(
+            f"select distinct event_date from {RISK_TRAINING_SET.qualified_name} order by 1"
+        ).fetchall()
+    ]
+
+
+def point_in_time(session: WarehouseSession) -> Answer:
+    """A sample of days recomputed from a warehouse cut at each."""
+    days = _training_days(session)
+    if not days:
+        return Answer(None, why="there are no rows yet.")
+    sample = sorted({days[round(share * (len(days) - 1))] for share in _SAMPLE_AT})
+    count = 0
+    examples: list[str] = []
+    for day in sample:
+        differing, found = risk_tables.differing_inputs(session, day)
+        count, examples = count + differing, [*examples, *found]
+    return Answer(count == 0, float(count), 0.0, count, examples[:5])
+
+
+def no_input_knows_the_label(session: WarehouseSession) -> Answer:
+    """The best single input, in either direction."""
+    from quality_assets.domain.risk import single_input_aucs
+
+    aucs = single_input_aucs(risk_tables.read_training_set(session)).dropna()
+    if not len(aucs):
+        return Answer(None, why="no label is known yet, or all are the same.")
+    best = aucs.sort_values(ascending=False)
+    leaks = best[best >= _LEAK_AUC]
+    examples = [f"{name}: ROC-AUC {value:.3f}" for name, value in leaks.head(5).items()]
+    return Answer(not len(leaks), float(best.iloc[0]), _LEAK_AUC, len(leaks), examples)
+
+
+def model_loads(session: WarehouseSession) -> Answer:
+    """Whether the champion's file is there, is the one that was saved, and was made for the present inputs."""
+    loaded = risk_tables.load_champion(session.settings)
+    if loaded.model is not None:
+        return Answer(True)
+    if loaded.version == risk_tables.NO_VERSION and "yet" in loaded.why:
+        return Answer(None, why=f"{loaded.why}.")
+    return Answer(False, unexpected_count=1, examples=[loaded.why])
+
+
+def permuted_labels_score_like_chance(session: WarehouseSession) -> Answer:
+    """A forest that learns permuted labels must be worth nothing: otherwise rows leak between training and test."""
+    from dataclasses import replace
+
+    from quality_assets.domain.risk import permuted_label_lift
+    from quality_assets.domain.risk_models import RiskSettings
+
+    rows = risk_tables.read_training_set(session)
+    positives = int(rows["label_any"].sum())
+    if positives < _MIN_PERMUTED_POSITIVES:
+        return Answer(None, why=f"{positives} degraded feature-days are too few to tell chance from a leak.")
+    # With few of them one permutation is luck.
+    seeds = range(1 if positives >= _AMPLE_POSITIVES else 4)
+    lifts = [permuted_label_lift(rows, replace(RiskSettings(), forest_trees=50, seed=seed)) for seed in seeds]
+    lift = fmean(lifts)
+    if isnan(lift):
+        return Answer(None, why="too few days to compare on.")
+    return Answer(lift <= _MAX_PERMUTED_LIFT, lift, _MAX_PERMUTED_LIFT, int(lift > _MAX_PERMUTED_LIFT))
+
+
+def scores_reproducible(session: WarehouseSession) -> Answer:
+    """The last day's scores recomputed from the state as of its end."""
+    count, examples = risk_tables.differing_scores(session)
+    if count is None:
+        return Answer(None, why="there is no model, or it has scored nothing.")
+    return Answer(count == 0, float(count), 0.0, count, examples)
+
+
+TRAINING_SET_CHECKS = (
+    ComputedCheck(
+        RISK_TRAINING_SET,
+        "point_in_time",
+        "Are the inputs of a day what a warehouse cut at that day gives?",
+        "accuracy",
+        point_in_time,
+        is_blocking=True,
+    ),
+    ComputedCheck(
+        RISK_TRAINING_SET,
+        "no_input_knows_the_label",
+        "Does no single input all but know the label?",
+        "accuracy",
+        no_input_knows_the_label,
+    ),
+)
+MODEL_CHECKS = (
+    ComputedCheck(
+        RISK_MODEL,
+        "permuted_labels_score_like_chance",
+        "Is a model that learns permuted labels worth no more than chance?",
+        "accuracy",
+        permuted_labels_score_like_chance,
+    ),
+)
+SCORE_CHECKS = (
+    ComputedCheck(
+        RISK_SCORES,
+        "model_loads",
+        "Can the model in use be loaded, and is it the one that was saved?",
+        "validity",
+        model_loads,
+    ),
+    ComputedCheck(
+        RISK_SCORES,
+        "scores_reproducible",
+        "Are the last day's scores what a warehouse cut at that day gives?",
+        "accuracy",
+        scores_reproducible,
+    ),
+)
+COMPUTED_CHECKS = (*TRAINING_SET_CHECKS, *MODEL_CHECKS, *SCORE_CHECKS)

@@ -1,0 +1,249 @@
+"""The checks of what readers get: the snapshot shows the warehouse as it was audited, and each file shows the snapshot.
+
+They come after the swap, and what they find is mended by publishing anew: none blocks, or it would block its own cure.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import duckdb
+
+from quality_assets.contracts.catalog import TABLES
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT
+from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
+from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS, PUBLICATIONS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.table import Table
+from quality_assets.warehouse import report_files
+from quality_assets.warehouse.checking import Answer, ComputedCheck
+from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, open_snapshot
+from quality_assets.warehouse.state import data_fingerprint
+
+MAX_EXAMPLES = 5
+
+Content = Callable[[duckdb.DuckDBPyConnection], str]
+
+# What is written after the snapshot was taken, by these very checks among others.
+_GOES_ON = (CHECK_RESULTS, ALERT_EVENTS)
+_SHOWN = tuple(table for table in TABLES if table.schema != "ops" and table not in _GOES_ON)
+
+
+def _as_published(table: Table, name: str) -> Table:
+    """What readers get of `table`, as an asset of the publication. No such table exists."""
+    return replace(table, schema="publish", name=name, partition_column=None)
+
+
+PUBLISHED_SNAPSHOT = _as_published(PUBLICATIONS, "published_snapshot")
+FEATURE_METRICS_CSV = _as_published(FACT_FEATURE_METRICS, "feature_metrics_csv")
+FEATURE_DAILY_TRENDS_CSV = _as_published(FEATURE_DAILY_TRENDS, "feature_daily_trends_csv")
+METRICS_JSON = _as_published(MODEL_METRICS, "metrics_json")
+FEATURE_IMPORTANCE_CSV = _as_published(FEATURE_IMPORTANCE, "feature_importance_csv")
+BASELINE_STATS_JSON = _as_published(BASELINE_STATS, "baseline_stats_json")
+DATA_DRIFT_JSON = _as_published(DATA_DRIFT, "data_drift_json")
+DRIFT_HTML = _as_published(DATA_DRIFT, "drift_html")
+
+
+def _in_force(session: WarehouseSession) -> Snapshot:
+    snapshot = current_snapshot(session.settings.published_dir)
+    if snapshot is None:
+        raise FileNotFoundError("there is no published snapshot")
+    return snapshot
+
+
+def _none_of(offenders: Sequence[str]) -> Answer:
+    return Answer(not offenders, float(len(offenders)), 0.0, len(offenders), offenders[:MAX_EXAMPLES])
+
+
+def snapshot_opens(session: WarehouseSession) -> Answer:
+    """Every column of every table is read once, with no more rights than a reader has."""
+    unreadable = []
+    try:
+        connection = open_snapshot(_in_force(session))
+    except (duckdb.Error, FileNotFoundError) as error:
+        return Answer(False, unexpected_count=1, why=str(error))
+    with connection:
+        for table in TABLES:
+            try:
+                connection.execute(f"select {table.select_list()} from {table.qualified_name} limit 1").fetchall()
+            except duckdb.Error as error:
+                unreadable.append(f"{table.qualified_name}: {error}")
+    return _none_of(unreadable)
+
+
+def shows_the_data(session: WarehouseSession) -> Answer:
+    """Pointer, snapshot and warehouse name the same data."""
+    snapshot = _in_force(session)
+    with open_snapshot(snapshot) as connection:
+        within = data_fingerprint(connection)
+    found = {"CURRENT": snapshot.data_fingerprint, "the snapshot": within}
+    wanted = data_fingerprint(session.connection)
+    return _none_of([f"{name} has {value}, the warehouse {wanted}" for name, value in found.items() if value != wanted])
+
+
+def rows_complete(session: WarehouseSession) -> Answer:
+    """Each table has as many rows as in the warehouse."""
+    with open_snapshot(_in_force(session)) as connection:
+        shown = _row_counts(connection)
+    wanted = _row_counts(session.connection)
+    differing = [
+        f"{name}: {rows:,} instead of {wanted[name]:,} rows" for name, rows in shown.items() if rows != wanted[name]
+    ]
+    return Answer(
+        not differing, float(sum(shown.values())), float(sum(wanted.values())), len(differing), differing[:MAX_EXAMPLES]
+    )
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    query = " union all ".join(f"select '{t.qualified_name}', count(*) from {t.qualified_name}" for t in _SHOWN)
+    return dict(connection.execute(query).fetchall())
+
+
+def _columns_exported(table: Table, name: str) -> Callable[[WarehouseSession], Answer]:
+    """The header of the file is the contract's columns, in its order."""
+
+    def answer(session: WarehouseSession) -> Answer:
+        with (session.settings.processed_dir / name).open(encoding="utf-8", newline="") as stream:
+            header = next(csv.reader(stream), [])
+        differing = [
+            column for column in (*header, *table.column_names) if (column in header) != (column in table.column_names)
+        ]
+        if header != list(table.column_names) and not differing:
+            differing = [f"the order is {', '.join(header)}"]
+        return _none_of(differing)
+
+    return answer
+
+
+def _rows_exported(table: Table, name: str) -> Callable[[WarehouseSession], Answer]:
+    """Every row of the file is one of the snapshot's, and the other way round, value by value."""
+
+    def answer(session: WarehouseSession) -> Answer:
+        path = session.settings.processed_dir / name
+        types = ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns)
+        file = (
+            f"(select * from read_csv('{_quoted(path)}', header = true, auto_detect = false, delim = ',', quote = '\"',"
+            f" escape = '\"', allow_quoted_nulls = false, columns = {{{types}}}))"
+        )
+        shown = f"(select {table.select_list()} from {table.qualified_name})"
+        with duckdb.connect(str(_in_force(session).warehouse_path), read_only=True) as connection:
+            wanted = _count(connection, shown)
+            try:
+                rows = _count(connection, file)
+                differing = connection.execute(
+                    f"(select 'only in the file', * from ({file} except all {shown}))"
+                    f" union all (select 'not in the file', * from ({shown} except all {file}))"
+                ).fetchall()
+            except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+                return Answer(False, None, wanted, 1, why=str(error))
+        examples = [f"{side}: {', '.join(map(str, key))} …" for side, *key in (row[:4] for row in differing)]
+        return Answer(not differing, rows, wanted, len(differing), examples[:MAX_EXAMPLES])
+
+    return answer
+
+
+def _count(connection: duckdb.DuckDBPyConnection, source: str) -> float:
+    return float(connection.execute(f"select count(*) from {source}").fetchall()[0][0])
+
+
+def _shows_snapshot(name: str, content: Content) -> Callable[[WarehouseSession], Answer]:
+    """The file holds what its content is when made anew from the snapshot in force."""
+
+    def answer(session: WarehouseSession) -> Answer:
+        written = (session.settings.reports_dir / name).read_text(encoding="utf-8")
+        with open_snapshot(_in_force(session)) as connection:
+            wanted = content(connection)
+        is_same = written == wanted
+        return Answer(is_same, float(len(written)), float(len(wanted)), 0 if is_same else 1)
+
+    return answer
+
+
+def _is_json(name: str) -> Callable[[WarehouseSession], Answer]:
+    """The file parses, and has no NaN or infinity, which JSON does not know."""
+
+    def answer(session: WarehouseSession) -> Answer:
+        try:
+            json.loads((session.settings.reports_dir / name).read_text(encoding="utf-8"), parse_constant=_no_json)
+        except ValueError as error:
+            return Answer(False, unexpected_count=1, why=str(error))
+        return Answer(True, unexpected_count=0)
+
+    return answer
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _of_export(published: Table, table: Table, name: str) -> tuple[ComputedCheck, ...]:
+    return (
+        ComputedCheck(
+            published,
+            "columns_exported",
+            f"Does {name} have the columns of its contract, in their order?",
+            "validity",
+            _columns_exported(table, name),
+        ),
+        ComputedCheck(
+            published,
+            "rows_exported",
+            f"Does {name} have exactly the rows of the snapshot?",
+            "consistency",
+            _rows_exported(table, name),
+        ),
+    )
+
+
+def _of_report(published: Table, name: str, content: Content) -> tuple[ComputedCheck, ...]:
+    shows = ComputedCheck(
+        published,
+        "shows_snapshot",
+        f"Does {name} show the snapshot in force?",
+        "consistency",
+        _shows_snapshot(name, content),
+    )
+    is_json = ComputedCheck(published, "is_json", f"Can any program read {name}?", "validity", _is_json(name))
+    return (shows, is_json) if name.endswith(".json") else (shows,)
+
+
+PUBLICATION_CHECKS = (
+    ComputedCheck(
+        PUBLISHED_SNAPSHOT,
+        "snapshot_opens",
+        "Can readers open the snapshot and read every table?",
+        "validity",
+        snapshot_opens,
+    ),
+    ComputedCheck(
+        PUBLISHED_SNAPSHOT,
+        "shows_the_data",
+        "Does the snapshot show the data that the warehouse holds?",
+        "consistency",
+        shows_the_data,
+    ),
+    ComputedCheck(
+        PUBLISHED_SNAPSHOT,
+        "rows_complete",
+        "Is every row of the warehouse in the snapshot?",
+        "completeness",
+        rows_complete,
+    ),
+    *_of_export(FEATURE_METRICS_CSV, FACT_FEATURE_METRICS, "feature_metrics.csv"),
+    *_of_export(FEATURE_DAILY_TRENDS_CSV, FEATURE_DAILY_TRENDS, "feature_daily_trends.csv"),
+    *_of_report(METRICS_JSON, "metrics.json", report_files.metrics_json),
+    *_of_report(FEATURE_IMPORTANCE_CSV, "feature_importance.csv", report_files.feature_importance_csv),
+    *_of_report(BASELINE_STATS_JSON, "baseline_stats.json", report_files.baseline_stats_json),
+    *_of_report(DATA_DRIFT_JSON, "data_drift.json", report_files.data_drift_json),
+    *_of_report(DRIFT_HTML, "drift.html", report_files.drift_html),
+)

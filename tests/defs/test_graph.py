@@ -1,0 +1,257 @@
+"""Rules that hold for the whole graph, and for which room of the house may know which other."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+import quality_assets.definitions
+from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
+from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.definitions import defs as definitions
+from quality_assets.settings import REPOSITORY_ROOT
+
+PACKAGE = REPOSITORY_ROOT / "quality_assets"
+POOL = "warehouse"
+_GRAPH = definitions().resolve_asset_graph()
+_ASSETS = sorted(_GRAPH.materializable_asset_keys)
+# Tables that every asset and check writes to as it goes belong to no single one.
+_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERT_EVENTS)
+
+
+def _name(key: dg.AssetKey) -> str:
+    return "/".join(key.path)
+
+
+each_asset = pytest.mark.parametrize("key", _ASSETS, ids=_name)
+
+
+def _modules(*rooms: str) -> list[Path]:
+    found = [REPOSITORY_ROOT / room for room in rooms]
+    return sorted(file for room in found for file in ([room] if room.is_file() else room.rglob("*.py")))
+
+
+def _imported(file: Path) -> set[str]:
+    """Every module that a file imports, at its top or anywhere within, for type checking or to run."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            names |= {f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _imports(file: Path, package: str) -> bool:
+    return any(name == package or name.startswith((f"{package}.", f"{package}_")) for name in _imported(file))
+
+
+def _checks(graph: dg.Definitions) -> Iterator[dg.AssetChecksDefinition]:
+    for check in graph.asset_checks or []:
+        assert isinstance(check, dg.AssetChecksDefinition)
+        yield check
+
+
+@each_asset
+def test_asset_says_what_it_is(key: dg.AssetKey) -> None:
+    node = _GRAPH.get(key)
+    assert len(node.owners) == 1
+    assert node.owners[0].startswith("team:")
+    assert node.kinds
+    first_line = (node.description or "").split("\n")[0]
+    assert len(first_line) >= 20
+    assert first_line[0].isupper() or first_line.split(".")[0] in {t.schema for t in TABLES}
+    assert first_line.endswith(".") or "." not in first_line
+    assert not set(first_line) & set("`*#<>|[]"), "the catalog shows it as plain prose"
+
+
+@each_asset
+def test_asset_has_a_column_schema(key: dg.AssetKey) -> None:
+    schema = _GRAPH.get(key).metadata.get("dagster/column_schema")
+    assert isinstance(schema, dg.TableSchema)
+    assert schema.columns
+    assert all(column.description and column.type for column in schema.columns)
+
+
+@each_asset
+def test_asset_lies_where_its_key_says(key: dg.AssetKey) -> None:
+    node = _GRAPH.get(key)
+    assert len(key.path) == 2
+    assert node.group_name == key.path[0]
+    references = node.metadata["dagster/code_references"].code_references
+    files = [Path(r.file_path) for r in references if isinstance(r, dg.LocalFileCodeReference)]
+    assert [file.relative_to(PACKAGE / "defs").parts for file in files] == [(key.path[0], "assets.py")]
+
+
+@each_asset
+def test_asset_is_checked(key: dg.AssetKey) -> None:
+    assert [check for check in _GRAPH.asset_check_keys if check.asset_key == key]
+
+
+@each_asset
+def test_asset_shows_the_columns_of_its_contract(key: dg.AssetKey) -> None:
+    table = TABLES_BY_NAME.get(".".join(key.path))
+    if table is None:
+        assert key.path[0] in ("publish", "ml"), "only what is no table of the warehouse has no contract"
+        return
+    node = _GRAPH.get(key)
+    assert [column.name for column in node.metadata["dagster/column_schema"].columns] == list(table.column_names)
+    assert node.metadata["dagster/table_name"] == table.qualified_name
+    assert not node.metadata["dagster/table_name"].startswith("/")
+    assert node.is_partitioned or table.store == "warehouse" or key.path[0] == "raw"
+
+
+def test_every_op_that_opens_the_warehouse_is_in_its_pool(graph: dg.Definitions) -> None:
+    ops = [node for asset in graph.resolve_all_asset_specs() for node in [_GRAPH.get(asset.key).assets_def.op]]
+    ops += [check.op for check in _checks(graph)]
+    assert len(ops) > len(_ASSETS)
+    assert {op.name: op.pool for op in ops if op.pool != POOL} == {}
+
+
+def test_every_table_of_the_graph_has_an_asset() -> None:
+    wanted = {table.qualified_name for table in TABLES if table.schema != "ops" and table not in _WRITTEN_BY_ALL}
+    assert wanted - {".".join(key.path) for key in _ASSETS} == set()
+
+
+def test_every_check_asks_a_question() -> None:
+    questions = {check: _GRAPH.get_check_spec(check).description or "" for check in _GRAPH.asset_check_keys}
+    assert len(questions) > 50
+    assert {check for check, question in questions.items() if "?" not in question} == set()
+
+
+def test_no_asset_is_upstream_of_itself_or_of_nothing_known() -> None:
+    order = {key: place for place, key in enumerate(_GRAPH.toposorted_asset_keys)}
+    for key in _ASSETS:
+        parents = _GRAPH.get(key).parent_keys
+        assert parents <= set(_ASSETS)
+        assert all(order[parent] < order[key] for parent in parents)
+
+
+def test_jobs_are_there_and_say_what_they_do(graph: dg.Definitions) -> None:
+    jobs = {job.name: graph.resolve_job_def(job.name) for job in graph.jobs or []}
+    assert {"ingest_logs", "build_days", "build_trends", "publish"} <= set(jobs)
+    assert [name for name, job in jobs.items() if not job.description] == []
+    assert all(job.executor_def is dg.in_process_executor for job in jobs.values())
+    reached = {key for job in jobs.values() for key in job.asset_layer.executable_asset_keys}
+    assert set(_ASSETS) - reached == set(), "what no job builds is never brought up to date"
+
+
+def test_sensors_and_schedules_run_by_default(graph: dg.Definitions) -> None:
+    sensors = {sensor.name: sensor for sensor in graph.sensors or []}
+    schedules = {schedule.name: schedule for schedule in graph.schedules or []}
+    assert {"landing_zone_sensor", "touched_dates_sensor", "built_days_sensor", "run_failure_alerts"} <= set(sensors)
+    assert "daily_catch_up" in schedules
+    assert all(isinstance(schedule, dg.ScheduleDefinition) for schedule in schedules.values())
+    assert [n for n, s in sensors.items() if s.default_status != dg.DefaultSensorStatus.RUNNING] == []
+    assert [n for n, s in schedules.items() if s.default_status != dg.DefaultScheduleStatus.RUNNING] == []
+    assert [n for n, each in {**sensors, **schedules}.items() if not each.description] == []
+
+
+def test_schedules_are_in_utc_like_the_partitions(graph: dg.Definitions) -> None:
+    assert {s.execution_timezone for s in graph.schedules or [] if isinstance(s, dg.ScheduleDefinition)} == {"UTC"}
+    partitions = {_GRAPH.get(key).partitions_def for key in _ASSETS} - {None}
+    assert len(partitions) == 1
+    (event_dates,) = partitions
+    assert isinstance(event_dates, dg.DailyPartitionsDefinition)
+    assert event_dates.timezone == "UTC"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for file in _modules(
+            "quality_assets/domain",
+            "quality_assets/contracts",
+            "quality_assets/simulate",
+            "quality_assets/warehouse",
+            "dash_app",
+            "quality_assets/settings.py",
+            "quality_assets/progress.py",
+        )
+        if file != PACKAGE / "warehouse" / "io_manager.py"
+    ],
+    ids=lambda file: file.relative_to(REPOSITORY_ROOT).as_posix(),
+)
+def test_room_imports_no_dagster(file: Path) -> None:
+    assert not _imports(file, "dagster")
+
+
+def test_the_command_line_imports_no_dagster_until_it_needs_it() -> None:
+    code = "import sys, quality_assets.cli, quality_assets.runner; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=REPOSITORY_ROOT).returncode == 0
+
+
+def test_nobody_imports_the_dashboard() -> None:
+    files = _modules("quality_assets")
+    assert len(files) > 50
+    assert [file for file in files if _imports(file, "dash_app")] == []
+
+
+def test_domain_knows_neither_warehouse_nor_graph() -> None:
+    files = _modules("quality_assets/domain", "quality_assets/contracts", "quality_assets/simulate")
+    rooms = ("quality_assets.warehouse", "quality_assets.defs", "quality_assets.runner", "quality_assets.cli")
+    assert [file for file in files for room in rooms if _imports(file, room)] == []
+
+
+def test_defs_modules_evaluate_their_annotations() -> None:
+    files = _modules("quality_assets/defs", "quality_assets/definitions.py")
+    assert len(files) > 15
+    assert [file for file in files if "__future__.annotations" in _imported(file)] == []
+
+
+def test_root_of_the_graph_stays_small() -> None:
+    assert len(Path(quality_assets.definitions.__file__).read_text().splitlines()) < 60
+
+
+def test_definitions_can_be_loaded_and_resolve(graph: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(graph)
+
+
+def test_dagster_yaml_gives_an_instance_with_one_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (REPOSITORY_ROOT / "dagster.yaml").read_text()
+    (tmp_path / "dagster.yaml").write_text(text)
+    # Its folders are relative to where Dagster is started, as with `dagster dev -w workspace.yaml`.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        pools = instance.get_concurrency_config().pool_config
+        assert pools.default_pool_limit == 1
+        assert pools.pool_granularity is not None
+        assert pools.pool_granularity.value == "op"
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 1
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+        assert instance.get_runs() == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dagster.yaml", "data"]
+
+
+def test_workspace_names_the_definitions() -> None:
+    (origin,) = location_origins_from_yaml_paths([str(REPOSITORY_ROOT / "workspace.yaml")])
+    target = origin.loadable_target_origin
+    assert target.module_name == "quality_assets.definitions"
+    assert os.path.samefile(target.working_directory or "", REPOSITORY_ROOT)
+
+
+def test_project_names_what_exists_to_dg() -> None:
+    import importlib
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY_ROOT / "pyproject.toml").read_text())["tool"]
+    assert "dagster" not in project, "it would shadow workspace.yaml"
+    assert project["dg"]["directory_type"] == "project"
+    for name in project["dg"]["project"].values():
+        assert importlib.import_module(name)
+    assert yaml.safe_load((REPOSITORY_ROOT / "workspace.yaml").read_text())["load_from"]

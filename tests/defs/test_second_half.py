@@ -1,0 +1,285 @@
+"""From facts to scores, drift and reports on small data roots: what is made, what stays as it was, what stands in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain import risk
+from quality_assets.domain.risk import train_risk_model
+from quality_assets.domain.risk_models import RiskSettings
+from quality_assets.runner import RunOutcome, bring_up_to_date, graph_instance, ingest_waiting, run_job
+from quality_assets.settings import Settings, get_settings
+from quality_assets.simulate import Incident, SimulationPlan, simulate
+from quality_assets.warehouse import risk_tables
+from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.landing import place
+from quality_assets.warehouse.ml_checking import no_input_knows_the_label, point_in_time
+from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
+
+# Dagster and MLflow warn of what they themselves use.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{category}")
+    for category in ("DeprecationWarning", "dagster.BetaWarning", "dagster.PreviewWarning", "ResourceWarning")
+]
+
+QUICK = RiskSettings(forest_trees=20, interval_members=2, bootstrap_rounds=20, importance_repeats=1)
+START = date(2026, 1, 1)
+DAYS, LATER_DAYS = 75, 3
+FEATURES = ("Search", "Home feed", "One-tap pay", "Live comments", "Visual search", "Café finder")
+
+
+def _incidents() -> tuple[Incident, ...]:
+    """A degradation every few days, the last one still open."""
+    found = []
+    for number in range(12):
+        first = START + timedelta(days=27 + 4 * number)
+        last = first + timedelta(days=3)
+        found.append(
+            Incident(f"i{number}", FEATURES[number % 6], "crash_spike", "crash_rate", first, last, 0.3, "absolute")
+        )
+    return tuple(found)
+
+
+@contextmanager
+def _root(folder: Path) -> Iterator[Settings]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUALITY_DATA_DIR", str(folder))
+        patch.setenv("QUALITY_FILE_STABLE_S", "0")
+        patch.setenv("QUALITY_THREADS", "2")
+        # How sharp the figures are is no question here.
+        patch.setattr("quality_assets.warehouse.drift_tables.POWER_TRIALS", 2)
+        patch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=QUICK))
+        get_settings.cache_clear()
+        yield get_settings()
+    get_settings.cache_clear()
+
+
+def _run(settings: Settings, logs: list[Path]) -> list[RunOutcome]:
+    place(logs, settings.landing_dir)
+    with graph_instance(settings) as instance:
+        return [ingest_waiting(instance, settings), *bring_up_to_date(instance, settings)]
+
+
+def _rows(settings: Settings, sql: str) -> pd.DataFrame:
+    with open_warehouse(settings) as session:
+        return session.connection.execute(sql).df()
+
+
+def _one(settings: Settings, sql: str) -> Any:
+    return _rows(settings, sql).iloc[0, 0]
+
+
+def _check(settings: Settings, name: str) -> str:
+    return str(
+        _one(
+            settings,
+            f"select status from monitoring.check_results where check_name = '{name}' order by checked_at desc limit 1",
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One log a day with a degradation every few days."""
+    plan = SimulationPlan(
+        days=DAYS + LATER_DAYS,
+        features=8,
+        events_per_day=900,
+        seed=3,
+        start_date=START,
+        late_share=0.0,
+        incidents=_incidents(),
+    )
+    return sorted((simulate(plan, tmp_path_factory.mktemp("logs") / "out").out / "logs").iterdir())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, logs: list[Path]) -> tuple[Path, list[RunOutcome]]:
+    """A data root with all but the last days, run once. Only to be read."""
+    folder = tmp_path_factory.mktemp("built") / "data"
+    with _root(folder) as settings:
+        return folder, _run(settings, logs[:DAYS])
+
+
+@pytest.fixture
+def copy(built: tuple[Path, list[RunOutcome]], tmp_path: Path) -> Iterator[Settings]:
+    """A copy of the built root, to be changed at will."""
+    shutil.copytree(built[0], tmp_path / "data")
+    with _root(tmp_path / "data") as settings:
+        yield settings
+
+
+def test_first_run_makes_everything(built: tuple[Path, list[RunOutcome]]) -> None:
+    folder, outcomes = built
+    jobs = [outcome.job for outcome in outcomes]
+    assert jobs == ["ingest_logs", "build_days", "train_risk_model", "score_and_report", "publish"]
+    assert [outcome.error for outcome in outcomes] == [None] * len(jobs)
+    with _root(folder) as settings:
+        through = START + timedelta(days=DAYS - 1)
+        assert _one(settings, "select max(event_date) from ml.risk_scores").date() == through
+        for table in (
+            "product.incidents",
+            "ml.degradation_labels",
+            "ml.risk_training_set",
+            "ml.model_metrics",
+            "ml.calibration",
+            "ml.score_ledger",
+            "monitoring.baseline_stats",
+            "monitoring.data_drift",
+            "monitoring.drift_power",
+            "monitoring.event_sketch_counts",
+        ):
+            assert _one(settings, f"select count(*) from {table}") > 0, table
+        assert _one(settings, "select count(*) from monitoring.run_report") == 1
+        wrong = _rows(
+            settings,
+            "select asset, check_name, description from monitoring.check_results"
+            " where severity = 'ERROR' and status = 'failed'",
+        )
+        assert wrong.to_dict("records") == []
+
+
+def test_published_snapshot_and_files_hold_it(built: tuple[Path, list[RunOutcome]]) -> None:
+    with _root(built[0]) as settings:
+        snapshot = current_snapshot(settings.published_dir)
+        assert snapshot is not None
+        with open_snapshot(snapshot) as connection:
+            with_risk = connection.execute(
+                "select count(*), count(risk_probability) from product.feature_metrics_with_risk"
+                " where event_date = (select max(event_date) from ml.risk_scores)"
+            ).fetchone()
+        assert with_risk is not None
+        assert with_risk[0] > 0
+        names = {path.name for path in settings.reports_dir.iterdir()}
+        assert names >= {
+            "metrics.json", "feature_importance.csv", "baseline_stats.json", "data_drift.json", "drift.html",
+            "run_report.json", "run_report.html",
+        }  # fmt: skip
+        report = json.loads((settings.reports_dir / "run_report.json").read_text())
+        assert report["intake"]["files"] == DAYS
+        assert report["quarantine"]["rows"] + report["intake"]["rows_valid"] == report["intake"]["rows"]
+        assert report["steps"]["failed"] == []
+        assert json.loads((settings.reports_dir / "metrics.json").read_text())["model"]["model_version"] == "1"
+        assert (settings.models_dir / "risk_model.joblib").is_file()
+
+
+def test_later_days_leave_earlier_scores_and_verdicts_alone(copy: Settings, logs: list[Path]) -> None:
+    through = START + timedelta(days=DAYS - 1)
+    earlier = f"where event_date < '{through}' order by all"
+    drift = _rows(copy, f"select * from monitoring.data_drift {earlier}")
+    closed = "select * from product.incidents where end_date < '2026-03-01' order by incident_id"
+    incidents = _rows(copy, closed)
+    outcomes = _run(copy, logs[DAYS:])
+    assert all(outcome.succeeded for outcome in outcomes)
+    assert "train_risk_model" not in [outcome.job for outcome in outcomes]
+    days = _rows(copy, "select event_date, count(*) as n from ml.risk_scores group by 1 order by 1")
+    assert [day.date() for day in days["event_date"]] == [through + timedelta(days=n) for n in range(LATER_DAYS + 1)]
+    pd.testing.assert_frame_equal(_rows(copy, f"select * from monitoring.data_drift {earlier}"), drift)
+    pd.testing.assert_frame_equal(_rows(copy, closed), incidents)
+    report = json.loads((copy.reports_dir / "run_report.json").read_text())
+    assert report["intake"]["files"] == LATER_DAYS
+    # A new version adds its own rows and leaves those of the version before.
+    before = _rows(copy, "select * from ml.risk_scores where model_version = '1' order by all")
+    with graph_instance(copy) as instance:
+        assert run_job(instance, copy, "train_risk_model").succeeded
+        assert run_job(instance, copy, "score_and_report").succeeded
+    assert _one(copy, "select count(*) from ml.model_versions") == 2
+    pd.testing.assert_frame_equal(
+        _rows(copy, "select * from ml.risk_scores where model_version = '1' order by all"), before
+    )
+
+
+def test_inputs_that_know_the_future_fail(copy: Settings) -> None:
+    with open_warehouse(copy) as session:
+        assert point_in_time(session).is_passed
+        session.connection.execute("update ml.risk_training_set set latency_z = case when label_any then 9 else 0 end")
+        found = point_in_time(session)
+        assert found.is_passed is False
+        assert found.unexpected_count
+        assert no_input_knows_the_label(session).is_passed is False
+        with pytest.raises(ValueError, match="all but know the label"):
+            risk_tables.train(session, lambda _: None)
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered", "no registry"])
+def test_unusable_model_is_said_and_facts_are_published(copy: Settings, damage: str) -> None:
+    for path in copy.models_dir.rglob("*.skops"):
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(b"not a model")
+    if damage == "no registry":
+        (copy.models_dir / "registry.db").write_bytes(b"not a database")
+    with graph_instance(copy) as instance:
+        outcomes = [run_job(instance, copy, job) for job in ("score_and_report", "publish")]
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    newest = _rows(
+        copy,
+        "select * from ml.risk_scores where event_date = (select max(event_date) from ml.risk_scores)"
+        " and score_kind = 'unknown'",
+    )
+    assert len(newest)
+    assert newest["risk_probability"].isna().all()
+    assert newest["note"].str.contains("missing|not the one|cannot be read").all()
+    assert _check(copy, "model_loads") == "failed"
+    # Where the version is not known any more, its earlier scores of the day still stand.
+    assert damage == "no registry" or _check(copy, "scored_by_a_model") == "failed"
+
+
+def test_failing_score_is_reported_and_facts_are_published(
+    copy: Settings, logs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("quality_assets.warehouse.risk_tables.build_scores", fail)
+    outcomes = _run(copy, logs[DAYS : DAYS + 1])
+    assert [(o.job, o.succeeded) for o in outcomes[-3:]] == [
+        ("score_and_report", False),
+        ("report_run", True),
+        ("publish", True),
+    ]
+    report = json.loads((copy.reports_dir / "run_report.json").read_text())
+    assert report["steps"]["failed"] == ["ml.risk_scores"]
+    assert report["status"] == "failed"
+    assert _one(copy, "select count(*) from monitoring.alert_events where kind = 'run_failure'") == 1
+
+
+def test_too_little_history_says_so(tmp_path: Path, logs: list[Path]) -> None:
+    with _root(tmp_path / "data") as settings:
+        outcomes = _run(settings, logs[:5])
+        assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
+        assert "train_risk_model" not in [outcome.job for outcome in outcomes]
+        scores = _rows(settings, "select * from ml.risk_scores")
+        assert set(scores["score_kind"]) == {"unknown"}
+        assert set(scores["model_version"]) == {"none"}
+        assert scores["note"].str.contains("no model").all()
+        assert set(_rows(settings, "select status from monitoring.data_drift")["status"]) == {"unknown"}
+        assert _one(settings, "select count(*) from product.incidents") == 0
+        assert _check(settings, "enough_to_learn") == "failed"
+        assert _check(settings, "model_loads") == "unknown"
+        assert _one(settings, f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}") is not None
+
+
+def test_one_class_makes_no_number_up(copy: Settings) -> None:
+    with open_warehouse(copy) as session:
+        session.connection.execute("update ml.risk_training_set set label_any = false where label_any")
+        session.connection.execute("update ml.risk_training_set set label_onset = false where label_onset")
+        shutil.rmtree(copy.models_dir)
+        trained = risk_tables.train(session, lambda _: None)
+        assert trained.result.model.any is None
+        scores = risk_tables.build_scores(session, lambda _: None)
+        assert scores["risk_probability"].isna().all()
+        assert scores["note"].str.contains("no model and no base rate").all()
+        assert not len(risk_tables.effects_on_predictions(session))

@@ -1,0 +1,313 @@
+"""What sensors and schedules request, and what they do not, on an instance in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from filelock import FileLock
+
+from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.defs import sensors
+from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, score_and_report
+from quality_assets.defs.schedules import daily_catch_up
+from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.settings import Settings
+from quality_assets.warehouse.alerts import outbox, report_run_failure
+from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.publishing import publish_warehouse
+
+WriteEvents = Callable[..., Path]
+DAY = date(2025, 3, 3)
+
+
+@pytest.fixture
+def memory() -> Iterator[dg.DagsterInstance]:
+    """An instance of this test's own: what a sensor sees is what the test has reported."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+class Sensor:
+    """A sensor that is looked at again and again, as the daemon does: each look goes on from the last one's cursor."""
+
+    def __init__(self, definition: dg.SensorDefinition, instance: dg.DagsterInstance) -> None:
+        self.definition, self.instance = definition, instance
+        self.cursor: str | None = None
+        self.skipped: str | None = None
+
+    def tick(self) -> list[dg.RunRequest]:
+        """What one look requests; `skipped` says why nothing, where a reason was given."""
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        found = self.definition(context)
+        self.cursor = context.cursor
+        self.skipped = found.skip_message if isinstance(found, dg.SkipReason) else None
+        if not isinstance(found, dg.SensorResult):
+            return []
+        self.cursor = found.cursor
+        return list(found.run_requests or [])
+
+
+@pytest.fixture
+def landing(memory: dg.DagsterInstance, data_root: Settings) -> Sensor:
+    """The sensor on an empty landing zone."""
+    data_root.landing_dir.mkdir(parents=True)
+    return Sensor(sensors.landing_zone_sensor, memory)
+
+
+@pytest.fixture
+def touched(memory: dg.DagsterInstance, data_root: Settings) -> Sensor:
+    """The sensor on an instance that has seen no logs."""
+    return Sensor(sensors.touched_dates_sensor, memory)
+
+
+def _logs_read(instance: dg.DagsterInstance, days: Iterable[date]) -> None:
+    metadata = {"touched_dates": [day.isoformat() for day in days]}
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(RAW_LOGS), metadata=metadata))
+
+
+def _facts_built(instance: dg.DagsterInstance, *days: date) -> None:
+    for day in days:
+        event = dg.AssetMaterialization(asset_key(FACT_FEATURE_METRICS), partition=day.isoformat())
+        instance.report_runless_asset_event(event)
+
+
+def _ranges(requests: Iterable[dg.RunRequest]) -> list[tuple[str, str]]:
+    return [(request.tags[sensors.RANGE_START], request.tags[sensors.RANGE_END]) for request in requests]
+
+
+def _after(days: int) -> date:
+    return DAY + timedelta(days=days)
+
+
+def test_landed_file_is_read_once_it_is_stable(landing: Sensor, write_events: WriteEvents) -> None:
+    assert landing.tick() == []
+    assert landing.skipped == "Nothing new has landed."
+    path = write_events("a.csv", {DAY: 3})
+    assert landing.tick() == []
+    assert "waited for" in (landing.skipped or "")
+    with path.open("a") as stream:
+        stream.write("half a row")
+    assert landing.tick() == [], "its size has changed since the last look"
+    (request,) = landing.tick()
+    assert request.run_key
+    assert landing.tick() == []
+    assert landing.skipped == "Nothing new has landed."
+
+
+def test_half_copied_file_does_not_hold_up_a_whole_one(landing: Sensor, write_events: WriteEvents) -> None:
+    write_events("whole.csv", {DAY: 3})
+    growing = write_events("growing.csv", {DAY: 1}, prefix="g")
+    landing.tick()
+    growing.write_text(growing.read_text() + "more\n")
+    assert len(landing.tick()) == 1
+    assert landing.skipped is None
+    growing.write_text(growing.read_text() + "still more\n")
+    assert landing.tick() == []
+    assert len(landing.tick()) == 1
+
+
+def test_same_bytes_under_another_name_have_the_same_run_key(landing: Sensor, write_events: WriteEvents) -> None:
+    path = write_events("a.csv", {DAY: 3})
+    landing.tick()
+    (first,) = landing.tick()
+    (path.parent / "again.csv").write_bytes(path.read_bytes())
+    landing.tick()
+    (second,) = landing.tick()
+    assert second.run_key == first.run_key, "Dagster starts no second run for a key that it knows"
+    write_events("b.csv", {DAY: 4})
+    landing.tick()
+    (third,) = landing.tick()
+    assert third.run_key != first.run_key
+
+
+def test_file_that_vanishes_is_let_go_and_is_new_when_it_comes_back(
+    landing: Sensor, write_events: WriteEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_events("a.csv", {DAY: 3})
+    landing.tick()
+    hashed = sensors.sha256_of
+
+    def vanished(path: Path) -> str:
+        path.unlink()
+        return hashed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sensors, "sha256_of", vanished)
+        assert landing.tick() == []
+    assert not path.exists()
+    assert landing.tick() == []
+    assert landing.skipped == "Nothing new has landed."
+    write_events("a.csv", {DAY: 3})
+    assert landing.tick() == []
+    assert len(landing.tick()) == 1
+
+
+@pytest.mark.parametrize("name", [".hidden.csv", "a.csv.part", "a.csv.tmp", "a.csv.crdownload", ".git/a.csv"])
+def test_what_is_being_written_is_not_looked_at(landing: Sensor, write_events: WriteEvents, name: str) -> None:
+    write_events(name, {DAY: 3})
+    assert (landing.tick(), landing.tick()) == ([], [])
+    assert landing.skipped == "Nothing new has landed."
+
+
+def test_link_out_of_the_landing_zone_is_not_followed(landing: Sensor, data_root: Settings, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("event_time,feature,status\n")
+    (data_root.landing_dir / "link.csv").symlink_to(outside)
+    assert (landing.tick(), landing.tick()) == ([], [])
+
+
+def test_what_the_snapshot_knows_is_not_read_again(memory: dg.DagsterInstance, built_copy: Settings) -> None:
+    with open_warehouse(built_copy) as session:
+        publish_warehouse(session, "a-run")
+    sensor = Sensor(sensors.landing_zone_sensor, memory)
+    assert (sensor.tick(), sensor.tick()) == ([], [])
+    assert sensor.skipped == "Nothing new has landed."
+    (built_copy.landing_dir / "new.csv").write_text("event_time,feature,status\n2026-01-01T00:00:00Z,a,ok\n")
+    sensor.tick()
+    assert len(sensor.tick()) == 1
+
+
+def test_touched_dates_are_requested_as_contiguous_ranges(touched: Sensor) -> None:
+    assert touched.tick() == []
+    assert touched.skipped == "No logs were read since the last look."
+    _logs_read(touched.instance, map(_after, (0, 1, 2, 9)))
+    _logs_read(touched.instance, map(_after, (3, 20)))
+    requests = touched.tick()
+    assert _ranges(requests) == [(str(_after(a)), str(_after(b))) for a, b in ((0, 3), (9, 9), (20, 20))]
+    assert len({request.run_key for request in requests}) == 3
+    assert touched.tick() == [], "each materialization is looked at once"
+
+
+def test_same_dates_touched_again_are_requested_again(touched: Sensor) -> None:
+    _logs_read(touched.instance, [DAY])
+    (first,) = touched.tick()
+    _logs_read(touched.instance, [DAY])
+    (second,) = touched.tick()
+    assert _ranges([first]) == _ranges([second])
+    assert first.run_key != second.run_key
+
+
+def test_dates_built_since_they_were_touched_are_not_requested(touched: Sensor) -> None:
+    _facts_built(touched.instance, _after(0))
+    _logs_read(touched.instance, map(_after, (0, 1, 2)))
+    _facts_built(touched.instance, _after(1))
+    assert _ranges(touched.tick()) == [(str(_after(0)), str(_after(0))), (str(_after(2)), str(_after(2)))]
+
+
+def test_dates_that_have_no_partition_are_left_out(touched: Sensor) -> None:
+    today = datetime.now(UTC).date()
+    _logs_read(touched.instance, [date(1970, 1, 1), DAY, *(today + timedelta(days=n) for n in (2, 3, 400))])
+    assert _ranges(touched.tick()) == [(str(DAY), str(DAY))]
+
+
+def test_logs_that_touched_nothing_request_nothing(touched: Sensor) -> None:
+    _logs_read(touched.instance, [])
+    touched.instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(RAW_LOGS)))
+    assert touched.tick() == []
+    assert touched.skipped is None
+    assert touched.tick() == []
+    assert touched.skipped is not None
+
+
+def test_many_arrivals_are_taken_up_over_several_looks(touched: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "MAX_MATERIALIZATIONS_A_TICK", 3)
+    for number in range(7):
+        _logs_read(touched.instance, [_after(2 * number)])
+    found = [_ranges(touched.tick()) for _ in range(4)]
+    assert [len(ranges) for ranges in found] == [3, 3, 1, 0]
+    assert [start for ranges in found for start, _ in ranges] == [str(_after(2 * n)) for n in range(7)]
+
+
+def _ended(
+    instance: dg.DagsterInstance, definition: dg.SensorDefinition, job: str, tags: dict[str, str], error: str = ""
+) -> dg.RunStatusSensorContext:
+    """The context of a sensor that is told that a run of `job` has ended, failed where there is an error."""
+    run = instance.add_run(dg.DagsterRun(job_name=job, tags=tags))
+    kind = dg.DagsterEventType.RUN_FAILURE if error else dg.DagsterEventType.RUN_SUCCESS
+    event = dg.DagsterEvent(event_type_value=kind.value, job_name=job, message=error or None)
+    return dg.build_run_status_sensor_context(
+        sensor_name=definition.name, dagster_event=event, dagster_instance=instance, dagster_run=run
+    )
+
+
+@pytest.mark.parametrize("is_range", [True, False])
+def test_built_days_rebuild_the_trends_of_days_that_look_back_on_them(
+    memory: dg.DagsterInstance, is_range: bool
+) -> None:
+    built = [_after(n) for n in (-1, 0, 1, 3, 4, HISTORY_DAYS, HISTORY_DAYS + 1)]
+    _facts_built(memory, *built)
+    tags = sensors.range_tags(_after(-1), DAY) if is_range else {"dagster/partition": str(DAY)}
+    context = _ended(memory, sensors.built_days_sensor, build_days.name, tags)
+    *trends, score = sensors.built_days_sensor(context)
+    assert {request.job_name for request in trends} == {build_trends.name}
+    wanted = [(_after(1), _after(1)), (_after(3), _after(4)), (_after(HISTORY_DAYS), _after(HISTORY_DAYS))]
+    assert _ranges(trends) == [(str(start), str(end)) for start, end in wanted]
+    assert score.job_name == score_and_report.name
+    keys = [request.run_key for request in (*trends, score)]
+    assert len(set(keys)) == len(keys)
+    assert all((key or "").startswith(context.dagster_run.run_id) for key in keys)
+
+
+def test_last_day_built_is_scored_at_once(memory: dg.DagsterInstance) -> None:
+    _facts_built(memory, DAY)
+    context = _ended(memory, sensors.built_days_sensor, build_days.name, sensors.range_tags(DAY, DAY))
+    assert [request.job_name for request in sensors.built_days_sensor(context)] == [score_and_report.name]
+
+
+def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:
+    with open_warehouse(settings) as session:
+        return session.connection.execute(
+            "select kind, subject, partition_key, message from monitoring.alert_events"
+        ).fetchall()
+
+
+def test_failed_run_is_told(memory: dg.DagsterInstance, data_root: Settings) -> None:
+    tags = sensors.range_tags(DAY, _after(2))
+    context = _ended(memory, sensors.run_failure_alerts, build_days.name, tags, "no space left").for_run_failure()
+    sensors.run_failure_alerts(context)
+    assert list(outbox(data_root).glob("*.json")) == [], "the warehouse was free, so it is delivered"
+    ((kind, subject, partition, message),) = _alerts(data_root)
+    assert (kind, subject, partition) == ("run_failure", "build_days", f"{DAY}...{_after(2)}")
+    assert "no space left" in message
+    assert context.dagster_run.run_id[:8] in message
+    # The command line tells of its own runs too.
+    sensors.run_failure_alerts(context)
+    report_run_failure(
+        data_root, job="build_days", run_id=context.dagster_run.run_id, partition_key=partition, error="no space left"
+    )
+    assert len(_alerts(data_root)) == 1
+
+
+def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
+    memory: dg.DagsterInstance, data_root: Settings
+) -> None:
+    with open_warehouse(data_root):
+        pass
+    context = _ended(memory, sensors.run_failure_alerts, ingest_logs.name, {}, "broken").for_run_failure()
+    with FileLock(data_root.data_dir / ".writer.lock"):
+        sensors.run_failure_alerts(context)
+    (letter,) = outbox(data_root).iterdir()
+    assert letter.name == f"{context.dagster_run.run_id}.json"
+    assert [alert[:3] for alert in _alerts(data_root)] == [("run_failure", "ingest_logs", "")]
+    assert list(outbox(data_root).iterdir()) == []
+    assert len(_alerts(data_root)) == 1
+
+
+def test_every_morning_has_one_run() -> None:
+    morning = datetime(2025, 3, 3, 6, tzinfo=UTC)
+
+    def requested(at: datetime) -> dg.RunRequest:
+        request = daily_catch_up(dg.build_schedule_context(scheduled_execution_time=at))
+        assert isinstance(request, dg.RunRequest)
+        return request
+
+    assert requested(morning).run_key == requested(morning).run_key
+    assert requested(morning).run_key != requested(morning + timedelta(days=1)).run_key
+    assert daily_catch_up.job_name == ingest_logs.name
+    assert (daily_catch_up.cron_schedule, daily_catch_up.execution_timezone) == ("0 6 * * *", "UTC")

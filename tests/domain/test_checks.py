@@ -1,0 +1,500 @@
+"""Each check passes on good data, and fails when the very thing that it guards is broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.table import Table
+from quality_assets.domain.checks import CHECKS, Check, contract_kept, key_unique
+from quality_assets.settings import Settings
+from quality_assets.warehouse.checking import CheckResult, record_results, run_check, summarize
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.lake import ROW_GROUP_ROWS
+
+START, END = date(2026, 1, 1), date(2026, 1, 12)
+DAY = date(2026, 1, 11)
+FACT = FACT_FEATURE_METRICS.qualified_name
+TREND = FEATURE_DAILY_TRENDS.qualified_name
+# What twelve simulated days and one undescribed feature cannot pass; each has tests of its own below.
+OVER_TIME = {
+    "raw.log_files.data_is_fresh",
+    "core.quarantined_events.share_as_usual",
+    "product.fact_feature_metrics.features_present",
+    "product.fact_feature_metrics.volume_as_usual",
+    "product.fact_feature_metrics.users_known_as_usual",
+    "product.fact_feature_metrics.mix_as_usual",
+    "product.feature_daily_trends.features_not_silent",
+    "product.dim_feature_metadata.features_described",
+}
+
+
+def name_of(check: Check) -> str:
+    return f"{check.table.qualified_name}.{check.name}"
+
+
+BY_NAME = {name_of(check): check for check in CHECKS}
+
+
+@pytest.fixture(scope="module")
+def session(built_warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseSession]:
+    """A copy of the built warehouse that is open, and as it was before after each test."""
+    root = tmp_path_factory.mktemp("checked") / "data"
+    shutil.copytree(built_warehouse.data_dir, root)
+    with open_warehouse(built_warehouse.model_copy(update={"data_dir": root})) as opened:
+        yield opened
+
+
+@contextmanager
+def undone(session: WarehouseSession, *statements: str) -> Iterator[None]:
+    """The statements in force within, and undone after."""
+    session.connection.execute("begin transaction")
+    try:
+        for statement in statements:
+            session.connection.execute(statement)
+        yield
+    finally:
+        session.connection.execute("rollback")
+
+
+@contextmanager
+def rewritten(session: WarehouseSession, table: Table, query: str, day: date = DAY) -> Iterator[None]:
+    """The Parquet file of a partition replaced by `query` over its rows (`it`) within, and put back after."""
+    (file,) = session.lake.files(table, day, day)
+    path = session.settings.data_dir / file.path
+    kept = path.read_bytes()
+    aside = path.with_suffix(".aside")
+    session.connection.execute(f"create or replace temp table it as select * from read_parquet('{path}')")
+    session.connection.execute(f"copy ({query}) to '{aside}' (format parquet, row_group_size {ROW_GROUP_ROWS})")
+    os.replace(aside, path)
+    try:
+        yield
+    finally:
+        path.write_bytes(kept)
+
+
+def statuses(session: WarehouseSession, name: str, start: date = START, end: date = END) -> dict[str, str]:
+    return {result.partition_key: result.status for result in run_check(session, BY_NAME[name], start, end)}
+
+
+def result_on(session: WarehouseSession, name: str, day: date | None = DAY) -> CheckResult:
+    """The one result of a check for a day; the other days that it answers for have passed."""
+    results = run_check(session, BY_NAME[name], START, END)
+    (mine,) = [r for r in results if r.partition_key == ("" if day is None else day.isoformat())]
+    assert {r.status for r in results if r is not mine} <= {"passed"}
+    return mine
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name not in OVER_TIME])
+def test_good_data_passes_for_every_partition(session: WarehouseSession, name: str) -> None:
+    found = statuses(session, name)
+    days = [START + timedelta(days=n) for n in range(12)] if BY_NAME[name].table.partition_column else []
+    if BY_NAME[name].table.qualified_name == "raw.raw_logs":
+        days = []
+    assert found == dict.fromkeys([day.isoformat() for day in days] or [""], "passed")
+
+
+BROKEN_TABLES = {
+    "raw.raw_logs.rows_accounted": f"update {LOG_FILES.qualified_name} set rows = rows + 2 where file_number = 1",
+    "raw.log_files.files_readable": (
+        f"update {LOG_FILES.qualified_name} set status = 'rejected', reason = 'is empty' where file_number = 12"
+    ),
+    "raw.log_files.contract_kept": f"update {LOG_FILES.qualified_name} set status = 'eaten' where file_number = 1",
+    "raw.feature_descriptions.contract_kept": f"update {FEATURE_DESCRIPTIONS.qualified_name} set tier = 9",
+    "raw.feature_descriptions.key_unique": (
+        f"insert into {FEATURE_DESCRIPTIONS.qualified_name} from {FEATURE_DESCRIPTIONS.qualified_name}"
+    ),
+    "product.dim_feature_metadata.contract_kept": (
+        f"update {DIM_FEATURE_METADATA.qualified_name} set slo_crash_rate = 1.5 where feature = 'Search'"
+    ),
+    "product.dim_feature_metadata.key_unique": (
+        f"insert into {DIM_FEATURE_METADATA.qualified_name} from {DIM_FEATURE_METADATA.qualified_name}"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_TABLES)
+def test_a_broken_table_fails_its_check_with_examples(session: WarehouseSession, name: str) -> None:
+    with undone(session, BROKEN_TABLES[name]):
+        result = result_on(session, name, None)
+    assert result.status == "failed"
+    assert result.unexpected_count
+    assert result.unexpected_count > 0
+    assert json.loads(result.examples or "[]")
+
+
+BROKEN_PARTITIONS = {
+    "product.fact_feature_metrics.key_unique": f"insert into {FACT} from {FACT} where event_date = '{DAY}' limit 1",
+    "product.fact_feature_metrics.events_reconcile": (
+        f"delete from {FACT} where event_date = '{DAY}' and feature = 'Search'"
+    ),
+    "product.fact_feature_metrics.users_reconcile": (
+        f"update {FACT} set users = users + 1 where event_date = '{DAY}' and feature = 'Search'"
+    ),
+    "product.feature_daily_trends.key_unique": f"insert into {TREND} from {TREND} where event_date = '{DAY}' limit 1",
+    "product.feature_daily_trends.values_reconcile": (
+        f"delete from {TREND} where event_date = '{DAY}' and feature = 'Search' and metric = 'events'"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PARTITIONS)
+def test_a_broken_partition_fails_its_check_and_no_other_partition(session: WarehouseSession, name: str) -> None:
+    with undone(session, BROKEN_PARTITIONS[name]):
+        result = result_on(session, name)
+    assert result.status == "failed"
+    assert result.unexpected_count
+    assert result.unexpected_count > 0
+
+
+@pytest.mark.parametrize("table", ["fact_feature_metrics", "feature_daily_trends"])
+def test_a_day_that_has_vanished_from_a_table_fails_its_reconciliation(session: WarehouseSession, table: str) -> None:
+    check = {"fact_feature_metrics": "events_reconcile", "feature_daily_trends": "values_reconcile"}[table]
+    with undone(session, f"delete from product.{table} where event_date = '{DAY}'"):
+        result = result_on(session, f"product.{table}.{check}")
+    assert (result.status, result.observed) == ("failed", 0.0)
+    assert result.threshold == result.unexpected_count
+
+
+BROKEN_FILES = [
+    ("core.valid_events.rows_accounted", VALID_EVENTS, "select * from it limit (select count(*) - 1 from it)", 1),
+    ("core.valid_events.rows_accounted", VALID_EVENTS, "from it union all (from it limit 1)", 1),
+    (
+        "core.valid_events.rows_accounted",
+        QUARANTINED_EVENTS,
+        "select * from it limit (select count(*) - 2 from it)",
+        2,
+    ),
+    (
+        "core.valid_events.event_ids_unique",
+        VALID_EVENTS,
+        "select * replace (case when row_number() over () < 4 then 'twin' else event_id end as event_id) from it",
+        1,
+    ),
+    (
+        "core.quarantined_events.reasons_known",
+        QUARANTINED_EVENTS,
+        "select * replace (case when row_number() over () = 1 then null else reasons end as reasons) from it",
+        1,
+    ),
+    (
+        "core.quarantined_events.reasons_known",
+        QUARANTINED_EVENTS,
+        "select * replace (case when row_number() over () < 3 then cast([] as varchar[]) else reasons end as reasons)"
+        " from it",
+        2,
+    ),
+    (
+        "core.quarantined_events.reasons_known",
+        QUARANTINED_EVENTS,
+        "select * replace (case when row_number() over () = 1 then ['odd'] else reasons end as reasons) from it",
+        1,
+    ),
+    (
+        "core.quarantined_events.contract_kept",
+        QUARANTINED_EVENTS,
+        "select * replace (case when row_number() over () = 1 then null else raw_row end as raw_row) from it",
+        1,
+    ),
+    (
+        "core.user_feature_days.contract_kept",
+        USER_FEATURE_DAYS,
+        "select * replace (case when row_number() over () = 1 then -1 else crashes end as crashes) from it",
+        1,
+    ),
+    (
+        "core.user_feature_days.events_reconcile",
+        USER_FEATURE_DAYS,
+        "select * replace (case when row_number() over () = 1 then events + 3 else events end as events) from it",
+        3,
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "table", "query", "unexpected"), BROKEN_FILES)
+def test_a_broken_file_of_the_lake_fails_its_check_on_its_date_only(
+    session: WarehouseSession, name: str, table: Table, query: str, unexpected: int
+) -> None:
+    with rewritten(session, table, query):
+        result = result_on(session, name)
+    assert (result.status, result.unexpected_count) == ("failed", unexpected)
+    assert statuses(session, name)[DAY.isoformat()] == "passed"
+
+
+def test_a_file_that_has_vanished_from_the_lake_fails_the_accounting_of_its_date(session: WarehouseSession) -> None:
+    (file,) = session.lake.files(QUARANTINED_EVENTS, DAY, DAY)
+    path = session.settings.data_dir / file.path
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    try:
+        result = result_on(session, "core.valid_events.rows_accounted")
+    finally:
+        aside.rename(path)
+    assert (result.status, result.unexpected_count) == ("failed", file.row_count)
+
+
+def test_rows_moved_to_another_file_id_fail_though_the_days_total_is_right(session: WarehouseSession) -> None:
+    query = "select * replace (case when row_number() over () = 1 then 'x' else file_id end as file_id) from it"
+    with rewritten(session, VALID_EVENTS, query):
+        result = result_on(session, "core.valid_events.rows_accounted")
+    assert (result.status, result.observed == result.threshold) == ("failed", True)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=name_of)
+def test_a_check_that_cannot_run_is_unknown_and_says_why(session: WarehouseSession, check: Check) -> None:
+    (result,) = run_check(session, replace(check, sql=f"select * from ({check.sql}) join nowhere on true"), START, END)
+    assert result.status == "unknown"
+    assert "nowhere" in result.description
+    assert (result.is_blocking, result.severity) == (check.is_blocking, check.severity)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=name_of)
+def test_a_check_of_partitions_answers_for_the_dates_asked_only(session: WarehouseSession, check: Check) -> None:
+    keys = [result.partition_key for result in run_check(session, check, DAY, DAY)]
+    per_table = check.table.partition_column is None or check.table.name == "raw_logs"
+    assert keys == ([""] if per_table else [DAY.isoformat()])
+
+
+def test_a_table_without_rows_breaks_no_rule(session: WarehouseSession) -> None:
+    with undone(session, f"delete from {DIM_FEATURE_METADATA.qualified_name}"):
+        assert statuses(session, "product.dim_feature_metadata.contract_kept") == {"": "passed"}
+        assert statuses(session, "product.dim_feature_metadata.key_unique") == {"": "passed"}
+
+
+def test_a_null_key_is_no_way_round_uniqueness(session: WarehouseSession) -> None:
+    # The contract's NOT NULL stands before; the check must hold without it.
+    table = replace(DIM_FEATURE_METADATA, name="loose")
+    with undone(
+        session, "create table product.loose (feature varchar)", "insert into product.loose values (null), (null)"
+    ):
+        (result,) = run_check(session, key_unique(table), None, None)
+    assert result.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("crash_rate", "1.01"), ("events", "-1"), ("latency_p95_ms", "-0.1"), ("apdex", "'nan'")]
+)
+def test_the_contracts_ranges_are_checked_on_every_column(session: WarehouseSession, column: str, value: str) -> None:
+    check = contract_kept(FACT_FEATURE_METRICS)
+    assert {r.status for r in run_check(session, check, START, END)} == {"passed"}
+    with undone(session, f"update {FACT} set {column} = {value} where event_date = '{DAY}' and feature = 'Search'"):
+        failed = [r for r in run_check(session, check, START, END) if r.status == "failed"]
+    assert [(r.partition_key, r.unexpected_count) for r in failed] == [(DAY.isoformat(), 1)]
+    assert column in (failed[0].examples or "")
+
+
+# --- Against the data's own past --------------------------------------------------------------------------------------
+
+PAST = date(2025, 6, 2)  # a Monday
+
+
+def history(days: int, *, last: str = "events", features: int = 10) -> str:
+    """A statement for `days` days of `features` features with 100 events each; `last` is the last day's events."""
+    counts = [c.name for c in FACT_FEATURE_METRICS.columns if not c.nullable and c.type == "BIGINT"]
+    zero = ", ".join(f"0 as {name}" for name in counts if name != "events")
+    return f"""
+insert into {FACT} by name
+select cast(date '{PAST}' + cast(d as int) as date) as event_date, 'f' || i as feature, n as events, {zero}
+from (
+  select d, i, case when d < {days - 1} then events else {last} end as n
+  from (select d, i, 100 as events from range({days}) as a(d), range({features}) as b(i))
+) where n is not null
+"""
+
+
+def on_last(session: WarehouseSession, name: str, statement: str, days: int) -> CheckResult:
+    last = PAST + timedelta(days=days - 1)
+    with undone(session, statement):
+        (result,) = run_check(session, BY_NAME[name], last, last)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "status"),
+    [
+        ("features_present", "events", "passed"),
+        ("features_present", "case when i > 1 then events end", "passed"),
+        ("features_present", "case when i > 2 then events end", "failed"),
+        ("volume_as_usual", "events", "passed"),
+        ("volume_as_usual", "events * 129 // 100", "passed"),
+        ("volume_as_usual", "events * 131 // 100", "failed"),
+        ("volume_as_usual", "events * 69 // 100", "failed"),
+        ("mix_as_usual", "events", "passed"),
+        ("mix_as_usual", "events * 5", "passed"),
+        ("mix_as_usual", "case when i = 0 then 300 else events end", "failed"),
+        ("mix_as_usual", "case when i > 1 then events end", "failed"),
+        ("users_known_as_usual", "events", "passed"),
+    ],
+)
+def test_a_day_is_held_against_its_own_past(session: WarehouseSession, name: str, last: str, status: str) -> None:
+    result = on_last(session, f"product.fact_feature_metrics.{name}", history(29, last=last), 29)
+    assert (result.status, result.severity, result.is_blocking) == (status, "WARN", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "enough"), [("features_present", 8), ("volume_as_usual", 22), ("users_known_as_usual", 8)]
+)
+def test_without_enough_past_a_check_is_unknown(session: WarehouseSession, name: str, enough: int) -> None:
+    check = f"product.fact_feature_metrics.{name}"
+    assert on_last(session, check, history(enough - 1), enough - 1).status == "unknown"
+    assert on_last(session, check, history(enough), enough).status == "passed"
+
+
+def test_the_mix_is_unknown_until_that_weekday_has_been_seen(session: WarehouseSession) -> None:
+    assert on_last(session, "product.fact_feature_metrics.mix_as_usual", history(7), 7).status == "unknown"
+
+
+def test_users_that_go_missing_are_noticed(session: WarehouseSession) -> None:
+    name = "product.fact_feature_metrics.users_known_as_usual"
+    assert result_on_dates(session, name)[END.isoformat()] == "passed"
+    with rewritten(session, USER_FEATURE_DAYS, "from it where user_id > 'u' and false", END):
+        assert result_on_dates(session, name)[END.isoformat()] == "failed"
+
+
+def result_on_dates(session: WarehouseSession, name: str) -> dict[str, str]:
+    return statuses(session, name, END, END)
+
+
+def test_more_in_quarantine_than_usual_is_noticed_and_counted(session: WarehouseSession) -> None:
+    name = "core.quarantined_events.share_as_usual"
+    before = {day: status for day, status in statuses(session, name).items() if day > "2026-01-08"}
+    assert set(before.values()) == {"passed"}
+    grow = (
+        "update ops.partition_state set row_count = 400"
+        f" where table_name = 'core.quarantined_events' and event_date = '{DAY}'"
+    )
+    with undone(session, grow):
+        (result,) = run_check(session, BY_NAME[name], DAY, DAY)
+    assert (result.status, result.unexpected_count) == ("failed", 400)
+
+
+def test_a_silent_feature_is_named(session: WarehouseSession) -> None:
+    silence = (
+        f"update {TREND} set value = 0, is_worse = true"
+        f" where event_date = '{DAY}' and metric = 'events' and feature = 'Search'"
+    )
+    with undone(session, silence):
+        result = result_on(session, "product.feature_daily_trends.features_not_silent")
+    assert (result.status, json.loads(result.examples or "")) == ("failed", ["Search"])
+
+
+def test_features_that_nobody_described_are_named(session: WarehouseSession) -> None:
+    name = "product.dim_feature_metadata.features_described"
+    result = result_on(session, name, None)
+    assert (result.status, json.loads(result.examples or "")) == ("failed", ["Shopping basket"])
+    with undone(session, f"update {DIM_FEATURE_METADATA.qualified_name} set is_described = true"):
+        assert statuses(session, name) == {"": "passed"}
+
+
+@pytest.mark.parametrize(("hours", "status"), [(35, "passed"), (37, "failed")])
+def test_data_is_fresh_for_a_day_and_a_half(session: WarehouseSession, hours: int, status: str) -> None:
+    newest = (
+        f"update {LOG_FILES.qualified_name} set last_event_time = (now() at time zone 'UTC') - interval {hours} hours"
+        " where file_number = 1"
+    )
+    with undone(session, newest):
+        assert statuses(session, "raw.log_files.data_is_fresh") == {"": status}
+
+
+def test_how_fresh_nothing_is_cannot_be_known(session: WarehouseSession) -> None:
+    with undone(session, f"delete from {LOG_FILES.qualified_name}"):
+        assert statuses(session, "raw.log_files.data_is_fresh") == {"": "unknown"}
+
+
+# --- What becomes of results ------------------------------------------------------------------------------------------
+
+
+def test_what_blocks_is_an_error_and_what_guards_a_number_blocks() -> None:
+    assert {check.severity for check in CHECKS if check.is_blocking} == {"ERROR"}
+    blocking = {name_of(check) for check in CHECKS if check.is_blocking}
+    assert blocking >= {"core.valid_events.rows_accounted", "product.fact_feature_metrics.events_reconcile"}
+    assert len(BY_NAME) == len(CHECKS)
+    assert [name_of(check) for check in CHECKS if not check.question.endswith("?")] == []
+
+
+def test_a_failure_is_told_in_a_sentence_with_its_numbers(session: WarehouseSession) -> None:
+    with undone(session, BROKEN_PARTITIONS["product.fact_feature_metrics.users_reconcile"]):
+        result = result_on(session, "product.fact_feature_metrics.users_reconcile")
+    assert result.description.startswith("Do the users of the facts agree with the user days? No. Observed ")
+    assert ", against " in result.description
+
+
+def test_results_of_many_dates_are_summed_up_by_the_worst(session: WarehouseSession) -> None:
+    wrong = f"update {FACT} set users = users + day(event_date) where feature = 'Search' and event_date >= '{DAY}'"
+    with undone(session, wrong):
+        results = run_check(session, BY_NAME["product.fact_feature_metrics.users_reconcile"], START, END)
+    found = summarize(results)
+    assert (found.status, found.unexpected_count, found.partition_key) == ("failed", 23, END.isoformat())
+    assert found.description.startswith("2 of 12 dates fail: 2026-01-11, 2026-01-12. ")
+
+
+def test_nothing_known_sums_up_to_unknown_and_one_known_pass_to_passed() -> None:
+    passed = CheckResult("a", "c", "2026-01-01", "volume", "passed", "WARN", False, None, None, 0, "Yes.")
+    unknown = replace(passed, status="unknown", partition_key="2026-01-02")
+    assert summarize([unknown, replace(unknown, partition_key="2026-01-03")]).status == "unknown"
+    assert summarize([passed, unknown]).status == "passed"
+    assert summarize([unknown]) is unknown
+
+
+def test_results_are_kept_and_a_failure_is_told_once_until_it_has_passed_again(data_root: Settings) -> None:
+    passed = CheckResult("core.t", "c", "2026-01-01", "volume", "passed", "ERROR", True, 1.0, 2.0, 0, "Yes.")
+    failed = [
+        replace(passed, status="failed", partition_key=f"2026-01-0{n}", description=f"No {n}.") for n in range(2, 9)
+    ]
+    unknown = replace(passed, check_name="d", status="unknown", severity="WARN", is_blocking=False)
+    mended = [replace(result, status="passed") for result in failed]
+    with open_warehouse(data_root) as opened:
+        record_results(opened, [], "run-0")
+        record_results(opened, [passed, *failed, unknown], "run-1")
+        record_results(opened, failed, "run-2")
+        record_results(opened, [*mended[:-1], failed[-1]], "run-3")
+        record_results(opened, failed[:1], "run-4")
+        query = f"select run_id, status, count(*) from {CHECK_RESULTS.qualified_name} group by all order by all"
+        kept = opened.connection.execute(query).fetchall()
+        alerts = opened.connection.execute(
+            f"select run_id, kind, subject, partition_key, message from {ALERT_EVENTS.qualified_name} order by run_id"
+        ).fetchall()
+    assert kept == [
+        ("run-1", "failed", 7),
+        ("run-1", "passed", 1),
+        ("run-1", "unknown", 1),
+        ("run-2", "failed", 7),
+        ("run-3", "failed", 1),
+        ("run-3", "passed", 6),
+        ("run-4", "failed", 1),
+    ]
+    dates = ", ".join(f"2026-01-0{n}" for n in range(2, 7)) + " and 2 more"
+    assert alerts == [
+        ("run-1", "check_failure", "core.t: c", dates, "No 8."),
+        ("run-4", "check_failure", "core.t: c", "2026-01-02", "No 2."),
+    ]
+
+
+def test_a_check_asked_again_in_a_run_replaces_its_answer_and_alerts_no_second_time(data_root: Settings) -> None:
+    failed = CheckResult("core.t", "c", "2026-01-01", "volume", "failed", "ERROR", True, 1.0, 2.0, 1, "No.")
+    with open_warehouse(data_root) as opened:
+        record_results(opened, [failed], "run-1")
+        record_results(opened, [replace(failed, observed=3.0)], "run-1")
+        kept = opened.connection.execute(f"select observed from {CHECK_RESULTS.qualified_name}").fetchall()
+        alerts = opened.connection.execute(f"select count(*) from {ALERT_EVENTS.qualified_name}").fetchall()
+    assert (kept, alerts) == ([(3.0,)], [(1,)])
+
+
+def test_the_copy_that_is_checked_lies_apart_from_the_shared_warehouse(
+    session: WarehouseSession, built_warehouse: Settings
+) -> None:
+    paths = [Path(path) for path in session.lake.absolute(session.lake.files(VALID_EVENTS))]
+    assert paths
+    assert not any(path.is_relative_to(built_warehouse.data_dir) for path in paths)

@@ -1,0 +1,468 @@
+"""The `quality` command as people and scripts use it: what it prints, what it does, and the exit code it gives."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from typer.testing import CliRunner, Result
+
+from quality_assets.cli import app
+from quality_assets.settings import REPOSITORY_ROOT, get_settings
+
+COMMANDS = ("simulate", "ingest", "run", "status", "sql", "serve", "demo", "publish", "doctor", "report", "backtest")
+HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
+
+Quality = Callable[..., Result]
+
+
+def _csv(day: str, events: int, name: str, status: str = "ok") -> str:
+    rows = [f"{name}-{n},{day}T0{n % 10}:00:00Z,search,u{n % 3},s{n},{status},{100 + n}" for n in range(events)]
+    return "\n".join([HEADER, *rows]) + "\n"
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Settings as a user of a temporary data root has them; all that commands change is put back."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("QUALITY_")]:
+            patch.delenv(name)
+        # What a command sets is put back, because it was set here before.
+        patch.setenv("QUALITY_DATA_DIR", "unset")
+        patch.setenv("DAGSTER_HOME", "unset")
+        patch.delenv("QUALITY_DATA_DIR")
+        patch.setenv("QUALITY_FILE_STABLE_S", "0")
+        patch.setenv("QUALITY_THREADS", "2")
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
+
+
+def _invoke(root: Path, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["--data-dir", str(root), *map(str, arguments)])
+
+
+@pytest.fixture
+def quality(tmp_path: Path) -> Iterator[Quality]:
+    """The command on a data root of this test's own."""
+    with _environment():
+        yield lambda *arguments: _invoke(tmp_path / "data", *arguments)
+
+
+@dataclass(frozen=True)
+class Root:
+    """A data root that was filled and published by the command, and what it said."""
+
+    data: Path
+    ingested: Result
+    ran: Result
+
+    def quality(self, *arguments: str | Path) -> Result:
+        """Run the command on it."""
+        with _environment():
+            return _invoke(self.data, *arguments)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """Files of every kind, ingested and run once. Only to be read, or rebuilt to the same."""
+    folder = tmp_path_factory.mktemp("cli")
+    _mixed_inputs(folder / "in")
+    with _environment():
+        inputs = [folder / "in" / name for name in ("plain.csv", "more", "garbage.csv", "empty.csv")]
+        ingested = _invoke(folder / "data", "ingest", *inputs)
+        return Root(folder / "data", ingested, _invoke(folder / "data", "run"))
+
+
+def _mixed_inputs(folder: Path) -> None:
+    """A plain CSV, a folder of compressed ones, JSON lines and Parquet, garbage, and a file with nothing in it."""
+    (folder / "more" / "deep").mkdir(parents=True)
+    (folder / "plain.csv").write_text(_csv("2025-03-01", 5, "plain") + "bad,yesterday,search,u,s,ok,1\n")
+    (folder / "more" / "packed.csv.gz").write_bytes(gzip.compress(_csv("2025-03-01", 4, "gz").encode(), mtime=0))
+    with pa.CompressedOutputStream(str(folder / "more" / "packed.csv.zst"), "zstd") as stream:
+        stream.write(_csv("2025-03-02", 3, "zst").encode())
+    records = csv.DictReader(io.StringIO(_csv("2025-03-02", 2, "json", "crash")))
+    (folder / "more" / "deep" / "lines.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    table = pa.csv.read_csv(io.BytesIO(_csv("2025-03-03", 6, "parquet").encode()))
+    pa.parquet.write_table(table, folder / "more" / "deep" / "table.parquet")
+    (folder / "garbage.csv").write_bytes(bytes(range(256)) * 20)
+    (folder / "empty.csv").touch()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_is_for(quality: Quality, command: str) -> None:
+    result = quality(command, "--help")
+    assert result.exit_code == 0
+    text = re.sub(r"[│╭╰╮╯─]", " ", result.output)
+    assert f"quality {command}" in text
+    assert len(text.split()) > 15
+    # Each option says what it does: a line of the option's name and type alone does not.
+    for line in text.splitlines():
+        if re.match(r"\s+(\*\s+)?--[a-z-]+", line):
+            assert len(line.split()) >= 3, line
+
+
+def test_help_lists_every_command(quality: Quality) -> None:
+    result = quality("--help")
+    assert result.exit_code == 0
+    assert {command for command in COMMANDS if not re.search(rf"\b{command}\b", result.output)} == set()
+    assert {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    } == set(COMMANDS)
+
+
+def test_ingest_says_what_became_of_every_file(root: Root) -> None:
+    assert root.ingested.exit_code == 0
+    lines = {line.split()[0]: line for line in root.ingested.stdout.splitlines() if line.split()}
+    for name, rows, refused, days in (
+        ("plain.csv", 6, 1, "2025-03-01"),
+        ("more/packed.csv.gz", 4, 0, "2025-03-01"),
+        ("more/packed.csv.zst", 3, 0, "2025-03-02"),
+        ("more/deep/lines.jsonl", 2, 0, "2025-03-02"),
+        ("more/deep/table.parquet", 6, 0, "2025-03-03"),
+    ):
+        assert lines[name].split()[1:4] == ["default", str(rows), str(refused)], lines[name]
+        assert days in lines[name]
+    for name in ("garbage.csv", "empty.csv"):
+        assert "rejected:" in lines[name]
+        assert len(lines[name].split("rejected:")[1]) > 10, "it says why"
+    assert "5 files read, 21 rows; 0 known before, 2 rejected" in root.ingested.stdout
+    assert "`quality run`" in root.ingested.stdout
+    assert sorted(p.name for p in (root.data / "landing").rglob("*") if p.is_file()) == sorted(
+        ["plain.csv", "packed.csv.gz", "packed.csv.zst", "lines.jsonl", "table.parquet", "garbage.csv", "empty.csv"]
+    )
+
+
+def test_run_builds_checks_and_publishes(root: Root) -> None:
+    assert root.ran.exit_code == 0
+    assert "Traceback" not in root.ran.output
+    for step in ("build days", "score and report", "publish"):
+        assert re.search(rf"✓ {step}", root.ran.stdout), step
+    assert "7 files, 21 rows = 20 valid + 1 quarantined" in root.ran.stdout
+    assert "Published snapshot" in root.ran.stdout
+    assert 5 <= len(root.ran.stdout.splitlines()) <= 30
+
+
+def test_every_row_of_every_file_is_accounted_for(root: Root) -> None:
+    result = root.quality(
+        "sql",
+        "select path, rows, (select count(*) from core.valid_events v where v.file_id = f.file_id) as valid,"
+        " (select count(*) from core.quarantined_events q where q.file_id = f.file_id) as quarantined"
+        " from raw.log_files f where status = 'loaded' order by path",
+        "--format",
+        "csv",
+    )
+    assert result.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["path"], row["rows"], row["valid"], row["quarantined"]) for row in rows] == [
+        ("more/deep/lines.jsonl", "2", "2", "0"),
+        ("more/deep/table.parquet", "6", "6", "0"),
+        ("more/packed.csv.gz", "4", "4", "0"),
+        ("more/packed.csv.zst", "3", "3", "0"),
+        ("plain.csv", "6", "5", "1"),
+    ]
+
+
+def test_second_run_has_nothing_to_do(root: Root) -> None:
+    again = root.quality("ingest", root.data.parent / "in" / "plain.csv")
+    assert again.exit_code == 0
+    assert "0 files read, 0 rows" in again.stdout
+    result = root.quality("run")
+    assert result.exit_code == 0
+    assert "Nothing to do" in result.stdout
+
+
+def test_same_bytes_under_another_name_are_skipped(root: Root, tmp_path: Path) -> None:
+    copy = tmp_path / "renamed.csv"
+    copy.write_bytes((root.data.parent / "in" / "plain.csv").read_bytes())
+    result = root.quality("ingest", copy)
+    assert result.exit_code == 0
+    assert re.search(r"renamed.csv +skipped: has the same bytes as plain.csv", result.stdout)
+    assert "0 files read, 0 rows; 1 known before, 0 rejected" in result.stdout
+
+
+def test_range_is_rebuilt_to_the_same_data(root: Root) -> None:
+    question = ("sql", "from product.fact_feature_metrics order by all", "--format", "json")
+    before = json.loads(root.quality(*question).stdout)
+    result = root.quality("run", "--from", "2025-03-02", "--to", "2025-03-03")
+    assert result.exit_code == 0
+    assert "build days 2025-03-02 to 2025-03-03" in result.stdout
+    assert json.loads(root.quality(*question).stdout) == before
+    assert {row["event_date"] for row in before} == {"2025-03-01", "2025-03-02", "2025-03-03"}
+
+
+def test_status_says_how_things_stand(root: Root) -> None:
+    result = root.quality("status")
+    assert result.exit_code == 0, result.stdout
+    assert re.search(r"Snapshot: \S+, published .* data through 2025-03-03", result.stdout)
+    assert "Rows: 21 in 7 files = 20 valid + 1 quarantined" in result.stdout
+    assert "Data: 2025-03-01 to 2025-03-03" in result.stdout
+    assert "Quarantine: invalid_event_time 1" in result.stdout
+    assert "Waiting: 0 files, 0 ranges of dates" in result.stdout
+    assert re.search(r"Checks: \d+ passed", result.stdout)
+
+
+def test_status_tells_what_waits_and_publish_what_is_missing(quality: Quality, tmp_path: Path) -> None:
+    result = quality("status")
+    assert (result.exit_code, "Nothing has been ingested yet" in result.stdout) == (0, True)
+    log = tmp_path / "a.csv"
+    log.write_text(_csv("2025-03-01", 3, "a"))
+    assert quality("ingest", log).exit_code == 0
+    result = quality("status")
+    assert result.exit_code == 1
+    assert "3 not built yet" in result.stdout
+    assert "1 ranges of dates: 2025-03-01" in result.stdout
+    refused = quality("publish")
+    assert refused.exit_code == 1
+    assert "core.valid_events is not built for 2025-03-01" in refused.stderr
+    result = quality("status")
+    assert result.exit_code == 1
+    assert "Publication refused since" in result.stdout
+    assert "core.valid_events is not built for 2025-03-01" in result.stdout
+
+
+def test_publish_publishes_the_warehouse_as_it_stands(root: Root) -> None:
+    result = root.quality("publish")
+    assert result.exit_code == 0
+    assert "Snapshot: " in result.stdout
+
+
+def test_sql_as_table(root: Root) -> None:
+    result = root.quality("sql", "select feature, sum(events) as n from product.fact_feature_metrics group by 1")
+    assert result.exit_code == 0
+    assert re.search(r"feature\W+n\b", result.stdout)
+    assert re.search(r"search\W+20\b", result.stdout)
+
+
+def test_sql_as_csv_quotes_what_must_be(root: Root) -> None:
+    result = root.quality("sql", "select 'a,\"b\"' as text, null as nothing, 1.5 as number", "--format", "csv")
+    assert result.stdout == 'text,nothing,number\n"a,""b""",,1.5\n'
+
+
+def test_sql_as_json_is_json(root: Root) -> None:
+    result = root.quality(
+        "sql",
+        "select event_date, feature, crash_rate, feedback_mean from product.fact_feature_metrics order by 1",
+        "--format",
+        "json",
+    )
+    rows = json.loads(result.stdout)
+    assert [row["event_date"] for row in rows] == ["2025-03-01", "2025-03-02", "2025-03-03"]
+    assert rows[1]["crash_rate"] == pytest.approx(2 / 5)
+    assert rows[0]["feedback_mean"] is None
+    assert json.loads(root.quality("sql", "select 1 as n where false", "--format", "json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["select [1, 2] as list, {'a': 1} as struct", "describe raw.log_files", "explain select 1"]
+)
+def test_sql_answers_every_reading_statement(root: Root, query: str) -> None:
+    for output in ("table", "csv", "json"):
+        assert root.quality("sql", query, "--format", output).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("delete from raw.log_files", "only SELECT"),
+        ("create table t as select 1", "only SELECT"),
+        ("copy (select 1) to '/tmp/quality-test-copy.csv'", "only SELECT"),
+        ("attach ':memory:' as other", "only SELECT"),
+        ("set threads = 1", "only SELECT"),
+        ("pragma database_list", "only SELECT"),
+        ("install httpfs", "only SELECT"),
+        ("select 1; drop table raw.log_files", "one statement"),
+        ("", "one statement"),
+        ("select * from read_csv('/etc/passwd')", "/etc/passwd"),
+        ("select no_such_column from raw.log_files", "no_such_column"),
+        ("select * from no_such_table", "no_such_table"),
+        ("selec 1", "selec"),
+    ],
+)
+def test_sql_refuses_in_a_sentence(root: Root, query: str, why: str) -> None:
+    result = root.quality("sql", query)
+    assert result.exit_code == 1
+    assert why in result.stderr
+    assert result.stdout == ""
+    assert not Path("/tmp/quality-test-copy.csv").exists()
+    assert root.quality("sql", "select count(*) as n from raw.log_files", "--format", "csv").stdout == "n\n7\n"
+
+
+def test_report_is_the_last_runs(root: Root) -> None:
+    result = root.quality("report", "--format", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)
+    assert root.quality("report").exit_code == 0
+    assert root.quality("report", "--format", "csv").exit_code == 2
+
+
+def test_doctor_looks_at_everything(root: Root) -> None:
+    with _environment():
+        os.environ.update(QUALITY_DAGSTER_PORT="39917", QUALITY_DASHBOARD_PORT="39918")
+        result = _invoke(root.data, "doctor")
+        os.environ.pop("QUALITY_DAGSTER_PORT")
+        os.environ.pop("QUALITY_DASHBOARD_PORT")
+    for subject in (
+        "Python",
+        "Packages",
+        "Data root",
+        "Disk",
+        "Port of",
+        "Warehouse lock",
+        "Sources",
+        "Published snapshot",
+    ):
+        assert re.search(rf"[✓✗] {subject}", result.stdout), subject
+    assert "39917" in result.stdout
+    ailing = [line for line in result.stdout.splitlines() if line.startswith("✗")]
+    assert result.exit_code == bool(ailing)
+    mends = [line for line in result.stdout.splitlines() if line.strip().startswith("→")]
+    assert len(mends) == len(ailing), "whatever is wrong, it says how to mend it"
+
+
+def test_doctor_finds_what_is_wrong(quality: Quality, tmp_path: Path) -> None:
+    (tmp_path / "data" / "sources").mkdir(parents=True)
+    (tmp_path / "data" / "sources" / "mine.yaml").write_text("name: mine\nformat: xlsx\n")
+    result = quality("doctor")
+    assert result.exit_code == 1
+    assert re.search(r"✗ Sources: .*mine.yaml", result.stdout)
+
+
+def test_simulate_writes_logs_and_the_truth(quality: Quality, tmp_path: Path) -> None:
+    small = ("--days", "3", "--features", "4", "--events-per-day", "50", "--seed", "9", "--dirt", "0.1")
+    for name, extra in (("one", ()), ("two", ()), ("lines", ("--format", "jsonl"))):
+        result = quality("simulate", *small, *extra, "--out", tmp_path / name)
+        assert result.exit_code == 0
+        assert "rows in 3 files" in result.stdout
+    files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()}
+    assert {Path("incidents.csv"), Path("dirt.csv")} < files
+    assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+    assert len(list((tmp_path / "lines" / "logs").glob("*.jsonl"))) == 3
+    again = quality("simulate", *small, "--out", tmp_path / "one")
+    assert again.exit_code == 2
+    assert "is not an empty folder" in again.stderr
+
+
+def test_demo_shows_something_out_of_nothing(quality: Quality, tmp_path: Path) -> None:
+    result = quality("demo", "--days", "1", "--no-serve")
+    assert result.exit_code == 0
+    assert "The landing zone is empty" in result.stdout
+    assert "Published snapshot" in result.stdout
+    assert len(list((tmp_path / "data" / "landing").rglob("*.csv"))) == 1
+    assert not (tmp_path / "data" / ".scratch" / "sample").exists()
+    again = quality("demo", "--days", "1", "--no-serve")
+    assert again.exit_code == 0
+    assert "Nothing to do" in again.stdout
+
+
+def test_roots_live_side_by_side(root: Root, quality: Quality, tmp_path: Path) -> None:
+    log = tmp_path / "other.csv"
+    log.write_text(_csv("2024-07-01", 7, "other"))
+    assert quality("ingest", log).exit_code == 0
+    assert quality("run").exit_code == 0
+    question = ("sql", "select sum(events) as n, max(event_date) as d from product.fact_feature_metrics")
+    assert quality(*question, "--format", "csv").stdout == "n,d\n7,2024-07-01\n"
+    assert root.quality(*question, "--format", "csv").stdout == "n,d\n20,2025-03-03\n"
+    assert (tmp_path / "data" / ".dagster").is_dir()
+
+
+def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) -> None:
+    log = tmp_path / "access.csv"
+    log.write_text("request_id,ts,route,http_status,duration_s\nr1,1740830400000,/cart,503,0.25\n")
+    result = quality("ingest", log, "--source", "api_log")
+    assert result.exit_code == 0
+    assert re.search(r"access.csv +api_log +1 +0 +2025-03-01", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["ingest", "no/such/file.csv"], 2, "no/such/file.csv: no such file or folder"),
+        (["ingest", ".", "--source", "nobody"], 2, "nobody"),
+        (["run", "--from", "2025-03-01"], 2, "--from and --to go together"),
+        (["run", "--from", "yesterday", "--to", "2025-03-01"], 2, "'yesterday' is not a date like 2026-01-31"),
+        (["run", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "--from 2025-03-02 is after --to 2025-03-01"),
+        (["backtest", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "is after"),
+        (["simulate", "--days", "0", "--out", "x"], 2, "--days"),
+        (["simulate", "--features", "100000", "--out", "x"], 2, "features"),
+        (["sql", "select 1"], 1, "nothing is published yet"),
+        (["sql", "select 1", "--format", "xml"], 2, "xml"),
+        (["report"], 1, "no report has been made yet"),
+        (["no-such-command"], 2, "no-such-command"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_sentence(quality: Quality, arguments: list[str], code: int, why: str) -> None:
+    result = quality(*arguments)
+    assert result.exit_code == code
+    assert why in " ".join(result.stderr.split())
+    assert result.stdout == ""
+    assert not isinstance(result.exception, Exception) or isinstance(result.exception, SystemExit)
+
+
+def _process(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    known = {name: value for name, value in os.environ.items() if not name.startswith("QUALITY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "quality_assets.cli", *arguments],
+        env={**known, "QUALITY_DATA_DIR": str(root), "QUALITY_FILE_STABLE_S": "0", **environment},
+        cwd=REPOSITORY_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "why"),
+    [
+        (["status"], {"QUALITY_DAGSTER_PORT": "many"}, "QUALITY_DAGSTER_PORT"),
+        (["serve"], {"QUALITY_DASHBOARD_PORT": "99999"}, "QUALITY_DASHBOARD_PORT"),
+        (["doctor"], {"QUALITY_MEMORY_LIMIT_MB": "1"}, "QUALITY_MEMORY_LIMIT_MB"),
+    ],
+)
+def test_invalid_setting_is_named(tmp_path: Path, arguments: list[str], environment: dict[str, str], why: str) -> None:
+    done = _process(tmp_path / "data", *arguments, **environment)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_nobody_foresaw_is_a_sentence_and_a_log(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "warehouse.duckdb").write_text("this is no database" * 100)
+    done = _process(tmp_path / "data", "status")
+    assert done.returncode == 1
+    assert done.stderr.startswith("quality: ")
+    assert "Traceback" not in done.stdout + done.stderr
+    log = tmp_path / "data" / "logs" / "quality.log"
+    assert str(log) in done.stderr.replace("\n", "")
+    assert "Traceback" in log.read_text()
+
+
+def test_data_root_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    log = tmp_path / "a.csv"
+    log.write_text(_csv("2025-03-01", 1, "a"))
+    done = _process(tmp_path / "file", "ingest", str(log))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert str(tmp_path / "file") in done.stderr.replace("\n", "")
+
+
+def test_process_leaves_stdout_to_the_answer(root: Root) -> None:
+    done = _process(root.data, "sql", "select count(*) as n from raw.log_files", "--format", "csv")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "n\n7\n", "")

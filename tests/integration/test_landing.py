@@ -1,0 +1,256 @@
+"""The landing zone: what counts as a file, what is passed over and why, and how files come in."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from quality_assets.warehouse.landing import IGNORED_SUFFIXES, LandingFile, place, scan, settle, sha256_of
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Path:
+    """An empty landing zone."""
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    return folder
+
+
+def put(path: Path, text: str = "a,b\n1,2\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def names(zone: Path) -> list[str]:
+    return [file.name for file in scan(zone)[0]]
+
+
+def passed_over(zone: Path) -> dict[str, str]:
+    return {item.name: item.reason for item in scan(zone)[1]}
+
+
+def waiting(path: Path, zone: Path) -> LandingFile:
+    (file,) = [file for file in scan(zone)[0] if file.path == path]
+    return file
+
+
+def no_sleep(_: float) -> None:
+    """Time passes at once."""
+
+
+# --- scan -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_zone_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert scan(tmp_path / "none") == ([], [])
+
+
+def test_files_of_all_folders_are_found_in_name_order(zone: Path) -> None:
+    for name in ("b.csv", "a/z.jsonl", "a/b/c.parquet", "ä 'ö'.csv"):
+        put(zone / name)
+    (zone / "empty folder").mkdir()
+    assert names(zone) == ["a/b/c.parquet", "a/z.jsonl", "b.csv", "ä 'ö'.csv"]
+    assert passed_over(zone) == {}
+
+
+def test_hidden_and_partial_files_do_not_count(zone: Path) -> None:
+    for suffix in IGNORED_SUFFIXES:
+        put(zone / f"log.csv{suffix}")
+    put(zone / ".hidden.csv")
+    put(zone / ".git" / "log.csv")
+    assert scan(zone) == ([], [])
+
+
+def test_a_link_out_of_the_zone_is_passed_over_with_the_reason(zone: Path, tmp_path: Path) -> None:
+    (zone / "out.csv").symlink_to(put(tmp_path / "secret.csv"))
+    put(tmp_path / "elsewhere" / "secret.csv")
+    (zone / "folder").symlink_to(tmp_path / "elsewhere")
+    assert names(zone) == []
+    assert passed_over(zone) == dict.fromkeys(["folder", "out.csv"], "is a link out of the landing zone")
+
+
+def test_a_link_within_the_zone_is_a_file_and_one_to_a_folder_within_is_not(zone: Path) -> None:
+    put(zone / "real" / "a.csv")
+    (zone / "b.csv").symlink_to(zone / "real" / "a.csv")
+    (zone / "again").symlink_to(zone / "real")
+    assert names(zone) == ["b.csv", "real/a.csv"]
+    assert passed_over(zone) == {"again": "is not a regular file"}
+
+
+def test_a_broken_link_and_a_loop_of_links_do_not_stop_the_others(zone: Path) -> None:
+    (zone / "broken.csv").symlink_to(zone / "nothing.csv")
+    (zone / "loop.csv").symlink_to(zone / "loop.csv")
+    put(zone / "good.csv")
+    assert names(zone) == ["good.csv"]
+    assert set(passed_over(zone)) == {"broken.csv", "loop.csv"}
+
+
+def test_a_pipe_and_a_socket_are_not_read(zone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(zone / "pipe.csv")
+    monkeypatch.chdir(zone)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.csv")
+        assert passed_over(zone) == dict.fromkeys(["pipe.csv", "socket.csv"], "is not a regular file")
+    assert names(zone) == []
+
+
+def test_a_file_knows_its_size_and_when_it_arrived(zone: Path) -> None:
+    path = put(zone / "a.csv", "12345")
+    os.utime(path, ns=(0, 1_767_225_600_999_999_999))
+    file = waiting(path, zone)
+    assert (file.size_bytes, file.arrived_at) == (5, datetime(2026, 1, 1))
+
+
+# --- settle -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_grows_waits_and_a_whole_one_does_not_wait_for_it(zone: Path) -> None:
+    growing, whole = put(zone / "growing.csv"), put(zone / "whole.csv")
+
+    def grow(_: float) -> None:
+        with growing.open("a") as stream:
+            stream.write("3,4\n")
+
+    settled, unsettled = settle(scan(zone)[0], 2.0, grow)
+    assert [file.path for file in settled] == [whole]
+    assert [(item.name, item.reason) for item in unsettled] == [
+        ("growing.csv", "is still being written, or has just vanished")
+    ]
+
+
+def test_a_file_that_vanishes_is_told_and_not_an_error(zone: Path) -> None:
+    path = put(zone / "gone.csv")
+    settled, unsettled = settle(scan(zone)[0], 2.0, lambda _: path.unlink())
+    assert settled == []
+    assert [item.name for item in unsettled] == ["gone.csv"]
+
+
+def test_a_file_rewritten_in_place_with_as_many_bytes_is_noticed(zone: Path) -> None:
+    path = put(zone / "a.csv", "1111")
+    file = waiting(path, zone)
+    path.write_text("2222")
+    os.utime(path, ns=(0, file.modified_ns + 1))
+    assert not file.is_unchanged()
+
+
+def test_only_files_that_were_lately_changed_are_waited_for(zone: Path) -> None:
+    path = put(zone / "old.csv")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    waits: list[float] = []
+    assert len(settle(scan(zone)[0], 2.0, waits.append)[0]) == 1
+    assert waits == []
+    put(zone / "new.csv")
+    assert len(settle(scan(zone)[0], 2.0, waits.append)[0]) == 2
+    assert waits == [2.0]
+
+
+def test_nothing_is_waited_for_where_nothing_waits() -> None:
+    waits: list[float] = []
+    assert settle([], 2.0, waits.append) == ([], [])
+    assert waits == []
+
+
+# --- place ------------------------------------------------------------------------------------------------------------
+
+
+def test_files_and_folders_are_copied_under_their_names(zone: Path, tmp_path: Path) -> None:
+    put(tmp_path / "in" / "logs" / "a.csv", "a")
+    put(tmp_path / "in" / "logs" / "deep" / "b.csv", "b")
+    put(tmp_path / "in" / "logs" / ".hidden.csv")
+    put(tmp_path / "c.csv", "c")
+    placed, left = place([tmp_path / "in" / "logs", tmp_path / "c.csv"], zone, "shop")
+    assert (placed, left) == (["shop/logs/a.csv", "shop/logs/deep/b.csv", "shop/c.csv"], [])
+    assert names(zone) == sorted(placed)
+    assert (zone / "shop/logs/deep/b.csv").read_text() == "b"
+    assert not [path for path in zone.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_a_copy_keeps_when_the_file_was_changed(zone: Path, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    place([path], zone)
+    assert (zone / "a.csv").stat().st_mtime == 1_700_000_000
+
+
+def test_the_same_bytes_are_not_copied_again(zone: Path, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv")
+    assert place([path], zone)[0] == place([path], zone)[0] == ["a.csv"]
+    assert names(zone) == ["a.csv"]
+
+
+def test_other_bytes_under_a_taken_name_get_their_hash_into_it(zone: Path, tmp_path: Path) -> None:
+    first, second = put(tmp_path / "1" / "a.csv.gz", "one"), put(tmp_path / "2" / "a.csv.gz", "two")
+    place([first], zone)
+    digest = sha256_of(second)[:8]
+    assert place([second], zone)[0] == [f"a-{digest}.csv.gz"]
+    assert place([second], zone)[0] == [f"a-{digest}.csv.gz"]
+    assert {path.name: path.read_text() for path in zone.iterdir()} == {
+        "a.csv.gz": "one",
+        f"a-{digest}.csv.gz": "two",
+    }
+
+
+@pytest.mark.parametrize("name", ["events", "v1.2 events", "2026.01.02.events"])
+def test_a_name_without_a_suffix_of_a_format_clashes_without_loss(zone: Path, tmp_path: Path, name: str) -> None:
+    place([put(tmp_path / "1" / name, "one")], zone)
+    place([put(tmp_path / "2" / name, "two")], zone)
+    assert sorted(path.read_text() for path in zone.iterdir()) == ["one", "two"]
+    assert len(names(zone)) == 2
+
+
+def test_a_file_that_lies_in_the_zone_already_stays_as_it_is(zone: Path) -> None:
+    path = put(zone / "a.csv")
+    before = path.stat().st_ino
+    assert place([path], zone) == (["a.csv"], [])
+    assert path.stat().st_ino == before
+    assert names(zone) == ["a.csv"]
+
+
+def test_the_zone_itself_can_be_placed_without_copies(zone: Path) -> None:
+    put(zone / "a.csv")
+    put(zone / "shop" / "b.csv")
+    assert place([zone], zone) == (["a.csv", "shop/b.csv"], [])
+    assert names(zone) == ["a.csv", "shop/b.csv"]
+
+
+def test_what_does_not_exist_is_told_and_does_not_stop_the_rest(zone: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.csv"
+    placed, left = place([missing, put(tmp_path / "a.csv")], zone)
+    assert placed == ["a.csv"]
+    assert [(item.name, item.reason) for item in left] == [(str(missing), "does not exist")]
+
+
+def test_a_link_that_leads_out_of_a_folder_is_left_out(zone: Path, tmp_path: Path) -> None:
+    put(tmp_path / "secret.csv")
+    folder = tmp_path / "logs"
+    put(folder / "a.csv")
+    (folder / "b.csv").symlink_to(folder / "a.csv")
+    (folder / "out.csv").symlink_to(tmp_path / "secret.csv")
+    placed, left = place([folder], zone)
+    assert placed == ["logs/a.csv", "logs/b.csv"]
+    assert [(Path(item.name).name, item.reason) for item in left] == [("out.csv", "is a link to somewhere else")]
+    assert not any(path.is_symlink() for path in zone.rglob("*"))
+
+
+def test_a_link_that_somebody_names_is_followed(zone: Path, tmp_path: Path) -> None:
+    (tmp_path / "latest.csv").symlink_to(put(tmp_path / "store" / "a.csv", "one"))
+    assert place([tmp_path / "latest.csv"], zone)[0] == ["latest.csv"]
+    assert not (zone / "latest.csv").is_symlink()
+    assert (zone / "latest.csv").read_text() == "one"
+
+
+def test_a_pipe_is_left_out(zone: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    placed, left = place([tmp_path / "pipe.csv"], zone)
+    assert placed == []
+    assert [item.reason for item in left] == ["is not a regular file"]
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256_of(put(tmp_path / "a.csv", "")) == empty

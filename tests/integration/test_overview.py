@@ -1,0 +1,182 @@
+"""How things stand, in numbers that agree with the tables and sentences that people can read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+
+import duckdb
+import pytest
+
+from quality_assets.overview import (
+    accounting,
+    checks_run,
+    failing_checks,
+    quarantine_reasons,
+    summary_lines,
+    worse_features,
+)
+from quality_assets.settings import Settings
+from quality_assets.simulate import SimulationResult
+from quality_assets.warehouse.checking import CheckResult, record_results
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.ingest import IngestReport
+
+PASSED = CheckResult(
+    "core.valid_events", "rows_accounted", "2026-01-02", "completeness", "passed", "ERROR", True, 1.0, 1.0, 0, "Yes."
+)
+
+
+@pytest.fixture
+def connection(built_warehouse: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The built warehouse, to be read."""
+    with duckdb.connect(str(built_warehouse.warehouse_path), read_only=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def session(built_copy: Settings) -> Iterator[WarehouseSession]:
+    """A copy of the built warehouse, to be changed at will."""
+    with open_warehouse(built_copy) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(data_root: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty warehouse."""
+    with open_warehouse(data_root) as opened:
+        yield opened.connection
+
+
+def worsen(session: WarehouseSession, feature: str, metric: str, value: float, expected: float | None) -> None:
+    """Make a metric of a feature worse than expected on the last day."""
+    change = None if not expected else value / expected - 1
+    session.connection.execute(
+        "update product.feature_daily_trends set is_worse = true, value = $value, expected = $expected,"
+        " change = $change where feature = $feature and metric = $metric and event_date = '2026-01-12'",
+        {"feature": feature, "metric": metric, "value": value, "expected": expected, "change": change},
+    )
+
+
+def all_well(session: WarehouseSession) -> None:
+    session.connection.execute("update product.feature_daily_trends set is_worse = false")
+
+
+def test_rows_in_are_valid_and_quarantined(
+    connection: duckdb.DuckDBPyConnection, simulated_logs: SimulationResult
+) -> None:
+    totals = accounting(connection)
+    counts = [
+        connection.execute(f"select count(*) from core.{name}").fetchall()[0][0]
+        for name in ("valid_events", "quarantined_events")
+    ]
+    assert [totals.valid, totals.quarantined] == counts
+    assert (totals.files, totals.rejected_files, totals.rows) == (12, 0, simulated_logs.rows)
+    assert totals.unaccounted == 0
+    assert (totals.first_date, totals.last_date) == (date(2026, 1, 1), date(2026, 1, 12))
+
+
+def test_rows_of_days_that_are_not_built_are_told(
+    session: WarehouseSession, ingest_all: Callable[[WarehouseSession], IngestReport]
+) -> None:
+    path = session.settings.landing_dir / "late.csv"
+    path.write_text("event_id,event_time,feature,status\nlate,2026-01-20T10:00:00Z,Search,ok\n")
+    (session.settings.landing_dir / "bad.csv").write_text("")
+    ingest_all(session)
+    assert accounting(session.connection).unaccounted == 1
+    first = next(summary_lines(session.connection))
+    assert first.endswith(" + 1 not built yet; 1 files rejected")
+
+
+def test_the_commonest_reasons_come_first(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("select reasons from core.quarantined_events").fetchall()
+    counted = Counter(reason for (reasons,) in rows for reason in reasons)
+    found = quarantine_reasons(connection, 100)
+    assert dict(found) == counted
+    assert found == sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    assert quarantine_reasons(connection, 2) == found[:2]
+
+
+def test_checks_are_counted_as_they_stand_now(empty: duckdb.DuckDBPyConnection, data_root: Settings) -> None:
+    failed = replace(PASSED, status="failed", description="No.")
+    with open_warehouse(data_root) as session:
+        record_results(session, [failed, replace(failed, partition_key="2026-01-03", description="No 3.")], "run-1")
+        record_results(session, [PASSED, replace(PASSED, check_name="volume", status="unknown")], "run-2")
+        warning = replace(failed, asset="raw.log_files", check_name="fresh", severity="WARN", partition_key="")
+        record_results(session, [warning], "run-3")
+        assert checks_run(session.connection) == (1, 2, 1)
+        assert failing_checks(session.connection) == [
+            ("ERROR", "core.valid_events", "rows_accounted", 1, "No 3."),
+            ("WARN", "raw.log_files", "fresh", 1, "No."),
+        ]
+
+
+def test_a_crash_spike_of_the_last_day_is_told_with_what_was_expected(connection: duckdb.DuckDBPyConnection) -> None:
+    (line,) = [line for line in worse_features(connection, 10) if line.startswith("Search: ")]
+    assert line.startswith("Search: crash rate 40.00%, expected ")
+    assert "users that day" in line
+
+
+def test_nothing_worse_is_told_as_such(session: WarehouseSession) -> None:
+    all_well(session)
+    assert worse_features(session.connection) == []
+    assert list(summary_lines(session.connection))[-1] == "No feature was worse than its own past on the last day."
+
+
+def test_a_feature_is_told_once_by_what_hurts_most_and_most_users_come_first(session: WarehouseSession) -> None:
+    all_well(session)
+    worsen(session, "Search", "feedback_mean", 2.5, 4.0)
+    worsen(session, "Search", "latency_p95_ms", 1234.0, 1000.0)
+    worsen(session, "Visual search", "crash_rate", 0.5, None)
+    worsen(session, "Search", "apdex", 0.1, 0.9)
+    found = worse_features(session.connection)
+    assert [line.split(",")[0] for line in found] == ["Search: latency p95 1", "Visual search: crash rate 50.00%"]
+    assert found[0].startswith("Search: latency p95 1,234 ms, expected 1,000 ms (+23%), ")
+    assert worse_features(session.connection, 1) == found[:1]
+
+
+def test_what_was_worse_on_an_earlier_day_is_not_told(session: WarehouseSession) -> None:
+    all_well(session)
+    session.connection.execute(
+        "update product.feature_daily_trends set is_worse = true where event_date < '2026-01-12'"
+    )
+    assert worse_features(session.connection) == []
+
+
+def test_a_fall_is_written_with_a_minus_and_a_silent_feature_without_users(session: WarehouseSession) -> None:
+    all_well(session)
+    worsen(session, "Home feed", "events", 0.0, 50.0)
+    assert worse_features(session.connection) == ["Home feed: events 0, expected 50 (−100%)"]
+
+
+def test_the_summary_is_a_dozen_lines_that_agree_with_the_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    totals = accounting(connection)
+    lines = list(summary_lines(connection))
+    assert lines[0] == (f"12 files, {totals.rows:,} rows = {totals.valid:,} valid + {totals.quarantined:,} quarantined")
+    assert lines[1] == "8 features on 12 days, 2026-01-01 to 2026-01-12"
+    assert lines[2].startswith("Quarantined most for: ")
+    assert lines[2].count("(") == 4
+    assert "Worse than their own past on the last day:" in lines
+    assert len(lines) <= 16
+
+
+def test_failing_checks_are_in_the_summary_errors_first(session: WarehouseSession) -> None:
+    failed = [replace(PASSED, status="failed", partition_key=f"2026-01-0{n}", description=f"No {n}.") for n in (2, 3)]
+    warning = replace(failed[0], asset="a.first", severity="WARN", description="Hm.")
+    record_results(session, [*failed, warning], "run-1")
+    lines = list(summary_lines(session.connection))
+    start = lines.index("Checks: 0 passed, 3 failed, 0 unknown for want of history")
+    assert lines[start + 1 : start + 3] == [
+        "  ERROR core.valid_events rows_accounted on 2 dates: No 3.",
+        "  WARN a.first rows_accounted: Hm.",
+    ]
+
+
+def test_an_empty_warehouse_has_a_summary_too(empty: duckdb.DuckDBPyConnection) -> None:
+    assert list(summary_lines(empty)) == [
+        "0 files, 0 rows = 0 valid + 0 quarantined",
+        "Checks: 0 passed, 0 failed, 0 unknown for want of history",
+        "No feature was worse than its own past on the last day.",
+    ]

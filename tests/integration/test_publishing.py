@@ -1,0 +1,197 @@
+"""Publication: refused while a blocking check does not pass or dates are half-built, and the last good stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import duckdb
+import pytest
+
+from quality_assets.contracts.events import VALID_EVENTS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.checks import CHECKS
+from quality_assets.settings import Settings
+from quality_assets.warehouse import checking, publishing
+from quality_assets.warehouse.checking import CheckResult, record_results, run_check
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.ingest import IngestReport
+from quality_assets.warehouse.publishing import MAX_REASONS, Refusal, is_published, publish_warehouse, reasons_against
+from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
+
+FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)
+GOOD = CheckResult(
+    "core.valid_events", "rows_accounted", "2026-01-02", "completeness", "passed", "ERROR", True, 1.0, 1.0, 0, "Yes."
+)
+BAD = replace(GOOD, status="failed", observed=0.0, description="Is every row there? No. Observed 0, against 1.")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock is a minute later: versions are named by the second."""
+    now = [datetime(2026, 1, 13, 4, 0)]
+
+    def tick() -> datetime:
+        now[0] += timedelta(minutes=1)
+        return now[0]
+
+    monkeypatch.setattr(publishing, "utc_now", tick)
+    monkeypatch.setattr(checking, "utc_now", tick)
+
+
+def attempt(settings: Settings, run_id: str, *results: CheckResult) -> Snapshot | Refusal:
+    with open_warehouse(settings) as session:
+        record_results(session, results, run_id)
+        return publish_warehouse(session, run_id)
+
+
+def published(settings: Settings, run_id: str = "run-1") -> Snapshot:
+    snapshot = attempt(settings, run_id, GOOD)
+    assert isinstance(snapshot, Snapshot)
+    return snapshot
+
+
+def test_good_data_is_published_with_what_it_is(built_copy: Settings) -> None:
+    snapshot = published(built_copy)
+    assert (snapshot.run_id, snapshot.data_through) == ("run-1", date(2026, 1, 12))
+    assert current_snapshot(built_copy.published_dir) == snapshot
+    last = last_attempt(built_copy.published_dir)
+    assert last is not None
+    assert (last.status, last.run_id, last.reasons) == ("published", "run-1", ())
+    with open_snapshot(snapshot) as reader:
+        rows = reader.execute("select version, run_id, data_through from ops.publications").fetchall()
+        events = reader.execute("select count(*) from core.valid_events").fetchall()
+    assert rows == [(snapshot.version, "run-1", date(2026, 1, 12))]
+    assert events[0][0] > 0
+    with open_warehouse(built_copy) as session:
+        assert is_published(session)
+
+
+def test_all_checks_of_good_data_let_it_be_published(built_copy: Settings) -> None:
+    with open_warehouse(built_copy) as session:
+        results = [r for check in CHECKS for r in run_check(session, check, FIRST, LAST)]
+        record_results(session, results, "run-1")
+        assert any(result.status == "failed" for result in results)
+        assert reasons_against(session) == []
+
+
+@pytest.mark.parametrize("status", ["failed", "unknown"])
+def test_a_blocking_check_that_does_not_pass_refuses_and_the_last_good_stays(built_copy: Settings, status: str) -> None:
+    good = published(built_copy)
+    outcome = attempt(built_copy, "run-2-of-today", replace(BAD, status=status))
+    assert isinstance(outcome, Refusal)
+    assert outcome.reasons == (
+        "core.valid_events: rows_accounted does not pass for 2026-01-02 (run run-2-of)."
+        " Is every row there? No. Observed 0, against 1.",
+    )
+    assert current_snapshot(built_copy.published_dir) == good
+    last = last_attempt(built_copy.published_dir)
+    assert last is not None
+    assert (last.status, last.reasons) == ("refused", outcome.reasons)
+    with open_snapshot(good) as reader:
+        assert reader.execute("select count(*) from ops.publications").fetchall() == [(1,)]
+
+
+def test_since_when_it_is_refused_is_kept_until_it_is_published_again(built_copy: Settings) -> None:
+    published(built_copy)
+    attempt(built_copy, "run-2", BAD)
+    first = last_attempt(built_copy.published_dir)
+    attempt(built_copy, "run-3")
+    second = last_attempt(built_copy.published_dir)
+    assert first is not None
+    assert second is not None
+    assert first.since == first.attempted_at == second.since < second.attempted_at
+    assert isinstance(attempt(built_copy, "run-4", GOOD), Snapshot)
+    last = last_attempt(built_copy.published_dir)
+    assert last is not None
+    assert last.since == last.attempted_at
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [replace(BAD, severity="WARN"), replace(BAD, is_blocking=False), replace(BAD, severity="WARN", status="unknown")],
+)
+def test_what_does_not_block_does_not_refuse(built_copy: Settings, harmless: CheckResult) -> None:
+    assert isinstance(attempt(built_copy, "run-1", harmless), Snapshot)
+
+
+def test_the_newest_result_of_a_partition_counts_and_other_partitions_are_not_forgotten(built_copy: Settings) -> None:
+    other = replace(BAD, partition_key="2026-01-03")
+    assert isinstance(attempt(built_copy, "run-1", BAD, other), Refusal)
+    outcome = attempt(built_copy, "run-2", GOOD)
+    assert isinstance(outcome, Refusal)
+    assert "for 2026-01-03 (run run-1)" in outcome.reasons[0]
+    assert isinstance(attempt(built_copy, "run-3", replace(GOOD, partition_key="2026-01-03")), Snapshot)
+
+
+def test_many_failing_dates_are_one_reason_and_many_reasons_are_cut(built_copy: Settings) -> None:
+    dates = [replace(BAD, partition_key=f"2026-01-{n:02}") for n in range(1, 13)]
+    checks = [replace(BAD, check_name=f"check_{n:02}") for n in range(MAX_REASONS + 5)]
+    outcome = attempt(built_copy, "run-1", *dates, *checks)
+    assert isinstance(outcome, Refusal)
+    assert len(outcome.reasons) == MAX_REASONS
+    with open_warehouse(built_copy) as session:
+        session.connection.execute("delete from monitoring.check_results where check_name like 'check%'")
+        (reason,) = reasons_against(session)
+    assert "for 2026-01-01 and 11 more dates" in reason
+
+
+def test_half_built_dates_refuse_and_are_named(
+    built_copy: Settings,
+    ingest_all: Callable[[WarehouseSession], IngestReport],
+    build_all: Callable[..., None],
+) -> None:
+    good = published(built_copy)
+    lines = [f"late-{day},2026-01-0{day}T10:00:00Z,Search,ok" for day in (3, 4, 8)]
+    (built_copy.landing_dir / "late.csv").write_text("\n".join(["event_id,event_time,feature,status", *lines]))
+    with open_warehouse(built_copy) as session:
+        ingest_all(session)
+        assert not reasons_against(session)[0].startswith(FACT_FEATURE_METRICS.qualified_name)
+    outcome = attempt(built_copy, "run-2")
+    assert isinstance(outcome, Refusal)
+    assert outcome.reasons == (
+        f"{VALID_EVENTS.qualified_name} is not built for 2026-01-03 to 2026-01-04, 2026-01-08; run `quality run`",
+    )
+    assert current_snapshot(built_copy.published_dir) == good
+    with open_warehouse(built_copy) as session:
+        build_all(session, FIRST, LAST)
+        assert reasons_against(session) == []
+        assert not is_published(session)
+    newer = published(built_copy, "run-3")
+    assert newer.data_fingerprint != good.data_fingerprint
+    with open_snapshot(good) as old, open_snapshot(newer) as new:
+        count = "select count(*) from core.valid_events"
+        assert new.execute(count).fetchall()[0][0] == old.execute(count).fetchall()[0][0] + 3
+
+
+def test_an_empty_warehouse_can_be_published(data_root: Settings) -> None:
+    with open_warehouse(data_root) as session:
+        assert not is_published(session)
+        snapshot = publish_warehouse(session, "run-1")
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.data_through is None
+    with open_snapshot(snapshot) as reader:
+        assert reader.execute("select count(*) from core.valid_events").fetchall() == [(0,)]
+
+
+def test_the_same_data_published_again_has_the_same_fingerprint_and_another_version(built_copy: Settings) -> None:
+    first, second = published(built_copy, "run-1"), published(built_copy, "run-2")
+    assert first.data_fingerprint == second.data_fingerprint
+    assert first.version != second.version
+    with open_snapshot(second) as reader:
+        assert reader.execute("select run_id from ops.publications order by 1").fetchall() == [("run-1",), ("run-2",)]
+
+
+def test_as_many_snapshots_stay_as_the_settings_say(built_copy: Settings) -> None:
+    settings = built_copy.model_copy(update={"keep_snapshots": 2})
+    versions = [published(settings, f"run-{n}").version for n in range(3)]
+    kept = sorted(path.name for path in settings.published_dir.iterdir() if path.is_dir())
+    assert kept == versions[1:]
+
+
+def test_the_session_is_closed_by_a_publication(built_copy: Settings) -> None:
+    with open_warehouse(built_copy) as session:
+        publish_warehouse(session, "run-1")
+        with pytest.raises(duckdb.ConnectionException):
+            session.connection.execute("select 1")

@@ -1,0 +1,239 @@
+"""What is stale: exactly the partitions whose inputs differ from those that they were built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.table import Table
+from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.settings import Settings
+from quality_assets.warehouse import event_tables, state
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
+from quality_assets.warehouse.ingest import IngestReport
+from quality_assets.warehouse.state import (
+    contiguous_ranges,
+    data_fingerprint,
+    days_to_build,
+    record_asset_run,
+    row_counts,
+    stale_dates,
+    wanted_fingerprints,
+)
+
+TABLES = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS)
+FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)
+DAY = date(2026, 1, 5)
+DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(12)]
+Ingest = Callable[[WarehouseSession], IngestReport]
+
+
+@pytest.fixture
+def session(built_copy: Settings) -> Iterator[WarehouseSession]:
+    """The built warehouse, open, to be changed at will."""
+    with open_warehouse(built_copy) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(data_root: Settings) -> Iterator[WarehouseSession]:
+    """An empty warehouse, open."""
+    with open_warehouse(data_root) as opened:
+        yield opened
+
+
+def arrive(session: WarehouseSession, name: str, feature: str, days: Sequence[date]) -> None:
+    lines = [f"{name}-{n},{day}T10:00:00Z,{feature},ok,u{n % 3}" for n, day in enumerate(days)]
+    session.settings.landing_dir.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(["event_id,event_time,feature,status,user_id", *lines])
+    (session.settings.landing_dir / f"{name}.csv").write_text(f"{text}\n")
+
+
+def stale(session: WarehouseSession, table: Table) -> list[date]:
+    return stale_dates(session.connection, table)
+
+
+def test_nothing_is_stale_once_everything_is_built(session: WarehouseSession) -> None:
+    assert {table.name: stale(session, table) for table in TABLES} == {table.name: [] for table in TABLES}
+    assert days_to_build(session.connection) == []
+    assert list(wanted_fingerprints(session.connection, VALID_EVENTS)) == DAYS
+
+
+def test_an_empty_warehouse_wants_nothing_built(empty: WarehouseSession) -> None:
+    assert days_to_build(empty.connection) == []
+    assert [wanted_fingerprints(empty.connection, table) for table in TABLES] == [{}] * 4
+
+
+def test_a_late_file_makes_its_day_stale_and_what_hangs_on_it_as_it_is_rebuilt(
+    session: WarehouseSession, ingest_all: Ingest
+) -> None:
+    arrive(session, "late", "Search", [DAY])
+    ingest_all(session)
+    assert days_to_build(session.connection) == [DAY]
+    assert (stale(session, VALID_EVENTS), stale(session, USER_FEATURE_DAYS)) == ([DAY], [])
+    build_events(session, DAY, DAY)
+    assert (stale(session, VALID_EVENTS), stale(session, USER_FEATURE_DAYS)) == ([], [DAY])
+    build_user_feature_days(session, DAY, DAY)
+    assert (stale(session, USER_FEATURE_DAYS), stale(session, FACT_FEATURE_METRICS)) == ([], [DAY])
+    build_facts(session, DAY, DAY)
+    assert stale(session, FACT_FEATURE_METRICS) == []
+    assert stale(session, FEATURE_DAILY_TRENDS) == [day for day in DAYS if day >= DAY]
+    build_trends(session, FIRST, LAST)
+    assert stale(session, FEATURE_DAILY_TRENDS) == []
+
+
+def test_facts_built_before_their_user_days_are_built_again_after_them(
+    empty: WarehouseSession, ingest_all: Ingest
+) -> None:
+    arrive(empty, "a", "Search", [DAY, DAY])
+    ingest_all(empty)
+    build_events(empty, FIRST, LAST)
+    build_facts(empty, FIRST, LAST)
+    build_user_feature_days(empty, FIRST, LAST)
+    assert stale(empty, FACT_FEATURE_METRICS) == [DAY]
+    build_facts(empty, FIRST, LAST)
+    users = empty.connection.execute("select users, all_users from product.fact_feature_metrics").fetchall()
+    assert users == [(2, 2)]
+    assert stale(empty, FACT_FEATURE_METRICS) == []
+
+
+def test_a_new_apdex_threshold_makes_facts_stale_and_other_words_do_not(session: WarehouseSession) -> None:
+    change = f"update {FEATURE_DESCRIPTIONS.qualified_name} set"
+    session.connection.execute(f"{change} owner = 'somebody else'")
+    assert stale(session, FACT_FEATURE_METRICS) == []
+    session.connection.execute(f"{change} apdex_threshold_ms = 1 where feature = 'Search'")
+    assert stale(session, FACT_FEATURE_METRICS) == DAYS
+    assert stale(session, VALID_EVENTS) == stale(session, USER_FEATURE_DAYS) == []
+
+
+def test_new_rules_make_every_partition_of_their_table_stale(
+    session: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = VALID_EVENTS.qualified_name
+    monkeypatch.setitem(state.RULES_VERSION, name, state.RULES_VERSION[name] + 1)
+    monkeypatch.setitem(state._WANTED, name, state._from(state._RAW, VALID_EVENTS))
+    assert stale(session, VALID_EVENTS) == DAYS
+
+
+def test_a_feature_first_seen_long_ago_by_a_late_file_has_trends_on_all_days_since(
+    empty: WarehouseSession, ingest_all: Ingest
+) -> None:
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(HISTORY_DAYS + 10)]
+
+    def build(start: date, end: date) -> None:
+        for each in (build_events, build_user_feature_days, build_facts):
+            each(empty, start, end)
+        for first, last in contiguous_ranges(stale(empty, FEATURE_DAILY_TRENDS)):
+            build_trends(empty, first, last)
+
+    def trends() -> list[tuple[object, ...]]:
+        return empty.connection.execute("from product.feature_daily_trends order by all").fetchall()
+
+    arrive(empty, "old", "Search", days)
+    ingest_all(empty)
+    build(FIRST, LAST)
+    arrive(empty, "late", "Forgotten", days[:1])
+    ingest_all(empty)
+    build(days[0], days[0])
+    rebuilt = trends()
+    assert stale(empty, FEATURE_DAILY_TRENDS) == []
+    build_trends(empty, FIRST, LAST)
+    assert rebuilt == trends()
+    assert ("Forgotten", days[-1]) in {(row[1], row[0]) for row in rebuilt}
+
+
+def test_a_fingerprint_knows_no_clock_and_no_order_of_building(
+    data_root: Settings, ingest_all: Ingest, build_all: Callable[..., None]
+) -> None:
+    fingerprints = []
+    for name, order in (("forward", DAYS[:4]), ("backward", DAYS[3::-1])):
+        with open_warehouse(data_root.model_copy(update={"data_dir": data_root.data_dir / name})) as opened:
+            arrive(opened, "a", "Search", DAYS[:4])
+            ingest_all(opened)
+            for day in order:
+                build_events(opened, day, day)
+            build_all(opened)
+            fingerprints.append(data_fingerprint(opened.connection))
+    assert fingerprints[0] == fingerprints[1]
+
+
+def test_other_data_has_another_fingerprint(session: WarehouseSession, ingest_all: Ingest) -> None:
+    before = data_fingerprint(session.connection)
+    arrive(session, "late", "Search", [DAY])
+    ingest_all(session)
+    build_events(session, DAY, DAY)
+    assert data_fingerprint(session.connection) != before
+
+
+def test_building_a_range_leaves_the_days_outside_as_they_are(empty: WarehouseSession, ingest_all: Ingest) -> None:
+    arrive(empty, "a", "Search", DAYS)
+    ingest_all(empty)
+    rows = build_events(empty, DAYS[2], DAYS[4])
+    assert rows == {
+        VALID_EVENTS.qualified_name: dict.fromkeys(DAYS[2:5], 1),
+        QUARANTINED_EVENTS.qualified_name: dict.fromkeys(DAYS[2:5], 0),
+    }
+    assert stale(empty, VALID_EVENTS) == [*DAYS[:2], *DAYS[5:]]
+    assert row_counts(empty.connection, VALID_EVENTS) == dict.fromkeys(DAYS[2:5], 1)
+    assert row_counts(empty.connection, VALID_EVENTS, DAYS[3], DAYS[3]) == {DAYS[3]: 1}
+
+
+def test_a_build_that_fails_half_way_leaves_what_was_there(
+    session: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = f"select * from {FACT_FEATURE_METRICS.qualified_name} order by event_date, feature"
+    before = session.connection.execute(query).fetchall()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(event_tables, "record_built", fail)
+    with pytest.raises(OSError, match="no space left"):
+        build_facts(session, FIRST, LAST)
+    assert session.connection.execute(query).fetchall() == before
+    assert stale(session, FACT_FEATURE_METRICS) == []
+
+
+@pytest.mark.parametrize("batch", [1, 500, 10**9])
+def test_facts_are_the_same_however_many_events_are_read_at_once(
+    session: WarehouseSession, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    query = f"select * from {FACT_FEATURE_METRICS.qualified_name} order by event_date, feature"
+    before = session.connection.execute(query).fetchall()
+    monkeypatch.setattr(event_tables, "MAX_EVENTS_AT_ONCE", batch)
+    build_facts(session, FIRST, LAST)
+    assert session.connection.execute(query).fetchall() == before
+
+
+def test_runs_of_assets_are_kept_and_repeated_ones_replaced(empty: WarehouseSession) -> None:
+    start = datetime(2026, 1, 1, 10)
+    for seconds, status in ((5, "failed"), (8, "succeeded")):
+        record_asset_run(
+            empty.connection,
+            asset="core.valid_events",
+            run_id="run-1",
+            partition_key="2026-01-01",
+            started_at=start,
+            finished_at=start + timedelta(seconds=seconds),
+            row_count=None if status == "failed" else 3,
+            status=status,
+        )
+    kept = empty.connection.execute("select duration_s, row_count, status from ops.asset_runs").fetchall()
+    assert kept == [(8.0, 3, "succeeded")]
+
+
+@given(st.lists(st.dates(date(2025, 12, 20), date(2026, 1, 12)), max_size=30))
+def test_ranges_cover_the_days_given_and_no_other_without_touching(days: list[date]) -> None:
+    ranges = contiguous_ranges(days)
+    covered = [start + timedelta(days=n) for start, end in ranges for n in range((end - start).days + 1)]
+    assert covered == sorted(set(days))
+    assert all(later[0] - earlier[1] > timedelta(days=1) for earlier, later in pairwise(ranges))
