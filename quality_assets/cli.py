@@ -610,9 +610,8 @@ def entry() -> NoReturn:
         code = end.code
     except Exception as error:
         code = 1
-        log = _log_unforeseen()
         err.print(f"[red]quality:[/red] {escape(str(error) or type(error).__name__)}")
-        err.print(f"This was not foreseen. Details are in {log}; `quality doctor` may know what is wrong.")
+        err.print(escape(f"This was not foreseen. {_log_unforeseen()}; `quality doctor` may know what is wrong."))
     # What Dagster and Great Expectations hold on to keeps DuckDB's objects alive until the interpreter tears itself
     # down, which DuckDB then reports in a screenful of leaks. Everything is closed by now: leave without the tearing.
     atexit._run_exitfuncs()
@@ -621,12 +620,18 @@ def entry() -> NoReturn:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _log_unforeseen() -> Path:
+def _log_unforeseen() -> str:
+    """Keep the traceback, and say where; the data root itself may be what is wrong."""
     log = get_settings().data_dir / "logs" / "quality.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
-    return log
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(
+                f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+            )
+    except OSError as unwritable:
+        return f"Its details could not be kept: {unwritable}"
+    return f"Details are in {log}"
 
 
 if __name__ == "__main__":

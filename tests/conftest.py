@@ -133,3 +133,8 @@ def ingest_all() -> Callable[[WarehouseSession], IngestReport]:
 def build_all() -> Callable[..., None]:
     """`build_tables`, for test modules."""
     return build_tables
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright leaves a running event loop in the thread, which Dagster cannot start in."""
+    items.sort(key=lambda item: "browser" in item.path.parts)

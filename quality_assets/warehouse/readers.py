@@ -793,7 +793,8 @@ def _record_test(source: Source, dialect: _Dialect) -> Callable[[str], bool]:
     found = find_columns(source.columns["event_time"].from_columns, dialect.header)
 
     def is_record(text: str) -> bool:
-        if text.count(dialect.delimiter) < len(dialect.header) - 1:
+        # With an odd quote it is rather the end of a value that began in an earlier line.
+        if text.count(dialect.delimiter) < len(dialect.header) - 1 or text.count(dialect.quote) % 2:
             return False
         try:
             fields = dialect.split(text)

@@ -466,3 +466,12 @@ def test_data_root_that_cannot_be_is_told(tmp_path: Path) -> None:
 def test_process_leaves_stdout_to_the_answer(root: Root) -> None:
     done = _process(root.data, "sql", "select count(*) as n from raw.log_files", "--format", "csv")
     assert (done.returncode, done.stdout, done.stderr) == (0, "n\n7\n", "")
+
+
+def test_reader_who_has_seen_enough_may_leave(root: Root) -> None:
+    query = "select range as n from range(300000)"
+    command = f"{sys.executable} -m quality_assets.cli --data-dir {root.data} sql '{query}' --format csv | head -n 2"
+    done = subprocess.run(
+        command, shell=True, cwd=REPOSITORY_ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "n\n0\n", "")

@@ -1,117 +1,205 @@
-"""A killed run leaves nothing half-done: repeated, it ends in the tables of one that was never disturbed."""
+"""Killed at any moment and run again, the data are those of an undisturbed run.
+
+A process imports everything once and forks a child for each run, so that a kill hits work and not imports.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
-import duckdb
+import pytest
+from dagster import DagsterRunStatus
 
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.settings import Settings
-from quality_assets.simulate import SimulationResult
+from quality_assets.runner import graph_instance
+from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.simulate import SimulationPlan, simulate
 from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.landing import place
+from quality_assets.warehouse.publishing import reasons_against
+from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
 
 KILLS = 12
-COMPARED = (
-    RAW_LOGS,
-    LOG_FILES,
-    VALID_EVENTS,
-    QUARANTINED_EVENTS,
-    USER_FEATURE_DAYS,
-    FACT_FEATURE_METRICS,
-    FEATURE_DAILY_TRENDS,
-)
+KILLS_A_ROOT = 4
+SEED = 20_250_301
 
-# Small loads and many builds, so that a kill finds something half-done wherever it strikes.
-WORK = """
-import sys
-from pathlib import Path
-from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
-from quality_assets.contracts.sources import load_sources
-from quality_assets.settings import Settings
+# Scores are left out: they are neither raw, core nor product, and would be most of the time. Loads of two files give
+# ingestion as many places to be killed in as a year of logs would.
+FORKING = """
+import json, os, signal, sys, time, traceback
+import alembic.command, quality_assets.warehouse.gx_push_down
+from quality_assets import runner
+from quality_assets.cli import app
+from quality_assets.settings import get_settings
 from quality_assets.warehouse import ingest
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
-from quality_assets.warehouse.state import days_to_build, stale_dates
 
+runner._definitions().resolve_job_def("build_days")
+runner._score = lambda instance, settings: iter(())
 ingest.MAX_FILES_A_LOAD = 2
-settings = Settings(data_dir=Path(sys.argv[1]), file_stable_s=0, threads=2, _env_file=None)
-sources = load_sources(settings.source_files_dir)
-print("ready", flush=True)
-with open_warehouse(settings) as session:
-    ingest.ingest(session, sources, lambda _: None)
-    for day in days_to_build(session.connection):
-        for build in (build_events, build_user_feature_days, build_facts):
-            build(session, day, day)
-    for day in stale_dates(session.connection, FEATURE_DAILY_TRENDS):
-        build_trends(session, day, day)
-print("done", flush=True)
+
+def work(root, logs):
+    os.environ["QUALITY_DATA_DIR"] = root
+    get_settings.cache_clear()
+    out = os.open(os.path.join(root, "said.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    try:
+        app(["ingest", logs], standalone_mode=False)
+        app(["run"], standalone_mode=False)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        work(asked["root"], asked["logs"])
+    killed = False
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        if not killed and asked["after_s"] is not None and time.monotonic() - started >= asked["after_s"]:
+            os.kill(child, signal.SIGKILL)
+            killed = True
+        time.sleep(0.002)
+    code = os.waitstatus_to_exitcode(status)
+    print(json.dumps({"code": code, "seconds": time.monotonic() - started}), flush=True)
 """
 
 
-def start_work(data_dir: Path) -> subprocess.Popen[str]:
-    """A process that has imported everything and begins to work."""
-    process = subprocess.Popen([sys.executable, "-c", WORK, str(data_dir)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@dataclass(frozen=True)
+class Run:
+    """How a run ended: with a code, negative where a signal ended it, after so many seconds."""
+
+    code: int
+    seconds: float
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether it was killed before it could end."""
+        return self.code == -9
 
 
-def finish_work(data_dir: Path) -> float:
-    """Work undisturbed to the end; how long it took, in seconds."""
-    process = start_work(data_dir)
-    begin = time.monotonic()
-    out, _ = process.communicate()
-    assert process.returncode == 0
-    assert out == "done\n"
-    return time.monotonic() - begin
+class Runs:
+    """`quality ingest` and `quality run` in a process of their own, which may be killed."""
+
+    def __init__(self, process: subprocess.Popen[str], logs: Path) -> None:
+        self._process, self._logs = process, logs
+
+    def run(self, root: Path, kill_after_s: float | None = None) -> Run:
+        """Run on a data root until the end, or until it is killed."""
+        root.mkdir(parents=True, exist_ok=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"root": str(root), "logs": str(self._logs), "after_s": kill_after_s}
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return Run(**json.loads(self._process.stdout.readline()))
 
 
-def table_hashes(settings: Settings) -> dict[str, tuple[int, int]]:
-    """Rows and a hash that does not depend on their order, per table."""
-    with open_warehouse(settings) as session:
-        return {table.qualified_name: _hash(session.connection, table.qualified_name) for table in COMPARED}
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    """A process that forks one for each run over the same few days of dirty logs."""
+    plan = SimulationPlan(
+        days=5, features=4, events_per_day=120, seed=3, start_date=date(2025, 3, 1), dirt_share=0.1, late_share=0.05
+    )
+    simulate(plan, tmp_path / "simulated")
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("QUALITY_", "DAGSTER_"))}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKING],
+        cwd=REPOSITORY_ROOT,
+        env={**known, "QUALITY_FILE_STABLE_S": "0", "QUALITY_THREADS": "2"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Runs(process, tmp_path / "simulated" / "logs")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
 
 
-def _hash(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
-    return connection.execute(f"select count(*), sum(hash(t)::hugeint) from {name} as t").fetchall()[0]
+def _settings(root: Path) -> Settings:
+    return Settings(data_dir=root, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
 
 
-def new_root(path: Path, simulated: SimulationResult) -> Settings:
-    """A data root whose landing zone holds the simulated logs, as it does in every other root of this test."""
-    settings = Settings(data_dir=path, file_stable_s=0, _env_file=None)  # type: ignore[call-arg]
-    place([simulated.out / "logs"], settings.landing_dir)
-    return settings
+def _published(root: Path) -> dict[str, tuple[int, int]]:
+    """Per table of the snapshot its rows, and a hash of all of them in which their order plays no part."""
+    snapshot = current_snapshot(root / "published")
+    assert snapshot is not None
+    with open_snapshot(snapshot) as connection:
+        tables = connection.execute(
+            "select table_schema || '.' || table_name from information_schema.tables"
+            " where table_schema in ('raw', 'core', 'product') order by all"
+        ).fetchall()
+        found = {}
+        for (table,) in tables:
+            query = f"select count(*), cast(coalesce(sum(cast(hash(t) as hugeint)), 0) as varchar) from {table} as t"
+            found[table] = connection.execute(query).fetchall()[0]
+        return found
 
 
-def test_killed_at_any_moment_and_run_again_the_tables_are_the_same(
-    tmp_path: Path, simulated_logs: SimulationResult
-) -> None:
-    undisturbed = new_root(tmp_path / "undisturbed", simulated_logs)
-    seconds = finish_work(undisturbed.data_dir)
-    expected = table_hashes(undisturbed)
-    assert all(rows > 0 for rows, _ in expected.values())
+def _lake(root: Path) -> tuple[set[str], set[str]]:
+    """The lake's files that count, and those that are there."""
+    with open_warehouse(_settings(root)) as session:
+        counted = {path for (path,) in session.connection.execute("select path from ops.lake_files").fetchall()}
+    return counted, {path.relative_to(root).as_posix() for path in (root / "lake").rglob("*") if path.is_file()}
 
-    killed = new_root(tmp_path / "killed", simulated_logs)
-    moments = random.Random(20260101)
-    struck = 0
-    for _ in range(KILLS):
-        process = start_work(killed.data_dir)
-        time.sleep(moments.uniform(0, seconds / 3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        struck += process.returncode == -signal.SIGKILL
-    assert struck > 0
-    finish_work(killed.data_dir)
 
-    assert table_hashes(killed) == expected
-    with open_warehouse(killed) as session:
-        assert [session.lake.sweep(table) for table in (RAW_LOGS, VALID_EVENTS, QUARANTINED_EVENTS)] == [0, 0, 0]
+def test_killed_at_any_moment_and_run_again_gives_the_same_data(runs: Runs, tmp_path: Path) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    whole = runs.run(undisturbed)
+    assert whole.code == 0, (undisturbed / "said.txt").read_text()
+    wanted = _published(undisturbed)
+    assert wanted["core.valid_events"][0] > 300
+    assert wanted["core.quarantined_events"][0] > 30
+    assert wanted["product.feature_daily_trends"][0] > 100
+
+    moments = random.Random(SEED)
+    kills, roots = 0, 0
+    while kills < KILLS:
+        root = tmp_path / f"killed-{roots}"
+        roots += 1
+        assert roots <= 3 * KILLS, "runs end before they can be killed"
+        for _ in range(min(KILLS_A_ROOT, KILLS - kills)):
+            disturbed = runs.run(root, moments.uniform(0.02, 1.0) * whole.seconds)
+            assert disturbed.is_killed or disturbed.code == 0, (root / "said.txt").read_text()
+            if not disturbed.is_killed:
+                break
+            kills += 1
+        assert runs.run(root).code == 0, (root / "said.txt").read_text()
+        assert _published(root) == wanted
+        counted, there = _lake(root)
+        assert counted == there, "what a kill has left is swept"
+        with open_warehouse(_settings(root)) as session:
+            assert reasons_against(session) == []
+        assert not list((root / ".scratch").glob("*.parquet")), "what a kill has left half-written is swept"
+        print(
+            kills,
+            roots,
+            whole.seconds,
+            (root / ".scratch").exists() and list((root / ".scratch").iterdir()),
+            [p.name for p in (root / "landing").rglob(".*")],
+            [p.name for p in (root / "published").iterdir()],
+        )
+        _assert_history_is_closed(root)
+        shutil.rmtree(root)
+
+
+def _assert_history_is_closed(root: Path) -> None:
+    """Of killed runs Dagster says that they failed, and they hold no slot of the pool."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", "unset")
+        with graph_instance(_settings(root)) as instance:
+            assert {run.status for run in instance.get_runs()} <= {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE}
+            assert instance.event_log_storage.get_concurrency_info("warehouse").active_slot_count == 0

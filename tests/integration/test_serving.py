@@ -1,0 +1,231 @@
+"""`quality serve`: ports that are taken, servers that die or will not stop, and both servers as people use them."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quality_assets.serving import PortTakenError, check_ports
+from quality_assets.settings import REPOSITORY_ROOT, Settings
+
+MARK = "QUALITY_TEST_MARK"
+
+# Servers as stubborn as any: one ignores what asks it to stop, and has started a process that nobody knows of.
+STAND_INS = """
+import os, subprocess, sys
+from quality_assets import serving
+from quality_assets.settings import get_settings
+
+def listen(port, more=""):
+    return [sys.executable, "-c", f'''
+import http.server, signal, subprocess, sys
+{more}
+http.server.HTTPServer(("127.0.0.1", {port}), http.server.SimpleHTTPRequestHandler).serve_forever()
+''']
+
+STUBBORN = '''
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+'''
+serving.STOP_TIMEOUT_S = 1.0
+serving._dagster_command = lambda settings: listen(settings.dagster_port, STUBBORN)
+serving._dashboard_command = lambda settings: DASHBOARD
+try:
+    serving.serve(get_settings(), os.environ, lambda line: print(line, flush=True))
+except serving.ServerDiedError as error:
+    sys.exit(str(error))
+"""
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def _marked(mark: str) -> list[str]:
+    """The processes that were started with `mark` in their environment, by whomever, and still run."""
+    if not Path("/proc").is_dir():
+        listed = subprocess.run(["ps", "-A", "-E", "-ww", "-o", "pid=,command="], capture_output=True, text=True)
+        return [line for line in listed.stdout.splitlines() if mark in line]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # It has ended, or is somebody else's.
+    return found
+
+
+class Served:
+    """A process that serves, its mark, and what it says line by line."""
+
+    def __init__(self, command: list[str], data_dir: Path, ports: tuple[int, int]) -> None:
+        self.mark = uuid.uuid4().hex
+        known = {name: value for name, value in os.environ.items() if not name.startswith(("QUALITY_", "DAGSTER_"))}
+        self.process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY_ROOT,
+            env={
+                **known,
+                MARK: self.mark,
+                "QUALITY_DATA_DIR": str(data_dir),
+                "QUALITY_DAGSTER_PORT": str(ports[0]),
+                "QUALITY_DASHBOARD_PORT": str(ports[1]),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def wait_for(self, text: str) -> None:
+        """Until a line has `text`, or nothing more comes."""
+        while not any(text in line for line in self.lines):
+            line = self._queue.get(timeout=120)
+            assert line is not None, f"it ended with {self.process.wait()} after saying {self.lines}"
+            self.lines.append(line)
+
+    def wait(self) -> int:
+        """Until it ends: its exit code."""
+        code = self.process.wait(timeout=60)
+        while (line := self._queue.get(timeout=10)) is not None:
+            self.lines.append(line)
+        return code
+
+
+@contextmanager
+def _serving(command: list[str], data_dir: Path, ports: tuple[int, int]) -> Iterator[Served]:
+    served = Served(command, data_dir, ports)
+    try:
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.process.send_signal(signal.SIGINT)
+            try:
+                served.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                served.process.kill()
+                served.process.wait()
+        if served.process.stdout is not None:
+            served.process.stdout.close()
+
+
+def _quality(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "quality_assets.cli", *arguments]
+
+
+@pytest.mark.parametrize(("taken", "what"), [(0, "QUALITY_DAGSTER_PORT"), (1, "QUALITY_DASHBOARD_PORT")])
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_taken_port_is_told_and_nothing_starts(tmp_path: Path, command: str, taken: int, what: str) -> None:
+    ports = _free_ports()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", ports[taken]))
+        holder.listen()
+        with _serving(_quality(command), tmp_path / "data", ports) as served:
+            assert served.wait() == 1
+    said = "\n".join(served.lines)
+    assert f"port {ports[taken]} of 127.0.0.1 is taken" in said
+    assert f"{what}={ports[taken] + 1}" in said
+    assert "Traceback" not in said
+    assert _marked(served.mark) == []
+    assert list((tmp_path / "data").glob("l*")) == [], "neither logs nor a landing zone"
+
+
+def test_free_ports_raise_nothing_and_taken_ones_do() -> None:
+    dagster, dashboard = _free_ports()
+    settings = Settings(dagster_port=dagster, dashboard_port=dashboard, _env_file=None)  # type: ignore[call-arg]
+    check_ports(settings)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", dashboard))
+        holder.listen()
+        with pytest.raises(PortTakenError, match=f"the dashboard cannot start: port {dashboard}"):
+            check_ports(settings)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stubborn_servers_are_stopped_with_all_that_they_started(tmp_path: Path, number: signal.Signals) -> None:
+    ports = _free_ports()
+    script = STAND_INS.replace("DASHBOARD", "listen(settings.dashboard_port)")
+    with _serving([sys.executable, "-c", script], tmp_path / "data", ports) as served:
+        served.wait_for("Ctrl-C stops both")
+        assert any(f":{ports[0]}" in line for line in served.lines)
+        assert any(f":{ports[1]}" in line for line in served.lines)
+        assert len(_marked(served.mark)) == 4
+        served.process.send_signal(number)
+        assert served.wait() == 0
+    assert _marked(served.mark) == []
+
+
+def test_server_that_dies_takes_the_other_with_it_and_is_named(tmp_path: Path) -> None:
+    script = STAND_INS.replace("DASHBOARD", '[sys.executable, "-c", "print(\'my last words\'); raise SystemExit(3)"]')
+    with _serving([sys.executable, "-c", script], tmp_path / "data", _free_ports()) as served:
+        assert served.wait() == 1
+    assert any("dashboard ended by itself with code 3" in line for line in served.lines)
+    assert (tmp_path / "data" / "logs" / "dashboard.log").read_text() == "my last words\n"
+    assert _marked(served.mark) == []
+
+
+def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
+    ports = _free_ports()
+    with _serving(_quality("serve"), tmp_path / "data", ports) as served:
+        served.wait_for("Ctrl-C stops both")
+        dagster, dashboard = (f"http://127.0.0.1:{port}" for port in ports)
+        assert any(dagster in line for line in served.lines)
+        assert any(dashboard in line for line in served.lines)
+        assert httpx.get(dashboard, timeout=30).status_code == 200
+        assert httpx.get(f"{dagster}/server_info", timeout=30).json()["dagster_version"]
+        where = '{repositoryName: "__repository__", repositoryLocationName: "quality_assets.definitions"}'
+        question = f"{{ sensorsOrError(repositorySelector: {where})"
+        question += " { __typename ... on Sensors { results { name sensorState { status } } } } }"
+        answer = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=60).json()["data"]["sensorsOrError"]
+        assert answer["__typename"] == "Sensors", answer
+        assert {sensor["sensorState"]["status"] for sensor in answer["results"]} == {"RUNNING"}
+        assert "landing_zone_sensor" in {sensor["name"] for sensor in answer["results"]}
+        _wait_for_daemon(dagster)
+        # The web server, the daemon, the code's server, the dashboard and who started them.
+        assert len(_marked(served.mark)) >= 4
+        served.process.send_signal(signal.SIGINT)
+        assert served.wait() == 0
+    assert _marked(served.mark) == []
+    assert not any("Traceback" in line for line in served.lines)
+    for server in ("dagster", "dashboard"):
+        assert "Traceback" not in (tmp_path / "data" / "logs" / f"{server}.log").read_text()
+    assert (tmp_path / "data" / ".dagster" / "schedules").is_dir(), "its history is the data root's"
+
+
+def _wait_for_daemon(dagster: str) -> None:
+    """Sensors only tick where a daemon does."""
+    question = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
+    for _ in range(60):
+        data = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=60).json()["data"]
+        statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+        if all(status["healthy"] for status in statuses if status["required"]):
+            assert "SENSOR" in {status["daemonType"] for status in statuses}
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"the daemon is not healthy: {statuses}")
