@@ -6,6 +6,7 @@ Servers never come here; they read published snapshots.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
             f" wait for its run to end, or stop it (the lock is {lock_path})"
         ) from error
     try:
+        if lock.lock_counter == 1:
+            _sweep_scratch(settings)
         # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
         with duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"}) as connection:
             apply_limits(connection, settings)
@@ -72,6 +75,15 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
             yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
     finally:
         lock.release()
+
+
+def _sweep_scratch(settings: Settings) -> None:
+    """Remove what killed processes have left half-written; call where nobody else can be writing."""
+    for left in settings.scratch_dir.glob("*.parquet"):
+        left.unlink(missing_ok=True)
+    for kind in ("spill-*", "staging-*"):
+        for folder in settings.scratch_dir.glob(kind):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

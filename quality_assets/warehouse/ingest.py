@@ -177,7 +177,7 @@ def _load(
     with open_scratch(session.settings) as scratch:
         # One thread reads a file and one writes a date, in order; several go side by side on cursors of their own.
         scratch.execute("set threads = 1")
-        outcomes = _stage(scratch, sources, load, source_names, _workers(session.settings))
+        outcomes = _stage(scratch, sources, load, source_names, session.settings)
         # What changed while it was read may have been read in part: it waits for the next time.
         settled = [arrival for arrival in load if arrival.file.is_unchanged()]
         staged = {a.file_id: outcome for a, outcome in zip(load, outcomes, strict=True) if a in settled}
@@ -209,9 +209,10 @@ def _stage(
     sources: Sources,
     load: Sequence[Arrival],
     source_names: dict[str, str],
-    workers: int,
+    settings: Settings,
 ) -> list[StagedFile | FileRejected]:
     """Read each file of the load into a table of its own, side by side: one file is read by one thread."""
+    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
 
     def stage(index: int) -> StagedFile | FileRejected:
         arrival = load[index]
@@ -227,13 +228,14 @@ def _stage(
                 arrived_at=arrival.file.arrived_at,
                 table=f"staged_{index}",
                 source_name=source_names.get(arrival.file.name),
+                scratch=settings.scratch_dir,
             )
         except FileRejected as rejected:
             return rejected
         finally:
             cursor.close()
 
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=_workers(settings)) as pool:
         return list(pool.map(stage, range(len(load))))
 
 
