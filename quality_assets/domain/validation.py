@@ -2,7 +2,8 @@
 
 Pure text in, pure text out: no connection is opened and no file is read here (that is
 `quality_assets.warehouse.readers`). The input is a relation whose columns are all text, as they arrived, and
-`line_number`; the output has the columns of RAW_LOGS.
+`line_number`. Nearly all rows are plain and get by with a few cheap tests (`plain_select`); those that are not are
+judged by every rule (`judged_select`).
 
 Rules that hold for every source: text loses its outer whitespace, and an empty text is an absent one. A row carries
 all reasons that hold, in the order of `Reason`; only a repeated header, which is no event at all, carries no reason
@@ -13,16 +14,15 @@ rule (negative, out of range, in the future) is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Literal
 
 from quality_assets.contracts.events import DEFAULT_EVENT_NAME, EVENT_COLUMN_NAMES, STATUSES, Reason
 from quality_assets.contracts.sources import NUMBER_COLUMNS, TIME_COLUMNS, ColumnMapping, Source, find_columns
 
-STAGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "reasons", "raw_row")
+JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "reasons", "raw_row")
 
-# The id of an event whose source has none.
-DERIVED_EVENT_ID = "file_id || '-' || line_number"
 # Reasons that concern the line; beside the first two, nothing can be said of an event.
 NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
 
@@ -52,15 +52,19 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+Blanks = Literal["any", "spaces", "leading"]
+"""What may surround values: blanks of any kind; ASCII blanks before them and spaces behind; or nothing behind."""
+
+
 @dataclass(frozen=True)
 class RawColumns:
     """The columns of a raw relation.
 
     `header` has the file's column names, and `identifiers` the SQL columns of the relation that hold them, as text.
     `raw_row` is the SQL of the row as it arrived, as JSON; None makes an object of all columns.
-    `malformed` is an SQL condition, never null, for records that could not be split into columns.
-    `may_hold_nul` is false only where it is known that no value can hold a NUL character, `only_spaces` true only
-    where no value begins or ends in a blank beyond ASCII, or ends in one that is not a space: both save work.
+    `malformed` is an SQL condition, never null, for records that could not be split into columns; theirs are null.
+    `may_hold_nul` is false only where it is known that no value can hold a NUL character, and `blanks` says what is
+    known of those around values: both save work.
     `repeats_header` says whether the header is a line of the file, which may come again among the rows.
     """
 
@@ -69,18 +73,91 @@ class RawColumns:
     raw_row: str | None = None
     malformed: str | None = None
     may_hold_nul: bool = True
-    only_spaces: bool = False
+    blanks: Blanks = "any"
     repeats_header: bool = False
 
 
-def staging_select(source: Source, columns: RawColumns, relation: str, *, derive_event_id: bool) -> str:
-    """The SELECT that turns `relation` (an SQL FROM item) into rows with STAGED_COLUMNS.
+def plain_select(source: Source, columns: RawColumns, relation: str) -> str:
+    """The SELECT that types the plain rows of `relation` (an SQL FROM item with line_number), and keeps the others.
 
-    Named parameters: $file_id (text) and $latest_event_time (timestamp UTC: arrival and the allowed skew).
-    event_date is null where the row has no usable time, reasons and raw_row where the row is good. event_id is null
-    where the row states none, or with `derive_event_id` made of file and line.
+    A row is plain when a few cheap tests show that no reason holds and that no text needs a trim, as they do for nearly
+    all rows. Plain rows have an event_date and their typed columns (event_id null where the row states none). Of the
+    others event_date is null, and `fields` has their columns as they arrived (null where they could not be split) and
+    `raw_row` what `columns.raw_row` says, for `judged_select` to look at closely.
+    Named parameter: $latest_event_time (timestamp UTC: arrival and the allowed skew).
     """
     text = text_expressions(source, columns)
+    verbatim = _verbatim_columns(source, columns)
+    for name, column in verbatim.items():
+        text[name] = column
+        for value in source.null_values:
+            text[name] = f"nullif({text[name]}, {literal(value)})"
+    typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
+    typed["event_name"] = f"coalesce(x_event_name, {literal(DEFAULT_EVENT_NAME)})"
+    for name in TIME_COLUMNS:
+        typed[name] = time_sql(f"x_{name}", source.columns.get(name, _ABSENT))
+    for name in NUMBER_COLUMNS:
+        mapping = source.columns.get(name, _ABSENT)
+        number = _in_milliseconds(f"try_cast(x_{name} AS DOUBLE)", mapping)
+        typed[name] = number if mapping.clip_minimum is None else _finite(number, mapping)
+    select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
+    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
+    select_events = ", ".join(f"v_{name} AS {identifier(name)}" for name in EVENT_COLUMN_NAMES)
+    split = f"NOT is_plain AND NOT {columns.malformed}" if columns.malformed else "NOT is_plain"
+    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else "CAST(NULL AS VARCHAR)"
+    return (
+        f"SELECT CASE WHEN is_plain THEN CAST(v_event_time AS DATE) END AS event_date, line_number, {select_events}, "
+        f"CASE WHEN {split} THEN [{', '.join(columns.identifiers)}] END AS fields, {raw_row} AS raw_row "
+        f"FROM (SELECT *, coalesce({_plain_sql(source, columns, verbatim)}, false) AS is_plain "
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+    )
+
+
+def _verbatim_columns(source: Source, columns: RawColumns) -> dict[str, str]:
+    """The SQL columns of those contract columns that are one column of the file, as it stands."""
+    found = find_columns(source.source_columns, columns.header)
+    return {
+        name: columns.identifiers[found[mapping.from_columns[0]]]
+        for name, mapping in source.columns.items()
+        if _is_plain(mapping) and mapping.from_columns[0] in found
+    }
+
+
+def _plain_sql(source: Source, columns: RawColumns, verbatim: Mapping[str, str]) -> str:
+    """Whether a row is plain; false or null for any row that is not good, and for some that are."""
+    tests = [
+        datable_sql(source),
+        "x_feature IS NOT NULL",
+        f"x_status IN ({', '.join(map(literal, STATUSES))})",
+        # DuckDB reads 1_000 as a number.
+        "(x_latency_ms IS NULL OR (v_latency_ms BETWEEN 0 AND 1e300 AND NOT contains(x_latency_ms, '_')))",
+        "(x_feedback_score IS NULL OR (v_feedback_score BETWEEN 1 AND 5 AND NOT contains(x_feedback_score, '_')))",
+        "(x_received_at IS NULL OR v_received_at IS NOT NULL)",
+        f"(x_properties IS NULL OR {json_object_valid_sql('x_properties')})",
+    ]
+    tests += [
+        f"coalesce(NOT ({_needs_trim_sql(column, columns.blanks)}), true)"
+        for name, column in verbatim.items()
+        if name not in _TYPED
+    ]
+    if columns.may_hold_nul:
+        tests.append(f"NOT {nul_sql(columns)}")
+    if columns.malformed is not None:
+        tests.append(f"NOT {columns.malformed}")
+    # A header line has no time, unless every row has the same.
+    if columns.repeats_header and source.columns["event_time"].constant is not None:
+        tests.append(f"NOT {repeated_header_sql(columns)}")
+    return " AND ".join(tests)
+
+
+def judged_select(source: Source, columns: RawColumns, relation: str, also: Sequence[str] = ()) -> str:
+    """The SELECT that turns `relation` (an SQL FROM item) into rows with JUDGED_COLUMNS, and the columns in `also`.
+
+    The relation has, beside the raw columns, line_number, file_id (text) and latest_event_time (timestamp UTC:
+    arrival and the allowed skew). event_date is null where the row has no usable time, reasons and raw_row where the
+    row is good. event_id is made of file and line where the row states none.
+    """
+    text = text_expressions(source, replace(columns, blanks="any"))
     conditions = reason_conditions(source, columns)
     select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
     select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed_expressions(source).items())
@@ -92,18 +169,22 @@ def staging_select(source: Source, columns: RawColumns, relation: str, *, derive
             for name in ("event_name", *source.columns)
             if name == "event_name" or not _is_plain(source.columns[name])
         }
-    if derive_event_id:
-        values["event_id"] = f"coalesce({values['event_id']}, {DERIVED_EVENT_ID.replace('file_id', '$file_id')})"
+    values["event_id"] = f"coalesce({values['event_id']}, {derived_event_id('file_id')})"
     select_events = ", ".join(f"{value} AS {identifier(name)}" for name, value in values.items())
     raw_row = columns.raw_row or json_object_sql(columns.header, columns.identifiers)
     return (
-        f"SELECT CASE WHEN is_datable THEN CAST(v_event_time AS DATE) END AS event_date, "
-        f"CAST($file_id AS VARCHAR) AS file_id, line_number, {select_events}, "
-        f"reasons, CASE WHEN reasons IS NOT NULL THEN CAST({raw_row} AS VARCHAR) END AS raw_row "
-        f"FROM (SELECT *, {datable_sql(source)} AS is_datable, {columns.malformed or 'false'} AS is_malformed, "
-        f"CASE WHEN {_good_sql(source, columns)} THEN NULL ELSE {reasons_sql(conditions)} END AS reasons "
+        f"SELECT CASE WHEN {datable_sql(source, 'latest_event_time')} THEN CAST(v_event_time AS DATE) END"
+        f" AS event_date, file_id, line_number, {select_events}, "
+        f"reasons, CASE WHEN reasons IS NOT NULL THEN CAST({raw_row} AS VARCHAR) END AS raw_row"
+        f"{''.join(f', {name}' for name in also)} "
+        f"FROM (SELECT *, {columns.malformed or 'false'} AS is_malformed, {reasons_sql(conditions)} AS reasons "
         f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
     )
+
+
+def derived_event_id(file_id: str) -> str:
+    """The id of an event whose source has none, from the SQL of its file's id."""
+    return f"{file_id} || '-' || line_number"
 
 
 def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
@@ -114,7 +195,7 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
     """
     found = find_columns(source.source_columns, columns.header)
     raw = {name: columns.identifiers[index] for name, index in found.items()}
-    trimmed = {name: trimmed_sql(sql, source.null_values, only_spaces=columns.only_spaces) for name, sql in raw.items()}
+    trimmed = {name: trimmed_sql(sql, source.null_values, columns.blanks) for name, sql in raw.items()}
     text = {}
     for name in EVENT_COLUMN_NAMES:
         mapping = source.columns.get(name, _ABSENT)
@@ -134,12 +215,6 @@ def _is_plain(mapping: ColumnMapping) -> bool:
     return (
         mapping.default is mapping.pad is mapping.map is mapping.if_missing is None and len(mapping.from_columns) == 1
     )
-
-
-def is_verbatim(source: Source) -> bool:
-    """Whether every contract column is one column of the file, as it stands, and none is used twice."""
-    used = [name for mapping in source.columns.values() for name in mapping.from_columns]
-    return len(used) == len(set(used)) and all(_is_plain(mapping) for mapping in source.columns.values())
 
 
 def typed_expressions(source: Source) -> dict[str, str]:
@@ -175,7 +250,7 @@ def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
         Reason.MISSING_EVENT_TIME: f"{_blankless('x_event_time')} IS NULL",
         Reason.INVALID_EVENT_TIME: unread["event_time"],
         Reason.EVENT_TIME_TOO_EARLY: f"coalesce({time} < {_midnight(source.starts_on)}, false)",
-        Reason.EVENT_TIME_IN_FUTURE: f"coalesce({time} > $latest_event_time, false)",
+        Reason.EVENT_TIME_IN_FUTURE: f"coalesce({time} > latest_event_time, false)",
         Reason.MISSING_FEATURE: "x_feature IS NULL",
         Reason.MISSING_STATUS: f"{_blankless('x_status')} IS NULL",
         Reason.INVALID_STATUS: unread["status"],
@@ -188,30 +263,6 @@ def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
         Reason.INVALID_RECEIVED_AT: unread["received_at"],
     }
     return {reason: sql for reason, sql in conditions.items() if sql}
-
-
-def _good_sql(source: Source, columns: RawColumns) -> str:
-    """Whether a few comparisons are enough to say that no reason holds, as they are for nearly all rows.
-
-    It may be false or null for a good row; it is never true for a bad one.
-    """
-    good = [
-        datable_sql(source),
-        "x_feature IS NOT NULL",
-        "v_status IS NOT NULL",
-        "(x_latency_ms IS NULL OR v_latency_ms >= 0)",
-        "(x_feedback_score IS NULL OR v_feedback_score BETWEEN 1 AND 5)",
-        "(x_properties IS NULL OR v_properties IS NOT NULL)",
-        "(x_received_at IS NULL OR v_received_at IS NOT NULL)",
-    ]
-    if columns.may_hold_nul:
-        good.append(f"NOT {nul_sql(columns)}")
-    if columns.malformed is not None:
-        good.append(f"NOT {columns.malformed}")
-    # A header line has no time, unless every row has the same.
-    if columns.repeats_header and source.columns["event_time"].constant is not None:
-        good.append(f"NOT {repeated_header_sql(columns)}")
-    return " AND ".join(good)
 
 
 def reasons_sql(conditions: Mapping[Reason, str]) -> str:
@@ -231,9 +282,9 @@ def _held(conditions: Mapping[Reason, str]) -> str:
     return f"nullif(list_filter([{cases}], lambda reason: reason IS NOT NULL), CAST([] AS VARCHAR[]))"
 
 
-def datable_sql(source: Source) -> str:
+def datable_sql(source: Source, latest: str = "$latest_event_time") -> str:
     """Whether the row's time can be trusted with a date; never null."""
-    return f"coalesce(v_event_time >= {_midnight(source.starts_on)} AND v_event_time <= $latest_event_time, false)"
+    return f"coalesce(v_event_time >= {_midnight(source.starts_on)} AND v_event_time <= {latest}, false)"
 
 
 def repeated_header_sql(columns: RawColumns) -> str:
@@ -272,19 +323,25 @@ def json_object_valid_sql(text: str) -> str:
     )
 
 
-def trimmed_sql(column: str, null_values: Sequence[str] = (), *, only_spaces: bool = False) -> str:
+def trimmed_sql(column: str, null_values: Sequence[str] = (), blanks: Blanks = "any") -> str:
     """A text without outer blanks; null where nothing is left, or one of `null_values`.
 
     The trim is tried only on texts that may need it: it costs ten times what these comparisons cost.
     """
-    if only_spaces:
-        needed = f"{column} < '!' OR ends_with({column}, ' ')"
-    else:
-        needed = f"{column} < '!' OR {column} >= chr(127) OR NOT {column}[-1] BETWEEN '!' AND '~'"
+    needed = _needs_trim_sql(column, blanks)
     trimmed = f"CASE WHEN {needed} THEN {_blankless(column)} ELSE {column} END"
     for value in null_values:
         trimmed = f"nullif({trimmed}, {literal(value)})"
     return trimmed
+
+
+def _needs_trim_sql(column: str, blanks: Blanks) -> str:
+    """Whether a text may be empty or begin or end in a blank; null for null."""
+    if blanks == "leading":
+        return f"{column} < '!'"
+    if blanks == "spaces":
+        return f"{column} < '!' OR ends_with({column}, ' ')"
+    return f"{column} < '!' OR {column} >= chr(127) OR NOT {column}[-1] BETWEEN '!' AND '~'"
 
 
 def _blankless(text: str) -> str:
@@ -354,8 +411,16 @@ def _epoch_sql(number: str, factor: str) -> str:
 
 def _measure_sql(text: str, mapping: ColumnMapping) -> str:
     """A finite number in the contract's unit; null where it is none."""
+    return _finite(_in_milliseconds(number_sql(text), mapping), mapping)
+
+
+def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:
     factor = _MILLISECONDS[mapping.unit or "ms"]
-    number = number_sql(text) if factor == "1e0" else f"({number_sql(text)}) * {factor}"
+    return number if factor == "1e0" else f"({number}) * {factor}"
+
+
+def _finite(number: str, mapping: ColumnMapping) -> str:
+    """A number that is not below what the source lets it fall to; null where it is not finite."""
     kept = number if mapping.clip_minimum is None else f"greatest({number}, {float(mapping.clip_minimum)!r}::DOUBLE)"
     return f"CASE WHEN isfinite({number}) THEN {kept} END"
 

@@ -139,10 +139,11 @@ def _build_day(
     if len(clean) > 1:
         numbered = f"{_parquet(session, VALID_EVENTS, clean)} join raw.log_files using (file_id)"
         source = f"(select file_id, line_number, event_date, event_id, file_number from {numbered})"
-        connection.execute(
-            f"create or replace temp table later_copies as {sql.later_copies_sql(source, 'file_number, line_number')}"
-        )
         copies = "later_copies"
+        repeated = sql.repeated_hashes_sql(source)
+        connection.execute(f"create or replace temp table repeated_hashes as {repeated}")
+        query = sql.later_copies_sql(source, "file_id, line_number", "file_number, line_number", "repeated_hashes")
+        connection.execute(f"create or replace temp table {copies} as {query}")
     changed = _files_with_copies(session, clean) if copies == "later_copies" else set()
     if len(clean) > MAX_FILES_A_DAY:
         query = f"select * from {_without(session, clean, copies)}"

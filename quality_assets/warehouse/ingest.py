@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,13 +20,13 @@ from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.monitoring import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources import Sources
-from quality_assets.domain.event_tables import AS_EVENT_JSON, later_copies_sql
+from quality_assets.domain.event_tables import AS_EVENT_JSON, later_copies_sql, repeated_hashes_sql
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
 from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
-from quality_assets.warehouse.readers import FileRejected, StagedFile, create_staging_table, stage_file
+from quality_assets.warehouse.readers import FileRejected, StagedFile, Staging
 
 FILE_ID_DIGITS = 16
 MAX_FILES_A_LOAD = 256
@@ -177,23 +177,24 @@ def _load(
     with open_scratch(session.settings) as scratch:
         # One thread reads a file and one writes a date, in order; several go side by side on cursors of their own.
         scratch.execute("set threads = 1")
-        outcomes = _stage(scratch, sources, load, source_names, session.settings)
+        staging = Staging(scratch, sources, session.settings.scratch_dir)
+        rejected = _read(staging, load, source_names, session.settings)
         # What changed while it was read may have been read in part: it waits for the next time.
-        settled = [arrival for arrival in load if arrival.file.is_unchanged()]
-        staged = {a.file_id: outcome for a, outcome in zip(load, outcomes, strict=True) if a in settled}
-        report.ignored += [Ignored(a.file.name, "changed while it was read") for a in load if a not in settled]
-        readable = {
-            index: outcome
-            for index, (arrival, outcome) in enumerate(zip(load, outcomes, strict=True))
-            if arrival in settled and isinstance(outcome, StagedFile)
-        }
-        files = _write(session, scratch, readable, load_id) if readable else []
+        settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
+        report.ignored += [
+            Ignored(arrival.file.name, "changed while it was read")
+            for number, arrival in enumerate(load)
+            if number not in settled
+        ]
+        outcomes: dict[int, StagedFile | FileRejected] = {**staging.finish(settled.keys() - rejected.keys())}
+        files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
+        outcomes |= {number: rejected[number] for number in settled.keys() & rejected.keys()}
     with session.transaction():
         session.lake.commit(RAW_LOGS, files, ())
-        _write_ledger(session.connection, settled, staged, load_id)
-        _remember(session.connection, [(a.file, a.sha256) for a in settled])
-    for arrival in settled:
-        outcome = staged[arrival.file_id]
+        _write_ledger(session.connection, [(settled[n], outcomes[n]) for n in settled], load_id)
+        _remember(session.connection, [(a.file, a.sha256) for a in settled.values()])
+    for number, arrival in settled.items():
+        outcome = outcomes[number]
         if isinstance(outcome, StagedFile):
             report.loaded.append((arrival.file.name, outcome))
             report.touched_dates |= set(outcome.dates)
@@ -204,110 +205,87 @@ def _load(
         report.rows[file.event_date] += file.row_count
 
 
-def _stage(
-    scratch: duckdb.DuckDBPyConnection,
-    sources: Sources,
-    load: Sequence[Arrival],
-    source_names: dict[str, str],
-    settings: Settings,
-) -> list[StagedFile | FileRejected]:
-    """Read each file of the load into a table of its own, side by side: one file is read by one thread."""
+def _read(
+    staging: Staging, load: Sequence[Arrival], source_names: dict[str, str], settings: Settings
+) -> dict[int, FileRejected]:
+    """Read the files of a load side by side; those that cannot be read, by their number."""
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
 
-    def stage(index: int) -> StagedFile | FileRejected:
-        arrival = load[index]
-        cursor = scratch.cursor()
+    def read(number: int) -> FileRejected | None:
+        arrival = load[number]
         try:
-            create_staging_table(cursor, f"staged_{index}")
-            return stage_file(
-                cursor,
+            staging.read(
+                number,
                 arrival.file.path,
                 file_id=arrival.file_id,
-                sources=sources,
                 landing_path=arrival.file.name,
                 arrived_at=arrival.file.arrived_at,
-                table=f"staged_{index}",
                 source_name=source_names.get(arrival.file.name),
-                scratch=settings.scratch_dir,
             )
         except FileRejected as rejected:
             return rejected
-        finally:
-            cursor.close()
+        return None
 
     with ThreadPoolExecutor(max_workers=_workers(settings)) as pool:
-        return list(pool.map(stage, range(len(load))))
+        outcomes = enumerate(pool.map(read, range(len(load))))
+        return {number: rejected for number, rejected in outcomes if rejected is not None}
 
 
 def _write(
     session: WarehouseSession,
     scratch: duckdb.DuckDBPyConnection,
-    readable: dict[int, StagedFile],
+    staging: Staging,
+    outcomes: Mapping[int, StagedFile | FileRejected],
     load_id: str,
 ) -> list[LakeFile]:
-    """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies.
-
-    `readable` has the files by the number of their staging table, in the order of arrival.
-    """
-    tables: dict[date, list[int]] = {}
-    for number, file in readable.items():
-        for event_date in file.dates:
-            tables.setdefault(event_date, []).append(number)
-    staged = _staged(readable)
-    good = f"(select * from {staged} where reasons is null)"
-    scratch.execute(f"create table copies as {later_copies_sql(good, 'file_order, line_number')}")
+    """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies."""
+    numbers: dict[date, list[int]] = {}
+    for number, file in outcomes.items():
+        for event_date in file.dates if isinstance(file, StagedFile) else ():
+            numbers.setdefault(event_date, []).append(number)
+    ids = staging.events_sql(outcomes, ("file_order", "line_number", "event_date", "event_id"))
+    scratch.execute(f"create table repeated as {repeated_hashes_sql(f'({ids})')}")
+    order = "file_order, line_number"
+    scratch.execute(f"create table copies as {later_copies_sql(f'({ids})', order, order, 'repeated')}")
+    copied = {row[0] for row in scratch.execute("select distinct event_date from copies").fetchall()}
+    raw_columns = RAW_LOGS.select_list()
+    as_raw = raw_columns.replace('"reasons"', "null as reasons").replace('"raw_row"', f"{AS_EVENT_JSON} as raw_row")
+    columns = ("file_order", *VALID_EVENTS.column_names)
+    scratch.execute(f"create table copied as {staging.events_sql(outcomes, columns, within='copies')}")
     scratch.execute(
-        f"create table refused as select file_order, {_raw_columns()} from {staged} where reasons is not null union all"
-        f" select file_order, {_raw_columns()} from {staged} semi join copies using (file_id, line_number)"
+        f"create table refused as select file_order, {raw_columns} from judged where reasons is not null union all"
+        f" select file_order, {as_raw} from copied"
     )
 
     def write(event_date: date) -> list[LakeFile]:
+        # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
+        day = f"event_date = date '{event_date.isoformat()}'"
+        refused = f"select {raw_columns} from refused where {day} order by file_order, line_number"
+        clean = f"select {VALID_EVENTS.select_list()} from ({staging.events_sql(numbers[event_date], columns)})"
+        if event_date in copied:
+            clean += f" anti join (select * from copies where {day}) using (file_order, line_number)"
+        clean += f" where {day}"
         with scratch.cursor() as cursor:
-            queries = _queries_of_day(event_date, _staged(tables[event_date]))
             files = [
                 session.lake.write(cursor, RAW_LOGS, event_date, query, label=f"{load_id}-{label}")
-                for label, query in queries.items()
+                for label, query in {REFUSED_LABEL: refused, EVENTS_LABEL: clean}.items()
             ]
         return [file for file in files if file]
 
     with ThreadPoolExecutor(max_workers=_workers(session.settings)) as pool:
-        return [file for files in pool.map(write, sorted(tables)) for file in files]
-
-
-def _staged(tables: Iterable[int]) -> str:
-    rows = " union all ".join(f"select {index} as file_order, * from staged_{index}" for index in tables)
-    return f"({rows}) as staged"
-
-
-def _queries_of_day(event_date: date, staged: str) -> dict[str, str]:
-    """Per kind of file what a date has of the staged rows."""
-    # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
-    day = f"event_date = date '{event_date.isoformat()}'"
-    return {
-        REFUSED_LABEL: (f"select {RAW_LOGS.select_list()} from refused where {day} order by file_order, line_number"),
-        EVENTS_LABEL: (
-            f"select {VALID_EVENTS.select_list()} from {staged} anti join (select * from copies where {day})"
-            f" using (file_id, line_number) where reasons is null and {day}"
-        ),
-    }
+        return [file for files in pool.map(write, sorted(numbers)) for file in files]
 
 
 def _workers(settings: Settings) -> int:
     return settings.threads or os.cpu_count() or 1
 
 
-def _raw_columns() -> str:
-    return RAW_LOGS.select_list().replace('"raw_row"', f"coalesce(raw_row, {AS_EVENT_JSON}) as raw_row")
-
-
 def _write_ledger(
     connection: duckdb.DuckDBPyConnection,
-    arrivals: Sequence[Arrival],
-    staged: dict[str, StagedFile | FileRejected],
+    outcomes: Iterable[tuple[Arrival, StagedFile | FileRejected]],
     load_id: str,
 ) -> None:
-    for arrival in arrivals:
-        outcome = staged[arrival.file_id]
+    for arrival, outcome in outcomes:
         loaded = outcome if isinstance(outcome, StagedFile) else None
         row: dict[str, object] = {
             "file_id": arrival.file_id,

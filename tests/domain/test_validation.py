@@ -10,15 +10,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from quality_assets.contracts.events import Reason
+from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.sources import ColumnMapping, Source
 from quality_assets.domain.validation import (
-    STAGED_COLUMNS,
+    JUDGED_COLUMNS,
+    Blanks,
     RawColumns,
     json_object_valid_sql,
+    judged_select,
     literal,
     number_sql,
-    staging_select,
+    plain_select,
     time_sql,
     trimmed_sql,
 )
@@ -47,9 +49,26 @@ def staged(of: Source, header: Sequence[str], row: Sequence[str | None]) -> dict
     """The staged form of one raw row."""
     columns = RawColumns(tuple(header), tuple(f"c{i}" for i in range(len(header))), repeats_header=True)
     cells = ", ".join(f"CAST({'NULL' if v is None else literal(v)} AS VARCHAR) AS c{i}" for i, v in enumerate(row))
-    sql = staging_select(of, columns, f"(SELECT {cells}, 7 AS line_number)", derive_event_id=True)
-    found = CONNECTION.execute(sql, {"file_id": "f", "latest_event_time": datetime(2026, 3, 1)}).fetchall()
-    return dict(zip(STAGED_COLUMNS, found[0], strict=True))
+    latest = datetime(2026, 3, 1)
+    stamps = f"'f' AS file_id, 7 AS line_number, TIMESTAMP '{latest}' AS latest_event_time"
+    found = CONNECTION.execute(judged_select(of, columns, f"(SELECT {cells}, {stamps})")).fetchall()
+    judged = dict(zip(JUDGED_COLUMNS, found[0], strict=True))
+    # What the cheap tests let pass is as the rules say.
+    plain = CONNECTION.execute(
+        plain_select(of, columns, f"(SELECT {cells}, {stamps})"), {"latest_event_time": latest}
+    ).fetchall()[0]
+    event_date, line_number, *values, fields, _ = plain
+    if event_date is not None:
+        assert fields is None
+        typed = dict(zip(EVENT_COLUMN_NAMES, values, strict=True))
+        typed["event_id"] = typed["event_id"] or "f-7"
+        assert {
+            "event_date": event_date,
+            "line_number": line_number,
+            "reasons": None,
+            **typed,
+        }.items() <= judged.items()
+    return judged
 
 
 def judged(**cells: str | None) -> dict[str, Any]:
@@ -153,12 +172,12 @@ def test_numbers(text: str, expected: float | None) -> None:
     assert value(number_sql("x"), text) == expected
 
 
-@pytest.mark.parametrize("only_spaces", [True, False])
+@pytest.mark.parametrize("blanks", ["any", "spaces"])
 @pytest.mark.parametrize(
     ("text", "expected"), [("  a b ", "a b"), ("a", "a"), ("é ", "é"), ("", None), ("   ", None), (None, None)]
 )
-def test_trim(text: str | None, expected: str | None, only_spaces: bool) -> None:
-    assert value(trimmed_sql("x", only_spaces=only_spaces), text) == expected
+def test_trim(text: str | None, expected: str | None, blanks: Blanks) -> None:
+    assert value(trimmed_sql("x", blanks=blanks), text) == expected
 
 
 def test_trim_of_other_blanks_and_of_null_values() -> None:

@@ -460,18 +460,17 @@ def test_a_file_that_changes_while_it_is_read_waits_for_the_next_time(
     path = arrive(session, "a.csv", "e1 01 ok")
     arrive(session, "b.csv", "e2 01 ok")
     text = path.read_text()
-    stage = ingest.stage_file
+    read = ingest.Staging.read
 
-    def disturb(connection: duckdb.DuckDBPyConnection, file: Path, **options: Any) -> Any:
+    def disturb(staging: ingest.Staging, number: int, file: Path, **options: Any) -> None:
         if file == path and change == "vanishes":
             path.unlink(missing_ok=True)
-        outcome = stage(connection, file, **options)
+        read(staging, number, file, **options)
         if file == path and change == "grows":
             path.write_text(text + "e3,2026-01-01T10:00:00Z,Search,ok\n")
-        return outcome
 
     with monkeypatch.context() as patched:
-        patched.setattr(ingest, "stage_file", disturb)
+        patched.setattr(ingest.Staging, "read", disturb)
         report = ingest_all(session)
     assert [name for name, _ in report.loaded] == ["b.csv"]
     assert [(item.name, item.reason) for item in report.ignored] == [("a.csv", "changed while it was read")]

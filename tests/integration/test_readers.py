@@ -22,10 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS
+from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources import Sources, load_sources
-from quality_assets.warehouse import readers
-from quality_assets.warehouse.readers import FileRejected, StagedFile, create_staging_table, stage_file
+from quality_assets.warehouse.readers import FileRejected, StagedFile, Staging
+from quality_assets.warehouse.readers.records import KEPT_CHARACTERS
 
 ROOT = Path(__file__).parents[2]
 ARRIVED = datetime(2026, 3, 1)
@@ -40,12 +40,14 @@ def sources() -> Sources:
 
 
 class Stage:
-    """A staging table, and what `stage_file` put there."""
+    """A load of raw logs, and the rows that came of it in the view `staged`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.connection = duckdb.connect(config={"threads": 2})
-        create_staging_table(self.connection)
+        self.staging = Staging(self.connection, SOURCES)
+        self.files = 0
+        self.finish()
 
     def write(self, content: bytes | str, name: str = "log.csv") -> Path:
         path = self.folder / name
@@ -56,8 +58,22 @@ class Stage:
         return self.stage(self.write(content, name), **options)
 
     def stage(self, path: Path, landing_path: str | None = None, **options: Any) -> StagedFile:
-        given: dict[str, Any] = {"file_id": "f1", "arrived_at": ARRIVED, "sources": SOURCES} | options
-        return stage_file(self.connection, path, landing_path=landing_path or path.name, **given)
+        given: dict[str, Any] = {"file_id": "f1", "arrived_at": ARRIVED} | options
+        if "sources" in given:
+            self.staging = Staging(self.connection, given.pop("sources"))
+        number, self.files = self.files, self.files + 1
+        self.staging.read(number, path, landing_path=landing_path or path.name, **given)
+        return self.finish()[number]
+
+    def finish(self) -> dict[int, StagedFile]:
+        found = self.staging.finish()
+        columns = RAW_LOGS.column_names
+        events = self.staging.events_sql(found, VALID_EVENTS.column_names)
+        self.connection.execute(
+            f"CREATE OR REPLACE VIEW staged AS SELECT {', '.join(columns)} FROM ("
+            f"SELECT * FROM ({events}) UNION ALL BY NAME SELECT * FROM judged WHERE reasons IS NOT NULL)"
+        )
+        return found
 
     def rows(self, *columns: str) -> list[Any]:
         chosen = ", ".join(columns)
@@ -67,16 +83,18 @@ class Stage:
     def accounts(self) -> list[tuple[int, list[str] | None]]:
         return self.rows("line_number", "reasons")
 
-    def leftovers(self) -> int:
-        found = self.connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name <> 'staged'").fetchall()
-        return int(found[0][0])
+    def leftovers(self) -> list[str]:
+        """Tables that are neither of a file nor the judged rows, and those of files that were rejected."""
+        found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
+        kept = {"judged", *(f"rows_{number}" for number in self.staging.finish())}
+        return sorted({name for (name,) in found} - kept)
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    assert made.leftovers() == 0
+    assert made.leftovers() == []
     made.connection.close()
 
 
@@ -345,7 +363,7 @@ def test_a_line_without_end(stage: Stage, kind: str) -> None:
     stage.load(text)
     assert stage.accounts() == [(first + i, MALFORMED if i % 2 else None) for i in range(5)]
     raw = json.loads(stage.rows("raw_row")[1])
-    assert len(raw["line"]) <= readers.KEPT_CHARACTERS
+    assert len(raw["line"]) <= KEPT_CHARACTERS
     assert raw["length"] > size
 
 
@@ -544,18 +562,18 @@ def test_threads_on_cursors_of_one_database(stage: Stage) -> None:
     paths = [stage.write(table(*(broken if i % 2 else lines)), name=f"{i}.csv") for i in range(8)]
     failures: list[BaseException] = []
 
-    def work(path: Path) -> None:
+    def work(number: int, path: Path) -> None:
         try:
-            with stage.connection.cursor() as cursor:
-                stage_file(cursor, path, file_id=path.stem, sources=SOURCES, landing_path=path.name, arrived_at=ARRIVED)
+            stage.staging.read(number, path, file_id=path.stem, landing_path=path.name, arrived_at=ARRIVED)
         except BaseException as error:  # a thread's failure is the test's
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(path,)) for path in paths]
+    threads = [threading.Thread(target=work, args=numbered) for numbered in enumerate(paths)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    stage.finish()
     assert not failures
     counts = stage.connection.execute(
         "SELECT file_id, count(*), min(line_number), max(line_number), count(DISTINCT line_number), count(reasons) "

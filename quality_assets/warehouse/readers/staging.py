@@ -1,0 +1,290 @@
+"""The raw logs of one load: each read into a table of its own, then judged and counted together."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
+from quality_assets.contracts.sources import CsvOptions, Source, Sources
+from quality_assets.domain.validation import (
+    RawColumns,
+    derived_event_id,
+    identifier,
+    json_object_sql,
+    judged_select,
+    literal,
+)
+from quality_assets.warehouse.readers.delimited import stage_csv
+from quality_assets.warehouse.readers.job import Job
+from quality_assets.warehouse.readers.json_lines import looks_like_json, stage_jsonl
+from quality_assets.warehouse.readers.parquet import stage_parquet
+from quality_assets.warehouse.readers.text import FileRejected, as_text, head_of, opened, without_wildcards
+
+Format = Literal["csv", "jsonl", "parquet"]
+
+_COLUMNS = ", ".join(
+    f"{identifier(name)} {type_}"
+    for name, type_ in (
+        ("event_date", "DATE"),
+        ("line_number", "BIGINT"),
+        *((column.name, column.type) for column in EVENT_COLUMNS),
+        ("fields", "VARCHAR[]"),
+        ("raw_row", "VARCHAR"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """What came of one raw log.
+
+    `rows` counts physical records (no header, no blank lines), `good_rows` those without a reason. Event times are
+    UTC, over the rows whose time is usable; None when there is none. `dates` are the event dates of its rows, in order.
+    """
+
+    source: str
+    format: Format
+    compression: str | None
+    encoding: str | None
+    rows: int
+    good_rows: int
+    first_event_time: datetime | None
+    last_event_time: datetime | None
+    dates: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A file whose rows are in its table."""
+
+    file_id: str
+    source: Source
+    header: tuple[str, ...]
+    format: Format
+    compression: str | None
+    encoding: str | None
+    latest_event_time: datetime
+
+
+@dataclass
+class _Count:
+    """What a file's rows add up to."""
+
+    rows: int = 0
+    good_rows: int = 0
+    undated_rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def __add__(self, other: _Count) -> _Count:
+        firsts = [time for time in (self.first, other.first) if time is not None]
+        lasts = [time for time in (self.last, other.last) if time is not None]
+        return _Count(
+            self.rows + other.rows,
+            self.good_rows + other.good_rows,
+            self.undated_rows + other.undated_rows,
+            min(firsts, default=None),
+            max(lasts, default=None),
+        )
+
+
+class Staging:
+    """Files of one load in a scratch database, by the number that each was given; copies are told by these numbers.
+
+    Scratch files (decompressed or recoded text) are written below `scratch`, or where the system keeps such.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, sources: Sources, scratch: Path | None = None) -> None:
+        self._connection = connection
+        self._sources = sources
+        self._scratch = scratch
+        self._read: dict[int, _Read] = {}
+
+    def read(
+        self,
+        number: int,
+        path: Path,
+        *,
+        file_id: str,
+        landing_path: str,
+        arrived_at: datetime,
+        source_name: str | None = None,
+    ) -> None:
+        """Read one raw log. Several may be read side by side.
+
+        `landing_path` is the path relative to landing/, which decides the source unless `source_name` does.
+        `arrived_at` is UTC without a zone: later event times are in the future. A file with a header and nothing else
+        is no error: it has 0 rows.
+
+        Raises FileRejected when the file cannot be read as a whole; nothing of it is kept.
+        """
+        table = f"rows_{number}"
+        with (
+            self._connection.cursor() as cursor,
+            tempfile.TemporaryDirectory(prefix="staging-", dir=self._scratch) as folder,
+        ):
+            cursor.execute(f"CREATE TABLE {table} ({_COLUMNS})")
+            job = Job(cursor, table, file_id, self._sources, landing_path, arrived_at, source_name)
+            try:
+                self._read[number] = _stage(job, path, Path(folder))
+            except FileRejected:
+                cursor.execute(f"DROP TABLE {table}")
+                raise
+
+    def finish(self, numbers: Collection[int] | None = None) -> dict[int, StagedFile]:
+        """Judge the rows that are not plain, of all files or of some; what came of each file."""
+        chosen = {number: self._read[number] for number in sorted(self._read if numbers is None else numbers)}
+        judged = ", ".join(f"{identifier(column.name)} {column.type}" for column in RAW_LOGS.columns)
+        self._connection.execute(f"CREATE OR REPLACE TABLE judged (file_order INTEGER, {judged})")
+        plain = self._count_plain(chosen)
+        doubtful = [number for number in chosen if (number, None) in plain]
+        groups: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
+        for number in doubtful:
+            read = chosen[number]
+            groups.setdefault((read.source.name, read.format, read.header), []).append(number)
+        for group in groups.values():
+            self._judge(group)
+        counts = {key: count for key, count in plain.items() if key[1] is not None}
+        for key, count in self._count_judged().items():
+            counts[key] = counts.get(key, _Count()) + count
+        by_file: dict[int, dict[date | None, _Count]] = {number: {} for number in chosen}
+        for (number, day), count in counts.items():
+            by_file[number][day] = count
+        # A row without a usable time goes with the first day of its file.
+        fallbacks = {
+            number: min((day for day in days if day is not None), default=chosen[number].source.starts_on)
+            for number, days in by_file.items()
+        }
+        self._connection.execute(
+            "UPDATE judged SET event_date = fallback.event_date FROM"
+            " (SELECT unnest($numbers) AS file_order, unnest($dates) AS event_date) AS fallback"
+            " WHERE judged.file_order = fallback.file_order AND judged.event_date IS NULL",
+            {"numbers": list(fallbacks), "dates": list(fallbacks.values())},
+        )
+        return {number: _staged_file(read, by_file[number], fallbacks[number]) for number, read in chosen.items()}
+
+    def events_sql(self, numbers: Iterable[int], columns: Sequence[str], within: str | None = None) -> str:
+        """A query for columns of the good rows of some files; `file_order` gives the file's number.
+
+        `within` is a table of few (file_order, line_number) to which it is confined, without reading all columns.
+        """
+        numbers = list(numbers)
+        parts = [
+            f"SELECT {', '.join(self._stamped(number, column) for column in columns)} FROM rows_{number}"
+            " WHERE event_date IS NOT NULL" + self._confined(number, within)
+            for number in numbers
+        ]
+        listed = ", ".join(map(str, numbers)) or "NULL"
+        judged = f"SELECT {', '.join(columns)} FROM judged WHERE reasons IS NULL AND file_order IN ({listed})"
+        if within is not None:
+            judged += f" AND (file_order, line_number) IN (SELECT file_order, line_number FROM {within})"
+        return " UNION ALL ".join([*parts, judged])
+
+    @staticmethod
+    def _confined(number: int, within: str | None) -> str:
+        if within is None:
+            return ""
+        return f" AND line_number IN (SELECT line_number FROM {within} WHERE file_order = {number})"
+
+    def _stamped(self, number: int, column: str) -> str:
+        """The SQL of a column in the table of a file, which does not repeat what is the same for all its rows."""
+        file_id = literal(self._read[number].file_id)
+        special = {
+            "file_order": str(number),
+            "file_id": file_id,
+            "event_id": f"coalesce(event_id, {derived_event_id(file_id)})",
+        }
+        return f"{special[column]} AS {column}" if column in special else identifier(column)
+
+    def _count_plain(self, chosen: Iterable[int]) -> dict[tuple[int, date | None], _Count]:
+        """Per file and event date; None for the rows that are not plain."""
+        parts = [
+            f"SELECT {number}, event_date, count(*), min(event_time), max(event_time) FROM rows_{number}"
+            " GROUP BY event_date"
+            for number in chosen
+        ]
+        rows = self._connection.execute(" UNION ALL ".join(parts)).fetchall() if parts else []
+        return {(number, day): _Count(count, count, 0, first, last) for number, day, count, first, last in rows}
+
+    def _count_judged(self) -> dict[tuple[int, date | None], _Count]:
+        rows = self._connection.execute(
+            "SELECT file_order, event_date, count(*), count(*) - count(reasons), min(event_time), max(event_time)"
+            " FROM judged GROUP BY file_order, event_date"
+        ).fetchall()
+        return {
+            (number, day): _Count(count, good, 0, *((first, last) if day else (None, None)))
+            for number, day, count, good, first, last in rows
+        }
+
+    def _judge(self, numbers: Sequence[int]) -> None:
+        """Judge the rows that are not plain of files with the same source and columns."""
+        read = self._read[numbers[0]]
+        names = tuple(f"c{index}" for index in range(len(read.header)))
+        columns = RawColumns(
+            header=read.header,
+            identifiers=names,
+            raw_row=f"coalesce(kept_row, CAST({json_object_sql(read.header, names)} AS VARCHAR))",
+            malformed="is_lost",
+            repeats_header=read.format == "csv",
+        )
+        parts = " UNION ALL ".join(
+            f"SELECT {number} AS file_order, {literal(self._read[number].file_id)} AS file_id,"
+            f" TIMESTAMP {literal(self._read[number].latest_event_time.isoformat(' '))} AS latest_event_time,"
+            f" line_number, fields, raw_row FROM rows_{number} WHERE event_date IS NULL"
+            for number in numbers
+        )
+        fields = ", ".join(f"fields[{index}] AS {name}" for index, name in enumerate(names, 1))
+        relation = (
+            "(SELECT file_order, file_id, latest_event_time, line_number, raw_row AS kept_row,"
+            f" fields IS NULL AS is_lost, {fields} FROM doubtful)"
+        )
+        query = judged_select(read.source, columns, relation, also=("file_order",))
+        # A scan that finds a few rows here and there hands them on a few at a time; the rules cost by the handful.
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE doubtful AS {parts}")
+        self._connection.execute(f"INSERT INTO judged BY NAME {query}")
+
+
+def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -> StagedFile:
+    total = sum(days.values(), _Count())
+    return StagedFile(
+        source=read.source.name,
+        format=read.format,
+        compression=read.compression,
+        encoding=read.encoding,
+        rows=total.rows,
+        good_rows=total.good_rows,
+        first_event_time=total.first,
+        last_event_time=total.last,
+        dates=tuple(sorted({day or fallback for day in days})),
+    )
+
+
+def _stage(job: Job, path: Path, scratch: Path) -> _Read:
+    plain, compression = opened(path, scratch)
+    head = head_of(plain)
+    claimed = job.claimed
+    declared = claimed.format if claimed else "auto"
+    kind: Format
+    encoding = None
+    if head.startswith(b"PAR1"):
+        kind = "parquet"
+        source, header = stage_parquet(job, without_wildcards(plain, scratch))
+    elif declared == "parquet":
+        raise FileRejected("the file is not Parquet, which its source declares")
+    else:
+        text = as_text(plain, head, scratch, claimed.csv.encoding if claimed else None)
+        encoding = text.encoding
+        if declared == "jsonl" or (declared == "auto" and looks_like_json(text.path)):
+            kind = "jsonl"
+            source, header = stage_jsonl(job, text)
+        else:
+            kind = "csv"
+            source, header = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
+    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source))
