@@ -213,7 +213,7 @@ def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str
         if fields is None or len(fields) != len(dialect.header):
             yield Record(line.number, None, _malformed(line.text))
         else:
-            yield Record(line.number, list(fields))
+            yield Record(line.number, [field or None for field in fields])
 
 
 def _continued(
