@@ -260,3 +260,9 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
 }
 """The rules of each table, by qualified name."""
+
+# Unique keys of events are a check of their own, and those of facts too.
+SUITES: Mapping[str, tuple[Expectation, ...]] = {
+    table.qualified_name: suite_of(table, check_key=False) for table in (VALID_EVENTS, FACT_FEATURE_METRICS)
+}
+"""The suites that are run, by qualified name of their table."""

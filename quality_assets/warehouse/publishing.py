@@ -15,6 +15,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.warehouse.alerts import utc_now
 from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
 from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.known_checks import blocking_checks
 from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, publish, record_attempt
 from quality_assets.warehouse.state import contiguous_ranges, data_fingerprint, stale_dates
 
@@ -45,7 +46,9 @@ def reasons_against(session: WarehouseSession) -> list[str]:
         f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
         f" from ({LATEST_RESULTS_SQL} {_NOT_ANSWERED_SINCE})"
         " where is_blocking and severity = 'ERROR' and status <> 'passed'"
-        " group by asset, check_name order by asset, check_name"
+        " and list_contains($known, [asset, check_name])"
+        " group by asset, check_name order by asset, check_name",
+        {"known": [list(check) for check in blocking_checks()]},
     ).fetchall()
     for asset, check_name, count, first, description, run_id in rows:
         where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""

@@ -19,6 +19,7 @@ from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
 from quality_assets.definitions import defs as definitions
 from quality_assets.settings import REPOSITORY_ROOT
+from quality_assets.warehouse.known_checks import blocking_checks
 
 PACKAGE = REPOSITORY_ROOT / "quality_assets"
 POOL = "warehouse"
@@ -121,6 +122,11 @@ def test_every_op_that_opens_the_warehouse_is_in_its_pool(graph: dg.Definitions)
 def test_every_table_of_the_graph_has_an_asset() -> None:
     wanted = {table.qualified_name for table in TABLES if table.schema != "ops" and table not in _WRITTEN_BY_ALL}
     assert wanted - {".".join(key.path) for key in _ASSETS} == set()
+
+
+def test_publication_knows_every_check_that_blocks() -> None:
+    blocking = {check for check in _GRAPH.asset_check_keys if _GRAPH.get_check_spec(check).blocking}
+    assert {(".".join(check.asset_key.path), check.name) for check in blocking} == blocking_checks()
 
 
 def test_every_check_asks_a_question() -> None:

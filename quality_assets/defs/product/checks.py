@@ -4,11 +4,11 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.defs.checking import table_checks
 from quality_assets.domain.checks import PRODUCT_CHECKS
-from quality_assets.domain.expectations import suite_of
+from quality_assets.domain.expectations import SUITES
 from quality_assets.domain.ml_checks import INCIDENT_CHECKS
 
 fact_feature_metrics_checks = table_checks(
-    FACT_FEATURE_METRICS, PRODUCT_CHECKS, suite_of(FACT_FEATURE_METRICS, check_key=False)
+    FACT_FEATURE_METRICS, PRODUCT_CHECKS, SUITES[FACT_FEATURE_METRICS.qualified_name]
 )
 feature_daily_trends_checks = table_checks(FEATURE_DAILY_TRENDS, PRODUCT_CHECKS)
 dim_feature_metadata_checks = table_checks(DIM_FEATURE_METADATA, PRODUCT_CHECKS)
