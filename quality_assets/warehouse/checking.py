@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
 import duckdb
 
@@ -18,6 +19,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import Check, Dimension, Severity
 from quality_assets.warehouse.alerts import record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.state import row_counts
 
 MAX_DATES_NAMED = 5
 
@@ -102,14 +104,9 @@ def run_check(session: WarehouseSession, check: Check, start: date | None, end: 
     A query that fails gives one result of status unknown with its message: that a check cannot run says nothing about
     the data, and must not pass for a pass.
     """
-    parameters = {"start": start, "end": end, "now": utc_now()}
-    used = {name: value for name, value in parameters.items() if f"${name}" in check.sql}
+    now = utc_now()
     try:
-        rows = session.connection.execute(
-            "select partition_key, is_passed, observed, threshold, unexpected_count, examples"
-            f" from ({check.sql}) order by partition_key",
-            used,
-        ).fetchall()
+        rows = [row for span in _spans(session, check, start, end) for row in _ask(session, check, *span, now)]
     except duckdb.Error as error:
         blank = CheckResult(
             asset=check.table.qualified_name,
@@ -126,6 +123,33 @@ def run_check(session: WarehouseSession, check: Check, start: date | None, end: 
         )
         return [blank]
     return [_result(check, *row) for row in rows]
+
+
+def _ask(
+    session: WarehouseSession, check: Check, start: date | None, end: date | None, now: datetime
+) -> list[tuple[Any, ...]]:
+    parameters = {"start": start, "end": end, "now": now}
+    return session.connection.execute(
+        "select partition_key, is_passed, observed, threshold, unexpected_count, examples"
+        f" from ({check.sql}) order by partition_key",
+        {name: value for name, value in parameters.items() if f"${name}" in check.sql},
+    ).fetchall()
+
+
+def _spans(
+    session: WarehouseSession, check: Check, start: date | None, end: date | None
+) -> list[tuple[date | None, date | None]]:
+    """The event dates from `start` to `end` in parts of about as many rows as `check` wants at once."""
+    if check.rows_at_once is None:
+        return [(start, end)]
+    spans: list[tuple[date | None, date | None]] = []
+    size = 0
+    for day, rows in row_counts(session.connection, check.table, start, end).items():
+        if spans and size + rows <= check.rows_at_once:
+            spans[-1], size = (spans[-1][0], day), size + rows
+        else:
+            spans, size = [*spans, (day, day)], rows
+    return spans
 
 
 def _result(

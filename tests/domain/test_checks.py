@@ -267,6 +267,15 @@ def test_a_check_of_partitions_answers_for_the_dates_asked_only(session: Warehou
     assert keys == ([""] if per_table else [DAY.isoformat()])
 
 
+@pytest.mark.parametrize("rows", [1, 900, 10**9])
+def test_a_check_asked_in_parts_answers_as_at_once(session: WarehouseSession, rows: int) -> None:
+    check = BY_NAME["core.valid_events.event_ids_unique"]
+    with rewritten(session, VALID_EVENTS, "select * from it union all (select * from it limit 2)"):
+        whole = run_check(session, replace(check, rows_at_once=None), START, END)
+        assert [(r.partition_key, r.unexpected_count) for r in whole if r.status == "failed"] == [(DAY.isoformat(), 2)]
+        assert run_check(session, replace(check, rows_at_once=rows), START, END) == whole
+
+
 def test_a_table_without_rows_breaks_no_rule(session: WarehouseSession) -> None:
     with undone(session, f"delete from {DIM_FEATURE_METADATA.qualified_name}"):
         assert statuses(session, "product.dim_feature_metadata.contract_kept") == {"": "passed"}
