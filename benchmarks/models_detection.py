@@ -1,7 +1,7 @@
 """How well incidents and drift are found: figures over fixed seeds, beside the bars that they are held against.
 
 `python -m benchmarks.models_detection` prints them. The noise is made here and not by the simulator, so that sizes
-and sample sizes are exact; settings were chosen on other seeds (1000 and up). Not part of the test suite.
+and sample sizes are exact; settings were chosen on other seeds. Not part of the test suite.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from quality_assets.domain import detection, drift
+from quality_assets.domain import detection, drift_power
 from quality_assets.domain.detection import DEFAULT_SETTINGS, DetectionSettings, Panel
 
 Floats = npt.NDArray[np.float64]
-REPORT_SEEDS = tuple(range(1, 13))
+# The seeds below this were looked at while settings were chosen.
+FIRST_SEED = 13
+REPORT_SEEDS = tuple(range(FIRST_SEED, FIRST_SEED + 12))
 _START = date(2026, 1, 1)
 _SERIES, _DAYS, _FAULT_DAY = 60, 180, 120
 
@@ -201,40 +204,45 @@ def run_detection(seeds: Iterable[int] = REPORT_SEEDS) -> list[Figure]:
     return measure(_DETECTION, seeds)
 
 
-def _drift_share(case: drift.PowerCase, rows_per_day: int, trials: int) -> Callable[[int], float]:
+def _drift_share(case: drift_power.PowerCase, rows_per_day: int, trials: int, is_alone: bool) -> Callable[[int], float]:
     def share(seed: int) -> float:
-        rng = np.random.default_rng([seed, rows_per_day, trials, len(case.label)])
+        rng = np.random.default_rng([seed, rows_per_day, crc32(f"{case.statistic}{case.label}".encode())])
         found = 0.0
         for _ in range(trials):
-            if case.statistic == "w1":
-                sketch = drift.simulated_latency(rng, rows_per_day, case)
-            else:
-                sketch = drift.simulated_rate(rng, rows_per_day, case)
-            found += drift.found_share(sketch, case)
+            family = drift_power.simulated_family(rng, rows_per_day, case)
+            if is_alone:
+                family = [s for s in family if s.name == ("latency_ms" if case.statistic == "w1" else "crash_rate")]
+            found += drift_power.found_share(family, case)
         return found / trials
 
     return share
 
 
 _DRIFT_BARS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "no change": ("≤ .02", lambda v: v <= 0.02),
-    "latency +10 %": ("≥ .80", lambda v: v >= 0.80),
-    "latency +20 %": ("≥ .99", lambda v: v >= 0.99),
-    "10 % of traffic × 2.5": ("≥ .95", lambda v: v >= 0.95),
-    "rate 1 % × 2": ("≥ .95", lambda v: v >= 0.95),
+    drift_power.NO_CHANGE: ("≤ .02", lambda v: v <= 0.02),
+    "latency +10 % on the first day": ("≥ .80", lambda v: v >= 0.80),
+    "latency +20 % on the first day": ("≥ .99", lambda v: v >= 0.99),
+    "10 % of traffic × 2.5 on the first day": ("≥ .95", lambda v: v >= 0.95),
+    "rate 1 % × 2 within 7 days": ("≥ .95", lambda v: v >= 0.95),
 }
 
 
 def run_drift(seeds: Iterable[int] = REPORT_SEEDS, trials: int = 60) -> list[Figure]:
-    """False alarms and power of the drift monitor, per metric and day."""
+    """False alarms per metric and day, and power, of the drift monitor over a family of eight event columns.
+
+    Without a change also for one metric alone, where false discoveries are controlled over nothing else.
+    """
     figures: dict[str, tuple[Callable[[int], float], str, Callable[[float], bool] | None]] = {}
     for rows_per_day in (2_000, 10_000, 1_000_000):
-        for case in drift.POWER_CASES:
+        for case in drift_power.POWER_CASES:
             bar, holds = _DRIFT_BARS.get(case.label, ("", None))
             name = f"{case.statistic}: {case.label}, {rows_per_day:,} rows a day"
-            # No change needs more days than power does: its share is small.
-            count = 4 * trials if case.label == "no change" else trials
-            figures[name] = (_drift_share(case, rows_per_day, count), bar, holds)
+            if case.label == drift_power.NO_CHANGE:
+                # No change needs more days than power does: its share is small.
+                figures[name] = (_drift_share(case, rows_per_day, 4 * trials, False), bar, holds)
+                figures[f"{name}, alone"] = (_drift_share(case, rows_per_day, 4 * trials, True), bar, holds)
+            else:
+                figures[name] = (_drift_share(case, rows_per_day, trials, False), bar, holds)
     return measure(figures, seeds)
 
 
@@ -244,7 +252,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(REPORT_SEEDS), help="number of reporting seeds")
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args()
-    seeds = range(1, arguments.seeds + 1)
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
     figures = run_detection(seeds) + run_drift(seeds)
     for figure in figures:
         verdict = "" if figure.holds is None else "holds" if figure.holds else "MISSED"

@@ -110,14 +110,26 @@ DATA_DRIFT = Table(
         Column("null_mad", "DOUBLE", "Its median absolute deviation there"),
         Column("p_value", "DOUBLE", "Chance of as much with no drift, from the null", minimum=0, maximum=1),
         Column(
-            "q_value", "DOUBLE", "After Benjamini–Hochberg over all tests of the day and kind", minimum=0, maximum=1
+            "q_value",
+            "DOUBLE",
+            "After Benjamini–Hochberg over the day's tests of one family: event columns, model inputs, missing inputs, "
+            "predictions, performance",
+            minimum=0,
+            maximum=1,
         ),
         Column("is_drifted", "BOOLEAN", "Above threshold and kept after false-discovery control; null where unknown"),
         Column("reference_value", "DOUBLE", "Median or rate of the reference"),
-        Column("current_value", "DOUBLE", "Median or rate of the day"),
+        Column("current_value", "DOUBLE", "Median of the day, or rate over the window"),
         Column("n_reference", "BIGINT", "Rows in the reference", nullable=False, unit="count", minimum=0),
-        Column("n_current", "BIGINT", "Rows of the day", nullable=False, unit="count", minimum=0),
-        Column("reference_days", "INTEGER", "Days in the reference", nullable=False, unit="days", minimum=0),
+        Column("n_current", "BIGINT", "Rows of the day, or of the window", nullable=False, unit="count", minimum=0),
+        Column("reference_days", "INTEGER", "Days behind a day's reference", nullable=False, unit="days", minimum=0),
+        Column(
+            "window_days",
+            "INTEGER",
+            "Trailing days over which it moved most: rates only, since rare counts say little in a day; else 1",
+            unit="days",
+            minimum=1,
+        ),
         Column(
             "effect_on_predictions",
             "DOUBLE",
@@ -135,6 +147,28 @@ DATA_DRIFT = Table(
         ),
         Column("status", "VARCHAR", "unknown is never ok", nullable=False, allowed=DRIFT_STATUSES),
         Column("verdict", "VARCHAR", "In words", nullable=False),
+    ),
+)
+
+DRIFT_DISTRIBUTIONS = Table(
+    schema="monitoring",
+    name="drift_distributions",
+    description="The last judged day beside its reference: how much of each fell into which bin or value",
+    grain="one row per monitored distribution and bin, of the last day",
+    key=("kind", "feature", "name", "bin"),
+    columns=(
+        Column("kind", "VARCHAR", "As in data_drift", nullable=False, allowed=DRIFT_KINDS),
+        Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
+        Column("name", "VARCHAR", "What is monitored", nullable=False),
+        Column("event_date", "DATE", "The day that is judged", nullable=False),
+        Column("bin", "INTEGER", "Position, from 0", nullable=False, minimum=0),
+        Column("label", "VARCHAR", "The value, of a mix; null for numbers"),
+        Column("low", "DOUBLE", "Least value of the bin, in the column's unit; null where it is open, or of a mix"),
+        Column("high", "DOUBLE", "Largest value; null where it is open, or of a mix"),
+        Column(
+            "reference_share", "DOUBLE", "Share of the reference", nullable=False, unit="fraction", minimum=0, maximum=1
+        ),
+        Column("current_share", "DOUBLE", "Share of the day", nullable=False, unit="fraction", minimum=0, maximum=1),
     ),
 )
 

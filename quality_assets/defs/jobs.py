@@ -2,7 +2,14 @@
 
 import dagster as dg
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, EVENT_SKETCH_COUNTS, RUN_REPORT
+from quality_assets.contracts.drift import (
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    DRIFT_POWER,
+    EVENT_SKETCH_COUNTS,
+    RUN_REPORT,
+)
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import (
@@ -72,6 +79,7 @@ score_and_report = dg.define_asset_job(
                 SCORE_LEDGER,
                 BASELINE_STATS,
                 DATA_DRIFT,
+                DRIFT_DISTRIBUTIONS,
                 RUN_REPORT,
             )
         )

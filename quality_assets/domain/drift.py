@@ -10,6 +10,7 @@ blind to rare events and alarm by sample size, the last alarm every day, because
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,9 +21,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS
 from quality_assets.domain.detection import (
     MONITORED_METRICS,
     Panel,
@@ -30,6 +30,8 @@ from quality_assets.domain.detection import (
     silent_days_to_tell,
 )
 from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.domain.risk_input_registry import INPUTS
+from quality_assets.domain.wording import share_text, value_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -38,6 +40,7 @@ Statistic = Literal["w1", "binomial_z", "total_variation", "mean_shift"]
 Predict = Callable[[pd.DataFrame], npt.ArrayLike]
 
 LATENCY_BINS_PER_E = 20
+INPUT_UNITS = {item.name: item.unit for item in INPUTS}
 _MIX_COLUMNS = ("platform", "app_version", "country")
 
 
@@ -53,11 +56,14 @@ class DriftSettings:
     null_mads: threshold = null median + so many null MADs (2.7 deviations, were the null Gaussian, which it is not).
     w1_floor: smaller shifts do not matter: 5 % of a latency, .05 of a score's spread.
     input_floor: the same for model inputs, in their own robust deviations.
+    rate_windows_days: rates are judged over these trailing windows at once, because rare counts say little in a day.
+    rate_lean_sd: a longer window counts only while the last day itself leans the same way by so many deviations.
+    pooled_discount: what a longer window's deviations count for: three windows are more chances than one.
     rate_floor_z, rate_floor_change: a rate must have moved by this much in deviations, and relative to itself.
     mix_floor: traffic that must have moved between the values of a column.
     shift_floor: in deviations of the earlier days' means.
-    false_discovery_rate: Benjamini & Hochberg (1995) over all tests of a day and kind; with one test alone it is the
-        share of false alarms, to stay below 2 %.
+    false_discovery_rate: Benjamini & Hochberg (1995) over all tests of a day and family; with one test alone it is
+        the share of false alarms, to stay below 2 %.
     thin_above: earlier days with so many times today's rows are thinned to today's number for the null.
     """
 
@@ -70,6 +76,9 @@ class DriftSettings:
     null_mads: float = 4.0
     w1_floor: float = 0.05
     input_floor: float = 0.10
+    rate_windows_days: tuple[int, ...] = (1, 3, 7)
+    rate_lean_sd: float = 1.0
+    pooled_discount: float = 0.85
     rate_floor_z: float = 2.5
     rate_floor_change: float = 0.10
     mix_floor: float = 0.03
@@ -94,6 +103,8 @@ class Sketch:
     position: B bin centres on a scale where a distance of 1 is a typical size: the logarithm for latencies (so that W1
     is a relative shift), robust deviations for model inputs. None where bins have no order (a mix) or for a rate,
     whose bins are (bad, good). typical: the value a bin stands for, to report medians in the column's own unit.
+    labels: the B values of a mix. family: things that vary alike: their nulls are pooled, and false discoveries are
+    controlled among them. Fifty inputs that follow from one another must not drown the eight columns of the events.
     """
 
     kind: Kind
@@ -107,6 +118,8 @@ class Sketch:
     floor: float = 0.05
     is_turnover: bool = False
     unit: str = ""
+    labels: tuple[str, ...] = ()
+    family: str = "events"
 
     @property
     def rows(self) -> Floats:
@@ -199,6 +212,7 @@ def _event_sketch(
             counts,
             floor=settings.mix_floor,
             is_turnover=name == "app_version",
+            labels=tuple(bins),
         )
     ]
 
@@ -269,7 +283,8 @@ def _frame_sketch(
     finite = np.isfinite(values)
     known = values[finite]
     if not len(known):
-        return Sketch(kind, "", name, "w1", dates, np.zeros((len(dates), 1)), np.zeros(1), np.zeros(1))
+        nothing = np.zeros((len(dates), 1))
+        return Sketch(kind, "", name, "w1", dates, nothing, np.zeros(1), np.zeros(1), family="inputs")
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)))
     code = np.clip(np.searchsorted(edges, known, side="right") - 1, 0, max(len(edges) - 2, 0))
     size = max(len(edges) - 1, 1)
@@ -281,14 +296,18 @@ def _frame_sketch(
     np.add.at(counts, (rows[finite], code), 1.0)
     scale = 1.0 if kind == "prediction" else robust_deviation(known)
     floor = settings.w1_floor if kind == "prediction" else settings.input_floor
-    return Sketch(kind, "", name, "w1", dates, counts, typical / scale, typical, floor)
+    unit = "probability" if kind == "prediction" else INPUT_UNITS.get(name, "")
+    return Sketch(kind, "", name, "w1", dates, counts, typical / scale, typical, floor, unit=unit, family="inputs")
 
 
 def _missing_sketch(values: Floats, rows: Ints, name: str, dates: tuple[date, ...], settings: DriftSettings) -> Sketch:
     """How often a column is null: an input that dries up has drifted, whatever its few values say."""
     counts = np.zeros((len(dates), 2))
     np.add.at(counts, (rows, np.where(np.isfinite(values), 1, 0)), 1.0)
-    return Sketch("data", "", f"{name} is missing", "binomial_z", dates, counts, floor=settings.rate_floor_z)
+    floor = settings.rate_floor_z
+    return Sketch(
+        "data", "", f"{name} is missing", "binomial_z", dates, counts, floor=floor, unit="fraction", family="missing"
+    )
 
 
 def robust_deviation(values: Floats) -> float:
@@ -300,7 +319,11 @@ def robust_deviation(values: Floats) -> float:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One sketch on one day. `null` holds the statistic of the earlier days, each against its own reference."""
+    """One sketch on one day. `null` holds the statistic of the earlier days, each against its own reference.
+
+    window_days: over how many trailing days a rate moved most; values and numbers of rows are of that window. before,
+    now: what was expected and what came, as counts per bin.
+    """
 
     sketch: Sketch
     day: int
@@ -312,6 +335,9 @@ class Judgement:
     reference_value: float | None
     current_value: float | None
     reason: str = ""
+    window_days: int = 1
+    before: Floats | None = None
+    now: Floats | None = None
 
 
 def judge(sketch: Sketch, day: int, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS) -> Judgement:
@@ -321,78 +347,121 @@ def judge(sketch: Sketch, day: int, settings: DriftSettings = DEFAULT_DRIFT_SETT
     days had far more rows than this one, they are thinned to its number first, so that the null is that of the sample
     size at hand. Deterministic: the thinning is seeded by the name and the day.
     """
-    offsets = settings.reference_offsets(sketch.is_turnover)
-    rows = sketch.rows
-    n_current = rows[day]
-    pool, days = _pool(sketch, day, offsets)
-    blank = Judgement(
-        sketch, day, None, np.empty(0), int(pool.sum()), int(n_current), days, None, _value(sketch, sketch.counts[day])
-    )
+    is_rate = sketch.statistic == "binomial_z"
+    first = max(0, day - settings.null_days - (2 * max(settings.rate_windows_days) if is_rate else 0))
+    counts = sketch.counts[first : day + 1]
+    pools, days = _pools(sketch, first, day, settings.reference_offsets(sketch.is_turnover))
+    n_current, n_reference = counts[-1].sum(), pools[-1].sum()
+    value = _value(sketch, counts[-1])
+    blank = Judgement(sketch, day, None, np.empty(0), int(n_reference), int(n_current), int(days[-1]), None, value)
     if n_current < settings.minimum_rows:
         return replace(blank, reason="no data" if n_current == 0 else f"only {n_current:.0f} rows")
-    if days < settings.minimum_reference_days or pool.sum() < settings.minimum_rows:
+    if days[-1] < settings.minimum_reference_days or n_reference < settings.minimum_rows:
         return replace(blank, reason="too little history for a reference")
-    earlier = range(max(0, day - settings.null_days), day)
     seed = crc32(f"{sketch.kind}|{sketch.feature}|{sketch.name}|{sketch.dates[day].isoformat()}".encode())
-    rng = np.random.default_rng(seed)
-    null = [_null_value(sketch, d, offsets, n_current, rng, settings) for d in earlier]
-    known = np.array([v for v in null if isfinite(v)])
-    if len(known) < settings.minimum_null_days:
-        return replace(blank, null=known, reason="too little history to know how days differ")
-    observed = _distance(sketch, sketch.counts[day], pool)
-    if sketch.statistic == "binomial_z":
-        # Laney's p′: what days differ beyond the binomial is divided out.
-        dispersion = max(1.0, float(np.sqrt(np.mean(np.minimum(known**2, 9 * np.median(known**2) + 1e-9)))))
-        observed, known = observed / dispersion, known / dispersion
-    return replace(blank, observed=float(abs(observed)), null=np.abs(known), reference_value=_value(sketch, pool))
+    is_comparable = (counts.sum(axis=1) >= settings.minimum_rows) & (days >= settings.minimum_reference_days)
+    counts = _thinned(counts, settings.thin_above * n_current, np.random.default_rng(seed))
+    pools = np.where(is_comparable[:, None], pools, nan)
+    values, window = _scanned_rate(counts, pools, settings) if is_rate else (_distances(sketch, counts, pools), 1)
+    # Days that share rows with this day's windows would hide what has lasted for some days.
+    past = values[: -max(settings.rate_windows_days)] if is_rate else values[:-1]
+    null = past[np.isfinite(past)]
+    if len(null) < settings.minimum_null_days:
+        return replace(blank, null=null, reason="too little history to know how days differ")
+    # What a rate is held against over several days is what those days' own weekdays had.
+    now, before = counts[-window:].sum(axis=0), _expected(counts[-window:], pools[-window:])
+    return replace(
+        blank,
+        observed=float(values[-1]),
+        null=null,
+        n_reference=int(pools[-window:].sum()),
+        n_current=int(now.sum()),
+        reference_value=_value(sketch, before),
+        current_value=_value(sketch, now),
+        window_days=window,
+        before=before,
+        now=now,
+    )
 
 
-def _pool(sketch: Sketch, day: int, offsets: Sequence[int]) -> tuple[Floats, int]:
-    days = [day - offset for offset in offsets if day - offset >= 0]
-    days = [d for d in days if sketch.counts[d].sum() > 0]
-    pool = sketch.counts[days].sum(axis=0) if days else np.zeros(sketch.counts.shape[1])
-    return pool, len(days)
+def _pools(sketch: Sketch, first: int, last: int, offsets: Sequence[int]) -> tuple[Floats, Ints]:
+    """What each day from `first` to `last` is held against (D × B), and of how many days that is (D)."""
+    at = np.arange(first, last + 1)
+    pools, days = np.zeros((len(at), sketch.counts.shape[1])), np.zeros(len(at), dtype=np.int64)
+    rows = sketch.rows
+    for offset in offsets:
+        is_there = at >= offset
+        back = at[is_there] - offset
+        pools[is_there] += sketch.counts[back]
+        days[is_there] += rows[back] > 0
+    return pools, days
 
 
-def _null_value(
-    sketch: Sketch,
-    day: int,
-    offsets: Sequence[int],
-    n_current: float,
-    rng: np.random.Generator,
-    settings: DriftSettings,
-) -> float:
-    counts = sketch.counts[day]
-    rows = counts.sum()
-    pool, days = _pool(sketch, day, offsets)
-    if rows < settings.minimum_rows or days < settings.minimum_reference_days:
-        return nan
-    if rows > settings.thin_above * n_current:
-        counts = rng.multinomial(int(n_current), counts / rows).astype(float)
-    return _distance(sketch, counts, pool)
+def _thinned(counts: Floats, most_rows: float, rng: np.random.Generator) -> Floats:
+    """The days (D × B), those before the last one drawn down to its number of rows where they have more than most."""
+    rows = counts.sum(axis=1)
+    large = np.flatnonzero(rows[:-1] > most_rows)
+    if not len(large):
+        return counts
+    thinned = counts.copy()
+    thinned[large] = rng.multinomial(int(rows[-1]), counts[large] / rows[large, None])
+    return thinned
 
 
-def _distance(sketch: Sketch, counts: Floats, pool: Floats) -> float:
-    """The statistic of one day against a pool, both as counts per bin."""
-    if sketch.statistic == "binomial_z":
-        return _rate_z(counts, pool)
-    share, expected = counts / counts.sum(), pool / pool.sum()
+def _expected(counts: Floats, pools: Floats) -> Floats:
+    """What the references of some days expect of them together (D × B → B)."""
+    rows = counts.sum(axis=1)
+    return np.asarray((pools / pools.sum(axis=1, keepdims=True) * rows[:, None]).sum(axis=0))
+
+
+def _distances(sketch: Sketch, counts: Floats, pools: Floats) -> Floats:
+    """The statistic of each day against its pool (both D × B); NaN where there is nothing to compare."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = counts / counts.sum(axis=1, keepdims=True) - pools / pools.sum(axis=1, keepdims=True)
     if sketch.statistic == "total_variation" or sketch.position is None:
-        return float(np.abs(share - expected).sum() / 2)
-    gaps = np.diff(sketch.position)
-    return float((np.abs(np.cumsum(share - expected))[:-1] * gaps).sum())
+        return np.asarray(np.abs(gap).sum(axis=1) / 2)
+    return np.asarray((np.abs(np.cumsum(gap, axis=1))[:, :-1] * np.diff(sketch.position)).sum(axis=1))
 
 
-def _rate_z(counts: Floats, pool: Floats) -> float:
-    """Difference of two arcsine-transformed rates in binomial deviations (Anscombe 1948); signed."""
+def _scanned_rate(counts: Floats, pools: Floats, settings: DriftSettings) -> tuple[Floats, int]:
+    """How far each day's rate lies from its reference in deviations, at most over the trailing windows; the last's.
 
-    def angle(bad: float, n: float) -> float:
-        return 2 * float(np.arcsin(np.sqrt((bad + 0.375) / (n + 0.75))))
+    Counts and pools are D × 2, bad first. A window's days are summed and so are their references. Difference of two
+    arcsine-transformed rates (Anscombe 1948), divided by what the days before differ by beyond the binomial (Laney
+    2002, p′ chart). A maximum over windows is a scan statistic (Naus 1965): its null is the same maximum, earlier.
+    """
+    rows, pooled = counts.sum(axis=1), pools.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = rows * pools[:, 0] / pooled
+    windows = [w for w in settings.rate_windows_days if w <= len(rows)]
+    scaled = []
+    for window in windows:
+        bad, n, awaited, m = (_trailing(x, window) for x in (counts[:, 0], rows, expected, pooled))
+        with np.errstate(invalid="ignore"):
+            z = (_angle(bad, n) - _angle(awaited, n)) / np.sqrt(1 / (n + 0.5) + 1 / (m + 0.5))
+        past = z[: -max(windows)]
+        weight = 1.0 if window == 1 else settings.pooled_discount
+        scaled.append(weight * z / _dispersion(past[np.isfinite(past)]))
+    day = scaled[0]
+    with np.errstate(invalid="ignore"):
+        leans = np.abs(day) >= settings.rate_lean_sd
+        size = np.array([np.abs(day), *(np.where(leans & (day * z > 0), np.abs(z), nan) for z in scaled[1:])])
+    strongest = np.fmax.reduce(size, axis=0)
+    return strongest, windows[int(np.nanargmax(size[:, -1]))] if np.isfinite(strongest[-1]) else 1
 
-    n, m = counts.sum(), pool.sum()
-    # The pool's rate at today's size, so that the offset 3/8 cancels.
-    expected = angle(pool[0] / m * n, n)
-    return float((angle(counts[0], n) - expected) / np.sqrt(1 / (n + 0.5) + 1 / (m + 0.5)))
+
+def _trailing(values: Floats, window: int) -> Floats:
+    summed = np.lib.stride_tricks.sliding_window_view(values, window).sum(axis=1)
+    return np.concatenate([np.full(window - 1, nan), summed])
+
+
+def _angle(bad: Floats, n: Floats) -> Floats:
+    return np.asarray(2 * np.arcsin(np.sqrt((bad + 0.375) / (n + 0.75))))
+
+
+def _dispersion(z: Floats) -> float:
+    """Root mean square of what should be unit deviations, wild ones cut; 1 at least."""
+    return max(1.0, float(np.sqrt(np.mean(np.minimum(z**2, 9 * np.median(z**2) + 1e-9))))) if len(z) else 1.0
 
 
 def _value(sketch: Sketch, counts: Floats) -> float | None:
@@ -419,11 +488,12 @@ def threshold(judgement: Judgement, settings: DriftSettings = DEFAULT_DRIFT_SETT
 
 
 def null_p_values(judgements: Sequence[Judgement]) -> Floats:
-    """P-values from the nulls of all judgements together (Efron 2004); NaN where nothing was observed.
+    """P-values from the nulls of a family of judgements together (Efron 2004); NaN where nothing was observed.
 
     Each null is put on its own median and MAD and they are pooled, because some dozens of days alone cannot say how
     rare a rare value is. Beyond the pooled 90 % point an exponential tail is fitted (Pickands 1975 with shape 0), which
-    is heavier than the Gaussian's.
+    is heavier than the Gaussian's, and heavier still by what k values leave open about its mean: the predictive
+    distribution (1 + x ÷ k m)^−k.
     """
     standard = [_standardise(j, j.null) for j in judgements if j.observed is not None]
     if not standard:
@@ -431,16 +501,17 @@ def null_p_values(judgements: Sequence[Judgement]) -> Floats:
     pooled = np.sort(np.concatenate(standard))
     edge = float(np.quantile(pooled, 0.9))
     beyond = pooled[pooled > edge]
+    size = max(len(beyond), 1)
     # By the median, because a few of the earlier days did drift and must not hide the next one.
     mean_excess = max(float(np.median(beyond - edge)) / log(2) if len(beyond) else 0.0, 0.25)
-    share = max(len(beyond), 1) / len(pooled)
+    share = (len(beyond) + 1) / (len(pooled) + 1)
 
     def p_value(judgement: Judgement) -> float:
         if judgement.observed is None:
             return nan
         value = float(_standardise(judgement, np.array([judgement.observed]))[0])
         if value > edge:
-            return float(share * np.exp(-min((value - edge) / mean_excess, 700.0)))
+            return float(share * np.exp(-size * np.log1p((value - edge) / (size * mean_excess))))
         return float((len(pooled) - np.searchsorted(pooled, value) + 1) / (len(pooled) + 1))
 
     return np.array([p_value(j) for j in judgements])
@@ -474,8 +545,8 @@ def drift_rows(
     """Rows of `monitoring.data_drift` for the given days, ranked within each day; contract columns.
 
     `effects` maps input names to their effect on predictions (`effects_on_predictions`). False discoveries are
-    controlled within each day and kind, over everything that could be tested. A day outside a sketch, without rows or
-    with too little history is `unknown`, never `ok`.
+    controlled within each day, kind and family, over everything that could be tested. A day outside a sketch, without
+    rows or with too little history is `unknown`, never `ok`.
     """
     rows = [row for day in sorted(set(dates)) for row in _day_rows(sketches, day, effects or {}, settings)]
     return pd.DataFrame(rows, columns=list(DATA_DRIFT.column_names))
@@ -485,8 +556,10 @@ def _day_rows(
     sketches: Sequence[Sketch], day: date, effects: Mapping[str, float], settings: DriftSettings
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for kind in ("data", "prediction", "performance"):
-        judged = [_judge_date(s, day, settings) for s in sketches if s.kind == kind]
+    families: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
+    for sketch in sketches:
+        families[sketch.kind, sketch.family].append(_judge_date(sketch, day, settings))
+    for (kind, _), judged in families.items():
         p_values = null_p_values(judged)
         q_values = benjamini_hochberg(p_values)
         rows += [
@@ -535,6 +608,7 @@ def _drift_row(
         "n_reference": judgement.n_reference,
         "n_current": judgement.n_current,
         "reference_days": judgement.reference_days,
+        "window_days": judgement.window_days,
         "reference_value": judgement.reference_value,
         "current_value": judgement.current_value,
         "effect_on_predictions": effect,
@@ -564,31 +638,121 @@ def _matters(judgement: Judgement, settings: DriftSettings) -> bool:
     return abs((judgement.current_value or 0.0) / judgement.reference_value - 1) >= settings.rate_floor_change
 
 
+_SAID = {
+    "latency_ms": "latency",
+    "latency_ms above its usual p95": "share of events slower than the usual p95",
+    "feedback_score": "feedback",
+    "app_version": "mix of app versions",
+    "brier_score": "squared error of the scores",
+    "calibration_bias": "score less outcome",
+    "risk_probability": "risk probability",
+}
+
+
+def name_in_words(name: str) -> str:
+    """What is monitored, as people say it: `crash_rate` is `crash rate`, `platform` is `mix of platform`."""
+    return _SAID.get(name) or (f"mix of {name}" if name in _MIX_COLUMNS else name.replace("_", " "))
+
+
 def _verdict(row: Mapping[str, Any], judgement: Judgement) -> str:
-    name = row["name"] + (f" of {row['feature']}" if row["feature"] else "")
+    name = name_in_words(row["name"]) + (f" of {row['feature']}" if row["feature"] else "")
+    name = name[:1].upper() + name[1:]
     if row["status"] == "unknown":
         return f"{name}: unknown, {judgement.reason}"
-    moved = _moved(row, judgement.sketch)
+    moved = _moved(row, judgement)
     if row["status"] == "ok":
-        return f"{name}: as usual{moved}"
+        return f"{name} is as usual: {moved}"
     weight = ""
     if row["effect_on_predictions"] is not None:
-        effect = row["effect_on_predictions"]
-        weight = (
-            f"; by itself it moves predictions by {effect:.3f}" if effect >= 0.001 else "; predictions do not feel it"
-        )
+        points = 100 * row["effect_on_predictions"]
+        weight = f"; alone it moves scores by {points:.1f} points" if points >= 0.1 else "; scores do not feel it"
     times = row["observed"] / row["threshold"]
-    return f"{name}: has drifted{moved}, {times:.1f} times what chance and relevance allow{weight}"
+    return f"{name} has drifted: {moved}, {times:.1f} times what chance and relevance allow{weight}"
 
 
-def _moved(row: Mapping[str, Any], sketch: Sketch) -> str:
-    before, now = row["reference_value"], row["current_value"]
+def _moved(row: Mapping[str, Any], judgement: Judgement) -> str:
+    sketch, before, now = judgement.sketch, row["reference_value"], row["current_value"]
     if sketch.statistic == "total_variation":
-        return f" ({row['observed']:.1%} of it moved between values)"
-    if before is None or now is None:
+        return f"{share_text(row['observed'])} of it moved between values{_largest_move(judgement)}"
+    what = {"binomial_z": "", "mean_shift": "mean "}.get(sketch.statistic, "median ")
+    over = f" over {judgement.window_days} days" if judgement.window_days > 1 else ""
+    if sketch.statistic == "w1" and value_text(now, sketch.unit) == value_text(before, sketch.unit):
+        # The middle can stand still while the rest moves.
+        return f"median {value_text(now, sketch.unit)} as before, the distribution {row['observed']:.2f} away"
+    return f"{what}{value_text(now, sketch.unit)}{over} against {value_text(before, sketch.unit)}"
+
+
+def _largest_move(judgement: Judgement) -> str:
+    sketch, before, now = judgement.sketch, judgement.before, judgement.now
+    if before is None or now is None or not sketch.labels:
         return ""
-    what = "rate" if sketch.statistic == "binomial_z" else "mean" if sketch.statistic == "mean_shift" else "median"
-    return f" ({what} {now:.4g} against {before:.4g}{' ' + sketch.unit if sketch.unit == 'ms' else ''})"
+    old, new = before / before.sum(), now / now.sum()
+    most = int(np.argmax(np.abs(new - old)))
+    return f", {sketch.labels[most]} most: {share_text(new[most])} against {share_text(old[most])}"
+
+
+MOST_BINS = 20
+_MOST_VALUES = 8
+
+
+def distribution_rows(
+    sketches: Sequence[Sketch], day: date, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS
+) -> pd.DataFrame:
+    """Rows of `monitoring.drift_distributions`: a day beside its reference, in at most `MOST_BINS` bins a sketch.
+
+    Numbers are cut into bins of one width (of the logarithm for latencies) between the 0.5 and 99.5 % points of both,
+    the outermost open; few distinct values stay as they are. A mix has its largest values and the rest. Rates and
+    grades have two numbers, which `data_drift` holds; a side without rows gives no rows.
+    """
+    rows: list[dict[str, Any]] = []
+    for sketch in sketches:
+        if day not in sketch.dates or sketch.statistic not in ("w1", "total_variation"):
+            continue
+        index = sketch.dates.index(day)
+        pools, _ = _pools(sketch, index, index, settings.reference_offsets(sketch.is_turnover))
+        old, new = pools[0], sketch.counts[index]
+        if not old.sum() or not new.sum():
+            continue
+        old, new = old / old.sum(), new / new.sum()
+        bins = _number_bins(sketch, old, new) if sketch.statistic == "w1" else _value_bins(sketch, old, new)
+        key = {"kind": sketch.kind, "feature": sketch.feature, "name": sketch.name, "event_date": day}
+        rows += [key | {"bin": number} | item for number, item in enumerate(bins)]
+    return pd.DataFrame(rows, columns=list(DRIFT_DISTRIBUTIONS.column_names))
+
+
+def _value_bins(sketch: Sketch, old: Floats, new: Floats) -> list[dict[str, Any]]:
+    order = np.argsort(-np.maximum(old, new), kind="stable")
+    order = order[np.maximum(old, new)[order] > 0]
+    shown, rest = order[:_MOST_VALUES], order[_MOST_VALUES:]
+    bins = [_bin(old[i], new[i], label=sketch.labels[i]) for i in shown]
+    return bins + ([_bin(old[rest].sum(), new[rest].sum(), label="(others)")] if len(rest) else [])
+
+
+def _number_bins(sketch: Sketch, old: Floats, new: Floats) -> list[dict[str, Any]]:
+    position = np.asarray(sketch.position)
+    typical = position if sketch.typical is None else sketch.typical
+    there = np.flatnonzero(old + new > 0)
+    if len(there) <= MOST_BINS:
+        return [_bin(old[i], new[i], float(typical[i]), float(typical[i])) for i in there]
+    reached = np.cumsum(old + new) / 2
+    low, high = position[np.searchsorted(reached, [0.005, 0.995])]
+    edges = np.linspace(low, high, MOST_BINS + 1)[1:-1]
+    code = np.digitize(position, edges)
+    values = [None, *(float(v) for v in np.interp(edges, position, typical)), None]
+    sums = [np.bincount(code, weights=share, minlength=MOST_BINS) for share in (old, new)]
+    return [_bin(sums[0][i], sums[1][i], values[i], values[i + 1]) for i in range(MOST_BINS)]
+
+
+def _bin(
+    old: float, new: float, low: float | None = None, high: float | None = None, label: str | None = None
+) -> dict[str, Any]:
+    return {
+        "label": label,
+        "low": low,
+        "high": high,
+        "reference_share": min(float(old), 1.0),
+        "current_share": min(float(new), 1.0),
+    }
 
 
 def effects_on_predictions(
@@ -651,7 +815,15 @@ def performance_sketches(
     pooled = sums.rolling(window_days, min_periods=1).sum()
     counted = rows.rolling(window_days, min_periods=1).sum()
     return [
-        Sketch("performance", "", name, "mean_shift", dates, np.stack([pooled[column], counted], axis=1).astype(float))
+        Sketch(
+            "performance",
+            "",
+            name,
+            "mean_shift",
+            dates,
+            np.stack([pooled[column], counted], axis=1).astype(float),
+            unit="score",
+        )
         for name, column in (("brier_score", "brier"), ("calibration_bias", "calibration"))
     ]
 
@@ -751,123 +923,6 @@ def _baseline_status(every: Floats, known: Floats, minimum_days: int) -> str:
         first = int(np.flatnonzero(np.isfinite(every))[0])
         return "new" if len(every) - first < 2 * minimum_days else "too_little_history"
     return "constant" if float(np.ptp(known)) == 0 else "ok"
-
-
-@dataclass(frozen=True)
-class PowerCase:
-    """A change to inject into simulated days: `label` in words, applied to what the statistic watches."""
-
-    statistic: Statistic
-    label: str
-    factor: float = 1.0
-    traffic: float = 1.0
-
-
-POWER_CASES = (
-    PowerCase("w1", "no change"),
-    PowerCase("w1", "latency +10 %", 1.1),
-    PowerCase("w1", "latency +20 %", 1.2),
-    PowerCase("w1", "10 % of traffic × 2.5", 2.5, 0.1),
-    PowerCase("binomial_z", "no change"),
-    PowerCase("binomial_z", "rate 1 % × 1.5", 1.5),
-    PowerCase("binomial_z", "rate 1 % × 2", 2.0),
-)
-
-
-@dataclass(frozen=True)
-class SimulatedNoise:
-    """How simulated days differ when nothing is wrong; set it to what `baseline_stats` measures for power at home.
-
-    day: deviation of the logarithm of latency between days. sigma: of a day's latencies. weekend: shift of weekends.
-    rate, rate_between_days: a rate, and the deviation of its logarithm between days.
-    """
-
-    day: float = 0.02
-    sigma: float = 0.5
-    weekend: float = 0.08
-    rate: float = 0.01
-    rate_between_days: float = 0.10
-
-
-DEFAULT_NOISE = SimulatedNoise()
-
-
-def found_share(sketch: Sketch, case: PowerCase, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS) -> float:
-    """Judge the last day of a simulated sketch as the monitor does, latency together with its tail.
-
-    1 where the change is found by either; for a case without change the share of false alarms among the tests.
-    """
-    watched = [sketch] if case.statistic == "binomial_z" else [sketch, tail_sketch(sketch, settings)]
-    drifted = drift_rows(watched, sketch.dates[-1:], settings=settings)["is_drifted"].astype(bool)
-    return float(drifted.mean() if case.factor == 1.0 else drifted.any())
-
-
-def power_table(
-    rows_per_day: Sequence[int] = (2_000, 10_000, 1_000_000),
-    trials: int = 100,
-    seed: int = 0,
-    noise: SimulatedNoise = DEFAULT_NOISE,
-    settings: DriftSettings = DEFAULT_DRIFT_SETTINGS,
-) -> pd.DataFrame:
-    """Rows of `monitoring.drift_power`: how often the monitor sees each change, on days simulated as bins.
-
-    Every trial has its own history of 15 weeks; the counts are multinomial, so that a million rows cost no more than
-    two thousand. Deterministic for a seed; about 5 ms a trial.
-    """
-    rows = []
-    for n in rows_per_day:
-        for case in POWER_CASES:
-            rng = np.random.default_rng([seed, n, crc32(case.label.encode())])
-            simulate = simulated_latency if case.statistic == "w1" else simulated_rate
-            found = 0.0
-            for _ in range(trials):
-                found += found_share(simulate(rng, n, case, noise, settings), case, settings)
-            rows.append((case.statistic, case.label, n, found / trials, trials))
-    return pd.DataFrame(rows, columns=list(DRIFT_POWER.column_names))
-
-
-_SIMULATED_DAYS = 106
-_SIMULATED_DATES = tuple(d.date() for d in pd.date_range("2026-01-01", periods=_SIMULATED_DAYS))
-
-
-def simulated_latency(
-    rng: np.random.Generator,
-    n: int,
-    case: PowerCase,
-    noise: SimulatedNoise = DEFAULT_NOISE,
-    settings: DriftSettings = DEFAULT_DRIFT_SETTINGS,
-) -> Sketch:
-    """A log-normal latency sketch of n rows a day whose last day has the change of `case`."""
-    width = 1 / LATENCY_BINS_PER_E
-    edges = np.arange(-6 * noise.sigma - 0.5, 6 * noise.sigma + 1.5, width)
-    shift = noise.day * rng.standard_normal(_SIMULATED_DAYS)
-    shift += noise.weekend * np.array([d.weekday() >= 5 for d in _SIMULATED_DATES])
-    share = np.diff(_normal_cdf((edges[None, :] - shift[:, None]) / noise.sigma), axis=1)
-    moved = np.diff(_normal_cdf((edges - shift[-1] - np.log(case.factor)) / noise.sigma))
-    share[-1] = (1 - case.traffic) * share[-1] + case.traffic * moved
-    counts = rng.multinomial(n, share / share.sum(axis=1, keepdims=True)).astype(float)
-    position = edges[:-1] + width / 2
-    floor = settings.w1_floor
-    return Sketch("data", "", "latency_ms", "w1", _SIMULATED_DATES, counts, position, np.exp(position), floor)
-
-
-def simulated_rate(
-    rng: np.random.Generator,
-    n: int,
-    case: PowerCase,
-    noise: SimulatedNoise = DEFAULT_NOISE,
-    settings: DriftSettings = DEFAULT_DRIFT_SETTINGS,
-) -> Sketch:
-    """A rate sketch of n rows a day whose last day has the change of `case`."""
-    daily = noise.rate * np.exp(noise.rate_between_days * rng.standard_normal(_SIMULATED_DAYS))
-    daily[-1] *= case.factor
-    bad = rng.binomial(n, np.minimum(daily, 1)).astype(float)
-    counts = np.stack([bad, n - bad], axis=1)
-    return Sketch("data", "", "crash_rate", "binomial_z", _SIMULATED_DATES, counts, floor=settings.rate_floor_z)
-
-
-def _normal_cdf(x: Floats) -> Floats:
-    return np.asarray(ndtr(x))
 
 
 def worst_first(rows: pd.DataFrame, most: int = 5) -> pd.DataFrame:

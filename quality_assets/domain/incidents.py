@@ -33,6 +33,7 @@ from quality_assets.domain.detection import (
     silent_days_to_tell,
 )
 from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.domain.wording import count_text, value_text
 
 METRIC_GROUPS = {
     "events": "volume",
@@ -666,7 +667,7 @@ def describe(row: Mapping[str, Any]) -> str:
 
 def _change_text(row: Mapping[str, Any], what: str) -> str:
     if row["kind"] == "dead":
-        usual = "" if _is_missing(row["baseline_value"]) else f", normally {_count(row['baseline_value'])} a day"
+        usual = "" if _is_missing(row["baseline_value"]) else f", normally {count_text(row['baseline_value'])} a day"
         return f"no events at all{usual},"
     if _is_missing(row["peak_value"]) or _is_missing(row["baseline_value"]):
         return f"{what} changed"
@@ -675,23 +676,11 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
     verb = {"creep": "grew to" if size > 0 else "sank to", "spike": "jumped to" if size > 0 else "fell to"}.get(
         row["kind"], "at"
     )
-    return f"{what} {verb} {_value(row['peak_value'], unit)} instead of {_value(baseline, unit)}{ratio}"
+    return f"{what} {verb} {value_text(row['peak_value'], unit)} instead of {value_text(baseline, unit)}{ratio}"
 
 
 def _ratio(change: float) -> str:
     return f"× {change + 1:.1f}" if change >= 1 else f"{change:+.0%}".replace("-", "−").replace("%", " %")
-
-
-def _value(value: float, unit: str) -> str:
-    if unit == "fraction":
-        return f"{100 * value:.2g} %" if abs(value) < 0.1 else f"{100 * value:.0f} %"
-    if unit == "ms":
-        return f"{value:,.0f} ms"
-    return f"{value:.2f}" if unit == "score" else _count(value)
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _when_text(row: Mapping[str, Any]) -> str:

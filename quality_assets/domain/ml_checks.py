@@ -11,6 +11,7 @@ from dataclasses import replace
 from quality_assets.contracts.drift import (
     BASELINE_STATS,
     DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
     RUN_REPORT,
@@ -37,6 +38,8 @@ MAX_CALIBRATION_ERROR = 0.05
 MAX_UNKNOWN_SHARE = 0.5
 # A false alarm a metric and fifty days, and a fifth more latency seen nearly always.
 MAX_FALSE_ALARMS, MIN_POWER = 0.02, 0.95
+# Some dozens of trials err by themselves: only what Wilson's 98 % interval excludes is told.
+_SURE = 2.326
 
 _LABELS = DEGRADATION_LABELS.qualified_name
 _SCORES = RISK_SCORES.qualified_name
@@ -291,6 +294,18 @@ MONITORING_CHECKS = (
         ),
         severity="WARN",
     ),
+    *_kept(DRIFT_DISTRIBUTIONS),
+    Check(
+        DRIFT_DISTRIBUTIONS,
+        "shares_add_up",
+        "Do both sides of every distribution add up to the whole?",
+        "consistency",
+        no_offenders(
+            "select name as example from (select kind, feature, name, sum(reference_share) as before,"
+            f" sum(current_share) as now from {DRIFT_DISTRIBUTIONS.qualified_name} group by all)"
+            " where abs(before - 1) > 1e-6 or abs(now - 1) > 1e-6"
+        ),
+    ),
     *_kept(DRIFT_POWER),
     Check(
         DRIFT_POWER,
@@ -303,9 +318,13 @@ select '' as partition_key, case when count(*) > 0 then count(*) filter (where w
   count(*) filter (where wrong) as unexpected_count,
   to_json(list(change || ' at ' || rows_per_day || ' rows: ' || round(power, 3)) filter (where wrong)) as examples
 from (
-  select *, case when change = 'no change' then power > {MAX_FALSE_ALARMS}
-    when change = 'latency +20 %' then power < {MIN_POWER} else false end as wrong
-  from {DRIFT_POWER.qualified_name}
+  select *, case when change = 'no change' then centre - half > {MAX_FALSE_ALARMS}
+    when starts_with(change, 'latency +20 %') then centre + half < {MIN_POWER} else false end as wrong
+  from (
+    select *, (power + {_SURE**2} / (2 * trials)) / (1 + {_SURE**2} / trials) as centre,
+      {_SURE} * sqrt(power * (1 - power) / trials + {_SURE**2} / (4 * trials ** 2)) / (1 + {_SURE**2} / trials) as half
+    from {DRIFT_POWER.qualified_name}
+  )
 )
 """,
         severity="WARN",

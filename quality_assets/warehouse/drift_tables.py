@@ -12,7 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, EVENT_SKETCH_COUNTS
+from quality_assets.contracts.drift import (
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    DRIFT_POWER,
+    EVENT_SKETCH_COUNTS,
+)
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
@@ -107,6 +113,17 @@ def build_data_drift(session: WarehouseSession, effects: Mapping[str, float], pr
     return rows
 
 
+def build_drift_distributions(session: WarehouseSession) -> pd.DataFrame:
+    """Replace monitoring.drift_distributions by what the last day looks like beside its reference; the rows written."""
+    from quality_assets.domain.drift import distribution_rows
+
+    through = last_day(session)
+    sketches = [] if through is None else _sketches(session, through)
+    rows = distribution_rows(sketches, through or date.min)
+    replace_rows(session, DRIFT_DISTRIBUTIONS, rows)
+    return rows
+
+
 def _sketches(session: WarehouseSession, through: date) -> list[Any]:
     from quality_assets.domain.drift import event_sketches, frame_sketches, performance_sketches
 
@@ -184,8 +201,9 @@ def last_day(session: WarehouseSession) -> date | None:
 
 
 def build_drift_power(session: WarehouseSession, progress: Progress) -> bool:
-    """Measure what the monitor can see at the usual number of rows a day; False where what is known still holds."""
-    from quality_assets.domain.drift import power_table
+    """Measure what the monitor can see at the usual number of rows a day and at ten times as many; False where what is
+    known still holds."""
+    from quality_assets.domain.drift_power import power_table
 
     usual = read_frame(
         session,
@@ -204,6 +222,6 @@ def build_drift_power(session: WarehouseSession, progress: Progress) -> bool:
     if any(own / POWER_FACTOR <= rows <= own * POWER_FACTOR for rows in known):
         return False
     progress(f"power of the drift monitor at {own:,} rows a day")
-    table = power_table(sorted({2_000, own, 1_000_000}), trials=POWER_TRIALS, seed=POWER_SEED)
+    table = power_table([own, 10 * own], trials=POWER_TRIALS, seed=POWER_SEED)
     replace_rows(session, DRIFT_POWER, table)
     return True

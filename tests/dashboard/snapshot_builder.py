@@ -46,6 +46,7 @@ TABLES: tuple[Table, ...] = (
     monitoring.PARTITION_STATE,
     drift.BASELINE_STATS,
     drift.DATA_DRIFT,
+    drift.DRIFT_DISTRIBUTIONS,
     drift.DRIFT_POWER,
     drift.RUN_REPORT,
 )
@@ -352,17 +353,32 @@ with x as (
 )
 select event_date, kind, feature, name, statistic, .02 + .03 * r + case when rank = 1 then .09 else 0 end, .06, .02, .008,
   case when rank = 1 then .0004 else .4 end, case when rank = 1 then .003 else .6 end, rank = 1, .31, .31 + case when rank = 1 then .12 else .01 * r end,
-  300, 40, 28, effect, rank, case when kind = 'performance' then 'unknown' when rank = 1 then 'drifted' else 'ok' end,
+  300, 40, 28, 1, effect, rank, case when kind = 'performance' then 'unknown' when rank = 1 then 'drifted' else 'ok' end,
   case when kind = 'performance' then 'No matured labels yet: unknown.' when rank = 1 then 'Moved beyond chance, and the scores move with it by 4 points on average.'
     else 'Within what days differ by anyway.' end
 from x
 """
 
 
+_DISTRIBUTIONS = """
+insert into monitoring.drift_distributions
+select 'data', '', 'platform', $through, bin, label, null, null, before, now
+from (values (0, 'android', .5, .38), (1, 'ios', .35, .36), (2, 'web <b>', .15, .26)) t(bin, label, before, now)
+union all
+select 'data', feature, name, $through, bin, null, case when bin > 0 then 80 * exp(bin / 5) end,
+  case when bin < 19 then 80 * exp((bin + 1) / 5) end, w / sum(w) over (partition by feature, name),
+  v / sum(v) over (partition by feature, name)
+from (
+  select feature, name, bin, exp(-pow(bin - 8, 2) / 18) as w, exp(-pow(bin - 10, 2) / 24) as v
+  from (values ('', 'latency_ms'), ('Search', 'latency_p95_excess')) t(feature, name), range(20) r(bin))
+"""
+
+
 def _drift(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_DRIFT, {"through": THROUGH})
+    connection.execute(_DISTRIBUTIONS, {"through": THROUGH})
     connection.execute(
-        "insert into monitoring.drift_power values ('w1', 'none', 2000, .01, 400), ('w1', '+10 %', 2000, .82, 400),"
+        "insert into monitoring.drift_power values ('w1', 'no change', 2000, .01, 400), ('w1', '+10 %', 2000, .82, 400),"
         " ('w1', '+20 %', 2000, 1, 400), ('binomial_z', 'twice the crash rate', 2000, .97, 400)"
     )
 

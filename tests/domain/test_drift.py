@@ -1,5 +1,6 @@
 """Drift: alarms when something moved, silence when days merely differ, and unknown when it cannot be told."""
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
 from quality_assets.domain.drift import (
     DEFAULT_DRIFT_SETTINGS,
-    PowerCase,
+    MOST_BINS,
+    Sketch,
     baseline_stats,
     benjamini_hochberg,
+    distribution_rows,
     drift_rows,
     effects_on_predictions,
     event_sketch_sql,
@@ -23,13 +26,18 @@ from quality_assets.domain.drift import (
     frame_sketches,
     judge,
     performance_sketches,
-    power_table,
-    simulated_latency,
-    simulated_rate,
     tail_sketch,
     threshold,
     unknown_share,
     worst_first,
+)
+from quality_assets.domain.drift_power import (
+    PowerCase,
+    found_share,
+    power_table,
+    simulated_family,
+    simulated_latency,
+    simulated_rate,
 )
 
 START = date(2026, 1, 1)
@@ -68,6 +76,43 @@ def test_a_doubled_crash_rate_is_found_and_overdispersion_is_not():
     same = [last_status([simulated_rate(rng, 1_000_000, PowerCase("binomial_z", "no change"))]) for _ in range(25)]
     assert [d["crash_rate"] for d in double] == ["drifted"] * 12
     assert [d["crash_rate"] for d in same].count("drifted") <= 2
+
+
+def test_a_doubled_rare_rate_is_found_over_some_days():
+    case = PowerCase("binomial_z", "×2", 2.0, days=7)
+    families = [simulated_family(np.random.default_rng([11, i]), 2_000, case) for i in range(12)]
+    assert [found_share(family, case) for family in families] == [1.0] * 12
+    rows = pd.concat(drift_rows(family, family[0].dates[-1:]).set_index("name") for family in families)
+    found = rows.loc["crash_rate"]
+    assert (found["status"] == "drifted").all()
+    assert set(found["window_days"]) <= {3, 7}
+    pooled = found.iloc[0]
+    assert pooled["n_current"] == 2_000 * pooled["window_days"]
+    assert pooled["current_value"] / pooled["reference_value"] == pytest.approx(2, abs=0.6)
+    assert f"over {pooled['window_days']} days against" in pooled["verdict"]
+    assert (rows.drop("crash_rate")["status"] == "drifted").mean() < 0.05
+
+
+def test_a_spike_that_is_over_does_not_ring_for_a_week():
+    sketch = simulated_rate(np.random.default_rng(12), 20_000, PowerCase("binomial_z", "no change"))
+    counts = sketch.counts.copy()
+    counts[-3] = [1_500, 18_500]
+    rows = drift_rows([replace(sketch, counts=counts)], sketch.dates[-4:])
+    assert rows["status"].tolist()[1] == "drifted"
+    assert rows["status"].tolist()[0] == "ok"
+    calm = replace(sketch, counts=np.where(np.arange(len(counts))[:, None] == len(counts) - 1, [150, 19_850], counts))
+    assert drift_rows([calm], sketch.dates[-1:])["status"].tolist() == ["ok"]
+
+
+def test_what_moved_does_not_drown_among_restless_inputs():
+    rng = np.random.default_rng(13)
+    frame = pd.DataFrame({f"x{i}": rng.standard_cauchy(112 * 24) for i in range(60)})
+    case = PowerCase("w1", "+20 %", 1.2)
+    family = simulated_family(rng, 5_000, case)
+    frame["event_date"] = np.repeat(family[0].dates, 24)
+    inputs = frame_sketches(frame, [f"x{i}" for i in range(60)])
+    alone, together = (found_share(sketches, case) for sketches in (family, [*family, *inputs]))
+    assert alone == together == 1.0
 
 
 def test_weekends_are_compared_with_weekends():
@@ -201,6 +246,44 @@ def test_what_moved_in_events_is_named_with_its_size():
     assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
     assert rows["status"].tolist()[: len(drifted)] == ["drifted"] * len(drifted)
     assert worst_first(rows, 1)["rank"].tolist() == [1]
+
+
+def test_verdicts_speak_in_units():
+    rows = drift_rows(event_sketches(sketched(make_events(latency_factor=1.4, crash_factor=4))), [day(DAYS - 1)])
+    said = rows.set_index("name")["verdict"]
+    assert re.match(
+        r"Latency has drifted: median \d{3} ms against \d{3} ms, [\d.]+ times what chance", said["latency_ms"]
+    )
+    assert re.match(r"Crash rate has drifted: [\d.]+ % against [\d.]+ %, ", said["crash_rate"])
+    assert re.match(r"Mix of platform is as usual: [\d.]+ % of it moved between values, \w+ most: ", said["platform"])
+
+
+def test_distributions_stand_beside_their_reference():
+    rows = distribution_rows(event_sketches(sketched(make_events(latency_factor=1.4))), day(DAYS - 1))
+    assert tuple(rows.columns) == DRIFT_DISTRIBUTIONS.column_names
+    grouped = rows.groupby("name")
+    assert set(grouped.groups) == {"latency_ms", "feedback_score", "platform", "app_version", "country"}
+    assert grouped[["reference_share", "current_share"]].sum().to_numpy() == pytest.approx(1)
+    assert grouped["bin"].max().max() < MOST_BINS
+    latency = grouped.get_group("latency_ms")
+    assert latency["low"].isna().tolist() == [True] + [False] * (len(latency) - 1)
+    assert latency["low"].iloc[1:].tolist() == latency["high"].iloc[:-1].tolist()
+    middle = [np.average(latency["bin"], weights=latency[f"{side}_share"]) for side in ("reference", "current")]
+    assert middle[1] > middle[0] + 1
+    assert grouped.get_group("feedback_score")["low"].tolist() == [1, 2, 3, 4, 5]
+    assert set(grouped.get_group("country")["label"]) == {"DE", "(unknown)"}
+    # The reference of a mix that turns over by design is the last days alone.
+    assert grouped.get_group("app_version")["label"].tolist() == ["2.0"]
+    assert len(distribution_rows([], day(0))) == 0
+
+
+def test_a_mix_of_many_values_has_its_largest_and_the_rest():
+    counts = np.tile(np.arange(1.0, 31.0) * 10, (DAYS, 1))
+    dates = tuple(day(d) for d in range(DAYS))
+    sketch = Sketch("data", "", "country", "total_variation", dates, counts, labels=tuple(f"c{i}" for i in range(30)))
+    rows = distribution_rows([sketch], day(DAYS - 1))
+    assert rows["label"].tolist() == [*(f"c{i}" for i in range(29, 21, -1)), "(others)"]
+    assert rows["current_share"].sum() == pytest.approx(1)
 
 
 def test_no_events_give_no_sketch():

@@ -2,7 +2,14 @@
 
 import dagster as dg
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, EVENT_SKETCH_COUNTS, RUN_REPORT
+from quality_assets.contracts.drift import (
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    DRIFT_POWER,
+    EVENT_SKETCH_COUNTS,
+    RUN_REPORT,
+)
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
@@ -66,6 +73,20 @@ def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
     last = rows[rows["event_date"] == rows["event_date"].max()] if len(rows) else rows
     counted = {f"{status}_on_last_day": int(n) for status, n in last["status"].value_counts().items()}
     return dg.MaterializeResult(metadata={"rows_in_run": len(rows), **counted, **({RETRAIN: reason} if reason else {})})
+
+
+@dg.asset(**asset_arguments(DRIFT_DISTRIBUTIONS, "pandas"), deps=[asset_key(DATA_DRIFT)], pool=POOL)
+def drift_distributions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The last judged day of every watched distribution beside its reference, in a few bins, to look at."""
+    with building(context, warehouse, DRIFT_DISTRIBUTIONS) as made:
+        rows = drift_tables.build_drift_distributions(made.session)
+        made.row_count = len(rows)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(rows),
+            "distributions": len(rows[["kind", "feature", "name"]].drop_duplicates()),
+        }
+    )
 
 
 @dg.asset(**asset_arguments(DRIFT_POWER, "numpy"), deps=[asset_key(FACT_FEATURE_METRICS)], pool=POOL)

@@ -1,0 +1,34 @@
+"""Numbers in sentences: incidents, drift verdicts and reports say a value in its unit, and say it alike."""
+
+from __future__ import annotations
+
+
+def value_text(value: float, unit: str) -> str:
+    """A value in a unit of the metric registry or of a model input: `0.42 %`, `1,204 ms`, `3.44`, `12`."""
+    if unit in ("fraction", "probability"):
+        return share_text(value)
+    if unit == "ms":
+        return _signed(f"{value:,.0f} ms")
+    if unit in ("score", "sd", "ratio", ""):
+        return _signed(f"{value:.2f}")
+    return count_text(value)
+
+
+def share_text(value: float) -> str:
+    """A fraction in percent, two digits where it is small: `0.42 %`, `3.1 %`, `19 %`; 100 % is exactly that."""
+    points = 100 * value
+    size = abs(points)
+    if 99.5 <= size < 100:
+        return _signed(f">{'-' if value < 0 else ''}99 %")
+    return _signed(f"{points:.0f} %" if size >= 10 or size == 0 else f"{points:.2g} %" if size >= 0.01 else "0 %")
+
+
+def count_text(value: float) -> str:
+    """A count, or a mean of counts: `12,345`, `3.4`, `0`."""
+    return _signed(f"{value:,.0f}" if abs(value) >= 10 or float(value).is_integer() else f"{value:.2g}")
+
+
+def _signed(text: str) -> str:
+    if not any(c in "123456789" for c in text):
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
