@@ -13,6 +13,8 @@ from dash_app.components import charts, ui
 from dash_app.links import Request
 from dash_app.queries import drift as queries
 from dash_app.snapshots import Reader, Row
+from quality_assets.domain.risk_input_registry import INPUTS
+from quality_assets.domain.wording import name_in_words
 
 Component = Any
 TITLE = "Drift"
@@ -32,7 +34,19 @@ _STATISTICS = {
     "binomial_z": "z of the rate, overdispersion removed",
     "total_variation": "share of the mix that moved",
 }
-_SHOWN = 60
+_CARDS = 6
+# A tenth of a point of risk changes nobody's order of work.
+_FELT = 0.001
+_STEADY = "Steady inputs that the scores do not feel"
+_MISSING = "How often inputs are missing, as usual"
+_UNTOLD = "Cannot be told"
+_UNITS = {
+    "latency_ms": "ms",
+    "feedback_score": "score",
+    "risk_probability": "probability",
+    **{item.name: item.unit for item in INPUTS},
+}
+_MEANINGS = {item.name: item.description for item in INPUTS}
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -60,7 +74,7 @@ def build(reader: Reader, request: Request) -> Component:
         [
             head,
             html.Div([_kind(kind, counts.get(kind)) for kind in _KINDS], className="figures"),
-            _matters(rows),
+            _matters(reader, rows),
             _table(reader, rows, request),
             html.Div([_by_day(reader, request.days), _power(reader)], className="grid-2"),
         ],
@@ -80,35 +94,42 @@ def _kind(kind: str, row: Row | None) -> Component:
     return ui.figure_card(f"{label} drift", icon, formats.whole(row["drifted"]), change=change, note=note)
 
 
-def _matters(rows: Sequence[Row]) -> Component:
-    moved = [row for row in rows if row["status"] == "drifted"][:3]
+def _matters(reader: Reader, rows: Sequence[Row]) -> Component:
+    moved = [row for row in rows if row["status"] == "drifted"]
     if not moved:
         return html.Div(
             [ui.icon("circle-check"), "Nothing moved by more than days differ anyway."], className="card calm"
         )
-    return html.Div(
-        [html.H2("What moved"), html.Div([_moved(row) for row in moved], className="grid-3")], className="stack"
-    )
+    pictures = queries.distributions(reader)
+    cards = [_moved(row, pictures.get(_key(row))) for row in moved[:_CARDS]]
+    more = len(moved) - len(cards)
+    head = [html.H2("What moved"), charts.legend(("before", "Reference"), ("now", "Now"))]
+    note = html.P(f"{more} more are in the table below.", className="note") if more else None
+    return html.Div([html.Div(head, className="between"), html.Div(cards, className="grid-3"), note], className="stack")
 
 
-def _moved(row: Row) -> Component:
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["kind"], row["feature"], row["name"]
+
+
+def _moved(row: Row, picture: Row | None) -> Component:
     effect = row["effect_on_predictions"]
     cares = (
         "Not an input of the model."
         if effect is None
         else "The model cares: swapped in alone it moves scores by"
         f" {formats.points(effect * 100).lstrip('+')} on average."
+        if effect >= _FELT
+        else "The model does not feel it."
     )
     return html.Div(
         [
             html.Div([ui.badge(*_LOOKS["drifted"]), html.B(f"rank {row['rank']}")], className="between"),
-            html.H3([formats.words(row["name"]), f" · {row['feature']}" if row["feature"] else ""]),
-            html.P([html.B(row["verdict"]), " ", cares]),
+            html.H3([_name(row), f" · {row['feature']}" if row["feature"] else ""]),
+            html.P([html.B(row["verdict"]), ". ", cares]),
+            _picture(row, picture, is_large=True),
             html.Div(
-                [
-                    html.Span(f"{_value(row['reference_value'])} → {_value(row['current_value'])}"),
-                    html.Span(f"q = {formats.decimal(row['q_value'], 4)}"),
-                ],
+                [html.Span(_from_to(row)), html.Span(f"q = {formats.decimal(row['q_value'], 4)}")],
                 className="between foot",
             ),
         ],
@@ -116,16 +137,78 @@ def _moved(row: Row) -> Component:
     )
 
 
-def _value(value: float | None) -> str:
+def _name(row: Row) -> str:
+    text = name_in_words(row["name"])
+    return text[:1].upper() + text[1:]
+
+
+def _from_to(row: Row) -> str:
+    if row["reference_value"] is None and row["current_value"] is None:
+        return f"{formats.percent(row['observed'])} of it moved" if row["observed"] is not None else formats.UNKNOWN
+    window = f" over {row['window_days']} days" if (row.get("window_days") or 1) > 1 else ""
+    return f"{_value(row, row['reference_value'])} → {_value(row, row['current_value'])}{window}"
+
+
+def _value(row: Row, value: float | None) -> str:
     if value is None:
         return formats.UNKNOWN
-    return formats.count(value) if abs(value) >= 1000 else formats.decimal(value, 3 if abs(value) < 10 else 1)
+    unit = "fraction" if row["statistic"] == "binomial_z" else _UNITS.get(row["name"], "")
+    if unit in ("fraction", "probability"):
+        return formats.percent(value)
+    if unit == "ms":
+        return formats.duration(value)
+    return formats.count(value) if abs(value) >= 1000 else formats.decimal(value, 2)
+
+
+def _picture(row: Row, picture: Row | None, is_large: bool = False) -> Component:
+    """Both distributions on one scale; a rate has two numbers, which a line with two dots shows."""
+    if picture is None:
+        return _dumbbell(row)
+    is_mix = picture["labels"][0] is not None
+    drawn = _columns if is_mix else _steps
+    highest = max(*picture["reference"], *picture["current"]) or 1.0
+    sides = [
+        html.I(className=side, style={"clipPath": drawn([v / highest for v in picture[column]], side == "now")})
+        for side, column in (("before", "reference"), ("now", "current"))
+    ]
+    label = f"Distribution of {name_in_words(row['name'])}, reference and now: {_from_to(row)}"
+    size = "histogram large" if is_large else "histogram"
+    graph = html.Div(sides, className=size, role="img", **{"aria-label": label})
+    if not is_large:
+        return graph
+    if is_mix:
+        ends = [html.Span(label) for label in picture["labels"]]
+    elif picture["low"][0] is None:
+        ends = [f"< {_value(row, picture['high'][0])}", f"> {_value(row, picture['low'][-1])}"]
+        ends = [html.Span(end) for end in ends]
+    else:
+        ends = [html.Span(_value(row, picture[end][at])) for end, at in (("low", 0), ("high", -1))]
+    axis = html.Div(ends, className="histogram-axis mix" if is_mix else "histogram-axis")
+    return html.Div([graph, axis])
+
+
+def _steps(heights: Sequence[float], is_now: bool) -> str:
+    """A histogram as a CSS polygon, in percent of its box."""
+    width = 100 / len(heights)
+    top = [f"{i * width + x:.4g}% {100 - 100 * h:.3g}%" for i, h in enumerate(heights) for x in (0, width)]
+    return f"polygon(0 100%,{','.join(top)},100% 100%)"
+
+
+def _columns(heights: Sequence[float], is_now: bool) -> str:
+    """Columns beside those of the other side."""
+    width = 100 / len(heights)
+    points = []
+    for i, height in enumerate(heights):
+        left = (i + (0.5 if is_now else 0.12)) * width
+        right = left + 0.38 * width
+        top = 100 - 100 * height
+        points.append(f"{left:.4g}% 100%,{left:.4g}% {top:.3g}%,{right:.4g}% {top:.3g}%,{right:.4g}% 100%")
+    return f"polygon({','.join(points)})"
 
 
 def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
     kind = request.query.get("show")
     shown = [row for row in rows if kind not in _KINDS or row["kind"] == kind]
-    history = queries.history(reader)
     chips = [html.A("All", href=request.url(show=None), className="" if kind in _KINDS else "on")]
     chips += [
         html.A(words[0], href=request.url(show=name), className="on" if name == kind else "")
@@ -136,47 +219,60 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
         html.Span(
             ["What matters most first: drifted, then by effect on the model. From ", ui.asset_link(queries.DRIFT), "."]
         ),
-        ui.csv_link("drift"),
+        html.Div([charts.legend(("before", "Reference"), ("now", "Now")), ui.csv_link("drift")], className="row"),
     )
     nav = html.Nav(chips, className="reason-list", **{"aria-label": "Kind of drift"})
     if not shown:
-        return ui.card(
-            head,
-            nav,
-            ui.nothing("search", "Nothing of this kind is watched", "Select another kind."),
-            label="Everything that is watched",
+        none = ui.nothing("search", "Nothing of this kind is watched", "Select another kind.")
+        return ui.card(head, nav, none, label="Everything that is watched")
+    groups = _groups(shown)
+    history, pictures = queries.history(reader), queries.distributions(reader)
+    parts: list[Component] = []
+    for title, members in groups:
+        body = [_row(row, history.get(_key(row)), pictures.get(_key(row))) for row in members]
+        label = "Everything that is watched" if title is None else title
+        table = ui.table(
+            ["Verdict", "What", "Reference and now", "28 days", "Effect on scores", "In words"],
+            body,
+            label=label,
+            numeric=(4,),
+            class_name="watched",
         )
-    body = [_row(row, history.get((row["kind"], row["feature"], row["name"]))) for row in shown[:_SHOWN]]
-    table = ui.table(
-        ["Verdict", "What", "Reference → now", "Statistic", "28 days", "Effect on scores", "In words"],
-        body,
-        label="Everything that is watched",
-        numeric=(3, 5),
-    )
-    more = len(shown) - _SHOWN
-    return ui.card(
-        head,
-        nav,
-        table,
-        html.P(f"{more} more are in the CSV.", className="note") if more > 0 else None,
-        label="Everything that is watched",
-    )
+        if title is None:
+            parts.append(table)
+        else:
+            parts.append(html.Details([html.Summary(f"{title} ({len(members)})"), table], className="fold"))
+    return ui.card(head, nav, *parts, label="Everything that is watched")
 
 
-def _row(row: Row, history: Mapping[str, Any] | None) -> list[Component]:
-    where = html.A(row["feature"], href=links.feature(row["feature"])) if row["feature"] else "all traffic"
+def _groups(rows: Sequence[Row]) -> list[tuple[str | None, list[Row]]]:
+    """What deserves a look stands open, what is steady and weightless or cannot be told is folded away."""
+    folds: dict[str | None, list[Row]] = {None: [], _STEADY: [], _MISSING: [], _UNTOLD: []}
+    for row in rows:
+        is_input = row["name"] in _MEANINGS
+        if row["status"] == "drifted" or row["kind"] != "data":
+            fold = None
+        elif row["status"] == "unknown":
+            fold = _UNTOLD
+        elif row["name"].endswith(" is missing"):
+            fold = _MISSING
+        else:
+            fold = _STEADY if is_input and (row["effect_on_predictions"] or 0.0) < _FELT else None
+        folds[fold].append(row)
+    return [(title, members) for title, members in folds.items() if members]
+
+
+def _row(row: Row, history: Mapping[str, Any] | None, picture: Row | None) -> list[Component]:
+    where = html.A(row["feature"], href=links.feature(row["feature"])) if row["feature"] else _MEANINGS.get(row["name"])
     effect = row["effect_on_predictions"]
-    statistic = ui.two_lines(formats.decimal(row["observed"], 3), f"limit {formats.decimal(row['threshold'], 3)}")
+    over = row["observed"] / row["threshold"] if row["observed"] is not None and row["threshold"] else None
+    limit = f"{formats.decimal(over, 2)} of the limit" if over is not None else formats.UNKNOWN
+    spark = ui.spark(history["observed"], f"Statistic of {row['name']} over 28 days") if history else formats.UNKNOWN
     return [
         ui.badge(*_LOOKS[row["status"]]),
-        ui.two_lines(html.B(formats.words(row["name"])), where),
-        ui.two_lines(
-            _dumbbell(row), f"{formats.count(row['n_reference'])} against {formats.count(row['n_current'])} rows"
-        ),
-        html.Div(statistic, title=_STATISTICS.get(row["statistic"], row["statistic"])),
-        ui.spark(history["observed"], f"Statistic of {row['name']} over 28 days", class_name="wide")
-        if history
-        else formats.UNKNOWN,
+        ui.two_lines(html.B(_name(row)), where or "all traffic"),
+        ui.two_lines(_picture(row, picture), _from_to(row)),
+        html.Div(ui.two_lines(spark, limit), title=_STATISTICS.get(row["statistic"], row["statistic"])),
         html.Span("not an input", className="note") if effect is None else formats.points(effect * 100).lstrip("+"),
         html.Span(row["verdict"], className="note"),
     ]
@@ -186,19 +282,15 @@ def _dumbbell(row: Row) -> Component:
     """Reference and current value on one line from zero to the larger of both."""
     before, now = row["reference_value"], row["current_value"]
     if before is None or now is None:
-        return html.Span(f"{_value(before)} → {_value(now)}")
+        return None
     low, high = min(before, now, 0), max(before, now, 0) or 1
     width = (high - low) or 1
 
     def at(value: float) -> dict[str, str]:
         return {"left": f"{4 + 92 * (value - low) / width:.1f}%"}
 
-    dots = html.Span(
-        [html.I(style=at(before)), html.I(className="now", style=at(now))],
-        className="dumbbell",
-        **{"aria-hidden": "true"},
-    )
-    return html.Span([dots, f" {_value(before)} → {_value(now)}"], className="row tight")
+    dots = [html.I(style=at(before)), html.I(className="now", style=at(now))]
+    return html.Span(dots, className="dumbbell", **{"aria-hidden": "true"})
 
 
 def _by_day(reader: Reader, days: int) -> Component:
@@ -208,6 +300,10 @@ def _by_day(reader: Reader, days: int) -> Component:
         return ui.card(
             head, ui.nothing("inbox", "No history yet", "One day has been judged at most."), label="Drifted, day by day"
         )
+    if not any(row["drifted"] for row in rows):
+        judged = len({row["event_date"] for row in rows})
+        calm = ui.nothing("circle-check", "No bar to show", f"Nothing drifted on any of {judged} judged days.")
+        return ui.card(head, calm, label="Drifted, day by day")
     dates = [reader.through - timedelta(days=days - 1 - i) for i in range(days)]
     series = {words[0]: [0] * days for words in _KINDS.values()}
     for row in rows:
@@ -234,22 +330,20 @@ def _power(reader: Reader) -> Component:
             ui.nothing("eye", "Not measured yet", "The monitor's power is measured when the model is trained."),
             label="Power",
         )
+    sizes = sorted({row["rows_per_day"] for row in rows})
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        found.setdefault((row["statistic"], row["change"]), {})[row["rows_per_day"]] = row["power"]
     body = [
-        [
-            formats.words(row["change"]),
-            html.Span(row["statistic"], title=_STATISTICS.get(row["statistic"], "")),
-            formats.count(row["rows_per_day"]),
-            _power_cell(row),
-        ]
-        for row in rows[:24]
+        [_change(statistic, change), *(formats.share(shares.get(size)) for size in sizes)]
+        for (statistic, change), shares in found.items()
     ]
-    return ui.card(
-        head,
-        ui.table(["Change", "Statistic", "Rows a day", "Found"], body, label="Power", numeric=(2, 3)),
-        label="Power",
-    )
+    headers = ["Change", *(f"{formats.count(size)} rows a day" for size in sizes)]
+    table = ui.table(headers, body, label="Power", numeric=range(1, len(headers)))
+    return ui.card(head, table, label="Power")
 
 
-def _power_cell(row: Row) -> Component:
-    is_null = row["change"] in ("none", "no change")
-    return ui.two_lines(formats.share(row["power"]), "false alarms" if is_null else "")
+def _change(statistic: str, change: str) -> Component:
+    if change != "no change":
+        return formats.words(change)
+    return ui.two_lines("No change", f"false alarms, {'rates' if statistic == 'binomial_z' else 'distributions'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash_app.snapshots import Reader, Row, per_snapshot
 
 DRIFT = "monitoring.data_drift"
+DISTRIBUTIONS = "monitoring.drift_distributions"
 MAX_ROWS = 200
 
 _LATEST = """
@@ -46,6 +47,15 @@ group by all
 order by event_date
 """
 
+_DISTRIBUTIONS = """
+select kind, feature, name, list(label order by bin) as labels, list(low order by bin) as low,
+  list(high order by bin) as high, list(reference_share order by bin) as reference,
+  list(current_share order by bin) as current
+from monitoring.drift_distributions
+where event_date = (select max(event_date) from monitoring.data_drift)
+group by kind, feature, name
+"""
+
 _POWER = "select statistic, change, rows_per_day, power, trials from monitoring.drift_power order by all"
 
 
@@ -67,6 +77,13 @@ def history(reader: Reader) -> dict[tuple[str, str, str], Row]:
     if not reader.has(DRIFT):
         return {}
     rows = reader.rows(_HISTORY, {"limit": MAX_ROWS})
+    return {(row["kind"], row["feature"], row["name"]): row for row in rows}
+
+
+@per_snapshot
+def distributions(reader: Reader) -> dict[tuple[str, str, str], Row]:
+    """The last judged day beside its reference, a list over bins each, by kind, feature and name; none for rates."""
+    rows = reader.rows(_DISTRIBUTIONS) if reader.has(DISTRIBUTIONS) and reader.has(DRIFT) else []
     return {(row["kind"], row["feature"], row["name"]): row for row in rows}
 
 

@@ -30,8 +30,8 @@ from quality_assets.domain.detection import (
     silent_days_to_tell,
 )
 from quality_assets.domain.metrics import METRICS_BY_NAME
-from quality_assets.domain.risk_input_registry import INPUTS
-from quality_assets.domain.wording import share_text, value_text
+from quality_assets.domain.risk_input_registry import INPUTS_BY_NAME
+from quality_assets.domain.wording import name_in_words, share_text, value_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,7 +40,6 @@ Statistic = Literal["w1", "binomial_z", "total_variation", "mean_shift"]
 Predict = Callable[[pd.DataFrame], npt.ArrayLike]
 
 LATENCY_BINS_PER_E = 20
-INPUT_UNITS = {item.name: item.unit for item in INPUTS}
 _MIX_COLUMNS = ("platform", "app_version", "country")
 
 
@@ -296,7 +295,7 @@ def _frame_sketch(
     np.add.at(counts, (rows[finite], code), 1.0)
     scale = 1.0 if kind == "prediction" else robust_deviation(known)
     floor = settings.w1_floor if kind == "prediction" else settings.input_floor
-    unit = "probability" if kind == "prediction" else INPUT_UNITS.get(name, "")
+    unit = "probability" if kind == "prediction" else INPUTS_BY_NAME[name].unit if name in INPUTS_BY_NAME else ""
     return Sketch(kind, "", name, "w1", dates, counts, typical / scale, typical, floor, unit=unit, family="inputs")
 
 
@@ -638,22 +637,6 @@ def _matters(judgement: Judgement, settings: DriftSettings) -> bool:
     return abs((judgement.current_value or 0.0) / judgement.reference_value - 1) >= settings.rate_floor_change
 
 
-_SAID = {
-    "latency_ms": "latency",
-    "latency_ms above its usual p95": "share of events slower than the usual p95",
-    "feedback_score": "feedback",
-    "app_version": "mix of app versions",
-    "brier_score": "squared error of the scores",
-    "calibration_bias": "score less outcome",
-    "risk_probability": "risk probability",
-}
-
-
-def name_in_words(name: str) -> str:
-    """What is monitored, as people say it: `crash_rate` is `crash rate`, `platform` is `mix of platform`."""
-    return _SAID.get(name) or (f"mix of {name}" if name in _MIX_COLUMNS else name.replace("_", " "))
-
-
 def _verdict(row: Mapping[str, Any], judgement: Judgement) -> str:
     name = name_in_words(row["name"]) + (f" of {row['feature']}" if row["feature"] else "")
     name = name[:1].upper() + name[1:]
@@ -661,7 +644,9 @@ def _verdict(row: Mapping[str, Any], judgement: Judgement) -> str:
         return f"{name}: unknown, {judgement.reason}"
     moved = _moved(row, judgement)
     if row["status"] == "ok":
-        return f"{name} is as usual: {moved}"
+        is_over = row["observed"] > row["threshold"]
+        excuse = "; past its limit, but by no more than chance does to one of many" if is_over else ""
+        return f"{name} is as usual: {moved}{excuse}"
     weight = ""
     if row["effect_on_predictions"] is not None:
         points = 100 * row["effect_on_predictions"]

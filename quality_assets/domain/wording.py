@@ -1,6 +1,23 @@
-"""Numbers in sentences: incidents, drift verdicts and reports say a value in its unit, and say it alike."""
+"""Names and numbers in sentences: incidents, drift verdicts and reports say a value in its unit, and say it alike."""
 
 from __future__ import annotations
+
+_SAID = {
+    "latency_ms": "latency",
+    "latency_ms above its usual p95": "share of events slower than the usual p95",
+    "feedback_score": "feedback",
+    "app_version": "mix of app versions",
+    "platform": "mix of platforms",
+    "country": "mix of countries",
+    "brier_score": "squared error of the scores",
+    "calibration_bias": "score less outcome",
+    "risk_probability": "risk probability",
+}
+
+
+def name_in_words(name: str) -> str:
+    """What is monitored, as people say it: `crash_rate` is `crash rate`, `platform` is `mix of platforms`."""
+    return _SAID.get(name) or name.replace("_", " ")
 
 
 def value_text(value: float, unit: str) -> str:

@@ -101,8 +101,8 @@ def test_a_fault_is_a_page_and_not_kept(full_root: Path, monkeypatch: pytest.Mon
     def fails(*_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setitem(router.PAGES, "/drift", router.Page(lambda _: "Drift", fails))
-    said = text_of(full_root, "/drift")
+    monkeypatch.setitem(router.PAGES, "/faulty", router.Page(lambda _: "Faulty", fails))
+    said = text_of(full_root, "/faulty")
     assert "This page could not be made" in said
     assert "boom" not in said
 

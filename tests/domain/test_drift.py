@@ -255,7 +255,7 @@ def test_verdicts_speak_in_units():
         r"Latency has drifted: median \d{3} ms against \d{3} ms, [\d.]+ times what chance", said["latency_ms"]
     )
     assert re.match(r"Crash rate has drifted: [\d.]+ % against [\d.]+ %, ", said["crash_rate"])
-    assert re.match(r"Mix of platform is as usual: [\d.]+ % of it moved between values, \w+ most: ", said["platform"])
+    assert re.match(r"Mix of platforms is as usual: [\d.]+ % of it moved between values, \w+ most: ", said["platform"])
 
 
 def test_distributions_stand_beside_their_reference():

@@ -1,0 +1,93 @@
+"""The drift page: distributions drawn to scale, what matters open and the rest folded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from plotly.utils import PlotlyJSONEncoder
+
+from dash_app.links import Request
+from dash_app.pages import drift as page
+from dash_app.queries import drift
+from dash_app.snapshots import Reader, SnapshotStore
+from quality_assets.contracts.drift import DATA_DRIFT
+
+
+def _row(name: str, kind: str = "data", status: str = "ok", effect: float | None = None) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(DATA_DRIFT.column_names)
+    return row | {"name": name, "kind": kind, "feature": "", "status": status, "effect_on_predictions": effect}
+
+
+def test_what_matters_stands_open_and_the_rest_is_folded() -> None:
+    rows = [
+        _row("latency_z", status="drifted", effect=0.0),
+        _row("worst_ewma_z", effect=0.04),
+        _row("crash_rate"),
+        _row("risk_probability", "prediction", "unknown"),
+        _row("latency_slope_z", effect=0.0),
+        _row("tier is missing"),
+        _row("crash_z", status="unknown"),
+    ]
+    groups = {title: [row["name"] for row in members] for title, members in page._groups(rows)}
+    assert groups[None] == ["latency_z", "worst_ewma_z", "crash_rate", "risk_probability"]
+    assert [names for title, names in groups.items() if title] == [
+        ["latency_slope_z"],
+        ["tier is missing"],
+        ["crash_z"],
+    ]
+
+
+def test_histograms_are_drawn_to_scale() -> None:
+    assert page._steps([0.5, 1.0], False) == "polygon(0 100%,0% 50%,50% 50%,50% 0%,100% 0%,100% 100%)"
+    before, now = page._columns([1.0], False), page._columns([0.25], True)
+    assert before == "polygon(12% 100%,12% 0%,50% 0%,50% 100%)"
+    assert now == "polygon(50% 100%,50% 75%,88% 75%,88% 100%)"
+
+
+def test_both_distributions_of_the_last_day_are_there(reader: Reader, bare_reader: Reader) -> None:
+    found = drift.distributions(reader)
+    latency = found["data", "", "latency_ms"]
+    assert latency["low"][0] is None
+    assert latency["low"][1:] == latency["high"][:-1]
+    assert sum(latency["reference"]) == pytest.approx(1)
+    assert found["data", "", "platform"]["labels"] == ["android", "ios", "web <b>"]
+    assert drift.distributions(bare_reader) == {}
+
+
+def _said(reader: Reader) -> str:
+    return json.dumps(page.build(reader, Request.parse("/drift", "")), cls=PlotlyJSONEncoder, ensure_ascii=False)
+
+
+def test_the_page_shows_them_with_their_ends(reader: Reader) -> None:
+    said = _said(reader)
+    assert said.count("clipPath") >= 6
+    assert '"histogram large"' in said
+    assert "Distribution of mix of platforms, reference and now: 0.31" in said
+    assert "false alarms, distributions" in said
+
+
+def test_days_without_drift_are_said_not_drawn(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [row | {"drifted": 0} for row in drift.drifted_by_day(reader, 28)]
+    monkeypatch.setattr(drift, "drifted_by_day", lambda *_: days)
+    said = json.dumps(page._by_day(reader, 28), cls=PlotlyJSONEncoder)
+    assert "Nothing drifted on any of 28 judged days" in said
+    assert "data-figure" not in said
+
+
+def test_a_snapshot_from_before_distributions_still_shows(full_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "older"
+    shutil.copytree(full_root, root)
+    [snapshot] = (root / "published").glob("*/*.duckdb")
+    snapshot.chmod(0o644)
+    with duckdb.connect(str(snapshot)) as connection:
+        connection.execute("drop table monitoring.drift_distributions")
+        connection.execute("alter table monitoring.data_drift drop column window_days")
+    older = SnapshotStore(root / "published").reader()
+    assert older is not None
+    said = _said(older)
+    assert "dumbbell" in said
+    assert "histogram" not in said
