@@ -263,11 +263,12 @@ def _run(settings: Settings, rebuild: tuple[date, date] | None = None) -> bool:
     from quality_assets.runner import bring_up_to_date, graph_instance, ingest_waiting
     from quality_assets.warehouse.database import open_warehouse
     from quality_assets.warehouse.ingest import waiting_files
+    from quality_assets.warehouse.state import is_arrival_unaudited
 
     outcomes = []
     with graph_instance(settings) as instance:
         with open_warehouse(settings) as session:
-            is_waiting = bool(waiting_files(session)[0])
+            is_waiting = bool(waiting_files(session)[0]) or is_arrival_unaudited(session.connection)
         if is_waiting:
             with _activity("ingesting"):
                 outcomes.append(ingest_waiting(instance, settings))

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import open_warehouse
 from quality_assets.warehouse.publishing import is_published
 from quality_assets.warehouse.risk_tables import is_first_training_due, is_scored
-from quality_assets.warehouse.state import contiguous_ranges, days_to_build, stale_dates
+from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -202,7 +201,7 @@ def bring_up_to_date(
     for dates in ranges:
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
-        trends = contiguous_ranges(stale_dates(session.connection, FEATURE_DAILY_TRENDS))
+        trends = contiguous_ranges(trends_to_build(session.connection))
         is_current = is_published(session) and is_scored(session) and not ranges and not trends
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)

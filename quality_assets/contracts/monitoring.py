@@ -94,6 +94,19 @@ PARTITION_STATE = Table(
     ),
 )
 
+AUDITS_DUE = Table(
+    schema="ops",
+    name="audits_due",
+    description="What was built and has not been checked since: a kill may come between the two",
+    grain="one row per table and event date that waits for its checks",
+    key=("table_name", "event_date"),
+    is_keyed=True,
+    columns=(
+        Column("table_name", "VARCHAR", "schema.table", nullable=False),
+        Column("event_date", "DATE", "The partition; the earliest of all dates for a whole table", nullable=False),
+    ),
+)
+
 LAKE_FILES = Table(
     schema="ops",
     name="lake_files",

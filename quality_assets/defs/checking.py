@@ -20,6 +20,7 @@ from quality_assets.warehouse.checking import (
     summarize,
 )
 from quality_assets.warehouse.expectation_runs import check_name, dimensions, run_expectations
+from quality_assets.warehouse.state import record_audited
 
 
 def table_checks(
@@ -53,6 +54,7 @@ def table_checks(
             results += [run_computed_check(session, check) for check in own_computed]
             results += run_expectations(session, table, expectations, start, end)
             record_results(session, [r for group in results for r in group], context.run.run_id)
+            record_audited(session.connection, table, start or date.min, end or date.max)
         for group in results:
             if group:
                 yield _asset_check_result(context, table, group)

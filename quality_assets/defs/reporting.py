@@ -12,7 +12,7 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.warehouse.alerts import utc_now
 from quality_assets.warehouse.database import WarehouseSession
-from quality_assets.warehouse.state import record_asset_run
+from quality_assets.warehouse.state import await_audit, record_asset_run
 
 MAX_REPORTED_DAYS = 400
 """Beyond so many partitions a run reports totals only: each one costs a write to Dagster's storage."""
@@ -46,6 +46,8 @@ def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *t
     with warehouse.open() as session:
         made = Building(session)
         status = "failed"
+        for table in tables:
+            await_audit(session.connection, table, *_audited_range(context))
         try:
             yield made
             status = "succeeded"
@@ -86,8 +88,16 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
             )
 
 
+def _is_partitioned(context: dg.AssetExecutionContext) -> bool:
+    return context.has_partition_key or context.has_partition_key_range
+
+
+def _audited_range(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    return date_range(context) if _is_partitioned(context) else (date.min, date.min)
+
+
 def _partition_text(context: dg.AssetExecutionContext) -> str:
-    if not (context.has_partition_key or context.has_partition_key_range):
+    if not _is_partitioned(context):
         return ""
     start, end = date_range(context)
     return start.isoformat() if start == end else f"{start.isoformat()}...{end.isoformat()}"

@@ -17,7 +17,14 @@ from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.known_checks import blocking_checks
 from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, publish, record_attempt
-from quality_assets.warehouse.state import contiguous_ranges, data_fingerprint, stale_dates
+from quality_assets.warehouse.state import (
+    AUDITED_TABLES,
+    contiguous_ranges,
+    data_fingerprint,
+    is_arrival_unaudited,
+    stale_dates,
+    unaudited_dates,
+)
 
 FINGERPRINT_DIGITS = 8
 MAX_REASONS = 20
@@ -38,10 +45,17 @@ def reasons_against(session: WarehouseSession) -> list[str]:
     """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
     reasons = []
     for table in (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS):
-        ranges = contiguous_ranges(stale_dates(session.connection, table))
-        if ranges:
-            dates = ", ".join(_range_text(*each) for each in ranges[:3]) + (" and more" if len(ranges) > 3 else "")
-            reasons.append(f"{table.qualified_name} is not built for {dates}; run `quality run`")
+        stale = stale_dates(session.connection, table)
+        if stale:
+            reasons.append(f"{table.qualified_name} is not built for {_dates_text(stale)}; run `quality run`")
+    if is_arrival_unaudited(session.connection):
+        reasons.append("what arrived has not been checked since it was read; run `quality run`")
+    for table in AUDITED_TABLES:
+        unaudited = unaudited_dates(session.connection, table)
+        if unaudited:
+            reasons.append(
+                f"{table.qualified_name} has not been checked for {_dates_text(unaudited)}; run `quality run`"
+            )
     rows = session.connection.execute(
         f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
         f" from ({LATEST_RESULTS_SQL} {_NOT_ANSWERED_SINCE})"
@@ -54,6 +68,11 @@ def reasons_against(session: WarehouseSession) -> list[str]:
         where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""
         reasons.append(f"{asset}: {check_name} does not pass{where} (run {run_id[:8]}). {description}")
     return reasons[:MAX_REASONS]
+
+
+def _dates_text(days: list[date]) -> str:
+    ranges = contiguous_ranges(days)
+    return ", ".join(_range_text(*each) for each in ranges[:3]) + (" and more" if len(ranges) > 3 else "")
 
 
 def _range_text(start: date, end: date) -> str:

@@ -12,10 +12,10 @@ from datetime import date, datetime, timedelta
 import duckdb
 
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.monitoring import ASSET_RUNS, LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.trends import HISTORY_DAYS
 
@@ -27,6 +27,17 @@ RULES_VERSION = {
     FEATURE_DAILY_TRENDS.qualified_name: 1,
     EVENT_SKETCH_COUNTS.qualified_name: 1,
 }
+
+# What is published only once its checks were asked; the rest is made anew, and checked, before each publication.
+AUDITED_TABLES = (
+    RAW_LOGS,
+    LOG_FILES,
+    VALID_EVENTS,
+    QUARANTINED_EVENTS,
+    USER_FEATURE_DAYS,
+    FACT_FEATURE_METRICS,
+    FEATURE_DAILY_TRENDS,
+)
 
 _RAW = f"""
 select event_date, md5(string_agg(path || ':' || row_count, ',' order by path)) as fingerprint
@@ -106,9 +117,55 @@ def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[dat
 
 
 def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
-    """The event dates for which events, user days, facts or sketches are stale, ascending."""
+    """The event dates for which events, user days, facts or sketches are stale or were never checked, ascending."""
     tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, EVENT_SKETCH_COUNTS)
-    return sorted({day for table in tables for day in stale_dates(connection, table)})
+    stale = {day for table in tables for day in stale_dates(connection, table)}
+    audited = (*tables[:-1], QUARANTINED_EVENTS)
+    return sorted(stale.union(*(unaudited_dates(connection, table) for table in audited)))
+
+
+def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """The event dates whose trends are stale or were never checked, ascending."""
+    found = (stale_dates(connection, FEATURE_DAILY_TRENDS), unaudited_dates(connection, FEATURE_DAILY_TRENDS))
+    return sorted(set().union(*found))
+
+
+def await_audit(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
+    """Remember, before `table` is built from `start` to `end`, that its checks have to be asked after."""
+    if table in AUDITED_TABLES:
+        connection.execute(
+            f"insert or ignore into {AUDITS_DUE.qualified_name}"
+            " select $name, cast(unnest(generate_series($start, $end, interval 1 day)) as date)",
+            {"name": table.qualified_name, "start": start, "end": end},
+        )
+
+
+def record_audited(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
+    """Remember that the checks of `table` were asked from `start` to `end`."""
+    connection.execute(
+        f"delete from {AUDITS_DUE.qualified_name} where table_name = $name and event_date between $start and $end",
+        {"name": table.qualified_name, "start": start, "end": end},
+    )
+
+
+def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+    """The event dates of `table` that are built and were not checked since, ascending."""
+    rows = connection.execute(
+        f"select event_date from {PARTITION_STATE.qualified_name} semi join {AUDITS_DUE.qualified_name}"
+        " using (table_name, event_date) where table_name = $name order by 1",
+        {"name": table.qualified_name},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def is_arrival_unaudited(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether logs were read and have not been checked since."""
+    arrival = [table.qualified_name for table in (RAW_LOGS, LOG_FILES)]
+    row = connection.execute(
+        f"select count(*) from {AUDITS_DUE.qualified_name} where list_contains($arrival, table_name)",
+        {"arrival": arrival},
+    ).fetchone()
+    return row != (0,)
 
 
 def record_built(

@@ -30,23 +30,56 @@ KILLS = 12
 KILLS_A_ROOT = 6
 SEED = 20_250_301
 
-# Scores and Great Expectations are left out: neither makes a table of raw, core or product, and both
-# would be most of the time. Loads of two files give ingestion as many places to be killed in as a year of logs would.
+# Scores and Great Expectations are left out: neither makes a table of raw, core or product, and both would be most of
+# the time. Loads of two files give ingestion as many places to be killed in as more logs would. When to kill is told in
+# CPU seconds, so that a busy machine does not move it, or by the number of a write: most seconds have none.
 FORKING = """
 import json, os, signal, sys, time, traceback
+from pathlib import Path
 import alembic.command
-from quality_assets import runner
+from quality_assets import definitions, runner
 from quality_assets.cli import app
 from quality_assets.defs import checking
 from quality_assets.settings import get_settings
-from quality_assets.warehouse import ingest
+from quality_assets.warehouse import event_tables, ingest
+from quality_assets.warehouse.lake import Lake
 
 runner._definitions().resolve_job_def("build_days")
+definitions.defs = runner._definitions
 runner._score = lambda instance, settings: iter(())
 checking.run_expectations = lambda *arguments: []
 ingest.MAX_FILES_A_LOAD = 2
+writes, last_write = 0, None
 
-def work(root, logs):
+def write(*_):
+    global writes
+    writes += 1
+    if writes == last_write:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def heard(event, arguments):
+    if event in ("os.rename", "os.link", "os.remove") and ".dagster" not in str(arguments[0]):
+        write()
+
+def counted(owner, name):
+    plain = getattr(owner, name)
+    def with_count(*arguments, **named):
+        write()
+        result = plain(*arguments, **named)
+        write()
+        return result
+    setattr(owner, name, with_count)
+
+for owner, name in (
+    (Lake, "commit"), (Lake, "write"), (event_tables, "record_built"), (event_tables, "_delete_days"),
+    (ingest, "_write_ledger"), (ingest, "_remember"),
+):
+    counted(owner, name)
+sys.addaudithook(heard)
+
+def work(root, logs, at_write):
+    global writes, last_write
+    writes, last_write = 0, at_write
     os.environ["QUALITY_DATA_DIR"] = root
     get_settings.cache_clear()
     out = os.open(os.path.join(root, "said.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -55,34 +88,43 @@ def work(root, logs):
     try:
         app(["ingest", logs], standalone_mode=False)
         app(["run"], standalone_mode=False)
+        Path(root, "writes.txt").write_text(str(writes))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
 
+def spent(pid, started):
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return time.monotonic() - started
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 for line in sys.stdin:
     asked = json.loads(line)
-    started = time.monotonic()
+    started, seconds = time.monotonic(), 0.0
     child = os.fork()
     if child == 0:
-        work(asked["root"], asked["logs"])
+        work(asked["root"], asked["logs"], asked["at_write"])
     killed = False
     while True:
+        seconds = max(seconds, spent(child, started))
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
-        if not killed and asked["after_s"] is not None and time.monotonic() - started >= asked["after_s"]:
+        if not killed and asked["after_s"] is not None and seconds >= asked["after_s"]:
             os.kill(child, signal.SIGKILL)
             killed = True
         time.sleep(0.002)
     code = os.waitstatus_to_exitcode(status)
-    print(json.dumps({"code": code, "seconds": time.monotonic() - started}), flush=True)
+    print(json.dumps({"code": code, "seconds": seconds}), flush=True)
 """
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a run ended: with a code, negative where a signal ended it, after so many seconds."""
+    """How a run ended: with a code, negative where a signal ended it, after so many seconds of CPU."""
 
     code: int
     seconds: float
@@ -99,12 +141,12 @@ class Runs:
     def __init__(self, process: subprocess.Popen[str], logs: Path) -> None:
         self._process, self._logs = process, logs
 
-    def run(self, root: Path, kill_after_s: float | None = None) -> Run:
+    def run(self, root: Path, kill_after_s: float | None = None, kill_at_write: int | None = None) -> Run:
         """Run on a data root until the end, or until it is killed."""
         root.mkdir(parents=True, exist_ok=True)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"root": str(root), "logs": str(self._logs), "after_s": kill_after_s}
+        order = {"root": str(root), "logs": str(self._logs), "after_s": kill_after_s, "at_write": kill_at_write}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         return Run(**json.loads(self._process.stdout.readline()))
 
@@ -135,7 +177,7 @@ def _settings(root: Path) -> Settings:
     return Settings(data_dir=root, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
 
 
-def _published(root: Path) -> dict[str, tuple[int, int]]:
+def _published(root: Path) -> dict[str, tuple[int, str]]:
     """Per table of the snapshot its rows, and a hash of all of them in which their order plays no part."""
     snapshot = current_snapshot(root / "published")
     assert snapshot is not None
@@ -149,6 +191,15 @@ def _published(root: Path) -> dict[str, tuple[int, int]]:
             query = f"select count(*), cast(coalesce(sum(cast(hash(t) as hugeint)), 0) as varchar) from {table} as t"
             found[table] = connection.execute(query).fetchall()[0]
         return found
+
+
+def _audited(root: Path) -> set[tuple[str, str, str]]:
+    """Every check that has been made of a partition."""
+    with open_warehouse(_settings(root)) as session:
+        rows = session.connection.execute(
+            "select distinct asset, check_name, partition_key from monitoring.check_results where partition_key <> ''"
+        ).fetchall()
+    return set(rows)
 
 
 def _lake(root: Path) -> tuple[set[str], set[str]]:
@@ -167,22 +218,32 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_data(runs: Runs, tmp_
     assert wanted["core.quarantined_events"][0] > 30
     assert wanted["product.feature_daily_trends"][0] > 100
 
+    audited = _audited(undisturbed)
+    writes = int((undisturbed / "writes.txt").read_text())
+    assert writes > 100
+
     moments = random.Random(SEED)
     kills, roots = 0, 0
     while kills < KILLS:
         root = tmp_path / f"killed-{roots}"
         roots += 1
         assert roots <= 3 * KILLS, "runs end before they can be killed"
-        for _ in range(min(KILLS_A_ROOT, KILLS - kills)):
-            disturbed = runs.run(root, moments.uniform(0.02, 1.0) * whole.seconds)
+        for left in range(min(KILLS_A_ROOT, KILLS - kills), -1, -1):
+            (root / ".scratch" / "staging-1").mkdir(parents=True, exist_ok=True)
+            (root / ".scratch" / "half.parquet").touch()
+            moment = moments.uniform(0.02, 1.0)
+            if left == 0:
+                disturbed = runs.run(root)
+            elif moments.random() < 0.5:
+                disturbed = runs.run(root, kill_after_s=moment * whole.seconds)
+            else:
+                disturbed = runs.run(root, kill_at_write=round(moment * writes))
             assert disturbed.is_killed or disturbed.code == 0, (root / "said.txt").read_text()
             if not disturbed.is_killed:
                 break
             kills += 1
-        (root / ".scratch" / "staging-1").mkdir(parents=True, exist_ok=True)
-        (root / ".scratch" / "half.parquet").touch()
-        assert runs.run(root).code == 0, (root / "said.txt").read_text()
         assert _published(root) == wanted
+        assert _audited(root) >= audited, "what is published has been checked, also where a kill came before the check"
         counted, there = _lake(root)
         assert counted == there, "what a kill has left is swept"
         with open_warehouse(_settings(root)) as session:

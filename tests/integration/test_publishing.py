@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.events import VALID_EVENTS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.checks import CHECKS
 from quality_assets.settings import Settings
 from quality_assets.warehouse import checking, publishing
@@ -20,6 +21,13 @@ from quality_assets.warehouse.ingest import IngestReport
 from quality_assets.warehouse.known_checks import blocking_checks
 from quality_assets.warehouse.publishing import MAX_REASONS, Refusal, is_published, publish_warehouse, reasons_against
 from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
+from quality_assets.warehouse.state import (
+    await_audit,
+    days_to_build,
+    is_arrival_unaudited,
+    record_audited,
+    trends_to_build,
+)
 
 FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)
 GOOD = CheckResult(
@@ -145,6 +153,29 @@ def test_many_failing_dates_are_one_reason_and_many_reasons_are_cut(built_copy: 
         )
         (reason,) = reasons_against(session)
     assert "for 2026-01-01 and 11 more dates" in reason
+
+
+def test_what_was_built_and_not_checked_refuses_and_is_built_again(built_copy: Settings) -> None:
+    day, others = date(2026, 1, 3), (date(2026, 1, 5), date(2026, 1, 9))
+    with open_warehouse(built_copy) as session:
+        await_audit(session.connection, LOG_FILES, date.min, date.min)
+        await_audit(session.connection, VALID_EVENTS, day, day)
+        await_audit(session.connection, FEATURE_DAILY_TRENDS, *others)
+        assert days_to_build(session.connection) == [day]
+        assert trends_to_build(session.connection) == [others[0] + timedelta(days=n) for n in range(5)]
+        assert is_arrival_unaudited(session.connection)
+    outcome = attempt(built_copy, "run-1")
+    assert isinstance(outcome, Refusal)
+    assert outcome.reasons == (
+        "what arrived has not been checked since it was read; run `quality run`",
+        f"{VALID_EVENTS.qualified_name} has not been checked for 2026-01-03; run `quality run`",
+        f"{FEATURE_DAILY_TRENDS.qualified_name} has not been checked for 2026-01-05 to 2026-01-09; run `quality run`",
+    )
+    with open_warehouse(built_copy) as session:
+        record_audited(session.connection, LOG_FILES, date.min, date.max)
+        record_audited(session.connection, VALID_EVENTS, day, day)
+        record_audited(session.connection, FEATURE_DAILY_TRENDS, *others)
+        assert reasons_against(session) == []
 
 
 def test_half_built_dates_refuse_and_are_named(
