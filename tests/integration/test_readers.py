@@ -118,6 +118,18 @@ def test_staging_table_has_the_columns_of_raw_logs(stage: Stage) -> None:
     assert [(name, kind) for name, kind, *_ in described] == [(c.name, c.type) for c in RAW_LOGS.columns]
 
 
+def test_rows_are_the_same_whichever_reader_reads_them(stage: Stage) -> None:
+    content = table(row(1, latency=""), row(2, latency="-1"), row(3, latency="", status="?"), row(4, feature='""'))
+    stage.load(content)
+    fast = stage.connection.execute("SELECT * FROM staged ORDER BY line_number").fetchall()
+    stage.connection.execute("DELETE FROM staged")
+    # A quote that is never closed sends the file to the reader that reads line by line.
+    stage.load(content + row(5, feature='"open') + "\n" + row(6) + "\n")
+    read = "SELECT * FROM staged WHERE line_number <= 5 ORDER BY line_number"
+    assert stage.connection.execute(read).fetchall() == fast
+    assert [json.loads(raw)["properties"] for raw in stage.rows("raw_row")[:4] if raw] == [None] * 3
+
+
 def test_good_rows_are_typed(stage: Stage) -> None:
     properties = '"{""a"": ""x, y""}"'
     staged = stage.load(table(row(1, feature='" Suche, groß "', properties=properties), row(2, latency="")))
