@@ -48,6 +48,9 @@ out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+_NOT_SCORED = "Incidents, risk, drift and the run report are not of these data yet: `quality run`"
+
+
 class LogFormat(StrEnum):
     """Formats of simulated logs."""
 
@@ -243,6 +246,14 @@ def run(
         str | None, typer.Option("--from", help="Rebuild from this event date, e.g. 2026-01-31.")
     ] = None,
     to_date: Annotated[str | None, typer.Option("--to", help="Rebuild up to this event date, inclusive.")] = None,
+    without_models: Annotated[
+        bool,
+        typer.Option(
+            "--without-models",
+            help="Only events, facts and trends, checked and published: quicker, for one part of a backfill after"
+            " another. Incidents, risk, drift and the report follow with the next run that has them.",
+        ),
+    ] = False,
 ) -> None:
     """Bring everything up to date: read what waits, build exactly what is stale, check it, publish it.
 
@@ -254,11 +265,11 @@ def run(
     if start and end and start > end:
         _fail(f"--from {start} is after --to {end}", 2)
     settings = _settings()
-    if not _run(settings, (start, end) if start and end else None):
+    if not _run(settings, (start, end) if start and end else None, with_models=not without_models):
         raise typer.Exit(1)
 
 
-def _run(settings: Settings, rebuild: tuple[date, date] | None = None) -> bool:
+def _run(settings: Settings, rebuild: tuple[date, date] | None = None, *, with_models: bool = True) -> bool:
     """Run and print; whether all went well."""
     from quality_assets.runner import bring_up_to_date, graph_instance, ingest_waiting
     from quality_assets.warehouse.database import open_warehouse
@@ -272,7 +283,7 @@ def _run(settings: Settings, rebuild: tuple[date, date] | None = None) -> bool:
         if is_waiting:
             with _activity("ingesting"):
                 outcomes.append(ingest_waiting(instance, settings))
-        outcomes += _follow(bring_up_to_date(instance, settings, rebuild))
+        outcomes += _follow(bring_up_to_date(instance, settings, rebuild, with_models=with_models))
     succeeded = all(outcome.succeeded for outcome in outcomes)
     if not outcomes:
         out.print("Nothing to do: everything that arrived is built and published.")
@@ -299,12 +310,15 @@ def _follow(runs: Iterator[RunOutcome]) -> list[RunOutcome]:
 
 def _print_state(settings: Settings) -> None:
     from quality_assets.overview import summary_lines
+    from quality_assets.runner import is_up_to_date
     from quality_assets.warehouse.database import open_warehouse
     from quality_assets.warehouse.snapshots import current_snapshot
 
     with open_warehouse(settings) as session:
         for line in summary_lines(session.connection):
             out.print(escape(line))
+        if not is_up_to_date(session):
+            out.print(_NOT_SCORED)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
         out.print(f"Published snapshot {snapshot.version}, data through {snapshot.data_through}")
@@ -314,6 +328,7 @@ def _print_state(settings: Settings) -> None:
 def status() -> None:
     """What is fresh, stale, failing and quarantined, and what readers see. Exit code 1 when something is wrong."""
     from quality_assets.overview import accounting, checks_run, failing_checks, quarantine_reasons
+    from quality_assets.runner import is_up_to_date
     from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
     from quality_assets.warehouse.ingest import waiting_files
     from quality_assets.warehouse.publishing import reasons_against
@@ -340,6 +355,8 @@ def status() -> None:
             waiting = len(waiting_files(session)[0])
             stale = contiguous_ranges(days_to_build(connection))
             out.print(f"Waiting: {waiting} files, {len(stale)} ranges of dates" + _spans(stale))
+            if not is_up_to_date(session):
+                out.print(_NOT_SCORED)
             passed, failed, unknown = checks_run(connection)
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)

@@ -19,9 +19,10 @@ import yaml
 
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
-from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.database import WarehouseSession, open_warehouse
 from quality_assets.warehouse.publishing import is_published
 from quality_assets.warehouse.risk_tables import is_first_training_due, is_scored
+from quality_assets.warehouse.run_reports import is_reported
 from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def run_job(
 def _kept_open(settings: Settings, job: str) -> Iterator[None]:
     """Keep the warehouse open between the steps of a job: each would load its file, and write it out, anew."""
     # What is published is a copy of the file, which must not be open then.
-    with nullcontext() if job == "publish" else open_warehouse(settings):
+    with nullcontext() if job in ("publish", "publish_facts") else open_warehouse(settings):
         yield
 
 
@@ -190,10 +191,15 @@ def ingest_waiting(
 
 
 def bring_up_to_date(
-    instance: DagsterInstance, settings: Settings, rebuild: tuple[date, date] | None = None
+    instance: DagsterInstance,
+    settings: Settings,
+    rebuild: tuple[date, date] | None = None,
+    *,
+    with_models: bool = True,
 ) -> Iterator[RunOutcome]:
     """Build what is stale, days first and trends after, score, then publish; or rebuild a range of dates and publish.
 
+    Without models, what looks at all days anew (incidents, risk, drift, the report) waits for the next run with them.
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
     with open_warehouse(settings) as session:
@@ -202,12 +208,20 @@ def bring_up_to_date(
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
         trends = contiguous_ranges(trends_to_build(session.connection))
-        is_current = is_published(session) and is_scored(session) and not ranges and not trends
+        is_current = is_published(session) and not ranges and not trends
+        is_current = is_current and (not with_models or is_up_to_date(session))
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
-    if not is_current:
+    if is_current:
+        return
+    if with_models:
         yield from _score(instance, settings)
-        yield run_job(instance, settings, "publish")
+    yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+
+
+def is_up_to_date(session: WarehouseSession) -> bool:
+    """Whether incidents, risk, drift and report are of the data as they stand."""
+    return is_scored(session) and is_reported(session)
 
 
 def _score(instance: DagsterInstance, settings: Settings) -> Iterator[RunOutcome]:

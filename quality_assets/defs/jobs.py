@@ -122,3 +122,13 @@ publish = dg.define_asset_job(
     description="Publish a new snapshot for readers, and the exports, if every blocking check passes.",
     tags=AFTER_SCORING,
 )
+
+publish_facts = dg.define_asset_job(
+    "publish_facts",
+    selection=dg.AssetSelection.assets(
+        asset_key(DIM_FEATURE_METADATA),
+        *(["publish", name] for name in ("published_snapshot", "feature_metrics_csv", "feature_daily_trends_csv")),
+    ),
+    description="Publish without what is told of models: their tables, and the files made of them, stay as they were.",
+    tags=AFTER_BUILDS,
+)

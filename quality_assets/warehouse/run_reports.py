@@ -29,6 +29,7 @@ from quality_assets.warehouse.state import data_fingerprint
 REPORT_JSON = "run_report.json"
 REPORT_HTML = "run_report.html"
 _FILES_KNOWN = "files known"
+_ALL_TABLES = "all tables"
 _BEFORE_ALL = datetime(1970, 1, 1)
 
 
@@ -50,6 +51,16 @@ def latest_report(settings: Settings) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return found
+
+
+def is_reported(session: WarehouseSession) -> bool:
+    """Whether the newest report speaks of the data as they stand; where there are no data, none need."""
+    row = session.connection.execute(
+        f"select report from {RUN_REPORT.qualified_name} order by reported_at desc limit 1"
+    ).fetchone()
+    if row is None:
+        return last_day(session) is None
+    return bool(json.loads(row[0])["versions"]["data"].get(_ALL_TABLES) == data_fingerprint(session.connection))
 
 
 def _inputs(session: WarehouseSession, run_id: str) -> RunInputs:
@@ -80,7 +91,7 @@ def _inputs(session: WarehouseSession, run_id: str) -> RunInputs:
         incidents=read_frame(session, f"select * from {INCIDENTS.qualified_name}"),
         scores=_newest_scores(session),
         model=_model(session),
-        data_versions={"all tables": data_fingerprint(session.connection), _FILES_KNOWN: str(known[0] if known else 0)},
+        data_versions={_ALL_TABLES: data_fingerprint(session.connection), _FILES_KNOWN: str(known[0] if known else 0)},
         code_version=code_version(),
     )
 

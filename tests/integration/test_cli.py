@@ -235,6 +235,33 @@ def test_status_tells_what_waits_and_publish_what_is_missing(quality: Quality, t
     assert "core.valid_events is not built for 2025-03-01" in result.stdout
 
 
+def test_run_without_models_leaves_them_for_the_next(quality: Quality, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(_csv("2025-03-01", 5, "a"))
+    assert quality("ingest", tmp_path / "a.csv").exit_code == 0
+    facts, waiting = quality("run", "--without-models"), "not of these data yet"
+    assert facts.exit_code == 0, facts.output
+    assert re.findall("✓ ([a-z ]+?) *(?:2025|$)", facts.output, re.M) == ["build days", "publish facts"]
+    assert waiting in facts.output
+    counts = (
+        "select (select sum(events) from product.fact_feature_metrics), (select count(*) from monitoring.run_report)"
+    )
+    assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "5,0"
+    assert waiting in quality("status").output
+    assert "Nothing to do" in quality("run", "--without-models").output
+    whole = quality("run")
+    assert whole.exit_code == 0
+    assert re.findall("✓ ([a-z ]+)", whole.output) == ["score and report", "publish"]
+    assert waiting not in whole.output
+    assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "5,1"
+    assert "Nothing to do" in quality("run").output
+    # More of a day that was scored: only the fingerprint of the data tells that the report is of before.
+    (tmp_path / "b.csv").write_text(_csv("2025-03-01", 2, "b"))
+    assert quality("ingest", tmp_path / "b.csv").exit_code == 0
+    assert waiting in quality("run", "--without-models").output
+    assert waiting not in quality("run").output
+    assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "7,2"
+
+
 def test_publish_publishes_the_warehouse_as_it_stands(root: Root) -> None:
     result = root.quality("publish")
     assert result.exit_code == 0
