@@ -16,6 +16,7 @@ from quality_assets.contracts.monitoring import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.domain.wording import duration_text
 from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
 
 # Metrics that one looks at first, in this order, when several of a feature are worse at once.
@@ -119,7 +120,7 @@ def _number(value: float, unit: str) -> str:
     if unit == "fraction":
         return f"{value:.2%}"
     if unit == "ms":
-        return f"{value:,.0f} ms"
+        return duration_text(value)
     return f"{value:,.0f}" if unit == "count" else f"{value:.2f}"
 
 

@@ -627,7 +627,9 @@ def _episode(detections: Detections, series: int, detected: int, settings: Detec
     last_silent = int(inside[silent[inside]][-1]) if silent[inside].any() else -1
     if last_silent >= 0:
         kind = "dead"
-        start = _silence_start(detections, series, detected, last_bad)
+        # What fell first and was found then, and is silent now, began with the fall.
+        silence = _silence_start(detections, series, detected, last_bad)
+        start = silence if silence <= detected else start
         last_bad = max(start, last_silent) if closed else last_bad
     elif last_bad == start and (closed or z[start] > settings.spike_limit_sd):
         kind = "spike"

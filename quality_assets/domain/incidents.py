@@ -666,7 +666,7 @@ def describe(row: Mapping[str, Any]) -> str:
 
 
 def _change_text(row: Mapping[str, Any], what: str) -> str:
-    if row["kind"] == "dead":
+    if row["kind"] == "dead" and not (_is_missing(row["event_name"]) and row["events"]):
         usual = "" if _is_missing(row["baseline_value"]) else f", normally {count_text(row['baseline_value'])} a day"
         return f"no events at all{usual},"
     if _is_missing(row["peak_value"]) or _is_missing(row["baseline_value"]):
@@ -706,7 +706,8 @@ def _whom_text(row: Mapping[str, Any]) -> str:
     if _is_missing(row["affected_users"]) or not row["affected_users"]:
         return ""
     verb = "missing" if METRIC_GROUPS.get(row["metric"]) == "volume" else "affected"
-    return f"; about {int(row['affected_users']):,} users a day {verb}"
+    users = int(row["affected_users"])
+    return f"; about {users:,} {'user' if users == 1 else 'users'} a day {verb}"
 
 
 def _is_missing(value: Any) -> bool:

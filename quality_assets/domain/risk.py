@@ -42,7 +42,7 @@ from quality_assets.domain.risk_reasons import reasons
 Target = Literal["any", "onset"]
 TARGETS: tuple[Target, ...] = ("any", "onset")
 _LEAK_AUC = 0.99
-_MIN_LEAK_POSITIVES = 50
+_MIN_LEAK_POSITIVES, _MIN_LEAK_FEATURES = 50, 3
 _MIN_ROUNDS, _ROUND_ROWS = 40, 10_000_000
 _LEAD_METRICS = ("warned_share", "lead_days_median")
 
@@ -690,9 +690,21 @@ def _auc(column: Floats, y: Bools) -> float:
     return float(max(auc, 1 - auc))
 
 
+def can_show_a_leak(training_set: pd.DataFrame) -> bool:
+    """Whether there are positives enough, and each outcome on at least three features.
+
+    Days of one feature are alike: where only two features ever stay healthy, whatever tells these two from the others
+    'knows' the label.
+    """
+    known = training_set[training_set["label_any"].notna() & training_set["has_baseline"].astype(bool)]
+    is_positive = known["label_any"].astype(bool)
+    features = min(known.loc[mask, "feature"].nunique() for mask in (is_positive, ~is_positive))
+    return int(is_positive.sum()) >= _MIN_LEAK_POSITIVES and features >= _MIN_LEAK_FEATURES
+
+
 def check_single_inputs(training_set: pd.DataFrame) -> None:
-    """Raise SuspectedLeakError when one input alone reaches ROC-AUC .99 on at least fifty positives."""
-    if int(training_set["label_any"].sum()) < _MIN_LEAK_POSITIVES:
+    """Raise SuspectedLeakError when one input alone reaches ROC-AUC .99, where that can show a leak."""
+    if not can_show_a_leak(training_set):
         return
     aucs = single_input_aucs(training_set)
     leaks = aucs[aucs >= _LEAK_AUC]

@@ -21,11 +21,11 @@ def name_in_words(name: str) -> str:
 
 
 def value_text(value: float, unit: str) -> str:
-    """A value in a unit of the metric registry or of a model input: `0.42 %`, `1,204 ms`, `3.44`, `12`."""
+    """A value in a unit of the metric registry or of a model input: `0.42 %`, `1,204 ms`, `45 s`, `3.44`, `12`."""
     if unit in ("fraction", "probability"):
         return share_text(value)
     if unit == "ms":
-        return _signed(f"{value:,.0f} ms")
+        return _signed(duration_text(value))
     if unit in ("score", "sd", "ratio", ""):
         return _signed(f"{value:.2f}")
     return count_text(value)
@@ -49,3 +49,11 @@ def _signed(text: str) -> str:
     if not any(c in "123456789" for c in text):
         text = text.removeprefix("-")
     return text.replace("-", "−")
+
+
+def duration_text(milliseconds: float) -> str:
+    """A duration with the unit in which a person would say it: ms up to ten seconds, then s, min and h."""
+    for limit, unit, size in ((10_000, "ms", 1), (120_000, "s", 1_000), (7_200_000, "min", 60_000)):
+        if abs(milliseconds) < limit:
+            return f"{milliseconds / size:,.0f} {unit}"
+    return f"{milliseconds / 3_600_000:,.1f} h"

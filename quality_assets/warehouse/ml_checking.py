@@ -48,11 +48,12 @@ def point_in_time(session: WarehouseSession) -> Answer:
 
 def no_input_knows_the_label(session: WarehouseSession) -> Answer:
     """The best single input, in either direction."""
-    from quality_assets.domain.risk import single_input_aucs
+    from quality_assets.domain.risk import can_show_a_leak, single_input_aucs
 
-    aucs = single_input_aucs(risk_tables.read_training_set(session)).dropna()
-    if not len(aucs):
-        return Answer(None, why="no label is known yet, or all are the same.")
+    rows = risk_tables.read_training_set(session)
+    if not can_show_a_leak(rows):
+        return Answer(None, why="degraded and healthy days of too few features are known to tell a leak from chance.")
+    aucs = single_input_aucs(rows).dropna()
     best = aucs.sort_values(ascending=False)
     leaks = best[best >= _LEAK_AUC]
     examples = [f"{name}: ROC-AUC {value:.3f}" for name, value in leaks.head(5).items()]

@@ -13,6 +13,7 @@ from quality_assets.domain.incidents import (
     attribute_slices,
     best_slice,
     days_until_silence_tells,
+    describe,
     event_counts_sql,
     find_incidents,
     incident_windows,
@@ -105,6 +106,21 @@ def test_a_dead_feature_is_told_with_zero_not_with_null():
     assert found.iloc[0]["start_date"] == found.iloc[0]["detected_on"] == day(60)
     assert found.iloc[0]["peak_value"] == 0
     assert found.iloc[0]["change"] == -1
+
+
+def test_a_feature_that_falls_and_then_falls_silent_is_one_incident_from_its_fall_on():
+    found = find_incidents(make_facts(faults=[("video", "events", 60, 66, 0.4), ("video", "events", 67, 79, 0)]))
+    told = found.iloc[0]
+    assert len(found) == 1
+    assert told["kind"] == "dead"
+    assert day(59) <= told["start_date"] <= told["detected_on"] <= day(61)
+    assert "no events at all" not in told["sentence"]
+    assert "events sank to 0 instead of" in told["sentence"] or "events at 0 instead of" in told["sentence"]
+
+
+def test_one_user_is_not_users():
+    found = find_incidents(make_facts(faults=[("video", "events", 60, 79, 0)])).iloc[0]
+    assert "about 1 user a day missing" in describe({**found, "affected_users": 1})
 
 
 def test_most_features_at_once_is_a_product_matter():

@@ -104,6 +104,8 @@ def test_an_input_that_knows_the_label_is_refused() -> None:
     with pytest.raises(SuspectedLeakError):
         train_risk_model(leaked, FAST)
     check_single_inputs(TRAINING)
+    few = leaked[leaked["feature"].isin(sorted(leaked["feature"].unique())[:2])]
+    check_single_inputs(few)
 
 
 def test_a_leak_through_two_inputs_stops_the_onset() -> None:

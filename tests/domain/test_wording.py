@@ -2,7 +2,7 @@
 
 import pytest
 
-from quality_assets.domain.wording import value_text
+from quality_assets.domain.wording import duration_text, value_text
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from quality_assets.domain.wording import value_text
         (0.00000012, "fraction", "0 %"),
         (-0.0412, "fraction", "−4.1 %"),
         (0.996, "probability", ">99 %"),
-        (12345.678, "ms", "12,346 ms"),
+        (12345.678, "ms", "12 s"),
         (-0.0001, "sd", "0.00"),
         (-1.25, "sd", "−1.25"),
         (3.456, "score", "3.46"),
@@ -24,3 +24,11 @@ from quality_assets.domain.wording import value_text
 )
 def test_values_are_said_in_their_unit(value, unit, said):
     assert value_text(value, unit) == said
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(0, "0 ms"), (1234.4, "1,234 ms"), (45_300, "45 s"), (3_510_684, "59 min"), (20_424_000, "5.7 h")],
+)
+def test_durations_are_told_as_a_person_would(milliseconds: float, text: str) -> None:
+    assert duration_text(milliseconds) == text
