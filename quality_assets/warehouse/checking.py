@@ -7,7 +7,7 @@ known here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -203,7 +203,7 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
     frame = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
     connection = session.connection
     with session.transaction():
-        known = _known_failures(connection, run_id)
+        known = _known_failures(connection, run_id, {result.asset for result in results})
         connection.execute(
             f"delete from {CHECK_RESULTS.qualified_name} where run_id = $run_id"
             " and list_contains($checks, asset || ' ' || check_name)",
@@ -214,13 +214,15 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
             record_alert(connection, run_id=run_id, raised_at=now, **alert)
 
 
-def _known_failures(connection: duckdb.DuckDBPyConnection, run_id: str) -> set[tuple[str, str, str]]:
+def _known_failures(
+    connection: duckdb.DuckDBPyConnection, run_id: str, assets: Collection[str]
+) -> set[tuple[str, str, str]]:
     """What failed when another run last asked: people were told then, and are told again once it has passed."""
     rows = connection.execute(
         "select asset, check_name, partition_key"
-        f" from (select * from {CHECK_RESULTS.qualified_name} where run_id <> $run_id)"
+        f" from {CHECK_RESULTS.qualified_name} where list_contains($assets, asset) and run_id <> $run_id"
         " group by asset, check_name, partition_key having arg_max(status, checked_at) = 'failed'",
-        {"run_id": run_id},
+        {"run_id": run_id, "assets": list(assets)},
     ).fetchall()
     return set(rows)
 

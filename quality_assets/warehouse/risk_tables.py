@@ -148,7 +148,13 @@ def registry_of(settings: Settings) -> ModelRegistry | None:
 
 
 def load_champion(settings: Settings) -> LoadedModel:
-    """The model in use, or none and why."""
+    """The model in use, or none and why. Read once for as long as no file of the registry is touched."""
+    files = [(str(path), path.stat()) for path in settings.models_dir.rglob("*") if path.is_file()]
+    return _load_champion(settings, tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files)))
+
+
+@lru_cache(maxsize=1)
+def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...]) -> LoadedModel:
     from quality_assets.warehouse.model_registry import LoadedModel
 
     try:
