@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._utils.schedules import cron_string_iterator
 from filelock import FileLock
 
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.defs import sensors
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, score_and_report
-from quality_assets.defs.schedules import daily_catch_up
+from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, score_and_report, train_risk_model
+from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.runner import RunOutcome
 from quality_assets.settings import Settings
+from quality_assets.warehouse import drift_tables, risk_tables
 from quality_assets.warehouse.alerts import outbox, report_run_failure
 from quality_assets.warehouse.database import open_warehouse
 from quality_assets.warehouse.publishing import publish_warehouse
@@ -260,6 +264,101 @@ def test_last_day_built_is_scored_at_once(memory: dg.DagsterInstance) -> None:
     assert [request.job_name for request in sensors.built_days_sensor(context)] == [score_and_report.name]
 
 
+def _of(
+    instance: dg.DagsterInstance, definition: dg.SensorDefinition, outcome: RunOutcome
+) -> dg.RunStatusSensorContext:
+    """The context of a sensor that is told of the end of a run that really was."""
+    kind = dg.DagsterEventType.RUN_SUCCESS if outcome.succeeded else dg.DagsterEventType.RUN_FAILURE
+    (record,) = instance.get_records_for_run(outcome.run_id, of_type=kind).records
+    event, run = record.event_log_entry.dagster_event, instance.get_run_by_id(outcome.run_id)
+    assert event is not None
+    assert run is not None
+    return dg.build_run_status_sensor_context(
+        sensor_name=definition.name, dagster_event=event, dagster_instance=instance, dagster_run=run
+    )
+
+
+@pytest.mark.parametrize(
+    ("sensor", "told_of", "status", "requested"),
+    [
+        (sensors.scored_sensor, score_and_report, dg.DagsterRunStatus.SUCCESS, ["publish"]),
+        (sensors.not_scored_sensor, score_and_report, dg.DagsterRunStatus.FAILURE, ["report_run", "publish"]),
+        (sensors.trained_sensor, train_risk_model, dg.DagsterRunStatus.SUCCESS, ["score_and_report"]),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_follows_scoring_and_training_is_requested_once_a_run(
+    memory: dg.DagsterInstance,
+    sensor: dg.RunStatusSensorDefinition,
+    told_of: dg.JobDefinition,
+    status: dg.DagsterRunStatus,
+    requested: list[str],
+) -> None:
+    error = "broken" if status == dg.DagsterRunStatus.FAILURE else ""
+
+    def requests() -> list[dg.RunRequest]:
+        found = sensor(_ended(memory, sensor, told_of.name, {}, error))
+        return list(found) if isinstance(found, list) else [found]
+
+    first, second = requests(), requests()
+    targets = [job.name for job in sensor.jobs]
+    assert [request.job_name or targets[0] for request in first] == requested
+    assert set(requested) <= set(targets), "Dagster refuses what a sensor did not announce"
+    assert len({request.run_key for request in (*first, *second)}) == 2 * len(requested)
+
+
+def test_a_run_that_scores_and_one_that_fails_are_told_apart(
+    run: Callable[..., RunOutcome],
+    instance: dg.DagsterInstance,
+    write_events: WriteEvents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the log to the last sensor on real runs: scoring, its failure, and drift that asks for another model."""
+    write_events("a.csv", {_after(n): 4 for n in range(3)})
+    for job, dates in (("ingest_logs", None), ("build_days", (DAY, _after(2)))):
+        outcome = run(job, dates)
+        assert outcome.succeeded
+    assert [r.job_name for r in sensors.built_days_sensor(_of(instance, sensors.built_days_sensor, outcome))] == [
+        "score_and_report"
+    ]
+    retraining = Sensor(sensors.retraining_sensor, instance)
+    retraining.tick()  # what other tests have drifted
+    assert retraining.tick() == []
+    assert retraining.skipped == "Drift was not looked at since the last look."
+
+    scored = run("score_and_report")
+    assert scored.succeeded
+    request = sensors.scored_sensor(_of(instance, sensors.scored_sensor, scored))
+    assert request.run_key == f"{scored.run_id}-publish"
+    assert retraining.tick() == [], "nothing has drifted"
+    assert retraining.skipped is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drift_tables, "reason_to_retrain", lambda _: "Brier score 0.3, 0.1 before")
+        assert run("score_and_report").succeeded
+    (train,) = retraining.tick()
+    assert (train.run_key or "").startswith("drift-")
+    assert retraining.tick() == [], "each look at drift counts once"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drift_tables, "reason_to_retrain", lambda _: "Brier score 0.3, 0.1 before")
+        assert run("score_and_report").succeeded
+    assert run("score_and_report").succeeded
+    assert retraining.tick() == [], "only the newest word counts"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(risk_tables, "build_ledger", lambda _: 1 / 0)
+        failed = run("score_and_report")
+    assert not failed.succeeded
+    after = sensors.not_scored_sensor(_of(instance, sensors.not_scored_sensor, failed))
+    assert [(r.job_name, r.run_key) for r in after] == [
+        ("report_run", f"{failed.run_id}-report"),
+        ("publish", f"{failed.run_id}-publish"),
+    ]
+    assert run("report_run").succeeded
+    assert run("publish").succeeded, "facts do not wait for scores"
+
+
 def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:
     with open_warehouse(settings) as session:
         return session.connection.execute(
@@ -299,15 +398,25 @@ def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
     assert len(_alerts(data_root)) == 1
 
 
-def test_every_morning_has_one_run() -> None:
-    morning = datetime(2025, 3, 3, 6, tzinfo=UTC)
-
+@pytest.mark.parametrize(
+    ("schedule", "job", "due", "days"),
+    [
+        (daily_catch_up, ingest_logs, datetime(2025, 3, 3, 6, tzinfo=UTC), 1),
+        (weekly_training, train_risk_model, datetime(2025, 3, 3, 5, tzinfo=UTC), 7),
+    ],
+    ids=["daily_catch_up", "weekly_training"],
+)
+def test_schedule_has_one_run_each_time(
+    memory: dg.DagsterInstance, schedule: dg.ScheduleDefinition, job: dg.JobDefinition, due: datetime, days: int
+) -> None:
     def requested(at: datetime) -> dg.RunRequest:
-        request = daily_catch_up(dg.build_schedule_context(scheduled_execution_time=at))
+        request = schedule(dg.build_schedule_context(instance=memory, scheduled_execution_time=at))
         assert isinstance(request, dg.RunRequest)
         return request
 
-    assert requested(morning).run_key == requested(morning).run_key
-    assert requested(morning).run_key != requested(morning + timedelta(days=1)).run_key
-    assert daily_catch_up.job_name == ingest_logs.name
-    assert (daily_catch_up.cron_schedule, daily_catch_up.execution_timezone) == ("0 6 * * *", "UTC")
+    cron = str(schedule.cron_schedule)
+    times = cron_string_iterator((due - timedelta(seconds=1)).timestamp(), cron, schedule.execution_timezone)
+    assert list(islice(times, 3)) == [due + timedelta(days=n * days) for n in range(3)]
+    assert requested(due).run_key == requested(due).run_key
+    assert requested(due).run_key != requested(due + timedelta(days=days)).run_key
+    assert (schedule.job_name, schedule.execution_timezone) == (job.name, "UTC")
