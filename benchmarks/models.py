@@ -1,8 +1,8 @@
 """How good the models are: risk, change detection and drift over fixed seeds, beside their bars.
 
-`python -m benchmarks.models` prints every table, and writes them with `--out`. `benchmarks.models_risk` and
-`benchmarks.models_detection` say how each figure is made. Takes about ten minutes with all seeds. Not part of the
-test suite.
+`python -m benchmarks.models` prints every table, and writes them with `--out`. `benchmarks.models_risk`,
+`benchmarks.models_detection` and `benchmarks.models_incidents` say how each figure is made. Takes some fifteen minutes
+with all seeds. Not part of the test suite.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 import typer
 
 from benchmarks.models_detection import FIRST_SEED, Figure, run_detection, run_drift
+from benchmarks.models_incidents import run_incidents
 from benchmarks.models_risk import run_risk, run_scale, summary
 
 # Figure, how it is told, bar in words, least, most.
@@ -65,6 +66,7 @@ def main(
     for title, run in (
         ("Risk: 40 features × 180 days", lambda: risk_figures(run_risk(chosen))),
         ("Change detection", lambda: run_detection(later)),
+        ("Incidents in simulated logs", lambda: run_incidents(later)),
         ("Drift", lambda: run_drift(later, trials)),
     ):
         sections[title] = run()

@@ -41,9 +41,15 @@ _WEEKDAYS = 7
 
 
 @dataclass(frozen=True)
-class Floors:
-    """The smallest change that matters: sustained and for a single day; relative, for scores in points."""
+class Limits:
+    """When a family of metrics is worth telling: beyond chance, and large enough.
 
+    ewma, spike_sd: in standard deviations of the smoothed and of a single day's residual. sustained, one_day: the
+    smallest change that matters; relative, for scores in points.
+    """
+
+    ewma: float
+    spike_sd: float
     sustained: float
     one_day: float
 
@@ -56,13 +62,15 @@ class DetectionSettings:
     lag_days: the newest days stay out of the baseline, so that a creep does not become its own normal.
     minimum_days: below this no deviation is known and nothing is claimed.
     smoothing: EWMA weight, the usual compromise between steps of 1 and of 3 deviations (Lucas & Saccucci 1990).
-    winsor_sd: one wild day must not carry the EWMA over its limit on its own: .3 × 4 ÷ .42 = 2.9 < limit.
-    ewma_limit, spike_limit_sd: with the floors about one false episode per series and year on heavy-tailed noise.
+    winsor_sd: one wild day must not carry the EWMA over its limit on its own: .3 × 4 ÷ .42 = 2.9 < limits.
     silence_alpha: P(no event | normal) below which silence is news; 365 chances a year make .04 false ones.
     calm_sd, calm_days: an episode ends after this many days in a row that look normal.
     adopt_after_days: a change that has lasted this long is the new normal, and history starts over with it.
-    minimum_sample: a daily quantile or mean of fewer values is not used.
-    floors: a change below is real at best, never important.
+    minimum_sample: a daily quantile of fewer values is not used.
+    minimum_score_sample: the same for a mean of scores: two count for little, but seven days of two do not.
+    limits: with these about one false episode per series and year on heavy-tailed latencies, .1 elsewhere. Counts and
+        rates have lower ones, because the chance in them is known; what lies below the least change that matters is
+        real at best, never important.
     """
 
     window_days: int = 35
@@ -70,24 +78,22 @@ class DetectionSettings:
     minimum_days: int = 12
     smoothing: float = 0.3
     winsor_sd: float = 4.0
-    ewma_limit: float = 4.1
-    spike_limit_sd: float = 5.0
     silence_alpha: float = 1e-4
     calm_sd: float = 1.5
     calm_days: int = 3
     adopt_after_days: int = 42
     minimum_sample: int = 20
-    minimum_score_sample: int = 5
-    floors: tuple[tuple[Family, Floors], ...] = (
-        ("count", Floors(0.10, 0.25)),
-        ("rate", Floors(0.25, 0.50)),
-        ("positive", Floors(0.05, 0.15)),
-        ("score", Floors(0.10, 0.30)),
+    minimum_score_sample: int = 2
+    limits: tuple[tuple[Family, Limits], ...] = (
+        ("count", Limits(3.5, 4.3, 0.10, 0.25)),
+        ("rate", Limits(3.8, 4.6, 0.25, 0.50)),
+        ("positive", Limits(4.1, 5.0, 0.05, 0.15)),
+        ("score", Limits(4.1, 5.0, 0.10, 0.30)),
     )
 
-    def floors_of(self, family: Family) -> Floors:
-        """The floors of a family of metrics."""
-        return dict(self.floors)[family]
+    def limits_of(self, family: Family) -> Limits:
+        """The limits of a family of metrics."""
+        return dict(self.limits)[family]
 
 
 DEFAULT_SETTINGS = DetectionSettings()
@@ -273,7 +279,7 @@ class _Tracker:
 
     def __init__(self, panel: Panel, settings: DetectionSettings) -> None:
         self.panel, self.settings = panel, settings
-        self.floors = settings.floors_of(panel.family)
+        self.limits = settings.limits_of(panel.family)
         count, days = panel.value.shape
         self.weekdays = panel.weekdays
         self.amount, self.sample = _usable(panel, settings)
@@ -298,9 +304,13 @@ class _Tracker:
         weekday, sample = int(self.weekdays[day]), self.sample[:, day]
         centre = self.baseline.centre(self.panel.family, weekday, sample)
         deviation = self.baseline.deviation_on(self.panel.family, weekday, sample)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            z = self.panel.worse * (self.scaled[:, day] - centre) / deviation
         expected = _from_scale(self.panel.family, centre, sample)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gap = self.scaled[:, day] - centre
+            if self.panel.family == "rate":
+                # A handful of crashes where one a month is usual is far rarer than its arcsine says.
+                gap = _deviance_residual(self.amount[:, day], expected * sample) / np.sqrt(sample + 0.5)
+            z = self.panel.worse * gap / deviation
         upper = _from_scale(self.panel.family, centre + deviation, sample)
         change = self.panel.worse * self._change(self.panel.value[:, day], expected)
         self.out["expected"][:, day], self.out["z"][:, day] = expected, z
@@ -373,18 +383,18 @@ class _Tracker:
         self.silence_log_p[:, day] = self.log_p
 
     def _switch(self, day: int, z: Floats, change: Floats) -> None:
-        settings, out = self.settings, self.out
+        settings, limits, out = self.settings, self.limits, self.out
         with np.errstate(invalid="ignore"):
-            sustained = (out["ewma"][:, day] > settings.ewma_limit) & (self.smooth_change > self.floors.sustained)
+            sustained = (out["ewma"][:, day] > limits.ewma) & (self.smooth_change > limits.sustained)
             sustained &= z > settings.calm_sd
-            spike = (z > settings.spike_limit_sd) & (change > self.floors.one_day)
+            spike = (z > limits.spike_sd) & (change > limits.one_day)
             is_calm = z < settings.calm_sd
         silent = self.log_p < log(settings.silence_alpha)
         self.flags["silence"][:, day] = silent
         start = ~self.active & (sustained | spike | silent)
         self.active |= start
         self.calm = np.where(start | (np.isfinite(z) & ~is_calm) | silent, 0, self.calm + (is_calm & ~silent))
-        faded = self.out["ewma"][:, day] < settings.ewma_limit / 2
+        faded = self.out["ewma"][:, day] < limits.ewma / 2
         ended = self.active & (self.calm >= settings.calm_days) & faded
         adopted = self.active & (day - self.run_start >= settings.adopt_after_days)
         self.flags["active"][:, day], self.flags["start"][:, day] = self.active, start
@@ -443,6 +453,17 @@ def silent_days_to_tell(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         days = np.floor(days_observed * np.expm1(-log(alpha) / (allowance * expected * days_observed))) + 1
     return np.where((expected > 0) & np.isfinite(days), days, np.nan)
+
+
+def _deviance_residual(observed: Floats, expected: Floats) -> Floats:
+    """Signed root of the Poisson deviance, √2(x ln(x ÷ μ) − x + μ): normal far into the tails of the smallest counts,
+    where variance-stabilised ones are not (Pierce & Schafer 1986). Half an event is taken off above μ, for continuity.
+    """
+    above = observed > expected
+    x = np.where(above, np.maximum(observed - 0.5, expected), observed)
+    mu = np.maximum(expected, 1e-3)
+    deviance = np.where(x > 0, x * np.log(np.maximum(x, 1e-9) / mu), 0.0) - x + mu
+    return np.asarray(np.where(above, 1, -1) * np.sqrt(2 * np.maximum(deviance, 0.0)))
 
 
 def _usable(panel: Panel, settings: DetectionSettings) -> tuple[Floats, Floats]:
@@ -631,7 +652,7 @@ def _episode(detections: Detections, series: int, detected: int, settings: Detec
         silence = _silence_start(detections, series, detected, last_bad)
         start = silence if silence <= detected else start
         last_bad = max(start, last_silent) if closed else last_bad
-    elif last_bad == start and (closed or z[start] > settings.spike_limit_sd):
+    elif last_bad == start and (closed or z[start] > settings.limits_of(detections.panel.family).spike_sd):
         kind = "spike"
     else:
         kind = shape

@@ -667,8 +667,7 @@ def describe(row: Mapping[str, Any]) -> str:
 
 def _change_text(row: Mapping[str, Any], what: str) -> str:
     if row["kind"] == "dead" and not (_is_missing(row["event_name"]) and row["events"]):
-        usual = "" if _is_missing(row["baseline_value"]) else f", normally {count_text(row['baseline_value'])} a day"
-        return f"no events at all{usual},"
+        return f"no events at all{_silence_text(row['baseline_value'])},"
     if _is_missing(row["peak_value"]) or _is_missing(row["baseline_value"]):
         return f"{what} changed"
     unit, size, baseline = row["unit"], float(row["size"]), float(row["peak_value"]) - float(row["size"])
@@ -677,6 +676,15 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
         row["kind"], "at"
     )
     return f"{what} {verb} {value_text(row['peak_value'], unit)} instead of {value_text(baseline, unit)}{ratio}"
+
+
+def _silence_text(usual: Any) -> str:
+    """How many there are otherwise, and how long there must be none before that is beyond chance."""
+    if _is_missing(usual):
+        return ""
+    days = days_until_silence_tells(float(usual))
+    tells = "" if days is None else f" (silence tells after {days} day{'' if days == 1 else 's'})"
+    return f", normally {count_text(usual)} a day{tells}"
 
 
 def _ratio(change: float) -> str:

@@ -66,6 +66,27 @@ def test_a_creep_is_found_while_it_grows_and_called_so():
     assert found[0].end_day is None
 
 
+def test_a_handful_of_crashes_is_told_where_there_are_hardly_any():
+    sample = np.full((1, DAYS), 150.0)
+    crashes = np.zeros((1, DAYS))
+    crashes[0, ::4] = 1
+    crashes[0, 60:62] = 6
+    rates = panel(crashes / sample, "crash_rate", "rate", amount=crashes, sample=sample)
+    (found,) = episodes(detect(rates))
+    assert (found.detected_day, found.start_day, found.end_day) == (60, 60, 61)
+
+
+def test_sparse_scores_add_up_over_days():
+    rng = np.random.default_rng(21)
+    count = rng.poisson(3, (6, DAYS)).astype(float)
+    mean = 4.2 + rng.standard_normal((6, DAYS)) / np.sqrt(np.maximum(count, 1))
+    mean[0, 55:75] -= 1.2
+    scores = panel(np.where(count > 0, mean, np.nan), "feedback_mean", "score", worse=-1, sample=count)
+    found = episodes(detect(scores))
+    assert [e.series for e in found] == [0]
+    assert 55 <= found[0].detected_day <= 65
+
+
 def test_one_wild_day_is_a_spike_that_has_ended():
     value = latency(noise=0.03)
     value[1, 60] *= 1.6

@@ -286,6 +286,7 @@ def test_the_death_of_one_event_is_an_incident_of_that_event():
     found = find_incidents(facts, event_counts=counts)
     assert found.iloc[0]["event_name"] == "finish"
     assert (found.iloc[0]["kind"], found.iloc[0]["detected_on"]) == ("dead", day(40))
+    assert "(silence tells after 1 day)" in found.iloc[0]["sentence"]
     assert "finish" in found.iloc[0]["sentence"]
 
 
