@@ -39,6 +39,7 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-spa
 .tag{font-weight:600}
 svg{display:block}
 ol,ul{padding-left:1.25rem;max-width:46rem}li{margin:.3rem 0}
+summary{cursor:pointer;margin:.75rem 0;color:var(--soft)}
 @media print{body{background:#fff}.fact,table{break-inside:avoid}}
 """
 
@@ -122,6 +123,24 @@ def bullets(items: Iterable[Content], is_ordered: bool = False) -> Markup:
     """A list."""
     name = "ol" if is_ordered else "ul"
     return Markup(f"<{name}>{''.join(f'<li>{render(item)}</li>' for item in items)}</{name}>")
+
+
+def folded(summary: str, content: Markup) -> Markup:
+    """Something to open, for those who want it."""
+    return Markup(f"<details><summary>{escape(summary)}</summary>\n{content.html}</details>")
+
+
+def histogram(before: Sequence[float], now: Sequence[float], label: str) -> Markup:
+    """Two distributions over the same bins, the earlier one behind; `label` is what a screen reader says."""
+    width, height = 120, 32
+    highest = max(*before, *now) or 1.0
+    paths = []
+    for shares, colour, opacity in ((before, "--soft", 0.45), (now, "--accent", 0.6)):
+        step = width / len(shares)
+        steps = "".join(f"V{height - height * share / highest:.1f}h{step:.2f}" for share in shares)
+        paths.append(f'<path d="M0 {height}{steps}V{height}Z" fill="var({colour})" opacity="{opacity}"/>')
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    return Markup(f'<svg role="img" aria-label="{escape(label)}" {size}>{"".join(paths)}</svg>')
 
 
 def bar(value: float | None, largest: float, label: str, tone: Tone = "plain", limit: float | None = None) -> Markup:

@@ -559,22 +559,43 @@ _KIND_TITLES = {
 }
 
 
-def drift_report_html(drift: pd.DataFrame, power: pd.DataFrame | None = None, title: str = "Drift report") -> str:
-    """Rows of `monitoring.data_drift` (the latest day is shown) and `monitoring.drift_power` as one page."""
+def drift_report_html(
+    drift: pd.DataFrame,
+    power: pd.DataFrame | None = None,
+    distributions: pd.DataFrame | None = None,
+    title: str = "Drift report",
+) -> str:
+    """One page of rows of `monitoring.data_drift` (the latest day), `.drift_power` and `.drift_distributions`."""
     summary = _drift(drift)
     if not summary["is_known"]:
         return html.page(title, "Nothing was compared: drift is unknown.", [])
     latest = drift[drift["event_date"] == drift["event_date"].max()].sort_values("rank")
     lead = f"{summary['drifted']} of {summary['watched']} watched things drifted on {summary['event_date']}"
     lead += f"; {summary['unknown']} could not be judged." if summary["unknown"] else "."
-    body = [_kind_html(kind, latest[latest["kind"] == kind]) for kind in _KIND_TITLES]
+    pictures = _pictures(distributions)
+    body = [_kind_html(kind, latest[latest["kind"] == kind], pictures) for kind in _KIND_TITLES]
     body.append(_reading_html())
     if power is not None and len(power):
         body.append(_power_html(power))
     return html.page(title, lead, body)
 
 
-def _kind_html(kind: str, rows: pd.DataFrame) -> Markup:
+def _pictures(distributions: pd.DataFrame | None) -> dict[tuple[str, str, str], Markup]:
+    if distributions is None or not len(distributions):
+        return {}
+    grouped = distributions.sort_values("bin").groupby(["kind", "feature", "name"])
+    return {
+        (str(kind), str(feature), str(name)): html.histogram(
+            list(rows["reference_share"]), list(rows["current_share"]), f"{name}: the reference and the day"
+        )
+        for (kind, feature, name), rows in grouped
+    }
+
+
+_OPEN_ROWS = 12
+
+
+def _kind_html(kind: str, rows: pd.DataFrame, pictures: Mapping[tuple[str, str, str], Markup]) -> Markup:
     title, text = _KIND_TITLES[kind]
     lines: list[tuple[html.Content, ...]] = []
     for raw in rows.to_dict("records"):
@@ -584,16 +605,21 @@ def _kind_html(kind: str, rows: pd.DataFrame) -> Markup:
         tone = _STATUS_TONES[row["status"]]
         shown = html.bar(over, 3.0, label, "muted" if tone == "good" else tone, limit=1.0)
         effect = row["effect_on_predictions"]
-        lines.append(
-            (html.tag(row["status"], tone), row["verdict"], shown, over, row["q_value"], effect, row["n_current"])
-        )
-    headers = ("Status", "Finding", "", "÷ threshold", "q", "Effect on score", "Rows")
-    return html.section(title, text, html.table(headers, lines, empty="Nothing of this kind is watched yet."))
+        picture = pictures.get((row["kind"], row["feature"], row["name"]), "")
+        q = None if row["q_value"] is None else round(row["q_value"], 4)
+        lines.append((html.tag(row["status"], tone), row["verdict"], picture, shown, over, q, effect, row["n_current"]))
+    headers = ("Status", "Finding", "Before and now", "", "÷ threshold", "q", "Effect on score", "Rows")
+    open_rows = max(_OPEN_ROWS, int((rows["status"] == "drifted").sum()))
+    first, rest = lines[:open_rows], lines[open_rows:]
+    parts = [html.table(headers, first, empty="Nothing of this kind is watched yet.")]
+    parts += [html.folded(f"{len(rest)} more, which matter less", html.table(headers, rest))] if rest else []
+    return html.section(title, text, *parts)
 
 
 def _reading_html() -> Markup:
     return html.section(
         "How to read this",
+        "Grey is the reference, the same weekdays of eight weeks; blue is the day. "
         "The mark in each bar is the threshold: what days of this size differ by when nothing is wrong, or the "
         "smallest change that matters, whichever is larger. "
         "q is the share of false alarms to expect among alarms this strong. "

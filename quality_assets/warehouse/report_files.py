@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
 from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_METRICS, MODEL_VERSIONS
 from quality_assets.domain.run_report import drift_report_html
 from quality_assets.warehouse.files import write_atomically
@@ -74,7 +74,8 @@ def drift_html(connection: duckdb.DuckDBPyConnection) -> str:
     drift = connection.execute(f"select * from {DATA_DRIFT.qualified_name} where {_LAST_DRIFT}").df()
     drift["event_date"] = drift["event_date"].dt.date
     power = connection.execute(f"select * from {DRIFT_POWER.qualified_name} order by all").df()
-    return drift_report_html(drift, power)
+    distributions = connection.execute(f"select * from {DRIFT_DISTRIBUTIONS.qualified_name}").df()
+    return drift_report_html(drift, power, distributions)
 
 
 def _records(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:

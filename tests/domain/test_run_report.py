@@ -214,6 +214,27 @@ def test_pages_are_whole_escaped_and_fetch_nothing():
     assert "What this monitor can see" in drift_report_html(drift_frame(), power)
 
 
+def test_the_drift_report_draws_distributions_and_folds_what_matters_less():
+    drift = drift_frame()
+    first = drift.iloc[0]
+    bins = pd.DataFrame(
+        {
+            "kind": first["kind"],
+            "feature": first["feature"],
+            "name": first["name"],
+            "bin": [1, 0],
+            "reference_share": [0.25, 0.75],
+            "current_share": [1.0, 0.0],
+        }
+    )
+    said = drift_report_html(drift, None, bins)
+    assert said.count("<path") == 2
+    assert 'd="M0 32V8.0h60.00V24.0h60.00V32Z"' in said
+    assert "<details>" not in said
+    many = drift_report_html(pd.concat([drift] * 20, ignore_index=True).assign(kind="data", status="ok"))
+    assert f"{20 * len(drift) - 12} more, which matter less" in many
+
+
 def test_parts_of_a_page():
     assert number_text(None) == number_text(float("nan")) == "–"
     assert number_text(1234567) == "1,234,567"

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_POWER, RUN_REPORT
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER, RUN_REPORT
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
@@ -156,4 +156,4 @@ feature_importance_csv = _report(
 )
 baseline_stats_json = _report("baseline_stats.json", "json", (BASELINE_STATS,), report_files.baseline_stats_json)
 data_drift_json = _report("data_drift.json", "json", (DATA_DRIFT,), report_files.data_drift_json)
-drift_html = _report("drift.html", "html", (DATA_DRIFT, DRIFT_POWER), report_files.drift_html)
+drift_html = _report("drift.html", "html", (DATA_DRIFT, DRIFT_POWER, DRIFT_DISTRIBUTIONS), report_files.drift_html)
