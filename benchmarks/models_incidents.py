@@ -27,8 +27,8 @@ DAYS, FEATURES, EVENTS_PER_DAY = 120, 24, 5_000
 GRACE = timedelta(days=3)
 
 
-def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Facts, events by event name, and the incidents that were injected, of one simulated product."""
+def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
+    """Facts, counts by event name and by platform, and the incidents that were injected, of one simulated product."""
     plan = SimulationPlan(
         days=DAYS,
         features=FEATURES,
@@ -53,7 +53,13 @@ def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, pd.DataFrame, 
             fact_feature_metrics_sql("events", "user_days", "described"), {"apdex_threshold_ms": 500.0}
         ).df()
         span = {"from_date": plan.start_date, "to_date": plan.end_date}
-        counts = connection.execute(event_counts_sql("events"), span).df()
+        counts = {
+            "event_counts": connection.execute(event_counts_sql("events"), span).df(),
+            "platform_counts": connection.execute(
+                "select event_date, feature, platform, count(*) as events,"
+                " count(*) filter (where status = 'crash') as crashes from events group by all"
+            ).df(),
+        }
     rows = pd.DataFrame([vars(incident) for incident in truth])
     if len(rows):
         rows["end_date"] = rows["end_date"].fillna(plan.end_date)
@@ -64,7 +70,7 @@ def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, pd.DataFrame, 
 def false_figures(seed: int) -> dict[str, float]:
     """Incidents of a product without any, per metric series and per feature, and year."""
     facts, counts, _ = simulated(seed, is_healthy=True)
-    found = find_incidents(facts, event_counts=counts)
+    found = find_incidents(facts, **counts)
     judged = sum(int(np.isfinite(detect(panel_from_facts(facts, m)).z).sum()) for m in MONITORED_METRICS)
     feature_days = facts["feature"].nunique() * facts["event_date"].nunique()
     return {
@@ -76,7 +82,7 @@ def false_figures(seed: int) -> dict[str, float]:
 def found_figures(seed: int) -> pd.DataFrame:
     """One row per injected incident: kind, where, how large, whether and after how many days it was found."""
     facts, counts, truth = simulated(seed, is_healthy=False)
-    found = find_incidents(facts, event_counts=counts)
+    found = find_incidents(facts, **counts)
     rows = []
     for incident in truth.itertuples():
         own = found[found["feature"] == incident.feature]
@@ -89,7 +95,7 @@ def found_figures(seed: int) -> pd.DataFrame:
                 "is_slice": bool(incident.platform or incident.app_version or incident.country),
                 "is_found": len(hits) > 0,
                 "delay_days": (min(hits) - incident.start_date).days if len(hits) else np.nan,
-                "days_until_tellable": _days_until_tellable(counts, incident),
+                "days_until_tellable": _days_until_tellable(counts["event_counts"], incident),
                 "false_share": _false_share(found, truth),
             }
         )

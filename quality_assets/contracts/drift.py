@@ -63,7 +63,12 @@ EVENT_SKETCH_COUNTS = Table(
     columns=(
         Column("event_date", "DATE", "The UTC day", nullable=False),
         Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
-        Column("name", "VARCHAR", "Event column; event_name is counted by feature", nullable=False),
+        Column(
+            "name",
+            "VARCHAR",
+            "Event column; by feature event_name, and platform_events and platform_crashes",
+            nullable=False,
+        ),
         Column("bin", "VARCHAR", "Its value, or the number of its bin", nullable=False),
         Column("n", "BIGINT", "Events", nullable=False, unit="count", minimum=1),
     ),

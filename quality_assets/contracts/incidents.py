@@ -102,5 +102,10 @@ INCIDENTS = Table(
         ),
         Column("severity", "VARCHAR", "By size, users hit and tier", nullable=False, allowed=INCIDENT_SEVERITIES),
         Column("sentence", "VARCHAR", "The incident as one would say it", nullable=False),
+        Column(
+            "platform",
+            "VARCHAR",
+            "The one platform whose crash rate gave it away and whose values these are; null where the whole is meant",
+        ),
     ),
 )

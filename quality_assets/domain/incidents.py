@@ -112,6 +112,7 @@ class _Finding:
     episode: Episode
     detections: Detections
     order: int
+    platform: str | None = None
 
     @property
     def metric(self) -> str:
@@ -173,6 +174,7 @@ def find_incidents(
     facts: pd.DataFrame,
     *,
     event_counts: pd.DataFrame | None = None,
+    platform_counts: pd.DataFrame | None = None,
     tiers: Mapping[str, int] | None = None,
     known_dates: Iterable[date] | None = None,
     metrics: Sequence[str] = MONITORED_METRICS,
@@ -182,8 +184,10 @@ def find_incidents(
     """Rows of `product.incidents` from rows of `product.fact_feature_metrics`, newest first; slices still unknown.
 
     `event_counts` is the result of `event_counts_sql`: with it, single events of a feature that fell silent are found
-    too. `tiers` maps features to 1 (most critical) … 3. `known_dates` are the days for which data arrived (default:
-    days with any row). Too little history, gaps and constant metrics give no rows and no error.
+    too. `platform_counts` (event_date, feature, platform, events, crashes) adds the crash rate of each platform: what
+    crashes on one of them is lost in the whole. `tiers` maps features to 1 (most critical) … 3. `known_dates` are the
+    days for which data arrived (default: days with any row). Too little history, gaps and constant metrics give no rows
+    and no error.
     """
     known = None if known_dates is None else list(known_dates)
     findings: list[_Finding] = []
@@ -196,6 +200,9 @@ def find_incidents(
     if event_counts is not None and len(event_counts):
         every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
         findings += dead_event_findings(event_counts, every_day, detection)
+    if platform_counts is not None and len(platform_counts):
+        every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
+        findings += platform_crash_findings(platform_counts, every_day, detection)
     clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
     rows = [_row(cluster, facts, tiers or {}, settings) for cluster in clusters]
     _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
@@ -227,6 +234,25 @@ def dead_event_findings(
         _Finding(pairs["feature"][e.series], pairs["event_name"][e.series], e, detections, len(MONITORED_METRICS))
         for e in episodes(detections, settings)
         if e.kind == "dead"
+    ]
+
+
+def platform_crash_findings(
+    platform_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
+) -> list[_Finding]:
+    """Rises of the crash rate on single platforms of features that have several."""
+    pairs = platform_counts[["feature", "platform"]].drop_duplicates()
+    pairs = pairs[pairs.groupby("feature")["platform"].transform("size") > 1].reset_index(drop=True)
+    if not len(pairs):
+        return []
+    pairs["key"] = [f"{number:09d}" for number in range(len(pairs))]
+    keyed = platform_counts.merge(pairs, on=["feature", "platform"])
+    keyed["crash_rate"] = keyed["crashes"] / keyed["events"]
+    detections = detect(panel_from_facts(keyed, "crash_rate", known_dates, key="key"), settings)
+    order = len(MONITORED_METRICS) + 1
+    return [
+        _Finding(pairs["feature"][e.series], None, e, detections, order, pairs["platform"][e.series])
+        for e in episodes(detections, settings)
     ]
 
 
@@ -271,6 +297,8 @@ def _row(
     first = cluster[0]
     event_name = _event_name(cluster)
     lead = next((f for f in cluster if event_name is not None and f.event_name == event_name), first)
+    # Where the whole feature shows it too, it is a fault of the whole.
+    lead = next((f for f in cluster if f.metric == lead.metric and f.platform is None), lead) if lead.platform else lead
     own = [f for f in cluster if f.metric == lead.metric and f.event_name == lead.event_name]
     start = min(f.start_date for f in own)
     # Wherever the first metric has calmed down but another one has not, the fault goes on.
@@ -282,6 +310,7 @@ def _row(
         "incident_id": incident_id(first.feature, first.event_name, first.metric, first.detected_on),
         "feature": first.feature,
         "event_name": event_name,
+        "platform": lead.platform,
         "metric": lead.metric,
         "metrics": list(dict.fromkeys([lead.metric, *(f.metric for f in cluster)])),
         "kind": "dead" if "dead" in kinds else "step" if len(kinds) > 1 else kinds[0],
@@ -662,6 +691,7 @@ def describe(row: Mapping[str, Any]) -> str:
     """An incident in a sentence: what, how much, since when, where, whom."""
     what = METRICS_BY_NAME[row["metric"]].label.lower()
     subject = row["feature"] if _is_missing(row["event_name"]) else f"{row['feature']} ({row['event_name']} events)"
+    subject += "" if _is_missing(row.get("platform")) else f" on {row['platform']}"
     return f"{subject}: {_change_text(row, what)} {_when_text(row)}{_where_text(row)}{_whom_text(row)}."
 
 
@@ -704,7 +734,9 @@ def _where_text(row: Mapping[str, Any]) -> str:
         return ", as on most features at once: look upstream first"
     if row["slice_status"] == "everything":
         return ", everywhere alike"
-    if row["slice_status"] != "found":
+    if row["slice_status"] != "found" or (
+        not _is_missing(row.get("platform")) and list(row["slice_values"]) == [row["platform"]]
+    ):
         return ""
     where = " and ".join(f"{d} {v}" for d, v in zip(row["slice_dimensions"], row["slice_values"], strict=True))
     return f", {100 * row['slice_share']:.0f} % of it on {where} ({100 * row['slice_traffic_share']:.0f} % of traffic)"

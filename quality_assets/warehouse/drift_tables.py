@@ -63,10 +63,16 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
         "select event_date, feature, 'event_name' as name, event_name as bin, events as n"
         f" from ({event_counts_sql(source)})"
     )
+    by_platform = (
+        "select event_date, feature, name, coalesce(platform, '(unknown)') as bin, count(*) as n from ("
+        f"select *, 'platform_events' as name from {source}"
+        f" union all select *, 'platform_crashes' as name from {source} where status = 'crash')"
+        " where event_date between $from_date and $to_date group by all"
+    )
     parameters = {"from_date": start, "to_date": end}
     with session.transaction():
         connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
-        for query in (event_sketch_sql(source), by_event):
+        for query in (event_sketch_sql(source), by_event, by_platform):
             connection.execute(
                 f"insert into {name} by name select * from ({query}) where list_contains($days, event_date)"
                 " order by all",

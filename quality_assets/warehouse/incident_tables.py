@@ -57,6 +57,13 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFra
             f"select event_date, feature, bin as event_name, n as events from {EVENT_SKETCH_COUNTS.qualified_name}"
             " where name = 'event_name'",
         ),
+        platform_counts=read_frame(
+            session,
+            "select event_date, feature, bin as platform, sum(n) filter (where name = 'platform_events') as events,"
+            " coalesce(sum(n) filter (where name = 'platform_crashes'), 0) as crashes"
+            f" from {EVENT_SKETCH_COUNTS.qualified_name} where name in ('platform_events', 'platform_crashes')"
+            " group by all",
+        ),
         tiers={str(feature): int(tier) for feature, tier in zip(tiers["feature"], tiers["tier"], strict=True)},
     )
     progress(f"{len(found)} incidents")

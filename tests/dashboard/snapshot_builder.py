@@ -257,12 +257,12 @@ select 'inc-' || hash(feature), feature, null,
   case kind when 'step' then 'critical' when 'creep' then 'medium' else 'high' end,
   case kind when 'step' then 'Crash rate rose from 0.25 % to 0.85 %, on Android 8.14.0 alone.'
     when 'creep' then 'Latency p95 has been growing from 380 ms to 570 ms, everywhere alike.'
-    else 'No events at all, where 24 000 a day are usual.' end
+    else 'No events at all, where 24 000 a day are usual.' end, null
 from fault where kind is not null
 union all
 select 'old-' || hash(feature), feature, null, 'error_rate', ['error_rate'], 'spike', 'feature',
   cast($through as date) - 20, cast($through as date) - 19, cast($through as date) - 20, 'fraction', .011, .03, .03, .019, 1.7, 6.2, 310, 24000,
-  480, 'everything', [], [], null, null, 'low', 'Error rate stood at 3.0 % for two days, against 1.1 %.'
+  480, 'everything', [], [], null, null, 'low', 'Error rate stood at 3.0 % for two days, against 1.1 %.', null
 from fault where feature in ('Search', 'Live comments')
 """
 

@@ -290,6 +290,38 @@ def test_the_death_of_one_event_is_an_incident_of_that_event():
     assert "finish" in found.iloc[0]["sentence"]
 
 
+def make_platform_counts(facts, hit=(), seed=1, platforms=(("android", 0.5), ("ios", 0.4), ("web", 0.1))):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for fact in facts.itertuples():
+        for platform, share in platforms:
+            events = int(fact.events * share)
+            factor = 6 if (fact.feature, platform) == hit and fact.event_date >= day(60) else 1
+            crashes = rng.binomial(events, 0.002 * factor)
+            rows.append((fact.event_date, fact.feature, platform, events, crashes))
+    return pd.DataFrame(rows, columns=["event_date", "feature", "platform", "events", "crashes"])
+
+
+def test_a_platform_whose_crashes_are_lost_in_the_whole_is_found():
+    facts = make_facts(seed=3)
+    found = find_incidents(facts, platform_counts=make_platform_counts(facts, hit=("chat", "web")))
+    (row,) = found.to_dict("records")
+    assert (row["feature"], row["platform"], row["metric"]) == ("chat", "web", "crash_rate")
+    assert day(60) <= row["detected_on"] <= day(64)
+    assert row["sentence"].startswith("chat on web: crash rate ")
+    assert row["peak_value"] > 3 * row["baseline_value"]
+    assert tuple(found.columns) == INCIDENTS.column_names
+
+
+def test_what_the_whole_feature_shows_is_a_fault_of_the_whole():
+    facts = make_facts(seed=3, faults=[("chat", "crash_rate", 60, 79, 5)])
+    counts = make_platform_counts(facts, hit=("chat", "ios"))
+    (row,) = find_incidents(facts, platform_counts=counts).to_dict("records")
+    assert row["platform"] is None
+    one_platform = counts[counts["platform"] == "ios"]
+    assert find_incidents(make_facts(seed=3), platform_counts=one_platform).empty
+
+
 def test_slices_and_users_end_in_the_sentence():
     incidents = find_incidents(make_facts(faults=[("pay", "crash_rate", 40, 46, 5)], days=50))
     events = make_events(crash_where(lambda f: f["platform"] == "ios", 0.12))
