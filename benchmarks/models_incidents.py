@@ -25,6 +25,7 @@ from quality_assets.simulate import SimulationPlan, simulate
 DAYS, FEATURES, EVENTS_PER_DAY = 120, 24, 5_000
 # Found a little after its end it still tells what happened.
 GRACE = timedelta(days=3)
+BUSY_EVENTS_PER_DAY = 200
 
 
 def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
@@ -93,6 +94,7 @@ def found_figures(seed: int) -> pd.DataFrame:
             {
                 "kind": incident.kind,
                 "is_slice": bool(incident.platform or incident.app_version or incident.country),
+                "is_busy": facts.loc[facts["feature"] == incident.feature, "events"].median() >= BUSY_EVENTS_PER_DAY,
                 "is_found": len(hits) > 0,
                 "delay_days": (min(hits) - incident.start_date).days if len(hits) else np.nan,
                 "days_until_tellable": _days_until_tellable(counts["event_counts"], incident),
@@ -139,11 +141,11 @@ def run_incidents(seeds: Iterable[int] = REPORT_SEEDS) -> list[Figure]:
         _figure("share of incidents found that are false", rows.groupby("seed")["false_share"].first()),
     ]
     for (kind, is_slice), group in rows.groupby(["kind", "is_slice"]):
-        where = "on one platform, version or country" if is_slice else "all traffic"
-        name = f"{kind}, {where}: found of {len(group)}"
-        figures.append(
-            Figure(name, group["is_found"].mean(), _spread(group.groupby("seed")["is_found"].mean()), "", None)
-        )
+        where = "in a slice" if is_slice else "all traffic"
+        for which, part in (("", group), (f", {BUSY_EVENTS_PER_DAY}+ events a day", group[group["is_busy"]])):
+            by_seed = part.groupby("seed")["is_found"].mean()
+            name = f"{kind}, {where}{which}: found of {len(part)}"
+            figures.append(Figure(name, float(part["is_found"].mean()), _spread(by_seed), "", None))
     dead = rows[rows["kind"] == "dead_event"]
     on_time = dead["delay_days"] <= dead["days_until_tellable"] - 1
     figures.append(
