@@ -21,7 +21,7 @@ from quality_assets.domain.detection import DEFAULT_SETTINGS, DetectionSettings,
 
 Floats = npt.NDArray[np.float64]
 # The seeds below this were looked at while settings were chosen.
-FIRST_SEED = 13
+FIRST_SEED = 25
 REPORT_SEEDS = tuple(range(FIRST_SEED, FIRST_SEED + 12))
 _START = date(2026, 1, 1)
 _SERIES, _DAYS, _FAULT_DAY = 60, 180, 120
