@@ -43,6 +43,7 @@ Target = Literal["any", "onset"]
 TARGETS: tuple[Target, ...] = ("any", "onset")
 _LEAK_AUC = 0.99
 _MIN_LEAK_POSITIVES, _MIN_LEAK_FEATURES = 50, 3
+_MIN_CHART_POSITIVES = 5
 _MIN_ROUNDS, _ROUND_ROWS = 40, 10_000_000
 _LEAD_METRICS = ("warned_share", "lead_days_median")
 
@@ -286,12 +287,16 @@ def _choose(rows: _Rows, proof: _Evidence, settings: RiskSettings) -> tuple[Targ
     baseline = max(BASELINES, key=lambda name: scores[name])
     base = float(proof.y[proof.is_graded].mean())
     if proof.target == "onset":
-        lift = scores[candidate] / base
-        if lift > settings.max_onset_lift:
-            return None, f"onset: PR-AUC is {lift:.1f} times the base rate, more than can be known: a leak is suspected"
+        # On few positives a lift above the limit is chance now and then: it takes its whole interval to be a leak.
+        leak_lift = _lowest_lift(proof, candidate, settings)
+        if leak_lift > settings.max_onset_lift:
+            return None, f"onset: PR-AUC is at least {leak_lift:.1f} times the base rate: a leak is suspected"
+        best = baseline if scores[baseline] >= scores[candidate] else candidate
+        lift = scores[best] / base
         if lift < settings.min_onset_lift:
             return None, f"onset: no skill (PR-AUC {lift:.2f} times the base rate, {settings.min_onset_lift} needed)"
-        return fit_target(rows, candidate, proof, settings), ""
+        note = "" if best == candidate else f"onset: no candidate beats {baseline}: the baseline is the model"
+        return fit_target(rows, best, proof, settings), note
     gain = scores[candidate] / scores[baseline]
     if gain < settings.min_gain:
         note = (
@@ -300,6 +305,14 @@ def _choose(rows: _Rows, proof: _Evidence, settings: RiskSettings) -> tuple[Targ
         )
         return fit_target(rows, baseline, proof, settings), note
     return fit_target(rows, candidate, proof, settings), ""
+
+
+def _lowest_lift(proof: _Evidence, name: str, settings: RiskSettings) -> float:
+    """The lower end of the 90 % interval of PR-AUC ÷ base rate."""
+    mask = proof.is_graded
+    rows = prepare(proof.graded_keys, proof.y[mask], proof.p[name][mask], 1, 2 * settings.horizon_days)
+    intervals = measure_with_intervals(rows, _rounds(int(mask.sum()), settings), settings.seed).set_index("metric")
+    return float(intervals.loc["pr_auc_lift", "low"])
 
 
 def _best_candidate(proof: _Evidence, scores: dict[str, float], settings: RiskSettings) -> str:
@@ -332,9 +345,12 @@ def _fallback(
         return None, f"onset: not shown: {why}"
     if not 0 < positives < len(rows.y):
         return None, f"any: no model and no base rate: {why}"
-    estimator = make_estimator("feature_base_rate", settings)
+    # The chart knows today's state and has two numbers to learn; a share per feature does not know today.
+    has_chart = min(positives, len(rows.y) - positives) >= _MIN_CHART_POSITIVES
+    name, words = ("ewma_chart", "control chart") if has_chart else ("feature_base_rate", "base rate per feature")
+    estimator = make_estimator(name, settings)
     estimator.fit(rows.x, rows.y, rows.feature)
-    return TargetModel("feature_base_rate", estimator, Sigmoid()), f"any: base rate per feature stands in: {why}"
+    return TargetModel(name, estimator, Sigmoid()), f"any: {words} stands in: {why}"
 
 
 def fit_target(rows: _Rows, name: str, proof: _Evidence, settings: RiskSettings) -> TargetModel:

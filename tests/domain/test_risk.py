@@ -218,7 +218,9 @@ def test_without_skill_no_onset_is_shown() -> None:
 
 def test_too_little_history_one_class_and_nothing() -> None:
     early = TRAINING[TRAINING["event_date"] < "2026-02-05"]
-    healthy = TRAINING.assign(label_any=TRAINING["label_any"].mask(TRAINING["label_any"].fillna(False), False))
+    healthy = TRAINING.assign(
+        **{name: TRAINING[name].mask(TRAINING[name].fillna(False), False) for name in ("label_any", "label_onset")}
+    )
     for frame in (early, healthy, TRAINING.head(0)):
         result = train_risk_model(frame, replace(FAST, importance_repeats=0))
         assert result.model.notes
@@ -226,6 +228,34 @@ def test_too_little_history_one_class_and_nothing() -> None:
         assert len(result.metrics) == 0 or result.model.onset is None
         scores = score_risk(result.model, TODAY, "1")
         assert scores["note"].notna().all()
+
+
+def test_before_models_can_be_compared_the_chart_stands_in() -> None:
+    positives = TRAINING["label_any"].fillna(False) & TRAINING["has_baseline"]
+    few = positives & (positives.cumsum() <= 12)
+    result = train_risk_model(TRAINING[~TRAINING["label_any"].fillna(False) | few], replace(FAST, importance_repeats=0))
+    assert result.model.any is not None
+    assert result.model.any.name == "ewma_chart"
+    assert any("control chart stands in" in note for note in result.model.notes)
+    hardly = positives & (positives.cumsum() <= 2)
+    result = train_risk_model(
+        TRAINING[~TRAINING["label_any"].fillna(False) | hardly], replace(FAST, importance_repeats=0)
+    )
+    assert result.model.any is not None
+    assert result.model.any.name == "feature_base_rate"
+
+
+def test_few_onsets_that_chance_ranks_well_are_no_leak() -> None:
+    onset = TRAINING["label_onset"].fillna(False)
+    noise = np.random.default_rng(0).normal(0, 0.6, len(onset))
+    knowing = TRAINING.assign(tier=1 + onset.astype(float).to_numpy(dtype=float) + noise)
+    few = knowing[~onset | TRAINING["feature"].isin(sorted(TRAINING.loc[onset, "feature"].unique())[:6])]
+    result = train_risk_model(few, replace(FAST, importance_repeats=0, interval_members=0, min_positives=5))
+    lifts = result.metrics.query("target == 'onset' and metric == 'pr_auc_lift' and role == 'champion'")
+    assert (lifts["value"] > FAST.max_onset_lift).all()
+    assert (lifts["low"] < FAST.max_onset_lift).all()
+    assert len(lifts) == 1
+    assert not any("leak" in note for note in result.model.notes)
 
 
 def test_no_model_gives_unknown_not_a_number() -> None:
