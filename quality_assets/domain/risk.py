@@ -311,8 +311,8 @@ def _lowest_lift(proof: _Evidence, name: str, settings: RiskSettings) -> float:
     """The lower end of the 90 % interval of PR-AUC ÷ base rate."""
     mask = proof.is_graded
     rows = prepare(proof.graded_keys, proof.y[mask], proof.p[name][mask], 1, 2 * settings.horizon_days)
-    intervals = measure_with_intervals(rows, _rounds(int(mask.sum()), settings), settings.seed).set_index("metric")
-    return float(intervals.loc["pr_auc_lift", "low"])
+    intervals = measure_with_intervals(rows, _rounds(int(mask.sum()), settings), settings.seed)
+    return float(intervals.set_index("metric")["low"]["pr_auc_lift"])
 
 
 def _best_candidate(proof: _Evidence, scores: dict[str, float], settings: RiskSettings) -> str:

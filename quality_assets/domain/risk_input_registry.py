@@ -244,8 +244,8 @@ INPUTS: tuple[RiskInput, ...] = (
     RiskInput(
         "newest_version_share",
         "fraction",
-        "Share of the day's events on a version first seen in the last 14 days",
-        "{value:.0%} of events on a version younger than two weeks",
+        "Share of all the day's events, of every feature, on a version that shipped in the last 14 days",
+        "{value:.0%} of all events on a version younger than two weeks",
         is_optional=True,
         low=0,
         high=1,
@@ -253,7 +253,7 @@ INPUTS: tuple[RiskInput, ...] = (
     RiskInput(
         "top_platform_share",
         "fraction",
-        "Share of the day's events on the most used platform",
+        "Share of the feature's events of the day on its most used platform",
         "{value:.0%} of events on one platform",
         is_optional=True,
         low=0,

@@ -51,7 +51,19 @@ Progress = Callable[[str], None]
 MIN_TRAINING_DAYS = 60
 # A version with less of the day's events than this is a test build or dirt, not a release.
 MIN_RELEASE_SHARE = 0.01
+# As long as `releases_14d` counts a release as recent.
+NEW_VERSION_DAYS = 14
 NO_VERSION = "none"
+_RELEASES_SQL = f"""
+shares as (
+  select event_date, bin as version, n / sum(n) over (partition by event_date) as share
+  from {EVENT_SKETCH_COUNTS.qualified_name}
+  where name = 'app_version' and feature = '' and bin <> '(unknown)' and event_date <= coalesce($through, event_date)
+),
+releases as (
+  select version, min(event_date) as release_date from shares where share >= {MIN_RELEASE_SHARE}
+  group by version having min(event_date) > (select min(event_date) from shares)
+)"""
 RISK_MODEL = replace(
     MODEL_VERSIONS,
     name="risk_model",
@@ -70,22 +82,28 @@ def read_facts(connection: DuckDBPyConnection, through: date | None = None) -> p
 
 
 def risk_context(connection: DuckDBPyConnection, through: date | None = None) -> RiskContext:
-    """What was known beside the facts at the end of `through`: releases, descriptions, shares of quarantined rows.
+    """What was known beside the facts at the end of `through`: releases, descriptions, mixes, quarantined rows.
 
     A release is dated by the first day on which the version had its share of events; versions that were there when
     telemetry began have no date.
     """
     upto = {"through": through}
-    releases = connection.execute(
+    releases = connection.execute(f"with {_RELEASES_SQL} select * from releases order by all", upto).df()
+    mix = connection.execute(
         f"""
-with shares as (
-  select event_date, bin as version, n / sum(n) over (partition by event_date) as share
-  from {EVENT_SKETCH_COUNTS.qualified_name}
-  where name = 'app_version' and feature = '' and event_date <= coalesce($through, event_date)
+with {_RELEASES_SQL},
+newest as (
+  select event_date,
+    -- In the first weeks a version without a date may be as new as any.
+    case when event_date >= (select min(event_date) from shares) + {NEW_VERSION_DAYS} then coalesce(sum(share) filter
+      (release_date <= event_date and release_date > event_date - {NEW_VERSION_DAYS}), 0) end as newest_version_share
+  from shares left join releases using (version) group by event_date
+),
+platforms as (
+  select event_date, feature, max(n) / sum(n) as top_platform_share from {EVENT_SKETCH_COUNTS.qualified_name}
+  where name = 'platform_events' and event_date <= coalesce($through, event_date) group by event_date, feature
 )
-select version, min(event_date) as release_date
-from shares where share >= {MIN_RELEASE_SHARE} and version <> '(unknown)'
-group by version having min(event_date) > (select min(event_date) from shares) order by all
+select event_date, feature, newest_version_share, top_platform_share from platforms left join newest using (event_date)
 """,
         upto,
     ).df()
@@ -103,7 +121,7 @@ group by event_date
     metadata = connection.execute(
         f"select feature, lifecycle_stage, tier from {FEATURE_DESCRIPTIONS.qualified_name}"
     ).df()
-    return RiskContext(releases=releases, metadata=metadata if len(metadata) else None, quality=quality)
+    return RiskContext(releases=releases, metadata=metadata if len(metadata) else None, mix=mix, quality=quality)
 
 
 @dataclass(frozen=True)

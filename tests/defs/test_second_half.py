@@ -141,6 +141,8 @@ def test_first_run_makes_everything(built: tuple[Path, list[RunOutcome]]) -> Non
             "monitoring.event_sketch_counts",
         ):
             assert _one(settings, f"select count(*) from {table}") > 0, table
+        assert _one(settings, "select count(newest_version_share) from ml.risk_training_set") > 0
+        assert _one(settings, "select avg(top_platform_share) from ml.risk_training_set") > 0.3
         assert _one(settings, "select count(*) from monitoring.run_report") == 1
         wrong = _rows(
             settings,
