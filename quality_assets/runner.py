@@ -208,15 +208,14 @@ def bring_up_to_date(
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
         trends = contiguous_ranges(trends_to_build(session.connection))
-        is_current = is_published(session) and not ranges and not trends
-        is_current = is_current and (not with_models or is_up_to_date(session))
+        must_score = with_models and bool(ranges or trends or not is_up_to_date(session))
+        must_publish = must_score or bool(ranges or trends) or not is_published(session)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
-    if is_current:
-        return
-    if with_models:
+    if must_score:
         yield from _score(instance, settings)
-    yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+    if must_publish:
+        yield run_job(instance, settings, "publish" if with_models else "publish_facts")
 
 
 def is_up_to_date(session: WarehouseSession) -> bool:

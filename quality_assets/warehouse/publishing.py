@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.drift import RUN_REPORT
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.monitoring import PUBLICATIONS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
@@ -129,6 +130,9 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
 
 
 def is_published(session: WarehouseSession) -> bool:
-    """Whether the snapshot in force shows the very data that the warehouse holds."""
+    """Whether the snapshot in force shows the data that the warehouse holds, and what was last reported of them."""
     current = current_snapshot(session.settings.published_dir)
-    return current is not None and current.data_fingerprint == data_fingerprint(session.connection)
+    if current is None or current.data_fingerprint != data_fingerprint(session.connection):
+        return False
+    reported = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
+    return reported is None or reported[0] is None or bool(reported[0] <= current.published_at)
