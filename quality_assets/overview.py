@@ -112,8 +112,12 @@ def _sentence(
     known = METRICS_BY_NAME[metric]
     against = f", expected {_number(expected, known.unit)}" if expected is not None else ""
     by = f" ({change:+.0%})".replace("-", "−") if change is not None and abs(change) < 100 else ""
-    who = f", {users:,} users that day" if users else ""
+    who = f", {_counted(users, 'user')} that day" if users else ""
     return f"{feature}: {known.label.lower()} {_number(value, known.unit)}{against}{by}{who}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: float, unit: str) -> str:
@@ -128,24 +132,24 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     """A dozen readable lines: what came in, what was refused and why, what the checks say, which features got worse."""
     totals = accounting(connection)
     yield (
-        f"{totals.files:,} files, {totals.rows:,} rows = {totals.valid:,} valid"
+        f"{_counted(totals.files, 'file')}, {_counted(totals.rows, 'row')} = {totals.valid:,} valid"
         f" + {totals.quarantined:,} quarantined"
         + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
-        + (f"; {totals.rejected_files} files rejected" if totals.rejected_files else "")
+        + (f"; {_counted(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
     )
     if totals.first_date:
         row = connection.execute(
             f"select count(distinct feature), count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
         ).fetchone()
         assert row is not None  # an aggregate without GROUP BY has one row
-        yield f"{row[0]:,} features on {row[1]:,} days, {totals.first_date} to {totals.last_date}"
+        yield f"{_counted(row[0], 'feature')} on {_counted(row[1], 'day')}, {totals.first_date} to {totals.last_date}"
     reasons = quarantine_reasons(connection, 4)
     if reasons:
         yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
     passed, failed, unknown = checks_run(connection)
     yield f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
     for severity, asset, name, count, description in failing_checks(connection)[:3]:
-        where = f" on {count} dates" if count > 1 else ""
+        where = f" on {count:,} dates" if count > 1 else ""
         yield f"  {severity} {asset} {name}{where}: {description}"
     worse = worse_features(connection)
     yield (

@@ -7,6 +7,7 @@ warehouse, so an interrupted run is made up for by the next one.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -155,11 +156,14 @@ def _error(result: ExecuteInProcessResult) -> str | None:
         if failure.user_failure_data and failure.user_failure_data.description:
             return str(failure.user_failure_data.description)
         if failure.error:
-            cause = failure.error
-            while cause.cause:
-                cause = cause.cause
-            return cause.message.strip()
+            # What the step raised; what that was raised from is for the log.
+            return _without_class((failure.error.cause or failure.error).message)
     return None if result.success else result.get_run_failure_event().message
+
+
+def _without_class(message: str) -> str:
+    """What an error says, without the full name of its class; a builtin's short name is often half of what it says."""
+    return re.sub(r"^(?:\w+\.)+\w+: ", "", message.strip())
 
 
 def _failed_checks(result: ExecuteInProcessResult) -> Iterator[str]:

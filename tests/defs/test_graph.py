@@ -234,7 +234,7 @@ def test_dagster_yaml_gives_an_instance_with_one_slot(tmp_path: Path, monkeypatc
         pools = instance.get_concurrency_config().pool_config
         assert pools.default_pool_limit == 1
         assert pools.pool_granularity is not None
-        assert pools.pool_granularity.value == "op"
+        assert pools.pool_granularity.value == "run"
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 1

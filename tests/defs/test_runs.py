@@ -18,7 +18,7 @@ from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAY
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.domain import event_tables
-from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
+from quality_assets.runner import RunOutcome, _without_class, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
 from quality_assets.warehouse.checking import CheckResult, run_computed_check
 from quality_assets.warehouse.database import open_warehouse
@@ -378,3 +378,16 @@ def test_publication_is_checked_against_what_was_audited(
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
         connection.execute("drop table product.dim_feature_metadata")
     assert "published_snapshot snapshot_opens failed" in _failing(data_root)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("quality_assets.warehouse.database.WarehouseBusyError: another process\n", "another process"),
+        ("_duckdb.IOException: IO Error: no space", "IO Error: no space"),
+        ("KeyError: 'tier'\n", "KeyError: 'tier'"),
+        ("no class: at all", "no class: at all"),
+    ],
+)
+def test_people_are_told_what_an_error_says_and_not_the_module_of_its_class(message: str, told: str) -> None:
+    assert _without_class(message) == told
