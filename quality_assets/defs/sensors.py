@@ -153,7 +153,14 @@ def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]
         dg.RunRequest(run_key=f"{run_id}-{start}", job_name=build_trends.name, tags=range_tags(start, stop))
         for start, stop in contiguous_ranges(later)
     ]
-    return [*requests, dg.RunRequest(run_key=f"{run_id}-score", job_name=score_and_report.name)]
+    # One that waits already will see these days too: while much arrives, scoring is not what all else waits for.
+    if not _is_queued(context.instance, score_and_report.name):
+        requests.append(dg.RunRequest(run_key=f"{run_id}-score", job_name=score_and_report.name))
+    return requests
+
+
+def _is_queued(instance: dg.DagsterInstance, job: str) -> bool:
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])) > 0
 
 
 @dg.run_status_sensor(
@@ -164,7 +171,9 @@ def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]
     default_status=_RUNNING,
     description="All is scored and reported: it is published.",
 )
-def scored_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+def scored_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+    if _is_queued(context.instance, publish.name):
+        return dg.SkipReason("A publication waits already.")
     return dg.RunRequest(run_key=f"{context.dagster_run.run_id}-publish")
 
 

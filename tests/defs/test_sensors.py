@@ -16,7 +16,7 @@ from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.defs import sensors
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, score_and_report, train_risk_model
+from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.trends import HISTORY_DAYS
 from quality_assets.runner import RunOutcome
@@ -357,6 +357,22 @@ def test_a_run_that_scores_and_one_that_fails_are_told_apart(
     ]
     assert run("report_run").succeeded
     assert run("publish").succeeded, "facts do not wait for scores"
+
+
+def test_what_waits_in_the_queue_already_is_not_requested_again(
+    memory: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _facts_built(memory, DAY)
+    built = _ended(memory, sensors.built_days_sensor, build_days.name, sensors.range_tags(DAY, DAY))
+    scored = _ended(memory, sensors.scored_sensor, score_and_report.name, {})
+    assert isinstance(sensors.scored_sensor(scored), dg.RunRequest)
+    # A queued run needs a code server that it came from; what is asked about the queue is what matters here.
+    asked: list[dg.RunsFilter] = []
+    monkeypatch.setattr(memory, "get_runs_count", lambda filters: asked.append(filters) or 1)
+    assert sensors.built_days_sensor(built) == []
+    assert isinstance(sensors.scored_sensor(scored), dg.SkipReason)
+    assert [filters.job_name for filters in asked] == [score_and_report.name, publish.name]
+    assert {status for filters in asked for status in filters.statuses} == {dg.DagsterRunStatus.QUEUED}
 
 
 def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:

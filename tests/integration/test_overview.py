@@ -87,7 +87,7 @@ def test_rows_of_days_that_are_not_built_are_told(
     ingest_all(session)
     assert accounting(session.connection).unaccounted == 1
     first = next(summary_lines(session.connection))
-    assert first.endswith(" + 1 not built yet; 1 files rejected")
+    assert first.endswith(" + 1 not built yet; 1 file rejected")
 
 
 def test_the_commonest_reasons_come_first(connection: duckdb.DuckDBPyConnection) -> None:
