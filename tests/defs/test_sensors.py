@@ -9,6 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from dagster._utils.schedules import cron_string_iterator
 from filelock import FileLock
 
@@ -17,6 +20,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.defs import sensors
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
+from quality_assets.defs.publish.assets import _is_overtaken
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.trends import HISTORY_DAYS
 from quality_assets.runner import RunOutcome
@@ -373,6 +377,29 @@ def test_what_waits_in_the_queue_already_is_not_requested_again(
     assert isinstance(sensors.scored_sensor(scored), dg.SkipReason)
     assert [filters.job_name for filters in asked] == [score_and_report.name, publish.name]
     assert {status for filters in asked for status in filters.statuses} == {dg.DagsterRunStatus.QUEUED}
+
+
+@pytest.mark.parametrize(("is_asked_by_sensor", "is_looked_at"), [(True, False), (True, True), (False, False)])
+def test_publication_waits_for_logs_that_were_read_and_are_not_requested_yet(
+    tmp_path: Path, is_asked_by_sensor: bool, is_looked_at: bool
+) -> None:
+    tags = {"dagster/sensor_name": "scored_sensor"} if is_asked_by_sensor else {}
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "here")
+    # Sensors' cursors are kept on disk only.
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        _logs_read(instance, [DAY])
+        touched = Sensor(sensors.touched_dates_sensor, instance)
+        if is_looked_at:
+            touched.tick()
+        instance.add_instigator_state(
+            InstigatorState(
+                RemoteInstigatorOrigin(origin, sensors.touched_dates_sensor.name),
+                InstigatorType.SENSOR,
+                InstigatorStatus.RUNNING,
+                SensorInstigatorData(cursor=touched.cursor),
+            )
+        )
+        assert _is_overtaken(instance, tags) is (is_asked_by_sensor and not is_looked_at)
 
 
 def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:
