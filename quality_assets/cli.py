@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -196,12 +196,14 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     if not outcome.succeeded:
         _fail(f"ingestion failed, nothing half-read remains: {outcome.error}")
     from quality_assets.warehouse.database import open_warehouse
+    from quality_assets.warehouse.state import dates_not_over
 
     with open_warehouse(settings) as session:
         files = session.connection.execute(
             "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path"
             " from ops.landing_files as landing join raw.log_files as log using (file_id) order by landing.path"
         ).fetchall()
+        unfinished = dates_not_over(session.connection)
     loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
     metadata = outcome.metadata.get("raw.log_files", {})
     grid = Grid(box=None, pad_edge=False)
@@ -226,9 +228,11 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         f" {metadata.get('files_rejected', 0)} rejected"
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
-    waiting = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
+    today = datetime.now(UTC).date().isoformat()
+    waiting = [day for day in outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", []) if day < today]
     if waiting:
-        out.print(f"{len(waiting)} dates wait to be built: `quality run`")
+        out.print(f"{len(waiting)} {'date waits' if len(waiting) == 1 else 'dates wait'} to be built: `quality run`")
+    _print_dates_not_over(unfinished)
 
 
 def _day(text: str | None, option: str) -> date | None:
@@ -313,12 +317,15 @@ def _print_state(settings: Settings) -> None:
     from quality_assets.runner import is_up_to_date
     from quality_assets.warehouse.database import open_warehouse
     from quality_assets.warehouse.snapshots import current_snapshot
+    from quality_assets.warehouse.state import dates_not_over
 
     with open_warehouse(settings) as session:
         for line in summary_lines(session.connection):
             out.print(escape(line))
         if not is_up_to_date(session):
             out.print(_NOT_SCORED)
+        unfinished = dates_not_over(session.connection)
+    _print_dates_not_over(unfinished)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
         out.print(f"Published snapshot {snapshot.version}, data through {snapshot.data_through}")
@@ -332,7 +339,7 @@ def status() -> None:
     from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
     from quality_assets.warehouse.ingest import waiting_files
     from quality_assets.warehouse.publishing import reasons_against
-    from quality_assets.warehouse.state import contiguous_ranges, days_to_build
+    from quality_assets.warehouse.state import contiguous_ranges, dates_not_over, days_to_build
 
     settings = _settings()
     is_good = _print_publication(settings)
@@ -357,6 +364,7 @@ def status() -> None:
             out.print(f"Waiting: {waiting} files, {len(stale)} ranges of dates" + _spans(stale))
             if not is_up_to_date(session):
                 out.print(_NOT_SCORED)
+            _print_dates_not_over(dates_not_over(connection))
             passed, failed, unknown = checks_run(connection)
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)
@@ -367,6 +375,11 @@ def status() -> None:
         out.print("A run is writing to the warehouse just now; ask again when it has ended.")
     if not is_good:
         raise typer.Exit(1)
+
+
+def _print_dates_not_over(days: Iterable[date]) -> None:
+    for day in days:
+        out.print(f"{day} is not over (UTC): what has come of it is read, and is built when it is whole")
 
 
 def _spans(ranges: list[tuple[date, date]]) -> str:

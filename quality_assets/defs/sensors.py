@@ -5,7 +5,7 @@ Sensors decide from the landing zone and Dagster's own event log, never from the
 
 import hashlib
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -118,10 +118,12 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
     built = context.instance.get_latest_storage_id_by_partition(
         asset_key(FACT_FEATURE_METRICS), dg.DagsterEventType.ASSET_MATERIALIZATION
     )
+    # A day is built when it is over; the next morning's catch-up asks for it.
+    today = datetime.now(UTC).date()
     existing = {
         day
         for day, storage_id in touched.items()
-        if event_dates.has_partition_key(day.isoformat()) and built.get(day.isoformat(), 0) < storage_id
+        if day < today and event_dates.has_partition_key(day.isoformat()) and built.get(day.isoformat(), 0) < storage_id
     }
     requests = [
         dg.RunRequest(run_key=f"{start}-{end}-{last}", tags=range_tags(start, end))

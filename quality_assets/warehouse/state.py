@@ -1,7 +1,8 @@
 """What is stale: each partition remembers a fingerprint of what it was built from, and is stale when that differs.
 
 This, not the orchestrator's event log, is what a re-run after a kill trusts. A fingerprint covers the files and the
-version of the rules, never a clock.
+version of the rules, never a clock. The clock only says which days are over: a day is judged as a whole, so what has
+come of today (UTC) is read, and waits.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ AUDITED_TABLES = (
 
 _RAW = f"""
 select event_date, md5(string_agg(path || ':' || row_count, ',' order by path)) as fingerprint
-from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' group by event_date
+from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' and event_date < current_date
+group by event_date
 """
 
 
@@ -122,6 +124,15 @@ def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
     stale = {day for table in tables for day in stale_dates(connection, table)}
     audited = (*tables[:-1], QUARANTINED_EVENTS)
     return sorted(stale.union(*(unaudited_dates(connection, table) for table in audited)))
+
+
+def dates_not_over(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """The event dates of which something was read, and which are built when they are over, ascending."""
+    rows = connection.execute(
+        f"select distinct event_date from {LAKE_FILES.qualified_name}"
+        f" where table_name = '{RAW_LOGS.qualified_name}' and event_date >= current_date order by 1"
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:

@@ -214,6 +214,13 @@ def test_dates_that_have_no_partition_are_left_out(touched: Sensor) -> None:
     assert _ranges(touched.tick()) == [(str(DAY), str(DAY))]
 
 
+def test_a_day_is_requested_only_when_it_is_over(touched: Sensor) -> None:
+    today = datetime.now(UTC).date()
+    yesterday = today - timedelta(days=1)
+    _logs_read(touched.instance, [yesterday, today, today + timedelta(days=1)])
+    assert _ranges(touched.tick()) == [(str(yesterday), str(yesterday))]
+
+
 def test_logs_that_touched_nothing_request_nothing(touched: Sensor) -> None:
     _logs_read(touched.instance, [])
     touched.instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(RAW_LOGS)))

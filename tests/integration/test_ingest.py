@@ -8,7 +8,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from quality_assets.warehouse.database import WarehouseBusyError, WarehouseSessi
 from quality_assets.warehouse.event_tables import build_events
 from quality_assets.warehouse.ingest import IngestReport, waiting_files
 from quality_assets.warehouse.landing import place
-from quality_assets.warehouse.state import days_to_build, stale_dates
+from quality_assets.warehouse.state import dates_not_over, days_to_build, stale_dates
 
 HEADER = "event_id,event_time,feature,status"
 FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)
@@ -480,6 +480,20 @@ def test_a_file_that_changes_while_it_is_read_waits_for_the_next_time(
     wanted = ["e1", "e2"] if change == "vanishes" else ["e1", "e2", "e3"]
     assert [event_id for _, event_id, _ in events(session)] == wanted
     assert_accounted(session)
+
+
+def test_a_day_that_is_not_over_is_read_and_waits(session: WarehouseSession, ingest_all: Ingest) -> None:
+    now = datetime.now(UTC)
+    days = [now.date() - timedelta(days=1), now.date()]
+    times = [f"{days[0]}T10:00:00Z", f"{now:%Y-%m-%dT%H:%M:%SZ}"]
+    path = arrive(session, "a.csv")
+    path.write_text("\n".join([HEADER, *(f"e{n},{time},Search,ok" for n, time in enumerate(times))]) + "\n")
+    assert ingest_all(session).touched_dates == set(days)
+    assert days_to_build(session.connection) == days[:1]
+    assert dates_not_over(session.connection) == days[1:]
+    rows = build_events(session, days[0], days[1])[VALID_EVENTS.qualified_name]
+    assert rows == {days[0]: 1}
+    assert stale_dates(session.connection, VALID_EVENTS) == []
 
 
 def test_a_load_that_fails_has_never_been_and_the_next_one_makes_up_for_it(
