@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from plotly.utils import PlotlyJSONEncoder
+from plotly.io.json import to_json_plotly
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
 from dash_app import exports, links, router
@@ -30,7 +30,7 @@ PATHS = ["/", "/data-quality", "/drift", "/model", "/pipeline", links.feature("L
 def text_of(root: Path, path: str, search: str = "") -> str:
     """What a page says, as the JSON that the browser gets."""
     page, sidebar = router.render(SnapshotStore(root / "published"), Request.parse(path, search))
-    return json.dumps([page, sidebar], cls=PlotlyJSONEncoder, ensure_ascii=False)
+    return json.dumps(json.loads(to_json_plotly([page, sidebar], engine="orjson")), ensure_ascii=False)
 
 
 class Client:
@@ -127,7 +127,7 @@ def test_a_new_snapshot_is_followed(tmp_path: Path) -> None:
     assert second is not None
     assert second is not first
     assert store.token() != token
-    assert "Feature 005" in json.dumps(router.render(store, Request("/")), cls=PlotlyJSONEncoder)
+    assert "Feature 005" in to_json_plotly(router.render(store, Request("/")), engine="orjson")
 
 
 def test_what_is_asked_for_is_computed_once() -> None:
