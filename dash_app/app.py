@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,13 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
         raise HTTPException(404, f"There is no /api/{rest}; see /api/docs.")
 
 
+def _part(store: SnapshotStore, build: Callable[..., Any]) -> Callable[[dict[str, Any]], Awaitable[Any]]:
+    async def show(asked: dict[str, Any]) -> Any:
+        return await asyncio.to_thread(router.render_part, store, Request(asked["path"], asked["query"]), build)
+
+    return show
+
+
 def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
     app = _App(
         __name__,
@@ -155,9 +162,9 @@ def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
     async def show_page(path: str | None, search: str | None, _token: str | None) -> tuple[Any, Any]:
         return await asyncio.to_thread(router.render, store, Request.parse(path, search))
 
-    @app.callback(Output(feature.SLICES, "children"), Input(feature.SLICES_REQUEST, "data"))
-    async def show_slices(asked: dict[str, Any]) -> Any:
-        return await asyncio.to_thread(router.render_slices, store, Request(asked["path"], asked["query"]))
+    # What reads events comes after the page, each part as soon as it is there.
+    for place, build in feature.PARTS.items():
+        app.callback(Output(place, "children"), Input(feature.PARTS_REQUEST, "data"))(_part(store, build))
 
     return app
 

@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dash_app import links
 from dash_app.links import Request
+from dash_app.pages import feature as feature_page
 from dash_app.pages import overview
 from dash_app.queries import drift, model, pipeline, quality
 from dash_app.queries import feature as feature_queries
@@ -46,33 +48,59 @@ def trends(reader: Reader, request: Request) -> list[Row]:
     return [row for rows in feature_queries.trends(reader, name, request.days).values() for row in rows]
 
 
+def slices(reader: Reader, request: Request) -> list[Row]:
+    """One feature's slices and their pairs, now and before, as its page compares them."""
+    asked = Request(links.feature(request.query.get("feature", "")), request.query)
+    return [row for pairs in (False, True) for row in feature_page.sliced(reader, asked, pairs=pairs)]
+
+
 def _runs(reader: Reader, _: Request) -> list[Row]:
     return [row for _, row in sorted(pipeline.runs(reader).items())]
 
 
-def _metrics(reader: Reader, request: Request) -> list[Row]:
-    versions = model.versions(reader)
-    version = request.query.get("version") or (versions[0]["model_version"] if versions else "")
-    return model.metrics(reader, version)
+def _of_version(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, Request], list[Row]]:
+    """A table of one model version: the one that is asked for, else the champion."""
+
+    def rows(reader: Reader, request: Request) -> list[Row]:
+        versions = model.versions(reader)
+        return table(reader, request.query.get("version") or (versions[0]["model_version"] if versions else ""))
+
+    return rows
+
+
+def _of_feature(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, Request], list[Row]]:
+    return lambda reader, request: table(reader, request.query.get("feature", ""))
 
 
 TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "features": features,
-    "trends": trends,
     "incidents": lambda reader, _: overview_queries.open_incidents(reader),
+    "trends": trends,
+    "slices": slices,
+    "feature_incidents": _of_feature(feature_queries.incidents),
+    "feature_weeks": _of_feature(feature_queries.weeks),
+    "feature_scores": _of_feature(feature_queries.ledger),
     "checks": lambda reader, _: quality.latest(reader),
+    "checks_by_day": lambda reader, request: quality.worst_by_asset(reader, request.days),
     "quarantine": lambda reader, request: quality.quarantine_rows(
         reader, request.days, request.query.get("reason"), QUARANTINE_ROWS
     ),
     "quarantine_reasons": lambda reader, request: quality.quarantine_reasons(reader, request.days),
     "volume": lambda reader, _: quality.volume(reader),
+    "sources": lambda reader, _: quality.sources(reader),
+    "rejected_files": lambda reader, _: quality.rejected_files(reader),
     "drift": lambda reader, _: drift.latest(reader),
-    "model_metrics": _metrics,
+    "model_metrics": _of_version(model.metrics),
+    "calibration": _of_version(model.calibration),
+    "importance": _of_version(model.importance),
     "model_versions": lambda reader, _: model.versions(reader),
     "scores": lambda reader, _: model.recent_scores(reader),
+    "scores_by_week": lambda reader, _: model.ledger_by_week(reader),
     "assets": lambda reader, _: pipeline.graph(reader),
     "runs": _runs,
     "run_reports": lambda reader, _: pipeline.reports(reader),
+    "alerts": lambda reader, _: pipeline.alerts(reader),
+    "publications": lambda reader, _: pipeline.publications(reader),
 }
 
 

@@ -194,3 +194,24 @@ def words(identifier: str) -> str:
     text = identifier.replace("_", " ").strip()
     # p95 and the like are written small.
     return text if text[1:2].isdigit() else text[:1].upper() + text[1:]
+
+
+_MODELS = {
+    "hist_gradient_boosting": "Gradient boosting",
+    "ewma_chart": "EWMA chart",
+    "feature_base_rate": "Base rate per feature",
+}
+_MODEL_IDS = (*_MODELS, "random_forest", "logistic_regression", "persistence")
+
+
+def model(name: str) -> str:
+    """The name of a kind of model: `ewma_chart` is `EWMA chart`."""
+    return _MODELS.get(name, words(name))
+
+
+def about_models(text: str) -> str:
+    """A sentence of the model's training, with its identifiers as names: `any: best candidate random_forest …`."""
+    text = text.removeprefix("any: ")
+    for name in _MODEL_IDS:
+        text = text.replace(name, model(name) if name == "ewma_chart" else model(name).lower())
+    return text[:1].upper() + text[1:]

@@ -115,15 +115,15 @@ def _counts(reader: Reader) -> dict[str, int]:
     }
 
 
-def render_slices(store: SnapshotStore, request: Request) -> Component:
-    """The slices of a feature, kept with the snapshot. Never raises, as `render`."""
+def render_part(store: SnapshotStore, request: Request, build: Callable[[Reader, Request], Component]) -> Component:
+    """A part of a feature's page that is asked for after it, kept with the snapshot. Never raises, as `render`."""
     try:
         reader = store.reader()
         if reader is None:
             return None
-        key = ("slices", request.path, feature.slice_filters(request), request.days)
-        return reader.cache.get(key, lambda: _written(feature.slices(reader, request)))
+        key = ("part", build.__name__, request.path, feature.slice_filters(request), request.days)
+        return reader.cache.get(key, lambda: _written(build(reader, request)))
     except Exception:
         reference = uuid.uuid4().hex[:8]
-        log.exception("slices failed", extra={"reference": reference, "path": request.path})
+        log.exception("part failed", extra={"reference": reference, "path": request.path, "part": build.__name__})
         return states.failed(reference)

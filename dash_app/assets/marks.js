@@ -81,6 +81,17 @@
     });
   }, { rootMargin: "250px" });
 
+  /* What is in view is drawn first, the rest when the browser has time: a page is printed and captured as a whole. */
+  const whenIdle = window.requestIdleCallback ?? ((action) => setTimeout(action, 200));
+  let isDrawingRest = false;
+  function drawRest() {
+    const next = document.querySelector(".chart:not(.drawn):not(.drawing)");
+    isDrawingRest = Boolean(next);
+    if (!next) { return; }
+    inView.unobserve(next);
+    drawChart(next).finally(() => whenIdle(drawRest));
+  }
+
   const sizes = new ResizeObserver((entries) => {
     entries.forEach(({ target, contentRect }) => {
       if (window.Plotly && target.classList.contains("drawn") && contentRect.width && target.dataset.width !== String(contentRect.width)) {
@@ -91,6 +102,7 @@
   });
 
   async function drawChart(element) {
+    element.classList.add("drawing");
     const Plotly = await loadPlotly();
     if (!element.isConnected) { return; }
     const figure = withColors(JSON.parse(element.dataset.figure), getComputedStyle(document.documentElement));
@@ -234,8 +246,13 @@
   }
 
   /* One observer for all of them */
-  const drawers = { spark: drawSpark, table: drawTable, edges: drawEdges, figure: (element) => (element.classList.contains("drawn") ? drawChart(element) : inView.observe(element)) };
+  const drawers = { spark: drawSpark, table: drawTable, edges: drawEdges, figure: (element) => (element.classList.contains("drawn") ? drawChart(element) : (inView.observe(element), soon())) };
   const selector = Object.keys(drawers).map((name) => `[data-${name}]`).join(",");
+  function soon() {
+    if (isDrawingRest) { return; }
+    isDrawingRest = true;
+    setTimeout(() => whenIdle(drawRest), 800);
+  }
   function draw(element) {
     Object.keys(drawers).filter((name) => element.dataset[name] !== undefined).forEach((name) => drawers[name](element));
   }

@@ -15,7 +15,7 @@ from dash_app.health import CheckState
 
 Component = Any
 
-ROW_HEIGHT, NODE_HEIGHT, TOP, LEFT, GAP = 64, 52, 24, 14, 30
+ROW_HEIGHT, NODE_HEIGHT, TOP, LEFT, GAP = 64, 52, 24, 14, 20
 MIN_COLUMN, MAX_COLUMN, WIDTH = 187, 260, 1120
 
 _STAGE_WORDS = {"ml": "Model"}

@@ -20,6 +20,7 @@ SIDEBAR = "sidebar"
 URL = "url"
 TOKEN = "token"  # noqa: S105
 STALE_AFTER_H = 36
+FRESH_DAYS = 2
 
 # Runs in the head of every document, before anything is painted: no flash of the other scheme.
 THEME_SCRIPT = (
@@ -159,26 +160,26 @@ def _entry(entry: NavEntry, path: str, counts: Mapping[str, int]) -> Component:
 def _snapshot(snapshot: Snapshot | None, now: datetime) -> Component:
     if snapshot is None:
         return html.Div(html.Div([ui.icon("database"), "No snapshot published yet"]), className="snapshot")
-    is_stale = (now - snapshot.published_at).total_seconds() > STALE_AFTER_H * 3600
-    published = f"Published {formats.moment(snapshot.published_at)}"
-    return html.Div(
-        [
-            html.Div(
-                [
-                    ui.icon("database"),
-                    html.Span(["Data through ", html.B(formats.day(snapshot.data_through, year=True))]),
-                ]
-            ),
-            html.Div(
-                [ui.icon("half"), html.Span(f"{published}, {formats.ago((now - snapshot.published_at).days)}")]
-                if is_stale
-                else published,
-                className="stale" if is_stale else "",
-            ),
-            html.Code(snapshot.version, title="Version of the snapshot that is shown"),
-        ],
-        className="snapshot",
-    )
+    through, published = snapshot.data_through, f"Published {formats.moment(snapshot.published_at)}"
+    # Yesterday's data are as fresh as whole days can be.
+    behind = (now.date() - through).days if through else 0
+    lines: list[Component] = [
+        html.Div(
+            [ui.icon("database"), html.Span(["Data through ", html.B(formats.day(snapshot.data_through, year=True))])]
+        )
+    ]
+    if behind > FRESH_DAYS:
+        lines.append(_stale(f"No event since: {formats.ago(behind)}"))
+    if (now - snapshot.published_at).total_seconds() > STALE_AFTER_H * 3600:
+        lines.append(_stale(f"{published}, {formats.ago((now - snapshot.published_at).days)}"))
+    else:
+        lines.append(html.Div(published))
+    lines.append(html.Code(snapshot.version, title="Version of the snapshot that is shown"))
+    return html.Div(lines, className="snapshot")
+
+
+def _stale(text: str) -> Component:
+    return html.Div([ui.icon("half"), html.Span(text)], className="stale")
 
 
 def refused_banner(attempt: PublicationAttempt, snapshot: Snapshot | None) -> Component:

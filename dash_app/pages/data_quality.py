@@ -243,7 +243,13 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
     for asset in order:
         grid += _heat_row(asset, by_asset.get(asset, {}), dates, now[asset])
     return ui.card(
-        ui.card_head("Every asset, every day", "One square a day: the worst check of that day's partition", legend),
+        ui.card_head(
+            "Every asset, every day",
+            html.Span(
+                ["One square a day: the worst check of that day's partition. From ", ui.asset_link(queries.CHECKS)]
+            ),
+            [legend, ui.csv_link("checks_by_day", window=f"{days}d")],
+        ),
         html.Div(
             html.Div(grid, className="heat"),
             className="scroll-x",
@@ -437,27 +443,52 @@ def _volume(reader: Reader) -> Component:
 
 def _files(reader: Reader) -> Component:
     ledger = queries.files(reader)
-    if ledger is None or not ledger["files"]:
+    if ledger is None or not ledger["files"] or reader.through is None:
         return None
     rejected = queries.rejected_files(reader)
     said = (
         f"{formats.plural(ledger['files'], 'file')} with {formats.whole(ledger['rows'])} rows,"
-        f" the last on {formats.moment(ledger['last_arrival'])};"
-        f" {formats.whole(ledger['rows_refused'])} rows were refused for what is wrong in themselves."
+        f" the last on {formats.moment(ledger['last_arrival'])}. From "
     )
+    sources = [_source_row(row, reader.through) for row in queries.sources(reader)]
+    headers = ["Source", "Arrival", "Last event", "Last file came", "Files", "Rows", "Refused"]
+    table = ui.table(headers, sources, label="Sources", numeric=(4, 5, 6)) if sources else None
+    return ui.card(
+        ui.card_head(
+            "Raw logs by source", html.Span([said, ui.asset_link("raw.log_files"), "."]), ui.csv_link("sources")
+        ),
+        table,
+        _rejected(rejected),
+        label="Raw logs",
+    )
+
+
+def _source_row(row: Row, through: date) -> list[Component]:
+    # A file without one good row has no last event: it arrived, and brought nothing.
+    late = (through - row["last_event"].date()).days if row["last_event"] else None
+    refused = row["rows_refused"] / row["rows"] if row["rows"] else None
+    return [
+        html.B(row["source"] or "not recognised"),
+        ui.badge("none", "circle-question-mark", "No event")
+        if late is None
+        else ui.badge("warn", "clock", f"{formats.plural(late, 'day')} behind the others")
+        if late > 0
+        else ui.badge("good", "circle-check", "On time"),
+        formats.moment(row["last_event"]),
+        ui.two_lines(formats.moment(row["last_arrival"]), html.Code(row["last_path"])),
+        formats.whole(row["files"]),
+        formats.whole(row["rows"]),
+        ui.two_lines(formats.whole(row["rows_refused"]), formats.percent(refused)),
+    ]
+
+
+def _rejected(rejected: Sequence[Row]) -> Component:
+    if not rejected:
+        return html.P([ui.state_icon(CheckState.PASSING), " No file was rejected as a whole."], className="hint")
     body = [
         [html.Code(row["path"]), row["reason"] or formats.UNKNOWN, formats.moment(row["arrived_at"])]
         for row in rejected
     ]
-    table = ui.table(["File", "Why it was rejected", "Arrived"], body, label="Rejected files") if rejected else None
-    calm = (
-        None
-        if rejected
-        else html.P([ui.state_icon(CheckState.PASSING), " No file was rejected as a whole."], className="hint")
-    )
-    return ui.card(
-        ui.card_head("Raw logs", html.Span([said, " From ", ui.asset_link("raw.log_files"), "."])),
-        table,
-        calm,
-        label="Raw logs",
-    )
+    head = html.Div([html.H3("Rejected as a whole"), ui.csv_link("rejected_files")], className="between")
+    table = ui.table(["File", "Why it was rejected", "Arrived"], body, label="Rejected files")
+    return html.Div([head, table], className="section")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from statistics import NormalDist
 from typing import Any
 
 from dash import dcc, html
@@ -22,14 +23,18 @@ from quality_assets.domain.metrics import METRICS_BY_NAME
 
 Component = Any
 STATE = queries.SLICE_DIMENSIONS
-SLICES, SLICES_REQUEST = "slices", "slices-request"
+SLICES, PAIRS, KEEPING, PARTS_REQUEST = "slices", "pairs", "keeping", "parts-request"
 
 _DIMENSION_WORDS = {"platform": "Platform", "app_version": "App version", "country": "Country"}
 _SOURCE = "product.feature_daily_trends"
 _SLICE_ROWS = 8
-_ODD_Z = 3.0
+_PAIR_ROWS = 10
+_SLICED_METRICS = ("latency_p95_ms", "crash_rate", "error_rate")
+_MOST_DAYS = 28
+_WEEKS = 12
 _ODD_CHANGE = 0.2
-_ODD_EVENTS = 200
+_ODD_EVENTS = 50
+_FALSE_ALARMS = 0.05
 _STAGE_WORDS = {"ga": "GA"}
 _SLO_COLUMNS = {
     "latency_p95_ms": "slo_latency_p95_ms",
@@ -72,9 +77,16 @@ def build(reader: Reader, request: Request) -> Component:
                     html.Div(
                         [
                             html.Div(_charts(reader, row, request, filters, incidents), className="grid-2"),
-                            _legend(bool(filters)),
+                            html.Div(
+                                [
+                                    _legend(bool(filters)),
+                                    ui.csv_link("trends", feature=name, window=f"{request.days}d"),
+                                ],
+                                className="between wrap",
+                            ),
+                            _incidents(reader, name, incidents),
                             _slices_place(request, filters),
-                            _incidents(reader, incidents),
+                            _keeping_place(name),
                         ],
                         className="stack",
                     ),
@@ -184,7 +196,12 @@ def _metric_card(
             className="figure-small",
             title=f"{said}; from {_SOURCE} in Dagster",
         ),
-        ui.delta(formats.change(change), ui.change_tone(last["is_worse"])) if change is not None else None,
+        html.Span(
+            ui.delta(formats.change(change), ui.change_tone(last["is_worse"])),
+            title=f"Against {formats.metric(spec.metric, last['expected'])}, what is usual of the weekday",
+        )
+        if change is not None
+        else None,
     ]
     return ui.card(
         ui.card_head(metric.label, spec.note, figure_now),
@@ -218,13 +235,56 @@ def _legend(is_filtered: bool) -> Component:
 
 
 def _slices_place(request: Request, filters: Sequence[tuple[str, str]]) -> Component:
-    skeleton = html.Div([html.Div(className="bone bone-line") for _ in range(6)], **{"aria-busy": "true"})
+    def skeleton() -> Component:
+        return html.Div([html.Div(className="bone bone-line") for _ in range(6)], **{"aria-busy": "true"})
+
+    asked = dict(filters)
+    is_paired = len(STATE) - len(asked) >= 2
     return ui.card(
-        dcc.Store(id=SLICES_REQUEST, data={"path": request.path, "query": dict(request.query)}),
-        ui.card_head("Where it happens", "Platform, version and country, now against the 28 days before"),
-        html.Div(skeleton, id=SLICES),
+        dcc.Store(id=PARTS_REQUEST, data={"path": request.path, "query": dict(request.query)}),
+        ui.card_head(
+            "Where it happens",
+            "Platform, version and country, and their pairs, against the 28 days before",
+            ui.csv_link("slices", feature=request.feature, **asked),
+        ),
+        html.Div(skeleton(), id=SLICES),
+        html.Div(skeleton() if is_paired else None, id=PAIRS),
         label="Slices",
     )
+
+
+@dataclass(frozen=True)
+class _Period:
+    """What slices compare: the days from `since` on with the 28 days before `until`."""
+
+    since: date
+    until: date
+    words: str
+
+
+def _period(reader: Reader, name: str, through: date) -> _Period:
+    """The open incident, or the last week where there is none; its last four weeks where it is older than that.
+
+    However old an incident is, what is compared with is the time before it, and no more than 56 days are read.
+    """
+    starts = [fault["start_date"] for fault in queries.incidents(reader, name) if fault["end_date"] is None]
+    if not starts:
+        week = through - timedelta(days=6)
+        return _Period(week, week, "the last 7 days")
+    start = min(starts)
+    longest = through - timedelta(days=_MOST_DAYS - 1)
+    if start < longest:
+        return _Period(longest, start, f"the last {_MOST_DAYS} days of its incident of {formats.day(start)}")
+    return _Period(start, start, "since its incident began")
+
+
+def sliced(reader: Reader, request: Request, *, pairs: bool = False) -> list[Row]:
+    """The metrics of a feature's slices, or of their pairs, now and before."""
+    name = request.feature
+    if name is None or reader.through is None:
+        return []
+    period = _period(reader, name, reader.through)
+    return queries.slices(reader, name, period.since, period.until, slice_filters(request), pairs=pairs)
 
 
 def slices(reader: Reader, request: Request) -> Component:
@@ -232,35 +292,144 @@ def slices(reader: Reader, request: Request) -> Component:
     name = request.feature
     if name is None or reader.through is None:
         return None
-    filters = slice_filters(request)
-    faults = [fault for fault in queries.incidents(reader, name) if fault["end_date"] is None]
-    since = min((fault["start_date"] for fault in faults), default=reader.through - timedelta(days=6))
-    since = max(since, reader.through - timedelta(days=89))
-    rows = queries.slices(reader, name, since, filters)
+    rows = sliced(reader, request)
     if not rows:
         return ui.nothing("inbox", "No events to slice", "The snapshot holds no events of this feature in this time.")
+    faults = [fault for fault in queries.incidents(reader, name) if fault["end_date"] is None]
     culprits = {
         pair for fault in faults for pair in zip(fault["slice_dimensions"], fault["slice_values"], strict=False)
     }
-    asked = dict(filters)
-    blocks = [_slice_table(d, rows, request, culprits) for d in STATE if d not in asked]
-    why = "since its incident began" if faults else "the last 7 days"
-    note = f"{formats.span(since, reader.through)} ({why}). Select a slice to see its lines above."
+    period = _period(reader, name, reader.through)
+    asked = dict(slice_filters(request))
+    comparison = _Comparison(rows)
+    blocks = [_slice_table(d, comparison, request, culprits) for d in STATE if d not in asked]
+    note = (
+        f"{formats.span(period.since, reader.through)} ({period.words}). Select a slice to see its lines above; red is"
+        " worse by a fifth and beyond chance, however many slices are compared."
+    )
     return html.Div(
         [html.P([note, " From ", ui.asset_link(queries.EVENTS), "."], className="note"), *blocks], className="stack"
     )
 
 
-def _slice_table(dimension: str, rows: Sequence[Row], request: Request, culprits: set[tuple[str, str]]) -> Component:
-    now = [row for row in rows if row["dimension"] == dimension and row["is_now"]]
-    before = {row["slice"]: row for row in rows if row["dimension"] == dimension and not row["is_now"]}
-    total = sum(row["events"] for row in now) or 1
+def pairs(reader: Reader, request: Request) -> Component:
+    """The pairs of slices that stand out, asked for beside the slices."""
+    asked = dict(slice_filters(request))
+    comparison = _Comparison(
+        [row for row in sliced(reader, request, pairs=True) if not {row["dimension"], row["dimension_2"]} & set(asked)]
+    )
+    if not comparison.now:
+        return None
+    worse = [row for row in comparison.now if any(comparison.is_worse(row, metric) for metric in _SLICED_METRICS)]
+    worse.sort(key=lambda row: -comparison.harm(row))
+    shown = worse[:_PAIR_ROWS] or comparison.now[:5]
+    said = (
+        f"{formats.plural(len(worse), 'pair')} of {len(comparison.now)} {'is' if len(worse) == 1 else 'are'} worse than"
+        " before, beyond chance; most extra failures first."
+        if worse
+        else f"None of {formats.plural(len(comparison.now), 'pair')} is worse than before beyond chance. The largest:"
+    )
+    body = [
+        [
+            _pair_name(row, request),
+            formats.share(comparison.share(row)),
+            formats.count(row["users"]),
+            *(_slice_value(row, comparison, metric) for metric in _SLICED_METRICS),
+        ]
+        for row in shown
+    ]
+    table = ui.table(
+        ["Pair", "Share", "Users", "p95", "Crash rate", "Error rate"],
+        body,
+        label="Pairs",
+        numeric=(2, 3, 4, 5),
+        class_name="slices",
+    )
+    return html.Div([html.H3("Pairs"), html.P(said, className="note"), table])
+
+
+def _pair_name(row: Row, request: Request) -> Component:
+    chosen = {row["dimension"]: row["slice"], row["dimension_2"]: row["slice_2"]}
+    return html.A(f"{row['slice']} · {row['slice_2']}", href=request.url(**chosen), className="strong")
+
+
+class _Comparison:
+    """Slices of now beside the same slices before, and how far chance alone would go over that many comparisons."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.now = sorted((row for row in rows if row["is_now"]), key=lambda row: -row["events"])
+        before = [row for row in rows if not row["is_now"]]
+        self._before = {self._key(row): row for row in before}
+        self._all_before = {kind: _pooled([row for row in before if _kind(row) == kind]) for kind in map(_kind, before)}
+        self._totals: dict[tuple[Any, ...], int] = {}
+        for row in self.now:
+            self._totals[_kind(row)] = self._totals.get(_kind(row), 0) + row["events"]
+        compared = max(len(_SLICED_METRICS) * len(self.now), 1)
+        self._limit = NormalDist().inv_cdf(1 - _FALSE_ALARMS / compared)
+
+    @staticmethod
+    def _key(row: Row) -> tuple[Any, ...]:
+        return row["dimension"], row["slice"], row["dimension_2"], row["slice_2"]
+
+    def is_new(self, row: Row) -> bool:
+        """Whether the slice had no event before, as a version that was just released."""
+        return self._key(row) not in self._before
+
+    def before(self, row: Row) -> Row | None:
+        """The same slice in the time before; of a new one, all slices of its kind; None where there was no event."""
+        return self._before.get(self._key(row)) or self._all_before.get(_kind(row))
+
+    def share(self, row: Row) -> float:
+        """Share of the events of its dimension."""
+        return float(row["events"]) / (self._totals[_kind(row)] or 1)
+
+    def is_worse(self, row: Row, metric: str) -> bool:
+        """Worse by a fifth, and beyond chance at 5 % over all that is compared (Bonferroni)."""
+        past = self.before(row)
+        if not past or None in (row[metric], past[metric]) or min(row["events"], past["events"]) < _ODD_EVENTS:
+            return False
+        spread = math.hypot(_standard_error(row, past, metric), _standard_error(past, row, metric))
+        difference = row[metric] - past[metric]
+        return bool(difference > _ODD_CHANGE * past[metric] and spread > 0 and difference / spread > self._limit)
+
+    def harm(self, row: Row) -> float:
+        """Failed events beyond what the time before would have given; slower ones count at a twentieth."""
+        past = self.before(row) or {}
+        rates = [row[m] - past[m] for m in ("crash_rate", "error_rate") if self.is_worse(row, m)]
+        slow = 0.05 if self.is_worse(row, "latency_p95_ms") else 0.0
+        return float(row["events"]) * (sum(rates) + slow)
+
+
+def _kind(row: Row) -> tuple[str, str | None]:
+    return row["dimension"], row["dimension_2"]
+
+
+def _pooled(rows: Sequence[Row]) -> Row:
+    """Slices taken together. A quantile of the whole does not follow from those of its parts."""
+    events = sum(row["events"] for row in rows)
+    rates = {m: sum((row[m] or 0) * row["events"] for row in rows) / events for m in ("crash_rate", "error_rate")}
+    return {"events": events, "latency_p95_ms": None, "latency_p99_ms": None} | rates
+
+
+def _standard_error(row: Row, other: Row, metric: str) -> float:
+    """Standard error of a rate, pooled over both samples, or of a p95 latency.
+
+    Of a quantile it is sqrt(p (1 - p) / n) / f, with f the density there (Cramér 1946, 28.5), taken as the mean density
+    between p95 and p99: too low where the density falls, so the error is rather too large.
+    """
+    if metric == "latency_p95_ms":
+        return float(math.sqrt(0.95 * 0.05 / row["events"]) * (row["latency_p99_ms"] - row[metric]) / 0.04)
+    pooled = (row[metric] * row["events"] + other[metric] * other["events"]) / (row["events"] + other["events"])
+    return math.sqrt(pooled * (1 - pooled) / row["events"])
+
+
+def _slice_table(dimension: str, found: _Comparison, request: Request, culprits: set[tuple[str, str]]) -> Component:
+    now = [row for row in found.now if row["dimension"] == dimension]
     if all(row["slice"] is None for row in now):
         return html.P(f"{_DIMENSION_WORDS[dimension]}: the events do not say.", className="note")
     body = []
     for row in now[:_SLICE_ROWS]:
-        past = before.get(row["slice"])
-        share = row["events"] / total
+        share = found.share(row)
         body.append(
             [
                 _slice_name(dimension, row["slice"], request, culprits),
@@ -269,13 +438,12 @@ def _slice_table(dimension: str, rows: Sequence[Row], request: Request, culprits
                     className="share",
                 ),
                 formats.count(row["users"]),
-                _slice_value(row, past, "latency_p95_ms"),
-                _slice_value(row, past, "crash_rate"),
-                _slice_value(row, past, "error_rate"),
+                *(_slice_value(row, found, metric) for metric in _SLICED_METRICS),
             ]
         )
     title = _DIMENSION_WORDS[dimension]
     more = len(now) - _SLICE_ROWS
+    left = f"{formats.plural(more, 'smaller one')} {'is' if more == 1 else 'are'} left out; the CSV has the largest 40."
     table = ui.table(
         [title, "Share", "Users", "p95", "Crash rate", "Error rate"],
         body,
@@ -283,7 +451,7 @@ def _slice_table(dimension: str, rows: Sequence[Row], request: Request, culprits
         numeric=(2, 3, 4, 5),
         class_name="slices",
     )
-    return html.Div([table, html.P(f"{more} smaller ones are left out.", className="note") if more > 0 else None])
+    return html.Div([table, html.P(left, className="note") if more > 0 else None])
 
 
 def _slice_name(dimension: str, value: str | None, request: Request, culprits: set[tuple[str, str]]) -> Component:
@@ -295,26 +463,99 @@ def _slice_name(dimension: str, value: str | None, request: Request, culprits: s
     )
 
 
-def _slice_value(now: Row, before: Row | None, metric: str) -> Component:
-    value, past = now[metric], before[metric] if before else None
-    if value is None or not past:
-        return ui.two_lines(formats.metric(metric, value), "new" if before is None else "")
-    change = value / past - 1
-    is_odd = change > _ODD_CHANGE and now["events"] >= _ODD_EVENTS and _is_beyond_chance(now, before or {}, metric)
-    return ui.two_lines(formats.metric(metric, value), ui.delta(formats.change(change), "bad" if is_odd else ""))
+def _slice_value(now: Row, found: _Comparison, metric: str) -> Component:
+    value, past = now[metric], found.before(now)
+    usual = past[metric] if past else None
+    if usual is None:
+        return ui.two_lines(formats.metric(metric, value), "new")
+    # Where nothing failed now or before there is no ratio to tell.
+    is_ratio = bool(value and usual)
+    said = formats.change(value / usual - 1) if is_ratio else f"was {formats.metric(metric, usual)}"
+    if found.is_new(now):
+        said = f"new, {said} on all" if is_ratio else "new"
+    return ui.two_lines(formats.metric(metric, value), ui.delta(said, "bad" if found.is_worse(now, metric) else ""))
 
 
-def _is_beyond_chance(now: Row, before: Row, metric: str) -> bool:
-    """Two-proportion z test for rates; latencies are judged by size alone."""
-    if METRICS_BY_NAME[metric].unit != "fraction":
-        return True
-    n, m = now["events"], before["events"]
-    pooled = (now[metric] * n + before[metric] * m) / (n + m)
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return spread > 0 and (now[metric] - before[metric]) / spread > _ODD_Z
+def _keeping_place(name: str) -> Component:
+    return ui.card(
+        ui.card_head(
+            "Does it keep people?",
+            html.Span(["Its users by week, the last twelve. From ", ui.asset_link(queries.USER_DAYS)]),
+            ui.csv_link("feature_weeks", feature=name),
+        ),
+        html.Div(html.Div(className="bone bone-line", **{"aria-busy": "true"}), id=KEEPING),
+        label="Retention",
+    )
 
 
-def _incidents(reader: Reader, incidents: Sequence[Row]) -> Component:
+def keeping(reader: Reader, request: Request) -> Component:
+    """Who of a feature's users came again the week after, beside who came to the product at all."""
+    name = request.feature or ""
+    rows = queries.weeks(reader, name)
+    if len(rows) < 2 or reader.through is None:
+        return ui.nothing("history", "Not known yet", "That takes three weeks of events that name their user.")
+    by_ago = {row["ago"]: row for row in rows}
+    shown = rows[-_WEEKS:]
+    ends = [reader.through - timedelta(days=7 * row["ago"]) for row in shown]
+    series = {
+        "Kept": [row["kept"] for row in shown],
+        "Came back": [row["came_back"] for row in shown],
+        "New": [row["new"] for row in shown],
+    }
+    figure = charts.stacked_bars(ends, series)
+    words = _keeping_words(by_ago, queries.still_there(reader, name))
+    legend = charts.legend(("s1", "Kept from the week before"), ("s2", "Came back after a pause"), ("s3", "New to it"))
+    note = (
+        "A bar is the seven days that end with its date. Who comes again is not shown to come because of the feature:"
+        " people who like the product use more of it anyway."
+    )
+    label = f"Users by week: {' '.join(words)}"
+    return html.Div(
+        [
+            html.P([html.B(words[0]), *(f" {part}" for part in words[1:])]),
+            charts.chart(figure, label, height=170),
+            legend,
+            html.P(note, className="note"),
+        ],
+        className="stack",
+    )
+
+
+def _kept_share(by_ago: Mapping[int, Row], ago: int) -> float | None:
+    """Of the users of the week before, the share who used it again; a week without any user kept none of them."""
+    before = by_ago.get(ago + 1)
+    return (by_ago[ago]["kept"] if ago in by_ago else 0) / before["users"] if before else None
+
+
+def _keeping_words(by_ago: Mapping[int, Row], still_there: int) -> list[str]:
+    share = _kept_share(by_ago, 0)
+    if share is None:
+        return ["Nobody used it in the week before the last,", "so nothing can be said of who came again."]
+    users = by_ago[1]["users"]
+    low, high = _wilson(share, users)
+    words = [
+        f"{formats.share(share)} of the {formats.count(users)} users of the week before came again",
+        f"(90{formats.NARROW}% interval {formats.share(low)} to {formats.share(high)});",
+        f"{formats.share(still_there / users)} of them used anything of the product.",
+    ]
+    past = [kept for ago in range(1, 5) if (kept := _kept_share(by_ago, ago)) is not None]
+    if past:
+        words.append(f"In the weeks before that, {formats.share(min(past))} to {formats.share(max(past))} came again.")
+    return words
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """90 % score interval of a share of `n` (Wilson 1927)."""
+    z = NormalDist().inv_cdf(0.95)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return middle - half, middle + half
+
+
+PARTS = {SLICES: slices, PAIRS: pairs, KEEPING: keeping}
+
+
+def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component:
     if not reader.has("product.incidents"):
         unknown = ui.nothing(
             "circle-question-mark",
@@ -330,7 +571,10 @@ def _incidents(reader: Reader, incidents: Sequence[Row]) -> Component:
             "Nothing of this feature was ever worse than its own past by more than noise.",
         )
         return ui.card(ui.card_head("Incidents"), calm, label="Incidents")
-    aside = html.Span(f"{len(is_open)} open · {len(incidents) - len(is_open)} resolved", className="note")
+    aside = [
+        html.Span(f"{len(is_open)} open · {len(incidents) - len(is_open)} resolved", className="note"),
+        ui.csv_link("feature_incidents", feature=name),
+    ]
     return ui.card(
         ui.card_head("Incidents", ["From ", ui.asset_link("product.incidents")], aside),
         html.Ul([_incident(fault) for fault in incidents[:10]], className="incidents"),
@@ -374,7 +618,7 @@ def _risk(reader: Reader, row: Row) -> Component:
         ui.status_badge(health.risk_status(probability)),
     )
     if probability is None:
-        why = risk["note"] or "Too little is known of this feature."
+        why = formats.about_models(risk["note"] or "") or "Too little is known of this feature."
         return ui.card(head, ui.nothing("circle-question-mark", "Unknown", why), label="Risk of degradation")
     has_interval = risk["low"] is not None and risk["high"] is not None
     interval = (
@@ -398,7 +642,9 @@ def _risk(reader: Reader, row: Row) -> Component:
         _gauge(probability, risk["low"], risk["high"]),
         is_degraded if risk["is_degraded_today"] else None,
         html.P(f"A new degradation: {formats.probability(onset)}", className="note") if onset is not None else None,
-        html.P([ui.icon("circle-question-mark"), risk["note"]], className="hint") if risk["note"] else None,
+        html.P([ui.icon("circle-question-mark"), formats.about_models(risk["note"])], className="hint")
+        if risk["note"]
+        else None,
         _reasons(risk),
         _ledger(reader, row["feature"]),
         label="Risk of degradation",
@@ -518,7 +764,13 @@ def _ledger(reader: Reader, name: str) -> Component:
             heading,
             charts.chart(figure, words, height=120),
             charts.legend(("line", "Risk"), ("dot", "Degraded within its days")),
-            html.P([words, " From ", ui.asset_link("ml.score_ledger"), "."], className="note"),
+            html.Div(
+                [
+                    html.P([words, " From ", ui.asset_link("ml.score_ledger"), "."], className="note"),
+                    ui.csv_link("feature_scores", feature=name),
+                ],
+                className="between",
+            ),
         ]
     )
 

@@ -25,6 +25,7 @@ _METRICS = {
     "precision_at_k": ("Precision at k", "Of the k riskiest a day, the share that degraded"),
     "lead_days_median": ("Lead", "Median days between warning and degradation"),
 }
+_MOST_INPUTS = 12
 _FRACTIONS = ("precision_at_k", "recall_at_k", "warned_share")
 _ROLES = {
     "champion": ("good", "check", "Champion"),
@@ -51,8 +52,9 @@ def build(reader: Reader, request: Request) -> Component:
     head = ui.page_head(
         html.Span([TITLE, *_version_chips(shown)], className="title"),
         [
-            html.B(_name(shown["champion_model"])),
-            f", trained through {formats.day(shown['trained_through'], year=True)}. {shown['decision']}",
+            html.B(formats.model(shown["champion_model"])),
+            f", trained through {formats.day(shown['trained_through'], year=True)}."
+            f" {_stands_in(shown)}{formats.about_models(shown['decision']).rstrip('.')}.",
         ],
         [ui.copy_link()],
     )
@@ -74,17 +76,16 @@ def build(reader: Reader, request: Request) -> Component:
     )
 
 
+def _stands_in(row: Row) -> str:
+    """Says of a baseline that it is one: a candidate may look better in the table, and not by enough."""
+    if not row["is_baseline"]:
+        return ""
+    return "A baseline makes the scores, because no candidate was enough better on held-out days to be trusted. "
+
+
 def _version_chips(row: Row) -> list[Component]:
     looks = _ALIASES.get(row["alias"] or "", ("none", "circle-dashed", "Never live"))
     return [html.Span(f"version {row['model_version']}", className="chip"), ui.badge(*looks)]
-
-
-def _name(model: str) -> str:
-    return {
-        "hist_gradient_boosting": "Gradient boosting",
-        "ewma_chart": "EWMA chart",
-        "feature_base_rate": "Base rate per feature",
-    }.get(model, formats.words(model))
 
 
 def _of(metrics: Sequence[Row], target: str, metric: str, model: str | None = None) -> Row | None:
@@ -170,7 +171,10 @@ def _comparison_rows(metrics: Sequence[Row], target: str) -> list[list[Component
     found: dict[str, str] = {row["model"]: row["role"] for row in metrics if row["target"] == target}
     rows = []
     for model, role in found.items():
-        cells: list[Component] = [html.B(_name(model)) if role == "champion" else _name(model), ui.badge(*_ROLES[role])]
+        cells: list[Component] = [
+            html.B(formats.model(model)) if role == "champion" else formats.model(model),
+            ui.badge(*_ROLES[role]),
+        ]
         for metric in _METRICS:
             row = _of(metrics, target, metric, model)
             cells.append(formats.UNKNOWN if row is None else ui.two_lines(_write(metric, row["value"]), _interval(row)))
@@ -187,6 +191,7 @@ def _calibration(reader: Reader, version: str) -> Component:
     head = ui.card_head(
         "When it says 30 %, is it 30 %?",
         html.Span(["Said against observed, on held-out days. From ", ui.asset_link("ml.calibration"), "."]),
+        ui.csv_link("calibration", version=version),
     )
     if not rows:
         return ui.card(
@@ -213,14 +218,17 @@ def _importance(reader: Reader, version: str) -> Component:
     head = ui.card_head(
         "What drives it",
         html.Span(["Loss of PR-AUC when an input is shuffled. From ", ui.asset_link("ml.feature_importance"), "."]),
+        ui.csv_link("importance", version=version),
     )
     if not rows:
         return ui.card(
             head, ui.nothing("brain", "No importances", "A baseline has no inputs to shuffle."), label="Importance"
         )
-    largest = max(max(row["high"] or 0, row["importance"] or 0) for row in rows) or 1
+    helpful = [row for row in rows if (row["importance"] or 0) > 0] or rows[:1]
+    useful = helpful[:_MOST_INPUTS]
+    largest = max(max(row["high"] or 0, row["importance"] or 0) for row in useful) or 1
     items = []
-    for row in rows:
+    for row in useful:
         value, low, high = (max(row[key] or 0, 0) / largest for key in ("importance", "low", "high"))
         bar = html.Span(
             [
@@ -230,17 +238,27 @@ def _importance(reader: Reader, version: str) -> Component:
             className="bar-track",
             **{"aria-hidden": "true"},
         )
+        what, _, how = row["description"].partition(", ")
         items.append(
             html.Li(
                 [
-                    html.Span(row["description"], title=row["input"]),
+                    html.Span(ui.two_lines(formats.words(what), how), title=row["input"]),
                     bar,
                     html.Span(formats.decimal(row["importance"], 3), className="num"),
                 ],
                 className="bar-row",
             )
         )
-    return ui.card(head, html.Ul(items, className="bars"), label="Importance")
+    said = [
+        f"{formats.plural(len(helpful) - len(useful), 'lesser input')} in the CSV."
+        if len(helpful) > len(useful)
+        else None,
+        f"Shuffling {formats.plural(len(rows) - len(helpful), 'other input')} loses nothing."
+        if len(rows) > len(helpful)
+        else None,
+    ]
+    rest = html.P(" ".join(filter(None, said)), className="hint")
+    return ui.card(head, html.Ul(items, className="bars"), rest, label="Importance")
 
 
 def _ledger(reader: Reader) -> Component:
@@ -248,6 +266,7 @@ def _ledger(reader: Reader) -> Component:
     head = ui.card_head(
         "How past scores turned out",
         html.Span(["By week of the score, once its future is known. From ", ui.asset_link("ml.score_ledger"), "."]),
+        ui.csv_link("scores_by_week"),
     )
     if not rows:
         return ui.card(
@@ -327,10 +346,10 @@ def _history(versions: Sequence[Row], shown: str, request: Request) -> Component
                 **({"aria-current": "true"} if row["model_version"] == shown else {}),
             ),
             ui.badge(*_ALIASES.get(row["alias"] or "", ("none", "circle-dashed", "Never live"))),
-            _name(row["champion_model"]),
+            formats.model(row["champion_model"]),
             ui.two_lines(formats.decimal(row["pr_auc"], 3), f"bar {formats.decimal(row['best_baseline_pr_auc'], 3)}"),
             _live(row),
-            html.Span(row["decision"], className="note"),
+            html.Span(formats.about_models(row["decision"]), className="note"),
         ]
         for row in versions[:20]
     ]

@@ -363,7 +363,8 @@ def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
 def _metric_cell(row: Row, metric: str, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
     current = row["metrics"].get(metric, {})
     spark = sparks.get((row["feature"], metric))
-    change = current.get("change") if current.get("value") is not None else None
+    # That a rate of zero is 100 % below the usual says nothing that the zero does not.
+    change = current.get("change") if current.get("value") else None
     return {
         "t": formats.metric(metric, current.get("value")),
         "s": "" if change is None else formats.change(change),

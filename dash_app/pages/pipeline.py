@@ -25,6 +25,7 @@ _RUN_LOOKS = {
     "failed": ("bad", "circle-x", "Failed"),
     "unknown": ("none", "circle-question-mark", "Unknown"),
 }
+PUBLISH = "publish"
 _SUCCESS = ("success", "succeeded", "SUCCESS", "materialized")
 
 
@@ -108,6 +109,9 @@ def _asset_state(
         return CheckState.UNKNOWN, f"{formats.plural(unknown, 'check')} could not run"
     if checks:
         return CheckState.PASSING, f"{formats.plural(len(checks), 'check')} passed"
+    if row["schema"] == PUBLISH and not run:
+        # It is made from the snapshot, so no snapshot can tell of it.
+        return CheckState.UNKNOWN, "after publication"
     return CheckState.UNKNOWN, "ran, not checked" if run else "not recorded"
 
 
@@ -264,6 +268,7 @@ def _alerts(reader: Reader) -> Component:
     head = ui.card_head(
         "What people were told",
         html.Span(["Failed runs and checks, newest first. From ", html.Code("monitoring.alert_events"), "."]),
+        ui.csv_link("alerts"),
     )
     if not rows:
         return ui.card(
@@ -294,6 +299,7 @@ def _publications(reader: Reader) -> Component:
     head = ui.card_head(
         "Published snapshots",
         html.Span(["What readers were given, newest first. From ", html.Code("ops.publications"), "."]),
+        ui.csv_link("publications"),
     )
     if not rows:
         return ui.card(

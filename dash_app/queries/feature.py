@@ -9,6 +9,7 @@ from dash_app.snapshots import Reader, Row, per_snapshot
 from quality_assets.domain.metrics import metrics_sql
 
 EVENTS = "core.valid_events"
+USER_DAYS = "core.user_feature_days"
 SLICE_DIMENSIONS = ("platform", "app_version", "country")
 CHART_METRICS = ("latency_p95_ms", "crash_rate", "error_rate", "users", "feedback_mean", "adoption_rate")
 
@@ -91,6 +92,32 @@ order by event_date
 limit 12
 """
 
+# Weeks are blocks of seven days that end with the last day. Who came back after more than half a year is new again.
+_WEEKS = """
+with used as (
+  select distinct user_id, cast(floor(datediff('day', event_date, $through) / 7) as integer) as ago
+  from core.user_feature_days
+  where feature = $feature and event_date > $through - 182 and event_date <= $through
+),
+steps as (select user_id, ago, lag(ago) over (partition by user_id order by ago desc) as earlier from used)
+select ago, count(*) as users, count(*) filter (where earlier = ago + 1) as kept,
+  count(*) filter (where earlier > ago + 1) as came_back, count(*) filter (where earlier is null) as new
+from steps
+group by ago
+order by ago desc
+"""
+
+_STILL_THERE = """
+with before as (
+  select distinct user_id
+  from core.user_feature_days
+  where feature = $feature and event_date > $through - 14 and event_date <= $through - 7
+)
+select count(distinct user_id) as users
+from core.user_feature_days
+where event_date > $through - 7 and event_date <= $through and user_id in (select user_id from before)
+"""
+
 _FILTERED_EVENTS = """(
   select e.*, coalesce(f.apdex_threshold_ms, 500.0) as apdex_threshold_ms
   from core.valid_events e left join product.dim_feature_metadata f on f.feature = e.feature
@@ -100,10 +127,19 @@ _FILTERED_EVENTS = """(
     and ($country is null or e.country = $country)
 )"""
 
+_PERIODS = "event_date >= $since as is_now from {} where event_date >= $since or event_date < $until"
+
 _BY_DIMENSION = f"""(
   select *, unnest(['platform', 'app_version', 'country']) as dimension,
-    unnest([platform, app_version, country]) as slice, event_date >= $since as is_now
-  from {_FILTERED_EVENTS}
+    unnest([platform, app_version, country]) as slice, null::varchar as dimension_2, null::varchar as slice_2,
+    {_PERIODS.format(_FILTERED_EVENTS)}
+)"""
+
+_BY_PAIR = f"""(
+  select *, unnest(['platform', 'platform', 'app_version']) as dimension,
+    unnest([platform, platform, app_version]) as slice,
+    unnest(['app_version', 'country', 'country']) as dimension_2, unnest([app_version, country, country]) as slice_2,
+    {_PERIODS.format(_FILTERED_EVENTS)}
 )"""
 
 
@@ -151,30 +187,58 @@ def releases(reader: Reader, feature: str, days: int) -> list[Row]:
     return reader.rows(_RELEASES, {"feature": feature, "days": days, "through": reader.through})
 
 
+@per_snapshot
+def weeks(reader: Reader, feature: str) -> list[Row]:
+    """The feature's users week by week, oldest first: kept from the week before, come back, new. `ago` 0 is the last.
+
+    The oldest week of the data is left out: who is new in it cannot be told. Empty where events name no user.
+    """
+    if not (reader.has(USER_DAYS, "product.fact_feature_metrics") and reader.through):
+        return []
+    first = reader.rows("select min(event_date) as day from product.fact_feature_metrics")[0]["day"]
+    complete = ((reader.through - first).days + 1) // 7 if first else 0
+    found = reader.rows(_WEEKS, {"feature": feature, "through": reader.through})
+    return [row for row in found if row["ago"] < min(complete, 26) - 1]
+
+
+@per_snapshot
+def still_there(reader: Reader, feature: str) -> int:
+    """How many of the users of the week before used anything of the product in the last week."""
+    if not (reader.has(USER_DAYS) and reader.through):
+        return 0
+    return int(reader.rows(_STILL_THERE, {"feature": feature, "through": reader.through})[0]["users"])
+
+
 def _filters(filters: Mapping[str, str]) -> dict[str, str | None]:
     return {dimension: filters.get(dimension) for dimension in SLICE_DIMENSIONS}
 
 
 @per_snapshot
-def slices(reader: Reader, feature: str, since: date, filters: tuple[tuple[str, str], ...]) -> list[Row]:
-    """Metrics per platform, version and country, from `since` on and over the 28 days before it.
+def slices(
+    reader: Reader, feature: str, since: date, until: date, filters: tuple[tuple[str, str], ...], *, pairs: bool = False
+) -> list[Row]:
+    """Metrics per platform, version and country, from `since` on and over the 28 days before `until`.
 
     One row per dimension, slice and period (`is_now`), at most the 40 largest a dimension; `filters` narrow the
-    events to one slice. Empty without events or without sessions of the dimension.
+    events to one slice. With `pairs`, one row per two dimensions, their two values and period, values that are not
+    stated left out. Empty without events.
     """
     if not (reader.has(EVENTS, "product.dim_feature_metadata") and reader.through):
         return []
-    sql = metrics_sql(_BY_DIMENSION, ["dimension", "slice", "is_now"])
+    keys = ["dimension", "slice", "dimension_2", "slice_2", "is_now"]
     parameters = _filters(dict(filters)) | {
         "feature": feature,
         "since": since,
-        "first": since - timedelta(days=28),
+        "until": until,
+        "first": until - timedelta(days=28),
         "last": reader.through,
     }
     top = (
-        f"select dimension, slice, is_now, events, users, crash_rate, error_rate, latency_p95_ms, feedback_mean"
-        f" from ({sql}) qualify row_number() over (partition by dimension, is_now order by events desc, slice) <= 40"
-        f" order by dimension, events desc"
+        f"select {', '.join(keys)}, events, users, crash_rate, error_rate, latency_p95_ms, latency_p99_ms"
+        f" from ({metrics_sql(_BY_PAIR if pairs else _BY_DIMENSION, keys)})"
+        f" {'where slice is not null and slice_2 is not null' if pairs else ''}"
+        f" qualify row_number() over (partition by dimension, dimension_2, is_now"
+        f" order by events desc, slice, slice_2) <= 40 order by dimension, events desc, slice, slice_2"
     )
     return reader.rows(top, parameters)
 

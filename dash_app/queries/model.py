@@ -22,7 +22,6 @@ select target, input, description, importance, low, high, rank
 from ml.feature_importance
 where model_version = $version and target = 'any'
 order by rank
-limit 15
 """
 
 _CALIBRATION = """
@@ -80,7 +79,7 @@ def metrics(reader: Reader, version: str) -> list[Row]:
 
 @per_snapshot
 def importance(reader: Reader, version: str) -> list[Row]:
-    """What each input is worth to the champion, most important first, at most 15."""
+    """What each input is worth to the champion, most important first."""
     return reader.rows(_IMPORTANCE, {"version": version}) if reader.has("ml.feature_importance") else []
 
 

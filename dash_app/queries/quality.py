@@ -99,6 +99,16 @@ select count(*) as files, count(*) filter (where status = 'rejected') as rejecte
 from raw.log_files
 """
 
+_SOURCES = """
+with loaded as (select * from raw.log_files where status <> 'rejected')
+select source, count(*) as files, sum(rows) as rows, sum(rows_refused) as rows_refused,
+  max(arrived_at) as last_arrival, max(last_event_time) as last_event,
+  arg_max(path, arrived_at) as last_path
+from loaded
+group by source
+order by last_event nulls first, source
+"""
+
 _REJECTED_FILES = """
 select path, reason, arrived_at, size_bytes
 from raw.log_files
@@ -199,6 +209,12 @@ def volume(reader: Reader) -> list[Row]:
 def files(reader: Reader) -> Row | None:
     """How many raw logs arrived and how many were rejected as a whole; None without a ledger."""
     return reader.rows(_FILES)[0] if reader.has("raw.log_files") else None
+
+
+@per_snapshot
+def sources(reader: Reader) -> list[Row]:
+    """Per source of raw logs: files, rows, rows refused, last arrival and last event (UTC); the latest source last."""
+    return reader.rows(_SOURCES) if reader.has("raw.log_files") else []
 
 
 @per_snapshot

@@ -32,7 +32,7 @@ TEAMS = (
     ("Places", "elif.demir@example.com"),
     ("Growth", "camila.torres@example.com"),
 )
-LAKE_TABLES = (events.VALID_EVENTS, events.QUARANTINED_EVENTS)
+LAKE_TABLES = (events.VALID_EVENTS, events.QUARANTINED_EVENTS, events.USER_FEATURE_DAYS)
 TABLES: tuple[Table, ...] = (
     raw.LOG_FILES,
     product.DIM_FEATURE_METADATA,
@@ -466,8 +466,17 @@ def _operations(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     )
     connection.execute(
         "insert into raw.log_files select 'file' || n, n + 1, 'sha' || n, 'app/' || n || '.csv.gz', 120000, $at, 'loaded', null,"
-        " 'default', 'csv', 'gzip', 'utf-8', 8000, 31, null, null, [cast($d as date)], 'l1' from range(3) t(n)",
+        " 'default', 'csv', 'gzip', 'utf-8', 8000, 31, cast($d as timestamp), cast($d as timestamp) + interval 23 hours,"
+        " [cast($d as date)], 'l1' from range(3) t(n)",
         {"d": THROUGH, "at": plan.published_at},
+    )
+    connection.execute(
+        "insert into raw.log_files select * replace ('late' as file_id, 'shaL' as sha256, 'api/9.jsonl' as path, 9 as file_number,"
+        " 'api_log' as source, last_event_time - interval 3 days as last_event_time) from raw.log_files where file_id = 'file0'"
+    )
+    connection.execute(
+        "insert into raw.log_files select * replace ('bad' as file_id, 'shaB' as sha256, 'app/9.csv' as path, 10 as file_number,"
+        " 'rejected' as status, 'It is not a table: no header.' as reason, 0 as rows, 0 as rows_refused) from raw.log_files where file_id = 'file0'"
     )
 
 
@@ -494,10 +503,17 @@ select cast($through as date) - cast(d as integer) as event_date, 'file0' as fil
 from range(28) t(d), range(cast(20 + 30 * u('q' || d) as integer)) s(n)
 """
 
+_USER_DAYS = f"""
+select event_date, feature, user_id, count(*) as events, count(*) filter (where status = 'error') as errors,
+  count(*) filter (where status = 'crash') as crashes
+from ({_EVENTS})
+group by event_date, feature, user_id
+"""
+
 
 def _lake(connection: duckdb.DuckDBPyConnection, data_dir: Path) -> dict[Table, list[str]]:
     files: dict[Table, list[str]] = {}
-    for table, sql in zip(LAKE_TABLES, (_EVENTS, _QUARANTINE), strict=True):
+    for table, sql in zip(LAKE_TABLES, (_EVENTS, _QUARANTINE, _USER_DAYS), strict=True):
         connection.execute(
             f"create or replace temp table staged as select {table.select_list()} from ({sql})", {"through": THROUGH}
         )

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
 from dash_app import exports, links, router
 from dash_app.app import create_server
-from dash_app.components import lineage
+from dash_app.components import lineage, shell
 from dash_app.links import Request
+from dash_app.pages import feature
 from dash_app.snapshots import Cache, SnapshotStore
 from quality_assets.settings import Settings
+from quality_assets.warehouse.snapshots import Snapshot
 
 PATHS = ["/", "/data-quality", "/drift", "/model", "/pipeline", links.feature("Live comments"), links.feature(AWKWARD)]
 
@@ -78,6 +80,66 @@ def test_what_is_not_there_yet_is_said(bare_root: Path, path: str, says: str) ->
     said = text_of(bare_root, path)
     assert says in said
     assert "This page could not be made" not in said
+
+
+def test_no_page_asks_for_a_table_that_is_not_there(full_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot of an older version, or of half a graph, lacks tables: no query may name one of those."""
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    columns, ask = reader._columns, reader.rows
+    for hidden in columns:
+
+        def rows(sql: str, parameters: Any = (), hidden: str = hidden) -> list[Any]:
+            assert hidden not in sql
+            return ask(sql, parameters)
+
+        monkeypatch.setattr(reader, "cache", Cache())
+        monkeypatch.setattr(reader, "_columns", {name: found for name, found in columns.items() if name != hidden})
+        monkeypatch.setattr(reader, "rows", rows)
+        for path in PATHS:
+            request = Request(path, {"platform": "iOS"} if path.startswith(links.FEATURE_PREFIX) else {})
+            page = router.page_of(request)
+            assert page is not None
+            page.build(reader, request)
+        for part in feature.PARTS.values():
+            part(reader, Request(links.feature("Search")))
+        for table in exports.TABLES.values():
+            table(reader, Request("/", {"feature": "Search"}))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_features_are_enough(tmp_path: Path, count: int) -> None:
+    build(tmp_path, Plan(features=count))
+    for path in PATHS[:6]:
+        assert "This page could not be made" not in text_of(tmp_path, path)
+
+
+def test_the_worst_pair_of_slices_is_named(full_root: Path) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    asked = Request(links.feature("Live comments"))
+    said = str(to_json_plotly(feature.pairs(reader, asked)))
+    assert "worse than before, beyond chance" in said
+    assert said.index("Android · 8.14.0") > 0
+    calm = str(to_json_plotly(feature.pairs(reader, Request(links.feature("Search")))))
+    assert "None of" in calm
+
+
+def test_who_comes_again_is_said_with_an_interval(full_root: Path) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    said = str(to_json_plotly(feature.keeping(reader, Request(links.feature("Search")))))
+    assert "of the week before came again" in said
+    assert "interval" in said
+
+
+def test_data_that_ended_days_ago_is_said_to_have() -> None:
+    def said(through: date) -> str:
+        shown = Snapshot("v", PUBLISHED_AT, through, "run", "ffff", Path())
+        return str(to_json_plotly(shell.sidebar([], "/", shown, {}, PUBLISHED_AT)))
+
+    assert "No event since: 5 days ago" in said(PUBLISHED_AT.date() - timedelta(days=5))
+    assert "No event since" not in said(PUBLISHED_AT.date() - timedelta(days=1))
 
 
 @pytest.mark.parametrize("path", ["/", "/data-quality", "/pipeline", "/feature/x"])

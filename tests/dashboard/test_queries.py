@@ -36,10 +36,55 @@ def test_sparks_are_one_character_a_point(reader: Reader, days: int) -> None:
 
 
 def test_slices_name_the_culprit(reader: Reader) -> None:
-    rows = feature.slices(reader, "Live comments", date(2026, 11, 15), ())
+    began = date(2026, 11, 15)
+    rows = feature.slices(reader, "Live comments", began, began, ())
     crash = {(row["slice"], row["is_now"]): row["crash_rate"] for row in rows if row["dimension"] == "platform"}
     assert crash["Android", True] > 4 * crash["Android", False]
     assert crash["iOS", True] < 0.02
+
+
+def test_pairs_add_up_to_their_slice(reader: Reader) -> None:
+    began = date(2026, 11, 15)
+    single = feature.slices(reader, "Live comments", began, began, ())
+    paired = feature.slices(reader, "Live comments", began, began, (), pairs=True)
+    android = next(row for row in single if row["slice"] == "Android" and row["is_now"])
+    parts = [
+        row for row in paired if row["slice"] == "Android" and row["dimension_2"] == "app_version" and row["is_now"]
+    ]
+    assert {row["slice_2"] for row in parts} == {"8.13.2", "8.14.0"}
+    assert sum(row["events"] for row in parts) == android["events"]
+
+
+def test_a_long_incident_is_compared_with_the_time_before_it(reader: Reader) -> None:
+    since, until = THROUGH - timedelta(days=6), THROUGH - timedelta(days=20)
+    rows = feature.slices(reader, "Search", since, until, (("platform", "iOS"),))
+    found = {row["is_now"]: row["events"] for row in rows if row["dimension"] == "platform"}
+    by_day = {
+        row["event_date"]: row["events"] for row in feature.slice_by_day(reader, "Search", 56, (("platform", "iOS"),))
+    }
+    assert found[True] == sum(n for day, n in by_day.items() if day >= since)
+    assert found[False] == sum(n for day, n in by_day.items() if until - timedelta(days=28) <= day < until)
+
+
+def test_weeks_tell_kept_users_from_new_ones(reader: Reader) -> None:
+    rows = feature.weeks(reader, "Search")
+    days = reader.rows("select distinct user_id, event_date from core.user_feature_days where feature = 'Search'")
+    used = {
+        ago: {r["user_id"] for r in days if ago * 7 <= (THROUGH - r["event_date"]).days < ago * 7 + 7}
+        for ago in range(8)
+    }
+    last = rows[-1]
+    assert last["ago"] == 0
+    assert last["users"] == len(used[0])
+    assert last["kept"] == len(used[0] & used[1])
+    assert last["new"] == len(used[0].difference(*(used[ago] for ago in range(1, 8))))
+    assert all(row["kept"] + row["came_back"] + row["new"] == row["users"] for row in rows)
+    assert feature.still_there(reader, "Search") >= last["kept"]
+
+
+def test_the_latest_source_stands_last(reader: Reader) -> None:
+    assert [row["source"] for row in quality.sources(reader)] == ["api_log", "default"]
+    assert [row["path"] for row in quality.rejected_files(reader)] == ["app/9.csv"]
 
 
 def test_slices_can_be_narrowed(reader: Reader) -> None:
