@@ -26,6 +26,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from quality_assets import progress
+from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -224,14 +225,15 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         out.print(f"… and {len(shown) - 30} more")
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
     out.print(
-        f"{metadata.get('files_loaded', 0)} files read, {read:,} rows; {metadata.get('files_skipped', 0)} known before,"
+        f"{plural(metadata.get('files_loaded', 0), 'file')} read, {plural(read, 'row')};"
+        f" {metadata.get('files_skipped', 0)} known before,"
         f" {metadata.get('files_rejected', 0)} rejected"
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
     today = datetime.now(UTC).date().isoformat()
     waiting = [day for day in outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", []) if day < today]
     if waiting:
-        out.print(f"{len(waiting)} {'date waits' if len(waiting) == 1 else 'dates wait'} to be built: `quality run`")
+        out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
     _print_dates_not_over(unfinished)
 
 
@@ -361,7 +363,7 @@ def status() -> None:
                 out.print("Quarantine: " + ", ".join(f"{name} {count:,}" for name, count in reasons))
             waiting = len(waiting_files(session)[0])
             stale = contiguous_ranges(days_to_build(connection))
-            out.print(f"Waiting: {waiting} files, {len(stale)} ranges of dates" + _spans(stale))
+            out.print(f"Waiting: {plural(waiting, 'file')}, {plural(len(stale), 'range')} of dates" + _spans(stale))
             if not is_up_to_date(session):
                 out.print(_NOT_SCORED)
             _print_dates_not_over(dates_not_over(connection))

@@ -57,3 +57,8 @@ def duration_text(milliseconds: float) -> str:
         if abs(milliseconds) < limit:
             return f"{milliseconds / size:,.0f} {unit}"
     return f"{milliseconds / 3_600_000:,.1f} h"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A count and its noun: `1 file`, `1,204 files`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

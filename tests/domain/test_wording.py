@@ -2,7 +2,7 @@
 
 import pytest
 
-from quality_assets.domain.wording import duration_text, value_text
+from quality_assets.domain.wording import duration_text, plural, value_text
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_values_are_said_in_their_unit(value, unit, said):
 )
 def test_durations_are_told_as_a_person_would(milliseconds: float, text: str) -> None:
     assert duration_text(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "nouns", "said"),
+    [(0, ("file",), "0 files"), (1, ("file",), "1 file"), (1204, ("date waits", "dates wait"), "1,204 dates wait")],
+)
+def test_counts_agree_with_their_nouns(count: int, nouns: tuple[str, ...], said: str) -> None:
+    assert plural(count, *nouns) == said
