@@ -288,10 +288,10 @@ def _choose(rows: _Rows, proof: _Evidence, settings: RiskSettings) -> tuple[Targ
     base = float(proof.y[proof.is_graded].mean())
     if proof.target == "onset":
         # On few positives a lift above the limit is chance now and then: it takes its whole interval to be a leak.
-        leak_lift = _lowest_lift(proof, candidate, settings)
+        best = baseline if scores[baseline] >= scores[candidate] else candidate
+        leak_lift = _lowest_lift(proof, best, settings)
         if leak_lift > settings.max_onset_lift:
             return None, f"onset: PR-AUC is at least {leak_lift:.1f} times the base rate: a leak is suspected"
-        best = baseline if scores[baseline] >= scores[candidate] else candidate
         lift = scores[best] / base
         if lift < settings.min_onset_lift:
             return None, f"onset: no skill (PR-AUC {lift:.2f} times the base rate, {settings.min_onset_lift} needed)"
