@@ -372,12 +372,13 @@ class _Comparison:
         return row["dimension"], row["slice"], row["dimension_2"], row["slice_2"]
 
     def is_new(self, row: Row) -> bool:
-        """Whether the slice had no event before, as a version that was just released."""
-        return self._key(row) not in self._before
+        """Whether the slice had hardly an event before, as a version that was just rolled out."""
+        past = self._before.get(self._key(row))
+        return past is None or past["events"] < row["events"] / 2
 
     def before(self, row: Row) -> Row | None:
         """The same slice in the time before; of a new one, all slices of its kind; None where there was no event."""
-        return self._before.get(self._key(row)) or self._all_before.get(_kind(row))
+        return self._all_before.get(_kind(row)) if self.is_new(row) else self._before[self._key(row)]
 
     def share(self, row: Row) -> float:
         """Share of the events of its dimension."""
