@@ -79,7 +79,6 @@ class _Count:
 
     rows: int = 0
     good_rows: int = 0
-    undated_rows: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
@@ -89,7 +88,6 @@ class _Count:
         return _Count(
             self.rows + other.rows,
             self.good_rows + other.good_rows,
-            self.undated_rows + other.undated_rows,
             min(firsts, default=None),
             max(lasts, default=None),
         )
@@ -117,7 +115,7 @@ class Staging:
         arrived_at: datetime,
         source_name: str | None = None,
     ) -> None:
-        """Read one raw log. Several may be read side by side.
+        """Read one raw log into its table. Several may be read side by side.
 
         `landing_path` is the path relative to landing/, which decides the source unless `source_name` does.
         `arrived_at` is UTC without a zone: later event times are in the future. A file with a header and nothing else
@@ -211,7 +209,7 @@ class Staging:
             for number in chosen
         ]
         rows = self._connection.execute(" UNION ALL ".join(parts)).fetchall() if parts else []
-        return {(number, day): _Count(count, count, 0, first, last) for number, day, count, first, last in rows}
+        return {(number, day): _Count(count, count, first, last) for number, day, count, first, last in rows}
 
     def _count_judged(self) -> dict[tuple[int, date | None], _Count]:
         rows = self._connection.execute(
@@ -219,7 +217,7 @@ class Staging:
             " FROM judged GROUP BY file_order, event_date"
         ).fetchall()
         return {
-            (number, day): _Count(count, good, 0, *((first, last) if day else (None, None)))
+            (number, day): _Count(count, good, *((first, last) if day else (None, None)))
             for number, day, count, good, first, last in rows
         }
 
