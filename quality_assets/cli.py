@@ -353,8 +353,9 @@ def status() -> None:
             connection = session.connection
             totals = accounting(connection)
             out.print(
-                f"Rows: {totals.rows:,} in {totals.files:,} files = {totals.valid:,} valid + {totals.quarantined:,}"
-                f" quarantined" + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
+                f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
+                f" {totals.quarantined:,} quarantined"
+                + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
             )
             if totals.last_date:
                 out.print(f"Data: {totals.first_date} to {totals.last_date}")

@@ -183,11 +183,16 @@ def _sentence(question: str, status: str, observed: float | None, threshold: flo
         return f"{question} Yes."
     if status == "unknown":
         return f"{question} Unknown: there is not enough to hold it against."
-    held = f" Observed {observed:,.6g}" if observed is not None else ""
-    held += f", against {threshold:,.6g}" if observed is not None and threshold is not None else ""
+    held = f" Observed {_short(observed)}" if observed is not None else ""
+    held += f", against {_short(threshold)}" if observed is not None and threshold is not None else ""
     named = [str(item) for item in json.loads(examples)] if examples else []
     example = f" For example {'; '.join(named[:3]).rstrip('.')}." if named else ""
     return f"{question} No.{held}{'.' if held else ''}{example}"
+
+
+def _short(value: float) -> str:
+    """A number of a check in a sentence: counts whole, measures to three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() or 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:

@@ -225,7 +225,7 @@ def test_status_tells_what_waits_and_publish_what_is_missing(quality: Quality, t
     result = quality("status")
     assert result.exit_code == 1
     assert "3 not built yet" in result.stdout
-    assert "1 ranges of dates: 2025-03-01" in result.stdout
+    assert "1 range of dates: 2025-03-01" in result.stdout
     refused = quality("publish")
     assert refused.exit_code == 1
     assert "core.valid_events is not built for 2025-03-01" in refused.stderr
