@@ -413,7 +413,8 @@ def _volume(reader: Reader) -> Component:
         late = (reader.through - row["last_date"]).days
         usual = row["usual_rows"] if row["usual_rows"] > 0 else None
         change = row["last_rows"] / usual - 1 if usual else None
-        is_odd = change is not None and abs(change) > _UNUSUAL
+        is_fewer_refused = row["table_name"] == queries.QUARANTINE and (change or 0) < 0
+        is_odd = change is not None and abs(change) > _UNUSUAL and not is_fewer_refused
         fresh = (
             ui.badge("good", "circle-check", "Fresh")
             if late <= 0

@@ -305,7 +305,7 @@ def slices(reader: Reader, request: Request) -> Component:
     blocks = [_slice_table(d, comparison, request, culprits) for d in STATE if d not in asked]
     note = (
         f"{formats.span(period.since, reader.through)} ({period.words}). Select a slice to see its lines above; red is"
-        " worse by a fifth and beyond chance, however many slices are compared."
+        " worse by a fifth and beyond chance, however many slices are compared. What is new stands against all before."
     )
     return html.Div(
         [html.P([note, " From ", ui.asset_link(queries.EVENTS), "."], className="note"), *blocks], className="stack"
@@ -473,7 +473,7 @@ def _slice_value(now: Row, found: _Comparison, metric: str) -> Component:
     is_ratio = bool(value and usual)
     said = formats.change(value / usual - 1) if is_ratio else f"was {formats.metric(metric, usual)}"
     if found.is_new(now):
-        said = f"new, {said} on all" if is_ratio else "new"
+        said = f"new, {said}" if is_ratio else "new"
     return ui.two_lines(formats.metric(metric, value), ui.delta(said, "bad" if found.is_worse(now, metric) else ""))
 
 

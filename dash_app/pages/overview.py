@@ -253,7 +253,7 @@ def _attention_card(row: Row) -> Component:
 
 
 def _sentence(row: Row) -> list[Any]:
-    """What changed, since when, where; for what is only predicted, why the model thinks so."""
+    """What changed, since when, where, and what the model makes of it and why."""
     if row["incidents"]:
         incident = row["incidents"][0]
         # The card is headed by the feature already; the bold part says what changed, the rest since when and for whom.
@@ -261,12 +261,25 @@ def _sentence(row: Row) -> list[Any]:
         what, since, rest = sentence.partition(" since ")
         said: list[Any] = [html.B(what[:1].upper() + what[1:]), f"{since}{rest}"]
         more = len(row["incidents"]) - 1
-        return [*said, f" {formats.plural(more, 'more incident')} open."] if more else said
+        return [*said, f" {formats.plural(more, 'more incident')} open." if more else "", _outlook(row["risk"])]
     reasons = model_reasons(row["risk"])
     if not reasons:
         return ["Degraded today by more than its own noise."]
     words = "; ".join(reason["words"] for reason in reasons[:2])
     return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days: {words}."]
+
+
+def _outlook(risk: Row | None) -> str:
+    """Whether the model thinks that what is degraded already will stay so, and why."""
+    if risk is None or risk["risk_probability"] is None:
+        return ""
+    status = health.risk_status(risk["risk_probability"])
+    if status == Status.WATCH:
+        return " The model is undecided whether it lasts."
+    is_lasting = status == Status.AT_RISK
+    reasons = [reason["words"] for reason in model_reasons(risk) if (reason["size"] > 0) == is_lasting][:2]
+    why = f", for {'; '.join(reasons)}" if reasons else ""
+    return f" The model expects it {'to stay or come back' if is_lasting else 'to pass'}{why}."
 
 
 def model_reasons(risk: Row | None) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ _SOURCES = """
 with loaded as (select * from raw.log_files where status <> 'rejected')
 select source, count(*) as files, sum(rows) as rows, sum(rows_refused) as rows_refused,
   max(arrived_at) as last_arrival, max(last_event_time) as last_event,
-  arg_max(path, arrived_at) as last_path
+  arg_max(path, file_number) as last_path
 from loaded
 group by source
 order by last_event nulls first, source

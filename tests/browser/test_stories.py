@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
-from conftest import Visit, serving
+from conftest import ROOT, Visit, serving
 from playwright.sync_api import Page, expect
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
@@ -167,6 +172,50 @@ def test_a_new_snapshot_is_followed_in_place_and_a_refused_one_is_told(visit: St
         assert page.evaluate("scrollY") > 300
         assert "q=feature" in page.url
         assert rows(page) == 25
+
+
+def quality(root: Path, *arguments: str) -> int:
+    """Run the command line on a data root; its exit code."""
+    command = [sys.executable, "-m", "quality_assets.cli", *arguments]
+    environment = os.environ | {"QUALITY_DATA_DIR": str(root)}
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False, timeout=300).returncode
+
+
+def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit: Start, tmp_path: Path) -> None:
+    logs, root = tmp_path / "sample" / "logs", tmp_path / "data"
+    start = ["--start-date", "2026-06-01", "--events-per-day", "1500"]
+    assert quality(root, "simulate", "--out", str(logs.parent), "--days", "12", "--features", "16", *start) == 0
+    *first, last = sorted(logs.iterdir())
+    assert quality(root, "ingest", *map(str, first)) == 0
+    assert quality(root, "run") == 0
+    with serving(root) as base:
+        page = visit(base, height=500).open("/?sort=users.desc&window=7d")
+        settled(page, 16)
+        sidebar = page.locator("#sidebar")
+        before = sidebar.locator("code").inner_text()
+        page.evaluate("scrollTo(0, 300)")
+        assert quality(root, "ingest", str(last)) == 0
+        assert quality(root, "run") == 0
+        published = time.monotonic()
+        expect(sidebar.locator("code")).not_to_have_text(before, timeout=10_000)
+        assert time.monotonic() - published < 10
+        expect(sidebar).to_contain_text("12 Jun 2026")
+        assert page.evaluate("scrollY") == 300
+        assert page.url.endswith("/?sort=users.desc&window=7d")
+        assert rows(page) == 16
+
+        with duckdb.connect(str(root / "warehouse.duckdb")) as warehouse:
+            warehouse.execute(
+                "delete from ops.partition_state where table_name = 'product.feature_daily_trends'"
+                " and event_date = '2026-06-12'"
+            )
+        assert quality(root, "publish") == 1
+        banner = page.get_by_role("alert")
+        expect(banner).to_contain_text("The last publication was refused; none has succeeded since", timeout=10_000)
+        expect(banner).to_contain_text("product.feature_daily_trends is not built for 2026-06-12")
+        assert quality(root, "run") == 0
+        expect(banner).to_have_count(0, timeout=10_000)
+        assert page.evaluate("scrollY") == 300
 
 
 @pytest.mark.parametrize("path", ["/nope", "/feature/Serch"])
