@@ -155,7 +155,10 @@ def figure_card(
     spark: Child = None,
     href: str | None = None,
 ) -> Component:
-    """A summary figure with its change, a line about it and a sparkline; the whole card leads to `href`."""
+    """A summary figure with its change, a line about it and a sparkline; the whole card leads to `href`.
+
+    An address outside of the app, as that of the figure's asset in the Dagster UI, opens in a new tab.
+    """
     body = [
         html.Div([icon(icon_name), label], className="figure-label"),
         html.Div([html.Span([html.Span(value, className="figure"), change]), spark], className="figure-row"),
@@ -163,7 +166,8 @@ def figure_card(
     ]
     if href is None:
         return html.Div(body, className="card figure-card")
-    return html.A(body, href=href, className="card figure-card")
+    outside = {} if href.startswith("/") else {"target": "_blank", "rel": "noreferrer", "title": "Its asset in Dagster"}
+    return html.A(body, href=href, className="card figure-card", **outside)
 
 
 def spark(values: Sequence[float | None], label: str, *, class_name: str = "") -> Component:

@@ -185,29 +185,36 @@ def _metric_card(
         part=part if has_part else None,
         color=spec.color,
     )
-    change = last["change"]
     said = f"{formats.metric(spec.metric, last['value'])} on {formats.day(last['event_date'])}"
-    figure_now = [
-        html.A(
-            formats.metric(spec.metric, last["value"]),
-            href=links.dagster_asset(_SOURCE),
-            target="_blank",
-            rel="noreferrer",
-            className="figure-small",
-            title=f"{said}; from {_SOURCE} in Dagster",
-        ),
-        html.Span(
-            ui.delta(formats.change(change), ui.change_tone(last["is_worse"])),
-            title=f"Against {formats.metric(spec.metric, last['expected'])}, what is usual of the weekday",
-        )
-        if change is not None
-        else None,
-    ]
     return ui.card(
-        ui.card_head(metric.label, spec.note, figure_now),
+        ui.card_head(metric.label, spec.note, _metric_now(spec.metric, last, said, part if has_part else None)),
         charts.chart(figure, f"{metric.label}, {said}, over {days} days"),
         label=metric.label,
     )
+
+
+def _metric_now(metric: str, last: Row, said: str, part: Sequence[Row] | None) -> list[Component]:
+    """The last value, leading to its asset, with its change; of a slice, the slice's value beside that of the whole."""
+
+    def linked(value: float | None, asset: str) -> Component:
+        return html.A(
+            formats.metric(metric, value),
+            href=links.dagster_asset(asset),
+            target="_blank",
+            rel="noreferrer",
+            className="figure-small",
+            title=f"{said}; from {asset} in Dagster",
+        )
+
+    if part is not None:
+        own = next((row[metric] for row in part if row["event_date"] == last["event_date"]), None)
+        return [linked(own, queries.EVENTS), ui.delta(f"all {formats.metric(metric, last['value'])}")]
+    shown = [linked(last["value"], _SOURCE)]
+    if last["change"] is not None:
+        usual = f"Against {formats.metric(metric, last['expected'])}, what is usual of the weekday"
+        tone = ui.change_tone(last["is_worse"])
+        shown.append(html.Span(ui.delta(formats.change(last["change"]), tone), title=usual))
+    return shown
 
 
 def _why_empty(metric: str) -> str:

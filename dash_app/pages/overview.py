@@ -120,12 +120,15 @@ def _incident_figure(reader: Reader, days: int) -> Component:
         return ui.figure_card("Open incidents", "bell-ring", formats.UNKNOWN, note="Incidents are not detected yet")
     history = [row["open"] for row in queries.incidents_by_day(reader, days)]
     spark = ui.spark(history, f"Open incidents over {days} days")
+    asset = links.dagster_asset(queries.INCIDENTS)
     if not incidents or reader.through is None:
-        return ui.figure_card("Open incidents", "bell-ring", "0", note="None is open", spark=spark)
+        return ui.figure_card("Open incidents", "bell-ring", "0", note="None is open", spark=spark, href=asset)
     severe = sum(incident["severity"] in ("critical", "high") for incident in incidents)
     oldest = max((reader.through - incident["start_date"]).days for incident in incidents)
     note = f"{severe} critical or high · oldest {formats.plural(oldest + 1, 'day')}"
-    return ui.figure_card("Open incidents", "bell-ring", formats.whole(len(incidents)), note=note, spark=spark)
+    return ui.figure_card(
+        "Open incidents", "bell-ring", formats.whole(len(incidents)), note=note, spark=spark, href=asset
+    )
 
 
 def _total_figures(reader: Reader, days: int) -> list[Component]:
@@ -141,7 +144,8 @@ def _total_figures(reader: Reader, days: int) -> list[Component]:
         tone = "bad" if (ratio or 0) > 0.03 else "good" if (ratio or 0) < -0.03 else ""
         change = None if ratio is None else ui.delta(formats.change(ratio), tone)
         spark = ui.spark([row[key] for row in now], f"{label} over {days} days") if mean is not None else None
-        return ui.figure_card(label, icon, write(mean), change=change, note=note, spark=spark)
+        asset = links.dagster_asset(queries.FACTS)
+        return ui.figure_card(label, icon, write(mean), change=change, note=note, spark=spark, href=asset)
 
     compared = f"{days} days against {days} before" if is_comparable else f"mean of {len(now)} days"
     return [
@@ -321,9 +325,16 @@ def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> C
             className="head",
         ),
         html.Div(className="data-table", **{"data-table": json.dumps(data, separators=(",", ":"), ensure_ascii=False)}),
+        html.P(_sources(), className="note source"),
         label="All features",
         class_name="flush",
     )
+
+
+def _sources() -> list[Component]:
+    assets = [queries.TRENDS, queries.FACTS, queries.SCORES, queries.INCIDENTS]
+    parts = [part for asset in assets for part in (ui.asset_link(asset), ", ")]
+    return ["From ", *parts[:-1], "."]
 
 
 _COLUMNS = [

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -206,6 +207,25 @@ def test_every_table_is_downloadable(client: Client, name: str) -> None:
     assert answer.headers["content-disposition"].startswith("attachment")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert rows
+
+
+def test_no_link_is_dead(full_root: Path, client: Client) -> None:
+    asked = Request(links.feature("Live comments"))
+    store = SnapshotStore(full_root / "published")
+    parts = [to_json_plotly(router.render_part(store, asked, part), engine="orjson") for part in feature.PARTS.values()]
+    said = "".join([*(text_of(full_root, path) for path in PATHS), *(json.dumps(json.loads(part)) for part in parts)])
+    found = {link.replace("\\/", "/") for link in re.findall(r'"href": "([^"]+)"', said)}
+    assert len(found) > 60
+    for link in sorted(found):
+        path, _, search = link.partition("?")
+        if path.startswith("/api/"):
+            answer = client.get(link)
+            assert answer.status_code == 200, link
+            assert answer.text, link
+        elif path.startswith("/"):
+            assert router.page_of(Request.parse(path, search)) is not None, link
+        else:
+            assert link.startswith(("http://127.0.0.1:3000", "http://localhost:3000")), link
 
 
 def test_a_spreadsheet_cannot_be_made_to_run_a_cell() -> None:
