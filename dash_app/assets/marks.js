@@ -272,6 +272,9 @@
 
   addEventListener("themechange", () => document.querySelectorAll(".chart.drawn").forEach(drawChart));
   each(document.body ?? document.documentElement, draw);
-  // All pages but the overview have charts: their library comes while Dash starts.
-  if (location.pathname !== "/") { loadPlotly(); }
+  // All pages but the overview have charts: their library comes while Dash starts. It is run once there is a chart to
+  // draw, since running it takes a third of a second, in which Dash could not ask for the page.
+  if (location.pathname !== "/") {
+    document.head.append(Object.assign(document.createElement("link"), { rel: "preload", as: "script", href: PLOTLY }));
+  }
 })();
