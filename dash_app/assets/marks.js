@@ -4,7 +4,7 @@
 (function () {
   "use strict";
 
-  const PLOTLY = "/assets/vendor/plotly-cartesian-4.1.1.min.js";
+  const PLOTLY = "/assets/vendor/plotly-basic-4.1.1.min.js";
   const CONFIG = { displayModeBar: false, showSendToCloud: false, responsive: false };
   const FIRST_ROWS = 60;
   const escape = (text) =>
