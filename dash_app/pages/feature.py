@@ -635,7 +635,8 @@ def _risk(reader: Reader, row: Row) -> Component:
         else "no interval"
     )
     is_degraded = html.P(
-        [ui.icon("triangle-alert"), "Degraded today: the score says it will stay or come back."], className="hint warn"
+        [ui.icon("triangle-alert"), "Degraded today: this is the probability that it stays so or comes back."],
+        className="hint warn",
     )
     onset = risk["onset_probability"]
     return ui.card(

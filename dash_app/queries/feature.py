@@ -88,7 +88,7 @@ from shares
 where events >= 0.05 * all_events
 group by app_version
 having min(event_date) > $through - $days and min(event_date) > (select min(event_date) from daily)
-order by event_date
+order by event_date desc, app_version
 limit 12
 """
 
@@ -181,10 +181,10 @@ def trust(reader: Reader, days: int) -> dict[str, Row]:
 
 @per_snapshot
 def releases(reader: Reader, feature: str, days: int) -> list[Row]:
-    """App versions and the day on which each first carried a twentieth of the feature's events."""
+    """The last twelve app versions and the day on which each first carried a twentieth of the events, oldest first."""
     if not (reader.has(EVENTS) and reader.through):
         return []
-    return reader.rows(_RELEASES, {"feature": feature, "days": days, "through": reader.through})
+    return reader.rows(_RELEASES, {"feature": feature, "days": days, "through": reader.through})[::-1]
 
 
 @per_snapshot
