@@ -54,13 +54,13 @@ def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, dict[str, pd.D
             fact_feature_metrics_sql("events", "user_days", "described"), {"apdex_threshold_ms": 500.0}
         ).df()
         span = {"from_date": plan.start_date, "to_date": plan.end_date}
-        counts = {
-            "event_counts": connection.execute(event_counts_sql("events"), span).df(),
-            "platform_counts": connection.execute(
-                "select event_date, feature, platform, count(*) as events,"
-                " count(*) filter (where status = 'crash') as crashes from events group by all"
-            ).df(),
-        }
+        counted = connection.execute(event_counts_sql("events"), span).df()
+    counts = {
+        "event_counts": counted.groupby(["event_date", "feature", "event_name"], as_index=False)["events"].sum(),
+        "platform_counts": counted.groupby(["event_date", "feature", "platform"], as_index=False)[
+            ["events", "crashes"]
+        ].sum(),
+    }
     rows = pd.DataFrame([vars(incident) for incident in truth])
     if len(rows):
         rows["end_date"] = rows["end_date"].fillna(plan.end_date)

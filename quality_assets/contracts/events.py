@@ -93,7 +93,11 @@ RAW_LOGS = Table(
     columns=(
         *_PLACE_COLUMNS,
         *(Column(c.name, c.type, c.description, unit=c.unit) for c in EVENT_COLUMNS),
-        Column("reasons", "VARCHAR[]", "What is wrong with the row by itself; null when nothing is"),
+        Column(
+            "reasons",
+            "VARCHAR[]",
+            "What is wrong with the row, as far as its load tells; null when nothing is",
+        ),
         Column("raw_row", "VARCHAR", "The row as it arrived, as JSON, where it is not kept as an event"),
     ),
 )

@@ -134,23 +134,20 @@ def event_sketch_sql(source: str = "core.valid_events", by_feature: bool = False
     With `by_feature` there is a sketch of each feature instead of one of all traffic.
     """
     feature = "feature" if by_feature else "''"
-    names = {
+    bins = {
         "latency_ms": f"cast(floor({LATENCY_BINS_PER_E} * ln(latency_ms + 1)) as integer)",
         "feedback_score": "cast(round(feedback_score) as integer)",
         "status": "status",
         **{column: f"coalesce({column}, '(unknown)')" for column in _MIX_COLUMNS},
     }
-    binned = ",\n    ".join(f"{expression} as {name}_bin" for name, expression in names.items())
-    sets = ",\n    ".join(f"(event_date, feature, {name}_bin)" for name in names)
-    chosen = "\n    ".join(f"when grouping({name}_bin) = 0 then '{name}'" for name in names)
-    value = "\n    ".join(f"when grouping({name}_bin) = 0 then cast({name}_bin as varchar)" for name in names)
+    # A grouping of its own for each column costs half of what grouping sets do.
+    counted = "\nunion all\n".join(
+        f"select event_date, {feature} as feature, '{name}' as name, {bin_} as bin, count(*) as n from {source}\n"
+        "  where event_date between $from_date and $to_date group by all"
+        for name, bin_ in bins.items()
+    )
     return (
-        f"with binned as (\n  select\n    event_date,\n    {feature} as feature,\n    {binned}\n  from {source}\n"
-        "  where event_date between $from_date and $to_date\n),\n"
-        "counted as (\n  select\n    event_date,\n    feature,\n"
-        f"    case\n    {chosen}\n    end as name,\n    case\n    {value}\n    end as bin,\n    count(*) as n\n"
-        f"  from binned\n  group by grouping sets (\n    {sets}\n  )\n)\n"
-        "select event_date, feature, name, bin, n from counted where bin is not null"
+        f"select event_date, feature, name, cast(bin as varchar) as bin, n from (\n{counted}\n) where bin is not null"
     )
 
 

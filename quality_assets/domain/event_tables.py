@@ -35,9 +35,9 @@ qualify row_number() over (partition by event_date, event_id order by {order}) >
 def quarantine_sql(refused: str, copies: str, kept: str) -> str:
     """The rows of core.quarantined_events.
 
-    `refused` are rows of raw.raw_logs that were not kept as events (no reasons: a copy within its load), `copies` are
-    events that a later load brought again, `kept` are the valid events. A refused row whose id was kept carries
-    `duplicate_event_id` beside its other reasons.
+    `refused` are rows of raw.raw_logs that were not kept as events, `copies` are events that a later load brought
+    again, `kept` are the valid events. A refused row whose id was kept carries `duplicate_event_id` beside its other
+    reasons; where one of its own load was kept, it does already.
     """
     duplicate = Reason.DUPLICATE_EVENT_ID.value
     return f"""
@@ -51,7 +51,7 @@ kept_ids as (
   where (event_date, event_id) in (select event_date, event_id from candidates)
 )
 select candidates.event_date, file_id, line_number, candidates.event_id, event_time, feature,
-  case when kept_ids.event_id is null then reasons
+  case when kept_ids.event_id is null or list_contains(reasons, '{duplicate}') then reasons
     else list_append(coalesce(reasons, cast([] as varchar[])), '{duplicate}') end as reasons,
   raw_row
 from candidates left join kept_ids

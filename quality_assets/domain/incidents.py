@@ -213,12 +213,13 @@ def find_incidents(
 
 
 def event_counts_sql(source: str = "core.valid_events") -> str:
-    """Events per day, feature and event name, from `$from_date` to `$to_date`; the input of silence by event name."""
+    """Events and crashes per day, feature, event name and platform, from `$from_date` to `$to_date`."""
     return (
-        "select event_date, feature, event_name, count(*) as events\n"
+        "select event_date, feature, event_name, coalesce(platform, '(unknown)') as platform,\n"
+        "  count(*) as events, count(*) filter (status = 'crash') as crashes\n"
         f"from {source}\n"
         "where event_date between $from_date and $to_date\n"
-        "group by event_date, feature, event_name"
+        "group by all"
     )
 
 

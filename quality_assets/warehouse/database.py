@@ -147,8 +147,15 @@ left join (
 """
 
 
+# The databases that this process has found, or made, as the contracts say: file and inode.
+_prepared: set[tuple[str, int]] = set()
+
+
 def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    create_tables(connection)
-    connection.execute(_FACTS_WITH_RISK)
-    refresh_lake_views(connection, settings)
+    database = (str(settings.warehouse_path), settings.warehouse_path.stat().st_ino)
+    if database not in _prepared:
+        create_tables(connection)
+        connection.execute(_FACTS_WITH_RISK)
+        refresh_lake_views(connection, settings)
+        _prepared.add(database)
     deliver(connection, settings)

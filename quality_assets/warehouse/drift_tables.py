@@ -59,20 +59,18 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
     fingerprints = wanted_fingerprints(connection, EVENT_SKETCH_COUNTS, start, end)
     name = EVENT_SKETCH_COUNTS.qualified_name
     source = f"({files_sql(VALID_EVENTS, session.lake.absolute(session.lake.files(VALID_EVENTS, start, end)))})"
-    by_event = (
-        "select event_date, feature, 'event_name' as name, event_name as bin, events as n"
-        f" from ({event_counts_sql(source)})"
+    counts = {"event_name": ("event_name", "events"), "platform_events": ("platform", "events")}
+    counts["platform_crashes"] = ("platform", "crashes")
+    by_feature = " union all ".join(
+        f"select event_date, feature, '{kind}' as name, {bin_} as bin, sum({number}) as n from counted"
+        f" group by all having sum({number}) > 0"
+        for kind, (bin_, number) in counts.items()
     )
-    by_platform = (
-        "select event_date, feature, name, coalesce(platform, '(unknown)') as bin, count(*) as n from ("
-        f"select *, 'platform_events' as name from {source}"
-        f" union all select *, 'platform_crashes' as name from {source} where status = 'crash')"
-        " where event_date between $from_date and $to_date group by all"
-    )
+    by_feature = f"with counted as materialized ({event_counts_sql(source)}) {by_feature}"
     parameters = {"from_date": start, "to_date": end}
     with session.transaction():
         connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
-        for query in (event_sketch_sql(source), by_event, by_platform):
+        for query in (event_sketch_sql(source), by_feature):
             connection.execute(
                 f"insert into {name} by name select * from ({query}) where list_contains($days, event_date)"
                 " order by all",

@@ -135,7 +135,7 @@ def _build_day(
     refused = [file for file in raw if file.path.endswith(f"-{REFUSED_LABEL}.parquet")]
     connection = session.connection
     copies = "(select cast(null as varchar) as file_id, cast(null as bigint) as line_number limit 0)"
-    # Each load is free of copies in itself, so a day that only one load touched has none.
+    # A load tells copies among its own rows: a day that only one has touched is stored as it came.
     if len(clean) > 1:
         numbered = f"{_parquet(session, VALID_EVENTS, clean)} join raw.log_files using (file_id)"
         source = f"(select file_id, line_number, event_date, event_id, file_number from {numbered})"
@@ -155,6 +155,8 @@ def _build_day(
             for file in clean
             if (kept := _keep(session, file, copies if file.path in changed else None)) is not None
         ]
+    if len({_load_of(file) for file in raw}) < 2:
+        return events, [session.lake.share(QUARANTINED_EVENTS, file, label="quarantined") for file in refused]
     quarantine = sql.quarantine_sql(
         _parquet(session, RAW_LOGS, refused),
         f"(select events.* from {_parquet(session, VALID_EVENTS, [f for f in clean if f.path in changed])} as events"
@@ -163,6 +165,10 @@ def _build_day(
     )
     file = session.lake.write(connection, QUARANTINED_EVENTS, event_date, quarantine, label="quarantined")
     return events, [file] if file else []
+
+
+def _load_of(file: LakeFile) -> str:
+    return file.path.rsplit("/", 1)[-1].rsplit("-", 1)[0]
 
 
 def _files_with_copies(session: WarehouseSession, clean: Sequence[LakeFile]) -> set[str]:

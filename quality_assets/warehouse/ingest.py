@@ -16,23 +16,27 @@ from datetime import date
 
 import duckdb
 
-from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
+from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.monitoring import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources import Sources
-from quality_assets.domain.event_tables import AS_EVENT_JSON, later_copies_sql, repeated_hashes_sql
+from quality_assets.domain.event_tables import AS_EVENT_JSON, ID_HASH, later_copies_sql, repeated_hashes_sql
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
 from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
-from quality_assets.warehouse.readers import FileRejected, StagedFile, Staging
+from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging
 
 FILE_ID_DIGITS = 16
 MAX_FILES_A_LOAD = 256
 # What a compressed log grows to when it is read; only steers how much is read at a time.
 COMPRESSED_GROWTH = 6
+# From this size on, looking at a sample of a load first pays.
+SAMPLED_BYTES = 16 << 20
 _COMPRESSED_SUFFIXES = (".gz", ".zst", ".parquet")
+
+_COPY = f"'{Reason.DUPLICATE_EVENT_ID}'"
 
 Progress = Callable[[str], None]
 
@@ -211,17 +215,13 @@ def _read(
     """Read the files of a load side by side; those that cannot be read, by their number."""
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
 
+    logs = [RawLog(a.file.path, a.file_id, a.file.name, a.file.arrived_at, source_names.get(a.file.name)) for a in load]
+    if sum(arrival.file.size_bytes for arrival in load) >= SAMPLED_BYTES:
+        staging.sample(logs)
+
     def read(number: int) -> FileRejected | None:
-        arrival = load[number]
         try:
-            staging.read(
-                number,
-                arrival.file.path,
-                file_id=arrival.file_id,
-                landing_path=arrival.file.name,
-                arrived_at=arrival.file.arrived_at,
-                source_name=source_names.get(arrival.file.name),
-            )
+            staging.read(number, logs[number])
         except FileRejected as rejected:
             return rejected
         return None
@@ -243,28 +243,27 @@ def _write(
     for number, file in outcomes.items():
         for event_date in file.dates if isinstance(file, StagedFile) else ():
             numbers.setdefault(event_date, []).append(number)
-    ids = staging.events_sql(outcomes, ("file_order", "line_number", "event_date", "event_id"))
-    scratch.execute(f"create table repeated as {repeated_hashes_sql(f'({ids})')}")
-    order = "file_order, line_number"
-    scratch.execute(f"create table copies as {later_copies_sql(f'({ids})', order, order, 'repeated')}")
+    _find_copies(scratch, staging.events_sql(outcomes, ("file_order", "line_number", "event_date", "event_id")))
     copied = {row[0] for row in scratch.execute("select distinct event_date from copies").fetchall()}
-    raw_columns = RAW_LOGS.select_list()
-    as_raw = raw_columns.replace('"reasons"', "null as reasons").replace('"raw_row"', f"{AS_EVENT_JSON} as raw_row")
     columns = ("file_order", *VALID_EVENTS.column_names)
-    scratch.execute(f"create table copied as {staging.events_sql(outcomes, columns, within='copies')}")
+    copies = staging.events_sql(outcomes, columns, within="copies")
+    is_copy = "(event_date, event_id) in (select event_date, event_id from suspects)"
     scratch.execute(
-        f"create table refused as select file_order, {raw_columns} from judged where reasons is not null union all"
-        f" select file_order, {as_raw} from copied"
+        f"create table refused as select {RAW_LOGS.select_list()} from (select * replace ("
+        f" case when {is_copy} then list_append(reasons, {_COPY}) else reasons end as reasons)"
+        " from judged where reasons is not null) union all"
+        f" select {RAW_LOGS.select_list()} from (select *, [{_COPY}] as reasons, {AS_EVENT_JSON} as raw_row"
+        f" from ({copies}))"
     )
 
     def write(event_date: date) -> list[LakeFile]:
-        # The date goes into the text, where DuckDB can skip the row groups that lack it: it comes from a DATE column.
+        # The date comes from a DATE column; in the text, it lets DuckDB skip the row groups that lack it.
         day = f"event_date = date '{event_date.isoformat()}'"
-        refused = f"select {raw_columns} from refused where {day} order by file_order, line_number"
-        clean = f"select {VALID_EVENTS.select_list()} from ({staging.events_sql(numbers[event_date], columns)})"
+        refused = f"select {RAW_LOGS.select_list()} from refused where {day} order by file_id, line_number"
+        events = staging.events_sql(numbers[event_date], columns, day=event_date)
+        clean = f"select {VALID_EVENTS.select_list()} from ({events})"
         if event_date in copied:
             clean += f" anti join (select * from copies where {day}) using (file_order, line_number)"
-        clean += f" where {day}"
         with scratch.cursor() as cursor:
             files = [
                 session.lake.write(cursor, RAW_LOGS, event_date, query, label=f"{load_id}-{label}")
@@ -274,6 +273,21 @@ def _write(
 
     with ThreadPoolExecutor(max_workers=_workers(session.settings)) as pool:
         return [file for files in pool.map(write, sorted(numbers)) for file in files]
+
+
+def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
+    """Make the tables `suspects`, the events that may share their date and id with another row, and `copies`.
+
+    Refused rows are looked at as well: one whose id is that of an event is its copy, besides what else is wrong.
+    """
+    refused = "select distinct event_date, event_id from judged where reasons is not null and event_id is not null"
+    ids = f"(select event_date, event_id from ({events}) union all {refused})"
+    scratch.execute(f"create table repeated as {repeated_hashes_sql(ids)}")
+    scratch.execute(
+        f"create table suspects as select * from ({events}) where {ID_HASH} in (select id_hash from repeated)"
+    )
+    order = "file_order, line_number"
+    scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order, 'repeated')}")
 
 
 def _workers(settings: Settings) -> int:

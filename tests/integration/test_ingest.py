@@ -254,6 +254,18 @@ def test_across_loads_the_first_to_arrive_wins_whatever_its_name(session: Wareho
     assert quarantined(session) == [("a.csv", 2, ["duplicate_event_id"])]
 
 
+def test_a_bad_row_whose_id_was_kept_is_a_copy_too_once(session: WarehouseSession, ingest_all: Ingest) -> None:
+    arrive(session, "a.csv", "e1 01 ok", "e1 01 maybe", "e2 01 maybe")
+    ingest_all(session)
+    assert events(session) == [(1, "e1", "a.csv")]
+    both = ["invalid_status", "duplicate_event_id"]
+    assert quarantined(session) == [("a.csv", 3, both), ("a.csv", 4, ["invalid_status"])]
+    arrive(session, "b.csv", "e1 01 maybe", "e2 01 ok")
+    ingest_all(session)
+    assert events(session) == [(1, "e1", "a.csv"), (1, "e2", "b.csv")]
+    assert quarantined(session) == [("a.csv", 3, both), ("a.csv", 4, both), ("b.csv", 2, both)]
+
+
 def test_a_bad_row_does_not_take_the_id_from_a_good_one(session: WarehouseSession, ingest_all: Ingest) -> None:
     arrive(session, "a.csv", "e1 01 maybe", "e1 01 ok")
     ingest_all(session)
@@ -462,11 +474,11 @@ def test_a_file_that_changes_while_it_is_read_waits_for_the_next_time(
     text = path.read_text()
     read = ingest.Staging.read
 
-    def disturb(staging: ingest.Staging, number: int, file: Path, **options: Any) -> None:
-        if file == path and change == "vanishes":
+    def disturb(staging: ingest.Staging, number: int, log: ingest.RawLog) -> None:
+        if log.path == path and change == "vanishes":
             path.unlink(missing_ok=True)
-        read(staging, number, file, **options)
-        if file == path and change == "grows":
+        read(staging, number, log)
+        if log.path == path and change == "grows":
             path.write_text(text + "e3,2026-01-01T10:00:00Z,Search,ok\n")
 
     with monkeypatch.context() as patched:

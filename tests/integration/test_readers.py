@@ -19,12 +19,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources import Sources, load_sources
-from quality_assets.warehouse.readers import FileRejected, StagedFile, Staging
+from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging, samples
 from quality_assets.warehouse.readers.records import KEPT_CHARACTERS
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ class Stage:
         if "sources" in given:
             self.staging = Staging(self.connection, given.pop("sources"))
         number, self.files = self.files, self.files + 1
-        self.staging.read(number, path, landing_path=landing_path or path.name, **given)
+        self.staging.read(number, RawLog(path, landing_path=landing_path or path.name, **given))
         return self.finish()[number]
 
     def finish(self) -> dict[int, StagedFile]:
@@ -576,7 +576,7 @@ def test_threads_on_cursors_of_one_database(stage: Stage) -> None:
 
     def work(number: int, path: Path) -> None:
         try:
-            stage.staging.read(number, path, file_id=path.stem, landing_path=path.name, arrived_at=ARRIVED)
+            stage.staging.read(number, RawLog(path, path.stem, path.name, ARRIVED))
         except BaseException as error:  # a thread's failure is the test's
             failures.append(error)
 
@@ -592,6 +592,76 @@ def test_threads_on_cursors_of_one_database(stage: Stage) -> None:
         "FROM staged GROUP BY file_id ORDER BY file_id"
     ).fetchall()
     assert counts == [(str(i), 3000, 2, 3001, 3000, 301 if i % 2 else 300) for i in range(8)]
+
+
+# --- Text of few values ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "PIECE_BYTES", 4096)
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", 8192)
+
+
+def many(count: int, **values: str) -> list[str]:
+    return [row(number, **values) for number in range(count)]
+
+
+@pytest.mark.parametrize("rare", ['"  search "', "never seen", '"a ""b"""'])
+@pytest.mark.usefixtures("small_samples")
+def test_what_a_sample_lacks_is_kept(stage: Stage, rare: str) -> None:
+    """Values that the sample has not are few and far between, or all there is in a file."""
+    lines = many(2000)
+    lines[700] = row(700, feature=rare)
+    paths = [stage.write(table(*lines)), stage.write(table(*many(2000, feature=rare)), "other.csv")]
+    texts = {}
+    for is_sampled in (True, False):
+        stage.staging = Staging(stage.connection, SOURCES)
+        logs = [RawLog(path, path.stem, path.name, ARRIVED) for path in paths]
+        if is_sampled:
+            stage.staging.sample(logs[:1])
+        for number, log in enumerate(logs):
+            stage.staging.read(number, log)
+        stage.staging.finish()
+        events = stage.staging.events_sql([0, 1], VALID_EVENTS.column_names, day=date(2026, 2, 1))
+        texts[is_sampled] = stage.connection.execute(f"{events} ORDER BY file_id, line_number").fetchall()
+        types = stage.connection.execute(f"SELECT DISTINCT typeof(feature), typeof(status) FROM ({events})").fetchall()
+        assert types == [("VARCHAR", "ENUM('ok', 'error', 'crash')")]
+        first = stage.staging.events_sql([0], ("line_number", "feature"), day=date(2026, 2, 1))
+        kinds = stage.connection.execute(f"SELECT DISTINCT typeof(feature) FROM ({first})").fetchall()
+        is_listed = is_sampled and rare.strip('" ') == "search"
+        assert kinds == [("ENUM('search')" if is_listed else "VARCHAR",)]
+        for number in range(2):
+            stage.connection.execute(f"DROP TABLE rows_{number}")
+    assert texts[True] == texts[False]
+    assert len(texts[True]) == 4000
+    stage.staging = Staging(stage.connection, SOURCES)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_columns_of_many_values_stay_text(stage: Stage) -> None:
+    path = stage.write(table(*[row(number, feature=f"feature {number}") for number in range(2000)]))
+    logs = [RawLog(path, "f", path.name, ARRIVED)]
+    stage.staging.sample(logs)
+    stage.staging.read(0, logs[0])
+    stage.staging.finish()
+    types = stage.connection.execute("SELECT DISTINCT typeof(feature), typeof(event_name) FROM rows_0").fetchall()
+    assert types == [("VARCHAR", "ENUM('use')")]
+
+
+def test_a_sample_of_what_cannot_be_read_teaches_nothing(stage: Stage) -> None:
+    good = stage.write(table(*many(50)))
+    broken = [
+        stage.write(b"\x1f\x8bno gzip", "a.csv"),
+        stage.write("", "b.csv"),
+        stage.write('{"no": "event"}\n' * 50, "c.jsonl"),
+        stage.write("x,y\n" * 50, "d.csv"),
+    ]
+    stage.staging.sample([RawLog(path, path.stem, path.name, ARRIVED) for path in broken])
+    stage.staging.sample([RawLog(stage.folder / "gone.csv", "g", "gone.csv", ARRIVED)])
+    stage.staging.read(0, RawLog(good, "f", good.name, ARRIVED))
+    stage.staging.finish()
+    assert stage.connection.execute("SELECT DISTINCT typeof(feature) FROM rows_0").fetchall() == [("VARCHAR",)]
 
 
 # --- Any table, written any way, comes back --------------------------------------------------------------------------
@@ -700,6 +770,7 @@ def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.binary(max_size=300), lines=st.lists(st.integers(0, 9), max_size=12))
+@example(data=b"\r\x00", lines=[])
 def test_no_bytes_bring_it_down(data: bytes, lines: list[int]) -> None:
     rows_ = [row(n) if n < 8 else row(n, feature='"x') for n in lines]
     content = table(*rows_).encode() + data

@@ -147,6 +147,8 @@ def _stage_csv_fast(
     place = dict(zip(skipped, numbering.skipped_lines, strict=True))
     # DuckDB's own copy of a rejected line is now and then that of its neighbour: the file has the last word.
     rejected_lines = [place[number] for number in rejected]
+    if rejected_lines and rejected_lines[-1] > text.lines:
+        return False
     broken = list(records_of(index.lines(rejected_lines), dialect, is_record))
     if len(broken) != len(rejected) or any(record.malformed is None for record in broken):
         return False

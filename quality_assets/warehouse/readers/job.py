@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from quality_assets.warehouse.readers.text import FileRejected
 class Job:
     """One raw log. `landing_path` is relative to landing/, `arrived_at` UTC without a zone.
 
-    The table has the columns of `plain_select`.
+    The table has the columns of `plain_select`, those in `encoded` as the ENUM types that it gives.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -31,6 +31,7 @@ class Job:
     landing_path: str
     arrived_at: datetime
     source_name: str | None
+    encoded: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def claimed(self) -> Source | None:
@@ -64,7 +65,7 @@ class Job:
     def insert(self, source: Source, columns: RawColumns, relation: str, **parameters: Any) -> int:
         """Append the rows of a raw relation; returns how many."""
         values = {"latest_event_time": self.latest_event_time(source), **parameters}
-        statement = f"INSERT INTO {self.table} {plain_select(source, columns, relation)}"
+        statement = f"INSERT INTO {self.table} {plain_select(source, columns, relation, self.encoded)}"
         return int(self.connection.execute(statement, values).fetchall()[0][0])
 
     def insert_records(self, records: Sequence[Record]) -> None:

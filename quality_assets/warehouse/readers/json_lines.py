@@ -74,8 +74,8 @@ def stage_jsonl(job: Job, text: Text) -> tuple[Source, tuple[str, ...]]:
     )
     if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects):
         job.delete_rows()
-        for lines in _batchedlines_of(lines_of(text.path)):
-            _insert_jsonlines_of(job, source, raw, objects, lines)
+        for lines in _batched(lines_of(text.path)):
+            _insert_lines(job, source, raw, objects, lines)
     return source, header
 
 
@@ -120,15 +120,15 @@ def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns,
     if rejected:
         return False
     missing = text.lines - accepted
-    return missing == 0 or (missing > 0 and missing == _count_blanklines_of(text.path))
+    return missing == 0 or (missing > 0 and missing == _count_blank_lines(text.path))
 
 
-def _count_blanklines_of(path: Path) -> int:
+def _count_blank_lines(path: Path) -> int:
     with path.open("rb") as stream:
         return sum(not line.strip() for line in stream)
 
 
-def _batchedlines_of(lines: Iterable[Line]) -> Iterator[list[Line]]:
+def _batched(lines: Iterable[Line]) -> Iterator[list[Line]]:
     batch: list[Line] = []
     size = 0
     for line in lines:
@@ -143,7 +143,7 @@ def _batchedlines_of(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield batch
 
 
-def _insert_jsonlines_of(job: Job, source: Source, columns: RawColumns, objects: str, lines: Sequence[Line]) -> None:
+def _insert_lines(job: Job, source: Source, columns: RawColumns, objects: str, lines: Sequence[Line]) -> None:
     view = unique("lines")
     data = pa.table(
         {

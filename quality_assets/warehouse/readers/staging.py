@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,8 +16,10 @@ import duckdb
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
 from quality_assets.contracts.sources import CsvOptions, Source, Sources
 from quality_assets.domain.validation import (
+    STATUS_TYPE,
     RawColumns,
     derived_event_id,
+    enum_sql,
     identifier,
     json_object_sql,
     judged_select,
@@ -25,20 +29,19 @@ from quality_assets.warehouse.readers.delimited import stage_csv
 from quality_assets.warehouse.readers.job import Job
 from quality_assets.warehouse.readers.json_lines import looks_like_json, stage_jsonl
 from quality_assets.warehouse.readers.parquet import stage_parquet
+from quality_assets.warehouse.readers.samples import MAX_DOUBTFUL_SHARE, RawLog, few_valued, samples
 from quality_assets.warehouse.readers.text import FileRejected, as_text, head_of, opened, without_wildcards
 
 Format = Literal["csv", "jsonl", "parquet"]
 
-_COLUMNS = ", ".join(
-    f"{identifier(name)} {type_}"
-    for name, type_ in (
-        ("event_date", "DATE"),
-        ("line_number", "BIGINT"),
-        *((column.name, column.type) for column in EVENT_COLUMNS),
-        ("fields", "VARCHAR[]"),
-        ("raw_row", "VARCHAR"),
-    )
-)
+_COLUMNS = {
+    "event_date": "DATE",
+    "line_number": "BIGINT",
+    **{column.name: column.type for column in EVENT_COLUMNS},
+    "status": STATUS_TYPE,
+    "fields": "VARCHAR[]",
+    "raw_row": "VARCHAR",
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class _Read:
     compression: str | None
     encoding: str | None
     latest_event_time: datetime
+    encoded: Mapping[str, str]
 
 
 @dataclass
@@ -104,37 +108,57 @@ class Staging:
         self._sources = sources
         self._scratch = scratch
         self._read: dict[int, _Read] = {}
+        self._encoded: Mapping[str, str] = {}
+        self._unlisted: dict[date, set[str]] = {}
 
-    def read(
-        self,
-        number: int,
-        path: Path,
-        *,
-        file_id: str,
-        landing_path: str,
-        arrived_at: datetime,
-        source_name: str | None = None,
-    ) -> None:
+    def sample(self, logs: Sequence[RawLog]) -> None:
+        """Learn from a sample of the logs which text columns take few values, which makes them cheaper to write.
+
+        Worth it for large loads; to be called before they are read. What cannot be read does not matter here.
+        """
+        tables = []
+        with self._workplace() as (cursor, folder), contextlib.suppress(OSError):
+            for number, (log, content) in enumerate(samples(logs)):
+                path = folder / f"sample-{number}"
+                path.write_bytes(content)
+                job = self._job(cursor, f"sample_{number}", log, {})
+                with contextlib.suppress(FileRejected):
+                    _stage(job, path, folder)
+                    tables.append(job.table)
+            self._encoded = few_valued(cursor, tables)
+            for table in tables:
+                cursor.execute(f"DROP TABLE {table}")
+
+    def read(self, number: int, log: RawLog) -> None:
         """Read one raw log into its table. Several may be read side by side.
 
-        `landing_path` is the path relative to landing/, which decides the source unless `source_name` does.
-        `arrived_at` is UTC without a zone: later event times are in the future. A file with a header and nothing else
-        is no error: it has 0 rows.
+        A file with a header and nothing else is no error: it has 0 rows.
 
         Raises FileRejected when the file cannot be read as a whole; nothing of it is kept.
         """
-        table = f"rows_{number}"
+        with self._workplace() as (cursor, folder):
+            job = self._job(cursor, f"rows_{number}", log, self._encoded)
+            self._read[number] = _stage(job, log.path, folder)
+            if self._encoded and _doubtful_share(job) > MAX_DOUBTFUL_SHARE:
+                # It may hold what the sample did not: as text, all values are plain.
+                cursor.execute(f"DROP TABLE {job.table}")
+                self._read[number] = _stage(self._job(cursor, job.table, log, {}), log.path, folder)
+
+    @contextlib.contextmanager
+    def _workplace(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
         with (
             self._connection.cursor() as cursor,
             tempfile.TemporaryDirectory(prefix="staging-", dir=self._scratch) as folder,
         ):
-            cursor.execute(f"CREATE TABLE {table} ({_COLUMNS})")
-            job = Job(cursor, table, file_id, self._sources, landing_path, arrived_at, source_name)
-            try:
-                self._read[number] = _stage(job, path, Path(folder))
-            except FileRejected:
-                cursor.execute(f"DROP TABLE {table}")
-                raise
+            yield cursor, Path(folder)
+
+    def _job(self, cursor: duckdb.DuckDBPyConnection, table: str, log: RawLog, encoded: Mapping[str, str]) -> Job:
+        """A job with its table made."""
+        columns = ", ".join(f"{identifier(name)} {type_}" for name, type_ in {**_COLUMNS, **encoded}.items())
+        cursor.execute(f"CREATE TABLE {table} ({columns})")
+        return Job(
+            cursor, table, log.file_id, self._sources, log.landing_path, log.arrived_at, log.source_name, encoded
+        )
 
     def finish(self, numbers: Collection[int] | None = None) -> dict[int, StagedFile]:
         """Judge the rows that are not plain, of all files or of some; what came of each file."""
@@ -166,24 +190,61 @@ class Staging:
             " WHERE judged.file_order = fallback.file_order AND judged.event_date IS NULL",
             {"numbers": list(fallbacks), "dates": list(fallbacks.values())},
         )
+        self._unlisted = self._find_unlisted()
         return {number: _staged_file(read, by_file[number], fallbacks[number]) for number, read in chosen.items()}
 
-    def events_sql(self, numbers: Iterable[int], columns: Sequence[str], within: str | None = None) -> str:
+    def events_sql(
+        self,
+        numbers: Iterable[int],
+        columns: Sequence[str],
+        *,
+        within: str | None = None,
+        day: date | None = None,
+    ) -> str:
         """A query for columns of the good rows of some files; `file_order` gives the file's number.
 
         `within` is a table of few (file_order, line_number) to which it is confined, without reading all columns.
+        `day` confines it to an event date, and text of few values comes as ENUM where that holds all of the day's.
         """
         numbers = list(numbers)
+        types = {} if day is None else self._types_on(day, numbers)
+        # The date goes into the text, where DuckDB can skip the row groups that lack it.
+        of_day = "" if day is None else f" AND event_date = DATE '{day.isoformat()}'"
         parts = [
-            f"SELECT {', '.join(self._stamped(number, column) for column in columns)} FROM rows_{number}"
-            " WHERE event_date IS NOT NULL" + self._confined(number, within)
+            f"SELECT {', '.join(self._stamped(number, column, types) for column in columns)} FROM rows_{number}"
+            f" WHERE event_date IS NOT NULL{of_day}{self._confined(number, within)}"
             for number in numbers
         ]
         listed = ", ".join(map(str, numbers)) or "NULL"
-        judged = f"SELECT {', '.join(columns)} FROM judged WHERE reasons IS NULL AND file_order IN ({listed})"
+        selected = ", ".join(_as_type(column, types.get(column)) for column in columns)
+        judged = f"SELECT {selected} FROM judged WHERE reasons IS NULL AND file_order IN ({listed}){of_day}"
         if within is not None:
             judged += f" AND (file_order, line_number) IN (SELECT file_order, line_number FROM {within})"
         return " UNION ALL ".join([*parts, judged])
+
+    def _types_on(self, day: date, numbers: Iterable[int]) -> dict[str, str]:
+        """The ENUM types of the columns that can be given as such on a day, for the rows of some files."""
+        reads = [self._read[number] for number in numbers]
+        unlisted = self._unlisted.get(day, set())
+        learned = {
+            name: type_
+            for name, type_ in self._encoded.items()
+            if name not in unlisted and all(name in read.encoded for read in reads)
+        }
+        return {**learned, "status": STATUS_TYPE, "file_id": enum_sql(sorted({read.file_id for read in reads}))}
+
+    def _find_unlisted(self) -> dict[date, set[str]]:
+        """The columns in which a good row of a day has a value that the ENUM lacks."""
+        if not self._encoded:
+            return {}
+        tests = [
+            f"bool_or({name} IS NOT NULL AND try_cast({name} AS {type_}) IS NULL)"
+            for name, type_ in self._encoded.items()
+        ]
+        rows = self._connection.execute(
+            f"SELECT event_date, {', '.join(tests)} FROM judged WHERE reasons IS NULL GROUP BY event_date"
+        ).fetchall()
+        return {day: set(itertools.compress(self._encoded, found)) for day, *found in rows}
 
     @staticmethod
     def _confined(number: int, within: str | None) -> str:
@@ -191,15 +252,19 @@ class Staging:
             return ""
         return f" AND line_number IN (SELECT line_number FROM {within} WHERE file_order = {number})"
 
-    def _stamped(self, number: int, column: str) -> str:
+    def _stamped(self, number: int, column: str, types: Mapping[str, str]) -> str:
         """The SQL of a column in the table of a file, which does not repeat what is the same for all its rows."""
-        file_id = literal(self._read[number].file_id)
+        read = self._read[number]
+        file_id = literal(read.file_id)
         special = {
             "file_order": str(number),
-            "file_id": file_id,
+            "file_id": _as_type(file_id, types.get("file_id")),
             "event_id": f"coalesce(event_id, {derived_event_id(file_id)})",
         }
-        return f"{special[column]} AS {column}" if column in special else identifier(column)
+        if column in special:
+            return f"{special[column]} AS {column}"
+        is_text = column not in types and (column == "status" or column in read.encoded)
+        return f"{_as_type(column, 'VARCHAR' if is_text else None)} AS {column}"
 
     def _count_plain(self, chosen: Iterable[int]) -> dict[tuple[int, date | None], _Count]:
         """Per file and event date; None for the rows that are not plain."""
@@ -249,6 +314,10 @@ class Staging:
         self._connection.execute(f"INSERT INTO judged BY NAME {query}")
 
 
+def _as_type(sql: str, type_: str | None) -> str:
+    return sql if type_ is None else f"CAST({sql} AS {type_})"
+
+
 def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -> StagedFile:
     total = sum(days.values(), _Count())
     return StagedFile(
@@ -265,6 +334,20 @@ def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -
 
 
 def _stage(job: Job, path: Path, scratch: Path) -> _Read:
+    """Read a file into the table of a job, which is dropped if the file is rejected."""
+    try:
+        return _read(job, path, scratch)
+    except FileRejected:
+        job.connection.execute(f"DROP TABLE {job.table}")
+        raise
+
+
+def _doubtful_share(job: Job) -> float:
+    rows, plain = job.connection.execute(f"SELECT count(*), count(event_date) FROM {job.table}").fetchall()[0]
+    return float(rows - plain) / max(rows, 1)
+
+
+def _read(job: Job, path: Path, scratch: Path) -> _Read:
     plain, compression = opened(path, scratch)
     head = head_of(plain)
     claimed = job.claimed
@@ -285,4 +368,4 @@ def _stage(job: Job, path: Path, scratch: Path) -> _Read:
         else:
             kind = "csv"
             source, header = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
-    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source))
+    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source), job.encoded)

@@ -36,6 +36,7 @@ _MAGIC = {
     b"Obj\x01": "an Avro file; Parquet is read",
     b"\x7fELF": "a program",
 }
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _WIDE_BLANKS = "\u00a0\u3000\ufeff"
 # By byte: what may stand behind a value, and what may enclose one.
@@ -138,9 +139,9 @@ def opened(path: Path, scratch: Path) -> tuple[Path, str | None]:
         head = head_of(path)
         if not head:
             raise FileRejected("the file is empty")
-        if head.startswith(b"\x1f\x8b"):
+        if head.startswith(_GZIP):
             return _decompressed(gzip.open(path, "rb"), scratch), "gzip"
-        if head.startswith(b"\x28\xb5\x2f\xfd"):
+        if head.startswith(_ZSTD):
             return _decompressed(pa.input_stream(str(path), compression="zstd"), scratch), "zstd"
     except FileNotFoundError:
         raise FileRejected("the file is no longer there") from None
@@ -167,6 +168,12 @@ def head_of(path: Path) -> bytes:
     """The first bytes of a file."""
     with path.open("rb") as stream:
         return stream.read(HEAD_BYTES)
+
+
+def is_plain_text(head: bytes) -> bool:
+    """Whether the first bytes of a file may be those of plain text, neither compressed nor in a wide encoding."""
+    packed = (b"PAR1", _GZIP, _ZSTD, *_MAGIC)
+    return bool(head) and not head.startswith(packed) and _wide_encoding(head) in (None, "utf-8-sig")
 
 
 def as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> Text:
