@@ -17,9 +17,9 @@ import pytest
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.domain import event_tables
 from quality_assets.runner import RunOutcome, _without_class, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
+from quality_assets.warehouse import event_tables
 from quality_assets.warehouse.checking import CheckResult, run_computed_check
 from quality_assets.warehouse.database import open_warehouse
 from quality_assets.warehouse.files import write_atomically
