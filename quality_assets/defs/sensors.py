@@ -6,6 +6,7 @@ Sensors decide from the landing zone and Dagster's own event log, never from the
 import hashlib
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -24,10 +25,11 @@ from quality_assets.defs.jobs import (
 )
 from quality_assets.defs.partitions import event_dates
 from quality_assets.domain.trends import HISTORY_DAYS
-from quality_assets.settings import get_settings
+from quality_assets.settings import Settings, get_settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
 from quality_assets.warehouse.drift_tables import RETRAIN
+from quality_assets.warehouse.files import write_atomically
 from quality_assets.warehouse.landing import LandingFile, scan, sha256_of
 from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
 from quality_assets.warehouse.state import contiguous_ranges
@@ -47,25 +49,59 @@ _RUNNING = dg.DefaultSensorStatus.RUNNING
     description="Files have landed: once their size is stable, new content is read, the same bytes never twice.",
 )
 def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    cursor = json.loads(context.cursor) if context.cursor else {"sizes": {}, "known": {}}
-    files, _ = scan(get_settings().landing_dir)
-    if not cursor["known"]:
-        cursor["known"] = _published_stamps()
+    settings = get_settings()
+    before = _seen(settings, context.cursor)
+    files, _ = scan(settings.landing_dir)
+    known_before = before["known"] or _published_stamps()
     stamps = {file.name: f"{file.size_bytes}:{file.modified_ns}" for file in files}
-    waiting = [file for file in files if cursor["known"].get(file.name) != stamps[file.name]]
+    waiting = [file for file in files if known_before.get(file.name) != stamps[file.name]]
     # Whoever still writes a file changes its size or its time between two looks.
-    fresh = [file for file in waiting if cursor["sizes"].get(file.name) == stamps[file.name]][:MAX_FILES_HASHED_A_TICK]
+    fresh = [file for file in waiting if before["sizes"].get(file.name) == stamps[file.name]][:MAX_FILES_HASHED_A_TICK]
     contents = _contents(fresh)
-    known = {name: stamp for name, stamp in cursor["known"].items() if name in stamps}
+    known = {name: stamp for name, stamp in known_before.items() if name in stamps}
     known |= {file.name: stamps[file.name] for file in fresh if file.name in contents}
-    next_cursor = json.dumps({"sizes": stamps, "known": known})
+    sizes = {file.name: stamps[file.name] for file in waiting if file.name not in contents}
+    cursor = _remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor)
     if not contents:
-        context.update_cursor(next_cursor)
+        context.update_cursor(cursor)
         return dg.SkipReason(
             f"{len(waiting)} files are waited for until their size is stable." if waiting else "Nothing new has landed."
         )
     key = hashlib.sha256("".join(sorted(set(contents.values()))).encode()).hexdigest()
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"landing-{key[:32]}")], cursor=next_cursor)
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"landing-{key[:32]}")], cursor=cursor)
+
+
+def _seen_path(settings: Settings) -> Path:
+    return settings.dagster_home / "landing_seen.json"
+
+
+def _seen(settings: Settings, cursor: str | None) -> dict[str, dict[str, str]]:
+    """What the last look left, if the cursor names it: stamps of the files that waited, and of those known.
+
+    Dagster stores the cursor with every look, so it only names the file that has it: ten thousand names a look would
+    be gigabytes a day. Where a kill came between file and cursor, or somebody reset the cursor, all is looked at anew.
+    """
+    try:
+        text = _seen_path(settings).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    if _digest(text) != cursor:
+        return {"sizes": {}, "known": {}}
+    seen: dict[str, dict[str, str]] = json.loads(text)
+    return seen
+
+
+def _remember_seen(settings: Settings, seen: dict[str, dict[str, str]], before: str | None) -> str:
+    text = json.dumps(seen)
+    cursor = _digest(text)
+    if cursor != before:
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
+        write_atomically(_seen_path(settings), text)
+    return cursor
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _published_stamps() -> dict[str, str]:

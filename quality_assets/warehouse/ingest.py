@@ -20,6 +20,7 @@ from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.monitoring import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources import Sources
+from quality_assets.contracts.table import Table
 from quality_assets.domain.event_tables import AS_EVENT_JSON, ID_HASH, later_copies_sql, repeated_hashes_sql
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
@@ -299,38 +300,48 @@ def _write_ledger(
     outcomes: Iterable[tuple[Arrival, StagedFile | FileRejected]],
     load_id: str,
 ) -> None:
-    for arrival, outcome in outcomes:
-        loaded = outcome if isinstance(outcome, StagedFile) else None
-        row: dict[str, object] = {
-            "file_id": arrival.file_id,
-            "file_number": arrival.number,
-            "sha256": arrival.sha256,
-            "path": arrival.file.name,
-            "size_bytes": arrival.file.size_bytes,
-            "arrived_at": arrival.file.arrived_at,
-            "status": "loaded" if loaded else "rejected",
-            "reason": None if loaded else getattr(outcome, "reason", str(outcome)),
-            "source": loaded.source if loaded else None,
-            "format": loaded.format if loaded else None,
-            "compression": loaded.compression if loaded else None,
-            "encoding": loaded.encoding if loaded else None,
-            "rows": loaded.rows if loaded else 0,
-            "rows_refused": loaded.rows - loaded.good_rows if loaded else 0,
-            "first_event_time": loaded.first_event_time if loaded else None,
-            "last_event_time": loaded.last_event_time if loaded else None,
-            "touched_dates": list(loaded.dates) if loaded else [],
-            "load_id": load_id,
-        }
-        marks = ", ".join(f"${name}" for name in row)
-        connection.execute(
-            f"insert or replace into {LOG_FILES.qualified_name} ({LOG_FILES.select_list(tuple(row))}) values ({marks})",
-            row,
-        )
+    _insert_or_replace(connection, LOG_FILES, [_ledger_row(*outcome, load_id) for outcome in outcomes])
+
+
+def _ledger_row(arrival: Arrival, outcome: StagedFile | FileRejected, load_id: str) -> dict[str, object]:
+    loaded = outcome if isinstance(outcome, StagedFile) else None
+    return {
+        "file_id": arrival.file_id,
+        "file_number": arrival.number,
+        "sha256": arrival.sha256,
+        "path": arrival.file.name,
+        "size_bytes": arrival.file.size_bytes,
+        "arrived_at": arrival.file.arrived_at,
+        "status": "loaded" if loaded else "rejected",
+        "reason": None if loaded else getattr(outcome, "reason", str(outcome)),
+        "source": loaded.source if loaded else None,
+        "format": loaded.format if loaded else None,
+        "compression": loaded.compression if loaded else None,
+        "encoding": loaded.encoding if loaded else None,
+        "rows": loaded.rows if loaded else 0,
+        "rows_refused": loaded.rows - loaded.good_rows if loaded else 0,
+        "first_event_time": loaded.first_event_time if loaded else None,
+        "last_event_time": loaded.last_event_time if loaded else None,
+        "touched_dates": list(loaded.dates) if loaded else [],
+        "load_id": load_id,
+    }
 
 
 def _remember(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[LandingFile, str]]) -> None:
-    if files:
-        connection.executemany(
-            f"insert or replace into {LANDING_FILES.qualified_name} values (?, ?, ?, ?)",
-            [[f.name, f.size_bytes, f.modified_ns, digest[:FILE_ID_DIGITS]] for f, digest in files],
-        )
+    rows = [(f.name, f.size_bytes, f.modified_ns, digest[:FILE_ID_DIGITS]) for f, digest in files]
+    _insert_or_replace(
+        connection, LANDING_FILES, [dict(zip(LANDING_FILES.column_names, row, strict=True)) for row in rows]
+    )
+
+
+def _insert_or_replace(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Mapping[str, object]]
+) -> None:
+    """All rows in one statement: one each costs milliseconds, and a load may have hundreds of files."""
+    if not rows:
+        return
+    values = ", ".join(f"unnest(cast(${c.name} as {c.type}[])) as {c.name}" for c in table.columns)
+    connection.execute(
+        f"insert or replace into {table.qualified_name} by name select {values}",
+        {name: [row[name] for row in rows] for name in table.column_names},
+    )

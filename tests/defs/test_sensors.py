@@ -108,6 +108,25 @@ def test_landed_file_is_read_once_it_is_stable(landing: Sensor, write_events: Wr
     assert landing.skipped == "Nothing new has landed."
 
 
+def test_cursor_stays_short_and_a_lost_or_foreign_memory_is_made_anew(
+    landing: Sensor, write_events: WriteEvents, data_root: Settings
+) -> None:
+    for number in range(50):
+        write_events(f"{number}.csv", {DAY: 1}, prefix=str(number))
+    landing.tick()
+    (first,) = landing.tick()
+    assert landing.tick() == []
+    assert len(landing.cursor or "") < 50, "Dagster keeps the cursor of every look"
+    seen = data_root.dagster_home / "landing_seen.json"
+    kept = seen.read_text()
+    for lost in (lambda: seen.unlink(), lambda: seen.write_text('{"sizes": {}, "known": {}}')):
+        lost()
+        assert landing.tick() == []
+        (again,) = landing.tick()
+        assert again.run_key == first.run_key
+        assert seen.read_text() == kept
+
+
 def test_half_copied_file_does_not_hold_up_a_whole_one(landing: Sensor, write_events: WriteEvents) -> None:
     write_events("whole.csv", {DAY: 3})
     growing = write_events("growing.csv", {DAY: 1}, prefix="g")
