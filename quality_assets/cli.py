@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -187,6 +187,8 @@ def ingest(
         placed, ignored = place(paths, settings.landing_dir, source or "")
     for item in ignored:
         err.print(f"left out {escape(item.name)}: it {escape(item.reason)}")
+    if not placed:
+        _fail(f"there is no file to read in {', '.join(map(str, paths))}")
     names = dict.fromkeys(placed, source) if source else {}
     with _activity("ingesting"), graph_instance(settings) as instance:
         outcome = ingest_waiting(instance, settings, names, placed)
@@ -201,7 +203,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
 
     with open_warehouse(settings) as session:
         files = session.connection.execute(
-            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path"
+            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path, load_id"
             " from ops.landing_files as landing join raw.log_files as log using (file_id) order by landing.path"
         ).fetchall()
         unfinished = dates_not_over(session.connection)
@@ -211,7 +213,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     for heading in ("file", "source", "rows", "refused", "dates"):
         grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
     shown = [row for row in files if row[0] in placed]
-    for path, status, source, rows, refused, dates, reason, first_path in shown[:30]:
+    for path, status, source, rows, refused, dates, reason, first_path, _ in shown[:30]:
         if first_path != path:
             grid.add_row(escape(path), "", "", "", f"skipped: has the same bytes as {escape(first_path)}")
         elif status == "rejected":
@@ -224,9 +226,10 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     if len(shown) > 30:
         out.print(f"… and {len(shown) - 30} more")
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
+    known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in shown)
     out.print(
         f"{plural(metadata.get('files_loaded', 0), 'file')} read, {plural(read, 'row')};"
-        f" {metadata.get('files_skipped', 0)} known before,"
+        f" {known:,} known before,"
         f" {metadata.get('files_rejected', 0)} rejected"
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
@@ -235,6 +238,18 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     if waiting:
         out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
     _print_dates_not_over(unfinished)
+    _fail_unless_read(placed, {path: status for path, status, *_ in shown})
+
+
+def _fail_unless_read(placed: set[str], statuses: Mapping[str, str]) -> None:
+    unread = sorted(placed - statuses.keys())
+    if unread:
+        _fail(
+            f"{', '.join(unread[:5])}{' …' if len(unread) > 5 else ''}: not read, because it could not be, or was"
+            " still changing. Whatever waits in the landing zone is read by the next `quality run`."
+        )
+    if statuses and set(statuses.values()) == {"rejected"}:
+        _fail("nothing of what was asked for could be read; the reasons stand above, and in raw.log_files")
 
 
 def _day(text: str | None, option: str) -> date | None:

@@ -106,12 +106,13 @@ def ingest(
     files, ignored = waiting_files(session)
     files, unsettled = settle(files, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
-    arrivals = _identify(session, files, report, progress, asked)
+    arrivals, copies = _identify(session, files, report, progress, asked)
     done = 0
     for load in _loads(arrivals, session.settings.load_batch_mb << 20):
         _load(session, sources, load, report, source_names or {})
         done += len(load)
         progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
+    _remember_copies(session, copies)
     refresh_lake_views(session.connection, session.settings)
     return report
 
@@ -122,8 +123,8 @@ def _identify(
     report: IngestReport,
     progress: Progress,
     asked: Collection[str],
-) -> list[Arrival]:
-    """The files whose content is new, numbered; the others are remembered under their name too, and reported."""
+) -> tuple[list[Arrival], list[tuple[LandingFile, str]]]:
+    """The files whose content is new, numbered; and the others with the hash of what they are copies of, reported."""
     rows = session.connection.execute(
         f"select sha256, path, file_number, status from {LOG_FILES.qualified_name}"
     ).fetchall()
@@ -150,10 +151,14 @@ def _identify(
         arrivals.append(Arrival(file, digest, number))
         if (index + 1) % 100 == 0:
             progress(f"looked at {index + 1} of {len(files)} files")
-    ledger = {row[0] for row in rows}
+    return arrivals, copies
+
+
+def _remember_copies(session: WarehouseSession, copies: Sequence[tuple[LandingFile, str]]) -> None:
+    # A copy of a file that could not be read whole just now waits with it.
+    ledger = {row[0] for row in session.connection.execute(f"select sha256 from {LOG_FILES.qualified_name}").fetchall()}
     with session.transaction():
         _remember(session.connection, [(file, digest) for file, digest in copies if digest in ledger])
-    return arrivals
 
 
 def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arrival]]:

@@ -57,7 +57,7 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
     ignored: list[Ignored] = []
     root = _resolved(landing_dir)
     for path in sorted(_walk(landing_dir)):
-        name = path.relative_to(landing_dir).as_posix()
+        name = _shown(path.relative_to(landing_dir))
         try:
             if path.is_symlink() and not _resolved(path).is_relative_to(root):
                 ignored.append(Ignored(name, "is a link out of the landing zone"))
@@ -71,6 +71,11 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
         else:
             files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns))
     return files, ignored
+
+
+def _shown(path: Path) -> str:
+    """The path as text, with slashes; bytes of a name that are not UTF-8 are spelled out, which no table could hold."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _resolved(path: Path) -> Path:
@@ -123,13 +128,13 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
     ignored: list[Ignored] = []
     for path in paths:
         if not path.exists():
-            ignored.append(Ignored(str(path), "does not exist"))
+            ignored.append(Ignored(_shown(path), "does not exist"))
             continue
         for source, relative in _files_of(path):
             if source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
-                ignored.append(Ignored(str(source), "is a link to somewhere else"))
+                ignored.append(Ignored(_shown(source), "is a link to somewhere else"))
             elif not source.is_file():
-                ignored.append(Ignored(str(source), "is not a regular file"))
+                ignored.append(Ignored(_shown(source), "is not a regular file"))
             else:
                 placed.append(_copy(source, landing_dir, Path(folder) / relative))
     return placed, ignored
@@ -143,12 +148,12 @@ def _files_of(path: Path) -> list[tuple[Path, Path]]:
 
 def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
     if _resolved(source).is_relative_to(_resolved(landing_dir)):
-        return _resolved(source).relative_to(_resolved(landing_dir)).as_posix()
+        return _shown(_resolved(source).relative_to(_resolved(landing_dir)))
     target = landing_dir / relative
     if target.exists() and not target.samefile(source):
         digest = sha256_of(source)
         if sha256_of(target) == digest:
-            return relative.as_posix()
+            return _shown(relative)
         suffixes = "".join(relative.suffixes)
         relative = relative.with_name(f"{relative.name.removesuffix(suffixes)}-{digest[:8]}{suffixes}")
         target = landing_dir / relative
@@ -157,4 +162,4 @@ def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         shutil.copy2(source, temporary)
         os.replace(temporary, target)
-    return relative.as_posix()
+    return _shown(relative)

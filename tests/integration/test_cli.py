@@ -195,6 +195,23 @@ def test_same_bytes_under_another_name_are_skipped(root: Root, tmp_path: Path) -
     assert "0 files read, 0 rows; 1 known before, 0 rejected" in result.stdout
 
 
+def test_files_that_are_known_are_counted_and_what_cannot_be_read_is_no_success(
+    quality: Quality, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(_csv("2025-03-01", 3, "a"))
+    (tmp_path / "same.csv").write_text(_csv("2025-03-01", 3, "a"))
+    (tmp_path / "garbage.csv").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "nothing").mkdir()
+    result = quality("ingest", tmp_path / "a.csv", tmp_path / "same.csv")
+    assert (result.exit_code, "1 file read, 3 rows; 1 known before" in result.stdout) == (0, True)
+    result = quality("ingest", tmp_path / "a.csv", tmp_path / "same.csv")
+    assert (result.exit_code, "0 files read, 0 rows; 2 known before" in result.stdout) == (0, True)
+    result = quality("ingest", tmp_path / "garbage.csv")
+    assert (result.exit_code, "nothing of what was asked for could be read" in result.stderr) == (1, True)
+    result = quality("ingest", tmp_path / "nothing")
+    assert (result.exit_code, "there is no file to read in" in result.stderr) == (1, True)
+
+
 def test_range_is_rebuilt_to_the_same_data(root: Root) -> None:
     question = ("sql", "from product.fact_feature_metrics order by all", "--format", "json")
     before = json.loads(root.quality(*question).stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -189,6 +190,17 @@ def test_two_names_of_the_same_bytes_that_arrive_together_are_read_once(
     assert [name for name, _ in report.loaded] == ["a.csv"]
     assert [item.name for item in report.skipped] == ["b.csv"]
     assert rows_of(session, "select path from raw.log_files") == [("a.csv",)]
+    assert waiting_files(session) == ([], []), "the copy waits for nothing either"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+def test_a_name_that_is_no_text_is_spelled_out_and_read(session: WarehouseSession, ingest_all: Ingest) -> None:
+    original = arrive(session, "a.csv", "e1 01 ok")
+    os.rename(original, os.fsencode(original.parent) + b"/bad\xff [1].csv")
+    report = ingest_all(session)
+    assert [name for name, _ in report.loaded] == ["bad\\xff [1].csv"]
+    assert rows_of(session, "select path, rows from raw.log_files") == [("bad\\xff [1].csv", 1)]
+    assert waiting_files(session) == ([], [])
 
 
 def test_ingesting_again_changes_nothing(

@@ -299,8 +299,8 @@ def _with_newlines(path: Path, target: Path) -> Path:
 
 
 def without_wildcards(path: Path, scratch: Path) -> Path:
-    """A name for the file that DuckDB does not take for a pattern."""
-    if not re.search(r"[*?\[\]{}]", str(path)):
+    """A name for the file that DuckDB can be told, and does not take for a pattern."""
+    if not re.search(r"[*?\[\]{}\ud800-\udfff]", str(path)):
         return path
     link = scratch / "file"
     link.symlink_to(path.absolute())
