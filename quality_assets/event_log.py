@@ -1,4 +1,4 @@
-"""Dagster's SQLite event log with connections that stay open, and batches stored as such. Named in dagster.yaml.
+"""Dagster's SQLite event log with connections that stay open, batches stored as such, and an end. See dagster.yaml.
 
 Dagster opens an engine and a file for every statement, and stores the events of a batch one by one, each in two files
 and several transactions. A run over a year of dates writes thousands of events, two and more a partition, and spent
@@ -11,14 +11,19 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_shared.record import copy
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, and_, create_engine, func, or_, select
 from sqlalchemy import event as engine_event
 from sqlalchemy.pool import StaticPool
 
@@ -82,6 +87,36 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             for each, id_ in stored:
                 if each.dagster_event_type in ASSET_CHECK_EVENTS:
                     self.store_asset_check_event(each, id_)
+
+    def forget(self, run_ids: Sequence[str]) -> None:
+        """Forget runs that have ended, the oldest that there are; but of each partition the last that was built stays.
+
+        Dagster's `delete_events` forgets that too: its pages and this project's sensors would take days for not built.
+        """
+        log, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+        is_built = log.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value
+        newest = select(func.max(log.id)).where(is_built).group_by(log.asset_key, log.partition)
+        newest_checks = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name, checks.partition)
+        is_of_them = log.run_id.in_(run_ids)
+        with self.index_connection() as index:
+            last = index.execute(select(func.max(log.id)).where(is_of_them)).scalar() or 0
+            # What an earlier call has left, as the last of its partition, and is not the last any more, goes as well.
+            is_passed = or_(is_of_them, and_(is_built, log.id <= last))
+            index.execute(SqlEventLogStorageTable.delete().where(is_passed, log.id.not_in(newest)))
+            tags = AssetEventTagsTable
+            index.execute(tags.delete().where(tags.c.event_id <= last, tags.c.event_id.not_in(select(log.id))))
+            last_check = index.execute(select(func.max(checks.id)).where(checks.run_id.in_(run_ids))).scalar() or 0
+            index.execute(
+                AssetCheckExecutionsTable.delete().where(checks.id <= last_check, checks.id.not_in(newest_checks))
+            )
+        for run_id in run_ids:
+            self.free_concurrency_slots_for_run(run_id)
+            with self._db_lock:
+                if run_id in self._engines:
+                    self._engines.pop(run_id).dispose()
+                self._initialized_dbs.discard(run_id)
+            for ending in ("", "-wal", "-shm"):
+                Path(self.path_for_shard(run_id) + ending).unlink(missing_ok=True)
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
         # Dagster plans a check for every date of the run's range, also one that answers once for all: those plans are

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from quality_assets.run_history import forget_old_runs
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
@@ -62,12 +63,13 @@ def prepare_home(settings: Settings) -> Path:
 
 @contextmanager
 def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """The data root's Dagster instance, cleared of what killed processes have left behind."""
+    """The data root's Dagster instance, cleared of what killed processes, and runs of long ago, have left."""
     prepare_home(settings)
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:
         _end_dead_runs(instance)
+        forget_old_runs(instance, settings.keep_runs)
         yield instance
 
 

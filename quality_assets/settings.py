@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(1500, ge=200, description="What DuckDB may use before it spills to disk")
     threads: int | None = Field(None, ge=1, description="Threads of DuckDB; all cores where not set")
     load_batch_mb: int = Field(256, ge=1, description="How many megabytes of logs are read at a time")
+    keep_runs: int = Field(
+        500, ge=20, description="How many ended runs Dagster's history keeps, up to a megabyte each; tables keep all"
+    )
     keep_snapshots: int = Field(3, ge=1, description="How many published snapshots stay")
 
     @field_validator("data_dir", "sources_dir", "feature_metadata_file")

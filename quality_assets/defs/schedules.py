@@ -3,6 +3,8 @@
 import dagster as dg
 
 from quality_assets.defs.jobs import ingest_logs, train_risk_model
+from quality_assets.run_history import forget_old_runs
+from quality_assets.settings import get_settings
 
 
 @dg.schedule(
@@ -13,6 +15,9 @@ from quality_assets.defs.jobs import ingest_logs, train_risk_model
     description="Every morning: read what was missed, request every day not yet built, and notice if nothing has come.",
 )
 def daily_catch_up(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    # Whoever leaves the servers running for months never comes by the command line, which does this as well.
+    forgotten = forget_old_runs(context.instance, get_settings().keep_runs)
+    context.log.info(f"{forgotten} runs were forgotten that are older than the last {get_settings().keep_runs}.")
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
 

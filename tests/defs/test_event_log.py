@@ -1,6 +1,7 @@
 """The event log that stores batches as such, against Dagster's own: what is asked of either has the same answer."""
 
 import warnings
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 from quality_assets.defs.sensors import range_tags
 from quality_assets.event_log import OpenSqliteEventLogStorage
+from quality_assets.run_history import forget_old_runs
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 FIRST, LAST = "2026-01-05", "2026-01-09"
@@ -114,3 +116,52 @@ def test_a_check_is_planned_once_for_a_range(tmp_path: Path) -> None:
         _answers(instance)
         history = instance.event_log_storage.get_asset_check_execution_history(next(iter(good.check_keys)), limit=10)
         assert [check.status.value for check in history] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_old_runs_are_forgotten_and_what_they_built_last_is_not(tmp_path: Path) -> None:
+    with _instance(tmp_path, OpenSqliteEventLogStorage) as instance:
+        before = _answers(instance)
+        job = dg.Definitions(assets=[one, two], jobs=[dg.define_asset_job("again", [one])]).resolve_job_def("again")
+        again = range_tags(date.fromisoformat(FIRST), date.fromisoformat("2026-01-06"))
+        runs = [job.execute_in_process(instance=instance, tags=again).run_id for _ in range(6)]
+        storage_ids = _newest(instance)
+        waiting = instance.create_run_for_job(job)
+        assert forget_old_runs(instance, keep=4) == 4
+        assert {run.run_id for run in instance.get_runs()} == {waiting.run_id, *runs[-4:]}
+        shards = {path.stem for path in (tmp_path / "runs").glob("*.db")}
+        assert shards == {"index", waiting.run_id, *runs[-4:]}
+        assert _newest(instance) == storage_ids
+        assert instance.get_materialized_partitions(one.key) == before[f"partitions of {one.key}"]
+        # What was built twice since is known once for each run that is kept, and once where it is the last.
+        assert _built_by_day(instance) == {FIRST: 4, "2026-01-06": 4, "2026-01-07": 1, "2026-01-08": 1, LAST: 1}
+        history = instance.event_log_storage.get_asset_check_execution_history(next(iter(good.check_keys)), limit=10)
+        assert [check.status.value for check in history] == ["SUCCEEDED"]
+        assert forget_old_runs(instance, keep=4) == 0
+        assert forget_old_runs(instance, keep=1) == 3
+        assert _built_by_day(instance) == {FIRST: 1, "2026-01-06": 1, "2026-01-07": 1, "2026-01-08": 1, LAST: 1}
+        # The log goes on where it was.
+        assert job.execute_in_process(instance=instance, tags=again).success
+        assert max(_newest(instance).values()) > max(storage_ids.values())
+
+
+def _newest(instance: dg.DagsterInstance) -> dict[str, int]:
+    built = dg.DagsterEventType.ASSET_MATERIALIZATION
+    return dict(instance.get_latest_storage_id_by_partition(one.key, built))
+
+
+def _built_by_day(instance: dg.DagsterInstance) -> dict[str, int]:
+    made = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=one.key), limit=100).records
+    return dict(sorted(Counter(str(record.partition_key) for record in made).items()))
+
+
+def test_forgetting_that_is_killed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _instance(tmp_path, OpenSqliteEventLogStorage) as instance:
+        runs = [dg.materialize([one], instance=instance, partition_key=FIRST).run_id for _ in range(3)]
+        with monkeypatch.context() as patch:
+            patch.setattr(type(instance.run_storage), "delete_run", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                forget_old_runs(instance, keep=1)
+        assert forget_old_runs(instance, keep=1) == 2
+        assert [run.run_id for run in instance.get_runs()] == runs[-1:]
+        assert _built_by_day(instance) == {FIRST: 1}
+        assert {path.stem for path in (tmp_path / "runs").glob("*.db")} == {"index", runs[-1]}

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.defs import sensors
+from quality_assets.defs import schedules, sensors
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.publish.assets import _is_overtaken
@@ -467,6 +467,15 @@ def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
     assert len(_alerts(data_root)) == 1
 
 
+def test_morning_forgets_runs_of_long_ago(
+    instance: dg.DagsterInstance, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(schedules, "forget_old_runs", lambda _, keep: asked.append(keep) or 0)
+    daily_catch_up(dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime(2025, 3, 3, 6)))
+    assert asked == [data_root.keep_runs]
+
+
 @pytest.mark.parametrize(
     ("schedule", "job", "due", "days"),
     [
@@ -476,10 +485,10 @@ def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
     ids=["daily_catch_up", "weekly_training"],
 )
 def test_schedule_has_one_run_each_time(
-    memory: dg.DagsterInstance, schedule: dg.ScheduleDefinition, job: dg.JobDefinition, due: datetime, days: int
+    instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, job: dg.JobDefinition, due: datetime, days: int
 ) -> None:
     def requested(at: datetime) -> dg.RunRequest:
-        request = schedule(dg.build_schedule_context(instance=memory, scheduled_execution_time=at))
+        request = schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=at))
         assert isinstance(request, dg.RunRequest)
         return request
 
