@@ -27,7 +27,7 @@ def write_atomically(path: Path, text: str) -> None:
     fsync_directory(path.parent)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Hard-link `target` to `source`, or copy where the file system has no hard links.
 
     Only for files that nobody writes to again: both names are the same bytes.

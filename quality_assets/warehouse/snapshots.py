@@ -8,6 +8,7 @@ the snapshot in force; `ATTEMPT` tells how the last publication went. What may b
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -164,10 +165,11 @@ def publish(
     shutil.rmtree(snapshot.folder, ignore_errors=True)
     snapshot.folder.mkdir(parents=True)
     shutil.copyfile(warehouse, snapshot.warehouse_path)
-    for relative in (file for files in lake_files.values() for file in files):
-        target = snapshot.folder / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(data_dir / relative, target)
+    relatives = [file for files in lake_files.values() for file in files]
+    for folder in dict.fromkeys(os.path.dirname(relative) for relative in relatives):
+        os.makedirs(snapshot.folder / folder, exist_ok=True)
+    for relative in relatives:
+        link_or_copy(f"{data_dir}/{relative}", f"{snapshot.folder}/{relative}")
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
         for table in lake_files:
             refresh_view(connection, table, snapshot.folder / "lake")

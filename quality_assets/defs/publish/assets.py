@@ -1,8 +1,6 @@
 """What readers get: the published snapshot, and tables as files for people and scripts."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -24,6 +22,7 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.reporting import publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.warehouse import report_files
+from quality_assets.warehouse.exports import export_csv
 from quality_assets.warehouse.publishing import Refusal, publish_warehouse
 from quality_assets.warehouse.snapshots import current_snapshot
 
@@ -123,27 +122,13 @@ def _export(table: Table, name: str) -> dg.AssetsDefinition:
     def export(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
         target = warehouse.settings.processed_dir / f"{name}.csv"
         with publishing(context, warehouse) as made:
-            rows = made.row_count = export_csv(warehouse.settings.published_dir, table, target)
+            snapshot = current_snapshot(warehouse.settings.published_dir)
+            if snapshot is None:
+                raise dg.Failure("There is no published snapshot to export from; materialize published_snapshot first.")
+            rows = made.row_count = export_csv(snapshot, table, target)
         return dg.MaterializeResult(metadata={"dagster/row_count": rows, "path": dg.MetadataValue.path(target)})
 
     return export
-
-
-def export_csv(published_dir: Path, table: Table, target: Path) -> int:
-    """Write a table of the snapshot in force to `target`, whole or not at all; rows written."""
-    snapshot = current_snapshot(published_dir)
-    if snapshot is None:
-        raise dg.Failure("There is no published snapshot to export from; materialize published_snapshot first.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    quoted = str(temporary).replace("'", "''")
-    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
-        rows = connection.execute(
-            f"copy (select * from {table.qualified_name} order by {table.select_list(table.key)})"
-            f" to '{quoted}' (format csv, header)"
-        ).fetchone()
-    os.replace(temporary, target)
-    return int(rows[0]) if rows else 0
 
 
 feature_metrics_csv = _export(FACT_FEATURE_METRICS, "feature_metrics")

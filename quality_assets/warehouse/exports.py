@@ -1,0 +1,139 @@
+"""Tables of the published snapshot as CSV, for people and scripts: whole or not at all, and only the new is written.
+
+Beside each file lies what it was made of: the fingerprint of each day that is in it, and how much of it was checked.
+Days that came after the last are appended to a copy, which then takes the file's place; whatever else has changed, in
+the data, the contract or the file itself, means that all is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from quality_assets.contracts.monitoring import PARTITION_STATE
+from quality_assets.contracts.table import Table
+from quality_assets.warehouse.files import write_atomically
+from quality_assets.warehouse.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class Part:
+    """The beginning of a file, up to and with an event date: what it holds of the snapshot was looked at."""
+
+    last: str
+    size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file as it was written. `days` maps event dates (ISO) to the fingerprints of the partitions in it.
+
+    `checked` is the beginning of it that was held against a snapshot, value by value.
+    """
+
+    columns: tuple[str, ...]
+    size_bytes: int
+    modified_ns: int
+    rows: int
+    days: Mapping[str, str]
+    checked: Part | None = None
+
+    @property
+    def whole(self) -> Part:
+        """All of the file."""
+        return Part(max(self.days, default=""), self.size_bytes, self.rows)
+
+
+def read_export(target: Path) -> Export | None:
+    """What `target` was made of; None where it was not made here, or was changed since."""
+    try:
+        status = target.stat()
+        record = json.loads(_record_path(target).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    checked = record["checked"] and Part(**record["checked"])
+    export = Export(**{**record, "columns": tuple(record["columns"]), "checked": checked})
+    is_it = (export.size_bytes, export.modified_ns) == (status.st_size, status.st_mtime_ns)
+    return export if is_it else None
+
+
+def export_csv(snapshot: Snapshot, table: Table, target: Path) -> int:
+    """Write a daily table of the snapshot to `target`, in the order of its key, the date first; how many rows."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{target.name}.[0-9]*"):
+        left.unlink()  # by one that was killed: there is one writer
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
+        days = built_days(connection, table)
+        there = read_export(target)
+        before = checked_part(there, days) if there and there.columns == table.column_names else None
+        if there is not None and before == there.whole:
+            if there.days == days:
+                return there.rows
+        else:
+            before = None
+        where = f" where event_date > date '{before.last}'" if before else ""
+        row = connection.execute(
+            f"copy (select {table.select_list()} from {table.qualified_name}{where}"
+            f" order by {table.select_list(table.key)}) to '{_quoted(temporary)}' (format csv, header {before is None})"
+        ).fetchone()
+    rows = (before.rows if before else 0) + (int(row[0]) if row else 0)
+    if before:
+        new, temporary = temporary, temporary.with_name(f"{temporary.name}.whole")
+        _concatenate((target, new), temporary)
+        new.unlink()
+    os.replace(temporary, target)
+    status = target.stat()
+    _write_record(target, Export(table.column_names, status.st_size, status.st_mtime_ns, rows, days, before))
+    return rows
+
+
+def checked_part(export: Export, days: Mapping[str, str]) -> Part | None:
+    """The part of a file that was checked, where the days in it are still built from what they were, and no others."""
+    part = export.checked
+    if part is None or not part.last:
+        return None
+    of_part = {day: mark for day, mark in export.days.items() if day <= part.last}
+    return part if of_part == {day: mark for day, mark in days.items() if day <= part.last} else None
+
+
+def record_checked(target: Path, export: Export) -> None:
+    """Remember that all of `target` was found to be the snapshot's: the next check, and export, begin where it ends."""
+    if export.checked != export.whole:
+        _write_record(target, replace(export, checked=export.whole))
+
+
+def built_days(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
+    """The fingerprint of each event date (ISO) of `table` that is built."""
+    rows = connection.execute(
+        f"select cast(event_date as varchar), inputs_fingerprint from {PARTITION_STATE.qualified_name}"
+        " where table_name = $name order by event_date",
+        {"name": table.qualified_name},
+    ).fetchall()
+    return dict(rows)
+
+
+def _concatenate(parts: tuple[Path, ...], target: Path) -> None:
+    with target.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as stream:
+                shutil.copyfileobj(stream, out, 1 << 20)
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.json")
+
+
+def _write_record(target: Path, export: Export) -> None:
+    write_atomically(_record_path(target), json.dumps(asdict(export)))
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

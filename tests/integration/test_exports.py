@@ -1,0 +1,159 @@
+"""Exports as CSV: what is appended, what is left as it is, when all is written anew, and what their check looks at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.settings import Settings
+from quality_assets.warehouse import exports
+from quality_assets.warehouse.checking import Answer
+from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.exports import export_csv, read_export
+from quality_assets.warehouse.publication_checking import PUBLICATION_CHECKS
+from quality_assets.warehouse.snapshots import Snapshot, publish
+
+TABLE = FEATURE_DAILY_TRENDS.qualified_name
+(ROWS_EXPORTED,) = (c for c in PUBLICATION_CHECKS if c.name == "rows_exported" and "trends" in c.table.name)
+Take = Callable[..., Snapshot]
+
+
+@pytest.fixture
+def take(built_copy: Settings) -> Take:
+    """Publish the trends of the first so many days of January, some of them built from something else."""
+
+    def published(days: int, other: Mapping[int, str] | None = None) -> Snapshot:
+        version = f"v{len(list(built_copy.published_dir.glob('v*')))}"
+        when = datetime(2026, 2, 1)
+        snapshot = Snapshot(version, when, None, "run", "data", built_copy.published_dir / version)
+        publish(snapshot, warehouse=built_copy.warehouse_path, data_dir=built_copy.data_dir, lake_files={}, keep=99)
+        last = date(2026, 1, days)
+        with duckdb.connect(str(snapshot.warehouse_path)) as connection:
+            for name in (TABLE, "ops.partition_state"):
+                connection.execute(f"delete from {name} where event_date > $last", {"last": last})
+            for day, feature in (other or {}).items():
+                changed = {"day": date(2026, 1, day), "feature": feature}
+                connection.execute(f"update {TABLE} set feature = feature || $feature where event_date = $day", changed)
+                connection.execute(
+                    "update ops.partition_state set inputs_fingerprint = $feature where event_date = $day", changed
+                )
+        return snapshot
+
+    return published
+
+
+@pytest.fixture
+def target(built_copy: Settings) -> Path:
+    """Where the trends go, as the graph names it."""
+    return built_copy.processed_dir / "feature_daily_trends.csv"
+
+
+def check(settings: Settings) -> Answer:
+    with open_warehouse(settings) as session:
+        return ROWS_EXPORTED.answer(session)
+
+
+def in_full(snapshot: Snapshot, folder: Path) -> bytes:
+    whole = folder / "whole.csv"
+    whole.unlink(missing_ok=True)
+    export_csv(snapshot, FEATURE_DAILY_TRENDS, whole)
+    return whole.read_bytes()
+
+
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each export from now on goes about it."""
+    ways: list[str] = []
+    concatenate = exports._concatenate
+
+    def appended(parts: tuple[Path, Path], target: Path) -> None:
+        ways.append(f"appended {parts[1].stat().st_size > 0}")
+        concatenate(parts, target)
+
+    monkeypatch.setattr(exports, "_concatenate", appended)
+    return ways
+
+
+def test_later_days_are_appended_and_only_they_are_checked(
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = written(monkeypatch)
+    for days in (9, 10, 12):
+        snapshot = take(days)
+        rows = export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+        found = check(built_copy)
+        assert (found.is_passed, found.observed, found.threshold, found.unexpected_count) == (True, rows, rows, 0)
+        assert target.read_bytes() == in_full(snapshot, tmp_path)
+        assert target.read_bytes().count(b"\n") == rows + 1
+    assert ways == ["appended True"] * 2
+    inode = target.stat().st_ino
+    assert export_csv(take(12), FEATURE_DAILY_TRENDS, target) == rows
+    assert target.stat().st_ino == inode, "there is nothing new"
+    assert check(built_copy).is_passed
+    assert sorted(path.name for path in target.parent.iterdir()) == [f".{target.name}.json", target.name]
+
+
+@pytest.mark.parametrize("other", [{1: "x"}, {9: "x"}, {5: "x", 10: "y"}])
+def test_a_day_that_was_built_anew_is_written_anew(
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path, other: dict[int, str]
+) -> None:
+    export_csv(take(9), FEATURE_DAILY_TRENDS, target)
+    assert check(built_copy).is_passed
+    snapshot = take(10, other)
+    assert not check(built_copy).is_passed, "the file is of before"
+    export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+    assert target.read_bytes() == in_full(snapshot, tmp_path)
+    assert check(built_copy).is_passed
+    fewer = take(7)
+    export_csv(fewer, FEATURE_DAILY_TRENDS, target)
+    assert target.read_bytes() == in_full(fewer, tmp_path)
+    assert check(built_copy).is_passed
+
+
+def test_what_was_tampered_with_is_found_and_written_anew(
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path
+) -> None:
+    export_csv(take(9), FEATURE_DAILY_TRENDS, target)
+    assert check(built_copy).is_passed
+    good = target.read_bytes()
+    target.write_bytes(good.replace(b"2026-01-02", b"2026-01-03", 1))
+    assert not check(built_copy).is_passed
+    snapshot = take(10)
+    export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+    assert target.read_bytes() == in_full(snapshot, tmp_path)
+    assert check(built_copy).is_passed
+
+
+def test_what_no_check_has_passed_is_written_anew(
+    take: Take, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = written(monkeypatch)
+    export_csv(take(9), FEATURE_DAILY_TRENDS, target)
+    export_csv(snapshot := take(10), FEATURE_DAILY_TRENDS, target)
+    assert (ways, target.read_bytes()) == ([], in_full(snapshot, tmp_path))
+
+
+def test_a_kill_before_the_file_takes_its_place_or_its_record_is_written_is_made_up_for(
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_csv(take(9), FEATURE_DAILY_TRENDS, target)
+    assert check(built_copy).is_passed
+    before = target.read_bytes()
+    snapshot = take(10)
+    for what in ("os.replace", "_write_record"):
+        with monkeypatch.context() as patch:
+            owner, name = (os, "replace") if what == "os.replace" else (exports, what)
+            patch.setattr(owner, name, lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+        whole = in_full(snapshot, tmp_path)
+        assert target.read_bytes() == (before if what == "os.replace" else whole), "never half of it"
+        assert (read_export(target) is None) == (what == "_write_record")
+    export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+    assert target.read_bytes() == whole
+    assert check(built_copy).is_passed
