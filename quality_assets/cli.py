@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -234,7 +234,8 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
     today = datetime.now(UTC).date().isoformat()
-    waiting = [day for day in outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", []) if day < today]
+    touched = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
+    waiting = [day for day in touched if day < today and date.fromisoformat(day) not in unfinished]
     if waiting:
         out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
     _print_dates_not_over(unfinished)
@@ -395,9 +396,9 @@ def status() -> None:
         raise typer.Exit(1)
 
 
-def _print_dates_not_over(days: Iterable[date]) -> None:
-    for day in days:
-        out.print(f"{day} is not over (UTC): what has come of it is read, and is built when it is whole")
+def _print_dates_not_over(days: Mapping[date, str]) -> None:
+    for day, why in days.items():
+        out.print(f"{day} {why}: what has come of it is read, and is built when it is whole")
 
 
 def _spans(ranges: list[tuple[date, date]]) -> str:
@@ -611,7 +612,7 @@ def _put_sample(settings: Settings, days: int) -> None:
     from quality_assets.simulate import simulate as write_telemetry
 
     # The sample ends yesterday, so that it is as fresh as real telemetry would be.
-    start = date.today() - timedelta(days=days)
+    start = datetime.now(UTC).date() - timedelta(days=days)
     plan = SimulationPlan(days=days, features=24, events_per_day=4_000, seed=7, start_date=start)
     out.print(f"The landing zone is empty: simulating {days} days of telemetry of {plan.features} features.")
     scratch = settings.scratch_dir / "sample"

@@ -36,6 +36,12 @@ LOG_FILES = Table(
         ),
         Column("first_event_time", "TIMESTAMP", "Earliest readable event", unit="UTC"),
         Column("last_event_time", "TIMESTAMP", "Latest readable event", unit="UTC"),
+        Column(
+            "last_day_ends_at",
+            "TIMESTAMP",
+            "End of the calendar day of its last event, in the zone that its source declares",
+            unit="UTC",
+        ),
         Column("touched_dates", "DATE[]", "Event dates with rows from it", nullable=False),
         Column("load_id", "VARCHAR", "The load that read it"),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -178,6 +178,12 @@ class Source(_Strict):
         if self.properties_from and "properties" in self.columns:
             raise ValueError("properties_from and columns.properties exclude each other")
         return self
+
+    def day_ends_at(self, instant: datetime) -> datetime:
+        """When the source's own calendar day of an instant ends, UTC's where it has no zone; both without zone, UTC."""
+        zone = ZoneInfo(self.columns["event_time"].zone or "UTC")
+        day = instant.replace(tzinfo=UTC).astimezone(zone).date()
+        return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC).replace(tzinfo=None)
 
     @property
     def required_columns(self) -> tuple[str, ...]:

@@ -201,7 +201,7 @@ def _load(
         outcomes |= {number: rejected[number] for number in settled.keys() & rejected.keys()}
     with session.transaction():
         session.lake.commit(RAW_LOGS, files, ())
-        _write_ledger(session.connection, [(settled[n], outcomes[n]) for n in settled], load_id)
+        _write_ledger(session.connection, sources, [(settled[n], outcomes[n]) for n in settled], load_id)
         _remember(session.connection, [(a.file, a.sha256) for a in settled.values()])
     for number, arrival in settled.items():
         outcome = outcomes[number]
@@ -302,14 +302,18 @@ def _workers(settings: Settings) -> int:
 
 def _write_ledger(
     connection: duckdb.DuckDBPyConnection,
+    sources: Sources,
     outcomes: Iterable[tuple[Arrival, StagedFile | FileRejected]],
     load_id: str,
 ) -> None:
-    _insert_or_replace(connection, LOG_FILES, [_ledger_row(*outcome, load_id) for outcome in outcomes])
+    _insert_or_replace(connection, LOG_FILES, [_ledger_row(*outcome, sources, load_id) for outcome in outcomes])
 
 
-def _ledger_row(arrival: Arrival, outcome: StagedFile | FileRejected, load_id: str) -> dict[str, object]:
+def _ledger_row(
+    arrival: Arrival, outcome: StagedFile | FileRejected, sources: Sources, load_id: str
+) -> dict[str, object]:
     loaded = outcome if isinstance(outcome, StagedFile) else None
+    last = loaded.last_event_time if loaded else None
     return {
         "file_id": arrival.file_id,
         "file_number": arrival.number,
@@ -326,7 +330,8 @@ def _ledger_row(arrival: Arrival, outcome: StagedFile | FileRejected, load_id: s
         "rows": loaded.rows if loaded else 0,
         "rows_refused": loaded.rows - loaded.good_rows if loaded else 0,
         "first_event_time": loaded.first_event_time if loaded else None,
-        "last_event_time": loaded.last_event_time if loaded else None,
+        "last_event_time": last,
+        "last_day_ends_at": sources[loaded.source].day_ends_at(last) if loaded and last else None,
         "touched_dates": list(loaded.dates) if loaded else [],
         "load_id": load_id,
     }

@@ -2,7 +2,8 @@
 
 This, not the orchestrator's event log, is what a re-run after a kill trusts. A fingerprint covers the files and the
 version of the rules, never a clock. The clock only says which days are over: a day is judged as a whole, so what has
-come of today (UTC) is read, and waits.
+come of today (UTC) is read, and waits. So does a last day of which a source in another time zone has only the hours
+until its own midnight: there more is to come.
 """
 
 from __future__ import annotations
@@ -40,9 +41,23 @@ AUDITED_TABLES = (
     FEATURE_DAILY_TRENDS,
 )
 
+_RAW_FILES = f"(from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}')"
+
+# The last event date of all, where the logs of a source end on it, and the source's own day ends before it does.
+_CUT_SHORT = f"""
+select last.event_date, string_agg(source, ', ' order by source) as sources,
+  max(last_event_time) as last_event_time, min(ends_at) as ends_at
+from (select max(event_date) as event_date from {_RAW_FILES}) as last
+join (
+  select source, max(last_event_time) as last_event_time, arg_max(last_day_ends_at, last_event_time) as ends_at
+  from {LOG_FILES.qualified_name} group by source
+) on cast(last_event_time as date) = last.event_date and ends_at < last.event_date + 1
+group by last.event_date
+"""
+
 _RAW = f"""
 select event_date, md5(string_agg(path || ':' || row_count, ',' order by path)) as fingerprint
-from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}' and event_date < current_date
+from {_RAW_FILES} where event_date < current_date and event_date not in (select event_date from ({_CUT_SHORT}))
 group by event_date
 """
 
@@ -126,13 +141,15 @@ def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
     return sorted(stale.union(*(unaudited_dates(connection, table) for table in audited)))
 
 
-def dates_not_over(connection: duckdb.DuckDBPyConnection) -> list[date]:
-    """The event dates of which something was read, and which are built when they are over, ascending."""
+def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
+    """The event dates of which something was read, and which are built when they are over, ascending; and why."""
     rows = connection.execute(
-        f"select distinct event_date from {LAKE_FILES.qualified_name}"
-        f" where table_name = '{RAW_LOGS.qualified_name}' and event_date >= current_date order by 1"
+        f"select distinct event_date, 'is not over (UTC)' from {_RAW_FILES} where event_date >= current_date union all"
+        " select event_date, 'has come until ' || strftime(last_event_time, '%H:%M') || ' (UTC); the own day of '"
+        " || sources || ' ends at ' || strftime(ends_at, '%H:%M')"
+        f" from ({_CUT_SHORT}) where event_date < current_date order by 1"
     ).fetchall()
-    return [row[0] for row in rows]
+    return dict(rows)
 
 
 def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:

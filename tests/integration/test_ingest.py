@@ -514,10 +514,55 @@ def test_a_day_that_is_not_over_is_read_and_waits(session: WarehouseSession, ing
     path.write_text("\n".join([HEADER, *(f"e{n},{time},Search,ok" for n, time in enumerate(times))]) + "\n")
     assert ingest_all(session).touched_dates == set(days)
     assert days_to_build(session.connection) == days[:1]
-    assert dates_not_over(session.connection) == days[1:]
+    assert dates_not_over(session.connection) == {days[1]: "is not over (UTC)"}
     rows = build_events(session, days[0], days[1])[VALID_EVENTS.qualified_name]
     assert rows == {days[0]: 1}
     assert stale_dates(session.connection, VALID_EVENTS) == []
+
+
+ZONED = """
+name: shop
+owner: us
+description: Tills in another time zone
+paths: [shop/**]
+starts_on: 2020-01-01
+columns: {{event_id: id, event_time: {{from: at, zone: {zone}}}, feature: {{constant: till}}, status: {{constant: ok}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("zone", "last", "held"),
+    [
+        # 2026-01-10 ends there at 05:00 UTC of the 11th, and at 15:00 UTC of the 10th.
+        ("America/New_York", "10 23:40", "2026-01-11 has come until 04:40 (UTC); the own day of shop ends at 05:00"),
+        ("Asia/Tokyo", "10 23:40", "2026-01-10 has come until 14:40 (UTC); the own day of shop ends at 15:00"),
+        ("UTC", "10 09:40", ""),
+        # It stops in the middle of its own day, which ends after the date does: that is a loss, and is shown as one.
+        ("America/New_York", "10 14:00", ""),
+        ("Asia/Tokyo", "11 03:00", ""),
+    ],
+)
+def test_a_last_day_that_ends_with_the_sources_own_midnight_waits_for_more(
+    data_root: Settings, tmp_path: Path, zone: str, last: str, held: str
+) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "shop.yaml").write_text(ZONED.format(zone=zone))
+    sources = load_sources(tmp_path / "sources")
+    shop = data_root.landing_dir / "shop"
+    shop.mkdir(parents=True)
+    (shop / "a.csv").write_text(f"id,at\n1,2026-01-09 12:00:00\n2,2026-01-{last}:00\n")
+    with open_warehouse(data_root) as session:
+        ingest.ingest(session, sources, lambda _: None)
+        told = [f"{day} {why}" for day, why in dates_not_over(session.connection).items()]
+        assert told == ([held] if held else [])
+        waiting = {date.fromisoformat(text[:10]) for text in told}
+        read = {row[0] for row in rows_of(session, f"select distinct event_date from {RAW_LOGS.qualified_name}")}
+        assert days_to_build(session.connection) == sorted(read - waiting)
+        # Whatever else comes of a later day, that one is over: an outage is shown as soon as anything follows it.
+        (shop / "b.csv").write_text("id,at\n3,2026-01-15 12:00:00\n")
+        ingest.ingest(session, sources, lambda _: None)
+        assert read <= set(days_to_build(session.connection))
+        assert not read & dates_not_over(session.connection).keys()
 
 
 def test_a_load_that_fails_has_never_been_and_the_next_one_makes_up_for_it(
