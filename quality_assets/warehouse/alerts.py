@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -24,6 +24,11 @@ _MAX_MESSAGE_LENGTH = 2000
 def utc_now() -> datetime:
     """The time, UTC without zone. For monitoring only: data never depends on it."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def after(previous: datetime | None, now: datetime) -> datetime:
+    """The time; where a clock was set back, a second after what was recorded last, since the newest record counts."""
+    return now if previous is None or now > previous else previous + timedelta(seconds=1)
 
 
 def outbox(settings: Settings) -> Path:

@@ -17,7 +17,7 @@ import duckdb
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import Check, Dimension, Severity
-from quality_assets.warehouse.alerts import record_alert, utc_now
+from quality_assets.warehouse.alerts import after, record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.state import row_counts
 
@@ -199,7 +199,10 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
     """Keep the results, in place of those of the same checks in the same run, and tell about what newly fails."""
     if not results:
         return
-    now = utc_now()
+    newest = session.connection.execute(
+        f"select max(checked_at) from {CHECK_RESULTS.qualified_name} where run_id <> $run_id", {"run_id": run_id}
+    ).fetchone()
+    now = after(newest[0] if newest else None, utc_now())
     columns = CHECK_RESULTS.column_names
     rows = [
         [run_id if c == "run_id" else now if c == "checked_at" else getattr(result, c) for c in columns]

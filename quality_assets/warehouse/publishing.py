@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.drift import RUN_REPORT
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.monitoring import PUBLICATIONS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.warehouse.alerts import utc_now
+from quality_assets.warehouse.alerts import after, utc_now
 from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.known_checks import blocking_checks
@@ -86,7 +86,8 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
     The session's connection is checkpointed and closed, since what is copied must not be open: use another one after.
     """
     settings = session.settings
-    now = utc_now()
+    # The version is named by the second, and two of one name would be one folder.
+    now = after(_newest_shown(session), utc_now().replace(microsecond=0))
     reasons = reasons_against(session)
     if reasons:
         record_attempt(settings.published_dir, "refused", attempted_at=now, run_id=run_id, reasons=reasons)
@@ -127,6 +128,14 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
     )
     record_attempt(settings.published_dir, "published", attempted_at=now, run_id=run_id)
     return snapshot
+
+
+def _newest_shown(session: WarehouseSession) -> datetime | None:
+    """When the snapshot in force was published, or what it would show was reported: whichever is later."""
+    current = current_snapshot(session.settings.published_dir)
+    reported = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
+    times = (current.published_at if current else None, reported[0] if reported else None)
+    return max((each for each in times if each is not None), default=None)
 
 
 def is_published(session: WarehouseSession) -> bool:

@@ -19,7 +19,7 @@ from quality_assets.contracts.monitoring import ASSET_RUNS, CHECK_RESULTS, PARTI
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.run_report import RunInputs, Step, report_html, report_json, report_row, run_report
 from quality_assets.settings import Settings
-from quality_assets.warehouse.alerts import utc_now
+from quality_assets.warehouse.alerts import after, utc_now
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.drift_tables import last_day
 from quality_assets.warehouse.files import write_atomically
@@ -79,7 +79,7 @@ def _inputs(session: WarehouseSession, run_id: str) -> RunInputs:
     ).fetchone()
     return RunInputs(
         run_id=run_id,
-        reported_at=utc_now(),
+        reported_at=after(since, utc_now()),
         data_through=last_day(session),
         files=files,
         valid_rows=_rows_of(session, VALID_EVENTS.qualified_name, ranges),

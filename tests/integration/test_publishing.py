@@ -224,6 +224,20 @@ def test_the_same_data_published_again_has_the_same_fingerprint_and_another_vers
         assert reader.execute("select run_id from ops.publications order by 1").fetchall() == [("run-1",), ("run-2",)]
 
 
+def test_a_clock_that_was_set_back_makes_no_old_answer_the_newest(
+    built_copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = published(built_copy)
+    for module in (publishing, checking):
+        monkeypatch.setattr(module, "utc_now", lambda: datetime(2020, 1, 1))
+    assert isinstance(attempt(built_copy, "run-2", BAD), Refusal), "the failure is newer than the success"
+    second, third = published(built_copy, "run-3"), published(built_copy, "run-4")
+    assert first.version < second.version < third.version
+    assert current_snapshot(built_copy.published_dir) == third
+    with open_warehouse(built_copy) as session:
+        assert is_published(session)
+
+
 def test_as_many_snapshots_stay_as_the_settings_say(built_copy: Settings) -> None:
     settings = built_copy.model_copy(update={"keep_snapshots": 2})
     versions = [published(settings, f"run-{n}").version for n in range(3)]
