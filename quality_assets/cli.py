@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import atexit
 import csv
+import errno
 import gc
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -79,6 +81,8 @@ def main(
     # What is imported stays: looking for garbage among it every 700 objects costs a fifth of all imports.
     gc.set_threshold(50_000, 20, 50)
     if data_dir is not None:
+        if data_dir.expanduser().exists() and not data_dir.expanduser().is_dir():
+            _fail(f"{data_dir} is not a folder; --data-dir, or QUALITY_DATA_DIR, names the root of all stores", 2)
         os.environ["QUALITY_DATA_DIR"] = str(data_dir.expanduser().resolve())
         get_settings.cache_clear()
 
@@ -606,8 +610,6 @@ def demo(
 
 
 def _put_sample(settings: Settings, days: int) -> None:
-    import shutil
-
     from quality_assets.simulate import SimulationPlan
     from quality_assets.simulate import simulate as write_telemetry
 
@@ -663,14 +665,38 @@ def entry() -> NoReturn:
         code = end.code
     except Exception as error:
         code = 1
-        err.print(f"[red]quality:[/red] {escape(str(error) or type(error).__name__)}")
-        err.print(escape(f"This was not foreseen. {_log_unforeseen()}; `quality doctor` may know what is wrong."))
+        err.print(f"[red]quality:[/red] {escape(str(error).partition(chr(10))[0] or type(error).__name__)}")
+        err.print(escape(_what_next(error)))
     # What Dagster and Great Expectations hold on to keeps DuckDB's objects alive until the interpreter tears itself
     # down, which DuckDB then reports in a screenful of leaks. Everything is closed by now: leave without the tearing.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _what_next(error: Exception) -> str:
+    """What to do about what went wrong on the way to the disk; else where the details are."""
+    number, root = getattr(error, "errno", None), get_settings().data_dir
+    if number in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in _FULL) or _is_full(root):
+        return "The disk is full. Free some space and run the command again: whatever was half written does not count."
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT) or "read-only" in str(error):
+        return (
+            f"The data root is {root}. Make what is named above writable for you, or name another root: --data-dir, or"
+            " QUALITY_DATA_DIR."
+        )
+    if number == errno.EMFILE:
+        return "Too many files are open: `ulimit -n 1024`, or more, in this shell, and run the command again."
+    return f"This was not foreseen. {_log_unforeseen()}; `quality doctor` may know what is wrong."
+
+
+# As SQLite and DuckDB say it.
+_FULL = ("No space left on device", "disk is full")
+
+
+def _is_full(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free < 1 << 20
 
 
 def _log_unforeseen() -> str:

@@ -133,6 +133,8 @@ def _writer(settings: Settings) -> Finding:
             return Finding("Warehouse lock", True, "free")
     except Timeout:
         return Finding("Warehouse lock", False, "a run is writing", "wait for the run to end, or stop it")
+    except OSError as error:
+        return Finding("Warehouse lock", False, str(error), f"make {lock} writable")
 
 
 def _sources(settings: Settings) -> Finding:

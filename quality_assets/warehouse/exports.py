@@ -110,6 +110,14 @@ def record_checked(target: Path, export: Export) -> None:
         _write_record(target, replace(export, checked=export.whole))
 
 
+def is_exported(snapshot: Snapshot, processed_dir: Path, tables: Mapping[str, Table]) -> bool:
+    """Whether the files of all tables, by the names of the files, are of the snapshot; a kill may leave them behind."""
+    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
+        wanted = {name: built_days(connection, table) for name, table in tables.items()}
+    made = {name: read_export(processed_dir / name) for name in tables}
+    return all(export is not None and dict(export.days) == wanted[name] for name, export in made.items())
+
+
 def built_days(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
     """The fingerprint of each event date (ISO) of `table` that is built."""
     rows = connection.execute(

@@ -16,6 +16,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.warehouse.alerts import after, utc_now
 from quality_assets.warehouse.checking import LATEST_RESULTS_SQL
 from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.exports import is_exported
 from quality_assets.warehouse.known_checks import blocking_checks
 from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, publish, record_attempt
 from quality_assets.warehouse.state import (
@@ -28,6 +29,7 @@ from quality_assets.warehouse.state import (
 )
 
 FINGERPRINT_DIGITS = 8
+EXPORTED_TABLES = {"feature_metrics.csv": FACT_FEATURE_METRICS, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
 MAX_REASONS = 20
 # That a check could not run for a whole table is answered by its next run for any date.
 _NOT_ANSWERED_SINCE = """
@@ -139,9 +141,12 @@ def _newest_shown(session: WarehouseSession) -> datetime | None:
 
 
 def is_published(session: WarehouseSession) -> bool:
-    """Whether the snapshot in force shows the data that the warehouse holds, and what was last reported of them."""
+    """Whether readers have the data that the warehouse holds, and what was last reported of them, as files as well."""
     current = current_snapshot(session.settings.published_dir)
     if current is None or current.data_fingerprint != data_fingerprint(session.connection):
+        return False
+    # What is written after the swap may have been cut off.
+    if not is_exported(current, session.settings.processed_dir, EXPORTED_TABLES):
         return False
     reported = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
     return reported is None or reported[0] is None or bool(reported[0] <= current.published_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
+from quality_assets import cli
 from quality_assets.cli import app
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
 
@@ -507,7 +509,7 @@ def test_data_root_that_cannot_be_is_told(tmp_path: Path) -> None:
     log = tmp_path / "a.csv"
     log.write_text(_csv("2025-03-01", 1, "a"))
     done = _process(tmp_path / "file", "ingest", str(log))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
     assert str(tmp_path / "file") in done.stderr.replace("\n", "")
 
@@ -524,3 +526,43 @@ def test_reader_who_has_seen_enough_may_leave(root: Root) -> None:
         command, shell=True, cwd=REPOSITORY_ROOT, capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "n\n0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "lake/a"), "Free some space"),
+        (RuntimeError("(sqlite3.OperationalError) database or disk is full\n(Background on this error)"), "Free some"),
+        (OSError(errno.EROFS, "Read-only file system", "data/x"), "--data-dir"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/x"), "--data-dir"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (ValueError("something else"), "not foreseen"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_what_goes_wrong_on_the_way_to_the_disk_has_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    def fails() -> None:
+        raise error
+
+    ended: list[int] = []
+    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setattr(cli.atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(cli.os, "_exit", ended.append)
+    with _environment():
+        os.environ["QUALITY_DATA_DIR"] = str(tmp_path / "data")
+        get_settings.cache_clear()
+        cli.entry()
+    assert ended == [1]
+    words = capsys.readouterr().err
+    assert told in words
+    assert "Background" not in words
+    assert "Traceback" not in words
+
+
+def test_a_data_root_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with _environment():
+        result = _invoke(tmp_path / "file", "status")
+    assert (result.exit_code, "is not a folder" in result.stderr) == (2, True)

@@ -17,9 +17,17 @@ from quality_assets.settings import Settings
 from quality_assets.warehouse import checking, publishing
 from quality_assets.warehouse.checking import CheckResult, record_results, run_check
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.exports import export_csv
 from quality_assets.warehouse.ingest import IngestReport
 from quality_assets.warehouse.known_checks import blocking_checks
-from quality_assets.warehouse.publishing import MAX_REASONS, Refusal, is_published, publish_warehouse, reasons_against
+from quality_assets.warehouse.publishing import (
+    EXPORTED_TABLES,
+    MAX_REASONS,
+    Refusal,
+    is_published,
+    publish_warehouse,
+    reasons_against,
+)
 from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
 from quality_assets.warehouse.state import (
     await_audit,
@@ -58,6 +66,8 @@ def attempt(settings: Settings, run_id: str, *results: CheckResult) -> Snapshot 
 def published(settings: Settings, run_id: str = "run-1") -> Snapshot:
     snapshot = attempt(settings, run_id, GOOD)
     assert isinstance(snapshot, Snapshot)
+    for name, table in EXPORTED_TABLES.items():
+        export_csv(snapshot, table, settings.processed_dir / name)
     return snapshot
 
 
@@ -75,6 +85,14 @@ def test_good_data_is_published_with_what_it_is(built_copy: Settings) -> None:
     assert events[0][0] > 0
     with open_warehouse(built_copy) as session:
         assert is_published(session)
+
+
+@pytest.mark.parametrize("name", EXPORTED_TABLES)
+def test_files_that_a_kill_or_a_full_disk_kept_from_readers_are_made_up_for(built_copy: Settings, name: str) -> None:
+    published(built_copy)
+    (built_copy.processed_dir / name).unlink()
+    with open_warehouse(built_copy) as session:
+        assert not is_published(session)
 
 
 def test_all_checks_of_good_data_let_it_be_published(built_copy: Settings) -> None:
