@@ -93,7 +93,10 @@ def _settings() -> Settings:
     try:
         return get_settings()
     except ValidationError as error:
-        lines = [f"QUALITY_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"QUALITY_{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         _fail("a setting is not valid. " + "; ".join(lines))
 
 

@@ -58,6 +58,14 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path is not None else None
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_no_pattern(cls, path: Path) -> Path:
+        # Dagster looks for its dagster.yaml by a pattern, finds none there, and goes on without our settings.
+        if any(mark in str(path) for mark in "*?["):
+            raise ValueError(f"{path} has one of * ? [ in it, which Dagster takes for a pattern; name another folder")
+        return path
+
     @property
     def landing_dir(self) -> Path:
         """Files as they arrive; never changed by us."""

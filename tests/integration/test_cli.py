@@ -566,3 +566,9 @@ def test_a_data_root_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
     with _environment():
         result = _invoke(tmp_path / "file", "status")
     assert (result.exit_code, "is not a folder" in result.stderr) == (2, True)
+
+
+def test_a_data_root_that_dagster_takes_for_a_pattern_is_refused(tmp_path: Path) -> None:
+    with _environment():
+        result = _invoke(tmp_path / "data [1]", "status")
+    assert (result.exit_code, "takes for a pattern" in result.stderr) == (1, True)
