@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import dagster as dg
@@ -26,10 +26,14 @@ def date_range(context: dg.AssetExecutionContext) -> tuple[date, date]:
 
 @dataclass
 class Building:
-    """An asset in the making: its open warehouse, and how many rows it wrote, once that is known."""
+    """Tables in the making: the open warehouse, and how many rows were written to each, once that is known."""
 
     session: WarehouseSession
-    row_count: int | None = None
+    row_counts: dict[str, int] = field(default_factory=dict)
+
+    def wrote(self, table: Table, rows: int) -> None:
+        """Tell how many rows were written to `table`."""
+        self.row_counts[table.qualified_name] = rows
 
 
 @dataclass
@@ -60,7 +64,7 @@ def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *t
                     partition_key=_partition_text(context),
                     started_at=started_at,
                     finished_at=utc_now(),
-                    row_count=made.row_count,
+                    row_count=made.row_counts.get(table.qualified_name),
                     status=status,
                 )
 
@@ -89,7 +93,9 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
 
 
 def _is_partitioned(context: dg.AssetExecutionContext) -> bool:
-    return context.has_partition_key or context.has_partition_key_range
+    # A run of dates builds assets without dates too.
+    is_of_dates = context.has_partition_key or context.has_partition_key_range
+    return is_of_dates and context.assets_def.partitions_def is not None
 
 
 def _audited_range(context: dg.AssetExecutionContext) -> tuple[date, date]:

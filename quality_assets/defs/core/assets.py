@@ -30,7 +30,8 @@ def valid_events(context: dg.AssetExecutionContext, warehouse: WarehouseResource
     """Events that keep the contract, once each; every other row goes to quarantine with all its reasons."""
     with building(context, warehouse, VALID_EVENTS, QUARANTINED_EVENTS) as made:
         rows = build_events(made.session, *date_range(context), report)
-        made.row_count = sum(sum(of_table.values()) for of_table in rows.values())
+        for table in (VALID_EVENTS, QUARANTINED_EVENTS):
+            made.wrote(table, sum(rows[table.qualified_name].values()))
     for table in (VALID_EVENTS, QUARANTINED_EVENTS):
         report_partitions(context, table, rows[table.qualified_name])
         yield dg.MaterializeResult(asset_key=asset_key(table))
@@ -47,5 +48,5 @@ def user_feature_days(context: dg.AssetExecutionContext, warehouse: WarehouseRes
     """Who used which feature on which day, and what went wrong for them."""
     with building(context, warehouse, USER_FEATURE_DAYS) as made:
         rows = build_user_feature_days(made.session, *date_range(context), report)
-        made.row_count = sum(rows.values())
+        made.wrote(USER_FEATURE_DAYS, sum(rows.values()))
     report_partitions(context, USER_FEATURE_DAYS, rows)

@@ -48,7 +48,8 @@ def labels_and_inputs(
     """What was known of each feature at the end of each day, and what then happened; both from the same states."""
     with building(context, warehouse, DEGRADATION_LABELS, RISK_TRAINING_SET) as made:
         rows = risk_tables.build_labels_and_inputs(made.session, report)
-        made.row_count = len(rows.training_set)
+        made.wrote(DEGRADATION_LABELS, len(rows.labels))
+        made.wrote(RISK_TRAINING_SET, len(rows.training_set))
     known = rows.labels["label_any"].dropna()
     yield dg.MaterializeResult(
         asset_key=asset_key(DEGRADATION_LABELS),
@@ -85,10 +86,14 @@ def labels_and_inputs(
 def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
     """Candidates and baselines trained and compared on later days than they saw; the best replaces the champion only if
     it wins on the same later data."""
-    with building(context, warehouse, *_EVIDENCE) as made:
+    with building(context, warehouse, RISK_MODEL, *_EVIDENCE) as made:
         trained = risk_tables.train(made.session, report)
-        made.row_count = len(trained.result.metrics)
-    model, result = trained.result.model, trained.result
+        model, result = trained.result.model, trained.result
+        made.wrote(MODEL_METRICS, len(result.metrics))
+        made.wrote(FEATURE_IMPORTANCE, len(result.importance))
+        made.wrote(CALIBRATION, len(result.calibration))
+        # Each training writes the list of all versions anew.
+        made.wrote(MODEL_VERSIONS, made.session.connection.table(MODEL_VERSIONS.qualified_name).shape[0])
     yield dg.MaterializeResult(
         asset_key=asset_key(RISK_MODEL),
         metadata={
@@ -121,7 +126,7 @@ def risk_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """The risk of each feature within the next week, with its interval and reasons; past scores stay as they were."""
     with building(context, warehouse, RISK_SCORES) as made:
         scores = risk_tables.build_scores(made.session, report)
-        made.row_count = len(scores)
+        made.wrote(RISK_SCORES, len(scores))
     known = scores["risk_probability"].dropna()
     return dg.MaterializeResult(
         metadata={
@@ -140,7 +145,7 @@ def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource
     """Each past score beside what then happened."""
     with building(context, warehouse, SCORE_LEDGER) as made:
         ledger = risk_tables.build_ledger(made.session)
-        made.row_count = len(ledger)
+        made.wrote(SCORE_LEDGER, len(ledger))
     graded = ledger[ledger["is_graded"].astype(bool)] if len(ledger) else ledger
     error = graded["squared_error"].astype("Float64").mean() if len(graded) else None
     return dg.MaterializeResult(

@@ -35,7 +35,7 @@ def event_sketch_counts(context: dg.AssetExecutionContext, warehouse: WarehouseR
     """Each day's events as counts per bin of latency, feedback, status and mixes, so that days compare cheaply."""
     with building(context, warehouse, EVENT_SKETCH_COUNTS) as made:
         rows = drift_tables.build_event_sketches(made.session, *date_range(context), report)
-        made.row_count = sum(rows.values())
+        made.wrote(EVENT_SKETCH_COUNTS, sum(rows.values()))
     report_partitions(context, EVENT_SKETCH_COUNTS, rows)
 
 
@@ -44,7 +44,7 @@ def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     """What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news."""
     with building(context, warehouse, BASELINE_STATS) as made:
         stats = drift_tables.build_baseline_stats(made.session)
-        made.row_count = len(stats)
+        made.wrote(BASELINE_STATS, len(stats))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(stats),
@@ -69,7 +69,7 @@ def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         effects = risk_tables.effects_on_predictions(made.session)
         rows = drift_tables.build_data_drift(made.session, effects, report)
         reason = drift_tables.reason_to_retrain(made.session)
-        made.row_count = len(rows)
+        made.wrote(DATA_DRIFT, len(rows))
     last = rows[rows["event_date"] == rows["event_date"].max()] if len(rows) else rows
     counted = {f"{status}_on_last_day": int(n) for status, n in last["status"].value_counts().items()}
     return dg.MaterializeResult(metadata={"rows_in_run": len(rows), **counted, **({RETRAIN: reason} if reason else {})})
@@ -80,7 +80,7 @@ def drift_distributions(context: dg.AssetExecutionContext, warehouse: WarehouseR
     """The last judged day of every watched distribution beside its reference, in a few bins, to look at."""
     with building(context, warehouse, DRIFT_DISTRIBUTIONS) as made:
         rows = drift_tables.build_drift_distributions(made.session)
-        made.row_count = len(rows)
+        made.wrote(DRIFT_DISTRIBUTIONS, len(rows))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
@@ -94,6 +94,7 @@ def drift_power(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """How large a change the drift monitor can see at the sample sizes at hand; measured anew when those change."""
     with building(context, warehouse, DRIFT_POWER) as made:
         is_new = drift_tables.build_drift_power(made.session, report)
+        made.wrote(DRIFT_POWER, made.session.connection.table(DRIFT_POWER.qualified_name).shape[0] if is_new else 0)
     return dg.MaterializeResult(metadata={"is_measured_anew": is_new})
 
 
@@ -117,7 +118,7 @@ def drift_power(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
 def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """What came in, what was refused, what failed, what moved, what needs attention, since the report before."""
     with building(context, warehouse, RUN_REPORT) as made:
-        made.row_count = 1
+        made.wrote(RUN_REPORT, 1)
         found = run_reports.build_run_report(made.session, context.run.run_id)
     page = warehouse.settings.reports_dir / run_reports.REPORT_HTML
     attention = "\n".join(f"{e['rank']}. **{e['feature']}**: {'; '.join(e['reasons'])}" for e in found["attention"])

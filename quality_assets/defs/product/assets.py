@@ -30,7 +30,7 @@ def fact_feature_metrics(context: dg.AssetExecutionContext, warehouse: Warehouse
     """Every metric of every feature, day by day, each ratio with its numerator and denominator."""
     with building(context, warehouse, FACT_FEATURE_METRICS) as made:
         rows = build_facts(made.session, *date_range(context), report)
-        made.row_count = sum(rows.values())
+        made.wrote(FACT_FEATURE_METRICS, sum(rows.values()))
     report_partitions(context, FACT_FEATURE_METRICS, rows)
 
 
@@ -52,7 +52,7 @@ def feature_daily_trends(context: dg.AssetExecutionContext, warehouse: Warehouse
     """Each metric of each feature against its own past: baselines, same-weekday expectation, band, flags."""
     with building(context, warehouse, FEATURE_DAILY_TRENDS) as made:
         rows = build_trends(made.session, *date_range(context), report)
-        made.row_count = sum(rows.values())
+        made.wrote(FEATURE_DAILY_TRENDS, sum(rows.values()))
     report_partitions(context, FEATURE_DAILY_TRENDS, rows)
 
 
@@ -72,7 +72,7 @@ def dim_feature_metadata(
             f" from {FACT_FEATURE_METRICS.qualified_name} group by feature order by feature"
         ).df()
         described = with_seen_dates(descriptions, seen)
-        made.row_count = len(described)
+        made.wrote(DIM_FEATURE_METADATA, len(described))
     return described
 
 
@@ -90,7 +90,7 @@ def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -
     """Degradations found on the facts: what got worse, since when, by how much, for whom, and where it comes from."""
     with building(context, warehouse, INCIDENTS) as made:
         found = build_incidents(made.session, report)
-        made.row_count = len(found)
+        made.wrote(INCIDENTS, len(found))
     opened = found[found["end_date"].isna()]
     return dg.MaterializeResult(
         metadata={

@@ -50,7 +50,8 @@ def raw_logs(
     with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
         session = made.session
         arrived = ingest(session, sources, report, config.source_names, config.asked)
-        made.row_count = arrived.row_count
+        made.wrote(RAW_LOGS, arrived.row_count)
+        made.wrote(LOG_FILES, len(arrived.loaded) + len(arrived.rejected))
         # Days that an earlier, interrupted run left unbuilt are as much to be built as those touched just now.
         waiting = days_to_build(session.connection)
         to_build = {*arrived.touched_dates, *waiting} - dates_not_over(session.connection).keys()
@@ -91,5 +92,5 @@ def feature_descriptions(context: dg.AssetExecutionContext, warehouse: Warehouse
     """What people wrote about each feature in feature_metadata.csv: owner, team, lifecycle, objectives."""
     with building(context, warehouse, FEATURE_DESCRIPTIONS) as made:
         descriptions = read_feature_descriptions(warehouse.settings.feature_metadata_path)
-        made.row_count = len(descriptions)
+        made.wrote(FEATURE_DESCRIPTIONS, len(descriptions))
     return descriptions
