@@ -56,6 +56,8 @@ METRIC_GROUPS = {
 SLICE_DIMENSIONS = ("platform", "app_version", "country")
 UNKNOWN_VALUE = "(unknown)"
 _ALL = "\x01all"
+# The share of traffic from which on one value is all that a dimension has.
+_WHOLE = 0.95
 
 
 @dataclass(frozen=True)
@@ -571,11 +573,11 @@ def best_slice(
     if not len(whole) or whole["excess"].iloc[0] <= 0 or whole["evidence"].iloc[0] < settings.minimum_evidence:
         return SliceVerdict("unknown")
     total = whole.iloc[0]
-    slices = cells[(cells["size"] > 0) & (cells["excess"] > 0)].copy()
     if expected_events is not None:
-        slices = slices[slices["app_version"].isna()]
+        cells = cells[cells["app_version"].isna()]
+    slices = cells[(cells["size"] > 0) & (cells["excess"] > 0)].copy()
     # A dimension with one value says nothing.
-    slices = slices[slices["traffic_share"] < 0.95]
+    slices = slices[slices["traffic_share"] < _WHOLE]
     slices["share"] = np.minimum(slices["excess"] / total["excess"], 1.0)
     counts = slices.groupby("kind")["kind"].transform("size")
     slices["gain"] = slices["score"] - np.log(counts)
@@ -585,7 +587,9 @@ def best_slice(
         & (slices["gain"] > total["score"] + settings.minimum_gain)
     ].sort_values(["gain", "kind"], ascending=[False, True])
     if not len(fits):
-        return SliceVerdict("everything")
+        # Where each dimension has one value, nothing could have stood out.
+        largest = cells[cells["size"] == 1].groupby("kind")["traffic_share"].max()
+        return SliceVerdict("everything" if (largest < _WHOLE).any() else "unknown")
     best = fits.iloc[0]
     singles = fits[fits["size"] == 1]
     if best["size"] == 2 and len(singles) and singles.iloc[0]["score"] * settings.pair_advantage >= best["score"]:

@@ -242,6 +242,17 @@ def test_everything_is_an_honest_answer():
     assert verdict.status == "everything"
 
 
+def test_where_there_is_one_slice_only_nothing_is_said_of_where():
+    def crash_on_the_only_platform(frame, is_during, rng):
+        frame = frame.assign(platform="web", app_version="1.0", country="DE")
+        return crash_where(lambda f: f["platform"] == "web", 0.05)(frame, is_during, rng)
+
+    found = incident_on("crash_rate")
+    verdict, _, _ = run_slices(make_events(crash_on_the_only_platform), found)
+    assert verdict.status == "unknown"
+    assert "alike" not in with_slices(found, {"inc-1": verdict})["sentence"].iloc[0]
+
+
 def test_a_change_that_events_do_not_show_is_unknown():
     verdict, _, _ = run_slices(make_events(lambda f, d, r: f), incident_on("error_rate"))
     assert verdict.status == "unknown"
