@@ -31,6 +31,8 @@ MAX_MIX_DISTANCE = 0.1
 CERTAIN_EVENTS = 20
 MAX_VOLUME_CHANGE = 0.3
 MAX_USERLESS_CHANGE = 0.1
+MADE_AGAIN = "Materialize the table again in Dagster, with what it is made from."
+SOURCE_ASKED = "See whether a source is late, doubled or new."
 # Grouping ten million rows by a key that is nearly unique costs twice as much as grouping a million ten times.
 ROWS_IN_CACHE = 1_000_000
 
@@ -40,6 +42,8 @@ class Check:
     """One question about a table. A blocking check of severity ERROR stops what comes after, and publication.
 
     `rows_at_once`: of a table by dates, ask for about so many rows at a time, where one large query costs more.
+    What people read of a no is `finding`, a template of {observed} and {threshold} that its examples follow, and
+    `remedy`; of an unknown it is `needs`. `unit` is that of both numbers: `fraction`, a noun that is counted, or none.
     """
 
     table: Table
@@ -50,6 +54,10 @@ class Check:
     severity: Severity = "ERROR"
     is_blocking: bool = False
     rows_at_once: int | None = None
+    finding: str = ""
+    unit: str = "row"
+    remedy: str = MADE_AGAIN
+    needs: str = "there is not enough history yet to hold it against"
 
 
 def _in_range(alias: str = "") -> str:
@@ -119,7 +127,13 @@ def contract_kept(table: Table) -> Check:
         offenders = f"select concat_ws('; ', {rules}) as example from {table.qualified_name} where {where}"
         sql = no_offenders(offenders)
     return Check(
-        table, "contract_kept", f"Does every row of {table.name} keep its contract?", "validity", sql, is_blocking=True
+        table,
+        "contract_kept",
+        f"Does every row of {table.name} keep its contract?",
+        "validity",
+        sql,
+        is_blocking=True,
+        finding=f"{{observed}} broke the contract of {table.name}",
     )
 
 
@@ -136,7 +150,16 @@ def key_unique(table: Table) -> Check:
     else:
         offenders = f"select {example} from {table.qualified_name} group by {keys} having count(*) > 1"
         sql = no_offenders(offenders)
-    return Check(table, "key_unique", f"Is there {table.grain}?", "uniqueness", sql, is_blocking=True)
+    return Check(
+        table,
+        "key_unique",
+        f"Is there {table.grain}?",
+        "uniqueness",
+        sql,
+        is_blocking=True,
+        finding=f"{{observed}} came more than once in {table.name}",
+        unit="key",
+    )
 
 
 def no_offenders(offenders: str) -> str:
@@ -205,6 +228,8 @@ select '' as partition_key, coalesce(bool_and(wanted = found), true) as is_passe
 from compared
 """,
         is_blocking=True,
+        finding="{observed} reached the lake, of {threshold} read; loads that differ",
+        remedy="Restore data/lake, or start a data folder anew from the log files.",
     ),
     Check(
         LOG_FILES,
@@ -217,6 +242,9 @@ where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FI
   - interval {REJECTED_FILES_SHOWN_DAYS} days
 """),
         severity="WARN",
+        finding="{observed} of the last days could not be read",
+        unit="file",
+        remedy="Mend the file, or describe its columns in data/sources; then `quality ingest` it again.",
     ),
     Check(
         LOG_FILES,
@@ -235,6 +263,10 @@ from (
 )
 """,
         severity="WARN",
+        finding="The newest event is {observed} old, more than {threshold}",
+        unit="hour",
+        remedy="See whether the logs still arrive in data/landing.",
+        needs="no event has arrived yet",
     ),
     contract_kept(LOG_FILES),
     contract_kept(FEATURE_DESCRIPTIONS),
@@ -271,6 +303,7 @@ select cast(event_date as varchar) as partition_key, bool_and(wanted = found) as
 from compared group by event_date
 """,
         is_blocking=True,
+        finding="{observed} became valid or quarantined, of {threshold} read; files that differ",
     ),
     Check(
         VALID_EVENTS,
@@ -287,6 +320,8 @@ select event_date, event_id as example from {_VALID} where {_in_range()} and (ev
         ),
         is_blocking=True,
         rows_at_once=ROWS_IN_CACHE,
+        finding="{observed} came more than once",
+        unit="event",
     ),
     Check(
         QUARANTINED_EVENTS,
@@ -301,6 +336,7 @@ where {_in_range()} and (coalesce(len(reasons), 0) = 0 or not list_has_all([{_KN
             _built_dates(QUARANTINED_EVENTS),
         ),
         is_blocking=True,
+        finding="{observed} came to quarantine without a known reason",
     ),
     contract_kept(QUARANTINED_EVENTS),
     Check(
@@ -329,6 +365,10 @@ select cast(event_date as varchar) as partition_key, share <= most as is_passed,
 from compared
 """,
         severity="WARN",
+        finding="{observed} of the rows were quarantined, more than {threshold}",
+        unit="fraction",
+        remedy="Look under What was refused at the reasons, and mend the source.",
+        needs="the day has no row",
     ),
     contract_kept(USER_FEATURE_DAYS),
     Check(
@@ -338,6 +378,8 @@ from compared
         "consistency",
         per_date_balance(_by_date("sum(events)", _USER_DAYS), _by_date("count(*)", _VALID, "user_id is not null")),
         is_blocking=True,
+        finding="The user days count {observed} where {threshold} have a user",
+        unit="event",
     ),
 )
 
@@ -350,6 +392,8 @@ PRODUCT_CHECKS = (
         "consistency",
         per_date_balance(_by_date("sum(events)", _FACT), _by_date("count(*)", _VALID)),
         is_blocking=True,
+        finding="The facts count {observed} where {threshold} are valid",
+        unit="event",
     ),
     Check(
         FACT_FEATURE_METRICS,
@@ -358,6 +402,8 @@ PRODUCT_CHECKS = (
         "consistency",
         per_date_balance(_by_date("coalesce(sum(users), 0)", _FACT), _by_date("count(*)", _USER_DAYS)),
         is_blocking=True,
+        finding="The facts count {observed} where the user days have {threshold}",
+        unit="user",
     ),
     Check(
         FACT_FEATURE_METRICS,
@@ -371,6 +417,10 @@ PRODUCT_CHECKS = (
             f"{MIN_FEATURES_SHARE} * past",
         ),
         severity="WARN",
+        finding="{observed} sent events, fewer than {threshold}",
+        unit="feature",
+        remedy=SOURCE_ASKED,
+        needs=f"it takes {MIN_PAST_DAYS} earlier days",
     ),
     Check(
         FACT_FEATURE_METRICS,
@@ -397,6 +447,11 @@ select cast(event_date as varchar) as partition_key,
 from compared
 """,
         severity="WARN",
+        finding=f"{{observed}} came, where {{threshold}} are usual of the weekday"
+        f" and {100 * MAX_VOLUME_CHANGE:.0f} % more or less is accepted",
+        unit="event",
+        remedy=SOURCE_ASKED,
+        needs="it takes three earlier weeks",
     ),
     Check(
         FACT_FEATURE_METRICS,
@@ -415,6 +470,10 @@ where fact.event_date between $start - {PAST_DAYS} and $end group by 1""",
             f"past + {MAX_USERLESS_CHANGE}",
         ),
         severity="WARN",
+        finding="{observed} of the events have no user, more than {threshold}",
+        unit="fraction",
+        remedy="See which source stopped to send user_id.",
+        needs=f"it takes {MIN_PAST_DAYS} earlier days",
     ),
     Check(
         FACT_FEATURE_METRICS,
@@ -451,6 +510,10 @@ select cast(event_date as varchar) as partition_key,
 from compared
 """,
         severity="WARN",
+        finding="{observed} of the events moved from feature to feature, more than {threshold}; most at",
+        unit="fraction",
+        remedy=SOURCE_ASKED,
+        needs="it takes the same weekday of an earlier week",
     ),
     key_unique(FEATURE_DAILY_TRENDS),
     Check(
@@ -463,6 +526,8 @@ from compared
             _by_date("sum(events)", _FACT),
         ),
         is_blocking=True,
+        finding="The trends count {observed} where the facts have {threshold}",
+        unit="event",
     ),
     Check(
         FEATURE_DAILY_TRENDS,
@@ -476,6 +541,9 @@ from compared
             _built_dates(FEATURE_DAILY_TRENDS),
         ),
         severity="WARN",
+        finding="{observed} sent no event, where chance alone does not explain that",
+        unit="feature",
+        remedy="Ask its owner whether it was switched off; see whether a source is late.",
     ),
     key_unique(DIM_FEATURE_METADATA),
     contract_kept(DIM_FEATURE_METADATA),
@@ -486,6 +554,9 @@ from compared
         "completeness",
         no_offenders(f"select feature as example from {DIM_FEATURE_METADATA.qualified_name} where not is_described"),
         severity="WARN",
+        finding="{observed} with events but without a description",
+        unit="feature",
+        remedy="Give it a row in data/feature_metadata.csv.",
     ),
 )
 

@@ -38,6 +38,7 @@ MAX_CALIBRATION_ERROR = 0.05
 MAX_UNKNOWN_SHARE = 0.5
 # A false alarm a metric and fifty days, and a fifth more latency seen nearly always.
 MAX_FALSE_ALARMS, MIN_POWER = 0.02, 0.95
+TIME_TELLS = "Nothing is broken: more days of data, with incidents in them, change that by themselves."
 # Some dozens of trials err by themselves: only what Wilson's 98 % interval excludes is told.
 _SURE = 2.326
 
@@ -83,6 +84,8 @@ INCIDENT_CHECKS = (
             f" or detected_on > (select max(event_date) from {_FACTS})"
         ),
         is_blocking=True,
+        finding="The dates of {observed} are in the wrong order",
+        unit="incident",
     ),
     Check(
         INCIDENTS,
@@ -94,6 +97,9 @@ INCIDENT_CHECKS = (
             " where end_date is null and severity in ('high', 'critical')"
         ),
         severity="WARN",
+        finding="{observed} of high or critical severity",
+        unit="open incident",
+        remedy="Begin with the page of the feature: where it happens, since when, who owns it.",
     ),
 )
 
@@ -110,6 +116,8 @@ LABEL_CHECKS = (
             f" (select max(event_date) from {_FACTS})"
         ),
         is_blocking=True,
+        finding="{observed} got a label before its days had passed",
+        unit="feature-day",
     ),
     Check(
         DEGRADATION_LABELS,
@@ -125,6 +133,9 @@ LABEL_CHECKS = (
             "to_json([bad || ' degraded', good || ' healthy'])",
         ),
         severity="WARN",
+        finding="Only {observed} of the rarer kind came, fewer than {threshold}",
+        unit="feature-day",
+        remedy=TIME_TELLS,
     ),
     *_kept(RISK_TRAINING_SET),
 )
@@ -137,12 +148,22 @@ MODEL_CHECKS = (
         "Does the model in use beat every baseline on days that it had not seen?",
         "accuracy",
         f"""
-select '' as partition_key, not any_value(is_baseline) as is_passed, any_value(pr_auc) as observed,
-  any_value(best_baseline_pr_auc) as threshold, case when any_value(is_baseline) then 1 else 0 end as unexpected_count,
-  case when any_value(is_baseline) then to_json([any_value(champion_model) || ' stands in']) end as examples
-from {_VERSIONS} where alias = 'champion'
+select '' as partition_key, not any_value(v.is_baseline) as is_passed,
+  max(m.value) filter (where m.role = 'candidate' or (m.role = 'champion' and not v.is_baseline)) as observed,
+  any_value(v.best_baseline_pr_auc) as threshold, case when any_value(v.is_baseline) then 1 else 0 end
+    as unexpected_count,
+  case when any_value(v.is_baseline) then
+    to_json([replace(replace(any_value(v.champion_model), '_', ' '), 'ewma', 'EWMA')]) end as examples
+from {_VERSIONS} as v left join {MODEL_METRICS.qualified_name} as m
+  on m.model_version = v.model_version and m.target = 'any' and m.metric = 'pr_auc'
+where v.alias = 'champion'
 """,
         severity="WARN",
+        finding="No trained model is clearly better (PR-AUC {observed}) than the best baseline ({threshold}),"
+        " which scores in its place",
+        unit="",
+        remedy=TIME_TELLS,
+        needs="no model was trained yet",
     ),
     *_kept(FEATURE_IMPORTANCE),
     *_kept(CALIBRATION),
@@ -158,6 +179,10 @@ select '' as partition_key, sum(rows * abs(predicted - observed)) / sum(rows) <=
 from {CALIBRATION.qualified_name} where target = 'any' and model_version = {_IN_USE}
 """,
         severity="WARN",
+        finding="What is said and what comes true are {observed} apart on average, more than {threshold}",
+        unit="fraction",
+        remedy="Read the scores as a ranking until the next training.",
+        needs="no model was trained yet",
     ),
     *_kept(MODEL_VERSIONS),
     Check(
@@ -171,6 +196,10 @@ select '' as partition_key, case when count(*) > 0 then count(*) filter (where a
   case when count(*) filter (where alias = 'champion') <> 1 then 1 else 0 end as unexpected_count, null as examples
 from {_VERSIONS}
 """,
+        finding="{observed} in use",
+        unit="version",
+        remedy="Materialize ml.risk_model again in Dagster.",
+        needs="no model was trained yet",
     ),
 )
 
@@ -186,6 +215,8 @@ SCORE_CHECKS = (
             " using (model_version) where s.event_date <= v.trained_through - v.horizon_days"
         ),
         is_blocking=True,
+        finding="{observed} by a model that had seen the outcome",
+        unit="score",
     ),
     Check(
         RISK_SCORES,
@@ -198,6 +229,9 @@ SCORE_CHECKS = (
             f" where event_date = (select max(event_date) from {_FACTS}))"
         ),
         severity="WARN",
+        finding="{observed} without a score of the last day",
+        unit="feature",
+        remedy="Materialize ml.risk_scores again in Dagster.",
     ),
     Check(
         RISK_SCORES,
@@ -216,10 +250,14 @@ select '' as partition_key,
   case when count(*) > 0 then count(*) filter (where score_kind = 'model') > 0 end as is_passed,
   cast(count(*) filter (where score_kind = 'model') as double) as observed, cast(count(*) as double) as threshold,
   count(*) filter (where score_kind <> 'model') as unexpected_count,
-  to_json(list(distinct note) filter (where note is not null)) as examples
+  to_json(list(distinct replace(replace(note, 'any: ', ''), '_', ' ')) filter (where note is not null)) as examples
 from newest
 """,
         severity="WARN",
+        finding="{observed} of the last day came from a trained model, of {threshold}; the others from a baseline",
+        unit="score",
+        remedy=TIME_TELLS,
+        needs="nothing was scored yet",
     ),
     *_kept(SCORE_LEDGER),
     Check(
@@ -236,6 +274,8 @@ where l.feature is null or l.risk_probability is distinct from s.risk_probabilit
   or l.label_any is distinct from truth.label_any
 """),
         is_blocking=True,
+        finding="{observed} went missing from the ledger, or got another grade than what happened",
+        unit="score",
     ),
 )
 
@@ -252,6 +292,8 @@ MONITORING_CHECKS = (
             f"select event_date, row_count as n from {PARTITION_STATE.qualified_name}"
             f" where event_date between $start and $end and table_name = '{VALID_EVENTS.qualified_name}'",
         ),
+        finding="The sketches count {observed} where {threshold} are valid",
+        unit="event",
     ),
     *_kept(BASELINE_STATS),
     Check(
@@ -267,6 +309,9 @@ MONITORING_CHECKS = (
             f" from {BASELINE_STATS.qualified_name})",
         ),
         severity="WARN",
+        finding="Of only {observed} is it known what is normal, fewer than {threshold}",
+        unit="metric",
+        remedy="More days of data change that by themselves.",
     ),
     *_kept(DATA_DRIFT),
     Check(
@@ -282,6 +327,9 @@ MONITORING_CHECKS = (
             f" where event_date = (select max(event_date) from {_DRIFT}))",
         ),
         severity="WARN",
+        finding="{observed} could not be judged on the last day, more than {threshold}",
+        unit="distribution",
+        remedy="The drift page says of each what is missing; mostly it is days.",
     ),
     Check(
         DATA_DRIFT,
@@ -293,6 +341,9 @@ MONITORING_CHECKS = (
             f" and event_date = (select max(event_date) from {_DRIFT}) order by rank"
         ),
         severity="WARN",
+        finding="{observed} went beyond chance and beyond what matters",
+        unit="change",
+        remedy="The drift page says what each does to the scores.",
     ),
     *_kept(DRIFT_DISTRIBUTIONS),
     Check(
@@ -305,6 +356,8 @@ MONITORING_CHECKS = (
             f" sum(current_share) as now from {DRIFT_DISTRIBUTIONS.qualified_name} group by all)"
             " where abs(before - 1) > 1e-6 or abs(now - 1) > 1e-6"
         ),
+        finding="{observed} whose shares do not add up to 1",
+        unit="distribution",
     ),
     *_kept(DRIFT_POWER),
     Check(
@@ -328,6 +381,9 @@ from (
 )
 """,
         severity="WARN",
+        finding="The monitor errs too often on {observed}",
+        unit="simulated change",
+        remedy="With so few rows a day read drift as a hint.",
     ),
     *_kept(RUN_REPORT),
 )

@@ -120,13 +120,18 @@ INPUTS: tuple[RiskInput, ...] = (
         high=1,
     ),
     RiskInput(
-        "worst_ewma_z", "sd", "The largest of the drifts", "worst drift {value:+.1f} noise widths", low=-5, high=15
+        "worst_ewma_z",
+        "sd",
+        "The largest of the drifts",
+        "worst metric lately {value:+.1f} noise widths off",
+        low=-5,
+        high=15,
     ),
     RiskInput(
         "second_ewma_z",
         "sd",
         "The second largest of the drifts",
-        "second-worst drift {value:+.1f} noise widths",
+        "second-worst metric lately {value:+.1f} noise widths off",
         low=-5,
         high=10,
     ),

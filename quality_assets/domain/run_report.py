@@ -21,6 +21,7 @@ from quality_assets.contracts.drift import RUN_REPORT
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
 from quality_assets.domain import html_report as html
 from quality_assets.domain.html_report import Markup, Tone
+from quality_assets.domain.wording import plural, share_text
 
 REPORT_VERSION = 1
 _SEVERITY_TONES: dict[str, Tone] = {"critical": "bad", "high": "bad", "medium": "warn", "low": "muted"}
@@ -394,13 +395,15 @@ def _headline(report: Mapping[str, Any]) -> str:
 
 
 def _intake_text(report: Mapping[str, Any]) -> str:
-    rows, refused = report["intake"]["rows"], report["quarantine"]["rows"]
-    if rows is None:
-        return "what came in is unknown"
-    share = f" ({100 * refused / rows:.2g} %)" if refused is not None and rows else ""
-    return (
-        f"{rows:,} rows came in, {'an unknown number' if refused is None else f'{refused:,}'} were quarantined{share}"
-    )
+    """What came in, and the quarantine of the days built: those hold rows of earlier files too."""
+    rows, valid, refused = report["intake"]["rows"], report["intake"]["rows_valid"], report["quarantine"]["rows"]
+    came = "what came in is unknown" if rows is None else f"{plural(rows, 'row')} came in"
+    if refused is None or valid is None:
+        return f"{came}, how many are quarantined is unknown"
+    total = valid + refused
+    if not total:
+        return f"{came}, no day was built"
+    return f"{came}; {refused:,} of {total:,} on the days built are quarantined ({share_text(refused / total)})"
 
 
 def _checks_text(checks: Mapping[str, Any]) -> str:

@@ -11,12 +11,54 @@ _SAID = {
     "country": "mix of countries",
     "brier_score": "squared error of the scores",
     "calibration_bias": "score less outcome",
-    "risk_probability": "risk probability",
+    "days_in_state": "days since it last turned bad or good",
+    "degraded_days_7d": "bad days of the last 7",
+    "degraded_days_28d": "bad days of the last 28",
+    "onsets_90d": "degradations begun in 90 days",
+    "own_degraded_share": "share of its days that were bad",
+    "worst_ewma_z": "recent slide of the worst metric",
+    "second_ewma_z": "recent slide of the second-worst metric",
+    "worst_slope_z": "steepest two-week trend",
+    "worst_run_days": "longest run of bad days",
+    "open_z": "size of the open degradation",
+    "open_days": "age of the open degradation",
+    "open_calm_days": "calm days since the open degradation",
+    "log_events": "events a day (logarithm)",
+    "events_trend": "events of the week against the month",
+    "volume_volatility": "day-to-day swing of events",
+    "latency_volatility": "day-to-day swing of latency",
+    "latency_tail": "slowest against typical latency",
+    "peers_degraded_share": "share of other features that are bad",
+    "peers_worst_share": "share of other features that slide",
+    "age_days": "days since first seen",
+    "active_days_28d": "days with events of the last 28",
+    "releases_14d": "releases in 14 days",
+    "top_platform_share": "share of the most used platform",
 }
+_SIGNALS = {
+    "latency": "latency p95",
+    "crash": "crash rate",
+    "error": "error rate",
+    "feedback": "feedback",
+    "volume": "events",
+}
+_OF_SIGNAL = {
+    "change": "{} of 3 days against usual",
+    "z": "{} today against its noise",
+    "ewma_z": "recent slide of {}",
+    "slope_z": "two-week trend of {}",
+    "noise": "day-to-day noise of {}",
+}
+_IS_MISSING = " is missing"
 
 
 def name_in_words(name: str) -> str:
     """What is monitored, as people say it: `crash_rate` is `crash rate`, `platform` is `mix of platforms`."""
+    if name.endswith(_IS_MISSING):
+        return name_in_words(name.removesuffix(_IS_MISSING)) + _IS_MISSING
+    signal, _, what = name.partition("_")
+    if signal in _SIGNALS and what in _OF_SIGNAL:
+        return _OF_SIGNAL[what].format(_SIGNALS[signal])
     return _SAID.get(name) or name.replace("_", " ")
 
 
@@ -57,6 +99,34 @@ def duration_text(milliseconds: float) -> str:
         if abs(milliseconds) < limit:
             return f"{milliseconds / size:,.0f} {unit}"
     return f"{milliseconds / 3_600_000:,.1f} h"
+
+
+def measure_text(value: float, unit: str, digits: int = 2) -> str:
+    """What a check measured, to `digits` digits: `6 %` of a `fraction`, `0.57` without unit, else a counted noun."""
+    scaled = round(100 * value if unit == "fraction" else value, 9)
+    number = f"{scaled:,.0f}" if scaled.is_integer() or abs(scaled) >= 1000 else f"{scaled:.{digits}g}"
+    noun = "%" if unit == "fraction" else unit if not unit or number == "1" else f"{unit}s"
+    return f"{_signed(number)} {noun}".rstrip()
+
+
+def measure_texts(observed: float | None, limit: float | None, unit: str) -> tuple[str, str]:
+    """Both as texts that differ where the values do: rounding must not make a miss look like a hit."""
+    known = {float(value) for value in (observed, limit) if value is not None}
+    for digits in (2, 3, 4, 6, 9):
+        said = {value: measure_text(value, unit, digits) for value in known}
+        if len({*said.values()}) == len(said):
+            break
+    seen, held = ("unknown" if value is None else said[float(value)] for value in (observed, limit))
+    return seen, held
+
+
+def spoken(value: object) -> str:
+    """A value of a row in a sentence; a row as its names and values: `event_date 2026-03-01, feature Search`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {spoken(part)}" for name, part in value.items())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _signed(f"{value:,.15g}")
+    return "null" if value is None else str(value)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -16,12 +16,15 @@ import duckdb
 
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.table import Table
-from quality_assets.domain.checks import Check, Dimension, Severity
+from quality_assets.domain.checks import MADE_AGAIN, Check, Dimension, Severity
+from quality_assets.domain.wording import measure_texts, spoken
 from quality_assets.warehouse.alerts import after, record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.state import row_counts
 
 MAX_DATES_NAMED = 5
+MAX_NAMED = 3
+_NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class ComputedCheck:
     answer: Callable[[WarehouseSession], Answer]
     severity: Severity = "ERROR"
     is_blocking: bool = False
+    finding: str = ""
+    unit: str = "row"
+    remedy: str = MADE_AGAIN
+    needs: str = "there is not enough to compute it from"
 
 
 def run_computed_check(session: WarehouseSession, check: ComputedCheck) -> list[CheckResult]:
@@ -75,10 +82,11 @@ def run_computed_check(session: WarehouseSession, check: ComputedCheck) -> list[
         found = Answer(None, why=f"The check itself failed: {error}")
     status = {True: "passed", False: "failed", None: "unknown"}[found.is_passed]
     examples = json.dumps(list(found.examples), ensure_ascii=False) if found.examples else None
-    text = _sentence(check.question, status, found.observed, found.threshold, examples)
+    text = _sentence(check, status, found.observed, found.threshold, examples)
     if found.why:
         word = {True: "Yes", False: "No", None: "Unknown"}[found.is_passed]
         text = f"{check.question} {word}: {found.why}"
+        text = f"{text.rstrip('.')}. {check.remedy}" if status == "failed" else text
     return [
         CheckResult(
             asset=check.table.qualified_name,
@@ -173,26 +181,23 @@ def _result(
         observed=observed,
         threshold=threshold,
         unexpected_count=unexpected_count,
-        description=_sentence(check.question, status, observed, threshold, examples),
+        description=_sentence(check, status, observed, threshold, examples),
         examples=examples,
     )
 
 
-def _sentence(question: str, status: str, observed: float | None, threshold: float | None, examples: str | None) -> str:
+def _sentence(
+    check: Check | ComputedCheck, status: str, observed: float | None, threshold: float | None, examples: str | None
+) -> str:
+    """What was found, in words: of a no what is wrong and what to do about it."""
     if status == "passed":
-        return f"{question} Yes."
+        return f"{check.question} Yes."
     if status == "unknown":
-        return f"{question} Unknown: there is not enough to hold it against."
-    held = f" Observed {_short(observed)}" if observed is not None else ""
-    held += f", against {_short(threshold)}" if observed is not None and threshold is not None else ""
-    named = [str(item) for item in json.loads(examples)] if examples else []
-    example = f" For example {'; '.join(named[:3]).rstrip('.')}." if named else ""
-    return f"{question} No.{held}{'.' if held else ''}{example}"
-
-
-def _short(value: float) -> str:
-    """A number of a check in a sentence: counts whole, measures to three digits."""
-    return f"{value:,.0f}" if float(value).is_integer() or 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+        return f"{check.question} Unknown: {check.needs}."
+    seen, limit = measure_texts(observed, threshold, check.unit)
+    found = check.finding.format(observed=seen, threshold=limit) or f"{check.question} No"
+    named = [spoken(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
+    return f"{found}{': ' if named else ''}{'; '.join(named)}. {check.remedy}".strip()
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:
@@ -251,10 +256,19 @@ def _alerts(results: Iterable[CheckResult]) -> list[dict[str, str]]:
             "severity": found[0].severity,
             "subject": f"{asset}: {name}",
             "partition_key": _named([r.partition_key for r in found]),
-            "message": found[-1].description,
+            "message": _told(found),
         }
         for (asset, name), found in failing.items()
     ]
+
+
+def _told(found: Sequence[CheckResult]) -> str:
+    """The failures of one check as a message: when, what, what to do, what it holds up."""
+    last = found[-1]
+    when = f"{date.fromisoformat(last.partition_key):%-d %b %Y}: " if last.partition_key else ""
+    if len(found) > 1:
+        when = f"On {len(found)} days, the last {when}"
+    return f"{when}{last.description}{f' {_NOT_PUBLISHED}' if last.is_blocking and last.severity == 'ERROR' else ''}"
 
 
 def _named(partitions: Sequence[str]) -> str:

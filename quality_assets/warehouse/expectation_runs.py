@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from quality_assets.contracts.table import Table
+from quality_assets.domain.checks import MADE_AGAIN
 from quality_assets.domain.expectations import Expectation
+from quality_assets.domain.wording import plural
 from quality_assets.warehouse.checking import CheckResult
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.expectations import ExpectationOutcome, run_suite
@@ -68,7 +70,11 @@ def _result(table: Table, dimension: str, outcomes: Sequence[ExpectationOutcome]
     unknown = [outcome for outcome in asked if outcome.status == "unknown"]
     status = "failed" if failed else "unknown" if unknown else "passed"
     named = failed or unknown
-    text = "; ".join(outcome.description for outcome in named) or f"All {len(asked)} expectations of {dimension} hold."
+    text = "; ".join(outcome.description for outcome in named)
+    if not named:
+        text = f"{plural(len(asked), 'expectation holds', 'expectations hold')}: {dimension} is as the contract says."
+    elif failed:
+        text = f"{text[:1].upper()}{text[1:]}. {MADE_AGAIN}"
     examples = [example for outcome in failed for example in outcome.examples][:5]
     return CheckResult(
         asset=table.qualified_name,

@@ -18,6 +18,7 @@ import duckdb
 from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import Dimension, Severity
 from quality_assets.domain.expectations import Expectation
+from quality_assets.domain.wording import spoken
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import apply_limits
 
@@ -202,15 +203,7 @@ def _sentence(
     counted = _counted(expectation)
     some = "some" if offenders is None else f"{offenders:,}"
     where = f"in {some} of {total}" if counted == "row" else f"for {some} {counted}{'' if offenders == 1 else 's'}"
-    return f"{expectation.statement}: not so {where}{f', e.g. {_spoken(examples[0])}' if examples else ''}"
-
-
-def _spoken(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_spoken(part)}" for name, part in value.items())
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,.15g}".replace("-", "−")
-    return "null" if value is None else str(value)
+    return f"{expectation.statement}: not so {where}{f', e.g. {spoken(examples[0])}' if examples else ''}"
 
 
 def _plain(value: Any) -> Any:

@@ -106,6 +106,8 @@ TRAINING_SET_CHECKS = (
         "accuracy",
         point_in_time,
         is_blocking=True,
+        finding="{observed} came out otherwise than known at the end of their day",
+        unit="input",
     ),
     ComputedCheck(
         RISK_TRAINING_SET,
@@ -113,6 +115,9 @@ TRAINING_SET_CHECKS = (
         "Does no single input all but know the label?",
         "accuracy",
         no_input_knows_the_label,
+        finding="One input alone tells degraded from healthy days (ROC-AUC {observed}, {threshold} and more is a leak)",
+        unit="",
+        remedy="Take it out of the inputs until it is clear where it knows that from.",
     ),
 )
 MODEL_CHECKS = (
@@ -122,6 +127,9 @@ MODEL_CHECKS = (
         "Is a model that learns permuted labels worth no more than chance?",
         "accuracy",
         permuted_labels_score_like_chance,
+        finding="A model of shuffled labels reaches {observed} times the base rate, more than {threshold}",
+        unit="",
+        remedy="Rows leak between training and test: do not use the scores before that is found.",
     ),
 )
 SCORE_CHECKS = (
@@ -131,6 +139,8 @@ SCORE_CHECKS = (
         "Can the model in use be loaded, and is it the one that was saved?",
         "validity",
         model_loads,
+        finding="The model in use cannot be loaded",
+        remedy="Materialize ml.risk_model again in Dagster.",
     ),
     ComputedCheck(
         RISK_SCORES,
@@ -138,6 +148,8 @@ SCORE_CHECKS = (
         "Are the last day's scores what a warehouse cut at that day gives?",
         "accuracy",
         scores_reproducible,
+        finding="{observed} of the last day come out otherwise when recomputed",
+        unit="score",
     ),
 )
 COMPUTED_CHECKS = (*TRAINING_SET_CHECKS, *MODEL_CHECKS, *SCORE_CHECKS)

@@ -269,6 +269,8 @@ def _of_export(published: Table, table: Table, name: str) -> tuple[ComputedCheck
             f"Does {name} have the columns of its contract, in their order?",
             "validity",
             _columns_exported(table, name),
+            finding="{observed} came out otherwise than in the contract",
+            unit="column",
         ),
         ComputedCheck(
             published,
@@ -276,6 +278,7 @@ def _of_export(published: Table, table: Table, name: str) -> tuple[ComputedCheck
             f"Does {name} have exactly the rows of the snapshot?",
             "consistency",
             _rows_exported(table, name),
+            finding="{observed} in the file, {threshold} in the snapshot",
         ),
     )
 
@@ -287,6 +290,7 @@ def _of_report(published: Table, name: str, content: Content) -> tuple[ComputedC
         f"Does {name} show the snapshot in force?",
         "consistency",
         _shows_snapshot(name, content),
+        finding=f"{name} shows another snapshot than the one in force",
     )
     is_json = ComputedCheck(published, "is_json", f"Can any program read {name}?", "validity", _is_json(name))
     return (shows, is_json) if name.endswith(".json") else (shows,)
@@ -299,6 +303,8 @@ PUBLICATION_CHECKS = (
         "Can readers open the snapshot and read every table?",
         "validity",
         snapshot_opens,
+        finding="{observed} of the snapshot cannot be read",
+        unit="table",
     ),
     ComputedCheck(
         PUBLISHED_SNAPSHOT,
@@ -306,6 +312,7 @@ PUBLICATION_CHECKS = (
         "Does the snapshot show the data that the warehouse holds?",
         "consistency",
         shows_the_data,
+        finding="The snapshot holds other data than the warehouse",
     ),
     ComputedCheck(
         PUBLISHED_SNAPSHOT,
@@ -313,6 +320,7 @@ PUBLICATION_CHECKS = (
         "Is every row of the warehouse in the snapshot?",
         "completeness",
         rows_complete,
+        finding="{observed} in the snapshot, {threshold} in the warehouse",
     ),
     *_of_export(FEATURE_METRICS_CSV, FACT_FEATURE_METRICS, "feature_metrics.csv"),
     *_of_export(FEATURE_DAILY_TRENDS_CSV, FEATURE_DAILY_TRENDS, "feature_daily_trends.csv"),

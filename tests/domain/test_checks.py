@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import CHECKS, Check, contract_kept, key_unique
+from quality_assets.domain.ml_checks import ML_CHECKS
 from quality_assets.settings import Settings
 from quality_assets.warehouse.checking import CheckResult, record_results, run_check, summarize
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
@@ -439,8 +441,31 @@ def test_what_blocks_is_an_error_and_what_guards_a_number_blocks() -> None:
 def test_a_failure_is_told_in_a_sentence_with_its_numbers(session: WarehouseSession) -> None:
     with undone(session, BROKEN_PARTITIONS["product.fact_feature_metrics.users_reconcile"]):
         result = result_on(session, "product.fact_feature_metrics.users_reconcile")
-    assert result.description.startswith("Do the users of the facts agree with the user days? No. Observed ")
-    assert ", against " in result.description
+    assert re.fullmatch(
+        r"The facts count [\d,]+ users where the user days have [\d,]+ users\. Materialize .*\.", result.description
+    )
+
+
+@pytest.mark.parametrize("check", [*CHECKS, *ML_CHECKS], ids=name_of)
+def test_every_check_says_what_is_wrong_and_what_to_do(check: Check) -> None:
+    said = check.finding.format(observed="3 rows", threshold="5 rows")
+    assert said
+    assert not set("{}.") & set(said.replace(check.table.qualified_name, ""))
+    assert check.remedy.endswith(".")
+    assert not check.needs.endswith(".")
+
+
+def test_a_message_says_when_what_and_what_it_holds_up(session: WarehouseSession) -> None:
+    wrong = f"update {FACT} set users = users + 5 where feature = 'Search' and event_date >= '{DAY}'"
+    with undone(session, wrong):
+        results = run_check(session, BY_NAME["product.fact_feature_metrics.users_reconcile"], START, END)
+    record_results(session, results, "tells")
+    query = f"select message from {ALERT_EVENTS.qualified_name} where run_id = 'tells'"
+    told = session.connection.execute(query).fetchall()[0][0]
+    for table in (ALERT_EVENTS, CHECK_RESULTS):
+        session.connection.execute(f"delete from {table.qualified_name} where run_id = 'tells'")
+    assert told.startswith("On 2 days, the last 12 Jan 2026: The facts count ")
+    assert told.endswith("Until it passes nothing new is published; readers keep the last good snapshot.")
 
 
 def test_results_of_many_dates_are_summed_up_by_the_worst(session: WarehouseSession) -> None:
@@ -488,9 +513,10 @@ def test_results_are_kept_and_a_failure_is_told_once_until_it_has_passed_again(d
         ("run-4", "failed", 1),
     ]
     dates = ", ".join(f"2026-01-0{n}" for n in range(2, 7)) + " and 2 more"
+    waits = "Until it passes nothing new is published; readers keep the last good snapshot."
     assert alerts == [
-        ("run-1", "check_failure", "core.t: c", dates, "No 8."),
-        ("run-4", "check_failure", "core.t: c", "2026-01-02", "No 2."),
+        ("run-1", "check_failure", "core.t: c", dates, f"On 7 days, the last 8 Jan 2026: No 8. {waits}"),
+        ("run-4", "check_failure", "core.t: c", "2026-01-02", f"2 Jan 2026: No 2. {waits}"),
     ]
 
 

@@ -141,7 +141,16 @@ def test_the_report_says_what_happened():
     assert report["steps"]["by_step"][0]["step"] == "raw__raw_logs"
     assert report["drift"]["worst"][0]["name"] == "latency_ms"
     assert report["incidents"]["open"] == 1
-    assert "1,000 rows came in, 15 were quarantined" in report["headline"]
+    assert "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %)" in report["headline"]
+
+
+def test_a_late_file_is_not_charged_with_what_its_days_had_before():
+    late = run_report(full_inputs(valid_rows=60_000, quarantined_rows=600))
+    assert "1,000 rows came in; 600 of 60,600 on the days built are quarantined (0.99 %)" in late["headline"]
+    idle = run_report(full_inputs(valid_rows=0, quarantined_rows=0))
+    assert "1,000 rows came in, no day was built" in idle["headline"]
+    unknown = run_report(full_inputs(files=None, valid_rows=None, quarantined_rows=None))
+    assert unknown["headline"].startswith("What came in is unknown, how many are quarantined is unknown")
 
 
 def test_attention_goes_by_severity_then_users_then_risk():

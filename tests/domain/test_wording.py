@@ -1,8 +1,18 @@
 """Numbers in sentences."""
 
+import re
+
 import pytest
 
-from quality_assets.domain.wording import duration_text, plural, value_text
+from quality_assets.domain.risk_input_registry import INPUT_NAMES
+from quality_assets.domain.wording import (
+    duration_text,
+    measure_text,
+    measure_texts,
+    name_in_words,
+    plural,
+    value_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +36,17 @@ def test_values_are_said_in_their_unit(value, unit, said):
     assert value_text(value, unit) == said
 
 
+@pytest.mark.parametrize("name", [*INPUT_NAMES, *(f"{name} is missing" for name in INPUT_NAMES)])
+def test_no_input_is_called_by_a_statistic(name: str) -> None:
+    said = name_in_words(name)
+    assert not re.search(r"_|\b(z|ewma|\d+d|zscore)\b", said), said
+
+
+def test_inputs_are_called_what_they_mean() -> None:
+    assert name_in_words("worst_ewma_z") == "recent slide of the worst metric"
+    assert name_in_words("crash_slope_z is missing") == "two-week trend of crash rate is missing"
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
     [(0, "0 ms"), (1234.4, "1,234 ms"), (45_300, "45 s"), (3_510_684, "59 min"), (20_424_000, "5.7 h")],
@@ -40,3 +61,33 @@ def test_durations_are_told_as_a_person_would(milliseconds: float, text: str) ->
 )
 def test_counts_agree_with_their_nouns(count: int, nouns: tuple[str, ...], said: str) -> None:
     assert plural(count, *nouns) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (0.0598, "fraction", "6 %"),
+        (1.0, "feature", "1 feature"),
+        (1234.0, "feature-day", "1,234 feature-days"),
+        (9.6, "feature", "9.6 features"),
+        (-0.5, "", "−0.5"),
+    ],
+)
+def test_what_a_check_measured_is_said_with_its_unit(value: float, unit: str, said: str) -> None:
+    assert measure_text(value, unit) == said
+
+
+@pytest.mark.parametrize(
+    ("observed", "limit", "unit", "said"),
+    [
+        (0.6982, 0.6979, "", ("0.6982", "0.6979")),
+        (0.05004, 0.05, "fraction", ("5.004 %", "5 %")),
+        (0.06, 0.05, "fraction", ("6 %", "5 %")),
+        (3, 3, "row", ("3 rows", "3 rows")),
+        (None, 0.05, "fraction", ("unknown", "5 %")),
+    ],
+)
+def test_rounding_never_makes_two_different_values_one(
+    observed: float | None, limit: float, unit: str, said: tuple[str, str]
+) -> None:
+    assert measure_texts(observed, limit, unit) == said
