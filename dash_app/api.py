@@ -145,7 +145,7 @@ def table(reader: Open, http: HttpRequest, name: str) -> Response:
     if name not in exports.TABLES:
         raise HTTPException(404, f"No table is called {name!r}; there are {', '.join(exports.TABLES)}.")
     asked = Request("/", dict(http.query_params))
-    text = exports.to_csv(exports.TABLES[name](reader, asked))
+    text = exports.to_csv(exports.TABLES[name](reader, asked), exports.COLUMNS[name])
     file_name = f"{name}-{reader.snapshot.version}.csv"
     headers = {"content-disposition": f'attachment; filename="{file_name}"'}
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

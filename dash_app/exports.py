@@ -16,6 +16,9 @@ from dash_app.queries import drift, model, pipeline, quality
 from dash_app.queries import feature as feature_queries
 from dash_app.queries import overview as overview_queries
 from dash_app.snapshots import Reader, Row
+from quality_assets.contracts.drift import DATA_DRIFT, RUN_REPORT
+from quality_assets.contracts.ml import MODEL_VERSIONS
+from quality_assets.contracts.monitoring import ALERT_EVENTS, ASSET_GRAPH, PUBLICATIONS
 
 QUARANTINE_ROWS = 10_000
 
@@ -104,13 +107,65 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
 }
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def _named(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+# A table without rows has its header too, whatever the snapshot holds.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "features": _named(
+        "feature display_name team owner tier lifecycle_stage status open_incidents risk_probability low high"
+        " onset_probability model_version latency_p95_ms crash_rate error_rate feedback_mean latency_p95_ms_change"
+        " crash_rate_change users_a_day adoption_rate users_affected_a_day"
+    ),
+    "incidents": _named(
+        "incident_id feature metric kind scope start_date detected_on severity sentence affected_users change"
+        " slice_status slice_dimensions slice_values slice_share slice_traffic_share"
+    ),
+    "trends": _named("event_date metric value expected expected_low expected_high change is_outside_band is_worse"),
+    "slices": _named(
+        "dimension slice dimension_2 slice_2 is_now events users crash_rate error_rate latency_p95_ms latency_p99_ms"
+    ),
+    "feature_incidents": _named(
+        "incident_id event_name metric metrics kind scope start_date end_date detected_on severity sentence"
+        " affected_users slice_dimensions slice_values slice_share slice_traffic_share slice_status"
+    ),
+    "feature_weeks": _named("ago users kept came_back new"),
+    "feature_scores": _named("event_date risk_probability label_any is_graded squared_error model_version"),
+    "checks": _named(
+        "asset check_name partition_key dimension status severity is_blocking observed threshold unexpected_count"
+        " description examples run_id checked_at points"
+    ),
+    "checks_by_day": _named("asset day worst score"),
+    "quarantine": _named("event_date file_id path line_number feature reasons raw_row"),
+    "quarantine_reasons": _named("reason rows last_date files"),
+    "volume": _named("table_name last_date last_rows usual_rows history"),
+    "sources": _named("source files rows rows_refused last_arrival last_event last_path"),
+    "rejected_files": _named("path reason arrived_at size_bytes"),
+    "drift": DATA_DRIFT.column_names,
+    "model_metrics": _named("target model role metric value low high rows positives base_rate k"),
+    "calibration": _named("bin predicted observed low high rows"),
+    "importance": _named("target input description importance low high rank"),
+    "model_versions": MODEL_VERSIONS.column_names,
+    "scores": _named(
+        "event_date feature risk_probability rank label_any is_graded graded_date days_to_degradation"
+        " degraded_metrics_ahead model_version score_kind"
+    ),
+    "scores_by_week": _named("week scores predicted observed brier brier_of_base_rate versions"),
+    "assets": ASSET_GRAPH.column_names,
+    "runs": _named("asset run_id partition_key started_at status duration_s row_count usual_duration_s runs durations"),
+    "run_reports": tuple(name for name in RUN_REPORT.column_names if name != "report"),
+    "alerts": ALERT_EVENTS.column_names,
+    "publications": PUBLICATIONS.column_names,
+}
+
+
+def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Rows as CSV with a header; lists as JSON, nulls empty, and no cell that a spreadsheet would run."""
     out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    writer = csv.DictWriter(out, fieldnames=columns)
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return out.getvalue()
 
 

@@ -19,7 +19,8 @@ Figure = dict[str, Any]
 Component = Any
 
 SERIES = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
-_TICKS = {"fraction": ".2~%", "ms": ",.4~r", "count": ".3~s", "score": ".3~r"}
+_IN_SECONDS_MS = 2_000
+_TICKS = {"fraction": ".2~%", "ms": ",.4~r", "s": ".3~r", "count": ".3~s", "score": ".3~r"}
 
 
 def chart(figure: Figure, label: str, height: int = 210) -> Component:
@@ -66,7 +67,8 @@ def layout(x_range: Sequence[Any] | None, unit: str, **changes: Any) -> Figure:
         | ({"range": list(x_range)} if x_range else {}),
         "yaxis": axis
         | {"gridcolor": "var(--grid)", "tickformat": _TICKS.get(unit, ""), "nticks": 6}
-        | ({"ticksuffix": " ms"} if unit == "ms" else {}),
+        | ({"ticksuffix": f"{formats.NARROW}{unit}"} if unit in ("ms", "s") else {}),
+        "separators": f".{formats.NARROW}",
     }
     for key, value in changes.items():
         base[key] = base[key] | value if isinstance(base.get(key), dict) else value
@@ -138,7 +140,7 @@ def _plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")[:24]
 
 
-def _slo(value: float | None, metric: str) -> tuple[list[Figure], list[Figure]]:
+def _slo(value: float | None, said: str) -> tuple[list[Figure], list[Figure]]:
     if value is None:
         return [], []
     line = {
@@ -158,7 +160,7 @@ def _slo(value: float | None, metric: str) -> tuple[list[Figure], list[Figure]]:
         "yanchor": "bottom",
         "xanchor": "left",
         "showarrow": False,
-        "text": f"SLO {formats.metric(metric, value)}",
+        "text": f"SLO {said}",
         "font": {"size": 10, "color": "var(--text-2)"},
     }
     return [line], [note]
@@ -216,8 +218,15 @@ def metric_chart(
                 "line": {"color": color, "width": 2},
             }
         )
+    if unit == "ms" and max((y for trace in traces for y in trace["y"] if y is not None), default=0) >= _IN_SECONDS_MS:
+        # The axis counts in the unit in which the numbers above it are said.
+        unit, slo_at = "s", None if slo is None else slo / 1000
+        for trace in traces:
+            trace["y"] = [None if y is None else y / 1000 for y in trace["y"]]
+    else:
+        slo_at = slo
     release_shapes, release_notes = _releases(releases, days)
-    slo_shapes, slo_notes = _slo(slo, metric)
+    slo_shapes, slo_notes = _slo(slo_at, formats.metric(metric, slo))
     first = through - timedelta(days=days - 1)
     return {
         "data": traces,

@@ -141,7 +141,7 @@ def run_link(run_id: str, text: Child = "Open run") -> Component:
 
 
 def delta(text: str, tone: str = "") -> Component:
-    """A change beside a figure; `tone` is bad, good or nothing."""
+    """A change beside a figure; `tone` is bad, warn, good or nothing."""
     return html.Span(text, className=f"delta {tone}".strip())
 
 

@@ -16,6 +16,9 @@ from dash_app.links import Request
 from dash_app.queries import pipeline
 from dash_app.queries import quality as queries
 from dash_app.snapshots import Reader, Row
+from quality_assets.domain.checks import CHECKS
+from quality_assets.domain.ml_checks import ML_CHECKS
+from quality_assets.domain.wording import measure_texts
 
 Component = Any
 TITLE = "Data quality"
@@ -24,6 +27,7 @@ DIMENSIONS = ("completeness", "uniqueness", "validity", "consistency", "timeline
 _UNUSUAL = 0.3
 _MAX_REASONS = 5
 _EXAMPLES = 10
+_UNITS = {(check.table.qualified_name, check.name): check.unit for check in (*CHECKS, *ML_CHECKS)}
 _STATE_ORDER = {state: order for order, state in enumerate(CheckState)}
 
 
@@ -104,7 +108,7 @@ def _dimension(
     else:
         value = formats.score(sum(judged) / len(judged))
         if failing or warning:
-            said, tone = f"{failing} failing" if failing else f"{warning} warning", "bad"
+            said, tone = (f"{failing} failing", "bad") if failing else (formats.plural(warning, "warning"), "warn")
         else:
             said, tone = (f"{unknown} could not run", "") if unknown else ("passing", "good")
     shown = min(days, 28)
@@ -185,19 +189,19 @@ def _check_row(row: Row, history: Sequence[int], downstream: Mapping[str, set[st
         name,
         formats.words(row["dimension"]),
         ui.strip(recent, "Last results"),
-        ui.two_lines(
-            _number(row["observed"]), f"limit {_number(row['threshold'])}" if row["threshold"] is not None else ""
-        ),
+        _measured(row),
         html.Span(formats.plural(max(streak, 1), "day"), className="nowrap"),
         _blocks(row, downstream.get(row["asset"], set())),
         ui.run_link(row["run_id"]),
     ]
 
 
-def _number(value: float | None) -> str:
-    if value is None:
+def _measured(row: Row) -> Component:
+    if row["observed"] is None:
         return formats.UNKNOWN
-    return formats.count(value) if float(value).is_integer() or abs(value) >= 100 else formats.decimal(value, 3)
+    unit = "expectation" if row["check_name"].startswith("expectations_") else ""
+    seen, held = measure_texts(row["observed"], row["threshold"], _UNITS.get((row["asset"], row["check_name"]), unit))
+    return ui.two_lines(seen, f"against {held}" if row["threshold"] is not None else "")
 
 
 def _examples(text: str | None) -> Component:
@@ -293,12 +297,15 @@ def _score(reader: Reader, days: int) -> Component:
     if not any(row["score"] is not None for row in rows) or reader.through is None:
         empty = ui.nothing("circle-question-mark", "No score", "Where nothing was checked there is no score.")
         return ui.card(ui.card_head("Quality score", note), empty, label="Quality score")
+    lowest = min(row["score"] for row in rows if row["score"] is not None)
     figure = charts.line_chart(
         [row["day"] for row in rows],
         {"Score": [row["score"] for row in rows]},
         "score",
         x_range=charts.day_range(reader.through, days),
         texts={"Score": [formats.score(row["score"]) for row in rows]},
+        # No score is above 100, and a straight line has no scale of its own.
+        yaxis={"range": [max(0.0, lowest - 5), 100.5]},
     )
     head = ui.card_head("Quality score", note, html.Span(formats.score(now), className="figure-small"))
     return ui.card(

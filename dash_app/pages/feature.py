@@ -74,6 +74,7 @@ def build(reader: Reader, request: Request) -> Component:
             _filter_row(request, filters),
             html.Div(
                 [
+                    html.Div([_risk(reader, row), _trust(reader, request.days)], className="stack side"),
                     html.Div(
                         [
                             html.Div(_charts(reader, row, request, filters, incidents), className="grid-2"),
@@ -90,9 +91,8 @@ def build(reader: Reader, request: Request) -> Component:
                         ],
                         className="stack",
                     ),
-                    html.Div([_risk(reader, row), _trust(reader, request.days)], className="stack side"),
                 ],
-                className="with-side",
+                className="with-side side-first",
             ),
         ]
     )
@@ -572,13 +572,17 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component
         )
         return ui.card(ui.card_head("Incidents"), unknown, label="Incidents")
     is_open = [fault for fault in incidents if fault["end_date"] is None]
+    silence = html.P(
+        [_silence_words(queries.silent_days_to_tell(reader, name)), " From ", ui.asset_link(queries.BASELINES), "."],
+        className="note",
+    )
     if not incidents:
         calm = ui.nothing(
             "circle-check",
             "No incident so far",
             "Nothing of this feature was ever worse than its own past by more than noise.",
         )
-        return ui.card(ui.card_head("Incidents"), calm, label="Incidents")
+        return ui.card(ui.card_head("Incidents"), calm, silence, label="Incidents")
     aside = [
         html.Span(f"{len(is_open)} open · {len(incidents) - len(is_open)} resolved", className="note"),
         ui.csv_link("feature_incidents", feature=name),
@@ -586,8 +590,16 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component
     return ui.card(
         ui.card_head("Incidents", ["From ", ui.asset_link("product.incidents")], aside),
         html.Ul([_incident(fault) for fault in incidents[:10]], className="incidents"),
+        silence,
         label="Incidents",
     )
+
+
+def _silence_words(days: int | None) -> str:
+    """After how many days without any event it is no chance that there is none."""
+    if days is None:
+        return "Whether it went silent could not be told from chance: too little is known of its usual events."
+    return f"If it went silent, that would be told from chance after {formats.plural(days, 'day')} without events."
 
 
 def _incident(fault: Row) -> Component:

@@ -104,7 +104,7 @@ def _asset_state(
     if late > 0:
         return CheckState.WARNING, f"{formats.plural(late, 'day')} behind"
     if warning:
-        return CheckState.WARNING, f"{formats.plural(warning, 'check')} warning"
+        return CheckState.WARNING, formats.plural(warning, "warning")
     if unknown:
         return CheckState.UNKNOWN, f"{formats.plural(unknown, 'check')} could not run"
     if checks:
@@ -238,7 +238,7 @@ def _runs(graph: Sequence[Row], runs: Mapping[str, Row], states: Mapping[str, tu
     )
     body = [_run_row(asset, runs[asset], states[asset]) for asset in known]
     table = ui.table(
-        ["Asset", "Health", "Started", "Took", "Usually", "Last runs", "Rows", "Run"],
+        ["Asset", "Health", "Started", "Took", "Usually", "Last runs", "Rows written", "Run"],
         body,
         label="Last runs",
         numeric=(3, 4, 6),

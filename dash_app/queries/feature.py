@@ -9,6 +9,7 @@ from dash_app.snapshots import Reader, Row, per_snapshot
 from quality_assets.domain.metrics import metrics_sql
 
 EVENTS = "core.valid_events"
+BASELINES = "monitoring.baseline_stats"
 USER_DAYS = "core.user_feature_days"
 SLICE_DIMENSIONS = ("platform", "app_version", "country")
 CHART_METRICS = ("latency_p95_ms", "crash_rate", "error_rate", "users", "feedback_mean", "adoption_rate")
@@ -158,6 +159,18 @@ def trends(reader: Reader, feature: str, days: int) -> dict[str, list[Row]]:
 def incidents(reader: Reader, feature: str) -> list[Row]:
     """The feature's incidents, open ones first, then the newest."""
     return reader.rows(_INCIDENTS, {"feature": feature}) if reader.has("product.incidents") else []
+
+
+@per_snapshot
+def silent_days_to_tell(reader: Reader, feature: str) -> int | None:
+    """Days without any event of the feature after which that is beyond chance; None where it is not known."""
+    if not reader.has(BASELINES):
+        return None
+    found = reader.rows(
+        f"select silent_days_to_tell as days from {BASELINES} where feature = $feature and metric = 'events'",
+        {"feature": feature},
+    )
+    return found[0]["days"] if found else None
 
 
 @per_snapshot

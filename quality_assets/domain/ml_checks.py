@@ -250,11 +250,12 @@ select '' as partition_key,
   case when count(*) > 0 then count(*) filter (where score_kind = 'model') > 0 end as is_passed,
   cast(count(*) filter (where score_kind = 'model') as double) as observed, cast(count(*) as double) as threshold,
   count(*) filter (where score_kind <> 'model') as unexpected_count,
-  to_json(list(distinct replace(replace(note, 'any: ', ''), '_', ' ')) filter (where note is not null)) as examples
+  to_json(list(distinct replace(replace(replace(note, 'any: ', ''), '_', ' '), 'ewma', 'EWMA'))
+    filter (where note is not null)) as examples
 from newest
 """,
         severity="WARN",
-        finding="{observed} of the last day came from a trained model, of {threshold}; the others from a baseline",
+        finding="Of {threshold} of the last day {observed} came from a trained model, the others from a baseline",
         unit="score",
         remedy=TIME_TELLS,
         needs="nothing was scored yet",

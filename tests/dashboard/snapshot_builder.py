@@ -378,6 +378,12 @@ def _drift(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_DRIFT, {"through": THROUGH})
     connection.execute(_DISTRIBUTIONS, {"through": THROUGH})
     connection.execute(
+        "insert into monitoring.baseline_stats by name select feature, 'events' as metric, last_seen_date as as_of_date,"
+        " first_seen_date as reference_from, 28 as days_observed, 'ok' as status, 'count' as unit,"
+        " []::double[] as weekday_levels, case feature when 'One-tap pay' then 3 when 'Search' then 1 end as silent_days_to_tell"
+        " from product.dim_feature_metadata"
+    )
+    connection.execute(
         "insert into monitoring.drift_power values ('w1', 'no change', 2000, .01, 400), ('w1', '+10 %', 2000, .82, 400),"
         " ('w1', '+20 %', 2000, 1, 400), ('binomial_z', 'twice the crash rate', 2000, .97, 400)"
     )

@@ -18,11 +18,11 @@ from fastapi import FastAPI
 from plotly.io.json import to_json_plotly
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
-from dash_app import exports, links, router
+from dash_app import exports, formats, links, router
 from dash_app.app import create_server
-from dash_app.components import lineage, shell
+from dash_app.components import charts, lineage, shell
 from dash_app.links import Request
-from dash_app.pages import feature
+from dash_app.pages import data_quality, feature
 from dash_app.snapshots import Cache, SnapshotStore
 from quality_assets.settings import Settings
 from quality_assets.warehouse.snapshots import Snapshot
@@ -134,6 +134,44 @@ def test_who_comes_again_is_said_with_an_interval(full_root: Path) -> None:
     assert "interval" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Search", "after 1 day without events"),
+        ("One-tap pay", "after 3 days without events"),
+        ("Live comments", "could not be told from chance"),
+    ],
+)
+def test_how_long_silence_must_last_to_tell_is_said(full_root: Path, name: str, says: str) -> None:
+    assert says in text_of(full_root, links.feature(name))
+
+
+def test_risk_and_trust_are_read_before_the_charts(full_root: Path) -> None:
+    said = text_of(full_root, links.feature("Search"))
+    at = [
+        said.index(f'"aria-label": "{card}"') for card in ("Risk of degradation", "Trust", "Latency p95", "Incidents")
+    ]
+    assert at == sorted(at)
+
+
+def test_what_a_check_measured_stands_in_its_unit() -> None:
+    row = {"asset": "core.quarantined_events", "check_name": "share_as_usual", "observed": 0.05004, "threshold": 0.05}
+    said = to_json_plotly(data_quality._measured(row), engine="orjson")
+    assert "5.004 %" in said
+    assert "against 5 %" in said
+
+
+@pytest.mark.parametrize(("highest", "suffix", "top"), [(1_900.0, "ms", 1_900.0), (2_400.0, "s", 2.4)])
+def test_a_slow_feature_has_its_axis_in_seconds(highest: float, suffix: str, top: float) -> None:
+    day = date(2026, 11, 19)
+    row = {"event_date": day, "value": highest, "expected_low": 300.0, "expected_high": None, "is_outside_band": False}
+    figure = charts.metric_chart("latency_p95_ms", "ms", [row], through=day, days=7, slo=500.0)
+    assert figure["layout"]["yaxis"]["ticksuffix"].endswith(suffix)
+    assert figure["data"][2]["y"] == [top]
+    assert figure["layout"]["shapes"][0]["y0"] == (500.0 if suffix == "ms" else 0.5)
+    assert figure["layout"]["annotations"][0]["text"] == f"SLO 500{formats.NARROW}ms"
+
+
 def test_data_that_ended_days_ago_is_said_to_have() -> None:
     def said(through: date) -> str:
         shown = Snapshot("v", PUBLISHED_AT, through, "run", "ffff", Path())
@@ -207,6 +245,19 @@ def test_every_table_is_downloadable(client: Client, name: str) -> None:
     assert answer.headers["content-disposition"].startswith("attachment")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert rows
+    assert tuple(rows[0]) == exports.COLUMNS[name]
+
+
+@pytest.mark.parametrize("name", sorted(exports.TABLES))
+def test_a_table_without_rows_has_its_header(name: str) -> None:
+    assert exports.to_csv([], exports.COLUMNS[name]).split() == [",".join(exports.COLUMNS[name])]
+
+
+def test_a_download_names_the_columns_that_its_rows_have(full_root: Path) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    for name, table in exports.TABLES.items():
+        assert tuple(table(reader, Request("/", {"feature": "Search"}))[0]) == exports.COLUMNS[name], name
 
 
 def test_no_link_is_dead(full_root: Path, client: Client) -> None:
@@ -229,7 +280,7 @@ def test_no_link_is_dead(full_root: Path, client: Client) -> None:
 
 
 def test_a_spreadsheet_cannot_be_made_to_run_a_cell() -> None:
-    assert exports.to_csv([{"feature": "=cmd()", "n": -1}]).splitlines()[1] == "'=cmd(),-1"
+    assert exports.to_csv([{"feature": "=cmd()", "n": -1}], ("feature", "n")).splitlines()[1] == "'=cmd(),-1"
 
 
 @pytest.mark.parametrize(
