@@ -164,8 +164,15 @@ def moment(value: datetime | None) -> str:
 
 
 def span(start: date, end: date | None) -> str:
-    """From a day to a day, or to now: `14 Nov – now`."""
-    return f"{day(start)} {UNKNOWN} {'now' if end is None else day(end)}"
+    """From a day to a day, or to now: `14 Nov – now`; one day is that day."""
+    return day(start) if start == end else f"{day(start)} {UNKNOWN} {'now' if end is None else day(end)}"
+
+
+def false_alarms(q: float | None) -> str:
+    """A q value: the share of false alarms to expect among alarms this strong. Never nought: `<0.01 %`."""
+    if q is None or _is_missing(q):
+        return UNKNOWN
+    return f"<0.01{NARROW}%" if q < 1e-4 else percent(q)
 
 
 def ago(days: int) -> str:

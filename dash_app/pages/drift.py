@@ -35,6 +35,7 @@ _STATISTICS = {
     "total_variation": "share of the mix that moved",
 }
 _CARDS = 6
+_Q = "q value: the share of false alarms to expect among alarms this strong"
 # A tenth of a point of risk changes nobody's order of work.
 _FELT = 0.001
 _STEADY = "Steady inputs that the scores do not feel"
@@ -129,7 +130,10 @@ def _moved(row: Row, picture: Row | None) -> Component:
             html.P([html.B(row["verdict"]), ". ", cares]),
             _picture(row, picture, is_large=True),
             html.Div(
-                [html.Span(_from_to(row)), html.Span(f"q = {formats.decimal(row['q_value'], 4)}")],
+                [
+                    html.Span(_from_to(row)),
+                    html.Span(f"false alarms: {formats.false_alarms(row['q_value'])}", title=_Q),
+                ],
                 className="between foot",
             ),
         ],

@@ -36,6 +36,15 @@ _ODD_CHANGE = 0.2
 _ODD_EVENTS = 50
 _FALSE_ALARMS = 0.05
 _STAGE_WORDS = {"ga": "GA"}
+# An incident may be of a metric that has no chart of its own: it is drawn where that shows, as lost events among users.
+_KIN = {
+    "latency_p95_ms": ("latency", "apdex"),
+    "crash_rate": ("crash",),
+    "error_rate": ("error",),
+    "users": ("events", "users", "sessions"),
+    "feedback_mean": ("feedback",),
+    "adoption_rate": ("events", "users", "adoption"),
+}
 _SLO_COLUMNS = {
     "latency_p95_ms": "slo_latency_p95_ms",
     "crash_rate": "slo_crash_rate",
@@ -171,7 +180,11 @@ def _metric_card(
     if last is None or reader.through is None or all(point["value"] is None for point in points):
         empty = ui.nothing("inbox", "No data in this window", _why_empty(spec.metric))
         return ui.card(ui.card_head(metric.label, spec.note), empty, label=metric.label)
-    own = [fault for fault in incidents if spec.metric in fault["metrics"] or fault["kind"] == "dead"]
+    own = [
+        fault
+        for fault in incidents
+        if fault["kind"] == "dead" or any(name.startswith(_KIN[spec.metric]) for name in fault["metrics"])
+    ]
     has_part = part is not None and spec.metric != "adoption_rate"
     figure = charts.metric_chart(
         spec.metric,
@@ -309,6 +322,9 @@ def slices(reader: Reader, request: Request) -> Component:
     period = _period(reader, name, reader.through)
     asked = dict(slice_filters(request))
     comparison = _Comparison(rows)
+    if not comparison.now:
+        since = f"{formats.span(period.since, reader.through)} ({period.words})"
+        return ui.nothing("inbox", "No events to slice", f"There were none {since}, and so none of any slice.")
     blocks = [_slice_table(d, comparison, request, culprits) for d in STATE if d not in asked]
     note = (
         f"{formats.span(period.since, reader.through)} ({period.words}). Select a slice to see its lines above; red is"

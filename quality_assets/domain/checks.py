@@ -472,7 +472,7 @@ where fact.event_date between $start - {PAST_DAYS} and $end group by 1""",
         severity="WARN",
         finding="{observed} of the events have no user, more than {threshold}",
         unit="fraction",
-        remedy="See which source stopped to send user_id.",
+        remedy="See which source stopped sending user_id.",
         needs=f"it takes {MIN_PAST_DAYS} earlier days",
     ),
     Check(

@@ -81,6 +81,12 @@ def test_count(number: float | None, said: str) -> None:
     assert formats.count(number) == said
 
 
+def test_false_alarms_are_never_said_to_be_impossible() -> None:
+    assert formats.false_alarms(0.0) == "<0.01\u202f%"
+    assert formats.false_alarms(0.0181) == "1.8\u202f%"
+    assert formats.false_alarms(None) == formats.UNKNOWN
+
+
 def test_score_is_100_only_where_it_is() -> None:
     assert [formats.score(x) for x in (None, 96.44, 99.99, 100.0)] == ["–", "96.4", "99.9", "100"]
 
@@ -94,6 +100,7 @@ def test_dates() -> None:
     assert formats.day(date(2026, 11, 9), year=True) == "9 Nov 2026"
     assert formats.moment(datetime(2026, 11, 20, 6, 4)) == "20 Nov, 06:04 UTC"
     assert formats.span(date(2026, 11, 14), None) == "14 Nov – now"
+    assert formats.span(date(2026, 11, 14), date(2026, 11, 14)) == "14 Nov"
 
 
 @pytest.mark.parametrize(

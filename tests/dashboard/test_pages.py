@@ -22,7 +22,7 @@ from dash_app import exports, formats, links, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
 from dash_app.links import Request
-from dash_app.pages import data_quality, feature
+from dash_app.pages import data_quality, feature, overview
 from dash_app.snapshots import Cache, SnapshotStore
 from quality_assets.settings import Settings
 from quality_assets.warehouse.snapshots import Snapshot
@@ -170,6 +170,37 @@ def test_a_slow_feature_has_its_axis_in_seconds(highest: float, suffix: str, top
     assert figure["data"][2]["y"] == [top]
     assert figure["layout"]["shapes"][0]["y0"] == (500.0 if suffix == "ms" else 0.5)
     assert figure["layout"]["annotations"][0]["text"] == f"SLO 500{formats.NARROW}ms"
+
+
+def test_a_silent_feature_is_not_said_to_have_events_without_slices(
+    full_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    request = Request(links.feature("Search"))
+    before = [row for row in feature.sliced(reader, request) if not row["is_now"]]
+    monkeypatch.setattr(feature, "sliced", lambda *_, **__: before)
+    said = to_json_plotly(feature.slices(reader, request), engine="orjson")
+    assert "No events to slice" in said
+    assert "do not say" not in said
+
+
+def test_lost_events_are_drawn_among_the_users(full_root: Path) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    assert reader.through is not None
+    lost = {"kind": "step", "metrics": ["events"], "start_date": reader.through, "end_date": None}
+    row = next(row for row in overview.features(reader, 28) if row["feature"] == "Search")
+    trends = feature.queries.trends(reader, "Search", 28)
+    shaded = [
+        spec.metric
+        for spec in feature._CHARTS
+        if "var(--fault)"
+        in to_json_plotly(
+            feature._metric_card(reader, spec, row, 28, trends[spec.metric], [lost], [], None), engine="orjson"
+        )
+    ]
+    assert shaded == ["users", "adoption_rate"]
 
 
 def test_data_that_ended_days_ago_is_said_to_have() -> None:
