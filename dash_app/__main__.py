@@ -11,7 +11,13 @@ def main() -> None:
     """Serve until interrupted."""
     settings = get_settings()
     uvicorn.run(
-        "dash_app.app:server", host=settings.host, port=settings.dashboard_port, access_log=False, log_level="warning"
+        "dash_app.app:server",
+        host=settings.host,
+        port=settings.dashboard_port,
+        access_log=False,
+        log_level="warning",
+        # The server's own warnings are JSON too.
+        log_config=None,
     )
 
 

@@ -16,7 +16,7 @@ from dash_app.queries import drift, model, pipeline, quality
 from dash_app.queries import feature as feature_queries
 from dash_app.queries import overview as overview_queries
 from dash_app.snapshots import Reader, Row
-from quality_assets.contracts.drift import DATA_DRIFT, RUN_REPORT
+from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER, RUN_REPORT
 from quality_assets.contracts.ml import MODEL_VERSIONS
 from quality_assets.contracts.monitoring import ALERT_EVENTS, ASSET_GRAPH, PUBLICATIONS
 
@@ -93,6 +93,7 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "sources": lambda reader, _: quality.sources(reader),
     "rejected_files": lambda reader, _: quality.rejected_files(reader),
     "drift": lambda reader, _: drift.latest(reader),
+    "drift_power": lambda reader, _: drift.power(reader),
     "model_metrics": _of_version(model.metrics),
     "calibration": _of_version(model.calibration),
     "importance": _of_version(model.importance),
@@ -143,6 +144,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "sources": _named("source files rows rows_refused last_arrival last_event last_path"),
     "rejected_files": _named("path reason arrived_at size_bytes"),
     "drift": DATA_DRIFT.column_names,
+    "drift_power": DRIFT_POWER.column_names,
     "model_metrics": _named("target model role metric value low high rows positives base_rate k"),
     "calibration": _named("bin predicted observed low high rows"),
     "importance": _named("target input description importance low high rank"),

@@ -27,11 +27,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Send the app's logs to standard error as JSON. Other loggers are left alone."""
-    logger = logging.getLogger("dash_app")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonFormatter())
-        logger.addHandler(handler)
-        logger.propagate = False
-    logger.setLevel(level)
+    """Send the logs of the app, and of its server, to standard error as JSON. Other loggers are left alone."""
+    for name in ("dash_app", "uvicorn"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(JsonFormatter())
+            logger.addHandler(handler)
+            logger.propagate = False
+    logging.getLogger("dash_app").setLevel(level)

@@ -327,6 +327,7 @@ def _power(reader: Reader) -> Component:
         html.Span(
             ["Share of simulated days on which a change was found. From ", ui.asset_link("monitoring.drift_power"), "."]
         ),
+        ui.csv_link("drift_power"),
     )
     if not rows:
         return ui.card(

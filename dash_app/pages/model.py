@@ -58,9 +58,12 @@ def build(reader: Reader, request: Request) -> Component:
         ],
         [ui.copy_link()],
     )
+    is_found = asked in (None, version)
+    missing = f"There is no version {asked}. This is version {version}."
     return html.Div(
         [
             head,
+            None if is_found else html.P([ui.icon("circle-question-mark"), missing], className="hint"),
             _figures(metrics, shown),
             _comparison(metrics, shown),
             html.Div(

@@ -59,12 +59,15 @@ def build(reader: Reader, request: Request) -> Component:
                 ui.card_head(
                     "Lineage",
                     "Health is the worst of last run, freshness and checks. Select an asset to see it below.",
-                    charts.legend(("w0", "Healthy"), ("w2", "Warning"), ("w3", "Failing"), ("w1", "Unknown")),
+                    [
+                        charts.legend(("w0", "Healthy"), ("w2", "Warning"), ("w3", "Failing"), ("w1", "Unknown")),
+                        ui.csv_link("assets"),
+                    ],
                 ),
                 lineage.picture(upstream, states, chosen, lambda asset: request.url(asset=asset)),
                 label="Lineage",
             ),
-            _detail(detail, states, runs, upstream, request) if detail else None,
+            _detail(detail, states, runs, upstream, request) if detail else _no_detail(chosen),
             _reports(reader),
             _runs(graph, runs, states),
             html.Div([_alerts(reader), _publications(reader)], className="grid-2"),
@@ -167,6 +170,13 @@ def _detail(
     return ui.card(
         ui.card_head(asset, row["description"], tools), html.Dl(pairs, className="facts"), label=f"Asset {asset}"
     )
+
+
+def _no_detail(chosen: str | None) -> Component:
+    """What to say where the address names an asset that the graph does not have."""
+    if chosen is None:
+        return None
+    return html.P([ui.icon("circle-question-mark"), f"The graph has no asset {chosen}."], className="hint")
 
 
 def _last_run(run: Row) -> Component:

@@ -203,6 +203,18 @@ def test_lost_events_are_drawn_among_the_users(full_root: Path) -> None:
     assert shaded == ["users", "adoption_rate"]
 
 
+@pytest.mark.parametrize(
+    ("path", "search", "says"),
+    [
+        ("/model", "?version=99", "There is no version 99."),
+        ("/pipeline", "?asset=core.nope", "The graph has no asset core.nope."),
+    ],
+)
+def test_an_address_that_names_nothing_is_told_so(full_root: Path, path: str, search: str, says: str) -> None:
+    assert says in text_of(full_root, path, search)
+    assert says not in text_of(full_root, path)
+
+
 def test_data_that_ended_days_ago_is_said_to_have() -> None:
     def said(through: date) -> str:
         shown = Snapshot("v", PUBLISHED_AT, through, "run", "ffff", Path())
