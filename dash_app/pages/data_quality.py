@@ -249,9 +249,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
     return ui.card(
         ui.card_head(
             "Every asset, every day",
-            html.Span(
-                ["One square a day: the worst check of that day's partition. From ", ui.asset_link(queries.CHECKS)]
-            ),
+            html.Span(["One square a day: the worst check of that day's partition. From ", html.Code(queries.CHECKS)]),
             [legend, ui.csv_link("checks_by_day", window=f"{days}d")],
         ),
         html.Div(
