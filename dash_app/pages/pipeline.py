@@ -289,7 +289,7 @@ def _alerts(reader: Reader) -> Component:
             [
                 ui.state_icon(CheckState.FAILING if row["severity"] == "ERROR" else CheckState.WARNING),
                 ui.two_lines(
-                    [html.B(row["subject"]), " ", row["message"]],
+                    [*_alert_subject(row), " ", row["message"]],
                     f"{formats.moment(row['raised_at'])}{_partition(row)}",
                 ),
                 ui.run_link(row["run_id"], "Run"),
@@ -298,6 +298,11 @@ def _alerts(reader: Reader) -> Component:
         for row in rows
     ]
     return ui.card(head, html.Ul(items, className="incidents"), label="Alerts")
+
+
+def _alert_subject(row: Row) -> list[Component]:
+    asset, _, check = row["subject"].partition(": ")
+    return [html.B(formats.words(check)), " ", ui.asset_link(asset)] if check else [html.B(row["subject"])]
 
 
 def _partition(row: Row) -> str:

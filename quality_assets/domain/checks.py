@@ -367,7 +367,7 @@ from compared
         severity="WARN",
         finding="{observed} of the rows were quarantined, more than {threshold}",
         unit="fraction",
-        remedy="Look under What was refused at the reasons, and mend the source.",
+        remedy="See the reasons on the data quality page, under What was refused, and mend the source.",
         needs="the day has no row",
     ),
     contract_kept(USER_FEATURE_DAYS),

@@ -82,7 +82,7 @@ def run_computed_check(session: WarehouseSession, check: ComputedCheck) -> list[
         found = Answer(None, why=f"The check itself failed: {error}")
     status = {True: "passed", False: "failed", None: "unknown"}[found.is_passed]
     examples = json.dumps(list(found.examples), ensure_ascii=False) if found.examples else None
-    text = _sentence(check, status, found.observed, found.threshold, examples)
+    text = _sentence(check, status, found.observed, found.threshold, found.unexpected_count, examples)
     if found.why:
         word = {True: "Yes", False: "No", None: "Unknown"}[found.is_passed]
         text = f"{check.question} {word}: {found.why}"
@@ -181,13 +181,18 @@ def _result(
         observed=observed,
         threshold=threshold,
         unexpected_count=unexpected_count,
-        description=_sentence(check, status, observed, threshold, examples),
+        description=_sentence(check, status, observed, threshold, unexpected_count, examples),
         examples=examples,
     )
 
 
 def _sentence(
-    check: Check | ComputedCheck, status: str, observed: float | None, threshold: float | None, examples: str | None
+    check: Check | ComputedCheck,
+    status: str,
+    observed: float | None,
+    threshold: float | None,
+    unexpected_count: int | None,
+    examples: str | None,
 ) -> str:
     """What was found, in words: of a no what is wrong and what to do about it."""
     if status == "passed":
@@ -197,6 +202,9 @@ def _sentence(
     seen, limit = measure_texts(observed, threshold, check.unit)
     found = check.finding.format(observed=seen, threshold=limit) or f"{check.question} No"
     named = [spoken(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
+    # Where offenders are what was counted, it can be said how many are not named.
+    if named and unexpected_count is not None and observed == unexpected_count > len(named):
+        named.append(f"and {unexpected_count - len(named):,} more")
     return f"{found}{': ' if named else ''}{'; '.join(named)}. {check.remedy}".strip()
 
 

@@ -455,6 +455,14 @@ def test_every_check_says_what_is_wrong_and_what_to_do(check: Check) -> None:
     assert not check.needs.endswith(".")
 
 
+def test_how_many_are_not_named_is_said(session: WarehouseSession) -> None:
+    with undone(session, f"update {DIM_FEATURE_METADATA.qualified_name} set is_described = false"):
+        result = run_check(session, BY_NAME["product.dim_feature_metadata.features_described"], None, None)[0]
+    count = int(result.observed or 0)
+    assert count > 5
+    assert f"; and {count - 3} more. Give it a row" in result.description
+
+
 def test_a_message_says_when_what_and_what_it_holds_up(session: WarehouseSession) -> None:
     wrong = f"update {FACT} set users = users + 5 where feature = 'Search' and event_date >= '{DAY}'"
     with undone(session, wrong):
