@@ -34,6 +34,7 @@ _MOST_DAYS = 28
 _WEEKS = 12
 _ODD_CHANGE = 0.2
 _ODD_EVENTS = 50
+_ODD_SHARE = 0.05
 _FALSE_ALARMS = 0.05
 _STAGE_WORDS = {"ga": "GA"}
 # An incident may be of a metric that has no chart of its own: it is drawn where that shows, as lost events among users.
@@ -385,8 +386,8 @@ class _Comparison:
         self._before = {self._key(row): row for row in before}
         self._all_before = {kind: _pooled([row for row in before if _kind(row) == kind]) for kind in map(_kind, before)}
         self._totals: dict[tuple[Any, ...], int] = {}
-        for row in self.now:
-            self._totals[_kind(row)] = self._totals.get(_kind(row), 0) + row["events"]
+        for row in rows:
+            self._totals[row["is_now"], *_kind(row)] = self._totals.get((row["is_now"], *_kind(row)), 0) + row["events"]
         compared = max(len(_SLICED_METRICS) * len(self.now), 1)
         self._limit = NormalDist().inv_cdf(1 - _FALSE_ALARMS / compared)
 
@@ -404,8 +405,20 @@ class _Comparison:
         return self._all_before.get(_kind(row)) if self.is_new(row) else self._before[self._key(row)]
 
     def share(self, row: Row) -> float:
-        """Share of the events of its dimension."""
-        return float(row["events"]) / (self._totals[_kind(row)] or 1)
+        """Share of the events of its dimension in its time."""
+        return float(row["events"]) / (self._totals[row["is_now"], *_kind(row)] or 1)
+
+    def share_before(self, row: Row) -> float | None:
+        """What was its share before, where that was clearly another: who left shows in who is left."""
+        past = self._before.get(self._key(row))
+        was = self.share(past) if past else None
+        return was if was is not None and abs(was - self.share(row)) >= _ODD_SHARE else None
+
+    def gone(self, dimension: str) -> list[tuple[str, float]]:
+        """The slices that had a share before and have no event now, and that share."""
+        here = {self._key(row) for row in self.now}
+        found = [row for key, row in self._before.items() if row["dimension"] == dimension and key not in here]
+        return [(row["slice"], self.share(row)) for row in found if row["slice"] and self.share(row) >= _ODD_SHARE]
 
     def is_worse(self, row: Row, metric: str) -> bool:
         """Worse by a fifth, and beyond chance at 5 % over all that is compared (Bonferroni)."""
@@ -453,14 +466,15 @@ def _slice_table(dimension: str, found: _Comparison, request: Request, culprits:
         return html.P(f"{_DIMENSION_WORDS[dimension]}: the events do not say.", className="note")
     body = []
     for row in now[:_SLICE_ROWS]:
-        share = found.share(row)
+        share, was = found.share(row), found.share_before(row)
+        bar = html.Span(
+            [html.Span(className="share-bar", style={"width": f"{60 * share:.1f}px"}), formats.share(share)],
+            className="share",
+        )
         body.append(
             [
                 _slice_name(dimension, row["slice"], request, culprits),
-                html.Span(
-                    [html.Span(className="share-bar", style={"width": f"{60 * share:.1f}px"}), formats.share(share)],
-                    className="share",
-                ),
+                bar if was is None else ui.two_lines(bar, f"was {formats.share(was)}"),
                 formats.count(row["users"]),
                 *(_slice_value(row, found, metric) for metric in _SLICED_METRICS),
             ]
@@ -468,6 +482,7 @@ def _slice_table(dimension: str, found: _Comparison, request: Request, culprits:
     title = _DIMENSION_WORDS[dimension]
     more = len(now) - _SLICE_ROWS
     left = f"{formats.plural(more, 'smaller one')} {'is' if more == 1 else 'are'} left out; the CSV has the largest 40."
+    gone = ", ".join(f"{value} (was {formats.share(was)})" for value, was in found.gone(dimension))
     table = ui.table(
         [title, "Share", "Users", "p95", "Crash rate", "Error rate"],
         body,
@@ -475,7 +490,13 @@ def _slice_table(dimension: str, found: _Comparison, request: Request, culprits:
         numeric=(2, 3, 4, 5),
         class_name="slices",
     )
-    return html.Div([table, html.P(left, className="note") if more > 0 else None])
+    return html.Div(
+        [
+            table,
+            html.P(f"No event now of {gone}.", className="note") if gone else None,
+            html.P(left, className="note") if more > 0 else None,
+        ]
+    )
 
 
 def _slice_name(dimension: str, value: str | None, request: Request, culprits: set[tuple[str, str]]) -> Component:

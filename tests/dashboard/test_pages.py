@@ -173,6 +173,24 @@ def test_a_slow_feature_has_its_axis_in_seconds(highest: float, suffix: str, top
     assert figure["layout"]["annotations"][0]["text"] == f"SLO 500{formats.NARROW}ms"
 
 
+def test_a_slice_that_left_shows_in_the_shares() -> None:
+    blank = {"dimension_2": None, "slice_2": None, "crash_rate": 0.0, "error_rate": 0.0, "latency_p95_ms": 9.0}
+    events = {("iOS", False): 500, ("Web", False): 500, ("iOS", True): 10, ("Web", True): 90}
+    rows = [
+        blank | {"dimension": "platform", "slice": name, "is_now": is_now, "events": n}
+        for (name, is_now), n in events.items()
+    ]
+    found = feature._Comparison(rows)
+    assert {row["slice"]: (found.share(row), found.share_before(row)) for row in found.now} == {
+        "Web": (0.9, 0.5),
+        "iOS": (0.1, 0.5),
+    }
+    assert found.gone("platform") == []
+    assert feature._Comparison([row for row in rows if row["events"] != 10]).gone("platform") == [("iOS", 0.5)]
+    alike = feature._Comparison([row | {"events": 50} for row in rows])
+    assert [alike.share_before(row) for row in alike.now] == [None, None]
+
+
 def test_a_silent_feature_is_not_said_to_have_events_without_slices(
     full_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
