@@ -180,7 +180,7 @@ def _no_detail(chosen: str | None) -> Component:
 
 
 def _last_run(run: Row) -> Component:
-    part = f", partition {run['partition_key']}" if run["partition_key"] else ""
+    part = f", {_days_of(run['partition_key'])}" if run["partition_key"] else ""
     words = f"{formats.moment(run['started_at'])}, {run['status']}{part}, {formats.seconds(run['duration_s'])} "
     return html.Span([words, ui.run_link(run["run_id"])])
 
@@ -252,13 +252,14 @@ def _runs(graph: Sequence[Row], runs: Mapping[str, Row], states: Mapping[str, tu
         body,
         label="Last runs",
         numeric=(3, 4, 6),
+        class_name="runs",
     )
     return ui.card(head, table, label="Last runs")
 
 
 def _run_row(asset: str, run: Row, state: tuple[CheckState, str]) -> list[Component]:
     durations = list(reversed(run["durations"] or []))
-    part = f"partition {run['partition_key']}" if run["partition_key"] else ""
+    part = _days_of(run["partition_key"])
     return [
         ui.asset_link(asset),
         ui.two_lines(ui.check_badge(state[0]), state[1]),
@@ -306,7 +307,16 @@ def _alert_subject(row: Row) -> list[Component]:
 
 
 def _partition(row: Row) -> str:
-    return f" · partition {row['partition_key']}" if row["partition_key"] else ""
+    return f" · {_days_of(row['partition_key'])}" if row["partition_key"] else ""
+
+
+def _days_of(partition_key: str) -> str:
+    """The event dates of a run, `2026-11-18...2026-11-20`, as people write them; what is no range of dates as it is."""
+    start, _, end = partition_key.partition("...")
+    try:
+        return f"of {formats.span(date.fromisoformat(start), date.fromisoformat(end or start))}"
+    except ValueError:
+        return f"of {partition_key}" if partition_key else ""
 
 
 def _publications(reader: Reader) -> Component:

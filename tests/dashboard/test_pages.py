@@ -22,7 +22,7 @@ from dash_app import exports, formats, links, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
 from dash_app.links import Request
-from dash_app.pages import data_quality, feature, overview
+from dash_app.pages import data_quality, feature, overview, pipeline
 from dash_app.snapshots import Cache, SnapshotStore
 from quality_assets.contracts.monitoring import ALERT_EVENTS, ASSET_RUNS, CHECK_RESULTS, PUBLICATIONS
 from quality_assets.settings import Settings
@@ -232,6 +232,19 @@ def test_lost_events_are_drawn_among_the_users(full_root: Path) -> None:
 def test_an_address_that_names_nothing_is_told_so(full_root: Path, path: str, search: str, says: str) -> None:
     assert says in text_of(full_root, path, search)
     assert says not in text_of(full_root, path)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("2026-11-18...2026-11-20", "of 18 Nov – 20 Nov"),
+        ("2026-11-18", "of 18 Nov"),
+        ("2026-11-18, 2026-11-19 and 3 more", "of 2026-11-18, 2026-11-19 and 3 more"),
+        ("", ""),
+    ],
+)
+def test_the_days_of_a_run_are_dates(key: str, said: str) -> None:
+    assert pipeline._days_of(key) == said
 
 
 def test_data_that_ended_days_ago_is_said_to_have() -> None:
