@@ -172,6 +172,7 @@ def test_a_new_snapshot_is_followed_in_place_and_a_refused_one_is_told(visit: St
         assert page.evaluate("scrollY") > 300
         assert "q=feature" in page.url
         assert rows(page) == 25
+        page.close()
 
 
 def quality(root: Path, *arguments: str) -> int:
@@ -216,6 +217,8 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
         assert quality(root, "run") == 0
         expect(banner).to_have_count(0, timeout=10_000)
         assert page.evaluate("scrollY") == 300
+        # It asks for news every few seconds, and the server ends here.
+        page.close()
 
 
 @pytest.mark.parametrize("path", ["/nope", "/feature/Serch"])
