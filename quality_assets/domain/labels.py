@@ -80,25 +80,35 @@ class SignalState:
     """One signal over time, all F x D, worse is positive.
 
     z: today against expected, in units of its own noise, NaN where it cannot be told. change: the same as a fraction
-    (feedback: points). ewma_z, ewma_change: exponentially weighted. noise: overdispersion, 1 = chance alone.
+    (feedback: points). ewma_z: z exponentially weighted. noise: overdispersion, 1 = chance alone.
+    drift_share, spike_share: how far towards the two ways into degradation, 1 = there in strength and in size.
     residual: deviation on the additive scale. is_known: can be told today. is_degraded: in a degraded episode.
+    calm_days: days in a row that count towards its end.
     """
 
     z: Floats
     change: Floats
     ewma_z: Floats
     noise: Floats
+    drift_share: Floats
+    spike_share: Floats
     residual: Floats
     is_known: Bools
     is_degraded: Bools
+    calm_days: Ints
 
 
 @dataclass(frozen=True)
 class FeatureStates:
-    """All signals, and the feature as a whole (F x D): known, degraded, onset (a new episode begins), healthy."""
+    """All signals, and the feature as a whole (F x D): known, degraded, onset (a new episode begins), healthy.
+
+    tail: latency p95 over p50, judged as latency is. It makes no label: it shows early what p95 alone hides in noise
+    that all requests of a day share.
+    """
 
     panel: FeaturePanel
     signals: dict[str, SignalState]
+    tail: SignalState
     is_known: Bools
     is_degraded: Bools
     is_onset: Bools
@@ -129,6 +139,7 @@ def feature_states(
     silent_days = run_length((panel.values["events"] == 0) | (panel.is_gap[None, :] & panel.is_seen))
     is_gone = silent_days >= settings.gone_days
     signals = {series.name: _signal_state(series, is_gone, settings) for series in _series(panel, is_gone)}
+    tail = _signal_state(_tail(panel), is_gone, settings)
     shape = (len(panel.features), len(panel.dates))
     known, degraded = np.zeros(shape, bool), np.zeros(shape, bool)
     for state in signals.values():
@@ -138,7 +149,14 @@ def feature_states(
     recovering = ~degraded & (calm <= settings.refractory_days) & (np.cumsum(degraded, axis=1) > 0)
     before_free = np.concatenate([np.ones((shape[0], 1), bool), ~(degraded | recovering)[:, :-1]], axis=1)
     return FeatureStates(
-        panel, signals, known | degraded, degraded, degraded & before_free, known & ~degraded & ~recovering, silent_days
+        panel,
+        signals,
+        tail,
+        known | degraded,
+        degraded,
+        degraded & before_free,
+        known & ~degraded & ~recovering,
+        silent_days,
     )
 
 
@@ -206,6 +224,13 @@ def _series(panel: FeaturePanel, is_gone: Bools) -> list[_Series]:
         ]
 
 
+def _tail(panel: FeaturePanel) -> _Series:
+    timed = np.where(panel.values["latency_count"] > 0, panel.values["latency_count"], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log(panel.values["latency_p95_ms"] / panel.values["latency_p50_ms"])
+    return _Series("latency", np.where(np.isfinite(ratio), ratio, np.nan), timed**-0.5, timed)
+
+
 def _stabilised(count: Floats, total: Floats) -> Floats:
     """2 arcsin √((k + 3/8) ÷ (n + 3/4)): sd 1 ÷ √n whatever the rate (Anscombe 1948)."""
     share = (count + 0.375) / (total + 0.75)
@@ -218,8 +243,18 @@ def _signal_state(series: _Series, is_gone: Bools, settings: LabelSettings) -> S
     walk = _Walk(series, settings, n, days)
     for day in range(days):
         walk.step(day, is_gone[:, day])
+    least = settings.min_change[series.name]
     return SignalState(
-        walk.z, walk.change, walk.ewma_z, walk.noise, walk.residual, np.isfinite(walk.z), walk.is_degraded
+        walk.z,
+        walk.change,
+        walk.ewma_z,
+        walk.noise,
+        np.minimum(walk.ewma_z / settings.enter_ewma_z, walk.ewma_change / least),
+        np.minimum(walk.z / settings.enter_z, walk.change / (settings.spike_factor * least)),
+        walk.residual,
+        np.isfinite(walk.z),
+        walk.is_degraded,
+        walk.calm_days,
     )
 
 
@@ -232,8 +267,11 @@ class _Walk:
         self.x = np.where(enough, series.x, np.nan)
         self.season = _weekday_effect(self.x)
         self.is_masked = np.zeros((n, days), bool)
-        self.z, self.change, self.ewma_z, self.noise, self.residual = (np.full((n, days), np.nan) for _ in range(5))
+        self.z, self.change, self.ewma_z, self.ewma_change, self.noise, self.residual = (
+            np.full((n, days), np.nan) for _ in range(6)
+        )
         self.is_degraded = np.zeros((n, days), bool)
+        self.calm_days = np.zeros((n, days), dtype=np.int64)
         self._level, self._scale = np.full(n, np.nan), np.full(n, np.nan)
         self._ewma, self._ewma_change, self._ewma_var = np.zeros(n), np.zeros(n), np.zeros(n)
         self._calm, self._age, self._unknown = (np.zeros(n, dtype=np.int64) for _ in range(3))
@@ -247,6 +285,7 @@ class _Walk:
         with np.errstate(invalid="ignore", divide="ignore"):
             ewma_z = np.where(self._ewma_var > 0, self._ewma / np.sqrt(self._ewma_var), np.nan)
         self.ewma_z[:, day] = np.where(np.isfinite(self._level), ewma_z, np.nan)
+        self.ewma_change[:, day] = self._ewma_change
         self._update_state(day, z, change, ewma_z)
         self._forget(is_gone)
 
@@ -312,6 +351,7 @@ class _Walk:
             spiked = seen & (z > s.enter_z) & (change > s.spike_factor * least)
             calm = seen & ((z < s.exit_z) | (change < least / 2))
         self._calm = np.where(calm, self._calm + 1, np.where(seen, 0, self._calm))
+        self.calm_days[:, day] = self._calm
         self._unknown = np.where(seen, 0, self._unknown + 1)
         stays = self._state & (self._calm < s.exit_days) & (self._unknown <= s.hold_days)
         left = self._state & ~stays

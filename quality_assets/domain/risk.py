@@ -26,7 +26,7 @@ from quality_assets.domain.risk_grading import (
     prepare,
     top_k,
 )
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS
+from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, LEARNT_NAMES
 from quality_assets.domain.risk_models import (
     BASELINES,
     CANDIDATES,
@@ -490,7 +490,8 @@ def _importance_frame(training_set: pd.DataFrame, evidence: list[_Evidence], set
 
 
 def _importance(rows: _Rows, name: str, settings: RiskSettings) -> pd.DataFrame:
-    """Permutation importance (Breiman 2001; Fisher et al. 2019) on the latest fold, by a model that has not seen it.
+    """Permutation importance (Breiman 2001; Fisher et al. 2019) on the latest fold, by a model that has not seen it;
+    0 where nothing is learnt from an input.
 
     The interval comes from permutations and block resamples together.
     """
@@ -503,7 +504,7 @@ def _importance(rows: _Rows, name: str, settings: RiskSettings) -> pd.DataFrame:
     block_days, repeats = 2 * settings.horizon_days, settings.importance_repeats
     whole = prepare(test.keys, test.y, estimator.predict(test.x, test.feature), 1, block_days)
     loss = np.zeros((len(INPUT_NAMES), repeats))
-    for position in range(len(INPUT_NAMES)):
+    for position in [INPUT_NAMES.index(name) for name in LEARNT_NAMES]:
         column = test.x[:, position]
         if np.nanmin(column, initial=np.inf) == np.nanmax(column, initial=-np.inf) or not np.isfinite(column).any():
             continue

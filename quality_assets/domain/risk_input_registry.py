@@ -22,7 +22,7 @@ class RiskInput:
     """One input. `words` is a format string over `value`, for flags `yes|no`.
 
     `is_optional` inputs are null where their source is absent. `low` and `high` clip the value for models that
-    extrapolate.
+    extrapolate. Candidates learn only from inputs with `is_learnt`.
     """
 
     name: str
@@ -33,6 +33,11 @@ class RiskInput:
     low: float = -1e9
     high: float = 1e9
 
+    @property
+    def is_learnt(self) -> bool:
+        """Whether candidates may learn from it."""
+        return self.name not in _NOT_LEARNT
+
     def phrase(self, value: float) -> str:
         """The reason in words; "unknown" where the value is null."""
         if value != value:
@@ -41,6 +46,18 @@ class RiskInput:
             yes, no = self.words.split("|")
             return yes if value > 0.5 else no
         return self.words.format(value=value)
+
+
+_NOT_LEARNT = frozenset(
+    [f"{signal}_{suffix}" for signal in SIGNALS for suffix in ("change", "z", "ewma_z", "slope_z", "noise")]
+) | {
+    "degraded_days_28d", "onsets_90d", "own_degraded_share", "log_events", "events_trend", "volume_volatility",
+    "latency_volatility", "age_days", "active_days_28d", "top_platform_share", "is_early_stage", "is_deprecated",
+    "tier",
+}  # fmt: skip
+"""What is kept for drift, reasons and readers, but costs the models skill: with some dozens of features, whatever
+changes slowly names the feature, so that its own past degradations are learnt by heart; and five columns for five
+signals divide among them the few degradations there are, where the worst of the five learns from all."""
 
 
 def _signal_inputs(signal: str) -> tuple[RiskInput, ...]:
@@ -144,6 +161,22 @@ INPUTS: tuple[RiskInput, ...] = (
         high=10,
     ),
     RiskInput(
+        "worst_drift_share",
+        "fraction",
+        "How far the nearest signal has drifted towards degradation, 1 = as far as counts, in strength and in size",
+        "the nearest signal has drifted {value:.0%} of the way to degraded",
+        low=-2,
+        high=4,
+    ),
+    RiskInput(
+        "worst_spike_share",
+        "fraction",
+        "How near today alone is to degradation, 1 = as bad as counts, in strength and in size",
+        "today alone is {value:.0%} of the way to degraded",
+        low=-2,
+        high=4,
+    ),
+    RiskInput(
         "worst_run_days",
         "days",
         "Longest run of days, until today, on which a signal was above half a noise width",
@@ -198,13 +231,40 @@ INPUTS: tuple[RiskInput, ...] = (
         high=3,
     ),
     RiskInput(
-        "latency_tail",
-        "log ratio",
-        "Log of latency p95 over p50 against its 28-day mean",
-        "tail of latency {value:+.0%} (log) against the month's mean",
+        "tail_change",
+        "fraction",
+        "Latency p95 over p50 against its expected value, mean of the last 3 days",
+        "slow requests {value:+.0%} against usual, beside the typical one, over 3 days",
         is_optional=True,
         low=-2,
-        high=2,
+        high=4,
+    ),
+    RiskInput(
+        "tail_z",
+        "sd",
+        "Latency p95 over p50 today against its expected value in units of its own noise",
+        "slow requests today {value:+.1f} noise widths from usual, beside the typical one",
+        is_optional=True,
+        low=-10,
+        high=10,
+    ),
+    RiskInput(
+        "tail_ewma_z",
+        "sd",
+        "Exponentially weighted mean of tail_z (weight 0.3), standardised",
+        "slow requests have been drifting away from the typical one: {value:+.1f} noise widths",
+        is_optional=True,
+        low=-15,
+        high=15,
+    ),
+    RiskInput(
+        "tail_slope_z",
+        "sd",
+        "Least-squares slope of tail_z over 14 days, standardised",
+        "slow requests beside the typical one: trend over two weeks {value:+.1f} noise widths",
+        is_optional=True,
+        low=-15,
+        high=15,
     ),
     RiskInput(
         "peers_degraded_share",
@@ -281,4 +341,5 @@ INPUTS: tuple[RiskInput, ...] = (
 )
 
 INPUT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS)
+LEARNT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS if item.is_learnt)
 INPUTS_BY_NAME = {item.name: item for item in INPUTS}

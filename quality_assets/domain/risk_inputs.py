@@ -27,7 +27,6 @@ _SHRINKAGE_DAYS = 30.0
 _RELEASE_DAYS = 14
 _SLOPE_DAYS = 14
 _RUN_Z = 0.5
-_CALM_Z = 1.5
 
 
 @dataclass(frozen=True)
@@ -121,15 +120,22 @@ def _signal_inputs(states: FeatureStates) -> dict[str, Floats]:
         out[f"{name}_ewma_z"] = state.ewma_z
         out[f"{name}_slope_z"] = _slope_z(state)
         out[f"{name}_noise"] = state.noise
-    drifts = np.sort(
-        np.stack([np.where(np.isfinite(s.ewma_z), s.ewma_z, -9.0) for s in states.signals.values()]), axis=0
-    )
-    out["worst_ewma_z"], out["second_ewma_z"] = drifts[-1], drifts[-2]
-    slopes = np.stack([np.where(np.isfinite(out[f"{name}_slope_z"]), out[f"{name}_slope_z"], -9.0) for name in SIGNALS])
-    out["worst_slope_z"] = slopes.max(axis=0)
+    out["worst_ewma_z"], out["second_ewma_z"] = _worst([s.ewma_z for s in states.signals.values()])
+    out["worst_slope_z"], _ = _worst([out[f"{name}_slope_z"] for name in SIGNALS])
+    out["worst_drift_share"], _ = _worst([s.drift_share for s in states.signals.values()])
+    out["worst_spike_share"], _ = _worst([s.spike_share for s in states.signals.values()])
     runs = [run_length(np.isfinite(s.z) & (s.z > _RUN_Z)) for s in states.signals.values()]
     out["worst_run_days"] = np.minimum(np.stack(runs).max(axis=0), 28).astype(float)
+    out["tail_change"] = _trailing_mean(states.tail.change, 3)
+    out["tail_z"], out["tail_ewma_z"] = states.tail.z, states.tail.ewma_z
+    out["tail_slope_z"] = _slope_z(states.tail)
     return out
+
+
+def _worst(values: list[Floats]) -> tuple[Floats, Floats]:
+    """The largest and the second largest of the signals; unknown ones rank last."""
+    ordered = np.sort(np.stack([np.where(np.isfinite(v), v, -9.0) for v in values]), axis=0)
+    return ordered[-1], ordered[-2]
 
 
 def _open_inputs(states: FeatureStates) -> dict[str, Floats]:
@@ -140,7 +146,7 @@ def _open_inputs(states: FeatureStates) -> dict[str, Floats]:
         today = np.where(np.isfinite(state.z), state.z, 0.0)
         z.append(np.where(is_open, today, -99.0))
         age.append(run_length(is_open))
-        calm.append(np.where(is_open, run_length(np.isfinite(state.z) & (state.z < _CALM_Z)), 99))
+        calm.append(np.where(is_open, state.calm_days, 99))
     any_open = states.is_degraded
     return {
         "open_z": np.where(any_open, np.stack(z).max(axis=0), 0.0),
@@ -186,15 +192,11 @@ def _history_inputs(states: FeatureStates) -> dict[str, Floats]:
 def _volume_inputs(states: FeatureStates) -> dict[str, Floats]:
     events = states.panel.values["events"]
     recent, before = _trailing_mean(events, 7), _shift(_trailing_mean(events, 28), 7)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tail = np.log(states.panel.values["latency_p95_ms"] / states.panel.values["latency_p50_ms"])
-    tail = np.where(np.isfinite(tail), tail, np.nan)
     return {
         "log_events": np.log10(_trailing_mean(events, 28) + 1),
         "events_trend": np.log((recent + 1) / (before + 1)),
         "volume_volatility": _trailing_sd(states.signals["volume"].residual, 28),
         "latency_volatility": _trailing_sd(states.signals["latency"].residual, 28),
-        "latency_tail": tail - _trailing_mean(tail, 28),
         "silent_days": np.minimum(states.silent_days, 28).astype(float),
         "active_days_28d": _trailing_sum((events > 0).astype(float), 28),
     }

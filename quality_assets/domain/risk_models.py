@@ -17,13 +17,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, INPUTS_BY_NAME
+from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, INPUTS_BY_NAME, LEARNT_NAMES
 
 Floats = NDArray[np.float64]
 
 CANDIDATES = ("random_forest", "hist_gradient_boosting", "logistic_regression")
 BASELINES = ("persistence", "feature_base_rate", "ewma_chart")
 _SMOOTHING_ROWS = 30.0
+_LEARNT = np.array([INPUT_NAMES.index(name) for name in LEARNT_NAMES])
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ class RiskSettings:
 
 
 class Estimator(Protocol):
-    """Fits on n x p inputs, n outcomes and n feature names; predicts n raw probabilities."""
+    """Fits on n x p inputs, n outcomes and n feature names; predicts n raw probabilities.
+
+    Candidates carry the `columns` that they learn from, so that a saved one does not depend on today's registry.
+    """
 
     def fit(self, x: Floats, y: Floats, feature: np.ndarray) -> None: ...
 
@@ -130,6 +134,7 @@ class Forest:
     """Random forest (Breiman 2001) without class weights, which would ruin its probabilities."""
 
     def __init__(self, settings: RiskSettings, trees: int) -> None:
+        self.columns = _LEARNT
         self.imputer = Imputer()
         self.tree_rows = settings.forest_tree_rows
         self.model = RandomForestClassifier(
@@ -143,18 +148,24 @@ class Forest:
 
     def fit(self, x: Floats, y: Floats, feature: np.ndarray) -> None:
         self.model.max_samples = min(self.tree_rows / len(y), 1.0)
-        self.model.fit(self.imputer.fit(x).apply(x).astype(np.float32), y)
+        self.imputer.fit(x[:, self.columns])
+        self.model.fit(self.prepared(x), y)
         # Threads add the trees up in any order, and the last bits of a score would differ from run to run.
         self.model.n_jobs = 1
 
+    def prepared(self, x: Floats) -> NDArray[np.float32]:
+        """The learnt inputs of n x p without holes."""
+        return self.imputer.apply(x[:, self.columns]).astype(np.float32)
+
     def predict(self, x: Floats, feature: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self.imputer.apply(x).astype(np.float32))[:, 1])
+        return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
 
 
 class Boosting:
     """Histogram gradient boosting; unknown inputs go their own way at each split."""
 
     def __init__(self, settings: RiskSettings) -> None:
+        self.columns = _LEARNT
         self.is_known: NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self.model = HistGradientBoostingClassifier(
             max_iter=settings.boosting_rounds,
@@ -168,12 +179,12 @@ class Boosting:
         )
 
     def fit(self, x: Floats, y: Floats, feature: np.ndarray) -> None:
-        self.is_known = np.asarray(np.isfinite(x).any(axis=0))
+        self.is_known = np.asarray(np.isfinite(x[:, self.columns]).any(axis=0))
         self.model.fit(self.prepared(x), y)
 
     def prepared(self, x: Floats) -> Floats:
-        """Inputs that were never known in training as 0: scikit-learn cannot bin a column of nothing."""
-        return np.where(self.is_known, x, 0.0)
+        """The learnt inputs of n x p; those never known in training as 0: scikit-learn cannot bin nothing."""
+        return np.where(self.is_known, x[:, self.columns], 0.0)
 
     def predict(self, x: Floats, feature: np.ndarray) -> Floats:
         return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
@@ -183,23 +194,24 @@ class Logistic:
     """Logistic regression with ridge shrinkage on standardised inputs."""
 
     def __init__(self, settings: RiskSettings) -> None:
+        self.columns = _LEARNT
         self.imputer = Imputer()
         self.mean: Floats = np.zeros(0)
         self.sd: Floats = np.ones(0)
         self.model = LogisticRegression(C=settings.logistic_c, max_iter=500)
 
     def fit(self, x: Floats, y: Floats, feature: np.ndarray) -> None:
-        filled = self.imputer.fit(x).apply(x)
+        filled = self.imputer.fit(x[:, self.columns]).apply(x[:, self.columns])
         self.mean, self.sd = np.asarray(filled.mean(axis=0)), np.asarray(filled.std(axis=0))
         self.sd = np.where(self.sd > 1e-9, self.sd, 1.0)
-        self.model.fit(self.standardised(x), y)
+        self.model.fit(self.prepared(x), y)
 
-    def standardised(self, x: Floats) -> Floats:
-        """n x p inputs in standard deviations from the training mean."""
-        return np.clip((self.imputer.apply(x) - self.mean) / self.sd, -8, 8)
+    def prepared(self, x: Floats) -> Floats:
+        """The learnt inputs of n x p in standard deviations from the training mean."""
+        return np.clip((self.imputer.apply(x[:, self.columns]) - self.mean) / self.sd, -8, 8)
 
     def predict(self, x: Floats, feature: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self.standardised(x))[:, 1])
+        return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
 
 
 class Persistence:

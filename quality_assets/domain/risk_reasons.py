@@ -31,12 +31,16 @@ _GROUPS = {
         "is_degraded", "degraded_signals", "days_in_state", "degraded_days_7d", "degraded_days_28d", "onsets_90d",
         "own_degraded_share", "open_z", "open_days", "open_calm_days",
     ),
-    "drift": ("worst_ewma_z", "second_ewma_z", "worst_slope_z", "worst_run_days"),
+    "drift": ("second_ewma_z", "worst_run_days"),
     "peers": ("peers_degraded_share", "peers_worst_share"),
     "releases": ("days_since_release", "releases_14d", "newest_version_share"),
     "activity": ("log_events", "events_trend", "volume_volatility", "silent_days", "active_days_28d", "age_days"),
-    "latency": ("latency_volatility", "latency_tail"),
+    "latency": ("latency_volatility", "tail_change", "tail_z", "tail_ewma_z", "tail_slope_z"),
     "lifecycle": ("is_early_stage", "is_deprecated", "tier"),
+}  # fmt: skip
+# The worst of the signals stands for the signal that it is of, in whose words it is told.
+_WORST = {
+    "worst_ewma_z": "ewma_z", "worst_drift_share": "ewma_z", "worst_slope_z": "slope_z", "worst_spike_share": "z",
 }  # fmt: skip
 
 
@@ -59,6 +63,8 @@ def reasons(model: TargetModel, x: Floats, feature: np.ndarray) -> list[str]:
         [np.argmax(np.where(group == order[:, [i]], np.abs(contribution), -1), axis=1) for i in range(order.shape[1])],
         axis=1,
     )
+    for name, positions in _worst_signals(x).items():
+        lead = np.where(lead == INPUT_NAMES.index(name), positions[:, None], lead)
     rows = np.arange(len(x))[:, None]
     return [
         json.dumps(
@@ -78,22 +84,24 @@ def contributions(model: TargetModel, x: Floats, feature: np.ndarray) -> tuple[F
     A forest is explained by its first trees, whose mean estimates that of all.
     """
     estimator = model.estimator
-    if isinstance(estimator, Logistic):
-        margin = logit(estimator.predict(x, feature))
-        return estimator.standardised(x) * estimator.model.coef_[0], margin, True
-    if isinstance(estimator, Forest):
-        values = _shap(_first_trees(estimator.model), estimator.imputer.apply(x))
-        return values[..., 1] if values.ndim == 3 else values, estimator.predict(x, feature), False
-    if isinstance(estimator, Boosting):
-        return _shap(estimator.model, estimator.prepared(x)), logit(estimator.predict(x, feature)), True
     margin = estimator.predict(x, feature)
     single = np.zeros(x.shape)
+    if isinstance(estimator, Logistic):
+        single[:, estimator.columns] = estimator.prepared(x) * estimator.model.coef_[0]
+        return single, logit(margin), True
+    if isinstance(estimator, Forest):
+        values = _shap(_first_trees(estimator.model), estimator.prepared(x))
+        single[:, estimator.columns] = values[..., 1] if values.ndim == 3 else values
+        return single, margin, False
+    if isinstance(estimator, Boosting):
+        single[:, estimator.columns] = _shap(estimator.model, estimator.prepared(x))
+        return single, logit(margin), True
     named = {"persistence": "is_degraded", "feature_base_rate": "own_degraded_share", "ewma_chart": "worst_ewma_z"}
     single[:, INPUT_NAMES.index(named[model.name])] = margin - estimator.everyone
     return single, margin, False
 
 
-def _shap(model: Any, x: Floats) -> Floats:
+def _shap(model: Any, x: Floats | NDArray[np.float32]) -> Floats:
     import shap
 
     # The check recomputes every prediction only to compare floats of two libraries.
@@ -116,7 +124,7 @@ def _without(model: TargetModel, margin: Floats, totals: Floats, is_log_odds: bo
 
 
 def _groups(x: Floats) -> tuple[NDArray[np.int64], list[str]]:
-    """n x p group numbers, and the groups' names; the worst drift belongs to the signal that drifts most."""
+    """n x p group numbers, and the groups' names; what is the worst of the signals belongs to that signal."""
     names = [*SIGNALS, *(name for name in _GROUPS if name not in SIGNALS), "calendar"]
     group = np.full(len(INPUT_NAMES), names.index("calendar"))
     for position, name in enumerate(INPUT_NAMES):
@@ -125,9 +133,18 @@ def _groups(x: Floats) -> tuple[NDArray[np.int64], list[str]]:
         if owner in names:
             group[position] = names.index(owner)
     by_row = np.tile(group, (len(x), 1))
-    drift = x[:, [INPUT_NAMES.index(f"{signal}_ewma_z") for signal in SIGNALS]]
-    by_row[:, INPUT_NAMES.index("worst_ewma_z")] = np.argmax(np.nan_to_num(drift, nan=-np.inf), axis=1)
+    for name, positions in _worst_signals(x).items():
+        by_row[:, INPUT_NAMES.index(name)] = group[positions]
     return by_row, names
+
+
+def _worst_signals(x: Floats) -> dict[str, NDArray[np.int64]]:
+    """Per input that is the worst of the signals, n positions of the signal's own input that is worst."""
+    out = {}
+    for name, suffix in _WORST.items():
+        own = np.array([INPUT_NAMES.index(f"{signal}_{suffix}") for signal in SIGNALS])
+        out[name] = own[np.argmax(np.nan_to_num(x[:, own], nan=-np.inf), axis=1)]
+    return out
 
 
 def _reason(position: int, value: float, size: float) -> dict[str, object]:

@@ -112,7 +112,7 @@ def test_a_leak_through_two_inputs_stops_the_onset() -> None:
     label = TRAINING["label_onset"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
     quick = replace(FAST, importance_repeats=0, interval_members=0)
     noise = np.random.default_rng(0).normal(0, 0.35, len(label))
-    result = train_risk_model(TRAINING.assign(tier=1 + np.nan_to_num(label) + noise), quick)
+    result = train_risk_model(TRAINING.assign(tail_z=np.nan_to_num(label) + noise), quick)
     assert result.model.onset is None
     assert any("leak" in note for note in result.model.notes)
 
@@ -247,8 +247,8 @@ def test_before_models_can_be_compared_the_chart_stands_in() -> None:
 
 def test_few_onsets_that_chance_ranks_well_are_no_leak() -> None:
     onset = TRAINING["label_onset"].fillna(False)
-    noise = np.random.default_rng(0).normal(0, 0.6, len(onset))
-    knowing = TRAINING.assign(tier=1 + onset.astype(float).to_numpy(dtype=float) + noise)
+    noise = np.random.default_rng(0).normal(0, 1.0, len(onset))
+    knowing = TRAINING.assign(tail_z=onset.astype(float).to_numpy(dtype=float) + noise)
     few = knowing[~onset | TRAINING["feature"].isin(sorted(TRAINING.loc[onset, "feature"].unique())[:6])]
     result = train_risk_model(few, replace(FAST, importance_repeats=0, interval_members=0, min_positives=5))
     lifts = result.metrics.query("target == 'onset' and metric == 'pr_auc_lift' and role == 'champion'")
