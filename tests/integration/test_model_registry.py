@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -55,6 +57,16 @@ def _other(result: TrainingResult, number: int) -> TrainingResult:
 
 def _at(day: int) -> datetime:
     return datetime(2026, 6, day, tzinfo=UTC)
+
+
+def test_what_learns_and_explains_is_imported_only_where_it_is_used() -> None:
+    """In a process of its own: here the tests have imported it all."""
+    code = (
+        "import sys; import quality_assets.cli; from quality_assets.definitions import defs; assert defs().assets;"
+        "print(*sorted({'shap', 'mlflow', 'sklearn', 'skops', 'joblib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == []
 
 
 def test_an_empty_registry_says_so(registry: ModelRegistry) -> None:
