@@ -165,7 +165,9 @@ def train_risk_model(
 def _train(training_set: pd.DataFrame, settings: RiskSettings, onsets: pd.DataFrame | None) -> TrainingResult:
     chosen: dict[Target, TargetModel | None] = {}
     evidence: list[_Evidence] = []
+    importance: list[pd.DataFrame] = []
     notes: list[str] = []
+    base_rate = np.nan
     for target in TARGETS:
         rows = _target_rows(training_set, target)
         proof = _walk_forward(rows, target, settings, CANDIDATES + BASELINES)
@@ -173,7 +175,12 @@ def _train(training_set: pd.DataFrame, settings: RiskSettings, onsets: pd.DataFr
         chosen[target] = winner
         notes += [note] if note else []
         evidence.append(replace(proof, champion=winner.name if winner else None))
-    any_rows = _target_rows(training_set, "any")
+        if winner is not None and proof.is_graded.any() and settings.importance_repeats:
+            importance.append(_importance(rows, winner.name, settings).assign(target=target))
+        if target == "any" and len(rows.y):
+            base_rate = float(rows.y.mean())
+        # Of a long history the next target's rows would not fit beside these.
+        del rows
     through = pd.to_datetime(training_set["event_date"]).max()
     model = RiskModel(
         trained_through=through.date() if len(training_set) else date(1970, 1, 1),
@@ -181,13 +188,13 @@ def _train(training_set: pd.DataFrame, settings: RiskSettings, onsets: pd.DataFr
         input_names=INPUT_NAMES,
         any=chosen["any"],
         onset=chosen["onset"],
-        base_rate=float(any_rows.y.mean()) if len(any_rows.y) else np.nan,
+        base_rate=base_rate,
         notes=tuple(notes),
     )
     return TrainingResult(
         model,
         _metrics_frame(evidence, model, settings, onsets),
-        _importance_frame(training_set, evidence, settings),
+        _importance_frame(importance),
         _calibration_frame(evidence, settings),
         _held_out_frame(evidence),
         data_fingerprint(training_set),
@@ -218,14 +225,15 @@ class _Evidence:
 
 def _target_rows(training_set: pd.DataFrame, target: Target) -> _Rows:
     label = training_set[f"label_{target}"]
-    keep = (label.notna() & training_set["has_baseline"].astype(bool)).to_numpy()
-    frame = training_set[keep].sort_values("event_date", kind="stable")
-    day = pd.to_datetime(frame["event_date"]).to_numpy().astype("datetime64[D]").astype(np.int64)
+    keep = np.flatnonzero(label.notna() & training_set["has_baseline"].astype(bool))
+    day = pd.to_datetime(training_set["event_date"]).to_numpy().astype("datetime64[D]").astype(np.int64)[keep]
+    order = np.argsort(day, kind="stable")
+    keep = keep[order]
     return _Rows(
-        frame[["event_date", "feature"]].reset_index(drop=True),
-        input_matrix(frame),
-        frame[f"label_{target}"].astype(bool).to_numpy().astype(np.float64),
-        day,
+        training_set[["event_date", "feature"]].iloc[keep].reset_index(drop=True),
+        input_matrix(training_set, keep),
+        label.iloc[keep].astype(bool).to_numpy().astype(np.float64),
+        day[order],
     )
 
 
@@ -479,12 +487,7 @@ def _calibration_frame(evidence: list[_Evidence], settings: RiskSettings) -> pd.
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _importance_frame(training_set: pd.DataFrame, evidence: list[_Evidence], settings: RiskSettings) -> pd.DataFrame:
-    parts = [
-        _importance(_target_rows(training_set, proof.target), proof.champion, settings).assign(target=proof.target)
-        for proof in evidence
-        if proof.champion is not None and proof.is_graded.any() and settings.importance_repeats
-    ]
+def _importance_frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
     columns = ["target", "input", "description", "importance", "low", "high", "rank"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 

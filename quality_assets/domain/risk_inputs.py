@@ -106,9 +106,11 @@ def with_labels(inputs: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     )
     if not same:
         raise ValueError("inputs and labels are not of the same feature-days; make both from the same facts")
-    return inputs.assign(
-        **{name: labels[name].array for name in ("horizon_days", "label_any", "label_onset")},
-    )
+    # A shallow copy: the inputs of a long history are not held twice.
+    both = inputs.copy(deep=False)
+    for name in ("horizon_days", "label_any", "label_onset"):
+        both[name] = labels[name].array
+    return both
 
 
 def _signal_inputs(states: FeatureStates) -> dict[str, Floats]:

@@ -106,10 +106,17 @@ def limited_threads() -> Iterator[None]:
         yield
 
 
-def input_matrix(frame: pd.DataFrame) -> Floats:
-    """The inputs of a frame as n x p in the registry's order, clipped to their limits; KeyError where one is absent."""
-    x = frame.loc[:, list(INPUT_NAMES)].to_numpy(dtype=float, na_value=np.nan)
-    return np.clip(x, [item.low for item in INPUTS], [item.high for item in INPUTS])
+def input_matrix(frame: pd.DataFrame, rows: NDArray[np.int64] | None = None) -> Floats:
+    """Inputs of a frame, or of its rows at some positions, as n x p in the registry's order, clipped to their limits.
+
+    KeyError where one is absent.
+    """
+    x = np.empty((len(frame) if rows is None else len(rows), len(INPUTS)))
+    # Column by column: a long history is hardly held twice.
+    for position, item in enumerate(INPUTS):
+        column = frame[item.name].to_numpy(dtype=float, na_value=np.nan)
+        np.clip(column if rows is None else column[rows], item.low, item.high, out=x[:, position])
+    return x
 
 
 @dataclass
