@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from quality_assets.runner import RunOutcome
+    from quality_assets.warehouse.landing import Ignored
 
 app = typer.Typer(
     name="quality",
@@ -341,6 +342,7 @@ def _print_state(settings: Settings) -> None:
     from quality_assets.overview import summary_lines
     from quality_assets.runner import is_up_to_date
     from quality_assets.warehouse.database import open_warehouse
+    from quality_assets.warehouse.ingest import waiting_files
     from quality_assets.warehouse.snapshots import current_snapshot
     from quality_assets.warehouse.state import dates_not_over
 
@@ -350,7 +352,9 @@ def _print_state(settings: Settings) -> None:
         if not is_up_to_date(session):
             out.print(_NOT_SCORED)
         unfinished = dates_not_over(session.connection)
+        passed_over = waiting_files(session)[1]
     _print_dates_not_over(unfinished)
+    _print_passed_over(passed_over)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
         out.print(f"Published snapshot {snapshot.version}, data through {snapshot.data_through}")
@@ -391,6 +395,7 @@ def status() -> None:
             if not is_up_to_date(session):
                 out.print(_NOT_SCORED)
             _print_dates_not_over(dates_not_over(connection))
+            _print_passed_over(waiting_files(session)[1])
             passed, failed, unknown = checks_run(connection)
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)
@@ -406,6 +411,13 @@ def status() -> None:
 def _print_dates_not_over(days: Mapping[date, str]) -> None:
     for day, why in days.items():
         out.print(f"{day} {why}: what has come of it is read, and is built when it is whole")
+
+
+def _print_passed_over(items: Sequence[Ignored]) -> None:
+    for item in items[:5]:
+        out.print(f"Passed over in the landing zone: {escape(item.name)}, which {escape(item.reason)}")
+    if len(items) > 5:
+        out.print(f"… and {len(items) - 5} more")
 
 
 def _spans(ranges: list[tuple[date, date]]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
 IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
 _CHUNK_BYTES = 1 << 20
+_CLOSED = "cannot be read: permission denied"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
         except OSError as error:
             ignored.append(Ignored(name, f"cannot be looked at: {error.strerror or error}"))
             continue
-        if not path.is_file():
+        if not os.access(path, os.R_OK):
+            ignored.append(Ignored(name, _CLOSED))
+        elif not path.is_file():
             ignored.append(Ignored(name, "is not a regular file"))
         else:
             files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns))
@@ -86,7 +89,9 @@ def _resolved(path: Path) -> Path:
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in (*names, *(n for n in folders if (Path(parent) / n).is_symlink())):
+        # Folders that are not walked into are told of, as what they are.
+        closed = [n for n in folders if (Path(parent) / n).is_symlink() or not os.access(Path(parent) / n, os.R_OK)]
+        for name in (*names, *closed):
             if not name.startswith(".") and not name.endswith(IGNORED_SUFFIXES):
                 yield Path(parent) / name
 
@@ -133,6 +138,8 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
         for source, relative in _files_of(path):
             if source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
                 ignored.append(Ignored(_shown(source), "is a link to somewhere else"))
+            elif not os.access(source, os.R_OK):
+                ignored.append(Ignored(_shown(source), _CLOSED))
             elif not source.is_file():
                 ignored.append(Ignored(_shown(source), "is not a regular file"))
             else:

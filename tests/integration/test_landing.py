@@ -99,6 +99,22 @@ def test_a_pipe_and_a_socket_are_not_read(zone: Path, monkeypatch: pytest.Monkey
     assert names(zone) == []
 
 
+def test_what_may_not_be_read_is_told_and_stops_no_other(
+    zone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open.csv", "closed.csv", "deep/a.csv"):
+        put(zone / name, name)
+        put(tmp_path / "in" / name, f"other {name}")
+    closed, access = ("closed.csv", "deep"), os.access  # Root, as whom tests may run, may read all.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name not in closed and access(path, mode))
+    assert "open.csv" in names(zone)
+    assert passed_over(zone) == dict.fromkeys(("closed.csv", "deep"), "cannot be read: permission denied")
+    placed, left_out = place([tmp_path / "in"], zone)
+    assert "in/open.csv" in placed
+    assert "in/closed.csv" not in placed
+    assert {Path(item.name).name for item in left_out} == {"closed.csv", "deep"}
+
+
 def test_a_file_knows_its_size_and_when_it_arrived(zone: Path) -> None:
     path = put(zone / "a.csv", "12345")
     os.utime(path, ns=(0, 1_767_225_600_999_999_999))
