@@ -473,7 +473,7 @@ def _operations(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     connection.execute(
         "insert into raw.log_files select 'file' || n, n + 1, 'sha' || n, 'app/' || n || '.csv.gz', 120000, $at, 'loaded', null,"
         " 'default', 'csv', 'gzip', 'utf-8', 8000, 31, cast($d as timestamp), cast($d as timestamp) + interval 23 hours,"
-        " [cast($d as date)], 'l1' from range(3) t(n)",
+        " cast($d as timestamp) + interval 1 day, [cast($d as date)], 'l1' from range(3) t(n)",
         {"d": THROUGH, "at": plan.published_at},
     )
     connection.execute(
