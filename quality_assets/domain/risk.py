@@ -26,7 +26,7 @@ from quality_assets.domain.risk_grading import (
     prepare,
     top_k,
 )
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, LEARNT_NAMES
+from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, INPUTS_BY_NAME, LEARNT_NAMES
 from quality_assets.domain.risk_models import (
     BASELINES,
     CANDIDATES,
@@ -611,7 +611,8 @@ def _score_notes(model: RiskModel | None, inputs: pd.DataFrame, asked: Bools, wh
     young = ~asked & (age < 24)
     note[young] = [f"first seen {days:.0f} days ago: no baseline yet" for days in age[young]]
     gone = ~asked & (silent > 0)
-    note[gone] = [f"no events for {days:.0f} days" for days in silent[gone]]
+    most = INPUTS_BY_NAME["silent_days"].high
+    note[gone] = [f"no events for {days:.0f} days{' or more' if days >= most else ''}" for days in silent[gone]]
     return note
 
 

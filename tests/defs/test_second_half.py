@@ -285,3 +285,16 @@ def test_one_class_makes_no_number_up(copy: Settings) -> None:
         assert scores["risk_probability"].isna().all()
         assert scores["note"].str.contains("no model and no base rate").all()
         assert not len(risk_tables.effects_on_predictions(session))
+
+
+def test_unknown_scores_whose_outcome_has_come_do_not_stop_the_scoring(copy: Settings) -> None:
+    with open_warehouse(copy) as session:
+        session.connection.execute(
+            "update ml.risk_scores set event_date = event_date - 20, model_version = 'none', risk_probability = null,"
+            " low = null, high = null, onset_probability = null, score_kind = 'unknown'"
+        )
+    with graph_instance(copy) as instance:
+        assert run_job(instance, copy, "score_and_report").error is None
+    graded = _rows(copy, "select * from ml.score_ledger where is_graded")
+    assert len(graded)
+    assert graded["squared_error"].isna().all()

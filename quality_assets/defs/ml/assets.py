@@ -147,11 +147,12 @@ def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource
         ledger = risk_tables.build_ledger(made.session)
         made.wrote(SCORE_LEDGER, len(ledger))
     graded = ledger[ledger["is_graded"].astype(bool)] if len(ledger) else ledger
-    error = graded["squared_error"].astype("Float64").mean() if len(graded) else None
+    # A score that was unknown has no error, whatever came.
+    errors = graded["squared_error"].dropna()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(ledger),
             "graded": len(graded),
-            **({"brier_score": float(error)} if error is not None and error == error else {}),
+            **({"brier_score": float(errors.mean())} if len(errors) else {}),
         }
     )
