@@ -23,7 +23,7 @@ from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
 from quality_assets.warehouse.publishing import is_published
-from quality_assets.warehouse.risk_tables import is_first_training_due, is_scored
+from quality_assets.warehouse.risk_tables import is_outgrown, is_scored, is_training_due
 from quality_assets.warehouse.run_reports import is_reported
 from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
 
@@ -225,14 +225,14 @@ def bring_up_to_date(
 
 
 def is_up_to_date(session: WarehouseSession) -> bool:
-    """Whether incidents, risk, drift and report are of the data as they stand."""
-    return is_scored(session) and is_reported(session)
+    """Whether incidents, risk, drift and report are of the data as they stand, and the model fits them."""
+    return is_scored(session) and is_reported(session) and not is_outgrown(session)
 
 
 def _score(instance: DagsterInstance, settings: Settings) -> Iterator[RunOutcome]:
-    """Score and report; train first where there is no model yet and history enough. Facts wait for neither."""
+    """Score and report; train first where no model can score and history is enough. Facts wait for neither."""
     with open_warehouse(settings) as session:
-        must_train = is_first_training_due(session)
+        must_train = is_training_due(session)
     if must_train:
         yield run_job(instance, settings, "train_risk_model")
     outcome = run_job(instance, settings, "score_and_report")

@@ -26,7 +26,13 @@ from quality_assets.domain.risk_grading import (
     prepare,
     top_k,
 )
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS, INPUTS_BY_NAME, LEARNT_NAMES
+from quality_assets.domain.risk_input_registry import (
+    INPUT_NAMES,
+    INPUTS,
+    INPUTS_BY_NAME,
+    LEARNT_NAMES,
+    inputs_fingerprint,
+)
 from quality_assets.domain.risk_models import (
     BASELINES,
     CANDIDATES,
@@ -750,8 +756,3 @@ def data_fingerprint(frame: pd.DataFrame) -> str:
     """SHA-256 of a frame's columns and values, whatever the order of its rows."""
     hashed = np.sort(pd.util.hash_pandas_object(frame, index=False).to_numpy())
     return hashlib.sha256("|".join(frame.columns).encode() + hashed.tobytes()).hexdigest()
-
-
-def inputs_fingerprint(names: tuple[str, ...] = INPUT_NAMES) -> str:
-    """SHA-256 of the inputs contract: names in order."""
-    return hashlib.sha256("|".join(names).encode()).hexdigest()

@@ -27,7 +27,8 @@ _SAID = {
     "events_trend": "events of the week against the month",
     "volume_volatility": "day-to-day swing of events",
     "latency_volatility": "day-to-day swing of latency",
-    "latency_tail": "slowest against typical latency",
+    "worst_drift_share": "how near a slide is to a degradation",
+    "worst_spike_share": "how near a day is to a degradation",
     "peers_degraded_share": "share of other features that are bad",
     "peers_worst_share": "share of other features that slide",
     "age_days": "days since first seen",
@@ -37,6 +38,7 @@ _SAID = {
 }
 _SIGNALS = {
     "latency": "latency p95",
+    "tail": "latency p95 over p50",
     "crash": "crash rate",
     "error": "error rate",
     "feedback": "feedback",

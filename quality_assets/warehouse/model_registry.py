@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from quality_assets.domain.risk import Decision, InputsMismatchError, RiskModel, TrainingResult, inputs_fingerprint
+from quality_assets.domain.risk import Decision, InputsMismatchError, RiskModel, TrainingResult
+from quality_assets.domain.risk_input_registry import inputs_fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -33,7 +33,7 @@ from quality_assets.contracts.monitoring import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.labels import degradation_labels, feature_states
-from quality_assets.domain.risk_input_registry import INPUT_NAMES
+from quality_assets.domain.risk_input_registry import INPUT_NAMES, inputs_fingerprint
 from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession
@@ -184,14 +184,22 @@ def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...]) 
         return LoadedModel(None, NO_VERSION, f"the model registry cannot be read: {error}")
 
 
-def is_first_training_due(session: WarehouseSession) -> bool:
-    """Whether there is no model yet, and history enough for one."""
-    if (session.settings.models_dir / "registry.db").is_file():
+def is_training_due(session: WarehouseSession) -> bool:
+    """Whether no model can score and history is enough for one: there is none yet, or it is outgrown."""
+    if (session.settings.models_dir / "registry.db").is_file() and not is_outgrown(session):
         return False
     row = session.connection.execute(
         f"select count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
     ).fetchone()
     return row is not None and row[0] >= MIN_TRAINING_DAYS
+
+
+def is_outgrown(session: WarehouseSession) -> bool:
+    """Whether the champion was made for other inputs than the present ones, so that it cannot score."""
+    row = session.connection.execute(
+        f"select inputs_fingerprint from {MODEL_VERSIONS.qualified_name} where alias = 'champion'"
+    ).fetchone()
+    return row is not None and row[0] != inputs_fingerprint()
 
 
 def is_scored(session: WarehouseSession) -> bool:

@@ -20,8 +20,9 @@ from quality_assets.domain.risk import train_risk_model
 from quality_assets.domain.risk_models import RiskSettings
 from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
-from quality_assets.warehouse import risk_tables
+from quality_assets.warehouse import model_registry, risk_tables
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
+from quality_assets.warehouse.drift_tables import reason_to_retrain
 from quality_assets.warehouse.frames import replace_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -114,3 +115,20 @@ def test_a_challenger_that_does_not_win_leaves_the_champion(session: WarehouseSe
     every = _scores(session, "1")
     assert every["event_date"].max() == pd.Timestamp(LATER)
     pd.testing.assert_frame_equal(every[every["event_date"] <= first["event_date"].max()], first)
+
+
+def test_a_champion_made_for_other_inputs_is_replaced_at_once(
+    session: WarehouseSession, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _know(session, FIRST_TRAINED)
+    assert risk_tables.is_training_due(session)
+    with monkeypatch.context() as earlier_code:
+        for module in (risk, risk_tables, model_registry):
+            earlier_code.setattr(module, "inputs_fingerprint", lambda *_: "of other inputs")
+        train(FORESTS)
+        assert not risk_tables.is_training_due(session)
+        assert reason_to_retrain(session) is None
+    assert risk_tables.is_training_due(session)
+    assert train(CHARTS).decision.is_promoted
+    assert _versions(session) == {"1": "retired", "2": "champion"}
+    assert not risk_tables.is_training_due(session)
