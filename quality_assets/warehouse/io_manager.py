@@ -30,10 +30,9 @@ class ContractFrameHandler(DuckDBPandasTypeHandler):
     ) -> None:
         """Insert the frame; a column that the table lacks, or a value that its type refuses, is an error."""
         connection.register("frame_to_write", obj)
-        try:
-            connection.execute(f"insert into {table_slice.schema}.{table_slice.table} by name from frame_to_write")
-        finally:
-            connection.unregister("frame_to_write")
+        connection.execute(f"insert into {table_slice.schema}.{table_slice.table} by name from frame_to_write")
+        # Not where it has failed: in the failed transaction this would fail too, and hide why.
+        connection.unregister("frame_to_write")
         rows = len(obj)
         counted = (
             TableMetadataSet(partition_row_count=rows, storage_kind="duckdb")
