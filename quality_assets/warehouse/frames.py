@@ -33,13 +33,12 @@ def replace_rows(
     """
     rows = as_arrow(table, frame)
     connection = session.connection
-    connection.register("rows_to_write", rows)
-    try:
-        with session.transaction():
-            connection.execute(f"delete from {table.qualified_name} where {where}", dict(parameters or {}))
-            connection.execute(f"insert into {table.qualified_name} by name from rows_to_write")
-    finally:
-        # Outside of the transaction: in one that has failed, this would fail too, and hide why.
+    with session.transaction():
+        # In this order: to register, DuckDB wants all rows of the last query fetched, or another begun.
+        connection.execute(f"delete from {table.qualified_name} where {where}", dict(parameters or {}))
+        connection.register("rows_to_write", rows)
+        connection.execute(f"insert into {table.qualified_name} by name from rows_to_write")
+        # Not where it has failed: in the failed transaction this would fail too, and hide why.
         connection.unregister("rows_to_write")
     return int(rows.num_rows)
 

@@ -19,4 +19,6 @@ def test_rows_that_are_refused_leave_the_old_ones_and_say_why(data_root: Setting
             replace_rows(session, FEATURE_DESCRIPTIONS, pd.DataFrame({"feature": ["b", None]}))
         there = read_frame(session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name}")
         assert there.to_dict("records") == [{"feature": "a", "tier": 1}]
+        # The second row is not fetched, and must not be in the way.
+        assert session.connection.execute("from range(2)").fetchone() == (0,)
         assert replace_rows(session, FEATURE_DESCRIPTIONS, pd.DataFrame({"feature": ["c"]}), "feature = 'a'") == 1
