@@ -280,10 +280,12 @@ def _outlook(risk: Row | None) -> str:
     status = health.risk_status(risk["risk_probability"])
     if status == Status.WATCH:
         return " The model is undecided whether it lasts."
-    is_lasting = status == Status.AT_RISK
-    reasons = [reason["words"] for reason in model_reasons(risk) if (reason["size"] > 0) == is_lasting][:2]
+    if status != Status.AT_RISK:
+        # What speaks for that is that little moves, which in the words of single inputs reads like a contradiction.
+        return " The model expects it to pass."
+    reasons = [reason["words"] for reason in model_reasons(risk) if reason["size"] > 0][:2]
     why = f", for {'; '.join(reasons)}" if reasons else ""
-    return f" The model expects it {'to stay or come back' if is_lasting else 'to pass'}{why}."
+    return f" The model expects it to stay or come back{why}."
 
 
 def model_reasons(risk: Row | None) -> list[dict[str, Any]]:
