@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def with_policies(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 
 @dg.definitions
+@lru_cache(maxsize=1)
 def defs() -> dg.Definitions:
     """What Dagster loads."""
     loaded = dg.load_from_defs_folder(path_within_project=Path(quality_assets.defs.__file__).parent)

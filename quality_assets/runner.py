@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from quality_assets.warehouse.run_reports import is_reported
 from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
+    from dagster import DagsterInstance, ExecuteInProcessResult
 
 PROCESS_TAG = "quality/process"
 
@@ -112,11 +111,12 @@ def run_job(
     config: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
+    from quality_assets.definitions import defs
     from quality_assets.defs.sensors import range_tags
 
     tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    definition = _definitions().resolve_job_def(job)
+    definition = defs().resolve_job_def(job)
     with _kept_open(settings, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
@@ -143,13 +143,6 @@ def _kept_open(settings: Settings, job: str) -> Iterator[None]:
     # What is published is a copy of the file, which must not be open then.
     with nullcontext() if job in ("publish", "publish_facts") else open_warehouse(settings):
         yield
-
-
-@lru_cache(maxsize=1)
-def _definitions() -> Definitions:
-    from quality_assets.definitions import defs
-
-    return defs()
 
 
 def _error(result: ExecuteInProcessResult) -> str | None:

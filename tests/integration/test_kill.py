@@ -44,8 +44,7 @@ from quality_assets.settings import get_settings
 from quality_assets.warehouse import event_tables, ingest
 from quality_assets.warehouse.lake import Lake
 
-runner._definitions().resolve_job_def("build_days")
-definitions.defs = runner._definitions
+definitions.defs().resolve_job_def("build_days")
 runner._score = lambda instance, settings: iter(())
 checking.run_expectations = lambda *arguments: []
 ingest.MAX_FILES_A_LOAD = 2
