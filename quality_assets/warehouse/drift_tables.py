@@ -60,18 +60,20 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
     fingerprints = wanted_fingerprints(connection, EVENT_SKETCH_COUNTS, start, end)
     name = EVENT_SKETCH_COUNTS.qualified_name
     source = f"({files_sql(VALID_EVENTS, session.lake.absolute(session.lake.files(VALID_EVENTS, start, end)))})"
-    counts = {"event_name": ("event_name", "events"), "platform_events": ("platform", "events")}
-    counts["platform_crashes"] = ("platform", "crashes")
     by_feature = " union all ".join(
         f"select event_date, feature, '{kind}' as name, {bin_} as bin, sum({number}) as n from counted"
         f" group by all having sum({number}) > 0"
-        for kind, (bin_, number) in counts.items()
+        for kind, bin_, number in (
+            ("event_name", "event_name", "events"),
+            ("platform_events", "platform", "events"),
+            ("platform_crashes", "platform", "crashes"),
+        )
     )
-    by_feature = f"with counted as materialized ({event_counts_sql(source)}) {by_feature}"
+    feature_counts = f"with counted as materialized ({event_counts_sql(source)}) {by_feature}"
     parameters = {"from_date": start, "to_date": end}
     with session.transaction():
         connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
-        for query in (event_sketch_sql(source), by_feature):
+        for query in (event_sketch_sql(source), feature_counts):
             connection.execute(
                 f"insert into {name} by name select * from ({query}) where list_contains($days, event_date)"
                 " order by all",
