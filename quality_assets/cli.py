@@ -389,13 +389,15 @@ def status() -> None:
             reasons = quarantine_reasons(connection)
             if reasons:
                 out.print("Quarantine: " + ", ".join(f"{name} {count:,}" for name, count in reasons))
-            waiting = len(waiting_files(session)[0])
+            waiting, passed_over = waiting_files(session)
             stale = contiguous_ranges(days_to_build(connection))
-            out.print(f"Waiting: {plural(waiting, 'file')}, {plural(len(stale), 'range')} of dates" + _spans(stale))
+            out.print(
+                f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates" + _spans(stale)
+            )
             if not is_up_to_date(session):
                 out.print(_NOT_SCORED)
             _print_dates_not_over(dates_not_over(connection))
-            _print_passed_over(waiting_files(session)[1])
+            _print_passed_over(passed_over)
             passed, failed, unknown = checks_run(connection)
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)

@@ -17,6 +17,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
 from quality_assets.domain.checks import Dimension, Severity
 from quality_assets.domain.metrics import ADOPTION_RATE, METRICS, Metric
+from quality_assets.domain.sql_text import literal
 
 Kind = Literal["columns", "row_count", "not_null", "in_set", "in_range", "no_rows"]
 
@@ -105,7 +106,7 @@ def _columns(table: Table) -> Expectation:
 
 
 def _column_types(table: Table) -> Expectation:
-    declared = ", ".join(f"({_literal(column.name)}, {_literal(column.type.upper())})" for column in table.columns)
+    declared = ", ".join(f"({literal(column.name)}, {literal(column.type.upper())})" for column in table.columns)
     query = (
         "select found.column_name, declared.column_type as declared_type, found.column_type as found_type"
         " from (describe select * from {batch}) as found"
@@ -155,10 +156,6 @@ def _of_rule(table: Table, rule: Rule) -> Expectation:
 
 def _escaped(sql: str) -> str:
     return sql.replace("{", "{{").replace("}", "}}")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _first_known(*values: float | None) -> float | None:

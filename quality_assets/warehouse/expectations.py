@@ -18,6 +18,7 @@ import duckdb
 from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import Dimension, Severity
 from quality_assets.domain.expectations import Expectation
+from quality_assets.domain.sql_text import literal
 from quality_assets.domain.wording import spoken
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import apply_limits
@@ -108,7 +109,7 @@ def _files_sql(table: Table, paths: Sequence[str]) -> str:
     if not paths:
         nothing = ", ".join(f'cast(null as {c.type}) as "{c.name}"' for c in table.columns)
         return f"select {nothing} limit 0"
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(map(literal, paths))
     return f"select * from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 

@@ -18,6 +18,7 @@ import duckdb
 
 from quality_assets.contracts.monitoring import PARTITION_STATE
 from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import literal
 from quality_assets.warehouse.files import write_atomically
 from quality_assets.warehouse.snapshots import Snapshot
 
@@ -82,7 +83,8 @@ def export_csv(snapshot: Snapshot, table: Table, target: Path) -> int:
         where = f" where event_date > date '{before.last}'" if before else ""
         row = connection.execute(
             f"copy (select {table.select_list()} from {table.qualified_name}{where}"
-            f" order by {table.select_list(table.key)}) to '{_quoted(temporary)}' (format csv, header {before is None})"
+            f" order by {table.select_list(table.key)}) to {literal(str(temporary))}"
+            f" (format csv, header {before is None})"
         ).fetchone()
     rows = (before.rows if before else 0) + (int(row[0]) if row else 0)
     if before:
@@ -141,7 +143,3 @@ def _record_path(target: Path) -> Path:
 
 def _write_record(target: Path, export: Export) -> None:
     write_atomically(_record_path(target), json.dumps(asdict(export)))
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

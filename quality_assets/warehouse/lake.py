@@ -20,6 +20,7 @@ import duckdb
 
 from quality_assets.contracts.monitoring import LAKE_FILES
 from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import literal
 from quality_assets.warehouse.files import fsync_directory, link_or_copy
 
 ROW_GROUP_ROWS = 122_880
@@ -44,10 +45,10 @@ def files_sql(table: Table, paths: Sequence[str]) -> str:
     nothing = _no_rows(table)
     if not paths:
         return nothing
-    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(map(literal, paths))
     return (
         f"select {table.select_list()} from ({nothing} union all by name"
-        f" select * from read_parquet([{quoted}], hive_partitioning = false, union_by_name = true))"
+        f" select * from read_parquet([{listed}], hive_partitioning = false, union_by_name = true))"
     )
 
 
@@ -73,8 +74,8 @@ def refresh_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: 
     """Make the view of `table` read what is under `lake_dir`, unless it does."""
     if not is_current_view(connection, table, lake_dir):
         connection.execute(lake_view_sql(table, lake_dir))
-        mark = _quoted(_view_mark(table, lake_dir))
-        connection.execute(f"comment on view {table.qualified_name} is '{mark}'")
+        mark = literal(_view_mark(table, lake_dir))
+        connection.execute(f"comment on view {table.qualified_name} is {mark}")
 
 
 def _view_mark(table: Table, lake_dir: Path) -> str:
@@ -95,7 +96,7 @@ def _view_query(table: Table, lake_dir: Path) -> str:
         options = "hive_partitioning = true"
         if table.partition_column:
             options += f", hive_types = {{'{table.partition_column}': DATE}}"
-        parts.append(f"select * from read_parquet('{_quoted(pattern)}', {options})")
+        parts.append(f"select * from read_parquet({literal(pattern)}, {options})")
     return f"select {table.select_list()} from ({' union all by name '.join(parts)})"
 
 
@@ -144,7 +145,7 @@ class Lake:
         self._scratch_dir.mkdir(parents=True, exist_ok=True)
         scratch = self._scratch_dir / f"{uuid.uuid4().hex}.parquet"
         row = connection.execute(
-            f"copy ({query}) to '{_quoted(scratch)}'"
+            f"copy ({query}) to {literal(str(scratch))}"
             # Zstandard would halve the files, but writing and reading them costs more.
             f" (format parquet, parquet_version v2, compression snappy,"
             f" row_group_size {ROW_GROUP_ROWS}, dictionary_size_limit {DICTIONARY_VALUES})",
@@ -220,10 +221,6 @@ class Lake:
         relative = Path("lake") / table.name / f"event_date={event_date.isoformat()}"
         (self._data_dir / relative).mkdir(parents=True, exist_ok=True)
         return str(relative / f"{label}.parquet")
-
-
-def _quoted(text: str | Path) -> str:
-    return str(text).replace("'", "''")
 
 
 def _sync(path: Path) -> None:

@@ -23,6 +23,7 @@ from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS, PUBLICATIONS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import literal
 from quality_assets.warehouse import report_files
 from quality_assets.warehouse.checking import Answer, ComputedCheck
 from quality_assets.warehouse.database import WarehouseSession
@@ -176,7 +177,7 @@ def _compared(
 ) -> Answer:
     types = ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns)
     file = (
-        f"(select * from read_csv('{_quoted(path)}', header = {has_header}, auto_detect = false, delim = ',',"
+        f"(select * from read_csv({literal(str(path))}, header = {has_header}, auto_detect = false, delim = ',',"
         f" quote = '\"', escape = '\"', allow_quoted_nulls = false, columns = {{{types}}}))"
     )
     shown = _shown(table, which)
@@ -255,10 +256,6 @@ def _is_json(name: str) -> Callable[[WarehouseSession], Answer]:
 
 def _no_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _of_export(published: Table, table: Table, name: str) -> tuple[ComputedCheck, ...]:

@@ -135,8 +135,7 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
 def _newest_shown(session: WarehouseSession) -> datetime | None:
     """When the snapshot in force was published, or what it would show was reported: whichever is later."""
     current = current_snapshot(session.settings.published_dir)
-    reported = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
-    times = (current.published_at if current else None, reported[0] if reported else None)
+    times = (current.published_at if current else None, _last_reported(session))
     return max((each for each in times if each is not None), default=None)
 
 
@@ -148,5 +147,10 @@ def is_published(session: WarehouseSession) -> bool:
     # What is written after the swap may have been cut off.
     if not is_exported(current, session.settings.processed_dir, EXPORTED_TABLES):
         return False
-    reported = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
-    return reported is None or reported[0] is None or bool(reported[0] <= current.published_at)
+    reported_at = _last_reported(session)
+    return reported_at is None or reported_at <= current.published_at
+
+
+def _last_reported(session: WarehouseSession) -> datetime | None:
+    row = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
+    return row[0] if row else None

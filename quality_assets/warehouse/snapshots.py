@@ -21,6 +21,7 @@ import duckdb
 from duckdb import StatementType
 
 from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import literal
 from quality_assets.warehouse.files import fsync_directory, link_or_copy, write_atomically
 from quality_assets.warehouse.lake import refresh_view
 
@@ -118,8 +119,7 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     # Connections of one process to one file share their settings: the first to open it has locked them.
     if connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]:
         return connection
-    folder = str(snapshot.folder.resolve()).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{folder}/']")
+    connection.execute(f"SET allowed_directories = [{literal(f'{snapshot.folder.resolve()}/')}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -12,13 +12,13 @@ import pytest
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.sources import ColumnMapping, Source
+from quality_assets.domain.sql_text import literal
 from quality_assets.domain.validation import (
     JUDGED_COLUMNS,
     Blanks,
     RawColumns,
     json_object_valid_sql,
     judged_select,
-    literal,
     number_sql,
     plain_select,
     time_sql,

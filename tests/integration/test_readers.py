@@ -638,6 +638,51 @@ def test_what_a_sample_lacks_is_kept(stage: Stage, rare: str) -> None:
     stage.staging = Staging(stage.connection, SOURCES)
 
 
+@pytest.mark.parametrize("usual", [T, "2026-02-01T10:00:00+02:00", "1769940000"])
+@pytest.mark.usefixtures("small_samples")
+def test_times_are_read_in_whatever_form_the_sample_has_them(stage: Stage, usual: str) -> None:
+    lines = many(2000, time=usual)
+    for number, time in enumerate((T, "2026-02-01 10:00:00 +0200", " 2026-02-01T09:30Z", "1769940000000", "soon", "")):
+        lines[700 + number] = row(700 + number, time=time)
+    path = stage.write(table(*lines))
+    found = {}
+    for is_sampled in (True, False):
+        stage.staging = Staging(stage.connection, SOURCES)
+        log = RawLog(path, "f", path.name, ARRIVED)
+        if is_sampled:
+            stage.staging.sample([log])
+        stage.staging.read(0, log)
+        # A form that few rows have would cost more than it saves.
+        plain = "SELECT count(*) FROM rows_0 WHERE event_date IS NOT NULL"
+        assert stage.connection.execute(plain).fetchall()[0][0] >= 1994
+        stage.finish()
+        found[is_sampled] = stage.rows("line_number", "event_time", "reasons")
+        stage.connection.execute("DROP VIEW staged; DROP TABLE rows_0")
+    assert found[True] == found[False]
+    assert [reasons for _, _, reasons in found[True][704:706]] == [["invalid_event_time"], ["missing_event_time"]]
+    stage.staging = Staging(stage.connection, SOURCES)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_what_became_rare_is_known_from_loads_before(stage: Stage) -> None:
+    lines = many(2000)
+    lines[700] = row(700, feature="rare")
+    path = stage.write(table(*lines))
+    known: dict[str, set[str]] = {}
+    for of_feature in ("VARCHAR", "ENUM('rare', 'search')"):
+        stage.staging = Staging(stage.connection, SOURCES, known=known)
+        log = RawLog(path, "f", path.name, ARRIVED)
+        stage.staging.sample([log])
+        stage.staging.read(0, log)
+        stage.staging.finish()
+        events = stage.staging.events_sql([0], ("feature",), day=date(2026, 2, 1))
+        found = stage.connection.execute(f"SELECT DISTINCT typeof(feature) FROM ({events})").fetchall()
+        assert found == [(of_feature,)]
+        stage.connection.execute("DROP TABLE rows_0")
+    assert known["feature"] == {"rare", "search"}
+    stage.staging = Staging(stage.connection, SOURCES)
+
+
 @pytest.mark.usefixtures("small_samples")
 def test_columns_of_many_values_stay_text(stage: Stage) -> None:
     path = stage.write(table(*[row(number, feature=f"feature {number}") for number in range(2000)]))

@@ -11,14 +11,14 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from quality_assets.contracts.sources import CsvOptions, Source, Sources, find_columns
-from quality_assets.domain.validation import RawColumns, identifier, literal
+from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.domain.validation import RawColumns
 from quality_assets.warehouse.readers.job import Job, unique
 from quality_assets.warehouse.readers.records import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
     BrokenQuoteError,
     Dialect,
-    Int64Array,
     LineIndex,
     OpenQuoteError,
     batches,
@@ -26,7 +26,7 @@ from quality_assets.warehouse.readers.records import (
     records_of,
     split_record,
 )
-from quality_assets.warehouse.readers.text import FileRejected, Text
+from quality_assets.warehouse.readers.text import FileRejected, Int64Array, Text
 
 DELIMITERS = ",;\t|"
 
@@ -133,7 +133,7 @@ def _stage_csv_fast(
         return False
     finally:
         drop_rejects(job, rejects)
-    index = LineIndex(text.path)
+    index = LineIndex(text.path, text.line_ends)
     surplus = text.lines - dialect.header_line - accepted - len(rejected)
     blanks: list[int] = []
     stretched: list[tuple[int, int]] = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from quality_assets.contracts.sources import NoSourceMatches, Source, Sources, match_source, missing_columns
-from quality_assets.domain.validation import RawColumns, identifier, plain_select
+from quality_assets.domain.sql_text import identifier
+from quality_assets.domain.validation import PlainForm, RawColumns, plain_select
 from quality_assets.warehouse.readers.records import Record
 from quality_assets.warehouse.readers.text import FileRejected
 
@@ -21,7 +22,7 @@ from quality_assets.warehouse.readers.text import FileRejected
 class Job:
     """One raw log. `landing_path` is relative to landing/, `arrived_at` UTC without a zone.
 
-    The table has the columns of `plain_select`, those in `encoded` as the ENUM types that it gives.
+    The table has the columns of `plain_select` for rows of `form`.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -31,7 +32,7 @@ class Job:
     landing_path: str
     arrived_at: datetime
     source_name: str | None
-    encoded: Mapping[str, str] = field(default_factory=dict)
+    form: PlainForm
 
     @property
     def claimed(self) -> Source | None:
@@ -65,7 +66,7 @@ class Job:
     def insert(self, source: Source, columns: RawColumns, relation: str, **parameters: Any) -> int:
         """Append the rows of a raw relation; returns how many."""
         values = {"latest_event_time": self.latest_event_time(source), **parameters}
-        statement = f"INSERT INTO {self.table} {plain_select(source, columns, relation, self.encoded)}"
+        statement = f"INSERT INTO {self.table} {plain_select(source, columns, relation, self.form)}"
         return int(self.connection.execute(statement, values).fetchall()[0][0])
 
     def insert_records(self, records: Sequence[Record]) -> None:

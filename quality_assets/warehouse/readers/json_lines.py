@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from quality_assets.contracts.sources import Source
-from quality_assets.domain.validation import RawColumns, literal
+from quality_assets.domain.sql_text import literal
+from quality_assets.domain.validation import RawColumns
 from quality_assets.warehouse.readers.delimited import drop_rejects, rejected_records
 from quality_assets.warehouse.readers.job import Job, unique
 from quality_assets.warehouse.readers.records import (

@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 
 from quality_assets.contracts.sources import Source, find_columns
-from quality_assets.domain.validation import RawColumns, identifier, literal
+from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.domain.validation import RawColumns
 from quality_assets.warehouse.readers.job import Job
 from quality_assets.warehouse.readers.text import FileRejected
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from quality_assets.warehouse.readers.text import CHUNK_BYTES, chunks
+from quality_assets.warehouse.readers.text import CHUNK_BYTES, Int64Array, chunks
 
 # A longer line is a malformed row; DuckDB's own limit is about the same.
 MAX_LINE_BYTES = 2_000_000
@@ -22,8 +21,6 @@ KEPT_CHARACTERS = 4096
 MAX_RECORD_LINES = 1000
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 16_000_000
-
-Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,23 +57,11 @@ def lines_of(path: Path, after: int = 0) -> Iterator[Line]:
 
 
 class LineIndex:
-    """Where the lines of a file begin, found in one pass when it is first asked: 8 bytes a line."""
+    """The lines of a file, from the offsets of their ends."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ends: Int64Array) -> None:
         self._path = path
-        self._ends: Int64Array | None = None
-
-    @property
-    def ends(self) -> Int64Array:
-        """The offsets of the line ends, in order."""
-        if self._ends is None:
-            with self._path.open("rb") as stream:
-                found = [
-                    np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n")) + number * CHUNK_BYTES
-                    for number, chunk in enumerate(chunks(stream))
-                ]
-            self._ends = np.concatenate(found)
-        return self._ends
+        self._ends = ends
 
     def lines(self, numbers: Sequence[int]) -> Iterator[Line]:
         """The lines with these ascending numbers, from 1."""
@@ -84,7 +69,7 @@ class LineIndex:
             return
         with self._path.open("rb") as stream:
             for number in numbers:
-                stream.seek(int(self.ends[number - 2]) + 1 if number > 1 else 0)
+                stream.seek(int(self._ends[number - 2]) + 1 if number > 1 else 0)
                 raw = stream.readline(MAX_LINE_BYTES)
                 yield _line(number, raw, len(raw))
 
@@ -97,8 +82,8 @@ class LineIndex:
                 for number, chunk in enumerate(chunks(stream))
             ]
         # Quotes are fewer than lines: they are placed among the line ends, and counted from the first line on.
-        quotes = np.bincount(np.searchsorted(self.ends, np.concatenate(found)), minlength=len(self.ends))
-        return np.flatnonzero(np.cumsum(quotes)[: len(self.ends)] & 1) + 1
+        quotes = np.bincount(np.searchsorted(self._ends, np.concatenate(found)), minlength=len(self._ends))
+        return np.flatnonzero(np.cumsum(quotes)[: len(self._ends)] & 1) + 1
 
 
 def _line(number: int, raw: bytes, length: int) -> Line:

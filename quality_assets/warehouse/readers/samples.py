@@ -6,7 +6,7 @@ to be looked up first: it halves the cost of writing events.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import BinaryIO
 import duckdb
 
 from quality_assets.contracts.events import DEFAULT_EVENT_NAME
-from quality_assets.domain.validation import enum_sql
 from quality_assets.warehouse.readers.text import head_of, is_plain_text
 
 SAMPLE_BYTES = 2 << 20
@@ -74,15 +73,20 @@ def _lines_at(stream: BinaryIO, offset: int) -> bytes:
     return piece[piece.find(b"\n") + 1 : piece.rfind(b"\n") + 1]
 
 
-def few_valued(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> Mapping[str, str]:
-    """The ENUM types of the text columns that take few values in tables of staged samples, by column."""
+def doubtful_share(connection: duckdb.DuckDBPyConnection, staged: str) -> float:
+    """The share of rows that are not plain in a relation of staged rows."""
+    rows, plain = connection.execute(f"SELECT count(*), count(event_date) FROM {staged}").fetchall()[0]
+    return float(rows - plain) / max(rows, 1)
+
+
+def few_valued(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> Mapping[str, Set[str]]:
+    """The values of the text columns that take few, by column, in tables of staged samples."""
     if not tables:
         return {}
     rows = " UNION ALL ".join(f"SELECT event_date, {', '.join(_COLUMNS)} FROM {table}" for table in tables)
-    counted = connection.execute(f"SELECT count(*), count(event_date) FROM ({rows})").fetchone()
-    if counted is None or counted[0] - counted[1] > counted[0] * MAX_DOUBTFUL_SHARE:
+    if doubtful_share(connection, f"({rows})") > MAX_DOUBTFUL_SHARE:
         return {}
-    types = {}
+    values = {}
     for name in _COLUMNS:
         found = dict(
             connection.execute(
@@ -92,6 +96,5 @@ def few_valued(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -
         # Good and Turing: what the values take that a sample lacks is about what those take that it has once.
         unseen = sum(count == 1 for count in found.values()) / max(sum(found.values()), 1)
         if found and len(found) <= MAX_VALUES and unseen <= MAX_UNSEEN_SHARE:
-            always = {DEFAULT_EVENT_NAME} if name == "event_name" else set()
-            types[name] = enum_sql(sorted(found.keys() | always))
-    return types
+            values[name] = found.keys() | ({DEFAULT_EVENT_NAME} if name == "event_name" else set())
+    return values

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -15,21 +15,27 @@ import duckdb
 
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
 from quality_assets.contracts.sources import CsvOptions, Source, Sources
+from quality_assets.domain.sql_text import enum_sql, identifier, literal
 from quality_assets.domain.validation import (
-    STATUS_TYPE,
+    ANY_FORM,
+    PlainForm,
     RawColumns,
     derived_event_id,
-    enum_sql,
-    identifier,
     json_object_sql,
     judged_select,
-    literal,
 )
 from quality_assets.warehouse.readers.delimited import stage_csv
 from quality_assets.warehouse.readers.job import Job
 from quality_assets.warehouse.readers.json_lines import looks_like_json, stage_jsonl
 from quality_assets.warehouse.readers.parquet import stage_parquet
-from quality_assets.warehouse.readers.samples import MAX_DOUBTFUL_SHARE, RawLog, few_valued, samples
+from quality_assets.warehouse.readers.samples import (
+    MAX_DOUBTFUL_SHARE,
+    MAX_VALUES,
+    RawLog,
+    doubtful_share,
+    few_valued,
+    samples,
+)
 from quality_assets.warehouse.readers.text import FileRejected, as_text, head_of, opened, without_wildcards
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -38,7 +44,6 @@ _COLUMNS = {
     "event_date": "DATE",
     "line_number": "BIGINT",
     **{column.name: column.type for column in EVENT_COLUMNS},
-    "status": STATUS_TYPE,
     "fields": "VARCHAR[]",
     "raw_row": "VARCHAR",
 }
@@ -74,7 +79,7 @@ class _Read:
     compression: str | None
     encoding: str | None
     latest_event_time: datetime
-    encoded: Mapping[str, str]
+    form: PlainForm
 
 
 @dataclass
@@ -100,34 +105,63 @@ class _Count:
 class Staging:
     """Files of one load in a scratch database, by the number that each was given; copies are told by these numbers.
 
-    Scratch files (decompressed or recoded text) are written below `scratch`, or where the system keeps such.
+    Scratch files (decompressed or recoded text) are written below `scratch`, or where the system keeps such. `known`
+    has the values of text columns that took few of them in earlier loads, and is added to.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, sources: Sources, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sources: Sources,
+        scratch: Path | None = None,
+        known: dict[str, set[str]] | None = None,
+    ) -> None:
         self._connection = connection
         self._sources = sources
         self._scratch = scratch
+        self._known = {} if known is None else known
         self._read: dict[int, _Read] = {}
-        self._encoded: Mapping[str, str] = {}
+        self._form = ANY_FORM
         self._unlisted: dict[date, set[str]] = {}
 
     def sample(self, logs: Sequence[RawLog]) -> None:
-        """Learn from a sample of the logs which text columns take few values, which makes them cheaper to write.
+        """Learn from a sample of the logs what form their rows have, which makes them cheaper to read and to write.
 
         Worth it for large loads; to be called before they are read. What cannot be read does not matter here.
         """
-        tables = []
         with self._workplace() as (cursor, folder), contextlib.suppress(OSError):
+            paths = []
             for number, (log, content) in enumerate(samples(logs)):
-                path = folder / f"sample-{number}"
-                path.write_bytes(content)
-                job = self._job(cursor, f"sample_{number}", log, {})
-                with contextlib.suppress(FileRejected):
-                    _stage(job, path, folder)
-                    tables.append(job.table)
-            self._encoded = few_valued(cursor, tables)
-            for table in tables:
-                cursor.execute(f"DROP TABLE {table}")
+                paths.append((log, folder / f"sample-{number}"))
+                paths[-1][1].write_bytes(content)
+            form = replace(ANY_FORM, has_zulu_times=True)
+            tables = self._sampled(cursor, paths, form)
+            if any(doubtful_share(cursor, table) > MAX_DOUBTFUL_SHARE for table in tables):
+                form = ANY_FORM
+                _drop(cursor, tables)
+                tables = self._sampled(cursor, paths, form)
+            values = few_valued(cursor, tables)
+            for name, found in values.items():
+                # A sample lacks what has become rare.
+                known = self._known.setdefault(name, set())
+                known |= found
+                if len(known) > MAX_VALUES:
+                    self._known[name] = set(found)
+            types = {name: enum_sql(sorted(self._known[name])) for name in values}
+            self._form = replace(form, encoded={**form.encoded, **types})
+            _drop(cursor, tables)
+
+    def _sampled(
+        self, cursor: duckdb.DuckDBPyConnection, paths: Iterable[tuple[RawLog, Path]], form: PlainForm
+    ) -> list[str]:
+        """The tables of those samples that can be read."""
+        tables = []
+        for number, (log, path) in enumerate(paths):
+            job = self._job(cursor, f"sample_{number}", log, form)
+            with contextlib.suppress(FileRejected):
+                _stage(job, path, path.parent)
+                tables.append(job.table)
+        return tables
 
     def read(self, number: int, log: RawLog) -> None:
         """Read one raw log into its table. Several may be read side by side.
@@ -137,12 +171,12 @@ class Staging:
         Raises FileRejected when the file cannot be read as a whole; nothing of it is kept.
         """
         with self._workplace() as (cursor, folder):
-            job = self._job(cursor, f"rows_{number}", log, self._encoded)
+            job = self._job(cursor, f"rows_{number}", log, self._form)
             self._read[number] = _stage(job, log.path, folder)
-            if self._encoded and _doubtful_share(job) > MAX_DOUBTFUL_SHARE:
-                # It may hold what the sample did not: as text, all values are plain.
-                cursor.execute(f"DROP TABLE {job.table}")
-                self._read[number] = _stage(self._job(cursor, job.table, log, {}), log.path, folder)
+            if self._form != ANY_FORM and doubtful_share(cursor, job.table) > MAX_DOUBTFUL_SHARE:
+                # It may hold what the sample did not.
+                _drop(cursor, [job.table])
+                self._read[number] = _stage(self._job(cursor, job.table, log, ANY_FORM), log.path, folder)
 
     @contextlib.contextmanager
     def _workplace(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
@@ -152,13 +186,11 @@ class Staging:
         ):
             yield cursor, Path(folder)
 
-    def _job(self, cursor: duckdb.DuckDBPyConnection, table: str, log: RawLog, encoded: Mapping[str, str]) -> Job:
+    def _job(self, cursor: duckdb.DuckDBPyConnection, table: str, log: RawLog, form: PlainForm) -> Job:
         """A job with its table made."""
-        columns = ", ".join(f"{identifier(name)} {type_}" for name, type_ in {**_COLUMNS, **encoded}.items())
+        columns = ", ".join(f"{identifier(name)} {type_}" for name, type_ in {**_COLUMNS, **form.encoded}.items())
         cursor.execute(f"CREATE TABLE {table} ({columns})")
-        return Job(
-            cursor, table, log.file_id, self._sources, log.landing_path, log.arrived_at, log.source_name, encoded
-        )
+        return Job(cursor, table, log.file_id, self._sources, log.landing_path, log.arrived_at, log.source_name, form)
 
     def finish(self, numbers: Collection[int] | None = None) -> dict[int, StagedFile]:
         """Judge the rows that are not plain, of all files or of some; what came of each file."""
@@ -226,25 +258,27 @@ class Staging:
         """The ENUM types of the columns that can be given as such on a day, for the rows of some files."""
         reads = [self._read[number] for number in numbers]
         unlisted = self._unlisted.get(day, set())
-        learned = {
+        types = {
             name: type_
-            for name, type_ in self._encoded.items()
-            if name not in unlisted and all(name in read.encoded for read in reads)
+            for name, type_ in self._form.encoded.items()
+            if name not in unlisted and all(name in read.form.encoded for read in reads)
         }
-        return {**learned, "status": STATUS_TYPE, "file_id": enum_sql(sorted({read.file_id for read in reads}))}
+        return {**types, "file_id": enum_sql(sorted({read.file_id for read in reads}))}
 
     def _find_unlisted(self) -> dict[date, set[str]]:
         """The columns in which a good row of a day has a value that the ENUM lacks."""
-        if not self._encoded:
-            return {}
         tests = [
             f"bool_or({name} IS NOT NULL AND try_cast({name} AS {type_}) IS NULL)"
-            for name, type_ in self._encoded.items()
+            for name, type_ in self._form.encoded.items()
         ]
         rows = self._connection.execute(
             f"SELECT event_date, {', '.join(tests)} FROM judged WHERE reasons IS NULL GROUP BY event_date"
         ).fetchall()
-        return {day: set(itertools.compress(self._encoded, found)) for day, *found in rows}
+        unlisted = {day: set(itertools.compress(self._form.encoded, found)) for day, *found in rows}
+        for name in self._known.keys() & set().union(*unlisted.values()):
+            values = self._connection.execute(f"SELECT DISTINCT {name} FROM judged WHERE reasons IS NULL").fetchall()
+            self._known[name].update(value for (value,) in values if value is not None)
+        return unlisted
 
     @staticmethod
     def _confined(number: int, within: str | None) -> str:
@@ -263,7 +297,7 @@ class Staging:
         }
         if column in special:
             return f"{special[column]} AS {column}"
-        is_text = column not in types and (column == "status" or column in read.encoded)
+        is_text = column not in types and column in read.form.encoded
         return f"{_as_type(column, 'VARCHAR' if is_text else None)} AS {column}"
 
     def _count_plain(self, chosen: Iterable[int]) -> dict[tuple[int, date | None], _Count]:
@@ -314,6 +348,11 @@ class Staging:
         self._connection.execute(f"INSERT INTO judged BY NAME {query}")
 
 
+def _drop(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    for table in tables:
+        connection.execute(f"DROP TABLE {table}")
+
+
 def _as_type(sql: str, type_: str | None) -> str:
     return sql if type_ is None else f"CAST({sql} AS {type_})"
 
@@ -338,13 +377,8 @@ def _stage(job: Job, path: Path, scratch: Path) -> _Read:
     try:
         return _read(job, path, scratch)
     except FileRejected:
-        job.connection.execute(f"DROP TABLE {job.table}")
+        _drop(job.connection, [job.table])
         raise
-
-
-def _doubtful_share(job: Job) -> float:
-    rows, plain = job.connection.execute(f"SELECT count(*), count(event_date) FROM {job.table}").fetchall()[0]
-    return float(rows - plain) / max(rows, 1)
 
 
 def _read(job: Job, path: Path, scratch: Path) -> _Read:
@@ -368,4 +402,4 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
         else:
             kind = "csv"
             source, header = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
-    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source), job.encoded)
+    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source), job.form)

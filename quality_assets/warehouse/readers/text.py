@@ -18,8 +18,10 @@ import pyarrow as pa
 
 from quality_assets.domain.validation import Blanks
 
+Int64Array = npt.NDArray[np.int64]
+
 HEAD_BYTES = 1 << 16
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 # More lines with NUL bytes than this are not looked at one by one.
 MAX_NUL_LINES = 1000
 
@@ -57,13 +59,15 @@ class FileRejected(Exception):  # noqa: N818
 class Text:
     """A plain text file in UTF-8, and what its bytes are like.
 
-    `lines` counts physical lines. `nul_lines` are the numbers, from 1, of those with NUL bytes; None for too many.
-    `blanks` holds for values between the usual delimiters and quotes.
+    `lines` counts physical lines, and `line_ends` are the offsets of their newlines, in order. `nul_lines` are the
+    numbers, from 1, of those with NUL bytes; None for too many. `blanks` holds for values between the usual delimiters
+    and quotes.
     """
 
     path: Path
     encoding: str
     lines: int
+    line_ends: Int64Array
     nul_lines: tuple[int, ...] | None
     has_long_line: bool
     blanks: Blanks
@@ -76,8 +80,10 @@ class _Scan:
     """What one pass over the bytes of a file counts; `line_ends` are those of a return and a newline."""
 
     newlines: int = 0
+    newline_offsets: list[Int64Array] = field(default_factory=list)
     returns: int = 0
     line_ends: int = 0
+    size: int = 0
     last: bytes = b""
     nul_lines: set[int] = field(default_factory=set)
     has_long_line: bool = False
@@ -89,25 +95,29 @@ class _Scan:
     def add(self, chunk: bytes) -> None:
         """Count one chunk of CHUNK_BYTES."""
         codes = np.frombuffer(chunk, np.uint8)
-        newlines = int(np.count_nonzero(codes == ord("\n")))
-        self.has_long_line = self.has_long_line or (newlines == 0 and len(chunk) == CHUNK_BYTES)
+        # Of all that matters here, only newlines are many.
+        controls = np.flatnonzero(codes < ord(" "))
+        kinds = codes[controls]
+        newlines = controls[kinds == ord("\n")]
+        self.has_long_line = self.has_long_line or (not len(newlines) and len(chunk) == CHUNK_BYTES)
         self.is_ascii = self.is_ascii and chunk.isascii()
         self.has_backslash = self.has_backslash or b"\\" in chunk
         before, self.last = self.last, (self.last + chunk[-2:])[-2:]
         self.line_ends += before[-1:] == b"\r" and chunk[:1] == b"\n"
         if not self.ends_in_space:
             self.ends_in_space = _ends_in_space(codes) or _ends_in_space(np.frombuffer(before + chunk[:2], np.uint8))
-        # Two vector comparisons settle for most files that there is nothing special in them.
-        if int(np.count_nonzero(codes < ord(" "))) != newlines:
-            if b"\r" in chunk:
-                self.returns += int(np.count_nonzero(codes == ord("\r")))
+        if len(newlines) != len(controls):
+            returns = int(np.count_nonzero(kinds == ord("\r")))
+            if returns:
+                self.returns += returns
                 self.line_ends += chunk.count(b"\r\n")
-            if b"\0" in chunk and len(self.nul_lines) <= MAX_NUL_LINES:
-                ends = np.flatnonzero(codes == ord("\n"))
-                within = np.unique(np.searchsorted(ends, np.flatnonzero(codes == 0)))
+            if len(self.nul_lines) <= MAX_NUL_LINES:
+                within = np.unique(np.searchsorted(newlines, controls[kinds == 0]))
                 self.nul_lines.update((self.newlines + 1 + within).tolist())
-            self.has_other_blanks = self.has_other_blanks or b"\t" in chunk
-        self.newlines += newlines
+            self.has_other_blanks = self.has_other_blanks or bool((kinds == ord("\t")).any())
+        self.newline_offsets.append(newlines + self.size)
+        self.newlines += len(newlines)
+        self.size += len(chunk)
 
     @property
     def blanks(self) -> Blanks:
@@ -198,6 +208,7 @@ def as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> Tex
         path=without_wildcards(path, scratch),
         encoding=encoding or "utf-8",
         lines=scan.newlines + (scan.last[-1:] != b"\n"),
+        line_ends=np.concatenate(scan.newline_offsets),
         nul_lines=None if len(scan.nul_lines) > MAX_NUL_LINES else tuple(sorted(scan.nul_lines)),
         has_long_line=scan.has_long_line,
         blanks=scan.blanks,
