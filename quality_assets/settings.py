@@ -5,6 +5,7 @@ Nothing else in the code base reads the environment. Paths derive from `data_dir
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -65,6 +66,11 @@ class Settings(BaseSettings):
         if any(mark in str(path) for mark in "*?["):
             raise ValueError(f"{path} has one of * ? [ in it, which Dagster takes for a pattern; name another folder")
         return path
+
+    @property
+    def workers(self) -> int:
+        """How many pieces of work are done side by side, where each takes one thread."""
+        return self.threads or os.cpu_count() or 1
 
     @property
     def landing_dir(self) -> Path:

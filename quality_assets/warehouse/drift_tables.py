@@ -74,9 +74,10 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
     with session.transaction():
         connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
         for query in (event_sketch_sql(source), feature_counts):
+            # A filter by the list would be pushed down to the events, and look up each of them.
             connection.execute(
-                f"insert into {name} by name select * from ({query}) where list_contains($days, event_date)"
-                " order by all",
+                f"insert into {name} by name select * from ({query})"
+                " semi join (select unnest($days) as event_date) as wanted using (event_date) order by all",
                 {**parameters, "days": list(fingerprints)},
             )
         counted = connection.execute(

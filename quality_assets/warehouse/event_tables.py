@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
+import duckdb
+import pyarrow as pa
+
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.domain import event_tables as sql
 from quality_assets.domain.trends import trends_sql
-from quality_assets.warehouse.database import WarehouseSession, refresh_lake_views
+from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.warehouse.lake import LakeFile, files_sql
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
@@ -23,8 +26,8 @@ EVENTS_LABEL = "events"
 REFUSED_LABEL = "refused"
 # Beyond so many files a day's events are merged into one: each file costs every later query an open.
 MAX_FILES_A_DAY = 8
-# Distinct users and sessions are exact, and their hash tables are what fills the memory.
-MAX_EVENTS_AT_ONCE = 2_000_000
+# Distinct users and sessions are exact: their hash tables fill the memory, and beyond this the cache long before.
+MAX_EVENTS_AT_ONCE = 1_000_000
 
 Progress = Callable[[str], None]
 
@@ -67,12 +70,16 @@ def build_user_feature_days(
     fingerprints = wanted_fingerprints(session.connection, USER_FEATURE_DAYS, start, end)
     events = _by_date(session.lake.files(VALID_EVENTS, start, end))
     files: list[LakeFile] = []
-    for event_date in fingerprints:
-        source = _parquet(session, VALID_EVENTS, events.get(event_date, []))
-        query = sql.user_feature_days_sql(source)
-        file = session.lake.write(session.connection, USER_FEATURE_DAYS, event_date, query, label="user-days")
-        files += [file] if file else []
-        progress(f"user_feature_days {event_date}")
+
+    def write(cursor: duckdb.DuckDBPyConnection, event_date: date) -> LakeFile | None:
+        query = sql.user_feature_days_sql(_parquet(session, VALID_EVENTS, events.get(event_date, [])))
+        return session.lake.write(cursor, USER_FEATURE_DAYS, event_date, query, label="user-days")
+
+    with open_scratch(session.settings) as scratch:
+        written = side_by_side(scratch, session.settings, write, fingerprints)
+        for event_date, file in zip(fingerprints, written, strict=True):
+            files += [file] if file else []
+            progress(f"user_feature_days {event_date}")
     rows = _rows_by_date(files, fingerprints)
     with session.transaction():
         session.lake.commit(USER_FEATURE_DAYS, files, fingerprints)
@@ -88,20 +95,26 @@ def build_facts(session: WarehouseSession, start: date, end: date, progress: Pro
     fingerprints = wanted_fingerprints(connection, FACT_FEATURE_METRICS, start, end)
     events = _by_date(session.lake.files(VALID_EVENTS, start, end))
     user_days = _by_date(session.lake.files(USER_FEATURE_DAYS, start, end))
-    rows: dict[date, int] = {}
-    with session.transaction():
+    descriptions = connection.sql(f"select feature, apdex_threshold_ms from {FEATURE_DESCRIPTIONS.qualified_name}")
+    sizes = {day: sum(file.row_count for file in files) for day, files in events.items()}
+    batches = list(_batches(list(fingerprints), sizes))
+
+    def facts_of(cursor: duckdb.DuckDBPyConnection, days: Sequence[date]) -> pa.Table:
+        query = sql.fact_feature_metrics_sql(
+            _parquet(session, VALID_EVENTS, [f for day in days for f in events.get(day, [])]),
+            _parquet(session, USER_FEATURE_DAYS, [f for day in days for f in user_days.get(day, [])]),
+            "descriptions",
+        )
+        return cursor.sql(query, params={"apdex_threshold_ms": session.settings.apdex_threshold_ms}).to_arrow_table()
+
+    with open_scratch(session.settings) as scratch, session.transaction():
+        scratch.register("described", descriptions.to_arrow_table())
+        scratch.execute("create table descriptions as from described")
         _delete_days(session, FACT_FEATURE_METRICS, list(fingerprints))
-        sizes = {day: sum(file.row_count for file in files) for day, files in events.items()}
-        for days in _batches(list(fingerprints), sizes):
-            query = sql.fact_feature_metrics_sql(
-                _parquet(session, VALID_EVENTS, [f for day in days for f in events.get(day, [])]),
-                _parquet(session, USER_FEATURE_DAYS, [f for day in days for f in user_days.get(day, [])]),
-                FEATURE_DESCRIPTIONS.qualified_name,
-            )
-            connection.execute(
-                f"insert into {FACT_FEATURE_METRICS.qualified_name} by name {query}",
-                {"apdex_threshold_ms": session.settings.apdex_threshold_ms},
-            )
+        for days, facts in zip(batches, side_by_side(scratch, session.settings, facts_of, batches), strict=True):
+            connection.register("facts", facts)
+            connection.execute(f"insert into {FACT_FEATURE_METRICS.qualified_name} by name from facts").fetchall()
+            connection.unregister("facts")
             progress(f"fact_feature_metrics {days[0]} to {days[-1]}")
         rows = _count_days(session, FACT_FEATURE_METRICS, start, end)
         record_built(connection, FACT_FEATURE_METRICS, fingerprints, rows)

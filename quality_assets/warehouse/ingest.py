@@ -7,7 +7,6 @@ killed anywhere, a load is either whole or has never been.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from quality_assets.contracts.sources import Sources
 from quality_assets.contracts.table import Table
 from quality_assets.domain.event_tables import AS_EVENT_JSON, ID_HASH, later_copies_sql
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views
+from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
 from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
@@ -190,7 +189,7 @@ def _load(
     load_id = f"{load[0].number:08d}"
     with open_scratch(session.settings) as scratch:
         # One thread reads a file and one writes a date, in order; several go side by side on cursors of their own.
-        scratch.execute("set threads = 1")
+        scratch.execute("SET threads = 1")
         staging = Staging(scratch, sources, session.settings.scratch_dir, known)
         rejected = _read(staging, load, source_names, session.settings)
         # What changed while it was read may have been read in part: it waits for the next time.
@@ -236,7 +235,7 @@ def _read(
             return rejected
         return None
 
-    with ThreadPoolExecutor(max_workers=_workers(settings)) as pool:
+    with ThreadPoolExecutor(max_workers=settings.workers) as pool:
         outcomes = enumerate(pool.map(read, range(len(load))))
         return {number: rejected for number, rejected in outcomes if rejected is not None}
 
@@ -266,7 +265,7 @@ def _write(
         f" from ({copies}))"
     )
 
-    def write(event_date: date) -> list[LakeFile]:
+    def write(cursor: duckdb.DuckDBPyConnection, event_date: date) -> list[LakeFile]:
         # The date comes from a DATE column; in the text, it lets DuckDB skip the row groups that lack it.
         day = f"event_date = date '{event_date.isoformat()}'"
         refused = f"select {RAW_LOGS.select_list()} from refused where {day} order by file_id, line_number"
@@ -274,15 +273,14 @@ def _write(
         clean = f"select {VALID_EVENTS.select_list()} from ({events})"
         if event_date in copied:
             clean += f" anti join (select * from copies where {day}) using (file_order, line_number)"
-        with scratch.cursor() as cursor:
-            files = [
-                session.lake.write(cursor, RAW_LOGS, event_date, query, label=f"{load_id}-{label}")
-                for label, query in {REFUSED_LABEL: refused, EVENTS_LABEL: clean}.items()
-            ]
+        files = [
+            session.lake.write(cursor, RAW_LOGS, event_date, query, label=f"{load_id}-{label}")
+            for label, query in {REFUSED_LABEL: refused, EVENTS_LABEL: clean}.items()
+        ]
         return [file for file in files if file]
 
-    with ThreadPoolExecutor(max_workers=_workers(session.settings)) as pool:
-        return [file for files in pool.map(write, sorted(numbers)) for file in files]
+    written = side_by_side(scratch, session.settings, write, sorted(numbers))
+    return [file for files in written for file in files]
 
 
 def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
@@ -301,10 +299,6 @@ def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
     )
     order = "file_order, line_number"
     scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order, 'repeated')}")
-
-
-def _workers(settings: Settings) -> int:
-    return settings.threads or os.cpu_count() or 1
 
 
 def _write_ledger(
