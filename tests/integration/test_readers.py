@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources import Sources, load_sources
-from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging, samples
+from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
 from quality_assets.warehouse.readers.records import KEPT_CHARACTERS
 
 ROOT = Path(__file__).parents[2]
@@ -636,6 +636,16 @@ def test_what_a_sample_lacks_is_kept(stage: Stage, rare: str) -> None:
     assert texts[True] == texts[False]
     assert len(texts[True]) == 4000
     stage.staging = Staging(stage.connection, SOURCES)
+
+
+def test_line_ends_that_are_too_many_to_keep_are_found_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [*many(20), row(20, feature='"two\nlines"'), "too,few", row(21, feature="se\0arch"), row(22, latency="-1")]
+    stage.load(table(*lines, row(23)), file_id="kept")
+    monkeypatch.setattr(text, "MAX_LINE_ENDS", 5)
+    stage.load(table(*lines, row(24)), file_id="not kept")
+    found = stage.rows("file_id", "line_number", "reasons")
+    assert [each[1:] for each in found[:25]] == [each[1:] for each in found[25:]]
+    assert [line for line, reasons in stage.accounts() if reasons == MALFORMED] == [24, 24]
 
 
 @pytest.mark.parametrize("usual", [T, "2026-02-01T10:00:00+02:00", "1769940000"])

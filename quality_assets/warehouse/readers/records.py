@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,26 @@ def lines_of(path: Path, after: int = 0) -> Iterator[Line]:
 
 
 class LineIndex:
-    """The lines of a file, from the offsets of their ends."""
+    """The lines of a file, from the offsets of their ends; where these are not given, they are found when needed."""
 
-    def __init__(self, path: Path, ends: Int64Array) -> None:
+    def __init__(self, path: Path, ends: Int64Array | None) -> None:
         self._path = path
-        self._ends = ends
+        if ends is not None:
+            self._ends = ends
+
+    @cached_property
+    def _ends(self) -> Int64Array:
+        return self._offsets("\n")
+
+    def _offsets(self, character: str) -> Int64Array:
+        code = ord(character)
+        with self._path.open("rb") as stream:
+            return np.concatenate(
+                [
+                    np.flatnonzero(np.frombuffer(chunk, np.uint8) == code) + number * CHUNK_BYTES
+                    for number, chunk in enumerate(chunks(stream))
+                ]
+            )
 
     def lines(self, numbers: Sequence[int]) -> Iterator[Line]:
         """The lines with these ascending numbers, from 1."""
@@ -75,14 +91,8 @@ class LineIndex:
 
     def quoted_ends(self, quote: str) -> Int64Array:
         """The numbers of the lines that end within quotes, where quotes are used for nothing but values."""
-        code = ord(quote)
-        with self._path.open("rb") as stream:
-            found = [
-                np.flatnonzero(np.frombuffer(chunk, np.uint8) == code) + number * CHUNK_BYTES
-                for number, chunk in enumerate(chunks(stream))
-            ]
         # Quotes are fewer than lines: they are placed among the line ends, and counted from the first line on.
-        quotes = np.bincount(np.searchsorted(self._ends, np.concatenate(found)), minlength=len(self._ends))
+        quotes = np.bincount(np.searchsorted(self._ends, self._offsets(quote)), minlength=len(self._ends))
         return np.flatnonzero(np.cumsum(quotes)[: len(self._ends)] & 1) + 1
 
 
