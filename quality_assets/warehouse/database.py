@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,19 +103,23 @@ def side_by_side(
     scratch: duckdb.DuckDBPyConnection,
     settings: Settings,
     task: Callable[[duckdb.DuckDBPyConnection, Item], Outcome],
-    items: Iterable[Item],
+    items: Collection[Item],
 ) -> Iterator[Outcome]:
-    """What `task` makes of each item, in their order: several at a time, each on a cursor of `scratch` and one thread.
+    """What `task` makes of each item, in their order: several at a time, each on a cursor of `scratch`.
 
-    What is of the size of a day gives DuckDB's own threads nothing to share, and costs more where it does.
+    What is of the size of a day takes less CPU and less time with one thread for each; where there are fewer items than
+    threads, they share them.
     """
-    scratch.execute("SET threads = 1")
+    if not items:
+        return
+    workers = min(settings.workers, len(items))
+    scratch.execute("SET threads = ?", [settings.workers // workers])
 
     def run(item: Item) -> Outcome:
         with scratch.cursor() as cursor:
             return task(cursor, item)
 
-    with ThreadPoolExecutor(max_workers=settings.workers) as pool:
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         yield from pool.map(run, items)
 
 
