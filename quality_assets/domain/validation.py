@@ -290,7 +290,7 @@ def reasons_sql(conditions: Mapping[Reason, str]) -> str:
 
 
 def _held(conditions: Mapping[Reason, str]) -> str:
-    # Joining the words, which leaves nulls out, and splitting them costs a third of filtering a list.
+    # Joining the words, which leaves nulls out, and splitting them costs less than filtering a list.
     cases = ", ".join(f"CASE WHEN {sql} THEN {literal(reason)} END" for reason, sql in conditions.items())
     return f"string_split(nullif(concat_ws(' ', {cases}), ''), ' ')"
 
