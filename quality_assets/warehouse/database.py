@@ -99,6 +99,15 @@ def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: object) -> None:
+    """Append a frame or an Arrow table to a table: columns go by name, and one that the rows lack is null."""
+    connection.register("rows_to_write", rows)
+    # What is left unread would be in the way of the next registration.
+    connection.execute(f"insert into {table} by name from rows_to_write").fetchall()
+    # Not where it has failed: in the failed transaction this would fail too, and hide why.
+    connection.unregister("rows_to_write")
+
+
 def side_by_side(
     scratch: duckdb.DuckDBPyConnection,
     settings: Settings,

@@ -18,7 +18,13 @@ from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.domain import event_tables as sql
 from quality_assets.domain.trends import trends_sql
-from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views, side_by_side
+from quality_assets.warehouse.database import (
+    WarehouseSession,
+    insert_rows,
+    open_scratch,
+    refresh_lake_views,
+    side_by_side,
+)
 from quality_assets.warehouse.lake import LakeFile, files_sql
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
@@ -112,9 +118,7 @@ def build_facts(session: WarehouseSession, start: date, end: date, progress: Pro
         scratch.execute("create table descriptions as from described")
         _delete_days(session, FACT_FEATURE_METRICS, list(fingerprints))
         for days, facts in zip(batches, side_by_side(scratch, session.settings, facts_of, batches), strict=True):
-            connection.register("facts", facts)
-            connection.execute(f"insert into {FACT_FEATURE_METRICS.qualified_name} by name from facts").fetchall()
-            connection.unregister("facts")
+            insert_rows(connection, FACT_FEATURE_METRICS.qualified_name, facts)
             progress(f"fact_feature_metrics {days[0]} to {days[-1]}")
         rows = _count_days(session, FACT_FEATURE_METRICS, start, end)
         record_built(connection, FACT_FEATURE_METRICS, fingerprints, rows)

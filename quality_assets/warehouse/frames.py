@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from quality_assets.contracts.table import Table
-from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.database import WarehouseSession, insert_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,10 +36,7 @@ def replace_rows(
     with session.transaction():
         # In this order: to register, DuckDB wants all rows of the last query fetched, or another begun.
         connection.execute(f"delete from {table.qualified_name} where {where}", dict(parameters or {}))
-        connection.register("rows_to_write", rows)
-        connection.execute(f"insert into {table.qualified_name} by name from rows_to_write")
-        # Not where it has failed: in the failed transaction this would fail too, and hide why.
-        connection.unregister("rows_to_write")
+        insert_rows(connection, table.qualified_name, rows)
     return int(rows.num_rows)
 
 

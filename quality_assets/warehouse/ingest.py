@@ -188,8 +188,8 @@ def _load(
 ) -> None:
     load_id = f"{load[0].number:08d}"
     with open_scratch(session.settings) as scratch:
-        # One thread reads a file and one writes a date, in order; several go side by side on cursors of their own.
-        scratch.execute("SET threads = 1")
+        # One thread reads a file, in order; several go side by side on cursors of their own.
+        scratch.execute("set threads = 1")
         staging = Staging(scratch, sources, session.settings.scratch_dir, known)
         rejected = _read(staging, load, source_names, session.settings)
         # What changed while it was read may have been read in part: it waits for the next time.

@@ -19,7 +19,7 @@ from dagster_duckdb.io_manager import DuckDbClient
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 
 from quality_assets.settings import Settings, get_settings
-from quality_assets.warehouse.database import open_warehouse
+from quality_assets.warehouse.database import insert_rows, open_warehouse
 
 
 class ContractFrameHandler(DuckDBPandasTypeHandler):
@@ -29,10 +29,7 @@ class ContractFrameHandler(DuckDBPandasTypeHandler):
         self, context: OutputContext, table_slice: TableSlice, obj: pd.DataFrame, connection: duckdb.DuckDBPyConnection
     ) -> None:
         """Insert the frame; a column that the table lacks, or a value that its type refuses, is an error."""
-        connection.register("frame_to_write", obj)
-        connection.execute(f"insert into {table_slice.schema}.{table_slice.table} by name from frame_to_write")
-        # Not where it has failed: in the failed transaction this would fail too, and hide why.
-        connection.unregister("frame_to_write")
+        insert_rows(connection, f"{table_slice.schema}.{table_slice.table}", obj)
         rows = len(obj)
         counted = (
             TableMetadataSet(partition_row_count=rows, storage_kind="duckdb")

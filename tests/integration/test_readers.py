@@ -641,7 +641,7 @@ def test_what_a_sample_lacks_is_kept(stage: Stage, rare: str) -> None:
 def test_line_ends_that_are_too_many_to_keep_are_found_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [*many(20), row(20, feature='"two\nlines"'), "too,few", row(21, feature="se\0arch"), row(22, latency="-1")]
     stage.load(table(*lines, row(23)), file_id="kept")
-    monkeypatch.setattr(text, "MAX_LINE_ENDS", 5)
+    monkeypatch.setattr(text, "MAX_NEWLINE_OFFSETS", 5)
     stage.load(table(*lines, row(24)), file_id="not kept")
     found = stage.rows("file_id", "line_number", "reasons")
     assert [each[1:] for each in found[:25]] == [each[1:] for each in found[25:]]

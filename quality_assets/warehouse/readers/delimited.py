@@ -133,7 +133,7 @@ def _stage_csv_fast(
         return False
     finally:
         drop_rejects(job, rejects)
-    index = LineIndex(text.path, text.line_ends)
+    index = LineIndex(text.path, text.newline_offsets)
     surplus = text.lines - dialect.header_line - accepted - len(rejected)
     blanks: list[int] = []
     stretched: list[tuple[int, int]] = []

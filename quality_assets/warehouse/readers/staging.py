@@ -143,10 +143,8 @@ class Staging:
             values = few_valued(cursor, tables)
             for name, found in values.items():
                 # A sample lacks what has become rare.
-                known = self._known.setdefault(name, set())
-                known |= found
-                if len(known) > MAX_VALUES:
-                    self._known[name] = set(found)
+                both = found | self._known.get(name, set())
+                self._known[name] = set(both if len(both) <= MAX_VALUES else found)
             types = {name: enum_sql(sorted(self._known[name])) for name in values}
             self._form = replace(form, encoded={**form.encoded, **types})
             _drop(cursor, tables)
@@ -223,6 +221,7 @@ class Staging:
             {"numbers": list(fallbacks), "dates": list(fallbacks.values())},
         )
         self._unlisted = self._find_unlisted()
+        self._remember_unlisted()
         return {number: _staged_file(read, by_file[number], fallbacks[number]) for number, read in chosen.items()}
 
     def events_sql(
@@ -274,11 +273,13 @@ class Staging:
         rows = self._connection.execute(
             f"SELECT event_date, {', '.join(tests)} FROM judged WHERE reasons IS NULL GROUP BY event_date"
         ).fetchall()
-        unlisted = {day: set(itertools.compress(self._form.encoded, found)) for day, *found in rows}
-        for name in self._known.keys() & set().union(*unlisted.values()):
+        return {day: set(itertools.compress(self._form.encoded, found)) for day, *found in rows}
+
+    def _remember_unlisted(self) -> None:
+        """Add the values that the ENUMs lack to those that later loads know."""
+        for name in self._known.keys() & set().union(*self._unlisted.values()):
             values = self._connection.execute(f"SELECT DISTINCT {name} FROM judged WHERE reasons IS NULL").fetchall()
             self._known[name].update(value for (value,) in values if value is not None)
-        return unlisted
 
     @staticmethod
     def _confined(number: int, within: str | None) -> str:

@@ -25,7 +25,7 @@ CHUNK_BYTES = 1 << 18
 # More lines with NUL bytes than this are not looked at one by one.
 MAX_NUL_LINES = 1000
 # Eight bytes each; more are looked for again when they are asked for.
-MAX_LINE_ENDS = 10_000_000
+MAX_NEWLINE_OFFSETS = 10_000_000
 
 _MAGIC = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -61,15 +61,15 @@ class FileRejected(Exception):  # noqa: N818
 class Text:
     """A plain text file in UTF-8, and what its bytes are like.
 
-    `lines` counts physical lines, and `line_ends` are the offsets of their newlines, in order; None for more than are
-    kept. `nul_lines` are the numbers, from 1, of those with NUL bytes; None for too many. `blanks` holds for values
+    `lines` counts physical lines, and `newline_offsets` has where their newlines are, in order; None for more than
+    are kept. `nul_lines` are the numbers, from 1, of those with NUL bytes; None for too many. `blanks` holds for values
     between the usual delimiters and quotes.
     """
 
     path: Path
     encoding: str
     lines: int
-    line_ends: Int64Array | None
+    newline_offsets: Int64Array | None
     nul_lines: tuple[int, ...] | None
     has_long_line: bool
     blanks: Blanks
@@ -118,7 +118,7 @@ class _Scan:
                 self.nul_lines.update((self.newlines + 1 + within).tolist())
             self.has_other_blanks = self.has_other_blanks or bool((kinds == ord("\t")).any())
         self.newlines += len(newlines)
-        if self.newlines <= MAX_LINE_ENDS:
+        if self.newlines <= MAX_NEWLINE_OFFSETS:
             self.newline_offsets.append(newlines + self.size)
         self.size += len(chunk)
 
@@ -211,7 +211,7 @@ def as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> Tex
         path=without_wildcards(path, scratch),
         encoding=encoding or "utf-8",
         lines=scan.newlines + (scan.last[-1:] != b"\n"),
-        line_ends=np.concatenate(scan.newline_offsets) if scan.newlines <= MAX_LINE_ENDS else None,
+        newline_offsets=np.concatenate(scan.newline_offsets) if scan.newlines <= MAX_NEWLINE_OFFSETS else None,
         nul_lines=None if len(scan.nul_lines) > MAX_NUL_LINES else tuple(sorted(scan.nul_lines)),
         has_long_line=scan.has_long_line,
         blanks=scan.blanks,
