@@ -13,21 +13,21 @@ AS_EVENT_JSON = f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in
 
 
 ID_HASH = "hash(event_date, event_id)"
-"""What copies of an event have in common, and hardly any other two events: twice as fast to group by as the text."""
+"""What copies of an event have in common, and hardly any other two events."""
+
+REPEATED = "repeated_hashes"
+"""The table of those ID_HASH that come more than once (`warehouse/repeats.py`), in the column `id_hash`."""
+
+IS_REPEATED = f"{ID_HASH} in (select id_hash from {REPEATED})"
 
 
-def repeated_hashes_sql(source: str) -> str:
-    """The ID_HASH that occur more than once among the rows of `source`."""
-    return f"select {ID_HASH} as id_hash from {source} group by id_hash having count(*) > 1"
-
-
-def later_copies_sql(source: str, keys: str, order: str, repeated: str) -> str:
+def later_copies_sql(source: str, keys: str, order: str) -> str:
     """The event_date and the columns `keys` of every copy but the first, by `order`, of a repeated event.
 
-    `repeated` is a relation of `repeated_hashes_sql(source)`; two events of one hash are told apart here.
+    REPEATED has been found among the rows of `source`; two events of one hash are told apart here.
     """
     return f"""
-select event_date, {keys} from {source} where {ID_HASH} in (select id_hash from {repeated})
+select event_date, {keys} from {source} where {IS_REPEATED}
 qualify row_number() over (partition by event_date, event_id order by {order}) > 1
 """
 

@@ -20,6 +20,7 @@ from quality_assets.domain.checks import MADE_AGAIN, Check, Dimension, Severity
 from quality_assets.domain.wording import measure_texts, spoken
 from quality_assets.warehouse.alerts import after, record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
+from quality_assets.warehouse.repeats import find_repeated
 from quality_assets.warehouse.state import row_counts
 
 MAX_DATES_NAMED = 5
@@ -136,6 +137,9 @@ def run_check(session: WarehouseSession, check: Check, start: date | None, end: 
 def _ask(
     session: WarehouseSession, check: Check, start: date | None, end: date | None, now: datetime
 ) -> list[tuple[Any, ...]]:
+    if check.compares_ids:
+        days = f"(from {check.table.qualified_name} where event_date between $start and $end)"
+        find_repeated(session.connection, days, {"start": start, "end": end})
     parameters = {"start": start, "end": end, "now": now}
     return session.connection.execute(
         "select partition_key, is_passed, observed, threshold, unexpected_count, examples"

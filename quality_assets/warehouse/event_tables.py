@@ -26,6 +26,7 @@ from quality_assets.warehouse.database import (
     side_by_side,
 )
 from quality_assets.warehouse.lake import LakeFile, files_sql
+from quality_assets.warehouse.repeats import find_repeated
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
 EVENTS_LABEL = "events"
@@ -157,9 +158,8 @@ def _build_day(
         numbered = f"{_parquet(session, VALID_EVENTS, clean)} join raw.log_files using (file_id)"
         source = f"(select file_id, line_number, event_date, event_id, file_number from {numbered})"
         copies = "later_copies"
-        repeated = sql.repeated_hashes_sql(source)
-        connection.execute(f"create or replace temp table repeated_hashes as {repeated}")
-        query = sql.later_copies_sql(source, "file_id, line_number", "file_number, line_number", "repeated_hashes")
+        find_repeated(connection, source)
+        query = sql.later_copies_sql(source, "file_id, line_number", "file_number, line_number")
         connection.execute(f"create or replace temp table {copies} as {query}")
     changed = _files_with_copies(session, clean) if copies == "later_copies" else set()
     if len(clean) > MAX_FILES_A_DAY:

@@ -14,21 +14,20 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.monitoring import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources import Sources
 from quality_assets.contracts.table import Table
-from quality_assets.domain.event_tables import AS_EVENT_JSON, ID_HASH, later_copies_sql
+from quality_assets.domain.event_tables import AS_EVENT_JSON, IS_REPEATED, later_copies_sql
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
 from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
 from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging
+from quality_assets.warehouse.repeats import find_repeated
 
 FILE_ID_DIGITS = 16
 MAX_FILES_A_LOAD = 256
@@ -290,15 +289,10 @@ def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
     """
     refused = "select distinct event_date, event_id from judged where reasons is not null and event_id is not null"
     ids = f"(select event_date, event_id from ({events}) union all {refused})"
-    # Sorting numbers costs half of what grouping by them does.
-    hashes = np.sort(scratch.execute(f"select {ID_HASH} as id_hash from {ids}").fetchnumpy()["id_hash"])
-    repeated = pa.table({"id_hash": np.unique(hashes[1:][hashes[1:] == hashes[:-1]])})
-    scratch.register("repeated", repeated)
-    scratch.execute(
-        f"create table suspects as select * from ({events}) where {ID_HASH} in (select id_hash from repeated)"
-    )
+    find_repeated(scratch, ids)
+    scratch.execute(f"create table suspects as select * from ({events}) where {IS_REPEATED}")
     order = "file_order, line_number"
-    scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order, 'repeated')}")
+    scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order)}")
 
 
 def _write_ledger(

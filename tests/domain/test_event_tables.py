@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES
 from quality_assets.domain.event_tables import (
     ID_HASH,
+    IS_REPEATED,
+    REPEATED,
     later_copies_sql,
     quarantine_sql,
-    repeated_hashes_sql,
     user_feature_days_sql,
 )
 from quality_assets.settings import Settings
 from quality_assets.warehouse import event_tables
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
 from quality_assets.warehouse.event_tables import build_events
+from quality_assets.warehouse.repeats import find_repeated
 
 CONNECTION = duckdb.connect(config={"threads": 1})
 DAYS = (date(2026, 1, 1), date(2026, 1, 2))
@@ -49,10 +51,8 @@ def test_repeated_ids_are_those_that_occur_twice_on_one_date(rows: list[tuple[da
     source = relation(
         "rows", [{"event_date": d, "event_id": i} for d, i in rows], event_date=pa.date32(), event_id=pa.string()
     )
-    found = CONNECTION.execute(
-        f"select distinct event_date, event_id from {source}"
-        f" semi join ({repeated_hashes_sql(source)}) as repeated on {ID_HASH} = id_hash"
-    ).fetchall()
+    find_repeated(CONNECTION, source)
+    found = CONNECTION.execute(f"select distinct event_date, event_id from {source} where {IS_REPEATED}").fetchall()
     assert sorted(found) == sorted(key for key, n in Counter(rows).items() if n > 1)
 
 
@@ -64,13 +64,12 @@ def test_later_copies_are_all_but_the_first_by_the_given_order(rows: list[tuple[
     stored = shuffled.sample(table, len(table))
     types = {"event_date": pa.date32(), "event_id": pa.string(), "file_id": pa.string(), "line_number": pa.int64()}
     source = relation("rows", stored, **types)
+    later_copies = later_copies_sql(source, "file_id, line_number", "line_number")
+    find_repeated(CONNECTION, source)
+    found = CONNECTION.execute(later_copies).fetchall()
     # Whatever else has the same hash is told apart by the text.
-    hashes = f"(select {ID_HASH} as id_hash from rows)"
-    keys = "file_id, line_number"
-    found = CONNECTION.execute(later_copies_sql(source, keys, "line_number", hashes)).fetchall()
-    assert sorted(found) == sorted(
-        CONNECTION.execute(later_copies_sql(source, keys, "line_number", f"({repeated_hashes_sql(source)})")).fetchall()
-    )
+    CONNECTION.execute(f"create or replace temp table {REPEATED} as select {ID_HASH} as id_hash from {source}")
+    assert sorted(CONNECTION.execute(later_copies).fetchall()) == sorted(found)
     seen: set[tuple[date, str]] = set()
     later = []
     for row in table:
