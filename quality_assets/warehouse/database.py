@@ -20,6 +20,7 @@ from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
 from quality_assets.contracts.ml import RISK_SCORES
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
 from quality_assets.warehouse.alerts import deliver
 from quality_assets.warehouse.lake import Lake, refresh_view
@@ -97,6 +98,12 @@ def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as connection:
         apply_limits(connection, settings)
         yield connection
+
+
+def empty(scratch: duckdb.DuckDBPyConnection) -> None:
+    """Drop all tables of a scratch database, whose memory serves again; a new one would ask the system for its own."""
+    for (name,) in scratch.execute("select table_name from duckdb_tables()").fetchall():
+        scratch.execute(f"drop table {identifier(name)}")
 
 
 def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: object) -> None:

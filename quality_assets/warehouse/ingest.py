@@ -22,7 +22,7 @@ from quality_assets.contracts.sources import Sources
 from quality_assets.contracts.table import Table
 from quality_assets.domain.event_tables import AS_EVENT_JSON, IS_REPEATED, later_copies_sql
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import WarehouseSession, open_scratch, refresh_lake_views, side_by_side
+from quality_assets.warehouse.database import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.warehouse.event_tables import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.warehouse.lake import LakeFile
 from quality_assets.warehouse.landing import Ignored, LandingFile, scan, settle, sha256_of
@@ -109,10 +109,12 @@ def ingest(
     arrivals, copies = _identify(session, files, report, progress, asked)
     done = 0
     known: dict[str, set[str]] = {}
-    for load in _loads(arrivals, session.settings.load_batch_mb << 20):
-        _load(session, sources, load, report, source_names or {}, known)
-        done += len(load)
-        progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
+    with open_scratch(session.settings) as scratch:
+        for load in _loads(arrivals, session.settings.load_batch_mb << 20):
+            _load(session, scratch, sources, load, report, source_names or {}, known)
+            empty(scratch)
+            done += len(load)
+            progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
     _remember_copies(session, copies)
     refresh_lake_views(session.connection, session.settings)
     return report
@@ -179,6 +181,7 @@ def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arriv
 
 def _load(
     session: WarehouseSession,
+    scratch: duckdb.DuckDBPyConnection,
     sources: Sources,
     load: Sequence[Arrival],
     report: IngestReport,
@@ -186,21 +189,20 @@ def _load(
     known: dict[str, set[str]],
 ) -> None:
     load_id = f"{load[0].number:08d}"
-    with open_scratch(session.settings) as scratch:
-        # One thread reads a file, in order; several go side by side on cursors of their own.
-        scratch.execute("set threads = 1")
-        staging = Staging(scratch, sources, session.settings.scratch_dir, known)
-        rejected = _read(staging, load, source_names, session.settings)
-        # What changed while it was read may have been read in part: it waits for the next time.
-        settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
-        report.ignored += [
-            Ignored(arrival.file.name, "changed while it was read")
-            for number, arrival in enumerate(load)
-            if number not in settled
-        ]
-        outcomes: dict[int, StagedFile | FileRejected] = {**staging.finish(settled.keys() - rejected.keys())}
-        files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
-        outcomes |= {number: rejected[number] for number in settled.keys() & rejected.keys()}
+    # One thread reads a file, in order; several go side by side on cursors of their own.
+    scratch.execute("set threads = 1")
+    staging = Staging(scratch, sources, session.settings.scratch_dir, known)
+    rejected = _read(staging, load, source_names, session.settings)
+    # What changed while it was read may have been read in part: it waits for the next time.
+    settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
+    report.ignored += [
+        Ignored(arrival.file.name, "changed while it was read")
+        for number, arrival in enumerate(load)
+        if number not in settled
+    ]
+    outcomes: dict[int, StagedFile | FileRejected] = {**staging.finish(settled.keys() - rejected.keys())}
+    files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
+    outcomes |= {number: rejected[number] for number in settled.keys() & rejected.keys()}
     with session.transaction():
         session.lake.commit(RAW_LOGS, files, ())
         _write_ledger(session.connection, sources, [(settled[n], outcomes[n]) for n in settled], load_id)

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import open_scratch, side_by_side
+from quality_assets.warehouse.database import empty, open_scratch, side_by_side
 
 
 @pytest.fixture
@@ -36,3 +36,12 @@ def test_what_fails_stops_what_has_not_begun(four_threads: Settings) -> None:
     with open_scratch(four_threads) as scratch, pytest.raises(duckdb.Error, match="full"):
         list(side_by_side(scratch, four_threads, task, range(1000)))
     assert len(begun) < 1000
+
+
+def test_an_emptied_database_serves_again(four_threads: Settings) -> None:
+    with open_scratch(four_threads) as scratch:
+        for number in range(2):
+            scratch.execute(f'create table rows as select {number} as i; create temp table "more rows" as from rows')
+            assert scratch.execute('select i from "more rows"').fetchall() == [(number,)]
+            empty(scratch)
+        assert scratch.execute("show all tables").fetchall() == []
