@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
 from quality_assets.definitions import defs as definitions
+from quality_assets.defs.partitions import EventDates
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.warehouse.known_checks import blocking_checks
 
@@ -170,6 +173,17 @@ def test_schedules_are_in_utc_like_the_partitions(graph: dg.Definitions) -> None
     (event_dates,) = partitions
     assert isinstance(event_dates, dg.DailyPartitionsDefinition)
     assert event_dates.timezone == "UTC"
+
+
+@pytest.mark.parametrize("start_date", ["2024-02-20", "2026-11-20", "2026-11-21", "2026-11-22"])
+@pytest.mark.parametrize("end_offset", [0, 1])
+def test_the_list_of_event_dates_is_that_of_dagster(start_date: str, end_offset: int) -> None:
+    now = datetime(2026, 11, 21, 15, tzinfo=UTC)
+    counted = EventDates(start_date=start_date, end_offset=end_offset)
+    walked = dg.DailyPartitionsDefinition(start_date=start_date, end_offset=end_offset)
+    with partition_loading_context(effective_dt=now):
+        assert counted.get_partition_keys() == walked.get_partition_keys()
+    assert counted.get_partition_keys(now) == walked.get_partition_keys(now)
 
 
 @pytest.mark.parametrize(
