@@ -29,6 +29,7 @@ from rich.table import Table as Grid
 
 from quality_assets import progress
 from quality_assets.domain.wording import plural
+from quality_assets.imports import before_imports
 from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -79,8 +80,11 @@ def main(
     ] = None,
 ) -> None:
     """Say where the data are, once for all commands."""
-    # What is imported stays: looking for garbage among it every 700 objects costs a fifth of all imports.
-    gc.set_threshold(50_000, 20, 50)
+    # Not again in a process that has them behind it, such as a test's.
+    if not gc.get_freeze_count():
+        before_imports()
+    # Threads for linear algebra start with the import, and by default wait awake for work, which hardly comes here.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     if data_dir is not None:
         if data_dir.expanduser().exists() and not data_dir.expanduser().is_dir():
             _fail(f"{data_dir} is not a folder; --data-dir, or QUALITY_DATA_DIR, names the root of all stores", 2)

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from quality_assets.imports import after_imports
 from quality_assets.run_history import forget_old_runs
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.warehouse.alerts import report_run_failure, run_partition
@@ -27,7 +29,7 @@ from quality_assets.warehouse.run_reports import is_reported
 from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, ExecuteInProcessResult
+    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 
 PROCESS_TAG = "quality/process"
 
@@ -111,12 +113,11 @@ def run_job(
     config: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
-    from quality_assets.definitions import defs
     from quality_assets.defs.sensors import range_tags
 
     tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    definition = defs().resolve_job_def(job)
+    definition = _graph().resolve_job_def(job)
     with _kept_open(settings, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
@@ -135,6 +136,15 @@ def run_job(
         failed_checks=tuple(_failed_checks(result)),
         metadata=_metadata(result),
     )
+
+
+@cache
+def _graph() -> Definitions:
+    from quality_assets.definitions import defs
+
+    graph = defs()
+    after_imports()
+    return graph
 
 
 @contextmanager

@@ -7,10 +7,13 @@ database, never from the warehouse: partitions can be validated before they coun
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
@@ -20,6 +23,7 @@ from quality_assets.domain.checks import Dimension, Severity
 from quality_assets.domain.expectations import Expectation
 from quality_assets.domain.sql_text import literal
 from quality_assets.domain.wording import spoken
+from quality_assets.imports import after_imports, before_imports
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import apply_limits
 
@@ -97,12 +101,29 @@ def run_suite(
         return [_unknown(expectation, str(error)) for expectation in expectations]
 
 
+@cache
 def _great_expectations() -> ModuleType:
+    # A third of what importing it costs, for distances between distributions that no suite asks for.
+    _load_when_used("scipy", "stats")
+    before_imports()
     with warnings.catch_warnings():
         # It imports modules that Python 3.11 deprecates.
         warnings.filterwarnings("ignore", message="module 'sre_(constants|parse)'", category=DeprecationWarning)
         from quality_assets.warehouse import gx_push_down
+    after_imports()
     return gx_push_down
+
+
+def _load_when_used(package: str, module: str) -> None:
+    """Let what is imported by `from package import module` from now on be loaded when something of it is asked for."""
+    name = f"{package}.{module}"
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    waiting = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(waiting)
+    setattr(sys.modules[package], module, waiting)
 
 
 def _files_sql(table: Table, paths: Sequence[str]) -> str:

@@ -504,6 +504,10 @@ from quality_assets.warehouse.expectations import run_suite
 assert "great_expectations" not in sys.modules and "sqlalchemy" not in sys.modules
 outcomes = run_suite(suite_of(LOG_FILES), table=LOG_FILES, settings=Settings(), parquet_files=[])
 assert {o.name for o in outcomes if o.status != "passed"} == {"has_rows"}, outcomes
+assert run_suite(suite_of(LOG_FILES), table=LOG_FILES, settings=Settings(), parquet_files=[]) == outcomes
+assert "scipy.stats.distributions" not in sys.modules
+from scipy.stats import entropy
+assert entropy([1, 1], base=2) == 1
 """
     environment = {**os.environ, "QUALITY_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)}
     done = subprocess.run(
