@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -25,9 +26,12 @@ class EventDates(dg.DailyPartitionsDefinition):
         last = self.get_last_partition_key()
         if last is None:
             return []
-        first = self.start.date()
-        days = (date.fromisoformat(last) - first).days
-        return [(first + timedelta(days=day)).isoformat() for day in range(days + 1)]
+        return list(_dates(self.start.date(), date.fromisoformat(last)))
+
+
+@lru_cache(maxsize=8)
+def _dates(first: date, last: date) -> tuple[str, ...]:
+    return tuple((first + timedelta(days=day)).isoformat() for day in range((last - first).days + 1))
 
 
 # Today counts too: telemetry of the running day is partial, and is rebuilt as more of it arrives.
