@@ -27,6 +27,14 @@ def write_atomically(path: Path, text: str) -> None:
     fsync_directory(path.parent)
 
 
+def is_same_file(one: str, other: str) -> bool:
+    """Whether both are names of one file."""
+    try:
+        return os.path.samefile(one, other)
+    except FileNotFoundError:
+        return False
+
+
 def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Hard-link `target` to `source`, or copy where the file system has no hard links.
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from glob import glob
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from duckdb import StatementType
 
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
-from quality_assets.warehouse.files import fsync_directory, link_or_copy, write_atomically
+from quality_assets.warehouse.files import fsync_directory, is_same_file, link_or_copy, write_atomically
 from quality_assets.warehouse.lake import refresh_view
 
 CURRENT = "CURRENT"
@@ -163,13 +164,9 @@ def publish(
     """
     published_dir = snapshot.folder.parent
     shutil.rmtree(snapshot.folder, ignore_errors=True)
-    snapshot.folder.mkdir(parents=True)
+    _make_folder(snapshot.folder, keep)
     shutil.copyfile(warehouse, snapshot.warehouse_path)
-    relatives = [file for files in lake_files.values() for file in files]
-    for folder in dict.fromkeys(os.path.dirname(relative) for relative in relatives):
-        os.makedirs(snapshot.folder / folder, exist_ok=True)
-    for relative in relatives:
-        link_or_copy(f"{data_dir}/{relative}", f"{snapshot.folder}/{relative}")
+    _link_lake(snapshot.folder, data_dir, [file for files in lake_files.values() for file in files])
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
         for table in lake_files:
             refresh_view(connection, table, snapshot.folder / "lake")
@@ -185,9 +182,49 @@ def publish(
     _prune(published_dir, keep)
 
 
+def _make_folder(folder: Path, keep: int) -> None:
+    """Make the folder of a new snapshot from that of one that is to be dropped for it, where there is one.
+
+    All but the last days' links are wanted again, and to make and remove them costs as much as the history is long.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    dropped = _outdated(folder.parent, keep - 1)
+    if not dropped:
+        folder.mkdir()
+        return
+    dropped[-1].rename(folder)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+
+
+def _link_lake(folder: Path, data_dir: Path, relatives: Sequence[str]) -> None:
+    """Make the files of the lake under `folder` those with these names under `data_dir`, and no others."""
+    for name in set(glob("lake/*/*/*", root_dir=folder)).difference(relatives):
+        os.unlink(f"{folder}/{name}")
+    made: set[str] = set()
+    for relative in relatives:
+        source, target = f"{data_dir}/{relative}", f"{folder}/{relative}"
+        # A day that was built anew has another file of the same name.
+        if is_same_file(source, target):
+            continue
+        parent = os.path.dirname(target)
+        if parent not in made:
+            os.makedirs(parent, exist_ok=True)
+            made.add(parent)
+        if os.path.lexists(target):
+            os.unlink(target)
+        link_or_copy(source, target)
+
+
 def _prune(published_dir: Path, keep: int) -> None:
+    for folder in _outdated(published_dir, keep):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outdated(published_dir: Path, keep: int) -> list[Path]:
+    """The folders of all but the last `keep` snapshots, and never of the one in force; the oldest first."""
     current = current_snapshot(published_dir)
     folders = sorted(path for path in published_dir.iterdir() if path.is_dir())
-    for folder in folders[:-keep]:
-        if current is None or folder != current.folder:
-            shutil.rmtree(folder, ignore_errors=True)
+    outdated = folders[: max(len(folders) - keep, 0)]
+    return [folder for folder in outdated if current is None or folder != current.folder]

@@ -170,6 +170,26 @@ def test_a_publication_that_dies_leaves_the_last_one_in_force(
     assert current.version == "v2"
 
 
+def test_a_snapshot_made_from_an_outdated_one_has_the_files_of_now(built_copy: Settings) -> None:
+    outdated = publish_now(built_copy, "v1", keep=2)
+    before = {str(path.relative_to(outdated.folder)) for path in outdated.folder.glob("lake/*/*/*")}
+    inode = outdated.folder.stat().st_ino
+    publish_now(built_copy, "v2", keep=2)
+    forget_events(built_copy, 3)
+    with open_warehouse(built_copy) as session:
+        live = {file.path for table in LAKE_TABLES for file in session.lake.files(table)}
+        rebuilt = built_copy.data_dir / session.lake.files(VALID_EVENTS)[0].path
+    shutil.copyfile(rebuilt, rebuilt.with_suffix(".new"))
+    rebuilt.with_suffix(".new").replace(rebuilt)
+    newest = publish_now(built_copy, "v3", keep=2)
+    assert newest.folder.stat().st_ino == inode
+    found = {str(path.relative_to(newest.folder)) for path in newest.folder.glob("lake/*/*/*")}
+    assert found == live < before
+    assert all((newest.folder / name).samefile(built_copy.data_dir / name) for name in found)
+    with open_snapshot(newest) as connection, open_warehouse(built_copy) as session:
+        assert count_events(connection) == count_events(session.connection) > 0
+
+
 def test_only_the_last_snapshots_are_kept(built_copy: Settings) -> None:
     for n in range(1, 5):
         publish_now(built_copy, f"v{n}", keep=2)
