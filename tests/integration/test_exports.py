@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -66,23 +66,31 @@ def in_full(snapshot: Snapshot, folder: Path) -> bytes:
     return whole.read_bytes()
 
 
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each export from now on goes about it."""
-    ways: list[str] = []
-    concatenate = exports._concatenate
+@pytest.fixture(autouse=True, params=[14, 3])
+def settled_after(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Whether a part of the file is settled after nine days."""
+    monkeypatch.setattr(exports, "SETTLED_AFTER", timedelta(days=request.param))
+    return int(request.param)
 
-    def appended(parts: tuple[Path, Path], target: Path) -> None:
-        ways.append(f"appended {parts[1].stat().st_size > 0}")
-        concatenate(parts, target)
 
-    monkeypatch.setattr(exports, "_concatenate", appended)
-    return ways
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much of the file each export from now on keeps, where it keeps some."""
+    sizes: list[int] = []
+    truncate = os.truncate
+
+    def keep(path: Path, size: int) -> None:
+        sizes.append(size)
+        truncate(path, size)
+
+    monkeypatch.setattr(os, "truncate", keep)
+    return sizes
 
 
 def test_later_days_are_appended_and_only_they_are_checked(
-    take: Take, target: Path, built_copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path, kept: list[int]
 ) -> None:
-    ways = written(monkeypatch)
+    sizes = []
     for days in (9, 10, 12):
         snapshot = take(days)
         rows = export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
@@ -90,7 +98,8 @@ def test_later_days_are_appended_and_only_they_are_checked(
         assert (found.is_passed, found.observed, found.threshold, found.unexpected_count) == (True, rows, rows, 0)
         assert target.read_bytes() == in_full(snapshot, tmp_path)
         assert target.read_bytes().count(b"\n") == rows + 1
-    assert ways == ["appended True"] * 2
+        sizes.append(target.stat().st_size)
+    assert kept == sizes[:-1]
     inode = target.stat().st_ino
     assert export_csv(take(12), FEATURE_DAILY_TRENDS, target) == rows
     assert target.stat().st_ino == inode, "there is nothing new"
@@ -129,13 +138,33 @@ def test_what_was_tampered_with_is_found_and_written_anew(
     assert check(built_copy).is_passed
 
 
-def test_what_no_check_has_passed_is_written_anew(
-    take: Take, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ways = written(monkeypatch)
+def test_what_no_check_has_passed_is_written_anew(take: Take, target: Path, tmp_path: Path, kept: list[int]) -> None:
     export_csv(take(9), FEATURE_DAILY_TRENDS, target)
     export_csv(snapshot := take(10), FEATURE_DAILY_TRENDS, target)
-    assert (ways, target.read_bytes()) == ([], in_full(snapshot, tmp_path))
+    assert (kept, target.read_bytes()) == ([], in_full(snapshot, tmp_path))
+
+
+def test_when_the_last_days_change_what_is_settled_is_kept(
+    take: Take, target: Path, built_copy: Settings, tmp_path: Path, kept: list[int], settled_after: int
+) -> None:
+    export_csv(take(9), FEATURE_DAILY_TRENDS, target)
+    assert check(built_copy).is_passed
+    steps: list[tuple[int, dict[int, str], int | None]] = [
+        (10, {9: "x"}, 6),
+        (10, {8: "y", 9: "z"}, 7),
+        (11, {5: "x"}, None),
+        (12, {5: "x", 11: "y"}, 8),
+    ]
+    for days, other, kept_days in steps:
+        kept_bytes = len(in_full(take(kept_days, other), tmp_path)) if kept_days and settled_after == 3 else None
+        kept.clear()
+        snapshot = take(days, other)
+        assert not check(built_copy).is_passed, "the file is of before"
+        rows = export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+        assert kept == ([kept_bytes] if kept_bytes else [])
+        assert target.read_bytes() == in_full(snapshot, tmp_path)
+        found = check(built_copy)
+        assert (found.is_passed, found.observed, found.threshold) == (True, rows, rows)
 
 
 def test_a_kill_before_the_file_takes_its_place_or_its_record_is_written_is_made_up_for(
