@@ -212,35 +212,42 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def run_program(program: Program, logs: Logs, work: Path, repeat: int) -> Cost:
-    """Run a program so many times from nothing, and take the run of median CPU."""
-    costs = []
-    for attempt in range(repeat):
-        out = fresh(work / f"out-{logs.folder.parent.name}" / program.name)
-        costs.append(run_peer(program, logs, out, work) if program.script else run_product(program, logs, out))
-        cost = costs[-1]
-        figures = f"{cost.cpu_s:.1f} CPU s, {cost.wall_s:.1f} s, {cost.peak_mb:,.0f} MB"
-        say(f"{program.name} {attempt + 1}/{repeat}: {figures}")
-    return sorted(costs, key=lambda c: c.cpu_s)[(repeat - 1) // 2]
+def run_program(program: Program, logs: Logs, work: Path) -> Cost:
+    """Run a program once, from nothing."""
+    out = fresh(work / f"out-{logs.folder.parent.name}" / program.name)
+    cost = run_peer(program, logs, out, work) if program.script else run_product(program, logs, out)
+    say(f"{program.name}: {cost.cpu_s:.1f} CPU s, {cost.wall_s:.1f} s, {cost.peak_mb:,.0f} MB")
+    return cost
+
+
+def median_of(costs: Sequence[Cost]) -> Cost:
+    """The run of median CPU."""
+    return sorted(costs, key=lambda cost: cost.cpu_s)[(len(costs) - 1) // 2]
 
 
 # --- side by side -----------------------------------------------------------------------------------------------------
 
 
 def side_by_side(events: int, programs: Sequence[Program], work: Path, repeat: int) -> tuple[str, list[str]]:
-    """Run the programs on the same logs; the table, and what their results disagree in."""
+    """Run the programs on the same logs; the table, and what their results disagree in.
+
+    In turns, `repeat` times: a machine that others share gets faster and slower within minutes.
+    """
     logs = simulated(work, f"logs-{events}", plan_of(events))
-    costs: dict[str, Cost] = {}
+    costs: dict[str, list[Cost]] = {program.name: [] for program in programs}
     problems: list[str] = []
-    for program in programs:
-        try:
-            costs[program.name] = run_program(program, logs, work, repeat)
-        except BenchmarkError as error:
-            problems.append(f"{program.name} failed: {error}")
-            say(problems[-1])
-    done = [program for program in programs if program.name in costs]
+    for turn in range(repeat):
+        say(f"turn {turn + 1} of {repeat}")
+        for program in [program for program in programs if len(costs[program.name]) == turn]:
+            try:
+                costs[program.name].append(run_program(program, logs, work))
+            except BenchmarkError as error:
+                problems.append(f"{program.name} failed: {error}")
+                say(problems[-1])
+    done = [program for program in programs if len(costs[program.name]) == repeat]
     problems += compared(done, work / f"out-logs-{events}")
-    return table_of(done, costs, logs.rows), problems
+    medians = {program.name: median_of(costs[program.name]) for program in done}
+    return table_of(done, medians, logs.rows, repeat), problems
 
 
 def compared(programs: Sequence[Program], out: Path) -> list[str]:
@@ -257,11 +264,12 @@ def compared(programs: Sequence[Program], out: Path) -> list[str]:
     return problems
 
 
-def table_of(programs: Sequence[Program], costs: dict[str, Cost], rows: int) -> str:
+def table_of(programs: Sequence[Program], costs: dict[str, Cost], rows: int, repeat: int) -> str:
     """The result as Markdown."""
+    runs = f", the run of median CPU of {repeat} each, in turns" if repeat > 1 else ""
     bar = min((costs[name].cpu_s for name in BAR if name in costs), default=None)
     lines = [
-        f"{rows:,} rows of CSV, {machine()}. CPU is user + system, children included.",
+        f"{rows:,} rows of CSV, {machine()}{runs}. CPU is user + system, children included.",
         "",
         "| program | CPU s | wall s | peak MB | CPU against the best DuckDB script |",
         "|---|---|---|---|---|",
@@ -487,7 +495,9 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help=f"Only this program; repeatable: {', '.join(p.name for p in PROGRAMS)}.")
     ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each program; the one of median CPU counts.")] = 1,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Runs of each program, in turns; the one of median CPU counts.")
+    ] = 1,
     growth_mode: Annotated[bool, typer.Option("--growth", help="Instead: what one more day costs.")] = False,
     kills: Annotated[int, typer.Option("--kill", min=0, help="Instead: kill the product so many times.")] = 0,
     seed: Annotated[int, typer.Option(help="Decides the moments of --kill.")] = 1,
