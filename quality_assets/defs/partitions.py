@@ -11,7 +11,7 @@ from quality_assets.settings import get_settings
 
 
 class EventDates(dg.DailyPartitionsDefinition):
-    """Days whose keys are listed by counting them.
+    """Whole days, all of them from the first on, whose keys are listed by counting.
 
     Dagster works out the window of each by the calendar, every time that a step depends on all of them: of years of
     days, that costs each such step and each of its checks more than most of them do themselves.
