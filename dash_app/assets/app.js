@@ -97,23 +97,25 @@
   }
 
   /* Search: a combobox over the features of the snapshot */
-  let known = null;
-  let knownToken = null;
+  let asked = null;
+  let askedToken = null;
   let active = -1;
-  async function features() {
+  function features() {
     const token = page()?.dataset.token;
-    if (!known || token !== knownToken) {
-      const answer = await fetch("/api/v1/search");
-      known = answer.ok ? await answer.json() : [];
-      knownToken = token;
+    if (!asked || token !== askedToken) {
+      askedToken = token;
+      asked = fetch("/api/v1/search").then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(answer.statusText))));
+      asked.catch(() => { asked = null; });
     }
-    return known;
+    return asked;
   }
 
   async function showResults() {
     const list = byId("search-results");
+    const all = await features().catch(() => []);
+    // What stands there now: more may have been typed meanwhile.
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = (await features()).filter((f) => words.every((word) => `${f.name} ${f.team}`.toLowerCase().includes(word))).slice(0, 12);
+    const found = all.filter((f) => words.every((word) => `${f.name} ${f.team}`.toLowerCase().includes(word))).slice(0, 12);
     active = found.length ? 0 : -1;
     list.replaceChildren(...found.map((feature, i) => {
       const item = document.createElement("li");
