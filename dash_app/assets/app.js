@@ -104,15 +104,16 @@
     const token = page()?.dataset.token;
     if (!asked || token !== askedToken) {
       askedToken = token;
-      asked = fetch("/api/v1/search").then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(answer.statusText))));
-      asked.catch(() => { asked = null; });
+      asked = fetch("/api/v1/search")
+        .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(answer.statusText))))
+        .catch(() => { asked = null; return []; });
     }
     return asked;
   }
 
   async function showResults() {
     const list = byId("search-results");
-    const all = await features().catch(() => []);
+    const all = await features();
     // What stands there now: more may have been typed meanwhile.
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = all.filter((f) => words.every((word) => `${f.name} ${f.team}`.toLowerCase().includes(word))).slice(0, 12);

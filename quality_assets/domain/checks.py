@@ -2,8 +2,9 @@
 
 A check's query gives one row per partition (one row in all where the table has none) with the columns
 `partition_key` (text), `is_passed` (null means unknown), `observed`, `threshold`, `unexpected_count`, `examples` (JSON
-or null). `$start` and `$end` are the first and last event date, `$now` the time of checking. Rules on single rows are
-in `validation.py`, Great Expectations suites in `expectations.py`.
+or null). `$start` and `$end` are the first and last event date, `$now` the time of checking; a query that reads
+REPEATED finds it made of the events of those dates. Rules on single rows are in `validation.py`, Great Expectations
+suites in `expectations.py`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ class Check:
     """One question about a table. A blocking check of severity ERROR stops what comes after, and publication.
 
     `rows_at_once`: of a table by dates, ask for about so many rows at a time, where one large query costs more.
-    `compares_ids`: the query is of events, and reads REPEATED, which has been found in the same range.
     What people read of a no is `finding`, a template of {observed} and {threshold} that its examples follow, and
     `remedy`; of an unknown it is `needs`. `unit` is that of both numbers: `fraction`, a noun that is counted, or none.
     """
@@ -56,7 +56,6 @@ class Check:
     severity: Severity = "ERROR"
     is_blocking: bool = False
     rows_at_once: int | None = None
-    compares_ids: bool = False
     finding: str = ""
     unit: str = "row"
     remedy: str = MADE_AGAIN
@@ -321,7 +320,6 @@ group by event_date, event_id having count(*) > 1
             _built_dates(VALID_EVENTS),
         ),
         is_blocking=True,
-        compares_ids=True,
         rows_at_once=ROWS_IN_CACHE,
         finding="{observed} came more than once",
         unit="event",

@@ -17,6 +17,7 @@ import duckdb
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.checks import MADE_AGAIN, Check, Dimension, Severity
+from quality_assets.domain.event_tables import REPEATED
 from quality_assets.domain.wording import measure_texts, spoken
 from quality_assets.warehouse.alerts import after, record_alert, utc_now
 from quality_assets.warehouse.database import WarehouseSession
@@ -137,7 +138,7 @@ def run_check(session: WarehouseSession, check: Check, start: date | None, end: 
 def _ask(
     session: WarehouseSession, check: Check, start: date | None, end: date | None, now: datetime
 ) -> list[tuple[Any, ...]]:
-    if check.compares_ids:
+    if REPEATED in check.sql:
         days = f"(from {check.table.qualified_name} where event_date between $start and $end)"
         find_repeated(session.connection, days, {"start": start, "end": end})
     parameters = {"start": start, "end": end, "now": now}

@@ -179,7 +179,8 @@ def publish(
         "data_fingerprint": snapshot.data_fingerprint,
     }
     write_atomically(published_dir / CURRENT, json.dumps(pointer, indent=2))
-    _prune(published_dir, keep)
+    for folder in _outdated(published_dir, keep):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_folder(folder: Path, keep: int) -> None:
@@ -202,24 +203,13 @@ def _link_lake(folder: Path, data_dir: Path, relatives: Sequence[str]) -> None:
     """Make the files of the lake under `folder` those with these names under `data_dir`, and no others."""
     for name in set(glob("lake/*/*/*", root_dir=folder)).difference(relatives):
         os.unlink(f"{folder}/{name}")
-    made: set[str] = set()
     for relative in relatives:
         source, target = f"{data_dir}/{relative}", f"{folder}/{relative}"
         # A day that was built anew has another file of the same name.
-        if is_same_file(source, target):
-            continue
-        parent = os.path.dirname(target)
-        if parent not in made:
-            os.makedirs(parent, exist_ok=True)
-            made.add(parent)
-        if os.path.lexists(target):
-            os.unlink(target)
-        link_or_copy(source, target)
-
-
-def _prune(published_dir: Path, keep: int) -> None:
-    for folder in _outdated(published_dir, keep):
-        shutil.rmtree(folder, ignore_errors=True)
+        if not is_same_file(source, target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            Path(target).unlink(missing_ok=True)
+            link_or_copy(source, target)
 
 
 def _outdated(published_dir: Path, keep: int) -> list[Path]:
