@@ -38,7 +38,7 @@ group by feature
 # One character a point, 0–63 above '0' on the scale of the series and its band; a blank where there is no value.
 _SPARKS = """
 with points as (
-  select feature, metric, event_date - cast(datediff('day', event_date, $through) % $step as integer) as bucket,
+  select feature, metric, event_date + cast(datediff('day', event_date, $through) % $step as integer) as bucket,
     avg(value) as value, avg(expected_low) as low, avg(expected_high) as high
   from product.feature_daily_trends
   where event_date > $through - $days and event_date <= $through and list_contains($metrics, metric)
