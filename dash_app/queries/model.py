@@ -7,7 +7,7 @@ from dash_app.snapshots import Reader, Row, per_snapshot
 _NEWEST = "try_cast(model_version as bigint) desc nulls last, model_version desc"
 
 _VERSIONS = f"""
-select * from ml.model_versions order by alias = 'champion' desc nulls last, created_at desc, {_NEWEST} limit 50
+select * from ml.model_versions order by coalesce(alias, '') = 'champion' desc, created_at desc, {_NEWEST} limit 50
 """
 
 _METRICS = """
