@@ -14,7 +14,7 @@ select asset, schema, kinds, description, owner, upstream, is_partitioned from o
 _RUNS = """
 select asset, arg_max(run_id, started_at) as run_id, arg_max(partition_key, started_at) as partition_key,
   max(started_at) as started_at, arg_max(status, started_at) as status, arg_max(duration_s, started_at) as duration_s,
-  arg_max(row_count, started_at) as row_count, median(duration_s) as usual_duration_s, count(*) as runs,
+  arg_max_null(row_count, started_at) as row_count, median(duration_s) as usual_duration_s, count(*) as runs,
   list(duration_s order by started_at desc)[:14] as durations
 from ops.asset_runs
 group by asset
