@@ -251,7 +251,8 @@ def slices(
         f" from ({metrics_sql(_BY_PAIR if pairs else _BY_DIMENSION, keys)})"
         f" {'where slice is not null and slice_2 is not null' if pairs else ''}"
         f" qualify row_number() over (partition by dimension, dimension_2, is_now"
-        f" order by events desc, slice, slice_2) <= 40 order by dimension, events desc, slice, slice_2"
+        f" order by events desc, slice, slice_2) <= 40"
+        f" order by dimension, events desc, slice, slice_2, dimension_2, is_now desc"
     )
     return reader.rows(top, parameters)
 
