@@ -24,11 +24,11 @@ def test_latest_is_the_last_judged_day_drifted_first_then_by_rank_kind_feature_a
         _test(1, "b", "drifted", 2),
         _test(1, "f", "ok", 2, kind="prediction", feature="a"),
         _test(1, "a", "ok", 2, feature="z"),
-        _test(1, "z", "ok", 2, feature="a"),
+        *[_test(1, f"z{n}", "ok", 2, feature="a") for n in (3, 1, 2)],
         _test(1, "y", "ok", 2, feature="a", observed=0.5, verdict="Within what days differ by."),
     ]
     found = latest(snapshot_of({DRIFT: rows}))
-    assert [row["name"] for row in found] == ["b", "c", "d", "g", "y", "z", "a", "f"]
+    assert [row["name"] for row in found] == ["b", "c", "d", "g", "y", "z1", "z2", "z3", "a", "f"]
     assert found[4] | rows[-1] == found[4]
     assert (found[4]["observed"], found[4]["verdict"]) == (0.5, "Within what days differ by.")
 

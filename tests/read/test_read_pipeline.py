@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
+from small_snapshots import TABLES, THROUGH, Cells, ago, at, snapshot_of
 
 from dash_app.queries.pipeline import alerts, graph, last_partitions, publications, reports, runs
 
@@ -104,8 +104,9 @@ def test_reports_are_the_last_ten_without_their_text() -> None:
         {"run_id": f"r{n}", "reported_at": at(n), "status": "ok", "report": "{}", "rows_in": n} for n in range(12)
     ]
     found = reports(snapshot_of({REPORTS: rows}))
+    columns = [name for name in TABLES[REPORTS].column_names if name != "report"]
     assert [(row["run_id"], row["rows_in"]) for row in found] == [(f"r{n}", n) for n in range(10)]
-    assert list(found[0]) == ["run_id", "reported_at", "data_through", "status", "headline", "rows_in", "rows_valid", "rows_quarantined", "checks_failed", "checks_unknown", "partitions_built", "inputs_drifted", "incidents_open", "model_version"]
+    assert all(list(row) == columns for row in found)
 
 
 def test_alerts_are_the_last_twenty_and_by_name_where_raised_together() -> None:
