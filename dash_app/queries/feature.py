@@ -33,13 +33,6 @@ where feature = $feature and event_date > $through - $days and event_date <= $th
 order by metric, event_date
 """
 
-_MEAN_CHANGE = """
-select metric, avg(value) as value, avg(expected) as expected
-from product.feature_daily_trends
-where feature = $feature and event_date > $through - 7 and event_date <= $through and list_contains($metrics, metric)
-group by metric
-"""
-
 _INCIDENTS = """
 select incident_id, event_name, metric, metrics, kind, scope, start_date, end_date, detected_on, severity, sentence,
   affected_users, slice_dimensions, slice_values, slice_share, slice_traffic_share, slice_status
