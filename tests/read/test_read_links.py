@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,8 @@ def test_an_address_keeps_its_state_but_what_changes() -> None:
     assert request.url(window=None, team="") == "/"
     assert request.url(sort="users") == "/?window=7d&team=A%26B&sort=users"
     assert request.query == {"window": "7d", "team": "A&B"}
+    with pytest.raises(FrozenInstanceError):
+        request.path = "/model"  # type: ignore[misc]
 
 
 @given(name=st.text(min_size=1), value=st.text(min_size=1))

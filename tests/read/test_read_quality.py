@@ -218,7 +218,7 @@ REFUSED = [
     _refused(0, 2, "no_feature", "bad_status", feature="pay", raw_row='{"x": 1}'),
     _refused(0, 1, "bad_status"),
     _refused(0, 3, "malformed", file_id="f0"),
-    _refused(6, 9, "bad_status", file_id="f2"),
+    _refused(6, 9, "bad_status", file_id="e9"),
     _refused(6, 4, "no_feature", file_id="f1"),
     _refused(6, 5, "no_feature", file_id="f1"),
     _refused(7, 9, "bad_status"),
@@ -255,9 +255,9 @@ def test_quarantined_rows_stand_newest_first_with_their_file() -> None:
         (THROUGH, "f0", 3, "app/0.csv"),
         (THROUGH, "f1", 1, "app/1.csv"),
         (THROUGH, "f1", 2, "app/1.csv"),
+        (ago(6), "e9", 9, None),
         (ago(6), "f1", 4, "app/1.csv"),
         (ago(6), "f1", 5, "app/1.csv"),
-        (ago(6), "f2", 9, None),
     ]
     assert found[2] == {
         "event_date": THROUGH,
@@ -273,7 +273,7 @@ def test_quarantined_rows_stand_newest_first_with_their_file() -> None:
 def test_quarantined_rows_of_one_reason_up_to_a_limit_named_by_id_without_a_ledger() -> None:
     reader = snapshot_of({QUARANTINE: REFUSED})
     found = quarantine_rows(reader, 7, "bad_status")
-    assert [(row["path"], row["line_number"]) for row in found] == [("f1", 1), ("f1", 2), ("f2", 9)]
+    assert [(row["path"], row["line_number"]) for row in found] == [("f1", 1), ("f1", 2), ("e9", 9)]
     assert quarantine_rows(reader, 7, "bad_status", 2) == found[:2]
     assert quarantine_rows(reader, 7, "nothing like it") == []
     many = snapshot_of({QUARANTINE: [_refused(0, n, "malformed") for n in range(25)]})
@@ -286,6 +286,7 @@ def _partition(days: int, rows: int, table: str = "core.a") -> Cells:
 
 def test_usual_rows_are_the_median_of_that_weekday_over_eight_weeks_before() -> None:
     rows = [
+        _partition(-1, 4, "raw.c"),
         _partition(0, 1000),
         _partition(1, 7000),
         _partition(7, 10),
@@ -296,7 +297,6 @@ def test_usual_rows_are_the_median_of_that_weekday_over_eight_weeks_before() -> 
         _partition(56, 90),
         _partition(63, 0),
         _partition(2, 8, "raw.b"),
-        _partition(-1, 4, "raw.c"),
     ]
     # Of 10, 20, 30, 60 and 90.
     assert volume(snapshot_of({STATE: rows})) == [
