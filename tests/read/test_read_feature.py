@@ -320,6 +320,7 @@ def test_still_there_are_users_of_the_week_before_who_used_anything_in_the_last(
         *_used("last day", 7, 0),
         *_used("too early", 14, 0),
         *_used("gone", 10),
+        *_used("gone too", 7),
         *_used("gone", -1),
         *_used("too late", 6, 0),
         *_used("other feature", 8, feature="maps"),

@@ -130,6 +130,13 @@ def test_a_band_that_is_wider_than_the_line_gives_the_scale() -> None:
     assert (found["line"], found["low"], found["high"]) == (chr(48 + 21) + chr(48 + 42), "00", chr(111) * 2)
 
 
+def test_a_band_may_lie_above_the_line_or_below_it() -> None:
+    above = sparks(snapshot_of({TRENDS: [_spark(0, 0.0, (7.0, 7.0))]}), 7)["pay", "crash_rate"]
+    below = sparks(snapshot_of({TRENDS: [_spark(0, 7.0, (0.0, 0.0))]}), 7)["pay", "crash_rate"]
+    assert (above["line"], above["low"], above["high"]) == ("0", "o", "o")
+    assert (below["line"], below["low"], below["high"]) == ("o", "0", "0")
+
+
 def test_a_flat_spark_lies_in_the_middle_and_scales_are_each_ones_own() -> None:
     rows = [
         _spark(6, 5.0),
@@ -146,7 +153,8 @@ def test_a_flat_spark_lies_in_the_middle_and_scales_are_each_ones_own() -> None:
         ("maps", "crash_rate"): "0o",
     }
     assert {row["low"] + row["high"] for row in found.values()} == {"    "}
-    assert sparks(snapshot_of({TRENDS: [_spark(0, 5.0, (5.0, 5.0))]}), 7)["pay", "crash_rate"]["high"] == "P"
+    flat = sparks(snapshot_of({TRENDS: [_spark(0, 5.0, (5.0, 5.0))]}), 7)["pay", "crash_rate"]
+    assert (flat["line"], flat["low"], flat["high"]) == ("P", "P", "P")
 
 
 @pytest.mark.parametrize(("days", "points"), [(7, 7), (45, 45), (46, 23), (90, 45)])
