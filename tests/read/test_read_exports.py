@@ -89,6 +89,7 @@ def test_trends_of_all_metrics_of_the_feature_asked_for_stand_in_one_table() -> 
     ]
     assert trends(reader, Request("/")) == []
     assert TABLES["trends"](reader, asked) == found
+    assert all(tuple(row) == COLUMNS["trends"] for row in found)
 
 
 def test_slices_and_then_pairs_are_those_that_the_features_page_compares() -> None:
@@ -115,6 +116,7 @@ def test_slices_and_then_pairs_are_those_that_the_features_page_compares() -> No
         ("platform", "app_version", False, 1),
         ("platform", "country", False, 1),
     ]
+    assert all(tuple(row) == COLUMNS["slices"] for row in found)
     assert slices(reader, Request("/", {"feature": "pay", "platform": "Web"})) == []
     assert slices(reader, Request("/", {"feature": "maps"})) == []
     assert slices(reader, Request("/")) == []
