@@ -27,7 +27,7 @@ from quality_assets.domain.risk_input_registry import INPUT_NAMES
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.frames import read_frame, replace_rows
 from quality_assets.warehouse.lake import files_sql
-from quality_assets.warehouse.risk_tables import is_outgrown
+from quality_assets.warehouse.risk_tables import load_champion
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
 Progress = Callable[[str], None]
@@ -181,8 +181,9 @@ def reason_to_retrain(session: WarehouseSession) -> str | None:
     through = last_day(session)
     if champion is None or newest is None or through is None:
         return None
-    if is_outgrown(session):
-        return "The model in use was made for other inputs."
+    loaded = load_champion(session.settings)
+    if loaded.needs_training:
+        return f"{loaded.why[0].upper()}{loaded.why[1:]}."
     rows = read_frame(session, f"select * from {DATA_DRIFT.qualified_name} where event_date = $day", {"day": through})
     # A challenger that lost was trained on the same data: another would lose too.
     return retraining_reason(rows, newest[0], through)

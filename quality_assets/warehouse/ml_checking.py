@@ -140,7 +140,7 @@ SCORE_CHECKS = (
         "validity",
         model_loads,
         finding="The model in use cannot be loaded",
-        remedy="Materialize ml.risk_model again in Dagster.",
+        remedy="Run `quality run`, which trains a new one, or materialize ml.risk_model again in Dagster.",
     ),
     ComputedCheck(
         RISK_SCORES,

@@ -1,8 +1,8 @@
 """The registry of risk models: versions, evidence, champion and challenger, and which version was live when.
 
 A thin layer over MLflow's tracking store on SQLite, so that its tools can read it too. MLflow is imported on first use
-because that takes seconds. A model file is code: nothing is loaded whose SHA-256 the registry does not vouch for, and
-then only known types. What a model is lives in `domain.risk`.
+because that takes seconds. Nothing is loaded whose SHA-256 the registry does not vouch for. What a model is lives in
+`domain.risk`, what of it is stored in `domain.model_state`, how its file is read in `model_files`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,35 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from quality_assets.domain.model_state import ModelStateError, from_state, to_state
 from quality_assets.domain.risk import Decision, InputsMismatchError, RiskModel, TrainingResult
 from quality_assets.domain.risk_input_registry import inputs_fingerprint
+from quality_assets.domain.risk_models import BASELINES
+from quality_assets.warehouse.model_files import MODEL_FILE, UnreadableModelError, read_state, write_state
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_NAME = "risk_model"
-MODEL_FILE = "model.skops"
-_TRUSTED = ("quality_assets.domain.risk.", "quality_assets.domain.risk_models.", "sklearn.", "numpy.", "datetime.date")
+_WHAT_NEXT = "the next `quality run` trains a new model"
 
 
 class ModelUnavailableError(RuntimeError):
-    """There is no such version, or its file is missing, altered or not a model."""
+    """There is no such version, or its file is missing, altered or not a model: one sentence with what to do next."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and the version that it is. `model` is None where none can be used, and `why` then says so."""
+    """A model and the version that it is. `model` is None where none can be used, and `why` then says so.
+
+    needs_training: there is none yet, or it can never be used again. Not where the registry itself cannot be read,
+    which could not keep a new one either.
+    """
 
     model: RiskModel | None
     version: str
     why: str = ""
+    needs_training: bool = False
 
 
 class ModelRegistry:
@@ -59,14 +66,16 @@ class ModelRegistry:
     ) -> str:
         """Store a trained model with its evidence and the decision on it; returns its version.
 
-        The same data, code and inputs give the version that there is. A promoted model becomes champion at `at`
-        (UTC, now by default), any other the challenger.
+        The same data, code and inputs give the version that there is, if it can still be loaded. A promoted model
+        becomes champion at `at` (UTC, now by default), any other the challenger.
         """
         identity = (
             f"{result.data_fingerprint}|{code_version}|{result.model.inputs_fingerprint}|{result.model.horizon_days}"
         )
-        known = [v for v in self._all() if v.tags.get("identity") == identity]
-        version = str(known[0].version) if known else self._create(result, code_version, decision, identity)
+        known = [str(v.version) for v in self._all() if v.tags.get("identity") == identity]
+        # What cannot be loaded is stored again: else the same training would give back the broken version for ever.
+        usable = next((version for version in known if self._can_load(version)), None)
+        version = usable or self._create(result, code_version, decision, identity)
         if decision.is_promoted:
             self.promote(version, decision.reason, at)
         elif self._aliases().get("champion") != version:
@@ -126,38 +135,38 @@ class ModelRegistry:
     def load(self, version: str) -> RiskModel:
         """The model of a version.
 
-        Raises ModelUnavailableError where its file is missing, altered or unreadable, InputsMismatchError where it was
-        made for other inputs than the present contract.
+        Raises ModelUnavailableError where its file is missing, altered or unreadable, whatever that is due to, and
+        InputsMismatchError where it was made for other inputs than the present contract.
         """
-        import skops.io
-
         entry = self._get(version)
-        path = self._artifact(entry)
-        if not path.is_file():
-            raise ModelUnavailableError(f"version {version}: its file is missing")
-        content = path.read_bytes()
+        try:
+            content = self._artifact(entry).read_bytes()
+        except FileNotFoundError as error:
+            raise _unavailable(version, "its file is missing") from error
+        except OSError as error:
+            raise _unavailable(version, f"its file cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != entry.tags["artifact_sha256"]:
-            raise ModelUnavailableError(f"version {version}: its file is not the one that was saved")
-        types = skops.io.get_untrusted_types(data=content)
-        foreign = [name for name in types if not name.startswith(_TRUSTED)]
-        if foreign:
-            raise ModelUnavailableError(f"version {version}: holds types that no risk model has: {foreign}")
+            raise _unavailable(version, "its file is not the one that was saved")
         if entry.tags["inputs_fingerprint"] != inputs_fingerprint():
-            raise InputsMismatchError(f"version {version} was made for other inputs than the present contract")
-        model = skops.io.loads(content, trusted=types)
-        if not isinstance(model, RiskModel):
-            raise ModelUnavailableError(f"version {version}: holds no risk model")
-        return model
+            raise InputsMismatchError(
+                f"model version {version} was made for other inputs than the present contract: {_WHAT_NEXT}"
+            )
+        try:
+            return from_state(read_state(content))
+        except UnreadableModelError as error:
+            raise _unavailable(version, str(error)) from error
+        except ModelStateError as error:
+            raise _unavailable(version, f"its file holds no model ({error})") from error
 
     def load_champion(self) -> LoadedModel:
         """The champion, or no model and the reason why: scoring then says unknown and a check says so."""
         version = self.champion_version()
         if version is None:
-            return LoadedModel(None, "none", "no model has been trained yet")
+            return LoadedModel(None, "none", "no model has been trained yet", needs_training=True)
         try:
             return LoadedModel(self.load(version), version)
         except (ModelUnavailableError, InputsMismatchError) as error:
-            return LoadedModel(None, version, str(error))
+            return LoadedModel(None, version, str(error), needs_training=True)
 
     def versions(self) -> pd.DataFrame:
         """Rows of ml.model_versions, oldest first."""
@@ -181,13 +190,17 @@ class ModelRegistry:
         return out
 
     def export(self, version: str, path: Path) -> None:
-        """Write a version as a joblib file (`models/risk_model.joblib`) for scripts; whole or not at all."""
+        """Write a version as a joblib file (`models/risk_model.joblib`) for scripts; whole or not at all.
+
+        It holds the plain state, which scikit-learn and numpy are enough to read; `domain.model_state.from_state` makes
+        the model of it.
+        """
         import joblib
 
-        model = self.load(version)
+        state = to_state(self.load(version))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        joblib.dump(model, temporary, compress=3)
+        joblib.dump(state, temporary, compress=3)
         os.replace(temporary, path)
 
     @property
@@ -197,13 +210,11 @@ class ModelRegistry:
         return self._opened
 
     def _create(self, result: TrainingResult, code_version: str, decision: Decision, identity: str) -> str:
-        import skops.io
-
         experiment = self._client.get_experiment_by_name(MODEL_NAME)
         if experiment is None:
             raise ModelUnavailableError("the registry has lost its experiment")
         run = self._client.create_run(experiment.experiment_id, run_name=f"through {result.model.trained_through}")
-        content = skops.io.dumps(result.model)
+        content = write_state(to_state(result.model))
         # Not through MLflow, which would write to the absolute path where the registry was first made.
         folder = self._artifacts(run.info.run_id)
         folder.mkdir(parents=True)
@@ -225,6 +236,13 @@ class ModelRegistry:
         )
         return str(entry.version)
 
+    def _can_load(self, version: str) -> bool:
+        try:
+            self.load(version)
+        except (ModelUnavailableError, InputsMismatchError):
+            return False
+        return True
+
     def _all(self) -> list[Any]:
         entries = self._client.search_model_versions(f"name='{MODEL_NAME}'", max_results=10_000)
         return sorted(entries, key=lambda v: int(v.version))
@@ -236,7 +254,8 @@ class ModelRegistry:
     def _get(self, version: str) -> Any:
         entry = next((v for v in self._all() if str(v.version) == version), None)
         if entry is None:
-            raise ModelUnavailableError(f"there is no version {version}")
+            known = ", ".join(str(v.version) for v in self._all()) or "none yet"
+            raise ModelUnavailableError(f"there is no model version {version}; the registry has: {known}")
         return entry
 
     def _artifact(self, entry: Any) -> Path:
@@ -244,6 +263,10 @@ class ModelRegistry:
 
     def _artifacts(self, run_id: str) -> Path:
         return self.root / "artifacts" / run_id / "artifacts"
+
+
+def _unavailable(version: str, why: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"model version {version} cannot be loaded: {why}; {_WHAT_NEXT}")
 
 
 def _open_client(root: Path) -> MlflowClient:
@@ -290,7 +313,7 @@ def _headline_metrics(result: TrainingResult) -> dict[str, float]:
     out: dict[str, float] = {}
     if len(chosen):
         champion = chosen.loc[chosen["role"] == "champion", "value"]
-        baseline = chosen.loc[chosen["model"].isin(("persistence", "feature_base_rate", "ewma_chart")), "value"]
+        baseline = chosen.loc[chosen["model"].isin(BASELINES), "value"]
         if champion.notna().any():
             out["pr_auc"] = float(champion.iloc[0])
         if baseline.notna().any():

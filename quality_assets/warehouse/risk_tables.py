@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, with_lab
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.frames import read_frame, replace_rows
+from quality_assets.warehouse.model_files import MODEL_FILE, is_model_file
+from quality_assets.warehouse.model_layout_1 import is_export
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,6 +57,18 @@ MIN_RELEASE_SHARE = 0.01
 # As long as `releases_14d` counts a release as recent.
 NEW_VERSION_DAYS = 14
 NO_VERSION = "none"
+EXPORT_FILE = "risk_model.joblib"
+# By name, so that none is left out by moving it; the tests hold them to be all that training reads.
+MODEL_CODE = (
+    "quality_assets.domain.feature_panel",
+    "quality_assets.domain.labels",
+    "quality_assets.domain.risk",
+    "quality_assets.domain.risk_grading",
+    "quality_assets.domain.risk_input_registry",
+    "quality_assets.domain.risk_inputs",
+    "quality_assets.domain.risk_models",
+    "quality_assets.domain.risk_reasons",
+)
 _RELEASES_SQL = f"""
 shares as (
   select event_date, bin as version, n / sum(n) over (partition by event_date) as share
@@ -168,17 +183,18 @@ def registry_of(settings: Settings) -> ModelRegistry | None:
 def load_champion(settings: Settings) -> LoadedModel:
     """The model in use, or none and why. Read once for as long as no file of the registry is touched."""
     files = [(str(path), path.stat()) for path in settings.models_dir.rglob("*") if path.is_file()]
-    return _load_champion(settings, tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files)))
+    stamps = tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files))
+    return _load_champion(settings, stamps, inputs_fingerprint())
 
 
 @lru_cache(maxsize=1)
-def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...]) -> LoadedModel:
+def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...], inputs: str) -> LoadedModel:
     from quality_assets.warehouse.model_registry import LoadedModel
 
     try:
         registry = registry_of(settings)
         if registry is None:
-            return LoadedModel(None, NO_VERSION, "no model has been trained yet")
+            return LoadedModel(None, NO_VERSION, "no model has been trained yet", needs_training=True)
         return registry.load_champion()
     except Exception as error:  # A registry that cannot be read must not stop the day's facts; the scores say why.
         return LoadedModel(None, NO_VERSION, f"the model registry cannot be read: {error}")
@@ -186,7 +202,7 @@ def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...]) 
 
 def is_training_due(session: WarehouseSession) -> bool:
     """Whether no model can score and history is enough for one: there is none yet, or it is outgrown."""
-    if (session.settings.models_dir / "registry.db").is_file() and not is_outgrown(session):
+    if not load_champion(session.settings).needs_training:
         return False
     row = session.connection.execute(
         f"select count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
@@ -195,11 +211,32 @@ def is_training_due(session: WarehouseSession) -> bool:
 
 
 def is_outgrown(session: WarehouseSession) -> bool:
-    """Whether the champion was made for other inputs than the present ones, so that it cannot score."""
+    """Whether the champion cannot score: it was made for other inputs than the present ones, or cannot be loaded.
+
+    Loading takes seconds, so one that has scored the last day is believed as long as its file is there, of a layout
+    that is read. What only loading shows is found by `is_training_due`, once there is something to score.
+    """
     row = session.connection.execute(
-        f"select inputs_fingerprint from {MODEL_VERSIONS.qualified_name} where alias = 'champion'"
+        f"select inputs_fingerprint, artifact_sha256, exists(from {RISK_SCORES.qualified_name} as scores where"
+        f" scores.model_version = versions.model_version and score_kind <> 'unknown' and event_date ="
+        f" (select max(event_date) from {RISK_SCORES.qualified_name}))"
+        f" from {MODEL_VERSIONS.qualified_name} as versions where alias = 'champion'"
     ).fetchone()
-    return row is not None and row[0] != inputs_fingerprint()
+    if row is None:
+        return False
+    fingerprint, sha256, has_scored = row
+    if fingerprint != inputs_fingerprint() or not _has_model_file(session.settings.models_dir, sha256):
+        return True
+    return not has_scored and load_champion(session.settings).needs_training
+
+
+def _has_model_file(models_dir: Path, sha256: str) -> bool:
+    """Whether there is a readable model file of this content."""
+    for path in models_dir.glob(f"artifacts/*/artifacts/{MODEL_FILE}"):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return is_model_file(content)
+    return False
 
 
 def is_scored(session: WarehouseSession) -> bool:
@@ -227,7 +264,7 @@ def train(session: WarehouseSession, progress: Progress) -> Trained:
 
     Raises domain.risk.SuspectedLeakError when an input knows what it cannot know; nothing is saved then.
     """
-    from quality_assets.domain.risk import promotion_decision, train_risk_model
+    from quality_assets.domain.risk import Decision, promotion_decision, train_risk_model
     from quality_assets.warehouse.model_registry import ModelRegistry
 
     training_set = read_training_set(session)
@@ -239,7 +276,10 @@ def train(session: WarehouseSession, progress: Progress) -> Trained:
     progress("saving the model")
     registry = ModelRegistry(session.settings.models_dir)
     champion = registry.load_champion()
-    decision = promotion_decision(champion.model, result, training_set)
+    if champion.model is None and champion.version != NO_VERSION:
+        decision = Decision(True, f"the champion cannot score: {champion.why}")
+    else:
+        decision = promotion_decision(champion.model, result, training_set)
     version = registry.save(result, code_version(), decision)
     write_evidence(session, registry, version)
     _export_champion(registry, session.settings)
@@ -258,22 +298,38 @@ def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: 
 def _export_champion(registry: ModelRegistry, settings: Settings) -> None:
     champion = registry.champion_version()
     if champion is not None:
-        registry.export(champion, settings.models_dir / "risk_model.joblib")
+        registry.export(champion, settings.models_dir / EXPORT_FILE)
+
+
+def _renew_export(settings: Settings) -> None:
+    """Write the export anew where it is of the layout before, which code that has moved since cannot read."""
+    registry = registry_of(settings)
+    if registry is not None and is_export(settings.models_dir / EXPORT_FILE):
+        _export_champion(registry, settings)
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Of the package, and of the modules that make models: the same version, the same code."""
+    """Of the package, and of the modules that make models: the same version, the same code.
+
+    Raises ModuleNotFoundError where one of them is not where MODEL_CODE says.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
-    domain = Path(__file__).resolve().parent.parent / "domain"
-    names = ("feature_panel.py", "labels.py", *sorted(path.name for path in domain.glob("risk*.py")))
-    digest = hashlib.sha256(b"".join((domain / name).read_bytes() for name in names)).hexdigest()
+    digest = hashlib.sha256(b"".join(_source(name) for name in MODEL_CODE)).hexdigest()
     try:
         release = version("feature-quality")
     except PackageNotFoundError:
         release = "unreleased"
     return f"{release}+{digest[:10]}"
+
+
+def _source(module: str) -> bytes:
+    """The source text of a module, which is not imported for it."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{module} makes models and is gone: write in MODEL_CODE where it is now")
+    return Path(spec.origin).read_bytes()
 
 
 def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
@@ -296,6 +352,7 @@ def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
     if loaded.model is not None:
         unseen = pd.Timestamp(loaded.model.trained_through - timedelta(days=loaded.model.horizon_days))
         rows = rows[pd.to_datetime(rows["event_date"]) > unseen].reset_index(drop=True)
+        _renew_export(session.settings)
     progress(f"scoring {len(rows):,} feature-days by model {loaded.version}")
     scores = score_risk(loaded.model, rows, loaded.version, why_no_model=loaded.why)
     since = {"version": loaded.version, "since": rows["event_date"].min() if len(rows) else date.max}

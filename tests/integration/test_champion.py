@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.contracts.ml import RISK_TRAINING_SET
+from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_TRAINING_SET
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain import risk
 from quality_assets.domain.labels import LabelSettings
+from quality_assets.domain.model_state import from_state, to_state
 from quality_assets.domain.risk import train_risk_model
 from quality_assets.domain.risk_models import RiskSettings
 from quality_assets.settings import Settings
@@ -24,6 +30,7 @@ from quality_assets.warehouse import model_registry, risk_tables
 from quality_assets.warehouse.database import WarehouseSession, open_warehouse
 from quality_assets.warehouse.drift_tables import reason_to_retrain
 from quality_assets.warehouse.frames import replace_rows
+from quality_assets.warehouse.model_files import write_state
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -37,10 +44,33 @@ CHARTS = replace(FORESTS, min_gain=100.0)
 Train = Callable[[RiskSettings], risk_tables.Trained]
 
 
+def _settings(data_dir: Path) -> Settings:
+    return Settings(data_dir=data_dir, threads=2, _env_file=None)  # type: ignore[call-arg]
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[WarehouseSession]:
-    settings = Settings(data_dir=tmp_path / "data", threads=2, _env_file=None)  # type: ignore[call-arg]
-    with open_warehouse(settings) as opened:
+    with open_warehouse(_settings(tmp_path / "data")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def root_with_champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose version 1, a chart, is in use and has scored; made once."""
+    root = tmp_path_factory.mktemp("champion") / "data"
+    with pytest.MonkeyPatch.context() as patch, open_warehouse(_settings(root)) as opened:
+        patch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=CHARTS))
+        _know(opened, FIRST_TRAINED)
+        risk_tables.train(opened, lambda _: None)
+        risk_tables.build_scores(opened, lambda _: None)
+    return root
+
+
+@pytest.fixture
+def charted(root_with_champion: Path, tmp_path: Path) -> Iterator[WarehouseSession]:
+    """A copy of it, to break."""
+    shutil.copytree(root_with_champion, tmp_path / "charted")
+    with open_warehouse(_settings(tmp_path / "charted")) as opened:
         yield opened
 
 
@@ -132,3 +162,135 @@ def test_a_champion_made_for_other_inputs_is_replaced_at_once(
     assert train(CHARTS).decision.is_promoted
     assert _versions(session) == {"1": "retired", "2": "champion"}
     assert not risk_tables.is_training_due(session)
+
+
+def _break(session: WarehouseSession, damage: str) -> None:
+    """Make the champion, version 1, one that cannot be loaded."""
+    path = next(session.settings.models_dir.rglob("model.skops"))
+    if damage == "missing":
+        path.unlink()
+    elif damage == "altered":
+        path.write_bytes(path.read_bytes() + b"x")
+    else:
+        # Whole, vouched for, of today's layout: only loading shows that it is no model.
+        content = write_state({"format": 2})
+        path.write_bytes(content)
+        registry = model_registry.ModelRegistry(session.settings.models_dir)
+        registry._client.set_model_version_tag("risk_model", "1", "artifact_sha256", sha256(content).hexdigest())
+        replace_rows(session, MODEL_VERSIONS, registry.versions())
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("missing", "its file is missing"),
+        ("altered", "its file is not the one that was saved"),
+        ("no model", "its file holds no model"),
+    ],
+)
+def test_a_champion_that_cannot_be_loaded_is_outgrown(charted: WarehouseSession, damage: str, why: str) -> None:
+    assert not risk_tables.is_training_due(charted)
+    assert not risk_tables.is_outgrown(charted)
+    assert reason_to_retrain(charted) is None
+    _break(charted, damage)
+    assert risk_tables.is_training_due(charted)
+    # Only loading tells that the third is no model, and a run with nothing to do does not load.
+    assert risk_tables.is_outgrown(charted) == (damage != "no model")
+    reason = reason_to_retrain(charted)
+    assert reason is not None
+    assert reason.startswith(f"Model version 1 cannot be loaded: {why}")
+    risk_tables.build_scores(charted, lambda _: None)
+    newest = _scores(charted, "1").query("event_date == event_date.max()")
+    assert set(newest["score_kind"]) == {"unknown"}
+    assert newest["note"].str.startswith(f"model version 1 cannot be loaded: {why}").all()
+    assert risk_tables.is_outgrown(charted)
+    # With too little history there is nothing to train on.
+    charted.connection.execute("delete from product.fact_feature_metrics where event_date >= '2026-02-20'")
+    assert not risk_tables.is_training_due(charted)
+
+
+def test_the_same_data_give_another_version_for_one_that_cannot_be_loaded(
+    charted: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=CHARTS))
+    before = _scores(charted, "1").drop(columns="model_version")
+    _break(charted, "altered")
+    decision = risk_tables.train(charted, lambda _: None).decision
+    assert decision.is_promoted
+    assert decision.reason.startswith("the champion cannot score: model version 1 cannot be loaded: its file is not")
+    assert _versions(charted) == {"1": "retired", "2": "champion"}
+    assert not risk_tables.is_training_due(charted)
+    assert not risk_tables.is_outgrown(charted)
+    assert reason_to_retrain(charted) is None
+    risk_tables.build_scores(charted, lambda _: None)
+    after = _scores(charted, "2").drop(columns="model_version")
+    is_last = before["event_date"] == before["event_date"].max()
+    pd.testing.assert_frame_equal(after, before[is_last].reset_index(drop=True))
+
+
+def test_a_registry_without_a_model_is_trained_for(charted: WarehouseSession) -> None:
+    """As after a kill between making the registry and saving the first model."""
+    registry = model_registry.ModelRegistry(charted.settings.models_dir)
+    registry._client.delete_registered_model_alias("risk_model", "champion")
+    assert risk_tables.is_training_due(charted)
+
+
+def test_a_registry_that_cannot_be_read_is_not_trained_for(charted: WarehouseSession) -> None:
+    (charted.settings.models_dir / "registry.db").write_bytes(b"not a database")
+    assert "the model registry cannot be read" in risk_tables.load_champion(charted.settings).why
+    assert not risk_tables.is_training_due(charted)
+    assert reason_to_retrain(charted) is None
+
+
+def test_an_export_of_the_layout_before_is_written_anew(charted: WarehouseSession) -> None:
+    model = risk_tables.load_champion(charted.settings).model
+    assert model is not None
+    path = charted.settings.models_dir / "risk_model.joblib"
+    joblib.dump(model, path, compress=3)
+    risk_tables.build_scores(charted, lambda _: None)
+    state = joblib.load(path)
+    assert state["trained_through"] == FIRST_TRAINED.isoformat()
+    assert to_state(from_state(state))["targets"]["any"]["name"] == "ewma_chart"
+
+
+def _imports(module: str) -> set[str]:
+    """The modules of the package that a module names anywhere in its text, itself included, theirs too."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        waiting += [
+            node.module
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("quality_assets.")
+        ]
+    return found
+
+
+def test_the_code_version_is_of_all_modules_that_make_models() -> None:
+    makers = ("quality_assets.domain.risk", "quality_assets.domain.risk_inputs", "quality_assets.domain.labels")
+    assert set(risk_tables.MODEL_CODE) == {name for maker in makers for name in _imports(maker)}
+
+
+def test_the_code_version_changes_with_a_module_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    def text_of(changed: str) -> Callable[[str], bytes]:
+        return lambda module: b"other" if module == changed else module.encode()
+
+    versions = []
+    for changed in ("", *risk_tables.MODEL_CODE, "quality_assets.domain.wording"):
+        monkeypatch.setattr(risk_tables, "_source", text_of(changed))
+        versions.append(risk_tables.code_version.__wrapped__())
+    assert len(set(versions)) == len(risk_tables.MODEL_CODE) + 1
+    assert versions[0] == versions[-1]
+
+
+def test_a_module_that_makes_models_and_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(risk_tables, "MODEL_CODE", ("quality_assets.domain.gone",))
+    with pytest.raises(ModuleNotFoundError, match="gone makes models and is gone: write in MODEL_CODE"):
+        risk_tables.code_version.__wrapped__()

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 
 from quality_assets.contracts.ml import MODEL_METRICS, MODEL_VERSIONS
+from quality_assets.domain.model_state import from_state
 from quality_assets.domain.risk import Decision, TrainingResult, score_risk, train_risk_model
 from quality_assets.domain.risk_inputs import risk_training_set
-from quality_assets.domain.risk_models import RiskSettings
+from quality_assets.domain.risk_models import RiskSettings, Sigmoid
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
+from quality_assets.warehouse.model_files import write_state
+from quality_assets.warehouse.model_layout_1 import is_export
 from quality_assets.warehouse.model_registry import ModelRegistry, ModelUnavailableError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -72,7 +78,7 @@ def test_what_learns_and_explains_is_imported_only_where_it_is_used() -> None:
 def test_an_empty_registry_says_so(registry: ModelRegistry) -> None:
     loaded = registry.load_champion()
     assert loaded.model is None
-    assert "no model" in loaded.why
+    assert (loaded.why, loaded.needs_training) == ("no model has been trained yet", True)
     assert registry.live_at(_at(1)) is None
     assert len(registry.versions()) == 0
     with pytest.raises(ModelUnavailableError):
@@ -117,27 +123,106 @@ def test_promotion_rollback_and_who_was_live(registry: ModelRegistry, result: Tr
     assert tuple(frame.columns) == MODEL_VERSIONS.column_names
 
 
-@pytest.mark.parametrize("damage", ["altered", "truncated", "missing"])
-def test_a_damaged_file_is_not_loaded(registry: ModelRegistry, result: TrainingResult, damage: str) -> None:
+def _champion_file(registry: ModelRegistry) -> Path:
+    return next(registry.root.rglob("model.skops"))
+
+
+def _vouch_for(registry: ModelRegistry, content: bytes) -> None:
+    """Put a file in the place of the only version's, as if it had been saved so."""
+    _champion_file(registry).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    registry._client.set_model_version_tag("risk_model", "1", "artifact_sha256", digest)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("altered", "its file is not the one that was saved"),
+        ("truncated", "its file is not the one that was saved"),
+        ("missing", "its file is missing"),
+        ("a folder", "its file cannot be read (Is a directory)"),
+    ],
+)
+def test_a_damaged_file_is_not_loaded(registry: ModelRegistry, result: TrainingResult, damage: str, why: str) -> None:
     registry.save(result, "a", Decision(True, "first model"))
-    path = next(registry.root.rglob("model.skops"))
-    if damage == "missing":
+    path = _champion_file(registry)
+    content = path.read_bytes()
+    if damage in ("missing", "a folder"):
         path.unlink()
+        if damage == "a folder":
+            path.mkdir()
     else:
-        content = path.read_bytes()
         path.write_bytes(content[:100] if damage == "truncated" else content[:-1] + b"x")
     loaded = registry.load_champion()
-    assert loaded.model is None
-    assert "missing" in loaded.why or "not the one" in loaded.why
+    assert (loaded.model, loaded.version, loaded.needs_training) == (None, "1", True)
+    assert loaded.why == f"model version 1 cannot be loaded: {why}; the next `quality run` trains a new model"
     assert set(score_risk(loaded.model, TODAY, loaded.version, why_no_model=loaded.why)["note"]) == {loaded.why}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK not a zip", "its file is not a model file"),
+        (write_state({"format": 3}), "its file has format 3, and this version of the program reads 2"),
+        (write_state({"format": 2}), "its file holds no model (the model: missing or unknown parts: base_rate, "),
+        (write_state({"format": 2, "x": Sigmoid()}), "its file holds types that no model has ("),
+    ],
+)
+def test_a_file_that_is_no_model_is_not_loaded(
+    registry: ModelRegistry, result: TrainingResult, content: bytes, why: str
+) -> None:
+    version = registry.save(result, "a", Decision(True, "first model"))
+    _vouch_for(registry, content)
+    with pytest.raises(ModelUnavailableError) as told:
+        registry.load(version)
+    assert str(told.value).startswith(f"model version 1 cannot be loaded: {why}")
+    assert str(told.value).endswith("; the next `quality run` trains a new model")
+    assert registry.load_champion().needs_training
+
+
+def test_a_champion_of_the_layout_before_goes_on(registry: ModelRegistry, result: TrainingResult) -> None:
+    """As in a root where the code before has trained."""
+    data = Path(__file__).parent.parent / "data" / "model_layout_1"
+    with zipfile.ZipFile(data / "models.zip") as files:
+        content = files.read("forest_and_logistic.skops")
+    registry.save(result, "a", Decision(True, "first model"))
+    _vouch_for(registry, content)
+    loaded = ModelRegistry(registry.root).load_champion()
+    assert (loaded.version, loaded.why, loaded.needs_training) == ("1", "", False)
+    every = pd.read_parquet(data / "scores.parquet")
+    before = every[every["file"] == "forest_and_logistic"]
+    scores = score_risk(loaded.model, pd.read_parquet(data / "inputs.parquet"), "1")
+    np.testing.assert_allclose(scores["risk_probability"], before["risk_probability"], rtol=1e-12)
+    assert _champion_file(registry).read_bytes() == content
+    # The same training finds it, and does not store it again.
+    assert registry.save(result, "a", Decision(True, "first model")) == "1"
+
+
+def test_a_version_that_cannot_be_loaded_is_not_taken_for_the_same(
+    registry: ModelRegistry, result: TrainingResult
+) -> None:
+    broken = registry.save(result, "a", Decision(True, "first model"))
+    _champion_file(registry).write_bytes(b"")
+    again = registry.save(result, "a", Decision(True, "the champion cannot score"))
+    assert (broken, again, registry.champion_version()) == ("1", "2", "2")
+    assert registry.load_champion().model is not None
+    assert registry.save(result, "a", Decision(True, "once more")) == "2"
+
+
+def test_an_unknown_version_is_said_with_those_there_are(registry: ModelRegistry, result: TrainingResult) -> None:
+    registry.save(result, "a", Decision(True, "first model"))
+    with pytest.raises(ModelUnavailableError, match="there is no model version 9; the registry has: 1"):
+        registry.load("9")
 
 
 def test_a_model_for_other_inputs_is_not_loaded(registry: ModelRegistry, result: TrainingResult) -> None:
     foreign = replace(result, model=replace(result.model, input_names=("x", "y")))
     registry.save(foreign, "a", Decision(True, "first model"))
     loaded = registry.load_champion()
-    assert loaded.model is None
-    assert "other inputs" in loaded.why
+    assert (loaded.model, loaded.needs_training) == (None, True)
+    assert loaded.why == (
+        "model version 1 was made for other inputs than the present contract: the next `quality run` trains a new model"
+    )
 
 
 def test_the_folder_can_be_moved(registry: ModelRegistry, result: TrainingResult, tmp_path: Path) -> None:
@@ -148,6 +233,27 @@ def test_the_folder_can_be_moved(registry: ModelRegistry, result: TrainingResult
 
 def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: TrainingResult, tmp_path: Path) -> None:
     version = registry.save(result, "a", Decision(True, "first model"))
-    registry.export(version, tmp_path / "out" / "risk_model.joblib")
-    model = joblib.load(tmp_path / "out" / "risk_model.joblib")
-    pd.testing.assert_frame_equal(score_risk(model, TODAY, version), score_risk(result.model, TODAY, version))
+    path = tmp_path / "out" / "risk_model.joblib"
+    registry.export(version, path)
+    state = joblib.load(path)
+    assert (state["format"], state["trained_through"]) == (2, result.model.trained_through.isoformat())
+    scores = score_risk(from_state(state), TODAY, version)
+    pd.testing.assert_frame_equal(scores, score_risk(result.model, TODAY, version))
+    # Whoever has scikit-learn can read it, wherever our classes are.
+    code = (
+        "import sys, joblib; sys.modules['quality_assets'] = None;"
+        f"print(joblib.load({str(path)!r})['targets']['any']['name'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert result.model.any is not None
+    assert done.stdout.split() == [result.model.any.name]
+    assert not is_export(path)
+
+
+def test_an_export_of_the_layout_before_is_known(result: TrainingResult, tmp_path: Path) -> None:
+    path = tmp_path / "risk_model.joblib"
+    assert not is_export(path)
+    joblib.dump(result.model, path, compress=3)
+    assert is_export(path)
+    path.write_bytes(b"not compressed quality_assets")
+    assert not is_export(path)

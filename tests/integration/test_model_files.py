@@ -1,0 +1,175 @@
+"""Model files hold plain state; damaged, foreign and older ones are read or refused, and nothing else comes of them.
+
+`tests/data/model_layout_1` was written by the last code of the first layout: `models.zip` has its files, one of them
+trained and three put together so that every kind of estimator is in one; `inputs.parquet` has feature-days and
+`scores.parquet` what that code made of them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import sys
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quality_assets.domain import model_state
+from quality_assets.domain.model_state import KINDS, ModelStateError, from_state, to_state
+from quality_assets.domain.risk import score_risk
+from quality_assets.domain.risk_models import Sigmoid
+from quality_assets.warehouse import model_files
+from quality_assets.warehouse.model_files import UnreadableModelError, is_model_file, read_state, write_state
+
+DATA = Path(__file__).parent.parent / "data" / "model_layout_1"
+FILES = ("trained", "forest_and_logistic", "boosting_and_chart", "base_rate_and_persistence")
+SCORES = ["risk_probability", "low", "high", "onset_probability"]
+
+
+@cache
+def _old(name: str) -> bytes:
+    with zipfile.ZipFile(DATA / "models.zip") as files:
+        return files.read(f"{name}.skops")
+
+
+def _changed(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The file with another index."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w") as after:
+        for name in before.namelist():
+            data = before.read(name)
+            if name == "schema.json":
+                schema = json.loads(data)
+                change(schema)
+                data = json.dumps(schema).encode()
+            after.writestr(name, data)
+    return out.getvalue()
+
+
+def _replaced(content: bytes, old: str, new: str) -> bytes:
+    def change(schema: dict[str, Any]) -> None:
+        text = json.dumps(schema)
+        assert old in text
+        schema.update(json.loads(text.replace(old, new)))
+
+    return _changed(content, change)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_the_first_layout_scores_as_it_did(name: str) -> None:
+    inputs, every = pd.read_parquet(DATA / "inputs.parquet"), pd.read_parquet(DATA / "scores.parquet")
+    before = every[every["file"] == name].reset_index(drop=True)
+    assert before["risk_probability"].notna().any()
+    scores = score_risk(from_state(read_state(_old(name))), inputs, "1")
+    assert scores["feature"].tolist() == before["feature"].tolist()
+    # To the last bit on the machine that wrote them; another's linear algebra may round otherwise.
+    np.testing.assert_allclose(scores[SCORES], before[SCORES], rtol=1e-12, atol=0)
+    assert scores["note"].tolist() == before["note"].tolist()
+    assert [[r["input"] for r in json.loads(text)] for text in scores["reasons"]] == [
+        [r["input"] for r in json.loads(text)] for text in before["reasons"]
+    ]
+
+
+def test_the_files_of_the_first_layout_have_every_kind() -> None:
+    models = [from_state(read_state(_old(name))) for name in FILES]
+    found = {target.name for model in models for target in (model.any, model.onset) if target is not None}
+    assert found == set(KINDS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_first_layout_is_read_when_its_modules_are_gone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("quality_assets.domain.risk", "quality_assets.domain.risk_models"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError):
+        skops.io.loads(_old(name), trusted=skops.io.get_untrusted_types(data=_old(name)))
+    assert is_model_file(_old(name))
+    assert to_state(from_state(read_state(_old(name))))["input_names"][:2] == ["latency_change", "latency_z"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_written_names_nothing_of_ours_and_comes_back(name: str) -> None:
+    model = from_state(read_state(_old(name)))
+    content = write_state(to_state(model))
+    assert is_model_file(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        assert not [entry for entry in file.namelist() if b"quality_assets" in file.read(entry)]
+    again = from_state(read_state(content))
+    inputs = pd.read_parquet(DATA / "inputs.parquet")
+    pd.testing.assert_frame_equal(score_risk(again, inputs, "1"), score_risk(model, inputs, "1"), check_exact=True)
+
+
+def test_state_and_files_have_one_format() -> None:
+    assert model_files.FORMAT == model_state.FORMAT
+
+
+NEW = write_state(to_state(from_state(read_state(_old("base_rate_and_persistence")))))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not a model file"),
+        (b"not a model", "not a model file"),
+        (pickle.dumps({"format": 2}), "not a model file"),
+        (NEW[:100], "not a model file"),
+        (NEW[: len(NEW) // 2], "not a model file"),
+        (NEW[:-1], "not a model file"),
+        (_old("trained")[:-1000], "not a model file"),
+        (skops.io.dumps([1, 2]), "not a model file"),
+        (skops.io.dumps({"x": 1}), "not a model file"),
+        (skops.io.dumps(Sigmoid()), "not a model file"),
+        (skops.io.dumps({"format": 3}), "format 3, and this version of the program reads 2"),
+        (skops.io.dumps({"format": "2"}), "format '2'"),
+    ],
+)
+def test_what_is_no_model_file_is_refused(content: bytes, words: str) -> None:
+    assert not is_model_file(content)
+    with pytest.raises(UnreadableModelError, match=words):
+        read_state(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (skops.io.dumps({"format": 2, "x": Sigmoid()}), r"types that no model has \(\S*\.Sigmoid\)"),
+        (skops.io.dumps({"format": 2, "x": Path("/")}), r"types that no model has \(.*Path"),
+        (skops.io.dumps({"format": 2, "x": json.dumps}), r"types that no model has \(json.dumps\)"),
+        (_replaced(_old("trained"), '"EwmaChart"', '"OtherChart"'), r"no model has \(.*risk_models.OtherChart\)"),
+        (_replaced(_old("trained"), '"date", "__module__": "datetime"', '"system", "__module__": "os"'), "os.system"),
+        (_replaced(_old("trained"), '"LogisticRegression"', '"GoneRegression"'), "cannot be read .*GoneRegression"),
+        (_replaced(_old("trained"), "sklearn.linear_model._logistic", "sklearn.gone"), "cannot be read .*sklearn.gone"),
+        (_replaced(_old("trained"), '"calibrator":', '"calibration":'), "cannot be read .*KeyError: 'calibrator'"),
+        (_replaced(_old("trained"), '"Sigmoid"', '"EwmaChart"'), "cannot be read .*ewma_chart where"),
+        (_changed(_old("trained"), lambda schema: schema.update(protocol=99)), "cannot be read .*protocol 99"),
+        (_changed(NEW, lambda schema: schema.pop("protocol")), "cannot be read"),
+        (_replaced(NEW, '"DictNode"', '"NoNode"'), "cannot be read .*NoNode"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_and_says_why(content: bytes, words: str) -> None:
+    with pytest.raises(UnreadableModelError, match=words):
+        read_state(content)
+
+
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from([NEW, _old("trained")])))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    is_model_file(bytes(content))
+    try:
+        model = from_state(read_state(bytes(content)))
+    except (UnreadableModelError, ModelStateError):
+        return
+    assert model.horizon_days == 7
