@@ -27,6 +27,7 @@ from quality_assets.domain.risk_input_registry import INPUT_NAMES
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.frames import read_frame, replace_rows
 from quality_assets.warehouse.lake import files_sql
+from quality_assets.warehouse.model_files import WHAT_NEXT
 from quality_assets.warehouse.risk_tables import load_champion
 from quality_assets.warehouse.state import record_built, wanted_fingerprints
 
@@ -183,7 +184,8 @@ def reason_to_retrain(session: WarehouseSession) -> str | None:
         return None
     loaded = load_champion(session.settings)
     if loaded.needs_training:
-        return f"{loaded.why[0].upper()}{loaded.why[1:]}."
+        why = loaded.why.removesuffix(WHAT_NEXT)
+        return f"{why[0].upper()}{why[1:]}."
     rows = read_frame(session, f"select * from {DATA_DRIFT.qualified_name} where event_date = $day", {"day": through})
     # A challenger that lost was trained on the same data: another would lose too.
     return retraining_reason(rows, newest[0], through)

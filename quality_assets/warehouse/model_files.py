@@ -15,6 +15,8 @@ from typing import Any
 from quality_assets.warehouse import model_layout_1
 
 MODEL_FILE = "model.skops"
+WHAT_NEXT = "; the next `quality run` trains a new model"
+"""How every sentence ends that says why a model cannot be used."""
 FORMAT = 2
 """The format of the state that is written and read here."""
 

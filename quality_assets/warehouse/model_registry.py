@@ -23,13 +23,12 @@ from quality_assets.domain.model_state import ModelStateError, from_state, to_st
 from quality_assets.domain.risk import Decision, InputsMismatchError, RiskModel, TrainingResult
 from quality_assets.domain.risk_input_registry import inputs_fingerprint
 from quality_assets.domain.risk_models import BASELINES
-from quality_assets.warehouse.model_files import MODEL_FILE, UnreadableModelError, read_state, write_state
+from quality_assets.warehouse.model_files import MODEL_FILE, WHAT_NEXT, UnreadableModelError, read_state, write_state
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_NAME = "risk_model"
-_WHAT_NEXT = "the next `quality run` trains a new model"
 
 
 class ModelUnavailableError(RuntimeError):
@@ -149,7 +148,7 @@ class ModelRegistry:
             raise _unavailable(version, "its file is not the one that was saved")
         if entry.tags["inputs_fingerprint"] != inputs_fingerprint():
             raise InputsMismatchError(
-                f"model version {version} was made for other inputs than the present contract: {_WHAT_NEXT}"
+                f"model version {version} was made for other inputs than the present contract{WHAT_NEXT}"
             )
         try:
             return from_state(read_state(content))
@@ -266,7 +265,7 @@ class ModelRegistry:
 
 
 def _unavailable(version: str, why: str) -> ModelUnavailableError:
-    return ModelUnavailableError(f"model version {version} cannot be loaded: {why}; {_WHAT_NEXT}")
+    return ModelUnavailableError(f"model version {version} cannot be loaded: {why}{WHAT_NEXT}")
 
 
 def _open_client(root: Path) -> MlflowClient:

@@ -39,7 +39,7 @@ from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, with_lab
 from quality_assets.settings import Settings
 from quality_assets.warehouse.database import WarehouseSession
 from quality_assets.warehouse.frames import read_frame, replace_rows
-from quality_assets.warehouse.model_files import MODEL_FILE, is_model_file
+from quality_assets.warehouse.model_files import MODEL_FILE, WHAT_NEXT, is_model_file
 from quality_assets.warehouse.model_layout_1 import is_export
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def train(session: WarehouseSession, progress: Progress) -> Trained:
     registry = ModelRegistry(session.settings.models_dir)
     champion = registry.load_champion()
     if champion.model is None and champion.version != NO_VERSION:
-        decision = Decision(True, f"the champion cannot score: {champion.why}")
+        decision = Decision(True, f"the champion cannot score: {champion.why.removesuffix(WHAT_NEXT)}")
     else:
         decision = promotion_decision(champion.model, result, training_set)
     version = registry.save(result, code_version(), decision)

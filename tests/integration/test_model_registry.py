@@ -221,7 +221,7 @@ def test_a_model_for_other_inputs_is_not_loaded(registry: ModelRegistry, result:
     loaded = registry.load_champion()
     assert (loaded.model, loaded.needs_training) == (None, True)
     assert loaded.why == (
-        "model version 1 was made for other inputs than the present contract: the next `quality run` trains a new model"
+        "model version 1 was made for other inputs than the present contract; the next `quality run` trains a new model"
     )
 
 
