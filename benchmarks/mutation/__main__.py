@@ -1,0 +1,127 @@
+"""Command line of the mutation run: see the package."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.mutation.processes import MutationError, tree_files
+from benchmarks.mutation.reach import PRODUCT, Finder
+from benchmarks.mutation.results import Results, report
+from benchmarks.mutation.run import Pool, Trial, read_reach, try_mutants
+from benchmarks.mutation.source import Mutant
+from benchmarks.mutation.targets import all_mutants, sample_of, target_files
+from benchmarks.pipeline import ROOT, say, write_section
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run tries, as the command line says it."""
+
+    sample: int
+    seed: int
+    jobs: int
+    only: Sequence[str]
+    tests: Sequence[str]
+    again: bool
+    limit_s: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no file and no test is left out."""
+        return not self.only and not self.tests
+
+    @property
+    def results_name(self) -> str:
+        """What few tests did not notice says nothing of all: such results lie in a file of their own."""
+        return "-".join(["results", *(part.strip("/").replace("/", "_") for part in self.tests)]) + ".jsonl"
+
+
+def main(
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Keeps what tests reach and all results for the next time; default: a temporary folder."),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="How many mutants; every file gives at least one.")] = 600,
+    seed: Annotated[int, typer.Option(help="Decides which.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Mutants at a time, each in a copy of the tree.")] = 2,
+    only: Annotated[list[str] | None, typer.Option(help="Only files whose path contains this; repeatable.")] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(help="Ask only tests under this path, and keep results apart; repeatable.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Try those that nothing noticed once more.")] = False,
+    limit_s: Annotated[
+        float, typer.Option(min=1, help="Tests of a mutant that would take longer than this together are left out.")
+    ] = 90.0,
+    list_only: Annotated[bool, typer.Option("--list", help="Print the sample and try nothing.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put the table into docs/benchmarks.md.")] = False,
+) -> None:
+    """Try a sample of mutants. Ctrl-C ends it; the next call with the same --work goes on."""
+    plan = Plan(sample, seed, jobs, only or (), tests or (), again, limit_s)
+    folder = (work or Path(tempfile.mkdtemp(prefix="mutation-"))).expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    try:
+        files = tree_files(ROOT)
+        found = all_mutants(ROOT, targets(files, plan))
+        chosen = sample_of(found, texts_of(found), sample, seed)
+        if list_only:
+            for mutant in chosen:
+                typer.echo(f"{mutant.file}:{mutant.line} {mutant.edit.operator}: {mutant.before} → {mutant.after}")
+            return
+        results = Results(folder / plan.results_name)
+        say(f"{sum(map(len, found.values())):,} mutants in {len(found)} files, {len(chosen)} of them chosen")
+        run(folder, plan, files, chosen, results)
+    except MutationError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        if work is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    text = report(chosen, results, {file: len(of_file) for file, of_file in found.items()}, seed)
+    typer.echo(text)
+    say(f"done after {time.monotonic() - started:.0f} s")
+    if write:
+        if not plan.is_whole or results.missing(chosen):
+            typer.echo("error: not written: the sample is not finished, or leaves out files or tests", err=True)
+            raise typer.Exit(1)
+        write_section("mutation", text)
+
+
+def targets(files: Sequence[str], plan: Plan) -> list[str]:
+    """The files to mutate. Raises MutationError where there is none."""
+    chosen = [name for name in target_files(files) if not plan.only or any(part in name for part in plan.only)]
+    if not chosen:
+        raise MutationError("no file to mutate: see TARGETS in benchmarks/mutation/targets.py, and --only")
+    return chosen
+
+
+def texts_of(files: Iterable[str]) -> dict[str, str]:
+    """The texts of files of the tree."""
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in files}
+
+
+def run(work: Path, plan: Plan, files: Sequence[str], chosen: Sequence[Mutant], results: Results) -> None:
+    """Try the mutants that have no result yet."""
+    missing = results.missing(chosen, plan.again)
+    if not missing:
+        return
+    product = texts_of(name for name in files if name.startswith(PRODUCT) and name.endswith(".py"))
+    try:
+        with Pool(ROOT, files, work, plan.jobs) as pool:
+            reach = read_reach(pool, ROOT, files, work, plan.tests, say)
+            say(f"{len(missing)} mutants to try")
+            try_mutants(pool, missing, Trial(reach, Finder(reach, product), product, plan.limit_s, say), results, say)
+    except KeyboardInterrupt:
+        say("interrupted; the next call with the same --work goes on from here")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,104 @@
+"""Copies of the tree, and a worker in each. The work tree itself is never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class MutationError(Exception):
+    """Something that keeps the run from going on; the message says what to do."""
+
+
+def tree_files(root: Path) -> list[str]:
+    """Every file of the work tree that git knows or would add, relative to `root`."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        raise MutationError(f"{root} is not a git work tree ({listed.stderr.strip()}): run this in a clone")
+    return sorted({name for name in listed.stdout.split("\0") if name and (root / name).is_file()})
+
+
+def tree_hash(root: Path, files: Sequence[str]) -> str:
+    """Changes with the product and its tests, and with nothing else."""
+    digest = hashlib.sha256()
+    for name in files:
+        if name.startswith(("quality_assets/", "dash_app/", "tests/")) or name == "pyproject.toml":
+            digest.update(f"{name}\0".encode() + hashlib.sha256((root / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def make_copy(root: Path, files: Sequence[str], to: Path) -> None:
+    """Copy `files` of `root`, times included, into a fresh folder."""
+    shutil.rmtree(to, ignore_errors=True)
+    for name in files:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, to / name)
+
+
+class Worker:
+    """One copy of the tree with its process. Used by one thread at a time."""
+
+    def __init__(self, root: Path, files: Sequence[str], folder: Path) -> None:
+        self.copy, self.scratch = folder / "tree", folder / "scratch"
+        make_copy(root, files, self.copy)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+        # QUALITY_* of whoever runs this would reach the tests' subprocesses.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("QUALITY_")}
+        environment = kept | dict.fromkeys(SINGLE_THREADED, "1") | {"PYTHONPATH": str(self.copy)}
+        with (folder / "worker.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.mutation.worker", str(self.scratch)],
+                cwd=self.copy,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                # Ctrl-C is for the run, which then ends its workers: a child must not take it for a failed test.
+                start_new_session=True,
+            )
+        self._log = folder / "worker.log"
+        self.threads = int(self._read()["threads"])
+
+    def ask(self, **task: Any) -> dict[str, Any]:
+        """Send a task, see `worker.answer`, and wait for its answer. Raises MutationError where the worker died."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps(task), file=self._process.stdin, flush=True)
+        except BrokenPipeError as error:
+            raise MutationError(f"a worker ended by itself: see {self._log}") from error
+        return self._read()
+
+    def close(self) -> None:
+        """End the worker, with the child that it waits for."""
+        if self._process.poll() is None:
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+            groups = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+            self._process.kill()
+            for group in groups:
+                subprocess.run(["kill", "-9", "--", f"-{group}"], check=False, capture_output=True)
+        self._process.wait()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise MutationError(f"a worker ended by itself: see {self._log}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

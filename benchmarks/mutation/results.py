@@ -1,0 +1,118 @@
+"""What became of each mutant: lines of JSON that a later call goes on from, the kill rate, and its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from pathlib import Path
+
+from benchmarks.mutation.source import Mutant
+
+Z_95 = 1.959964
+# Killed by a test, by a timeout, by nothing, or not even reached by a test.
+KILLED, TIMEOUT, SURVIVED, UNREACHED = "killed", "timeout", "survived", "unreached"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One mutant's end. `tests` were asked, `left_out` would have taken too long; `killed_by` is what noticed."""
+
+    key: str
+    status: str
+    seconds: float
+    tests: int = 0
+    left_out: int = 0
+    killed_by: str = ""
+
+
+class Results:
+    """The results file. The last line of a key counts; a line that a kill cut short is no result."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, Result] = {}
+        if not path.exists():
+            return
+        text = path.read_text(encoding="utf-8")
+        if text and not text.endswith("\n"):
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("\n")
+        for line in text.splitlines():
+            try:
+                result = Result(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            self._known[result.key] = result
+
+    def get(self, mutant: Mutant) -> Result | None:
+        """What is known of a mutant."""
+        return self._known.get(mutant.key)
+
+    def add(self, result: Result) -> None:
+        """Keep a result, at once."""
+        self._known[result.key] = result
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+
+    def missing(self, mutants: Iterable[Mutant], again: bool = False) -> list[Mutant]:
+        """The mutants without a result; with `again` those that nothing noticed too."""
+        lost = (SURVIVED, UNREACHED)
+        return [mutant for mutant in mutants if (known := self.get(mutant)) is None or (again and known.status in lost)]
+
+
+def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
+    """The interval of a proportion (Wilson 1927), 95 % unless told; the whole range where n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    p, spread = hits / n, z * z / n
+    middle = (p + spread / 2) / (1 + spread)
+    half = z * sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def report(sample: Sequence[Mutant], results: Results, sizes: dict[str, int], seed: int) -> str:
+    """The run as Markdown: the rate and its interval, a row per file, and what survived."""
+    done = [(mutant, found) for mutant in sample if (found := results.get(mutant)) is not None]
+    killed = sum(found.status in (KILLED, TIMEOUT) for _, found in done)
+    low, high = wilson(killed, len(done))
+    rate = killed / len(done) if done else 0.0
+    lines = [
+        f"{len(done)} mutants of {sum(sizes.values()):,} in {len(sizes)} files (seed {seed}, stratified by file), each"
+        f" against the tests that reach it: **{killed} noticed, {rate:.1%}** (95 % interval after Wilson"
+        f" {low:.1%} to {high:.1%}).",
+        "",
+        "| file | mutants in it | tried | killed | timeout | survived | unreached |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    if len(done) < len(sample):
+        lines.insert(1, f"\nNot finished: {len(sample) - len(done)} of the sample are still to be tried.")
+    for file in sizes:
+        of_file = [found.status for mutant, found in done if mutant.file == file]
+        counts = " | ".join(str(of_file.count(status)) for status in (KILLED, TIMEOUT, SURVIVED, UNREACHED))
+        lines.append(f"| `{file}` | {sizes[file]} | {len(of_file)} | {counts} |")
+    lines += ["", *_listed("Survived", done, (SURVIVED, UNREACHED)), *_listed("Timeouts", done, (TIMEOUT,))]
+    return "\n".join(lines).rstrip()
+
+
+def _listed(title: str, done: Sequence[tuple[Mutant, Result]], statuses: Sequence[str]) -> list[str]:
+    """Mutants of some status, by place."""
+    chosen = sorted(
+        ((mutant, found) for mutant, found in done if found.status in statuses),
+        key=lambda pair: (pair[0].file, pair[0].line, pair[0].key),
+    )
+    if not chosen:
+        return []
+    lines = [f"{title}:", ""]
+    for mutant, found in chosen:
+        note = " (no test reaches it)" if found.status == UNREACHED else ""
+        note = f" ({found.left_out} slow tests not asked)" if found.left_out and found.status == SURVIVED else note
+        change = f"{_code(mutant.before)} → {_code(mutant.after)}"
+        lines.append(f"- `{mutant.file}:{mutant.line}` {mutant.edit.operator}: {change}{note}")
+    return [*lines, ""]
+
+
+def _code(text: str) -> str:
+    """A text as Markdown code, whatever signs are in it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
