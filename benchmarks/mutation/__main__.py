@@ -20,6 +20,11 @@ from benchmarks.mutation.source import Mutant
 from benchmarks.mutation.targets import all_mutants, sample_of, target_files
 from benchmarks.pipeline import ROOT, say, write_section
 
+HEADING = """## What the tests notice
+
+Small wrong changes of the code and of the SQL in it, `python -m benchmarks.mutation`; browser tests are not asked. A
+change that no test can notice, as it makes no difference, counts as survived like the others."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -92,7 +97,7 @@ def main(
         if not plan.is_whole or results.missing(chosen):
             typer.echo("error: not written: the sample is not finished, or leaves out files or tests", err=True)
             raise typer.Exit(1)
-        write_section("mutation", text)
+        write_section("mutation", f"{HEADING}\n\n{text}")
 
 
 def targets(files: Sequence[str], plan: Plan) -> list[str]:

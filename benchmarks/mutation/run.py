@@ -24,7 +24,7 @@ class Pool:
     """Some workers, started when there is work for them. Use as a context manager."""
 
     def __init__(self, root: Path, files: Sequence[str], work: Path, jobs: int) -> None:
-        self._root, self._files, self._work, self._jobs = root, files, work, jobs
+        self._root, self._files, self._folder, self._jobs = root, files, work, jobs
         self._workers: list[Worker] = []
         self._stop = threading.Event()
 
@@ -45,14 +45,14 @@ class Pool:
         while len(self._workers) < min(self._jobs, len(items)):
             self._workers.append(self._started(len(self._workers)))
         for worker in self._workers:
-            threading.Thread(target=self._work, args=(worker, waiting, task, answers), daemon=True).start()
+            threading.Thread(target=self._serve, args=(worker, waiting, task, answers), daemon=True).start()
         for _ in items:
             item, answer = answers.get()
             if item is None:
                 raise answer
             note(item, answer)
 
-    def _work(self, worker: Worker, waiting: Any, task: Callable[[Worker, T], Any], answers: Any) -> None:
+    def _serve(self, worker: Worker, waiting: Any, task: Callable[[Worker, T], Any], answers: Any) -> None:
         """What each thread does until nothing waits any more. An error is handed to the thread that waits."""
         try:
             while not self._stop.is_set():
@@ -64,7 +64,7 @@ class Pool:
             answers.put((None, error))
 
     def _started(self, number: int) -> Worker:
-        return Worker(self._root, self._files, self._work / f"job-{number}")
+        return Worker(self._root, self._files, self._folder / f"job-{number}")
 
 
 def read_reach(pool: Pool, root: Path, files: Sequence[str], work: Path, under: Sequence[str], say: Say) -> Reach:

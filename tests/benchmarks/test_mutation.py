@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from benchmarks.mutation.operators_sql import edits_of, is_sql, mask, sql_edits
 from benchmarks.mutation.reach import Finder, Reach
 from benchmarks.mutation.references import References
 from benchmarks.mutation.results import KILLED, SURVIVED, TIMEOUT, Result, Results, report, wilson
-from benchmarks.mutation.run import outcome
+from benchmarks.mutation.run import Pool, outcome
 from benchmarks.mutation.source import Source
 from benchmarks.mutation.targets import mutants_of, sample_of, strata, target_files
 
@@ -268,7 +271,7 @@ def test_outcomes(answer: dict[str, object], expected: tuple[str, str]) -> None:
 
 PRODUCT = {
     "p/limits.py": "MOST = 3\n_OWN = MOST + 1\n\ndef limit():\n    return _OWN\n\ndef other():\n    return 1\n",
-    "p/user.py": "from p.limits import MOST\nimport p.limits as them\n\ndef use():\n    return (\n        MOST\n    )\n",
+    "p/user.py": "from p.limits import MOST\nimport p.limits as m\n\ndef use():\n    return (\n        MOST\n    )\n",
     "p/late.py": "def late():\n    from p import limits\n    return limits.MOST\n",
 }
 
@@ -312,3 +315,64 @@ def test_quick_test_files_come_first_and_the_limit_holds() -> None:
     assert whole.seconds == 15.5
     limited = reach.choose(reach.seconds, 7)
     assert (limited.tests, limited.seconds, limited.left_out) == (whole.tests[:3], 6.5, 1)
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """A pool of two whose workers are numbers."""
+    monkeypatch.setattr(Pool, "_started", lambda _, number: number)
+    return Pool(tmp_path, [], tmp_path, 2)
+
+
+def test_pool_answers_every_item_once(pool: Pool) -> None:
+    answers: dict[int, int] = {}
+    pool.each(range(20), lambda _, item: item * item, answers.__setitem__)
+    pool.each([], lambda _, item: item, answers.__setitem__)
+    assert answers == {item: item * item for item in range(20)}
+
+
+def test_pool_raises_what_a_task_raises(pool: Pool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pool.each([1, 0], lambda _, item: 1 / item, lambda item, answer: None)
+
+
+TESTS_OF_TWICE = """
+import pytest
+from quality_assets.twice import twice, other
+
+@pytest.fixture(scope="module")
+def four():
+    return twice(2)
+
+def test_first(four):
+    assert four == 4
+
+def test_second(four):
+    assert four > 3
+
+def test_other():
+    assert other() == 5
+"""
+
+
+def test_lines_of_a_shared_fixture_belong_to_every_test_that_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "quality_assets").mkdir()
+    (tmp_path / "quality_assets/__init__.py").touch()
+    (tmp_path / "quality_assets/twice.py").write_text("def twice(a):\n    return 2 * a\n\ndef other():\n    return 5\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_twice.py").write_text(TESTS_OF_TWICE)
+    program = (
+        "import json, pathlib; from benchmarks.mutation.recording import record_reach;"
+        "found = record_reach(pathlib.Path.cwd(), 'tests/test_twice.py', ['-q']);"
+        "pathlib.Path('found.json').write_text(json.dumps(found))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    reach = Reach()
+    reach.add("tests/test_twice.py", json.loads((tmp_path / "found.json").read_text()))
+    names = {f"tests/test_twice.py::test_{name}" for name in ("first", "second")}
+    assert reach.tests("quality_assets/twice.py", [2]) == names
+    assert reach.tests("quality_assets/twice.py", [5]) == {"tests/test_twice.py::test_other"}
+    assert reach.at_import["quality_assets/twice.py"] == {1, 4}
