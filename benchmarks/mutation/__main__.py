@@ -64,7 +64,7 @@ def main(
     again: Annotated[bool, typer.Option("--again", help="Try those that nothing noticed once more.")] = False,
     limit_s: Annotated[
         float, typer.Option(min=1, help="Tests of a mutant that would take longer than this together are left out.")
-    ] = 90.0,
+    ] = 60.0,
     list_only: Annotated[bool, typer.Option("--list", help="Print the sample and try nothing.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Put the table into docs/benchmarks.md.")] = False,
 ) -> None:

@@ -17,7 +17,10 @@ KILLED, TIMEOUT, SURVIVED, UNREACHED = "killed", "timeout", "survived", "unreach
 
 @dataclass(frozen=True)
 class Result:
-    """One mutant's end. `tests` were asked, `left_out` would have taken too long; `killed_by` is what noticed."""
+    """One mutant's end. `tests` were asked, `left_out` would have taken too long; `killed_by` is what noticed.
+
+    `seconds` and `cpu_s` count all runs of its tests.
+    """
 
     key: str
     status: str
@@ -25,6 +28,7 @@ class Result:
     tests: int = 0
     left_out: int = 0
     killed_by: str = ""
+    cpu_s: float = 0.0
 
 
 class Results:

@@ -108,18 +108,18 @@ class Trial:
     def run(self, worker: Worker, mutant: Mutant) -> Result:
         """One mutant, up to the first test that notices."""
         text = Source(self._texts[mutant.file]).changed(mutant.edit)
-        spent = 0.0
+        seconds = cpu_s = 0.0
         while True:
             asked = self._finder.tests(mutant.file, mutant.line) - self._distrusted
             choice = self._reach.choose(asked, self._limit_s)
             if not choice.tests:
-                return Result(mutant.key, UNREACHED, spent)
+                return Result(mutant.key, UNREACHED, seconds, cpu_s=cpu_s)
             timeout = SLOWER * choice.seconds + SPARE_S
             answer = worker.ask(kind="run", file=mutant.file, text=text, tests=choice.tests, timeout=timeout)
-            spent += answer["seconds"]
+            seconds, cpu_s = round(seconds + answer["seconds"], 2), round(cpu_s + answer["cpu_s"], 2)
             status, killed_by = outcome(answer)
             if status != KILLED or self._is_trusted(worker, killed_by):
-                return Result(mutant.key, status, round(spent, 2), len(choice.tests), choice.left_out, killed_by)
+                return Result(mutant.key, status, seconds, len(choice.tests), choice.left_out, killed_by, cpu_s)
 
     def _is_trusted(self, worker: Worker, test: str) -> bool:
         if "::" not in test or test in self._trusted:

@@ -87,25 +87,27 @@ def in_child(task: dict[str, Any], scratch: Path) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         run_child(task, scratch, result)
-    is_timeout = not ended(child, started + task["timeout"])
+    cpu_s = cpu_of(child, started + task["timeout"])
     with contextlib.suppress(ProcessLookupError):
         # The child leads a group of its own, so that servers and runs which its tests started end with it.
         os.killpg(child, signal.SIGKILL)
-    if is_timeout:
+    if cpu_s is None:
         os.waitpid(child, 0)
     found: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {"code": -1, "failed": []}
-    return {**found, "is_timeout": is_timeout, "seconds": round(time.monotonic() - started, 2)}
+    seconds = round(time.monotonic() - started, 2)
+    return {**found, "is_timeout": cpu_s is None, "seconds": seconds, "cpu_s": round(cpu_s or 0.0, 2)}
 
 
-def ended(child: int, deadline: float) -> bool:
-    """Wait for a child up to `deadline`; whether it has ended."""
+def cpu_of(child: int, deadline: float) -> float | None:
+    """Wait for a child up to `deadline`; the CPU seconds that it took, None where it has not ended."""
     pause = 0.005
     while time.monotonic() < deadline:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
+        ended, _, usage = os.wait4(child, os.WNOHANG)
+        if ended:
+            return usage.ru_utime + usage.ru_stime
         time.sleep(pause)
         pause = min(pause * 1.3, 0.05)
-    return False
+    return None
 
 
 def run_child(task: dict[str, Any], scratch: Path, result: Path) -> None:
