@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.mutation.processes import MutationError, tree_files
+from benchmarks.mutation.processes import MutationError, locked, tree_files
 from benchmarks.mutation.reach import PRODUCT, Finder
 from benchmarks.mutation.results import Results, report
 from benchmarks.mutation.run import Pool, Trial, read_reach, try_mutants
@@ -120,7 +120,7 @@ def run(work: Path, plan: Plan, files: Sequence[str], chosen: Sequence[Mutant], 
         return
     product = texts_of(name for name in files if name.startswith(PRODUCT) and name.endswith(".py"))
     try:
-        with Pool(ROOT, files, work, plan.jobs) as pool:
+        with locked(work), Pool(ROOT, files, work, plan.jobs) as pool:
             reach = read_reach(pool, ROOT, files, work, plan.tests, say)
             say(f"{len(missing)} mutants to try")
             try_mutants(pool, missing, Trial(reach, Finder(reach, product), product, plan.limit_s, say), results, say)

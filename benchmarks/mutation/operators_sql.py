@@ -105,7 +105,10 @@ RULES: tuple[Rule, ...] = (
 FILTER = re.compile(r"\s*\bfilter \(where ", re.I)
 # In these `and` joins bounds, not conditions; `X and` up to there belongs to `between`.
 BOUNDS = re.compile(rf"\bbetween {SUM} (?:(?:preceding|following) )?and\b", re.I)
-ORDINALS = re.compile(r"\b(?:group|order) by \d+(?:, ?\d+)*|\b(?:decimal|numeric|varchar)\([\d, ]+\)", re.I)
+# Numbers that name a column or a type, and what `count` is handed, where any value does.
+UNMOVED = re.compile(
+    r"\b(?:group|order) by \d+(?:, ?\d+)*|\b(?:decimal|numeric|varchar)\([\d, ]+\)|\bthen \d+ end\)", re.I
+)
 
 
 def _other_number(text: str) -> str:
@@ -135,7 +138,7 @@ def edits_of(sql: str, written: str | None = None) -> list[Edit]:
     written = sql if written is None else written
     quiet = _blanked(sql, r"--[^\n]*")
     bounds = [found.span() for found in BOUNDS.finditer(quiet)]
-    ordinals = [found.span() for found in ORDINALS.finditer(quiet)]
+    unmoved = [found.span() for found in UNMOVED.finditer(quiet)]
     # A text in quotes keeps its place as an operand, and nothing in it is changed.
     texts = [found.span() for found in re.finditer(r"'[^'\n]*'", quiet)]
     found: list[Edit] = []
@@ -145,7 +148,7 @@ def edits_of(sql: str, written: str | None = None) -> list[Edit]:
                 continue
             if operator == "sql junction" and _within(match.start(), match.end(), bounds):
                 continue
-            if operator == "sql constant" and _within(match.start(), match.end(), ordinals):
+            if operator == "sql constant" and _within(match.start(), match.end(), unmoved):
                 continue
             if operator == "sql comparison" and re.search(r"\bset\s+\w+ $", quiet[: match.start()], re.I):
                 continue

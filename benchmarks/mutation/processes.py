@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,17 @@ SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
 
 class MutationError(Exception):
     """Something that keeps the run from going on; the message says what to do."""
+
+
+@contextlib.contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Keep a second run out of a folder, whose copies of the tree would be changed under the first."""
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MutationError(f"another run works in {work}: wait for it, or give another --work") from error
+        yield
 
 
 def tree_files(root: Path) -> list[str]:
@@ -74,11 +88,15 @@ class Worker:
                 start_new_session=True,
             )
         self._log = folder / "worker.log"
-        self.threads = int(self._read()["threads"])
+        self._is_ready = False
 
     def ask(self, **task: Any) -> dict[str, Any]:
         """Send a task, see `worker.answer`, and wait for its answer. Raises MutationError where the worker died."""
         assert self._process.stdin is not None
+        if not self._is_ready:
+            # Asked for only now, so that workers import side by side.
+            self._read()
+            self._is_ready = True
         try:
             print(json.dumps(task), file=self._process.stdin, flush=True)
         except BrokenPipeError as error:
@@ -92,7 +110,8 @@ class Worker:
             groups = [int(pid) for pid in children.read_text().split()] if children.exists() else []
             self._process.kill()
             for group in groups:
-                subprocess.run(["kill", "-9", "--", f"-{group}"], check=False, capture_output=True)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
         self._process.wait()
 
     def _read(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def serve(scratch: Path) -> None:
     gc.freeze()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    print(json.dumps({"threads": len(os.listdir("/proc/self/task"))}), file=answers, flush=True)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     for number, line in enumerate(sys.stdin):
         print(json.dumps(answer(json.loads(line), scratch, number)), file=answers, flush=True)
 

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.mutation.operators_python import python_edits
 from benchmarks.mutation.operators_sql import edits_of, is_sql, mask, sql_edits
+from benchmarks.mutation.processes import MutationError, locked
 from benchmarks.mutation.reach import Finder, Reach
 from benchmarks.mutation.references import References
 from benchmarks.mutation.results import KILLED, SURVIVED, TIMEOUT, Result, Results, report, wilson
@@ -132,6 +133,7 @@ def test_python_that_is_left_alone(text: str) -> None:
         ("5e1", ["6e1"]),
         ("p95 + $1", ["p95 - $1"]),
         ("group by 1, 2", []),
+        ("count(case when a then 1 end)", []),
     ],
 )
 def test_sql_operators(sql: str, expected: list[str]) -> None:
@@ -334,6 +336,13 @@ def test_pool_answers_every_item_once(pool: Pool) -> None:
 def test_pool_raises_what_a_task_raises(pool: Pool) -> None:
     with pytest.raises(ZeroDivisionError):
         pool.each([1, 0], lambda _, item: 1 / item, lambda item, answer: None)
+
+
+def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(MutationError, match="another run"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
 
 
 TESTS_OF_TWICE = """
