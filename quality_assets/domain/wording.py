@@ -106,7 +106,9 @@ def duration_text(milliseconds: float) -> str:
 def measure_text(value: float, unit: str, digits: int = 2) -> str:
     """What a check measured, to `digits` digits: `6 %` of a `fraction`, `0.57` without unit, else a counted noun."""
     scaled = round(100 * value if unit == "fraction" else value, 9)
-    number = f"{scaled:,.0f}" if scaled.is_integer() or abs(scaled) >= 1000 else f"{scaled:.{digits}g}"
+    # Digits before the point are never cut off: 123.4 to two digits is 123, not 1.2e+02.
+    is_long = abs(scaled) >= 10**digits - 0.5
+    number = f"{scaled:,.0f}" if scaled.is_integer() or is_long else f"{scaled:,.{digits}g}"
     noun = "%" if unit == "fraction" else unit if not unit or number == "1" else f"{unit}s"
     return f"{_signed(number)} {noun}".rstrip()
 

@@ -11,6 +11,7 @@ from quality_assets.domain.wording import (
     measure_texts,
     name_in_words,
     plural,
+    spoken,
     value_text,
 )
 
@@ -30,6 +31,16 @@ from quality_assets.domain.wording import (
         (12345.678, "count", "12,346"),
         (2.345, "days", "2.3"),
         (7.0, "days", "7"),
+        (1.0, "fraction", "100 %"),
+        (1.005, "fraction", "100 %"),
+        (0.995, "fraction", ">99 %"),
+        (-0.996, "fraction", ">−99 %"),
+        (0.19, "fraction", "19 %"),
+        (0.0001, "fraction", "0.01 %"),
+        (0.00012, "fraction", "0.012 %"),
+        (0.00009, "fraction", "0 %"),
+        (-3.21, "ratio", "−3.21"),
+        (-45_300.0, "ms", "−45 s"),
     ],
 )
 def test_values_are_said_in_their_unit(value, unit, said):
@@ -49,7 +60,19 @@ def test_inputs_are_called_what_they_mean() -> None:
 
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
-    [(0, "0 ms"), (1234.4, "1,234 ms"), (45_300, "45 s"), (3_510_684, "59 min"), (20_424_000, "5.7 h")],
+    [
+        (0, "0 ms"),
+        (1234.4, "1,234 ms"),
+        (9_999, "9,999 ms"),
+        (10_000, "10 s"),
+        (45_300, "45 s"),
+        (119_500, "120 s"),
+        (120_000, "2 min"),
+        (3_510_684, "59 min"),
+        (7_170_000, "120 min"),
+        (7_200_000, "2.0 h"),
+        (20_424_000, "5.7 h"),
+    ],
 )
 def test_durations_are_told_as_a_person_would(milliseconds: float, text: str) -> None:
     assert duration_text(milliseconds) == text
@@ -71,6 +94,11 @@ def test_counts_agree_with_their_nouns(count: int, nouns: tuple[str, ...], said:
         (1234.0, "feature-day", "1,234 feature-days"),
         (9.6, "feature", "9.6 features"),
         (-0.5, "", "−0.5"),
+        (1234.6, "event", "1,235 events"),
+        (123.4, "hour", "123 hours"),
+        (99.5, "hour", "100 hours"),
+        (99.4, "hour", "99 hours"),
+        (0.0700000000004, "fraction", "7 %"),
     ],
 )
 def test_what_a_check_measured_is_said_with_its_unit(value: float, unit: str, said: str) -> None:
@@ -83,6 +111,13 @@ def test_what_a_check_measured_is_said_with_its_unit(value: float, unit: str, sa
         (0.6982, 0.6979, "", ("0.6982", "0.6979")),
         (0.05004, 0.05, "fraction", ("5.004 %", "5 %")),
         (0.06, 0.05, "fraction", ("6 %", "5 %")),
+        (0.1234, 0.4567, "", ("0.12", "0.46")),
+        (0.12341, 0.12482, "", ("0.123", "0.125")),
+        (0.12341, 0.12349, "", ("0.1234", "0.1235")),
+        (0.1234561, 0.1234578, "", ("0.123456", "0.123458")),
+        (12.123456789, 12.123456912, "", ("12.1234568", "12.1234569")),
+        (123.4, 123.3, "hour", ("123.4 hours", "123.3 hours")),
+        (1234.2, 1234.3, "hour", ("1,234.2 hours", "1,234.3 hours")),
         (3, 3, "row", ("3 rows", "3 rows")),
         (None, 0.05, "fraction", ("unknown", "5 %")),
     ],
@@ -91,3 +126,18 @@ def test_rounding_never_makes_two_different_values_one(
     observed: float | None, limit: float, unit: str, said: tuple[str, str]
 ) -> None:
     assert measure_texts(observed, limit, unit) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"event_date": "2026-03-01", "feature": None}, "event_date 2026-03-01, feature null"),
+        (-1234.5, "−1,234.5"),
+        (3, "3"),
+        (True, "True"),
+        (None, "null"),
+        ("Search", "Search"),
+    ],
+)
+def test_a_value_of_a_row_is_said_whole(value: object, said: str) -> None:
+    assert spoken(value) == said
