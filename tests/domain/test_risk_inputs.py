@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import duckdb
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.ml import RISK_TRAINING_SET
-from quality_assets.domain.labels import feature_states
+from quality_assets.domain.feature_panel import build_panel
+from quality_assets.domain.labels import FeatureStates, SignalState, degradation_labels, feature_states
 from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS
-from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, risk_training_set
+from quality_assets.domain.risk_inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)
@@ -94,3 +98,230 @@ def test_every_input_can_be_worded() -> None:
         assert item.phrase(0.25)
         assert "{" not in item.phrase(1.0)
         assert "unknown" in item.phrase(float("nan"))
+
+
+# --- Each input the plain way -----------------------------------------------------------------------------------------
+
+NAN = math.nan
+FULL = feature_states(SIMULATED.facts)
+SIGNALS = ("latency", "crash", "error", "feedback", "volume")
+
+
+def past(row: Sequence[float], day: int, days: int) -> list[float]:
+    """The last `days` days, the day itself included."""
+    return [float(v) for v in row[max(0, day - days + 1) : day + 1]]
+
+
+def known(values: Sequence[float]) -> list[float]:
+    return [v for v in values if math.isfinite(v)]
+
+
+def average(values: Sequence[float]) -> float:
+    return sum(known(values)) / len(known(values)) if known(values) else NAN
+
+
+def swing(values: Sequence[float]) -> float:
+    """Standard deviation of what is known, from seven days on."""
+    there = known(values)
+    if len(there) < 7:
+        return NAN
+    middle = sum(there) / len(there)
+    return math.sqrt(sum((v - middle) ** 2 for v in there) / len(there))
+
+
+def slope(row: Sequence[float], day: int) -> float:
+    """Least-squares slope over 14 days in its own deviations; unknown days count as 0, half of them must be known."""
+    z = past(row, day, 14)
+    if len(known(z)) < 7:
+        return NAN
+    z = [min(max(v, -6.0), 6.0) if math.isfinite(v) else 0.0 for v in [NAN] * (14 - len(z)) + z]
+    return sum((i - 6.5) * v for i, v in enumerate(z)) / math.sqrt(sum((i - 6.5) ** 2 for i in range(14)))
+
+
+def streak(flags: Sequence[bool], day: int) -> int:
+    run = 0
+    while run <= day and flags[day - run]:
+        run += 1
+    return run
+
+
+def largest(values: Sequence[float]) -> list[float]:
+    return sorted((v if math.isfinite(v) else -9.0 for v in values), reverse=True)
+
+
+def plain_signals(states: FeatureStates, f: int, d: int) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for name, state in [*states.signals.items(), ("tail", states.tail)]:
+        out |= {f"{name}_change": average(past(state.change[f], d, 3)), f"{name}_z": state.z[f, d]}
+        out |= {f"{name}_ewma_z": state.ewma_z[f, d], f"{name}_slope_z": slope(state.z[f], d)}
+        out |= {f"{name}_noise": state.noise[f, d]}
+    signals = [states.signals[name] for name in SIGNALS]
+    out["worst_ewma_z"], out["second_ewma_z"] = largest([s.ewma_z[f, d] for s in signals])[:2]
+    out["worst_slope_z"] = largest([out[f"{name}_slope_z"] for name in SIGNALS])[0]
+    out["worst_drift_share"] = largest([s.drift_share[f, d] for s in signals])[0]
+    out["worst_spike_share"] = largest([s.spike_share[f, d] for s in signals])[0]
+    out["worst_run_days"] = min(max(streak([z > 0.5 for z in s.z[f]], d) for s in signals), 28)
+    is_open = [s for s in signals if s.is_degraded[f, d]]
+    out["open_z"] = max((s.z[f, d] if math.isfinite(s.z[f, d]) else 0.0 for s in is_open), default=0.0)
+    out["open_days"] = max(streak(s.is_degraded[f], d) for s in signals)
+    out["open_calm_days"] = min((s.calm_days[f, d] for s in is_open), default=0)
+    out["degraded_signals"] = len(is_open)
+    return out
+
+
+def plain_history(states: FeatureStates, f: int, d: int) -> dict[str, float]:
+    bad, is_known = states.is_degraded, states.is_known
+    events, first = states.panel.values["events"], states.panel.first_day[f]
+    share = bad[:, : d + 1].sum() / max(is_known[:, : d + 1].sum(), 1)
+    others = [o for o in range(len(bad)) if o != f and is_known[o, d]]
+    slides = [any(s.ewma_z[o, d] > 2 for s in states.signals.values()) for o in others]
+    turned = [day for day in range(1, d + 1) if bad[f, day] != bad[f, day - 1]]
+    month, before = average(past(events[f], d, 28)), average(past(events[f], d - 7, 28)) if d >= 7 else NAN
+    return {
+        "is_degraded": float(bad[f, d]) if is_known[f, d] else NAN,
+        "days_in_state": min(d - (turned[-1] if turned else first), 60),
+        "degraded_days_7d": sum(past(bad[f], d, 7)),
+        "degraded_days_28d": sum(past(bad[f], d, 28)),
+        "onsets_90d": sum(past(states.is_onset[f], d, 90)),
+        "own_degraded_share": (bad[f, : d + 1].sum() + 30 * share) / (is_known[f, : d + 1].sum() + 30),
+        "peers_degraded_share": sum(bad[o, d] for o in others) / len(others) if others else NAN,
+        "peers_worst_share": sum(slides) / len(others) if others else NAN,
+        "log_events": math.log10(month + 1),
+        "events_trend": math.log((average(past(events[f], d, 7)) + 1) / (before + 1)),
+        "volume_volatility": swing(past(states.signals["volume"].residual[f], d, 28)),
+        "latency_volatility": swing(past(states.signals["latency"].residual[f], d, 28)),
+        "silent_days": min(states.silent_days[f, d], 28),
+        "active_days_28d": sum(v > 0 for v in past(events[f], d, 28)),
+        "is_weekend": float((START + timedelta(days=d)).weekday() >= 5),
+        "age_days": min(d - first, 365),
+        "usual_users": average(past(states.panel.values["users"][f], d, 28)),
+    }
+
+
+def plain_context(context: RiskContext, feature: str, d: int) -> dict[str, float]:
+    released = sorted((when - DAYS[0]).days for when in pd.to_datetime(context.releases["release_date"]))
+    gone = [when for when in released if when <= d]
+    own = {(row.feature, row.event_date): row for row in context.mix.itertuples()}[feature, DAYS[d]]
+    described = {row.feature: row for row in context.metadata.itertuples()}.get(feature)
+    return {
+        "days_since_release": min(d - gone[-1], 60) if gone else NAN,
+        "releases_14d": sum(when > d - 14 for when in gone) if gone else NAN,
+        "newest_version_share": own.newest_version_share,
+        "top_platform_share": own.top_platform_share,
+        "quarantined_share": average(past(context.quality["quarantined_share"].to_numpy(), d, 7)),
+        "is_early_stage": float(described.lifecycle_stage == "beta") if described else NAN,
+        "is_deprecated": float(described.lifecycle_stage == "deprecated") if described else NAN,
+        "tier": float(described.tier) if described else NAN,
+    }
+
+
+def test_every_input_is_what_plain_python_computes() -> None:
+    context, rng = _context(), np.random.default_rng(1)
+    rows = WHOLE.set_index(["feature", "event_date"])
+    cells = {(int(rng.integers(12)), int(rng.integers(120))) for _ in range(60)}
+    bad = [(int(f), int(d)) for f, d in np.argwhere(FULL.is_degraded)]
+    for f, d in {*cells, *bad[::15], (0, 0), (0, 1), (0, 3), (1, 6), (2, 7), (3, 13)}:
+        feature = str(FULL.panel.features[f])
+        if d < FULL.panel.first_day[f] or (feature, DAYS[d]) not in rows.index:
+            continue
+        wanted = plain_signals(FULL, f, d) | plain_history(FULL, f, d)
+        if math.isfinite(FULL.panel.values["events"][f, d]) and FULL.panel.values["events"][f, d] > 0:
+            wanted |= plain_context(context, feature, d)
+            assert set(INPUT_NAMES) <= set(wanted)
+        found = rows.loc[(feature, DAYS[d])]
+        wrong = {
+            name: (found[name], value)
+            for name, value in wanted.items()
+            if name in found
+            and not math.isclose(found[name], value, rel_tol=1e-7, abs_tol=1e-9)
+            and not (math.isnan(found[name]) and math.isnan(value))
+        }
+        assert wrong == {}, (feature, d)
+        has_level = any(math.isfinite(s.noise[f, d]) for s in FULL.signals.values())
+        assert found["has_baseline"] == (has_level and FULL.is_known[f, d])
+
+
+def test_a_release_counts_from_its_own_day_for_two_weeks() -> None:
+    facts = pd.DataFrame({"event_date": DAYS[:40], "feature": "pay", "events": 10})
+    releases = pd.DataFrame({"release_date": [DAYS[20], DAYS[5], DAYS[6], DAYS[6]]})
+    inputs = risk_inputs(feature_states(facts), RiskContext(releases=releases))
+    found = inputs[["days_since_release", "releases_14d"]].to_numpy()
+    assert np.isnan(found[:5]).all()
+    assert found[[5, 6, 7, 18, 19, 20, 33, 34, 39]].tolist() == [
+        [0, 1], [0, 3], [1, 3], [12, 3], [13, 2], [0, 1], [13, 1], [14, 0], [19, 0],
+    ]  # fmt: skip
+    old = pd.DataFrame({"release_date": [DAYS[0] - pd.Timedelta(days=59)]})
+    since = risk_inputs(feature_states(facts), RiskContext(releases=old))["days_since_release"]
+    assert since.tolist()[:3] == [59, 60, 60]
+    none = risk_inputs(feature_states(facts), RiskContext(releases=releases.iloc[:0]))
+    assert none["days_since_release"].isna().all()
+
+
+def test_what_is_quarantined_of_a_feature_or_of_all_is_a_mean_of_a_week() -> None:
+    facts = pd.DataFrame({"event_date": [*DAYS[:9], *DAYS[:9]], "feature": ["a"] * 9 + ["b"] * 9, "events": 10})
+    days = [DAYS[0] - pd.Timedelta(days=1), *DAYS[:9], DAYS[9]]
+    daily = pd.DataFrame({"event_date": days, "quarantined_share": [9.0, *np.arange(9) / 100, 9.0]})
+    states = feature_states(facts)
+    every = risk_inputs(states, RiskContext(quality=daily)).set_index(["feature", "event_date"])["quarantined_share"]
+    assert every["a"].tolist() == pytest.approx([0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05])
+    assert every["b"].tolist() == every["a"].tolist()
+    own = risk_inputs(states, RiskContext(quality=daily.assign(feature="b")))
+    assert own.loc[own["feature"] == "a", "quarantined_share"].isna().all()
+    assert own.loc[own["feature"] == "b", "quarantined_share"].tolist() == every["a"].tolist()
+
+
+def test_a_lifecycle_is_told_by_its_stage() -> None:
+    stages = ["beta", "deprecated", "experimental", "ga", None]
+    facts = pd.DataFrame({"event_date": DAYS[0], "feature": list("abcdef"), "events": 10})
+    metadata = pd.DataFrame({"feature": list("abcde"), "lifecycle_stage": stages, "tier": [1, 2, None, 3, 1]})
+    inputs = risk_inputs(feature_states(facts), RiskContext(metadata=metadata)).fillna(-1)
+    assert inputs[["is_early_stage", "is_deprecated", "tier"]].to_numpy().T.tolist() == [
+        [1, 0, 1, 0, -1, -1], [0, 1, 0, 0, -1, -1], [1, 2, -1, 3, 1, -1],
+    ]  # fmt: skip
+    bare = risk_inputs(feature_states(facts), RiskContext(metadata=metadata[["feature"]]))
+    assert bare[["is_early_stage", "tier"]].isna().all().all()
+
+
+def test_age_and_runs_stop_at_their_caps() -> None:
+    days = pd.date_range(START, periods=400)
+    facts = pd.DataFrame({"event_date": days, "feature": "pay", "events": 10})
+    states = feature_states(facts)
+    inputs = risk_inputs(states)
+    assert inputs["age_days"].tolist()[363:] == [363, 364, *[365] * 35]
+    assert inputs["days_in_state"].tolist()[58:62] == [58, 59, 60, 60]
+    assert risk_inputs(states, first_date=days[398].date())["age_days"].tolist() == [365, 365]
+    slow = np.where(np.arange(400) >= 300, 1.2, 0.0)[None, :]
+    blank = np.zeros((1, 400))
+    state = SignalState(slow, blank, blank, blank, blank, blank, blank, slow > -1, slow > 99, blank.astype(np.int64))
+    signals = dict.fromkeys(SIGNALS, state)
+    runs = risk_inputs(FeatureStates(
+        build_panel(facts), signals, state, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
+        states.silent_days,
+    ))["worst_run_days"].tolist()  # fmt: skip
+    assert (runs[299], runs[300], runs[326], runs[327], runs[328]) == (0, 1, 27, 28, 28)
+
+
+def test_half_of_two_weeks_must_be_known_for_a_slope() -> None:
+    z = np.array([[NAN] * 7 + [1.0] * 7, [NAN] * 8 + [1.0] * 6, [*range(14)], [0.0] * 13 + [99.0]])
+    state = SignalState(z, z, z, z, z, z, z, z > 0, z > 0, np.zeros(z.shape, dtype=np.int64))
+    found = _slope_z(state)[:, -1]
+    # Σ (i − 6.5)² over 14 days is 227.5; the last seven weights add up to 24.5; beyond 6 nothing counts for more.
+    root = math.sqrt(227.5)
+    assert found[0] == pytest.approx(24.5 / root)
+    assert math.isnan(found[1])
+    assert found[2] == pytest.approx(sum((i - 6.5) * min(i, 6) for i in range(14)) / root)
+    assert found[3] == pytest.approx(6.5 * 6 / root)
+
+
+def test_inputs_and_labels_of_other_days_are_not_put_side_by_side() -> None:
+    labels = degradation_labels(FULL)
+    both = with_labels(WHOLE, labels)
+    assert both["label_any"].equals(labels["label_any"])
+    assert both["horizon_days"].unique().tolist() == [7]
+    for other in (
+        labels.iloc[1:],
+        labels.assign(feature="x"),
+        labels.assign(event_date=labels["event_date"].shift(-1)),
+    ):
+        with pytest.raises(ValueError, match="same feature-days"):
+            with_labels(WHOLE, other)
