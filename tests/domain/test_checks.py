@@ -427,6 +427,188 @@ def test_how_fresh_nothing_is_cannot_be_known(session: WarehouseSession) -> None
         assert statuses(session, "raw.log_files.data_is_fresh") == {"": "unknown"}
 
 
+def shares(*refused: int | None, valid: int = 1000) -> str:
+    """A statement for days from PAST on of which so many of 1,000 rows were refused; None for a day without rows."""
+    rows = [
+        f"('{table}', date '{PAST + timedelta(days=d)}', {n})"
+        for d, count in enumerate(refused)
+        if count is not None
+        for table, n in (("core.valid_events", valid - count), ("core.quarantined_events", count))
+    ]
+    return (
+        "insert into ops.partition_state (table_name, event_date, row_count, inputs_fingerprint)"
+        f" select *, 'x' from (values {', '.join(rows)})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "refused", "threshold"),
+    [
+        # Five percent are accepted whatever was usual, and three times what was.
+        ((), 50, 0.05),
+        ((10,) * 5, 50, 0.05),
+        ((100,) * 5, 300, 0.3),
+        ((10, 10, 30, 100, 100), 90, 0.09),
+        # Of the 29 days before, the first is too long ago.
+        ((900, 20, *[None] * 26, 20), 60, 0.06),
+        ((900, *[None] * 27), 900, 2.7),
+    ],
+)
+def test_three_times_the_usual_share_in_quarantine_is_accepted(
+    session: WarehouseSession, before: tuple[int | None, ...], refused: int, threshold: float
+) -> None:
+    name = "core.quarantined_events.share_as_usual"
+    found = on_last(session, name, shares(*before, refused), len(before) + 1)
+    assert (found.status, found.severity, found.unexpected_count) == ("passed", "WARN", 0)
+    assert (found.observed, found.threshold) == (pytest.approx(refused / 1000), pytest.approx(threshold))
+    if refused < 900:
+        found = on_last(session, name, shares(*before, refused + 1), len(before) + 1)
+        assert (found.status, found.unexpected_count) == ("failed", refused + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "observed", "threshold", "is_passed"),
+    [
+        ("features_present", "case when i > 1 then events end", 8, 8, True),
+        ("features_present", "case when i > 2 then events end", 7, 8, False),
+        ("volume_as_usual", "events * 129 // 100", 1290, 1000, True),
+        ("volume_as_usual", "events * 71 // 100", 710, 1000, True),
+        ("volume_as_usual", "events * 131 // 100", 1310, 1000, False),
+        ("mix_as_usual", "case when i = 0 then 224 else events end", 224 / 1124 - 0.1, 0.1, True),
+        ("mix_as_usual", "case when i = 0 then 226 else events end", 226 / 1126 - 0.1, 0.1, False),
+        ("mix_as_usual", "case when i > 0 then events end", 0.1, 0.1, True),
+        ("users_known_as_usual", "events", 1, 1.1, True),
+    ],
+)
+def test_what_a_day_was_held_against_is_told(
+    session: WarehouseSession, name: str, last: str, observed: float, threshold: float, is_passed: bool
+) -> None:
+    found = on_last(session, f"product.fact_feature_metrics.{name}", history(29, last=last), 29)
+    assert found.status == ("passed" if is_passed else "failed")
+    assert (found.observed, found.threshold) == (pytest.approx(observed), pytest.approx(threshold))
+    assert found.unexpected_count == int(not is_passed)
+
+
+def on_days(session: WarehouseSession, name: str, per_day: dict[int, int], last: int) -> CheckResult:
+    """A check on the last of days from PAST on, of which each has so many features of 100 events."""
+    counts = [c.name for c in FACT_FEATURE_METRICS.columns if not c.nullable and c.type == "BIGINT"]
+    zero = ", ".join(f"0 as {name}" for name in counts if name != "events")
+    days = ", ".join(f"({d}, {n})" for d, n in per_day.items())
+    statement = (
+        f"insert into {FACT} by name select cast(date '{PAST}' + cast(d as int) as date) as event_date,"
+        f" 'f' || i as feature, 100 as events, {zero} from (values {days}) as days(d, n), range(20) as f(i) where i < n"
+    )
+    return on_last(session, f"product.fact_feature_metrics.{name}", statement, last + 1)
+
+
+def test_a_day_is_held_against_the_median_of_four_weeks_and_of_its_own_weekday(session: WarehouseSession) -> None:
+    # Seven days of the 28 before, whose median is 10; what is older or the day itself does not count.
+    month = dict.fromkeys((1, 5, 9, 13, 17, 21, 28), 10) | {0: 20}
+    assert on_days(session, "features_present", month | {29: 8}, 29).threshold == 8
+    assert on_days(session, "features_present", month | {29: 7}, 29).status == "failed"
+    assert (
+        on_days(session, "features_present", dict.fromkeys((1, 5, 9, 13, 17, 21), 10) | {29: 1}, 29).status == "unknown"
+    )
+    uneven = {1: 20, 2: 20, 3: 20, 4: 5, 5: 5, 6: 5, 7: 5}
+    assert on_days(session, "features_present", uneven | {8: 4}, 8).threshold == 4
+    # Of the same weekday 4, 6 and 20 hundred came, and of other days ten.
+    weekly = {7: 4, 14: 6, 21: 20} | dict.fromkeys((26, 27), 10)
+    found = on_days(session, "volume_as_usual", weekly | {28: 7}, 28)
+    assert (found.status, found.observed, found.threshold) == ("passed", 700, 600)
+    assert on_days(session, "volume_as_usual", weekly | {28: 8}, 28).status == "failed"
+    assert on_days(session, "volume_as_usual", {0: 4, 14: 6, 21: 20, 28: 7}, 28).status == "passed"
+    assert on_days(session, "volume_as_usual", {14: 6, 21: 20, 28: 7}, 28).status == "unknown"
+
+
+def test_a_mix_names_what_moved_most(session: WarehouseSession) -> None:
+    name = "product.fact_feature_metrics.mix_as_usual"
+    last = "case when i = 3 then 700 when i = 5 then 300 when i < 8 then events end"
+    found = on_last(session, name, history(29, last=last), 29)
+    # 700 and 300 of 1,600: .3375 and .0875 more, and two of .1 gone; six of .0375 less.
+    assert found.observed == pytest.approx(0.425)
+    assert json.loads(found.examples or "")[0] == "f3"
+    assert sorted(json.loads(found.examples or "")) == ["f3", "f8", "f9"]
+    assert on_last(session, name, history(8), 8).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "is_worse", "is_silent"),
+    [(0, 19.9, False, False), (0, 20, False, True), (0, 1, True, True), (1, 50, True, False)],
+)
+def test_a_feature_is_silent_where_twenty_events_were_expected(
+    session: WarehouseSession, value: float, expected: float, is_worse: bool, is_silent: bool
+) -> None:
+    change = (
+        f"update {TREND} set value = {value}, expected = {expected}, is_worse = {is_worse}"
+        f" where event_date = '{DAY}' and feature = 'Search' and metric = 'events'"
+    )
+    with undone(session, change):
+        (result,) = run_check(session, BY_NAME["product.feature_daily_trends.features_not_silent"], DAY, DAY)
+    assert (result.status, result.observed) == (("failed", 1) if is_silent else ("passed", 0))
+
+
+def test_a_file_that_could_not_be_read_is_shown_for_a_week(session: WarehouseSession) -> None:
+    for days, observed in ((7, 1), (8, 0)):
+        rejected = (
+            f"update {LOG_FILES.qualified_name} set status = 'rejected', reason = 'is empty', arrived_at ="
+            f" (select max(arrived_at) from {LOG_FILES.qualified_name}) - interval {days} days where file_number = 1"
+        )
+        with undone(session, rejected):
+            (result,) = run_check(session, BY_NAME["raw.log_files.files_readable"], None, None)
+        assert (result.observed, result.status) == (observed, "failed" if observed else "passed")
+    assert (result.severity, result.is_blocking) == ("WARN", False)
+
+
+def test_rows_that_did_not_reach_the_lake_are_counted_by_load(session: WarehouseSession) -> None:
+    name = "raw.raw_logs.rows_accounted"
+    whole = run_check(session, BY_NAME[name], None, None)[0]
+    assert whole.observed == whole.threshold
+    assert (
+        whole.observed
+        == session.connection.execute(
+            f"select sum(rows) from {LOG_FILES.qualified_name} where status = 'loaded'"
+        ).fetchall()[0][0]
+    )
+    with undone(session, f"update {LOG_FILES.qualified_name} set rows = rows + 2 where file_number = 1"):
+        more = run_check(session, BY_NAME[name], None, None)[0]
+    assert (more.threshold, more.observed, more.unexpected_count) == (whole.threshold + 2, whole.observed, 2)
+    lost = (
+        f"delete from {LOG_FILES.qualified_name} where load_id in (select min(load_id) from {LOG_FILES.qualified_name})"
+    )
+    with undone(session, lost):
+        fewer = run_check(session, BY_NAME[name], None, None)[0]
+    assert (fewer.status, fewer.observed) == ("failed", whole.observed)
+    assert fewer.unexpected_count == whole.observed - fewer.threshold > 0
+
+
+WEIGHTS = {
+    "raw.raw_logs.rows_accounted": "blocks",
+    "raw.log_files.files_readable": "WARN",
+    "raw.log_files.data_is_fresh": "WARN",
+    "core.valid_events.rows_accounted": "blocks",
+    "core.valid_events.event_ids_unique": "blocks",
+    "core.quarantined_events.reasons_known": "blocks",
+    "core.quarantined_events.share_as_usual": "WARN",
+    "core.user_feature_days.events_reconcile": "blocks",
+    "product.fact_feature_metrics.events_reconcile": "blocks",
+    "product.fact_feature_metrics.users_reconcile": "blocks",
+    "product.fact_feature_metrics.features_present": "WARN",
+    "product.fact_feature_metrics.volume_as_usual": "WARN",
+    "product.fact_feature_metrics.users_known_as_usual": "WARN",
+    "product.fact_feature_metrics.mix_as_usual": "WARN",
+    "product.feature_daily_trends.values_reconcile": "blocks",
+    "product.feature_daily_trends.features_not_silent": "WARN",
+    "product.dim_feature_metadata.features_described": "WARN",
+}
+
+
+def test_what_is_false_stops_publication_and_what_is_unusual_warns() -> None:
+    found = {name: "blocks" if check.is_blocking else check.severity for name, check in BY_NAME.items()}
+    by_contract = {name for name in found if name.endswith((".contract_kept", ".key_unique"))}
+    assert {name: weight for name, weight in found.items() if name not in by_contract} == WEIGHTS
+    assert {found[name] for name in by_contract} == {"blocks"}
+
+
 # --- What becomes of results ------------------------------------------------------------------------------------------
 
 
