@@ -364,14 +364,15 @@ def test_a_day_alone_must_be_far_off_and_a_slide_must_matter() -> None:
 
 
 def test_a_slide_starts_on_a_bad_day_only() -> None:
-    # The smoothed residual is still high on the day after, which itself is normal.
-    days = [114.5, 114.5, 100.0]
-    found = detect(quiet_then(days))
-    assert found.ewma[0, 42] < found.ewma[0, 41]
-    slow = [112.0, 100.4]
-    state = detect(quiet_then(slow * 6))
-    begun = np.flatnonzero(state.is_start[0])
-    assert (state.z[0, begun] > 1.5).all()
+    # After three days of 6 % .0394 of a change are smoothed, and the residual is far beyond its limit. A day of 10 % on
+    # a thousandth of the usual values makes it .0576, but says nothing by itself: √1000 × .4 % are 13 % of noise.
+    value = np.array([100.0] * 40 + [106.0, 106.0, 106.0, 110.0, 106.0])
+    sample = np.full(45, 20_000.0)
+    sample[43] = 20
+    found = detect(panel_of("positive", value, 1, sample))
+    assert found.z[0, 43] == pytest.approx(math.log(1.1) / (0.004 * math.sqrt(1000)))
+    assert found.ewma[0, 43] > 4.1
+    assert np.flatnonzero(found.is_start[0]).tolist() == [44]
 
 
 def test_half_an_event_is_taken_off_above_what_is_expected() -> None:

@@ -208,6 +208,7 @@ def test_an_episode_that_starts_again_is_another_one() -> None:
     assert first.last_worse_by(day(19)) == day(13)
     assert first.is_active_on(day(13))
     assert not first.is_active_on(day(14))
+    assert finding("latency_p95_ms", 10, [10, 11, 12], restarts=[11]).last_worse_by(day(12)) == day(10)
     silent = finding("events", 10, [10], active=[10, 11, 12], silent=[12])
     assert silent.last_worse_by(day(15)) == day(12)
     assert finding("events", 10, [], active=[10, 11]).last_worse_by(day(15)) == day(10)
@@ -271,7 +272,7 @@ def test_lost_events_are_counted_and_users_missed_against_their_month() -> None:
     value[30:32] = [60, 0]
     lost = finding("events", 30, [30, 31], value=value, family="count", worse=-1)
     lost.detections.z[0, 31] = 9.0
-    users = [7.0, 1000.0, *range(1, 29), 5.0, 4.0, *[900.0] * 8]
+    users = [7.0, 1000.0, *range(1, 28), 500.0, 5.0, 4.0, *[900.0] * 8]
     row = made(lost, of=facts(users=users))
     assert (row["end_date"], row["excess"], row["size"], row["change"]) == (None, 140.0, -100.0, -1.0)
     # The median of days 2 to 29 is 14.5; 4 came on the worst day.
@@ -293,6 +294,8 @@ def test_users_of_a_slow_feature_are_all_of_that_day_and_of_errors_unknown() -> 
     assert (nowhere["events"], nowhere["affected_users"]) == (0, None)
     unknown = made(finding("latency_p95_ms", 20, [20], value=np.full(40, NAN)), of=of)
     assert [unknown[name] for name in ("baseline_value", "peak_value", "size", "change", "excess")] == [None] * 5
+    slow.detections.z[0, 20] = NAN
+    assert made(slow, of=of)["worst_date"] == day(21)
     free = made(finding("crash_rate", 20, [20], expected=np.zeros(40), family="rate", sample=9.0), of=of)
     assert (free["change"], free["severity"]) == (None, "high")
 
@@ -314,7 +317,7 @@ def test_the_one_event_that_fell_silent_is_named() -> None:
     dead = finding("events", 20, [20], event_name="finish", kind="dead", family="count", worse=-1)
     whole = finding("events", 20, [20], family="count", worse=-1)
     assert made(dead)["event_name"] == "finish"
-    assert made(whole, dead)["event_name"] == "finish"
+    assert (made(whole, dead)["event_name"], made(whole, dead)["kind"]) == ("finish", "dead")
     other = finding("events", 20, [20], event_name="start", kind="dead", family="count", worse=-1)
     assert made(dead, other)["event_name"] is None
     gone = finding("events", 20, [20], kind="dead", family="count", worse=-1)
@@ -365,6 +368,9 @@ EVENTS = [
     (20, "pay", "stop", "u1", "ios", "2", None, "crash", 200.0, None),
     (21, "pay", "go", "u2", "ios", "2", "DE", "error", None, 4.0),
     (25, "pay", "go", None, "web", "2", "DE", "crash", 201.0, None),
+    (27, "pay", "go", "u3", "web", "2", "DE", "crash", 900.0, 1.0),
+    (27, "pay", "go", "u3", "web", "2", "DE", "crash", 900.0, 1.0),
+    (27, "pay", "go", "u3", "web", "2", "DE", "ok", 900.0, 1.0),
     (26, "pay", "go", "u3", "web", "2", "DE", "crash", 900.0, 1.0),
     (21, "cart", "go", "u4", "web", "2", "DE", "crash", 900.0, 1.0),
 ]
@@ -433,7 +439,8 @@ def test_events_and_crashes_are_counted_by_name_and_platform() -> None:
     rows = asked(event_counts_sql("events"), [incident()])
     assert (day(20), "pay", "go", "ios", 1, 1) in rows
     assert (day(21), "pay", "go", "ios", 1, 0) in rows
-    assert (sum(row[4] for row in rows), sum(row[5] for row in rows)) == (10, 8)
+    assert (day(27), "pay", "go", "web", 3, 2) in rows
+    assert (sum(row[4] for row in rows), sum(row[5] for row in rows)) == (13, 10)
 
 
 def aggregate(**slices: tuple[float, float, float, float]) -> pd.DataFrame:

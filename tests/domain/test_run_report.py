@@ -498,6 +498,20 @@ def test_headlines_say_what_is_unknown_and_what_is_none():
     )
 
 
+def test_one_of_each_is_said_as_one_and_none_as_none():
+    assert run_report(full_inputs())["headline"] == (
+        "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %); 1 of 3 checks failed,"
+        " 1 could not run; 1 open incident; 1 of 2 watched things drifted."
+    )
+    failed = run_report(busy_inputs(checks=pd.DataFrame([check_row("a.t", "warns", "failed")])))["checks"]
+    assert (failed["passed"], failed["failed"], failed["unknown"]) == (0, 1, 0)
+    unknown = run_report(busy_inputs(checks=pd.DataFrame([check_row("a.t", "cannot", "unknown")])))["checks"]
+    assert (unknown["passed"], unknown["failed"], unknown["unknown"]) == (0, 0, 1)
+    steps = run_report(busy_inputs(steps=[Step("stopped", None, False), Step("quick", 0.5, True)]))["steps"]
+    assert [step["step"] for step in steps["by_step"]] == ["quick", "stopped"]
+    assert steps["seconds"] == 0.5
+
+
 def test_what_is_not_known_is_marked_so_part_by_part():
     report = run_report(RunInputs("run-2", NOW, data_through=None))
     for part in ("intake", "quarantine", "checks", "steps", "drift", "incidents"):
