@@ -65,7 +65,8 @@ def number_text(value: float | None) -> str:
     """A number as people read it; – where there is none."""
     if value is None or not isfinite(value):
         return "–"
-    if float(value).is_integer() or abs(value) >= 1000:
+    # From 999.5 on three digits would be said as 1e+03.
+    if float(value).is_integer() or abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

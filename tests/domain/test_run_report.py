@@ -10,7 +10,19 @@ import pytest
 
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER, RUN_REPORT
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.domain.html_report import bar, number_text, page, table
+from quality_assets.domain.html_report import (
+    Markup,
+    bar,
+    bullets,
+    facts,
+    folded,
+    histogram,
+    number_text,
+    page,
+    section,
+    table,
+    tag,
+)
 from quality_assets.domain.run_report import (
     RunInputs,
     Step,
@@ -249,6 +261,67 @@ def test_parts_of_a_page():
     assert number_text(1234567) == "1,234,567"
     assert "None." in table(("a",), []).html
     parsed(page(EVIL, EVIL, [bar(None, 1, "none"), bar(5, 0, "zero"), bar(float("inf"), 1, "all", limit=0.5)]))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5.0, "5"), (0.01234, "0.0123"), (12.345, "12.3"), (999.4, "999"), (999.6, "1,000"), (-999.6, "-1,000"),
+        (1234.6, "1,235"), (True, "1"), (float("-inf"), "–"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_for_people(value, text):
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "largest", "limit", "length", "mark"),
+    [
+        (1.0, 4.0, None, "30.0", None),
+        (9.0, 4.0, None, "120.0", None),
+        (-1.0, 4.0, None, "0.0", None),
+        (None, 4.0, None, "0.0", None),
+        (float("inf"), 4.0, None, "120.0", None),
+        (1.0, 0.0, None, "0.0", None),
+        (1.0, float("inf"), None, "0.0", None),
+        (1.0, 4.0, 2.0, "30.0", "60.0"),
+        (1.0, 4.0, 4.0, "30.0", "119.0"),
+        (1.0, 4.0, float("nan"), "30.0", None),
+    ],
+)
+def test_a_bar_is_as_long_as_its_share(value, largest, limit, length, mark):
+    drawn = bar(value, largest, "so & so", "bad", limit).html
+    assert drawn.startswith('<svg role="img" aria-label="so &amp; so" width="120" height="12" viewBox="0 0 120 12">')
+    assert f'<rect width="{length}" height="12" fill="var(--bad)"/>' in drawn
+    assert ("<line" in drawn) == (mark is not None)
+    if mark:
+        assert f'<line x1="{mark}" x2="{mark}" y1="0" y2="12" ' in drawn
+
+
+def test_parts_of_a_page_are_put_together_as_they_are_given():
+    assert section("A & b", "x < y", Markup("<i>z</i>"), 3).html == (
+        "<section>\n<h2>A &amp; b</h2>\n<p>x &lt; y</p>\n<i>z</i>\n<p>3</p>\n</section>"
+    )
+    assert facts([("rows", 1234), ("of", None)]).html == (
+        '<div class="facts"><div class="fact"><b>1,234</b><span class="soft">rows</span></div>'
+        '<div class="fact"><b>–</b><span class="soft">of</span></div></div>'
+    )
+    assert tag("a<b", "warn").html == '<span class="tag warn">a&lt;b</span>'
+    assert bullets(["a", Markup("<b>b</b>")]).html == "<ul><li>a</li><li><b>b</b></li></ul>"
+    assert bullets(["a"], is_ordered=True).html == "<ol><li>a</li></ol>"
+    assert folded("m<n", Markup("x")).html == "<details><summary>m&lt;n</summary>\nx</details>"
+    assert table(("Name", "N"), [("a", 1), ("b", None)], "Cap").html == (
+        '<div class="scroll"><table><caption>Cap</caption><thead><tr><th scope="col">Name</th>'
+        '<th scope="col" class="number">N</th></tr></thead>\n<tbody><tr><td>a</td><td class="number">1</td></tr>\n'
+        '<tr><td>b</td><td class="number">–</td></tr></tbody></table></div>'
+    )
+    assert table(("N",), [("a",), (1,)]).html.count("number") == 0
+    assert table(("N",), [], empty="No <b>").html == '<p class="soft">No &lt;b&gt;</p>'
+    assert histogram([0.0, 0.0], [0.0, 0.0], "n").html.count("M0 32V32.0h60.00V32.0h60.00V32Z") == 2
+    whole = page("T & t", "lead", [Markup("one"), Markup("two")], "bad")
+    assert '<p class="lead bad">lead</p>\none\ntwo\n</main>' in whole
+    assert whole.count("T &amp; t") == 2
+    assert whole.startswith('<!doctype html>\n<html lang="en">')
 
 
 class Said(HTMLParser):
@@ -672,14 +745,16 @@ def test_whatever_has_drifted_stands_open_and_twelve_rows_at_least():
     assert not any("matter less" in line for line in said(drift_report_html(few))["What comes in"])
 
 
-def test_the_power_of_the_monitor_stands_by_rows_a_day():
-    rows = [
-        ("w1", "+10 %", 10_000, 0.75),
-        ("w1", "+10 %", 2_000, 0.5),
-        ("w1", "none", 2_000, 0.01),
-        ("w1", "none", 10_000, 0.0),
-    ]
-    power = pd.DataFrame([(*row, 100) for row in rows], columns=DRIFT_POWER.column_names)
+def test_the_power_of_the_monitor_stands_by_rows_a_day_in_the_order_it_came():
+    rows = [("w1", "none", 10_000, 0.0), ("w1", "none", 2_000, 0.01), ("w1", "+10 %", 10_000, 0.75)]
+    power = pd.DataFrame(
+        [(*row, 100) for row in [*rows, ("w1", "+10 %", 2_000, 0.5)]], columns=DRIFT_POWER.column_names
+    )
     found = said(drift_report_html(busy_inputs().drift, power))["What this monitor can see"]
-    assert found[1:] == ["Change | 2,000 rows | 10,000 rows", "+10 % | 0.5 | 0.75", "none | 0.01 | 0"]
+    assert found[1:] == ["Change | 2,000 rows | 10,000 rows", "none | 0.01 | 0", "+10 % | 0.5 | 0.75"]
     assert "What this monitor can see" not in said(drift_report_html(busy_inputs().drift, power.iloc[:0]))
+
+
+def test_what_has_no_threshold_is_over_none():
+    page_text = drift_report_html(pd.DataFrame([drift_row("flat", 1, "ok", threshold=0.0)]))
+    assert "ok | flat is ok |  | unknown [0.0 soft] (40.0) | – | 0.0012 | – | 2,000" in said(page_text)["What comes in"]
