@@ -465,6 +465,8 @@ def test_a_slice_is_weighed_by_what_it_has_beyond_its_own_past() -> None:
     assert (ios["traffic_share"], ios["size"], ios["kind"]) == (0.3, 1, "100")
     assert (web["excess"], web["score"]) == (pytest.approx(0), pytest.approx(0))
     assert cells["size"].tolist().count(0) == 1
+    mended = _cells(aggregate(**CRASHING | {"web_x_x": (700, 7, 700, 0)}), None, SETTINGS).set_index("platform")
+    assert mended.loc["web", "score"] == pytest.approx(7)
     grown = _cells(aggregate(x_x_x=(1000, 10, 1000, 20), ios_x_x=(100, 1, 400, 11)), None, SETTINGS)
     assert grown["traffic_share"].max() == 1
     assert grown.loc[grown["platform"] == "ios", "traffic_share"].item() == pytest.approx(0.4)
