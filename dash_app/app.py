@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 from dash import Dash, Input, Output
 from fastapi import FastAPI, HTTPException, Response
-from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from dash_app import api, api_docs, logs, router
@@ -26,6 +25,7 @@ from dash_app.pages import feature
 from dash_app.snapshots import SnapshotStore
 from dash_app.web import Delivery
 from quality_assets.settings import Settings, get_settings
+from quality_assets.version import RELEASED, VERSION
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ INDEX = """<!DOCTYPE html>
 {theme}
 <link rel="preload" href="/assets/vendor/inter-latin-wght-normal.woff2" as="font" type="font/woff2" crossorigin>
 {%css%}</head><body>{%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>""".replace("{theme}", shell.THEME_SCRIPT)
+{%config%}{%scripts%}{%renderer%}</body></html>""".replace("{theme}", shell.THEME_SCRIPT)
 
 FRAME = """<div id="react-entry-point"><div class="shell">
 <header><span class="brand"><span class="logo"></span><span>Feature Quality</span></span></header>
@@ -107,7 +107,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+        return {"status": "ok", "version": VERSION, "released": RELEASED.isoformat()}
 
     @server.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
@@ -121,8 +121,8 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
         return JSONResponse({"status": "ok", "version": reader.snapshot.version})
 
     @server.get("/api/docs", include_in_schema=False)
-    def docs(http: HttpRequest) -> HTMLResponse:
-        return HTMLResponse(api_docs.page(server.openapi(), str(http.base_url)))
+    def docs() -> HTMLResponse:
+        return HTMLResponse(api_docs.PAGE)
 
     # Dash answers every other address with its index, which would make a mistyped API call look like a success.
     @server.get("/api/{rest:path}", include_in_schema=False)
@@ -142,7 +142,7 @@ def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
         __name__,
         server=server,
         assets_folder=str(ASSETS),
-        assets_ignore=r"plotly.*",  # marks.js loads it where a page has charts
+        assets_ignore=r"(plotly|swagger).*",  # marks.js and api_docs.py load them where they are needed
         index_string=INDEX,
         title="Feature Quality",
         update_title=None,

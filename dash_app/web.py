@@ -1,4 +1,4 @@
-"""What happens to every request: compression, caching headers, security headers, a log line. No route lives here."""
+"""What happens to every request: HEAD, compression, caching and security headers, a log line. No route lives here."""
 
 from __future__ import annotations
 
@@ -67,8 +67,10 @@ class Delivery:
             return
         answer = _Answer(scope, send, self._bodies)
         started = time.perf_counter()
+        # HEAD is GET without the body (RFC 9110, 9.3.2), for every route there is and will be.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(asked, receive, answer.send)
         except Exception:
             log.exception("request failed", extra={"path": scope["path"]})
             raise
@@ -112,8 +114,10 @@ class _Answer:
             body = self._bodies.get(body, 9 if is_static else 4)
             headers["content-encoding"] = "br"
             headers.add_vary_header("accept-encoding")
-        if self._scope["method"] != "HEAD" and self.status not in (204, 304):
+        if self.status not in (204, 304):
             headers["content-length"] = str(len(body))
+        if self._scope["method"] == "HEAD":
+            body = b""
         await self._send({**self._start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
 

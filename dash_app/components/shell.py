@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from dash_app import formats, links
 from dash_app.components import ui
+from quality_assets.version import RELEASED, VERSION
 from quality_assets.warehouse.snapshots import PublicationAttempt, Snapshot
 
 Component = Any
@@ -49,6 +50,7 @@ def layout() -> Component:
             _header(),
             html.Aside(html.Nav(className="nav-skeleton"), id=SIDEBAR, **{"aria-label": "Pages and snapshot"}),
             html.Main(_skeleton(), id=MAIN, tabIndex="-1"),
+            _foot(),
             html.Div(id="toast", role="status", **{"aria-live": "polite"}),
         ],
         className="shell",
@@ -105,6 +107,16 @@ def _header() -> Component:
             ),
             theme,
         ]
+    )
+
+
+def _foot() -> Component:
+    return html.Footer(
+        [
+            html.Span(f"Feature Quality {VERSION}, {formats.day(RELEASED, year=True)}"),
+            html.A("API", href="/api/docs"),
+        ],
+        className="colophon",
     )
 
 

@@ -13,12 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import httpx
 import pytest
 from conftest import ROOT, Visit, serving
 from playwright.sync_api import Page, Route, expect
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
 from dash_app import links
+from quality_assets.version import VERSION
 
 Start = Callable[..., Visit]
 
@@ -227,6 +229,26 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
         assert page.evaluate("scrollY") == 300
         # It asks for news every few seconds, and the server ends here.
         page.close()
+
+
+@pytest.mark.parametrize(("scheme", "background"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(28, 32, 34)")])
+def test_what_the_api_can_be_asked_and_answers(visit: Start, full: str, scheme: str, background: str) -> None:
+    page = visit(full, scheme=scheme).page
+    described = httpx.get(f"{full}/api/openapi.json").json()["paths"]
+    page.goto(f"{full}/api/docs")
+    expect(page.locator(".opblock-summary-path")).to_have_count(len(described))
+    # Swagger UI puts places where a line may break into the paths.
+    shown = page.locator(".opblock-summary-path").evaluate_all("found => found.map(one => one.dataset.path)")
+    assert sorted(shown) == sorted(described)
+    transparent = "rgba(0, 0, 0, 0)"
+    seen = page.evaluate("getComputedStyle(document.documentElement).backgroundColor").replace(transparent, background)
+    assert seen == background
+    page.get_by_text("Names of all features").click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table")).to_contain_text("One-tap pay")
+    page.get_by_role("link", name="Feature Quality").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    expect(page.get_by_role("contentinfo")).to_contain_text(VERSION)
 
 
 @pytest.mark.parametrize("path", ["/nope", "/feature/Serch"])

@@ -18,14 +18,16 @@ from fastapi import FastAPI
 from plotly.io.json import to_json_plotly
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
-from dash_app import exports, formats, links, router
+from dash_app import api_docs, exports, formats, links, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
 from dash_app.links import Request
 from dash_app.pages import data_quality, feature, overview, pipeline
 from dash_app.snapshots import Cache, SnapshotStore
+from dash_app.web import Delivery
 from quality_assets.contracts.monitoring import ALERT_EVENTS, ASSET_RUNS, CHECK_RESULTS, PUBLICATIONS
 from quality_assets.settings import Settings
+from quality_assets.version import RELEASED, VERSION
 from quality_assets.warehouse.snapshots import Snapshot
 
 PATHS = ["/", "/data-quality", "/drift", "/model", "/pipeline", links.feature("Live comments"), links.feature(AWKWARD)]
@@ -44,10 +46,13 @@ class Client:
         self._server = server
 
     def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("GET", path, **options)
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._server)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-                return await client.get(path, **options)
+                return await client.request(method, path, **options)
 
         # In a thread of its own: the browser tests leave a loop running in this one.
         with ThreadPoolExecutor(max_workers=1) as thread:
@@ -376,7 +381,7 @@ def test_the_api_says_what_is_not_there(client: Client, path: str) -> None:
 
 
 def test_health_and_readiness(client: Client, tmp_path: Path) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/healthz").json() == {"status": "ok", "version": VERSION, "released": RELEASED.isoformat()}
     assert client.get("/readyz").json()["status"] == "ok"
     empty = Client(create_server(Settings(data_dir=tmp_path)))
     assert empty.get("/healthz").status_code == 200
@@ -386,8 +391,71 @@ def test_health_and_readiness(client: Client, tmp_path: Path) -> None:
 
 def test_api_docs_load_nothing_from_elsewhere(client: Client) -> None:
     page = client.get("/api/docs").text
-    assert "/api/v1/features" in page
-    assert "https://" not in page
+    assert "://" not in page
+    loaded = re.findall(r'(?:src|href|url)[=:]"(/[^"]+[^/"])"', page)
+    assert sorted(loaded) == [
+        "/api/openapi.json",
+        "/assets/favicon.svg",
+        f"/assets/vendor/{api_docs.STYLE}",
+        f"/assets/vendor/{api_docs.SCRIPT}",
+    ]
+    assert [client.get(path).status_code for path in loaded] == [200] * 4
+    # Only that page needs it: the others have one script less to load.
+    assert "swagger" not in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "media_type"),
+    [
+        ("/_dash-layout", 200, "application/json"),
+        ("/assets/app.css", 200, "text/css"),
+        ("/healthz", 200, "application/json"),
+        ("/readyz", 200, "application/json"),
+        ("/api/docs", 200, "text/html"),
+        ("/api/openapi.json", 200, "application/json"),
+        ("/api/v1/features", 200, "application/json"),
+        ("/api/v1/tables/features.csv", 200, "text/csv"),
+        ("/api/v1/trends", 422, "application/json"),
+        ("/api/v1/trends?feature=nope", 404, "application/json"),
+        ("/api/nope", 404, "application/json"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["br", "identity"])
+def test_head_answers_like_get(client: Client, path: str, status: int, media_type: str, encoding: str) -> None:
+    wanted = {"accept-encoding": encoding}
+    told, sent = client.ask("HEAD", path, headers=wanted), client.get(path, headers=wanted)
+    assert (told.status_code, sent.status_code) == (status, status)
+    assert told.headers == sent.headers
+    assert told.headers["content-type"].startswith(media_type)
+    assert int(told.headers["content-length"]) > 0
+    assert told.content == b""
+
+
+def test_head_of_the_index_answers_like_get(client: Client) -> None:
+    # Uncompressed: Dash puts random letters into each answer, which compress to a few bytes more or fewer.
+    wanted = {"accept-encoding": "identity"}
+    told, sent = client.ask("HEAD", "/", headers=wanted), client.get("/", headers=wanted)
+    assert (told.status_code, told.content) == (200, b"")
+    assert told.headers == sent.headers
+
+
+def test_head_of_what_cannot_be_got_is_refused_alike() -> None:
+    server = FastAPI()
+    server.post("/only-posted")(lambda: {})
+    server.add_middleware(Delivery)
+    client = Client(server)
+    told, sent = client.ask("HEAD", "/only-posted"), client.get("/only-posted")
+    assert (told.status_code, sent.status_code) == (405, 405)
+    assert told.headers == sent.headers
+    assert client.ask("POST", "/only-posted").json() == {}
+
+
+def test_every_page_says_the_version_and_its_date_at_the_foot(client: Client) -> None:
+    layout = client.get("/_dash-layout").json()
+    foot = layout["props"]["children"][-2]
+    assert foot["type"] == "Footer"
+    said = f"Feature Quality {VERSION}, {RELEASED.day} {RELEASED:%b %Y}"
+    assert foot["props"]["children"][0]["props"]["children"] == said
 
 
 def test_answers_are_compressed_and_guarded(client: Client) -> None:
