@@ -14,10 +14,12 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -31,9 +33,9 @@ from quality_assets import progress
 from quality_assets.domain.wording import plural
 from quality_assets.imports import before_imports
 from quality_assets.settings import Settings, get_settings
+from quality_assets.version import RELEASED, VERSION
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
 
     from quality_assets.runner import RunOutcome
@@ -72,12 +74,22 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"quality {VERSION} ({RELEASED})")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Root of all stores, so that several can live side by side.", envvar="QUALITY_DATA_DIR"),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is, and of which date.", callback=_say_version),
+    ] = False,
 ) -> None:
     """Say where the data are, once for all commands."""
     # Not again in a process that has them behind it, such as a test's.
@@ -547,42 +559,33 @@ def sql(
         _fail("nothing is published yet; `quality run` publishes")
     with open_snapshot(snapshot) as connection:
         try:
-            _print_rows(read_only_sql(connection, query), output)
+            result = read_only_sql(connection, query)
+            names = [column[0] for column in result.description or []]
+            _print_rows(names, iter(lambda: result.fetchmany(10_000), []), output)
         except (duckdb.Error, ValueError) as error:
             _fail(str(error))
 
 
-def _print_rows(result: duckdb.DuckDBPyConnection, output: OutputFormat) -> None:
-    names = [column[0] for column in result.description or []]
+def _print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], output: OutputFormat) -> None:
     if output is OutputFormat.TABLE:
         grid = Grid()
         for name in names:
             grid.add_column(escape(name))
-        for row in result.fetchall():
+        for row in chain.from_iterable(batches):
             grid.add_row(*("" if value is None else escape(str(value)) for value in row))
         out.print(grid)
         return
     if output is OutputFormat.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        _each_batch(result, writer.writerows)
+        for batch in batches:
+            writer.writerows(batch)
         return
     print("[", end="")
-    separator = ["\n"]
-
-    def write(rows: list[tuple[Any, ...]]) -> None:
-        for row in rows:
-            record = json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False)
-            print(separator[0] + record, end="")
-            separator[0] = ",\n"
-
-    _each_batch(result, write)
+    for at, row in enumerate(chain.from_iterable(batches)):
+        record = json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False)
+        print((",\n" if at else "\n") + record, end="")
     print("\n]")
-
-
-def _each_batch(result: duckdb.DuckDBPyConnection, write: Callable[[list[tuple[Any, ...]]], None]) -> None:
-    while rows := result.fetchmany(10_000):
-        write(rows)
 
 
 @app.command()
@@ -675,6 +678,20 @@ def doctor() -> None:
             out.print(f"    → {escape(finding.mend)}")
     if not is_well:
         raise typer.Exit(1)
+
+
+@app.command()
+def licenses(
+    output: Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")] = OutputFormat.TABLE,
+) -> None:
+    """List what the product brings along, installed or vendored, with each one's version and licence.
+
+    The product itself is under the MIT licence; the text is in LICENSE.
+    """
+    from quality_assets.licenses import Licensed, third_party
+
+    names = [field.name for field in fields(Licensed)]
+    _print_rows(names, iter([[astuple(item) for item in third_party()]]), output)
 
 
 def entry() -> NoReturn:

@@ -26,7 +26,20 @@ from quality_assets import cli
 from quality_assets.cli import app
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
 
-COMMANDS = ("simulate", "ingest", "run", "status", "sql", "serve", "demo", "publish", "doctor", "report", "backtest")
+COMMANDS = (
+    "simulate",
+    "ingest",
+    "run",
+    "status",
+    "sql",
+    "serve",
+    "demo",
+    "publish",
+    "doctor",
+    "report",
+    "backtest",
+    "licenses",
+)
 HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
 
 Quality = Callable[..., Result]
