@@ -25,6 +25,7 @@ from typer.testing import CliRunner, Result
 from quality_assets import cli
 from quality_assets.cli import app
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
+from quality_assets.version import RELEASED, VERSION
 
 COMMANDS = (
     "simulate",
@@ -129,6 +130,12 @@ def test_help_says_what_a_command_is_for(quality: Quality, command: str) -> None
     for line in text.splitlines():
         if re.match(r"\s+(\*\s+)?--[a-z-]+", line):
             assert len(line.split()) >= 3, line
+
+
+def test_the_version_and_its_date_are_said(quality: Quality) -> None:
+    result = quality("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"quality {VERSION} ({RELEASED.isoformat()})\n"
 
 
 def test_help_lists_every_command(quality: Quality) -> None:
