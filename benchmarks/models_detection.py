@@ -16,8 +16,10 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from quality_assets.domain import detection, drift_power
-from quality_assets.domain.detection import DEFAULT_SETTINGS, DetectionSettings, Panel
+from quality_assets.domain.drift import power as drift_power
+from quality_assets.domain.series import detection
+from quality_assets.domain.series.panel import Family, Panel
+from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
 
 Floats = npt.NDArray[np.float64]
 # The seeds below this were looked at while settings were chosen.
@@ -98,7 +100,7 @@ def score_panel(seed: int, shift: Floats | None = None, series: int = _SERIES, d
     return _panel("feedback_mean", "score", -1, value, value, count)
 
 
-def _panel(metric: str, family: detection.Family, worse: int, value: Floats, amount: Floats, sample: Floats) -> Panel:
+def _panel(metric: str, family: Family, worse: int, value: Floats, amount: Floats, sample: Floats) -> Panel:
     names = tuple(f"s{i:03d}" for i in range(value.shape[0]))
     dates = tuple(_START + timedelta(days=d) for d in range(value.shape[1]))
     return Panel(metric, family, worse, names, dates, value, amount, sample)

@@ -17,9 +17,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models_detection import FIRST_SEED, REPORT_SEEDS, Figure
-from quality_assets.domain.detection import MONITORED_METRICS, detect, panel_from_facts, silent_days_to_tell
-from quality_assets.domain.event_tables import fact_feature_metrics_sql, user_feature_days_sql
-from quality_assets.domain.incidents import METRIC_GROUPS, event_counts_sql, find_incidents
+from quality_assets.contracts.metrics import METRIC_GROUPS
+from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
+from quality_assets.domain.features.incidents import event_counts_sql, find_incidents
+from quality_assets.domain.series.detection import detect
+from quality_assets.domain.series.panel import MONITORED_METRICS, panel_from_facts
+from quality_assets.domain.series.silence import silent_days_to_tell
 from quality_assets.simulate import SimulationPlan, simulate
 
 DAYS, FEATURES, EVENTS_PER_DAY = 120, 24, 5_000
@@ -145,7 +148,7 @@ def run_incidents(seeds: Iterable[int] = REPORT_SEEDS) -> list[Figure]:
         for which, part in (("", group), (f", {BUSY_EVENTS_PER_DAY}+ events a day", group[group["is_busy"]])):
             by_seed = part.groupby("seed")["is_found"].mean()
             name = f"{kind}, {where}{which}: found of {len(part)}"
-            figures.append(Figure(name, float(part["is_found"].mean()), _spread(by_seed), "", None))
+            figures.append(Figure(name, float(part["is_found"].mean()), robust_spread(by_seed), "", None))
     dead = rows[rows["kind"] == "dead_event"]
     on_time = dead["delay_days"] <= dead["days_until_tellable"] - 1
     figures.append(
@@ -156,10 +159,10 @@ def run_incidents(seeds: Iterable[int] = REPORT_SEEDS) -> list[Figure]:
 
 def _figure(name: str, values: pd.Series, bar: str = "", most: float | None = None) -> Figure:
     mean = float(values.mean())
-    return Figure(name, mean, _spread(values), bar, None if most is None else mean <= most)
+    return Figure(name, mean, robust_spread(values), bar, None if most is None else mean <= most)
 
 
-def _spread(values: pd.Series) -> float:
+def robust_spread(values: pd.Series) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quality_assets.domain.labels import degradation_labels, feature_states
-from quality_assets.domain.risk import TrainingResult, permuted_label_lift, score_risk, train_risk_model
-from quality_assets.domain.risk_grading import lead_times, top_k
-from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, with_labels
-from quality_assets.domain.risk_models import BASELINES, RiskSettings
+from quality_assets.domain.models.artifact import TrainingResult
+from quality_assets.domain.models.estimators import BASELINES, RiskSettings
+from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
+from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
+from quality_assets.domain.models.risk.scoring import score_risk
+from quality_assets.domain.models.training import permuted_label_lift, train_risk_model
+from quality_assets.domain.stats.grading import lead_times, top_k
 from quality_assets.simulate.daily_facts import DailyFacts, DailyPlan, simulate_daily_facts
 
 REPORT_SEEDS = tuple(range(1, 13))

@@ -36,7 +36,7 @@ import typer
 
 from benchmarks.peers.agreement import disagreements, peer_results, product_results, table_hashes
 from quality_assets.simulate import SimulationPlan, simulate
-from quality_assets.warehouse.snapshots import current_snapshot
+from quality_assets.stores.snapshots import current_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"

@@ -18,12 +18,17 @@ from dash import Dash, Input, Output
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from dash_app import api, api_docs, logs, router
+from dash_app import router
 from dash_app.components import shell
-from dash_app.links import Request
 from dash_app.pages import feature
-from dash_app.snapshots import SnapshotStore
-from dash_app.web import Delivery
+from dash_app.pages.feature_parts import PARTS_REQUEST
+from quality_assets.read.links import Request
+from quality_assets.read.reader import SnapshotStore
+from quality_assets.serve import logs
+from quality_assets.serve.api import docs as api_docs
+from quality_assets.serve.api import features as api
+from quality_assets.serve.delivery import Delivery
+from quality_assets.serve.theme import THEME_SCRIPT
 from quality_assets.settings import Settings, get_settings
 from quality_assets.version import RELEASED, VERSION
 
@@ -37,7 +42,7 @@ INDEX = """<!DOCTYPE html>
 {theme}
 <link rel="preload" href="/assets/vendor/inter-latin-wght-normal.woff2" as="font" type="font/woff2" crossorigin>
 {%css%}</head><body>{%app_entry%}
-{%config%}{%scripts%}{%renderer%}</body></html>""".replace("{theme}", shell.THEME_SCRIPT)
+{%config%}{%scripts%}{%renderer%}</body></html>""".replace("{theme}", THEME_SCRIPT)
 
 FRAME = """<div id="react-entry-point"><div class="shell">
 <header><span class="brand"><span class="logo"></span><span>Feature Quality</span></span></header>
@@ -164,7 +169,7 @@ def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
 
     # What reads events comes after the page, each part as soon as it is there.
     for place, build in feature.PARTS.items():
-        app.callback(Output(place, "children"), Input(feature.PARTS_REQUEST, "data"))(_part(store, build))
+        app.callback(Output(place, "children"), Input(PARTS_REQUEST, "data"))(_part(store, build))
 
     return app
 

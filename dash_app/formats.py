@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import date, datetime
 
-from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.contracts.metrics import METRICS_BY_NAME
 
 NARROW = "\u202f"
 MINUS = "\u2212"

@@ -13,14 +13,15 @@ import orjson
 from dash import html
 from plotly.io.json import to_json_plotly
 
-from dash_app import health
 from dash_app.components import shell
 from dash_app.components.shell import NavEntry
-from dash_app.links import Request
 from dash_app.pages import data_quality, drift, feature, model, overview, pipeline, states
-from dash_app.queries import drift as drift_queries
-from dash_app.queries import quality
-from dash_app.snapshots import Reader, SnapshotStore, per_snapshot
+from dash_app.pages.feature_parts import STATE
+from quality_assets.read import drift as drift_queries
+from quality_assets.read import health, quality
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, SnapshotStore, per_snapshot
+from quality_assets.read.slices import slice_filters
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ PAGES: dict[str, Page] = {
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
 }
-FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, feature.STATE)
+FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, STATE)
 
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
@@ -121,7 +122,7 @@ def render_part(store: SnapshotStore, request: Request, build: Callable[[Reader,
         reader = store.reader()
         if reader is None:
             return None
-        key = ("part", build.__name__, request.path, feature.slice_filters(request), request.days)
+        key = ("part", build.__name__, request.path, slice_filters(request), request.days)
         return reader.cache.get(key, lambda: _written(build(reader, request)))
     except Exception:
         reference = uuid.uuid4().hex[:8]

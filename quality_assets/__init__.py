@@ -1,6 +1,7 @@
 """Product-feature quality analytics as a Dagster asset graph.
 
-Rooms: `defs/` holds every Dagster object and nothing else; `domain/` holds pure functions; `contracts/` says what
-each table is; `warehouse/` is the only place that opens files and databases. Only `defs/`, `definitions.py` and
-`cli.py` may import dagster.
+Rooms, each knowing only those before it: `contracts/` says what each table is; `domain/` holds pure functions;
+`stores/` opens files and databases; `tables/` builds and checks tables, `read/` reads published snapshots; `defs/`
+holds every Dagster object, `serve/` the servers; `cli/` is the `quality` command. Only `defs/`, `dagster_ext/`,
+`definitions.py` and `runner.py` import dagster.
 """

@@ -24,3 +24,10 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+Progress = Callable[[str], None]
+
+
+def no_progress(_: str) -> None:
+    """For callers that do not report."""

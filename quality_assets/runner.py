@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from quality_assets.dagster_ext.run_history import forget_old_runs
+from quality_assets.defs.run_tags import run_partition
 from quality_assets.imports import after_imports
-from quality_assets.run_history import forget_old_runs
 from quality_assets.settings import REPOSITORY_ROOT, Settings
-from quality_assets.warehouse.alerts import report_run_failure, run_partition
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.publishing import is_published
-from quality_assets.warehouse.risk_tables import is_outgrown, is_scored, is_training_due
-from quality_assets.warehouse.run_reports import is_reported
-from quality_assets.warehouse.state import contiguous_ranges, days_to_build, trends_to_build
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables.alerts import deliver, report_run_failure
+from quality_assets.tables.champion import is_outgrown, is_training_due
+from quality_assets.tables.models import is_scored
+from quality_assets.tables.publishing import is_published
+from quality_assets.tables.reports import is_reported
+from quality_assets.tables.staleness import contiguous_ranges, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -212,6 +214,7 @@ def bring_up_to_date(
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
     with open_warehouse(settings) as session:
+        deliver(session.connection, settings)
         ranges = [rebuild] if rebuild else contiguous_ranges(days_to_build(session.connection))
     for dates in ranges:
         yield run_job(instance, settings, "build_days", dates)

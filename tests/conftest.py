@@ -17,16 +17,16 @@ import pytest
 
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
-from quality_assets.contracts.sources import load_sources
+from quality_assets.contracts.sources.events import load_sources
 from quality_assets.contracts.table import Table
-from quality_assets.domain.feature_descriptions import read_feature_descriptions, with_seen_dates
+from quality_assets.domain.features.descriptions import read_feature_descriptions, with_seen_dates
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.drift_tables import build_event_sketches
-from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
-from quality_assets.warehouse.ingest import IngestReport, ingest
-from quality_assets.warehouse.landing import place
+from quality_assets.stores.landing import place
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
+from quality_assets.tables.ingest import IngestReport, ingest
+from quality_assets.tables.sketches import build_event_sketches
 
 # The machine's load says nothing about the code: no deadlines.
 hypothesis.settings.register_profile(

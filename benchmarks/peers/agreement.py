@@ -11,8 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from quality_assets.domain.metrics import ADOPTION_RATE, MEASURES, METRICS
-from quality_assets.warehouse.snapshots import current_snapshot
+from quality_assets.contracts.metrics import ADOPTION_RATE, MEASURES, METRICS
+from quality_assets.stores.snapshots import current_snapshot
 
 TABLES = ("valid_events", "quarantined_events", "fact_feature_metrics", "user_feature_days")
 RELATIVE_TOLERANCE = 1e-9

@@ -13,7 +13,7 @@ from typing import Any
 from dash import html
 
 from dash_app import formats
-from dash_app.snapshots import Row
+from quality_assets.read.reader import Row
 
 Figure = dict[str, Any]
 Component = Any

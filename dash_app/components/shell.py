@@ -9,10 +9,11 @@ from typing import Any
 
 from dash import dcc, html
 
-from dash_app import formats, links
+from dash_app import formats
 from dash_app.components import ui
+from quality_assets.read import links
+from quality_assets.stores.snapshots import PublicationAttempt, Snapshot
 from quality_assets.version import RELEASED, VERSION
-from quality_assets.warehouse.snapshots import PublicationAttempt, Snapshot
 
 Component = Any
 
@@ -22,12 +23,6 @@ URL = "url"
 TOKEN = "token"  # noqa: S105
 STALE_AFTER_H = 36
 FRESH_DAYS = 2
-
-# Runs in the head of every document, before anything is painted: no flash of the other scheme.
-THEME_SCRIPT = (
-    '<script>document.documentElement.dataset.theme=localStorage.getItem("theme")'
-    '||(matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light")</script>'
-)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, links
-from dash_app.health import CheckState, Status
+from dash_app import formats
+from quality_assets.read import links
+from quality_assets.read.health import CheckState, Status
 
 Child = Any
 Component = Any

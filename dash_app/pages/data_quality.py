@@ -9,16 +9,16 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, health
+from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.health import CheckState
-from dash_app.links import Request
-from dash_app.queries import pipeline
-from dash_app.queries import quality as queries
-from dash_app.snapshots import Reader, Row
-from quality_assets.domain.checks import CHECKS
-from quality_assets.domain.ml_checks import ML_CHECKS
+from quality_assets.domain.quality.event_checks import CHECKS
+from quality_assets.domain.quality.model_checks import ML_CHECKS
 from quality_assets.domain.wording import measure_texts
+from quality_assets.read import health, pipeline
+from quality_assets.read import quality as queries
+from quality_assets.read.health import CheckState
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, Row
 
 Component = Any
 TITLE = "Data quality"

@@ -8,13 +8,14 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, links
+from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.links import Request
-from dash_app.queries import drift as queries
-from dash_app.snapshots import Reader, Row
-from quality_assets.domain.risk_input_registry import INPUTS
+from quality_assets.contracts.risk_inputs import INPUTS
 from quality_assets.domain.wording import name_in_words
+from quality_assets.read import drift as queries
+from quality_assets.read import links
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, Row
 
 Component = Any
 TITLE = "Drift"

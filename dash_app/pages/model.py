@@ -7,12 +7,13 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, links
+from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.links import Request
-from dash_app.pages import feature as feature_page
-from dash_app.queries import model as queries
-from dash_app.snapshots import Reader, Row
+from dash_app.pages.feature_risk import no_model
+from quality_assets.read import links
+from quality_assets.read import model as queries
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, Row
 
 Component = Any
 TITLE = "Model"
@@ -44,7 +45,7 @@ def build(reader: Reader, request: Request) -> Component:
     versions = queries.versions(reader)
     if not versions:
         head = ui.page_head(TITLE, "How good is the risk model, and should you believe it?", [ui.copy_link()])
-        return html.Div([head, ui.card(feature_page.no_model())])
+        return html.Div([head, ui.card(no_model())])
     asked = request.query.get("version")
     shown = next((row for row in versions if row["model_version"] == asked), versions[0])
     version = shown["model_version"]

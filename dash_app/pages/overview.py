@@ -8,55 +8,20 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, health, links
+from dash_app import formats
 from dash_app.components import ui
-from dash_app.health import Status
-from dash_app.links import Request
 from dash_app.pages import states
-from dash_app.queries import overview as queries
-from dash_app.queries import quality
-from dash_app.snapshots import Reader, Row, per_snapshot
-from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.read import health, links, quality
+from quality_assets.read import overview as queries
+from quality_assets.read.health import Status
+from quality_assets.read.links import Request
+from quality_assets.read.overview import STATUS_ORDER, features
+from quality_assets.read.reader import Reader, Row
 
 Component = Any
 TITLE = "Overview"
 CARDS = 3
-
-_STATUS_ORDER = {status.value: order for order, status in enumerate(Status)}
-
-
-@per_snapshot
-def features(reader: Reader, days: int) -> list[Row]:
-    """Everything the overview says of each feature, most hurt first: description, state, risk, metrics, use."""
-    metrics, usage, risks = queries.current_metrics(reader), queries.usage(reader, days), queries.risk_now(reader)
-    incidents: dict[str, list[Row]] = {}
-    for incident in queries.open_incidents(reader):
-        incidents.setdefault(incident["feature"], []).append(incident)
-    rows = []
-    for name, described in queries.descriptions(reader).items():
-        risk, current, faults = risks.get(name), metrics.get(name, {}), incidents.get(name, [])
-        use = usage.get(name, {})
-        rows.append(
-            described
-            | {
-                "status": health.feature_status(faults, risk, current),
-                "risk": risk,
-                "incidents": faults,
-                "metrics": current,
-                "users": use.get("users"),
-                "users_before": use.get("users_before"),
-                "adoption": use.get("adoption"),
-                "impact": _impact(risk, faults),
-            }
-        )
-    return sorted(rows, key=lambda row: (_STATUS_ORDER[row["status"]], -(row["impact"] or 0), row["feature"]))
-
-
-def _impact(risk: Row | None, incidents: Sequence[Row]) -> float | None:
-    """Users a day who are hit, else expected to be; None where neither is known."""
-    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
-    expected = risk["expected_users_affected"] if risk else None
-    return max(hit, default=expected)
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -179,7 +144,7 @@ def _quality_figure(reader: Reader, days: int) -> Component:
 
 def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
     urgent = [row for row in rows if row["status"] in (Status.CRITICAL, Status.DEGRADED, Status.AT_RISK)]
-    urgent.sort(key=lambda row: (-(row["impact"] or 0), _STATUS_ORDER[row["status"]], row["feature"]))
+    urgent.sort(key=lambda row: (-(row["impact"] or 0), STATUS_ORDER[row["status"]], row["feature"]))
     if not urgent:
         return html.Div([html.H2("Needs attention first"), _calm(reader, rows)], className="section")
     more = len(urgent) - CARDS
@@ -362,7 +327,7 @@ def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
             "q": f"{row['display_name']} {row['feature']} {row['team'] or ''} {row['owner'] or ''}".lower(),
             "m": row["team"],
         },
-        "status": {"k": row["status"].value, "v": -_STATUS_ORDER[row["status"]]},
+        "status": {"k": row["status"].value, "v": -STATUS_ORDER[row["status"]]},
         "risk": {
             "t": formats.probability(risk.get("risk_probability")),
             "v": _short(risk.get("risk_probability")),

@@ -8,13 +8,13 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, health, links
+from dash_app import formats
 from dash_app.components import charts, lineage, ui
-from dash_app.health import CheckState
-from dash_app.links import Request
-from dash_app.queries import pipeline as queries
-from dash_app.queries import quality
-from dash_app.snapshots import Reader, Row
+from quality_assets.read import health, links, quality
+from quality_assets.read import pipeline as queries
+from quality_assets.read.health import CheckState
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, Row
 
 Component = Any
 TITLE = "Pipeline"

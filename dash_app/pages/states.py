@@ -8,8 +8,9 @@ from typing import Any
 
 from dash import html
 
-from dash_app import formats, links
+from dash_app import formats
 from dash_app.components import ui
+from quality_assets.read import links
 
 Component = Any
 

@@ -213,7 +213,7 @@ def demo() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder, socket.socket() as probe:
         environment = os.environ | {"QUALITY_DATA_DIR": folder, "PYTHONPATH": str(REPOSITORY)}
         subprocess.run(
-            [sys.executable, "-m", "quality_assets.cli", "demo", "--no-serve"],
+            [sys.executable, "-m", "quality_assets.cli.main", "demo", "--no-serve"],
             cwd=REPOSITORY,
             env=environment,
             check=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts import drift, events, incidents, ml, monitoring, product, raw
+from quality_assets.contracts import drift, events, incidents, ml, monitoring, ops, product, raw
 from quality_assets.contracts.table import Table
 
 
@@ -11,7 +11,7 @@ def _tables(*modules: object) -> tuple[Table, ...]:
     return tuple({table.qualified_name: table for table in found}.values())
 
 
-TABLES: tuple[Table, ...] = _tables(raw, events, product, incidents, ml, drift, monitoring)
+TABLES: tuple[Table, ...] = _tables(raw, events, product, incidents, ml, drift, monitoring, ops)
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
 SCHEMAS = ("raw", "core", "product", "ml", "monitoring", "ops")

@@ -11,7 +11,6 @@ DRIFT_KINDS = ("data", "prediction", "performance")
 DRIFT_STATUSES = ("ok", "drifted", "unknown")
 DRIFT_STATISTICS = ("w1", "binomial_z", "total_variation", "mean_shift")
 BASELINE_STATUSES = ("ok", "new", "too_little_history", "constant", "silent")
-RUN_STATUSES = ("ok", "attention", "failed", "unknown")
 
 BASELINE_STATS = Table(
     schema="monitoring",
@@ -197,36 +196,5 @@ DRIFT_POWER = Table(
             maximum=1,
         ),
         Column("trials", "INTEGER", "Simulated days", nullable=False, unit="count", minimum=1),
-    ),
-)
-
-RUN_REPORT = Table(
-    schema="monitoring",
-    name="run_report",
-    description="The report of every run: what came in, what was refused, what failed, what needs attention",
-    grain="one row per run",
-    key=("run_id",),
-    columns=(
-        Column("run_id", "VARCHAR", "The Dagster run", nullable=False),
-        Column("reported_at", "TIMESTAMP", "When the report was made", nullable=False, unit="UTC"),
-        Column("data_through", "DATE", "Last day with events"),
-        Column(
-            "status",
-            "VARCHAR",
-            "failed: a blocking check or a step failed; attention: something deserves a look",
-            nullable=False,
-            allowed=RUN_STATUSES,
-        ),
-        Column("headline", "VARCHAR", "The report in a sentence", nullable=False),
-        Column("rows_in", "BIGINT", "Rows that came in; null where unknown", unit="count", minimum=0),
-        Column("rows_valid", "BIGINT", "Rows kept as events", unit="count", minimum=0),
-        Column("rows_quarantined", "BIGINT", "Rows refused", unit="count", minimum=0),
-        Column("checks_failed", "INTEGER", "Checks that failed", unit="count", minimum=0),
-        Column("checks_unknown", "INTEGER", "Checks that could not run", unit="count", minimum=0),
-        Column("partitions_built", "INTEGER", "Partitions that were built", unit="count", minimum=0),
-        Column("inputs_drifted", "INTEGER", "Drifted things, of all kinds", unit="count", minimum=0),
-        Column("incidents_open", "INTEGER", "Incidents without an end", unit="count", minimum=0),
-        Column("model_version", "VARCHAR", "The risk model in use; null where none"),
-        Column("report", "VARCHAR", "Everything, as the JSON of run_report.json", nullable=False),
     ),
 )

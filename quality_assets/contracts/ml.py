@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.risk_inputs import INPUTS, SIGNAL_WORDS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.risk_input_registry import INPUTS, SIGNAL_WORDS
 
 TARGETS = ("any", "onset")
 MODEL_ROLES = ("champion", "candidate", "baseline")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.metrics import ADOPTION_RATE, MEASURES, METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.metrics import ADOPTION_RATE, MEASURES, METRICS
 
 DIM_FEATURE_METADATA = Table(
     schema="product",
@@ -87,20 +87,4 @@ FEATURE_DAILY_TRENDS = Table(
         Column("is_outside_band", "BOOLEAN", "Outside the expected band; null where there is no band"),
         Column("is_worse", "BOOLEAN", "Outside the band on the side that hurts; null where there is no band"),
     ),
-)
-
-TREND_METRICS = (
-    "events",
-    "users",
-    "sessions",
-    "error_rate",
-    "crash_rate",
-    "crash_free_sessions",
-    "crash_free_users",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "latency_p99_ms",
-    "apdex",
-    "feedback_mean",
-    "adoption_rate",
 )

@@ -9,9 +9,10 @@ import dagster as dg
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import POOL, WarehouseResource
-from quality_assets.domain.checks import Check
-from quality_assets.domain.expectations import Expectation
-from quality_assets.warehouse.checking import (
+from quality_assets.domain.quality.check import Check
+from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.tables.checks.expectation_runs import check_name, dimensions, run_expectations
+from quality_assets.tables.checks.run import (
     CheckResult,
     ComputedCheck,
     record_results,
@@ -19,8 +20,7 @@ from quality_assets.warehouse.checking import (
     run_computed_check,
     summarize,
 )
-from quality_assets.warehouse.expectation_runs import check_name, dimensions, run_expectations
-from quality_assets.warehouse.state import record_audited
+from quality_assets.tables.staleness import record_audited
 
 
 def table_checks(

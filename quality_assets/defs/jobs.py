@@ -8,7 +8,6 @@ from quality_assets.contracts.drift import (
     DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
-    RUN_REPORT,
 )
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
@@ -22,10 +21,11 @@ from quality_assets.contracts.ml import (
     RISK_TRAINING_SET,
     SCORE_LEDGER,
 )
+from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.warehouse.risk_tables import RISK_MODEL
+from quality_assets.tables.models import RISK_MODEL
 
 RETRIES = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_FAILURE"}
 AFTER_BUILDS = {"dagster/priority": "-1"}

@@ -7,12 +7,12 @@ from datetime import date
 
 import dagster as dg
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import WarehouseResource
-from quality_assets.warehouse.alerts import utc_now
-from quality_assets.warehouse.database import WarehouseSession
-from quality_assets.warehouse.state import await_audit, record_asset_run
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.staleness import await_audit, record_asset_run
 
 MAX_REPORTED_DAYS = 400
 """Beyond so many partitions a run reports totals only: each one costs a write to Dagster's storage."""

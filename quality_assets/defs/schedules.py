@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.jobs import ingest_logs, train_risk_model
-from quality_assets.run_history import forget_old_runs
 from quality_assets.settings import get_settings
 
 

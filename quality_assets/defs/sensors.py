@@ -24,15 +24,16 @@ from quality_assets.defs.jobs import (
     train_risk_model,
 )
 from quality_assets.defs.partitions import event_dates
-from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.defs.run_tags import run_partition
+from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.settings import Settings, get_settings
-from quality_assets.warehouse.alerts import report_run_failure, run_partition
-from quality_assets.warehouse.database import WarehouseBusyError, open_warehouse
-from quality_assets.warehouse.drift_tables import RETRAIN
-from quality_assets.warehouse.files import write_atomically
-from quality_assets.warehouse.landing import LandingFile, scan, sha256_of
-from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
-from quality_assets.warehouse.state import contiguous_ranges
+from quality_assets.stores.files import write_atomically
+from quality_assets.stores.landing import LandingFile, scan, sha256_of
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
+from quality_assets.tables.alerts import deliver, report_run_failure
+from quality_assets.tables.drift import RETRAIN
+from quality_assets.tables.staleness import contiguous_ranges
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -279,7 +280,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
         )
     )
     try:
-        with open_warehouse(settings, lock_timeout_s=0):
-            pass  # Opening delivers it. While a run has the warehouse, that run's end does.
+        with open_warehouse(settings, lock_timeout_s=0) as session:
+            deliver(session.connection, settings)
     except WarehouseBusyError:
-        context.log.info("The warehouse is in use; the alert is delivered when it is opened next.")
+        context.log.info("The warehouse is in use; the alert is delivered by the next step that opens it.")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from quality_assets.domain.arrays import Floats
 
 KINDS = (
     "latency_creep",

@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from quality_assets.domain.arrays import Ints
 from quality_assets.simulate.plan import FileFormat
 from quality_assets.simulate.render import HEADER_LINE, Renderer, Row, csv_fields, csv_line, json_line
-from quality_assets.simulate.streams import Ints
 from quality_assets.simulate.telemetry import DAY_MS, EventBatch
 
 ACCEPTED = "accepted"

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.simulate import catalogue
-from quality_assets.simulate.streams import Floats, Ints, Stream, generator
+from quality_assets.simulate.streams import Stream, generator
 
 EVENTS_PER_USER_DAY = 8
 NEW_USER_SHARE_PER_DAY = 0.012

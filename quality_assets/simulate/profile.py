@@ -9,8 +9,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.simulate.catalogue import MAX_FEATURES, PLATFORMS, ProductFeature
-from quality_assets.simulate.streams import Floats, Ints, Stream, generator
+from quality_assets.simulate.streams import Stream, generator
 
 SESSION_LATENCY_SIGMA = 0.2
 RELEASE_HISTORY_DAYS = 120

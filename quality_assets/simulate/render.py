@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quality_assets.domain.arrays import Ints
 from quality_assets.simulate import catalogue
-from quality_assets.simulate.streams import Ids, Ints
+from quality_assets.simulate.streams import Ids
 from quality_assets.simulate.telemetry import DAY_MS, NO_USER, STATUSES, EventBatch, World
 
 EVENT_COLUMNS = (

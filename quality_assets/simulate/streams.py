@@ -10,9 +10,6 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.uint64]
 
 _MASK_64 = (1 << 64) - 1

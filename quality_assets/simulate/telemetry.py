@@ -10,11 +10,12 @@ from functools import cached_property
 
 import numpy as np
 
+from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.simulate import catalogue, incidents, profile
 from quality_assets.simulate.incidents import Effect
 from quality_assets.simulate.plan import Incident, SimulationPlan
 from quality_assets.simulate.population import Population, Users
-from quality_assets.simulate.streams import Bools, Floats, Ids, Ints, Stream, generator, unique_ids
+from quality_assets.simulate.streams import Ids, Stream, generator, unique_ids
 
 DAY_MS = 86_400_000
 OK, ERROR, CRASH = 0, 1, 2

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import Visit
 from playwright.sync_api import Page
 
-from dash_app import links
+from quality_assets.read import links
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 PATHS = (

@@ -19,7 +19,7 @@ from conftest import ROOT, Visit, serving
 from playwright.sync_api import Page, Route, expect
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
-from dash_app import links
+from quality_assets.read import links
 from quality_assets.version import VERSION
 
 Start = Callable[..., Visit]

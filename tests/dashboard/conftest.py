@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from snapshot_builder import Plan, build
 
-from dash_app.snapshots import Reader, SnapshotStore
+from quality_assets.read.reader import Reader, SnapshotStore
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,10 @@ from pathlib import Path
 import duckdb
 
 from quality_assets.contracts import drift, events, incidents, ml, monitoring, product, raw
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.ops import PARTITION_STATE, PUBLICATIONS
 from quality_assets.contracts.table import Table
-from quality_assets.warehouse.snapshots import Snapshot, publish, record_attempt
+from quality_assets.stores.snapshots import Snapshot, publish, record_attempt
 
 THROUGH = date(2026, 11, 19)
 DAYS = 120
@@ -42,13 +44,13 @@ TABLES: tuple[Table, ...] = (
     *ml.TABLES,
     monitoring.CHECK_RESULTS,
     monitoring.ALERT_EVENTS,
-    monitoring.PUBLICATIONS,
-    monitoring.PARTITION_STATE,
+    PUBLICATIONS,
+    PARTITION_STATE,
     drift.BASELINE_STATS,
     drift.DATA_DRIFT,
     drift.DRIFT_DISTRIBUTIONS,
     drift.DRIFT_POWER,
-    drift.RUN_REPORT,
+    RUN_REPORT,
 )
 
 ASSET_GRAPH = "ops.asset_graph"

@@ -10,11 +10,11 @@ import duckdb
 import pytest
 from plotly.utils import PlotlyJSONEncoder
 
-from dash_app.links import Request
 from dash_app.pages import drift as page
-from dash_app.queries import drift
-from dash_app.snapshots import Reader, SnapshotStore
 from quality_assets.contracts.drift import DATA_DRIFT
+from quality_assets.read import drift
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, SnapshotStore
 
 
 def _row(name: str, kind: str = "data", status: str = "ok", effect: float | None = None) -> dict[str, object]:

@@ -18,17 +18,26 @@ from fastapi import FastAPI
 from plotly.io.json import to_json_plotly
 from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 
-from dash_app import api_docs, exports, formats, links, router
+from dash_app import formats, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
-from dash_app.links import Request
-from dash_app.pages import data_quality, feature, overview, pipeline
-from dash_app.snapshots import Cache, SnapshotStore
-from dash_app.web import Delivery
-from quality_assets.contracts.monitoring import ALERT_EVENTS, ASSET_RUNS, CHECK_RESULTS, PUBLICATIONS
+from dash_app.pages import data_quality, feature, feature_slices, pipeline
+from dash_app.pages.feature_retention import keeping
+from dash_app.pages.feature_slices import pairs, slices
+from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.ops import ASSET_RUNS, PUBLICATIONS
+from quality_assets.domain.features.comparison import SliceComparison
+from quality_assets.read import links
+from quality_assets.read import rows as exports
+from quality_assets.read.links import Request
+from quality_assets.read.overview import features
+from quality_assets.read.reader import Cache, SnapshotStore
+from quality_assets.read.slices import sliced
+from quality_assets.serve.api import docs as api_docs
+from quality_assets.serve.delivery import Delivery
 from quality_assets.settings import Settings
+from quality_assets.stores.snapshots import Snapshot
 from quality_assets.version import RELEASED, VERSION
-from quality_assets.warehouse.snapshots import Snapshot
 
 PATHS = ["/", "/data-quality", "/drift", "/model", "/pipeline", links.feature("Live comments"), links.feature(AWKWARD)]
 
@@ -125,17 +134,17 @@ def test_the_worst_pair_of_slices_is_named(full_root: Path) -> None:
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None
     asked = Request(links.feature("Live comments"))
-    said = str(to_json_plotly(feature.pairs(reader, asked)))
+    said = str(to_json_plotly(pairs(reader, asked)))
     assert "worse than before, beyond chance" in said
     assert "Android · " in said
-    calm = str(to_json_plotly(feature.pairs(reader, Request(links.feature("Search")))))
+    calm = str(to_json_plotly(pairs(reader, Request(links.feature("Search")))))
     assert "None of" in calm
 
 
 def test_who_comes_again_is_said_with_an_interval(full_root: Path) -> None:
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None
-    said = str(to_json_plotly(feature.keeping(reader, Request(links.feature("Search")))))
+    said = str(to_json_plotly(keeping(reader, Request(links.feature("Search")))))
     assert "of the week before came again" in said
     assert "interval" in said
 
@@ -185,14 +194,14 @@ def test_a_slice_that_left_shows_in_the_shares() -> None:
         blank | {"dimension": "platform", "slice": name, "is_now": is_now, "events": n}
         for (name, is_now), n in events.items()
     ]
-    found = feature._Comparison(rows)
+    found = SliceComparison(rows)
     assert {row["slice"]: (found.share(row), found.share_before(row)) for row in found.now} == {
         "Web": (0.9, 0.5),
         "iOS": (0.1, 0.5),
     }
     assert found.gone("platform") == []
-    assert feature._Comparison([row for row in rows if row["events"] != 10]).gone("platform") == [("iOS", 0.5)]
-    alike = feature._Comparison([row | {"events": 50} for row in rows])
+    assert SliceComparison([row for row in rows if row["events"] != 10]).gone("platform") == [("iOS", 0.5)]
+    alike = SliceComparison([row | {"events": 50} for row in rows])
     assert [alike.share_before(row) for row in alike.now] == [None, None]
 
 
@@ -202,9 +211,9 @@ def test_a_silent_feature_is_not_said_to_have_events_without_slices(
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None
     request = Request(links.feature("Search"))
-    before = [row for row in feature.sliced(reader, request) if not row["is_now"]]
-    monkeypatch.setattr(feature, "sliced", lambda *_, **__: before)
-    said = to_json_plotly(feature.slices(reader, request), engine="orjson")
+    before = [row for row in sliced(reader, request) if not row["is_now"]]
+    monkeypatch.setattr(feature_slices, "sliced", lambda *_, **__: before)
+    said = to_json_plotly(slices(reader, request), engine="orjson")
     assert "No events to slice" in said
     assert "do not say" not in said
 
@@ -214,7 +223,7 @@ def test_lost_events_are_drawn_among_the_users(full_root: Path) -> None:
     assert reader is not None
     assert reader.through is not None
     lost = {"kind": "step", "metrics": ["events"], "start_date": reader.through, "end_date": None}
-    row = next(row for row in overview.features(reader, 28) if row["feature"] == "Search")
+    row = next(row for row in features(reader, 28) if row["feature"] == "Search")
     trends = feature.queries.trends(reader, "Search", 28)
     shaded = [
         spec.metric

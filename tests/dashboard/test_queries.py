@@ -7,11 +7,10 @@ from datetime import date, timedelta
 import pytest
 from snapshot_builder import AWKWARD, THROUGH
 
-from dash_app import health
-from dash_app.health import CheckState, Status
-from dash_app.pages import overview as overview_page
-from dash_app.queries import drift, feature, model, overview, pipeline, quality
-from dash_app.snapshots import Reader
+from quality_assets.read import drift, feature, health, model, overview, pipeline, quality
+from quality_assets.read.health import CheckState, Status
+from quality_assets.read.overview import features
+from quality_assets.read.reader import Reader
 
 
 @pytest.mark.parametrize("days", [7, 28, 90])
@@ -150,10 +149,10 @@ def test_pages_get_few_rows(reader: Reader) -> None:
 
 
 def test_status_puts_detected_before_predicted(reader: Reader, bare_reader: Reader) -> None:
-    found = {row["feature"]: row["status"] for row in overview_page.features(reader, 28)}
+    found = {row["feature"]: row["status"] for row in features(reader, 28)}
     assert found["Live comments"] is Status.CRITICAL
     assert found["One-tap pay"] is Status.DEGRADED
-    bare = {row["feature"]: row["status"] for row in overview_page.features(bare_reader, 28)}
+    bare = {row["feature"]: row["status"] for row in features(bare_reader, 28)}
     assert set(bare.values()) <= {Status.WATCH, Status.HEALTHY}
 
 

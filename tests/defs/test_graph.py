@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
-from quality_assets.defs.partitions import EventDates
 from quality_assets.settings import REPOSITORY_ROOT
-from quality_assets.warehouse.known_checks import blocking_checks
+from quality_assets.tables.checks.known import blocking_checks
 
 PACKAGE = REPOSITORY_ROOT / "quality_assets"
 POOL = "warehouse"
@@ -188,19 +188,19 @@ def test_the_list_of_event_dates_is_that_of_dagster(start_date: str, end_offset:
 
 @pytest.mark.parametrize(
     "file",
-    [
-        file
-        for file in _modules(
-            "quality_assets/domain",
-            "quality_assets/contracts",
-            "quality_assets/simulate",
-            "quality_assets/warehouse",
-            "dash_app",
-            "quality_assets/settings.py",
-            "quality_assets/progress.py",
-        )
-        if file != PACKAGE / "warehouse" / "io_manager.py"
-    ],
+    _modules(
+        "quality_assets/domain",
+        "quality_assets/contracts",
+        "quality_assets/simulate",
+        "quality_assets/stores",
+        "quality_assets/tables",
+        "quality_assets/read",
+        "quality_assets/serve",
+        "quality_assets/clock.py",
+        "dash_app",
+        "quality_assets/settings.py",
+        "quality_assets/progress.py",
+    ),
     ids=lambda file: file.relative_to(REPOSITORY_ROOT).as_posix(),
 )
 def test_room_imports_no_dagster(file: Path) -> None:
@@ -218,10 +218,78 @@ def test_nobody_imports_the_dashboard() -> None:
     assert [file for file in files if _imports(file, "dash_app")] == []
 
 
-def test_domain_knows_neither_warehouse_nor_graph() -> None:
-    files = _modules("quality_assets/domain", "quality_assets/contracts", "quality_assets/simulate")
-    rooms = ("quality_assets.warehouse", "quality_assets.defs", "quality_assets.runner", "quality_assets.cli")
-    assert [file for file in files for room in rooms if _imports(file, room)] == []
+# Each room knows only those on its own floor and below.
+_FLOORS = (
+    {"contracts", "clock", "imports", "progress", "settings"},
+    {"domain"},
+    {"simulate", "stores"},
+    {"tables", "read", "dagster_ext"},
+    {"defs", "serve"},
+    {"definitions", "event_log", "runner"},
+    {"cli"},
+    {"dash_app"},
+)
+# Within the domain, likewise: what knows no product first, what speaks of all of it last.
+_DOMAIN_FLOORS = (
+    {"arrays", "plain", "sql_text", "wording"},
+    {"stats"},
+    {"series"},
+    {"events"},
+    {"features", "quality", "drift", "models"},
+    {"reports"},
+)
+
+
+def _room(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] == "dash_app" else parts[1] if len(parts) > 1 else ""
+
+
+def _floors(floors: Sequence[set[str]]) -> dict[str, int]:
+    return {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+
+
+def test_each_room_knows_only_what_lies_below() -> None:
+    floors = _floors(_FLOORS)
+    upward = [
+        f"{file.relative_to(REPOSITORY_ROOT)} -> {name}"
+        for file in _modules("quality_assets", "dash_app")
+        for name in _imported(file)
+        if name.startswith(("quality_assets.", "dash_app"))
+        and floors.get(_room(name), 0)
+        > floors.get(_room(".".join(file.relative_to(REPOSITORY_ROOT).with_suffix("").parts)), 0)
+    ]
+    # The graph is asked about itself when its lineage is published.
+    assert {line for line in upward if "defs/asset_graph.py -> quality_assets.definitions" not in line} == set()
+
+
+def test_within_the_domain_capabilities_know_only_what_lies_below() -> None:
+    floors = _floors(_DOMAIN_FLOORS)
+    wrong = []
+    for file in _modules("quality_assets/domain"):
+        here = file.relative_to(PACKAGE / "domain").with_suffix("").parts[0]
+        for name in _imported(file):
+            there = name.split(".")[2] if name.startswith("quality_assets.domain.") else here
+            is_below = floors.get(there, 99) < floors.get(here, -1)
+            if there != here and not is_below and floors.get(there) != 0:
+                wrong.append(f"{file.relative_to(PACKAGE)} -> {name}")
+    assert wrong == []
+
+
+def test_only_one_room_touches_dagsters_private_side() -> None:
+    files = [file for file in _modules("quality_assets", "dash_app") if "dagster_ext" not in file.parts]
+    private = [
+        f"{file.relative_to(REPOSITORY_ROOT)} -> {name}"
+        for file in files
+        for name in _imported(file)
+        if name.startswith("dagster._")
+    ]
+    assert private == []
+
+
+def test_servers_never_open_the_warehouse() -> None:
+    files = _modules("quality_assets/serve", "quality_assets/read", "dash_app")
+    assert [file for file in files if _imports(file, "quality_assets.stores.warehouse")] == []
 
 
 def test_defs_modules_evaluate_their_annotations() -> None:

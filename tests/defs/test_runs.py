@@ -19,13 +19,13 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.runner import RunOutcome, _without_class, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
-from quality_assets.warehouse import event_tables
-from quality_assets.warehouse.checking import CheckResult, run_computed_check
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.files import write_atomically
-from quality_assets.warehouse.publication_checking import PUBLICATION_CHECKS
-from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
-from quality_assets.warehouse.state import stale_dates
+from quality_assets.stores.files import write_atomically
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import events as event_tables
+from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
+from quality_assets.tables.checks.run import CheckResult, run_computed_check
+from quality_assets.tables.staleness import stale_dates
 
 Run = Callable[..., RunOutcome]
 WriteEvents = Callable[..., Path]
@@ -392,7 +392,7 @@ def test_publication_is_checked_against_what_was_audited(
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        ("quality_assets.warehouse.database.WarehouseBusyError: another process\n", "another process"),
+        ("quality_assets.stores.warehouse.WarehouseBusyError: another process\n", "another process"),
         ("_duckdb.IOException: IO Error: no space", "IO Error: no space"),
         ("KeyError: 'tier'\n", "KeyError: 'tier'"),
         ("no class: at all", "no class: at all"),

@@ -15,17 +15,17 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain import risk
-from quality_assets.domain.risk import train_risk_model
-from quality_assets.domain.risk_models import RiskSettings
+from quality_assets.domain.models import training as risk
+from quality_assets.domain.models.estimators import RiskSettings
+from quality_assets.domain.models.training import train_risk_model
 from quality_assets.runner import RunOutcome, bring_up_to_date, graph_instance, ingest_waiting, run_job
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, simulate
-from quality_assets.warehouse import risk_tables
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.landing import place
-from quality_assets.warehouse.ml_checking import no_input_knows_the_label, point_in_time
-from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.landing import place
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import models as risk_tables
+from quality_assets.tables.checks.models import no_input_knows_the_label, point_in_time
 
 # Dagster and MLflow warn of what they themselves use.
 pytestmark = [
@@ -58,7 +58,7 @@ def _root(folder: Path) -> Iterator[Settings]:
         patch.setenv("QUALITY_FILE_STABLE_S", "0")
         patch.setenv("QUALITY_THREADS", "2")
         # How sharp the figures are is no question here.
-        patch.setattr("quality_assets.warehouse.drift_tables.POWER_TRIALS", 2)
+        patch.setattr("quality_assets.tables.drift.POWER_TRIALS", 2)
         patch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=QUICK))
         get_settings.cache_clear()
         yield get_settings()
@@ -245,7 +245,7 @@ def test_failing_score_is_reported_and_facts_are_published(
     def fail(*_: object) -> None:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("quality_assets.warehouse.risk_tables.build_scores", fail)
+    monkeypatch.setattr("quality_assets.tables.models.build_scores", fail)
     outcomes = _run(copy, logs[DAYS : DAYS + 1])
     assert [(o.job, o.succeeded) for o in outcomes[-3:]] == [
         ("score_and_report", False),

@@ -22,13 +22,14 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.publish.assets import _is_overtaken
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
-from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.runner import RunOutcome
 from quality_assets.settings import Settings
-from quality_assets.warehouse import drift_tables, risk_tables
-from quality_assets.warehouse.alerts import outbox, report_run_failure
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.publishing import publish_warehouse
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import drift as drift_tables
+from quality_assets.tables import models as risk_tables
+from quality_assets.tables.alerts import outbox, report_run_failure
+from quality_assets.tables.publishing import publish_warehouse
 
 WriteEvents = Callable[..., Path]
 DAY = date(2025, 3, 3)

@@ -8,9 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.backtest import BacktestResult, BacktestSettings, alerts_per_week, as_known_on, backtest
-from quality_assets.domain.risk_inputs import RiskContext, risk_training_set
-from quality_assets.domain.risk_models import BASELINES, RiskSettings
+from quality_assets.domain.models.backtest import (
+    BacktestResult,
+    BacktestSettings,
+    alerts_per_week,
+    as_known_on,
+    backtest,
+)
+from quality_assets.domain.models.estimators import BASELINES, RiskSettings
+from quality_assets.domain.models.risk.inputs import RiskContext, risk_training_set
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 SIMULATED = simulate_daily_facts(DailyPlan(25, 130, seed=21, incidents_per_feature_quarter=1.5))

@@ -19,12 +19,13 @@ from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
-from quality_assets.domain.checks import CHECKS, Check, contract_kept, key_unique
-from quality_assets.domain.ml_checks import ML_CHECKS
+from quality_assets.domain.quality.check import Check, contract_kept, key_unique
+from quality_assets.domain.quality.event_checks import CHECKS
+from quality_assets.domain.quality.model_checks import ML_CHECKS
 from quality_assets.settings import Settings
-from quality_assets.warehouse.checking import CheckResult, record_results, run_check, summarize
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.lake import ROW_GROUP_ROWS
+from quality_assets.stores.lake import ROW_GROUP_ROWS
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables.checks.run import CheckResult, record_results, run_check, summarize
 
 START, END = date(2026, 1, 1), date(2026, 1, 12)
 DAY = date(2026, 1, 11)

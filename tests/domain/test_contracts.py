@@ -7,9 +7,9 @@ import pytest
 
 from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES, TABLES_BY_NAME
 from quality_assets.contracts.events import EVENT_COLUMNS, QUARANTINED_EVENTS, RAW_LOGS, VALID_EVENTS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, TREND_METRICS
+from quality_assets.contracts.metrics import ADOPTION_RATE, MEASURES, METRICS, METRICS_BY_NAME, TREND_METRICS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.metrics import ADOPTION_RATE, MEASURES, METRICS, METRICS_BY_NAME
 
 WAREHOUSE_TABLES = [table for table in TABLES if table.store == "warehouse"]
 every_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.qualified_name)

@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quality_assets.domain.detection import (
-    DEFAULT_SETTINGS,
-    Panel,
-    date_change,
-    date_end,
-    detect,
-    detect_all,
-    episodes,
-    panel_from_facts,
-    silence_log_p,
-    silent_days_to_tell,
-)
+from quality_assets.domain.series.dating import date_change, date_end
+from quality_assets.domain.series.detection import detect, detect_all, episodes
+from quality_assets.domain.series.panel import Panel, panel_from_facts
+from quality_assets.domain.series.settings import DEFAULT_SETTINGS
+from quality_assets.domain.series.silence import silence_log_p, silent_days_to_tell
 
 START = date(2026, 1, 1)
 DAYS = 90

@@ -11,25 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.detection import (
-    DEFAULT_SETTINGS,
-    Detections,
-    DetectionSettings,
-    Episode,
-    Limits,
-    Panel,
-    date_change,
-    date_end,
-    detect,
-    detect_all,
-    episodes,
-    fit_baseline,
-    metric_family,
-    panel_from_facts,
-    silence_log_p,
-    silent_days_to_tell,
-)
-from quality_assets.domain.metrics import METRICS_BY_NAME
+from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.domain.series.baseline import fit_baseline
+from quality_assets.domain.series.dating import date_change, date_end
+from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
+from quality_assets.domain.series.panel import Panel, metric_family, panel_from_facts
+from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings, Limits
+from quality_assets.domain.series.silence import silence_log_p, silent_days_to_tell
 
 START = date(2026, 1, 1)  # a Thursday
 DAYS = 150

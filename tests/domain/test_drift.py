@@ -12,26 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
-from quality_assets.domain.drift import (
-    DEFAULT_DRIFT_SETTINGS,
-    MOST_BINS,
-    Sketch,
-    baseline_stats,
-    benjamini_hochberg,
-    distribution_rows,
-    drift_rows,
-    effects_on_predictions,
-    event_sketch_sql,
-    event_sketches,
-    frame_sketches,
-    judge,
-    performance_sketches,
-    tail_sketch,
-    threshold,
-    unknown_share,
-    worst_first,
-)
-from quality_assets.domain.drift_power import (
+from quality_assets.domain.drift.distributions import MOST_BINS, distribution_rows
+from quality_assets.domain.drift.judge import judge, threshold, unknown_share, worst_first
+from quality_assets.domain.drift.power import (
     PowerCase,
     found_share,
     power_table,
@@ -39,6 +22,19 @@ from quality_assets.domain.drift_power import (
     simulated_latency,
     simulated_rate,
 )
+from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS
+from quality_assets.domain.drift.sketches import (
+    Sketch,
+    event_sketch_sql,
+    event_sketches,
+    frame_sketches,
+    performance_sketches,
+    tail_sketch,
+)
+from quality_assets.domain.drift.verdicts import drift_rows
+from quality_assets.domain.models.effects import effects_on_predictions
+from quality_assets.domain.series.normal import baseline_stats
+from quality_assets.domain.stats.discoveries import benjamini_hochberg
 
 START = date(2026, 1, 1)
 DAYS = 70

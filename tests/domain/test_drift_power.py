@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quality_assets.domain.drift import drift_rows
-from quality_assets.domain.drift_power import (
+from quality_assets.domain.drift.power import (
     DEFAULT_NOISE,
     POWER_CASES,
     PowerCase,
@@ -20,6 +19,7 @@ from quality_assets.domain.drift_power import (
     simulated_latency,
     simulated_rate,
 )
+from quality_assets.domain.drift.verdicts import drift_rows
 
 STILL = SimulatedNoise(day=0.0, weekend=0.0, rate_between_days=0.0, mix=0.0)
 CALM = PowerCase("w1", "no change")

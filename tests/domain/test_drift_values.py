@@ -13,28 +13,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.drift import (
-    DEFAULT_DRIFT_SETTINGS,
-    MOST_BINS,
-    DriftSettings,
-    Judgement,
+from quality_assets.domain.drift.distributions import MOST_BINS, distribution_rows
+from quality_assets.domain.drift.judge import Judgement, judge, threshold, unknown_share, worst_first
+from quality_assets.domain.drift.null import null_p_values
+from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
+from quality_assets.domain.drift.sketches import (
     Sketch,
-    baseline_stats,
-    distribution_rows,
-    drift_rows,
-    effects_on_predictions,
     event_sketch_sql,
     event_sketches,
     frame_sketches,
-    judge,
-    null_p_values,
     performance_sketches,
     robust_deviation,
     tail_sketch,
-    threshold,
-    unknown_share,
-    worst_first,
 )
+from quality_assets.domain.drift.verdicts import drift_rows
+from quality_assets.domain.models.effects import effects_on_predictions
+from quality_assets.domain.series.normal import baseline_stats
 
 START = date(2026, 1, 1)
 NAN = math.nan

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES
-from quality_assets.domain.event_tables import (
+from quality_assets.domain.events.tables import (
     ID_HASH,
     IS_REPEATED,
     REPEATED,
@@ -26,10 +26,10 @@ from quality_assets.domain.event_tables import (
     user_feature_days_sql,
 )
 from quality_assets.settings import Settings
-from quality_assets.warehouse import event_tables
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.event_tables import build_events
-from quality_assets.warehouse.repeats import find_repeated
+from quality_assets.stores.repeats import find_repeated
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import events as event_tables
+from quality_assets.tables.events import build_events
 
 CONNECTION = duckdb.connect(config={"threads": 1})
 DAYS = (date(2026, 1, 1), date(2026, 1, 2))

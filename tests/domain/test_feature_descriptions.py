@@ -10,7 +10,7 @@ import pytest
 
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
-from quality_assets.domain.feature_descriptions import (
+from quality_assets.domain.features.descriptions import (
     FeatureDescriptionsError,
     read_feature_descriptions,
     with_seen_dates,

@@ -13,30 +13,31 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.domain.detection import Detections, Episode, Panel
-from quality_assets.domain.incidents import (
-    DEFAULT_INCIDENT_SETTINGS,
-    IncidentSettings,
-    SliceVerdict,
-    _cells,
+from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
+from quality_assets.domain.features.incidents import (
     _cluster,
     _Finding,
     _mark_product_scope,
     _row,
+    event_counts_sql,
+    incident_id,
+    severity,
+    silence_odds,
+)
+from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
+from quality_assets.domain.features.slices import (
+    SliceVerdict,
+    _cells,
     affected_users_sql,
     attribute_slices,
     best_slice,
-    days_until_silence_tells,
-    describe,
-    event_counts_sql,
-    incident_id,
     incident_windows,
-    severity,
-    silence_odds,
     slice_sql,
     with_affected_users,
     with_slices,
 )
+from quality_assets.domain.series.detection import Detections, Episode
+from quality_assets.domain.series.panel import Panel
 
 START = date(2026, 1, 1)
 SETTINGS = DEFAULT_INCIDENT_SETTINGS

@@ -8,16 +8,13 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.domain.incidents import (
+from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
+from quality_assets.domain.features.incidents import event_counts_sql, find_incidents, silence_odds
+from quality_assets.domain.features.slices import (
     affected_users_sql,
     attribute_slices,
     best_slice,
-    days_until_silence_tells,
-    describe,
-    event_counts_sql,
-    find_incidents,
     incident_windows,
-    silence_odds,
     slice_sql,
     with_affected_users,
     with_slices,

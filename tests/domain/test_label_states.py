@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.feature_panel import FeaturePanel, build_panel
-from quality_assets.domain.labels import (
+from quality_assets.domain.models.risk.labels import (
     FeatureStates,
     LabelSettings,
     SignalState,
@@ -25,6 +24,7 @@ from quality_assets.domain.labels import (
     feature_states,
     run_length,
 )
+from quality_assets.domain.series.feature_panel import FeaturePanel, build_panel
 
 START = date(2026, 1, 1)
 SETTINGS = LabelSettings()

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.ml import DEGRADATION_LABELS
-from quality_assets.domain.feature_panel import build_panel
-from quality_assets.domain.labels import FeatureStates, LabelSettings, degradation_labels, feature_states
+from quality_assets.domain.models.risk.labels import FeatureStates, LabelSettings, degradation_labels, feature_states
+from quality_assets.domain.series.feature_panel import build_panel
 from quality_assets.simulate.daily_facts import DailyFacts, DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quality_assets.contracts.metrics import METRICS, METRICS_BY_NAME
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain.event_tables import fact_feature_metrics_sql, user_feature_days_sql
-from quality_assets.domain.metrics import METRICS, METRICS_BY_NAME, metrics_sql
+from quality_assets.domain.events.metrics_sql import metrics_sql
+from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
 
 CONNECTION = duckdb.connect(config={"threads": 1})
 DAYS = (date(2026, 1, 1), date(2026, 1, 2))

@@ -26,10 +26,10 @@ from quality_assets.contracts.ml import (
     RISK_SCORES,
     SCORE_LEDGER,
 )
-from quality_assets.contracts.monitoring import PARTITION_STATE
+from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.ml_checks import ML_CHECKS
+from quality_assets.domain.quality.model_checks import ML_CHECKS
 
 TODAY = date(2026, 3, 10)
 BY_NAME = {f"{check.table.name}.{check.name}": check for check in ML_CHECKS}

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from quality_assets.domain.model_state import KINDS, ModelStateError, from_state, to_state
-from quality_assets.domain.risk import RiskModel
-from quality_assets.domain.risk_input_registry import INPUT_NAMES
-from quality_assets.domain.risk_models import (
+from quality_assets.contracts.risk_inputs import INPUT_NAMES
+from quality_assets.domain.models.artifact import RiskModel
+from quality_assets.domain.models.estimators import (
     BASELINES,
     CANDIDATES,
     FeatureBaseRate,
@@ -24,6 +23,7 @@ from quality_assets.domain.risk_models import (
     TargetModel,
     make_estimator,
 )
+from quality_assets.domain.models.state import KINDS, ModelStateError, from_state, to_state
 
 RNG = np.random.default_rng(3)
 X = np.where(RNG.random((200, len(INPUT_NAMES))) < 0.05, np.nan, RNG.normal(size=(200, len(INPUT_NAMES))))

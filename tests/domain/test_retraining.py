@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from quality_assets.domain.retraining import retraining_reason
+from quality_assets.domain.models.retraining import retraining_reason
 
 DAY = date(2026, 3, 10)
 OLD = DAY - timedelta(days=10)

@@ -17,23 +17,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_METRICS, RISK_SCORES, SCORE_LEDGER
-from quality_assets.domain import risk
-from quality_assets.domain.labels import degradation_labels, feature_states
-from quality_assets.domain.risk import (
-    Decision,
-    InputsMismatchError,
-    SuspectedLeakError,
-    TrainingResult,
-    check_single_inputs,
-    data_fingerprint,
-    grade_scores,
-    permuted_label_lift,
-    promotion_decision,
-    score_risk,
-    time_splits,
-    train_risk_model,
-)
-from quality_assets.domain.risk_grading import (
+from quality_assets.contracts.risk_inputs import INPUT_NAMES
+from quality_assets.domain.models import training as risk
+from quality_assets.domain.models.artifact import InputsMismatchError, TrainingResult, data_fingerprint
+from quality_assets.domain.models.estimators import BASELINES, CANDIDATES, RiskSettings, Sigmoid
+from quality_assets.domain.models.leaks import SuspectedLeakError, check_single_inputs
+from quality_assets.domain.models.promotion import Decision, promotion_decision
+from quality_assets.domain.models.reasons import reasons
+from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, risk_training_set, with_labels
+from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
+from quality_assets.domain.models.risk.scoring import grade_scores, score_risk
+from quality_assets.domain.models.rows import target_rows
+from quality_assets.domain.models.splits import time_splits
+from quality_assets.domain.models.training import permuted_label_lift, train_risk_model
+from quality_assets.domain.stats.grading import (
     bootstrap_weights,
     calibration_bins,
     lead_times,
@@ -42,9 +39,6 @@ from quality_assets.domain.risk_grading import (
     prepare,
     top_k,
 )
-from quality_assets.domain.risk_input_registry import INPUT_NAMES
-from quality_assets.domain.risk_inputs import RiskContext, risk_inputs, risk_training_set, with_labels
-from quality_assets.domain.risk_models import BASELINES, CANDIDATES, RiskSettings, Sigmoid
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 FAST = RiskSettings(
@@ -84,7 +78,7 @@ def test_no_public_function_lets_folds_be_shuffled() -> None:
 def test_row_order_does_not_matter() -> None:
     small = replace(FAST, forest_trees=10)
     shuffled = TRAINING.sample(frac=1, random_state=1)
-    rows, other = risk._target_rows(TRAINING, "any"), risk._target_rows(shuffled, "any")
+    rows, other = target_rows(TRAINING, "any"), target_rows(shuffled, "any")
     assert (np.diff(other.day) >= 0).all()
     assert rows.y.sum() == other.y.sum()
     assert time_splits(int(rows.day[0]), int(rows.day[-1]), small) == time_splits(
@@ -192,11 +186,11 @@ def test_scores_have_interval_rank_users_and_reasons(trained: TrainingResult) ->
 
 @pytest.mark.parametrize("name", [*CANDIDATES, *BASELINES])
 def test_every_model_can_be_explained(name: str) -> None:
-    rows = risk._target_rows(TRAINING, "any")
+    rows = target_rows(TRAINING, "any")
     proof = risk._walk_forward(rows, "any", FAST, (name,))
     model = risk.fit_target(rows, name, proof, replace(FAST, interval_members=0))
     top = np.argsort(-model.probability(rows.x, rows.feature))[:5]
-    texts = risk.reasons(model, rows.x[top], rows.feature[top])
+    texts = reasons(model, rows.x[top], rows.feature[top])
     assert len(texts) == 5
     assert all(json.loads(text)[0]["size"] > 0 for text in texts)
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.ml import RISK_TRAINING_SET
-from quality_assets.domain.feature_panel import build_panel
-from quality_assets.domain.labels import FeatureStates, SignalState, degradation_labels, feature_states
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS
-from quality_assets.domain.risk_inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
+from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS
+from quality_assets.domain.models.risk.inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
+from quality_assets.domain.models.risk.labels import FeatureStates, SignalState, degradation_labels, feature_states
+from quality_assets.domain.series.feature_panel import build_panel
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)

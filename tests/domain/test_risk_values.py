@@ -12,45 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.backtest import BacktestSettings, alerts_per_week, as_known_on
-from quality_assets.domain.risk import (
-    Decision,
-    InputsMismatchError,
-    RiskModel,
-    SuspectedLeakError,
-    TimeSplit,
-    TrainingResult,
-    _best_candidate,
-    _can_learn,
-    _choose,
-    _Evidence,
-    _fallback,
-    _rounds,
-    _Rows,
-    _target_rows,
-    can_show_a_leak,
-    check_inputs,
-    check_single_inputs,
-    fit_baselines,
-    grade_scores,
-    promotion_decision,
-    score_risk,
-    single_input_aucs,
-    time_splits,
-)
-from quality_assets.domain.risk_grading import (
-    Lead,
-    bootstrap_weights,
-    calibration_bins,
-    lead_times,
-    measure,
-    measure_with_intervals,
-    pr_auc_difference,
-    prepare,
-    top_k,
-)
-from quality_assets.domain.risk_input_registry import INPUT_NAMES, INPUTS_BY_NAME, SIGNALS
-from quality_assets.domain.risk_models import (
+from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS_BY_NAME, SIGNALS
+from quality_assets.domain.models.artifact import InputsMismatchError, RiskModel, TrainingResult, check_inputs
+from quality_assets.domain.models.backtest import BacktestSettings, alerts_per_week, as_known_on
+from quality_assets.domain.models.estimators import (
     BASELINES,
     CANDIDATES,
     EwmaChart,
@@ -66,7 +31,30 @@ from quality_assets.domain.risk_models import (
     logit,
     make_estimator,
 )
-from quality_assets.domain.risk_reasons import contributions, reasons
+from quality_assets.domain.models.evidence import Evidence, grading_rounds
+from quality_assets.domain.models.leaks import (
+    SuspectedLeakError,
+    can_show_a_leak,
+    check_single_inputs,
+    single_input_aucs,
+)
+from quality_assets.domain.models.promotion import Decision, promotion_decision
+from quality_assets.domain.models.reasons import contributions, reasons
+from quality_assets.domain.models.risk.scoring import grade_scores, score_risk
+from quality_assets.domain.models.rows import TargetRows, can_learn, target_rows
+from quality_assets.domain.models.splits import TimeSplit, time_splits
+from quality_assets.domain.models.training import _best_candidate, _choose, _fallback, fit_baselines
+from quality_assets.domain.stats.grading import (
+    Lead,
+    bootstrap_weights,
+    calibration_bins,
+    lead_times,
+    measure,
+    measure_with_intervals,
+    pr_auc_difference,
+    prepare,
+    top_k,
+)
 
 START = date(2026, 1, 1)
 NAN = math.nan
@@ -146,30 +134,30 @@ def test_a_target_has_its_known_rows_with_a_baseline_in_order_of_days() -> None:
             {"event_date": day(0), "feature": "e", "tier": 3},
         ]
     ).assign(label_any=pd.array([True, False, True, None, True], dtype="boolean"), label_onset=pd.NA)
-    rows = _target_rows(frame, "any")
+    rows = target_rows(frame, "any")
     assert rows.keys["feature"].tolist() == ["b", "e", "a"]
     assert rows.y.tolist() == [0, 1, 1]
     assert np.diff(rows.day).tolist() == [0, 2]
     assert rows.x[:, INPUT_NAMES.index("tier")].tolist() == [2, 3, 1]
-    assert len(_target_rows(frame, "onset").y) == 0
+    assert len(target_rows(frame, "onset").y) == 0
 
 
 @pytest.mark.parametrize(
     ("positives", "rows", "can"), [(30, 60, True), (29, 90, False), (60, 89, False), (60, 90, True)]
 )
 def test_thirty_of_each_kind_can_be_learnt_from(positives: int, rows: int, can: bool) -> None:
-    assert _can_learn(np.arange(rows) < positives, RiskSettings()) == can
+    assert can_learn(np.arange(rows) < positives, RiskSettings()) == can
 
 
 @pytest.mark.parametrize(("rows", "rounds"), [(0, 200), (50_000, 200), (100_000, 100), (250_000, 40), (9_000_000, 40)])
 def test_many_rows_need_fewer_rounds(rows: int, rounds: int) -> None:
-    assert _rounds(rows, RiskSettings()) == rounds
+    assert grading_rounds(rows, RiskSettings()) == rounds
 
 
 # --- Choosing ---------------------------------------------------------------------------------------------------------
 
 
-def evidence(target: str = "any", rows: int = 200, **ranks: float) -> tuple[_Rows, _Evidence]:
+def evidence(target: str = "any", rows: int = 200, **ranks: float) -> tuple[TargetRows, Evidence]:
     """Held-out rows, a quarter of them positive; each model puts so many of the ten highest scores on positives."""
     rng = np.random.default_rng(3)
     y = (np.arange(rows) % 4 == 0).astype(float)
@@ -184,8 +172,8 @@ def evidence(target: str = "any", rows: int = 200, **ranks: float) -> tuple[_Row
     x[:, INPUT_NAMES.index("worst_ewma_z")] = y * 3 + rng.random(rows)
     x[:, INPUT_NAMES.index("is_degraded")] = y
     days = np.arange(rows) // 10
-    proof = _Evidence(target, keys, y, p, p, np.ones(rows, bool))  # type: ignore[arg-type]
-    return _Rows(keys, x, y, days), proof
+    proof = Evidence(target, keys, y, p, p, np.ones(rows, bool))  # type: ignore[arg-type]
+    return TargetRows(keys, x, y, days), proof
 
 
 CHOOSING = RiskSettings(

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER, RUN_REPORT
+from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.domain.html_report import (
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.reports.drift_html import drift_report_html
+from quality_assets.domain.reports.html import (
     Markup,
     bar,
     bullets,
@@ -23,17 +26,8 @@ from quality_assets.domain.html_report import (
     table,
     tag,
 )
-from quality_assets.domain.run_report import (
-    RunInputs,
-    Step,
-    drift_report_html,
-    features_that_need_attention,
-    report_html,
-    report_json,
-    report_row,
-    report_text,
-    run_report,
-)
+from quality_assets.domain.reports.run import RunInputs, Step, report_json, report_row, report_text, run_report
+from quality_assets.domain.reports.run_html import report_html
 
 EVIL = '<script>alert("x")</script>'
 NOW = datetime(2026, 3, 2, 6, 0)

@@ -9,15 +9,8 @@ import pytest
 import yaml
 
 from quality_assets.contracts.events import STATUSES
-from quality_assets.contracts.sources import (
-    NoSourceMatches,
-    Source,
-    SourceError,
-    find_columns,
-    load_source,
-    load_sources,
-    match_source,
-)
+from quality_assets.contracts.sources.events import Source, load_source, load_sources, match_source
+from quality_assets.contracts.sources.model import NoSourceMatches, SourceError, find_columns
 
 FOLDER = Path(__file__).parents[2] / "data" / "sources"
 MINIMAL: dict[str, Any] = {

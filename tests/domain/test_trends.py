@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS, TREND_METRICS
-from quality_assets.domain.trends import HISTORY_DAYS, trends_sql
+from quality_assets.contracts.metrics import TREND_METRICS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.domain.features.trends import HISTORY_DAYS, trends_sql
 
 DAY_0 = date(2026, 1, 1)
 Trend = dict[str, Any]

@@ -11,9 +11,8 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
-from quality_assets.contracts.sources import ColumnMapping, Source
-from quality_assets.domain.sql_text import literal
-from quality_assets.domain.validation import (
+from quality_assets.contracts.sources.events import ColumnMapping, Source
+from quality_assets.domain.events.validation import (
     JUDGED_COLUMNS,
     Blanks,
     RawColumns,
@@ -24,6 +23,7 @@ from quality_assets.domain.validation import (
     time_sql,
     trimmed_sql,
 )
+from quality_assets.domain.sql_text import literal
 
 CONNECTION = duckdb.connect(config={"threads": 1})
 # Nothing may depend on the time zone of the connection.

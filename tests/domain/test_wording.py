@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from quality_assets.domain.risk_input_registry import INPUT_NAMES
+from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.wording import (
     duration_text,
     measure_text,

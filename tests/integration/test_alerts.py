@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from quality_assets.clock import utc_now
+from quality_assets.defs.run_tags import run_partition
 from quality_assets.settings import Settings
-from quality_assets.warehouse.alerts import deliver, outbox, record_alert, report_run_failure, run_partition, utc_now
-from quality_assets.warehouse.database import open_warehouse
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.alerts import deliver, outbox, record_alert, report_run_failure
 
 ALERT: dict[str, Any] = {
     "kind": "check_failure",

@@ -19,18 +19,23 @@ import pytest
 
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_TRAINING_SET
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain import risk
-from quality_assets.domain.labels import LabelSettings
-from quality_assets.domain.model_state import from_state, to_state
-from quality_assets.domain.risk import train_risk_model
-from quality_assets.domain.risk_models import RiskSettings
+from quality_assets.domain.models import artifact
+from quality_assets.domain.models import training as risk
+from quality_assets.domain.models.estimators import RiskSettings
+from quality_assets.domain.models.risk.labels import LabelSettings
+from quality_assets.domain.models.state import from_state, to_state
+from quality_assets.domain.models.training import train_risk_model
 from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
-from quality_assets.warehouse import model_registry, risk_tables
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.drift_tables import reason_to_retrain
-from quality_assets.warehouse.frames import replace_rows
-from quality_assets.warehouse.model_files import write_state
+from quality_assets.stores import models as model_registry
+from quality_assets.stores.frames import replace_rows
+from quality_assets.stores.model_files import write_state
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import champion as in_use
+from quality_assets.tables import models as risk_tables
+from quality_assets.tables.champion import MODEL_CODE, code_version, is_outgrown, is_training_due, load_champion
+from quality_assets.tables.drift import reason_to_retrain
+from quality_assets.tables.model_inputs import build_labels_and_inputs, read_training_set
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -88,11 +93,11 @@ def _know(session: WarehouseSession, through: date) -> None:
     absent = [c.name for c in FACT_FEATURE_METRICS.columns if not c.nullable and c.name not in FACTS]
     facts = FACTS[FACTS["event_date"] <= pd.Timestamp(through)].assign(**dict.fromkeys(absent, 0))
     replace_rows(session, FACT_FEATURE_METRICS, facts)
-    risk_tables.build_labels_and_inputs(session, lambda _: None)
+    build_labels_and_inputs(session, lambda _: None)
 
 
 def _permute_labels(session: WarehouseSession) -> None:
-    rows = risk_tables.read_training_set(session)
+    rows = read_training_set(session)
     known = rows["label_any"].notna()
     rows.loc[known, "label_any"] = np.random.default_rng(0).permutation(rows.loc[known, "label_any"])
     replace_rows(session, RISK_TRAINING_SET, rows)
@@ -139,7 +144,7 @@ def test_a_challenger_that_does_not_win_leaves_the_champion(session: WarehouseSe
     assert not decision.is_promoted
     assert "does not win" in decision.reason
     assert _versions(session) == {"1": "champion", "2": "challenger"}
-    assert risk_tables.load_champion(session.settings).version == champion.version
+    assert load_champion(session.settings).version == champion.version
     risk_tables.build_scores(session, lambda _: None)
     assert not len(_scores(session, "2"))
     every = _scores(session, "1")
@@ -151,17 +156,17 @@ def test_a_champion_made_for_other_inputs_is_replaced_at_once(
     session: WarehouseSession, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _know(session, FIRST_TRAINED)
-    assert risk_tables.is_training_due(session)
+    assert is_training_due(session)
     with monkeypatch.context() as earlier_code:
-        for module in (risk, risk_tables, model_registry):
+        for module in (artifact, in_use, model_registry):
             earlier_code.setattr(module, "inputs_fingerprint", lambda *_: "of other inputs")
         train(FORESTS)
-        assert not risk_tables.is_training_due(session)
+        assert not is_training_due(session)
         assert reason_to_retrain(session) is None
-    assert risk_tables.is_training_due(session)
+    assert is_training_due(session)
     assert train(CHARTS).decision.is_promoted
     assert _versions(session) == {"1": "retired", "2": "champion"}
-    assert not risk_tables.is_training_due(session)
+    assert not is_training_due(session)
 
 
 def _break(session: WarehouseSession, damage: str) -> None:
@@ -189,13 +194,13 @@ def _break(session: WarehouseSession, damage: str) -> None:
     ],
 )
 def test_a_champion_that_cannot_be_loaded_is_outgrown(charted: WarehouseSession, damage: str, why: str) -> None:
-    assert not risk_tables.is_training_due(charted)
-    assert not risk_tables.is_outgrown(charted)
+    assert not is_training_due(charted)
+    assert not is_outgrown(charted)
     assert reason_to_retrain(charted) is None
     _break(charted, damage)
-    assert risk_tables.is_training_due(charted)
+    assert is_training_due(charted)
     # Only loading tells that the third is no model, and a run with nothing to do does not load.
-    assert risk_tables.is_outgrown(charted) == (damage != "no model")
+    assert is_outgrown(charted) == (damage != "no model")
     reason = reason_to_retrain(charted)
     assert reason is not None
     assert reason.startswith(f"Model version 1 cannot be loaded: {why}")
@@ -204,10 +209,10 @@ def test_a_champion_that_cannot_be_loaded_is_outgrown(charted: WarehouseSession,
     newest = _scores(charted, "1").query("event_date == event_date.max()")
     assert set(newest["score_kind"]) == {"unknown"}
     assert newest["note"].str.startswith(f"model version 1 cannot be loaded: {why}").all()
-    assert risk_tables.is_outgrown(charted)
+    assert is_outgrown(charted)
     # With too little history there is nothing to train on.
     charted.connection.execute("delete from product.fact_feature_metrics where event_date >= '2026-02-20'")
-    assert not risk_tables.is_training_due(charted)
+    assert not is_training_due(charted)
 
 
 def test_the_same_data_give_another_version_for_one_that_cannot_be_loaded(
@@ -222,8 +227,8 @@ def test_the_same_data_give_another_version_for_one_that_cannot_be_loaded(
         "the champion cannot score: model version 1 cannot be loaded: its file is not the one that was saved"
     )
     assert _versions(charted) == {"1": "retired", "2": "champion"}
-    assert not risk_tables.is_training_due(charted)
-    assert not risk_tables.is_outgrown(charted)
+    assert not is_training_due(charted)
+    assert not is_outgrown(charted)
     assert reason_to_retrain(charted) is None
     risk_tables.build_scores(charted, lambda _: None)
     after = _scores(charted, "2").drop(columns="model_version")
@@ -235,18 +240,18 @@ def test_a_registry_without_a_model_is_trained_for(charted: WarehouseSession) ->
     """As after a kill between making the registry and saving the first model."""
     registry = model_registry.ModelRegistry(charted.settings.models_dir)
     registry._client.delete_registered_model_alias("risk_model", "champion")
-    assert risk_tables.is_training_due(charted)
+    assert is_training_due(charted)
 
 
 def test_a_registry_that_cannot_be_read_is_not_trained_for(charted: WarehouseSession) -> None:
     (charted.settings.models_dir / "registry.db").write_bytes(b"not a database")
-    assert "the model registry cannot be read" in risk_tables.load_champion(charted.settings).why
-    assert not risk_tables.is_training_due(charted)
+    assert "the model registry cannot be read" in load_champion(charted.settings).why
+    assert not is_training_due(charted)
     assert reason_to_retrain(charted) is None
 
 
 def test_an_export_of_the_layout_before_is_written_anew(charted: WarehouseSession) -> None:
-    model = risk_tables.load_champion(charted.settings).model
+    model = load_champion(charted.settings).model
     assert model is not None
     path = charted.settings.models_dir / "risk_model.joblib"
     joblib.dump(model, path, compress=3)
@@ -277,8 +282,12 @@ def _imports(module: str) -> set[str]:
 
 
 def test_the_code_version_is_of_all_modules_that_make_models() -> None:
-    makers = ("quality_assets.domain.risk", "quality_assets.domain.risk_inputs", "quality_assets.domain.labels")
-    assert set(risk_tables.MODEL_CODE) == {name for maker in makers for name in _imports(maker)}
+    makers = (
+        "quality_assets.domain.models.training",
+        "quality_assets.domain.models.risk.inputs",
+        "quality_assets.domain.models.risk.labels",
+    )
+    assert set(MODEL_CODE) == {name for maker in makers for name in _imports(maker)}
 
 
 def test_the_code_version_changes_with_a_module_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,14 +295,14 @@ def test_the_code_version_changes_with_a_module_and_only_then(monkeypatch: pytes
         return lambda module: b"other" if module == changed else module.encode()
 
     versions = []
-    for changed in ("", *risk_tables.MODEL_CODE, "quality_assets.domain.wording"):
-        monkeypatch.setattr(risk_tables, "_source", text_of(changed))
-        versions.append(risk_tables.code_version.__wrapped__())
-    assert len(set(versions)) == len(risk_tables.MODEL_CODE) + 1
+    for changed in ("", *MODEL_CODE, "quality_assets.domain.wording"):
+        monkeypatch.setattr(in_use, "_source", text_of(changed))
+        versions.append(code_version.__wrapped__())
+    assert len(set(versions)) == len(MODEL_CODE) + 1
     assert versions[0] == versions[-1]
 
 
 def test_a_module_that_makes_models_and_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(risk_tables, "MODEL_CODE", ("quality_assets.domain.gone",))
+    monkeypatch.setattr(in_use, "MODEL_CODE", ("quality_assets.domain.gone",))
     with pytest.raises(ModuleNotFoundError, match="gone makes models and is gone: write in MODEL_CODE"):
-        risk_tables.code_version.__wrapped__()
+        code_version.__wrapped__()

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import empty, open_scratch, side_by_side
+from quality_assets.stores.warehouse import empty, open_scratch, side_by_side
 
 
 @pytest.fixture

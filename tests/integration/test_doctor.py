@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from quality_assets import doctor
-from quality_assets.doctor import Finding, examine, port_is_free
+from quality_assets.cli import doctor
+from quality_assets.cli.doctor import Finding, examine
+from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.publishing import publish_warehouse
-from quality_assets.warehouse.snapshots import record_attempt
+from quality_assets.stores.snapshots import record_attempt
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.publishing import publish_warehouse
 
 
 @pytest.fixture

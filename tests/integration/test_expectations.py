@@ -20,10 +20,10 @@ from quality_assets.contracts.catalog import TABLES
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.event_tables import fact_feature_metrics_sql, user_feature_days_sql
-from quality_assets.domain.expectations import Expectation, Rule, suite_of
+from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
+from quality_assets.domain.quality.expectations import Expectation, Rule, suite_of
 from quality_assets.settings import Settings
-from quality_assets.warehouse.expectations import ExpectationOutcome, _great_expectations, run_suite
+from quality_assets.tables.checks.expectations import ExpectationOutcome, _great_expectations, run_suite
 
 ROWS = 1000
 EVENTS_SQL = f"""
@@ -498,9 +498,9 @@ def test_it_is_imported_late_and_leaves_in_silence(tmp_path: Path) -> None:
     program = """
 import sys
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.domain.expectations import suite_of
+from quality_assets.domain.quality.expectations import suite_of
 from quality_assets.settings import Settings
-from quality_assets.warehouse.expectations import run_suite
+from quality_assets.tables.checks.expectations import run_suite
 assert "great_expectations" not in sys.modules and "sqlalchemy" not in sys.modules
 outcomes = run_suite(suite_of(LOG_FILES), table=LOG_FILES, settings=Settings(), parquet_files=[])
 assert {o.name for o in outcomes if o.status != "passed"} == {"has_rows"}, outcomes

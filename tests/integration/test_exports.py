@@ -12,12 +12,12 @@ import pytest
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.settings import Settings
-from quality_assets.warehouse import exports
-from quality_assets.warehouse.checking import Answer
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.exports import export_csv, read_export
-from quality_assets.warehouse.publication_checking import PUBLICATION_CHECKS
-from quality_assets.warehouse.snapshots import Snapshot, publish
+from quality_assets.stores.snapshots import Snapshot, publish
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import exports
+from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
+from quality_assets.tables.checks.run import Answer
+from quality_assets.tables.exports import export_csv, read_export
 
 TABLE = FEATURE_DAILY_TRENDS.qualified_name
 (ROWS_EXPORTED,) = (c for c in PUBLICATION_CHECKS if c.name == "rows_exported" and "trends" in c.table.name)

@@ -8,8 +8,8 @@ import pytest
 
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.frames import read_frame, replace_rows
+from quality_assets.stores.frames import read_frame, replace_rows
+from quality_assets.stores.warehouse import open_warehouse
 
 
 def test_rows_that_are_refused_leave_the_old_ones_and_say_why(data_root: Settings) -> None:

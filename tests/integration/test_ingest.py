@@ -19,16 +19,17 @@ from filelock import FileLock
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.contracts.sources import load_sources
+from quality_assets.contracts.sources.events import load_sources
 from quality_assets.settings import Settings
 from quality_assets.simulate import SimulationPlan, SimulationResult, simulate
 from quality_assets.simulate.dirt import ACCEPTED
-from quality_assets.warehouse import event_tables, ingest
-from quality_assets.warehouse.database import WarehouseBusyError, WarehouseSession, open_warehouse
-from quality_assets.warehouse.event_tables import build_events
-from quality_assets.warehouse.ingest import IngestReport, waiting_files
-from quality_assets.warehouse.landing import place
-from quality_assets.warehouse.state import dates_not_over, days_to_build, stale_dates
+from quality_assets.stores.landing import place
+from quality_assets.stores.warehouse import WarehouseBusyError, WarehouseSession, open_warehouse
+from quality_assets.tables import events as event_tables
+from quality_assets.tables import ingest
+from quality_assets.tables.events import build_events
+from quality_assets.tables.ingest import IngestReport, waiting_files
+from quality_assets.tables.staleness import dates_not_over, days_to_build, stale_dates
 
 HEADER = "event_id,event_time,feature,status"
 FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)

@@ -14,9 +14,9 @@ import pytest
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
+from quality_assets.dagster_ext.io_manager import WarehouseFrameIOManager
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.io_manager import WarehouseFrameIOManager
+from quality_assets.stores.warehouse import open_warehouse
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01")

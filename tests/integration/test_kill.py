@@ -22,9 +22,9 @@ from dagster import DagsterRunStatus
 from quality_assets.runner import graph_instance
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.simulate import SimulationPlan, simulate
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.publishing import reasons_against
-from quality_assets.warehouse.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.publishing import reasons_against
 
 KILLS = 12
 KILLS_A_ROOT = 6
@@ -38,11 +38,12 @@ import json, os, signal, sys, time, traceback
 from pathlib import Path
 import alembic.command
 from quality_assets import definitions, runner
-from quality_assets.cli import app
+from quality_assets.cli.main import app
 from quality_assets.defs import checking
 from quality_assets.settings import get_settings
-from quality_assets.warehouse import event_tables, ingest
-from quality_assets.warehouse.lake import Lake
+from quality_assets.stores.lake import Lake
+from quality_assets.tables import events as event_tables
+from quality_assets.tables import ingest
 
 definitions.defs().resolve_job_def("build_days")
 runner._score = lambda instance, settings: iter(())
@@ -172,7 +173,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
         assert process.wait(timeout=60) == 0
 
 
-def _settings(root: Path) -> Settings:
+def root_settings(root: Path) -> Settings:
     return Settings(data_dir=root, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
 
 
@@ -194,7 +195,7 @@ def _published(root: Path) -> dict[str, tuple[int, str]]:
 
 def _audited(root: Path) -> set[tuple[str, str, str]]:
     """Every check that has been made of a partition."""
-    with open_warehouse(_settings(root)) as session:
+    with open_warehouse(root_settings(root)) as session:
         rows = session.connection.execute(
             "select distinct asset, check_name, partition_key from monitoring.check_results where partition_key <> ''"
         ).fetchall()
@@ -203,7 +204,7 @@ def _audited(root: Path) -> set[tuple[str, str, str]]:
 
 def _lake(root: Path) -> tuple[set[str], set[str]]:
     """The lake's files that count, and those that are there."""
-    with open_warehouse(_settings(root)) as session:
+    with open_warehouse(root_settings(root)) as session:
         counted = {path for (path,) in session.connection.execute("select path from ops.lake_files").fetchall()}
     return counted, {path.relative_to(root).as_posix() for path in (root / "lake").rglob("*") if path.is_file()}
 
@@ -245,7 +246,7 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_data(runs: Runs, tmp_
         assert _audited(root) >= audited, "what is published has been checked, also where a kill came before the check"
         counted, there = _lake(root)
         assert counted == there, "what a kill has left is swept"
-        with open_warehouse(_settings(root)) as session:
+        with open_warehouse(root_settings(root)) as session:
             assert reasons_against(session) == []
         assert list((root / ".scratch").iterdir()) == [], "what a kill has left half-written is swept"
         _assert_history_is_closed(root)
@@ -256,6 +257,6 @@ def _assert_history_is_closed(root: Path) -> None:
     """Of killed runs Dagster says that they failed, and they hold no slot of the pool."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "unset")
-        with graph_instance(_settings(root)) as instance:
+        with graph_instance(root_settings(root)) as instance:
             assert {run.status for run in instance.get_runs()} <= {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE}
             assert instance.event_log_storage.get_concurrency_info("warehouse").active_slot_count == 0

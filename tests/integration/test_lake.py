@@ -14,8 +14,8 @@ import pytest
 from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.table import Column
 from quality_assets.settings import Settings
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.lake import Lake, LakeFile, files_sql, is_current_view, lake_view_sql, refresh_view
+from quality_assets.stores.lake import Lake, LakeFile, files_sql, is_current_view, lake_view_sql, refresh_view
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 
 DAY, NEXT_DAY = date(2026, 1, 1), date(2026, 1, 2)
 TABLE = USER_FEATURE_DAYS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quality_assets.warehouse.landing import IGNORED_SUFFIXES, LandingFile, place, scan, settle, sha256_of
+from quality_assets.stores.landing import IGNORED_SUFFIXES, LandingFile, place, scan, settle, sha256_of
 
 
 @pytest.fixture

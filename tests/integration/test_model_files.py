@@ -24,12 +24,12 @@ import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_assets.domain import model_state
-from quality_assets.domain.model_state import KINDS, ModelStateError, from_state, to_state
-from quality_assets.domain.risk import score_risk
-from quality_assets.domain.risk_models import Sigmoid
-from quality_assets.warehouse import model_files
-from quality_assets.warehouse.model_files import UnreadableModelError, is_model_file, read_state, write_state
+from quality_assets.domain.models import state as model_state
+from quality_assets.domain.models.estimators import Sigmoid
+from quality_assets.domain.models.risk.scoring import score_risk
+from quality_assets.domain.models.state import KINDS, ModelStateError, from_state, to_state
+from quality_assets.stores import model_files
+from quality_assets.stores.model_files import UnreadableModelError, is_model_file, read_state, write_state
 
 DATA = Path(__file__).parent.parent / "data" / "model_layout_1"
 FILES = ("trained", "forest_and_logistic", "boosting_and_chart", "base_rate_and_persistence")

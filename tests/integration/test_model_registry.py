@@ -18,14 +18,17 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.ml import MODEL_METRICS, MODEL_VERSIONS
-from quality_assets.domain.model_state import from_state
-from quality_assets.domain.risk import Decision, TrainingResult, score_risk, train_risk_model
-from quality_assets.domain.risk_inputs import risk_training_set
-from quality_assets.domain.risk_models import RiskSettings, Sigmoid
+from quality_assets.domain.models.artifact import TrainingResult
+from quality_assets.domain.models.estimators import RiskSettings, Sigmoid
+from quality_assets.domain.models.promotion import Decision
+from quality_assets.domain.models.risk.inputs import risk_training_set
+from quality_assets.domain.models.risk.scoring import score_risk
+from quality_assets.domain.models.state import from_state
+from quality_assets.domain.models.training import train_risk_model
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
-from quality_assets.warehouse.model_files import write_state
-from quality_assets.warehouse.model_layout_1 import is_export
-from quality_assets.warehouse.model_registry import ModelRegistry, ModelUnavailableError
+from quality_assets.stores.model_files import write_state
+from quality_assets.stores.model_layout_1 import is_export
+from quality_assets.stores.models import ModelRegistry, ModelUnavailableError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 

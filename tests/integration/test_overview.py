@@ -10,7 +10,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from quality_assets.overview import (
+from quality_assets.cli.summary import (
     accounting,
     checks_run,
     failing_checks,
@@ -20,9 +20,9 @@ from quality_assets.overview import (
 )
 from quality_assets.settings import Settings
 from quality_assets.simulate import SimulationResult
-from quality_assets.warehouse.checking import CheckResult, record_results
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.ingest import IngestReport
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables.checks.run import CheckResult, record_results
+from quality_assets.tables.ingest import IngestReport
 
 PASSED = CheckResult(
     "core.valid_events", "rows_accounted", "2026-01-02", "completeness", "passed", "ERROR", True, 1.0, 1.0, 0, "Yes."

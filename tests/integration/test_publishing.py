@@ -12,15 +12,17 @@ import pytest
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.domain.checks import CHECKS
+from quality_assets.domain.quality.event_checks import CHECKS
 from quality_assets.settings import Settings
-from quality_assets.warehouse import checking, publishing
-from quality_assets.warehouse.checking import CheckResult, record_results, run_check
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.exports import export_csv
-from quality_assets.warehouse.ingest import IngestReport
-from quality_assets.warehouse.known_checks import blocking_checks
-from quality_assets.warehouse.publishing import (
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import publishing
+from quality_assets.tables.checks import run as checking
+from quality_assets.tables.checks.known import blocking_checks
+from quality_assets.tables.checks.run import CheckResult, record_results, run_check
+from quality_assets.tables.exports import export_csv
+from quality_assets.tables.ingest import IngestReport
+from quality_assets.tables.publishing import (
     EXPORTED_TABLES,
     MAX_REASONS,
     Refusal,
@@ -28,8 +30,7 @@ from quality_assets.warehouse.publishing import (
     publish_warehouse,
     reasons_against,
 )
-from quality_assets.warehouse.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
-from quality_assets.warehouse.state import (
+from quality_assets.tables.staleness import (
     await_audit,
     days_to_build,
     is_arrival_unaudited,

@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
-from quality_assets.contracts.sources import Sources, load_sources
-from quality_assets.warehouse.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
-from quality_assets.warehouse.readers.records import KEPT_CHARACTERS
+from quality_assets.contracts.sources.events import Sources, load_sources
+from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
+from quality_assets.stores.readers.records import KEPT_CHARACTERS
 
 ROOT = Path(__file__).parents[2]
 ARRIVED = datetime(2026, 3, 1)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.monitoring import PARTITION_STATE
+from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
-from quality_assets.warehouse.risk_tables import NEW_VERSION_DAYS, risk_context
+from quality_assets.tables.model_inputs import NEW_VERSION_DAYS, risk_context
 
 FIRST = date(2026, 1, 1)
 RELEASED = FIRST + timedelta(days=20)

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quality_assets.serving import PortTakenError, check_ports
+from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
 MARK = "QUALITY_TEST_MARK"

@@ -15,10 +15,9 @@ import pytest
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.settings import Settings
-from quality_assets.warehouse import snapshots
-from quality_assets.warehouse.database import open_warehouse
-from quality_assets.warehouse.files import write_atomically
-from quality_assets.warehouse.snapshots import (
+from quality_assets.stores import snapshots
+from quality_assets.stores.files import write_atomically
+from quality_assets.stores.snapshots import (
     Snapshot,
     current_snapshot,
     last_attempt,
@@ -27,6 +26,7 @@ from quality_assets.warehouse.snapshots import (
     read_only_sql,
     record_attempt,
 )
+from quality_assets.stores.warehouse import open_warehouse
 
 AT = datetime(2026, 1, 13, 4, 30)
 COUNT = f"select count(*) from {VALID_EVENTS.qualified_name}"

@@ -14,13 +14,14 @@ from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAY
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
-from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.settings import Settings
-from quality_assets.warehouse import event_tables, state
-from quality_assets.warehouse.database import WarehouseSession, open_warehouse
-from quality_assets.warehouse.event_tables import build_events, build_facts, build_trends, build_user_feature_days
-from quality_assets.warehouse.ingest import IngestReport
-from quality_assets.warehouse.state import (
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import events as event_tables
+from quality_assets.tables import staleness as state
+from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
+from quality_assets.tables.ingest import IngestReport
+from quality_assets.tables.staleness import (
     contiguous_ranges,
     data_fingerprint,
     days_to_build,

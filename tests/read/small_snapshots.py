@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 import duckdb
 
-from dash_app.snapshots import Reader
 from quality_assets.contracts import drift, events, incidents, ml, monitoring, product, raw
 from quality_assets.contracts.table import Column, Table
-from quality_assets.warehouse.snapshots import Snapshot
+from quality_assets.read.reader import Reader
+from quality_assets.stores.snapshots import Snapshot
 
 # A Tuesday.
 THROUGH = date(2026, 3, 31)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from small_snapshots import TABLES, ago, snapshot_of
 
-from dash_app.queries import drift, feature, model, overview, pipeline, quality
-from dash_app.snapshots import Cache, Reader
+from quality_assets.read import drift, feature, model, overview, pipeline, quality
+from quality_assets.read.reader import Cache, Reader
 
 Query = Callable[..., Any]
 

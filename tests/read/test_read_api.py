@@ -16,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
-from dash_app.api import api
-from dash_app.snapshots import Reader
-from quality_assets.warehouse.snapshots import PublicationAttempt
+from quality_assets.read.reader import Reader
+from quality_assets.serve.api.features import api
+from quality_assets.stores.snapshots import PublicationAttempt
 
 NOON = datetime(2026, 4, 1, 12)
 REFUSED = PublicationAttempt("refused", NOON, NOON.replace(hour=6), "run-2", ("Keys are there twice.", "Stale."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
-from dash_app.queries.drift import counts, distributions, drifted_by_day, history, latest, power
+from quality_assets.read.drift import counts, distributions, drifted_by_day, history, latest, power
 
 DRIFT = "monitoring.data_drift"
 DISTRIBUTIONS = "monitoring.drift_distributions"

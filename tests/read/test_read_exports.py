@@ -8,9 +8,9 @@ import pytest
 from small_snapshots import TABLES as CONTRACTS
 from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 
-from dash_app.exports import COLUMNS, TABLES, features, slices, to_csv, trends
-from dash_app.links import Request
-from dash_app.snapshots import Reader
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader
+from quality_assets.read.rows import COLUMNS, TABLES, features, slices, to_csv, trends
 
 DESCRIPTIONS = "product.dim_feature_metadata"
 TRENDS = "product.feature_daily_trends"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 
-from dash_app.queries.feature import (
+from quality_assets.read.feature import (
     CHART_METRICS,
     incidents,
     ledger,

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from dash_app.health import CheckState, Status, check_state, feature_status, risk_status, state_of_worst, worst
+from quality_assets.read.health import (
+    CheckState,
+    Status,
+    check_state,
+    feature_status,
+    risk_status,
+    state_of_worst,
+    worst,
+)
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dash_app.links import (
+from quality_assets.read.links import (
     DEFAULT_WINDOW,
     WINDOWS,
     Request,

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 
-from dash_app.queries.model import (
+from quality_assets.read.model import (
     calibration,
     importance,
     ledger_by_week,

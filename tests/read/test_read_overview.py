@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
-from dash_app.queries.overview import (
+from quality_assets.read.overview import (
     current_metrics,
     descriptions,
     incidents_by_day,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from small_snapshots import TABLES, THROUGH, Cells, ago, at, snapshot_of
 
-from dash_app.queries.pipeline import alerts, graph, last_partitions, publications, reports, runs
+from quality_assets.read.pipeline import alerts, graph, last_partitions, publications, reports, runs
 
 GRAPH = "ops.asset_graph"
 RUNS = "ops.asset_runs"

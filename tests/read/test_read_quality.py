@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 
-from dash_app.queries.quality import (
+from quality_assets.read.quality import (
     files,
     latest,
     quarantine_by_day,

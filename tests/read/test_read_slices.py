@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
-from dash_app.queries.feature import slice_by_day, slices
-from dash_app.snapshots import Reader
+from quality_assets.read.feature import slice_by_day, slices
+from quality_assets.read.reader import Reader
 
 EVENTS = "core.valid_events"
 DESCRIPTIONS = "product.dim_feature_metadata"

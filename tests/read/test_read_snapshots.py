@@ -12,8 +12,8 @@ import duckdb
 import pytest
 from small_snapshots import THROUGH, ago, snapshot_of
 
-from dash_app.snapshots import Cache, Reader, SnapshotStore, open_reader, per_snapshot
-from quality_assets.warehouse.snapshots import Snapshot, publish, record_attempt
+from quality_assets.read.reader import Cache, Reader, SnapshotStore, open_reader, per_snapshot
+from quality_assets.stores.snapshots import Snapshot, publish, record_attempt
 
 NOON = datetime(2026, 4, 1, 12)
 

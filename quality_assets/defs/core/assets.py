@@ -11,7 +11,7 @@ from quality_assets.defs.partitions import event_dates
 from quality_assets.defs.reporting import building, date_range, report_partitions
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.progress import report
-from quality_assets.warehouse.event_tables import build_events, build_user_feature_days
+from quality_assets.tables.events import build_events, build_user_feature_days
 
 _UPSTREAM = [asset_key(RAW_LOGS), asset_key(LOG_FILES)]
 

@@ -22,8 +22,9 @@ from quality_assets.defs.contract_metadata import asset_arguments, asset_key, as
 from quality_assets.defs.reporting import building
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.progress import report
-from quality_assets.warehouse import risk_tables
-from quality_assets.warehouse.risk_tables import RISK_MODEL
+from quality_assets.tables import models as risk_tables
+from quality_assets.tables.model_inputs import build_labels_and_inputs
+from quality_assets.tables.models import RISK_MODEL
 
 _KNOWN_AT_THE_END_OF_A_DAY = [
     asset_key(FACT_FEATURE_METRICS),
@@ -47,7 +48,7 @@ def labels_and_inputs(
 ) -> Iterator[dg.MaterializeResult]:
     """What was known of each feature at the end of each day, and what then happened; both from the same states."""
     with building(context, warehouse, DEGRADATION_LABELS, RISK_TRAINING_SET) as made:
-        rows = risk_tables.build_labels_and_inputs(made.session, report)
+        rows = build_labels_and_inputs(made.session, report)
         made.wrote(DEGRADATION_LABELS, len(rows.labels))
         made.wrote(RISK_TRAINING_SET, len(rows.training_set))
     known = rows.labels["label_any"].dropna()

@@ -11,9 +11,9 @@ from quality_assets.contracts.ml import (
     SCORE_LEDGER,
 )
 from quality_assets.defs.checking import table_checks
-from quality_assets.domain.ml_checks import ML_CHECKS
-from quality_assets.warehouse.ml_checking import COMPUTED_CHECKS
-from quality_assets.warehouse.risk_tables import RISK_MODEL
+from quality_assets.domain.quality.model_checks import ML_CHECKS
+from quality_assets.tables.checks.models import COMPUTED_CHECKS
+from quality_assets.tables.models import RISK_MODEL
 
 degradation_labels_checks = table_checks(DEGRADATION_LABELS, ML_CHECKS)
 risk_training_set_checks = table_checks(RISK_TRAINING_SET, ML_CHECKS, computed=COMPUTED_CHECKS)

@@ -8,11 +8,11 @@ from quality_assets.contracts.drift import (
     DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
-    RUN_REPORT,
 )
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
+from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
@@ -20,8 +20,12 @@ from quality_assets.defs.partitions import event_dates
 from quality_assets.defs.reporting import building, date_range, report_partitions
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.progress import report
-from quality_assets.warehouse import drift_tables, risk_tables, run_reports
-from quality_assets.warehouse.drift_tables import RETRAIN
+from quality_assets.tables import drift as drift_tables
+from quality_assets.tables import models as risk_tables
+from quality_assets.tables import reports as run_reports
+from quality_assets.tables.baselines import build_baseline_stats
+from quality_assets.tables.drift import RETRAIN
+from quality_assets.tables.sketches import build_event_sketches
 
 
 @dg.asset(
@@ -34,7 +38,7 @@ from quality_assets.warehouse.drift_tables import RETRAIN
 def event_sketch_counts(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
     """Each day's events as counts per bin of latency, feedback, status and mixes, so that days compare cheaply."""
     with building(context, warehouse, EVENT_SKETCH_COUNTS) as made:
-        rows = drift_tables.build_event_sketches(made.session, *date_range(context), report)
+        rows = build_event_sketches(made.session, *date_range(context), report)
         made.wrote(EVENT_SKETCH_COUNTS, sum(rows.values()))
     report_partitions(context, EVENT_SKETCH_COUNTS, rows)
 
@@ -43,7 +47,7 @@ def event_sketch_counts(context: dg.AssetExecutionContext, warehouse: WarehouseR
 def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news."""
     with building(context, warehouse, BASELINE_STATS) as made:
-        stats = drift_tables.build_baseline_stats(made.session)
+        stats = build_baseline_stats(made.session)
         made.wrote(BASELINE_STATS, len(stats))
     return dg.MaterializeResult(
         metadata={

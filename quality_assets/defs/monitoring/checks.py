@@ -6,10 +6,10 @@ from quality_assets.contracts.drift import (
     DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
-    RUN_REPORT,
 )
+from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.defs.checking import table_checks
-from quality_assets.domain.ml_checks import MONITORING_CHECKS
+from quality_assets.domain.quality.model_checks import MONITORING_CHECKS
 
 event_sketch_counts_checks = table_checks(EVENT_SKETCH_COUNTS, MONITORING_CHECKS)
 baseline_stats_checks = table_checks(BASELINE_STATS, MONITORING_CHECKS)

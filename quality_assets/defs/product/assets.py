@@ -12,11 +12,11 @@ from quality_assets.defs.contract_metadata import asset_arguments, asset_key
 from quality_assets.defs.partitions import event_dates
 from quality_assets.defs.reporting import building, date_range, report_partitions
 from quality_assets.defs.resources import POOL, WarehouseResource
-from quality_assets.domain.feature_descriptions import with_seen_dates
-from quality_assets.domain.trends import HISTORY_DAYS
+from quality_assets.domain.features.descriptions import with_seen_dates
+from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.progress import report
-from quality_assets.warehouse.event_tables import build_facts, build_trends
-from quality_assets.warehouse.incident_tables import build_incidents
+from quality_assets.tables.events import build_facts, build_trends
+from quality_assets.tables.incidents import build_incidents
 
 
 @dg.asset(

@@ -4,27 +4,26 @@ from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 import duckdb
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import SensorInstigatorData
-from dagster._core.storage.tags import SENSOR_NAME_TAG
 
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER, RUN_REPORT
+from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
 from quality_assets.contracts.ml import TABLES as ML_TABLES
-from quality_assets.contracts.monitoring import ASSET_GRAPH, PUBLICATIONS
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.table import Table
+from quality_assets.dagster_ext.sensor_state import SENSOR_NAME_TAG, sensor_cursor
 from quality_assets.defs.asset_graph import graph_rows
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.reporting import publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
-from quality_assets.warehouse import report_files
-from quality_assets.warehouse.exports import export_csv
-from quality_assets.warehouse.publishing import Refusal, publish_warehouse
-from quality_assets.warehouse.snapshots import current_snapshot
+from quality_assets.stores.snapshots import current_snapshot
+from quality_assets.tables import report_files
+from quality_assets.tables.exports import export_csv
+from quality_assets.tables.publishing import Refusal, publish_warehouse
 
 TOUCHED_DATES_SENSOR = "touched_dates_sensor"
 PUBLISHED_SNAPSHOT = dg.AssetKey(["publish", "published_snapshot"])
@@ -98,11 +97,9 @@ def _is_overtaken(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool
     """
     if SENSOR_NAME_TAG not in tags:
         return False
-    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-    looked_at = [s.instigator_data for s in states if s.name == TOUCHED_DATES_SENSOR]
-    cursors = [data.cursor for data in looked_at if isinstance(data, SensorInstigatorData)]
+    cursor = sensor_cursor(instance, TOUCHED_DATES_SENSOR)
     newest = instance.fetch_materializations(asset_key(RAW_LOGS), limit=1).records
-    return bool(newest and cursors) and newest[0].storage_id > int(cursors[0] or 0)
+    return bool(newest) and cursor is not None and newest[0].storage_id > int(cursor or 0)
 
 
 def _export(table: Table, name: str) -> dg.AssetsDefinition:

@@ -1,7 +1,7 @@
 """Checks on what readers get: the snapshot against the warehouse, each file against the snapshot."""
 
 from quality_assets.defs.checking import table_checks
-from quality_assets.warehouse.publication_checking import (
+from quality_assets.tables.checks.publication import (
     BASELINE_STATS_JSON,
     DATA_DRIFT_JSON,
     DRIFT_HTML,

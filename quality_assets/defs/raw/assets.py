@@ -8,14 +8,14 @@ from pydantic import Field
 
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
-from quality_assets.contracts.sources import load_sources
+from quality_assets.contracts.sources.events import load_sources
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec
 from quality_assets.defs.reporting import building
 from quality_assets.defs.resources import POOL, WarehouseResource
-from quality_assets.domain.feature_descriptions import read_feature_descriptions
+from quality_assets.domain.features.descriptions import read_feature_descriptions
 from quality_assets.progress import report
-from quality_assets.warehouse.ingest import IngestReport, ingest
-from quality_assets.warehouse.state import dates_not_over, days_to_build
+from quality_assets.tables.ingest import IngestReport, ingest
+from quality_assets.tables.staleness import dates_not_over, days_to_build
 
 
 class IngestConfig(dg.Config):

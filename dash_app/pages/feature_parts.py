@@ -1,0 +1,18 @@
+"""What the parts of the feature page share: the state in its address, and the ids of what comes later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quality_assets.read import feature as queries
+
+Component = Any
+
+
+STATE = queries.SLICE_DIMENSIONS
+
+
+SLICES, PAIRS, KEEPING, PARTS_REQUEST = "slices", "pairs", "keeping", "parts-request"
+
+
+DIMENSION_WORDS = {"platform": "Platform", "app_version": "App version", "country": "Country"}

@@ -1,0 +1,184 @@
+"""The feature page's risk: how likely, why, and what came of earlier scores."""
+
+from __future__ import annotations
+
+from dash import html
+
+from dash_app import formats
+from dash_app.components import charts, ui
+from dash_app.pages import overview
+from dash_app.pages.feature_parts import Component
+from quality_assets.read import feature as queries
+from quality_assets.read import health
+from quality_assets.read.reader import Reader, Row
+
+
+def risk_panel(reader: Reader, row: Row) -> Component:
+    risk = row["risk"]
+    if risk is None:
+        return ui.card(ui.card_head("Risk of degradation"), no_model(), label="Risk of degradation")
+    probability = risk["risk_probability"]
+    head = ui.card_head(
+        "Risk of degradation",
+        html.Span(
+            [f"Next {risk['horizon_days']} days · version {risk['model_version']} · ", ui.asset_link("ml.risk_scores")]
+        ),
+        ui.status_badge(health.risk_status(probability)),
+    )
+    if probability is None:
+        why = formats.about_models(risk["note"] or "") or "Too little is known of this feature."
+        return ui.card(head, ui.nothing("circle-question-mark", "Unknown", why), label="Risk of degradation")
+    has_interval = risk["low"] is not None and risk["high"] is not None
+    interval = (
+        f"90{formats.NARROW}% interval {formats.share(risk['low'])} to {formats.share(risk['high'])}"
+        if has_interval
+        else "no interval"
+    )
+    is_degraded = html.P(
+        [ui.icon("triangle-alert"), "Degraded today: this is the probability that it stays so or comes back."],
+        className="hint warn",
+    )
+    onset = risk["onset_probability"]
+    return ui.card(
+        head,
+        html.Div(
+            [
+                html.Span(formats.probability(probability), className="figure-large"),
+                html.Span(interval, className="note"),
+            ],
+            className="row base",
+        ),
+        _gauge(probability, risk["low"], risk["high"]),
+        is_degraded if risk["is_degraded_today"] else None,
+        html.P(f"A new degradation: {formats.probability(onset)}", className="note") if onset is not None else None,
+        html.P([ui.icon("circle-question-mark"), formats.about_models(risk["note"])], className="hint")
+        if risk["note"]
+        else None,
+        _reasons(risk),
+        _ledger(reader, row["feature"]),
+        label="Risk of degradation",
+    )
+
+
+def no_model() -> Component:
+    """There is no score: what makes one."""
+    return ui.nothing(
+        "brain",
+        "No model yet",
+        [
+            "The risk model needs about eight weeks of history with some degradations in it. ",
+            html.Code("quality run"),
+            " trains it as soon as that is there.",
+        ],
+    )
+
+
+def _gauge(probability: float, low: float | None, high: float | None) -> Component:
+    def at(value: float) -> str:
+        return f"{100 * min(max(value, 0), 1):.1f}%"
+
+    interval = []
+    if low is not None and high is not None:
+        interval = [html.Span(className="gauge-interval", style={"left": at(low), "width": at(high - low)})]
+    zones = [
+        html.Span(className=f"zone {tone}", style={"width": at(width)})
+        for tone, width in (
+            ("good", health.WATCH),
+            ("watch", health.AT_RISK - health.WATCH),
+            ("risk", 1 - health.AT_RISK),
+        )
+    ]
+    words = html.Div(
+        [
+            html.Span("Healthy", style={"width": at(health.WATCH)}),
+            html.Span("Watch", style={"width": at(health.AT_RISK - health.WATCH)}),
+            html.Span("At risk"),
+        ],
+        className="gauge-words",
+    )
+    dot = html.Span(className="gauge-dot", style={"left": at(probability)})
+    return html.Div([html.Div([*zones, *interval, dot], className="gauge"), words], **{"aria-hidden": "true"})
+
+
+def _reasons(risk: Row) -> Component:
+    reasons = overview.model_reasons(risk)
+    if not reasons:
+        return None
+    largest = max(abs(reason["size"]) for reason in reasons) or 1
+    rows = []
+    for reason in reasons:
+        size = reason["size"]
+        bar = {"width": f"{46 * abs(size) / largest:.1f}%", "left" if size >= 0 else "right": "50%"}
+        rows.append(
+            html.Li(
+                [
+                    html.Span(formats.words(reason["words"])),
+                    html.Span(
+                        html.Span(className="force " + ("up" if size >= 0 else "down"), style=bar),
+                        className="force-track",
+                    ),
+                    html.Span(formats.points(size), className="num"),
+                ]
+            )
+        )
+    note = html.P(
+        "Change of the probability in percentage points. Right raises the risk, left lowers it.", className="note"
+    )
+    return html.Div([html.H3("What drives it"), html.Ul(rows, className="forces"), note])
+
+
+def _ledger(reader: Reader, name: str) -> Component:
+    scores = list(reversed(queries.ledger(reader, name)))
+    graded = [
+        score
+        for score in scores
+        if score["is_graded"] and score["label_any"] is not None and score["risk_probability"] is not None
+    ]
+    heading = html.H3("How its past scores turned out")
+    if not graded:
+        return html.Div(
+            [
+                heading,
+                html.P(
+                    "None is graded yet: the outcome of a score is known when its days have passed.", className="note"
+                ),
+            ]
+        )
+    said = sum(score["risk_probability"] for score in graded) / len(graded)
+    was = sum(score["label_any"] for score in graded) / len(graded)
+    figure = charts.line_chart(
+        [score["event_date"] for score in scores],
+        {"Risk": [score["risk_probability"] for score in scores]},
+        "fraction",
+        texts={"Risk": [formats.probability(score["risk_probability"]) for score in scores]},
+        margin={"t": 6, "l": 40, "b": 22},
+        yaxis={"range": [-0.06, 1.06], "tickformat": ".0%", "dtick": 0.5},
+        xaxis={"nticks": 4},
+    )
+    hit = [score for score in graded if score["label_any"]]
+    figure["data"].append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [s["event_date"] for s in hit],
+            "y": [s["risk_probability"] for s in hit],
+            "marker": {"size": 7, "color": "var(--bad)"},
+            "hovertemplate": "degraded after<extra></extra>",
+        }
+    )
+    words = f"Of {formats.plural(len(graded), 'graded score')}, the mean said {formats.probability(said)};"
+    words += f" it degraded after {formats.share(was)}."
+    return html.Div(
+        [
+            heading,
+            charts.chart(figure, words, height=120),
+            charts.legend(("line", "Risk"), ("dot", "Degraded within its days")),
+            html.Div(
+                [
+                    html.P([words, " From ", ui.asset_link("ml.score_ledger"), "."], className="note"),
+                    ui.csv_link("feature_scores", feature=name),
+                ],
+                className="between",
+            ),
+        ]
+    )

@@ -1,0 +1,273 @@
+"""Commands that bring data in and build from it: simulate, ingest, run, publish."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from quality_assets import progress
+from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.output import (
+    err,
+    fail,
+    out,
+    print_dates_not_over,
+    print_publication,
+    print_state,
+    shown_activity,
+)
+from quality_assets.domain.wording import plural
+from quality_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from quality_assets.runner import RunOutcome
+
+
+class LogFormat(StrEnum):
+    """Formats of simulated logs."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+@app.command()
+def simulate(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write to; must be empty or absent.")],
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 30,
+    features: Annotated[int, typer.Option(min=1, help="How many product features.")] = 20,
+    events_per_day: Annotated[int, typer.Option(min=1, help="How many events a day, about.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    start_date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    dirt: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of rows that are dirty.")] = 0.015,
+    log_format: Annotated[LogFormat, typer.Option("--format", help="Format of the logs.")] = LogFormat.CSV,
+) -> None:
+    """Write realistic telemetry with known incidents and known dirt, and the ground truth beside it.
+
+    Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv.
+    """
+    from quality_assets.simulate import SimulationPlan
+    from quality_assets.simulate import simulate as write_telemetry
+
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        fail(f"{out_dir} is not an empty folder; name another, or empty it", 2)
+    chosen: dict[str, Any] = {"start_date": start_date.date()} if start_date else {}
+    try:
+        plan = SimulationPlan(
+            days=days, features=features, events_per_day=events_per_day, seed=seed, dirt_share=dirt, **chosen
+        )
+    except ValueError as error:
+        fail(str(error), 2)
+    with shown_activity("simulating"):
+        result = write_telemetry(
+            plan,
+            out_dir,
+            format=log_format.value,
+            on_progress=lambda done, total: progress.report(f"{done} of {total} days"),
+        )
+    out.print(
+        f"{result.rows:,} rows in {len(result.log_files)} files under {out_dir / 'logs'}"
+        f" ({result.bytes_written / 1e6:,.1f} MB), {result.dirty_rows:,} of them dirty,"
+        f" {len(result.incidents)} incidents"
+    )
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: CSV, JSONL, Parquet, also .gz and .zst.")],
+    source: Annotated[str | None, typer.Option(help="The source they are of; found out where not given.")] = None,
+) -> None:
+    """Put logs into the landing zone and read them.
+
+    Files whose bytes are known already are skipped, under whatever name they come. `quality run` builds the rest.
+    """
+    from quality_assets.contracts.sources.events import load_sources
+    from quality_assets.contracts.sources.model import NoSourceMatches, SourceError
+    from quality_assets.runner import graph_instance, ingest_waiting
+    from quality_assets.stores.landing import place
+
+    settings = root_settings()
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        fail(f"{', '.join(missing)}: no such file or folder", 2)
+    try:
+        sources = load_sources(settings.source_files_dir)
+        if source is not None:
+            sources[source]
+    except (NoSourceMatches, SourceError) as error:
+        fail(str(error), 2)
+    with shown_activity("copying into the landing zone"):
+        placed, ignored = place(paths, settings.landing_dir, source or "")
+    for item in ignored:
+        err.print(f"left out {escape(item.name)}: it {escape(item.reason)}")
+    if not placed:
+        fail(f"there is no file to read in {', '.join(map(str, paths))}")
+    names = dict.fromkeys(placed, source) if source else {}
+    with shown_activity("ingesting"), graph_instance(settings) as instance:
+        outcome = ingest_waiting(instance, settings, names, placed)
+    _print_ingestion(outcome, settings, set(placed))
+
+
+def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) -> None:
+    if not outcome.succeeded:
+        fail(f"ingestion failed, nothing half-read remains: {outcome.error}")
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.staleness import dates_not_over
+
+    with open_warehouse(settings) as session:
+        files = session.connection.execute(
+            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path, load_id"
+            " from ops.landing_files as landing join raw.log_files as log using (file_id) order by landing.path"
+        ).fetchall()
+        unfinished = dates_not_over(session.connection)
+    loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
+    metadata = outcome.metadata.get("raw.log_files", {})
+    grid = Grid(box=None, pad_edge=False)
+    for heading in ("file", "source", "rows", "refused", "dates"):
+        grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
+    shown = [row for row in files if row[0] in placed]
+    for path, status, source, rows, refused, dates, reason, first_path, _ in shown[:30]:
+        if first_path != path:
+            grid.add_row(escape(path), "", "", "", f"skipped: has the same bytes as {escape(first_path)}")
+        elif status == "rejected":
+            grid.add_row(escape(path), "", "", "", f"[red]rejected:[/red] {escape(reason)}")
+        else:
+            span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
+            grid.add_row(escape(path), source, f"{rows:,}", f"{refused:,}", span)
+    if shown:
+        out.print(grid)
+    if len(shown) > 30:
+        out.print(f"… and {len(shown) - 30} more")
+    read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
+    known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in shown)
+    out.print(
+        f"{plural(metadata.get('files_loaded', 0), 'file')} read, {plural(read, 'row')};"
+        f" {known:,} known before,"
+        f" {metadata.get('files_rejected', 0)} rejected"
+        + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
+    )
+    today = datetime.now(UTC).date().isoformat()
+    touched = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
+    waiting = [day for day in touched if day < today and date.fromisoformat(day) not in unfinished]
+    if waiting:
+        out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
+    print_dates_not_over(unfinished)
+    _fail_unless_read(placed, {path: status for path, status, *_ in shown})
+
+
+def _fail_unless_read(placed: set[str], statuses: Mapping[str, str]) -> None:
+    unread = sorted(placed - statuses.keys())
+    if unread:
+        fail(
+            f"{', '.join(unread[:5])}{' …' if len(unread) > 5 else ''}: not read, because it could not be, or was"
+            " still changing. Whatever waits in the landing zone is read by the next `quality run`."
+        )
+    if statuses and set(statuses.values()) == {"rejected"}:
+        fail("nothing of what was asked for could be read; the reasons stand above, and in raw.log_files")
+
+
+@app.command()
+def run(
+    from_date: Annotated[
+        str | None, typer.Option("--from", help="Rebuild from this event date, e.g. 2026-01-31.")
+    ] = None,
+    to_date: Annotated[str | None, typer.Option("--to", help="Rebuild up to this event date, inclusive.")] = None,
+    without_models: Annotated[
+        bool,
+        typer.Option(
+            "--without-models",
+            help="Only events, facts and trends, checked and published: quicker, for one part of a backfill after"
+            " another. Incidents, risk, drift and the report follow with the next run that has them.",
+        ),
+    ] = False,
+) -> None:
+    """Bring everything up to date: read what waits, build exactly what is stale, check it, publish it.
+
+    With a range, rebuild the days of that range whether stale or not.
+    """
+    start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
+    if (start is None) != (end is None):
+        fail("--from and --to go together", 2)
+    if start and end and start > end:
+        fail(f"--from {start} is after --to {end}", 2)
+    settings = root_settings()
+    if not build_and_follow(settings, (start, end) if start and end else None, with_models=not without_models):
+        raise typer.Exit(1)
+
+
+def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = None, *, with_models: bool = True) -> bool:
+    """Run and print; whether all went well."""
+    from quality_assets.runner import bring_up_to_date, graph_instance, ingest_waiting
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.ingest import waiting_files
+    from quality_assets.tables.staleness import is_arrival_unaudited
+
+    outcomes = []
+    with graph_instance(settings) as instance:
+        with open_warehouse(settings) as session:
+            is_waiting = bool(waiting_files(session)[0]) or is_arrival_unaudited(session.connection)
+        if is_waiting:
+            with shown_activity("ingesting"):
+                outcomes.append(ingest_waiting(instance, settings))
+        outcomes += _follow(bring_up_to_date(instance, settings, rebuild, with_models=with_models))
+    succeeded = all(outcome.succeeded for outcome in outcomes)
+    if not outcomes:
+        out.print("Nothing to do: everything that arrived is built and published.")
+    print_state(settings)
+    return succeeded
+
+
+def _follow(runs: Iterator[RunOutcome]) -> list[RunOutcome]:
+    outcomes: list[RunOutcome] = []
+    while True:
+        with shown_activity("building"):
+            outcome = next(runs, None)
+        if outcome is None:
+            return outcomes
+        outcomes.append(outcome)
+        what = outcome.job.replace("_", " ") + (
+            f" {outcome.partition_key.replace('...', ' to ')}" if outcome.partition_key else ""
+        )
+        if outcome.succeeded:
+            out.print(f"[green]✓[/green] {what}")
+        else:
+            out.print(f"[red]✗ {what}[/red]: {escape(outcome.error or 'see its checks below')}")
+
+
+def put_sample(settings: Settings, days: int) -> None:
+    from quality_assets.simulate import SimulationPlan
+    from quality_assets.simulate import simulate as write_telemetry
+
+    # The sample ends yesterday, so that it is as fresh as real telemetry would be.
+    start = datetime.now(UTC).date() - timedelta(days=days)
+    plan = SimulationPlan(days=days, features=24, events_per_day=4_000, seed=7, start_date=start)
+    out.print(f"The landing zone is empty: simulating {days} days of telemetry of {plan.features} features.")
+    scratch = settings.scratch_dir / "sample"
+    shutil.rmtree(scratch, ignore_errors=True)
+    with shown_activity("simulating"):
+        write_telemetry(plan, scratch, on_progress=lambda done, total: progress.report(f"{done} of {total} days"))
+    settings.landing_dir.mkdir(parents=True, exist_ok=True)
+    os.replace(scratch / "logs", settings.landing_dir / "sample")
+    shutil.rmtree(scratch)
+
+
+@app.command()
+def publish() -> None:
+    """Publish the warehouse as it stands, if every blocking check passes."""
+    from quality_assets.runner import graph_instance, run_job
+
+    settings = root_settings()
+    with shown_activity("publishing"), graph_instance(settings) as instance:
+        outcome = run_job(instance, settings, "publish")
+    if not outcome.succeeded:
+        fail(outcome.error or "publication failed")
+    print_publication(settings)

@@ -1,0 +1,161 @@
+"""Whether this machine and data root are fit for work, and how to mend what is not. Changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from packaging.requirements import Requirement
+
+from quality_assets.contracts.sources.events import load_sources
+from quality_assets.contracts.sources.model import SourceError
+from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
+from quality_assets.serve.ports import port_is_free
+from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.stores.snapshots import current_snapshot, last_attempt
+
+MIN_PYTHON = (3, 11)
+MIN_FREE_BYTES = 2 << 30
+_LOCK_FILE = REPOSITORY_ROOT / "requirements.lock"
+_TOLD_PACKAGES = ("dagster", "duckdb", "pandas", "great-expectations", "dash", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `mend` says how to put it right, where it is not."""
+
+    subject: str
+    is_ok: bool
+    detail: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at versions, paths, disk, ports, locks, sources, feature descriptions and the published snapshot."""
+    yield _python()
+    yield _packages()
+    yield from _folders(settings)
+    yield _disk(settings)
+    yield _port("Dagster UI", settings.host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
+    yield _port("Dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT")
+    yield _writer(settings)
+    yield _sources(settings)
+    yield _descriptions(settings)
+    yield _snapshot(settings)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        "Python", sys.version_info >= MIN_PYTHON, version, "install Python 3.11 or newer, then `make install`"
+    )
+
+
+def _packages() -> Finding:
+    lines = [line.rstrip(" \\") for line in _LOCK_FILE.read_text().splitlines() if line[:1].isalnum()]
+    requirements = [Requirement(line) for line in lines]
+    pinned = {r.name: str(r.specifier)[2:] for r in requirements if r.marker is None or r.marker.evaluate()}
+    wrong = []
+    for name, wanted in pinned.items():
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{name} {wanted} is missing")
+            continue
+        if installed != wanted:
+            wrong.append(f"{name} {installed} instead of {wanted}")
+    told = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _TOLD_PACKAGES)
+    return Finding("Packages", not wrong, "; ".join(wrong[:5]) or told, "run `make install`")
+
+
+def _folders(settings: Settings) -> Iterator[Finding]:
+    root = settings.data_dir
+    parent = next(p for p in (root, *root.parents) if p.exists())
+    writable = _is_writable(parent)
+    yield Finding(
+        "Data root", writable, str(root), f"make {parent} writable, or point QUALITY_DATA_DIR somewhere that is"
+    )
+    yield Finding(
+        "Landing zone",
+        not settings.landing_dir.exists() or settings.landing_dir.is_dir(),
+        str(settings.landing_dir),
+        f"move {settings.landing_dir} away: it must be a folder",
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    probe = folder / ".quality-doctor"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _disk(settings: Settings) -> Finding:
+    parent = next(p for p in (settings.data_dir, *settings.data_dir.parents) if p.exists())
+    free = shutil.disk_usage(parent).free
+    return Finding(
+        "Disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB free", "free some space, or move the data root"
+    )
+
+
+def _port(what: str, host: str, port: int, setting: str) -> Finding:
+    free = port_is_free(host, port)
+    detail = f"{host}:{port} is {'free' if free else 'taken'}"
+    return Finding(
+        f"Port of {what}", free, detail, f"stop what listens there (it may be ours), or set {setting} to another port"
+    )
+
+
+def _writer(settings: Settings) -> Finding:
+    lock = settings.data_dir / ".writer.lock"
+    if not lock.exists():
+        return Finding("Warehouse lock", True, "nobody has written yet")
+    try:
+        with FileLock(lock, timeout=0):
+            return Finding("Warehouse lock", True, "free")
+    except Timeout:
+        return Finding("Warehouse lock", False, "a run is writing", "wait for the run to end, or stop it")
+    except OSError as error:
+        return Finding("Warehouse lock", False, str(error), f"make {lock} writable")
+
+
+def _sources(settings: Settings) -> Finding:
+    folder = settings.source_files_dir
+    try:
+        sources = load_sources(folder)
+    except (SourceError, OSError) as error:
+        return Finding("Sources", False, str(error), f"mend the file in {folder}")
+    return Finding("Sources", True, f"{', '.join(source.name for source in sources)} in {folder}")
+
+
+def _descriptions(settings: Settings) -> Finding:
+    path = settings.feature_metadata_path
+    try:
+        frame = read_feature_descriptions(path)
+    except FeatureDescriptionsError as error:
+        return Finding("Feature descriptions", False, str(error), "mend that line")
+    return Finding("Feature descriptions", True, f"{len(frame)} features in {path}")
+
+
+def _snapshot(settings: Settings) -> Finding:
+    attempt = last_attempt(settings.published_dir)
+    snapshot = current_snapshot(settings.published_dir)
+    if attempt is not None and attempt.status == "refused":
+        return Finding(
+            "Published snapshot",
+            False,
+            f"refused since {attempt.since:%Y-%m-%d %H:%M} UTC: {attempt.reasons[0]}",
+            "see `quality status`",
+        )
+    if snapshot is None:
+        return Finding("Published snapshot", True, "none yet: `quality run` makes the first")
+    is_there = snapshot.warehouse_path.is_file()
+    return Finding("Published snapshot", is_there, snapshot.version, "`quality run` publishes it anew")

@@ -1,0 +1,73 @@
+"""Commands about models: backtest."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.output import err, fail, out, shown_activity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@app.command()
+def backtest(
+    from_date: Annotated[str, typer.Option("--from", help="First day to replay, e.g. 2026-01-31.")],
+    to_date: Annotated[str, typer.Option("--to", help="Last day to replay, inclusive.")],
+) -> None:
+    """Replay history day by day as it was known then, and grade the risk scores against the baselines."""
+    from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+
+    start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
+    assert start is not None  # both are required
+    assert end is not None
+    if start > end:
+        fail(f"--from {start} is after --to {end}", 2)
+    snapshot = current_snapshot(root_settings().published_dir)
+    if snapshot is None:
+        fail("nothing is published yet; `quality run` publishes")
+    # What learns takes seconds to import.
+    from quality_assets.domain.models.backtest import backtest as replay
+    from quality_assets.tables.model_inputs import read_facts, risk_context
+
+    with shown_activity("replaying"), open_snapshot(snapshot) as connection:
+        result = replay(read_facts(connection), start, end, context=risk_context(connection))
+    for note in result.notes:
+        err.print(escape(note))
+    if not len(result.grades):
+        fail("nothing could be graded in these days")
+    _print_grades(result.grades)
+
+
+_GRADES = ("pr_auc", "brier_skill", "ece", "precision_at_k", "lead_days_median", "warned_share", "alerts_per_week")
+
+
+def _print_grades(grades: pd.DataFrame) -> None:
+    first = grades.iloc[0]
+    out.print(
+        f"{int(first['rows']):,} feature-days with a known outcome, {int(first['positives']):,} of them degraded within"
+        f" a week ({first['base_rate']:.1%})"
+    )
+    grid = Grid(box=None, pad_edge=False)
+    grid.add_column("model")
+    for name in _GRADES:
+        grid.add_column(name.replace("_", " "), justify="right")
+    for model, rows in grades.groupby("model", sort=False):
+        by_metric = rows.set_index("metric")
+        grid.add_row(str(model).replace("_", " "), *(_grade(by_metric, name) for name in _GRADES))
+    out.print(grid)
+
+
+def _grade(rows: pd.DataFrame, name: str) -> str:
+    if name not in rows.index:
+        return "–"
+    value, low, high = rows[["value", "low", "high"]].astype(float).to_numpy()[list(rows.index).index(name)]
+    if isnan(value):
+        return "–"
+    return f"{value:.2f}" + ("" if isnan(low) else f" ({low:.2f}–{high:.2f})")

@@ -1,0 +1,189 @@
+"""What commands print: tables, progress, errors with what to do next."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from quality_assets import progress
+from quality_assets.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from quality_assets.stores.landing import Ignored
+
+
+# Where no terminal says how wide it is, as in a pipe, nothing is cut.
+_WIDTH = None if sys.stdout.isatty() else 240
+
+
+out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
+
+
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+NOT_SCORED = "Incidents, risk, drift and the run report are not of these data yet: `quality run`"
+
+
+class OutputFormat(StrEnum):
+    """How query results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    err.print(f"[red]quality:[/red] {escape(message)}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def shown_activity(what: str) -> Iterator[None]:
+    """Show what is going on while it goes on: a live line on a terminal, a line now and then elsewhere."""
+    if err.is_terminal:
+        with (
+            err.status(escape(what)) as status,
+            progress.listening(lambda activity: status.update(escape(f"{what}: {activity}"))),
+        ):
+            yield
+        return
+    last = [datetime.now(UTC)]
+
+    def tell(activity: str) -> None:
+        if datetime.now(UTC) - last[0] > timedelta(seconds=5):
+            last[0] = datetime.now(UTC)
+            err.print(escape(f"{what}: {activity}"))
+
+    with progress.listening(tell):
+        yield
+
+
+def print_state(settings: Settings) -> None:
+    from quality_assets.cli.summary import summary_lines
+    from quality_assets.runner import is_up_to_date
+    from quality_assets.stores.snapshots import current_snapshot
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.ingest import waiting_files
+    from quality_assets.tables.staleness import dates_not_over
+
+    with open_warehouse(settings) as session:
+        for line in summary_lines(session.connection):
+            out.print(escape(line))
+        if not is_up_to_date(session):
+            out.print(NOT_SCORED)
+        unfinished = dates_not_over(session.connection)
+        passed_over = waiting_files(session)[1]
+    print_dates_not_over(unfinished)
+    print_passed_over(passed_over)
+    snapshot = current_snapshot(settings.published_dir)
+    if snapshot:
+        out.print(f"Published snapshot {snapshot.version}, data through {snapshot.data_through}")
+
+
+def print_dates_not_over(days: Mapping[date, str]) -> None:
+    for day, why in days.items():
+        out.print(f"{day} {why}: what has come of it is read, and is built when it is whole")
+
+
+def print_passed_over(items: Sequence[Ignored]) -> None:
+    for item in items[:5]:
+        out.print(f"Passed over in the landing zone: {escape(item.name)}, which {escape(item.reason)}")
+    if len(items) > 5:
+        out.print(f"… and {len(items) - 5} more")
+
+
+def print_publication(settings: Settings) -> bool:
+    from quality_assets.stores.snapshots import current_snapshot, last_attempt
+
+    snapshot = current_snapshot(settings.published_dir)
+    attempt = last_attempt(settings.published_dir)
+    if snapshot is None:
+        out.print("Snapshot: none published yet")
+    else:
+        out.print(
+            f"Snapshot: {snapshot.version}, published {snapshot.published_at:%Y-%m-%d %H:%M} UTC,"
+            f" data through {snapshot.data_through}"
+        )
+    if attempt is None or attempt.status == "published":
+        return True
+    out.print(f"[red]Publication refused[/red] since {attempt.since:%Y-%m-%d %H:%M} UTC, run {attempt.run_id[:8]}:")
+    for reason in attempt.reasons:
+        out.print(f"  {escape(reason)}")
+    return False
+
+
+def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], output: OutputFormat) -> None:
+    if output is OutputFormat.TABLE:
+        grid = Grid()
+        for name in names:
+            grid.add_column(escape(name))
+        for row in chain.from_iterable(batches):
+            grid.add_row(*("" if value is None else escape(str(value)) for value in row))
+        out.print(grid)
+        return
+    if output is OutputFormat.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        for batch in batches:
+            writer.writerows(batch)
+        return
+    print("[", end="")
+    for at, row in enumerate(chain.from_iterable(batches)):
+        record = json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False)
+        print((",\n" if at else "\n") + record, end="")
+    print("\n]")
+
+
+def what_next(error: Exception) -> str:
+    """What to do about what went wrong on the way to the disk; else where the details are."""
+    number, root = getattr(error, "errno", None), get_settings().data_dir
+    if number in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in _FULL) or _is_full(root):
+        return "The disk is full. Free some space and run the command again: whatever was half written does not count."
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT) or "read-only" in str(error):
+        return (
+            f"The data root is {root}. Make what is named above writable for you, or name another root: --data-dir, or"
+            " QUALITY_DATA_DIR."
+        )
+    if number == errno.EMFILE:
+        return "Too many files are open: `ulimit -n 1024`, or more, in this shell, and run the command again."
+    return f"This was not foreseen. {_log_unforeseen()}; `quality doctor` may know what is wrong."
+
+
+# As SQLite and DuckDB say it.
+_FULL = ("No space left on device", "disk is full")
+
+
+def _is_full(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free < 1 << 20
+
+
+def _log_unforeseen() -> str:
+    """Keep the traceback, and say where; the data root itself may be what is wrong."""
+    log = get_settings().data_dir / "logs" / "quality.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(
+                f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+            )
+    except OSError as unwritable:
+        return f"Its details could not be kept: {unwritable}"
+    return f"Details are in {log}"

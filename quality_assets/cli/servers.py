@@ -1,0 +1,60 @@
+"""Commands that start servers: serve, demo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.data import build_and_follow, put_sample
+from quality_assets.cli.output import fail, out
+from quality_assets.settings import Settings
+
+
+@app.command()
+def serve() -> None:
+    """Start the Dagster UI with its daemon, and the dashboard; Ctrl-C stops both."""
+    _serve(root_settings())
+
+
+def _serve(settings: Settings) -> None:
+    from quality_assets.runner import prepare_home
+    from quality_assets.serve.processes import PortTakenError, ServerDiedError
+    from quality_assets.serve.processes import serve as run_servers
+
+    prepare_home(settings)
+    environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
+    try:
+        run_servers(settings, environment, lambda line: out.print(escape(line)))
+    except (PortTakenError, ServerDiedError) as error:
+        fail(str(error))
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, help="Days of the sample.")] = 120,
+    serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the servers at the end.")] = True,
+) -> None:
+    """Put a sample into an empty landing zone, run the graph, say what it found, and start the servers."""
+    from quality_assets.serve.processes import PortTakenError, check_ports
+    from quality_assets.stores.landing import scan
+
+    settings = root_settings()
+    if serving:
+        try:
+            check_ports(settings)
+        except PortTakenError as error:
+            fail(str(error))
+    if not scan(settings.landing_dir)[0]:
+        put_sample(settings, days)
+    succeeded = build_and_follow(settings)
+    if serving:
+        # A process of its own: what building needed, Great Expectations and Dagster among it, goes with this one.
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "quality_assets.cli.main.app.main", "serve"])  # noqa: S606
+    if not succeeded:
+        raise typer.Exit(1)

@@ -1,0 +1,157 @@
+"""Commands that say how things stand: status, report, sql, doctor."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, fields
+from datetime import date
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.output import (
+    NOT_SCORED,
+    OutputFormat,
+    fail,
+    out,
+    print_dates_not_over,
+    print_passed_over,
+    print_publication,
+    print_rows,
+)
+from quality_assets.domain.wording import plural
+
+
+@app.command()
+def status() -> None:
+    """What is fresh, stale, failing and quarantined, and what readers see. Exit code 1 when something is wrong."""
+    from quality_assets.cli.summary import accounting, checks_run, failing_checks, quarantine_reasons
+    from quality_assets.runner import is_up_to_date
+    from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
+    from quality_assets.tables.alerts import deliver
+    from quality_assets.tables.ingest import waiting_files
+    from quality_assets.tables.publishing import reasons_against
+    from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
+
+    settings = root_settings()
+    is_good = print_publication(settings)
+    if not settings.warehouse_path.exists():
+        out.print("Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample.")
+        return
+    try:
+        with open_warehouse(settings, lock_timeout_s=1) as session:
+            connection = session.connection
+            deliver(connection, settings)
+            totals = accounting(connection)
+            out.print(
+                f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
+                f" {totals.quarantined:,} quarantined"
+                + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
+            )
+            if totals.last_date:
+                out.print(f"Data: {totals.first_date} to {totals.last_date}")
+            reasons = quarantine_reasons(connection)
+            if reasons:
+                out.print("Quarantine: " + ", ".join(f"{name} {count:,}" for name, count in reasons))
+            waiting, passed_over = waiting_files(session)
+            stale = contiguous_ranges(days_to_build(connection))
+            out.print(
+                f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates" + _spans(stale)
+            )
+            if not is_up_to_date(session):
+                out.print(NOT_SCORED)
+            print_dates_not_over(dates_not_over(connection))
+            print_passed_over(passed_over)
+            passed, failed, unknown = checks_run(connection)
+            out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
+            failing = failing_checks(connection)
+            for severity, asset, name, count, description in failing:
+                out.print(escape(f"  {severity} {asset} {name} ({count}): {description}"))
+            is_good = is_good and not reasons_against(session) and not waiting
+    except WarehouseBusyError:
+        out.print("A run is writing to the warehouse just now; ask again when it has ended.")
+    if not is_good:
+        raise typer.Exit(1)
+
+
+def _spans(ranges: list[tuple[date, date]]) -> str:
+    shown = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in ranges[:5])
+    return f": {shown}{' …' if len(ranges) > 5 else ''}" if ranges else ""
+
+
+@app.command()
+def report(
+    output: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+) -> None:
+    """Print the latest run report: what came in, what failed, what moved, what needs attention."""
+    from quality_assets.domain.reports.run import report_json, report_text
+    from quality_assets.tables.reports import REPORT_HTML, latest_report
+
+    settings = root_settings()
+    if output is OutputFormat.CSV:
+        fail("a report has no rows; ask for --format table or json", 2)
+    found = latest_report(settings)
+    if found is None:
+        fail("no report has been made yet; `quality run` makes one")
+    if output is OutputFormat.JSON:
+        print(report_json(found))
+        return
+    out.print(escape(report_text(found)))
+    out.print(f"As a page: {settings.reports_dir / REPORT_HTML}")
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT. Schemas: raw, core, product, ml, monitoring, ops.")],
+    output: Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")] = OutputFormat.TABLE,
+) -> None:
+    """Ask the published snapshot, read-only.
+
+    For example: quality sql "select feature, users from product.fact_feature_metrics limit 5"
+    """
+    import duckdb
+
+    from quality_assets.stores.snapshots import current_snapshot, open_snapshot, read_only_sql
+
+    snapshot = current_snapshot(root_settings().published_dir)
+    if snapshot is None:
+        fail("nothing is published yet; `quality run` publishes")
+    with open_snapshot(snapshot) as connection:
+        try:
+            result = read_only_sql(connection, query)
+            names = [column[0] for column in result.description or []]
+            print_rows(names, iter(lambda: result.fetchmany(10_000), []), output)
+        except (duckdb.Error, ValueError) as error:
+            fail(str(error))
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, ports, paths, locks, disk and settings, and say how to mend each."""
+    from quality_assets.cli.doctor import examine
+
+    settings = root_settings()
+    is_well = True
+    for finding in examine(settings):
+        is_well = is_well and finding.is_ok
+        mark = "[green]✓[/green]" if finding.is_ok else "[red]✗[/red]"
+        out.print(f"{mark} {finding.subject}: {escape(finding.detail)}")
+        if not finding.is_ok and finding.mend:
+            out.print(f"    → {escape(finding.mend)}")
+    if not is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def licenses(
+    output: Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")] = OutputFormat.TABLE,
+) -> None:
+    """List what the product brings along, installed or vendored, with each one's version and licence.
+
+    The product itself is under the MIT licence; the text is in LICENSE.
+    """
+    from quality_assets.cli.licenses import Licensed, third_party
+
+    names = [field.name for field in fields(Licensed)]
+    print_rows(names, iter([[astuple(item) for item in third_party()]]), output)

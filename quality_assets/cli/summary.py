@@ -1,0 +1,160 @@
+"""How things stand, in rows and sentences: what `quality run`, `quality status` and `make run` print.
+
+Reads a connection that has all schemas, of the warehouse or of a published snapshot; changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+
+from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
+from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.contracts.ops import PARTITION_STATE
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.wording import duration_text
+from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
+
+# Metrics that one looks at first, in this order, when several of a feature are worse at once.
+_TOLD_METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Rows in, and where they went. Counts of rows; dates are event dates, None before the first event."""
+
+    files: int
+    rejected_files: int
+    rows: int
+    valid: int
+    quarantined: int
+    first_date: date | None
+    last_date: date | None
+
+    @property
+    def unaccounted(self) -> int:
+        """Rows that are neither valid nor quarantined: those of dates that are not built yet, else none."""
+        return self.rows - self.valid - self.quarantined
+
+
+def accounting(connection: duckdb.DuckDBPyConnection) -> Accounting:
+    """Rows in, valid and quarantined, over everything that ever arrived."""
+    row = connection.execute(f"""
+select count(*), count(*) filter (where status = 'rejected'), coalesce(sum(rows), 0) from {LOG_FILES.qualified_name}
+""").fetchone()
+    built = dict(
+        connection.execute(
+            f"select table_name, sum(row_count) from {PARTITION_STATE.qualified_name} group by table_name"
+        ).fetchall()
+    )
+    dates = connection.execute(
+        f"select min(event_date), max(event_date) from {FACT_FEATURE_METRICS.qualified_name}"
+    ).fetchone()
+    assert row is not None  # aggregates without GROUP BY have one row
+    assert dates is not None
+    valid = int(built.get(VALID_EVENTS.qualified_name, 0))
+    quarantined = int(built.get(QUARANTINED_EVENTS.qualified_name, 0))
+    return Accounting(row[0], row[1], int(row[2]), valid, quarantined, *dates)
+
+
+def quarantine_reasons(connection: duckdb.DuckDBPyConnection, limit: int = 5) -> list[tuple[str, int]]:
+    """The commonest reasons for quarantine with their rows, commonest first."""
+    return connection.execute(
+        f"select reason, count(*) as n from (select unnest(reasons) as reason from {QUARANTINED_EVENTS.qualified_name})"
+        " group by reason order by n desc, reason limit $limit",
+        {"limit": limit},
+    ).fetchall()
+
+
+def failing_checks(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, int, str]]:
+    """Checks that fail as the data stands: severity, asset, check, partitions, newest finding; errors first."""
+    return connection.execute(
+        f"select severity, asset, check_name, count(*) as n, arg_max(description, partition_key)"
+        f" from ({LATEST_RESULTS_SQL}) where status = 'failed'"
+        " group by severity, asset, check_name order by severity, n desc, asset, check_name"
+    ).fetchall()
+
+
+def checks_run(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """Checks as they stand, each partition counted: passed, failed, unknown."""
+    counts = dict(connection.execute(f"select status, count(*) from ({LATEST_RESULTS_SQL}) group by status").fetchall())
+    return counts.get("passed", 0), counts.get("failed", 0), counts.get("unknown", 0)
+
+
+def worse_features(connection: duckdb.DuckDBPyConnection, limit: int = 5) -> list[str]:
+    """Sentences on the features that were worse than their own past on the last day, most users first."""
+    rows = connection.execute(
+        f"""
+with last as (select max(event_date) as event_date from {FEATURE_DAILY_TRENDS.qualified_name}),
+worse as (
+  select feature, metric, value, expected, change,
+    row_number() over (partition by feature order by list_position($metrics, metric)) as place
+  from {FEATURE_DAILY_TRENDS.qualified_name} join last using (event_date)
+  where is_worse and list_contains($metrics, metric)
+)
+select worse.feature, metric, value, expected, change, fact.users
+from worse left join {FACT_FEATURE_METRICS.qualified_name} as fact
+  on fact.feature = worse.feature and fact.event_date = (select event_date from last)
+where place = 1 order by coalesce(fact.users, fact.events, 0) desc, worse.feature limit $limit
+""",
+        {"metrics": list(_TOLD_METRICS), "limit": limit},
+    ).fetchall()
+    return [_sentence(*row) for row in rows]
+
+
+def _sentence(
+    feature: str, metric: str, value: float, expected: float | None, change: float | None, users: int | None
+) -> str:
+    known = METRICS_BY_NAME[metric]
+    against = f", expected {_number(expected, known.unit)}" if expected is not None else ""
+    by = f" ({change:+.0%})".replace("-", "−") if change is not None and abs(change) < 100 else ""
+    who = f", {_counted(users, 'user')} that day" if users else ""
+    return f"{feature}: {known.label.lower()} {_number(value, known.unit)}{against}{by}{who}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "fraction":
+        return f"{value:.2%}"
+    if unit == "ms":
+        return duration_text(value)
+    return f"{value:,.0f}" if unit == "count" else f"{value:.2f}"
+
+
+def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """A dozen readable lines: what came in, what was refused and why, what the checks say, which features got worse."""
+    totals = accounting(connection)
+    yield (
+        f"{_counted(totals.files, 'file')}, {_counted(totals.rows, 'row')} = {totals.valid:,} valid"
+        f" + {totals.quarantined:,} quarantined"
+        + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
+        + (f"; {_counted(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
+    )
+    if totals.first_date:
+        row = connection.execute(
+            f"select count(distinct feature), count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
+        ).fetchone()
+        assert row is not None  # an aggregate without GROUP BY has one row
+        yield f"{_counted(row[0], 'feature')} on {_counted(row[1], 'day')}, {totals.first_date} to {totals.last_date}"
+    reasons = quarantine_reasons(connection, 4)
+    if reasons:
+        yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+    passed, failed, unknown = checks_run(connection)
+    yield f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
+    for severity, asset, name, count, description in failing_checks(connection)[:3]:
+        where = f" on {count:,} dates" if count > 1 else ""
+        yield f"  {severity} {asset} {name}{where}: {description}"
+    worse = worse_features(connection)
+    yield (
+        "Worse than their own past on the last day:"
+        if worse
+        else "No feature was worse than its own past on the last day."
+    )
+    yield from (f"  {line}" for line in worse)

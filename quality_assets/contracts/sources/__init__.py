@@ -1,0 +1,1 @@
+"""What the files are that telemetry comes in, as YAML says it."""

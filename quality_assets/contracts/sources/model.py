@@ -1,0 +1,89 @@
+"""What the source files of every kind share: strict fields, patterns, errors that name file and key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+
+class SourceError(ValueError):
+    """A source file is wrong; the message names the file, the key and what is allowed there."""
+
+
+class NoSourceMatches(ValueError):  # noqa: N818
+    """No source can read a raw log; the message says which columns are missing."""
+
+
+def _text(value: Any) -> Any:
+    """YAML's booleans and numbers as the text that a log would hold."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _texts(value: Any) -> Any:
+    return {_text(key): _text(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+TextMap = Annotated[dict[str, str], BeforeValidator(_texts)]
+
+
+class StrictModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class CsvOptions(StrictModel):
+    """How a CSV of this source is written; whatever is absent is found out from the file."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    encoding: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                "".encode(value)
+            except LookupError:
+                raise ValueError(f"{value!r} is not an encoding, such as utf-8, utf-16, latin-1 or cp1252") from None
+        return value
+
+
+class Expectations(StrictModel):
+    """What its owner promises of a source; checks compare arrivals with it."""
+
+    min_rows_per_day: Annotated[int, Field(ge=0)] | None = None
+    max_quarantined_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_silence_hours: Annotated[float, Field(gt=0)] | None = None
+
+
+@lru_cache(maxsize=256)
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """A glob as a regular expression: `**` crosses folders, `*` and `?` do not."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    tokens = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    return re.compile("".join(parts.get(token, re.escape(token)) for token in tokens), re.DOTALL)
+
+
+def find_columns(names: Iterable[str], header: Sequence[str]) -> dict[str, int]:
+    """Where each of `names` stands in `header`: exact names first, then names that differ in case or outer blanks."""
+    exact: dict[str, int] = {}
+    loose: dict[str, int] = {}
+    for index, column in enumerate(header):
+        exact.setdefault(column, index)
+        loose.setdefault(column.strip().casefold(), index)
+    found = {name: exact.get(name, loose.get(name.strip().casefold())) for name in names}
+    return {name: index for name, index in found.items() if index is not None}
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    shown = ", ".join(name[:60] for name in names[:limit])
+    return (shown or "no columns") + (f" and {len(names) - limit} more" if len(names) > limit else "")

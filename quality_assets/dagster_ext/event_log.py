@@ -1,0 +1,160 @@
+"""Dagster's SQLite event log with connections that stay open, batches stored as such, and an end. See dagster.yaml.
+
+Dagster opens an engine and a file for every statement, and stores the events of a batch one by one, each in two files
+and several transactions. A run over a year of dates writes thousands of events, two and more a partition, and spent
+more time on that than on the data.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_shared.record import copy
+from sqlalchemy import Connection, Engine, and_, create_engine, func, or_, select
+from sqlalchemy import event as engine_event
+from sqlalchemy.pool import StaticPool
+
+if TYPE_CHECKING:
+    from dagster._core.events.log import EventLogEntry
+
+BATCH_SIZE = 1000
+"""At most so many events are handed over together."""
+
+_BUSY_TIMEOUT_S = 60
+_MAX_OPEN = 8
+
+
+class OpenSqliteEventLogStorage(SqliteEventLogStorage):
+    """SqliteEventLogStorage that keeps the engines of the shards used last, each with its one connection."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, Engine] = {}
+        self._in_use: dict[str, Connection] = {}
+        super().__init__(base_dir, inst_data)
+        self._db_lock = threading.RLock()  # type: ignore[assignment]  # one that its holder can take again
+        # Without this Dagster takes its batches apart again.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """As Dagster makes it from dagster.yaml."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            # Within a transaction on the shard, what is asked of it belongs to that transaction.
+            if shard in self._in_use:
+                yield self._in_use[shard]
+                return
+            engine = self._engine(shard)
+            with engine.connect() as connection, connection.begin():
+                self._in_use[shard] = connection
+                try:
+                    yield connection
+                finally:
+                    del self._in_use[shard]
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events of one run that are about assets and their checks: all, or on an error none."""
+        rows = [self._event_to_row(each) for each in events]
+        with self.run_connection(events[0].run_id) as run, self.index_connection() as index:
+            run.execute(SqlEventLogStorageTable.insert(), rows)
+            # Across runs, assets and checks are known from the index.
+            ids = index.execute(
+                SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
+                rows,
+            ).scalars()
+            stored = list(zip(events, ids, strict=True))
+            assets = [(each, id_) for each, id_ in stored if each.dagster_event_type in ASSET_EVENTS]
+            self._store_asset_event_tags(index, [each for each, _ in assets], [id_ for _, id_ in assets])
+            # An asset's own row tells of its last event of a kind only.
+            for each, id_ in {(each.dagster_event_type, _asset_of(each)): (each, id_) for each, id_ in assets}.values():
+                self._store_asset_event(index, each, id_)
+            for each, id_ in stored:
+                if each.dagster_event_type in ASSET_CHECK_EVENTS:
+                    self.store_asset_check_event(each, id_)
+
+    def forget(self, run_ids: Sequence[str]) -> None:
+        """Forget runs that have ended, the oldest that there are; but of each partition the last that was built stays.
+
+        Dagster's `delete_events` forgets that too: its pages and this project's sensors would take days for not built.
+        """
+        log, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+        is_built = log.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value
+        newest = select(func.max(log.id)).where(is_built).group_by(log.asset_key, log.partition)
+        newest_checks = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name, checks.partition)
+        is_of_them = log.run_id.in_(run_ids)
+        with self.index_connection() as index:
+            last = index.execute(select(func.max(log.id)).where(is_of_them)).scalar() or 0
+            # What an earlier call has left, as the last of its partition, and is not the last any more, goes as well.
+            is_passed = or_(is_of_them, and_(is_built, log.id <= last))
+            index.execute(SqlEventLogStorageTable.delete().where(is_passed, log.id.not_in(newest)))
+            tags = AssetEventTagsTable
+            index.execute(tags.delete().where(tags.c.event_id <= last, tags.c.event_id.not_in(select(log.id))))
+            last_check = index.execute(select(func.max(checks.id)).where(checks.run_id.in_(run_ids))).scalar() or 0
+            index.execute(
+                AssetCheckExecutionsTable.delete().where(checks.id <= last_check, checks.id.not_in(newest_checks))
+            )
+        for run_id in run_ids:
+            self.free_concurrency_slots_for_run(run_id)
+            with self._db_lock:
+                if run_id in self._engines:
+                    self._engines.pop(run_id).dispose()
+                self._initialized_dbs.discard(run_id)
+            for ending in ("", "-wal", "-shm"):
+                Path(self.path_for_shard(run_id) + ending).unlink(missing_ok=True)
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        # Dagster plans a check for every date of the run's range, also one that answers once for all: those plans are
+        # never met, and one by one they outgrow everything else in the index.
+        planned = event.get_dagster_event()
+        once = planned._replace(event_specific_data=copy(planned.event_specific_data, partitions_subset=None))
+        super()._store_asset_check_evaluation_planned(event._replace(dagster_event=once), event_id)
+
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        # Dagster looks this up for every event; no storage of this project is older than the columns.
+        return True
+
+    def _engine(self, shard: str) -> Engine:
+        engine = self._engines.pop(shard, None)
+        if engine is None:
+            engine = create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=StaticPool,
+                connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
+            )
+            # With a write-ahead log this loses at most the last events in a power cut, and never the file; what is
+            # built is known from the warehouse.
+            engine_event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = NORMAL"))
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+        self._engines[shard] = engine
+        while len(self._engines) > _MAX_OPEN:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
+
+    def dispose(self) -> None:
+        """Close everything."""
+        while self._engines:
+            self._engines.popitem()[1].dispose()
+        super().dispose()
+
+
+def _asset_of(entry: EventLogEntry) -> str:
+    key = entry.dagster_event.asset_key if entry.dagster_event else None
+    return key.to_string() if key else ""

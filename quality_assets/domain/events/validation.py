@@ -1,0 +1,490 @@
+"""Typing and judging raw rows: a `Source` and the columns of a file become SQL expressions.
+
+Pure text in, pure text out: no connection is opened and no file is read here (that is
+`quality_assets.stores.readers`). The input is a relation whose columns are all text, as they arrived, and
+`line_number`. Nearly all rows are plain and get by with a few cheap tests (`plain_select`); those that are not are
+judged by every rule (`judged_select`).
+
+Rules that hold for every source: text loses its outer whitespace, and an empty text is an absent one. A row carries
+all reasons that hold, in the order of `Reason`; only a repeated header, which is no event at all, carries no reason
+but its own (and a NUL byte). A value that cannot be read is null beside its reason; one that can be read but breaks a
+rule (negative, out of range, in the future) is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal
+
+from quality_assets.contracts.events import DEFAULT_EVENT_NAME, EVENT_COLUMN_NAMES, STATUSES, Reason
+from quality_assets.contracts.sources.events import NUMBER_COLUMNS, TIME_COLUMNS, ColumnMapping, Source
+from quality_assets.contracts.sources.model import find_columns
+from quality_assets.domain.sql_text import enum_sql, identifier, literal
+
+JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "reasons", "raw_row")
+
+# Reasons that concern the line; beside the first two, nothing can be said of an event.
+NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
+
+# Blank characters of every kind: SQL's trim without a list takes spaces only.
+_BLANKS = " \t\r\n\u00a0\u3000\ufeff"
+_MICROSECONDS = {"ns": "1e-3", "us": "1e0", "ms": "1e3", "s": "1e6"}
+_MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4"}
+_TYPED = (*TIME_COLUMNS, *NUMBER_COLUMNS, "status", "properties")
+_ABSENT = ColumnMapping.model_construct()
+# 9999-12-31: later instants overflow in Python and in other readers of the lake.
+_LAST_MICROSECOND = "2.534e17"
+
+_ISO_LOCAL = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
+_ISO_OFFSET = r" ?(Z|[+-](0\d|1[0-8])(:?[0-5]\d)?)"
+# DuckDB's json_valid lets NaN, Infinity and trailing commas pass; RFC 8259 does not.
+_LOOSE_JSON = r"(?i)nan|inf|,\s*[}\]]"
+_JSON_STRING = r'"(\\.|[^"\\])*"'
+
+
+Blanks = Literal["any", "spaces", "leading"]
+"""What may surround values: blanks of any kind; ASCII blanks before them and spaces behind; or nothing behind."""
+
+
+@dataclass(frozen=True)
+class RawColumns:
+    """The columns of a raw relation.
+
+    `header` has the file's column names, and `identifiers` the SQL columns of the relation that hold them, as text.
+    `raw_row` is the SQL of the row as it arrived, as JSON; None makes an object of all columns.
+    `malformed` is an SQL condition, never null, for records that could not be split into columns; theirs are null.
+    `may_hold_nul` is false only where it is known that no value can hold a NUL character, and `blanks` says what is
+    known of those around values: both save work.
+    `repeats_header` says whether the header is a line of the file, which may come again among the rows.
+    """
+
+    header: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    raw_row: str | None = None
+    malformed: str | None = None
+    may_hold_nul: bool = True
+    blanks: Blanks = "any"
+    repeats_header: bool = False
+
+
+@dataclass(frozen=True)
+class PlainForm:
+    """What plain rows have in common beyond the contract; others are looked at closely, which must be few.
+
+    `encoded` gives the ENUM types of contract columns that are text of a few values, always that of the status.
+    `has_zulu_times` says that times are ISO 8601 with seconds and Z.
+    """
+
+    encoded: Mapping[str, str]
+    has_zulu_times: bool = False
+
+
+ANY_FORM = PlainForm({"status": enum_sql(STATUSES)})
+"""What holds for any log."""
+
+
+def plain_select(source: Source, columns: RawColumns, relation: str, form: PlainForm = ANY_FORM) -> str:
+    """The SELECT that types the plain rows of `relation` (an SQL FROM item with line_number), and keeps the others.
+
+    A row is plain when a few cheap tests show that no reason holds and that no text needs a trim, as they do for nearly
+    all rows. Plain rows have an event_date and their typed columns (event_id null where the row states none). Of the
+    others event_date is null, and `fields` has their columns as they arrived (null where they could not be split) and
+    `raw_row` what `columns.raw_row` says, for `judged_select` to look at closely.
+    Named parameter: $latest_event_time (timestamp UTC: arrival and the allowed skew).
+    """
+    text = text_expressions(source, columns)
+    verbatim = _verbatim_columns(source, columns)
+    for name, column in verbatim.items():
+        text[name] = column
+        for value in source.null_values:
+            text[name] = f"nullif({text[name]}, {literal(value)})"
+    typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
+    typed["event_name"] = f"coalesce(x_event_name, {literal(DEFAULT_EVENT_NAME)})"
+    for name in TIME_COLUMNS:
+        text_of = f"x_{name}"
+        mapping = source.columns.get(name, _ABSENT)
+        typed[name] = f"CASE {_zulu_case(text_of)} END" if form.has_zulu_times else time_sql(text_of, mapping)
+    for name in NUMBER_COLUMNS:
+        mapping = source.columns.get(name, _ABSENT)
+        number = _in_milliseconds(f"try_cast(x_{name} AS DOUBLE)", mapping)
+        typed[name] = number if mapping.clip_minimum is None else _finite(number, mapping)
+    typed |= {name: f"try_cast({typed[name]} AS {type_})" for name, type_ in form.encoded.items()}
+    select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
+    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
+    select_events = ", ".join(f"v_{name} AS {identifier(name)}" for name in EVENT_COLUMN_NAMES)
+    split = f"NOT is_plain AND NOT {columns.malformed}" if columns.malformed else "NOT is_plain"
+    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else "CAST(NULL AS VARCHAR)"
+    return (
+        f"SELECT CASE WHEN is_plain THEN CAST(v_event_time AS DATE) END AS event_date, line_number, {select_events}, "
+        f"CASE WHEN {split} THEN [{', '.join(columns.identifiers)}] END AS fields, {raw_row} AS raw_row "
+        f"FROM (SELECT *, coalesce({_plain_sql(source, columns, verbatim, form.encoded)}, false) AS is_plain "
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+    )
+
+
+def _verbatim_columns(source: Source, columns: RawColumns) -> dict[str, str]:
+    """The SQL columns of those contract columns that are one column of the file, as it stands."""
+    found = find_columns(source.source_columns, columns.header)
+    return {
+        name: columns.identifiers[found[mapping.from_columns[0]]]
+        for name, mapping in source.columns.items()
+        if _is_plain(mapping) and mapping.from_columns[0] in found
+    }
+
+
+def _plain_sql(source: Source, columns: RawColumns, verbatim: Mapping[str, str], encoded: Collection[str]) -> str:
+    """Whether a row is plain; false or null for any row that is not good, and for some that are."""
+    tests = [
+        datable_sql(source),
+        "v_feature IS NOT NULL",
+        "v_status IS NOT NULL",
+        # DuckDB reads 1_000 as a number.
+        "(x_latency_ms IS NULL OR (v_latency_ms BETWEEN 0 AND 1e300 AND NOT contains(x_latency_ms, '_')))",
+        "(x_feedback_score IS NULL OR (v_feedback_score BETWEEN 1 AND 5 AND NOT contains(x_feedback_score, '_')))",
+        "(x_received_at IS NULL OR v_received_at IS NOT NULL)",
+        f"(x_properties IS NULL OR {json_object_valid_sql('x_properties')})",
+    ]
+    # No value of an ENUM is empty or has blanks around it.
+    tests += [f"(x_{name} IS NULL OR v_{name} IS NOT NULL)" for name in encoded if name not in ("feature", "status")]
+    tests += [
+        f"coalesce(NOT ({_needs_trim_sql(column, columns.blanks)}), true)"
+        for name, column in verbatim.items()
+        if name not in _TYPED and name not in encoded
+    ]
+    if columns.may_hold_nul:
+        tests.append(f"NOT {nul_sql(columns)}")
+    if columns.malformed is not None:
+        tests.append(f"NOT {columns.malformed}")
+    # A header line has no time, unless every row has the same.
+    if columns.repeats_header and source.columns["event_time"].constant is not None:
+        tests.append(f"NOT {repeated_header_sql(columns)}")
+    return " AND ".join(tests)
+
+
+def judged_select(source: Source, columns: RawColumns, relation: str, also: Sequence[str] = ()) -> str:
+    """The SELECT that turns `relation` (an SQL FROM item) into rows with JUDGED_COLUMNS, and the columns in `also`.
+
+    The relation has, beside the raw columns, line_number, file_id (text) and latest_event_time (timestamp UTC:
+    arrival and the allowed skew). event_date is null where the row has no usable time, reasons and raw_row where the
+    row is good. event_id is made of file and line where the row states none.
+    """
+    text = text_expressions(source, replace(columns, blanks="any"))
+    conditions = reason_conditions(source, columns)
+    select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
+    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed_expressions(source).items())
+    values = {name: f"v_{name}" for name in EVENT_COLUMN_NAMES}
+    if columns.malformed is not None:
+        # The columns of a malformed record are null; only what does not come from a column has to be taken away.
+        values |= {
+            name: f"CASE WHEN NOT is_malformed THEN v_{name} END"
+            for name in ("event_name", *source.columns)
+            if name == "event_name" or not _is_plain(source.columns[name])
+        }
+    values["event_id"] = f"coalesce({values['event_id']}, {derived_event_id('file_id')})"
+    select_events = ", ".join(f"{value} AS {identifier(name)}" for name, value in values.items())
+    raw_row = columns.raw_row or json_object_sql(columns.header, columns.identifiers)
+    return (
+        f"SELECT CASE WHEN {datable_sql(source, 'latest_event_time')} THEN CAST(v_event_time AS DATE) END"
+        f" AS event_date, file_id, line_number, {select_events}, "
+        f"reasons, CASE WHEN reasons IS NOT NULL THEN CAST({raw_row} AS VARCHAR) END AS raw_row"
+        f"{''.join(f', {name}' for name in also)} "
+        f"FROM (SELECT *, {columns.malformed or 'false'} AS is_malformed, {reasons_sql(conditions)} AS reasons "
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+    )
+
+
+def derived_event_id(file_id: str) -> str:
+    """The id of an event whose source has none, from the SQL of its file's id."""
+    return f"{file_id} || '-' || line_number"
+
+
+def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
+    """Per contract column, the SQL of its mapped text over the raw relation; null where it is absent.
+
+    The text is trimmed, but for columns that are not plain text: those are tried as they are and trimmed where that
+    fails, which spares the trim for nearly all rows.
+    """
+    found = find_columns(source.source_columns, columns.header)
+    raw = {name: columns.identifiers[index] for name, index in found.items()}
+    trimmed = {name: trimmed_sql(sql, source.null_values, columns.blanks) for name, sql in raw.items()}
+    text = {}
+    for name in EVENT_COLUMN_NAMES:
+        mapping = source.columns.get(name, _ABSENT)
+        untouched = name in _TYPED and _is_plain(mapping) and not source.null_values
+        text[name] = _mapped_sql(mapping, raw if untouched else trimmed)
+    folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
+    if folded:
+        any_value = " OR ".join(f"({sql}) IS NOT NULL" for sql in folded.values())
+        object_sql = json_object_sql(tuple(folded), tuple(folded.values()))
+        text["properties"] = f"CASE WHEN {any_value} THEN CAST({object_sql} AS VARCHAR) END"
+    text["event_name"] = f"coalesce({text['event_name']}, {literal(DEFAULT_EVENT_NAME)})"
+    return text
+
+
+def _is_plain(mapping: ColumnMapping) -> bool:
+    """Whether the value is that of one column and nothing else."""
+    return (
+        mapping.default is mapping.pad is mapping.map is mapping.if_missing is None and len(mapping.from_columns) == 1
+    )
+
+
+def typed_expressions(source: Source) -> dict[str, str]:
+    """Per contract column, the SQL of its typed value over the text columns `x_<name>`."""
+    typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
+    statuses = ", ".join(map(literal, STATUSES))
+    trimmed = _blankless("x_status")
+    typed["status"] = (
+        f"CASE WHEN x_status IN ({statuses}) THEN x_status WHEN {trimmed} IN ({statuses}) THEN {trimmed} END"
+    )
+    for name in TIME_COLUMNS:
+        typed[name] = time_sql(f"x_{name}", source.columns.get(name, _ABSENT))
+    for name in NUMBER_COLUMNS:
+        typed[name] = _measure_sql(f"x_{name}", source.columns.get(name, _ABSENT))
+    if "properties" in source.columns:
+        trimmed = _blankless("x_properties")
+        typed["properties"] = (
+            f"CASE WHEN x_properties IS NULL THEN NULL WHEN {json_object_valid_sql('x_properties')} THEN x_properties "
+            f"WHEN {json_object_valid_sql(trimmed)} THEN {trimmed} END"
+        )
+    return typed
+
+
+def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
+    """Per reason that a row can have by itself, the SQL of its condition (never null) over `x_` and `v_` columns."""
+    time = "v_event_time"
+    latency = number_sql("x_latency_ms")
+    unread = {name: f"({_blankless(f'x_{name}')} IS NOT NULL AND v_{name} IS NULL)" for name in _TYPED}
+    conditions = {
+        Reason.MALFORMED_ROW: columns.malformed or "",
+        Reason.REPEATED_HEADER: repeated_header_sql(columns) if columns.repeats_header else "",
+        Reason.NUL_BYTE: nul_sql(columns) if columns.may_hold_nul else "",
+        Reason.MISSING_EVENT_TIME: f"{_blankless('x_event_time')} IS NULL",
+        Reason.INVALID_EVENT_TIME: unread["event_time"],
+        Reason.EVENT_TIME_TOO_EARLY: f"coalesce({time} < {_midnight(source.starts_on)}, false)",
+        Reason.EVENT_TIME_IN_FUTURE: f"coalesce({time} > latest_event_time, false)",
+        Reason.MISSING_FEATURE: "x_feature IS NULL",
+        Reason.MISSING_STATUS: f"{_blankless('x_status')} IS NULL",
+        Reason.INVALID_STATUS: unread["status"],
+        Reason.INVALID_LATENCY: f"({unread['latency_ms']} AND {latency} IS NULL)",
+        Reason.NON_FINITE_LATENCY: f"({unread['latency_ms']} AND {latency} IS NOT NULL)",
+        Reason.NEGATIVE_LATENCY: "coalesce(v_latency_ms < 0, false)",
+        Reason.INVALID_FEEDBACK_SCORE: unread["feedback_score"],
+        Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "coalesce(v_feedback_score < 1 OR v_feedback_score > 5, false)",
+        Reason.INVALID_PROPERTIES: unread["properties"],
+        Reason.INVALID_RECEIVED_AT: unread["received_at"],
+    }
+    return {reason: sql for reason, sql in conditions.items() if sql}
+
+
+def reasons_sql(conditions: Mapping[Reason, str]) -> str:
+    """The list of all reasons that hold, in the order of `conditions`; null when there is none.
+
+    What is no event has no reasons of an event.
+    """
+    of_the_line: dict[Reason, str] = {reason: sql for reason, sql in conditions.items() if reason in NOT_AN_EVENT}
+    cases = "".join(
+        f"WHEN {sql} THEN {_held(of_the_line)} " for reason, sql in of_the_line.items() if reason is not Reason.NUL_BYTE
+    )
+    return f"CASE {cases}ELSE {_held(conditions)} END" if cases else _held(conditions)
+
+
+def _held(conditions: Mapping[Reason, str]) -> str:
+    # Joining the words, which leaves nulls out, and splitting them costs less than filtering a list.
+    cases = ", ".join(f"CASE WHEN {sql} THEN {literal(reason)} END" for reason, sql in conditions.items())
+    return f"string_split(nullif(concat_ws(' ', {cases}), ''), ' ')"
+
+
+def datable_sql(source: Source, latest: str = "$latest_event_time") -> str:
+    """Whether the row's time can be trusted with a date; never null."""
+    return f"coalesce(v_event_time >= {_midnight(source.starts_on)} AND v_event_time <= {latest}, false)"
+
+
+def repeated_header_sql(columns: RawColumns) -> str:
+    """Whether the row is the header line again; never null."""
+    same = [
+        f"coalesce({column} = {literal(name)}, false)" if name else f"coalesce({column} = '', true)"
+        for name, column in zip(columns.header, columns.identifiers, strict=True)
+    ]
+    return f"({' AND '.join(same)})"
+
+
+def nul_sql(columns: RawColumns) -> str:
+    """Whether any column holds a NUL character; never null."""
+    return f"coalesce({' OR '.join(f'contains({column}, chr(0))' for column in columns.identifiers)}, false)"
+
+
+def json_object_sql(names: Sequence[str], expressions: Sequence[str]) -> str:
+    """A JSON object of text values; a name that comes again gets a number."""
+    pairs = []
+    seen: dict[str, int] = {}
+    for name, expression in zip(names, expressions, strict=True):
+        seen[name] = seen.get(name, 0) + 1
+        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        pairs.append(f"{literal(unique)}, {expression}")
+    return f"json_object({', '.join(pairs)})"
+
+
+def json_object_valid_sql(text: str) -> str:
+    """Whether a trimmed text is a JSON object by RFC 8259; false for null."""
+    without_strings = f"regexp_replace({text}, {literal(_JSON_STRING)}, '\"\"', 'g')"
+    return (
+        f"CASE WHEN NOT coalesce(starts_with({text}, '{{') AND ends_with({text}, '}}') AND json_valid({text}), false) "
+        f"THEN false "
+        f"WHEN NOT regexp_matches({text}, {literal(_LOOSE_JSON)}) THEN true "
+        f"ELSE NOT regexp_matches({without_strings}, {literal(_LOOSE_JSON)}) END"
+    )
+
+
+def trimmed_sql(column: str, null_values: Sequence[str] = (), blanks: Blanks = "any") -> str:
+    """A text without outer blanks; null where nothing is left, or one of `null_values`.
+
+    The trim is tried only on texts that may need it: it costs ten times what these comparisons cost.
+    """
+    needed = _needs_trim_sql(column, blanks)
+    trimmed = f"CASE WHEN {needed} THEN {_blankless(column)} ELSE {column} END"
+    for value in null_values:
+        trimmed = f"nullif({trimmed}, {literal(value)})"
+    return trimmed
+
+
+def _needs_trim_sql(column: str, blanks: Blanks) -> str:
+    """Whether a text may be empty or begin or end in a blank; null for null."""
+    if blanks == "leading":
+        return f"{column} < '!'"
+    if blanks == "spaces":
+        return f"{column} < '!' OR ends_with({column}, ' ')"
+    return f"{column} < '!' OR {column} >= chr(127) OR NOT {column}[-1] BETWEEN '!' AND '~'"
+
+
+def _blankless(text: str) -> str:
+    return f"nullif(trim({text}, {literal(_BLANKS)}), '')"
+
+
+def number_sql(text: str) -> str:
+    """A number as JSON or CSV writes it, as DOUBLE (NaN and infinities included); null where it is none."""
+    # DuckDB reads 1_000 as a number.
+    return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
+
+
+def time_sql(text: str, mapping: ColumnMapping) -> str:
+    """An instant in UTC as TIMESTAMP; null where the text is none.
+
+    ISO 8601 with seconds and Z is read whatever the source declares, since it can mean one thing only.
+    """
+    zulu = _zulu_case(text)
+    text = _blankless(text)
+    if mapping.unit is not None:
+        other = _epoch_sql(number_sql(text), _MICROSECONDS[mapping.unit])
+    elif mapping.format is not None:
+        parsed = f"try_strptime({text}, {literal(mapping.format)})"
+        other = _instant_sql(parsed) if "%z" in mapping.format else _local_sql(parsed, mapping.zone)
+    else:
+        other = _iso_or_epoch_sql(text, mapping.zone)
+    # Not coalesce, for which DuckDB would trim all texts beforehand.
+    return f"CASE {zulu} ELSE {other} END"
+
+
+def _zulu_case(text: str) -> str:
+    """The WHEN of a CASE that takes up an instant in ISO 8601 with seconds and Z, without blanks around it."""
+    # A fraction of what a regular expression costs, and nearly all times fit. Without blanks, all that a cast reads
+    # between the seconds and the Z is a fraction; behind a blank it takes any word for a time zone.
+    usual = f"{text} LIKE '____-__-__T__:__:__%Z' AND NOT contains({text}, ' ') AND NOT contains({text}, ',')"
+    return f"WHEN {usual} THEN try_cast({text} AS TIMESTAMP)"
+
+
+def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
+    """ISO 8601, or an epoch whose unit shows in its number of digits: up to 11 s, to 14 ms, to 17 µs."""
+    # ISO 8601 allows a comma before the fraction; a cast wants a point, and no blank before the offset.
+    upper = rf"regexp_replace(replace(upper({text}), ',', '.'), ' ([Z+-])', '\1')"
+    epoch = (
+        f"make_timestamp(CAST({text} AS BIGINT) * "
+        f"CASE WHEN length({text}) <= 11 THEN 1000000 WHEN length({text}) <= 14 THEN 1000 ELSE 1 END)"
+    )
+    cases = (
+        f"WHEN regexp_full_match({text}, '[0-9]{{1,17}}') THEN {epoch} "
+        f"WHEN regexp_full_match({text}, {literal('(?i)' + _ISO_LOCAL.replace('[T ]', '[Tt ]') + _ISO_OFFSET)}) "
+        f"THEN {_instant_sql(f'try_cast({upper} AS TIMESTAMPTZ)')}"
+    )
+    if zone is not None:
+        local = _local_sql(f"try_cast({upper} AS TIMESTAMP)", zone)
+        cases += f" WHEN regexp_full_match({text}, {literal(_ISO_LOCAL)}) THEN {local}"
+    return f"CASE {cases} END"
+
+
+def _local_sql(local: str, zone: str | None) -> str:
+    """A local TIMESTAMP of a zone as UTC: ICU takes the offset before a gap, and the later of two equal times."""
+    if zone is None or zone in ("UTC", "Etc/UTC"):
+        return local
+    return _instant_sql(f"timezone({literal(zone)}, {local})")
+
+
+def _instant_sql(instant: str) -> str:
+    """A TIMESTAMPTZ as a TIMESTAMP in UTC, whatever the time zone of the connection."""
+    return f"make_timestamp(epoch_us({instant}))"
+
+
+def _epoch_sql(number: str, factor: str) -> str:
+    micros = number if factor == "1e0" else f"({number}) * {factor}"
+    return f"CASE WHEN abs({micros}) < {_LAST_MICROSECOND} THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
+
+
+def _measure_sql(text: str, mapping: ColumnMapping) -> str:
+    """A finite number in the contract's unit; null where it is none."""
+    return _finite(_in_milliseconds(number_sql(text), mapping), mapping)
+
+
+def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:
+    factor = _MILLISECONDS[mapping.unit or "ms"]
+    return number if factor == "1e0" else f"({number}) * {factor}"
+
+
+def _finite(number: str, mapping: ColumnMapping) -> str:
+    """A number that is not below what the source lets it fall to; null where it is not finite."""
+    kept = number if mapping.clip_minimum is None else f"greatest({number}, {float(mapping.clip_minimum)!r}::DOUBLE)"
+    return f"CASE WHEN isfinite({number}) THEN {kept} END"
+
+
+def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
+    """The text of one contract column from the trimmed source columns that the file has."""
+    value = _joined_sql(mapping, trimmed)
+    if mapping.map is not None:
+        unknown = value if mapping.default is None else literal(mapping.default)
+        cases = " ".join(f"WHEN {_key_sql(value, key)} THEN {literal(to)}" for key, to in mapping.map.items())
+        value = f"CASE {cases} ELSE {unknown} END"
+    if mapping.default is not None:
+        value = f"coalesce({value}, {literal(mapping.default)})"
+    missing = [
+        f"WHEN ({trimmed[column]}) IS NULL THEN {literal(to)}"
+        for column, to in (mapping.if_missing or {}).items()
+        if column in trimmed
+    ]
+    return f"CASE {' '.join(missing)} ELSE {value} END" if missing else value
+
+
+def _joined_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
+    if mapping.constant is not None:
+        return literal(mapping.constant)
+    if not mapping.from_columns or any(column not in trimmed for column in mapping.from_columns):
+        return "CAST(NULL AS VARCHAR)"
+    parts = [trimmed[column] for column in mapping.from_columns]
+    if mapping.pad is not None:
+        # lpad cuts what is longer.
+        parts = [
+            f"lpad({part}, CAST(greatest(length({part}), {width}) AS INTEGER), '0')"
+            for part, width in zip(parts, mapping.pad, strict=True)
+        ]
+    return parts[0] if len(parts) == 1 else f"({' || '.join(f'({part})' for part in parts)})"
+
+
+def _key_sql(value: str, key: str) -> str:
+    """Whether a value is a key of a map: a text in any case, or a number within lower-upper."""
+    lower, dash, upper = key.partition("-")
+    if dash and lower.isdigit() and upper.isdigit():
+        return f"({number_sql(value)}) BETWEEN {float(lower)!r} AND {float(upper)!r}"
+    return f"lower({value}) = {literal(key.lower())}"
+
+
+def _midnight(day: date) -> str:
+    return f"TIMESTAMP {literal(f'{day.isoformat()} 00:00:00')}"

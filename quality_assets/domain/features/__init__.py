@@ -1,0 +1,1 @@
+"""Product features: trends, incidents, slices, what needs attention, in numbers and words."""

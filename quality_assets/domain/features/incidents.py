@@ -1,0 +1,367 @@
+"""From detections to incidents: merging, size, affected users, severity, and the slice that explains the change.
+
+Here: rows of `product.incidents`, the SQL over events for an incident's windows, and the pure functions that read
+its result. How a change is found in a series lives in `detection`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quality_assets.contracts.incidents import INCIDENT_SEVERITIES, INCIDENTS
+from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
+from quality_assets.domain.features.incident_words import describe
+from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
+from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
+from quality_assets.domain.series.panel import MONITORED_METRICS, panel_from_facts
+from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
+from quality_assets.domain.series.silence import silence_log_p
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One episode with the series it is of, in calendar days."""
+
+    feature: str
+    event_name: str | None
+    episode: Episode
+    detections: Detections
+    order: int
+    platform: str | None = None
+
+    @property
+    def metric(self) -> str:
+        return self.episode.metric
+
+    @property
+    def group(self) -> str:
+        return METRIC_GROUPS.get(self.metric, self.metric)
+
+    def day(self, index: int) -> date:
+        return self.detections.panel.dates[index]
+
+    @property
+    def detected_on(self) -> date:
+        return self.day(self.episode.detected_day)
+
+    @property
+    def start_date(self) -> date:
+        return self.day(self.episode.start_day)
+
+    @property
+    def last_date(self) -> date:
+        return self.day(self.episode.last_day)
+
+    def is_active_on(self, day: date) -> bool:
+        """Whether its episode was going on."""
+        return bool(self._active_by(day).all())
+
+    def _active_by(self, day: date) -> Any:
+        """Whether each day from detection to `day` belongs to this episode, and not to a later one."""
+        until = _index_by(self.detections.panel.dates, day) + 1
+        active = self.detections.is_active[self.episode.series, self.episode.detected_day : until].copy()
+        later_starts = self.detections.is_start[self.episode.series, self.episode.detected_day : until].copy()
+        later_starts[:1] = False
+        return np.logical_and.accumulate(active & ~later_starts)
+
+    def last_worse_by(self, day: date) -> date:
+        """The last day of its episode that was worse than normal, as known at the end of `day`."""
+        dates, at = self.detections.panel.dates, self.episode
+        own = self._active_by(day)
+        days = at.detected_day + np.flatnonzero(own)
+        is_bad = np.nan_to_num(self.detections.z[at.series, days]) >= DEFAULT_SETTINGS.calm_sd
+        is_bad |= self.detections.is_silence[at.series, days]
+        worse = days[is_bad]
+        return dates[int(worse[-1]) if len(worse) else at.detected_day]
+
+    @property
+    def first_evidence(self) -> float:
+        """Evidence on the day it was found: known then, so that it may name the incident for good."""
+        at = (self.episode.series, self.episode.detected_day)
+        return float(np.nanmax([self.detections.z[at], self.detections.ewma[at], -self.detections.silence_log_p[at]]))
+
+
+def _index_by(dates: Sequence[date], day: date) -> int:
+    return bisect_right(dates, day) - 1
+
+
+def find_incidents(
+    facts: pd.DataFrame,
+    *,
+    event_counts: pd.DataFrame | None = None,
+    platform_counts: pd.DataFrame | None = None,
+    tiers: Mapping[str, int] | None = None,
+    known_dates: Iterable[date] | None = None,
+    metrics: Sequence[str] = MONITORED_METRICS,
+    detection: DetectionSettings = DEFAULT_SETTINGS,
+    settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS,
+) -> pd.DataFrame:
+    """Rows of `product.incidents` from rows of `product.fact_feature_metrics`, newest first; slices still unknown.
+
+    `event_counts` is the result of `event_counts_sql`: with it, single events of a feature that fell silent are found
+    too. `platform_counts` (event_date, feature, platform, events, crashes) adds the crash rate of each platform: what
+    crashes on one of them is lost in the whole. `tiers` maps features to 1 (most critical) … 3. `known_dates` are the
+    days for which data arrived (default: days with any row). Too little history, gaps and constant metrics give no rows
+    and no error.
+    """
+    known = None if known_dates is None else list(known_dates)
+    findings: list[_Finding] = []
+    if len(facts):
+        for order, detections in enumerate(detect_all(facts, metrics, known, detection).values()):
+            findings += [
+                _Finding(detections.panel.series[e.series], None, e, detections, order)
+                for e in episodes(detections, detection)
+            ]
+    if event_counts is not None and len(event_counts):
+        every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
+        findings += dead_event_findings(event_counts, every_day, detection)
+    if platform_counts is not None and len(platform_counts):
+        every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
+        findings += platform_crash_findings(platform_counts, every_day, detection)
+    clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
+    rows = [_row(cluster, facts, tiers or {}, settings) for cluster in clusters]
+    _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
+    for row in rows:
+        row["sentence"] = describe(row)
+    frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
+    return frame.sort_values(["detected_on", "incident_id"], ascending=[False, True], ignore_index=True)
+
+
+def event_counts_sql(source: str = "core.valid_events") -> str:
+    """Events and crashes per day, feature, event name and platform, from `$from_date` to `$to_date`."""
+    # Grouping by columns as they are stored costs half of what it does by expressions.
+    return (
+        "select event_date, feature, event_name, coalesce(platform, '(unknown)') as platform,\n"
+        "  cast(sum(n) as bigint) as events, cast(coalesce(sum(n) filter (status = 'crash'), 0) as bigint) as crashes\n"
+        "from (\n"
+        f"  select event_date, feature, event_name, platform, status, count(*) as n from {source}\n"
+        "  where event_date between $from_date and $to_date group by all)\n"
+        "group by all"
+    )
+
+
+def dead_event_findings(
+    event_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
+) -> list[_Finding]:
+    """Silences of single events of a feature. Falls that are not silence belong to the feature's volume."""
+    pairs = event_counts[["feature", "event_name"]].drop_duplicates().reset_index(drop=True)
+    pairs["key"] = [f"{number:09d}" for number in range(len(pairs))]
+    keyed = event_counts.merge(pairs, on=["feature", "event_name"])
+    detections = detect(panel_from_facts(keyed, "events", known_dates, key="key"), settings)
+    return [
+        _Finding(pairs["feature"][e.series], pairs["event_name"][e.series], e, detections, len(MONITORED_METRICS))
+        for e in episodes(detections, settings)
+        if e.kind == "dead"
+    ]
+
+
+def platform_crash_findings(
+    platform_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
+) -> list[_Finding]:
+    """Rises of the crash rate on single platforms of features that have several."""
+    pairs = platform_counts[["feature", "platform"]].drop_duplicates()
+    pairs = pairs[pairs.groupby("feature")["platform"].transform("size") > 1].reset_index(drop=True)
+    if not len(pairs):
+        return []
+    pairs["key"] = [f"{number:09d}" for number in range(len(pairs))]
+    keyed = platform_counts.merge(pairs, on=["feature", "platform"])
+    keyed["crash_rate"] = keyed["crashes"] / keyed["events"]
+    detections = detect(panel_from_facts(keyed, "crash_rate", known_dates, key="key"), settings)
+    order = len(MONITORED_METRICS) + 1
+    return [
+        _Finding(pairs["feature"][e.series], None, e, detections, order, pairs["platform"][e.series])
+        for e in episodes(detections, settings)
+    ]
+
+
+def _by_feature(findings: list[_Finding]) -> dict[str, list[_Finding]]:
+    grouped: dict[str, list[_Finding]] = defaultdict(list)
+    for finding in findings:
+        grouped[finding.feature].append(finding)
+    return grouped
+
+
+def _cluster(findings: list[_Finding], settings: IncidentSettings) -> list[list[_Finding]]:
+    """Put the findings of one feature into faults, in the order of detection: later findings never regroup earlier."""
+    clusters: list[list[_Finding]] = []
+    for finding in sorted(findings, key=lambda f: (f.detected_on, -f.first_evidence, f.order, f.event_name or "")):
+        home = next((c for c in reversed(clusters) if _belongs(finding, c, settings)), None)
+        if home is None:
+            clusters.append([finding])
+        else:
+            home.append(finding)
+    return clusters
+
+
+def _belongs(finding: _Finding, cluster: list[_Finding], settings: IncidentSettings) -> bool:
+    """Whether a finding is part of a fault, judged by what was known on the day it was found."""
+    found = finding.detected_on
+    if (found - cluster[0].detected_on).days <= settings.merge_within_days:
+        return any((found - other.last_worse_by(found)).days <= 1 for other in cluster)
+    same = [other for other in cluster if other.group == finding.group]
+    pause = settings.reopen_within_days + 1
+    return any(other.is_active_on(found) or (found - other.last_worse_by(found)).days <= pause for other in same)
+
+
+def incident_id(feature: str, event_name: str | None, metric: str, detected_on: date) -> str:
+    """The id of an incident: what was found first, and when."""
+    text = "\x1f".join((feature, event_name or "", metric, detected_on.isoformat()))
+    return "inc-" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _row(
+    cluster: list[_Finding], facts: pd.DataFrame, tiers: Mapping[str, int], settings: IncidentSettings
+) -> dict[str, Any]:
+    first = cluster[0]
+    event_name = _event_name(cluster)
+    lead = next((f for f in cluster if event_name is not None and f.event_name == event_name), first)
+    # Where the whole feature shows it too, it is a fault of the whole.
+    lead = next((f for f in cluster if f.metric == lead.metric and f.platform is None), lead) if lead.platform else lead
+    own = [f for f in cluster if f.metric == lead.metric and f.event_name == lead.event_name]
+    start = min(f.start_date for f in own)
+    # Wherever the first metric has calmed down but another one has not, the fault goes on.
+    is_open = any(f.episode.end_day is None for f in cluster)
+    last = max(f.last_date for f in cluster)
+    measured = _measure(lead, start, max(f.last_date for f in own))
+    kinds = [f.episode.kind for f in own]
+    row: dict[str, Any] = {
+        "incident_id": incident_id(first.feature, first.event_name, first.metric, first.detected_on),
+        "feature": first.feature,
+        "event_name": event_name,
+        "platform": lead.platform,
+        "metric": lead.metric,
+        "metrics": list(dict.fromkeys([lead.metric, *(f.metric for f in cluster)])),
+        "kind": "dead" if "dead" in kinds else "step" if len(kinds) > 1 else kinds[0],
+        "scope": "feature",
+        "start_date": start,
+        "end_date": None if is_open else last,
+        "detected_on": first.detected_on,
+        "unit": METRICS_BY_NAME[lead.metric].unit,
+        "score": max(f.episode.score for f in cluster),
+        "slice_status": "unknown",
+        "slice_dimensions": [],
+        "slice_values": [],
+        "slice_share": None,
+        "slice_traffic_share": None,
+        **measured,
+    }
+    row |= _exposure(row, facts, start, last)
+    row["severity"] = severity(row, facts, tiers.get(first.feature), settings)
+    return row
+
+
+def _event_name(cluster: list[_Finding]) -> str | None:
+    """The one event that fell silent; None where several did, where the whole feature did, or where none did."""
+    names = {f.event_name for f in cluster if f.event_name is not None}
+    whole = any(f.event_name is None and f.episode.kind == "dead" for f in cluster)
+    is_volume = cluster[0].group == "volume"
+    return names.pop() if len(names) == 1 and is_volume and not whole else None
+
+
+def _measure(finding: _Finding, start: date, last: date) -> dict[str, Any]:
+    """Baseline, current and worst value of the incident's first metric, its size, and what it cost in events."""
+    found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
+    window = slice(panel.dates.index(start), panel.dates.index(last) + 1)
+    value, expected, z = panel.value[series, window], found.expected[series, window], found.z[series, window]
+    worse = panel.worse * (value - expected)
+    known = np.isfinite(worse)
+    if not known.any():
+        return dict.fromkeys(("baseline_value", "current_value", "peak_value", "size", "change", "excess"))
+    peak = int(np.argmax(np.where(known, np.where(np.isfinite(z), z, -1e9), -np.inf)))
+    size = float(value[peak] - expected[peak])
+    return {
+        "baseline_value": float(np.nanmean(expected)),
+        "current_value": _number(value[-1]),
+        "peak_value": float(value[peak]),
+        "size": size,
+        "change": size / float(expected[peak]) if expected[peak] > 0 else None,
+        "excess": _excess(finding, window, worse),
+        "worst_date": panel.dates[window.start + peak],
+    }
+
+
+def _excess(finding: _Finding, window: slice, worse: Any) -> float | None:
+    panel = finding.detections.panel
+    if panel.family == "count":
+        return float(max(np.nansum(worse), 0.0))
+    if panel.family == "rate":
+        return float(max(np.nansum(worse * panel.sample[finding.episode.series, window]), 0.0))
+    return None
+
+
+def _number(value: float) -> float | None:
+    return float(value) if isfinite(value) else None
+
+
+def _exposure(row: Mapping[str, Any], facts: pd.DataFrame, start: date, last: date) -> dict[str, Any]:
+    """Events during the incident and users a day on its worst day, as far as the facts know them.
+
+    Users who met a crash are counted; for slowness and feedback it is everyone who used the feature, until
+    `with_affected_users` counts them; for lost events the users who are missing. Errors are not counted per user in
+    the facts: unknown.
+    """
+    own = facts[facts["feature"] == row["feature"]] if len(facts) else facts
+    if not len(own):
+        return {"events": 0, "affected_users": None}
+    days = pd.to_datetime(own["event_date"])
+    during = own[(days >= pd.Timestamp(start)) & (days <= pd.Timestamp(last))]
+    worst = during[pd.to_datetime(during["event_date"]) == pd.Timestamp(row.get("worst_date") or start)]
+    group = METRIC_GROUPS.get(row["metric"])
+    users: float | None = None
+    if group == "crash":
+        users = _first(worst, "crashed_users")
+    elif group == "volume" and row["event_name"] is None:
+        before = own[(days < pd.Timestamp(start)) & (days >= pd.Timestamp(start) - pd.Timedelta(days=28))]
+        usual = before["users"].dropna().median() if "users" in before else np.nan
+        users = max(float(usual) - (_first(worst, "users") or 0.0), 0.0) if pd.notna(usual) else None
+    elif group in ("latency", "feedback"):
+        users = _first(worst, "users")
+    return {"events": int(during["events"].sum()), "affected_users": None if users is None else int(users)}
+
+
+def _first(frame: pd.DataFrame, column: str) -> float | None:
+    if column not in frame or not len(frame) or pd.isna(frame[column].iloc[0]):
+        return None
+    return float(frame[column].iloc[0])
+
+
+def severity(row: Mapping[str, Any], facts: pd.DataFrame, tier: int | None, settings: IncidentSettings) -> str:
+    """low … critical: by the size of the change, one up each for tier 1 and for many users, one down for tier 3."""
+    medium, high = settings.severity_steps.get(METRIC_GROUPS.get(row["metric"], ""), (0.25, 0.75))
+    amount = row["size"] if METRICS_BY_NAME[row["metric"]].unit == "score" else row["change"]
+    amount = abs(amount) if amount is not None else high
+    level = 2 if amount >= high or row["kind"] == "dead" else 1 if amount >= medium else 0
+    everyone = facts["all_users"].dropna().median() if "all_users" in facts else np.nan
+    share = row["affected_users"] / everyone if row["affected_users"] is not None and everyone > 0 else 0.0
+    level += int(tier == 1) + int(share >= settings.large_user_share) - int(tier == 3)
+    return INCIDENT_SEVERITIES[min(max(level, 0), len(INCIDENT_SEVERITIES) - 1)]
+
+
+def _mark_product_scope(rows: list[dict[str, Any]], features: int, settings: IncidentSettings) -> None:
+    if features < settings.product_minimum_features:
+        return
+    days: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for row in rows:
+        group = METRIC_GROUPS.get(row["metric"], row["metric"])
+        for offset in (-1, 0, 1):
+            days[group, row["detected_on"].toordinal() + offset].add(row["feature"])
+    for row in rows:
+        alike = days[METRIC_GROUPS.get(row["metric"], row["metric"]), row["detected_on"].toordinal()]
+        if len(alike) >= settings.product_share * features:
+            row["scope"] = "product"
+
+
+def silence_odds(expected_per_day: float, days: int, days_observed: float = 35.0) -> float:
+    """P(no event in `days` days | normal): what a page shows beside a silent feature. No overdispersion is assumed."""
+    seen = np.array(max(expected_per_day, 0.0) * days_observed)
+    return float(np.exp(silence_log_p(np.array(max(expected_per_day, 0.0) * days), seen, np.array(1.0))))

@@ -1,0 +1,119 @@
+"""Each metric of each feature against its own past, as one query over the daily facts.
+
+The expectation of a day is the median of the same weekday in the 28 days before it, of all days until there are three
+such; the band around it is ± 3 robust standard deviations of how far past days lay from their own expectations, and
+never narrower than what chance alone does to a count or a share. Everything looks back only.
+"""
+
+from __future__ import annotations
+
+from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS, Metric
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+
+WINDOW_DAYS = 28
+# A day's band needs the expectations of the 28 days before it, which need the 28 before those.
+HISTORY_DAYS = 2 * WINDOW_DAYS
+MIN_SAME_WEEKDAYS = 3
+MIN_DAYS_FOR_BAND = 7
+BAND_SIGMAS = 3.0
+MAD_TO_SIGMA = 1.4826  # for the normal distribution
+# Quantiles and scores have no simple sampling error: below this share of the expectation nothing is called a change.
+RELATIVE_FLOOR = 0.01
+
+
+def _sample_size(metric: Metric) -> str:
+    if metric.name.startswith("latency"):
+        return "latency_count"
+    return metric.denominator or {"apdex": "apdex_count"}.get(metric.name, "events")
+
+
+def _noise_sigma(metric: Metric) -> str:
+    """The least standard deviation that chance gives the metric, over `expected` and `sample_size`."""
+    if metric.unit == "fraction":
+        return "sqrt(greatest(expected * (1 - expected), 0) / nullif(cast(sample_size as double), 0))"
+    if metric.unit == "count":
+        return "sqrt(greatest(expected, 0))"
+    return f"{RELATIVE_FLOOR} * abs(expected)"
+
+
+def trends_sql() -> str:
+    """The query for the rows of product.feature_daily_trends with `$start` ≤ event_date ≤ `$end`.
+
+    Reads the facts of `HISTORY_DAYS` before `$start` too, and all of them for when a feature was first seen. A day
+    on which the feature has no event counts 0 events when other features have some, and is null for every other
+    metric.
+    """
+    metrics = [METRICS_BY_NAME[name] for name in TREND_METRICS]
+    unpivoted = "\n  union all ".join(
+        f"select event_date, feature, '{m.name}' as metric, cast({m.name} as double) as value,"
+        f" cast({_sample_size(m)} as double) as sample_size from daily"
+        for m in metrics
+    )
+    noise = " ".join(f"when '{m.name}' then {_noise_sigma(m)}" for m in metrics)
+    bad = {m.name: m.bad_direction for m in metrics}
+    worse = " or ".join(
+        f"(metric in ({', '.join(repr(n) for n in names)}) and value {sign})"
+        for names, sign in (
+            ([n for n, d in bad.items() if d == "up"], "> expected_high"),
+            ([n for n, d in bad.items() if d == "down"], "< expected_low"),
+        )
+    )
+    past = f"range between interval {WINDOW_DAYS} days preceding and interval 1 day preceding"
+    week = "range between interval 7 days preceding and interval 1 day preceding"
+    series = "partition by feature, metric order by event_date"
+    same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
+    fact = FACT_FEATURE_METRICS.qualified_name
+    # A windowed avg adds up in an order that depends on where the partition begins, and the last bit with it; a list's
+    # order is that of the days, so a day built alone is the same as one built in a range.
+    return f"""
+with first_seen as (
+  select feature, min(event_date) as first_date from {fact} group by feature
+),
+days as (
+  select distinct event_date from {fact} where event_date between $start - {HISTORY_DAYS} and $end
+),
+daily as (
+  select days.event_date, first_seen.feature, fact.* exclude (event_date, feature, events),
+    coalesce(fact.events, 0) as events
+  from days join first_seen on days.event_date >= first_seen.first_date
+  left join {fact} as fact on fact.event_date = days.event_date and fact.feature = first_seen.feature
+),
+observed as (
+  {unpivoted}
+),
+expected as (
+  select *,
+    list_avg(list(value) over ({series} {week})) as baseline_7d,
+    list_avg(list(value) over ({series} {past})) as baseline_28d,
+    cast(count(value) over ({series} {past}) as integer) as days_observed,
+    case when count(value) over ({same_weekday} {past}) >= {MIN_SAME_WEEKDAYS}
+      then median(value) over ({same_weekday} {past})
+      else median(value) over ({series} {past}) end as expected
+  from observed
+),
+spread as (
+  select *,
+    {MAD_TO_SIGMA} * median(abs(value - expected)) over ({series} {past}) as past_sigma,
+    case metric {noise} end as noise_sigma
+  from expected
+  qualify event_date between $start and $end
+),
+banded as (
+  select *,
+    case when days_observed >= {MIN_DAYS_FOR_BAND}
+      then {BAND_SIGMAS} * greatest(past_sigma, noise_sigma) end as margin
+  from spread
+),
+edges as (
+  select *,
+    case when expected - margin is not null then greatest(expected - margin, 0) end as expected_low,
+    expected + margin as expected_high
+  from banded
+)
+select event_date, feature, metric, value, baseline_7d, baseline_28d, expected, expected_low, expected_high,
+  value / nullif(expected, 0) - 1 as change,
+  days_observed,
+  value < expected_low or value > expected_high as is_outside_band,
+  case when value is not null and expected_low is not null then {worse} end as is_worse
+from edges
+"""

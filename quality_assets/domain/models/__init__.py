@@ -1,0 +1,1 @@
+"""Models: training, choosing, grading, promoting; what they may not know."""

@@ -1,0 +1,151 @@
+"""Why a score is what it is: the three strongest reasons of each row, in words and in percentage points.
+
+Contributions are exact for logistic regression, SHAP values (Lundberg et al. 2020) for trees. shap is imported only
+when trees are explained, because that takes seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS, SIGNALS
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.models.estimators import Boosting, Forest, Logistic, TargetModel, expit, logit
+
+MAX_EXPLAINED_TREES = 40
+_REASONS = 3
+_GROUPS = {
+    "history": (
+        "is_degraded", "degraded_signals", "days_in_state", "degraded_days_7d", "degraded_days_28d", "onsets_90d",
+        "own_degraded_share", "open_z", "open_days", "open_calm_days",
+    ),
+    "drift": ("second_ewma_z", "worst_run_days"),
+    "peers": ("peers_degraded_share", "peers_worst_share"),
+    "releases": ("days_since_release", "releases_14d", "newest_version_share"),
+    "activity": ("log_events", "events_trend", "volume_volatility", "silent_days", "active_days_28d", "age_days"),
+    "latency": ("latency_volatility", "tail_change", "tail_z", "tail_ewma_z", "tail_slope_z"),
+    "lifecycle": ("is_early_stage", "is_deprecated", "tier"),
+}  # fmt: skip
+# The worst of the signals stands for the signal that it is of, in whose words it is told.
+_WORST = {
+    "worst_ewma_z": "ewma_z", "worst_drift_share": "ewma_z", "worst_slope_z": "slope_z", "worst_spike_share": "z",
+}  # fmt: skip
+
+
+def reasons(model: TargetModel, x: Floats, feature: np.ndarray) -> list[str]:
+    """For each of n rows a JSON list of up to three {input, words, value, size}, strongest first.
+
+    Inputs that say the same (all of one signal, all of the past) count together and are worded by their strongest.
+    `size` is how many percentage points of calibrated probability the score would lose without them.
+    """
+    if not len(x):
+        return []
+    contribution, margin, is_log_odds = contributions(model, x, feature)
+    group, names = _groups(x)
+    totals = np.zeros((len(x), len(names)))
+    for position in range(len(names)):
+        totals[:, position] = np.where(group == position, contribution, 0).sum(axis=1)
+    size = 100 * (_probability(model, margin, is_log_odds)[:, None] - _without(model, margin, totals, is_log_odds))
+    order = np.argsort(-np.abs(size), axis=1, kind="stable")[:, :_REASONS]
+    lead = np.stack(
+        [np.argmax(np.where(group == order[:, [i]], np.abs(contribution), -1), axis=1) for i in range(order.shape[1])],
+        axis=1,
+    )
+    for name, positions in _worst_signals(x).items():
+        lead = np.where(lead == INPUT_NAMES.index(name), positions[:, None], lead)
+    rows = np.arange(len(x))[:, None]
+    return [
+        json.dumps(
+            [
+                _reason(int(i), float(v), float(s))
+                for i, v, s in zip(inputs, values, sizes, strict=True)
+                if abs(s) >= 0.05
+            ]
+        )
+        for inputs, values, sizes in zip(lead, x[rows, lead], size[rows, order], strict=True)
+    ]
+
+
+def contributions(model: TargetModel, x: Floats, feature: np.ndarray) -> tuple[Floats, Floats, bool]:
+    """Contribution of each input (n x p), the raw output they lead up to (n), and whether both are log-odds.
+
+    A forest is explained by its first trees, whose mean estimates that of all.
+    """
+    estimator = model.estimator
+    margin = estimator.predict(x, feature)
+    single = np.zeros(x.shape)
+    if isinstance(estimator, Logistic):
+        single[:, estimator.columns] = estimator.prepared(x) * estimator.model.coef_[0]
+        return single, logit(margin), True
+    if isinstance(estimator, Forest):
+        values = _shap(_first_trees(estimator.model), estimator.prepared(x))
+        single[:, estimator.columns] = values[..., 1] if values.ndim == 3 else values
+        return single, margin, False
+    if isinstance(estimator, Boosting):
+        single[:, estimator.columns] = _shap(estimator.model, estimator.prepared(x))
+        return single, logit(margin), True
+    named = {"persistence": "is_degraded", "feature_base_rate": "own_degraded_share", "ewma_chart": "worst_ewma_z"}
+    single[:, INPUT_NAMES.index(named[model.name])] = margin - estimator.everyone
+    return single, margin, False
+
+
+def _shap(model: Any, x: Floats | NDArray[np.float32]) -> Floats:
+    import shap
+
+    # The check recomputes every prediction only to compare floats of two libraries.
+    return np.asarray(shap.TreeExplainer(model).shap_values(x, check_additivity=False), dtype=float)
+
+
+def _first_trees(model: Any) -> Any:
+    part = copy.copy(model)
+    part.estimators_ = model.estimators_[:MAX_EXPLAINED_TREES]
+    part.n_estimators = len(part.estimators_)
+    return part
+
+
+def _probability(model: TargetModel, margin: Floats, is_log_odds: bool) -> Floats:
+    return model.calibrator.apply(expit(margin) if is_log_odds else np.clip(margin, 0, 1))
+
+
+def _without(model: TargetModel, margin: Floats, totals: Floats, is_log_odds: bool) -> Floats:
+    return _probability(model, margin[:, None] - totals, is_log_odds)
+
+
+def _groups(x: Floats) -> tuple[NDArray[np.int64], list[str]]:
+    """n x p group numbers, and the groups' names; what is the worst of the signals belongs to that signal."""
+    names = [*SIGNALS, *(name for name in _GROUPS if name not in SIGNALS), "calendar"]
+    group = np.full(len(INPUT_NAMES), names.index("calendar"))
+    for position, name in enumerate(INPUT_NAMES):
+        prefix = name.split("_", 1)[0]
+        owner = next((g for g, members in _GROUPS.items() if name in members), prefix)
+        if owner in names:
+            group[position] = names.index(owner)
+    by_row = np.tile(group, (len(x), 1))
+    for name, positions in _worst_signals(x).items():
+        by_row[:, INPUT_NAMES.index(name)] = group[positions]
+    return by_row, names
+
+
+def _worst_signals(x: Floats) -> dict[str, NDArray[np.int64]]:
+    """Per input that is the worst of the signals, n positions of the signal's own input that is worst."""
+    out = {}
+    for name, suffix in _WORST.items():
+        own = np.array([INPUT_NAMES.index(f"{signal}_{suffix}") for signal in SIGNALS])
+        out[name] = own[np.argmax(np.nan_to_num(x[:, own], nan=-np.inf), axis=1)]
+    return out
+
+
+def _reason(position: int, value: float, size: float) -> dict[str, object]:
+    item = INPUTS[position]
+    known = value == value
+    return {
+        "input": item.name,
+        "words": item.phrase(value),
+        "value": round(value, 4) if known else None,
+        "size": round(size, 1),
+    }

@@ -1,0 +1,1 @@
+"""The use case feature_risk: labels, inputs and scores."""

@@ -1,0 +1,1 @@
+"""Checks and expectations: what each asks, and the SQL that answers."""

@@ -1,0 +1,14 @@
+"""Intervals beside rates."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """90 % score interval of a share of `n` (Wilson 1927)."""
+    z = NormalDist().inv_cdf(0.95)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return middle - half, middle + half

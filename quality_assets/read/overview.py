@@ -1,0 +1,224 @@
+"""Queries over all features at once: the overview's table, its summary figures, search. No single feature's detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quality_assets.read import health
+from quality_assets.read import overview as queries
+from quality_assets.read.health import Status
+from quality_assets.read.reader import Reader, Row, per_snapshot
+
+TRENDS = "product.feature_daily_trends"
+FACTS = "product.fact_feature_metrics"
+DESCRIPTIONS = "product.dim_feature_metadata"
+INCIDENTS = "product.incidents"
+SCORES = "ml.risk_scores"
+
+SPARK_METRICS = ("latency_p95_ms", "crash_rate")
+
+_DESCRIPTIONS = """
+select feature, coalesce(display_name, feature) as display_name, owner, team, lifecycle_stage, tier, launched_on,
+  slo_latency_p95_ms, slo_crash_rate, slo_error_rate, is_described, first_seen_date, last_seen_date
+from product.dim_feature_metadata
+order by feature
+"""
+
+_CURRENT = """
+select feature, metric, value, expected, expected_low, expected_high, change, is_worse, days_observed
+from product.feature_daily_trends
+where event_date = $through and metric in ('latency_p95_ms', 'crash_rate', 'error_rate', 'feedback_mean', 'events')
+"""
+
+_USAGE = """
+select feature,
+  avg(users) filter (where event_date > $through - $days) as users,
+  avg(users) filter (where event_date <= $through - $days) as users_before,
+  avg(adoption_rate) filter (where event_date > $through - $days) as adoption
+from product.fact_feature_metrics
+where event_date > $through - 2 * $days and event_date <= $through
+group by feature
+"""
+
+# One character a point, 0–63 above '0' on the scale of the series and its band; a blank where there is no value.
+_SPARKS = """
+with points as (
+  select feature, metric, event_date + cast(datediff('day', event_date, $through) % $step as integer) as bucket,
+    avg(value) as value, avg(expected_low) as low, avg(expected_high) as high
+  from product.feature_daily_trends
+  where event_date > $through - $days and event_date <= $through and list_contains($metrics, metric)
+  group by feature, metric, bucket
+),
+scaled as (
+  select feature, metric, bucket, value, low, high,
+    min(least(value, low)) over (partition by feature, metric) as bottom,
+    nullif(max(greatest(value, high)) over (partition by feature, metric), bottom) - bottom as height
+  from points
+)
+select feature, metric,
+  string_agg(case when value is null then ' ' else chr(48 + cast(coalesce(63 * (value - bottom) / height, 32) as integer)) end, '' order by bucket) as line,
+  string_agg(case when low is null then ' ' else chr(48 + cast(coalesce(63 * (low - bottom) / height, 32) as integer)) end, '' order by bucket) as low,
+  string_agg(case when high is null then ' ' else chr(48 + cast(coalesce(63 * (high - bottom) / height, 32) as integer)) end, '' order by bucket) as high
+from scaled
+group by feature, metric
+"""  # noqa: E501
+
+# A later model never rewrites a score, so a day can have several: the newest version speaks.
+_RISK_NOW = """
+select feature, risk_probability, low, high, onset_probability, is_degraded_today, rank, expected_users_affected,
+  reasons, note, score_kind, model_version, horizon_days
+from ml.risk_scores
+where event_date = (select max(event_date) from ml.risk_scores)
+qualify row_number() over (
+  partition by feature order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1
+"""
+
+_OPEN_INCIDENTS = """
+select incident_id, feature, metric, kind, scope, start_date, detected_on, severity, sentence, affected_users, change,
+  slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share
+from product.incidents
+where end_date is null
+order by array_position(['critical', 'high', 'medium', 'low'], severity), affected_users desc nulls last, incident_id
+"""
+
+_RISK_BY_DAY = """
+select event_date, count(*) filter (where risk >= $threshold) as at_risk
+from (
+  select event_date, feature, max(risk_probability) as risk
+  from ml.risk_scores
+  where event_date > $through - $days - 1 and event_date <= $through
+  group by all
+)
+group by event_date
+order by event_date
+"""
+
+_INCIDENTS_BY_DAY = """
+select day, count(incident_id) as open
+from (select unnest(generate_series($through - $days + 1, $through, interval 1 day))::date as day) as days
+left join product.incidents on start_date <= day and (end_date is null or end_date >= day)
+group by day
+order by day
+"""
+
+_TOTALS_BY_DAY = """
+select event_date,
+  sum(latency_p95_ms * users) / nullif(sum(users) filter (where latency_p95_ms is not null), 0) as p95_ms,
+  sum(crashed_users) as crashed_users
+from product.fact_feature_metrics
+where event_date > $through - 2 * $days and event_date <= $through
+group by event_date
+order by event_date
+"""
+
+
+def _window(reader: Reader, days: int) -> dict[str, object]:
+    return {"through": reader.through, "days": days}
+
+
+@per_snapshot
+def descriptions(reader: Reader) -> dict[str, Row]:
+    """What is known of each feature, by name; features without a description included."""
+    if not reader.has(DESCRIPTIONS):
+        return {}
+    return {row["feature"]: row for row in reader.rows(_DESCRIPTIONS)}
+
+
+@per_snapshot
+def current_metrics(reader: Reader) -> dict[str, dict[str, Row]]:
+    """The last day's headline metrics against what was expected, by feature and metric."""
+    found: dict[str, dict[str, Row]] = {}
+    if reader.has(TRENDS) and reader.through:
+        for row in reader.rows(_CURRENT, {"through": reader.through}):
+            found.setdefault(row["feature"], {})[row["metric"]] = row
+    return found
+
+
+@per_snapshot
+def usage(reader: Reader, days: int) -> dict[str, Row]:
+    """Mean users and adoption a day over the last `days`, and over as many days before, by feature."""
+    if not (reader.has(FACTS) and reader.through):
+        return {}
+    return {row["feature"]: row for row in reader.rows(_USAGE, _window(reader, days))}
+
+
+@per_snapshot
+def sparks(reader: Reader, days: int) -> dict[tuple[str, str], Row]:
+    """Line and expected band per feature and metric, encoded; at most 45 points each."""
+    if not (reader.has(TRENDS) and reader.through):
+        return {}
+    parameters = _window(reader, days) | {"metrics": list(SPARK_METRICS), "step": 1 + (days - 1) // 45}
+    return {(row["feature"], row["metric"]): row for row in reader.rows(_SPARKS, parameters)}
+
+
+@per_snapshot
+def risk_now(reader: Reader) -> dict[str, Row]:
+    """The last day's risk by feature; empty while there is no model."""
+    return {row["feature"]: row for row in reader.rows(_RISK_NOW)} if reader.has(SCORES) else {}
+
+
+@per_snapshot
+def open_incidents(reader: Reader) -> list[Row]:
+    """Incidents without an end, worst first."""
+    return reader.rows(_OPEN_INCIDENTS) if reader.has(INCIDENTS) else []
+
+
+@per_snapshot
+def risk_by_day(reader: Reader, days: int, threshold: float) -> list[Row]:
+    """How many features were at or above `threshold`, per day of the window and the day before it."""
+    if not (reader.has(SCORES) and reader.through):
+        return []
+    return reader.rows(_RISK_BY_DAY, _window(reader, days) | {"threshold": threshold})
+
+
+@per_snapshot
+def incidents_by_day(reader: Reader, days: int) -> list[Row]:
+    """How many incidents were open, per day of the window."""
+    if not (reader.has(INCIDENTS) and reader.through):
+        return []
+    return reader.rows(_INCIDENTS_BY_DAY, _window(reader, days))
+
+
+@per_snapshot
+def totals_by_day(reader: Reader, days: int) -> list[Row]:
+    """User-weighted p95 latency in ms and users hit by a crash, per day of the window and of the one before."""
+    if not (reader.has(FACTS) and reader.through):
+        return []
+    return reader.rows(_TOTALS_BY_DAY, _window(reader, days))
+
+
+STATUS_ORDER = {status.value: order for order, status in enumerate(Status)}
+
+
+@per_snapshot
+def features(reader: Reader, days: int) -> list[Row]:
+    """Everything the overview says of each feature, most hurt first: description, state, risk, metrics, use."""
+    metrics, usage, risks = queries.current_metrics(reader), queries.usage(reader, days), queries.risk_now(reader)
+    incidents: dict[str, list[Row]] = {}
+    for incident in queries.open_incidents(reader):
+        incidents.setdefault(incident["feature"], []).append(incident)
+    rows = []
+    for name, described in queries.descriptions(reader).items():
+        risk, current, faults = risks.get(name), metrics.get(name, {}), incidents.get(name, [])
+        use = usage.get(name, {})
+        rows.append(
+            described
+            | {
+                "status": health.feature_status(faults, risk, current),
+                "risk": risk,
+                "incidents": faults,
+                "metrics": current,
+                "users": use.get("users"),
+                "users_before": use.get("users_before"),
+                "adoption": use.get("adoption"),
+                "impact": _impact(risk, faults),
+            }
+        )
+    return sorted(rows, key=lambda row: (STATUS_ORDER[row["status"]], -(row["impact"] or 0), row["feature"]))
+
+
+def _impact(risk: Row | None, incidents: Sequence[Row]) -> float | None:
+    """Users a day who are hit, else expected to be; None where neither is known."""
+    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
+    expected = risk["expected_users_affected"] if risk else None
+    return max(hit, default=expected)

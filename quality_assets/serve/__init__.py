@@ -1,0 +1,1 @@
+"""What runs as a server or starts one. Nothing here opens the warehouse."""

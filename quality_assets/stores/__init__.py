@@ -1,0 +1,1 @@
+"""Where files and databases are opened: bytes, not meaning."""

@@ -1,0 +1,95 @@
+"""Model files: plain state (`domain.model_state`) as bytes, by skops, which needs no pickle; whoever reads one knows
+beforehand that the bytes are those that were saved.
+
+skops is imported on first use because that takes a second; `is_model_file` does without it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from typing import Any
+
+from quality_assets.stores import model_layout_1
+
+MODEL_FILE = "model.skops"
+WHAT_NEXT = "; the next `quality run` trains a new model"
+"""How every sentence ends that says why a model cannot be used."""
+FORMAT = 2
+"""The format of the state that is written and read here."""
+
+_SCHEMA = "schema.json"
+_TRUSTED = ("sklearn.", "numpy.")
+
+
+class UnreadableModelError(ValueError):
+    """A file is not a model file, or not one that this version of the program can read; says why."""
+
+
+def write_state(state: dict[str, Any]) -> bytes:
+    """The bytes of a state."""
+    import skops.io
+
+    content: bytes = skops.io.dumps(state)
+    return content
+
+
+def read_state(content: bytes) -> Any:
+    """The state that bytes hold, of this layout or of the one before; whether it is a model's, `from_state` tells.
+
+    Raises UnreadableModelError where they hold none, or types other than those of a state.
+    """
+    is_of_layout_1 = _is_of_layout_1(content)
+    trusted: tuple[str, ...] = _TRUSTED
+    try:
+        if is_of_layout_1:
+            content, trusted = model_layout_1.without_our_classes(content), (*_TRUSTED, *model_layout_1.TRUSTED)
+        state = _construct(content, trusted)
+        return model_layout_1.plain_state(state) if is_of_layout_1 else state
+    except (UnreadableModelError, MemoryError):
+        raise
+    # What a file holds that other versions of scikit-learn or of this program wrote is not ours to foresee: a class
+    # that is gone, an attribute that was renamed, an array cut short. To whoever asks for the model all is the same.
+    except Exception as error:
+        raise UnreadableModelError(f"its file cannot be read ({_in_short(error)})") from error
+
+
+def is_model_file(content: bytes) -> bool:
+    """Whether bytes look like a file that `read_state` reads, told from their index alone."""
+    try:
+        _is_of_layout_1(content)
+    except UnreadableModelError:
+        return False
+    return True
+
+
+def _is_of_layout_1(content: bytes) -> bool:
+    """True for the first layout, False for the one of today; UnreadableModelError where it is neither."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            root = json.loads(file.read(_SCHEMA))
+        if model_layout_1.is_root(root):
+            return True
+        found = json.loads(root["content"]["format"]["content"])
+    except (zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError, NotImplementedError, zlib.error) as error:
+        raise UnreadableModelError(f"its file is not a model file ({_in_short(error)})") from error
+    if found != FORMAT:
+        raise UnreadableModelError(f"its file has format {found!r}, and this version of the program reads {FORMAT}")
+    return False
+
+
+def _construct(content: bytes, trusted: tuple[str, ...]) -> Any:
+    import skops.io
+
+    types = skops.io.get_untrusted_types(data=content)
+    foreign = [name for name in types if not name.startswith(trusted)]
+    if foreign:
+        raise UnreadableModelError(f"its file holds types that no model has ({', '.join(foreign)})")
+    return skops.io.loads(content, trusted=types)
+
+
+def _in_short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__

@@ -1,0 +1,310 @@
+"""Delimited text: CSV and its kin, parsed by DuckDB, and reconciled with the physical lines of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+from quality_assets.contracts.sources.events import Source, Sources
+from quality_assets.contracts.sources.model import CsvOptions, find_columns
+from quality_assets.domain.events.validation import RawColumns
+from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.stores.readers.job import Job, unique
+from quality_assets.stores.readers.records import (
+    MAX_LINE_BYTES,
+    MAX_RECORD_LINES,
+    BrokenQuoteError,
+    Dialect,
+    LineIndex,
+    OpenQuoteError,
+    batches,
+    lines_of,
+    records_of,
+    split_record,
+)
+from quality_assets.stores.readers.text import FileRejected, Int64Array, Text
+
+DELIMITERS = ",;\t|"
+
+
+def stage_csv(job: Job, text: Text, options: CsvOptions) -> tuple[Source, tuple[str, ...]]:
+    """Stage a file of delimited text; its source and its columns."""
+    dialect = _sniffed(text.path, options, job.sources)
+    source = job.source_of(dialect.header)
+    is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
+    columns = RawColumns(
+        header=dialect.header,
+        identifiers=tuple(f"c{index}" for index in range(len(dialect.header))),
+        may_hold_nul=text.nul_lines is None,
+        blanks=text.blanks if is_usual or text.blanks == "any" else "spaces",
+        repeats_header=True,
+    )
+    is_record = _record_test(source, dialect)
+    suspect = text.has_long_line or text.bad_utf8 or not dialect.header_is_plain or len(dialect.header) == 1
+    if suspect or not _stage_csv_fast(job, text, dialect, source, columns, is_record):
+        job.delete_rows()
+        for batch in batches(records_of(lines_of(text.path, dialect.header_line), dialect, is_record)):
+            job.insert_records(batch)
+    return source, dialect.header
+
+
+def _sniffed(path: Path, options: CsvOptions, sources: Sources) -> Dialect:
+    """The dialect of a file from its header, the first line that is not blank.
+
+    The delimiter is the one that splits off most column names that a source knows, then the one with most columns.
+    """
+    known = {name for source in sources for name in source.source_columns}
+    best: tuple[tuple[int, int], Dialect] | None = None
+    for delimiter in (options.delimiter,) if options.delimiter else tuple(DELIMITERS):
+        dialect = _header(path, delimiter, options.quote)
+        score = (len(find_columns(known, dialect.header)), len(dialect.header))
+        if best is None or score > best[0]:
+            best = (score, dialect)
+    assert best is not None
+    return best[1]
+
+
+def _header(path: Path, delimiter: str, quote: str) -> Dialect:
+    parts: list[str] = []
+    for line in lines_of(path):
+        if line.damage is not None or len(parts) > MAX_RECORD_LINES:
+            break
+        if not parts and not line.text.strip():
+            continue
+        parts.append(line.text)
+        try:
+            fields = split_record("".join(parts).rstrip("\r\n"), delimiter, quote)
+        except OpenQuoteError:
+            continue
+        except BrokenQuoteError:
+            fields = parts[0].rstrip("\r\n").split(delimiter)
+        return Dialect(delimiter, quote, tuple(fields), line.number, header_is_plain=len(parts) == 1)
+    raise FileRejected("the first line, which should name the columns, cannot be read")
+
+
+def _record_test(source: Source, dialect: Dialect) -> Callable[[str], bool]:
+    """Whether a line is a whole record in itself: all columns are there, and digits where its time should be."""
+    found = find_columns(source.columns["event_time"].from_columns, dialect.header)
+
+    def is_record(text: str) -> bool:
+        # With an odd quote it is rather the end of a value that began in an earlier line.
+        if text.count(dialect.delimiter) < len(dialect.header) - 1 or text.count(dialect.quote) % 2:
+            return False
+        try:
+            fields = dialect.split(text)
+        except ValueError:
+            return False
+        return len(fields) == len(dialect.header) and all(fields[i].strip()[:1].isdigit() for i in found.values())
+
+    return is_record
+
+
+def _csv_relation(dialect: Dialect, rejects: str) -> str:
+    """A FROM item of all columns as text with `line_number`, counted as if every record were one line; $path."""
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(dialect.header)))
+    return (
+        f"(SELECT *, {dialect.header_line} + row_number() OVER () AS line_number FROM read_csv($path, "
+        f"auto_detect=false, header=false, skip={dialect.header_line}, columns={{{columns}}}, "
+        f"delim={literal(dialect.delimiter)}, quote={literal(dialect.quote)}, escape={literal(dialect.quote)}, "
+        f"nullstr='', strict_mode=true, compression='none', hive_partitioning=false, "
+        f"max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, "
+        f"rejects_table={literal(rejects)}, rejects_scan={literal(rejects + '_scan')}))"
+    )
+
+
+def _stage_csv_fast(
+    job: Job,
+    text: Text,
+    dialect: Dialect,
+    source: Source,
+    columns: RawColumns,
+    is_record: Callable[[str], bool],
+) -> bool:
+    """Stage a CSV file with DuckDB's reader; False when its rows do not account for every line of the file."""
+    rejects = unique("rejects")
+    try:
+        accepted = job.insert(source, columns, _csv_relation(dialect, rejects), path=str(text.path))
+        rejected = rejected_records(job, rejects)
+    except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException):
+        return False
+    finally:
+        drop_rejects(job, rejects)
+    index = LineIndex(text.path, text.newline_offsets)
+    surplus = text.lines - dialect.header_line - accepted - len(rejected)
+    blanks: list[int] = []
+    stretched: list[tuple[int, int]] = []
+    if surplus:
+        found = _surplus(job, text, index, dialect, rejected, is_record, surplus)
+        if found is None:
+            return False
+        blanks, stretched = found
+    skipped = sorted(rejected + blanks)
+    numbering = _Renumbering(dialect.header_line, skipped, stretched)
+    place = dict(zip(skipped, numbering.skipped_lines, strict=True))
+    # DuckDB's own copy of a rejected line is now and then that of its neighbour: the file has the last word.
+    rejected_lines = [place[number] for number in rejected]
+    if rejected_lines and rejected_lines[-1] > text.lines:
+        return False
+    broken = list(records_of(index.lines(rejected_lines), dialect, is_record))
+    if len(broken) != len(rejected) or any(record.malformed is None for record in broken):
+        return False
+    _renumber(job, numbering.steps)
+    # Rows with NUL bytes are taken up again as they stand, which spares all others the search for them.
+    held = sorted(set(text.nul_lines or ()) - set(rejected_lines))
+    again = list(records_of(index.lines(held), dialect, is_record))
+    if any(record.malformed is not None for record in again) or (held and job.delete_rows(held) != len(held)):
+        return False
+    for batch in batches([*broken, *again]):
+        job.insert_records(batch)
+    return True
+
+
+def _surplus(
+    job: Job,
+    text: Text,
+    index: LineIndex,
+    dialect: Dialect,
+    rejected: Sequence[int],
+    is_record: Callable[[str], bool],
+    surplus: int,
+) -> tuple[list[int], list[tuple[int, int]]] | None:
+    """Where lines are that are no records: blank ones, or those within quoted values; None when they do not add up."""
+    if surplus < 0:
+        return None
+    inner = index.quoted_ends(dialect.quote)
+    if len(inner) == surplus:
+        stretched = _stretched_at(index, dialect, rejected, is_record, inner)
+        return None if stretched is None else ([], stretched)
+    stretched = _stretched(_parsed_values(job, text, dialect), is_record)
+    if stretched is None:
+        return None
+    count = sum(count for _, count in stretched)
+    if count == surplus:
+        return [], stretched
+    blanks = [] if count else _blank_lines(text.path, dialect.header_line)
+    return (blanks, []) if len(blanks) == surplus else None
+
+
+def _stretched_at(
+    index: LineIndex, dialect: Dialect, rejected: Sequence[int], is_record: Callable[[str], bool], inner: Int64Array
+) -> list[tuple[int, int]] | None:
+    """As `_stretched`, from the numbers of the lines that end within quotes."""
+    for line in index.lines((inner + 1).tolist()):
+        # A value that ends in a blank which the plain test does not know, or one that swallows a record.
+        rest = line.text.strip()
+        ends_in_blank = rest.startswith(dialect.quote) and not rest.startswith(2 * dialect.quote)
+        if line.damage is not None or ends_in_blank or is_record(line.text.rstrip("\r\n")):
+            return None
+    numbers, counts = np.unique(inner - np.arange(len(inner)), return_counts=True)
+    before = np.searchsorted(np.array(rejected, np.int64), numbers)
+    is_accepted = not np.isin(numbers, rejected).any() and numbers[0] > dialect.header_line
+    if not is_accepted or counts.max() > MAX_RECORD_LINES:
+        return None
+    accepted = numbers - dialect.header_line - before
+    return list(zip(accepted.tolist(), counts.tolist(), strict=True))
+
+
+def _stretched(
+    records: Iterable[tuple[int, list[str]]], is_record: Callable[[str], bool]
+) -> list[tuple[int, int]] | None:
+    """Which accepted records (counted from 1) hold line ends, and how many; None when one seems to swallow others."""
+    found = []
+    for number, values in records:
+        broken = [value for value in values if "\n" in value]
+        count = sum(value.count("\n") for value in broken)
+        if count > MAX_RECORD_LINES or any(_swallows(value, is_record) for value in broken):
+            return None
+        # A blank that the shortened trim of the fast path does not know.
+        if any(value[-1] in "\r\n" for value in broken):
+            return None
+        if count:
+            found.append((number, count))
+    return found
+
+
+def _parsed_values(job: Job, text: Text, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The number and the values of the accepted records that hold line ends, read from the file again."""
+    rejects = unique("rejects")
+    relation = _csv_relation(dialect, rejects)
+    # Every column stays in the projection: what is rejected depends on it.
+    holds = " OR ".join(f"contains(c{index}, chr(10))" for index in range(len(dialect.header)))
+    try:
+        cursor = job.connection.execute(
+            f"SELECT * FROM {relation} WHERE {holds} ORDER BY line_number", {"path": str(text.path)}
+        )
+        while rows := cursor.fetchmany(1000):
+            for row in rows:
+                yield row[-1] - dialect.header_line, [value for value in row[:-1] if value]
+    finally:
+        drop_rejects(job, rejects)
+
+
+def _swallows(value: str, is_record: Callable[[str], bool]) -> bool:
+    return any(is_record(line.rstrip("\r")) for line in value.split("\n")[1:])
+
+
+def _blank_lines(path: Path, after: int) -> list[int]:
+    with path.open("rb") as stream:
+        return [number for number, line in enumerate(stream, 1) if number > after and not line.strip(b"\r\n")]
+
+
+def rejected_records(job: Job, rejects: str) -> list[int]:
+    """The numbers of the rejected records, counted from the first line of the file as if each were one line."""
+    rows = job.connection.execute(f"SELECT DISTINCT line FROM {identifier(rejects)} ORDER BY line").fetchall()
+    return [row[0] for row in rows]
+
+
+def drop_rejects(job: Job, rejects: str) -> None:
+    """Drop the tables that DuckDB made for rejected records."""
+    for name in (rejects, f"{rejects}_scan"):
+        job.connection.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
+
+
+class _Renumbering:
+    """From counted records to physical lines.
+
+    DuckDB's row number counts accepted records only. `skipped` are the numbers of the records that are not among them,
+    counted from the first line of the file as if every record were one line; `stretched` the accepted records, from 1,
+    that go on over further lines, and how many. `steps` are (first accepted record, lines to add), and
+    `skipped_lines` the physical lines of `skipped`.
+    """
+
+    def __init__(self, header_line: int, skipped: Sequence[int], stretched: Sequence[tuple[int, int]]) -> None:
+        before = [(number - header_line - 1 - index, 1, 1) for index, number in enumerate(skipped)]
+        within = [(record, 0, count) for record, count in stretched]
+        shift = 0
+        self.skipped_lines: list[int] = []
+        steps: dict[int, int] = {}
+        for record, is_skipped, count in sorted(before + within):
+            if is_skipped:
+                self.skipped_lines.append(header_line + record + 1 + shift)
+            shift += count
+            steps[record + 1] = shift
+        self.steps = [(record + header_line, add) for record, add in steps.items()]
+
+
+def _renumber(job: Job, steps: Sequence[tuple[int, int]]) -> None:
+    """Add to each line number what the last step at or before it says."""
+    if not steps:
+        return
+    firsts = np.array([first for first, _ in steps])
+    shifts = np.array([0, *(add for _, add in steps)])
+
+    def shifted(lines: pa.ChunkedArray) -> pa.Array:
+        numbers = lines.to_numpy()
+        return pa.array(numbers + shifts[np.searchsorted(firsts, numbers, side="right")])
+
+    # A binary search per row: a quarter of the cost of joining the steps.
+    name = unique("shifted")
+    job.connection.create_function(name, shifted, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
+    try:
+        job.connection.execute(
+            f"UPDATE {job.table} SET line_number = {name}(line_number) WHERE line_number >= ?", [steps[0][0]]
+        )
+    finally:
+        job.connection.remove_function(name)

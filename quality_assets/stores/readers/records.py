@@ -1,0 +1,260 @@
+"""Lines and records split in Python: for the lines that DuckDB's reader cannot be trusted with."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from quality_assets.stores.readers.text import CHUNK_BYTES, Int64Array, chunks
+
+# A longer line is a malformed row; DuckDB's own limit is about the same.
+MAX_LINE_BYTES = 2_000_000
+# How much of a malformed line is kept.
+KEPT_CHARACTERS = 4096
+# How far a quoted value may run before its quote counts as never closed.
+MAX_RECORD_LINES = 1000
+BATCH_ROWS = 20_000
+BATCH_CHARACTERS = 16_000_000
+
+
+@dataclass(frozen=True)
+class Record:
+    """One physical record: its fields, or the JSON of what stands in their place when it is malformed."""
+
+    line: int
+    fields: list[str | None] | None
+    malformed: str | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One physical line with its line end; of one that is too long, only the beginning, with its length in bytes."""
+
+    number: int
+    text: str
+    damage: str | None = None
+
+
+def lines_of(path: Path, after: int = 0) -> Iterator[Line]:
+    """The physical lines behind line `after`."""
+    with path.open("rb") as stream:
+        number = 0
+        while raw := stream.readline(MAX_LINE_BYTES):
+            number += 1
+            length = len(raw)
+            while raw[-1:] != b"\n" and len(raw) == MAX_LINE_BYTES and (more := stream.readline(CHUNK_BYTES)):
+                length += len(more)
+                if more.endswith(b"\n"):
+                    break
+            if number > after:
+                yield _line(number, raw, length)
+
+
+class LineIndex:
+    """The lines of a file, from the offsets of their ends; where these are not given, they are found when needed."""
+
+    def __init__(self, path: Path, ends: Int64Array | None) -> None:
+        self._path = path
+        if ends is not None:
+            self._ends = ends
+
+    @cached_property
+    def _ends(self) -> Int64Array:
+        return self._offsets("\n")
+
+    def _offsets(self, character: str) -> Int64Array:
+        code = ord(character)
+        with self._path.open("rb") as stream:
+            return np.concatenate(
+                [
+                    np.flatnonzero(np.frombuffer(chunk, np.uint8) == code) + number * CHUNK_BYTES
+                    for number, chunk in enumerate(chunks(stream))
+                ]
+            )
+
+    def lines(self, numbers: Sequence[int]) -> Iterator[Line]:
+        """The lines with these ascending numbers, from 1."""
+        if not numbers:
+            return
+        with self._path.open("rb") as stream:
+            for number in numbers:
+                stream.seek(int(self._ends[number - 2]) + 1 if number > 1 else 0)
+                raw = stream.readline(MAX_LINE_BYTES)
+                yield _line(number, raw, len(raw))
+
+    def quoted_ends(self, quote: str) -> Int64Array:
+        """The numbers of the lines that end within quotes, where quotes are used for nothing but values."""
+        # Quotes are fewer than lines: they are placed among the line ends, and counted from the first line on.
+        quotes = np.bincount(np.searchsorted(self._ends, self._offsets(quote)), minlength=len(self._ends))
+        return np.flatnonzero(np.cumsum(quotes)[: len(self._ends)] & 1) + 1
+
+
+def _line(number: int, raw: bytes, length: int) -> Line:
+    if number == 1:
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    if length > MAX_LINE_BYTES:
+        return Line(number, "", _malformed(raw[:KEPT_CHARACTERS].decode("utf-8", "backslashreplace"), length))
+    try:
+        return Line(number, raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Line(number, "", _malformed(raw.decode("utf-8", "backslashreplace")))
+
+
+def _malformed(text: str, length: int | None = None) -> str:
+    """What is kept of a record that cannot be split, as JSON; its length too where it is cut."""
+    line = text.rstrip("\r\n")
+    if length is None and len(line) <= KEPT_CHARACTERS:
+        return json.dumps({"line": line}, ensure_ascii=False)
+    return json.dumps({"line": line[:KEPT_CHARACTERS], "length": length or len(line)}, ensure_ascii=False)
+
+
+class BrokenQuoteError(ValueError):
+    """Something follows a closing quote that is no delimiter."""
+
+
+class OpenQuoteError(ValueError):
+    """The text ends within a quoted value."""
+
+
+def split_record(text: str, delimiter: str, quote: str) -> list[str]:
+    """The fields of one record by RFC 4180; spaces behind a closing quote are let pass, as DuckDB does.
+
+    Raises OpenQuoteError or BrokenQuoteError.
+    """
+    if quote not in text:
+        return text.split(delimiter)
+    fields = []
+    position = 0
+    while True:
+        if text.startswith(quote, position):
+            value, position = _quoted(text, position + 1, quote)
+            if delimiter != " ":
+                while text.startswith(" ", position):
+                    position += 1
+        else:
+            end = text.find(delimiter, position)
+            end = len(text) if end < 0 else end
+            value, position = text[position:end], end
+        fields.append(value)
+        if position >= len(text):
+            return fields
+        if not text.startswith(delimiter, position):
+            raise BrokenQuoteError
+        position += len(delimiter)
+
+
+def _quoted(text: str, start: int, quote: str) -> tuple[str, int]:
+    """The value that begins at `start`, behind its quote, and the position behind its closing quote."""
+    parts = []
+    while True:
+        end = text.find(quote, start)
+        if end < 0:
+            raise OpenQuoteError
+        parts.append(text[start:end])
+        if not text.startswith(quote, end + 1):
+            return "".join(parts), end + 1
+        parts.append(quote)
+        start = end + 2
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written, and where its rows begin."""
+
+    delimiter: str
+    quote: str
+    header: tuple[str, ...]
+    header_line: int
+    header_is_plain: bool = True
+
+    def split(self, text: str) -> list[str]:
+        """The fields of one record; see `split_record`."""
+        return split_record(text, self.delimiter, self.quote)
+
+
+def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str], bool]) -> Iterator[Record]:
+    """The records of a CSV file; what cannot be read is one malformed record, and the next line is tried anew.
+
+    A quoted value may span lines. Its quote counts as never closed when what follows breaks the quoting, when the
+    record has the wrong number of fields, when one of its lines is a whole record in itself (`is_record`), or when it
+    does not end within MAX_RECORD_LINES.
+    """
+    ahead: deque[Line] = deque()
+    source = iter(lines)
+    while True:
+        line = ahead.popleft() if ahead else next(source, None)
+        if line is None:
+            return
+        text = line.text.rstrip("\r\n")
+        if line.damage is not None:
+            yield Record(line.number, None, line.damage)
+            continue
+        if not text:
+            continue
+        fields: list[str] | None
+        try:
+            fields = dialect.split(text)
+        except BrokenQuoteError:
+            fields = None
+        except OpenQuoteError:
+            fields = _continued(line, ahead, source, dialect, is_record)
+        if fields is None or len(fields) != len(dialect.header):
+            yield Record(line.number, None, _malformed(line.text))
+        else:
+            yield Record(line.number, [field or None for field in fields])
+
+
+def _continued(
+    first: Line, ahead: deque[Line], source: Iterator[Line], dialect: Dialect, is_record: Callable[[str], bool]
+) -> list[str] | None:
+    """The fields of a record that begins in `first` and ends in a later line; None where there is no such record.
+
+    Lines that it looks at and does not use stay in `ahead`.
+    """
+    parts = [first.text]
+    size = len(first.text)
+    for index in range(MAX_RECORD_LINES):
+        if index == len(ahead):
+            line = next(source, None)
+            if line is None:
+                return None
+            ahead.append(line)
+        line = ahead[index]
+        size += len(line.text)
+        if line.damage is not None or size > MAX_LINE_BYTES or is_record(line.text.rstrip("\r\n")):
+            return None
+        parts.append(line.text)
+        if dialect.quote not in line.text:
+            continue
+        try:
+            fields = dialect.split("".join(parts).rstrip("\r\n"))
+        except OpenQuoteError:
+            continue
+        except BrokenQuoteError:
+            return None
+        if len(fields) != len(dialect.header):
+            return None
+        for _ in range(index + 1):
+            ahead.popleft()
+        return fields
+    return None
+
+
+def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += sum(len(field or "") for field in record.fields or ()) + len(record.malformed or "")
+        if len(batch) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

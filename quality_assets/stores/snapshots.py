@@ -1,0 +1,220 @@
+"""Published snapshots: what readers open. Written whole, then swapped in by one rename of a pointer.
+
+A snapshot is a folder `published/<version>/` with a read-only copy of the warehouse and hard links to the very lake
+files it speaks of, so it stays true whatever the graph does next, and readers never lock the writer. `CURRENT` names
+the snapshot in force; `ATTEMPT` tells how the last publication went. What may be published is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from glob import glob
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+from duckdb import StatementType
+
+from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import literal
+from quality_assets.stores.files import fsync_directory, is_same_file, link_or_copy, write_atomically
+from quality_assets.stores.lake import refresh_view
+
+CURRENT = "CURRENT"
+ATTEMPT = "ATTEMPT"
+WAREHOUSE_FILE = "warehouse.duckdb"
+
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One published snapshot. Times are UTC, without zone."""
+
+    version: str
+    published_at: datetime
+    data_through: date | None
+    run_id: str
+    data_fingerprint: str
+    folder: Path
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The read-only DuckDB file."""
+        return self.folder / WAREHOUSE_FILE
+
+
+@dataclass(frozen=True)
+class PublicationAttempt:
+    """How the last publication went. `since` is when the first of an unbroken row of failures happened."""
+
+    status: Literal["published", "refused"]
+    attempted_at: datetime
+    since: datetime
+    run_id: str
+    reasons: tuple[str, ...]
+
+
+def current_snapshot(published_dir: Path) -> Snapshot | None:
+    """The snapshot in force, or None before the first publication."""
+    try:
+        pointer = json.loads((published_dir / CURRENT).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    through = pointer["data_through"]
+    return Snapshot(
+        version=pointer["version"],
+        published_at=datetime.fromisoformat(pointer["published_at"]),
+        data_through=date.fromisoformat(through) if through else None,
+        run_id=pointer["run_id"],
+        data_fingerprint=pointer["data_fingerprint"],
+        folder=published_dir / pointer["version"],
+    )
+
+
+def last_attempt(published_dir: Path) -> PublicationAttempt | None:
+    """How the last publication went, or None before the first."""
+    try:
+        record = json.loads((published_dir / ATTEMPT).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return PublicationAttempt(
+        status=record["status"],
+        attempted_at=datetime.fromisoformat(record["attempted_at"]),
+        since=datetime.fromisoformat(record["since"]),
+        run_id=record["run_id"],
+        reasons=tuple(record["reasons"]),
+    )
+
+
+def record_attempt(
+    published_dir: Path,
+    status: Literal["published", "refused"],
+    *,
+    attempted_at: datetime,
+    run_id: str,
+    reasons: Iterable[str] = (),
+) -> PublicationAttempt:
+    """Write down how a publication went, keeping since when it has been refused."""
+    before = last_attempt(published_dir)
+    since = before.since if before and before.status == status == "refused" else attempted_at
+    attempt = PublicationAttempt(status, attempted_at, since, run_id, tuple(reasons))
+    published_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(published_dir / ATTEMPT, json.dumps(asdict(attempt), default=str, indent=2))
+    return attempt
+
+
+def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
+    """A connection that reads the snapshot and no other file, and whose settings cannot be changed.
+
+    The database is read-only; COPY … TO could still write beside it, so SQL of strangers goes through
+    `read_only_sql`.
+    """
+    connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
+    # Connections of one process to one file share their settings: the first to open it has locked them.
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]:
+        return connection
+    connection.execute(f"SET allowed_directories = [{literal(f'{snapshot.folder.resolve()}/')}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def read_only_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
+    """Execute one SELECT, DESCRIBE or EXPLAIN of a stranger; ValueError when it is anything else."""
+    statement = _one_statement(connection, sql)
+    kind = statement.type
+    if kind == StatementType.EXPLAIN:
+        kind = _explained(connection, statement)
+    if kind != StatementType.SELECT:
+        raise ValueError(f"only SELECT can be run on a published snapshot, not {kind.name}")
+    return connection.execute(statement)
+
+
+def _explained(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> StatementType:
+    # EXPLAIN ANALYZE runs what it explains, COPY … TO as well.
+    head = _EXPLAIN.match(statement.query)
+    try:
+        return _one_statement(connection, statement.query[head.end() :]).type if head else statement.type
+    except duckdb.ParserException:
+        return statement.type
+
+
+def _one_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise ValueError(f"expected one statement, found {len(statements)}")
+    return statements[0]
+
+
+def publish(
+    snapshot: Snapshot, *, warehouse: Path, data_dir: Path, lake_files: Mapping[Table, Sequence[str]], keep: int
+) -> None:
+    """Build the snapshot's folder, then make it the one in force and drop all but the last `keep`.
+
+    `warehouse` must be checkpointed and closed; `lake_files` gives per lake table its live files, relative to
+    `data_dir`. Nobody looks into the folder before the pointer names it, so a kill at any point leaves the snapshot
+    before in force.
+    """
+    published_dir = snapshot.folder.parent
+    shutil.rmtree(snapshot.folder, ignore_errors=True)
+    _make_folder(snapshot.folder, keep)
+    shutil.copyfile(warehouse, snapshot.warehouse_path)
+    _link_lake(snapshot.folder, data_dir, [file for files in lake_files.values() for file in files])
+    with duckdb.connect(str(snapshot.warehouse_path)) as connection:
+        for table in lake_files:
+            refresh_view(connection, table, snapshot.folder / "lake")
+    fsync_directory(published_dir)
+    pointer = {
+        "version": snapshot.version,
+        "published_at": snapshot.published_at.isoformat(),
+        "data_through": snapshot.data_through.isoformat() if snapshot.data_through else None,
+        "run_id": snapshot.run_id,
+        "data_fingerprint": snapshot.data_fingerprint,
+    }
+    write_atomically(published_dir / CURRENT, json.dumps(pointer, indent=2))
+    for folder in _outdated(published_dir, keep):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path, keep: int) -> None:
+    """Make the folder of a new snapshot from that of one that is to be dropped for it, where there is one.
+
+    All but the last days' links are wanted again, and to make and remove them costs as much as the history is long.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    dropped = _outdated(folder.parent, keep - 1)
+    if not dropped:
+        folder.mkdir()
+        return
+    dropped[-1].rename(folder)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+
+
+def _link_lake(folder: Path, data_dir: Path, relatives: Sequence[str]) -> None:
+    """Make the files of the lake under `folder` those with these names under `data_dir`, and no others."""
+    for name in set(glob("lake/*/*/*", root_dir=folder)).difference(relatives):
+        os.unlink(f"{folder}/{name}")
+    for relative in relatives:
+        source, target = f"{data_dir}/{relative}", f"{folder}/{relative}"
+        # A day that was built anew has another file of the same name.
+        if not is_same_file(source, target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            Path(target).unlink(missing_ok=True)
+            link_or_copy(source, target)
+
+
+def _outdated(published_dir: Path, keep: int) -> list[Path]:
+    """The folders of all but the last `keep` snapshots, and never of the one in force; the oldest first."""
+    current = current_snapshot(published_dir)
+    folders = sorted(path for path in published_dir.iterdir() if path.is_dir())
+    outdated = folders[: max(len(folders) - keep, 0)]
+    return [folder for folder in outdated if current is None or folder != current.folder]

@@ -1,0 +1,204 @@
+"""Opening the warehouse: one writer at a time, every table as its contract says, limits from the settings.
+
+Servers never come here; they read published snapshots.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
+from quality_assets.contracts.ml import RISK_SCORES
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.table import Table
+from quality_assets.domain.sql_text import identifier
+from quality_assets.settings import Settings
+from quality_assets.stores.lake import Lake, refresh_view
+
+LOCK_TIMEOUT_S = 600.0
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class WarehouseBusyError(RuntimeError):
+    """Another process held the warehouse for too long. The message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class WarehouseSession:
+    """An open warehouse: its connection, and the lake whose transaction log it holds."""
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    settings: Settings
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements within, or none."""
+        self.connection.execute("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+
+@contextmanager
+def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[WarehouseSession]:
+    """The warehouse, open for writing and up to its contracts; waits while another process has it.
+
+    Raises WarehouseBusyError when that takes longer than `lock_timeout_s`. Sessions nest within a process.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    lock_path = settings.data_dir / ".writer.lock"
+    lock = FileLock(lock_path, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(timeout=lock_timeout_s)
+    except Timeout as error:
+        raise WarehouseBusyError(
+            f"another process has been writing to {settings.warehouse_path} for more than {lock_timeout_s:.0f} s;"
+            f" wait for its run to end, or stop it (the lock is {lock_path})"
+        ) from error
+    try:
+        if lock.lock_counter == 1:
+            _sweep_scratch(settings)
+        # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
+        with duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"}) as connection:
+            apply_limits(connection, settings)
+            _bootstrap(connection, settings)
+            yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
+    finally:
+        lock.release()
+
+
+def _sweep_scratch(settings: Settings) -> None:
+    """Remove what killed processes have left half-written; call where nobody else can be writing."""
+    for left in settings.scratch_dir.glob("*.parquet"):
+        left.unlink(missing_ok=True)
+    for kind in ("spill-*", "staging-*"):
+        for folder in settings.scratch_dir.glob(kind):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database for work in progress that spills to the scratch folder."""
+    with duckdb.connect(":memory:") as connection:
+        apply_limits(connection, settings)
+        yield connection
+
+
+def empty(scratch: duckdb.DuckDBPyConnection) -> None:
+    """Drop all tables of a scratch database, whose memory serves again; a new one would ask the system for its own."""
+    for (name,) in scratch.execute("select table_name from duckdb_tables()").fetchall():
+        scratch.execute(f"drop table {identifier(name)}")
+
+
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: object) -> None:
+    """Append a frame or an Arrow table to a table: columns go by name, and one that the rows lack is null."""
+    connection.register("rows_to_write", rows)
+    # What is left unread would be in the way of the next registration.
+    connection.execute(f"insert into {table} by name from rows_to_write").fetchall()
+    # Not where it has failed: in the failed transaction this would fail too, and hide why.
+    connection.unregister("rows_to_write")
+
+
+def side_by_side(
+    scratch: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    task: Callable[[duckdb.DuckDBPyConnection, Item], Outcome],
+    items: Collection[Item],
+) -> Iterator[Outcome]:
+    """What `task` makes of each item, in their order: several at a time, each on a cursor of `scratch`.
+
+    What is of the size of a day takes less CPU and less time with one thread for each; where there are fewer items than
+    threads, they share them.
+    """
+    if not items:
+        return
+    workers = min(settings.workers, len(items))
+    scratch.execute("SET threads = ?", [settings.workers // workers])
+
+    def run(item: Item) -> Outcome:
+        with scratch.cursor() as cursor:
+            return task(cursor, item)
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        yield from pool.map(run, items)
+
+
+def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Memory, threads and spill folder as the settings say; UTC, so that no result depends on the machine's zone."""
+    spill = settings.scratch_dir / f"spill-{os.getpid()}"
+    connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
+    connection.execute("SET temp_directory = ?", [str(spill)])
+    connection.execute("SET TimeZone = 'UTC'")
+    # What facts are built from, beside their tables; fingerprints speak of it.
+    connection.execute(f"SET VARIABLE apdex_threshold_ms = '{settings.apdex_threshold_ms!r}'")
+    if settings.threads is not None:
+        connection.execute("SET threads = ?", [settings.threads])
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ...] = TABLES) -> None:
+    """Make every warehouse table stand as its contract says, adding columns that the contract has gained."""
+    for schema in SCHEMAS:
+        connection.execute(f"create schema if not exists {schema}")
+    present: dict[str, set[str]] = {}
+    for name, column in connection.execute(
+        "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
+    ).fetchall():
+        present.setdefault(name, set()).add(column)
+    for table in tables:
+        if table.store == "lake":
+            continue
+        columns = present.get(table.qualified_name)
+        if columns is None:
+            connection.execute(table.create_sql())
+            continue
+        for column in table.columns:
+            if column.name not in columns:
+                connection.execute(f'alter table {table.qualified_name} add column "{column.name}" {column.type}')
+
+
+def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Point the views over the lake at the files that are there."""
+    for table in LAKE_TABLES:
+        refresh_view(connection, table, settings.lake_dir)
+
+
+# A later model never rewrites a score: where a day has several, the newest speaks.
+_FACTS_WITH_RISK = f"""
+create view if not exists product.feature_metrics_with_risk as
+select facts.*, newest.risk_probability, newest.low as risk_low, newest.high as risk_high, newest.rank as risk_rank,
+  newest.score_kind, newest.model_version
+from {FACT_FEATURE_METRICS.qualified_name} as facts
+left join (
+  select * from {RISK_SCORES.qualified_name}
+  qualify row_number() over (
+    partition by event_date, feature order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1
+) as newest using (event_date, feature)
+"""
+
+
+# The databases that this process has found, or made, as the contracts say: file and inode.
+_prepared: set[tuple[str, int]] = set()
+
+
+def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    database = (str(settings.warehouse_path), settings.warehouse_path.stat().st_ino)
+    if database not in _prepared:
+        create_tables(connection)
+        connection.execute(_FACTS_WITH_RISK)
+        refresh_lake_views(connection, settings)
+        _prepared.add(database)

@@ -1,0 +1,1 @@
+"""What builds each table of the warehouse and checks it: the one writer's work. No dagster."""

@@ -1,0 +1,137 @@
+"""The model in use: where it is, whether it can be loaded, whether another is due."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.risk_inputs import inputs_fingerprint
+from quality_assets.settings import Settings
+from quality_assets.stores.model_files import MODEL_FILE, is_model_file
+from quality_assets.stores.warehouse import WarehouseSession
+
+if TYPE_CHECKING:
+    from quality_assets.stores.models import LoadedModel, ModelRegistry
+
+
+# A baseline takes 24 days and the horizon a week: what is left must show several folds their degradations.
+MIN_TRAINING_DAYS = 60
+
+
+NO_VERSION = "none"
+
+
+# By name, so that none is left out by moving it; the tests hold them to be all that training reads.
+MODEL_CODE = (
+    "quality_assets.contracts.risk_inputs",
+    "quality_assets.domain.arrays",
+    "quality_assets.domain.models.artifact",
+    "quality_assets.domain.models.estimators",
+    "quality_assets.domain.models.evidence",
+    "quality_assets.domain.models.leaks",
+    "quality_assets.domain.models.reasons",
+    "quality_assets.domain.models.risk.inputs",
+    "quality_assets.domain.models.risk.labels",
+    "quality_assets.domain.models.rows",
+    "quality_assets.domain.models.splits",
+    "quality_assets.domain.models.training",
+    "quality_assets.domain.series.feature_panel",
+    "quality_assets.domain.stats.grading",
+)
+
+
+def registry_of(settings: Settings) -> ModelRegistry | None:
+    """The registry of the data root; None before the first model, without importing what models need."""
+    if not (settings.models_dir / "registry.db").is_file():
+        return None
+    from quality_assets.stores.models import ModelRegistry
+
+    return ModelRegistry(settings.models_dir)
+
+
+def load_champion(settings: Settings) -> LoadedModel:
+    """The model in use, or none and why. Read once for as long as no file of the registry is touched."""
+    files = [(str(path), path.stat()) for path in settings.models_dir.rglob("*") if path.is_file()]
+    stamps = tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files))
+    return _load_champion(settings, stamps, inputs_fingerprint())
+
+
+@lru_cache(maxsize=1)
+def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...], inputs: str) -> LoadedModel:
+    from quality_assets.stores.models import LoadedModel
+
+    try:
+        registry = registry_of(settings)
+        if registry is None:
+            return LoadedModel(None, NO_VERSION, "no model has been trained yet", needs_training=True)
+        return registry.load_champion()
+    except Exception as error:  # A registry that cannot be read must not stop the day's facts; the scores say why.
+        return LoadedModel(None, NO_VERSION, f"the model registry cannot be read: {error}")
+
+
+def is_training_due(session: WarehouseSession) -> bool:
+    """Whether no model can score and history is enough for one: there is none yet, or it is outgrown."""
+    if not load_champion(session.settings).needs_training:
+        return False
+    row = session.connection.execute(
+        f"select count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
+    ).fetchone()
+    return row is not None and row[0] >= MIN_TRAINING_DAYS
+
+
+def is_outgrown(session: WarehouseSession) -> bool:
+    """Whether the champion cannot score: it was made for other inputs than the present ones, or cannot be loaded.
+
+    Loading takes seconds, so one that has scored the last day is believed as long as its file is there, of a layout
+    that is read. What only loading shows is found by `is_training_due`, once there is something to score.
+    """
+    row = session.connection.execute(
+        f"select inputs_fingerprint, artifact_sha256, exists(from {RISK_SCORES.qualified_name} as scores where"
+        f" scores.model_version = versions.model_version and score_kind <> 'unknown' and event_date ="
+        f" (select max(event_date) from {RISK_SCORES.qualified_name}))"
+        f" from {MODEL_VERSIONS.qualified_name} as versions where alias = 'champion'"
+    ).fetchone()
+    if row is None:
+        return False
+    fingerprint, sha256, has_scored = row
+    if fingerprint != inputs_fingerprint() or not _has_model_file(session.settings.models_dir, sha256):
+        return True
+    return not has_scored and load_champion(session.settings).needs_training
+
+
+def _has_model_file(models_dir: Path, sha256: str) -> bool:
+    """Whether there is a readable model file of this content."""
+    for path in models_dir.glob(f"artifacts/*/artifacts/{MODEL_FILE}"):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return is_model_file(content)
+    return False
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Of the package, and of the modules that make models: the same version, the same code.
+
+    Raises ModuleNotFoundError where one of them is not where MODEL_CODE says.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    digest = hashlib.sha256(b"".join(_source(name) for name in MODEL_CODE)).hexdigest()
+    try:
+        release = version("feature-quality")
+    except PackageNotFoundError:
+        release = "unreleased"
+    return f"{release}+{digest[:10]}"
+
+
+def _source(module: str) -> bytes:
+    """The source text of a module, which is not imported for it."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{module} makes models and is gone: write in MODEL_CODE where it is now")
+    return Path(spec.origin).read_bytes()

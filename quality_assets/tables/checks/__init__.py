@@ -1,0 +1,1 @@
+"""Asking checks, keeping what they found, and telling what newly fails."""

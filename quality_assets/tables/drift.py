@@ -1,0 +1,166 @@
+"""Building what watches data and model: sketches of each day's events, baselines, drift, the power of the monitor.
+
+How days are compared is said in `domain/drift.py`. Events are read once, when their day is built; everything else
+works on sketches and daily tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from quality_assets.contracts.drift import (
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    DRIFT_POWER,
+    EVENT_SKETCH_COUNTS,
+)
+from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.risk_inputs import INPUT_NAMES
+from quality_assets.domain.models.retraining import retraining_reason
+from quality_assets.progress import Progress
+from quality_assets.stores.frames import read_frame, replace_rows
+from quality_assets.stores.model_files import WHAT_NEXT
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.champion import load_champion
+from quality_assets.tables.sketches import SKETCH_DAYS
+
+RETRAIN = "reason_to_retrain"
+"""Under which name the retraining sensor is told why."""
+
+# One value a day for all features, or growing by itself: days differ in them by design.
+_CALENDAR_INPUTS = ("is_weekend", "age_days", "days_since_release", "releases_14d", "quarantined_share")
+WATCHED_INPUTS = tuple(name for name in INPUT_NAMES if name not in _CALENDAR_INPUTS)
+# What a first run judges: as much as the drift page shows.
+FIRST_DAYS = 28
+POWER_TRIALS = 60
+POWER_SEED = 0
+# Power changes slowly with the number of rows: it is measured anew when that has changed by more than this.
+POWER_FACTOR = 2.0
+
+
+def build_data_drift(session: WarehouseSession, effects: Mapping[str, float], progress: Progress) -> pd.DataFrame:
+    """Judge the days since the last one judged, that one included as more of it may have come; the rows written.
+
+    Earlier days keep what was said of them.
+    """
+    from quality_assets.domain.drift.verdicts import drift_rows
+
+    through = last_day(session)
+    if through is None:
+        return pd.DataFrame(columns=list(DATA_DRIFT.column_names))
+    judged = read_frame(session, f"select max(event_date) as day from {DATA_DRIFT.qualified_name}")["day"].iloc[0]
+    first = through - timedelta(days=FIRST_DAYS - 1) if pd.isna(judged) else pd.Timestamp(judged).date()
+    first = max(first, through - timedelta(days=SKETCH_DAYS - 1))
+    dates = [day.date() for day in pd.date_range(min(first, through), through)]
+    sketches = _sketches(session, through)
+    progress(f"drift of {len(sketches)} things on {len(dates)} days")
+    rows = drift_rows(sketches, dates, effects)
+    replace_rows(session, DATA_DRIFT, rows, "event_date >= $first", {"first": dates[0]})
+    return rows
+
+
+def build_drift_distributions(session: WarehouseSession) -> pd.DataFrame:
+    """Replace monitoring.drift_distributions by what the last day looks like beside its reference; the rows written."""
+    from quality_assets.domain.drift.distributions import distribution_rows
+
+    through = last_day(session)
+    sketches = [] if through is None else _sketches(session, through)
+    rows = distribution_rows(sketches, through or date.min)
+    replace_rows(session, DRIFT_DISTRIBUTIONS, rows)
+    return rows
+
+
+def _sketches(session: WarehouseSession, through: date) -> list[Any]:
+    from quality_assets.domain.drift.sketches import event_sketches, frame_sketches, performance_sketches
+
+    since = {"since": through - timedelta(days=SKETCH_DAYS - 1), "through": through}
+    window = "event_date between $since and $through"
+    counts = read_frame(
+        session,
+        f"select * from {EVENT_SKETCH_COUNTS.qualified_name} where {window} and feature = '' and name <> 'event_name'",
+        since,
+    )
+    inputs = read_frame(
+        session,
+        f"select event_date, {RISK_TRAINING_SET.select_list(INPUT_NAMES)} from {RISK_TRAINING_SET.qualified_name}"
+        f" where {window}",
+        since,
+    )
+    # A later model never rewrites a score: where a day has several, the newest speaks.
+    newest = (
+        "qualify row_number() over (partition by event_date, feature"
+        " order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1"
+    )
+    scores = read_frame(
+        session,
+        f"select event_date, risk_probability from {RISK_SCORES.qualified_name} where {window} {newest}",
+        since,
+    )
+    graded = read_frame(
+        session,
+        f"select event_date, risk_probability, label_any from {SCORE_LEDGER.qualified_name} where {window} {newest}",
+        since,
+    )
+    graded["label_any"] = graded["label_any"].astype("Float64")
+    return [
+        *event_sketches(counts),
+        *frame_sketches(inputs, WATCHED_INPUTS),
+        *frame_sketches(scores, ["risk_probability"], "prediction"),
+        *performance_sketches(graded),
+    ]
+
+
+def reason_to_retrain(session: WarehouseSession) -> str | None:
+    """Why the model should be trained before its week is over, by the last day's drift; None where it need not."""
+    champion = session.connection.execute(
+        f"select trained_through from {MODEL_VERSIONS.qualified_name} where alias = 'champion'"
+    ).fetchone()
+    newest = session.connection.execute(f"select max(trained_through) from {MODEL_VERSIONS.qualified_name}").fetchone()
+    through = last_day(session)
+    if champion is None or newest is None or through is None:
+        return None
+    loaded = load_champion(session.settings)
+    if loaded.needs_training:
+        why = loaded.why.removesuffix(WHAT_NEXT)
+        return f"{why[0].upper()}{why[1:]}."
+    rows = read_frame(session, f"select * from {DATA_DRIFT.qualified_name} where event_date = $day", {"day": through})
+    # A challenger that lost was trained on the same data: another would lose too.
+    return retraining_reason(rows, newest[0], through)
+
+
+def last_day(session: WarehouseSession) -> date | None:
+    """The last day with facts; None before the first."""
+    row = session.connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchone()
+    return row[0] if row else None
+
+
+def build_drift_power(session: WarehouseSession, progress: Progress) -> bool:
+    """Measure what the monitor can see at the usual number of rows a day and at ten times as many; False where what is
+    known still holds."""
+    from quality_assets.domain.drift.power import power_table
+
+    usual = read_frame(
+        session,
+        "select median(n) as n from (select event_date, sum(events) as n from"
+        f" {FACT_FEATURE_METRICS.qualified_name} group by 1 order by 1 desc limit 28)",
+    )["n"].iloc[0]
+    if pd.isna(usual):
+        return False
+    own = int(float(f"{usual:.2g}"))
+    known = [
+        row[0]
+        for row in session.connection.execute(
+            f"select distinct rows_per_day from {DRIFT_POWER.qualified_name}"
+        ).fetchall()
+    ]
+    if any(own / POWER_FACTOR <= rows <= own * POWER_FACTOR for rows in known):
+        return False
+    progress(f"power of the drift monitor at {own:,} rows a day")
+    table = power_table([own, 10 * own], trials=POWER_TRIALS, seed=POWER_SEED)
+    replace_rows(session, DRIFT_POWER, table)
+    return True

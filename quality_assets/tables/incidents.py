@@ -1,0 +1,141 @@
+"""Building product.incidents: detection on the facts, then users and slices counted on the events.
+
+What an incident is, is said in `domain/incidents.py`. Events are read only for incidents that are new or have changed
+since the last time, and only of their own windows.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.domain.features.incident_words import describe
+from quality_assets.domain.features.incidents import find_incidents
+from quality_assets.domain.features.slices import (
+    affected_users_sql,
+    attribute_slices,
+    incident_windows,
+    slice_sql,
+    with_affected_users,
+    with_slices,
+)
+from quality_assets.progress import Progress
+from quality_assets.stores.frames import read_frame, replace_rows
+from quality_assets.stores.lake import files_sql
+from quality_assets.stores.warehouse import WarehouseSession
+
+# While these are the same, the events of an incident are: what was counted on them still holds.
+_UNCHANGED = ("start_date", "end_date", "metric", "events", "baseline_value", "peak_value")
+_COUNTED = (
+    "affected_users", "slice_status", "slice_dimensions", "slice_values", "slice_share", "slice_traffic_share",
+)  # fmt: skip
+
+
+def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
+    """Find every incident anew and replace product.incidents; the rows written."""
+    facts = read_frame(session, f"select * from {FACT_FEATURE_METRICS.qualified_name}")
+    if not len(facts):
+        replace_rows(session, INCIDENTS, pd.DataFrame(columns=list(INCIDENTS.column_names)))
+        return pd.DataFrame(columns=list(INCIDENTS.column_names))
+    data_through = pd.to_datetime(facts["event_date"]).max().date()
+    tiers = read_frame(
+        session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name} where tier is not null"
+    )
+    found = find_incidents(
+        facts,
+        event_counts=read_frame(
+            session,
+            f"select event_date, feature, bin as event_name, n as events from {EVENT_SKETCH_COUNTS.qualified_name}"
+            " where name = 'event_name'",
+        ),
+        platform_counts=read_frame(
+            session,
+            "select event_date, feature, bin as platform, sum(n) filter (where name = 'platform_events') as events,"
+            " coalesce(sum(n) filter (where name = 'platform_crashes'), 0) as crashes"
+            f" from {EVENT_SKETCH_COUNTS.qualified_name} where name in ('platform_events', 'platform_crashes')"
+            " group by all",
+        ),
+        tiers={str(feature): int(tier) for feature, tier in zip(tiers["feature"], tiers["tier"], strict=True)},
+    )
+    progress(f"{len(found)} incidents")
+    before = read_frame(session, f"select * from {INCIDENTS.qualified_name}")
+    incidents = _attributed(session, found, before, data_through, progress)
+    replace_rows(session, INCIDENTS, incidents)
+    return incidents
+
+
+def _attributed(
+    session: WarehouseSession, found: pd.DataFrame, before: pd.DataFrame, data_through: date, progress: Progress
+) -> pd.DataFrame:
+    known = {row["incident_id"]: row for row in _records(before)}
+    rows = _records(found)
+    is_settled = [_is_same(row, known.get(row["incident_id"])) for row in rows]
+    fresh = found[[not settled for settled in is_settled]].reset_index(drop=True)
+    counted = {row["incident_id"]: row for row in _records(_count(session, fresh, data_through, progress))}
+    out = []
+    for row, settled in zip(rows, is_settled, strict=True):
+        source = known[row["incident_id"]] if settled else counted[row["incident_id"]]
+        merged = row | {name: _plain(source[name]) for name in _COUNTED}
+        out.append(merged | {"sentence": describe(merged)})
+    return pd.DataFrame(out, columns=list(INCIDENTS.column_names))
+
+
+def _count(session: WarehouseSession, fresh: pd.DataFrame, data_through: date, progress: Progress) -> pd.DataFrame:
+    if not len(fresh):
+        return fresh
+    windows = incident_windows(fresh, data_through)
+    progress(f"users and slices of {len(windows)} incidents")
+    bounds = {"from_date": windows["before_from"].min(), "to_date": windows["during_to"].max()}
+    connection = session.connection
+    connection.register("incident_windows_frame", _typed(windows))
+    connection.execute(
+        "create or replace temp table incident_windows as select * replace (cast(before_from as date) as before_from,"
+        " cast(before_to as date) as before_to, cast(during_from as date) as during_from,"
+        " cast(during_to as date) as during_to) from incident_windows_frame"
+    )
+    connection.unregister("incident_windows_frame")
+    files = session.lake.files(VALID_EVENTS, bounds["from_date"], bounds["to_date"])
+    source = f"({files_sql(VALID_EVENTS, session.lake.absolute(files))})"
+    users = read_frame(session, affected_users_sql(source, "incident_windows"), bounds)
+    slices = read_frame(session, slice_sql(source, "incident_windows"), bounds)
+    connection.execute("drop table incident_windows")
+    verdicts = attribute_slices(slices, fresh, data_through)
+    return with_slices(with_affected_users(fresh, users), verdicts)
+
+
+def _typed(windows: pd.DataFrame) -> pd.DataFrame:
+    # A column of nothing but nulls has no type of its own.
+    return windows.astype({"event_name": "string", "threshold": "float64"})
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _is_same(row: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    """Whether an incident stands as it did; an open one never does, its window grows with every day."""
+    if before is None or _plain(row["end_date"]) is None:
+        return False
+    return all(_comparable(row[name]) == _comparable(before[name]) for name in _UNCHANGED)
+
+
+def _comparable(value: Any) -> Any:
+    value = _plain(value)
+    if isinstance(value, float):
+        return round(value, 9)
+    return value if value is None or isinstance(value, int | str) else pd.Timestamp(value)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return list(value)
+    return None if pd.isna(value) else value

@@ -1,0 +1,156 @@
+"""Write, audit, publish: whether the warehouse may be shown to readers, and showing it.
+
+`snapshots.py` knows how a snapshot is built and swapped in; here it is decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from quality_assets.clock import after, utc_now
+from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.ops import PUBLICATIONS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, publish, record_attempt
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.checks.known import blocking_checks
+from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
+from quality_assets.tables.exports import is_exported
+from quality_assets.tables.staleness import (
+    AUDITED_TABLES,
+    contiguous_ranges,
+    data_fingerprint,
+    is_arrival_unaudited,
+    stale_dates,
+    unaudited_dates,
+)
+
+FINGERPRINT_DIGITS = 8
+EXPORTED_TABLES = {"feature_metrics.csv": FACT_FEATURE_METRICS, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
+MAX_REASONS = 20
+# That a check could not run for a whole table is answered by its next run for any date.
+_NOT_ANSWERED_SINCE = """
+qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (partition by asset, check_name)
+"""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the warehouse may not be shown as it stands; the last good snapshot stays in force."""
+
+    reasons: tuple[str, ...]
+
+
+def reasons_against(session: WarehouseSession) -> list[str]:
+    """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
+    reasons = []
+    for table in (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS):
+        stale = stale_dates(session.connection, table)
+        if stale:
+            reasons.append(f"{table.qualified_name} is not built for {_dates_text(stale)}; run `quality run`")
+    if is_arrival_unaudited(session.connection):
+        reasons.append("what arrived has not been checked since it was read; run `quality run`")
+    for table in AUDITED_TABLES:
+        unaudited = unaudited_dates(session.connection, table)
+        if unaudited:
+            reasons.append(
+                f"{table.qualified_name} has not been checked for {_dates_text(unaudited)}; run `quality run`"
+            )
+    rows = session.connection.execute(
+        f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
+        f" from ({LATEST_RESULTS_SQL} {_NOT_ANSWERED_SINCE})"
+        " where is_blocking and severity = 'ERROR' and status <> 'passed'"
+        " and list_contains($known, [asset, check_name])"
+        " group by asset, check_name order by asset, check_name",
+        {"known": [list(check) for check in blocking_checks()]},
+    ).fetchall()
+    for asset, check_name, count, first, description, run_id in rows:
+        where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""
+        reasons.append(f"{asset}: {check_name} does not pass{where} (run {run_id[:8]}). {description}")
+    return reasons[:MAX_REASONS]
+
+
+def _dates_text(days: list[date]) -> str:
+    ranges = contiguous_ranges(days)
+    return ", ".join(_range_text(*each) for each in ranges[:3]) + (" and more" if len(ranges) > 3 else "")
+
+
+def _range_text(start: date, end: date) -> str:
+    return start.isoformat() if start == end else f"{start.isoformat()} to {end.isoformat()}"
+
+
+def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refusal:
+    """Publish the warehouse as it stands, or say why not; either way the attempt is recorded.
+
+    The session's connection is checkpointed and closed, since what is copied must not be open: use another one after.
+    """
+    settings = session.settings
+    # The version is named by the second, and two of one name would be one folder.
+    now = after(_newest_shown(session), utc_now().replace(microsecond=0))
+    reasons = reasons_against(session)
+    if reasons:
+        record_attempt(settings.published_dir, "refused", attempted_at=now, run_id=run_id, reasons=reasons)
+        return Refusal(tuple(reasons))
+    connection = session.connection
+    fingerprint = data_fingerprint(connection)
+    through = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchone()
+    version = f"{now:%Y%m%dT%H%M%S}-{fingerprint[:FINGERPRINT_DIGITS]}"
+    snapshot = Snapshot(
+        version=version,
+        published_at=now,
+        data_through=through[0] if through else None,
+        run_id=run_id,
+        data_fingerprint=fingerprint,
+        folder=settings.published_dir / version,
+    )
+    connection.execute(
+        f"insert or replace into {PUBLICATIONS.qualified_name} by name"
+        " select $version as version, $now as published_at, $run_id as run_id,"
+        " $fingerprint as data_fingerprint, $through as data_through",
+        {
+            "version": version,
+            "now": now,
+            "run_id": run_id,
+            "fingerprint": fingerprint,
+            "through": snapshot.data_through,
+        },
+    )
+    files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}
+    connection.execute("checkpoint")
+    connection.close()
+    publish(
+        snapshot,
+        warehouse=settings.warehouse_path,
+        data_dir=settings.data_dir,
+        lake_files=files,
+        keep=settings.keep_snapshots,
+    )
+    record_attempt(settings.published_dir, "published", attempted_at=now, run_id=run_id)
+    return snapshot
+
+
+def _newest_shown(session: WarehouseSession) -> datetime | None:
+    """When the snapshot in force was published, or what it would show was reported: whichever is later."""
+    current = current_snapshot(session.settings.published_dir)
+    times = (current.published_at if current else None, _last_reported(session))
+    return max((each for each in times if each is not None), default=None)
+
+
+def is_published(session: WarehouseSession) -> bool:
+    """Whether readers have the data that the warehouse holds, and what was last reported of them, as files as well."""
+    current = current_snapshot(session.settings.published_dir)
+    if current is None or current.data_fingerprint != data_fingerprint(session.connection):
+        return False
+    # What is written after the swap may have been cut off.
+    if not is_exported(current, session.settings.processed_dir, EXPORTED_TABLES):
+        return False
+    reported_at = _last_reported(session)
+    return reported_at is None or reported_at <= current.published_at
+
+
+def _last_reported(session: WarehouseSession) -> datetime | None:
+    row = session.connection.execute(f"select max(reported_at) from {RUN_REPORT.qualified_name}").fetchone()
+    return row[0] if row else None

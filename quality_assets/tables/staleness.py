@@ -1,0 +1,277 @@
+"""What is stale: each partition remembers a fingerprint of what it was built from, and is stale when that differs.
+
+This, not the orchestrator's event log, is what a re-run after a kill trusts. A fingerprint covers the files and the
+version of the rules, never a clock. The clock only says which days are over: a day is judged as a whole, so what has
+come of today (UTC) is read, and waits. So does a last day of which a source in another time zone has only the hours
+until its own midnight: there more is to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+import duckdb
+
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.table import Table
+from quality_assets.domain.features.trends import HISTORY_DAYS
+
+# Raise a table's number when what it is computed as changes: its partitions are then stale and get rebuilt.
+RULES_VERSION = {
+    VALID_EVENTS.qualified_name: 1,
+    USER_FEATURE_DAYS.qualified_name: 1,
+    FACT_FEATURE_METRICS.qualified_name: 1,
+    FEATURE_DAILY_TRENDS.qualified_name: 1,
+    EVENT_SKETCH_COUNTS.qualified_name: 2,
+}
+
+# What is published only once its checks were asked; the rest is made anew, and checked, before each publication.
+AUDITED_TABLES = (
+    RAW_LOGS,
+    LOG_FILES,
+    VALID_EVENTS,
+    QUARANTINED_EVENTS,
+    USER_FEATURE_DAYS,
+    FACT_FEATURE_METRICS,
+    FEATURE_DAILY_TRENDS,
+)
+
+_RAW_FILES = f"(from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}')"
+
+# The last event date of all, where the logs of a source end on it, and the source's own day ends before it does.
+_CUT_SHORT = f"""
+select last.event_date, string_agg(source, ', ' order by source) as sources,
+  max(last_event_time) as last_event_time, min(ends_at) as ends_at
+from (select max(event_date) as event_date from {_RAW_FILES}) as last
+join (
+  select source, max(last_event_time) as last_event_time, arg_max(last_day_ends_at, last_event_time) as ends_at
+  from {LOG_FILES.qualified_name} group by source
+) on cast(last_event_time as date) = last.event_date and ends_at < last.event_date + 1
+group by last.event_date
+"""
+
+_RAW = f"""
+select event_date, md5(string_agg(path || ':' || row_count, ',' order by path)) as fingerprint
+from {_RAW_FILES} where event_date < current_date and event_date not in (select event_date from ({_CUT_SHORT}))
+group by event_date
+"""
+
+
+def _built(table: Table) -> str:
+    return (
+        f"select event_date, inputs_fingerprint as fingerprint from {PARTITION_STATE.qualified_name}"
+        f" where table_name = '{table.qualified_name}'"
+    )
+
+
+def _from(upstream: str, table: Table, also: str = "''") -> str:
+    version = RULES_VERSION[table.qualified_name]
+    return f"select event_date, md5(fingerprint || {also} || '{version}') as fingerprint from ({upstream})"
+
+
+_THRESHOLDS = f"""
+coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order by feature))
+ from {FEATURE_DESCRIPTIONS.qualified_name} where apdex_threshold_ms is not null), '')
+|| ' ' || coalesce(getvariable('apdex_threshold_ms'), '')
+"""
+
+# A feature has a trend on every day since it was first seen, however long ago that is.
+_TRENDS = f"""
+with cohorts as (
+  select first_date, md5(string_agg(feature, ',' order by feature)) as cohort
+  from (select feature, min(event_date) as first_date from {FACT_FEATURE_METRICS.qualified_name} group by feature)
+  group by first_date
+),
+seen as (select first_date, md5(string_agg(cohort, ',') over (order by first_date)) as fingerprint from cohorts),
+history as (
+  select day.event_date, string_agg(fact.fingerprint, ',' order by fact.event_date) as fingerprint
+  from ({_built(FACT_FEATURE_METRICS)}) as day
+  join ({_built(FACT_FEATURE_METRICS)}) as fact
+    on fact.event_date between day.event_date - {HISTORY_DAYS} and day.event_date
+  group by day.event_date
+)
+select event_date, history.fingerprint || coalesce(seen.fingerprint, '') as fingerprint
+from history asof left join seen on seen.first_date <= history.event_date
+"""
+
+# What each table's partitions should have been built from, given what its inputs are now.
+_WANTED = {
+    VALID_EVENTS.qualified_name: _from(_RAW, VALID_EVENTS),
+    USER_FEATURE_DAYS.qualified_name: _from(_built(VALID_EVENTS), USER_FEATURE_DAYS),
+    # The user days' fingerprint covers that of the events; facts read both.
+    FACT_FEATURE_METRICS.qualified_name: _from(_built(USER_FEATURE_DAYS), FACT_FEATURE_METRICS, _THRESHOLDS),
+    FEATURE_DAILY_TRENDS.qualified_name: _from(_TRENDS, FEATURE_DAILY_TRENDS),
+    EVENT_SKETCH_COUNTS.qualified_name: _from(_built(VALID_EVENTS), EVENT_SKETCH_COUNTS),
+}
+
+
+def wanted_fingerprints(
+    connection: duckdb.DuckDBPyConnection, table: Table, start: date | None = None, end: date | None = None
+) -> dict[date, str]:
+    """Per event date between `start` and `end` that the table's inputs have: what it should be built from."""
+    rows = connection.execute(
+        f"select event_date, fingerprint from ({_WANTED[table.qualified_name]})"
+        " where event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date)"
+        " order by event_date",
+        {"start": start, "end": end},
+    ).fetchall()
+    return dict(rows)
+
+
+def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+    """The event dates whose partition of `table` was not built from what its inputs are now, ascending."""
+    rows = connection.execute(
+        f"select wanted.event_date from ({_WANTED[table.qualified_name]}) as wanted"
+        f" left join ({_built(table)}) as built using (event_date)"
+        " where built.fingerprint is distinct from wanted.fingerprint order by 1"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """The event dates for which events, user days, facts or sketches are stale or were never checked, ascending."""
+    tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, EVENT_SKETCH_COUNTS)
+    stale = {day for table in tables for day in stale_dates(connection, table)}
+    audited = (*tables[:-1], QUARANTINED_EVENTS)
+    return sorted(stale.union(*(unaudited_dates(connection, table) for table in audited)))
+
+
+def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
+    """The event dates of which something was read, and which are built when they are over, ascending; and why."""
+    rows = connection.execute(
+        f"select distinct event_date, 'is not over (UTC)' from {_RAW_FILES} where event_date >= current_date union all"
+        " select event_date, 'has come until ' || strftime(last_event_time, '%H:%M') || ' (UTC); the own day of '"
+        " || sources || ' ends at ' || strftime(ends_at, '%H:%M')"
+        f" from ({_CUT_SHORT}) where event_date < current_date order by 1"
+    ).fetchall()
+    return dict(rows)
+
+
+def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """The event dates whose trends are stale or were never checked, ascending."""
+    found = (stale_dates(connection, FEATURE_DAILY_TRENDS), unaudited_dates(connection, FEATURE_DAILY_TRENDS))
+    return sorted(set().union(*found))
+
+
+def await_audit(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
+    """Remember, before `table` is built from `start` to `end`, that its checks have to be asked after."""
+    if table in AUDITED_TABLES:
+        connection.execute(
+            f"insert or ignore into {AUDITS_DUE.qualified_name}"
+            " select $name, cast(unnest(generate_series($start, $end, interval 1 day)) as date)",
+            {"name": table.qualified_name, "start": start, "end": end},
+        )
+
+
+def record_audited(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
+    """Remember that the checks of `table` were asked from `start` to `end`."""
+    connection.execute(
+        f"delete from {AUDITS_DUE.qualified_name} where table_name = $name and event_date between $start and $end",
+        {"name": table.qualified_name, "start": start, "end": end},
+    )
+
+
+def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+    """The event dates of `table` that are built and were not checked since, ascending."""
+    rows = connection.execute(
+        f"select event_date from {PARTITION_STATE.qualified_name} semi join {AUDITS_DUE.qualified_name}"
+        " using (table_name, event_date) where table_name = $name order by 1",
+        {"name": table.qualified_name},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def is_arrival_unaudited(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether logs were read and have not been checked since."""
+    arrival = [table.qualified_name for table in (RAW_LOGS, LOG_FILES)]
+    row = connection.execute(
+        f"select count(*) from {AUDITS_DUE.qualified_name} where list_contains($arrival, table_name)",
+        {"arrival": arrival},
+    ).fetchone()
+    return row != (0,)
+
+
+def record_built(
+    connection: duckdb.DuckDBPyConnection, table: Table, fingerprints: Mapping[date, str], rows: Mapping[date, int]
+) -> None:
+    """Remember what partitions of `table` were built from; call in the transaction that writes them."""
+    if not fingerprints:
+        return
+    days = list(fingerprints)
+    connection.execute(
+        f"insert or replace into {PARTITION_STATE.qualified_name} by name select $name as table_name,"
+        " unnest($days) as event_date, unnest($fingerprints) as inputs_fingerprint, unnest($rows) as row_count",
+        {
+            "name": table.qualified_name,
+            "days": days,
+            "fingerprints": [fingerprints[day] for day in days],
+            "rows": [rows.get(day, 0) for day in days],
+        },
+    )
+
+
+def record_asset_run(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    asset: str,
+    run_id: str,
+    partition_key: str,
+    started_at: datetime,
+    finished_at: datetime,
+    row_count: int | None,
+    status: str,
+) -> None:
+    """Keep when an asset was built, how long that took and how it ended."""
+    row = {
+        "asset": asset,
+        "run_id": run_id,
+        "partition_key": partition_key,
+        "started_at": started_at,
+        "finished_at": finished_at,
+        "duration_s": (finished_at - started_at).total_seconds(),
+        "row_count": row_count,
+        "status": status,
+    }
+    connection.execute(
+        f"insert or replace into {ASSET_RUNS.qualified_name} by name"
+        f" select {', '.join(f'${name} as {name}' for name in row)}",
+        row,
+    )
+
+
+def row_counts(
+    connection: duckdb.DuckDBPyConnection, table: Table, start: date | None = None, end: date | None = None
+) -> dict[date, int]:
+    """Rows per built partition of `table` between `start` and `end`, both inclusive."""
+    rows = connection.execute(
+        f"select event_date, row_count from {PARTITION_STATE.qualified_name} where table_name = $name"
+        " and event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date) order by 1",
+        {"name": table.qualified_name, "start": start, "end": end},
+    ).fetchall()
+    return dict(rows)
+
+
+def data_fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
+    """One fingerprint of all built partitions: the same data has the same, whenever it was built."""
+    row = connection.execute(
+        "select coalesce(md5(string_agg(table_name || event_date || inputs_fingerprint, ',' order by table_name,"
+        f" event_date)), md5('')) from {PARTITION_STATE.qualified_name}"
+    ).fetchone()
+    assert row is not None  # an aggregate without GROUP BY has one row
+    return str(row[0])
+
+
+def contiguous_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
+    """The days as inclusive ranges without gaps, ascending."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if ranges and day - ranges[-1][1] == timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
