@@ -63,14 +63,13 @@ def slices(reader: Reader, request: Request) -> Component:
     period = slice_period(reader, name, reader.through)
     asked = dict(slice_filters(request))
     comparison = SliceComparison(rows)
+    days = f"{formats.span(period.since, reader.through)} ({_period_words(period)})"
     if not comparison.now:
-        since = f"{formats.span(period.since, reader.through)} ({_period_words(period)})"
-        return ui.nothing("inbox", "No events to slice", f"There were none {since}, and so none of any slice.")
+        return ui.nothing("inbox", "No events to slice", f"There were none {days}, and so none of any slice.")
     blocks = [_slice_table(d, comparison, request, culprits) for d in STATE if d not in asked]
     note = (
-        f"{formats.span(period.since, reader.through)} ({_period_words(period)}). Select a slice to see its lines"
-        " above; red is worse by a fifth and beyond chance, however many slices are compared. What is new stands against all"
-        " before."
+        f"{days}. Select a slice to see its lines above; red is worse by a fifth and beyond chance, however many slices"
+        " are compared. What is new stands against all before."
     )
     return html.Div(
         [html.P([note, " From ", ui.asset_link(queries.EVENTS), "."], className="note"), *blocks], className="stack"
