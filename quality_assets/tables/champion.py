@@ -34,7 +34,6 @@ MODEL_CODE = (
     "quality_assets.domain.models.estimators",
     "quality_assets.domain.models.evidence",
     "quality_assets.domain.models.leaks",
-    "quality_assets.domain.models.reasons",
     "quality_assets.domain.models.risk.inputs",
     "quality_assets.domain.models.risk.labels",
     "quality_assets.domain.models.rows",

@@ -103,6 +103,7 @@ def result_on(session: WarehouseSession, name: str, day: date | None = DAY) -> C
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name not in OVER_TIME])
 def test_good_data_passes_for_every_partition(session: WarehouseSession, name: str) -> None:
     found = statuses(session, name)
+    assert {result.unexpected_count for result in run_check(session, BY_NAME[name], START, END)} == {0}
     days = [START + timedelta(days=n) for n in range(12)] if BY_NAME[name].table.partition_column else []
     if BY_NAME[name].table.qualified_name == "raw.raw_logs":
         days = []
@@ -169,6 +170,15 @@ def test_a_day_that_has_vanished_from_a_table_fails_its_reconciliation(session: 
         result = result_on(session, f"product.{table}.{check}")
     assert (result.status, result.observed) == ("failed", 0.0)
     assert result.threshold == result.unexpected_count
+
+
+def test_a_day_of_facts_without_events_fails_its_reconciliation(session: WarehouseSession) -> None:
+    late = END + timedelta(days=1)
+    facts = f"insert into {FACT} select * replace (event_date + 1 as event_date) from {FACT} where event_date = '{END}'"
+    with undone(session, facts):
+        (result,) = run_check(session, BY_NAME["product.fact_feature_metrics.events_reconcile"], late, late)
+    assert (result.status, result.threshold) == ("failed", 0)
+    assert result.observed == result.unexpected_count > 0
 
 
 BROKEN_FILES = [
@@ -423,6 +433,14 @@ def test_data_is_fresh_for_a_day_and_a_half(session: WarehouseSession, hours: in
         assert statuses(session, "raw.log_files.data_is_fresh") == {"": status}
 
 
+@pytest.mark.parametrize(("minutes", "is_passed"), [(0, True), (1, False)])
+def test_data_is_fresh_until_its_36th_hour_is_over(session: WarehouseSession, minutes: int, is_passed: bool) -> None:
+    newest = session.connection.execute(f"select max(last_event_time) from {LOG_FILES.qualified_name}").fetchall()[0][0]
+    now = newest.replace(second=0, microsecond=0) + timedelta(hours=36, minutes=minutes)
+    (row,) = session.connection.execute(BY_NAME["raw.log_files.data_is_fresh"].sql, {"now": now}).fetchall()
+    assert row[1:5] == (is_passed, pytest.approx(36 + minutes / 60), 36, int(not is_passed))
+
+
 def test_how_fresh_nothing_is_cannot_be_known(session: WarehouseSession) -> None:
     with undone(session, f"delete from {LOG_FILES.qualified_name}"):
         assert statuses(session, "raw.log_files.data_is_fresh") == {"": "unknown"}
@@ -503,13 +521,15 @@ def on_days(session: WarehouseSession, name: str, per_day: dict[int, int], last:
 
 
 def test_a_day_is_held_against_the_median_of_four_weeks_and_of_its_own_weekday(session: WarehouseSession) -> None:
-    # Seven days of the 28 before, whose median is 10; what is older or the day itself does not count.
-    month = dict.fromkeys((1, 5, 9, 13, 17, 21, 28), 10) | {0: 20}
-    assert on_days(session, "features_present", month | {29: 8}, 29).threshold == 8
-    assert on_days(session, "features_present", month | {29: 7}, 29).status == "failed"
-    assert (
-        on_days(session, "features_present", dict.fromkeys((1, 5, 9, 13, 17, 21), 10) | {29: 1}, 29).status == "unknown"
-    )
+    # Seven days of the 28 before, whose median is 11; what is older or the day itself does not count.
+    month = {1: 10, 5: 10, 9: 10, 13: 12, 17: 12, 21: 12, 28: 11} | {0: 20}
+    found = on_days(session, "features_present", month | {29: 9}, 29)
+    assert (found.status, found.threshold) == ("passed", pytest.approx(8.8))
+    found = on_days(session, "features_present", month | {29: 8}, 29)
+    assert (found.status, found.observed, found.unexpected_count) == ("failed", 8, 1)
+    six = {d: n for d, n in month.items() if d not in (0, 28)}
+    unknown = on_days(session, "features_present", six | {29: 1}, 29)
+    assert (unknown.status, unknown.threshold, unknown.unexpected_count) == ("unknown", None, 0)
     uneven = {1: 20, 2: 20, 3: 20, 4: 5, 5: 5, 6: 5, 7: 5}
     assert on_days(session, "features_present", uneven | {8: 4}, 8).threshold == 4
     # Of the same weekday 4, 6 and 20 hundred came, and of other days ten.
@@ -518,7 +538,10 @@ def test_a_day_is_held_against_the_median_of_four_weeks_and_of_its_own_weekday(s
     assert (found.status, found.observed, found.threshold) == ("passed", 700, 600)
     assert on_days(session, "volume_as_usual", weekly | {28: 8}, 28).status == "failed"
     assert on_days(session, "volume_as_usual", {0: 4, 14: 6, 21: 20, 28: 7}, 28).status == "passed"
-    assert on_days(session, "volume_as_usual", {14: 6, 21: 20, 28: 7}, 28).status == "unknown"
+    three = on_days(session, "volume_as_usual", {7: 6, 14: 6, 21: 6, 28: 9}, 28)
+    assert (three.status, three.unexpected_count) == ("failed", 1)
+    two = on_days(session, "volume_as_usual", {14: 6, 21: 20, 28: 1}, 28)
+    assert (two.status, two.threshold, two.unexpected_count) == ("unknown", None, 0)
 
 
 def test_a_mix_names_what_moved_most(session: WarehouseSession) -> None:

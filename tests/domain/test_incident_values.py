@@ -79,6 +79,7 @@ def level(metric: str, amount: float | None, *, tier: int | None = None, users: 
         ("error_rate", 1.0, 3.0),
         ("feedback_mean", -0.3, -0.8),
         ("events", -0.3, -0.6),
+        ("feedback_count", -0.25, -0.75),
     ],
 )
 def test_severity_goes_by_the_size_of_the_change(metric: str, medium: float, high: float) -> None:

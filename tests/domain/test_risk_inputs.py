@@ -301,6 +301,16 @@ def test_age_and_runs_stop_at_their_caps() -> None:
     assert (runs[299], runs[300], runs[326], runs[327], runs[328]) == (0, 1, 27, 28, 28)
 
 
+def test_who_is_alone_has_no_peers_and_what_is_never_measured_no_mean() -> None:
+    facts = pd.DataFrame({"event_date": [*DAYS[:40], DAYS[39]], "feature": ["pay"] * 40 + ["new"], "events": 1000})
+    inputs = risk_inputs(feature_states(facts)).set_index(["feature", "event_date"])
+    assert math.isnan(inputs.loc[("pay", DAYS[38]), "peers_degraded_share"])
+    assert inputs.loc[("new", DAYS[39]), "peers_degraded_share"] == 0.0
+    assert inputs["usual_users"].isna().all()
+    assert math.isnan(inputs.loc[("pay", DAYS[6]), "events_trend"])
+    assert inputs.loc[("pay", DAYS[7]), "events_trend"] == 0.0
+
+
 def test_half_of_two_weeks_must_be_known_for_a_slope() -> None:
     z = np.array([[NAN] * 7 + [1.0] * 7, [NAN] * 8 + [1.0] * 6, [*range(14)], [0.0] * 13 + [99.0]])
     state = SignalState(z, z, z, z, z, z, z, z > 0, z > 0, np.zeros(z.shape, dtype=np.int64))
@@ -318,10 +328,9 @@ def test_inputs_and_labels_of_other_days_are_not_put_side_by_side() -> None:
     both = with_labels(WHOLE, labels)
     assert both["label_any"].equals(labels["label_any"])
     assert both["horizon_days"].unique().tolist() == [7]
-    for other in (
-        labels.iloc[1:],
-        labels.assign(feature="x"),
-        labels.assign(event_date=labels["event_date"].shift(-1)),
-    ):
+    one_name, one_day = labels.copy(), labels.copy()
+    one_name.loc[5, "feature"] = "x"
+    one_day.loc[5, "event_date"] = one_day.loc[5, "event_date"] + pd.Timedelta(days=1)
+    for other in (labels.iloc[1:], one_name, one_day):
         with pytest.raises(ValueError, match="same feature-days"):
             with_labels(WHOLE, other)

@@ -285,6 +285,8 @@ def test_a_challenger_must_be_better_in_both_ranking_and_squared_error() -> None
     assert worse.difference > 0
     assert not worse.is_promoted
     assert worse.reason.startswith("challenger does not win in both PR-AUC and Brier score on 20 later days")
+    # So is one that says too little of everything.
+    assert not contest(new=(0.05, 0.04), old=(0.30, 0.31)).is_promoted
     # As good a ranking and a better Brier score is no win either.
     assert not contest(new=(0.9, 0.1), old=(0.6, 0.4)).is_promoted
     same = contest(new=(0.9, 0.1), old=(0.9, 0.1))
@@ -295,6 +297,7 @@ def test_only_days_beyond_the_champions_horizon_are_judged() -> None:
     # It saw day 2, whose outcome shows until day 9: of 24 days those from the tenth on count, which are 14.
     assert contest((0.9, 0.1), (0.1, 0.3), days=24, trained=2).is_promoted
     short = contest((0.9, 0.1), (0.1, 0.3), days=23, trained=2)
+    assert not short.is_promoted
     assert short.reason == "only 13 days since the champion was trained have a known outcome, 14 needed"
     assert contest((0.9, 0.1), (0.1, 0.3), days=24, trained=3).reason.startswith("only 13 days")
 
@@ -609,6 +612,16 @@ def test_holes_are_filled_with_medians_and_inputs_clipped() -> None:
     assert input_matrix(frame, np.array([2, 0]))[:, INPUT_NAMES.index("tier")].tolist() == [3, 1]
 
 
+def test_logistic_inputs_are_in_deviations_from_their_mean_and_bounded() -> None:
+    model = Logistic(RiskSettings())
+    model.fit(matrix(worst_run_days=[0.0, 2.0, 4.0, 6.0]), np.array([0.0, 0, 1, 1]), np.array(list("aabb")))
+    at = list(model.columns).index(INPUT_NAMES.index("worst_run_days"))
+    found = model.prepared(matrix(worst_run_days=[3.0, 3.0 + math.sqrt(5), NAN, 28.0]))[:, at]
+    assert found.tolist() == pytest.approx([0, 1, 0, 8])
+    raised = model.predict(matrix(worst_run_days=[0.0, 6.0]), np.array(["a", "b"]))
+    assert raised[0] < 0.5 < raised[1]
+
+
 def test_log_odds_are_bounded_and_invert() -> None:
     assert logit(np.array([0.5, 0.8])).tolist() == pytest.approx([0, math.log(4)])
     assert logit(np.array([0.0, 1.0])).tolist() == pytest.approx([-math.log(9999), math.log(9999)])
@@ -623,10 +636,10 @@ def test_log_odds_are_bounded_and_invert() -> None:
 
 
 def test_an_interval_is_the_spread_of_the_members_on_the_log_odds() -> None:
-    told = TargetModel("random_forest", Told(), Sigmoid(), [(Told(), Sigmoid(1.0, s)) for s in (-1.0, 0.0, 1.0)])
+    told = TargetModel("random_forest", Told(), Sigmoid(), [(Told(), Sigmoid(1.0, s)) for s in (-2.0, 0.0, 2.0)])
     x = matrix(**{SAY: [0.0]})
     low, high = told.interval(x, np.array(["a"]), np.array([0.5]))
-    assert (low[0], high[0]) == (pytest.approx(1 / (1 + math.exp(1.645))), pytest.approx(1 / (1 + math.exp(-1.645))))
+    assert (low[0], high[0]) == (pytest.approx(1 / (1 + math.exp(3.29))), pytest.approx(1 / (1 + math.exp(-3.29))))
     one = replace(told, members=told.members[:1])
     assert np.isnan(one.interval(x, np.array(["a"]), np.array([0.5]))).all()
     assert [TargetModel(n, Told(), Sigmoid()).is_baseline for n in ("ewma_chart", "random_forest")] == [True, False]
@@ -658,9 +671,14 @@ def points(total: float, without: float) -> float:
 
 
 def test_reasons_are_what_a_score_would_lose_without_a_group() -> None:
-    model = linear(tail_z=0.5, tail_change=0.25, days_since_release=-0.5, releases_14d=0.1, log_events=0.02, tier=0.001)
-    found = told_reasons(model, tail_z=2.0, tail_change=1.0, days_since_release=4.0, releases_14d=5.0, log_events=1.0)
-    total = 1.0 + 0.25 - 2.0 + 0.5 + 0.02
+    model = linear(
+        tail_z=0.5, tail_change=0.25, days_since_release=-0.5, releases_14d=0.1, log_events=0.02, open_days=0.01,
+        tier=0.001,
+    )  # fmt: skip
+    found = told_reasons(
+        model, tail_z=2.00004, tail_change=1.0, days_since_release=4.0, releases_14d=5.0, log_events=1.0, open_days=1.0
+    )
+    total = 1.0 + 0.25 - 2.0 + 0.5 + 0.02 + 0.01
     assert found == [
         ("days_since_release", 4.0, points(total, -1.5)),
         ("tail_z", 2.0, points(total, 1.25)),

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quality_assets.contracts.metrics import TREND_METRICS
@@ -126,9 +126,15 @@ days = st.builds(
     latency_p95_ms=st.one_of(st.none(), st.sampled_from([90.0, 100.0, 250.0])),
 )
 series = st.lists(st.one_of(days, days, days, st.none()), min_size=1, max_size=45)
+# Two months of whose days none is like another, with a week, some days missing, and a latency that hardly moves.
+UNEVEN: Series = [
+    None if day % 11 == 5 else facts(20 + day * 7919 % 41, crash_rate=day * 31 % 7 / 50, latency_p95_ms=100.0 + day % 2)
+    for day in range(62)
+]
 
 
 @given(watched=series)
+@example(watched=UNEVEN)
 def test_every_column_is_what_plain_python_computes(watched: Series) -> None:
     trends = trends_of({"watched": watched, "other": [facts(1)] * len(watched)})
     first = next((day for day, row in enumerate(watched) if row is not None), len(watched))
@@ -240,3 +246,15 @@ def test_every_trend_metric_has_a_row_for_every_day_of_a_feature() -> None:
 
 def test_no_facts_give_no_trends() -> None:
     assert trends_of({}) == {}
+
+
+def test_on_the_very_edge_of_its_band_a_day_is_not_worse_and_without_a_value_it_is_unknown() -> None:
+    trends = trends_of({"watched": [*(facts(9) for _ in range(20)), None], "other": [facts(1)] * 21})
+    crashes = trends[on(19), "watched", "crash_rate"]
+    assert (crashes["value"], crashes["expected_high"], crashes["is_outside_band"], crashes["is_worse"]) == (
+        0, 0, False, False,
+    )  # fmt: skip
+    silent = trends[on(20), "watched", "crash_rate"]
+    assert (silent["value"], silent["is_worse"]) == (None, None)
+    early = trends[on(3), "watched", "crash_rate"]
+    assert (early["value"], early["expected_low"], early["is_worse"]) == (0, None, None)

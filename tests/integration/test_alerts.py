@@ -44,7 +44,7 @@ def test_another_cause_alerts_again(data_root: Settings, other: dict[str, str]) 
         assert session.connection.execute("select count(*) from monitoring.alert_events").fetchall() == [(2,)]
 
 
-def test_a_failed_run_is_told_by_whoever_opens_the_warehouse_next(data_root: Settings) -> None:
+def test_a_failed_run_is_told_by_whoever_works_on_the_warehouse_next(data_root: Settings) -> None:
     message = report_run_failure(
         data_root, job="build", run_id="0123456789", partition_key="2026-01-02", error="  It's broken: ü\n"
     )
@@ -54,6 +54,7 @@ def test_a_failed_run_is_told_by_whoever_opens_the_warehouse_next(data_root: Set
     )
     assert len(list(outbox(data_root).iterdir())) == 1
     with open_warehouse(data_root) as session:
+        deliver(session.connection, data_root)
         kept = session.connection.execute(QUERY).fetchall()
     assert kept == [("run_failure", "build", "2026-01-02", "0123456789", message)]
     assert list(outbox(data_root).iterdir()) == []
@@ -63,6 +64,7 @@ def test_a_failed_run_is_told_once_however_often_it_is_reported(data_root: Setti
     for _ in range(2):
         report_run_failure(data_root, job="build", run_id="r1", partition_key="", error="broken")
         with open_warehouse(data_root) as session:
+            deliver(session.connection, data_root)
             kept = session.connection.execute(QUERY).fetchall()
     assert len(kept) == 1
     assert kept[0][4].startswith("Run r1 of build failed: broken")
@@ -83,6 +85,7 @@ def test_a_letter_that_cannot_be_read_does_not_lock_the_warehouse(data_root: Set
     (outbox(data_root) / "r0.json").write_text("{")
     (outbox(data_root) / "r2.json").write_text(json.dumps({"kind": "run_failure"}))
     with open_warehouse(data_root) as session:
+        deliver(session.connection, data_root)
         assert [row[3] for row in session.connection.execute(QUERY).fetchall()] == ["r1"]
 
 

@@ -26,7 +26,7 @@ MARK = "QUALITY_TEST_MARK"
 # Servers as stubborn as any: one ignores what asks it to stop, and has started a process that nobody knows of.
 STAND_INS = """
 import os, subprocess, sys
-from quality_assets import serving
+from quality_assets.serve import processes as serving
 from quality_assets.settings import get_settings
 
 def listen(port, more=""):

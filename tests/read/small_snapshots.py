@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import duckdb
 
-from quality_assets.contracts import drift, events, incidents, ml, monitoring, product, raw
+from quality_assets.contracts.catalog import TABLES_BY_NAME as TABLES
 from quality_assets.contracts.table import Column, Table
 from quality_assets.read.reader import Reader
 from quality_assets.stores.snapshots import Snapshot
@@ -23,10 +23,6 @@ THROUGH = date(2026, 3, 31)
 
 Cells = dict[str, Any]
 
-_MODULES = (drift, events, incidents, ml, monitoring, product, raw)
-TABLES = {
-    table.qualified_name: table for module in _MODULES for table in vars(module).values() if isinstance(table, Table)
-}
 _EMPTY = {"VARCHAR": "", "BOOLEAN": False, "DATE": date(1999, 1, 1), "TIMESTAMP": datetime(1999, 1, 1)}
 
 
