@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 
+from quality_assets.cli.faults import find_faults
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.contracts.sources.model import SourceError
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
@@ -36,7 +37,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at versions, paths, disk, ports, locks, sources, feature descriptions and the published snapshot."""
+    """Look at versions, paths, disk, ports, locks, sources, feature descriptions, stores, the snapshot."""
     yield _python()
     yield _packages()
     yield from _folders(settings)
@@ -46,6 +47,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _writer(settings)
     yield _sources(settings)
     yield _descriptions(settings)
+    yield from _stores(settings)
     yield _snapshot(settings)
 
 
@@ -145,17 +147,23 @@ def _descriptions(settings: Settings) -> Finding:
     return Finding("Feature descriptions", True, f"{len(frame)} features in {path}")
 
 
+def _stores(settings: Settings) -> Iterator[Finding]:
+    found = find_faults(settings)
+    yield from (Finding(fault.subject, False, fault.detail, fault.mend) for fault in found)
+    if not found:
+        yield Finding("Stores", True, "warehouse, lake, snapshot, models and the history of runs are whole")
+
+
 def _snapshot(settings: Settings) -> Finding:
     attempt = last_attempt(settings.published_dir)
     snapshot = current_snapshot(settings.published_dir)
     if attempt is not None and attempt.status == "refused":
         return Finding(
-            "Published snapshot",
+            "Publication",
             False,
             f"refused since {attempt.since:%Y-%m-%d %H:%M} UTC: {attempt.reasons[0]}",
             "see `quality status`",
         )
     if snapshot is None:
-        return Finding("Published snapshot", True, "none yet: `quality run` makes the first")
-    is_there = snapshot.warehouse_path.is_file()
-    return Finding("Published snapshot", is_there, snapshot.version, "`quality run` publishes it anew")
+        return Finding("Publication", True, "no snapshot yet: `quality run` makes the first")
+    return Finding("Publication", True, snapshot.version)

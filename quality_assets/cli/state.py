@@ -21,6 +21,7 @@ from quality_assets.cli.output import (
     print_rows,
 )
 from quality_assets.domain.wording import plural
+from quality_assets.settings import Settings
 
 
 @app.command()
@@ -127,11 +128,17 @@ def sql(
 
 
 @app.command()
-def doctor() -> None:
-    """Check versions, ports, paths, locks, disk and settings, and say how to mend each."""
+def doctor(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Set aside what is broken of the stores, and make it anew from landing/.")
+    ] = False,
+) -> None:
+    """Check versions, ports, paths, locks, disk, settings and stores, and say how to mend each."""
     from quality_assets.cli.doctor import examine
 
     settings = root_settings()
+    if mend:
+        _mend(settings)
     is_well = True
     for finding in examine(settings):
         is_well = is_well and finding.is_ok
@@ -140,6 +147,31 @@ def doctor() -> None:
         if not finding.is_ok and finding.mend:
             out.print(f"    → {escape(finding.mend)}")
     if not is_well:
+        raise typer.Exit(1)
+
+
+def _mend(settings: Settings) -> None:
+    from filelock import FileLock, Timeout
+
+    from quality_assets.cli.data import build_and_follow
+    from quality_assets.cli.faults import can_be_made_anew, find_faults, set_aside
+
+    faults = find_faults(settings)
+    if not faults:
+        out.print("There is nothing to mend.")
+        return
+    for fault in faults:
+        out.print(f"[red]✗[/red] {fault.subject}: {escape(fault.detail)}")
+    if not can_be_made_anew(settings):
+        fail(f"{settings.landing_dir} is empty: put the raw logs there, since all is made anew from them")
+    try:
+        with FileLock(settings.data_dir / ".writer.lock", timeout=0):
+            folder = set_aside(settings, faults)
+    except Timeout:
+        fail("a run is writing: stop it, and what serves this data root, and mend then")
+    if folder:
+        out.print(f"Set aside: {escape(str(folder))}; delete it once all is well again")
+    if not build_and_follow(settings):
         raise typer.Exit(1)
 
 

@@ -16,15 +16,16 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 from duckdb import StatementType
 
+from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import fsync_directory, is_same_file, link_or_copy, write_atomically
-from quality_assets.stores.lake import refresh_view
+from quality_assets.stores.lake import is_current_view, refresh_view
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
@@ -62,10 +63,44 @@ class PublicationAttempt:
 
 
 def current_snapshot(published_dir: Path) -> Snapshot | None:
-    """The snapshot in force, or None before the first publication."""
+    """The snapshot in force; None before the first publication, and where `published_fault` says what is wrong."""
     try:
-        pointer = json.loads((published_dir / CURRENT).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        snapshot = _named_snapshot(published_dir)
+    except _UNREADABLE:
+        return None
+    return snapshot if snapshot is not None and snapshot.warehouse_path.is_file() else None
+
+
+def last_attempt(published_dir: Path) -> PublicationAttempt | None:
+    """How the last publication went; None before the first, and where that cannot be read."""
+    try:
+        return _recorded_attempt(published_dir)
+    except _UNREADABLE:
+        return None
+
+
+def published_fault(published_dir: Path) -> str | None:
+    """Why readers get no snapshot, or nobody can say how the last publication went; None where all is well."""
+    try:
+        snapshot = _named_snapshot(published_dir)
+    except _UNREADABLE as error:
+        return f"{published_dir / CURRENT} cannot be read ({error})"
+    if snapshot is not None and not snapshot.warehouse_path.is_file():
+        return f"{snapshot.warehouse_path}, which {CURRENT} names, is not there"
+    try:
+        _recorded_attempt(published_dir)
+    except _UNREADABLE as error:
+        return f"{published_dir / ATTEMPT} cannot be read ({error})"
+    return None
+
+
+# What a file that is not as it was written raises: bytes, JSON, fields, their types and values.
+_UNREADABLE = (ValueError, KeyError, TypeError)
+
+
+def _named_snapshot(published_dir: Path) -> Snapshot | None:
+    pointer = _record(published_dir / CURRENT)
+    if pointer is None:
         return None
     through = pointer["data_through"]
     return Snapshot(
@@ -78,11 +113,9 @@ def current_snapshot(published_dir: Path) -> Snapshot | None:
     )
 
 
-def last_attempt(published_dir: Path) -> PublicationAttempt | None:
-    """How the last publication went, or None before the first."""
-    try:
-        record = json.loads((published_dir / ATTEMPT).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+def _recorded_attempt(published_dir: Path) -> PublicationAttempt | None:
+    record = _record(published_dir / ATTEMPT)
+    if record is None:
         return None
     return PublicationAttempt(
         status=record["status"],
@@ -91,6 +124,13 @@ def last_attempt(published_dir: Path) -> PublicationAttempt | None:
         run_id=record["run_id"],
         reasons=tuple(record["reasons"]),
     )
+
+
+def _record(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def record_attempt(
@@ -116,7 +156,7 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     The database is read-only; COPY … TO could still write beside it, so SQL of strangers goes through
     `read_only_sql`.
     """
-    connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
+    connection = _opened_where_it_lies(snapshot)
     # Connections of one process to one file share their settings: the first to open it has locked them.
     if connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]:
         return connection
@@ -124,6 +164,30 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
+    """The snapshot's database, whose views read the lake files that lie beside it.
+
+    Views name files by their whole paths, so that any tool can follow them: of a data root that was moved or copied,
+    the first to open a snapshot makes another database of it, whose views say where it lies now, and puts it in place.
+    """
+    connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
+    lake_dir = snapshot.folder / "lake"
+    if all(is_current_view(connection, table, lake_dir) for table in LAKE_TABLES):
+        return connection
+    copy = snapshot.warehouse_path.with_name(f".{WAREHOUSE_FILE}.{os.getpid()}")
+    try:
+        shutil.copyfile(snapshot.warehouse_path, copy)
+    except OSError:
+        # Where nothing may be written all but events can be read.
+        return connection
+    connection.close()
+    with duckdb.connect(str(copy)) as moved:
+        for table in LAKE_TABLES:
+            refresh_view(moved, table, lake_dir)
+    os.replace(copy, snapshot.warehouse_path)
+    return duckdb.connect(str(snapshot.warehouse_path), read_only=True)
 
 
 def read_only_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:

@@ -197,7 +197,9 @@ _prepared: set[tuple[str, int]] = set()
 
 def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     database = (str(settings.warehouse_path), settings.warehouse_path.stat().st_ino)
-    if database not in _prepared:
+    # A new file may have the number of one that was deleted.
+    is_new = not connection.execute("select 1 from duckdb_schemas() where schema_name = 'ops'").fetchall()
+    if is_new or database not in _prepared:
         create_tables(connection)
         connection.execute(_FACTS_WITH_RISK)
         refresh_lake_views(connection, settings)

@@ -46,7 +46,7 @@ class Refusal:
 
 def reasons_against(session: WarehouseSession) -> list[str]:
     """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
-    reasons = []
+    reasons = _losses(session)
     for table in (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS):
         stale = stale_dates(session.connection, table)
         if stale:
@@ -71,6 +71,23 @@ def reasons_against(session: WarehouseSession) -> list[str]:
         where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""
         reasons.append(f"{asset}: {check_name} does not pass{where} (run {run_id[:8]}). {description}")
     return reasons[:MAX_REASONS]
+
+
+def _losses(session: WarehouseSession) -> list[str]:
+    """What readers have, and the warehouse or the lake no longer: to publish would take it from them as well."""
+    mend = "`quality doctor --mend` makes it anew from the landing zone"
+    shown = current_snapshot(session.settings.published_dir)
+    facts = session.connection.execute(f"select count(*) from {FACT_FEATURE_METRICS.qualified_name}").fetchall()[0][0]
+    if shown is not None and shown.data_through is not None and not facts:
+        return [f"the warehouse is empty, and readers have data through {shown.data_through}; {mend}"]
+    reasons = []
+    for table in LAKE_TABLES:
+        files = session.lake.files(table)
+        lost = [file for file in files if not (session.settings.data_dir / file.path).is_file()]
+        if lost:
+            days = _dates_text(sorted({file.event_date for file in lost}))
+            reasons.append(f"{len(lost)} of {len(files)} files of {table.qualified_name} are gone, of {days}; {mend}")
+    return reasons
 
 
 def _dates_text(days: list[date]) -> str:

@@ -50,7 +50,7 @@ def test_a_root_in_use_is_well(settings: Settings) -> None:
         snapshot = publish_warehouse(session, "run-1")
     found = findings(settings)
     assert ill(settings) == {}
-    assert found["Published snapshot"].detail == getattr(snapshot, "version", None)
+    assert found["Publication"].detail == getattr(snapshot, "version", None)
     assert found["Warehouse lock"].detail == "free"
 
 
@@ -60,7 +60,8 @@ def test_every_finding_that_may_be_bad_says_how_to_mend_it(settings: Settings) -
         "Warehouse lock",
         "Sources",
         "Feature descriptions",
-        "Published snapshot",
+        "Publication",
+        "Stores",
     }
     assert all(finding.detail for finding in told.values())
 
@@ -165,8 +166,8 @@ def test_a_refused_publication_is_told_with_since_when_and_why(settings: Setting
     at = datetime(2026, 1, 2, 3, 4)
     record_attempt(settings.published_dir, "refused", attempted_at=at, run_id="r", reasons=["rows are missing"])
     found = ill(settings)
-    assert list(found) == ["Published snapshot"]
-    assert found["Published snapshot"].detail == "refused since 2026-01-02 03:04 UTC: rows are missing"
+    assert list(found) == ["Publication"]
+    assert found["Publication"].detail == "refused since 2026-01-02 03:04 UTC: rows are missing"
 
 
 def test_a_snapshot_whose_file_is_gone_is_told(settings: Settings) -> None:

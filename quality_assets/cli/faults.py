@@ -1,0 +1,195 @@
+"""Faults of a data root's stores: finding them, and mending them from what is whole.
+
+Finding changes nothing. Mending deletes nothing either: what is broken is set aside in the data root, and made anew
+from the landing zone, which holds all that ever came.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.ops import LAKE_FILES
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.settings import Settings
+from quality_assets.stores.landing import scan
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
+
+MAX_NAMED = 3
+_FOOTERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is broken. `set_aside` are the paths that mending moves away; then all is brought up to date."""
+
+    subject: str
+    detail: str
+    set_aside: tuple[Path, ...]
+    mend: str = "`quality doctor --mend` sets it aside and makes it anew"
+
+
+def find_faults(settings: Settings) -> list[Fault]:
+    """What is broken in the stores of a data root, the most fundamental first; nothing is changed."""
+    looks: Sequence[Callable[[Settings], Iterator[Fault]]] = (_warehouse, _published, _registry, _dagster)
+    return [fault for look in looks for fault in look(settings)]
+
+
+def set_aside(settings: Settings, faults: Iterable[Fault], now: datetime | None = None) -> Path | None:
+    """Move what is broken to a folder of its own under `set-aside/`; None where nothing was there."""
+    folder = settings.data_dir / "set-aside" / f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}"
+    moved = False
+    for path in dict.fromkeys(path for fault in faults for path in fault.set_aside):
+        if path.exists():
+            target = folder / path.relative_to(settings.data_dir)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+            moved = True
+    return folder if moved else None
+
+
+def _warehouse(settings: Settings) -> Iterator[Fault]:
+    path = settings.warehouse_path
+    # The lake's transaction log is in the warehouse: neither can be made anew without the other.
+    both = (path, path.with_name(f"{path.name}.wal"), settings.lake_dir)
+    if not path.exists():
+        snapshot = current_snapshot(settings.published_dir)
+        if settings.lake_dir.exists() or (snapshot is not None and snapshot.data_through is not None):
+            yield Fault("Warehouse", f"{path} is gone, and there were data in it", both)
+        return
+    try:
+        with duckdb.connect(str(path), read_only=True, config={"custom_user_agent": "dagster"}) as connection:
+            if not _row_counts(connection, "select count(*) from duckdb_tables() where schema_name = 'ops'"):
+                return
+            read = _row_counts(connection, f"select count(*) from {LOG_FILES.qualified_name}")
+            files = connection.execute(
+                f"select table_name, path, row_count from {LAKE_FILES.qualified_name} order by path"
+            ).fetchall()
+    except duckdb.Error as error:
+        if "lock" not in str(error).lower():
+            yield Fault("Warehouse", f"{path} cannot be read: {str(error).splitlines()[0]}", both)
+        return
+    snapshot = current_snapshot(settings.published_dir)
+    if not read and snapshot is not None and snapshot.data_through is not None:
+        yield Fault("Warehouse", f"{path} is empty, and readers have data through {snapshot.data_through}", both)
+    wrong = list(_wrong_files(settings, files))
+    if wrong:
+        named = "; ".join(wrong[:MAX_NAMED]) + (
+            f"; and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+        )
+        yield Fault("Lake", f"{len(wrong)} of {len(files)} files are not as they were written: {named}", both)
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int(connection.execute(sql).fetchall()[0][0])
+
+
+def _wrong_files(settings: Settings, files: Sequence[tuple[str, str, int]]) -> Iterator[str]:
+    """The lake's files that are gone, cannot be read, or have another number of rows than their log says."""
+    root = settings.data_dir
+    there = {relative: rows for _, relative, rows in files if (root / relative).is_file()}
+    yield from (f"{relative} is gone" for _, relative, _ in files if relative not in there)
+    names = list(there)
+    with duckdb.connect(":memory:") as connection:
+        for start in range(0, len(names), _FOOTERS_AT_ONCE):
+            some = names[start : start + _FOOTERS_AT_ONCE]
+            for relative, found in _footers(connection, root, some):
+                if found is None:
+                    yield f"{relative} is no whole Parquet file"
+                elif found != there[relative]:
+                    yield f"{relative} has {found:,} rows instead of {there[relative]:,}"
+
+
+def _footers(
+    connection: duckdb.DuckDBPyConnection, root: Path, names: Sequence[str]
+) -> Iterator[tuple[str, int | None]]:
+    """The number of rows that each file's footer tells; None where it cannot be read."""
+    sql = "select file_name, num_rows from parquet_file_metadata($paths)"
+    paths = [str(root / name) for name in names]
+    try:
+        rows = dict(connection.execute(sql, {"paths": paths}).fetchall())
+    except duckdb.Error:
+        # One that is broken hides the others: each by itself.
+        rows = {}
+        for path in paths:
+            try:
+                rows |= dict(connection.execute(sql, {"paths": [path]}).fetchall())
+            except duckdb.Error:
+                rows[path] = None
+    yield from ((name, rows.get(path)) for name, path in zip(names, paths, strict=True))
+
+
+def _published(settings: Settings) -> Iterator[Fault]:
+    published = settings.published_dir
+    found = published_fault(published)
+    if found is not None:
+        yield Fault(
+            "Published snapshot", found, (published / "CURRENT", published / "ATTEMPT"), "`quality run` publishes anew"
+        )
+        return
+    snapshot = current_snapshot(published)
+    if snapshot is None:
+        return
+    try:
+        with open_snapshot(snapshot) as connection:
+            for table in LAKE_TABLES:
+                connection.execute(f"select count(*) from {table.qualified_name}").fetchall()
+    except duckdb.Error as error:
+        problem = f"snapshot {snapshot.version} cannot be read: {str(error).splitlines()[0]}"
+        yield Fault("Published snapshot", problem, (published / "CURRENT", snapshot.folder))
+
+
+def _registry(settings: Settings) -> Iterator[Fault]:
+    path = settings.models_dir / "registry.db"
+    problem = _sqlite_problem(path)
+    if problem:
+        yield Fault("Model registry", f"{path}: {problem}", (settings.models_dir,))
+
+
+def _dagster(settings: Settings) -> Iterator[Fault]:
+    home = settings.dagster_home
+    for path in sorted(home.rglob("*.db")):
+        problem = _sqlite_problem(path)
+        if problem:
+            yield Fault(
+                "Dagster's history",
+                f"{path}: {problem}",
+                (home,),
+                "`quality doctor --mend` sets it aside; the history of runs begins anew, no data are lost",
+            )
+            return
+
+
+def _sqlite_problem(path: Path) -> str | None:
+    """What is wrong with a SQLite file; None where it is whole, absent, or in use."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+            (answer,) = connection.execute("pragma quick_check(1)").fetchone()
+            if answer != "ok":
+                return str(answer)
+            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+            heads = (
+                connection.execute("select count(*) from alembic_version").fetchone()[0]
+                if ("alembic_version" in tables)
+                else 1
+            )
+            return None if heads <= 1 else f"it was prepared by two at once ({heads} heads)"
+    except sqlite3.OperationalError as error:
+        return None if "locked" in str(error) or "busy" in str(error) else str(error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+
+
+def can_be_made_anew(settings: Settings) -> bool:
+    """Whether the landing zone holds anything to make the data from."""
+    return bool(scan(settings.landing_dir)[0])

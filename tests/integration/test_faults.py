@@ -1,0 +1,163 @@
+"""Faults of a data root: each is found by the doctor, nothing less than is true is published, and all is made anew."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from quality_assets.cli.faults import Fault, can_be_made_anew, find_faults, set_aside
+from quality_assets.settings import Settings
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot, published_fault
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
+
+COUNTS = "select count(*), count(distinct feature), max(event_date) from core.valid_events"
+
+
+@pytest.fixture
+def root(built_copy: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A data root with a snapshot in force, whose blocking checks count as asked."""
+    monkeypatch.setattr("quality_assets.tables.publishing.unaudited_dates", lambda *_: [])
+    monkeypatch.setattr("quality_assets.tables.publishing.is_arrival_unaudited", lambda *_: False)
+    published(built_copy)
+    assert find_faults(built_copy) == []
+    return built_copy
+
+
+def published(settings: Settings) -> Snapshot:
+    outcome = publish(settings)
+    assert isinstance(outcome, Snapshot), outcome
+    return outcome
+
+
+def publish(settings: Settings) -> Snapshot | Refusal:
+    with open_warehouse(settings) as session:
+        return publish_warehouse(session, "run")
+
+
+def only(settings: Settings) -> Fault:
+    (fault,) = find_faults(settings)
+    return fault
+
+
+def counts(settings: Settings) -> list[tuple[object, ...]]:
+    snapshot = current_snapshot(settings.published_dir)
+    assert snapshot is not None
+    with open_snapshot(snapshot) as connection:
+        return connection.execute(COUNTS).fetchall()
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "ATTEMPT"])
+@pytest.mark.parametrize("text", ['{"vers', "", "[]", '{"version": 1}', "\x00\x01"])
+def test_a_pointer_that_cannot_be_read_is_named_and_written_anew(root: Settings, name: str, text: str) -> None:
+    (root.published_dir / name).write_text(text)
+    assert f"{root.published_dir / name} cannot be read" in only(root).detail
+    assert "`quality run`" in only(root).mend
+    published(root)
+    assert find_faults(root) == []
+
+
+def test_a_snapshot_whose_folder_is_gone_is_published_anew(root: Settings) -> None:
+    snapshot = current_snapshot(root.published_dir)
+    assert snapshot is not None
+    shutil.rmtree(snapshot.folder)
+    assert current_snapshot(root.published_dir) is None
+    assert f"{snapshot.warehouse_path}, which CURRENT names, is not there" in only(root).detail
+    with open_warehouse(root) as session:
+        assert not is_published(session)
+    published(root)
+    assert published_fault(root.published_dir) is None
+
+
+@pytest.mark.parametrize("what", ["gone", "garbage"])
+def test_a_warehouse_that_is_lost_is_found(root: Settings, what: str) -> None:
+    if what == "gone":
+        root.warehouse_path.unlink()
+    else:
+        root.warehouse_path.write_bytes(b"garbage" * 1000)
+    fault = only(root)
+    assert fault.subject == "Warehouse"
+    assert ("is gone" if what == "gone" else "cannot be read") in fault.detail
+    assert root.lake_dir in fault.set_aside
+
+
+def test_an_empty_warehouse_takes_nothing_from_readers(root: Settings) -> None:
+    before = current_snapshot(root.published_dir)
+    root.warehouse_path.unlink()
+    outcome = publish(root)
+    assert isinstance(outcome, Refusal)
+    assert "the warehouse is empty, and readers have data through 2026-01-12" in outcome.reasons[0]
+    assert current_snapshot(root.published_dir) == before
+    assert "is empty, and readers have data through 2026-01-12" in only(root).detail
+
+
+def _cut(path: Path) -> None:
+    # Another file of that name: the one before is also the snapshot's.
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:500])
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"), [(Path.unlink, "is gone"), (_cut, "is no whole Parquet file")], ids=["lost", "cut"]
+)
+def test_a_lake_file_that_is_not_what_was_written_is_found(
+    root: Settings, harm: Callable[[Path], None], says: str
+) -> None:
+    victim = sorted((root.lake_dir / "valid_events").rglob("*.parquet"))[3]
+    harm(victim)
+    fault = only(root)
+    assert fault.subject == "Lake"
+    assert f"{victim.relative_to(root.data_dir)} {says}" in fault.detail
+    if says == "is gone":
+        outcome = publish(root)
+        assert isinstance(outcome, Refusal)
+        assert "of core.valid_events are gone, of 2026-01-" in outcome.reasons[0]
+
+
+def test_a_lake_file_with_fewer_rows_is_found(root: Settings) -> None:
+    one, other = sorted((root.lake_dir / "valid_events").rglob("*.parquet"))[:2]
+    one.unlink()
+    shutil.copyfile(other, one)
+    assert f"{one.relative_to(root.data_dir)} has " in only(root).detail
+
+
+def test_databases_of_models_and_of_dagster_that_are_broken_are_found(root: Settings) -> None:
+    root.models_dir.mkdir()
+    (root.models_dir / "registry.db").write_bytes(b"garbage" * 500)
+    assert only(root).subject == "Model registry"
+    assert only(root).set_aside == (root.models_dir,)
+    (root.models_dir / "registry.db").unlink()
+    history = root.dagster_home / "history" / "runs.db"
+    history.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(history)) as connection:
+        connection.execute("create table alembic_version (version_num text)")
+        connection.executemany("insert into alembic_version values (?)", [("a",), ("b",)])
+        connection.commit()
+    assert "it was prepared by two at once (2 heads)" in only(root).detail
+
+
+def test_what_is_broken_is_set_aside_whole_and_nothing_else(root: Settings) -> None:
+    root.warehouse_path.write_bytes(b"garbage" * 1000)
+    folder = set_aside(root, find_faults(root), datetime(2026, 1, 13, 5, 6, 7))
+    assert folder == root.data_dir / "set-aside" / "20260113T050607"
+    assert (folder / "warehouse.duckdb").read_bytes().startswith(b"garbage")
+    assert sorted(path.name for path in folder.iterdir()) == ["lake", "warehouse.duckdb"]
+    assert can_be_made_anew(root)
+    assert counts(root), "readers keep theirs"
+
+
+def test_a_root_that_was_moved_goes_on_where_it_lies(root: Settings, tmp_path: Path) -> None:
+    before = counts(root)
+    elsewhere = tmp_path / "else where"
+    shutil.move(root.data_dir, elsewhere)
+    moved = root.model_copy(update={"data_dir": elsewhere})
+    assert counts(moved) == before
+    assert find_faults(moved) == []
+    assert [path.name for path in elsewhere.rglob(".warehouse*")] == []
