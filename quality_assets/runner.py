@@ -129,6 +129,8 @@ def run_job(
         report_run_failure(
             settings, job=job, run_id=result.run_id, partition_key=run_partition(tags), error=error or "no message"
         )
+        with open_warehouse(settings) as session:
+            deliver(session.connection, settings)
     return RunOutcome(
         job=job,
         run_id=result.run_id,

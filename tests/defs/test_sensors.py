@@ -21,6 +21,7 @@ from quality_assets.defs import schedules, sensors
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.publish.assets import _is_overtaken
+from quality_assets.defs.resources import WarehouseResource
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.runner import RunOutcome
@@ -463,6 +464,8 @@ def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
         sensors.run_failure_alerts(context)
     (letter,) = outbox(data_root).iterdir()
     assert letter.name == f"{context.dagster_run.run_id}.json"
+    with WarehouseResource().open():
+        pass
     assert [alert[:3] for alert in _alerts(data_root)] == [("run_failure", "ingest_logs", "")]
     assert list(outbox(data_root).iterdir()) == []
     assert len(_alerts(data_root)) == 1
