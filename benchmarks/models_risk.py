@@ -19,11 +19,13 @@ import numpy as np
 import pandas as pd
 
 from quality_assets.domain.models.artifact import TrainingResult
-from quality_assets.domain.models.estimators import BASELINES, RiskSettings
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
 from quality_assets.domain.models.risk.scoring import score_risk
-from quality_assets.domain.models.training import permuted_label_lift, train_risk_model
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.training import permuted_label_lift
 from quality_assets.domain.stats.grading import lead_times, top_k
 from quality_assets.simulate.daily_facts import DailyFacts, DailyPlan, simulate_daily_facts
 
@@ -57,19 +59,20 @@ def _one(seed: int, settings: RiskSettings) -> dict[str, Any]:
         row[f"{target}_base"] = float(part["base_rate"].iloc[0])
         row |= {f"{target}_{name}": float(values.loc[name, "pr_auc"]) for name in values.index}
         row[f"{target}_gain"] = float(
-            values["pr_auc"].drop(list(BASELINES)).max() / values.loc[list(BASELINES), "pr_auc"].max()
+            values["pr_auc"].drop(list(FEATURE_RISK.baselines)).max()
+            / values.loc[list(FEATURE_RISK.baselines), "pr_auc"].max()
         )
         best = "random_forest"
         row |= {
             f"{target}_{m}": float(values.loc[best, m]) for m in ("brier_skill", "ece", "precision_at_k", "roc_auc")
         }
-    row["forest_gain"] = row["any_random_forest"] / max(row[f"any_{name}"] for name in BASELINES)
+    row["forest_gain"] = row["any_random_forest"] / max(row[f"any_{name}"] for name in FEATURE_RISK.baselines)
     row["forest_gain_persistence"] = row["any_random_forest"] / row["any_persistence"]
     row["onset_lift"] = row["onset_random_forest"] / row["onset_base"]
     row |= _leads(result, onsets, simulated)
-    row["permuted_lift"] = permuted_label_lift(training, replace(settings, forest_trees=50))
-    row["champion"] = result.model.any.name if result.model.any else "none"
-    row["has_onset"] = float(result.model.onset is not None)
+    row["permuted_lift"] = permuted_label_lift(FEATURE_RISK, training, replace(settings, forest_trees=50))
+    row["champion"] = result.model.targets["any"].name if "any" in result.model.targets else "none"
+    row["has_onset"] = float("onset" in result.model.targets)
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
 

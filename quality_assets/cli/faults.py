@@ -21,6 +21,7 @@ from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.settings import Settings
 from quality_assets.stores.landing import scan
+from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
 
 MAX_NAMED = 3
@@ -148,10 +149,12 @@ def _published(settings: Settings) -> Iterator[Fault]:
 
 
 def _registry(settings: Settings) -> Iterator[Fault]:
-    path = settings.models_dir / "registry.db"
-    problem = _sqlite_problem(path)
-    if problem:
-        yield Fault("Model registry", f"{path}: {problem}", (settings.models_dir,))
+    # One for each use case, and the one of roots made before use cases had folders.
+    models = settings.models_dir
+    for path in (models / REGISTRY_FILE, *sorted(models.glob(f"*/{REGISTRY_FILE}"))):
+        problem = _sqlite_problem(path)
+        if problem:
+            yield Fault("Model registry", f"{path}: {problem}", (path.parent,))
 
 
 def _dagster(settings: Settings) -> Iterator[Fault]:

@@ -33,7 +33,7 @@ def backtest(
     if snapshot is None:
         fail("nothing is published yet; `quality run` publishes")
     # What learns takes seconds to import.
-    from quality_assets.domain.models.backtest import backtest as replay
+    from quality_assets.domain.models.risk.backtest import backtest as replay
     from quality_assets.tables.model_inputs import read_facts, risk_context
 
     with shown_activity("replaying"), open_snapshot(snapshot) as connection:

@@ -5,7 +5,6 @@ Add an input here and compute it in `risk_inputs`; training set, models, contrac
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 SIGNALS = ("latency", "crash", "error", "feedback", "volume")
@@ -344,8 +343,3 @@ INPUTS: tuple[RiskInput, ...] = (
 INPUT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS)
 LEARNT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS if item.is_learnt)
 INPUTS_BY_NAME = {item.name: item for item in INPUTS}
-
-
-def inputs_fingerprint(names: tuple[str, ...] = INPUT_NAMES) -> str:
-    """SHA-256 of the inputs contract: names in order."""
-    return hashlib.sha256("|".join(names).encode()).hexdigest()

@@ -1,5 +1,5 @@
-"""Model files: plain state (`domain.model_state`) as bytes, by skops, which needs no pickle; whoever reads one knows
-beforehand that the bytes are those that were saved.
+"""Model files: where they lie, and plain state (`domain.models.state`) as bytes, by skops, which needs no pickle;
+whoever reads one knows beforehand that the bytes are those that were saved.
 
 skops is imported on first use because that takes a second; `is_model_file` does without it.
 """
@@ -10,11 +10,16 @@ import io
 import json
 import zipfile
 import zlib
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from quality_assets.stores import model_layout_1
 
+if TYPE_CHECKING:
+    from quality_assets.domain.models.use_case import UseCase
+
 MODEL_FILE = "model.skops"
+REGISTRY_FILE = "registry.db"
 WHAT_NEXT = "; the next `quality run` trains a new model"
 """How every sentence ends that says why a model cannot be used."""
 FORMAT = 2
@@ -26,6 +31,21 @@ _TRUSTED = ("sklearn.", "numpy.")
 
 class UnreadableModelError(ValueError):
     """A file is not a model file, or not one that this version of the program can read; says why."""
+
+
+def registry_folder(models_dir: Path, use_case: UseCase) -> Path:
+    """Where the registry of a use case lies or is to be made: a folder of its name under `models_dir`.
+
+    That of the first use case is in `models_dir` itself where it was made before use cases had folders, and stays
+    there (docs/adr/0008).
+    """
+    is_in_place = use_case.is_first and (models_dir / REGISTRY_FILE).is_file()
+    return models_dir if is_in_place else models_dir / use_case.name
+
+
+def export_file(models_dir: Path, use_case: UseCase) -> Path:
+    """The file of the model in use that scripts read."""
+    return models_dir / f"{use_case.registry_name}.joblib"
 
 
 def write_state(state: dict[str, Any]) -> bytes:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.risk_inputs import inputs_fingerprint
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.use_case import UseCase
 from quality_assets.settings import Settings
-from quality_assets.stores.model_files import MODEL_FILE, is_model_file
+from quality_assets.stores.model_files import MODEL_FILE, REGISTRY_FILE, is_model_file, registry_folder
 from quality_assets.stores.warehouse import WarehouseSession
 
 if TYPE_CHECKING:
@@ -31,41 +32,57 @@ MODEL_CODE = (
     "quality_assets.contracts.risk_inputs",
     "quality_assets.domain.arrays",
     "quality_assets.domain.models.artifact",
+    "quality_assets.domain.models.decoding",
     "quality_assets.domain.models.estimators",
     "quality_assets.domain.models.evidence",
+    "quality_assets.domain.models.kinds",
     "quality_assets.domain.models.leaks",
+    "quality_assets.domain.models.risk.baselines",
+    "quality_assets.domain.models.risk.choosing",
     "quality_assets.domain.models.risk.inputs",
     "quality_assets.domain.models.risk.labels",
+    "quality_assets.domain.models.risk.recipe",
+    "quality_assets.domain.models.risk.settings",
+    "quality_assets.domain.models.risk.training",
+    "quality_assets.domain.models.risk.use_case",
     "quality_assets.domain.models.rows",
+    "quality_assets.domain.models.selection",
+    "quality_assets.domain.models.settings",
     "quality_assets.domain.models.splits",
     "quality_assets.domain.models.training",
+    "quality_assets.domain.models.use_case",
     "quality_assets.domain.series.feature_panel",
     "quality_assets.domain.stats.grading",
 )
 
 
-def registry_of(settings: Settings) -> ModelRegistry | None:
-    """The registry of the data root; None before the first model, without importing what models need."""
-    if not (settings.models_dir / "registry.db").is_file():
+def registry_of(settings: Settings, use_case: UseCase = FEATURE_RISK) -> ModelRegistry | None:
+    """The registry of a use case; None before its first model, without importing what models need."""
+    folder = registry_folder(settings.models_dir, use_case)
+    if not (folder / REGISTRY_FILE).is_file():
         return None
     from quality_assets.stores.models import ModelRegistry
 
-    return ModelRegistry(settings.models_dir)
+    return ModelRegistry(folder, use_case)
 
 
-def load_champion(settings: Settings) -> LoadedModel:
+def load_champion(settings: Settings, use_case: UseCase = FEATURE_RISK) -> LoadedModel:
     """The model in use, or none and why. Read once for as long as no file of the registry is touched."""
-    files = [(str(path), path.stat()) for path in settings.models_dir.rglob("*") if path.is_file()]
+    folder = registry_folder(settings.models_dir, use_case)
+    paths = [folder / REGISTRY_FILE, *(folder / "artifacts").rglob("*")]
+    files = [(str(path), path.stat()) for path in paths if path.is_file()]
     stamps = tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files))
-    return _load_champion(settings, stamps, inputs_fingerprint())
+    return _load_champion(settings, use_case, stamps, use_case.inputs_fingerprint)
 
 
 @lru_cache(maxsize=1)
-def _load_champion(settings: Settings, files: tuple[tuple[str, int, int], ...], inputs: str) -> LoadedModel:
+def _load_champion(
+    settings: Settings, use_case: UseCase, files: tuple[tuple[str, int, int], ...], inputs: str
+) -> LoadedModel:
     from quality_assets.stores.models import LoadedModel
 
     try:
-        registry = registry_of(settings)
+        registry = registry_of(settings, use_case)
         if registry is None:
             return LoadedModel(None, NO_VERSION, "no model has been trained yet", needs_training=True)
         return registry.load_champion()
@@ -98,14 +115,15 @@ def is_outgrown(session: WarehouseSession) -> bool:
     if row is None:
         return False
     fingerprint, sha256, has_scored = row
-    if fingerprint != inputs_fingerprint() or not _has_model_file(session.settings.models_dir, sha256):
+    folder = registry_folder(session.settings.models_dir, FEATURE_RISK)
+    if fingerprint != FEATURE_RISK.inputs_fingerprint or not _has_model_file(folder, sha256):
         return True
     return not has_scored and load_champion(session.settings).needs_training
 
 
-def _has_model_file(models_dir: Path, sha256: str) -> bool:
+def _has_model_file(folder: Path, sha256: str) -> bool:
     """Whether there is a readable model file of this content."""
-    for path in models_dir.glob(f"artifacts/*/artifacts/{MODEL_FILE}"):
+    for path in folder.glob(f"artifacts/*/artifacts/{MODEL_FILE}"):
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() == sha256:
             return is_model_file(content)

@@ -1,7 +1,7 @@
 """Building the `ml` schema: labels and inputs from facts, models from those, scores, and what became of them.
 
-How each is computed is said in `domain/labels.py`, `risk_inputs.py` and `risk.py`. What learns or loads models is
-imported where it is used, because it takes seconds.
+How each is computed is said in `domain/models` and its folder `risk`. What learns or loads models is imported where it
+is used, because it takes seconds.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from quality_assets.contracts.ml import (
     SCORE_LEDGER,
 )
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.risk_inputs import INPUT_NAMES
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import Progress
 from quality_assets.settings import Settings
 from quality_assets.stores.frames import read_frame, replace_rows
-from quality_assets.stores.model_files import WHAT_NEXT
+from quality_assets.stores.model_files import WHAT_NEXT, export_file, registry_folder
 from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from quality_assets.domain.models.promotion import Decision
     from quality_assets.stores.models import ModelRegistry
 
-EXPORT_FILE = "risk_model.joblib"
 RISK_MODEL = replace(
     MODEL_VERSIONS,
     name="risk_model",
@@ -73,10 +72,10 @@ class Trained:
 def train(session: WarehouseSession, progress: Progress) -> Trained:
     """Train on what ml.risk_training_set holds, save to the registry, promote if it wins, and fill the evidence tables.
 
-    Raises domain.risk.SuspectedLeakError when an input knows what it cannot know; nothing is saved then.
+    Raises domain.models.leaks.SuspectedLeakError when an input knows what it cannot know; nothing is saved then.
     """
     from quality_assets.domain.models.promotion import Decision, promotion_decision
-    from quality_assets.domain.models.training import train_risk_model
+    from quality_assets.domain.models.risk.training import train_risk_model
     from quality_assets.stores.models import ModelRegistry
 
     training_set = read_training_set(session)
@@ -86,12 +85,12 @@ def train(session: WarehouseSession, progress: Progress) -> Trained:
     progress(f"training on {len(training_set):,} feature-days")
     result = train_risk_model(training_set, onsets=onsets)
     progress("saving the model")
-    registry = ModelRegistry(session.settings.models_dir)
+    registry = ModelRegistry(registry_folder(session.settings.models_dir, FEATURE_RISK), FEATURE_RISK)
     champion = registry.load_champion()
     if champion.model is None and champion.version != NO_VERSION:
         decision = Decision(True, f"the champion cannot score: {champion.why.removesuffix(WHAT_NEXT)}")
     else:
-        decision = promotion_decision(champion.model, result, training_set)
+        decision = promotion_decision(FEATURE_RISK, champion.model, result, training_set)
     version = registry.save(result, code_version(), decision)
     write_evidence(session, registry, version)
     _export_champion(registry, session.settings)
@@ -110,13 +109,13 @@ def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: 
 def _export_champion(registry: ModelRegistry, settings: Settings) -> None:
     champion = registry.champion_version()
     if champion is not None:
-        registry.export(champion, settings.models_dir / EXPORT_FILE)
+        registry.export(champion, export_file(settings.models_dir, FEATURE_RISK))
 
 
 def _renew_export(settings: Settings) -> None:
     """Write the export anew where it is of the layout before, which code that has moved since cannot read."""
     registry = registry_of(settings)
-    if registry is not None and is_export(settings.models_dir / EXPORT_FILE):
+    if registry is not None and is_export(export_file(settings.models_dir, FEATURE_RISK)):
         _export_champion(registry, settings)
 
 
@@ -164,19 +163,19 @@ def build_ledger(session: WarehouseSession) -> pd.DataFrame:
 def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
     """How far the champion's score moves when an input alone takes its distribution of the last week; by input."""
     from quality_assets.domain.models.effects import effects_on_predictions as effects
-    from quality_assets.domain.models.estimators import input_matrix
+    from quality_assets.domain.models.rows import input_matrix
     from quality_assets.tables.model_inputs import EFFECT_ROWS, inputs_of_late
 
     model = load_champion(session.settings).model
-    target = model.any if model is not None else None
+    target = model.targets.get(FEATURE_RISK.main_target.name) if model is not None else None
     if target is None:
         return {}
 
     def predict(rows: pd.DataFrame) -> Any:
-        return target.probability(input_matrix(rows), rows["feature"].to_numpy())
+        return target.probability(input_matrix(FEATURE_RISK, rows), rows["feature"].to_numpy())
 
     reference, current = inputs_of_late(session)
-    return effects(reference, current, INPUT_NAMES, predict, most_rows=EFFECT_ROWS)
+    return effects(reference, current, FEATURE_RISK.input_names, predict, most_rows=EFFECT_ROWS)
 
 
 def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
@@ -189,7 +188,7 @@ def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[st
     stored = stored.set_index("feature").sort_index()
     if list(stored.index) != list(again.index):
         return len(set(stored.index) ^ set(again.index)) or 1, [f"{day}: not the same features"]
-    names = [*INPUT_NAMES, "usual_users"]
+    names = [*FEATURE_RISK.input_names, "usual_users"]
     one, two = (frame[names].to_numpy(dtype=float, na_value=np.nan) for frame in (stored, again))
     differs = ~np.isclose(one, two, rtol=1e-9, atol=1e-9, equal_nan=True)
     rows, columns = np.nonzero(differs)

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain.models import training as risk
-from quality_assets.domain.models.estimators import RiskSettings
-from quality_assets.domain.models.training import train_risk_model
+from quality_assets.domain.models.risk import training as risk
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
 from quality_assets.runner import RunOutcome, bring_up_to_date, graph_instance, ingest_waiting, run_job
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, simulate
@@ -222,7 +222,7 @@ def test_unusable_model_is_said_and_facts_are_published(copy: Settings, damage: 
         else:
             path.write_bytes(b"not a model")
     if damage == "no registry":
-        (copy.models_dir / "registry.db").write_bytes(b"not a database")
+        (copy.models_dir / "feature_risk" / "registry.db").write_bytes(b"not a database")
     with graph_instance(copy) as instance:
         outcomes = [run_job(instance, copy, job) for job in ("score_and_report", "publish")]
     assert [outcome.error for outcome in outcomes] == [None, None]
@@ -280,7 +280,7 @@ def test_one_class_makes_no_number_up(copy: Settings) -> None:
         session.connection.execute("update ml.risk_training_set set label_onset = false where label_onset")
         shutil.rmtree(copy.models_dir)
         trained = risk_tables.train(session, lambda _: None)
-        assert trained.result.model.any is None
+        assert trained.result.model.targets == {}
         scores = risk_tables.build_scores(session, lambda _: None)
         assert scores["risk_probability"].isna().all()
         assert scores["note"].str.contains("no model and no base rate").all()

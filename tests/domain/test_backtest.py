@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.models.backtest import (
+from quality_assets.domain.models.risk.backtest import (
     BacktestResult,
     BacktestSettings,
     alerts_per_week,
     as_known_on,
     backtest,
 )
-from quality_assets.domain.models.estimators import BASELINES, RiskSettings
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_training_set
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 SIMULATED = simulate_daily_facts(DailyPlan(25, 130, seed=21, incidents_per_feature_quarter=1.5))
@@ -54,7 +55,7 @@ def test_every_day_is_scored_once_by_a_model_of_its_time(replayed: BacktestResul
 
 def test_grades_stand_beside_the_baselines(replayed: BacktestResult) -> None:
     grades = replayed.grades.pivot_table(index="model", columns="metric", values="value")
-    assert set(grades.index) == {"risk_model", *BASELINES}
+    assert set(grades.index) == {"risk_model", *FEATURE_RISK.baselines}
     wanted = {"pr_auc", "brier_skill", "precision_at_k", "alerts_per_week"}
     assert wanted <= set(grades.columns)
     assert grades.loc["risk_model", "pr_auc"] > grades.loc["feature_base_rate", "pr_auc"]

@@ -12,27 +12,28 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
-from quality_assets.domain.models.artifact import RiskModel
+from quality_assets.domain.models.artifact import TrainedModel
+from quality_assets.domain.models.decoding import ModelStateError
 from quality_assets.domain.models.estimators import (
-    BASELINES,
-    CANDIDATES,
-    FeatureBaseRate,
-    Persistence,
-    RiskSettings,
     Sigmoid,
     TargetModel,
     make_estimator,
 )
-from quality_assets.domain.models.state import KINDS, ModelStateError, from_state, to_state
+from quality_assets.domain.models.risk.baselines import FeatureBaseRate, Persistence
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.state import from_state, to_state
 
+KINDS = tuple(FEATURE_RISK.recipe().estimators)
 RNG = np.random.default_rng(3)
 X = np.where(RNG.random((200, len(INPUT_NAMES))) < 0.05, np.nan, RNG.normal(size=(200, len(INPUT_NAMES))))
 Y = (RNG.random(200) < 0.3).astype(float)
 FEATURE = np.array(["search", "checkout"] * 100)
 
 
-def _model(target: TargetModel | None, base_rate: float = 0.25) -> RiskModel:
-    return RiskModel(date(2026, 5, 1), 7, INPUT_NAMES, target, None, base_rate, ("any: a note",))
+def _model(target: TargetModel | None, base_rate: float = 0.25) -> TrainedModel:
+    targets = {"any": target} if target is not None else {}
+    return TrainedModel(date(2026, 5, 1), 7, INPUT_NAMES, targets, base_rate, ("any: a note",))
 
 
 def _base_rates() -> FeatureBaseRate:
@@ -43,7 +44,7 @@ def _base_rates() -> FeatureBaseRate:
 
 def _fitted(kind: str) -> TargetModel:
     settings = RiskSettings(forest_trees=3, boosting_rounds=3, threads=1)
-    estimators = [make_estimator(kind, settings) for _ in range(2)]
+    estimators = [make_estimator(FEATURE_RISK, kind, settings) for _ in range(2)]
     for estimator in estimators:
         estimator.fit(X, Y, FEATURE)
     return TargetModel(kind, estimators[0], Sigmoid(1.25, -0.5), [(estimators[1], Sigmoid(0.75, 0.125))])
@@ -52,7 +53,7 @@ def _fitted(kind: str) -> TargetModel:
 def test_the_state_of_a_small_model_is_this() -> None:
     model = _model(TargetModel("feature_base_rate", _base_rates(), Sigmoid(1.5, -0.25), [(_base_rates(), Sigmoid())]))
     rates = {"kind": "feature_base_rate", "everyone": 0.5, "share": {"search": 0.25}}
-    assert to_state(model) == {
+    assert to_state(FEATURE_RISK, model) == {
         "format": 2,
         "trained_through": "2026-05-01",
         "horizon_days": 7,
@@ -72,23 +73,23 @@ def test_the_state_of_a_small_model_is_this() -> None:
 
 
 def test_a_model_comes_back_with_all_that_it_had() -> None:
-    model = from_state(to_state(_model(TargetModel("feature_base_rate", _base_rates(), Sigmoid(1.5, -0.25)))))
+    made = _model(TargetModel("feature_base_rate", _base_rates(), Sigmoid(1.5, -0.25)))
+    model = from_state(FEATURE_RISK, to_state(FEATURE_RISK, made))
     assert (model.trained_through, model.horizon_days, model.input_names) == (date(2026, 5, 1), 7, INPUT_NAMES)
-    assert (model.base_rate, model.notes, model.onset) == (0.25, ("any: a note",), None)
-    assert model.any is not None
-    assert (model.any.name, model.any.calibrator, model.any.members) == ("feature_base_rate", Sigmoid(1.5, -0.25), [])
-    assert model.any.estimator.predict(X[:2], np.array(["search", "unseen"])).tolist() == [0.25, 0.5]
+    assert (model.base_rate, model.notes, list(model.targets)) == (0.25, ("any: a note",), ["any"])
+    target = model.targets["any"]
+    assert (target.name, target.calibrator, target.members) == ("feature_base_rate", Sigmoid(1.5, -0.25), [])
+    assert target.estimator.predict(X[:2], np.array(["search", "unseen"])).tolist() == [0.25, 0.5]
 
 
 def test_every_candidate_and_baseline_has_a_kind() -> None:
-    assert set(KINDS) == {*CANDIDATES, *BASELINES}
+    assert set(KINDS) == {*FEATURE_RISK.candidates, *FEATURE_RISK.baselines}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_predicts_the_same_to_the_last_bit(kind: str) -> None:
     target = _fitted(kind)
-    again = from_state(to_state(_model(target))).any
-    assert again is not None
+    again = from_state(FEATURE_RISK, to_state(FEATURE_RISK, _model(target))).targets["any"]
     p = target.probability(X, FEATURE)
     assert again.probability(X, FEATURE).tobytes() == p.tobytes()
     assert [e.predict(X, FEATURE).tobytes() for e, _ in again.members] == [
@@ -98,7 +99,7 @@ def test_every_kind_predicts_the_same_to_the_last_bit(kind: str) -> None:
 
 
 def test_a_base_rate_that_nobody_knows_stays_unknown() -> None:
-    assert math.isnan(from_state(to_state(_model(None, np.nan))).base_rate)
+    assert math.isnan(from_state(FEATURE_RISK, to_state(FEATURE_RISK, _model(None, np.nan))).base_rate)
 
 
 def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
@@ -160,16 +161,16 @@ def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
 def test_what_is_no_state_of_a_model_is_refused_with_its_part(
     kind: str, change: Callable[[dict[str, Any]], None], words: str
 ) -> None:
-    state = to_state(_model(_fitted(kind)))
+    state = to_state(FEATURE_RISK, _model(_fitted(kind)))
     change(state)
     with pytest.raises(ModelStateError, match=words):
-        from_state(state)
+        from_state(FEATURE_RISK, state)
 
 
 @pytest.mark.parametrize("state", [None, [], "model", 2, {}])
 def test_what_is_no_dict_of_a_format_is_refused(state: object) -> None:
     with pytest.raises(ModelStateError, match="format None"):
-        from_state(state)
+        from_state(FEATURE_RISK, state)
 
 
 def test_an_estimator_of_no_known_kind_is_not_stored() -> None:
@@ -177,4 +178,4 @@ def test_an_estimator_of_no_known_kind_is_not_stored() -> None:
         pass
 
     with pytest.raises(ModelStateError, match="Oracle is no kind of estimator that can be stored"):
-        to_state(_model(TargetModel("persistence", Oracle(), Sigmoid())))
+        to_state(FEATURE_RISK, _model(TargetModel("persistence", Oracle(), Sigmoid())))

@@ -18,18 +18,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_METRICS, RISK_SCORES, SCORE_LEDGER
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
-from quality_assets.domain.models import training as risk
+from quality_assets.domain.models import training
 from quality_assets.domain.models.artifact import InputsMismatchError, TrainingResult, data_fingerprint
-from quality_assets.domain.models.estimators import BASELINES, CANDIDATES, RiskSettings, Sigmoid
+from quality_assets.domain.models.estimators import Sigmoid
 from quality_assets.domain.models.leaks import SuspectedLeakError, check_single_inputs
 from quality_assets.domain.models.promotion import Decision, promotion_decision
-from quality_assets.domain.models.reasons import reasons
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, risk_training_set, with_labels
 from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
+from quality_assets.domain.models.risk.reasons import reasons
 from quality_assets.domain.models.risk.scoring import grade_scores, score_risk
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.rows import target_rows
 from quality_assets.domain.models.splits import time_splits
-from quality_assets.domain.models.training import permuted_label_lift, train_risk_model
+from quality_assets.domain.models.training import permuted_label_lift
 from quality_assets.domain.stats.grading import (
     bootstrap_weights,
     calibration_bins,
@@ -41,6 +44,7 @@ from quality_assets.domain.stats.grading import (
 )
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
+BASELINES, CANDIDATES = FEATURE_RISK.baselines, FEATURE_RISK.candidates
 FAST = RiskSettings(
     forest_trees=30, boosting_rounds=25, interval_members=3, bootstrap_rounds=20, importance_repeats=1, folds=3,
     max_fit_rows=3000, max_importance_rows=600, threads=1, min_gain=0.5,
@@ -68,17 +72,17 @@ def test_training_always_ends_a_horizon_before_its_test(first: int, days: int, f
 
 
 def test_no_public_function_lets_folds_be_shuffled() -> None:
-    public = [f for name, f in inspect.getmembers(risk, inspect.isfunction) if not name.startswith("_")]
+    public = [f for name, f in inspect.getmembers(training, inspect.isfunction) if not name.startswith("_")]
     forbidden = {"shuffle", "splits", "folds", "cv", "splitter", "groups"}
     for function in public:
-        if function.__module__ == risk.__name__:
+        if function.__module__ == training.__name__:
             assert not forbidden & set(inspect.signature(function).parameters), function.__name__
 
 
 def test_row_order_does_not_matter() -> None:
     small = replace(FAST, forest_trees=10)
     shuffled = TRAINING.sample(frac=1, random_state=1)
-    rows, other = target_rows(TRAINING, "any"), target_rows(shuffled, "any")
+    rows, other = target_rows(FEATURE_RISK, TRAINING, "any"), target_rows(FEATURE_RISK, shuffled, "any")
     assert (np.diff(other.day) >= 0).all()
     assert rows.y.sum() == other.y.sum()
     assert time_splits(int(rows.day[0]), int(rows.day[-1]), small) == time_splits(
@@ -88,18 +92,18 @@ def test_row_order_does_not_matter() -> None:
 
 
 def test_permuted_labels_score_like_the_base_rate() -> None:
-    assert 0.7 < permuted_label_lift(TRAINING, FAST) < 1.35
+    assert 0.7 < permuted_label_lift(FEATURE_RISK, TRAINING, FAST) < 1.35
 
 
 def test_an_input_that_knows_the_label_is_refused() -> None:
     leaked = TRAINING.assign(tier=TRAINING["label_any"].astype("Float64").to_numpy(dtype=float, na_value=np.nan))
     with pytest.raises(SuspectedLeakError, match="tier"):
-        check_single_inputs(leaked)
+        check_single_inputs(FEATURE_RISK, leaked)
     with pytest.raises(SuspectedLeakError):
         train_risk_model(leaked, FAST)
-    check_single_inputs(TRAINING)
+    check_single_inputs(FEATURE_RISK, TRAINING)
     few = leaked[leaked["feature"].isin(sorted(leaked["feature"].unique())[:2])]
-    check_single_inputs(few)
+    check_single_inputs(FEATURE_RISK, few)
 
 
 def test_a_leak_through_two_inputs_stops_the_onset() -> None:
@@ -107,7 +111,7 @@ def test_a_leak_through_two_inputs_stops_the_onset() -> None:
     quick = replace(FAST, importance_repeats=0, interval_members=0)
     noise = np.random.default_rng(0).normal(0, 0.35, len(label))
     result = train_risk_model(TRAINING.assign(tail_z=np.nan_to_num(label) + noise), quick)
-    assert result.model.onset is None
+    assert "onset" not in result.model.targets
     assert any("leak" in note for note in result.model.notes)
 
 
@@ -117,8 +121,7 @@ def test_forest_beats_the_baselines_and_is_calibrated(trained: TrainingResult) -
     )
     best = value.loc[list(BASELINES), "pr_auc"].max()
     assert value.loc[list(CANDIDATES), "pr_auc"].max() > best
-    champion = trained.model.any
-    assert champion is not None
+    champion = trained.model.targets["any"]
     assert champion.name in CANDIDATES
     assert value.loc[champion.name, "brier_skill"] > 0.2
     assert value.loc[champion.name, "ece"] < 0.12
@@ -186,19 +189,18 @@ def test_scores_have_interval_rank_users_and_reasons(trained: TrainingResult) ->
 
 @pytest.mark.parametrize("name", [*CANDIDATES, *BASELINES])
 def test_every_model_can_be_explained(name: str) -> None:
-    rows = target_rows(TRAINING, "any")
-    proof = risk._walk_forward(rows, "any", FAST, (name,))
-    model = risk.fit_target(rows, name, proof, replace(FAST, interval_members=0))
-    top = np.argsort(-model.probability(rows.x, rows.feature))[:5]
-    texts = reasons(model, rows.x[top], rows.feature[top])
+    rows = target_rows(FEATURE_RISK, TRAINING, "any")
+    proof = training.held_out(FEATURE_RISK, rows, "any", FAST, (name,))
+    model = training.fit_target(rows, name, proof, replace(FAST, interval_members=0))
+    top = np.argsort(-model.probability(rows.x, rows.entity))[:5]
+    texts = reasons(model, rows.x[top], rows.entity[top])
     assert len(texts) == 5
     assert all(json.loads(text)[0]["size"] > 0 for text in texts)
 
 
 def test_without_gain_the_best_baseline_is_the_model() -> None:
     result = train_risk_model(TRAINING, replace(FAST, min_gain=9.0, importance_repeats=0, interval_members=0))
-    assert result.model.any is not None
-    assert result.model.any.is_baseline
+    assert result.model.targets["any"].name in BASELINES
     scores = score_risk(result.model, TODAY, "1")
     assert "baseline" in set(scores["score_kind"])
     assert scores["note"].str.contains("baseline is the model").any()
@@ -206,7 +208,7 @@ def test_without_gain_the_best_baseline_is_the_model() -> None:
 
 def test_without_skill_no_onset_is_shown() -> None:
     result = train_risk_model(TRAINING, replace(FAST, min_onset_lift=2.99, importance_repeats=0, interval_members=0))
-    assert result.model.onset is None
+    assert "onset" not in result.model.targets
     assert score_risk(result.model, TODAY, "1")["onset_probability"].isna().all()
 
 
@@ -218,8 +220,8 @@ def test_too_little_history_one_class_and_nothing() -> None:
     for frame in (early, healthy, TRAINING.head(0)):
         result = train_risk_model(frame, replace(FAST, importance_repeats=0))
         assert result.model.notes
-        assert result.model.any is None or result.model.any.is_baseline
-        assert len(result.metrics) == 0 or result.model.onset is None
+        assert {target.name for target in result.model.targets.values()} <= set(BASELINES)
+        assert len(result.metrics) == 0 or "onset" not in result.model.targets
         scores = score_risk(result.model, TODAY, "1")
         assert scores["note"].notna().all()
 
@@ -228,15 +230,13 @@ def test_before_models_can_be_compared_the_chart_stands_in() -> None:
     positives = TRAINING["label_any"].fillna(False) & TRAINING["has_baseline"]
     few = positives & (positives.cumsum() <= 12)
     result = train_risk_model(TRAINING[~TRAINING["label_any"].fillna(False) | few], replace(FAST, importance_repeats=0))
-    assert result.model.any is not None
-    assert result.model.any.name == "ewma_chart"
+    assert result.model.targets["any"].name == "ewma_chart"
     assert any("control chart stands in" in note for note in result.model.notes)
     hardly = positives & (positives.cumsum() <= 2)
     result = train_risk_model(
         TRAINING[~TRAINING["label_any"].fillna(False) | hardly], replace(FAST, importance_repeats=0)
     )
-    assert result.model.any is not None
-    assert result.model.any.name == "feature_base_rate"
+    assert result.model.targets["any"].name == "feature_base_rate"
 
 
 def test_few_onsets_that_chance_ranks_well_are_no_leak() -> None:
@@ -309,15 +309,17 @@ def test_ledger_grades_only_what_is_known(trained: TrainingResult) -> None:
 
 def test_a_challenger_must_win_on_later_days(trained: TrainingResult) -> None:
     champion = replace(trained.model, trained_through=date(2026, 3, 20))
-    assert promotion_decision(None, trained, TRAINING, FAST) == Decision(True, "first model")
-    recent = promotion_decision(replace(champion, trained_through=date(2026, 5, 19)), trained, TRAINING, FAST)
+    assert promotion_decision(FEATURE_RISK, None, trained, TRAINING, FAST) == Decision(True, "first model")
+    recent = promotion_decision(
+        FEATURE_RISK, replace(champion, trained_through=date(2026, 5, 19)), trained, TRAINING, FAST
+    )
     assert not recent.is_promoted
     assert "known outcome" in recent.reason
-    worse = replace(champion, any=replace(champion.any, calibrator=Sigmoid(-1.0, 0.0)))  # type: ignore[type-var]
-    won = promotion_decision(worse, trained, TRAINING, FAST)
+    worse = replace(champion, targets={"any": replace(champion.targets["any"], calibrator=Sigmoid(-1.0, 0.0))})
+    won = promotion_decision(FEATURE_RISK, worse, trained, TRAINING, FAST)
     assert won.is_promoted
     assert won.difference > 0
-    foreign = promotion_decision(replace(champion, input_names=("x",)), trained, TRAINING, FAST)
+    foreign = promotion_decision(FEATURE_RISK, replace(champion, input_names=("x",)), trained, TRAINING, FAST)
     assert foreign.is_promoted
     assert "other inputs" in foreign.reason
 

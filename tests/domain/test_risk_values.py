@@ -13,21 +13,14 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS_BY_NAME, SIGNALS
-from quality_assets.domain.models.artifact import InputsMismatchError, RiskModel, TrainingResult, check_inputs
-from quality_assets.domain.models.backtest import BacktestSettings, alerts_per_week, as_known_on
+from quality_assets.domain.models.artifact import InputsMismatchError, TrainedModel, TrainingResult, check_inputs
+from quality_assets.domain.models.contributions import contributions
 from quality_assets.domain.models.estimators import (
-    BASELINES,
-    CANDIDATES,
-    EwmaChart,
-    FeatureBaseRate,
     Imputer,
     Logistic,
-    Persistence,
-    RiskSettings,
     Sigmoid,
     TargetModel,
     expit,
-    input_matrix,
     logit,
     make_estimator,
 )
@@ -39,11 +32,17 @@ from quality_assets.domain.models.leaks import (
     single_input_aucs,
 )
 from quality_assets.domain.models.promotion import Decision, promotion_decision
-from quality_assets.domain.models.reasons import contributions, reasons
+from quality_assets.domain.models.risk.backtest import BacktestSettings, alerts_per_week, as_known_on
+from quality_assets.domain.models.risk.baselines import EwmaChart, FeatureBaseRate, Persistence
+from quality_assets.domain.models.risk.choosing import choose
+from quality_assets.domain.models.risk.reasons import reasons
 from quality_assets.domain.models.risk.scoring import grade_scores, score_risk
-from quality_assets.domain.models.rows import TargetRows, can_learn, target_rows
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.rows import TargetRows, can_learn, input_matrix, target_rows
+from quality_assets.domain.models.selection import best_candidate
 from quality_assets.domain.models.splits import TimeSplit, time_splits
-from quality_assets.domain.models.training import _best_candidate, _choose, _fallback, fit_baselines
+from quality_assets.domain.models.training import fit_baselines
 from quality_assets.domain.stats.grading import (
     Lead,
     bootstrap_weights,
@@ -51,7 +50,7 @@ from quality_assets.domain.stats.grading import (
     lead_times,
     measure,
     measure_with_intervals,
-    pr_auc_difference,
+    metric_difference,
     prepare,
     top_k,
 )
@@ -59,6 +58,7 @@ from quality_assets.domain.stats.grading import (
 START = date(2026, 1, 1)
 NAN = math.nan
 SAY = "active_days_28d"  # an input of which any value will do
+BASELINES, CANDIDATES = FEATURE_RISK.baselines, FEATURE_RISK.candidates
 QUICK = RiskSettings(bootstrap_rounds=20, threads=1)
 
 
@@ -88,11 +88,11 @@ def inputs(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([plain | row for row in rows])
 
 
-def model_of(name: str = "random_forest", onset: bool = False, **more: Any) -> RiskModel:
+def model_of(name: str = "random_forest", onset: bool = False, **more: Any) -> TrainedModel:
     told = TargetModel(name, Told(), Sigmoid()) if name in BASELINES else linear(**{SAY: 1.0})
-    values = {"trained_through": day(-1), "horizon_days": 7, "input_names": INPUT_NAMES, "any": told}
-    values |= {"onset": TargetModel(name, Told(), Sigmoid(1.0, 1.0)) if onset else None, "base_rate": 0.1}
-    return RiskModel(**(values | more))
+    targets = {"any": told} | ({"onset": TargetModel(name, Told(), Sigmoid(1.0, 1.0))} if onset else {})
+    values = {"trained_through": day(-1), "horizon_days": 7, "input_names": INPUT_NAMES, "targets": targets}
+    return TrainedModel(**(values | {"base_rate": 0.1} | more))
 
 
 def test_the_settings_are_those_that_the_published_grades_were_made_with() -> None:
@@ -134,12 +134,12 @@ def test_a_target_has_its_known_rows_with_a_baseline_in_order_of_days() -> None:
             {"event_date": day(0), "feature": "e", "tier": 3},
         ]
     ).assign(label_any=pd.array([True, False, True, None, True], dtype="boolean"), label_onset=pd.NA)
-    rows = target_rows(frame, "any")
+    rows = target_rows(FEATURE_RISK, frame, "any")
     assert rows.keys["feature"].tolist() == ["b", "e", "a"]
     assert rows.y.tolist() == [0, 1, 1]
     assert np.diff(rows.day).tolist() == [0, 2]
     assert rows.x[:, INPUT_NAMES.index("tier")].tolist() == [2, 3, 1]
-    assert len(target_rows(frame, "onset").y) == 0
+    assert len(target_rows(FEATURE_RISK, frame, "onset").y) == 0
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def evidence(target: str = "any", rows: int = 200, **ranks: float) -> tuple[Targ
     x[:, INPUT_NAMES.index("worst_ewma_z")] = y * 3 + rng.random(rows)
     x[:, INPUT_NAMES.index("is_degraded")] = y
     days = np.arange(rows) // 10
-    proof = Evidence(target, keys, y, p, p, np.ones(rows, bool))  # type: ignore[arg-type]
-    return TargetRows(keys, x, y, days), proof
+    proof = Evidence(FEATURE_RISK, target, keys, y, p, p, np.ones(rows, bool))
+    return TargetRows(keys, keys["feature"].to_numpy(), x, y, days), proof
 
 
 CHOOSING = RiskSettings(
@@ -182,27 +182,28 @@ CHOOSING = RiskSettings(
 
 
 def chosen(target: str, settings: RiskSettings = CHOOSING, **ranks: float) -> tuple[str | None, str]:
-    model, note = _choose(*evidence(target, **ranks), settings)
-    return (model.name if model else None), note
+    choice = choose(*evidence(target, **ranks), settings)
+    assert not choice.is_stand_in
+    return choice.name, choice.note
 
 
 def test_the_flagship_stays_unless_another_is_better_beyond_chance() -> None:
     _, proof = evidence(random_forest=0.3, logistic_regression=0.3001)
-    better = {name: proof.pr_auc(name) for name in proof.p}
+    better = {name: proof.score(name, CHOOSING) for name in proof.p}
     better["logistic_regression"] = better["random_forest"] + 0.001
-    assert _best_candidate(proof, better, CHOOSING) == "random_forest"
+    assert best_candidate(proof, better, CHOOSING) == "random_forest"
     _, clear = evidence(random_forest=0.0, logistic_regression=0.6)
-    assert _best_candidate(clear, {n: clear.pr_auc(n) for n in clear.p}, CHOOSING) == "logistic_regression"
-    assert _best_candidate(clear, dict.fromkeys(clear.p, 0.5), CHOOSING) == "random_forest"
+    assert best_candidate(clear, {n: clear.score(n, CHOOSING) for n in clear.p}, CHOOSING) == "logistic_regression"
+    assert best_candidate(clear, dict.fromkeys(clear.p, 0.5), CHOOSING) == "random_forest"
 
 
 def test_a_candidate_must_beat_the_best_baseline_by_a_tenth() -> None:
     strong = {"random_forest": 0.6, "ewma_chart": 0.0}
     assert chosen("any", **strong) == ("random_forest", "")
     _, proof = evidence(**strong)
-    gain = proof.pr_auc("random_forest") / max(proof.pr_auc(name) for name in BASELINES)
+    gain = proof.score("random_forest", CHOOSING) / max(proof.score(name, CHOOSING) for name in BASELINES)
     assert chosen("any", replace(CHOOSING, min_gain=gain), **strong)[0] == "random_forest"
-    best = max(BASELINES, key=proof.pr_auc)
+    best = max(BASELINES, key=lambda name: proof.score(name, CHOOSING))
     name, note = chosen("any", replace(CHOOSING, min_gain=gain * 1.001), **strong)
     assert name == best
     assert note == (
@@ -213,7 +214,7 @@ def test_a_candidate_must_beat_the_best_baseline_by_a_tenth() -> None:
 
 def test_an_onset_needs_skill_and_no_more_than_an_oracle_has() -> None:
     _, proof = evidence("onset", random_forest=0.3)
-    lift = proof.pr_auc("random_forest") / 0.25
+    lift = proof.score("random_forest", CHOOSING) / 0.25
     assert chosen("onset", replace(CHOOSING, min_onset_lift=lift, max_onset_lift=9), random_forest=0.3) == (
         "random_forest", "",
     )  # fmt: skip
@@ -231,12 +232,13 @@ def test_an_onset_needs_skill_and_no_more_than_an_oracle_has() -> None:
 
 
 def test_what_stands_in_before_anything_can_be_learnt() -> None:
-    rows, _ = evidence()
+    rows, proof = evidence()
 
     def fallback(target: str, positives: int, of: int = 100) -> tuple[str | None, str]:
         few = replace(rows.take(np.arange(of)), y=(np.arange(of) < positives).astype(float))
-        model, note = _fallback(few, target, RiskSettings())  # type: ignore[arg-type]
-        return (model.name if model else None), note
+        choice = choose(few, replace(proof, target=target), RiskSettings())
+        assert choice.is_stand_in == (choice.name is not None)
+        return choice.name, choice.note
 
     why = "{} of 100 known feature-days degraded, 30 of each kind needed"
     assert fallback("any", 5) == ("ewma_chart", f"any: control chart stands in: {why.format(5)}")
@@ -251,8 +253,8 @@ def test_what_stands_in_before_anything_can_be_learnt() -> None:
 def test_baselines_are_fitted_where_both_outcomes_are_known() -> None:
     frame = inputs([{"feature": f"f{i % 3}", "worst_ewma_z": i % 2 * 5.0} for i in range(40)])
     labelled = frame.assign(label_any=pd.array([i % 2 == 1 for i in range(40)], dtype="boolean"))
-    assert set(fit_baselines(labelled)) == set(BASELINES)
-    assert fit_baselines(labelled.assign(label_any=pd.array([True] * 40, dtype="boolean"))) == {}
+    assert set(fit_baselines(FEATURE_RISK, labelled)) == set(BASELINES)
+    assert fit_baselines(FEATURE_RISK, labelled.assign(label_any=pd.array([True] * 40, dtype="boolean"))) == {}
 
 
 # --- Promotion --------------------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def contest(
     empty = pd.DataFrame()
     result = TrainingResult(more.pop("challenger", model_of()), empty, empty, empty, held, "")
     champion = more.pop("champion", model_of(trained_through=day(trained)))
-    return promotion_decision(champion, result, training, replace(QUICK, **more))
+    return promotion_decision(FEATURE_RISK, champion, result, training, replace(QUICK, **more))
 
 
 def test_a_challenger_must_be_better_in_both_ranking_and_squared_error() -> None:
@@ -304,7 +306,7 @@ def test_only_days_beyond_the_champions_horizon_are_judged() -> None:
 
 def test_who_cannot_score_cannot_win() -> None:
     better = ((0.9, 0.1), (0.1, 0.3))
-    dumb = model_of(any=None)
+    dumb = model_of(targets={})
     assert contest(*better, champion=None) == Decision(True, "first model")
     assert contest(*better, champion=dumb) == Decision(True, "the champion could not score")
     assert contest(*better, champion=dumb, challenger=dumb).is_promoted is False
@@ -370,11 +372,11 @@ def test_notes_of_the_model_stand_beside_its_scores() -> None:
     assert found["score_kind"].tolist() == ["baseline"]
     none = score_risk(None, inputs([{}]), "none")
     assert (none["note"].tolist(), none["horizon_days"].tolist()) == (["no model yet"], [7])
-    dumb = score_risk(replace(noted, any=None), inputs([{}]), "3")
+    dumb = score_risk(replace(noted, targets={}), inputs([{}]), "3")
     assert dumb["note"].tolist() == ["any: a stands in; any: b"]
     assert dumb["score_kind"].tolist() == ["unknown"]
     with pytest.raises(InputsMismatchError, match="absent \\['tier'\\]"):
-        check_inputs(inputs([{}]).drop(columns="tier"), INPUT_NAMES)
+        check_inputs(FEATURE_RISK, inputs([{}]).drop(columns="tier"), INPUT_NAMES)
 
 
 def test_a_ledger_row_has_the_day_and_the_error_of_its_outcome() -> None:
@@ -403,22 +405,24 @@ def leaking(positives: int, features: int, value: float = 1.0) -> pd.DataFrame:
 
 
 def test_a_leak_shows_in_fifty_positives_on_three_features() -> None:
-    assert can_show_a_leak(leaking(50, 3))
-    assert not can_show_a_leak(leaking(49, 3))
-    assert not can_show_a_leak(leaking(50, 2))
+    assert can_show_a_leak(FEATURE_RISK, leaking(50, 3))
+    assert not can_show_a_leak(FEATURE_RISK, leaking(49, 3))
+    assert not can_show_a_leak(FEATURE_RISK, leaking(50, 2))
     with pytest.raises(SuspectedLeakError, match="tier"):
-        check_single_inputs(leaking(50, 3))
-    check_single_inputs(leaking(49, 3))
+        check_single_inputs(FEATURE_RISK, leaking(50, 3))
+    check_single_inputs(FEATURE_RISK, leaking(49, 3))
 
 
 def test_an_input_alone_is_measured_by_its_ranks_in_either_direction() -> None:
     frame = inputs([{"feature": "a", "tier": t, "age_days": -t, "latency_z": 0.0} for t in (1, 2, 2, 3, NAN, 9)])
     labels = pd.array([False, False, True, True, True, None], dtype="boolean")
-    found = single_input_aucs(frame.assign(label_any=labels))
+    found = single_input_aucs(FEATURE_RISK, frame.assign(label_any=labels))
     # Of four pairs three are right and one is a tie.
     assert found["tier"] == found["age_days"] == pytest.approx(0.875)
     assert found["latency_z"] == 0.5
-    assert math.isnan(single_input_aucs(frame.assign(label_any=pd.array([True] * 6, dtype="boolean")))["tier"])
+    assert math.isnan(
+        single_input_aucs(FEATURE_RISK, frame.assign(label_any=pd.array([True] * 6, dtype="boolean")))["tier"]
+    )
 
 
 # --- Grades -----------------------------------------------------------------------------------------------------------
@@ -508,7 +512,7 @@ def test_intervals_are_the_middle_nine_tenths_of_the_draws() -> None:
     assert found.loc["brier", ["low", "high"]].tolist() == pytest.approx([low, high])
     assert found.loc["brier", "value"] == pytest.approx(((p - y) ** 2).mean())
     q = np.clip(p + 0.2 * y, 0, 1)
-    value, low, high = pr_auc_difference(rows, y, q, p, 7, 60, 4)
+    value, low, high = metric_difference("pr_auc", rows, y, q, p, 7, 60, 4)
     one, two = prepare(rows, y, q, 1, 7), prepare(rows, y, p, 1, 7)
     paired = [
         measure(one, a)["pr_auc"] - measure(two, b)["pr_auc"]
@@ -520,7 +524,7 @@ def test_intervals_are_the_middle_nine_tenths_of_the_draws() -> None:
     ]
     assert value == pytest.approx(measure(one)["pr_auc"] - measure(two)["pr_auc"])
     assert [low, high] == pytest.approx(list(np.quantile(paired, [0.05, 0.95])))
-    assert math.isnan(pr_auc_difference(rows, np.zeros(n), q, p, 7, 5, 4)[1])
+    assert math.isnan(metric_difference("pr_auc", rows, np.zeros(n), q, p, 7, 5, 4)[1])
 
 
 def test_calibration_is_read_from_the_lowest_tenth_up() -> None:
@@ -581,7 +585,9 @@ def test_alerts_are_crossings_per_week_of_each_feature() -> None:
 
 
 def matrix(**columns: list[float]) -> np.ndarray:
-    return input_matrix(inputs([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]))
+    return input_matrix(
+        FEATURE_RISK, inputs([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    )
 
 
 def test_baselines_learn_shares() -> None:
@@ -609,7 +615,7 @@ def test_holes_are_filled_with_medians_and_inputs_clipped() -> None:
     assert Imputer().fit(x).apply(x).tolist() == [[1, 0], [3, 0], [8, 0], [3, 0]]
     assert matrix(latency_change=[-9.0, 9.0, 0.5])[:, INPUT_NAMES.index("latency_change")].tolist() == [-2, 4, 0.5]
     frame = inputs([{"tier": t} for t in (1, 2, 3)])
-    assert input_matrix(frame, np.array([2, 0]))[:, INPUT_NAMES.index("tier")].tolist() == [3, 1]
+    assert input_matrix(FEATURE_RISK, frame, np.array([2, 0]))[:, INPUT_NAMES.index("tier")].tolist() == [3, 1]
 
 
 def test_logistic_inputs_are_in_deviations_from_their_mean_and_bounded() -> None:
@@ -642,9 +648,8 @@ def test_an_interval_is_the_spread_of_the_members_on_the_log_odds() -> None:
     assert (low[0], high[0]) == (pytest.approx(1 / (1 + math.exp(3.29))), pytest.approx(1 / (1 + math.exp(-3.29))))
     one = replace(told, members=told.members[:1])
     assert np.isnan(one.interval(x, np.array(["a"]), np.array([0.5]))).all()
-    assert [TargetModel(n, Told(), Sigmoid()).is_baseline for n in ("ewma_chart", "random_forest")] == [True, False]
-    assert make_estimator("random_forest", RiskSettings(), is_small=True).model.n_estimators == 30  # type: ignore[attr-defined]
-    assert make_estimator("random_forest", RiskSettings()).model.n_estimators == 150  # type: ignore[attr-defined]
+    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings(), is_small=True).model.n_estimators == 30  # type: ignore[attr-defined]
+    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings()).model.n_estimators == 150  # type: ignore[attr-defined]
 
 
 # --- Reasons ----------------------------------------------------------------------------------------------------------
@@ -652,9 +657,9 @@ def test_an_interval_is_the_spread_of_the_members_on_the_log_odds() -> None:
 
 def linear(**weights: float) -> TargetModel:
     """A logistic model with these weights on inputs in their own units, and log-odds 0 at 0."""
-    model = Logistic(RiskSettings())
-    columns = np.array([INPUT_NAMES.index(name) for name in INPUT_NAMES])
-    model.columns, model.mean, model.sd = columns, np.zeros(len(columns)), np.ones(len(columns))
+    columns = np.arange(len(INPUT_NAMES))
+    model = Logistic(columns, RiskSettings())
+    model.mean, model.sd = np.zeros(len(columns)), np.ones(len(columns))
     model.imputer.median = np.zeros(len(columns))
     model.model.classes_, model.model.intercept_ = np.array([0.0, 1.0]), np.array([0.0])
     model.model.coef_ = np.array([[weights.get(name, 0.0) for name in INPUT_NAMES]])
@@ -662,7 +667,7 @@ def linear(**weights: float) -> TargetModel:
 
 
 def told_reasons(model: TargetModel, **row: float) -> list[tuple[str, float | None, float]]:
-    (text,) = reasons(model, input_matrix(inputs([row])), np.array(["pay"]))
+    (text,) = reasons(model, input_matrix(FEATURE_RISK, inputs([row])), np.array(["pay"]))
     return [(reason["input"], reason["value"], reason["size"]) for reason in json.loads(text)]
 
 
@@ -702,14 +707,11 @@ def test_the_worst_of_the_signals_is_told_of_the_signal_that_it_is_of() -> None:
 
 
 def test_a_baseline_is_explained_by_the_one_input_it_has() -> None:
-    for name, column in (
-        ("persistence", "is_degraded"),
-        ("feature_base_rate", "own_degraded_share"),
-        ("ewma_chart", "worst_ewma_z"),
-    ):
+    for name, column in (("persistence", "is_degraded"), ("feature_base_rate", "own_degraded_share")):
         model = TargetModel(name, Told(), Sigmoid())
-        single, margin, is_log_odds = contributions(model, input_matrix(inputs([saying(0.4)])), np.array(["a"]))
-        assert single[0, INPUT_NAMES.index(column)] == pytest.approx(0.15)
-        assert np.count_nonzero(single) == 1
-        assert (margin.tolist(), is_log_odds) == (pytest.approx([0.4]), False)
-    assert told_reasons(TargetModel("persistence", Told(), Sigmoid()), **saying(0.4))[0][2] == 15.0
+        assert contributions(model, matrix(**{column: [1.0]}), np.array(["a"])) is None
+        assert told_reasons(model, **saying(0.4), **{column: 1.0}) == [(column, 1.0, 15.0)]
+    chart = TargetModel("ewma_chart", Told(), Sigmoid())
+    # The worst of the signals is told of the signal that it is of.
+    row = saying(0.4) | {"worst_ewma_z": 2.0, "crash_ewma_z": 2.0}
+    assert told_reasons(chart, **row) == [("crash_ewma_z", 2.0, 15.0)]

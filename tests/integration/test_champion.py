@@ -20,11 +20,13 @@ import pytest
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_TRAINING_SET
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models import artifact
-from quality_assets.domain.models import training as risk
-from quality_assets.domain.models.estimators import RiskSettings
+from quality_assets.domain.models import use_case as use_cases
+from quality_assets.domain.models.risk import training as risk
 from quality_assets.domain.models.risk.labels import LabelSettings
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.state import from_state, to_state
-from quality_assets.domain.models.training import train_risk_model
 from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 from quality_assets.stores import models as model_registry
@@ -103,6 +105,12 @@ def _permute_labels(session: WarehouseSession) -> None:
     replace_rows(session, RISK_TRAINING_SET, rows)
 
 
+def _registry(session: WarehouseSession) -> model_registry.ModelRegistry:
+    registry = in_use.registry_of(session.settings)
+    assert registry is not None
+    return registry
+
+
 def _scores(session: WarehouseSession, version: str) -> pd.DataFrame:
     return session.connection.execute(
         "select * from ml.risk_scores where model_version = $version order by event_date, feature", {"version": version}
@@ -158,7 +166,7 @@ def test_a_champion_made_for_other_inputs_is_replaced_at_once(
     _know(session, FIRST_TRAINED)
     assert is_training_due(session)
     with monkeypatch.context() as earlier_code:
-        for module in (artifact, in_use, model_registry):
+        for module in (artifact, use_cases):
             earlier_code.setattr(module, "inputs_fingerprint", lambda *_: "of other inputs")
         train(FORESTS)
         assert not is_training_due(session)
@@ -180,7 +188,7 @@ def _break(session: WarehouseSession, damage: str) -> None:
         # Whole, vouched for, of today's layout: only loading shows that it is no model.
         content = write_state({"format": 2})
         path.write_bytes(content)
-        registry = model_registry.ModelRegistry(session.settings.models_dir)
+        registry = _registry(session)
         registry._client.set_model_version_tag("risk_model", "1", "artifact_sha256", sha256(content).hexdigest())
         replace_rows(session, MODEL_VERSIONS, registry.versions())
 
@@ -236,15 +244,32 @@ def test_the_same_data_give_another_version_for_one_that_cannot_be_loaded(
     pd.testing.assert_frame_equal(after, before[is_last].reset_index(drop=True))
 
 
+def test_a_registry_of_before_use_cases_had_folders_goes_on_where_it_is(
+    charted: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = charted.settings.models_dir
+    assert sorted(path.name for path in models.iterdir()) == ["feature_risk", "risk_model.joblib"]
+    for name in ("registry.db", "artifacts"):
+        (models / "feature_risk" / name).rename(models / name)
+    (models / "feature_risk").rmdir()
+    assert load_champion(charted.settings).version == "1"
+    assert not is_outgrown(charted)
+    _know(charted, LATER)
+    monkeypatch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=FORESTS))
+    risk_tables.train(charted, lambda _: None)
+    assert sorted(_versions(charted)) == ["1", "2"]
+    assert sorted(path.name for path in models.iterdir()) == ["artifacts", "registry.db", "risk_model.joblib"]
+
+
 def test_a_registry_without_a_model_is_trained_for(charted: WarehouseSession) -> None:
     """As after a kill between making the registry and saving the first model."""
-    registry = model_registry.ModelRegistry(charted.settings.models_dir)
+    registry = _registry(charted)
     registry._client.delete_registered_model_alias("risk_model", "champion")
     assert is_training_due(charted)
 
 
 def test_a_registry_that_cannot_be_read_is_not_trained_for(charted: WarehouseSession) -> None:
-    (charted.settings.models_dir / "registry.db").write_bytes(b"not a database")
+    (charted.settings.models_dir / "feature_risk" / "registry.db").write_bytes(b"not a database")
     assert "the model registry cannot be read" in load_champion(charted.settings).why
     assert not is_training_due(charted)
     assert reason_to_retrain(charted) is None
@@ -258,7 +283,7 @@ def test_an_export_of_the_layout_before_is_written_anew(charted: WarehouseSessio
     risk_tables.build_scores(charted, lambda _: None)
     state = joblib.load(path)
     assert state["trained_through"] == FIRST_TRAINED.isoformat()
-    assert to_state(from_state(state))["targets"]["any"]["name"] == "ewma_chart"
+    assert to_state(FEATURE_RISK, from_state(FEATURE_RISK, state))["targets"]["any"]["name"] == "ewma_chart"
 
 
 def _imports(module: str) -> set[str]:
@@ -283,7 +308,7 @@ def _imports(module: str) -> set[str]:
 
 def test_the_code_version_is_of_all_modules_that_make_models() -> None:
     makers = (
-        "quality_assets.domain.models.training",
+        "quality_assets.domain.models.risk.training",
         "quality_assets.domain.models.risk.inputs",
         "quality_assets.domain.models.risk.labels",
     )

@@ -129,11 +129,12 @@ def test_a_lake_file_with_fewer_rows_is_found(root: Settings) -> None:
 
 
 def test_databases_of_models_and_of_dagster_that_are_broken_are_found(root: Settings) -> None:
-    root.models_dir.mkdir()
-    (root.models_dir / "registry.db").write_bytes(b"garbage" * 500)
-    assert only(root).subject == "Model registry"
-    assert only(root).set_aside == (root.models_dir,)
-    (root.models_dir / "registry.db").unlink()
+    for folder in (root.models_dir, root.models_dir / "feature_risk"):
+        folder.mkdir()
+        (folder / "registry.db").write_bytes(b"garbage" * 500)
+        assert only(root).subject == "Model registry"
+        assert only(root).set_aside == (folder,)
+        (folder / "registry.db").unlink()
     history = root.dagster_home / "history" / "runs.db"
     history.parent.mkdir(parents=True)
     with closing(sqlite3.connect(history)) as connection:

@@ -25,9 +25,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quality_assets.domain.models import state as model_state
+from quality_assets.domain.models.decoding import ModelStateError
 from quality_assets.domain.models.estimators import Sigmoid
 from quality_assets.domain.models.risk.scoring import score_risk
-from quality_assets.domain.models.state import KINDS, ModelStateError, from_state, to_state
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.state import from_state, to_state
 from quality_assets.stores import model_files
 from quality_assets.stores.model_files import UnreadableModelError, is_model_file, read_state, write_state
 
@@ -70,7 +72,7 @@ def test_a_file_of_the_first_layout_scores_as_it_did(name: str) -> None:
     inputs, every = pd.read_parquet(DATA / "inputs.parquet"), pd.read_parquet(DATA / "scores.parquet")
     before = every[every["file"] == name].reset_index(drop=True)
     assert before["risk_probability"].notna().any()
-    scores = score_risk(from_state(read_state(_old(name))), inputs, "1")
+    scores = score_risk(from_state(FEATURE_RISK, read_state(_old(name))), inputs, "1")
     assert scores["feature"].tolist() == before["feature"].tolist()
     # To the last bit on the machine that wrote them; another's linear algebra may round otherwise.
     np.testing.assert_allclose(scores[SCORES], before[SCORES], rtol=1e-12, atol=0)
@@ -81,9 +83,9 @@ def test_a_file_of_the_first_layout_scores_as_it_did(name: str) -> None:
 
 
 def test_the_files_of_the_first_layout_have_every_kind() -> None:
-    models = [from_state(read_state(_old(name))) for name in FILES]
-    found = {target.name for model in models for target in (model.any, model.onset) if target is not None}
-    assert found == set(KINDS)
+    models = [from_state(FEATURE_RISK, read_state(_old(name))) for name in FILES]
+    found = {target.name for model in models for target in model.targets.values()}
+    assert found == set(FEATURE_RISK.recipe().estimators)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -93,17 +95,20 @@ def test_the_first_layout_is_read_when_its_modules_are_gone(name: str, monkeypat
     with pytest.raises(ModuleNotFoundError):
         skops.io.loads(_old(name), trusted=skops.io.get_untrusted_types(data=_old(name)))
     assert is_model_file(_old(name))
-    assert to_state(from_state(read_state(_old(name))))["input_names"][:2] == ["latency_change", "latency_z"]
+    assert to_state(FEATURE_RISK, from_state(FEATURE_RISK, read_state(_old(name))))["input_names"][:2] == [
+        "latency_change",
+        "latency_z",
+    ]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_written_names_nothing_of_ours_and_comes_back(name: str) -> None:
-    model = from_state(read_state(_old(name)))
-    content = write_state(to_state(model))
+    model = from_state(FEATURE_RISK, read_state(_old(name)))
+    content = write_state(to_state(FEATURE_RISK, model))
     assert is_model_file(content)
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert not [entry for entry in file.namelist() if b"quality_assets" in file.read(entry)]
-    again = from_state(read_state(content))
+    again = from_state(FEATURE_RISK, read_state(content))
     inputs = pd.read_parquet(DATA / "inputs.parquet")
     pd.testing.assert_frame_equal(score_risk(again, inputs, "1"), score_risk(model, inputs, "1"), check_exact=True)
 
@@ -112,7 +117,7 @@ def test_state_and_files_have_one_format() -> None:
     assert model_files.FORMAT == model_state.FORMAT
 
 
-NEW = write_state(to_state(from_state(read_state(_old("base_rate_and_persistence")))))
+NEW = write_state(to_state(FEATURE_RISK, from_state(FEATURE_RISK, read_state(_old("base_rate_and_persistence")))))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     is_model_file(bytes(content))
     try:
-        model = from_state(read_state(bytes(content)))
+        model = from_state(FEATURE_RISK, read_state(bytes(content)))
     except (UnreadableModelError, ModelStateError):
         return
     assert model.horizon_days == 7

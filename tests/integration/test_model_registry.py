@@ -19,14 +19,17 @@ import pytest
 
 from quality_assets.contracts.ml import MODEL_METRICS, MODEL_VERSIONS
 from quality_assets.domain.models.artifact import TrainingResult
-from quality_assets.domain.models.estimators import RiskSettings, Sigmoid
+from quality_assets.domain.models.estimators import Sigmoid
 from quality_assets.domain.models.promotion import Decision
 from quality_assets.domain.models.risk.inputs import risk_training_set
 from quality_assets.domain.models.risk.scoring import score_risk
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.state import from_state
-from quality_assets.domain.models.training import train_risk_model
+from quality_assets.domain.models.use_case import PrimaryMetric
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
-from quality_assets.stores.model_files import write_state
+from quality_assets.stores.model_files import export_file, registry_folder, write_state
 from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.models import ModelRegistry, ModelUnavailableError
 
@@ -49,14 +52,14 @@ def result() -> TrainingResult:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty registry, made once: creating MLflow's tables costs seconds."""
     root = tmp_path_factory.mktemp("prepared") / "models"
-    assert ModelRegistry(root).champion_version() is None
+    assert ModelRegistry(root, FEATURE_RISK).champion_version() is None
     return root
 
 
 @pytest.fixture
 def registry(prepared: Path, tmp_path: Path) -> ModelRegistry:
     shutil.copytree(prepared, tmp_path / "models")
-    return ModelRegistry(tmp_path / "models")
+    return ModelRegistry(tmp_path / "models", FEATURE_RISK)
 
 
 def _other(result: TrainingResult, number: int) -> TrainingResult:
@@ -92,7 +95,7 @@ def test_an_empty_registry_says_so(registry: ModelRegistry) -> None:
 
 def test_what_is_loaded_scores_as_what_was_saved(registry: ModelRegistry, result: TrainingResult) -> None:
     version = registry.save(result, "abc123", Decision(True, "first model"))
-    loaded = ModelRegistry(registry.root).load_champion()
+    loaded = ModelRegistry(registry.root, FEATURE_RISK).load_champion()
     assert loaded.version == version
     assert loaded.model is not None
     pd.testing.assert_frame_equal(score_risk(loaded.model, TODAY, version), score_risk(result.model, TODAY, version))
@@ -124,6 +127,63 @@ def test_promotion_rollback_and_who_was_live(registry: ModelRegistry, result: Tr
         connection.execute(MODEL_VERSIONS.create_sql())
         connection.execute("insert into ml.model_versions select * from frame")
     assert tuple(frame.columns) == MODEL_VERSIONS.column_names
+
+
+def test_a_rollback_takes_back_one_promotion_after_another(registry: ModelRegistry, result: TrainingResult) -> None:
+    one, two, three, four = (registry.save(_other(result, n), "a", Decision(True, "wins"), _at(n)) for n in range(1, 5))
+    assert [registry.rollback("worse", _at(5)), registry.rollback("worse", _at(6))] == [three, two]
+    registry.promote(four, "after all", _at(7))
+    # What was taken back is not gone back to: before the fourth came the second.
+    assert [registry.rollback("worse", _at(8)), registry.rollback("worse", _at(9))] == [two, one]
+    with pytest.raises(ModelUnavailableError, match="no earlier champion"):
+        registry.rollback("worse", _at(10))
+    assert registry.champion_version() == one
+    assert [registry.live_at(_at(day)) for day in range(1, 11)] == [
+        one, two, three, four, three, two, four, two, one, one,
+    ]  # fmt: skip
+
+
+def test_promotions_that_nobody_wrote_down_can_be_taken_back(registry: ModelRegistry, result: TrainingResult) -> None:
+    """As in a registry of the code before, and after a kill before the alias was set."""
+    one, two, three = (registry.save(_other(result, n), "a", Decision(True, "wins"), _at(n)) for n in range(1, 4))
+    registry._client.delete_registered_model_tag("risk_model", "releases")
+    assert [registry.rollback("worse", _at(5)), registry.rollback("worse", _at(6))] == [two, one]
+    registry._client.set_registered_model_tag("risk_model", "releases", f'["{one}", "{two}", "{three}"]')
+    registry.promote(two, "after all", _at(7))
+    assert registry.rollback("worse", _at(8)) == one
+    # Code that writes none down has promoted the third.
+    registry._client.set_registered_model_alias("risk_model", "champion", three)
+    assert registry.rollback("worse", _at(9)) == one
+
+
+def test_each_use_case_has_a_folder_and_columns_of_its_own(
+    prepared: Path, result: TrainingResult, tmp_path: Path
+) -> None:
+    churn = replace(
+        FEATURE_RISK, name="churn", registry_name="churn", targets=FEATURE_RISK.targets[:1], is_first=False,
+        primary_metric=PrimaryMetric("roc_auc", "ROC-AUC"),
+    )  # fmt: skip
+    models = tmp_path / "models"
+    assert [registry_folder(models, case) for case in (FEATURE_RISK, churn)] == [
+        models / "feature_risk",
+        models / "churn",
+    ]
+    # The first registry of a root made before use cases had folders stays where it is; no other is taken for it.
+    shutil.copytree(prepared, models)
+    assert registry_folder(models, FEATURE_RISK) == models
+    assert registry_folder(models, churn) == models / "churn"
+    one, two = (ModelRegistry(registry_folder(models, case), case) for case in (FEATURE_RISK, churn))
+    one.save(result, "a", Decision(True, "first model"))
+    assert (one.champion_version(), two.champion_version()) == ("1", None)
+    part = replace(result.model, targets={"any": result.model.targets["any"]})
+    two.save(replace(result, model=part), "a", Decision(True, "first model"))
+    versions = two.versions()
+    assert [name for name in versions if "skill" in name or "auc" in name] == ["roc_auc", "best_baseline_roc_auc"]
+    graded = result.metrics.query("target == 'any' and metric == 'roc_auc'").set_index("model")["value"]
+    assert versions["roc_auc"][0] == graded[result.model.targets["any"].name]
+    assert versions["best_baseline_roc_auc"][0] == graded[list(FEATURE_RISK.baselines)].max()
+    assert list(two.load("1").targets) == ["any"]
+    assert [export_file(models, case).name for case in (FEATURE_RISK, churn)] == ["risk_model.joblib", "churn.joblib"]
 
 
 def _champion_file(registry: ModelRegistry) -> Path:
@@ -190,7 +250,7 @@ def test_a_champion_of_the_layout_before_goes_on(registry: ModelRegistry, result
         content = files.read("forest_and_logistic.skops")
     registry.save(result, "a", Decision(True, "first model"))
     _vouch_for(registry, content)
-    loaded = ModelRegistry(registry.root).load_champion()
+    loaded = ModelRegistry(registry.root, FEATURE_RISK).load_champion()
     assert (loaded.version, loaded.why, loaded.needs_training) == ("1", "", False)
     every = pd.read_parquet(data / "scores.parquet")
     before = every[every["file"] == "forest_and_logistic"]
@@ -231,7 +291,7 @@ def test_a_model_for_other_inputs_is_not_loaded(registry: ModelRegistry, result:
 def test_the_folder_can_be_moved(registry: ModelRegistry, result: TrainingResult, tmp_path: Path) -> None:
     registry.save(result, "a", Decision(True, "first model"))
     shutil.move(registry.root, tmp_path / "elsewhere")
-    assert ModelRegistry(tmp_path / "elsewhere").load_champion().model is not None
+    assert ModelRegistry(tmp_path / "elsewhere", FEATURE_RISK).load_champion().model is not None
 
 
 def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: TrainingResult, tmp_path: Path) -> None:
@@ -240,7 +300,7 @@ def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: Training
     registry.export(version, path)
     state = joblib.load(path)
     assert (state["format"], state["trained_through"]) == (2, result.model.trained_through.isoformat())
-    scores = score_risk(from_state(state), TODAY, version)
+    scores = score_risk(from_state(FEATURE_RISK, state), TODAY, version)
     pd.testing.assert_frame_equal(scores, score_risk(result.model, TODAY, version))
     # Whoever has scikit-learn can read it, wherever our classes are.
     code = (
@@ -248,8 +308,7 @@ def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: Training
         f"print(joblib.load({str(path)!r})['targets']['any']['name'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
-    assert result.model.any is not None
-    assert done.stdout.split() == [result.model.any.name]
+    assert done.stdout.split() == [result.model.targets["any"].name]
     assert not is_export(path)
 
 

@@ -21,6 +21,7 @@ from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
 from quality_assets.defs.reporting import building
 from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
 from quality_assets.tables import models as risk_tables
 from quality_assets.tables.model_inputs import build_labels_and_inputs
@@ -32,6 +33,7 @@ _KNOWN_AT_THE_END_OF_A_DAY = [
     asset_key(EVENT_SKETCH_COUNTS),
     asset_key(QUARANTINED_EVENTS),
 ]
+_MAIN = FEATURE_RISK.main_target.name
 _EVIDENCE = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS)
 
 
@@ -90,6 +92,7 @@ def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
     with building(context, warehouse, RISK_MODEL, *_EVIDENCE) as made:
         trained = risk_tables.train(made.session, report)
         model, result = trained.result.model, trained.result
+        scored_with = model.targets.get(_MAIN)
         made.wrote(MODEL_METRICS, len(result.metrics))
         made.wrote(FEATURE_IMPORTANCE, len(result.importance))
         made.wrote(CALIBRATION, len(result.calibration))
@@ -101,7 +104,7 @@ def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
             "version": trained.version,
             "is_promoted": trained.decision.is_promoted,
             "decision": trained.decision.reason,
-            "scores_with": model.any.name if model.any is not None else "nothing",
+            "scores_with": scored_with.name if scored_with is not None else "nothing",
             "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in model.notes) or "None."),
             "trained_through": model.trained_through.isoformat(),
             "data_fingerprint": result.data_fingerprint,
@@ -115,7 +118,7 @@ def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
 
 
 def _headline(metrics: object) -> dict[str, float]:
-    frame = metrics[(metrics["role"] == "champion") & (metrics["target"] == "any")]  # type: ignore[index]
+    frame = metrics[(metrics["role"] == "champion") & (metrics["target"] == _MAIN)]  # type: ignore[index]
     values = {name: float(value) for name, value in zip(frame["metric"], frame["value"], strict=True)}
     return {name: value for name, value in values.items() if value == value}
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.risk_inputs import INPUT_NAMES, inputs_fingerprint
 from quality_assets.domain.models.estimators import TargetModel
-
-Target = Literal["any", "onset"]
-
-
-TARGETS: tuple[Target, ...] = ("any", "onset")
+from quality_assets.domain.models.use_case import UseCase, inputs_fingerprint
 
 
 class InputsMismatchError(ValueError):
@@ -24,17 +18,16 @@ class InputsMismatchError(ValueError):
 
 
 @dataclass
-class RiskModel:
-    """What is saved and scored with. `any` and `onset` are None where nothing could be learnt or shown.
+class TrainedModel:
+    """What is saved and scored with: a model for each target of which something could be learnt and shown.
 
-    notes: why a baseline stands in, why the onset is not shown, in sentences. `base_rate` is that of the any target.
+    notes: why a baseline stands in, why a target is not shown, in sentences. `base_rate` is that of the main target.
     """
 
     trained_through: date
     horizon_days: int
     input_names: tuple[str, ...]
-    any: TargetModel | None
-    onset: TargetModel | None
+    targets: dict[str, TargetModel]
     base_rate: float
     notes: tuple[str, ...] = ()
 
@@ -47,12 +40,12 @@ class RiskModel:
 @dataclass(frozen=True)
 class TrainingResult:
     """A trained model with its evidence: frames as ml.model_metrics, ml.feature_importance and ml.calibration have
-    them (without model_version, which the registry gives), and held-out probabilities of every model.
+    them (without model_version, which the registry gives), and held-out predictions of every model.
 
-    held_out: event_date, feature, target, outcome, and one column of calibrated probabilities per model.
+    held_out: the keys of a row, target, outcome, and one column of calibrated probabilities per model.
     """
 
-    model: RiskModel
+    model: TrainedModel
     metrics: pd.DataFrame
     importance: pd.DataFrame
     calibration: pd.DataFrame
@@ -60,11 +53,11 @@ class TrainingResult:
     data_fingerprint: str
 
 
-def check_inputs(frame: pd.DataFrame, names: tuple[str, ...]) -> None:
-    """Raise InputsMismatchError unless a model's inputs are those of the present registry and the frame has them."""
+def check_inputs(use_case: UseCase, frame: pd.DataFrame, names: tuple[str, ...]) -> None:
+    """Raise InputsMismatchError unless a model's inputs are those of the use case and the frame has them."""
     absent = [name for name in names if name not in frame.columns]
-    if absent or tuple(names) != INPUT_NAMES:
-        changed = sorted(set(names) ^ set(INPUT_NAMES))
+    if absent or tuple(names) != use_case.input_names:
+        changed = sorted(set(names) ^ set(use_case.input_names))
         raise InputsMismatchError(f"model inputs differ from the present contract: absent {absent}, changed {changed}")
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.risk_inputs import INPUT_NAMES
-from quality_assets.domain.models.artifact import RiskModel, TrainingResult
-from quality_assets.domain.models.estimators import RiskSettings, input_matrix
-from quality_assets.domain.stats.grading import pr_auc_difference
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.models.artifact import TrainedModel, TrainingResult
+from quality_assets.domain.models.rows import input_matrix
+from quality_assets.domain.models.settings import TrainingSettings
+from quality_assets.domain.models.use_case import UseCase
+from quality_assets.domain.stats.grading import metric_difference
+
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a challenger replaces the champion, why, and the PR-AUC difference with its 90 % interval."""
+    """Whether a challenger replaces the champion, why, and the difference of the primary metric with its
+    90 % interval."""
 
     is_promoted: bool
     reason: str
@@ -25,44 +31,68 @@ class Decision:
 
 
 def promotion_decision(
-    champion: RiskModel | None,
+    use_case: UseCase,
+    champion: TrainedModel | None,
     challenger: TrainingResult,
     training_set: pd.DataFrame,
-    settings: RiskSettings | None = None,
+    settings: TrainingSettings | None = None,
 ) -> Decision:
     """Whether the challenger replaces the champion: only by winning on the same later days.
 
     Judged are labelled days more than a horizon after the champion's last day. The challenger is represented by its
-    walk-forward predictions, each made by the same recipe without having seen that day's future.
+    held-out predictions, each made by the same recipe without having seen that day's future.
     """
-    settings = settings or RiskSettings()
+    settings = settings or use_case.settings
     if champion is None:
         return Decision(True, "first model")
-    if tuple(champion.input_names) != INPUT_NAMES:
+    if tuple(champion.input_names) != use_case.input_names:
         return Decision(True, "the champion was made for other inputs and cannot score")
-    if champion.any is None:
-        return Decision(challenger.model.any is not None, "the champion could not score")
-    if challenger.model.any is None:
+    main = use_case.main_target.name
+    if main not in champion.targets:
+        return Decision(main in challenger.model.targets, "the champion could not score")
+    if main not in challenger.model.targets:
         return Decision(False, "the challenger cannot score")
-    held = challenger.held_out[challenger.held_out["target"] == "any"]
-    since = pd.Timestamp(champion.trained_through) + pd.Timedelta(days=settings.horizon_days)
-    held = held[pd.to_datetime(held["event_date"]) > since] if len(held) else held
-    days = held["event_date"].nunique() if len(held) else 0
+    held = challenger.held_out[challenger.held_out["target"] == main]
+    day = use_case.days(held)
+    is_later = day > (champion.trained_through - _EPOCH).days + settings.horizon_days
+    held, days = held[is_later], len(np.unique(day[is_later]))
     if days < settings.min_judged_days:
         return Decision(
             False,
             f"only {days} days since the champion was trained have a known outcome, {settings.min_judged_days} needed",
         )
-    rows = held[["event_date", "feature"]].merge(training_set, on=["event_date", "feature"], how="left")
-    old = champion.any.probability(input_matrix(rows), rows["feature"].to_numpy())
-    new = held[challenger.model.any.name].to_numpy(dtype=float)
+    rows = held[use_case.keys].merge(training_set, on=use_case.keys, how="left")
+    old = champion.targets[main].probability(input_matrix(use_case, rows), rows[use_case.entity].to_numpy())
+    new = held[challenger.model.targets[main].name].to_numpy(dtype=float)
     outcome = held["outcome"].to_numpy(dtype=float)
     if not 0 < outcome.sum() < len(outcome):
         return Decision(False, f"nothing to tell them apart: one outcome only in {days} days")
-    value, low, high = pr_auc_difference(
-        rows, outcome, new, old, 2 * settings.horizon_days, settings.bootstrap_rounds, settings.seed
+    return _contest(use_case, rows, outcome, new, old, days, settings)
+
+
+def _contest(
+    use_case: UseCase,
+    rows: pd.DataFrame,
+    outcome: Floats,
+    new: Floats,
+    old: Floats,
+    days: int,
+    settings: TrainingSettings,
+) -> Decision:
+    metric, rule = use_case.primary_metric, use_case.promotion
+    value, low, high = metric_difference(
+        metric.name,
+        rows,
+        outcome,
+        new,
+        old,
+        settings.block_days,
+        settings.bootstrap_rounds,
+        settings.seed,
+        use_case.grading_keys,
     )
-    better = value > 0 and float(((new - outcome) ** 2).mean()) <= float(((old - outcome) ** 2).mean())
-    verb = "wins" if better else "does not win in both PR-AUC and Brier score"
+    better = value > 0 and rule.loss(new, outcome) <= rule.loss(old, outcome)
+    verb = "wins" if better else f"does not win in both {metric.words} and {rule.loss_words}"
     interval = f"(90 % interval {low:+.3f} to {high:+.3f})"
-    return Decision(better, f"challenger {verb} on {days} later days: PR-AUC {value:+.3f} {interval}", value, low, high)
+    reason = f"challenger {verb} on {days} later days: {metric.words} {value:+.3f} {interval}"
+    return Decision(better, reason, value, low, high)

@@ -1,6 +1,6 @@
 """How good probabilities were: ranking, calibration, capacity, lead, each with a block-bootstrap interval.
 
-Pure arithmetic over arrays of scores and outcomes. What is trained, and on which days, lives in `risk`.
+Pure arithmetic over arrays of scores and outcomes. What is trained, and on which rows, lives in `domain/models`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ METRIC_NAMES = (
     "precision_at_k",
     "recall_at_k",
 )
+Keys = tuple[str | None, str]
+"""The columns of a row's day (None where rows have no time) and of its entity."""
+FEATURE_DAYS: Keys = ("event_date", "feature")
 _BINS = 10
 _CONFIDENCE = 0.90
 
@@ -44,19 +47,22 @@ class Graded:
     blocks: int
 
 
-def prepare(rows: pd.DataFrame, outcome: Floats, score: Floats, k: int, block_days: int) -> Graded:
-    """Sort and block n rows with `event_date` and `feature`.
+def prepare(
+    rows: pd.DataFrame, outcome: Floats, score: Floats, k: int, block_days: int, by: Keys = FEATURE_DAYS
+) -> Graded:
+    """Sort and block n rows with the columns `by`.
 
-    Blocks are one feature over `block_days` days: neighbouring days share most of their future, so resampling single
+    Blocks are one entity over `block_days` days: neighbouring days share most of their future, so resampling single
     rows would make intervals far too narrow (Künsch 1989).
     """
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     edge = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) if len(order) else np.zeros(0, dtype=np.int64)
-    day = pd.to_datetime(rows["event_date"]).to_numpy().astype("datetime64[D]").astype(np.int64)
-    feature = pd.factorize(rows["feature"])[0].astype(np.int64)
+    time, entity = by
+    day = np.zeros(len(rows), dtype=np.int64) if time is None else _epoch_days(rows[time])
+    entities = pd.factorize(rows[entity])[0].astype(np.int64)
     # Anchored to the calendar's epoch, so that a block does not depend on which rows are graded.
-    block, names = pd.factorize(feature * 1_000_000 + day // block_days)
+    block, names = pd.factorize(entities * 1_000_000 + day // block_days)
     bins = np.minimum(np.arange(len(order)) * _BINS // max(len(order), 1), _BINS - 1)
     return Graded(
         outcome[order].astype(float),
@@ -150,15 +156,23 @@ def _quantile(draws: pd.DataFrame, name: str, q: float) -> float:
     return float(draws[name].quantile(q)) if name in draws and draws[name].notna().any() else np.nan
 
 
-def pr_auc_difference(
-    rows: pd.DataFrame, outcome: Floats, first: Floats, second: Floats, block_days: int, rounds: int, seed: int
+def metric_difference(
+    metric: str,
+    rows: pd.DataFrame,
+    outcome: Floats,
+    first: Floats,
+    second: Floats,
+    block_days: int,
+    rounds: int,
+    seed: int,
+    by: Keys = FEATURE_DAYS,
 ) -> tuple[float, float, float]:
-    """PR-AUC of `first` minus that of `second` on the same rows: difference, low, high, from a paired bootstrap."""
-    one, two = (prepare(rows, outcome, score, 1, block_days) for score in (first, second))
-    value = measure(one)["pr_auc"] - measure(two)["pr_auc"]
+    """A metric of `first` minus that of `second` on the same rows: difference, low, high, from a paired bootstrap."""
+    one, two = (prepare(rows, outcome, score, 1, block_days, by) for score in (first, second))
+    value = measure(one)[metric] - measure(two)[metric]
     # factorize numbers blocks by first appearance in `rows`, which both share, so one draw weighs both alike.
     draws = [
-        measure(one, one_w)["pr_auc"] - measure(two, two_w)["pr_auc"]
+        measure(one, one_w)[metric] - measure(two, two_w)[metric]
         for one_w, two_w in zip(
             bootstrap_weights(one.block, one.blocks, rounds, seed),
             bootstrap_weights(two.block, two.blocks, rounds, seed),
@@ -170,11 +184,17 @@ def pr_auc_difference(
 
 
 def calibration_bins(
-    outcome: Floats, score: Floats, rows: pd.DataFrame, block_days: int, rounds: int, seed: int
+    outcome: Floats,
+    score: Floats,
+    rows: pd.DataFrame,
+    block_days: int,
+    rounds: int,
+    seed: int,
+    by: Keys = FEATURE_DAYS,
 ) -> pd.DataFrame:
-    """bin, predicted, observed, low, high, rows over ten bins of equal numbers, lowest risk first; bins in use only."""
-    graded = prepare(rows, outcome, score, 1, block_days)
-    # Grading sorts by falling score; people read calibration by rising risk.
+    """bin, predicted, observed, low, high, rows over ten bins of equal numbers, lowest first; bins in use only."""
+    graded = prepare(rows, outcome, score, 1, block_days, by)
+    # Grading sorts by falling score; people read calibration by rising probability.
     bins = _BINS - 1 - graded.bin
     count = np.bincount(bins, minlength=_BINS)
     used = count > 0

@@ -10,6 +10,7 @@ from math import isnan
 from statistics import fmean
 
 from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import models as risk_tables
 from quality_assets.tables.champion import NO_VERSION, load_champion
@@ -53,9 +54,9 @@ def no_input_knows_the_label(session: WarehouseSession) -> Answer:
     from quality_assets.domain.models.leaks import can_show_a_leak, single_input_aucs
 
     rows = read_training_set(session)
-    if not can_show_a_leak(rows):
+    if not can_show_a_leak(FEATURE_RISK, rows):
         return Answer(None, why="degraded and healthy days of too few features are known to tell a leak from chance.")
-    aucs = single_input_aucs(rows).dropna()
+    aucs = single_input_aucs(FEATURE_RISK, rows).dropna()
     best = aucs.sort_values(ascending=False)
     leaks = best[best >= _LEAK_AUC]
     examples = [f"{name}: ROC-AUC {value:.3f}" for name, value in leaks.head(5).items()]
@@ -76,7 +77,6 @@ def permuted_labels_score_like_chance(session: WarehouseSession) -> Answer:
     """A forest that learns permuted labels must be worth nothing: otherwise rows leak between training and test."""
     from dataclasses import replace
 
-    from quality_assets.domain.models.estimators import RiskSettings
     from quality_assets.domain.models.training import permuted_label_lift
 
     rows = read_training_set(session)
@@ -85,7 +85,10 @@ def permuted_labels_score_like_chance(session: WarehouseSession) -> Answer:
         return Answer(None, why=f"{positives} degraded feature-days are too few to tell chance from a leak.")
     # With few of them one permutation is luck.
     seeds = range(1 if positives >= _AMPLE_POSITIVES else 4)
-    lifts = [permuted_label_lift(rows, replace(RiskSettings(), forest_trees=50, seed=seed)) for seed in seeds]
+    lifts = [
+        permuted_label_lift(FEATURE_RISK, rows, replace(FEATURE_RISK.settings, forest_trees=50, seed=seed))
+        for seed in seeds
+    ]
     lift = fmean(lifts)
     if isnan(lift):
         return Answer(None, why="too few days to compare on.")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS_BY_NAME
+from quality_assets.contracts.risk_inputs import INPUTS_BY_NAME
 from quality_assets.domain.arrays import Bools, Floats
-from quality_assets.domain.models.artifact import RiskModel, check_inputs
-from quality_assets.domain.models.estimators import RiskSettings, input_matrix
-from quality_assets.domain.models.reasons import reasons
+from quality_assets.domain.models.artifact import TrainedModel, check_inputs
+from quality_assets.domain.models.risk.reasons import reasons
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.rows import input_matrix
 
 
 def score_risk(
-    model: RiskModel | None,
+    model: TrainedModel | None,
     inputs: pd.DataFrame,
     model_version: str,
     settings: RiskSettings | None = None,
@@ -27,24 +29,26 @@ def score_risk(
     Raises InputsMismatchError when the model was made for other inputs.
     """
     settings = settings or RiskSettings()
-    x = np.zeros((len(inputs), len(INPUT_NAMES)))
+    targets = model.targets if model is not None else {}
+    x = np.zeros((len(inputs), len(FEATURE_RISK.inputs)))
     if model is not None:
-        check_inputs(inputs, model.input_names)
-        x = input_matrix(inputs)
+        check_inputs(FEATURE_RISK, inputs, model.input_names)
+        x = input_matrix(FEATURE_RISK, inputs)
     feature = inputs["feature"].to_numpy()
-    asked = inputs["has_baseline"].to_numpy(dtype=bool) & (model is not None and model.any is not None)
+    asked = inputs["has_baseline"].to_numpy(dtype=bool) & ("any" in targets)
     probability, low, high, onset = (np.full(len(inputs), np.nan) for _ in range(4))
     why = np.full(len(inputs), "[]", dtype=object)
     degraded = inputs["is_degraded"].to_numpy(dtype=float)
-    if model is not None and model.any is not None and asked.any():
-        probability[asked] = model.any.probability(x[asked], feature[asked])
-        low[asked], high[asked] = model.any.interval(x[asked], feature[asked], probability[asked])
-        why[asked] = np.array(reasons(model.any, x[asked], feature[asked]), dtype=object)
+    if asked.any():
+        risk = targets["any"]
+        probability[asked] = risk.probability(x[asked], feature[asked])
+        low[asked], high[asked] = risk.interval(x[asked], feature[asked], probability[asked])
+        why[asked] = np.array(reasons(risk, x[asked], feature[asked]), dtype=object)
         healthy = asked & (degraded < 0.5)
-        if model.onset is not None and healthy.any():
-            onset[healthy] = model.onset.probability(x[healthy], feature[healthy])
+        if "onset" in targets and healthy.any():
+            onset[healthy] = targets["onset"].probability(x[healthy], feature[healthy])
     users = probability * inputs["usual_users"].to_numpy(dtype=float)
-    is_baseline = model is not None and model.any is not None and model.any.is_baseline
+    is_baseline = "any" in targets and targets["any"].name in FEATURE_RISK.baselines
     frame = inputs[["event_date", "feature"]].reset_index(drop=True)
     frame["model_version"] = model_version
     frame["horizon_days"] = model.horizon_days if model is not None else settings.horizon_days
@@ -66,10 +70,10 @@ def _ranks(frame: pd.DataFrame, users: Floats) -> pd.Series:
     return (order.groupby("day").cumcount() + 1).reindex(frame.index).astype("Int32")
 
 
-def _score_notes(model: RiskModel | None, inputs: pd.DataFrame, asked: Bools, why_no_model: str) -> np.ndarray:
+def _score_notes(model: TrainedModel | None, inputs: pd.DataFrame, asked: Bools, why_no_model: str) -> np.ndarray:
     any_notes = [note for note in model.notes if note.startswith("any")] if model is not None else []
     default = "; ".join(any_notes) or None
-    if model is None or model.any is None:
+    if model is None or "any" not in model.targets:
         return np.full(len(inputs), default or why_no_model, dtype=object)
     silent = inputs["silent_days"].to_numpy(dtype=float)
     age = inputs["age_days"].to_numpy(dtype=float)

@@ -1,7 +1,7 @@
 """History replayed day by day, as it was known then, and graded: what the risk scores would have been worth.
 
 Models are retrained weekly on labels that were known by then; each day is scored by the model of its time. Training
-itself lives in `risk`.
+itself lives in `training`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import numpy as np
 import pandas as pd
 
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.models.artifact import RiskModel
-from quality_assets.domain.models.estimators import BASELINES, RiskSettings, TargetModel, input_matrix
+from quality_assets.domain.models.artifact import TrainedModel
+from quality_assets.domain.models.estimators import TargetModel
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.domain.models.risk.labels import LabelSettings, degradation_labels, feature_states
-from quality_assets.domain.models.training import fit_baselines, refit_model, train_risk_model
+from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.training import train_risk_model
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.rows import input_matrix
+from quality_assets.domain.models.training import fit_baselines, refit_model
 from quality_assets.domain.stats.grading import lead_times, measure_with_intervals, prepare, top_k
 
 
@@ -71,14 +75,14 @@ def backtest(
     when = pd.to_datetime(history["event_date"])
     parts: list[pd.DataFrame] = []
     notes: list[str] = []
-    model: RiskModel | None = None
+    model: TrainedModel | None = None
     retrain_dates = pd.date_range(first_date, last_date, freq=f"{replay.retrain_every_days}D")
     for number, trained in enumerate(retrain_dates):
         known = as_known_on(history, trained.date(), settings.horizon_days)
         model = _train(model, known, settings, must_select=number % replay.reselect_every == 0)
         until = min(trained + pd.Timedelta(days=replay.retrain_every_days - 1), pd.Timestamp(last_date))
         week = history[((when >= trained) & (when <= until) & history["has_baseline"]).to_numpy()]
-        if model.any is None:
+        if "any" not in model.targets:
             notes.append(f"{trained.date()}: no model: {'; '.join(model.notes)}")
         elif len(week):
             parts.append(_score_week(model, week, known, trained, settings))
@@ -98,20 +102,19 @@ def as_known_on(training_set: pd.DataFrame, day: date, horizon_days: int) -> pd.
     return then
 
 
-def _train(model: RiskModel | None, known: pd.DataFrame, settings: RiskSettings, must_select: bool) -> RiskModel:
-    if model is None or model.any is None or must_select:
+def _train(model: TrainedModel | None, known: pd.DataFrame, settings: RiskSettings, must_select: bool) -> TrainedModel:
+    if model is None or "any" not in model.targets or must_select:
         quick = replace(settings, interval_members=0, importance_repeats=0, bootstrap_rounds=30)
         return train_risk_model(known, quick).model
-    return refit_model(model, known, settings)
+    return refit_model(FEATURE_RISK, model, known, settings)
 
 
 def _score_week(
-    model: RiskModel, week: pd.DataFrame, known: pd.DataFrame, trained: pd.Timestamp, settings: RiskSettings
+    model: TrainedModel, week: pd.DataFrame, known: pd.DataFrame, trained: pd.Timestamp, settings: RiskSettings
 ) -> pd.DataFrame:
-    x, feature = input_matrix(week), week["feature"].to_numpy()
-    rivals: dict[str, TargetModel] = fit_baselines(known, settings)
-    chosen = model.any
-    assert chosen is not None
+    x, feature = input_matrix(FEATURE_RISK, week), week["feature"].to_numpy()
+    rivals: dict[str, TargetModel] = fit_baselines(FEATURE_RISK, known, settings)
+    chosen = model.targets["any"]
     return pd.DataFrame(
         {
             "event_date": week["event_date"].to_numpy(),
@@ -132,13 +135,13 @@ def _grade(
     known = scores[scores["label_any"].notna()].reset_index(drop=True)
     onsets = labels[labels["is_onset_today"].to_numpy(dtype=bool)]
     parts = []
-    for name in ("risk_model", *BASELINES):
+    for name in ("risk_model", *FEATURE_RISK.baselines):
         if not len(known) or name not in known:
             continue
         outcome = known["label_any"].astype(bool).to_numpy().astype(np.float64)
         p = known[name].to_numpy(dtype=float)
         part = measure_with_intervals(
-            prepare(known, outcome, p, settings.capacity_k, 2 * settings.horizon_days),
+            prepare(known, outcome, p, settings.capacity_k, settings.block_days),
             settings.bootstrap_rounds,
             settings.seed,
         )

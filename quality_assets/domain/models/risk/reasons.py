@@ -1,23 +1,17 @@
-"""Why a score is what it is: the three strongest reasons of each row, in words and in percentage points.
-
-Contributions are exact for logistic regression, SHAP values (Lundberg et al. 2020) for trees. shap is imported only
-when trees are explained, because that takes seconds.
-"""
+"""Why a score is what it is: the three strongest reasons of each row, in words and in percentage points."""
 
 from __future__ import annotations
 
-import copy
 import json
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS, SIGNALS
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.models.estimators import Boosting, Forest, Logistic, TargetModel, expit, logit
+from quality_assets.domain.models.contributions import contributions
+from quality_assets.domain.models.estimators import TargetModel, expit
 
-MAX_EXPLAINED_TREES = 40
 _REASONS = 3
 _GROUPS = {
     "history": (
@@ -36,8 +30,13 @@ _WORST = {
     "worst_ewma_z": "ewma_z", "worst_drift_share": "ewma_z", "worst_slope_z": "slope_z", "worst_spike_share": "z",
 }  # fmt: skip
 
+# Each baseline is explained by the one input that it looks at.
+_BASELINE_INPUTS = {
+    "persistence": "is_degraded", "feature_base_rate": "own_degraded_share", "ewma_chart": "worst_ewma_z",
+}  # fmt: skip
 
-def reasons(model: TargetModel, x: Floats, feature: np.ndarray) -> list[str]:
+
+def reasons(model: TargetModel, x: Floats, entity: np.ndarray) -> list[str]:
     """For each of n rows a JSON list of up to three {input, words, value, size}, strongest first.
 
     Inputs that say the same (all of one signal, all of the past) count together and are worded by their strongest.
@@ -45,7 +44,7 @@ def reasons(model: TargetModel, x: Floats, feature: np.ndarray) -> list[str]:
     """
     if not len(x):
         return []
-    contribution, margin, is_log_odds = contributions(model, x, feature)
+    contribution, margin, is_log_odds = _explained(model, x, entity)
     group, names = _groups(x)
     totals = np.zeros((len(x), len(names)))
     for position in range(len(names)):
@@ -71,41 +70,13 @@ def reasons(model: TargetModel, x: Floats, feature: np.ndarray) -> list[str]:
     ]
 
 
-def contributions(model: TargetModel, x: Floats, feature: np.ndarray) -> tuple[Floats, Floats, bool]:
-    """Contribution of each input (n x p), the raw output they lead up to (n), and whether both are log-odds.
-
-    A forest is explained by its first trees, whose mean estimates that of all.
-    """
-    estimator = model.estimator
-    margin = estimator.predict(x, feature)
-    single = np.zeros(x.shape)
-    if isinstance(estimator, Logistic):
-        single[:, estimator.columns] = estimator.prepared(x) * estimator.model.coef_[0]
-        return single, logit(margin), True
-    if isinstance(estimator, Forest):
-        values = _shap(_first_trees(estimator.model), estimator.prepared(x))
-        single[:, estimator.columns] = values[..., 1] if values.ndim == 3 else values
-        return single, margin, False
-    if isinstance(estimator, Boosting):
-        single[:, estimator.columns] = _shap(estimator.model, estimator.prepared(x))
-        return single, logit(margin), True
-    named = {"persistence": "is_degraded", "feature_base_rate": "own_degraded_share", "ewma_chart": "worst_ewma_z"}
-    single[:, INPUT_NAMES.index(named[model.name])] = margin - estimator.everyone
+def _explained(model: TargetModel, x: Floats, entity: np.ndarray) -> tuple[Floats, Floats, bool]:
+    found = contributions(model, x, entity)
+    if found is not None:
+        return found
+    single, margin = np.zeros(x.shape), model.estimator.predict(x, entity)
+    single[:, INPUT_NAMES.index(_BASELINE_INPUTS[model.name])] = margin - model.estimator.everyone
     return single, margin, False
-
-
-def _shap(model: Any, x: Floats | NDArray[np.float32]) -> Floats:
-    import shap
-
-    # The check recomputes every prediction only to compare floats of two libraries.
-    return np.asarray(shap.TreeExplainer(model).shap_values(x, check_additivity=False), dtype=float)
-
-
-def _first_trees(model: Any) -> Any:
-    part = copy.copy(model)
-    part.estimators_ = model.estimators_[:MAX_EXPLAINED_TREES]
-    part.n_estimators = len(part.estimators_)
-    return part
 
 
 def _probability(model: TargetModel, margin: Floats, is_log_odds: bool) -> Floats:

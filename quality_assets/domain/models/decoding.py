@@ -1,0 +1,89 @@
+"""Parts of a state, read as what they must be; ModelStateError names the part that is not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from quality_assets.domain.models.estimators import Decode, Imputer
+
+
+class ModelStateError(ValueError):
+    """A state is not that of a model: something is missing, too much, or of another type."""
+
+
+def parts(state: object, names: tuple[str, ...], where: str) -> dict[str, Any]:
+    """The parts of a dict, in the order of `names`, which must be all that it has."""
+    if not isinstance(state, dict):
+        raise ModelStateError(f"{where}: a dict was expected, not {type(state).__name__}")
+    differing = sorted(set(names) ^ set(state), key=str)
+    if differing:
+        raise ModelStateError(f"{where}: missing or unknown parts: {', '.join(map(str, differing))}")
+    return {name: state[name] for name in names}
+
+
+def text(value: object, where: str) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise ModelStateError(f"{where}: a text was expected, not {type(value).__name__}")
+    return value
+
+
+def texts(value: object, where: str) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list):
+        raise ModelStateError(f"{where}: a list was expected, not {type(value).__name__}")
+    return tuple(text(item, where) for item in value)
+
+
+def whole(value: object, where: str) -> int:
+    """A whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ModelStateError(f"{where}: a whole number was expected, not {type(value).__name__}")
+    return value
+
+
+def number(value: object, where: str, *, may_be_unknown: bool = False) -> float:
+    """A finite number, or NaN where it may be unknown."""
+    if not isinstance(value, float) or not (math.isfinite(value) or (may_be_unknown and math.isnan(value))):
+        raise ModelStateError(f"{where}: a number was expected, not {value!r}")
+    return value
+
+
+def array(dtype: type[Any]) -> Decode:
+    """A one-dimensional array of a kind of number."""
+
+    def decode(value: object, where: str) -> np.ndarray:
+        if not isinstance(value, np.ndarray) or value.ndim != 1 or not np.issubdtype(value.dtype, dtype):
+            what = f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise ModelStateError(f"{where}: a row of {dtype.__name__} was expected, not {what}")
+        return value
+
+    return decode
+
+
+def imputer(value: object, where: str) -> Imputer:
+    """The medians that an imputer fills with."""
+    found = parts(value, ("median",), where)
+    return Imputer(array(np.floating)(found["median"], f"{where}.median"))
+
+
+def fitted(made: type[BaseEstimator]) -> Decode:
+    """A fitted scikit-learn estimator of exactly this class."""
+
+    def decode(value: object, where: str) -> BaseEstimator:
+        if type(value) is not made or not hasattr(value, "classes_"):
+            raise ModelStateError(f"{where}: a fitted {made.__name__} was expected, not {type(value).__name__}")
+        return value
+
+    return decode
+
+
+def shares(value: object, where: str) -> dict[str, float]:
+    """A number for each name."""
+    if not isinstance(value, dict):
+        raise ModelStateError(f"{where}: a dict was expected, not {type(value).__name__}")
+    return {text(name, where): number(share, f"{where}.{name}") for name, share in value.items()}
