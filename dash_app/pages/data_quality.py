@@ -11,8 +11,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from quality_assets.domain.quality.event_checks import CHECKS
-from quality_assets.domain.quality.model_checks import ML_CHECKS
+from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.domain.wording import measure_texts
 from quality_assets.read import health, pipeline
 from quality_assets.read import quality as queries
@@ -27,7 +26,7 @@ DIMENSIONS = ("completeness", "uniqueness", "validity", "consistency", "timeline
 _UNUSUAL = 0.3
 _MAX_REASONS = 5
 _EXAMPLES = 10
-_UNITS = {(check.table.qualified_name, check.name): check.unit for check in (*CHECKS, *ML_CHECKS)}
+_UNITS = {(check.subject.name, check.name): check.unit for check in SQL_CHECKS}
 _STATE_ORDER = {state: order for order, state in enumerate(CheckState)}
 
 

@@ -5,7 +5,7 @@ How they are computed lives in `domain/drift.py` and `domain/run_report.py`.
 
 from __future__ import annotations
 
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 DRIFT_KINDS = ("data", "prediction", "performance")
 DRIFT_STATUSES = ("ok", "drifted", "unknown")
@@ -18,6 +18,7 @@ BASELINE_STATS = Table(
     description="What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news",
     grain="one row per feature and metric, as of the last day",
     key=("feature", "metric"),
+    build=Build("scoring", inputs=("product.fact_feature_metrics",)),
     columns=(
         Column("feature", "VARCHAR", "Product feature", nullable=False),
         Column("metric", "VARCHAR", "Name in the metric registry", nullable=False),
@@ -59,6 +60,13 @@ EVENT_SKETCH_COUNTS = Table(
     grain="one row per day, watched thing and bin that has events",
     key=("event_date", "feature", "name", "bin"),
     partition_column="event_date",
+    build=Build(
+        "days",
+        inputs=("core.valid_events",),
+        version=2,
+        contract_checks=("key_unique",),
+        precedes_publication=False,
+    ),
     columns=(
         Column("event_date", "DATE", "The UTC day", nullable=False),
         Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
@@ -80,6 +88,15 @@ DATA_DRIFT = Table(
     grain="one row per monitored thing and day",
     key=("event_date", "kind", "feature", "name"),
     partition_column="event_date",
+    build=Build(
+        "scoring",
+        inputs=(
+            "monitoring.event_sketch_counts",
+            "ml.risk_training_set",
+            "ml.risk_scores",
+            "ml.score_ledger",
+        ),
+    ),
     columns=(
         Column("event_date", "DATE", "The day that is judged", nullable=False),
         Column(
@@ -160,6 +177,7 @@ DRIFT_DISTRIBUTIONS = Table(
     description="The last judged day beside its reference: how much of each fell into which bin or value",
     grain="one row per monitored distribution and bin, of the last day",
     key=("kind", "feature", "name", "bin"),
+    build=Build("scoring", inputs=("monitoring.data_drift",), precedes_publication=False),
     columns=(
         Column("kind", "VARCHAR", "As in data_drift", nullable=False, allowed=DRIFT_KINDS),
         Column("feature", "VARCHAR", "Product feature; empty where all traffic is meant", nullable=False),
@@ -182,6 +200,7 @@ DRIFT_POWER = Table(
     description="How large a change the drift monitor can see at the sample sizes at hand, and how often it errs",
     grain="one row per statistic, change and number of rows a day",
     key=("statistic", "change", "rows_per_day"),
+    build=Build("training", inputs=("product.fact_feature_metrics",)),
     columns=(
         Column("statistic", "VARCHAR", "As in data_drift", nullable=False, allowed=DRIFT_STATISTICS),
         Column("change", "VARCHAR", "The injected change, in words", nullable=False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 STATUSES = ("ok", "error", "crash")
 DEFAULT_EVENT_NAME = "use"
@@ -90,6 +90,7 @@ RAW_LOGS = Table(
     partition_column="event_date",
     store="lake",
     file_kinds=("-events", "-refused"),
+    build=Build("arrival", is_audited=True, contract_checks=(), precedes_publication=False),
     columns=(
         *_PLACE_COLUMNS,
         *(Column(c.name, c.type, c.description, unit=c.unit) for c in EVENT_COLUMNS),
@@ -110,6 +111,7 @@ VALID_EVENTS = Table(
     key=("event_date", "event_id"),
     partition_column="event_date",
     store="lake",
+    build=Build("days", inputs=("raw.raw_logs", "raw.log_files"), is_audited=True, contract_checks=()),
     columns=(*_PLACE_COLUMNS, *EVENT_COLUMNS),
 )
 
@@ -121,6 +123,7 @@ QUARANTINED_EVENTS = Table(
     key=("file_id", "line_number"),
     partition_column="event_date",
     store="lake",
+    build=Build("days", made_with="core.valid_events", is_audited=True, contract_checks=("contract_kept",)),
     columns=(
         Column(
             "event_date",
@@ -146,6 +149,7 @@ USER_FEATURE_DAYS = Table(
     key=("event_date", "feature", "user_id"),
     partition_column="event_date",
     store="lake",
+    build=Build("days", inputs=("core.valid_events",), is_audited=True, contract_checks=("contract_kept",)),
     columns=(
         _PLACE_COLUMNS[0],
         Column("feature", "VARCHAR", "Product feature", nullable=False),

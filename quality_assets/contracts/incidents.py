@@ -5,7 +5,7 @@ How incidents are found lives in `domain/detection.py` and `domain/incidents.py`
 
 from __future__ import annotations
 
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 INCIDENT_KINDS = ("step", "creep", "spike", "dead")
 INCIDENT_SEVERITIES = ("low", "medium", "high", "critical")
@@ -18,6 +18,15 @@ INCIDENTS = Table(
     description="Degradations: what got worse, since when, by how much, for whom, and where it comes from",
     grain="one row per fault of a feature; metrics that moved together are one fault",
     key=("incident_id",),
+    build=Build(
+        "scoring",
+        inputs=(
+            "product.fact_feature_metrics",
+            "core.valid_events",
+            "monitoring.event_sketch_counts",
+            "raw.feature_descriptions",
+        ),
+    ),
     columns=(
         Column(
             "incident_id",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quality_assets.contracts.risk_inputs import INPUTS, SIGNAL_WORDS
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 TARGETS = ("any", "onset")
 MODEL_ROLES = ("champion", "candidate", "baseline")
@@ -14,6 +14,7 @@ _FEATURE_DAY = (
     Column("event_date", "DATE", "The UTC day", nullable=False),
     Column("feature", "VARCHAR", "Product feature", nullable=False),
 )
+_LEARNED_FROM = ("ml.risk_training_set", "ml.degradation_labels")
 _SIGNAL_LIST = "any of latency, crash, error, feedback, volume; comma-separated, empty for none"
 
 DEGRADATION_LABELS = Table(
@@ -25,6 +26,7 @@ DEGRADATION_LABELS = Table(
     grain="one row per feature and day since it was first seen, days without events included",
     key=("event_date", "feature", "horizon_days"),
     partition_column="event_date",
+    build=Build("model_inputs", inputs=("product.fact_feature_metrics",)),
     columns=(
         *_FEATURE_DAY,
         Column("horizon_days", "INTEGER", "How far ahead the labels look", nullable=False, unit="days", minimum=1),
@@ -74,6 +76,15 @@ RISK_TRAINING_SET = Table(
     grain="one row per feature and day since it was first seen",
     key=("event_date", "feature"),
     partition_column="event_date",
+    build=Build(
+        "model_inputs",
+        inputs=(
+            "product.fact_feature_metrics",
+            "raw.feature_descriptions",
+            "monitoring.event_sketch_counts",
+            "core.quarantined_events",
+        ),
+    ),
     columns=(
         *_FEATURE_DAY,
         *(Column(item.name, "DOUBLE", item.description, unit=item.unit) for item in INPUTS),
@@ -104,6 +115,7 @@ MODEL_METRICS = Table(
     description="How well each model, candidate and baseline did on later days than it had seen, with intervals",
     grain="one row per version, target, model and metric",
     key=("model_version", "target", "model", "metric"),
+    build=Build("training", inputs=_LEARNED_FROM),
     columns=(
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("trained_through", "DATE", "Last day whose facts it saw", nullable=False),
@@ -146,6 +158,7 @@ FEATURE_IMPORTANCE = Table(
     description="What each input is worth to the champion: loss of PR-AUC on held-out days when it is permuted",
     grain="one row per version, target and input",
     key=("model_version", "target", "input"),
+    build=Build("training", inputs=_LEARNED_FROM),
     columns=(
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("target", "VARCHAR", "any or onset", nullable=False, allowed=TARGETS),
@@ -164,6 +177,7 @@ CALIBRATION = Table(
     description="Of the feature-days given a risk of about p, how many degraded",
     grain="one row per version, target and bin of predicted risk",
     key=("model_version", "target", "bin"),
+    build=Build("training", inputs=_LEARNED_FROM),
     columns=(
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("target", "VARCHAR", "any or onset", nullable=False, allowed=TARGETS),
@@ -208,6 +222,7 @@ RISK_SCORES = Table(
     grain="one row per feature, day and model version",
     key=("event_date", "feature", "model_version"),
     partition_column="event_date",
+    build=Build("scoring", inputs=("ml.risk_training_set",)),
     columns=(
         *_SCORE_COLUMNS,
         Column(
@@ -253,6 +268,7 @@ SCORE_LEDGER = Table(
     grain="one row per feature, day and model version",
     key=("event_date", "feature", "model_version"),
     partition_column="event_date",
+    build=Build("scoring", inputs=("ml.risk_scores", "ml.degradation_labels")),
     columns=(
         *_SCORE_COLUMNS,
         Column("onset_probability", "DOUBLE", "As scored", unit="fraction", minimum=0, maximum=1),
@@ -279,6 +295,7 @@ MODEL_VERSIONS = Table(
     description="Every model there was: what it was made of, whether it was promoted, why, and when it was live",
     grain="one row per version",
     key=("model_version",),
+    build=Build("training", inputs=_LEARNED_FROM),
     columns=(
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("created_at", "TIMESTAMP", "When it was saved", nullable=False, unit="UTC"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 SEVERITIES = ("WARN", "ERROR")
 CHECK_STATUSES = ("passed", "failed", "unknown")
@@ -73,6 +73,19 @@ RUN_REPORT = Table(
     description="The report of every run: what came in, what was refused, what failed, what needs attention",
     grain="one row per run",
     key=("run_id",),
+    build=Build(
+        "report",
+        inputs=(
+            "raw.log_files",
+            "core.valid_events",
+            "core.quarantined_events",
+            "product.feature_daily_trends",
+            "product.incidents",
+            "ml.risk_scores",
+            "monitoring.baseline_stats",
+            "monitoring.data_drift",
+        ),
+    ),
     columns=(
         Column("run_id", "VARCHAR", "The Dagster run", nullable=False),
         Column("reported_at", "TIMESTAMP", "When the report was made", nullable=False, unit="UTC"),

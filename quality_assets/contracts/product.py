@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quality_assets.contracts.metrics import ADOPTION_RATE, MEASURES, METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 DIM_FEATURE_METADATA = Table(
     schema="product",
@@ -12,6 +12,7 @@ DIM_FEATURE_METADATA = Table(
     description="What is known of each product feature: owner, team, lifecycle, objectives, and when it was seen",
     grain="one row per feature, described or seen",
     key=("feature",),
+    build=Build("publication", inputs=("product.fact_feature_metrics", "raw.feature_descriptions")),
     columns=(
         *FEATURE_DESCRIPTIONS.columns,
         Column(
@@ -27,6 +28,10 @@ _FEATURE_DAY = (
     Column("feature", "VARCHAR", "Product feature", nullable=False),
 )
 
+# A day's band needs the expectations of the 28 days before it, which need the 28 before those.
+TREND_WINDOW_DAYS = 28
+TREND_HISTORY_DAYS = 2 * TREND_WINDOW_DAYS
+
 _MEASURE_NAMES = {measure.name for measure in MEASURES}
 
 FACT_FEATURE_METRICS = Table(
@@ -36,6 +41,13 @@ FACT_FEATURE_METRICS = Table(
     grain="one row per feature per day on which it has events",
     key=("event_date", "feature"),
     partition_column="event_date",
+    build=Build(
+        "days",
+        inputs=("core.valid_events", "core.user_feature_days", "raw.feature_descriptions"),
+        also_from=("apdex_thresholds",),
+        is_audited=True,
+        contract_checks=("key_unique",),
+    ),
     columns=(
         *_FEATURE_DAY,
         *(Column(m.name, m.type, m.description, nullable=m.nullable, unit=m.unit, minimum=0) for m in MEASURES),
@@ -63,6 +75,15 @@ FEATURE_DAILY_TRENDS = Table(
     grain="one row per feature, day and metric, also on days without events since the feature was first seen",
     key=("event_date", "feature", "metric"),
     partition_column="event_date",
+    build=Build(
+        "trends",
+        inputs=("product.fact_feature_metrics",),
+        history_days=TREND_HISTORY_DAYS,
+        # A feature has a trend on every day since it was first seen, however long ago that is.
+        also_from=("features_seen",),
+        is_audited=True,
+        contract_checks=("key_unique",),
+    ),
     columns=(
         *_FEATURE_DAY,
         Column("metric", "VARCHAR", "Name in the metric registry", nullable=False),
@@ -82,7 +103,7 @@ FEATURE_DAILY_TRENDS = Table(
             nullable=False,
             unit="days",
             minimum=0,
-            maximum=28,
+            maximum=TREND_WINDOW_DAYS,
         ),
         Column("is_outside_band", "BOOLEAN", "Outside the expected band; null where there is no band"),
         Column("is_worse", "BOOLEAN", "Outside the band on the side that hurts; null where there is no band"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Build, Column, Table
 
 LOG_FILES = Table(
     schema="raw",
@@ -11,6 +11,7 @@ LOG_FILES = Table(
     grain="one row per distinct file content",
     key=("file_id",),
     is_keyed=True,
+    build=Build("arrival", made_with="raw.raw_logs", is_audited=True, contract_checks=("contract_kept",)),
     columns=(
         Column("file_id", "VARCHAR", "First 16 hex digits of sha256", nullable=False),
         Column(
@@ -55,6 +56,7 @@ FEATURE_DESCRIPTIONS = Table(
     description="feature_metadata.csv as its keepers wrote it, typed",
     grain="one row per described feature",
     key=("feature",),
+    build=Build("days", precedes_publication=False),
     columns=(
         Column("feature", "VARCHAR", "As the events name it", nullable=False),
         Column("display_name", "VARCHAR", "As people read it"),

@@ -1,4 +1,4 @@
-"""The vocabulary of table contracts: `Column` and `Table`. No table is declared here."""
+"""The vocabulary of table contracts: `Column`, `Table`, and `Build`, how a table is made. No table is declared here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Store = Literal["warehouse", "lake"]
+Stage = Literal["arrival", "days", "trends", "model_inputs", "training", "scoring", "report", "publication"]
+"""The part of the graph that a table is made in: what is requested, and run, together."""
+ContractCheck = Literal["contract_kept", "key_unique"]
+OutsideInput = Literal["apdex_thresholds", "features_seen"]
+"""What a partition may depend on besides the same dates of its inputs."""
+
+DATED_STAGES: tuple[Stage, ...] = ("days", "trends")
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,29 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Build:
+    """How a table is made, and what the rest of the house has to do about that.
+
+    `inputs` are qualified names of tables. `made_with` names the table that one function makes together with this one:
+    both have its inputs, and are stale together. Raise `version` when what is computed changes: every partition is then
+    rebuilt. `history_days` are the earlier days of its inputs that a day's partition reads. `is_audited`: published
+    only once its checks were asked of each partition; the rest is made anew, and checked, before each publication.
+    `contract_checks` are those of the contract's own rules that are asked. `precedes_publication` is false of what is
+    only an intermediate, or comes after something that readers do wait for.
+    """
+
+    stage: Stage
+    inputs: tuple[str, ...] = ()
+    version: int = 1
+    made_with: str | None = None
+    history_days: int = 0
+    also_from: tuple[OutsideInput, ...] = ()
+    is_audited: bool = False
+    contract_checks: tuple[ContractCheck, ...] = ("contract_kept", "key_unique")
+    precedes_publication: bool = True
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: where it lives, what a row is, and what its columns mean.
 
@@ -39,7 +69,7 @@ class Table:
     a `warehouse` table is native to DuckDB. `is_keyed` has DuckDB enforce the key by an index: for small tables that
     are written row by row; where partitions are replaced whole, a check enforces it instead. `file_kinds` are the
     endings of a lake table's file names: files of one kind have the same columns, those of different kinds may lack
-    some.
+    some. `build` says how the graph makes it; a table that is written to as things happen has none.
     """
 
     schema: str
@@ -52,6 +82,7 @@ class Table:
     store: Store = "warehouse"
     is_keyed: bool = False
     file_kinds: tuple[str, ...] = ("",)
+    build: Build | None = None
 
     def __post_init__(self) -> None:
         names = self.column_names
@@ -65,6 +96,11 @@ class Table:
     def qualified_name(self) -> str:
         """`schema.name`, as SQL and the documentation write it."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def is_built_by_date(self) -> bool:
+        """Whether each event date is a partition that is built, checked and rebuilt by itself."""
+        return self.build is not None and self.build.stage in DATED_STAGES and self.partition_column is not None
 
     @property
     def column_names(self) -> tuple[str, ...]:

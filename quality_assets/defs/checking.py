@@ -6,65 +6,41 @@ from typing import Any
 
 import dagster as dg
 
-from quality_assets.contracts.table import Table
+from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import POOL, WarehouseResource
-from quality_assets.domain.quality.check import Check
-from quality_assets.domain.quality.expectations import Expectation
-from quality_assets.tables.checks.expectation_runs import check_name, dimensions, run_expectations
-from quality_assets.tables.checks.run import (
-    CheckResult,
-    ComputedCheck,
-    record_results,
-    run_check,
-    run_computed_check,
-    summarize,
-)
+from quality_assets.domain.quality.check import Check, Subject
+from quality_assets.domain.quality.result import CheckResult
+from quality_assets.tables.checks.run import record_results, run_checks, summarize
 from quality_assets.tables.staleness import record_audited
 
 
-def table_checks(
-    table: Table,
-    checks: Iterable[Check],
-    expectations: Sequence[Expectation] = (),
-    computed: Sequence[ComputedCheck] = (),
-) -> dg.AssetChecksDefinition:
-    """All checks of one table as one op, so that the warehouse and Great Expectations are opened once."""
-    own = [check for check in checks if check.table is table]
-    own_computed = [check for check in computed if check.table is table]
-    asked: list[Check | ComputedCheck] = [*own, *own_computed]
+def subject_checks(subject: Subject, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """All checks of one subject as one op, so that the warehouse and Great Expectations are opened once."""
     specs = [
-        dg.AssetCheckSpec(c.name, asset=asset_key(table), description=c.question, blocking=c.is_blocking) for c in asked
-    ]
-    specs += [
-        dg.AssetCheckSpec(
-            check_name(dimension),
-            asset=asset_key(table),
-            description=f"Do the contract's expectations of {dimension} hold? (Great Expectations)",
-            blocking=any(e.is_blocking for e in expectations if e.dimension == dimension),
-        )
-        for dimension in dimensions(expectations)
+        dg.AssetCheckSpec(c.name, asset=asset_key(subject), description=c.question, blocking=c.is_blocking)
+        for c in checks
     ]
 
-    @dg.multi_asset_check(name=f"check_{table.schema}_{table.name}", specs=specs, pool=POOL)
+    @dg.multi_asset_check(name=f"check_{subject.name.replace('.', '_')}", specs=specs, pool=POOL)
     def run(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
-        start, end = _date_range(context, table)
+        start, end = _date_range(context, subject)
         with warehouse.open() as session:
-            results = [run_check(session, check, start, end) for check in own]
-            results += [run_computed_check(session, check) for check in own_computed]
-            results += run_expectations(session, table, expectations, start, end)
+            results = run_checks(session, checks, start, end)
             record_results(session, [r for group in results for r in group], context.run.run_id)
-            record_audited(session.connection, table, start or date.min, end or date.max)
+            if subject.kind == "table":
+                table = TABLES_BY_NAME[subject.name]
+                record_audited(session.connection, table, start or date.min, end or date.max)
         for group in results:
             if group:
-                yield _asset_check_result(context, table, group)
-        yield from _nothing_to_check(table, specs, [group[0].check_name for group in results if group])
+                yield _asset_check_result(context, subject, group)
+        yield from _nothing_to_check(subject, specs, [group[0].check_name for group in results if group])
 
     return run
 
 
-def _date_range(context: dg.AssetCheckExecutionContext, table: Table) -> tuple[date | None, date | None]:
-    if table.partition_column is None:
+def _date_range(context: dg.AssetCheckExecutionContext, subject: Subject) -> tuple[date | None, date | None]:
+    if subject.partition_column is None:
         return None, None
     tags = context.run.tags
     start = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
@@ -73,7 +49,7 @@ def _date_range(context: dg.AssetCheckExecutionContext, table: Table) -> tuple[d
 
 
 def _asset_check_result(
-    context: dg.AssetCheckExecutionContext, table: Table, group: Sequence[CheckResult]
+    context: dg.AssetCheckExecutionContext, subject: Subject, group: Sequence[CheckResult]
 ) -> dg.AssetCheckResult:
     found = summarize(group)
     failing = [result for result in group if result.status == "failed"]
@@ -84,7 +60,7 @@ def _asset_check_result(
         "unexpected_count": found.unexpected_count or 0,
         "partitions_checked": len(group),
     }
-    if failing and table.partition_column:
+    if failing and subject.partition_column:
         metadata["failing"] = dg.MetadataValue.table(
             [
                 dg.TableRecord(
@@ -104,7 +80,7 @@ def _asset_check_result(
     if found.status == "failed":
         context.log.warning(f"{found.asset}, {found.check_name}: {found.description}")
     return dg.AssetCheckResult(
-        asset_key=asset_key(table),
+        asset_key=asset_key(subject),
         check_name=found.check_name,
         passed=found.status == "passed",
         severity=dg.AssetCheckSeverity(severity),
@@ -114,12 +90,12 @@ def _asset_check_result(
 
 
 def _nothing_to_check(
-    table: Table, specs: Iterable[dg.AssetCheckSpec], answered: Sequence[str]
+    subject: Subject, specs: Iterable[dg.AssetCheckSpec], answered: Sequence[str]
 ) -> Iterator[dg.AssetCheckResult]:
     for spec in specs:
         if spec.name not in answered:
             yield dg.AssetCheckResult(
-                asset_key=asset_key(table),
+                asset_key=asset_key(subject),
                 check_name=spec.name,
                 passed=False,
                 severity=dg.AssetCheckSeverity.WARN,

@@ -1,15 +1,20 @@
-"""How a table contract looks to Dagster: asset key, group, column schema. Defines no asset."""
+"""How a table contract looks to Dagster: asset key, group, column schema, what it hangs on. Defines no asset."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.table import Column, Table
+from quality_assets.defs.partitions import event_dates
+from quality_assets.defs.resources import POOL
+from quality_assets.domain.quality.check import Subject
 
 
-def asset_key(table: Table) -> dg.AssetKey:
-    """schema/table."""
-    return dg.AssetKey([table.schema, table.name])
+def asset_key(what: Table | Subject) -> dg.AssetKey:
+    """schema/table, or group/name of what is no table."""
+    return dg.AssetKey([what.schema, what.name] if isinstance(what, Table) else what.name.split("."))
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -57,17 +62,42 @@ def table_metadata(table: Table) -> dict[str, Any]:
     return metadata
 
 
-def asset_arguments(table: Table, *kinds: str) -> dict[str, Any]:
-    """The keyword arguments of `@dg.asset` that follow from the contract."""
+def dependencies(table: Table) -> list[dg.AssetDep]:
+    """What `table` is made from; of a history, the partitions of the days before as well."""
+    days = PIPELINE.build(table).history_days
+    history = dg.TimeWindowPartitionMapping(start_offset=-days, allow_nonexistent_upstream_partitions=True)
+    dated = PIPELINE.dated_sources(table) if days else ()
+    return [
+        dg.AssetDep(asset_key(PIPELINE.table(name)), partition_mapping=history if name in dated else None)
+        for name in PIPELINE.inputs(table)
+    ]
+
+
+def run_arguments(table: Table) -> dict[str, Any]:
+    """The keyword arguments of `@dg.asset` and `@dg.multi_asset` that say how `table` is run: pool and partitions."""
+    by_date = {"partitions_def": event_dates, "backfill_policy": dg.BackfillPolicy.single_run()}
+    return {"pool": POOL, **(by_date if table.is_built_by_date else {})}
+
+
+def asset_arguments(
+    table: Table, *kinds: str, also: Iterable[dg.AssetKey] = (), handed_in: Iterable[Table] = ()
+) -> dict[str, Any]:
+    """The keyword arguments of `@dg.asset` that follow from the contract and its build.
+
+    `also` comes before it and is no table; `handed_in` are inputs that the asset names as parameters.
+    """
+    handed = {asset_key(each) for each in handed_in}
     return {
         "key": asset_key(table),
         "group_name": table.schema,
         "kinds": {"duckdb", *kinds},
         "metadata": table_metadata(table),
+        "deps": [*(dep for dep in dependencies(table) if dep.asset_key not in handed), *also],
+        **run_arguments(table),
     }
 
 
-def asset_spec(table: Table, *kinds: str, **arguments: Any) -> dg.AssetSpec:
+def asset_spec(table: Table, *kinds: str) -> dg.AssetSpec:
     """The spec of one table of a multi-asset."""
     return dg.AssetSpec(
         key=asset_key(table),
@@ -75,5 +105,5 @@ def asset_spec(table: Table, *kinds: str, **arguments: Any) -> dg.AssetSpec:
         kinds={"duckdb", *kinds},
         metadata=table_metadata(table),
         description=table.description + ".",
-        **arguments,
+        deps=dependencies(table),
     )

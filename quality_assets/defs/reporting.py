@@ -1,6 +1,6 @@
 """What assets tell the UI about a run: rows per partition, totals, a small trend. Defines no asset."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +11,8 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import WarehouseResource
+from quality_assets.domain.quality.check import Subject
+from quality_assets.progress import Progress, report
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import await_audit, record_asset_run
 
@@ -44,29 +46,46 @@ class Publishing:
 
 
 @contextmanager
-def building(context: dg.AssetExecutionContext, warehouse: WarehouseResource, *tables: Table) -> Iterator[Building]:
-    """Open the warehouse for making `tables`, and keep in ops.asset_runs how that went and how long it took."""
+def building(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, *what: Table | Subject
+) -> Iterator[Building]:
+    """Open the warehouse for making `what`, and keep in ops.asset_runs how that went and how long it took."""
     started_at = utc_now()
     with warehouse.open() as session:
         made = Building(session)
         status = "failed"
-        for table in tables:
-            await_audit(session.connection, table, *_audited_range(context))
+        for table in what:
+            if isinstance(table, Table):
+                await_audit(session.connection, table, *_audited_range(context))
         try:
             yield made
             status = "succeeded"
         finally:
-            for table in tables:
+            for each in what:
+                name = each.qualified_name if isinstance(each, Table) else each.name
                 record_asset_run(
                     session.connection,
-                    asset=table.qualified_name,
+                    asset=name,
                     run_id=context.run.run_id,
                     partition_key=_partition_text(context),
                     started_at=started_at,
                     finished_at=utc_now(),
-                    row_count=made.row_counts.get(table.qualified_name),
+                    row_count=made.row_counts.get(name),
                     status=status,
                 )
+
+
+def build_by_date(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    table: Table,
+    build: Callable[[WarehouseSession, date, date, Progress], Mapping[date, int]],
+) -> None:
+    """Make the partitions of `table` that the run asks for by `build`, which gives the rows written per date."""
+    with building(context, warehouse, table) as made:
+        rows = build(made.session, *date_range(context), report)
+        made.wrote(table, sum(rows.values()))
+    report_partitions(context, table, rows)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A check that could not run is unknown: it has no points."""
 
 from __future__ import annotations
 
+from quality_assets.domain.quality.score import POINTS_SQL, Judged, score
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 CHECKS = "monitoring.check_results"
@@ -12,8 +13,8 @@ QUARANTINE = "core.quarantined_events"
 # The day a result speaks of: its partition, or the day it was evaluated where the asset is not partitioned. Checks run
 # after the day they judge, so those of the last run belong to the last day with events.
 _DAY = "coalesce(try_cast(partition_key as date), least(cast(checked_at as date), $through))"
-_POINTS = """case when status = 'passed' then 1e2
-    when status = 'failed' and severity = 'WARN' then 5e1 when status = 'failed' then 0e0 end"""
+_MOST_POINTS = 100
+_POINTS = f"{_MOST_POINTS} * {POINTS_SQL}"
 
 _LATEST = f"""
 select asset, check_name, partition_key, dimension, status, severity, is_blocking, observed, threshold,
@@ -126,12 +127,9 @@ def latest(reader: Reader) -> list[Row]:
 
 @per_snapshot
 def score_now(reader: Reader) -> float | None:
-    """Quality score of the results that stand: mean over dimensions of their mean points; None where none could run."""
-    points: dict[str, list[float]] = {}
-    for row in latest(reader):
-        if row["points"] is not None:
-            points.setdefault(row["dimension"], []).append(row["points"])
-    return sum(sum(found) / len(found) for found in points.values()) / len(points) if points else None
+    """Quality score, from 0 to 100, of the results that stand; None where none could run."""
+    found = score(Judged(row["dimension"], row["status"], row["severity"]) for row in latest(reader))
+    return None if found.value is None else _MOST_POINTS * found.value
 
 
 @per_snapshot

@@ -6,7 +6,7 @@ is used, because it takes seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from quality_assets.contracts.ml import (
 )
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.quality.check import Subject
 from quality_assets.progress import Progress
 from quality_assets.settings import Settings
 from quality_assets.stores.frames import read_frame, replace_rows
@@ -40,13 +41,8 @@ if TYPE_CHECKING:
     from quality_assets.domain.models.promotion import Decision
     from quality_assets.stores.models import ModelRegistry
 
-RISK_MODEL = replace(
-    MODEL_VERSIONS,
-    name="risk_model",
-    description="The model in use, in the registry under models/, and as models/risk_model.joblib",
-    grain="one model",
-)
-"""The model as an asset. No such table exists: what is told of it is the champion's row of ml.model_versions."""
+RISK_MODEL = Subject("model", "ml.risk_model")
+"""The model as an asset and as what checks speak of; what is told of it is the champion's row of ml.model_versions."""
 
 
 def is_scored(session: WarehouseSession) -> bool:

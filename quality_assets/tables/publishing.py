@@ -10,9 +10,9 @@ from datetime import date, datetime
 
 from quality_assets.clock import after, utc_now
 from quality_assets.contracts.catalog import LAKE_TABLES
-from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, publish, record_attempt
 from quality_assets.stores.warehouse import WarehouseSession
@@ -20,7 +20,6 @@ from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.exports import is_exported
 from quality_assets.tables.staleness import (
-    AUDITED_TABLES,
     contiguous_ranges,
     data_fingerprint,
     is_arrival_unaudited,
@@ -47,13 +46,13 @@ class Refusal:
 def reasons_against(session: WarehouseSession) -> list[str]:
     """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
     reasons = _losses(session)
-    for table in (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS):
-        stale = stale_dates(session.connection, table)
+    for table in PIPELINE.audited:
+        stale = stale_dates(session.connection, table) if table in PIPELINE.fingerprinted else []
         if stale:
             reasons.append(f"{table.qualified_name} is not built for {_dates_text(stale)}; run `quality run`")
     if is_arrival_unaudited(session.connection):
         reasons.append("what arrived has not been checked since it was read; run `quality run`")
-    for table in AUDITED_TABLES:
+    for table in PIPELINE.audited:
         unaudited = unaudited_dates(session.connection, table)
         if unaudited:
             reasons.append(

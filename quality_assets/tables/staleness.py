@@ -13,33 +13,12 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PARTITION_STATE
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.pipeline import PIPELINE, Pipeline
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
-from quality_assets.contracts.table import Table
-from quality_assets.domain.features.trends import HISTORY_DAYS
-
-# Raise a table's number when what it is computed as changes: its partitions are then stale and get rebuilt.
-RULES_VERSION = {
-    VALID_EVENTS.qualified_name: 1,
-    USER_FEATURE_DAYS.qualified_name: 1,
-    FACT_FEATURE_METRICS.qualified_name: 1,
-    FEATURE_DAILY_TRENDS.qualified_name: 1,
-    EVENT_SKETCH_COUNTS.qualified_name: 2,
-}
-
-# What is published only once its checks were asked; the rest is made anew, and checked, before each publication.
-AUDITED_TABLES = (
-    RAW_LOGS,
-    LOG_FILES,
-    VALID_EVENTS,
-    QUARANTINED_EVENTS,
-    USER_FEATURE_DAYS,
-    FACT_FEATURE_METRICS,
-    FEATURE_DAILY_TRENDS,
-)
+from quality_assets.contracts.table import OutsideInput, Stage, Table
 
 _RAW_FILES = f"(from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}')"
 
@@ -62,52 +41,67 @@ group by event_date
 """
 
 
-def _built(table: Table) -> str:
+def _built(name: str) -> str:
     return (
         f"select event_date, inputs_fingerprint as fingerprint from {PARTITION_STATE.qualified_name}"
-        f" where table_name = '{table.qualified_name}'"
+        f" where table_name = '{name}'"
     )
 
 
-def _from(upstream: str, table: Table, also: str = "''") -> str:
-    version = RULES_VERSION[table.qualified_name]
-    return f"select event_date, md5(fingerprint || {also} || '{version}') as fingerprint from ({upstream})"
-
-
-_THRESHOLDS = f"""
-coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order by feature))
- from {FEATURE_DESCRIPTIONS.qualified_name} where apdex_threshold_ms is not null), '')
-|| ' ' || coalesce(getvariable('apdex_threshold_ms'), '')
-"""
-
-# A feature has a trend on every day since it was first seen, however long ago that is.
-_TRENDS = f"""
-with cohorts as (
+_SEEN = f"""
+select first_date, md5(string_agg(cohort, ',') over (order by first_date)) as fingerprint
+from (
   select first_date, md5(string_agg(feature, ',' order by feature)) as cohort
   from (select feature, min(event_date) as first_date from {FACT_FEATURE_METRICS.qualified_name} group by feature)
   group by first_date
-),
-seen as (select first_date, md5(string_agg(cohort, ',') over (order by first_date)) as fingerprint from cohorts),
-history as (
-  select day.event_date, string_agg(fact.fingerprint, ',' order by fact.event_date) as fingerprint
-  from ({_built(FACT_FEATURE_METRICS)}) as day
-  join ({_built(FACT_FEATURE_METRICS)}) as fact
-    on fact.event_date between day.event_date - {HISTORY_DAYS} and day.event_date
-  group by day.event_date
 )
-select event_date, history.fingerprint || coalesce(seen.fingerprint, '') as fingerprint
-from history asof left join seen on seen.first_date <= history.event_date
 """
 
-# What each table's partitions should have been built from, given what its inputs are now.
-_WANTED = {
-    VALID_EVENTS.qualified_name: _from(_RAW, VALID_EVENTS),
-    USER_FEATURE_DAYS.qualified_name: _from(_built(VALID_EVENTS), USER_FEATURE_DAYS),
-    # The user days' fingerprint covers that of the events; facts read both.
-    FACT_FEATURE_METRICS.qualified_name: _from(_built(USER_FEATURE_DAYS), FACT_FEATURE_METRICS, _THRESHOLDS),
-    FEATURE_DAILY_TRENDS.qualified_name: _from(_TRENDS, FEATURE_DAILY_TRENDS),
-    EVENT_SKETCH_COUNTS.qualified_name: _from(_built(VALID_EVENTS), EVENT_SKETCH_COUNTS),
+# What a partition depends on besides its inputs' partitions, as SQL over its `event_date`.
+_ALSO: Mapping[OutsideInput, str] = {
+    "apdex_thresholds": f"""
+coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order by feature))
+ from {FEATURE_DESCRIPTIONS.qualified_name} where apdex_threshold_ms is not null), '')
+|| ' ' || coalesce(getvariable('apdex_threshold_ms'), '')
+""",
+    "features_seen": f"""
+coalesce((select arg_max(seen.fingerprint, seen.first_date) from ({_SEEN}) as seen
+ where seen.first_date <= inputs.event_date), '')
+""",
 }
+
+
+def wanted_sql(table: Table, pipeline: Pipeline = PIPELINE) -> str:
+    """What the partitions of `table` should have been built from, given what its inputs are now, as a query.
+
+    (event_date, fingerprint) of each date that all its inputs have; of a table that another makes, that one's.
+    """
+    build = pipeline.build(table)
+    if build.made_with is not None:
+        return wanted_sql(pipeline.table(build.made_with), pipeline)
+    sources = [_source_sql(name, build.history_days) for name in pipeline.dated_sources(table)]
+    joined = " join ".join(
+        f"({sql}) as source_{n}" + (" using (event_date)" if n else "") for n, sql in enumerate(sources)
+    )
+    parts = " || ',' || ".join(f"source_{n}.fingerprint" for n in range(len(sources)))
+    also = "".join(f" || {_ALSO[name]}" for name in build.also_from)
+    return (
+        f"select event_date, md5(fingerprint{also} || '{build.version}') as fingerprint"
+        f" from (select event_date, {parts} as fingerprint from {joined}) as inputs"
+    )
+
+
+def _source_sql(name: str, history_days: int) -> str:
+    """(event_date, fingerprint) of an input, which covers the days before where they are read too."""
+    source = _RAW if name == RAW_LOGS.qualified_name else _built(name)
+    if not history_days:
+        return source
+    return f"""
+select day.event_date, string_agg(earlier.fingerprint, ',' order by earlier.event_date) as fingerprint
+from ({source}) as day
+join ({source}) as earlier on earlier.event_date between day.event_date - {history_days} and day.event_date
+group by day.event_date
+"""
 
 
 def wanted_fingerprints(
@@ -115,7 +109,7 @@ def wanted_fingerprints(
 ) -> dict[date, str]:
     """Per event date between `start` and `end` that the table's inputs have: what it should be built from."""
     rows = connection.execute(
-        f"select event_date, fingerprint from ({_WANTED[table.qualified_name]})"
+        f"select event_date, fingerprint from ({wanted_sql(table)})"
         " where event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date)"
         " order by event_date",
         {"start": start, "end": end},
@@ -123,22 +117,19 @@ def wanted_fingerprints(
     return dict(rows)
 
 
-def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table, pipeline: Pipeline = PIPELINE) -> list[date]:
     """The event dates whose partition of `table` was not built from what its inputs are now, ascending."""
     rows = connection.execute(
-        f"select wanted.event_date from ({_WANTED[table.qualified_name]}) as wanted"
-        f" left join ({_built(table)}) as built using (event_date)"
+        f"select wanted.event_date from ({wanted_sql(table, pipeline)}) as wanted"
+        f" left join ({_built(table.qualified_name)}) as built using (event_date)"
         " where built.fingerprint is distinct from wanted.fingerprint order by 1"
     ).fetchall()
     return [row[0] for row in rows]
 
 
 def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
-    """The event dates for which events, user days, facts or sketches are stale or were never checked, ascending."""
-    tables = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, EVENT_SKETCH_COUNTS)
-    stale = {day for table in tables for day in stale_dates(connection, table)}
-    audited = (*tables[:-1], QUARANTINED_EVENTS)
-    return sorted(stale.union(*(unaudited_dates(connection, table) for table in audited)))
+    """The event dates for which a table of the days' stage is stale or was never checked, ascending."""
+    return _to_build(connection, "days")
 
 
 def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
@@ -154,13 +145,19 @@ def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
 
 def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
     """The event dates whose trends are stale or were never checked, ascending."""
-    found = (stale_dates(connection, FEATURE_DAILY_TRENDS), unaudited_dates(connection, FEATURE_DAILY_TRENDS))
-    return sorted(set().union(*found))
+    return _to_build(connection, "trends")
+
+
+def _to_build(connection: duckdb.DuckDBPyConnection, stage: Stage) -> list[date]:
+    dated = [table for table in PIPELINE.of_stages(stage) if table.is_built_by_date]
+    stale = (stale_dates(connection, table) for table in dated if table in PIPELINE.fingerprinted)
+    unaudited = (unaudited_dates(connection, table) for table in dated if table in PIPELINE.audited)
+    return sorted(set().union(*stale, *unaudited))
 
 
 def await_audit(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
     """Remember, before `table` is built from `start` to `end`, that its checks have to be asked after."""
-    if table in AUDITED_TABLES:
+    if table in PIPELINE.audited:
         connection.execute(
             f"insert or ignore into {AUDITS_DUE.qualified_name}"
             " select $name, cast(unnest(generate_series($start, $end, interval 1 day)) as date)",
@@ -188,7 +185,7 @@ def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list
 
 def is_arrival_unaudited(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether logs were read and have not been checked since."""
-    arrival = [table.qualified_name for table in (RAW_LOGS, LOG_FILES)]
+    arrival = [table.qualified_name for table in PIPELINE.of_stages("arrival")]
     row = connection.execute(
         f"select count(*) from {AUDITS_DUE.qualified_name} where list_contains($arrival, table_name)",
         {"arrival": arrival},

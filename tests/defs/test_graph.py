@@ -19,10 +19,11 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
 from quality_assets.settings import REPOSITORY_ROOT
-from quality_assets.tables.checks.known import blocking_checks
+from quality_assets.tables.checks.known import ALL_CHECKS, blocking_checks
 
 PACKAGE = REPOSITORY_ROOT / "quality_assets"
 POOL = "warehouse"
@@ -125,6 +126,98 @@ def test_every_op_that_opens_the_warehouse_is_in_its_pool(graph: dg.Definitions)
 def test_every_table_of_the_graph_has_an_asset() -> None:
     wanted = {table.qualified_name for table in TABLES if table.schema != "ops" and table not in _WRITTEN_BY_ALL}
     assert wanted - {".".join(key.path) for key in _ASSETS} == set()
+
+
+def test_every_table_that_has_an_asset_has_one_build_and_is_made_from_what_that_says() -> None:
+    made = [key for key in _ASSETS if ".".join(key.path) in TABLES_BY_NAME]
+    assert sorted(table.qualified_name for table in PIPELINE.tables) == sorted(".".join(key.path) for key in made)
+    for key in made:
+        table = TABLES_BY_NAME[".".join(key.path)]
+        assert [each.build for each in TABLES if each.qualified_name == table.qualified_name] == [table.build]
+        parents = {".".join(parent.path) for parent in _GRAPH.get(key).parent_keys}
+        # The model is made from tables, and is none.
+        assert parents - {"ml.risk_model"} == set(PIPELINE.inputs(table))
+        assert _GRAPH.get(key).is_partitioned is table.is_built_by_date
+
+
+def test_a_day_of_trends_hangs_on_the_days_before_it() -> None:
+    mappings = _GRAPH.get(dg.AssetKey(["product", "feature_daily_trends"])).partition_mappings
+    assert list(mappings) == [dg.AssetKey(["product", "fact_feature_metrics"])]
+    (mapping,) = mappings.values()
+    assert isinstance(mapping, dg.TimeWindowPartitionMapping)
+    # The first days have no 56 days before them.
+    assert (mapping.start_offset, mapping.allow_nonexistent_upstream_partitions) == (-56, True)
+
+
+_MODEL_INPUTS = "ml.degradation_labels ml.risk_training_set"
+_JOBS = {
+    "ingest_logs": "raw.log_files raw.raw_logs",
+    "build_days": (
+        "core.quarantined_events core.user_feature_days core.valid_events monitoring.event_sketch_counts"
+        " product.fact_feature_metrics product.feature_daily_trends raw.feature_descriptions"
+    ),
+    "build_trends": "product.feature_daily_trends",
+    "score_and_report": (
+        f"{_MODEL_INPUTS} ml.risk_scores ml.score_ledger monitoring.baseline_stats monitoring.data_drift"
+        " monitoring.drift_distributions monitoring.run_report product.incidents"
+    ),
+    "report_run": "monitoring.run_report",
+    "train_risk_model": (
+        f"{_MODEL_INPUTS} ml.calibration ml.feature_importance ml.model_metrics ml.model_versions ml.risk_model"
+        " monitoring.drift_power"
+    ),
+    "publish": (
+        "product.dim_feature_metadata publish.baseline_stats_json publish.data_drift_json publish.drift_html"
+        " publish.feature_daily_trends_csv publish.feature_importance_csv publish.feature_metrics_csv"
+        " publish.metrics_json publish.published_snapshot"
+    ),
+    "publish_facts": (
+        "product.dim_feature_metadata publish.feature_daily_trends_csv publish.feature_metrics_csv"
+        " publish.published_snapshot"
+    ),
+}
+
+
+def test_jobs_make_what_belongs_together(graph: dg.Definitions) -> None:
+    made = {
+        job.name: {".".join(key.path) for key in graph.resolve_job_def(job.name).asset_layer.executable_asset_keys}
+        for job in graph.jobs or []
+    }
+    wanted = {name: set(assets.split()) for name, assets in _JOBS.items()}
+    # A new table need not be named here.
+    named = set().union(*wanted.values())
+    assert {name: assets & named for name, assets in made.items()} == wanted
+
+
+def test_publication_comes_after_all_that_readers_wait_for() -> None:
+    parents = _GRAPH.get(dg.AssetKey(["publish", "published_snapshot"])).parent_keys
+    assert {".".join(key.path) for key in parents} == {table.qualified_name for table in PIPELINE.awaited}
+
+
+def test_every_check_is_of_an_asset_and_asked_once() -> None:
+    asked = [(check.subject.name, check.name) for check in ALL_CHECKS]
+    assert len(set(asked)) == len(asked)
+    assert {(".".join(check.asset_key.path), check.name) for check in _GRAPH.asset_check_keys} == set(asked)
+    kinds = {check.subject.name: check.subject.kind for check in ALL_CHECKS}
+    assert {name for name, kind in kinds.items() if kind == "table"} == {t.qualified_name for t in PIPELINE.tables}
+
+
+def test_results_of_checks_are_made_in_one_place() -> None:
+    makers = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in _modules("quality_assets")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "CheckResult"
+    }
+    assert makers == {"domain/quality/result.py"}
+
+
+def test_contracts_and_what_follows_from_them_load_without_heavy_libraries() -> None:
+    code = (
+        "import sys, quality_assets.contracts.pipeline, quality_assets.domain.quality.score;"
+        " sys.exit(any(name in sys.modules for name in ('pandas', 'numpy', 'duckdb', 'sklearn', 'dagster')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=REPOSITORY_ROOT).returncode == 0
 
 
 def test_publication_knows_every_check_that_blocks() -> None:

@@ -24,7 +24,7 @@ from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_att
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import events as event_tables
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
-from quality_assets.tables.checks.run import CheckResult, run_computed_check
+from quality_assets.tables.checks.run import run_check
 from quality_assets.tables.staleness import stale_dates
 
 Run = Callable[..., RunOutcome]
@@ -325,7 +325,7 @@ def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: Writ
 
 def _failing(settings: Settings) -> set[str]:
     with open_warehouse(settings) as session:
-        results: list[CheckResult] = [r for check in PUBLICATION_CHECKS for r in run_computed_check(session, check)]
+        results = [r for check in PUBLICATION_CHECKS for r in run_check(session, check)]
     assert len(results) == len(PUBLICATION_CHECKS)
     return {f"{r.asset.removeprefix('publish.')} {r.check_name} {r.status}" for r in results if r.status != "passed"}
 
@@ -344,7 +344,7 @@ def test_publication_is_checked_against_what_was_audited(
         " where run_id = $run_id and asset like 'publish.%'",
         run_id=published.run_id,
     )
-    assert sorted(asked) == sorted((c.table.qualified_name, c.name, "passed") for c in PUBLICATION_CHECKS)
+    assert sorted(asked) == sorted((c.subject.name, c.name, "passed") for c in PUBLICATION_CHECKS)
     assert _failing(data_root) == set()
 
     metrics = data_root.processed_dir / "feature_metrics.csv"

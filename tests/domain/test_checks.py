@@ -19,13 +19,15 @@ from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
-from quality_assets.domain.quality.check import Check, contract_kept, key_unique
-from quality_assets.domain.quality.event_checks import CHECKS
-from quality_assets.domain.quality.model_checks import ML_CHECKS
+from quality_assets.domain.quality.check import Check
+from quality_assets.domain.quality.contract_checks import contract_kept, key_unique
+from quality_assets.domain.quality.event_checks import EVENT_CHECKS
+from quality_assets.domain.quality.result import CheckResult
+from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import ROW_GROUP_ROWS
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.checks.run import CheckResult, record_results, run_check, summarize
+from quality_assets.tables.checks.run import record_results, run_check, summarize
 
 START, END = date(2026, 1, 1), date(2026, 1, 12)
 DAY = date(2026, 1, 11)
@@ -45,9 +47,12 @@ OVER_TIME = {
 
 
 def name_of(check: Check) -> str:
-    return f"{check.table.qualified_name}.{check.name}"
+    return f"{check.subject.name}.{check.name}"
 
 
+# Those of the tables that the built warehouse has.
+CHECKS = [check for check in SQL_CHECKS if check.subject in {each.subject for each in EVENT_CHECKS}]
+CHECKS += [check for check in SQL_CHECKS if check.subject.name == FEATURE_DESCRIPTIONS.qualified_name]
 BY_NAME = {name_of(check): check for check in CHECKS}
 
 
@@ -104,9 +109,7 @@ def result_on(session: WarehouseSession, name: str, day: date | None = DAY) -> C
 def test_good_data_passes_for_every_partition(session: WarehouseSession, name: str) -> None:
     found = statuses(session, name)
     assert {result.unexpected_count for result in run_check(session, BY_NAME[name], START, END)} == {0}
-    days = [START + timedelta(days=n) for n in range(12)] if BY_NAME[name].table.partition_column else []
-    if BY_NAME[name].table.qualified_name == "raw.raw_logs":
-        days = []
+    days = [START + timedelta(days=n) for n in range(12)] if BY_NAME[name].subject.partition_column else []
     assert found == dict.fromkeys([day.isoformat() for day in days] or [""], "passed")
 
 
@@ -276,8 +279,7 @@ def test_a_check_that_cannot_run_is_unknown_and_says_why(session: WarehouseSessi
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)
 def test_a_check_of_partitions_answers_for_the_dates_asked_only(session: WarehouseSession, check: Check) -> None:
     keys = [result.partition_key for result in run_check(session, check, DAY, DAY)]
-    per_table = check.table.partition_column is None or check.table.name == "raw_logs"
-    assert keys == ([""] if per_table else [DAY.isoformat()])
+    assert keys == ([DAY.isoformat()] if check.subject.partition_column else [""])
 
 
 @pytest.mark.parametrize("rows", [1, 900, 10**9])
@@ -652,11 +654,11 @@ def test_a_failure_is_told_in_a_sentence_with_its_numbers(session: WarehouseSess
     )
 
 
-@pytest.mark.parametrize("check", [*CHECKS, *ML_CHECKS], ids=name_of)
+@pytest.mark.parametrize("check", SQL_CHECKS, ids=name_of)
 def test_every_check_says_what_is_wrong_and_what_to_do(check: Check) -> None:
     said = check.finding.format(observed="3 rows", threshold="5 rows")
     assert said
-    assert not set("{}.") & set(said.replace(check.table.qualified_name, ""))
+    assert not set("{}.") & set(said.replace(check.subject.name, ""))
     assert check.remedy.endswith(".")
     assert not check.needs.endswith(".")
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.drift import (
     BASELINE_STATS,
     DATA_DRIFT,
@@ -29,10 +30,15 @@ from quality_assets.contracts.ml import (
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.quality.model_checks import ML_CHECKS
+from quality_assets.domain.quality.model_checks import MODEL_CHECKS
+from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 
 TODAY = date(2026, 3, 10)
-BY_NAME = {f"{check.table.name}.{check.name}": check for check in ML_CHECKS}
+SUBJECTS = {check.subject for check in MODEL_CHECKS} | {
+    check.subject for check in SQL_CHECKS if check.subject.name.startswith(("ml.", "monitoring."))
+}
+CHECKS = [check for check in SQL_CHECKS if check.subject in SUBJECTS]
+BY_NAME = {f"{check.subject.name.split('.')[1]}.{check.name}": check for check in CHECKS}
 Row = Mapping[str, Any]
 
 
@@ -42,7 +48,7 @@ def on(days_ago: int) -> date:
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[duckdb.DuckDBPyConnection]:
-    every = {check.table.qualified_name: check.table for check in ML_CHECKS}
+    every = {check.subject.name: TABLES_BY_NAME[check.subject.name] for check in CHECKS}
     every |= {table.qualified_name: table for table in (FACT_FEATURE_METRICS, PARTITION_STATE)}
     with duckdb.connect(config={"threads": 1}) as connection:
         for schema in sorted({table.schema for table in every.values()}):
@@ -119,7 +125,7 @@ def test_what_is_false_stops_publication_and_what_is_thin_warns() -> None:
         "drift_distributions.shares_add_up": "ERROR",
         "drift_power.sees_what_matters": "WARN",
     }
-    assert all(check.is_blocking for check in ML_CHECKS if check.name in ("contract_kept", "key_unique"))
+    assert all(check.is_blocking for check in CHECKS if check.name in ("contract_kept", "key_unique"))
 
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name != "event_sketch_counts.key_unique"])

@@ -11,16 +11,16 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.domain.quality.check import Answer
 from quality_assets.settings import Settings
 from quality_assets.stores.snapshots import Snapshot, publish
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import exports
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
-from quality_assets.tables.checks.run import Answer
 from quality_assets.tables.exports import export_csv, read_export
 
 TABLE = FEATURE_DAILY_TRENDS.qualified_name
-(ROWS_EXPORTED,) = (c for c in PUBLICATION_CHECKS if c.name == "rows_exported" and "trends" in c.table.name)
+(ROWS_EXPORTED,) = (c for c in PUBLICATION_CHECKS if c.name == "rows_exported" and "trends" in c.subject.name)
 Take = Callable[..., Snapshot]
 
 
@@ -56,6 +56,7 @@ def target(built_copy: Settings) -> Path:
 
 def check(settings: Settings) -> Answer:
     with open_warehouse(settings) as session:
+        assert ROWS_EXPORTED.answer is not None
         return ROWS_EXPORTED.answer(session)
 
 

@@ -39,15 +39,15 @@ from pathlib import Path
 import alembic.command
 from quality_assets import definitions, runner
 from quality_assets.cli.main import app
-from quality_assets.defs import checking
 from quality_assets.settings import get_settings
 from quality_assets.stores.lake import Lake
 from quality_assets.tables import events as event_tables
 from quality_assets.tables import ingest
+from quality_assets.tables.checks import run as checking
 
 definitions.defs().resolve_job_def("build_days")
 runner._score = lambda instance, settings: iter(())
-checking.run_expectations = lambda *arguments: []
+checking.run_expectations = lambda session, checks, start, end: {check.name: [] for check in checks}
 ingest.MAX_FILES_A_LOAD = 2
 writes, last_write = 0, None
 

@@ -18,10 +18,11 @@ from quality_assets.cli.summary import (
     summary_lines,
     worse_features,
 )
+from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings
 from quality_assets.simulate import SimulationResult
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.checks.run import CheckResult, record_results
+from quality_assets.tables.checks.run import record_results
 from quality_assets.tables.ingest import IngestReport
 
 PASSED = CheckResult(

@@ -12,14 +12,15 @@ import pytest
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.domain.quality.event_checks import CHECKS
+from quality_assets.domain.quality.result import CheckResult
+from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.settings import Settings
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import publishing
 from quality_assets.tables.checks import run as checking
 from quality_assets.tables.checks.known import blocking_checks
-from quality_assets.tables.checks.run import CheckResult, record_results, run_check
+from quality_assets.tables.checks.run import record_results, run_check
 from quality_assets.tables.exports import export_csv
 from quality_assets.tables.ingest import IngestReport
 from quality_assets.tables.publishing import (
@@ -98,7 +99,7 @@ def test_files_that_a_kill_or_a_full_disk_kept_from_readers_are_made_up_for(buil
 
 def test_all_checks_of_good_data_let_it_be_published(built_copy: Settings) -> None:
     with open_warehouse(built_copy) as session:
-        results = [r for check in CHECKS for r in run_check(session, check, FIRST, LAST)]
+        results = [r for check in SQL_CHECKS for r in run_check(session, check, FIRST, LAST)]
         record_results(session, results, "run-1")
         assert any(result.status == "failed" for result in results)
         assert reasons_against(session) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
@@ -10,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.catalog import TABLES as CATALOG
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.ops import PARTITION_STATE
+from quality_assets.contracts.pipeline import Pipeline
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
-from quality_assets.contracts.table import Table
+from quality_assets.contracts.table import Build, Table
 from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import events as event_tables
-from quality_assets.tables import staleness as state
 from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport
 from quality_assets.tables.staleness import (
@@ -29,6 +34,7 @@ from quality_assets.tables.staleness import (
     row_counts,
     stale_dates,
     wanted_fingerprints,
+    wanted_sql,
 )
 
 TABLES = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS)
@@ -116,13 +122,101 @@ def test_a_new_apdex_threshold_makes_facts_stale_and_other_words_do_not(session:
     assert stale(session, VALID_EVENTS) == stale(session, USER_FEATURE_DAYS) == []
 
 
-def test_new_rules_make_every_partition_of_their_table_stale(
-    session: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+def test_new_rules_make_every_partition_of_their_table_stale(session: WarehouseSession) -> None:
+    assert VALID_EVENTS.build is not None
+    raised = replace(VALID_EVENTS, build=replace(VALID_EVENTS.build, version=2))
+    pipeline = Pipeline(raised if table == VALID_EVENTS else table for table in CATALOG)
+    assert stale_dates(session.connection, raised, pipeline) == DAYS
+    assert stale_dates(session.connection, USER_FEATURE_DAYS, pipeline) == []
+
+
+# --- What fingerprints are: a change of one would have every installed root build all of its days again ---------------
+
+
+def md5(*parts: str) -> str:
+    return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+
+def built(session: WarehouseSession, table: Table) -> dict[date, str]:
+    return dict(
+        session.connection.execute(
+            f"select event_date, inputs_fingerprint from {PARTITION_STATE.qualified_name} where table_name = ?",
+            [table.qualified_name],
+        ).fetchall()
+    )
+
+
+def test_the_fingerprint_of_events_is_that_of_their_files(session: WarehouseSession) -> None:
+    files: dict[date, list[str]] = {}
+    for file in session.lake.files(RAW_LOGS):
+        files.setdefault(file.event_date, []).append(f"{file.path}:{file.row_count}")
+    wanted = {day: md5(md5(",".join(sorted(names))), "1") for day, names in files.items()}
+    assert wanted_fingerprints(session.connection, VALID_EVENTS) == wanted
+
+
+def test_the_fingerprint_of_a_day_is_that_of_what_it_was_made_from_and_the_number_of_its_rules(
+    session: WarehouseSession,
 ) -> None:
-    name = VALID_EVENTS.qualified_name
-    monkeypatch.setitem(state.RULES_VERSION, name, state.RULES_VERSION[name] + 1)
-    monkeypatch.setitem(state._WANTED, name, state._from(state._RAW, VALID_EVENTS))
-    assert stale(session, VALID_EVENTS) == DAYS
+    events, users = built(session, VALID_EVENTS), built(session, USER_FEATURE_DAYS)
+    connection = session.connection
+    assert wanted_fingerprints(connection, USER_FEATURE_DAYS) == {day: md5(of, "1") for day, of in events.items()}
+    assert wanted_fingerprints(connection, EVENT_SKETCH_COUNTS) == {day: md5(of, "2") for day, of in events.items()}
+    assert wanted_fingerprints(connection, QUARANTINED_EVENTS) == wanted_fingerprints(connection, VALID_EVENTS)
+    connection.execute(
+        f"update {FEATURE_DESCRIPTIONS.qualified_name} set apdex_threshold_ms = case when feature < 'M' then 250 end"
+    )
+    described = connection.execute(
+        f"select feature, apdex_threshold_ms from {FEATURE_DESCRIPTIONS.qualified_name}"
+        " where apdex_threshold_ms is not null order by feature"
+    ).fetchall()
+    assert len(described) > 1
+    thresholds = md5(",".join(f"{feature}={ms}" for feature, ms in described))
+    default = str(connection.execute("select getvariable('apdex_threshold_ms')").fetchall()[0][0])
+    assert wanted_fingerprints(connection, FACT_FEATURE_METRICS) == {
+        day: md5(of, thresholds, " ", default, "1") for day, of in users.items()
+    }
+
+
+def test_the_fingerprint_of_a_trend_is_that_of_its_history_and_of_when_features_were_seen(
+    session: WarehouseSession,
+) -> None:
+    facts = built(session, FACT_FEATURE_METRICS)
+    first: dict[date, list[str]] = {}
+    for feature, day in session.connection.execute(
+        f"select feature, min(event_date) from {FACT_FEATURE_METRICS.qualified_name} group by feature order by feature"
+    ).fetchall():
+        first.setdefault(day, []).append(feature)
+    wanted = {}
+    for day in facts:
+        history = ",".join(facts[each] for each in sorted(facts) if day - timedelta(days=56) <= each <= day)
+        cohorts = [md5(",".join(first[each])) for each in sorted(first) if each <= day]
+        wanted[day] = md5(history, md5(",".join(cohorts)), "1")
+    assert wanted_fingerprints(session.connection, FEATURE_DAILY_TRENDS) == wanted
+
+
+def test_a_day_of_two_inputs_waits_for_both_and_is_of_both(session: WarehouseSession) -> None:
+    joined = Table(
+        schema="product",
+        name="joined",
+        description="",
+        grain="",
+        key=("event_date",),
+        columns=(FACT_FEATURE_METRICS.column("event_date"),),
+        partition_column="event_date",
+        build=Build(
+            "days",
+            # The user days cover the events, which therefore count once.
+            inputs=("core.valid_events", "core.user_feature_days", "monitoring.event_sketch_counts"),
+            version=3,
+        ),
+    )
+    sketches, users = built(session, EVENT_SKETCH_COUNTS), built(session, USER_FEATURE_DAYS)
+    session.connection.execute(
+        f"delete from {PARTITION_STATE.qualified_name} where table_name = ? and event_date = ?",
+        [EVENT_SKETCH_COUNTS.qualified_name, DAY],
+    )
+    found = dict(session.connection.execute(wanted_sql(joined, Pipeline((*CATALOG, joined)))).fetchall())
+    assert found == {day: md5(users[day], ",", sketches[day], "3") for day in DAYS if day != DAY}
 
 
 def test_a_feature_first_seen_long_ago_by_a_late_file_has_trends_on_all_days_since(

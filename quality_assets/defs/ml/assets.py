@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.events import QUARANTINED_EVENTS
 from quality_assets.contracts.ml import (
     CALIBRATION,
     DEGRADATION_LABELS,
@@ -16,8 +14,6 @@ from quality_assets.contracts.ml import (
     RISK_TRAINING_SET,
     SCORE_LEDGER,
 )
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
 from quality_assets.defs.reporting import building
 from quality_assets.defs.resources import POOL, WarehouseResource
@@ -27,12 +23,6 @@ from quality_assets.tables import models as risk_tables
 from quality_assets.tables.model_inputs import build_labels_and_inputs
 from quality_assets.tables.models import RISK_MODEL
 
-_KNOWN_AT_THE_END_OF_A_DAY = [
-    asset_key(FACT_FEATURE_METRICS),
-    asset_key(FEATURE_DESCRIPTIONS),
-    asset_key(EVENT_SKETCH_COUNTS),
-    asset_key(QUARANTINED_EVENTS),
-]
 _MAIN = FEATURE_RISK.main_target.name
 _EVIDENCE = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS)
 
@@ -40,8 +30,8 @@ _EVIDENCE = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS)
 @dg.multi_asset(
     name="labels_and_inputs",
     specs=[
-        asset_spec(DEGRADATION_LABELS, "pandas", deps=[asset_key(FACT_FEATURE_METRICS)]),
-        asset_spec(RISK_TRAINING_SET, "pandas", deps=_KNOWN_AT_THE_END_OF_A_DAY),
+        asset_spec(DEGRADATION_LABELS, "pandas"),
+        asset_spec(RISK_TRAINING_SET, "pandas"),
     ],
     pool=POOL,
 )
@@ -73,16 +63,14 @@ def labels_and_inputs(
     specs=[
         dg.AssetSpec(
             key=asset_key(RISK_MODEL),
-            group_name=RISK_MODEL.schema,
+            group_name=MODEL_VERSIONS.schema,
             kinds={"scikitlearn", "mlflow"},
-            description=RISK_MODEL.description + ".",
-            metadata={"dagster/column_schema": column_schema(RISK_MODEL)},
+            description="The model in use, in the registry under models/, and as models/risk_model.joblib.",
+            # What is told of the model is its row in the list of versions.
+            metadata={"dagster/column_schema": column_schema(MODEL_VERSIONS)},
             deps=[asset_key(RISK_TRAINING_SET), asset_key(DEGRADATION_LABELS)],
         ),
-        *(
-            asset_spec(table, "scikitlearn", deps=[asset_key(RISK_TRAINING_SET), asset_key(DEGRADATION_LABELS)])
-            for table in _EVIDENCE
-        ),
+        *(asset_spec(table, "scikitlearn") for table in _EVIDENCE),
     ],
     pool=POOL,
 )
@@ -123,9 +111,7 @@ def _headline(metrics: object) -> dict[str, float]:
     return {name: value for name, value in values.items() if value == value}
 
 
-@dg.asset(
-    **asset_arguments(RISK_SCORES, "scikitlearn"), deps=[asset_key(RISK_TRAINING_SET), asset_key(RISK_MODEL)], pool=POOL
-)
+@dg.asset(**asset_arguments(RISK_SCORES, "scikitlearn", also=[asset_key(RISK_MODEL)]))
 def risk_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The risk of each feature within the next week, with its interval and reasons; past scores stay as they were."""
     with building(context, warehouse, RISK_SCORES) as made:
@@ -142,9 +128,7 @@ def risk_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     )
 
 
-@dg.asset(
-    **asset_arguments(SCORE_LEDGER, "pandas"), deps=[asset_key(RISK_SCORES), asset_key(DEGRADATION_LABELS)], pool=POOL
-)
+@dg.asset(**asset_arguments(SCORE_LEDGER, "pandas"))
 def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Each past score beside what then happened."""
     with building(context, warehouse, SCORE_LEDGER) as made:

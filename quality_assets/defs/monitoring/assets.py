@@ -9,16 +9,10 @@ from quality_assets.contracts.drift import (
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
 )
-from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
-from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.defs.contract_metadata import asset_arguments, asset_key
-from quality_assets.defs.partitions import event_dates
-from quality_assets.defs.reporting import building, date_range, report_partitions
-from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.defs.contract_metadata import asset_arguments
+from quality_assets.defs.reporting import build_by_date, building
+from quality_assets.defs.resources import WarehouseResource
 from quality_assets.progress import report
 from quality_assets.tables import drift as drift_tables
 from quality_assets.tables import models as risk_tables
@@ -28,22 +22,13 @@ from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.sketches import build_event_sketches
 
 
-@dg.asset(
-    **asset_arguments(EVENT_SKETCH_COUNTS),
-    deps=[asset_key(VALID_EVENTS)],
-    partitions_def=event_dates,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(EVENT_SKETCH_COUNTS))
 def event_sketch_counts(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
     """Each day's events as counts per bin of latency, feedback, status and mixes, so that days compare cheaply."""
-    with building(context, warehouse, EVENT_SKETCH_COUNTS) as made:
-        rows = build_event_sketches(made.session, *date_range(context), report)
-        made.wrote(EVENT_SKETCH_COUNTS, sum(rows.values()))
-    report_partitions(context, EVENT_SKETCH_COUNTS, rows)
+    build_by_date(context, warehouse, EVENT_SKETCH_COUNTS, build_event_sketches)
 
 
-@dg.asset(**asset_arguments(BASELINE_STATS, "pandas"), deps=[asset_key(FACT_FEATURE_METRICS)], pool=POOL)
+@dg.asset(**asset_arguments(BASELINE_STATS, "pandas"))
 def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """What is normal for each metric of each feature: level, weekday shape, noise, and when silence is news."""
     with building(context, warehouse, BASELINE_STATS) as made:
@@ -57,16 +42,7 @@ def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     )
 
 
-@dg.asset(
-    **asset_arguments(DATA_DRIFT, "pandas"),
-    deps=[
-        asset_key(EVENT_SKETCH_COUNTS),
-        asset_key(RISK_TRAINING_SET),
-        asset_key(RISK_SCORES),
-        asset_key(SCORE_LEDGER),
-    ],
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(DATA_DRIFT, "pandas"))
 def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Has what comes in, what is predicted, or how well, moved beyond chance; ranked by what it does to predictions."""
     with building(context, warehouse, DATA_DRIFT) as made:
@@ -79,7 +55,7 @@ def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
     return dg.MaterializeResult(metadata={"rows_in_run": len(rows), **counted, **({RETRAIN: reason} if reason else {})})
 
 
-@dg.asset(**asset_arguments(DRIFT_DISTRIBUTIONS, "pandas"), deps=[asset_key(DATA_DRIFT)], pool=POOL)
+@dg.asset(**asset_arguments(DRIFT_DISTRIBUTIONS, "pandas"))
 def drift_distributions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The last judged day of every watched distribution beside its reference, in a few bins, to look at."""
     with building(context, warehouse, DRIFT_DISTRIBUTIONS) as made:
@@ -93,7 +69,7 @@ def drift_distributions(context: dg.AssetExecutionContext, warehouse: WarehouseR
     )
 
 
-@dg.asset(**asset_arguments(DRIFT_POWER, "numpy"), deps=[asset_key(FACT_FEATURE_METRICS)], pool=POOL)
+@dg.asset(**asset_arguments(DRIFT_POWER, "numpy"))
 def drift_power(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """How large a change the drift monitor can see at the sample sizes at hand; measured anew when those change."""
     with building(context, warehouse, DRIFT_POWER) as made:
@@ -102,23 +78,7 @@ def drift_power(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     return dg.MaterializeResult(metadata={"is_measured_anew": is_new})
 
 
-@dg.asset(
-    **asset_arguments(RUN_REPORT, "pandas"),
-    deps=[
-        asset_key(table)
-        for table in (
-            LOG_FILES,
-            VALID_EVENTS,
-            QUARANTINED_EVENTS,
-            FEATURE_DAILY_TRENDS,
-            INCIDENTS,
-            RISK_SCORES,
-            BASELINE_STATS,
-            DATA_DRIFT,
-        )
-    ],
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(RUN_REPORT, "pandas"))
 def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """What came in, what was refused, what failed, what moved, what needs attention, since the report before."""
     with building(context, warehouse, RUN_REPORT) as made:

@@ -3,64 +3,33 @@
 import dagster as dg
 import pandas as pd
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
-from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
-from quality_assets.defs.partitions import event_dates
-from quality_assets.defs.reporting import building, date_range, report_partitions
-from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.defs.reporting import build_by_date, building
+from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import with_seen_dates
-from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.progress import report
 from quality_assets.tables.events import build_facts, build_trends
 from quality_assets.tables.incidents import build_incidents
 
 
-@dg.asset(
-    **asset_arguments(FACT_FEATURE_METRICS),
-    deps=[asset_key(VALID_EVENTS), asset_key(USER_FEATURE_DAYS), asset_key(FEATURE_DESCRIPTIONS)],
-    partitions_def=event_dates,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(FACT_FEATURE_METRICS))
 def fact_feature_metrics(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
     """Every metric of every feature, day by day, each ratio with its numerator and denominator."""
-    with building(context, warehouse, FACT_FEATURE_METRICS) as made:
-        rows = build_facts(made.session, *date_range(context), report)
-        made.wrote(FACT_FEATURE_METRICS, sum(rows.values()))
-    report_partitions(context, FACT_FEATURE_METRICS, rows)
+    build_by_date(context, warehouse, FACT_FEATURE_METRICS, build_facts)
 
 
-@dg.asset(
-    **asset_arguments(FEATURE_DAILY_TRENDS),
-    deps=[
-        dg.AssetDep(
-            asset_key(FACT_FEATURE_METRICS),
-            partition_mapping=dg.TimeWindowPartitionMapping(
-                start_offset=-HISTORY_DAYS, allow_nonexistent_upstream_partitions=True
-            ),
-        )
-    ],
-    partitions_def=event_dates,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(FEATURE_DAILY_TRENDS))
 def feature_daily_trends(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
     """Each metric of each feature against its own past: baselines, same-weekday expectation, band, flags."""
-    with building(context, warehouse, FEATURE_DAILY_TRENDS) as made:
-        rows = build_trends(made.session, *date_range(context), report)
-        made.wrote(FEATURE_DAILY_TRENDS, sum(rows.values()))
-    report_partitions(context, FEATURE_DAILY_TRENDS, rows)
+    build_by_date(context, warehouse, FEATURE_DAILY_TRENDS, build_trends)
 
 
 @dg.asset(
-    **asset_arguments(DIM_FEATURE_METADATA, "pandas"),
-    deps=[asset_key(FACT_FEATURE_METRICS)],
+    **asset_arguments(DIM_FEATURE_METADATA, "pandas", handed_in=[FEATURE_DESCRIPTIONS]),
     ins={"descriptions": dg.AssetIn(asset_key(FEATURE_DESCRIPTIONS))},
-    pool=POOL,
 )
 def dim_feature_metadata(
     context: dg.AssetExecutionContext, descriptions: pd.DataFrame, warehouse: WarehouseResource
@@ -76,16 +45,7 @@ def dim_feature_metadata(
     return described
 
 
-@dg.asset(
-    **asset_arguments(INCIDENTS, "pandas"),
-    deps=[
-        asset_key(FACT_FEATURE_METRICS),
-        asset_key(VALID_EVENTS),
-        asset_key(EVENT_SKETCH_COUNTS),
-        asset_key(FEATURE_DESCRIPTIONS),
-    ],
-    pool=POOL,
-)
+@dg.asset(**asset_arguments(INCIDENTS, "pandas"))
 def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Degradations found on the facts: what got worse, since when, by how much, for whom, and where it comes from."""
     with building(context, warehouse, INCIDENTS) as made:

@@ -6,14 +6,11 @@ import dagster as dg
 import duckdb
 
 from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
-from quality_assets.contracts.ml import TABLES as ML_TABLES
-from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
-from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.pipeline import PIPELINE
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
 from quality_assets.dagster_ext.sensor_state import SENSOR_NAME_TAG, sensor_cursor
 from quality_assets.defs.asset_graph import graph_rows
@@ -28,28 +25,12 @@ from quality_assets.tables.publishing import Refusal, publish_warehouse
 TOUCHED_DATES_SENSOR = "touched_dates_sensor"
 PUBLISHED_SNAPSHOT = dg.AssetKey(["publish", "published_snapshot"])
 
-_PUBLISHED_TABLES = (
-    LOG_FILES,
-    VALID_EVENTS,
-    QUARANTINED_EVENTS,
-    USER_FEATURE_DAYS,
-    FACT_FEATURE_METRICS,
-    FEATURE_DAILY_TRENDS,
-    DIM_FEATURE_METADATA,
-    INCIDENTS,
-    *ML_TABLES,
-    BASELINE_STATS,
-    DATA_DRIFT,
-    DRIFT_POWER,
-    RUN_REPORT,
-)
-
 
 @dg.asset(
     key=PUBLISHED_SNAPSHOT,
     group_name="publish",
     kinds={"duckdb"},
-    deps=[asset_key(table) for table in _PUBLISHED_TABLES],
+    deps=[asset_key(table) for table in PIPELINE.awaited],
     metadata={
         "dagster/column_schema": dg.TableSchema(
             [dg.TableColumn(c.name, c.type, c.description) for c in PUBLICATIONS.columns]

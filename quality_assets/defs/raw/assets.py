@@ -9,9 +9,9 @@ from pydantic import Field
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.sources.events import load_sources
-from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec
+from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
 from quality_assets.defs.reporting import building
-from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import read_feature_descriptions
 from quality_assets.progress import report
 from quality_assets.tables.ingest import IngestReport, ingest
@@ -32,7 +32,7 @@ class IngestConfig(dg.Config):
 @dg.multi_asset(
     name="raw_logs",
     specs=[asset_spec(RAW_LOGS, "parquet"), asset_spec(LOG_FILES)],
-    pool=POOL,
+    **run_arguments(RAW_LOGS),
 )
 def raw_logs(
     context: dg.AssetExecutionContext, config: IngestConfig, warehouse: WarehouseResource
@@ -87,7 +87,7 @@ def _what_came_in(report: IngestReport) -> str:
     return "\n".join(shown) or "Nothing new."
 
 
-@dg.asset(**asset_arguments(FEATURE_DESCRIPTIONS, "pandas", "csv"), pool=POOL)
+@dg.asset(**asset_arguments(FEATURE_DESCRIPTIONS, "pandas", "csv"))
 def feature_descriptions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> pd.DataFrame:
     """What people wrote about each feature in feature_metadata.csv: owner, team, lifecycle, objectives."""
     with building(context, warehouse, FEATURE_DESCRIPTIONS) as made:

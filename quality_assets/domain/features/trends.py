@@ -8,11 +8,10 @@ never narrower than what chance alone does to a count or a share. Everything loo
 from __future__ import annotations
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS, Metric
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, TREND_HISTORY_DAYS, TREND_WINDOW_DAYS
 
-WINDOW_DAYS = 28
-# A day's band needs the expectations of the 28 days before it, which need the 28 before those.
-HISTORY_DAYS = 2 * WINDOW_DAYS
+WINDOW_DAYS = TREND_WINDOW_DAYS
+HISTORY_DAYS = TREND_HISTORY_DAYS
 MIN_SAME_WEEKDAYS = 3
 MIN_DAYS_FOR_BAND = 7
 BAND_SIGMAS = 3.0

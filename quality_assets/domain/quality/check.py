@@ -1,6 +1,6 @@
-"""What a check is, and the queries that many checks are made of.
+"""What a check is and what answers it, and the queries that many checks are made of.
 
-A check's query gives one row per partition (one row in all where the table has none) with the columns
+A check's query gives one row per partition (one row in all where the subject has none) with the columns
 `partition_key` (text), `is_passed` (null means unknown), `observed`, `threshold`, `unexpected_count`, `examples` (JSON
 or null). `$start` and `$end` are the first and last event date, `$now` the time of checking; a query that reads
 REPEATED finds it made of the events of those dates.
@@ -8,11 +8,15 @@ REPEATED finds it made of the events of those dates.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from quality_assets.contracts.ops import PARTITION_STATE
-from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.table import Table
+
+if TYPE_CHECKING:
+    from quality_assets.domain.quality.expectations import Expectation
 
 Severity = Literal["WARN", "ERROR"]
 
@@ -20,23 +24,66 @@ Severity = Literal["WARN", "ERROR"]
 Dimension = Literal["completeness", "uniqueness", "validity", "consistency", "timeliness", "volume", "accuracy"]
 
 
+SubjectKind = Literal["table", "dataset", "model", "endpoint", "file"]
+
+
 MADE_AGAIN = "Materialize the table again in Dagster, with what it is made from."
 
 
 @dataclass(frozen=True)
-class Check:
-    """One question about a table. A blocking check of severity ERROR stops what comes after, and publication.
+class Subject:
+    """What a check speaks of. `name` is `group.name`, as its asset is called.
 
-    `rows_at_once`: of a table by dates, ask for about so many rows at a time, where one large query costs more.
-    What people read of a no is `finding`, a template of {observed} and {threshold} that its examples follow, and
-    `remedy`; of an unknown it is `needs`. `unit` is that of both numbers: `fraction`, a noun that is counted, or none.
+    With a `partition_column` it is asked of each event date by itself.
     """
 
-    table: Table
+    kind: SubjectKind
+    name: str
+    partition_column: str | None = None
+
+
+def subject_of(table: Table) -> Subject:
+    """A table as the subject of checks: by event date where it is built so."""
+    return Subject("table", table.qualified_name, table.partition_column if table.is_built_by_date else None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in one partition, or in the whole; `is_passed` None means unknown, and `why` says what is missing.
+
+    `examples` are a few offenders, or their JSON. `statement` is the finding in whole sentences, where the check's own
+    template cannot say it. `severity` and `is_blocking` are those of the check unless the answer knows better.
+    """
+
+    is_passed: bool | None
+    observed: float | None = None
+    threshold: float | None = None
+    unexpected_count: int | None = None
+    examples: Sequence[Any] | str | None = ()
+    why: str = ""
+    statement: str = ""
+    severity: Severity | None = None
+    is_blocking: bool | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about a subject. A blocking check of severity ERROR stops what comes after, and publication.
+
+    It is answered in one of three ways (ValueError else): by the query `sql`, by the function `answer` of an open
+    warehouse, about the whole subject, or by `expectations`, all of one suite and dimension. `rows_at_once`: of a query
+    by dates, ask for about so many rows at a time, where one large query costs more. What people read of a no is
+    `finding`, a template of {observed} and {threshold} that its examples follow, and `remedy`; of an unknown it is
+    `needs`. `unit` is that of both numbers: `fraction`, a noun that is counted, or none.
+    """
+
+    subject: Subject
     name: str
     question: str
     dimension: Dimension
-    sql: str
+    sql: str = ""
+    answer: Callable[[Any], Answer] | None = None
+    expectations: tuple[Expectation, ...] = ()
     severity: Severity = "ERROR"
     is_blocking: bool = False
     rows_at_once: int | None = None
@@ -44,6 +91,12 @@ class Check:
     unit: str = "row"
     remedy: str = MADE_AGAIN
     needs: str = "there is not enough history yet to hold it against"
+
+    def __post_init__(self) -> None:
+        if [bool(self.sql), self.answer is not None, bool(self.expectations)].count(True) != 1:
+            raise ValueError(
+                f"{self.subject.name}: {self.name} must be answered by one of sql, answer and expectations"
+            )
 
 
 def within_dates(alias: str = "") -> str:
@@ -83,68 +136,6 @@ def built_dates(table: Table) -> str:
     return (
         f"select event_date from {PARTITION_STATE.qualified_name}"
         f" where table_name = '{table.qualified_name}' and {within_dates()}"
-    )
-
-
-def _violations(column: Column) -> list[str]:
-    name = f'"{column.name}"'
-    found = [] if column.nullable else [f"{name} is null"]
-    if column.allowed:
-        found.append(f"{name} not in ({', '.join(repr(value) for value in column.allowed)})")
-    if column.minimum is not None:
-        found.append(f"{name} < {column.minimum!r}")
-    if column.maximum is not None:
-        found.append(f"{name} > {column.maximum!r}")
-    return found
-
-
-def contract_kept(table: Table) -> Check:
-    """No row of `table` breaks its contract: nulls, allowed values, ranges."""
-    broken = [rule for column in table.columns for rule in _violations(column)]
-    rules = ", ".join(f"case when {rule} then '{rule.replace(chr(39), '')}' end" for rule in broken)
-    where = " or ".join(broken)
-    if table.partition_column:
-        offenders = (
-            f"select event_date, concat_ws('; ', {rules}) as example from {table.qualified_name}"
-            f" where {within_dates()} and ({where})"
-        )
-        sql = no_rows(offenders, built_dates(table))
-    else:
-        offenders = f"select concat_ws('; ', {rules}) as example from {table.qualified_name} where {where}"
-        sql = no_offenders(offenders)
-    return Check(
-        table,
-        "contract_kept",
-        f"Does every row of {table.name} keep its contract?",
-        "validity",
-        sql,
-        is_blocking=True,
-        finding=f"{{observed}} broke the contract of {table.name}",
-    )
-
-
-def key_unique(table: Table) -> Check:
-    """No two rows of `table` share its key."""
-    keys = table.select_list(table.key)
-    example = f"to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example"
-    if table.partition_column:
-        offenders = (
-            f"select event_date, {example}"
-            f" from {table.qualified_name} where {within_dates()} group by event_date, {keys} having count(*) > 1"
-        )
-        sql = no_rows(offenders, built_dates(table))
-    else:
-        offenders = f"select {example} from {table.qualified_name} group by {keys} having count(*) > 1"
-        sql = no_offenders(offenders)
-    return Check(
-        table,
-        "key_unique",
-        f"Is there {table.grain}?",
-        "uniqueness",
-        sql,
-        is_blocking=True,
-        finding=f"{{observed}} came more than once in {table.name}",
-        unit="key",
     )
 
 

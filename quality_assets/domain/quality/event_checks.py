@@ -1,10 +1,7 @@
 """The checks of tables and partitions, as queries: what each asks, how bad a no is, and the SQL that answers.
 
-A check's query gives one row per partition (one row in all where the table has none) with the columns
-`partition_key` (text), `is_passed` (null means unknown), `observed`, `threshold`, `unexpected_count`, `examples` (JSON
-or null). `$start` and `$end` are the first and last event date, `$now` the time of checking; a query that reads
-REPEATED finds it made of the events of those dates. Rules on single rows are in `validation.py`, Great Expectations
-suites in `expectations.py`.
+What a check is, and how its query answers, is said in `check.py`. Rules on single rows are in `events/validation.py`,
+Great Expectations suites in `expectations.py`, what contracts alone ask in `contract_checks.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +9,16 @@ from __future__ import annotations
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS, Reason
 from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.events.tables import IS_REPEATED
 from quality_assets.domain.quality.check import (
     Check,
     built_dates,
     by_date,
-    contract_kept,
-    key_unique,
     no_offenders,
     no_rows,
     per_date_balance,
+    subject_of,
     within_dates,
 )
 
@@ -75,7 +71,7 @@ from compared
 
 RAW_CHECKS = (
     Check(
-        RAW_LOGS,
+        subject_of(RAW_LOGS),
         "rows_accounted",
         "Did every row that was read reach the lake?",
         "completeness",
@@ -103,7 +99,7 @@ from compared
         remedy="Restore data/lake, or start a data folder anew from the log files.",
     ),
     Check(
-        LOG_FILES,
+        subject_of(LOG_FILES),
         "files_readable",
         "Could every file that lately arrived be read?",
         "validity",
@@ -118,7 +114,7 @@ where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FI
         remedy="Mend the file, or describe its columns in data/sources; then `quality ingest` it again.",
     ),
     Check(
-        LOG_FILES,
+        subject_of(LOG_FILES),
         "data_is_fresh",
         f"Is the newest event less than {FRESH_WITHIN_HOURS} hours older than now?",
         "timeliness",
@@ -139,14 +135,11 @@ from (
         remedy="See whether the logs still arrive in data/landing.",
         needs="no event has arrived yet",
     ),
-    contract_kept(LOG_FILES),
-    contract_kept(FEATURE_DESCRIPTIONS),
-    key_unique(FEATURE_DESCRIPTIONS),
 )
 
 CORE_CHECKS = (
     Check(
-        VALID_EVENTS,
+        subject_of(VALID_EVENTS),
         "rows_accounted",
         "Is every row of every file either valid or quarantined?",
         "completeness",
@@ -177,7 +170,7 @@ from compared group by event_date
         finding="{observed} became valid or quarantined, of {threshold} read; files that differ",
     ),
     Check(
-        VALID_EVENTS,
+        subject_of(VALID_EVENTS),
         "event_ids_unique",
         "Is each event there once?",
         "uniqueness",
@@ -194,7 +187,7 @@ group by event_date, event_id having count(*) > 1
         unit="event",
     ),
     Check(
-        QUARANTINED_EVENTS,
+        subject_of(QUARANTINED_EVENTS),
         "reasons_known",
         "Does every refused row say why, in known words?",
         "validity",
@@ -208,9 +201,8 @@ where {within_dates()} and (coalesce(len(reasons), 0) = 0 or not list_has_all([{
         is_blocking=True,
         finding="{observed} came to quarantine without a known reason",
     ),
-    contract_kept(QUARANTINED_EVENTS),
     Check(
-        QUARANTINED_EVENTS,
+        subject_of(QUARANTINED_EVENTS),
         "share_as_usual",
         "Is no more quarantined than usual?",
         "validity",
@@ -240,9 +232,8 @@ from compared
         remedy="See the reasons on the data quality page, under What was refused, and mend the source.",
         needs="the day has no row",
     ),
-    contract_kept(USER_FEATURE_DAYS),
     Check(
-        USER_FEATURE_DAYS,
+        subject_of(USER_FEATURE_DAYS),
         "events_reconcile",
         "Do the user days add up to the events that have a user?",
         "consistency",
@@ -254,9 +245,8 @@ from compared
 )
 
 PRODUCT_CHECKS = (
-    key_unique(FACT_FEATURE_METRICS),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "events_reconcile",
         "Do the facts add up to the valid events?",
         "consistency",
@@ -266,7 +256,7 @@ PRODUCT_CHECKS = (
         unit="event",
     ),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "users_reconcile",
         "Do the users of the facts agree with the user days?",
         "consistency",
@@ -276,7 +266,7 @@ PRODUCT_CHECKS = (
         unit="user",
     ),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "features_present",
         "Do as many features send events as usual?",
         "completeness",
@@ -293,7 +283,7 @@ PRODUCT_CHECKS = (
         needs=f"it takes {MIN_PAST_DAYS} earlier days",
     ),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "volume_as_usual",
         "Is the day's volume what that weekday usually has?",
         "volume",
@@ -324,7 +314,7 @@ from compared
         needs="it takes three earlier weeks",
     ),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "users_known_as_usual",
         "Is the share of events without a user what it usually is?",
         "completeness",
@@ -346,7 +336,7 @@ where fact.event_date between $start - {PAST_DAYS} and $end group by 1""",
         needs=f"it takes {MIN_PAST_DAYS} earlier days",
     ),
     Check(
-        FACT_FEATURE_METRICS,
+        subject_of(FACT_FEATURE_METRICS),
         "mix_as_usual",
         "Is the mix of features what that weekday usually has?",
         "volume",
@@ -385,9 +375,8 @@ from compared
         remedy=SOURCE_ASKED,
         needs="it takes the same weekday of an earlier week",
     ),
-    key_unique(FEATURE_DAILY_TRENDS),
     Check(
-        FEATURE_DAILY_TRENDS,
+        subject_of(FEATURE_DAILY_TRENDS),
         "values_reconcile",
         "Do the trends show the events that the facts have?",
         "consistency",
@@ -400,7 +389,7 @@ from compared
         unit="event",
     ),
     Check(
-        FEATURE_DAILY_TRENDS,
+        subject_of(FEATURE_DAILY_TRENDS),
         "features_not_silent",
         "Does every feature that should have events have some?",
         "volume",
@@ -415,10 +404,8 @@ from compared
         unit="feature",
         remedy="Ask its owner whether it was switched off; see whether a source is late.",
     ),
-    key_unique(DIM_FEATURE_METADATA),
-    contract_kept(DIM_FEATURE_METADATA),
     Check(
-        DIM_FEATURE_METADATA,
+        subject_of(DIM_FEATURE_METADATA),
         "features_described",
         "Is every feature that has events described?",
         "completeness",
@@ -430,4 +417,4 @@ from compared
     ),
 )
 
-CHECKS = (*RAW_CHECKS, *CORE_CHECKS, *PRODUCT_CHECKS)
+EVENT_CHECKS = (*RAW_CHECKS, *CORE_CHECKS, *PRODUCT_CHECKS)

@@ -1,8 +1,9 @@
 """What a table must satisfy, as a suite of expectations generated from its contract.
 
-Descriptions only: no data is read and no validation engine is known here; `warehouse/expectations.py` runs a suite.
+Descriptions only: no data is read and no validation engine is known here; `tables/checks/expectations.py` runs a suite.
 What the contract cannot say, because it concerns several columns at once, is a `Rule` in RULES. Questions about a
-table's past, or about two tables, are checks (`domain/checks.py`); rules on rows that arrive are in `validation.py`.
+table's past, or about two tables, are checks (`event_checks.py`); rules on rows that arrive are in
+`events/validation.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any, Literal
 
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.metrics import ADOPTION_RATE, METRICS, Metric
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.quality.check import Dimension, Severity
+from quality_assets.domain.quality.check import Check, Dimension, Severity, subject_of
 from quality_assets.domain.sql_text import literal
 
 Kind = Literal["columns", "row_count", "not_null", "in_set", "in_range", "no_rows"]
@@ -263,3 +265,27 @@ SUITES: Mapping[str, tuple[Expectation, ...]] = {
     table.qualified_name: suite_of(table, check_key=False) for table in (VALID_EVENTS, FACT_FEATURE_METRICS)
 }
 """The suites that are run, by qualified name of their table."""
+
+
+def expectation_checks(table: Table, suite: Sequence[Expectation]) -> tuple[Check, ...]:
+    """A suite as checks, one a dimension: people look at a handful, which names whichever expectation fails."""
+    by_dimension: dict[Dimension, list[Expectation]] = {}
+    for expectation in suite:
+        by_dimension.setdefault(expectation.dimension, []).append(expectation)
+    return tuple(
+        Check(
+            subject_of(table),
+            f"expectations_{dimension}",
+            f"Do the contract's expectations of {dimension} hold? (Great Expectations)",
+            dimension,
+            expectations=tuple(asked),
+            is_blocking=any(expectation.is_blocking for expectation in asked),
+            unit="expectation",
+        )
+        for dimension, asked in by_dimension.items()
+    )
+
+
+EXPECTATION_CHECKS = tuple(
+    check for name, suite in SUITES.items() for check in expectation_checks(PIPELINE.table(name), suite)
+)

@@ -1,12 +1,10 @@
-"""The checks of incidents, labels, models, scores and drift, as queries; what a check is, is said in `checks.py`.
+"""The checks of incidents, labels, models, scores and drift, as queries; what a check is, is said in `check.py`.
 
 Numbers that are false stop publication. That there is too little history, one outcome only, no model, or drift, is
-said by a warning: the facts do not depend on it. Checks that need a computation are in `warehouse/ml_checking.py`.
+said by a warning: the facts do not depend on it. Checks that need a computation are in `tables/checks/models.py`.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from quality_assets.contracts.drift import (
     BASELINE_STATS,
@@ -20,18 +18,14 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import (
     CALIBRATION,
     DEGRADATION_LABELS,
-    FEATURE_IMPORTANCE,
     MODEL_METRICS,
     MODEL_VERSIONS,
     RISK_SCORES,
-    RISK_TRAINING_SET,
     SCORE_LEDGER,
 )
-from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.table import Table
-from quality_assets.domain.quality.check import Check, contract_kept, key_unique, no_offenders, per_date_balance
+from quality_assets.domain.quality.check import Check, no_offenders, per_date_balance, subject_of
 
 MIN_POSITIVES = 30
 MAX_CALIBRATION_ERROR = 0.05
@@ -51,16 +45,6 @@ _FACTS = FACT_FEATURE_METRICS.qualified_name
 _IN_USE = f"(select model_version from {_VERSIONS} where alias = 'champion')"
 
 
-def _of_whole_table(check: Check, table: Table) -> Check:
-    return replace(check, table=table)
-
-
-def _kept(table: Table) -> tuple[Check, Check]:
-    """Contract and key of a table that is written whole, whatever its partition column."""
-    whole = replace(table, partition_column=None)
-    return _of_whole_table(contract_kept(whole), table), _of_whole_table(key_unique(whole), table)
-
-
 def _one(is_passed: str, observed: str, threshold: str, source: str, examples: str = "null") -> str:
     """One row in all, from SQL expressions over `source`."""
     return f"""
@@ -72,9 +56,8 @@ from {source}
 
 
 INCIDENT_CHECKS = (
-    *_kept(INCIDENTS),
     Check(
-        INCIDENTS,
+        subject_of(INCIDENTS),
         "dates_in_order",
         "Does every incident begin before it ends, and no later than it was found?",
         "consistency",
@@ -88,7 +71,7 @@ INCIDENT_CHECKS = (
         unit="incident",
     ),
     Check(
-        INCIDENTS,
+        subject_of(INCIDENTS),
         "nothing_badly_broken",
         "Is no incident of high or critical severity open?",
         "accuracy",
@@ -104,9 +87,8 @@ INCIDENT_CHECKS = (
 )
 
 LABEL_CHECKS = (
-    *_kept(DEGRADATION_LABELS),
     Check(
-        DEGRADATION_LABELS,
+        subject_of(DEGRADATION_LABELS),
         "future_is_known",
         "Has only a day whose whole horizon has passed a label?",
         "accuracy",
@@ -120,7 +102,7 @@ LABEL_CHECKS = (
         unit="feature-day",
     ),
     Check(
-        DEGRADATION_LABELS,
+        subject_of(DEGRADATION_LABELS),
         "enough_to_learn",
         "Are there enough degraded and enough healthy feature-days to learn from?",
         "completeness",
@@ -137,13 +119,11 @@ LABEL_CHECKS = (
         unit="feature-day",
         remedy=TIME_TELLS,
     ),
-    *_kept(RISK_TRAINING_SET),
 )
 
-MODEL_CHECKS = (
-    *_kept(MODEL_METRICS),
+TRAINING_CHECKS = (
     Check(
-        MODEL_METRICS,
+        subject_of(MODEL_METRICS),
         "model_beats_baselines",
         "Does the model in use beat every baseline on days that it had not seen?",
         "accuracy",
@@ -165,10 +145,8 @@ where v.alias = 'champion'
         remedy=TIME_TELLS,
         needs="no model was trained yet",
     ),
-    *_kept(FEATURE_IMPORTANCE),
-    *_kept(CALIBRATION),
     Check(
-        CALIBRATION,
+        subject_of(CALIBRATION),
         "probabilities_are_true",
         "Do the probabilities of the model in use come true as often as they say?",
         "accuracy",
@@ -184,9 +162,8 @@ from {CALIBRATION.qualified_name} where target = 'any' and model_version = {_IN_
         remedy="Read the scores as a ranking until the next training.",
         needs="no model was trained yet",
     ),
-    *_kept(MODEL_VERSIONS),
     Check(
-        MODEL_VERSIONS,
+        subject_of(MODEL_VERSIONS),
         "one_champion",
         "Is exactly one version in use?",
         "consistency",
@@ -204,9 +181,8 @@ from {_VERSIONS}
 )
 
 SCORE_CHECKS = (
-    *_kept(RISK_SCORES),
     Check(
-        RISK_SCORES,
+        subject_of(RISK_SCORES),
         "outcome_was_unknown",
         "Was every score made by a model that could not know the outcome?",
         "accuracy",
@@ -219,7 +195,7 @@ SCORE_CHECKS = (
         unit="score",
     ),
     Check(
-        RISK_SCORES,
+        subject_of(RISK_SCORES),
         "last_day_scored",
         "Does every feature that has facts on the last day have a score of that day?",
         "completeness",
@@ -234,7 +210,7 @@ SCORE_CHECKS = (
         remedy="Materialize ml.risk_scores again in Dagster.",
     ),
     Check(
-        RISK_SCORES,
+        subject_of(RISK_SCORES),
         "scored_by_a_model",
         "Are the last day's scores made by a model, and not by a stand-in?",
         "accuracy",
@@ -260,9 +236,8 @@ from newest
         remedy=TIME_TELLS,
         needs="nothing was scored yet",
     ),
-    *_kept(SCORE_LEDGER),
     Check(
-        SCORE_LEDGER,
+        subject_of(SCORE_LEDGER),
         "every_score_is_graded",
         "Is every score in the ledger, and graded where its outcome is known?",
         "completeness",
@@ -281,9 +256,8 @@ where l.feature is null or l.risk_probability is distinct from s.risk_probabilit
 )
 
 MONITORING_CHECKS = (
-    key_unique(EVENT_SKETCH_COUNTS),
     Check(
-        EVENT_SKETCH_COUNTS,
+        subject_of(EVENT_SKETCH_COUNTS),
         "events_reconcile",
         "Do the sketches count every event?",
         "consistency",
@@ -296,9 +270,8 @@ MONITORING_CHECKS = (
         finding="The sketches count {observed} where {threshold} are valid",
         unit="event",
     ),
-    *_kept(BASELINE_STATS),
     Check(
-        BASELINE_STATS,
+        subject_of(BASELINE_STATS),
         "baselines_known",
         "Is there enough history to say what is normal for most metrics?",
         "completeness",
@@ -314,9 +287,8 @@ MONITORING_CHECKS = (
         unit="metric",
         remedy="More days of data change that by themselves.",
     ),
-    *_kept(DATA_DRIFT),
     Check(
-        DATA_DRIFT,
+        subject_of(DATA_DRIFT),
         "could_be_judged",
         "Could most of what is watched be judged on the last day?",
         "completeness",
@@ -333,7 +305,7 @@ MONITORING_CHECKS = (
         remedy="The drift page says of each what is missing; mostly it is days.",
     ),
     Check(
-        DATA_DRIFT,
+        subject_of(DATA_DRIFT),
         "nothing_drifted",
         "Is everything that is watched as it was?",
         "accuracy",
@@ -346,9 +318,8 @@ MONITORING_CHECKS = (
         unit="change",
         remedy="The drift page says what each does to the scores.",
     ),
-    *_kept(DRIFT_DISTRIBUTIONS),
     Check(
-        DRIFT_DISTRIBUTIONS,
+        subject_of(DRIFT_DISTRIBUTIONS),
         "shares_add_up",
         "Do both sides of every distribution add up to the whole?",
         "consistency",
@@ -360,9 +331,8 @@ MONITORING_CHECKS = (
         finding="{observed} whose shares do not add up to 1",
         unit="distribution",
     ),
-    *_kept(DRIFT_POWER),
     Check(
-        DRIFT_POWER,
+        subject_of(DRIFT_POWER),
         "sees_what_matters",
         "Does the drift monitor see a fifth more latency, and stay quiet when nothing changes?",
         "accuracy",
@@ -386,7 +356,6 @@ from (
         unit="simulated change",
         remedy="With so few rows a day read drift as a hint.",
     ),
-    *_kept(RUN_REPORT),
 )
 
-ML_CHECKS = (*INCIDENT_CHECKS, *LABEL_CHECKS, *MODEL_CHECKS, *SCORE_CHECKS, *MONITORING_CHECKS)
+MODEL_CHECKS = (*INCIDENT_CHECKS, *LABEL_CHECKS, *TRAINING_CHECKS, *SCORE_CHECKS, *MONITORING_CHECKS)

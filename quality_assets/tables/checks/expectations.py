@@ -1,7 +1,7 @@
 """Running a suite of expectations on Parquet files or a small frame, inside DuckDB, and saying what was found.
 
-What is expected is said in `domain/expectations.py`; how Great Expectations is made to run on DuckDB in
-`warehouse/gx_push_down.py`, which is imported when a suite runs and not before. Data are read from an in-memory
+What is expected is said in `domain/quality/expectations.py`; how Great Expectations is made to run on DuckDB in
+`great_expectations.py`, which is imported when a suite runs and not before. Data are read from an in-memory
 database, never from the warehouse: partitions can be validated before they count, and no lock is taken.
 """
 

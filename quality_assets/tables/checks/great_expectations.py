@@ -1,7 +1,7 @@
 """Great Expectations on DuckDB: the dialect that it can work with, and the descriptions of a suite as its expectations.
 
 Importing this module imports Great Expectations, which costs seconds and hundreds of megabytes: only
-`warehouse/expectations.py` imports it, when a suite runs. What outcomes are made of is said there.
+`expectations.py` imports it, when a suite runs. What outcomes are made of is said there.
 """
 
 from __future__ import annotations

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from quality_assets.domain.quality.check import Check
-from quality_assets.domain.quality.event_checks import CHECKS
-from quality_assets.domain.quality.expectations import SUITES
-from quality_assets.domain.quality.model_checks import ML_CHECKS
-from quality_assets.tables.checks.expectation_runs import check_name
+from quality_assets.domain.quality.check import Check, Subject
+from quality_assets.domain.quality.expectations import EXPECTATION_CHECKS
+from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
-from quality_assets.tables.checks.run import ComputedCheck
+
+ALL_CHECKS: tuple[Check, ...] = (*SQL_CHECKS, *COMPUTED_CHECKS, *EXPECTATION_CHECKS, *PUBLICATION_CHECKS)
+
+
+def checks_by_subject() -> dict[Subject, list[Check]]:
+    """Every subject with all checks that are asked of it."""
+    found: dict[Subject, list[Check]] = {}
+    for check in ALL_CHECKS:
+        found.setdefault(check.subject, []).append(check)
+    return found
 
 
 @lru_cache(maxsize=1)
 def blocking_checks() -> frozenset[tuple[str, str]]:
     """Asset and name of every check whose failure stops publication."""
-    asked: tuple[Check | ComputedCheck, ...] = (*CHECKS, *ML_CHECKS, *COMPUTED_CHECKS, *PUBLICATION_CHECKS)
-    expected = {
-        (asset, check_name(expectation.dimension))
-        for asset, suite in SUITES.items()
-        for expectation in suite
-        if expectation.is_blocking
-    }
-    return frozenset({(check.table.qualified_name, check.name) for check in asked if check.is_blocking} | expected)
+    return frozenset((check.subject.name, check.name) for check in ALL_CHECKS if check.is_blocking)

@@ -1,6 +1,6 @@
 """The checks of models and their inputs that take a computation: recomputed from a cut warehouse, leak canaries.
 
-Checks that are queries are in `domain/ml_checks.py`.
+Checks that are queries are in `domain/quality/model_checks.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from statistics import fmean
 
 from quality_assets.contracts.ml import RISK_SCORES, RISK_TRAINING_SET
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.quality.check import Answer, Check, subject_of
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import models as risk_tables
 from quality_assets.tables.champion import NO_VERSION, load_champion
-from quality_assets.tables.checks.run import Answer, ComputedCheck
 from quality_assets.tables.model_inputs import read_training_set
 from quality_assets.tables.models import RISK_MODEL
 
@@ -104,55 +104,55 @@ def scores_reproducible(session: WarehouseSession) -> Answer:
 
 
 TRAINING_SET_CHECKS = (
-    ComputedCheck(
-        RISK_TRAINING_SET,
+    Check(
+        subject_of(RISK_TRAINING_SET),
         "point_in_time",
         "Are the inputs of a day what a warehouse cut at that day gives?",
         "accuracy",
-        point_in_time,
+        answer=point_in_time,
         is_blocking=True,
         finding="{observed} came out otherwise than known at the end of their day",
         unit="input",
     ),
-    ComputedCheck(
-        RISK_TRAINING_SET,
+    Check(
+        subject_of(RISK_TRAINING_SET),
         "no_input_knows_the_label",
         "Does no single input all but know the label?",
         "accuracy",
-        no_input_knows_the_label,
+        answer=no_input_knows_the_label,
         finding="One input alone tells degraded from healthy days (ROC-AUC {observed}, {threshold} and more is a leak)",
         unit="",
         remedy="Take it out of the inputs until it is clear where it knows that from.",
     ),
 )
 MODEL_CHECKS = (
-    ComputedCheck(
+    Check(
         RISK_MODEL,
         "permuted_labels_score_like_chance",
         "Is a model that learns permuted labels worth no more than chance?",
         "accuracy",
-        permuted_labels_score_like_chance,
+        answer=permuted_labels_score_like_chance,
         finding="A model of shuffled labels reaches {observed} times the base rate, more than {threshold}",
         unit="",
         remedy="Rows leak between training and test: do not use the scores before that is found.",
     ),
 )
 SCORE_CHECKS = (
-    ComputedCheck(
-        RISK_SCORES,
+    Check(
+        subject_of(RISK_SCORES),
         "model_loads",
         "Can the model in use be loaded, and is it the one that was saved?",
         "validity",
-        model_loads,
+        answer=model_loads,
         finding="The model in use cannot be loaded",
         remedy="Run `quality run`, which trains a new one, or materialize ml.risk_model again in Dagster.",
     ),
-    ComputedCheck(
-        RISK_SCORES,
+    Check(
+        subject_of(RISK_SCORES),
         "scores_reproducible",
         "Are the last day's scores what a warehouse cut at that day gives?",
         "accuracy",
-        scores_reproducible,
+        answer=scores_reproducible,
         finding="{observed} of the last day come out otherwise when recomputed",
         unit="score",
     ),

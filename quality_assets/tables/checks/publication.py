@@ -19,19 +19,16 @@ from typing import NoReturn
 import duckdb
 
 from quality_assets.contracts.catalog import LAKE_TABLES, TABLES
-from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT
-from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
-from quality_assets.contracts.ops import PUBLICATIONS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
+from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import is_same_file
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import report_files
-from quality_assets.tables.checks.run import Answer, ComputedCheck
 from quality_assets.tables.exports import built_days, checked_part, read_export, record_checked
 from quality_assets.tables.staleness import data_fingerprint
 
@@ -44,19 +41,12 @@ _GOES_ON = (CHECK_RESULTS, ALERT_EVENTS)
 _SHOWN = tuple(table for table in TABLES if table.schema != "ops" and table not in _GOES_ON)
 
 
-def _as_published(table: Table, name: str) -> Table:
-    """What readers get of `table`, as an asset of the publication. No such table exists."""
-    return replace(table, schema="publish", name=name, partition_column=None)
+PUBLISHED_SNAPSHOT = Subject("file", "publish.published_snapshot")
 
 
-PUBLISHED_SNAPSHOT = _as_published(PUBLICATIONS, "published_snapshot")
-FEATURE_METRICS_CSV = _as_published(FACT_FEATURE_METRICS, "feature_metrics_csv")
-FEATURE_DAILY_TRENDS_CSV = _as_published(FEATURE_DAILY_TRENDS, "feature_daily_trends_csv")
-METRICS_JSON = _as_published(MODEL_METRICS, "metrics_json")
-FEATURE_IMPORTANCE_CSV = _as_published(FEATURE_IMPORTANCE, "feature_importance_csv")
-BASELINE_STATS_JSON = _as_published(BASELINE_STATS, "baseline_stats_json")
-DATA_DRIFT_JSON = _as_published(DATA_DRIFT, "data_drift_json")
-DRIFT_HTML = _as_published(DATA_DRIFT, "drift_html")
+def file_subject(file_name: str) -> Subject:
+    """A file for readers as the subject of checks: `metrics.json` is the asset publish.metrics_json."""
+    return Subject("file", f"publish.{file_name.replace('.', '_')}")
 
 
 def _in_force(session: WarehouseSession) -> Snapshot:
@@ -259,72 +249,72 @@ def _no_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _of_export(published: Table, table: Table, name: str) -> tuple[ComputedCheck, ...]:
+def _of_export(table: Table, name: str) -> tuple[Check, ...]:
     return (
-        ComputedCheck(
-            published,
+        Check(
+            file_subject(name),
             "columns_exported",
             f"Does {name} have the columns of its contract, in their order?",
             "validity",
-            _columns_exported(table, name),
+            answer=_columns_exported(table, name),
             finding="{observed} came out otherwise than in the contract",
             unit="column",
         ),
-        ComputedCheck(
-            published,
+        Check(
+            file_subject(name),
             "rows_exported",
             f"Does {name} have exactly the rows of the snapshot?",
             "consistency",
-            _rows_exported(table, name),
+            answer=_rows_exported(table, name),
             finding="{observed} in the file, {threshold} in the snapshot",
         ),
     )
 
 
-def _of_report(published: Table, name: str, content: Content) -> tuple[ComputedCheck, ...]:
-    shows = ComputedCheck(
-        published,
+def _of_report(name: str, content: Content) -> tuple[Check, ...]:
+    shows = Check(
+        file_subject(name),
         "shows_snapshot",
         f"Does {name} show the snapshot in force?",
         "consistency",
-        _shows_snapshot(name, content),
+        answer=_shows_snapshot(name, content),
         finding=f"{name} shows another snapshot than the one in force",
     )
-    is_json = ComputedCheck(published, "is_json", f"Can any program read {name}?", "validity", _is_json(name))
+    is_json = Check(file_subject(name), "is_json", f"Can any program read {name}?", "validity", answer=_is_json(name))
     return (shows, is_json) if name.endswith(".json") else (shows,)
 
 
 PUBLICATION_CHECKS = (
-    ComputedCheck(
+    Check(
         PUBLISHED_SNAPSHOT,
         "snapshot_opens",
         "Can readers open the snapshot and read every table?",
         "validity",
-        snapshot_opens,
+        answer=snapshot_opens,
         finding="{observed} of the snapshot cannot be read",
         unit="table",
     ),
-    ComputedCheck(
+    Check(
         PUBLISHED_SNAPSHOT,
         "shows_the_data",
         "Does the snapshot show the data that the warehouse holds?",
         "consistency",
-        shows_the_data,
+        answer=shows_the_data,
         finding="The snapshot holds other data than the warehouse",
     ),
-    ComputedCheck(
+    Check(
         PUBLISHED_SNAPSHOT,
         "rows_complete",
         "Is every row of the warehouse in the snapshot?",
         "completeness",
-        rows_complete,
+        answer=rows_complete,
         finding="{observed} in the snapshot, {threshold} in the warehouse",
     ),
-    *_of_export(FEATURE_METRICS_CSV, FACT_FEATURE_METRICS, "feature_metrics.csv"),
-    *_of_export(FEATURE_DAILY_TRENDS_CSV, FEATURE_DAILY_TRENDS, "feature_daily_trends.csv"),
-    *_of_report(METRICS_JSON, "metrics.json", report_files.metrics_json),
-    *_of_report(FEATURE_IMPORTANCE_CSV, "feature_importance.csv", report_files.feature_importance_csv),
-    *_of_report(BASELINE_STATS_JSON, "baseline_stats.json", report_files.baseline_stats_json),
-    *_of_report(DATA_DRIFT_JSON, "data_drift.json", report_files.data_drift_json),
-    *_of_report(DRIFT_HTML, "drift.html", report_files.drift_html),
+    *_of_export(FACT_FEATURE_METRICS, "feature_metrics.csv"),
+    *_of_export(FEATURE_DAILY_TRENDS, "feature_daily_trends.csv"),
+    *_of_report("metrics.json", report_files.metrics_json),
+    *_of_report("feature_importance.csv", report_files.feature_importance_csv),
+    *_of_report("baseline_stats.json", report_files.baseline_stats_json),
+    *_of_report("data_drift.json", report_files.data_drift_json),
+    *_of_report("drift.html", report_files.drift_html),
 )

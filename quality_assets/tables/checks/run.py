@@ -1,146 +1,77 @@
 """Running checks: each result goes to monitoring.check_results, each failure to monitoring.alert_events.
 
-What a check asks is in `domain/checks.py` and `domain/expectations.py`; what the orchestrator makes of a result is not
-known here.
+What a check asks, and what becomes a result, is said in `domain/quality/`; what the orchestrator makes of a result is
+not known here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
 from quality_assets.clock import after, utc_now
+from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.monitoring import CHECK_RESULTS
-from quality_assets.contracts.table import Table
 from quality_assets.domain.events.tables import REPEATED
-from quality_assets.domain.quality.check import MADE_AGAIN, Check, Dimension, Severity
-from quality_assets.domain.wording import measure_texts, spoken
+from quality_assets.domain.quality.check import Answer, Check
+from quality_assets.domain.quality.result import CheckResult, result_of
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.alerts import record_alert
+from quality_assets.tables.checks.expectation_runs import run_expectations
 from quality_assets.tables.staleness import row_counts
 
 MAX_DATES_NAMED = 5
-MAX_NAMED = 3
 _NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """What one check found in one partition (`partition_key` empty where there is none)."""
+def run_checks(
+    session: WarehouseSession, checks: Sequence[Check], start: date | None, end: date | None
+) -> list[list[CheckResult]]:
+    """Ask `checks`, all of one subject, for the event dates from `start` to `end`: of each its results, in order.
 
-    asset: str
-    check_name: str
-    partition_key: str
-    dimension: str
-    status: str
-    severity: str
-    is_blocking: bool
-    observed: float | None
-    threshold: float | None
-    unexpected_count: int | None
-    description: str
-    examples: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a computed check found; `is_passed` None means unknown, and `why` then says what is missing."""
-
-    is_passed: bool | None
-    observed: float | None = None
-    threshold: float | None = None
-    unexpected_count: int | None = None
-    examples: Sequence[str] = ()
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class ComputedCheck:
-    """A question about a whole table that takes more than a query. As `Check` otherwise."""
-
-    table: Table
-    name: str
-    question: str
-    dimension: Dimension
-    answer: Callable[[WarehouseSession], Answer]
-    severity: Severity = "ERROR"
-    is_blocking: bool = False
-    finding: str = ""
-    unit: str = "row"
-    remedy: str = MADE_AGAIN
-    needs: str = "there is not enough to compute it from"
-
-
-def run_computed_check(session: WarehouseSession, check: ComputedCheck) -> list[CheckResult]:
-    """Ask `check`; that it cannot be answered, for whatever reason, is unknown."""
-    try:
-        found = check.answer(session)
-    except Exception as error:
-        found = Answer(None, why=f"The check itself failed: {error}")
-    status = {True: "passed", False: "failed", None: "unknown"}[found.is_passed]
-    examples = json.dumps(list(found.examples), ensure_ascii=False) if found.examples else None
-    text = _sentence(check, status, found.observed, found.threshold, found.unexpected_count, examples)
-    if found.why:
-        word = {True: "Yes", False: "No", None: "Unknown"}[found.is_passed]
-        text = f"{check.question} {word}: {found.why}"
-        text = f"{text.rstrip('.')}. {check.remedy}" if status == "failed" else text
-    return [
-        CheckResult(
-            asset=check.table.qualified_name,
-            check_name=check.name,
-            partition_key="",
-            dimension=check.dimension,
-            status=status,
-            severity=check.severity,
-            # That a computation failed says nothing against the facts, which must not wait for it.
-            is_blocking=check.is_blocking and found.is_passed is False,
-            observed=found.observed,
-            threshold=found.threshold,
-            unexpected_count=found.unexpected_count,
-            description=text,
-            examples=examples,
-        )
-    ]
-
-
-def run_check(session: WarehouseSession, check: Check, start: date | None, end: date | None) -> list[CheckResult]:
-    """Ask `check` for the event dates from `start` to `end`: one result a partition, in order.
-
-    A query that fails gives one result of status unknown with its message: that a check cannot run says nothing about
-    the data, and must not pass for a pass.
+    What is expected is asked in one pass over the data. That a check cannot be answered, for whatever reason, is a
+    result of status unknown with its message: it says nothing about the data, and must not pass for a pass.
     """
+    expected = run_expectations(session, [check for check in checks if check.expectations], start, end)
+    return [expected[c.name] if c.expectations else run_check(session, c, start, end) for c in checks]
+
+
+def run_check(
+    session: WarehouseSession, check: Check, start: date | None = None, end: date | None = None
+) -> list[CheckResult]:
+    """Ask one check; as `run_checks` otherwise."""
+    if check.expectations:
+        return run_expectations(session, [check], start, end)[check.name]
+    if check.answer is not None:
+        return [result_of(check, _computed(session, check, check.answer))]
     now = utc_now()
     try:
         rows = [row for span in _spans(session, check, start, end) for row in _ask(session, check, *span, now)]
     except duckdb.Error as error:
-        blank = CheckResult(
-            asset=check.table.qualified_name,
-            check_name=check.name,
-            partition_key="" if start in (None, date.min) else f"{start}",
-            dimension=check.dimension,
-            status="unknown",
-            severity=check.severity,
-            is_blocking=check.is_blocking,
-            observed=None,
-            threshold=None,
-            unexpected_count=None,
-            description=f"{check.question} Unknown: the check itself failed: {error}",
-        )
-        return [blank]
-    return [_result(check, *row) for row in rows]
+        failed = Answer(None, why=f"the check itself failed: {error}")
+        return [result_of(check, failed, "" if start in (None, date.min) else f"{start}")]
+    return [result_of(check, Answer(*found), partition_key) for partition_key, *found in rows]
+
+
+def _computed(session: WarehouseSession, check: Check, answer: Callable[[WarehouseSession], Answer]) -> Answer:
+    try:
+        found = answer(session)
+    except Exception as error:
+        found = Answer(None, why=f"the check itself failed: {error}")
+    # That a computation failed says nothing against the facts, which must not wait for it.
+    return replace(found, is_blocking=check.is_blocking and found.is_passed is False)
 
 
 def _ask(
     session: WarehouseSession, check: Check, start: date | None, end: date | None, now: datetime
 ) -> list[tuple[Any, ...]]:
     if REPEATED in check.sql:
-        days = f"(from {check.table.qualified_name} where event_date between $start and $end)"
+        days = f"(from {check.subject.name} where event_date between $start and $end)"
         find_repeated(session.connection, days, {"start": start, "end": end})
     parameters = {"start": start, "end": end, "now": now}
     return session.connection.execute(
@@ -158,60 +89,12 @@ def _spans(
         return [(start, end)]
     spans: list[tuple[date | None, date | None]] = []
     size = 0
-    for day, rows in row_counts(session.connection, check.table, start, end).items():
+    for day, rows in row_counts(session.connection, TABLES_BY_NAME[check.subject.name], start, end).items():
         if spans and size + rows <= check.rows_at_once:
             spans[-1], size = (spans[-1][0], day), size + rows
         else:
             spans, size = [*spans, (day, day)], rows
     return spans
-
-
-def _result(
-    check: Check,
-    partition_key: str,
-    is_passed: bool | None,
-    observed: float | None,
-    threshold: float | None,
-    unexpected_count: int | None,
-    examples: str | None,
-) -> CheckResult:
-    status = {True: "passed", False: "failed", None: "unknown"}[is_passed]
-    return CheckResult(
-        asset=check.table.qualified_name,
-        check_name=check.name,
-        partition_key=partition_key,
-        dimension=check.dimension,
-        status=status,
-        severity=check.severity,
-        is_blocking=check.is_blocking,
-        observed=observed,
-        threshold=threshold,
-        unexpected_count=unexpected_count,
-        description=_sentence(check, status, observed, threshold, unexpected_count, examples),
-        examples=examples,
-    )
-
-
-def _sentence(
-    check: Check | ComputedCheck,
-    status: str,
-    observed: float | None,
-    threshold: float | None,
-    unexpected_count: int | None,
-    examples: str | None,
-) -> str:
-    """What was found, in words: of a no what is wrong and what to do about it."""
-    if status == "passed":
-        return f"{check.question} Yes."
-    if status == "unknown":
-        return f"{check.question} Unknown: {check.needs}."
-    seen, limit = measure_texts(observed, threshold, check.unit)
-    found = check.finding.format(observed=seen, threshold=limit) or f"{check.question} No"
-    named = [spoken(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
-    # Where offenders are what was counted, it can be said how many are not named.
-    if named and unexpected_count is not None and observed == unexpected_count > len(named):
-        named.append(f"and {unexpected_count - len(named):,} more")
-    return f"{found}{': ' if named else ''}{'; '.join(named)}. {check.remedy}".strip()
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:
