@@ -34,10 +34,12 @@ def backtest(
         fail("nothing is published yet; `quality run` publishes")
     # What learns takes seconds to import.
     from quality_assets.domain.models.risk.backtest import backtest as replay
-    from quality_assets.tables.model_inputs import read_facts, risk_context
+    from quality_assets.domain.models.risk.labels import LABEL_FACTS
+    from quality_assets.tables.facts import read_facts
+    from quality_assets.tables.model_inputs import risk_context
 
     with shown_activity("replaying"), open_snapshot(snapshot) as connection:
-        result = replay(read_facts(connection), start, end, context=risk_context(connection))
+        result = replay(read_facts(connection, LABEL_FACTS), start, end, context=risk_context(connection))
     for note in result.notes:
         err.print(escape(note))
     if not len(result.grades):

@@ -14,10 +14,9 @@ import pandas as pd
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.features.incident_words import describe
-from quality_assets.domain.features.incidents import find_incidents
+from quality_assets.domain.features.incidents import INCIDENT_FACTS, find_incidents
 from quality_assets.domain.features.slices import (
     affected_users_sql,
     attribute_slices,
@@ -30,6 +29,7 @@ from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.facts import read_facts
 
 # While these are the same, the events of an incident are: what was counted on them still holds.
 _UNCHANGED = ("start_date", "end_date", "metric", "events", "baseline_value", "peak_value")
@@ -40,7 +40,7 @@ _COUNTED = (
 
 def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
     """Find every incident anew and replace product.incidents; the rows written."""
-    facts = read_frame(session, f"select * from {FACT_FEATURE_METRICS.qualified_name}")
+    facts = read_facts(session.connection, INCIDENT_FACTS)
     if not len(facts):
         replace_rows(session, INCIDENTS, pd.DataFrame(columns=list(INCIDENTS.column_names)))
         return pd.DataFrame(columns=list(INCIDENTS.column_names))

@@ -12,14 +12,14 @@ from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.ml import DEGRADATION_LABELS, RISK_TRAINING_SET
 from quality_assets.contracts.ops import PARTITION_STATE
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
-from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
+from quality_assets.domain.models.risk.labels import LABEL_FACTS, degradation_labels, feature_states
 from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.facts import read_facts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -43,14 +43,6 @@ releases as (
   select version, min(event_date) as release_date from shares where share >= {MIN_RELEASE_SHARE}
   group by version having min(event_date) > (select min(event_date) from shares)
 )"""
-
-
-def read_facts(connection: DuckDBPyConnection, through: date | None = None) -> pd.DataFrame:
-    """The facts, up to `through` where given, as they stand in the warehouse or in a snapshot."""
-    return connection.execute(
-        f"select * from {FACT_FEATURE_METRICS.qualified_name} where event_date <= coalesce($through, event_date)",
-        {"through": through},
-    ).df()
 
 
 def risk_context(connection: DuckDBPyConnection, through: date | None = None) -> RiskContext:
@@ -106,7 +98,7 @@ class LabelsAndInputs:
 
 def labels_and_inputs(connection: DuckDBPyConnection, through: date | None = None) -> LabelsAndInputs:
     """Labels and inputs as they were known at the end of `through`, or as they are known now."""
-    states = feature_states(read_facts(connection, through), through=through)
+    states = feature_states(read_facts(connection, LABEL_FACTS, through), through=through)
     labels = degradation_labels(states)
     return LabelsAndInputs(labels, with_labels(risk_inputs(states, risk_context(connection, through)), labels))
 

@@ -256,10 +256,10 @@ def random_panel(rng, family):
 def test_a_series_is_judged_alike_in_any_company(seed):
     rng = np.random.default_rng(seed)
     whole = random_panel(rng, "positive")
-    order = rng.permutation(len(whole.series))
+    order = rng.permutation(len(whole.keys))
     shuffled = replace(
         whole,
-        series=tuple(whole.series[i] for i in order),
+        keys=tuple(whole.keys[i] for i in order),
         value=whole.value[order],
         amount=whole.amount[order],
         sample=whole.sample[order],

@@ -537,7 +537,7 @@ def test_a_panel_has_the_sample_and_the_side_that_hurts() -> None:
     assert (free.worse, free.value[0, 0]) == (1, pytest.approx(0.1))
     assert (free.amount[0, 0], free.sample[0, 0]) == (5, 50)
     none = panel_from_facts(facts.iloc[:0], "events")
-    assert (none.series, none.dates, none.value.shape, none.worse) == ((), (), (0, 0), -1)
+    assert (none.keys, none.dates, none.value.shape, none.worse) == ((), (), (0, 0), -1)
     assert set(detect_all(facts, ("events", "crash_rate", "error_rate"))) == {"events", "crash_rate"}
     untimed = panel_from_facts(facts.drop(columns="latency_count"), "latency_p95_ms")
     assert math.isnan(untimed.sample[0, 0])
@@ -546,7 +546,7 @@ def test_a_panel_has_the_sample_and_the_side_that_hurts() -> None:
 def test_an_episode_is_of_the_metric_and_series_it_was_found_in() -> None:
     two = replace(quiet_then([100.0, 130.0]), metric="latency_p95_ms")
     value = np.vstack([np.full(42, 100.0), two.value[0]])
-    panel = replace(two, series=("a", "b"), value=value, amount=value, sample=np.full((2, 42), NAN))
+    panel = replace(two, keys=("a", "b"), value=value, amount=value, sample=np.full((2, 42), NAN))
     (found,) = episodes(detect(panel))
     assert isinstance(found, Episode)
     assert (found.series, found.metric, found.detected_day, found.start_day, found.end_day) == (

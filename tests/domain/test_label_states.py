@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from quality_assets.domain.models.risk.labels import (
+    LABEL_FACTS,
     FeatureStates,
     LabelSettings,
     SignalState,
@@ -24,7 +25,7 @@ from quality_assets.domain.models.risk.labels import (
     feature_states,
     run_length,
 )
-from quality_assets.domain.series.feature_panel import FeaturePanel, build_panel
+from quality_assets.domain.series.panel import Grid, build_grid
 
 START = date(2026, 1, 1)
 SETTINGS = LabelSettings()
@@ -279,10 +280,14 @@ def test_a_single_day_must_be_six_deviations_and_half_as_much_again_as_matters()
 # --- Signals from facts -----------------------------------------------------------------------------------------------
 
 
-def one_day(**facts: float) -> FeaturePanel:
+def grid_of(facts: pd.DataFrame) -> Grid:
+    return build_grid(facts, LABEL_FACTS, counted_by="events")
+
+
+def one_day(**facts: float) -> Grid:
     row = {"event_date": START, "feature": "pay", "events": 100.0, "latency_count": 25.0, "latency_p50_ms": 200.0}
     row |= {"latency_p95_ms": 400.0, "crashes": 4.0, "errors": 9.0, "feedback_count": 4.0, "feedback_sum": 16.0}
-    return build_panel(pd.DataFrame([row | facts]))
+    return grid_of(pd.DataFrame([row | facts]))
 
 
 def test_signals_are_on_scales_whose_chance_is_known() -> None:
@@ -301,8 +306,8 @@ def test_signals_are_on_scales_whose_chance_is_known() -> None:
 
 
 def test_what_was_not_measured_is_unknown_and_events_stand_in_for_timed_ones() -> None:
-    panel = one_day(latency_count=NAN, latency_p95_ms=0.0, feedback_count=0.0, events=1.0)
-    found = {s.name: s for s in _series(panel, np.zeros((1, 1), bool))}
+    grid = one_day(latency_count=NAN, latency_p95_ms=0.0, feedback_count=0.0, events=1.0)
+    found = {s.name: s for s in _series(grid, np.zeros((1, 1), bool))}
     assert math.isnan(found["latency"].x[0, 0])
     assert found["latency"].count[0, 0] == 1
     assert math.isnan(found["feedback"].x[0, 0])
@@ -317,12 +322,12 @@ def test_what_was_not_measured_is_unknown_and_events_stand_in_for_timed_ones() -
 def test_a_silent_day_has_no_rates_and_an_uncertain_volume() -> None:
     days = pd.DataFrame({"event_date": [START, date(2026, 1, 3)], "feature": ["pay", "pay"], "events": [4, 9]})
     other = days.assign(feature="cart", event_date=[START, date(2026, 1, 2)])
-    panel = build_panel(pd.concat([days, other]))
-    volume = _series(panel, np.zeros((2, 3), bool))[-1]
-    row = int(np.flatnonzero(panel.features == "pay")[0])
+    grid = grid_of(pd.concat([days, other]))
+    volume = _series(grid, np.zeros((2, 3), bool))[-1]
+    row = int(np.flatnonzero(grid.keys == "pay")[0])
     np.testing.assert_allclose(volume.x[row], -np.log([4.5, 0.5, 9.5]))
     np.testing.assert_allclose(volume.sampling_sd[row], [0.5, 1, 1 / 3])
-    assert np.isnan(_series(panel, np.zeros((2, 3), bool))[1].x[row, 1])
+    assert np.isnan(_series(grid, np.zeros((2, 3), bool))[1].x[row, 1])
 
 
 # --- Features and labels ----------------------------------------------------------------------------------------------
@@ -340,7 +345,7 @@ def facts_of(crash_days: list[int], days: int, silent: tuple[int, int] = (0, 0))
 
 
 def row_of(states: FeatureStates, array: np.ndarray) -> list[int]:
-    return np.flatnonzero(array[int(np.flatnonzero(states.panel.features == "pay")[0])]).tolist()
+    return np.flatnonzero(array[int(np.flatnonzero(states.grid.keys == "pay")[0])]).tolist()
 
 
 def test_a_relapse_within_three_days_is_no_new_episode_and_the_feature_is_not_yet_healthy() -> None:
@@ -360,7 +365,7 @@ def test_a_relapse_within_three_days_is_no_new_episode_and_the_feature_is_not_ye
 
 def test_two_weeks_of_silence_are_the_end_of_a_feature() -> None:
     states = feature_states(facts_of([], 90, silent=(50, 90)))
-    row = int(np.flatnonzero(states.panel.features == "pay")[0])
+    row = int(np.flatnonzero(states.grid.keys == "pay")[0])
     assert states.silent_days[row, 48:].tolist() == [0, 0, *range(1, 41)]
     assert row_of(states, states.is_degraded) == list(range(50, 64))
     assert row_of(states, states.is_known) == list(range(23, 64))
@@ -373,7 +378,7 @@ def plain_signal(shape: tuple[int, int], degraded_cells: np.ndarray, known: np.n
 
 def states_of(days: int = 14) -> FeatureStates:
     """Two features: `a` degrades in latency on day 5 and in crashes on days 5 and 6; `b` is hardly ever known."""
-    panel = build_panel(
+    grid = grid_of(
         pd.DataFrame(
             [
                 {"event_date": pd.Timestamp(START) + pd.Timedelta(days=d), "feature": f, "events": 10 * d + 1}
@@ -396,7 +401,7 @@ def states_of(days: int = 14) -> FeatureStates:
     onset, healthy = none.copy(), known.copy()
     onset[0, 5], healthy[0, 5:10] = True, False
     return FeatureStates(
-        panel, signals, plain_signal(shape, none, known), known, crash, onset, healthy, np.zeros(shape, dtype=np.int64)
+        grid, signals, plain_signal(shape, none, known), known, crash, onset, healthy, np.zeros(shape, dtype=np.int64)
     )
 
 
@@ -431,9 +436,9 @@ def test_a_feature_that_goes_and_a_day_that_is_missing_say_so() -> None:
     states = states_of()
     silent = np.zeros((2, 14), dtype=np.int64)
     silent[1, 9:] = [13, 14, 15, 16, 17]
-    panel = replace(states.panel, is_gap=np.arange(14) == 7)
+    grid = replace(states.grid, is_gap=np.arange(14) == 7)
     settings = replace(SETTINGS, horizon_days=3, min_known_days=2)
-    labels = degradation_labels(replace(states, silent_days=silent, panel=panel), settings)
+    labels = degradation_labels(replace(states, silent_days=silent, grid=grid), settings)
     why = labels[labels["feature"] == "b"]["unknown_because"].tolist()
     assert why == [None, *["low_volume"] * 2, *["clock_gap"] * 3, *["gone"] * 4, *["future"] * 3]
 

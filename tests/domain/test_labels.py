@@ -11,7 +11,6 @@ import pytest
 
 from quality_assets.contracts.ml import DEGRADATION_LABELS
 from quality_assets.domain.models.risk.labels import FeatureStates, LabelSettings, degradation_labels, feature_states
-from quality_assets.domain.series.feature_panel import build_panel
 from quality_assets.simulate.daily_facts import DailyFacts, DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)
@@ -44,7 +43,7 @@ def _without(facts: pd.DataFrame, feature: str | None, first: int, last: int) ->
 
 
 def _row(states: FeatureStates, feature: str) -> int:
-    return int(np.flatnonzero(states.panel.features == feature)[0])
+    return int(np.flatnonzero(states.grid.keys == feature)[0])
 
 
 def test_noise_alone_is_hardly_ever_a_degradation(quiet: DailyFacts) -> None:
@@ -93,7 +92,7 @@ def test_labels_come_from_the_future_and_wait_for_it(troubled: DailyFacts) -> No
     settings = LabelSettings()
     states = feature_states(troubled.facts, settings)
     labels = degradation_labels(states, settings)
-    h, days = settings.horizon_days, len(states.panel.dates)
+    h, days = settings.horizon_days, len(states.grid.dates)
     index = (pd.to_datetime(labels["event_date"]) - pd.Timestamp(START)).dt.days.to_numpy()
     assert labels.loc[index + h >= days, "label_any"].isna().all()
     assert (labels.loc[index + h >= days, "unknown_because"] == "future").all()
@@ -125,7 +124,7 @@ def test_a_silent_feature_is_degraded_then_gone(quiet: DailyFacts) -> None:
 
 def test_a_day_without_any_events_is_a_gap_not_harm(quiet: DailyFacts) -> None:
     states = feature_states(_without(quiet.facts, None, 70, 76))
-    assert states.panel.is_gap[70:77].all()
+    assert states.grid.is_gap[70:77].all()
     assert not states.is_known[:, 70:77].any()
     assert not states.is_degraded[:, 60:90].any()
     labels = degradation_labels(states)
@@ -176,8 +175,8 @@ def test_rows_fit_the_contract(troubled: DailyFacts) -> None:
 
 def test_bad_facts_are_refused(quiet: DailyFacts) -> None:
     with pytest.raises(ValueError, match="lack"):
-        build_panel(quiet.facts.drop(columns=["feature"]))
+        feature_states(quiet.facts.drop(columns=["feature"]))
     with pytest.raises(ValueError, match="two rows"):
-        build_panel(pd.concat([quiet.facts, quiet.facts.head(1)]))
+        feature_states(pd.concat([quiet.facts, quiet.facts.head(1)]))
     with pytest.raises(ValueError, match="whole weeks"):
         LabelSettings(window_days=20)

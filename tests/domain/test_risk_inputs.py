@@ -17,7 +17,6 @@ from quality_assets.contracts.ml import RISK_TRAINING_SET
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS
 from quality_assets.domain.models.risk.inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
 from quality_assets.domain.models.risk.labels import FeatureStates, SignalState, degradation_labels, feature_states
-from quality_assets.domain.series.feature_panel import build_panel
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)
@@ -171,7 +170,7 @@ def plain_signals(states: FeatureStates, f: int, d: int) -> dict[str, float]:
 
 def plain_history(states: FeatureStates, f: int, d: int) -> dict[str, float]:
     bad, is_known = states.is_degraded, states.is_known
-    events, first = states.panel.values["events"], states.panel.first_day[f]
+    events, first = states.grid.count("events"), states.grid.first_day[f]
     share = bad[:, : d + 1].sum() / max(is_known[:, : d + 1].sum(), 1)
     others = [o for o in range(len(bad)) if o != f and is_known[o, d]]
     slides = [any(s.ewma_z[o, d] > 2 for s in states.signals.values()) for o in others]
@@ -194,7 +193,7 @@ def plain_history(states: FeatureStates, f: int, d: int) -> dict[str, float]:
         "active_days_28d": sum(v > 0 for v in past(events[f], d, 28)),
         "is_weekend": float((START + timedelta(days=d)).weekday() >= 5),
         "age_days": min(d - first, 365),
-        "usual_users": average(past(states.panel.values["users"][f], d, 28)),
+        "usual_users": average(past(states.grid.values["users"][f], d, 28)),
     }
 
 
@@ -221,11 +220,11 @@ def test_every_input_is_what_plain_python_computes() -> None:
     cells = {(int(rng.integers(12)), int(rng.integers(120))) for _ in range(60)}
     bad = [(int(f), int(d)) for f, d in np.argwhere(FULL.is_degraded)]
     for f, d in {*cells, *bad[::15], (0, 0), (0, 1), (0, 3), (1, 6), (2, 7), (3, 13)}:
-        feature = str(FULL.panel.features[f])
-        if d < FULL.panel.first_day[f] or (feature, DAYS[d]) not in rows.index:
+        feature = str(FULL.grid.keys[f])
+        if d < FULL.grid.first_day[f] or (feature, DAYS[d]) not in rows.index:
             continue
         wanted = plain_signals(FULL, f, d) | plain_history(FULL, f, d)
-        if math.isfinite(FULL.panel.values["events"][f, d]) and FULL.panel.values["events"][f, d] > 0:
+        if math.isfinite(FULL.grid.count("events")[f, d]) and FULL.grid.count("events")[f, d] > 0:
             wanted |= plain_context(context, feature, d)
             assert set(INPUT_NAMES) <= set(wanted)
         found = rows.loc[(feature, DAYS[d])]
@@ -295,7 +294,7 @@ def test_age_and_runs_stop_at_their_caps() -> None:
     state = SignalState(slow, blank, blank, blank, blank, blank, blank, slow > -1, slow > 99, blank.astype(np.int64))
     signals = dict.fromkeys(SIGNALS, state)
     runs = risk_inputs(FeatureStates(
-        build_panel(facts), signals, state, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
+        states.grid, signals, state, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
         states.silent_days,
     ))["worst_run_days"].tolist()  # fmt: skip
     assert (runs[299], runs[300], runs[326], runs[327], runs[328]) == (0, 1, 27, 28, 28)

@@ -23,9 +23,12 @@ from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
 from quality_assets.domain.features.incident_words import describe
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
-from quality_assets.domain.series.panel import MONITORED_METRICS, panel_from_facts
+from quality_assets.domain.series.panel import MONITORED_METRICS, Panel, columns_behind, panel_from_facts
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import silence_log_p
+
+# What incidents read of product.fact_feature_metrics, beside its key.
+INCIDENT_FACTS = (*columns_behind(MONITORED_METRICS), "users", "crashed_users", "all_users")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def find_incidents(
     if len(facts):
         for order, detections in enumerate(detect_all(facts, metrics, known, detection).values()):
             findings += [
-                _Finding(detections.panel.series[e.series], None, e, detections, order)
+                _Finding(detections.panel.keys[e.series], None, e, detections, order)
                 for e in episodes(detections, detection)
             ]
     if event_counts is not None and len(event_counts):
@@ -154,12 +157,10 @@ def dead_event_findings(
     event_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
 ) -> list[_Finding]:
     """Silences of single events of a feature. Falls that are not silence belong to the feature's volume."""
-    pairs = event_counts[["feature", "event_name"]].drop_duplicates().reset_index(drop=True)
-    pairs["key"] = [f"{number:09d}" for number in range(len(pairs))]
-    keyed = event_counts.merge(pairs, on=["feature", "event_name"])
-    detections = detect(panel_from_facts(keyed, "events", known_dates, key="key"), settings)
+    panel = panel_from_facts(event_counts, "events", known_dates, key=("feature", "event_name"))
+    detections = detect(panel, settings)
     return [
-        _Finding(pairs["feature"][e.series], pairs["event_name"][e.series], e, detections, len(MONITORED_METRICS))
+        _Finding(*_pair(panel, e), e, detections, len(MONITORED_METRICS))
         for e in episodes(detections, settings)
         if e.kind == "dead"
     ]
@@ -169,19 +170,21 @@ def platform_crash_findings(
     platform_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
 ) -> list[_Finding]:
     """Rises of the crash rate on single platforms of features that have several."""
-    pairs = platform_counts[["feature", "platform"]].drop_duplicates()
-    pairs = pairs[pairs.groupby("feature")["platform"].transform("size") > 1].reset_index(drop=True)
-    if not len(pairs):
+    own = platform_counts[platform_counts.groupby("feature")["platform"].transform("nunique") > 1]
+    if not len(own):
         return []
-    pairs["key"] = [f"{number:09d}" for number in range(len(pairs))]
-    keyed = platform_counts.merge(pairs, on=["feature", "platform"])
-    keyed["crash_rate"] = keyed["crashes"] / keyed["events"]
-    detections = detect(panel_from_facts(keyed, "crash_rate", known_dates, key="key"), settings)
+    rates = own.assign(crash_rate=own["crashes"] / own["events"])
+    panel = panel_from_facts(rates, "crash_rate", known_dates, key=("feature", "platform"))
+    detections = detect(panel, settings)
     order = len(MONITORED_METRICS) + 1
-    return [
-        _Finding(pairs["feature"][e.series], None, e, detections, order, pairs["platform"][e.series])
-        for e in episodes(detections, settings)
-    ]
+    found = [(*_pair(panel, e), e) for e in episodes(detections, settings)]
+    return [_Finding(feature, None, e, detections, order, platform) for feature, platform, e in found]
+
+
+def _pair(panel: Panel, episode: Episode) -> tuple[str, str]:
+    """The feature, and the event or platform of it, that an episode is of."""
+    feature, part = panel.keys[episode.series]
+    return str(feature), str(part)
 
 
 def _by_feature(findings: list[_Finding]) -> dict[str, list[_Finding]]:

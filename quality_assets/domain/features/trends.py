@@ -8,16 +8,12 @@ never narrower than what chance alone does to a count or a share. Everything loo
 from __future__ import annotations
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS, Metric
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, TREND_HISTORY_DAYS, TREND_WINDOW_DAYS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.series.panel import metric_family
+from quality_assets.domain.series.scale import chance_sd_sql
+from quality_assets.domain.series.settings import DEFAULT_BAND, MAD_TO_SIGMA, Past
 
-WINDOW_DAYS = TREND_WINDOW_DAYS
-HISTORY_DAYS = TREND_HISTORY_DAYS
-MIN_SAME_WEEKDAYS = 3
-MIN_DAYS_FOR_BAND = 7
-BAND_SIGMAS = 3.0
-MAD_TO_SIGMA = 1.4826  # for the normal distribution
-# Quantiles and scores have no simple sampling error: below this share of the expectation nothing is called a change.
-RELATIVE_FLOOR = 0.01
+HISTORY_DAYS = DEFAULT_BAND.history_days
 
 
 def _sample_size(metric: Metric) -> str:
@@ -27,12 +23,9 @@ def _sample_size(metric: Metric) -> str:
 
 
 def _noise_sigma(metric: Metric) -> str:
-    """The least standard deviation that chance gives the metric, over `expected` and `sample_size`."""
-    if metric.unit == "fraction":
-        return "sqrt(greatest(expected * (1 - expected), 0) / nullif(cast(sample_size as double), 0))"
-    if metric.unit == "count":
-        return "sqrt(greatest(expected, 0))"
-    return f"{RELATIVE_FLOOR} * abs(expected)"
+    """The least standard deviation of the metric, over `expected` and `sample_size`: what chance gives it, if known."""
+    chance = chance_sd_sql(metric_family(metric), "expected", "sample_size")
+    return chance or f"{DEFAULT_BAND.relative_floor} * abs(expected)"
 
 
 def trends_sql() -> str:
@@ -57,8 +50,7 @@ def trends_sql() -> str:
             ([n for n, d in bad.items() if d == "down"], "< expected_low"),
         )
     )
-    past = f"range between interval {WINDOW_DAYS} days preceding and interval 1 day preceding"
-    week = "range between interval 7 days preceding and interval 1 day preceding"
+    band, past, week = DEFAULT_BAND, DEFAULT_BAND.past.sql_range, Past(window_days=7, minimum_days=1).sql_range
     series = "partition by feature, metric order by event_date"
     same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
     fact = FACT_FEATURE_METRICS.qualified_name
@@ -85,7 +77,7 @@ expected as (
     list_avg(list(value) over ({series} {week})) as baseline_7d,
     list_avg(list(value) over ({series} {past})) as baseline_28d,
     cast(count(value) over ({series} {past}) as integer) as days_observed,
-    case when count(value) over ({same_weekday} {past}) >= {MIN_SAME_WEEKDAYS}
+    case when count(value) over ({same_weekday} {past}) >= {band.min_same_weekdays}
       then median(value) over ({same_weekday} {past})
       else median(value) over ({series} {past}) end as expected
   from observed
@@ -99,8 +91,8 @@ spread as (
 ),
 banded as (
   select *,
-    case when days_observed >= {MIN_DAYS_FOR_BAND}
-      then {BAND_SIGMAS} * greatest(past_sigma, noise_sigma) end as margin
+    case when days_observed >= {band.past.minimum_days}
+      then {band.sigmas} * greatest(past_sigma, noise_sigma) end as margin
   from spread
 ),
 edges as (

@@ -1,4 +1,7 @@
-"""What is expected of each day of a series: level and weekday, from its own past."""
+"""What is expected of each day of a series: level and weekday, from its own past.
+
+`pooled` has the plainer way, by means and by deviations that the series share.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from quality_assets.domain.series.scale import (
     robust_spread,
     to_scale,
 )
+from quality_assets.domain.series.settings import MAD_TO_SIGMA
 
 _WEEKDAYS = 7
 
@@ -33,6 +37,12 @@ class Baseline:
     deviation: Floats
     typical: Floats
     days: Floats
+
+    @classmethod
+    def unknown(cls, count: int) -> Baseline:
+        """Of series of which nothing is known yet."""
+        level, effect = np.full(count, np.nan), np.full((count, _WEEKDAYS), np.nan)
+        return cls(level, effect, effect, level, level)
 
     def where(self, condition: Bools, other: Baseline) -> Baseline:
         """This baseline where the condition holds, the other elsewhere."""
@@ -128,7 +138,7 @@ def _weekday_effects(
 
 def _deviation(standard: Floats, days: Ints, parameters: Floats) -> Floats:
     """Root mean square after cutting at 3.5 robust deviations, for the degrees of freedom that are left."""
-    robust = 1.4826 * nan_median(np.abs(standard))
+    robust = MAD_TO_SIGMA * nan_median(np.abs(standard))
     limit = np.where(robust > 0, 3.5 * robust, inf)[:, None]
     bounded = np.where(np.isfinite(standard), np.clip(standard, -limit, limit), 0.0)
     free = np.maximum(days - np.minimum(parameters, days - 2) - 1, 1)

@@ -1,8 +1,7 @@
-"""Change detection on daily series: has a metric of a product feature left its own past, and since when.
+"""Change detection on daily series of any key: has a metric left its own past, and since when.
 
-Here: panels (feature × day matrices of one metric), the causal baseline, the EWMA, spike and silence rules, and the
-dating of a change. What a detection means to people (incidents, severity, slices) lives in `incidents`; whole
-distributions and model inputs are watched in `drift`.
+Here: a panel goes through its days against its baseline, and what was told becomes episodes. What a detection means to
+people (incidents, severity, slices) lives in `incidents`; whole distributions and model inputs are watched in `drift`.
 
 Every number of a day is made from that day and days before it: appending days never changes an earlier one.
 """
@@ -21,10 +20,18 @@ import pandas as pd
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.series.baseline import Baseline, fit_baseline
 from quality_assets.domain.series.dating import date_change, date_end
-from quality_assets.domain.series.panel import MONITORED_METRICS, Panel, panel_from_facts
-from quality_assets.domain.series.scale import deviance_residual, from_scale, to_scale, usable_days
+from quality_assets.domain.series.panel import (
+    MONITORED_METRICS,
+    Family,
+    Panel,
+    build_grid,
+    columns_behind,
+    panel_of,
+)
+from quality_assets.domain.series.scale import change_from, deviance_residual, from_scale, to_scale, usable_days
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
-from quality_assets.domain.series.silence import silence_log_p
+from quality_assets.domain.series.silence import SilenceWatch
+from quality_assets.domain.series.walk import Switch, Walk
 
 
 @dataclass(frozen=True)
@@ -85,49 +92,40 @@ def detect(panel: Panel, settings: DetectionSettings = DEFAULT_SETTINGS) -> Dete
 
 
 class _Tracker:
-    """The state of the detector between days: vectors over series, and the matrices that it fills."""
+    """The detector between days: what is normal, the walk, the silence, and the matrices that it fills."""
 
     def __init__(self, panel: Panel, settings: DetectionSettings) -> None:
         self.panel, self.settings = panel, settings
-        self.limits = settings.limits_of(panel.family)
         count, days = panel.value.shape
         self.weekdays = panel.weekdays
         self.amount, self.sample = usable_days(panel, settings)
         self.scaled = to_scale(panel.family, self.amount, self.sample)
-        self.is_kept = np.isfinite(self.scaled)
+        self.memory = _Memory(panel.family, self.amount, self.sample, np.isfinite(self.scaled), self.weekdays, settings)
+        self.walk, self.silence = Walk(count, settings.rules_of(panel.family)), SilenceWatch(count)
         self.out = {name: np.full((count, days), np.nan) for name in ("expected", "z", "ewma", "change", "noise")}
         self.flags = {name: np.zeros((count, days), bool) for name in ("active", "start", "silence", "adopted")}
         self.silence_log_p = np.zeros((count, days))
         self.run_starts = np.zeros((count, days), dtype=np.int64)
-        self.smooth_z, self.smooth_change, self.log_p = np.zeros(count), np.zeros(count), np.zeros(count)
-        self.active = np.zeros(count, bool)
-        self.calm, self.run_start = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self.history_start = np.zeros(count, dtype=np.int64)
-        unknown = np.full(count, np.nan)
-        self.baseline = Baseline(unknown, np.full((count, 7), np.nan), np.full((count, 7), np.nan), unknown, unknown)
-        self.before_silence, self.exposure = self.baseline, np.zeros(count)
+        self.baseline = Baseline.unknown(count)
 
     def step(self, day: int) -> None:
         """Judge one day."""
         # An episode is held against what was normal before it, however long it lasts.
-        self.baseline = self.baseline.where(self.active, self._fit(day))
-        weekday, sample = int(self.weekdays[day]), self.sample[:, day]
-        centre = self.baseline.centre(self.panel.family, weekday, sample)
-        deviation = self.baseline.deviation_on(self.panel.family, weekday, sample)
-        expected = from_scale(self.panel.family, centre, sample)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            gap = self.scaled[:, day] - centre
-            if self.panel.family == "rate":
-                # A handful of crashes where one a month is usual is far rarer than its arcsine says.
-                gap = deviance_residual(self.amount[:, day], expected * sample) / np.sqrt(sample + 0.5)
-            z = self.panel.worse * gap / deviation
-        upper = from_scale(self.panel.family, centre + deviation, sample)
-        change = self.panel.worse * self._change(self.panel.value[:, day], expected)
-        self.out["expected"][:, day], self.out["z"][:, day] = expected, z
-        self.out["change"][:, day], self.out["noise"][:, day] = change, np.abs(upper - expected)
-        self._smooth(day, z, change)
-        self._listen(day, weekday)
-        self._switch(day, z, change)
+        self.baseline = self.baseline.where(self.walk.active, self.memory.baseline(day))
+        z, change = self._deviation(day)
+        strength = self.walk.smooth(day, z, change)
+        self.out["ewma"][:, day] = np.where(np.isfinite(z), strength, np.nan)
+        self.run_starts[:, day] = np.minimum(self.walk.begin, day)
+        if self.panel.family == "count":
+            self.silence_log_p[:, day] = self.silence.listen(
+                self.baseline, int(self.weekdays[day]), self.amount[:, day]
+            )
+        is_silent = self.silence_log_p[:, day] < log(self.settings.silence_alpha)
+        told = self.walk.switch(day, z, change, strength, is_silent)
+        self.flags["active"][:, day], self.flags["start"][:, day] = told.is_active, told.is_start
+        self.flags["silence"][:, day], self.flags["adopted"][:, day] = is_silent, told.is_adopted
+        self.memory.take(day, told)
+        self.silence.restart(told.is_adopted)
 
     def result(self) -> Detections:
         """All that was found."""
@@ -142,94 +140,64 @@ class _Tracker:
             **self.out,
         )
 
-    def _change(self, value: Floats, expected: Floats) -> Floats:
-        if self.panel.family == "score":
-            return value - expected
+    def _deviation(self, day: int) -> tuple[Floats, Floats]:
+        """How far the day lies on the bad side, in deviations and as a change of the metric."""
+        family, worse, weekday = self.panel.family, self.panel.worse, int(self.weekdays[day])
+        sample = self.sample[:, day]
+        centre = self.baseline.centre(family, weekday, sample)
+        deviation = self.baseline.deviation_on(family, weekday, sample)
+        expected = from_scale(family, centre, sample)
         with np.errstate(invalid="ignore", divide="ignore"):
-            relative = value / expected - 1
-        return np.where((expected <= 0) & (value > 0), inf, np.where(expected > 0, relative, 0.0 * value))
+            gap = self.scaled[:, day] - centre
+            if family == "rate":
+                # A handful of crashes where one a month is usual is far rarer than its arcsine says.
+                gap = deviance_residual(self.amount[:, day], expected * sample) / np.sqrt(sample + 0.5)
+            z = worse * gap / deviation
+        upper = from_scale(family, centre + deviation, sample)
+        change = worse * change_from(family, self.panel.value[:, day], expected)
+        self.out["expected"][:, day], self.out["z"][:, day] = expected, z
+        self.out["change"][:, day], self.out["noise"][:, day] = change, np.abs(upper - expected)
+        return z, change
 
-    def _fit(self, day: int) -> Baseline:
-        first = max(0, day - self.settings.window_days - self.settings.lag_days)
+
+class _Memory:
+    """Which days of each series its baseline may be made of."""
+
+    def __init__(
+        self, family: Family, amount: Floats, sample: Floats, known: Bools, weekdays: Ints, settings: DetectionSettings
+    ) -> None:
+        self.family, self.amount, self.sample, self.weekdays = family, amount, sample, weekdays
+        self.past = settings.past
+        self.is_known, self.is_kept = known, known.copy()
+        self.history_start = np.zeros(len(known), dtype=np.int64)
+
+    def baseline(self, day: int) -> Baseline:
+        """What is normal for a day, by the days before it."""
+        first = self.past.first(day)
         window = slice(first, day)
         days = np.arange(first, day)
         usable = self.is_kept[:, window] & (days >= self.history_start[:, None])
-        lagged = usable & (days < day - self.settings.lag_days)
+        lagged = usable & (days < day - self.past.lag_days)
         # A young series uses its newest days too: better a baseline that may creep than none.
-        is_young = lagged.sum(axis=1) < self.settings.minimum_days
+        is_young = lagged.sum(axis=1) < self.past.minimum_days
         return fit_baseline(
-            self.panel.family,
+            self.family,
             self.amount[:, window],
             self.sample[:, window],
             np.where(is_young[:, None], usable, lagged),
             self.weekdays[window],
-            self.settings.minimum_days,
+            self.past.minimum_days,
         )
 
-    def _smooth(self, day: int, z: Floats, change: Floats) -> None:
-        weight, limit = self.settings.smoothing, self.settings.winsor_sd
-        known = np.isfinite(z)
-        clipped = np.clip(np.where(known, z, 0.0), -limit, limit)
-        self.smooth_z = np.where(known, (1 - weight) * self.smooth_z + weight * clipped, self.smooth_z)
-        bounded = np.clip(np.where(known, change, 0.0), -10.0, 10.0)
-        self.smooth_change = np.where(known, (1 - weight) * self.smooth_change + weight * bounded, self.smooth_change)
-        ewma = self.smooth_z / np.sqrt(weight / (2 - weight))
-        self.out["ewma"][:, day] = np.where(known, ewma, np.nan)
-        self.run_start = np.where((ewma <= 1) & ~self.active, day + 1, self.run_start)
-        self.run_starts[:, day] = np.minimum(self.run_start, day)
-
-    def _listen(self, day: int, weekday: int) -> None:
-        """ln P(this run of days without events), against what was normal before the run."""
-        if self.panel.family != "count":
-            return
-        value = self.amount[:, day]
-        self.before_silence = self.before_silence.where(self.exposure > 0, self.baseline)
-        normal = self.before_silence
-        expected = from_scale("count", normal.centre("count", weekday, value), value)
-        added = np.where((value == 0) & np.isfinite(expected), expected, 0.0)
-        self.exposure = np.where(value > 0, 0.0, self.exposure + added)
-        seen = np.nan_to_num(normal.level * normal.days)
-        self.log_p = silence_log_p(self.exposure, seen, normal.deviation[:, weekday])
-        self.silence_log_p[:, day] = self.log_p
-
-    def _switch(self, day: int, z: Floats, change: Floats) -> None:
-        settings, limits, out = self.settings, self.limits, self.out
-        with np.errstate(invalid="ignore"):
-            sustained = (out["ewma"][:, day] > limits.ewma) & (self.smooth_change > limits.sustained)
-            sustained &= z > settings.calm_sd
-            spike = (z > limits.spike_sd) & (change > limits.one_day)
-            is_calm = z < settings.calm_sd
-        silent = self.log_p < log(settings.silence_alpha)
-        self.flags["silence"][:, day] = silent
-        start = ~self.active & (sustained | spike | silent)
-        self.active |= start
-        self.calm = np.where(start | (np.isfinite(z) & ~is_calm) | silent, 0, self.calm + (is_calm & ~silent))
-        faded = self.out["ewma"][:, day] < limits.ewma / 2
-        ended = self.active & (self.calm >= settings.calm_days) & faded
-        adopted = self.active & (day - self.run_start >= settings.adopt_after_days)
-        self.flags["active"][:, day], self.flags["start"][:, day] = self.active, start
-        self.flags["adopted"][:, day] = adopted
-        self._mask(day, start)
-        self._close(day, ended, adopted)
-
-    def _mask(self, day: int, start: Bools) -> None:
-        """Keep abnormal days out of later baselines, those just before the alarm included."""
-        self.is_kept[self.active & (self.calm == 0), day] = False
-        for series in np.flatnonzero(start):
-            self.is_kept[series, self.run_start[series] : day + 1] = False
-
-    def _close(self, day: int, ended: Bools, adopted: Bools) -> None:
-        for series in np.flatnonzero(adopted):
-            begin = int(self.run_start[series])
+    def take(self, day: int, told: Switch) -> None:
+        """Leave out abnormal days, those just before the alarm included; a change that is adopted begins history."""
+        self.is_kept[told.is_active & (told.calm == 0), day] = False
+        for series in np.flatnonzero(told.is_start):
+            self.is_kept[series, told.begin[series] : day + 1] = False
+        for series in np.flatnonzero(told.is_adopted):
+            begin = int(told.begin[series])
             self.history_start[series] = begin
-            self.is_kept[series, begin : day + 1] = np.isfinite(self.scaled[series, begin : day + 1])
-        done = ended | adopted
-        self.active &= ~done
-        self.calm[done] = 0
-        self.smooth_z[done] = 0.0
-        self.smooth_change[done] = 0.0
-        self.exposure[adopted] = 0.0
-        self.run_start[done] = day + 1
+            self.is_kept[series, begin : day + 1] = self.is_known[series, begin : day + 1]
 
 
 def episodes(detections: Detections, settings: DetectionSettings = DEFAULT_SETTINGS) -> list[Episode]:
@@ -315,5 +283,5 @@ def detect_all(
     settings: DetectionSettings = DEFAULT_SETTINGS,
 ) -> dict[str, Detections]:
     """`detect` for each metric that `facts` has a column for, by metric name."""
-    known = None if known_dates is None else list(known_dates)
-    return {name: detect(panel_from_facts(facts, name, known), settings) for name in metrics if name in facts}
+    grid = build_grid(facts, columns_behind(metrics), known_dates=known_dates)
+    return {name: detect(panel_of(grid, name), settings) for name in metrics if name in grid.values}

@@ -13,8 +13,12 @@ import pandas as pd
 from quality_assets.contracts.drift import BASELINE_STATS
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.series.panel import MONITORED_METRICS, Panel, panel_from_facts
+from quality_assets.domain.series.panel import MONITORED_METRICS, Panel, build_grid, columns_behind, panel_of
+from quality_assets.domain.series.settings import MAD_TO_SIGMA
 from quality_assets.domain.series.silence import silent_days_to_tell
+
+# What baselines read of product.fact_feature_metrics, beside its key.
+BASELINE_FACTS = columns_behind(MONITORED_METRICS)
 
 
 def baseline_stats(
@@ -25,12 +29,12 @@ def baseline_stats(
     minimum_days: int = 12,
 ) -> pd.DataFrame:
     """Rows of `monitoring.baseline_stats` from rows of `product.fact_feature_metrics`, as of its last day."""
-    known = None if known_dates is None else list(known_dates)
+    grid = build_grid(facts, columns_behind(metrics), known_dates=known_dates)
     rows: list[dict[str, Any]] = []
     for name in metrics:
-        if name in facts and len(facts):
-            panel = panel_from_facts(facts, name, known)
-            rows += [_baseline_row(panel, i, window_days, minimum_days) for i in range(len(panel.series))]
+        if name in grid.values:
+            panel = panel_of(grid, name)
+            rows += [_baseline_row(panel, i, window_days, minimum_days) for i in range(len(panel.keys))]
     return pd.DataFrame(rows, columns=list(BASELINE_STATS.column_names))
 
 
@@ -46,7 +50,7 @@ def _baseline_row(panel: Panel, series: int, window_days: int, minimum_days: int
     ]
     row: dict[str, Any] = dict.fromkeys(BASELINE_STATS.column_names)
     row |= {
-        "feature": panel.series[series],
+        "feature": panel.keys[series],
         "metric": panel.metric,
         "as_of_date": panel.dates[-1],
         "reference_from": first,
@@ -62,7 +66,7 @@ def _baseline_row(panel: Panel, series: int, window_days: int, minimum_days: int
         "level": float(np.median(known)),
         "p05": float(np.quantile(known, 0.05)),
         "p95": float(np.quantile(known, 0.95)),
-        "noise": float(1.4826 * np.median(np.abs(residual))) if len(known) >= minimum_days else None,
+        "noise": float(MAD_TO_SIGMA * np.median(np.abs(residual))) if len(known) >= minimum_days else None,
     }
     if panel.metric == "events" and len(known) >= minimum_days:
         row["silent_days_to_tell"] = _silent_days(known, residual)

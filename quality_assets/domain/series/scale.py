@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
@@ -35,7 +37,17 @@ def usable_days(panel: Panel, settings: DetectionSettings) -> tuple[Floats, Floa
     return amount, np.where(np.isfinite(sample), sample, np.nan)
 
 
+def change_from(family: Family, value: Floats, expected: Floats) -> Floats:
+    """How far a value lies from what was expected of it: relative, for scores in points; ∞ above an expected 0."""
+    if family == "score":
+        return value - expected
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = value / expected - 1
+    return np.where((expected <= 0) & (value > 0), inf, np.where(expected > 0, relative, 0.0 * value))
+
+
 def to_scale(family: Family, amount: Floats, sample: Floats) -> Floats:
+    """The working scale, on which chance spreads counts and rates alike whatever their level (Anscombe 1948)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         if family == "count":
             return np.asarray(2 * np.sqrt(amount + 0.375))
@@ -45,6 +57,7 @@ def to_scale(family: Family, amount: Floats, sample: Floats) -> Floats:
 
 
 def from_scale(family: Family, scaled: Floats, sample: Floats) -> Floats:
+    """The metric in its own unit, of a value on the working scale with such a sample."""
     if family == "count":
         return np.asarray(np.maximum((np.maximum(scaled, 0) / 2) ** 2 - 0.375, 0.0))
     if family == "rate":
@@ -67,6 +80,15 @@ def robust_spread(family: Family, sample: Floats, typical: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.sqrt(np.maximum(1.0, typical / sample))
     return np.where(np.isfinite(ratio), ratio, 1.0)
+
+
+def chance_sd_sql(family: Family, expected: str, sample: str) -> str | None:
+    """SQL for the standard deviation that chance alone gives a metric in its own unit, over SQL for what is expected of
+    it and for its sample size: binomial for rates, Poisson for counts. None for quantiles and scores, which have none.
+    """
+    if family == "rate":
+        return f"sqrt(greatest({expected} * (1 - {expected}), 0) / nullif(cast({sample} as double), 0))"
+    return f"sqrt(greatest({expected}, 0))" if family == "count" else None
 
 
 LEAST_DEVIATION: dict[Family, float] = {"count": 1.0, "rate": 1.0, "positive": 0.004, "score": 0.01}

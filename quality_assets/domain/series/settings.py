@@ -1,10 +1,47 @@
-"""What change detection is tuned by."""
+"""What series are judged by: which past days count, what is worth telling, and how wide a band is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from typing import Literal
 
+import numpy as np
+
+from quality_assets.contracts.product import TREND_WINDOW_DAYS
+from quality_assets.domain.arrays import Ints
 from quality_assets.domain.series.panel import Family
+
+# A weekday that was seen less often says little about itself.
+WEEKS_TO_TRUST = 3
+# Median absolute deviation to standard deviation, for the normal distribution.
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Past:
+    """Which days before a day say what is normal on it.
+
+    window_days: so many, of which the newest lies lag_days + 1 days back. minimum_days: below this nothing is claimed.
+    """
+
+    window_days: int
+    minimum_days: int
+    lag_days: int = 0
+
+    def first(self, day: int) -> int:
+        """Index of the oldest day that counts for the day at index `day`."""
+        return max(0, day - self.lag_days - self.window_days)
+
+    def days(self, day: int) -> Ints:
+        """Indices of all days that count for it, the oldest first."""
+        return np.arange(self.first(day), max(0, day - self.lag_days))
+
+    @property
+    def sql_range(self) -> str:
+        """The same days as a window frame of SQL over dates."""
+        first, last = self.window_days + self.lag_days, self.lag_days + 1
+        return f"range between interval {first} days preceding and interval {last} days preceding"
 
 
 @dataclass(frozen=True)
@@ -19,6 +56,34 @@ class Limits:
     spike_sd: float
     sustained: float
     one_day: float
+
+
+@dataclass(frozen=True)
+class WalkRules:
+    """How a deviation is smoothed over the days, and when an episode begins and ends.
+
+    limits: what begins one. smoothing: weight of a day in the EWMA. winsor_sd, change_limit: no day counts for more.
+    is_settled: the EWMA is held against the variance that it has in the long run, not that of the days seen so far.
+    calm_sd, calm_change: below either a day is calm. calm_days: so many in a row end an episode; with needs_fading only
+    once the EWMA is below half of its limit. hold_days: it also ends after more days on which nothing is known; None =
+    never. adopt_after_days: what has lasted longer is the new normal, since the EWMA left normal ("run") or since the
+    episode began ("episode"). ends_inside: the day that ends an episode belongs to it, and calm days count from its
+    start; else that day is the first after it, and may begin the next.
+    """
+
+    limits: Limits
+    smoothing: float
+    winsor_sd: float
+    calm_sd: float
+    calm_days: int
+    adopt_after_days: int
+    change_limit: float = inf
+    calm_change: float = -inf
+    hold_days: int | None = None
+    is_settled: bool = False
+    needs_fading: bool = False
+    ends_inside: bool = False
+    since: Literal["run", "episode"] = "episode"
 
 
 @dataclass(frozen=True)
@@ -58,9 +123,53 @@ class DetectionSettings:
         ("score", Limits(4.1, 5.0, 0.10, 0.30)),
     )
 
+    @property
+    def past(self) -> Past:
+        """The days that a baseline is made of."""
+        return Past(self.window_days, self.minimum_days, self.lag_days)
+
     def limits_of(self, family: Family) -> Limits:
         """The limits of a family of metrics."""
         return dict(self.limits)[family]
 
+    def rules_of(self, family: Family) -> WalkRules:
+        """How series of a family of metrics are walked through."""
+        return WalkRules(
+            limits=self.limits_of(family),
+            smoothing=self.smoothing,
+            winsor_sd=self.winsor_sd,
+            calm_sd=self.calm_sd,
+            calm_days=self.calm_days,
+            adopt_after_days=self.adopt_after_days,
+            change_limit=10.0,
+            is_settled=True,
+            needs_fading=True,
+            ends_inside=True,
+            since="run",
+        )
+
 
 DEFAULT_SETTINGS = DetectionSettings()
+
+
+@dataclass(frozen=True)
+class BandSettings:
+    """What the daily band around each metric is made by.
+
+    past: four of each weekday, up to the day before. min_same_weekdays: until there are so many, all days speak for the
+    weekday. sigmas: half of the band's width, in robust standard deviations of the past. relative_floor: quantiles and
+    scores have no simple sampling error: below this share of the expectation nothing is called a change.
+    """
+
+    past: Past = Past(window_days=TREND_WINDOW_DAYS, minimum_days=7)
+    min_same_weekdays: int = WEEKS_TO_TRUST
+    sigmas: float = 3.0
+    relative_floor: float = 0.01
+
+    @property
+    def history_days(self) -> int:
+        """Days before the first one that are read: its band needs the expectations of its past, and those theirs."""
+        return 2 * self.past.window_days
+
+
+DEFAULT_BAND = BandSettings()

@@ -7,7 +7,9 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
-from quality_assets.domain.arrays import Floats
+from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.series.baseline import Baseline
+from quality_assets.domain.series.scale import from_scale
 
 
 def silence_log_p(exposure: Floats, seen: Floats, deviation: Floats) -> Floats:
@@ -41,3 +43,23 @@ def silent_days_to_tell(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         days = np.floor(days_observed * np.expm1(-log(alpha) / (allowance * expected * days_observed))) + 1
     return np.where((expected > 0) & np.isfinite(days), days, np.nan)
+
+
+class SilenceWatch:
+    """How surprising the silence of S series of counts is, day after day, against what was normal before it began."""
+
+    def __init__(self, count: int) -> None:
+        self._before, self._exposure = Baseline.unknown(count), np.zeros(count)
+
+    def listen(self, baseline: Baseline, weekday: int, amount: Floats) -> Floats:
+        """ln P(this run of days without events); 0 where events came, NaN days are passed by."""
+        self._before = self._before.where(self._exposure > 0, baseline)
+        expected = from_scale("count", self._before.centre("count", weekday, amount), amount)
+        added = np.where((amount == 0) & np.isfinite(expected), expected, 0.0)
+        self._exposure = np.where(amount > 0, 0.0, self._exposure + added)
+        seen = np.nan_to_num(self._before.level * self._before.days)
+        return silence_log_p(self._exposure, seen, self._before.deviation[:, weekday])
+
+    def restart(self, where: Bools) -> None:
+        """Forget the silence of series for which it has become normal."""
+        self._exposure[where] = 0.0

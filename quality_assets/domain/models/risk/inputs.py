@@ -22,7 +22,7 @@ from quality_assets.domain.models.risk.labels import (
     feature_states,
     run_length,
 )
-from quality_assets.domain.series.feature_panel import FeaturePanel, day_index
+from quality_assets.domain.series.panel import Grid, day_index
 
 _SHRINKAGE_DAYS = 30.0
 _RELEASE_DAYS = 14
@@ -55,19 +55,19 @@ def risk_inputs(
     null where they cannot be known.
     """
     context = context or RiskContext()
-    panel = states.panel
-    start = 0 if first_date is None or not len(panel.dates) else day_index(pd.Series([first_date]), panel.dates[0])[0]
-    mask = panel.is_seen & (np.arange(len(panel.dates)) >= start)[None, :]
+    grid = states.grid
+    start = 0 if first_date is None or not len(grid.dates) else day_index(pd.Series([first_date]), grid.dates[0])[0]
+    mask = grid.is_seen & (np.arange(len(grid.dates)) >= start)[None, :]
     columns = {
         **_signal_inputs(states),
         **_open_inputs(states),
         **_history_inputs(states),
         **_volume_inputs(states),
         **_peer_inputs(states),
-        **_calendar_inputs(panel, context),
-        **_context_inputs(panel, context),
+        **_calendar_inputs(grid, context),
+        **_context_inputs(grid, context),
     }
-    frame = panel.long_keys(mask)
+    frame = grid.long_keys(mask)
     flat = mask.T
     values = np.empty((len(frame), len(INPUT_NAMES)))
     for position, name in enumerate(INPUT_NAMES):
@@ -76,7 +76,7 @@ def risk_inputs(
     frame = pd.DataFrame(values, columns=list(INPUT_NAMES), copy=False)
     frame.insert(0, "event_date", keys["event_date"])
     frame.insert(1, "feature", keys["feature"])
-    frame["usual_users"] = _trailing_mean(panel.values["users"], 28).T[flat]
+    frame["usual_users"] = _trailing_mean(grid.column("users"), 28).T[flat]
     has_level = np.zeros(mask.shape, bool)
     for state in states.signals.values():
         has_level |= np.isfinite(state.noise)
@@ -180,7 +180,7 @@ def _history_inputs(states: FeatureStates) -> dict[str, Floats]:
     changed = np.concatenate(
         [np.zeros((len(degraded), 1), bool), states.is_degraded[:, 1:] != states.is_degraded[:, :-1]], axis=1
     )
-    last = np.maximum.accumulate(np.where(changed, index, states.panel.first_day[:, None]), axis=1)
+    last = np.maximum.accumulate(np.where(changed, index, states.grid.first_day[:, None]), axis=1)
     return {
         "is_degraded": np.where(states.is_known, degraded, np.nan),
         "degraded_signals": np.sum([s.is_degraded for s in states.signals.values()], axis=0).astype(float),
@@ -193,7 +193,7 @@ def _history_inputs(states: FeatureStates) -> dict[str, Floats]:
 
 
 def _volume_inputs(states: FeatureStates) -> dict[str, Floats]:
-    events = states.panel.values["events"]
+    events = states.grid.count("events")
     recent, before = _trailing_mean(events, 7), _shift(_trailing_mean(events, 28), 7)
     return {
         "log_events": np.log10(_trailing_mean(events, 28) + 1),
@@ -221,60 +221,58 @@ def _share_of_others(flag: Bools, known: Bools) -> Floats:
         return np.where(others > 0, (flag.sum(axis=0)[None, :] - flag) / others, np.nan)
 
 
-def _calendar_inputs(panel: FeaturePanel, context: RiskContext) -> dict[str, Floats]:
-    shape = (len(panel.features), len(panel.dates))
+def _calendar_inputs(grid: Grid, context: RiskContext) -> dict[str, Floats]:
+    shape = (len(grid.keys), len(grid.dates))
     since, recent = np.full(shape[1], np.nan), np.full(shape[1], np.nan)
     if context.releases is not None and len(context.releases) and shape[1]:
-        released = np.sort(day_index(context.releases["release_date"], panel.dates[0]))
+        released = np.sort(day_index(context.releases["release_date"], grid.dates[0]))
         known = np.searchsorted(released, np.arange(shape[1]), side="right")
         since = np.where(known > 0, np.arange(shape[1]) - released[np.maximum(known - 1, 0)], np.nan)
         before = np.searchsorted(released, np.arange(shape[1]) - _RELEASE_DAYS, side="right")
         # Before the first known release the calendar is as good as absent: a later one must not show.
         recent = np.where(known > 0, known - before, np.nan)
-    weekend = (panel.weekday >= 5).astype(float)
+    weekend = (grid.weekday >= 5).astype(float)
     return {
         "is_weekend": np.broadcast_to(weekend, shape),
-        "age_days": np.minimum(np.arange(shape[1])[None, :] - panel.first_day[:, None], 365).astype(float),
+        "age_days": np.minimum(np.arange(shape[1])[None, :] - grid.first_day[:, None], 365).astype(float),
         "days_since_release": np.broadcast_to(np.minimum(since, 60), shape),
         "releases_14d": np.broadcast_to(recent, shape),
     }
 
 
-def _context_inputs(panel: FeaturePanel, context: RiskContext) -> dict[str, Floats]:
-    shape = (len(panel.features), len(panel.dates))
+def _context_inputs(grid: Grid, context: RiskContext) -> dict[str, Floats]:
+    shape = (len(grid.keys), len(grid.dates))
     unknown = np.full(shape, np.nan)
     out = {
-        name: panel.spread(context.mix, name) if context.mix is not None and name in context.mix.columns else unknown
+        name: grid.spread(context.mix, name) if context.mix is not None and name in context.mix.columns else unknown
         for name in ("newest_version_share", "top_platform_share")
     }
-    out["quarantined_share"] = unknown if context.quality is None else _quarantined(panel, context.quality)
-    stage = _by_feature(panel, context.metadata, "lifecycle_stage")
+    out["quarantined_share"] = unknown if context.quality is None else _quarantined(grid, context.quality)
+    stage = _by_feature(grid, context.metadata, "lifecycle_stage")
     described = pd.notna(stage)
     out["is_early_stage"] = np.where(described, np.isin(stage, ("experimental", "beta")), np.nan)
     out["is_deprecated"] = np.where(described, stage == "deprecated", np.nan)
-    out["tier"] = pd.to_numeric(pd.Series(_by_feature(panel, context.metadata, "tier")), errors="coerce").to_numpy(
-        float
-    )
+    out["tier"] = pd.to_numeric(pd.Series(_by_feature(grid, context.metadata, "tier")), errors="coerce").to_numpy(float)
     return {name: np.broadcast_to(v[:, None], shape) if v.ndim == 1 else v for name, v in out.items()}
 
 
-def _quarantined(panel: FeaturePanel, quality: pd.DataFrame) -> Floats:
+def _quarantined(grid: Grid, quality: pd.DataFrame) -> Floats:
     if "feature" in quality.columns:
-        daily = panel.spread(quality, "quarantined_share")
+        daily = grid.spread(quality, "quarantined_share")
     else:
-        daily = np.full((len(panel.features), len(panel.dates)), np.nan)
-        if len(panel.dates):
-            day = day_index(quality["event_date"], panel.dates[0])
-            inside = (day >= 0) & (day < len(panel.dates))
+        daily = np.full((len(grid.keys), len(grid.dates)), np.nan)
+        if len(grid.dates):
+            day = day_index(quality["event_date"], grid.dates[0])
+            inside = (day >= 0) & (day < len(grid.dates))
             daily[:, day[inside]] = pd.to_numeric(quality["quarantined_share"]).to_numpy(float)[inside]
     return _trailing_mean(daily, 7)
 
 
-def _by_feature(panel: FeaturePanel, metadata: pd.DataFrame | None, column: str) -> np.ndarray:
+def _by_feature(grid: Grid, metadata: pd.DataFrame | None, column: str) -> np.ndarray:
     if metadata is None or column not in metadata.columns:
-        return np.full(len(panel.features), None, dtype=object)
+        return np.full(len(grid.keys), None, dtype=object)
     known = metadata.drop_duplicates("feature").set_index("feature")[column]
-    return known.reindex(panel.features).to_numpy(dtype=object)
+    return known.reindex(grid.keys).to_numpy(dtype=object)
 
 
 def _trailing_sum(values: Floats, days: int) -> Floats:

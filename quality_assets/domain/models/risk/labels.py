@@ -1,7 +1,8 @@
 """When a feature is degraded, and the labels that say whether it will be: the truth that risk models predict.
 
 States come from each feature's own lagged, weekday-aware baseline and look only backwards; labels look only forwards.
-Inputs of models live in `risk_inputs`; incidents for people, with causes and slices, live in `incidents`.
+What is normal and when an episode begins and ends is computed by `domain/series`, by the rules given here. Inputs of
+models live in `risk_inputs`; incidents for people, with causes and slices, live in `incidents`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,18 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.risk_inputs import SIGNALS
 from quality_assets.domain.arrays import Bools, Floats, Ints
-from quality_assets.domain.series.feature_panel import FeaturePanel, build_panel
+from quality_assets.domain.series.panel import Grid, build_grid
+from quality_assets.domain.series.pooled import PooledBaseline
+from quality_assets.domain.series.scale import to_scale
+from quality_assets.domain.series.settings import Limits, Past, WalkRules
+from quality_assets.domain.series.walk import Walk
+
+# What states and the inputs made of them read of product.fact_feature_metrics, beside its key.
+LABEL_FACTS = (
+    "events", "users", "errors", "crashes", "latency_count", "latency_p50_ms", "latency_p95_ms", "feedback_count",
+    "feedback_sum",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,27 @@ class LabelSettings:
         if not 1 <= self.min_known_days <= self.horizon_days:
             raise ValueError("min_known_days must lie between 1 and horizon_days")
 
+    @property
+    def past(self) -> Past:
+        """The days that a baseline is made of."""
+        return Past(self.window_days, self.min_baseline_days, self.lag_days - 1)
 
-# Overdispersion below what chance alone gives is luck; p95 of log-normal latency has a sampling sd of 1.2 ÷ √n.
-_SCALE_FLOOR = {"latency": 1.0, "crash": 1.0, "error": 1.0, "feedback": 1.0, "volume": 1.0}
-_POOLED_WEIGHT_DAYS = 8
-_WEEKDAY_WEEKS = 8
+    def rules_of(self, signal: str) -> WalkRules:
+        """How a signal is walked through."""
+        least = self.min_change[signal]
+        return WalkRules(
+            limits=Limits(self.enter_ewma_z, self.enter_z, least, self.spike_factor * least),
+            smoothing=self.ewma_weight,
+            winsor_sd=_Z_LIMIT,
+            calm_sd=self.exit_z,
+            calm_change=least / 2,
+            calm_days=self.exit_days,
+            hold_days=self.hold_days,
+            adopt_after_days=self.max_episode_days,
+        )
+
+
+_POOLED_DAYS = 8
 _Z_LIMIT = 10.0
 _FEEDBACK_SD = 1.1
 
@@ -107,7 +133,7 @@ class FeatureStates:
     that all requests of a day share.
     """
 
-    panel: FeaturePanel
+    grid: Grid
     signals: dict[str, SignalState]
     tail: SignalState
     is_known: Bools
@@ -126,6 +152,13 @@ class _Series:
     sampling_sd: Floats
     count: Floats
 
+    def chance_sd(self, days: Ints, level: Floats) -> Floats:
+        """F x W: what chance alone gives the values of these days, around these levels (F)."""
+        if self.name != "volume":
+            return self.sampling_sd[:, days]
+        # A logarithm of counts: by the level, for a day of few events would seem certain of it.
+        return np.broadcast_to(np.exp(0.5 * np.minimum(level, 0))[:, None], (len(level), len(days)))
+
 
 def feature_states(
     facts: pd.DataFrame, settings: LabelSettings | None = None, through: date | None = None
@@ -136,12 +169,12 @@ def feature_states(
     rates on variance-stabilised scales (Anscombe 1948) with learnt overdispersion (Laney 2002).
     """
     settings = settings or LabelSettings()
-    panel = build_panel(facts, through)
-    silent_days = run_length((panel.values["events"] == 0) | (panel.is_gap[None, :] & panel.is_seen))
+    grid = build_grid(facts, LABEL_FACTS, through=through, counted_by="events")
+    silent_days = run_length((grid.count("events") == 0) | (grid.is_gap[None, :] & grid.is_seen))
     is_gone = silent_days >= settings.gone_days
-    signals = {series.name: _signal_state(series, is_gone, settings) for series in _series(panel, is_gone)}
-    tail = _signal_state(_tail(panel), is_gone, settings)
-    shape = (len(panel.features), len(panel.dates))
+    signals = {series.name: _signal_state(series, is_gone, settings) for series in _series(grid, is_gone)}
+    tail = _signal_state(_tail(grid), is_gone, settings)
+    shape = grid.is_present.shape
     known, degraded = np.zeros(shape, bool), np.zeros(shape, bool)
     for state in signals.values():
         known |= state.is_known
@@ -150,7 +183,7 @@ def feature_states(
     recovering = ~degraded & (calm <= settings.refractory_days) & (np.cumsum(degraded, axis=1) > 0)
     before_free = np.concatenate([np.ones((shape[0], 1), bool), ~(degraded | recovering)[:, :-1]], axis=1)
     return FeatureStates(
-        panel,
+        grid,
         signals,
         tail,
         known | degraded,
@@ -168,22 +201,22 @@ def degradation_labels(states: FeatureStates, settings: LabelSettings | None = N
     latest days would hold only positives.
     """
     settings = settings or LabelSettings()
-    panel, h = states.panel, settings.horizon_days
-    mask = panel.is_seen
+    grid, h = states.grid, settings.horizon_days
+    mask = grid.is_seen
     ahead = {name: _ahead(state.is_degraded, h) for name, state in states.signals.items()}
     any_ahead, onset_ahead = _ahead(states.is_degraded, h), _ahead(states.is_onset, h)
     known_ahead = _ahead_sum(states.is_known, h)
-    is_future = np.arange(len(panel.dates))[None, :] + h >= len(panel.dates)
+    is_future = np.arange(len(grid.dates))[None, :] + h >= len(grid.dates)
     reason = _unknown_reason(states, is_future, any_ahead, known_ahead, settings)
     has_label = reason == ""
-    frame = panel.long_keys(mask)
+    frame = grid.long_keys(mask)
     flat = mask.T
 
     def cells(array: np.ndarray) -> np.ndarray:
         return np.asarray(array.T[flat])
 
     frame["horizon_days"] = np.int32(h)
-    frame["events"] = pd.array(cells(panel.values["events"]), dtype="Float64").astype("Int64")
+    frame["events"] = pd.array(cells(grid.count("events")), dtype="Float64").astype("Int64")
     for name, state in states.signals.items():
         frame[f"is_{name}_degraded"] = _nullable(cells(state.is_degraded), cells(state.is_known | state.is_degraded))
     frame["is_degraded_today"] = _nullable(cells(states.is_degraded), cells(states.is_known))
@@ -203,176 +236,75 @@ def degradation_labels(states: FeatureStates, settings: LabelSettings | None = N
     return frame
 
 
-def _series(panel: FeaturePanel, is_gone: Bools) -> list[_Series]:
-    v = panel.values
-    events = np.where(is_gone, np.nan, v["events"])
-    timed = np.where(np.isfinite(v["latency_count"]), v["latency_count"], events)
-    active = np.where(events > 0, events, np.nan)
+def _series(grid: Grid, is_gone: Bools) -> list[_Series]:
+    events = np.where(is_gone, np.nan, grid.count("events"))
+    timed = np.where(np.isfinite(grid.column("latency_count")), grid.column("latency_count"), events)
+    active, rated = _positive(events), _positive(grid.column("feedback_count"))
+    p95, feedback = _positive(grid.column("latency_p95_ms")), -grid.column("feedback_sum") / rated
     with np.errstate(invalid="ignore", divide="ignore"):
         return [
-            _Series(
-                "latency", np.log(np.where(v["latency_p95_ms"] > 0, v["latency_p95_ms"], np.nan)), timed**-0.5, timed
-            ),
-            _Series("crash", _stabilised(v["crashes"], active), active**-0.5, active),
-            _Series("error", _stabilised(v["errors"], active), active**-0.5, active),
-            _Series(
-                "feedback",
-                -v["feedback_sum"] / np.where(v["feedback_count"] > 0, v["feedback_count"], np.nan),
-                _FEEDBACK_SD * np.where(v["feedback_count"] > 0, v["feedback_count"], np.nan) ** -0.5,
-                v["feedback_count"],
-            ),
+            _Series("latency", to_scale("positive", p95, timed), timed**-0.5, timed),
+            _Series("crash", to_scale("rate", grid.column("crashes"), active), active**-0.5, active),
+            _Series("error", to_scale("rate", grid.column("errors"), active), active**-0.5, active),
+            _Series("feedback", feedback, _FEEDBACK_SD * rated**-0.5, grid.column("feedback_count")),
             _Series("volume", -np.log(events + 0.5), np.maximum(events, 1) ** -0.5, events),
         ]
 
 
-def _tail(panel: FeaturePanel) -> _Series:
-    timed = np.where(panel.values["latency_count"] > 0, panel.values["latency_count"], np.nan)
+def _tail(grid: Grid) -> _Series:
+    timed = _positive(grid.column("latency_count"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.log(panel.values["latency_p95_ms"] / panel.values["latency_p50_ms"])
+        ratio = np.log(grid.column("latency_p95_ms") / grid.column("latency_p50_ms"))
     return _Series("latency", np.where(np.isfinite(ratio), ratio, np.nan), timed**-0.5, timed)
 
 
-def _stabilised(count: Floats, total: Floats) -> Floats:
-    """2 arcsin √((k + 3/8) ÷ (n + 3/4)): sd 1 ÷ √n whatever the rate (Anscombe 1948)."""
-    share = (count + 0.375) / (total + 0.75)
-    return np.asarray(2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))))
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
 
 
 def _signal_state(series: _Series, is_gone: Bools, settings: LabelSettings) -> SignalState:
-    """Walk the days once: baseline from the lagged window, deviation, EWMA, state. Each step is vectorised over F."""
-    n, days = series.x.shape
-    walk = _Walk(series, settings, n, days)
-    for day in range(days):
-        walk.step(day, is_gone[:, day])
+    """Go through the days once: baseline, deviation, EWMA, episode. Each step is vectorised over F."""
+    enough = series.count >= (0 if series.name == "volume" else settings.min_count[series.name])
+    x = np.where(enough, series.x, np.nan)
+    normal = PooledBaseline(x, series.chance_sd, settings.past, _POOLED_DAYS)
+    walk = Walk(len(x), settings.rules_of(series.name))
+    z, change, ewma_z, ewma_change, noise, residual = (np.full(x.shape, np.nan) for _ in range(6))
+    is_degraded, calm_days = np.zeros(x.shape, bool), np.zeros(x.shape, dtype=np.int64)
+    for day in range(x.shape[1]):
+        normal.learn(day, walk.active)
+        expected = normal.expected(day)
+        residual[:, day], noise[:, day] = x[:, day] - expected, normal.deviation
+        z[:, day], change[:, day] = _deviation(series, day, expected, residual[:, day], normal.deviation, settings)
+        strength = walk.smooth(day, z[:, day], change[:, day])
+        ewma_z[:, day] = np.where(np.isfinite(normal.level), strength, np.nan)
+        ewma_change[:, day] = walk.smooth_change
+        told = walk.switch(day, z[:, day], change[:, day], strength)
+        is_degraded[:, day], calm_days[:, day] = told.is_active, told.calm
+        normal.mask(day, told.is_active, told.is_adopted, settings.max_episode_days + settings.lag_days)
+        walk.forget(is_gone[:, day])
     least = settings.min_change[series.name]
+    drift_share = np.minimum(ewma_z / settings.enter_ewma_z, ewma_change / least)
+    spike_share = np.minimum(z / settings.enter_z, change / (settings.spike_factor * least))
     return SignalState(
-        walk.z,
-        walk.change,
-        walk.ewma_z,
-        walk.noise,
-        np.minimum(walk.ewma_z / settings.enter_ewma_z, walk.ewma_change / least),
-        np.minimum(walk.z / settings.enter_z, walk.change / (settings.spike_factor * least)),
-        walk.residual,
-        np.isfinite(walk.z),
-        walk.is_degraded,
-        walk.calm_days,
+        z, change, ewma_z, noise, drift_share, spike_share, residual, np.isfinite(z), is_degraded, calm_days
     )
 
 
-class _Walk:
-    """The state of one signal while the days pass."""
-
-    def __init__(self, series: _Series, settings: LabelSettings, n: int, days: int) -> None:
-        self.series, self.settings = series, settings
-        enough = series.count >= (0 if series.name == "volume" else settings.min_count[series.name])
-        self.x = np.where(enough, series.x, np.nan)
-        self.season = _weekday_effect(self.x)
-        self.is_masked = np.zeros((n, days), bool)
-        self.z, self.change, self.ewma_z, self.ewma_change, self.noise, self.residual = (
-            np.full((n, days), np.nan) for _ in range(6)
-        )
-        self.is_degraded = np.zeros((n, days), bool)
-        self.calm_days = np.zeros((n, days), dtype=np.int64)
-        self._level, self._scale = np.full(n, np.nan), np.full(n, np.nan)
-        self._ewma, self._ewma_change, self._ewma_var = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._calm, self._age, self._unknown = (np.zeros(n, dtype=np.int64) for _ in range(3))
-        self._state = np.zeros(n, bool)
-
-    def step(self, day: int, is_gone: Bools) -> None:
-        self._update_baseline(day)
-        z, change = self._deviation(day)
-        self.z[:, day], self.change[:, day], self.noise[:, day] = z, change, self._scale
-        self._update_ewma(z, change)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ewma_z = np.where(self._ewma_var > 0, self._ewma / np.sqrt(self._ewma_var), np.nan)
-        self.ewma_z[:, day] = np.where(np.isfinite(self._level), ewma_z, np.nan)
-        self.ewma_change[:, day] = self._ewma_change
-        self._update_state(day, z, change, ewma_z)
-        self._forget(is_gone)
-
-    def _update_baseline(self, day: int) -> None:
-        s = self.settings
-        offsets = s.lag_days + np.arange(s.window_days)
-        offsets = offsets[offsets <= day]
-        if len(offsets) < s.min_baseline_days:
-            return
-        when = day - offsets
-        adjusted = self.x[:, when] - self.season[:, day - offsets % 7]
-        usable = np.isfinite(adjusted) & ~self.is_masked[:, when]
-        count = usable.sum(axis=1)
-        level = np.where(usable, adjusted, 0).sum(axis=1) / np.maximum(count, 1)
-        sampling = self.series.sampling_sd[:, when]
-        if self.series.name == "volume":
-            sampling = np.broadcast_to(np.exp(0.5 * np.minimum(level, 0))[:, None], adjusted.shape)
-        spread = np.where(usable, np.abs(adjusted - level[:, None]) / sampling, 0).sum(axis=1)
-        # Mean absolute deviation of a normal is √(2/π) sd; (n − 1) corrects for the fitted level.
-        scale = np.sqrt(np.pi / 2) * spread / np.sqrt(np.maximum(count * (count - 1), 1))
-        enough = count >= s.min_baseline_days
-        pooled = np.median(scale[enough]) if enough.any() else np.nan
-        scale = np.sqrt((count * scale**2 + _POOLED_WEIGHT_DAYS * pooled**2) / (count + _POOLED_WEIGHT_DAYS))
-        self._level = np.where(enough, level, np.where(self._state, self._level, np.nan))
-        self._scale = np.where(
-            enough,
-            np.maximum(scale, _SCALE_FLOOR[self.series.name]),
-            np.where(self._state, self._scale, np.nan),
-        )
-
-    def _deviation(self, day: int) -> tuple[Floats, Floats]:
-        name, x = self.series.name, self.x[:, day]
-        expected = self._level + self.season[:, day]
-        residual = x - expected
-        self.residual[:, day] = residual
-        with np.errstate(invalid="ignore", over="ignore"):
-            if name == "volume":
-                usual = np.exp(-expected)
-                count = self.series.count[:, day]
-                raw = 2 * (np.sqrt(usual + 0.375) - np.sqrt(count + 0.375))
-                change = 1 - count / usual
-                raw = np.where(usual >= self.settings.min_count["volume"], raw, np.nan)
-            else:
-                raw = residual / self.series.sampling_sd[:, day]
-                change = _as_change(name, x, expected, residual)
-        z = raw / self._scale
-        return np.clip(z, -_Z_LIMIT, None), np.where(np.isfinite(z), change, np.nan)
-
-    def _update_ewma(self, z: Floats, change: Floats) -> None:
-        weight, seen = self.settings.ewma_weight, np.isfinite(z)
-        limited = np.clip(np.where(seen, z, 0), -_Z_LIMIT, _Z_LIMIT)
-        self._ewma = np.where(seen, (1 - weight) * self._ewma + weight * limited, self._ewma)
-        self._ewma_change = np.where(
-            seen, (1 - weight) * self._ewma_change + weight * np.where(seen, change, 0), self._ewma_change
-        )
-        self._ewma_var = np.where(seen, (1 - weight) ** 2 * self._ewma_var + weight**2, self._ewma_var)
-
-    def _update_state(self, day: int, z: Floats, change: Floats, ewma_z: Floats) -> None:
-        s, least = self.settings, self.settings.min_change[self.series.name]
-        seen = np.isfinite(z)
-        with np.errstate(invalid="ignore"):
-            drifted = seen & (ewma_z > s.enter_ewma_z) & (self._ewma_change > least) & (z > s.exit_z)
-            spiked = seen & (z > s.enter_z) & (change > s.spike_factor * least)
-            calm = seen & ((z < s.exit_z) | (change < least / 2))
-        self._calm = np.where(calm, self._calm + 1, np.where(seen, 0, self._calm))
-        self.calm_days[:, day] = self._calm
-        self._unknown = np.where(seen, 0, self._unknown + 1)
-        stays = self._state & (self._calm < s.exit_days) & (self._unknown <= s.hold_days)
-        left = self._state & ~stays
-        state = stays | drifted | spiked
-        self._age = np.where(state, self._age + 1, 0)
-        tired = self._age > s.max_episode_days
-        if tired.any():
-            # What has lasted four weeks is the new normal: let the baseline learn it.
-            self.is_masked[tired, max(0, day - s.max_episode_days - s.lag_days) : day] = False
-        self._state = state & ~tired
-        self._age = np.where(tired, 0, self._age)
-        reset = left | tired
-        self._ewma, self._ewma_change = np.where(reset, 0, self._ewma), np.where(reset, 0, self._ewma_change)
-        self.is_degraded[:, day] = self._state
-        self.is_masked[:, day] = self._state
-
-    def _forget(self, is_gone: Bools) -> None:
-        self._state = self._state & ~is_gone
-        self._ewma = np.where(is_gone, 0, self._ewma)
-        self._ewma_change = np.where(is_gone, 0, self._ewma_change)
+def _deviation(
+    series: _Series, day: int, expected: Floats, residual: Floats, deviation: Floats, settings: LabelSettings
+) -> tuple[Floats, Floats]:
+    """How far a day lies from what was expected of it, in deviations and as a change; NaN where it cannot be told."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        if series.name == "volume":
+            usual, count = np.exp(-expected), series.count[:, day]
+            raw = to_scale("count", usual, usual) - to_scale("count", count, count)
+            raw = np.where(usual >= settings.min_count["volume"], raw, np.nan)
+            change = 1 - count / usual
+        else:
+            raw = residual / series.sampling_sd[:, day]
+            change = _as_change(series.name, series.x[:, day], expected, residual)
+        z = raw / deviation
+    return np.clip(z, -_Z_LIMIT, None), np.where(np.isfinite(z), change, np.nan)
 
 
 def _as_change(name: str, x: Floats, expected: Floats, residual: Floats) -> Floats:
@@ -384,36 +316,13 @@ def _as_change(name: str, x: Floats, expected: Floats, residual: Floats) -> Floa
     return np.asarray(rate / usual - 1)
 
 
-def _weekday_effect(x: Floats) -> Floats:
-    """F x D: what the weekday adds, as known before the day: the median over eight weeks of day minus its own week.
-
-    The week around a day is complete three days later, so the latest value used is seven days old.
-    """
-    n, days = x.shape
-    if days < 8:
-        return np.zeros((n, days))
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (3, 3)), constant_values=np.nan), 7, axis=1)
-    deviation = x - around.mean(axis=2)
-    past = np.full((_WEEKDAY_WEEKS, n, days), np.nan)
-    for week in range(1, _WEEKDAY_WEEKS + 1):
-        if 7 * week < days:
-            past[week - 1, :, 7 * week :] = deviation[:, : days - 7 * week]
-    past.sort(axis=0)
-    count = np.isfinite(past).sum(axis=0)
-    low = np.take_along_axis(past, np.maximum(count - 1, 0)[None] // 2, axis=0)[0]
-    high = np.take_along_axis(past, (count // 2)[None] % _WEEKDAY_WEEKS, axis=0)[0]
-    # One or two weeks say little about a weekday, and an unseen week says nothing.
-    trust = np.minimum(count, 3) / 3
-    return np.where(count > 0, trust * (low + high) / 2, 0.0)
-
-
 def _unknown_reason(
     states: FeatureStates, is_future: Bools, any_ahead: Bools, known_ahead: Ints, settings: LabelSettings
 ) -> np.ndarray:
     """F x D text: why there is no label, empty where there is one."""
-    panel = states.panel
+    grid = states.grid
     gone_ahead = _ahead_sum(states.silent_days >= settings.gone_days, settings.horizon_days) > 0
-    gap_ahead = _ahead_sum(np.broadcast_to(panel.is_gap, states.is_known.shape), settings.horizon_days) > 0
+    gap_ahead = _ahead_sum(np.broadcast_to(grid.is_gap, states.is_known.shape), settings.horizon_days) > 0
     has_level = np.zeros(states.is_known.shape, bool)
     for state in states.signals.values():
         has_level |= np.isfinite(state.noise)
@@ -439,7 +348,7 @@ def run_length(mask: Bools) -> Ints:
 
 
 def _ahead_sum(mask: Bools, horizon_days: int) -> Ints:
-    """F x D: on how many of the next h days the mask holds, as far as the panel goes."""
+    """F x D: on how many of the next h days the mask holds, as far as the days go."""
     n, days = mask.shape
     total = np.zeros((n, days + 1), dtype=np.int64)
     np.cumsum(mask, axis=1, out=total[:, 1:])
@@ -476,6 +385,3 @@ def _text(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _nullable(values: np.ndarray, known: np.ndarray) -> pd.arrays.BooleanArray:
     return pd.arrays.BooleanArray(values.astype(bool), ~known.astype(bool))
-
-
-assert set(_SCALE_FLOOR) == set(SIGNALS)
