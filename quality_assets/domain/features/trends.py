@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS, Metric
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain.series.panel import metric_family
+from quality_assets.domain.series.panel import metric_family, sample_column
 from quality_assets.domain.series.scale import chance_sd_sql
 from quality_assets.domain.series.settings import DEFAULT_BAND, MAD_TO_SIGMA, Past
 
 HISTORY_DAYS = DEFAULT_BAND.history_days
-
-
-def _sample_size(metric: Metric) -> str:
-    if metric.name.startswith("latency"):
-        return "latency_count"
-    return metric.denominator or {"apdex": "apdex_count"}.get(metric.name, "events")
+_METRICS = tuple(METRICS_BY_NAME[name] for name in TREND_METRICS)
 
 
 def _noise_sigma(metric: Metric) -> str:
@@ -35,29 +30,27 @@ def trends_sql() -> str:
     on which the feature has no event counts 0 events when other features have some, and is null for every other
     metric.
     """
-    metrics = [METRICS_BY_NAME[name] for name in TREND_METRICS]
+    return f"""
+with {_observed_sql()},
+{_band_sql()}
+select event_date, feature, metric, value, baseline_7d, baseline_28d, expected, expected_low, expected_high,
+  value / nullif(expected, 0) - 1 as change,
+  days_observed,
+  value < expected_low or value > expected_high as is_outside_band,
+  case when value is not null and expected_low is not null then {_worse_sql()} end as is_worse
+from edges
+"""
+
+
+def _observed_sql() -> str:
+    """`observed`: event_date, feature, metric, value and sample_size, on every day since the feature was first seen."""
     unpivoted = "\n  union all ".join(
         f"select event_date, feature, '{m.name}' as metric, cast({m.name} as double) as value,"
-        f" cast({_sample_size(m)} as double) as sample_size from daily"
-        for m in metrics
+        f" cast({sample_column(m) or 'events'} as double) as sample_size from daily"
+        for m in _METRICS
     )
-    noise = " ".join(f"when '{m.name}' then {_noise_sigma(m)}" for m in metrics)
-    bad = {m.name: m.bad_direction for m in metrics}
-    worse = " or ".join(
-        f"(metric in ({', '.join(repr(n) for n in names)}) and value {sign})"
-        for names, sign in (
-            ([n for n, d in bad.items() if d == "up"], "> expected_high"),
-            ([n for n, d in bad.items() if d == "down"], "< expected_low"),
-        )
-    )
-    band, past, week = DEFAULT_BAND, DEFAULT_BAND.past.sql_range, Past(window_days=7, minimum_days=1).sql_range
-    series = "partition by feature, metric order by event_date"
-    same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
     fact = FACT_FEATURE_METRICS.qualified_name
-    # A windowed avg adds up in an order that depends on where the partition begins, and the last bit with it; a list's
-    # order is that of the days, so a day built alone is the same as one built in a range.
-    return f"""
-with first_seen as (
+    return f"""first_seen as (
   select feature, min(event_date) as first_date from {fact} group by feature
 ),
 days as (
@@ -71,8 +64,18 @@ daily as (
 ),
 observed as (
   {unpivoted}
-),
-expected as (
+)"""
+
+
+def _band_sql() -> str:
+    """`edges`: what is observed, with baselines, expectation and both edges of the band."""
+    band, past, week = DEFAULT_BAND, DEFAULT_BAND.past.sql_range, Past(window_days=7, minimum_days=1).sql_range
+    noise = " ".join(f"when '{m.name}' then {_noise_sigma(m)}" for m in _METRICS)
+    series = "partition by feature, metric order by event_date"
+    same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
+    # A windowed avg adds up in an order that depends on where the partition begins, and the last bit with it; a list's
+    # order is that of the days, so a day built alone is the same as one built in a range.
+    return f"""expected as (
   select *,
     list_avg(list(value) over ({series} {week})) as baseline_7d,
     list_avg(list(value) over ({series} {past})) as baseline_28d,
@@ -100,11 +103,13 @@ edges as (
     case when expected - margin is not null then greatest(expected - margin, 0) end as expected_low,
     expected + margin as expected_high
   from banded
-)
-select event_date, feature, metric, value, baseline_7d, baseline_28d, expected, expected_low, expected_high,
-  value / nullif(expected, 0) - 1 as change,
-  days_observed,
-  value < expected_low or value > expected_high as is_outside_band,
-  case when value is not null and expected_low is not null then {worse} end as is_worse
-from edges
-"""
+)"""
+
+
+def _worse_sql() -> str:
+    """Whether a value of `edges` lies outside of its band on the side that hurts."""
+    sides = {"up": "value > expected_high", "down": "value < expected_low"}
+    names = {side: [m.name for m in _METRICS if m.bad_direction == side] for side in sides}
+    return " or ".join(
+        f"(metric in ({', '.join(repr(name) for name in names[side])}) and {beyond})" for side, beyond in sides.items()
+    )

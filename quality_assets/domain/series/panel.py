@@ -22,14 +22,12 @@ Family = Literal["count", "rate", "positive", "score"]
 # Each shows a fault of its own; crash-free sessions, apdex and p99 follow from these and would only repeat them.
 MONITORED_METRICS = ("events", "crash_rate", "error_rate", "latency_p95_ms", "latency_p50_ms", "feedback_mean")
 
-
+# What is neither a count nor a ratio rests on so many values.
 _SAMPLE_SIZES = {
     "latency_p50_ms": "latency_count",
     "latency_p95_ms": "latency_count",
     "latency_p99_ms": "latency_count",
-    "latency_mean_ms": "latency_count",
     "apdex": "apdex_count",
-    "feedback_mean": "feedback_count",
 }
 
 
@@ -100,13 +98,17 @@ class Grid:
         return np.where(is_silent, 0.0, self.column(name))
 
     def long_keys(self, mask: Bools) -> pd.DataFrame:
-        """event_date and key of the cells in `mask` (S × D), ordered by day, then key; for keys of one column."""
+        """event_date and key of the cells in `mask` (S × D), ordered by day, then key."""
         days, rows = np.nonzero(mask.T)
         # Object dates would cost a hundred bytes a row; midnight timestamps land in DATE columns unchanged.
-        return pd.DataFrame({"event_date": self.dates[days].astype("datetime64[s]"), str(self.key): self.keys[rows]})
+        columns: dict[str, Any] = {"event_date": self.dates[days].astype("datetime64[s]")}
+        if isinstance(self.key, str):
+            return pd.DataFrame(columns | {self.key: self.keys[rows]})
+        parts = {name: np.array([key[n] for key in self.keys], dtype=object) for n, name in enumerate(self.key)}
+        return pd.DataFrame(columns | {name: part[rows] for name, part in parts.items()})
 
     def spread(self, frame: pd.DataFrame, column: str) -> Floats:
-        """A column of a frame keyed by event_date and the grid's one key column as S × D, NaN where it has no row."""
+        """A column of a frame with event_date and the grid's key as S × D, NaN where it has no row."""
         out = np.full(self.is_present.shape, np.nan)
         row, day, known = self.positions(frame)
         out[row[known], day[known]] = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)[known]
@@ -114,7 +116,11 @@ class Grid:
 
     def positions(self, frame: pd.DataFrame) -> tuple[Ints, Ints, Bools]:
         """Key index, day index, and whether both are in the grid, of each row of a frame."""
-        row = pd.Index(self.keys).get_indexer(pd.Index(frame[str(self.key)]))
+        if isinstance(self.key, str):
+            row = pd.Index(self.keys).get_indexer(pd.Index(frame[self.key]))
+        else:
+            own = pd.MultiIndex.from_tuples(self.keys.tolist(), names=self.key)
+            row = own.get_indexer(pd.MultiIndex.from_frame(frame[list(self.key)]))
         day = day_index(frame["event_date"], self.dates[0]) if len(self.dates) else np.zeros(len(frame), dtype=np.int64)
         return row, day, np.asarray((row >= 0) & (day >= 0) & (day < len(self.dates)))
 
@@ -204,50 +210,48 @@ def metric_family(metric: Metric) -> Family:
     return "score" if metric.unit == "score" else "count"
 
 
-def columns_behind(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The columns of facts that panels of these metrics are made of: each metric, its parts, its sample size."""
-    names = [
-        name
-        for metric in metrics
-        for name in (
-            metric,
-            METRICS_BY_NAME[metric].numerator,
-            METRICS_BY_NAME[metric].denominator,
-            _SAMPLE_SIZES.get(metric),
-        )
-        if name is not None
-    ]
-    return tuple(dict.fromkeys(names))
+def sample_column(metric: Metric) -> str | None:
+    """The measure that says how many values are behind a metric; None for counts."""
+    return metric.denominator or _SAMPLE_SIZES.get(metric.name)
 
 
-def panel_of(grid: Grid, metric_name: str) -> Panel:
-    """The panel of one metric of a grid.
+def _metric(metric: Metric | str) -> Metric:
+    return METRICS_BY_NAME[metric] if isinstance(metric, str) else metric
+
+
+def columns_behind(metrics: Iterable[Metric | str]) -> tuple[str, ...]:
+    """The columns of facts that panels of these metrics are made of: each metric, its numerator, its sample size."""
+    wanted = [_metric(metric) for metric in metrics]
+    names = [name for metric in wanted for name in (metric.name, metric.numerator, sample_column(metric))]
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def panel_of(grid: Grid, metric: Metric | str) -> Panel:
+    """The panel of one metric of a grid, of the registry by its name, or any other.
 
     A key without a row on a known day had no events: its counts are 0 from its first row on, and its other metrics are
     unknown. A day that is not known is unknown for all: a gap in the data is not a death. Raises KeyError for an
     unknown metric or a column that the grid lacks.
     """
-    metric = METRICS_BY_NAME[metric_name]
-    family = metric_family(metric)
-    value = grid.count(metric_name) if family == "count" else grid.values[metric_name]
-    amount, sample = value, np.full_like(value, np.nan)
+    metric = _metric(metric)
+    family, size = metric_family(metric), sample_column(metric)
+    value = grid.values[metric.name] if family != "count" else grid.count(metric.name)
+    amount, sample = value, np.full_like(value, np.nan) if size is None else grid.column(size)
     if family == "rate":
         amount, sample = grid.values[str(metric.numerator)], grid.values[str(metric.denominator)]
-    elif metric_name in _SAMPLE_SIZES:
-        sample = grid.column(_SAMPLE_SIZES[metric_name])
     # A complement (crash-free …) is watched through its numerator, which is what hurts.
     worse = -1 if metric.bad_direction == "down" and not metric.complement else 1
     if metric.complement:
         value = 1 - value
     dates = tuple(grid.dates.tolist())
-    return Panel(metric_name, family, worse, tuple(grid.keys.tolist()), dates, value, amount, sample, grid.key)
+    return Panel(metric.name, family, worse, tuple(grid.keys.tolist()), dates, value, amount, sample, grid.key)
 
 
 def panel_from_facts(
     facts: pd.DataFrame,
-    metric_name: str,
+    metric: Metric | str,
     known_dates: Iterable[date] | None = None,
     key: str | tuple[str, ...] = "feature",
 ) -> Panel:
     """The panel of one metric from rows shaped as `product.fact_feature_metrics`: `panel_of` a grid of its own."""
-    return panel_of(build_grid(facts, columns_behind([metric_name]), key=key, known_dates=known_dates), metric_name)
+    return panel_of(build_grid(facts, columns_behind([metric]), key=key, known_dates=known_dates), metric)
