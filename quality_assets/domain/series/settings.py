@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from quality_assets.contracts.product import TREND_WINDOW_DAYS
 from quality_assets.domain.arrays import Ints
 from quality_assets.domain.series.panel import Family
 
@@ -161,7 +160,7 @@ class BandSettings:
     scores have no simple sampling error: below this share of the expectation nothing is called a change.
     """
 
-    past: Past = Past(window_days=TREND_WINDOW_DAYS, minimum_days=7)
+    past: Past = Past(window_days=28, minimum_days=7)
     min_same_weekdays: int = WEEKS_TO_TRUST
     sigmas: float = 3.0
     relative_floor: float = 0.01
