@@ -147,6 +147,13 @@ def test_a_score_lies_between_none_and_all_and_what_is_unknown_does_not_move_it(
     assert (found.unknown_share or 0) * len(results) == pytest.approx(len(results) - len(known))
 
 
+def test_the_order_of_results_does_not_show_in_the_score() -> None:
+    # Summed one after the other, 1 + 1 + ⅓ and ⅓ + 1 + 1 differ in the last digit.
+    third = [Judged("validity", "passed", "ERROR"), *[Judged("validity", "failed", "ERROR")] * 2]
+    whole = [Judged("volume", "passed", "ERROR"), Judged("accuracy", "passed", "ERROR")]
+    assert score([*third, *whole]).value == score([*whole, *third]).value == 7 / 9
+
+
 @given(st.lists(VERDICTS, min_size=1))
 def test_a_result_that_gets_better_never_lowers_the_score(results: list[Judged]) -> None:
     worst = results[0]._replace(status="failed", severity="ERROR")

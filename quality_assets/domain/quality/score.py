@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple, Protocol
 
 PASSED_POINTS, WARNED_POINTS, FAILED_POINTS = 1.0, 0.5, 0.0
@@ -69,4 +70,5 @@ def score(results: Iterable[Verdict]) -> Score:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    # Rounded once, so that the order of results does not show.
+    return fmean(known) if known else None
