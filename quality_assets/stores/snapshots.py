@@ -174,7 +174,11 @@ def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
     lake_dir = snapshot.folder / "lake"
-    if all(is_current_view(connection, table, lake_dir) for table in LAKE_TABLES):
+    found = connection.execute(
+        "select schema_name || '.' || view_name from duckdb_views() where not internal"
+    ).fetchall()
+    views = [table for table in LAKE_TABLES if (table.qualified_name,) in found]
+    if all(is_current_view(connection, table, lake_dir) for table in views):
         return connection
     copy = snapshot.warehouse_path.with_name(f".{WAREHOUSE_FILE}.{os.getpid()}")
     try:
@@ -184,7 +188,7 @@ def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
         return connection
     connection.close()
     with duckdb.connect(str(copy)) as moved:
-        for table in LAKE_TABLES:
+        for table in views:
             refresh_view(moved, table, lake_dir)
     os.replace(copy, snapshot.warehouse_path)
     return duckdb.connect(str(snapshot.warehouse_path), read_only=True)
