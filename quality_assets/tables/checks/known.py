@@ -9,8 +9,15 @@ from quality_assets.domain.quality.expectations import EXPECTATION_CHECKS
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
+from quality_assets.tables.checks.sources import SOURCE_CHECKS
 
-ALL_CHECKS: tuple[Check, ...] = (*SQL_CHECKS, *COMPUTED_CHECKS, *EXPECTATION_CHECKS, *PUBLICATION_CHECKS)
+ALL_CHECKS: tuple[Check, ...] = (
+    *SQL_CHECKS,
+    *SOURCE_CHECKS,
+    *COMPUTED_CHECKS,
+    *EXPECTATION_CHECKS,
+    *PUBLICATION_CHECKS,
+)
 
 
 def checks_by_subject() -> dict[Subject, list[Check]]:
