@@ -23,6 +23,7 @@ from quality_assets.cli.output import (
     print_dates_not_over,
     print_publication,
     print_state,
+    shown,
     shown_activity,
 )
 from quality_assets.domain.wording import plural
@@ -108,7 +109,7 @@ def ingest(
     with shown_activity("copying into the landing zone"):
         placed, ignored = place(paths, settings.landing_dir, source or "")
     for item in ignored:
-        err.print(f"left out {escape(item.name)}: it {escape(item.reason)}")
+        err.print(f"left out {shown(item.name)}: it {shown(item.reason)}")
     if not placed:
         fail(f"there is no file to read in {', '.join(map(str, paths))}")
     names = dict.fromkeys(placed, source) if source else {}
@@ -134,21 +135,21 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     grid = Grid(box=None, pad_edge=False)
     for heading in ("file", "source", "rows", "refused", "dates"):
         grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
-    shown = [row for row in files if row[0] in placed]
-    for path, status, source, rows, refused, dates, reason, first_path, _ in shown[:30]:
+    wanted = [row for row in files if row[0] in placed]
+    for path, status, source, rows, refused, dates, reason, first_path, _ in wanted[:30]:
         if first_path != path:
-            grid.add_row(escape(path), "", "", "", f"skipped: has the same bytes as {escape(first_path)}")
+            grid.add_row(shown(path), "", "", "", f"skipped: has the same bytes as {shown(first_path)}")
         elif status == "rejected":
-            grid.add_row(escape(path), "", "", "", f"[red]rejected:[/red] {escape(reason)}")
+            grid.add_row(shown(path), "", "", "", f"[red]rejected:[/red] {shown(reason)}")
         else:
             span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
-            grid.add_row(escape(path), source, f"{rows:,}", f"{refused:,}", span)
-    if shown:
+            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span)
+    if wanted:
         out.print(grid)
-    if len(shown) > 30:
-        out.print(f"… and {len(shown) - 30} more")
+    if len(wanted) > 30:
+        out.print(f"… and {len(wanted) - 30} more")
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
-    known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in shown)
+    known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in wanted)
     out.print(
         f"{plural(metadata.get('files_loaded', 0), 'file')} read, {plural(read, 'row')};"
         f" {known:,} known before,"
@@ -161,7 +162,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     if waiting:
         out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
     print_dates_not_over(unfinished)
-    _fail_unless_read(placed, {path: status for path, status, *_ in shown})
+    _fail_unless_read(placed, {path: status for path, status, *_ in wanted})
 
 
 def _fail_unless_read(placed: set[str], statuses: Mapping[str, str]) -> None:

@@ -17,25 +17,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table as Grid
 
 from quality_assets import progress
+from quality_assets.domain.escaping import json_text, spreadsheet_value, terminal_text, visible_text
 from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from quality_assets.stores.landing import Ignored
 
 
+class PlainConsole(Console):
+    """A console to which no text brings a control character, whoever prints it; styles are Rich's own and stay."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """What is printed, piece by piece."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible_text(segment.text))
+
+
 # Where no terminal says how wide it is, as in a pipe, nothing is cut.
 _WIDTH = None if sys.stdout.isatty() else 240
 
 
-out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
+out = PlainConsole(soft_wrap=True, highlight=False, width=_WIDTH)
 
 
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+err = PlainConsole(stderr=True, soft_wrap=True, highlight=False)
 
 
 NOT_SCORED = "Incidents, risk, drift and the run report are not of these data yet: `quality run`"
@@ -104,7 +115,7 @@ def print_dates_not_over(days: Mapping[date, str]) -> None:
 
 def print_passed_over(items: Sequence[Ignored]) -> None:
     for item in items[:5]:
-        out.print(f"Passed over in the landing zone: {escape(item.name)}, which {escape(item.reason)}")
+        out.print(f"Passed over in the landing zone: {shown(item.name)}, which {shown(item.reason)}")
     if len(items) > 5:
         out.print(f"… and {len(items) - 5} more")
 
@@ -125,7 +136,7 @@ def print_publication(settings: Settings) -> bool:
         return True
     out.print(f"[red]Publication refused[/red] since {attempt.since:%Y-%m-%d %H:%M} UTC, run {attempt.run_id[:8]}:")
     for reason in attempt.reasons:
-        out.print(f"  {escape(reason)}")
+        out.print(f"  {shown(reason)}")
     return False
 
 
@@ -133,22 +144,32 @@ def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], o
     if output is OutputFormat.TABLE:
         grid = Grid()
         for name in names:
-            grid.add_column(escape(name))
+            grid.add_column(shown(name))
         for row in chain.from_iterable(batches):
-            grid.add_row(*("" if value is None else escape(str(value)) for value in row))
+            grid.add_row(*("" if value is None else shown(value) for value in row))
         out.print(grid)
         return
     if output is OutputFormat.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
+        writer.writerow(_csv_cells(names))
         for batch in batches:
-            writer.writerows(batch)
+            writer.writerows(map(_csv_cells, batch))
         return
     print("[", end="")
     for at, row in enumerate(chain.from_iterable(batches)):
         record = json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False)
-        print((",\n" if at else "\n") + record, end="")
+        print((",\n" if at else "\n") + json_text(record), end="")
     print("\n]")
+
+
+def shown(value: object) -> str:
+    """A value, or a text from data, on one line of a terminal, where Rich reads it as text and not as markup."""
+    return escape(terminal_text(str(value)))
+
+
+def _csv_cells(row: Sequence[Any]) -> list[Any]:
+    # What runs nowhere: neither in a spreadsheet nor in the terminal that it may be printed to. JSON is exact.
+    return [spreadsheet_value(visible_text(value) if isinstance(value, str) else value) for value in row]
 
 
 def what_next(error: Exception) -> str:
@@ -182,7 +203,9 @@ def _log_unforeseen() -> str:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as stream:
             stream.write(
-                f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+                visible_text(
+                    f"{datetime.now(UTC).isoformat()} quality {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+                )
             )
     except OSError as unwritable:
         return f"Its details could not be kept: {unwritable}"

@@ -19,7 +19,9 @@ from quality_assets.cli.output import (
     print_passed_over,
     print_publication,
     print_rows,
+    shown,
 )
+from quality_assets.domain.escaping import json_text
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -68,7 +70,7 @@ def status() -> None:
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)
             for severity, asset, name, count, description in failing:
-                out.print(escape(f"  {severity} {asset} {name} ({count}): {description}"))
+                out.print(shown(f"  {severity} {asset} {name} ({count}): {description}"))
             is_good = is_good and not reasons_against(session) and not waiting
     except WarehouseBusyError:
         out.print("A run is writing to the warehouse just now; ask again when it has ended.")
@@ -96,7 +98,7 @@ def report(
     if found is None:
         fail("no report has been made yet; `quality run` makes one")
     if output is OutputFormat.JSON:
-        print(report_json(found))
+        print(json_text(report_json(found)))
         return
     out.print(escape(report_text(found)))
     out.print(f"As a page: {settings.reports_dir / REPORT_HTML}")

@@ -9,6 +9,7 @@ import dagster as dg
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.domain.escaping import markdown_text, terminal_text
 from quality_assets.domain.quality.check import Check, Subject
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.tables.checks.run import record_results, run_checks, summarize
@@ -78,13 +79,14 @@ def _asset_check_result(
     is_unknown_stop = found.status == "unknown" and found.is_blocking
     severity = found.severity if found.status == "failed" or is_unknown_stop else "WARN"
     if found.status == "failed":
-        context.log.warning(f"{found.asset}, {found.check_name}: {found.description}")
+        context.log.warning(terminal_text(f"{found.asset}, {found.check_name}: {found.description}"))
     return dg.AssetCheckResult(
         asset_key=asset_key(subject),
         check_name=found.check_name,
         passed=found.status == "passed",
         severity=dg.AssetCheckSeverity(severity),
-        description=found.description,
+        # The page of a check draws its description as Markdown.
+        description=markdown_text(found.description),
         metadata={name: value for name, value in metadata.items() if value is not None},
     )
 

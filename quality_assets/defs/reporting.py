@@ -1,6 +1,6 @@
 """What assets tell the UI about a run: rows per partition, totals, a small trend. Defines no asset."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +11,7 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import WarehouseResource
+from quality_assets.domain.escaping import markdown_text
 from quality_assets.domain.quality.check import Subject
 from quality_assets.progress import Progress, report
 from quality_assets.stores.warehouse import WarehouseSession
@@ -141,6 +142,11 @@ def report_partitions(context: dg.AssetExecutionContext, table: Table, rows: Map
             context.add_asset_metadata(
                 {"dagster/partition_row_count": count}, asset_key=key, partition_key=day.isoformat()
             )
+
+
+def listed(texts: Iterable[str], otherwise: str = "None.") -> dg.MarkdownMetadataValue:
+    """Texts, which may hold anything that data hold, as a list; `otherwise` where there are none."""
+    return dg.MetadataValue.md("\n".join(f"- {markdown_text(text)}" for text in texts) or otherwise)
 
 
 def sparkline(values: Sequence[float], width: int = 160, height: int = 32) -> str:

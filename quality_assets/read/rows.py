@@ -12,6 +12,7 @@ from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.ml import MODEL_VERSIONS
 from quality_assets.contracts.monitoring import ALERT_EVENTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
+from quality_assets.domain.escaping import spreadsheet_value
 from quality_assets.read import drift, links, model, pipeline, quality
 from quality_assets.read import feature as feature_queries
 from quality_assets.read import overview as overview_queries
@@ -20,9 +21,6 @@ from quality_assets.read.reader import Reader, Row
 from quality_assets.read.slices import sliced
 
 QUARANTINE_ROWS = 10_000
-
-# A spreadsheet would run a cell that begins with one of these.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def features(reader: Reader, request: Request) -> list[Row]:
@@ -173,6 +171,4 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
         return json.dumps(value, default=str, ensure_ascii=False)
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
+    return spreadsheet_value(value)

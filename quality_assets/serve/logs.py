@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from quality_assets.domain.escaping import json_text
+
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -23,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         entry.update({key: value for key, value in vars(record).items() if key not in _OWN})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        return json_text(json.dumps(entry, default=str, ensure_ascii=False))
 
 
 def configure(level: int = logging.INFO) -> None:

@@ -3,7 +3,7 @@
 Beside each file lies what it was made of: the fingerprint of each day that is in it, and how much of it was checked.
 What follows the last day that is as it was is appended to a copy of the beginning, which then takes the file's place.
 Late events change the last days, most days; a change further back, or of the contract or the file itself, means that
-all is written anew.
+all is written anew. No text in these files is one that a spreadsheet would run.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ import duckdb
 
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.table import Table
+from quality_assets.domain.escaping import spreadsheet_sql
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.snapshots import Snapshot
 
 # So far back it is known where in the file the days end; a day gets nearly all that comes late within it.
 SETTLED_AFTER = timedelta(days=14)
+
+# How values are written. A file of another form is written anew: it would be no beginning of one of this form.
+FORM = "text that no spreadsheet runs"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Export:
     days: Mapping[str, str]
     checked: Part | None = None
     settled: Part | None = None
+    form: str = ""
 
     @property
     def whole(self) -> Part:
@@ -60,7 +65,7 @@ class Export:
 
 
 def read_export(target: Path) -> Export | None:
-    """What `target` was made of; None where it was not made here, or was changed since."""
+    """What `target` was made of; None where it was not made here, is of another form, or was changed since."""
     try:
         status = target.stat()
         record = json.loads(_record_path(target).read_text(encoding="utf-8"))
@@ -69,7 +74,7 @@ def read_export(target: Path) -> Export | None:
     parts = {name: Part(**record[name]) for name in ("checked", "settled") if record.get(name)}
     export = Export(**{**record, "columns": tuple(record["columns"]), **parts})
     is_it = (export.size_bytes, export.modified_ns) == (status.st_size, status.st_mtime_ns)
-    return export if is_it else None
+    return export if is_it and export.form == FORM else None
 
 
 def export_csv(snapshot: Snapshot, table: Table, target: Path) -> int:
@@ -97,7 +102,7 @@ def export_csv(snapshot: Snapshot, table: Table, target: Path) -> int:
     os.replace(temporary, target)
     status = target.stat()
     _write_record(
-        target, Export(table.column_names, status.st_size, status.st_mtime_ns, made.rows, days, before, settled)
+        target, Export(table.column_names, status.st_size, status.st_mtime_ns, made.rows, days, before, settled, FORM)
     )
     return made.rows
 
@@ -108,15 +113,26 @@ def _append(
     """Append to the part of a file that is made the days that follow, up to and with `last`; a header comes first."""
     rest = path.with_name(f"{path.name}.rest")
     after = f"event_date > date '{made.last}' and" if made.last else ""
+    order = ", ".join(f't."{name}"' for name in table.key)
     row = connection.execute(
-        f"copy (select {table.select_list()} from {table.qualified_name} where {after} event_date <= date '{last}'"
-        f" order by {table.select_list(table.key)}) to {literal(str(rest))}"
+        f"copy (select {exported_columns(table)} from {table.qualified_name} as t"
+        f" where {after} event_date <= date '{last}' order by {order}) to {literal(str(rest))}"
         f" (format csv, header {made.size_bytes == 0})"
     ).fetchone()
     with path.open("ab") as out, rest.open("rb") as stream:
         shutil.copyfileobj(stream, out, 1 << 20)
     rest.unlink()
     return Part(last, path.stat().st_size, made.rows + (int(row[0]) if row else 0))
+
+
+def exported_columns(table: Table) -> str:
+    """The columns of `table`, which the statement calls `t`, for SELECT: as its file has them."""
+    values = [f't."{column.name}"' for column in table.columns]
+    shown = [
+        spreadsheet_sql(value) if column.type == "VARCHAR" else value
+        for value, column in zip(values, table.columns, strict=True)
+    ]
+    return ", ".join(f'{value} as "{name}"' for value, name in zip(shown, table.column_names, strict=True))
 
 
 def checked_part(export: Export, days: Mapping[str, str]) -> Part | None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
 from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_METRICS, MODEL_VERSIONS
+from quality_assets.domain.escaping import spreadsheet_value
 from quality_assets.domain.reports.drift_html import drift_report_html
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot
@@ -56,7 +57,7 @@ def feature_importance_csv(connection: duckdb.DuckDBPyConnection) -> str:
     frame = connection.execute(
         f"select * from {FEATURE_IMPORTANCE.qualified_name} where model_version = {_IN_USE} order by target, rank"
     ).df()
-    return str(frame.to_csv(index=False))
+    return str(frame.map(spreadsheet_value).to_csv(index=False))
 
 
 def baseline_stats_json(connection: duckdb.DuckDBPyConnection) -> str:

@@ -324,6 +324,21 @@ def test_sql_as_csv_quotes_what_must_be(root: Root) -> None:
     assert result.stdout == 'text,nothing,number\n"a,""b""",,1.5\n'
 
 
+@pytest.mark.parametrize("output", ["table", "csv", "json"])
+def test_sql_prints_text_that_acts_neither_in_a_terminal_nor_in_a_spreadsheet(root: Root, output: str) -> None:
+    query = "select '=x' || chr(27) || '[31m' || chr(8238) || '[/red]' as text, -1.5 as number"
+    printed = root.quality("sql", query, "--format", output).stdout
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    if output == "json":
+        assert json.loads(printed) == [{"text": "=x\x1b[31m\u202e[/red]", "number": "-1.5"}]
+    else:
+        assert "=x\\x1b[31m\\u202e[/red]" in printed
+        assert "-1.5" in printed
+    if output == "csv":
+        assert printed.splitlines()[1] == "'=x\\x1b[31m\\u202e[/red],-1.5"
+
+
 def test_sql_as_json_is_json(root: Root) -> None:
     result = root.quality(
         "sql",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.domain.escaping import spreadsheet_original, spreadsheet_value
 from quality_assets.domain.quality.check import Answer
 from quality_assets.settings import Settings
 from quality_assets.stores.snapshots import Snapshot, publish
@@ -187,3 +189,37 @@ def test_a_kill_before_the_file_takes_its_place_or_its_record_is_written_is_made
     export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
     assert target.read_bytes() == whole
     assert check(built_copy).is_passed
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "-1+1", "'=x", "@x", " +x", '"=x', "=a\nb,c", "it's"])
+def test_no_text_of_a_file_is_one_that_a_spreadsheet_runs_and_each_is_still_told_apart(
+    take: Take, target: Path, built_copy: Settings, name: str
+) -> None:
+    snapshot = take(9)
+    with duckdb.connect(str(snapshot.warehouse_path)) as connection:
+        first = connection.execute(f"select min(feature) from {TABLE}").fetchall()[0][0]
+        connection.execute(f"update {TABLE} set feature = $name where feature = $first", {"name": name, "first": first})
+        numbers = connection.execute(f"select count(*) from {TABLE} where change < 0").fetchall()[0][0]
+        wanted = connection.execute(f"select count(*) from {TABLE} where feature = $name", {"name": name}).fetchall()
+    rows = export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+    with target.open(encoding="utf-8", newline="") as stream:
+        written = list(csv.DictReader(stream))
+    cells = [row["feature"] for row in written if spreadsheet_original(row["feature"]) == name]
+    assert [(len(cells),)] == wanted
+    assert set(cells) == {spreadsheet_value(name)}
+    assert sum(row["change"].startswith("-") for row in written) == numbers > 0, "numbers stay numbers"
+    found = check(built_copy)
+    assert (found.is_passed, found.observed, found.unexpected_count) == (True, rows, 0)
+    target.write_bytes(target.read_bytes().replace(b"2026-01-02", b"2026-01-03", 1))
+    assert not check(built_copy).is_passed
+
+
+def test_a_file_of_before_the_escape_is_written_anew(take: Take, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "FORM", "")
+        export_csv(snapshot := take(9), FEATURE_DAILY_TRENDS, target)
+    inode = target.stat().st_ino
+    assert read_export(target) is None
+    export_csv(snapshot, FEATURE_DAILY_TRENDS, target)
+    assert target.stat().st_ino != inode
+    assert read_export(target) is not None

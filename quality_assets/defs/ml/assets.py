@@ -15,7 +15,7 @@ from quality_assets.contracts.ml import (
     SCORE_LEDGER,
 )
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
-from quality_assets.defs.reporting import building
+from quality_assets.defs.reporting import building, listed
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
@@ -93,7 +93,7 @@ def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
             "is_promoted": trained.decision.is_promoted,
             "decision": trained.decision.reason,
             "scores_with": scored_with.name if scored_with is not None else "nothing",
-            "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in model.notes) or "None."),
+            "notes": listed(model.notes),
             "trained_through": model.trained_through.isoformat(),
             "data_fingerprint": result.data_fingerprint,
             **_headline(result.metrics),

@@ -11,7 +11,7 @@ from quality_assets.contracts.drift import (
 )
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.defs.contract_metadata import asset_arguments
-from quality_assets.defs.reporting import build_by_date, building
+from quality_assets.defs.reporting import build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.progress import report
 from quality_assets.tables import drift as drift_tables
@@ -85,12 +85,12 @@ def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         made.wrote(RUN_REPORT, 1)
         found = run_reports.build_run_report(made.session, context.run.run_id)
     page = warehouse.settings.reports_dir / run_reports.REPORT_HTML
-    attention = "\n".join(f"{e['rank']}. **{e['feature']}**: {'; '.join(e['reasons'])}" for e in found["attention"])
+    attention = [f"{e['feature']}: {'; '.join(e['reasons'])}" for e in found["attention"]]
     return dg.MaterializeResult(
         metadata={
             "status": found["status"],
             "headline": found["headline"],
-            "needs_attention": dg.MetadataValue.md(attention or "Nothing that is known of."),
+            "needs_attention": listed(attention, "Nothing that is known of."),
             "page": dg.MetadataValue.path(page),
         }
     )

@@ -7,7 +7,7 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
-from quality_assets.defs.reporting import build_by_date, building
+from quality_assets.defs.reporting import build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import with_seen_dates
 from quality_assets.progress import report
@@ -57,8 +57,6 @@ def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -
             "dagster/row_count": len(found),
             "open": len(opened),
             "open_critical_or_high": int(opened["severity"].isin(("critical", "high")).sum()),
-            "open_incidents": dg.MetadataValue.md(
-                "\n".join(f"- {text}" for text in opened["sentence"][:10]) or "None."
-            ),
+            "open_incidents": listed(opened["sentence"][:10]),
         }
     )

@@ -15,7 +15,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.dagster_ext.sensor_state import SENSOR_NAME_TAG, sensor_cursor
 from quality_assets.defs.asset_graph import graph_rows
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.defs.reporting import publishing
+from quality_assets.defs.reporting import listed, publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables import report_files
@@ -58,7 +58,7 @@ def published_snapshot(
             stays = f"Snapshot {current.version} stays in force." if current else "There is no snapshot yet."
             raise dg.Failure(
                 f"Not published. {stays} {' '.join(outcome.reasons)}",
-                metadata={"reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in outcome.reasons))},
+                metadata={"reasons": listed(outcome.reasons)},
                 allow_retries=False,
             )
     yield dg.MaterializeResult(

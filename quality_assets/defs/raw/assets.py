@@ -10,7 +10,7 @@ from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
-from quality_assets.defs.reporting import building
+from quality_assets.defs.reporting import building, listed
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import read_feature_descriptions
 from quality_assets.progress import report
@@ -73,18 +73,17 @@ def raw_logs(
             "files_loaded": len(arrived.loaded),
             "files_rejected": len(arrived.rejected),
             "files_skipped": len(arrived.skipped),
-            "what_came_in": dg.MetadataValue.md(_what_came_in(arrived)),
+            "what_came_in": listed(_what_came_in(arrived), "Nothing new."),
         },
         asset_key=asset_key(LOG_FILES),
     )
 
 
-def _what_came_in(report: IngestReport) -> str:
-    lines = [f"- `{name}`: {staged.rows:,} rows of {staged.source}" for name, staged in report.loaded]
-    lines += [f"- `{name}`: **rejected**, {reason}" for name, reason in report.rejected]
-    lines += [f"- `{item.name}`: skipped, {item.reason}" for item in (*report.skipped, *report.ignored)]
-    shown = lines[:20] + ([f"- … and {len(lines) - 20} more"] if len(lines) > 20 else [])
-    return "\n".join(shown) or "Nothing new."
+def _what_came_in(report: IngestReport) -> list[str]:
+    lines = [f"{name}: {staged.rows:,} rows of {staged.source}" for name, staged in report.loaded]
+    lines += [f"{name}: rejected, {reason}" for name, reason in report.rejected]
+    lines += [f"{item.name}: skipped, {item.reason}" for item in (*report.skipped, *report.ignored)]
+    return lines[:20] + ([f"… and {len(lines) - 20} more"] if len(lines) > 20 else [])
 
 
 @dg.asset(**asset_arguments(FEATURE_DESCRIPTIONS, "pandas", "csv"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from math import isfinite
 from typing import Literal
+
+from quality_assets.domain.escaping import html_text as escape
 
 Tone = Literal["good", "warn", "bad", "muted", "plain"]
 

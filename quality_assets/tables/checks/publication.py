@@ -29,7 +29,7 @@ from quality_assets.stores.lake import files_sql
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import report_files
-from quality_assets.tables.exports import built_days, checked_part, read_export, record_checked
+from quality_assets.tables.exports import built_days, checked_part, exported_columns, read_export, record_checked
 from quality_assets.tables.staleness import data_fingerprint
 
 MAX_EXAMPLES = 5
@@ -188,7 +188,8 @@ def _compared(
 
 
 def _shown(table: Table, which: str) -> str:
-    return f"(select {table.select_list()} from {table.qualified_name} where {which})"
+    # As the file has them: what `spreadsheet_sql` makes of two texts differs where they do.
+    return f"(select {exported_columns(table)} from {table.qualified_name} as t where {which})"
 
 
 def _with_known(found: Answer, rows: int, wanted: float) -> Answer:
