@@ -28,6 +28,7 @@ from quality_assets.serve import logs
 from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.api import features as api
 from quality_assets.serve.delivery import Delivery
+from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.serve.theme import THEME_SCRIPT
 from quality_assets.settings import Settings, get_settings
 from quality_assets.version import RELEASED, VERSION
@@ -57,13 +58,13 @@ class _App(Dash):
         return super().interpolate_index(**parts | {"app_entry": FRAME})
 
 
-async def _warm_up(server: FastAPI, store: SnapshotStore) -> None:
+async def _warm_up(server: FastAPI, store: SnapshotStore, token: str | None) -> None:
     """Ask for the index once, and for what it names, so that the first reader finds all of it made and compressed.
 
     Dash also registers its assets on the first index only: a deep link after a restart would come without them.
     """
     transport = httpx.ASGITransport(app=server)
-    headers = {"accept-encoding": "br"}
+    headers = {"accept-encoding": "br"} | ({"authorization": f"Bearer {token}"} if token else {})
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
             index = (await client.get("/")).text
@@ -82,10 +83,11 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     logs.configure()
     store = SnapshotStore(settings.published_dir)
+    rules = rules_of(settings, settings.host, max_body_bytes=MEGABYTE)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm_up(server, store))
+        warming = asyncio.create_task(_warm_up(server, store, rules.token))
         try:
             yield
         finally:
@@ -102,6 +104,7 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     )
     _add_routes(server, store)
     _add_dash(server, store)
+    server.add_middleware(Guard, rules=rules)
     server.add_middleware(Delivery)
     return server
 

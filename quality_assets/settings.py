@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +34,16 @@ class Settings(BaseSettings):
         None, description="CSV that describes the features; data_dir/feature_metadata.csv, else the shipped one"
     )
 
-    host: str = Field("127.0.0.1", description="Address that the servers bind to")
+    host: str = Field("127.0.0.1", description="Address that the dashboard binds to; beyond loopback it needs a token")
+    dagster_host: str = Field(
+        "127.0.0.1", description="Address that the Dagster UI binds to, which starts runs; beyond loopback as above"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further host names that the servers answer to, with commas between them"
+    )
+    token: SecretStr | None = Field(
+        None, min_length=16, description="Secret that every request to the servers must show, where it is set"
+    )
     dagster_port: Port = Field(3000, description="Port of the Dagster UI")
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
 
@@ -58,6 +67,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path is not None else None
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
     @field_validator("data_dir")
     @classmethod

@@ -42,7 +42,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _packages()
     yield from _folders(settings)
     yield _disk(settings)
-    yield _port("Dagster UI", settings.host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
+    yield _port("Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
     yield _port("Dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT")
     yield _writer(settings)
     yield _sources(settings)

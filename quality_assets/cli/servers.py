@@ -23,6 +23,7 @@ def serve() -> None:
 
 def _serve(settings: Settings) -> None:
     from quality_assets.runner import prepare_home
+    from quality_assets.serve.guard import UnguardedError
     from quality_assets.serve.processes import PortTakenError, ServerDiedError
     from quality_assets.serve.processes import serve as run_servers
 
@@ -30,7 +31,7 @@ def _serve(settings: Settings) -> None:
     environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
     try:
         run_servers(settings, environment, lambda line: out.print(escape(line)))
-    except (PortTakenError, ServerDiedError) as error:
+    except (UnguardedError, PortTakenError, ServerDiedError) as error:
         fail(str(error))
 
 
@@ -40,14 +41,16 @@ def demo(
     serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the servers at the end.")] = True,
 ) -> None:
     """Put a sample into an empty landing zone, run the graph, say what it found, and start the servers."""
+    from quality_assets.serve.guard import UnguardedError, check_exposure
     from quality_assets.serve.processes import PortTakenError, check_ports
     from quality_assets.stores.landing import scan
 
     settings = root_settings()
     if serving:
         try:
+            check_exposure(settings)
             check_ports(settings)
-        except PortTakenError as error:
+        except (UnguardedError, PortTakenError) as error:
             fail(str(error))
     if not scan(settings.landing_dir)[0]:
         put_sample(settings, days)

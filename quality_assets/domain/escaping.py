@@ -13,7 +13,7 @@ from typing import Any
 from quality_assets.domain.sql_text import literal
 
 # C0 without tab and line feed, DEL, C1; marks and overrides of direction (Unicode Bidi_Control); line and paragraph
-# separators; what is invisible: soft hyphen, zero width, tags; and halves of surrogate pairs, which no stream can write.
+# separators; what is invisible: soft hyphen, zero width, tags; halves of surrogate pairs, which no stream can write.
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _CONTROLS = re.compile(
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb{_BIDI}"

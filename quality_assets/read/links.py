@@ -58,7 +58,7 @@ def dagster(path: str = "") -> str:
     """An address in the Dagster UI."""
     settings = get_settings()
     # A server that listens on every address is reached by name.
-    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    host = "localhost" if settings.dagster_host in ("0.0.0.0", "::") else settings.dagster_host  # noqa: S104
     return f"http://{host}:{settings.dagster_port}{path}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import threading
 import time
@@ -27,6 +28,7 @@ _SECURITY = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
 
 
@@ -102,6 +104,7 @@ class _Answer:
     async def _finish(self) -> None:
         if self._start is None:
             raise RuntimeError("a response body came before its start")
+        self._blame_the_request()
         headers = MutableHeaders(raw=list(self._start["headers"]))
         for name, value in (_SECURITY | _caching(self._scope, self.status)).items():
             headers[name] = value
@@ -120,6 +123,21 @@ class _Answer:
             body = b""
         await self._send({**self._start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
+
+    def _blame_the_request(self) -> None:
+        """Say what is wrong where Dash fails at a request that its own pages never make: ours never raise.
+
+        A file that it does not have, and what no callback asks for, are no errors of the server.
+        """
+        path = self._scope["path"]
+        if self.status != 500 or not path.startswith("/_dash-") or self._start is None:
+            return
+        is_file = path.startswith(_STATIC)
+        log.warning("not a request of the pages", extra={"path": path})
+        self.status = 404 if is_file else 400
+        said = "There is no such file." if is_file else "This is not what a page of the dashboard asks."
+        self._body = bytearray(json.dumps({"detail": said}).encode())
+        self._start = {**self._start, "status": self.status, "headers": [(b"content-type", b"application/json")]}
 
     def _is_worth_it(self, headers: Headers, size: int) -> bool:
         accepted = Headers(scope=self._scope).get("accept-encoding", "")

@@ -13,6 +13,7 @@ from types import FrameType
 
 import httpx
 
+from quality_assets.serve.guard import check_exposure
 from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
@@ -31,13 +32,13 @@ class ServerDiedError(RuntimeError):
 
 def check_ports(settings: Settings) -> None:
     """Raise PortTakenError unless both servers can listen."""
-    for what, port, name in (
-        ("the Dagster UI", settings.dagster_port, "QUALITY_DAGSTER_PORT"),
-        ("the dashboard", settings.dashboard_port, "QUALITY_DASHBOARD_PORT"),
+    for what, host, port, name in (
+        ("the Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT"),
+        ("the dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT"),
     ):
-        if not port_is_free(settings.host, port):
+        if not port_is_free(host, port):
             raise PortTakenError(
-                f"{what} cannot start: port {port} of {settings.host} is taken. Stop what listens there,"
+                f"{what} cannot start: port {port} of {host} is taken. Stop what listens there,"
                 f" or choose another port: {name}={port + 1} quality serve"
             )
 
@@ -45,9 +46,10 @@ def check_ports(settings: Settings) -> None:
 def serve(settings: Settings, environment: Mapping[str, str], announce: Callable[[str], None]) -> None:
     """Run the servers until Ctrl-C or SIGTERM, then stop them and all that they started.
 
-    Their words go to `data/logs/`. Raises PortTakenError before anything starts, ServerDiedError when one ends by
-    itself; nothing is left running either way.
+    Their words go to `data/logs/`. Raises UnguardedError and PortTakenError before anything starts, ServerDiedError
+    when one ends by itself; nothing is left running either way.
     """
+    check_exposure(settings)
     check_ports(settings)
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def serve(settings: Settings, environment: Mapping[str, str], announce: Callable
                     start_new_session=True,
                 )
         addresses = {
-            "dagster": f"http://{settings.host}:{settings.dagster_port}",
+            "dagster": f"http://{settings.dagster_host}:{settings.dagster_port}",
             "dashboard": f"http://{settings.host}:{settings.dashboard_port}",
         }
         _wait_until_up(processes, addresses, stopping)
@@ -89,12 +91,12 @@ def _dagster_command(settings: Settings) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "dagster",
+        "quality_assets.serve.dagster_ui",
         "dev",
         "-w",
         str(REPOSITORY_ROOT / "workspace.yaml"),
         "-h",
-        settings.host,
+        settings.dagster_host,
         "-p",
         str(settings.dagster_port),
     ]

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
@@ -207,6 +210,7 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         assert {sensor["sensorState"]["status"] for sensor in answer["results"]} == {"RUNNING"}
         assert "landing_zone_sensor" in {sensor["name"] for sensor in answer["results"]}
         _wait_for_daemon(dagster)
+        _refuse_other_websites(dagster, dashboard)
         # The web server, the daemon, the code's server, the dashboard and who started them.
         assert len(_marked(served.mark)) >= 4
         served.process.send_signal(signal.SIGINT)
@@ -216,6 +220,34 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
     for server in ("dagster", "dashboard"):
         assert "Traceback" not in (tmp_path / "data" / "logs" / f"{server}.log").read_text()
     assert (tmp_path / "data" / ".dagster" / "schedules").is_dir(), "its history is the data root's"
+
+
+def _refuse_other_websites(dagster: str, dashboard: str) -> None:
+    """Over the network and through the servers themselves: no other name, form or origin gets anything done."""
+    for address in (f"{dagster}/server_info", f"{dashboard}/healthz"):
+        assert httpx.get(address, headers={"host": "evil.example"}, timeout=30).status_code == 421
+    mutation = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
+    assert httpx.get(f"{dagster}/graphql", params={"query": mutation}, timeout=30).status_code == 405
+    assert httpx.post(f"{dagster}/graphql", params={"query": mutation}, timeout=30).status_code == 415
+    foreign = {"origin": "http://evil.example"}
+    assert httpx.post(f"{dagster}/graphql", json={"query": mutation}, headers=foreign).status_code == 403
+    socket_address = f"{dagster.replace('http', 'ws')}/graphql"
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(socket_address, origin=Origin("http://evil.example"), subprotocols=[Subprotocol("graphql-ws")])
+    with connect(socket_address, origin=Origin(dagster), subprotocols=[Subprotocol("graphql-ws")]) as own:
+        own.send('{"type": "connection_init"}')
+        assert own.recv(timeout=30) == '{"type":"connection_ack"}'
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+@pytest.mark.parametrize("setting", ["QUALITY_HOST", "QUALITY_DAGSTER_HOST"])
+def test_nothing_is_served_to_strangers_without_a_token(tmp_path: Path, command: str, setting: str) -> None:
+    script = f"import os; os.environ['{setting}'] = '0.0.0.0'; from quality_assets.cli.main import entry; entry()"
+    with _serving([sys.executable, "-c", script, command], tmp_path / "data", _free_ports()) as served:
+        assert served.wait() == 1
+    said = "\n".join(served.lines)
+    assert "would answer everyone. Set QUALITY_TOKEN" in said
+    assert "Traceback" not in said
 
 
 def _wait_for_daemon(dagster: str) -> None:

@@ -88,7 +88,7 @@ def test_addresses_of_features_and_tables() -> None:
 def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where the Dagster UI is, for a host that it listens on."""
     listens_on, named = request.param
-    monkeypatch.setenv("QUALITY_HOST", listens_on)
+    monkeypatch.setenv("QUALITY_DAGSTER_HOST", listens_on)
     monkeypatch.setenv("QUALITY_DAGSTER_PORT", "3999")
     get_settings.cache_clear()
     yield f"http://{named}:3999"

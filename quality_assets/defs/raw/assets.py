@@ -80,8 +80,8 @@ def raw_logs(
 
 
 def _what_came_in(report: IngestReport) -> list[str]:
-    lines = [f"{name}: {staged.rows:,} rows of {staged.source}" for name, staged in report.loaded]
-    lines += [f"{name}: rejected, {reason}" for name, reason in report.rejected]
+    lines = [f"{name}: rejected, {reason}" for name, reason in report.rejected]
+    lines += [f"{name}: {staged.rows:,} rows of {staged.source}" for name, staged in report.loaded]
     lines += [f"{item.name}: skipped, {item.reason}" for item in (*report.skipped, *report.ignored)]
     return lines[:20] + ([f"… and {len(lines) - 20} more"] if len(lines) > 20 else [])
 
