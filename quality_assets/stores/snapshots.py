@@ -24,12 +24,16 @@ from duckdb import StatementType
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
+from quality_assets.settings import get_settings
 from quality_assets.stores.files import fsync_directory, is_same_file, link_or_copy, write_atomically
 from quality_assets.stores.lake import is_current_view, refresh_view
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
 WAREHOUSE_FILE = "warehouse.duckdb"
+
+# Not the writer's spill folders, which whoever opens the warehouse next removes.
+_SPILLED = "reader-"
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 
@@ -150,15 +154,45 @@ def record_attempt(
     return attempt
 
 
+def connect(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
+    """A connection of our own to the snapshot, which may write files elsewhere: memory as the settings say.
+
+    What does not fit goes to the scratch folder, and never beside the snapshot, which is as it was published.
+    """
+    connection = _opened_where_it_lies(snapshot)
+    if not _is_locked(connection):
+        settings = get_settings()
+        _sweep_spilled(settings.scratch_dir)
+        connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
+        connection.execute("SET temp_directory = ?", [str(settings.scratch_dir / f"{_SPILLED}{os.getpid()}")])
+    return connection
+
+
+def _is_locked(connection: duckdb.DuckDBPyConnection) -> bool:
+    # Connections of one process to one file share their settings: the first to open it may have locked them.
+    return connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]
+
+
+def _sweep_spilled(scratch: Path) -> None:
+    """Remove what readers that were killed left behind; DuckDB removes its folder itself when it closes."""
+    for folder in scratch.glob(f"{_SPILLED}*"):
+        pid = folder.name.removeprefix(_SPILLED)
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue  # It lives, and is somebody else's.
+
+
 def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     """A connection that reads the snapshot and no other file, and whose settings cannot be changed.
 
     The database is read-only; COPY … TO could still write beside it, so SQL of strangers goes through
     `read_only_sql`.
     """
-    connection = _opened_where_it_lies(snapshot)
-    # Connections of one process to one file share their settings: the first to open it has locked them.
-    if connection.execute("SELECT current_setting('lock_configuration')").fetchall() == [(True,)]:
+    connection = connect(snapshot)
+    if _is_locked(connection):
         return connection
     connection.execute(f"SET allowed_directories = [{literal(f'{snapshot.folder.resolve()}/')}]")
     connection.execute("SET enable_external_access = false")

@@ -23,7 +23,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.escaping import spreadsheet_sql
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import write_atomically
-from quality_assets.stores.snapshots import Snapshot
+from quality_assets.stores.snapshots import Snapshot, connect
 
 # So far back it is known where in the file the days end; a day gets nearly all that comes late within it.
 SETTLED_AFTER = timedelta(days=14)
@@ -83,7 +83,7 @@ def export_csv(snapshot: Snapshot, table: Table, target: Path) -> int:
     for left in target.parent.glob(f".{target.name}.[0-9]*"):
         left.unlink()  # by one that was killed: there is one writer
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
+    with connect(snapshot) as connection:
         days = built_days(connection, table)
         there = read_export(target)
         before = checked_part(there, days) if there and there.columns == table.column_names else None
@@ -158,7 +158,7 @@ def record_checked(target: Path, export: Export) -> None:
 
 def is_exported(snapshot: Snapshot, processed_dir: Path, tables: Mapping[str, Table]) -> bool:
     """Whether the files of all tables, by the names of the files, are of the snapshot; a kill may leave them behind."""
-    with duckdb.connect(str(snapshot.warehouse_path), read_only=True) as connection:
+    with connect(snapshot) as connection:
         wanted = {name: built_days(connection, table) for name, table in tables.items()}
     made = {name: read_export(processed_dir / name) for name in tables}
     return all(export is not None and dict(export.days) == wanted[name] for name, export in made.items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.events import VALID_EVENTS
-from quality_assets.settings import Settings
+from quality_assets.settings import Settings, get_settings
 from quality_assets.stores import snapshots
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.snapshots import (
@@ -348,3 +350,45 @@ def test_the_first_attempt_may_be_a_refusal(tmp_path: Path) -> None:
     attempt = record_attempt(tmp_path / "published", "refused", attempted_at=AT, run_id="r", reasons=["no 'data' ü"])
     assert last_attempt(tmp_path / "published") == attempt
     assert json.loads((tmp_path / "published" / "ATTEMPT").read_text())["reasons"] == ["no 'data' ü"]
+
+
+@pytest.fixture
+def small_memory(data_root: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Settings with the least memory there may be; where readers may spill."""
+    monkeypatch.setenv("QUALITY_MEMORY_LIMIT_MB", "200")
+    get_settings.cache_clear()
+    yield data_root.scratch_dir
+    get_settings.cache_clear()
+
+
+def test_what_a_reader_spills_lies_in_the_scratch_folder_and_goes_with_it(
+    built_copy: Settings, published: Snapshot, small_memory: Path
+) -> None:
+    before = sorted(published.folder.rglob("*"))
+    with open_snapshot(published) as connection:
+        limit, folder = connection.execute(
+            "select current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchall()[0]
+        assert (limit, folder) == ("200.0 MiB", str(small_memory / f"reader-{os.getpid()}"))
+        # Sorting 400 MB does not fit.
+        result = connection.execute(
+            "select i, repeat(md5(i::varchar), 4) as t from range(3000000) as r(i) order by md5(i::varchar)"
+        )
+        result.fetchone()
+        assert list(Path(folder).iterdir()), "it was spilled"
+        assert sorted(published.folder.rglob("*")) == before
+        result.close()
+    assert not Path(folder).exists()
+    assert sorted(published.folder.rglob("*")) == before
+
+
+def test_what_a_killed_reader_spilled_is_swept(published: Snapshot, small_memory: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living = small_memory / f"reader-{dead.pid}", small_memory / f"reader-{os.getppid()}"
+    for folder in (left, living):
+        folder.mkdir(parents=True)
+        (folder / "duckdb_temp_storage-0.tmp").write_bytes(b"x")
+    open_snapshot(published).close()
+    assert not left.exists()
+    assert living.exists()

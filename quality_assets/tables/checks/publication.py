@@ -26,7 +26,7 @@ from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import is_same_file
 from quality_assets.stores.lake import files_sql
-from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot
+from quality_assets.stores.snapshots import Snapshot, connect, current_snapshot, open_snapshot
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import report_files
 from quality_assets.tables.exports import built_days, checked_part, exported_columns, read_export, record_checked
@@ -146,7 +146,7 @@ def _rows_exported(table: Table, name: str) -> Callable[[WarehouseSession], Answ
 
     def answer(session: WarehouseSession) -> Answer:
         path = session.settings.processed_dir / name
-        with duckdb.connect(str(_in_force(session).warehouse_path), read_only=True) as connection:
+        with connect(_in_force(session)) as connection:
             export = read_export(path)
             known = checked_part(export, built_days(connection, table)) if export else None
             if known is None:
