@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
@@ -160,7 +161,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Rows as CSV with a header; lists as JSON, nulls empty, and no cell that a spreadsheet would run."""
+    """Rows as CSV with a header; lists as JSON, instants with their zone, nulls empty.
+
+    No cell is one that a spreadsheet would run.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=columns)
     writer.writeheader()
@@ -170,5 +174,10 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return spreadsheet_value(value)
+        return json.dumps(value, default=_text, ensure_ascii=False)
+    return _text(value) if isinstance(value, datetime) else spreadsheet_value(value)
+
+
+def _text(value: object) -> str:
+    # Instants in data are UTC without zone.
+    return value.isoformat() + ("" if value.tzinfo else "Z") if isinstance(value, datetime) else str(value)

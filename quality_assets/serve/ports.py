@@ -1,8 +1,13 @@
-"""Whether a port can be listened on."""
+"""Addresses of servers, and whether a port can be listened on."""
 
 from __future__ import annotations
 
 import socket
+
+
+def address(host: str, port: int) -> str:
+    """The address of a server that is bound to `host`."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def port_is_free(host: str, port: int) -> bool:

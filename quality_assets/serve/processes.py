@@ -14,7 +14,7 @@ from types import FrameType
 import httpx
 
 from quality_assets.serve.guard import check_exposure
-from quality_assets.serve.ports import port_is_free
+from quality_assets.serve.ports import address, port_is_free
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
 START_TIMEOUT_S = 90.0
@@ -72,8 +72,8 @@ def serve(settings: Settings, environment: Mapping[str, str], announce: Callable
                     start_new_session=True,
                 )
         addresses = {
-            "dagster": f"http://{settings.dagster_host}:{settings.dagster_port}",
-            "dashboard": f"http://{settings.host}:{settings.dashboard_port}",
+            "dagster": address(settings.dagster_host, settings.dagster_port),
+            "dashboard": address(settings.host, settings.dashboard_port),
         }
         _wait_until_up(processes, addresses, stopping)
         if not stopping:
@@ -136,9 +136,9 @@ def _wait_until_up(
     waiting = dict(addresses)
     while waiting and not stopping:
         _raise_if_dead(processes, "data/logs")
-        for name, address in list(waiting.items()):
+        for name, where in list(waiting.items()):
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(address, timeout=2.0)
+                httpx.get(where, timeout=2.0)
                 del waiting[name]
         if time.monotonic() > deadline:
             raise ServerDiedError(f"{', '.join(waiting)} did not answer within {START_TIMEOUT_S:.0f} s; see data/logs")

@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from quality_assets.serve.ports import address
 from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
@@ -224,8 +225,8 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
 
 def _refuse_other_websites(dagster: str, dashboard: str) -> None:
     """Over the network and through the servers themselves: no other name, form or origin gets anything done."""
-    for address in (f"{dagster}/server_info", f"{dashboard}/healthz"):
-        assert httpx.get(address, headers={"host": "evil.example"}, timeout=30).status_code == 421
+    for where in (f"{dagster}/server_info", f"{dashboard}/healthz"):
+        assert httpx.get(where, headers={"host": "evil.example"}, timeout=30).status_code == 421
     mutation = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
     assert httpx.get(f"{dagster}/graphql", params={"query": mutation}, timeout=30).status_code == 405
     assert httpx.post(f"{dagster}/graphql", params={"query": mutation}, timeout=30).status_code == 415
@@ -261,3 +262,8 @@ def _wait_for_daemon(dagster: str) -> None:
             return
         time.sleep(0.5)
     raise AssertionError(f"the daemon is not healthy: {statuses}")
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "http://127.0.0.1:8050"), ("::1", "http://[::1]:8050")])
+def test_an_address_can_be_opened(host: str, expected: str) -> None:
+    assert address(host, 8050) == expected

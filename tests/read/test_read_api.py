@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,7 +17,9 @@ import pytest
 from fastapi import FastAPI
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
+from quality_assets.read import rows as exports
 from quality_assets.read.reader import Reader
+from quality_assets.serve.api import features as api_module
 from quality_assets.serve.api.features import api
 from quality_assets.stores.snapshots import PublicationAttempt
 
@@ -102,7 +105,7 @@ def test_the_token_is_the_stores(get: Get) -> None:
 def test_the_snapshot_and_how_the_last_publication_went(get: Get, reader: Reader) -> None:
     told = {
         "version": "20260401T060000",
-        "published_at": "2026-04-01T06:00:00",
+        "published_at": "2026-04-01T06:00:00Z",
         "data_through": "2026-03-31",
         "run_id": "run-1",
         "data_fingerprint": "fingerprint",
@@ -110,8 +113,8 @@ def test_the_snapshot_and_how_the_last_publication_went(get: Get, reader: Reader
     assert get("/snapshot").json() == told | {
         "last_attempt": {
             "status": "refused",
-            "attempted_at": "2026-04-01T12:00:00",
-            "since": "2026-04-01T06:00:00",
+            "attempted_at": "2026-04-01T12:00:00Z",
+            "since": "2026-04-01T06:00:00Z",
             "run_id": "run-2",
             "reasons": ["Keys are there twice.", "Stale."],
         }
@@ -187,11 +190,52 @@ def test_what_is_not_there_is_named(get: Get, path: str, query: dict[str, str], 
     assert answer.json()["detail"].startswith(said)
 
 
-@pytest.mark.parametrize("query", [{"window": 8}, {"window": "week"}])
+@pytest.mark.parametrize(
+    "query", [{"window": 8}, {"window": "week"}, {"window": "7 "}, {"window": "٧"}, {"window": "7dd"}]
+)
 def test_another_window_is_refused(get: Get, query: dict[str, Any]) -> None:
     assert get("/features", **query).status_code == 422
     assert get("/trends", feature="pay", **query).status_code == 422
     assert get("/trends").status_code == 422
+    assert get("/tables/drift.csv", **query).status_code == 422
+
+
+def test_instants_carry_their_zone(reader: Reader) -> None:
+    moment = datetime(2026, 4, 1, 6, 30, 0, 5)
+    for value in (moment, moment.replace(tzinfo=UTC)):
+        assert json.loads(api_module._json([{"at": value}]).body) == [{"at": "2026-04-01T06:30:00.000005Z"}]
+    rows = [{"at": moment, "list": [moment], "day": moment.date()}]
+    text = exports.to_csv(rows, ("at", "list", "day"))
+    assert list(csv.reader(io.StringIO(text)))[1] == [
+        "2026-04-01T06:30:00.000005Z",
+        '["2026-04-01T06:30:00.000005Z"]',
+        "2026-04-01",
+    ]
+
+
+def test_the_description_tells_every_answer(get: Get) -> None:
+    server = FastAPI()
+    server.include_router(api)
+    paths = server.openapi()["paths"]
+    found = {path.removeprefix("/api/v1"): set(paths[path]["get"]["responses"]) for path in paths}
+    always = {"200", "401", "413", "421"}
+    assert found == {
+        "/token": always,
+        "/search": always,
+        "/snapshot": always | {"503"},
+        "/features": always | {"422", "503"},
+        "/checks": always | {"503"},
+        "/incidents": always | {"404", "422", "503"},
+        "/trends": always | {"404", "422", "503"},
+        "/tables/{name}.csv": always | {"404", "422", "503"},
+    }
+    table = paths["/api/v1/tables/{name}.csv"]["get"]
+    assert set(table["responses"]["200"]["content"]) == {"text/csv"}
+    named = {parameter["name"]: parameter for parameter in table["parameters"]}
+    assert set(named) == {"name", "window", "feature", "version", "reason", "platform", "app_version", "country"}
+    assert named["name"]["schema"]["enum"] == list(exports.TABLES)
+    rows = paths["/api/v1/features"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert list(rows["items"]["properties"]) == list(exports.COLUMNS["features"])
 
 
 @pytest.mark.parametrize("path", ["/snapshot", "/features", "/incidents", "/checks", "/tables/drift.csv"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from quality_assets.read import feature as feature_queries
 from quality_assets.read import links, quality
@@ -17,26 +17,39 @@ from quality_assets.read import rows as exports
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore
 
+# As the addresses of pages have it too: 7d.
+_WINDOWS = {f"{days}{unit}": days for days in links.WINDOWS for unit in ("", "d")}
 Window = Annotated[
-    Literal[7, 28, 90], BeforeValidator(int), Query(description="How many days, ending with the last day with events")
+    Literal[7, 28, 90],
+    BeforeValidator(lambda given: _WINDOWS.get(str(given), given)),
+    Query(description="How many days, ending with the last day with events"),
 ]
+OfSlice = Annotated[str | None, Query(description="Of slices: those within this one")]
+# Instants in data are UTC without zone; what leaves says so.
+Instant = Annotated[datetime, AfterValidator(lambda given: given.replace(tzinfo=given.tzinfo or UTC))]
+
+
+class Problem(BaseModel):
+    """Why there is no such answer, and what to do."""
+
+    detail: str
 
 
 class Attempt(BaseModel):
     """How the last publication went."""
 
     status: Literal["published", "refused"]
-    attempted_at: datetime
-    since: datetime = Field(description="Beginning of an unbroken row of refusals")
+    attempted_at: Instant
+    since: Instant = Field(description="Beginning of an unbroken row of refusals")
     run_id: str
     reasons: list[str]
 
 
 class SnapshotAnswer(BaseModel):
-    """The snapshot in force. Times are UTC."""
+    """The snapshot in force."""
 
     version: str
-    published_at: datetime
+    published_at: Instant
     data_through: date | None
     run_id: str
     data_fingerprint: str
@@ -59,7 +72,9 @@ class SearchEntry(BaseModel):
 
 def _json(rows: Any) -> Response:
     # orjson straight away: FastAPI would walk every row again to validate what DuckDB has typed already.
-    return Response(orjson.dumps(rows, default=str, option=orjson.OPT_NAIVE_UTC), media_type="application/json")
+    return Response(
+        orjson.dumps(rows, default=str, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z), media_type="application/json"
+    )
 
 
 def _store(http: HttpRequest) -> SnapshotStore:
@@ -77,7 +92,39 @@ def _reader(store: Annotated[SnapshotStore, Depends(_store)]) -> Reader:
 Store = Annotated[SnapshotStore, Depends(_store)]
 Open = Annotated[Reader, Depends(_reader)]
 
-api = APIRouter(prefix="/api/v1")
+Answers = dict[int | str, dict[str, Any]]
+
+
+def _problem(status: int, description: str) -> Answers:
+    # Whatever the route gives, what it says of a problem is JSON.
+    content = {"application/json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": description, "content": content}}
+
+
+_EVERYWHERE: Answers = (
+    _problem(401, "The server has a token, and the request does not show it")
+    | _problem(413, "More is sent than is taken at once")
+    | _problem(421, "The server does not answer to this host name")
+)
+_NO_SNAPSHOT = _problem(503, "No snapshot is published yet")
+_NO_FEATURE = _problem(404, "No feature has this name")
+
+api = APIRouter(prefix="/api/v1", responses=_EVERYWHERE)
+
+
+class _Rows(Response):
+    media_type = "application/json"
+
+
+class _Csv(Response):
+    media_type = "text/csv"
+
+
+def _rows(table: str) -> Answers:
+    """What is said of an answer that is the rows of a table: the names of its columns."""
+    columns: dict[str, dict[str, Any]] = {name: {} for name in exports.COLUMNS[table]}
+    schema = {"type": "array", "items": {"type": "object", "properties": columns}}
+    return {200: {"description": "Rows; instants are UTC", "content": {"application/json": {"schema": schema}}}}
 
 
 def _request(days: int, **query: str | None) -> Request:
@@ -95,7 +142,9 @@ def token(store: Store) -> TokenAnswer:
     return TokenAnswer(token=store.token())
 
 
-@api.get("/snapshot", tags=["snapshot"], summary="The snapshot in force and the last publication")
+@api.get(
+    "/snapshot", tags=["snapshot"], summary="The snapshot in force and the last publication", responses=_NO_SNAPSHOT
+)
 def snapshot(reader: Open, store: Store) -> SnapshotAnswer:
     shown, attempt = reader.snapshot, store.attempt()
     return SnapshotAnswer(
@@ -118,33 +167,74 @@ def search(store: Store) -> list[SearchEntry]:
     ]
 
 
-@api.get("/features", tags=["features"], summary="Every feature: status, risk, metrics, use")
+@api.get(
+    "/features",
+    tags=["features"],
+    summary="Every feature: status, risk, metrics, use",
+    response_class=_Rows,
+    responses=_rows("features") | _NO_SNAPSHOT,
+)
 def features(reader: Open, window: Window = 28) -> Response:
     return _json(exports.features(reader, _request(window)))
 
 
-@api.get("/trends", tags=["features"], summary="One feature's metrics, day by day, with expected bands")
+@api.get(
+    "/trends",
+    tags=["features"],
+    summary="One feature's metrics, day by day, with expected bands",
+    response_class=_Rows,
+    responses=_rows("trends") | _NO_FEATURE | _NO_SNAPSHOT,
+)
 def trends(reader: Open, feature: str, window: Window = 28) -> Response:
     return _json(exports.trends(reader, _request(window, feature=_known(reader, feature))))
 
 
-@api.get("/incidents", tags=["features"], summary="Open incidents, or all of one feature")
+@api.get(
+    "/incidents",
+    tags=["features"],
+    summary="Open incidents, or all of one feature",
+    response_class=_Rows,
+    responses=_rows("incidents") | _NO_FEATURE | _NO_SNAPSHOT,
+)
 def incidents(reader: Open, feature: str | None = None) -> Response:
     if feature is None:
         return _json(overview_queries.open_incidents(reader))
     return _json(feature_queries.incidents(reader, _known(reader, feature)))
 
 
-@api.get("/checks", tags=["quality"], summary="The result that stands for each check")
+@api.get(
+    "/checks",
+    tags=["quality"],
+    summary="The result that stands for each check",
+    response_class=_Rows,
+    responses=_rows("checks") | _NO_SNAPSHOT,
+)
 def checks(reader: Open) -> Response:
     return _json(quality.latest(reader))
 
 
-@api.get("/tables/{name}.csv", tags=["tables"], summary=f"A table as CSV: {', '.join(exports.TABLES)}")
-def table(reader: Open, http: HttpRequest, name: str) -> Response:
+@api.get(
+    "/tables/{name}.csv",
+    tags=["tables"],
+    summary=f"A table as CSV: {', '.join(exports.TABLES)}",
+    response_class=_Csv,
+    responses=_problem(404, "No table has this name") | _NO_SNAPSHOT,
+)
+def table(
+    reader: Open,
+    name: Annotated[str, Path(json_schema_extra={"enum": list(exports.TABLES)})],
+    window: Window = 28,
+    feature: Annotated[str | None, Query(description="Of tables of one feature: which")] = None,
+    version: Annotated[str | None, Query(description="Of tables of one model: which; the champion else")] = None,
+    reason: Annotated[str | None, Query(description="Of quarantined rows: those with this reason")] = None,
+    platform: OfSlice = None,
+    app_version: OfSlice = None,
+    country: OfSlice = None,
+) -> Response:
     if name not in exports.TABLES:
         raise HTTPException(404, f"No table is called {name!r}; there are {', '.join(exports.TABLES)}.")
-    asked = Request("/", dict(http.query_params))
+    of_slice = {"platform": platform, "app_version": app_version, "country": country}
+    asked = _request(window, feature=feature, version=version, reason=reason, **of_slice)
     text = exports.to_csv(exports.TABLES[name](reader, asked), exports.COLUMNS[name])
     file_name = f"{name}-{reader.snapshot.version}.csv"
     headers = {"content-disposition": f'attachment; filename="{file_name}"'}
