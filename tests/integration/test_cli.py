@@ -23,7 +23,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quality_assets.cli import main as cli
-from quality_assets.cli.app import app
+from quality_assets.cli.main import app
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
 from quality_assets.version import RELEASED, VERSION
 

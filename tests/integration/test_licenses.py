@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quality_assets.cli.app import app
 from quality_assets.cli.licenses import UNKNOWN, VENDORED, Licensed, license_of, third_party
+from quality_assets.cli.main import app
 
 
 def package(folder: Path, name: str, *fields: str, version: str = "1.0") -> PathDistribution:
