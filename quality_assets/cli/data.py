@@ -22,6 +22,7 @@ from quality_assets.cli.output import (
     out,
     print_dates_not_over,
     print_publication,
+    print_sources_off,
     print_state,
     shown,
     shown_activity,
@@ -92,7 +93,7 @@ def ingest(
     Files whose bytes are known already are skipped, under whatever name they come. `quality run` builds the rest.
     """
     from quality_assets.contracts.sources.events import load_sources
-    from quality_assets.contracts.sources.model import NoSourceMatches, SourceError
+    from quality_assets.contracts.sources.model import NoSourceMatches
     from quality_assets.runner import graph_instance, ingest_waiting
     from quality_assets.stores.landing import place
 
@@ -101,11 +102,12 @@ def ingest(
     if missing:
         fail(f"{', '.join(missing)}: no such file or folder", 2)
     try:
-        sources = load_sources(settings.source_files_dir)
+        sources = load_sources(settings.source_files_dir, settings.earliest_date)
         if source is not None:
             sources[source]
-    except (NoSourceMatches, SourceError) as error:
+    except NoSourceMatches as error:
         fail(str(error), 2)
+    print_sources_off(settings)
     with shown_activity("copying into the landing zone"):
         placed, ignored = place(paths, settings.landing_dir, source or "")
     for item in ignored:
@@ -132,6 +134,8 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         unfinished = dates_not_over(session.connection)
     loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
     metadata = outcome.metadata.get("raw.log_files", {})
+    for left in metadata.get("files_waiting", []):
+        err.print(escape(left))
     grid = Grid(box=None, pad_edge=False)
     for heading in ("file", "source", "rows", "refused", "dates"):
         grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
@@ -213,6 +217,7 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     from quality_assets.tables.staleness import is_arrival_unaudited
 
     outcomes = []
+    print_sources_off(settings)
     with graph_instance(settings) as instance:
         with open_warehouse(settings) as session:
             is_waiting = bool(waiting_files(session)[0]) or is_arrival_unaudited(session.connection)

@@ -14,7 +14,6 @@ from packaging.requirements import Requirement
 
 from quality_assets.cli.faults import find_faults
 from quality_assets.contracts.sources.events import load_sources
-from quality_assets.contracts.sources.model import SourceError
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
 from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import REPOSITORY_ROOT, Settings
@@ -132,9 +131,11 @@ def _writer(settings: Settings) -> Finding:
 def _sources(settings: Settings) -> Finding:
     folder = settings.source_files_dir
     try:
-        sources = load_sources(folder)
-    except (SourceError, OSError) as error:
-        return Finding("Sources", False, str(error), f"mend the file in {folder}")
+        sources = load_sources(folder, settings.earliest_date)
+    except OSError as error:
+        return Finding("Sources", False, str(error), f"make {folder} readable")
+    if sources.errors:
+        return Finding("Sources", False, "; ".join(sources.errors), f"mend the file in {folder}: its source is off")
     return Finding("Sources", True, f"{', '.join(source.name for source in sources)} in {folder}")
 
 

@@ -210,3 +210,13 @@ def _log_unforeseen() -> str:
     except OSError as unwritable:
         return f"Its details could not be kept: {unwritable}"
     return f"Details are in {log}"
+
+
+def print_sources_off(settings: Settings) -> bool:
+    """Say which sources are switched off since their files are wrong; whether there are any."""
+    from quality_assets.contracts.sources.events import load_sources
+
+    errors = load_sources(settings.source_files_dir, settings.earliest_date).errors
+    for error in errors:
+        err.print(escape(f"a source is off, and its logs wait, until its file is mended: {error}"), style="red")
+    return bool(errors)

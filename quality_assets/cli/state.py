@@ -19,6 +19,7 @@ from quality_assets.cli.output import (
     print_passed_over,
     print_publication,
     print_rows,
+    print_sources_off,
     shown,
 )
 from quality_assets.domain.escaping import json_text
@@ -38,7 +39,8 @@ def status() -> None:
     from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
 
     settings = root_settings()
-    is_good = print_publication(settings)
+    is_good = not print_sources_off(settings)
+    is_good = print_publication(settings) and is_good
     if not settings.warehouse_path.exists():
         out.print("Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample.")
         return

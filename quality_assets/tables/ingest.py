@@ -7,7 +7,7 @@ killed anywhere, a load is either whole or has never been.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from quality_assets.progress import Progress
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import LakeFile
 from quality_assets.stores.landing import Ignored, LandingFile, scan, settle, sha256_of
-from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging
+from quality_assets.stores.readers import FileRejected, FileWaits, RawLog, StagedFile, Staging, lacks_room, verdict_on
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.tables.events import EVENTS_LABEL, REFUSED_LABEL
@@ -38,7 +38,17 @@ COMPRESSED_GROWTH = 6
 SAMPLED_BYTES = 16 << 20
 _COMPRESSED_SUFFIXES = (".gz", ".zst", ".parquet")
 
+Outcome = StagedFile | FileRejected | FileWaits
+
 _COPY = f"'{Reason.DUPLICATE_EVENT_ID}'"
+
+
+class UnreadableLoadError(Exception):
+    """Something in one of the files of a load cannot be read, and it does not show in which."""
+
+    def __init__(self, verdict: FileRejected | FileWaits) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True)
@@ -106,14 +116,23 @@ def ingest(
     files, unsettled = settle(files, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
     arrivals, copies = _identify(session, files, report, progress, asked)
-    done = 0
     known: dict[str, set[str]] = {}
-    with open_scratch(session.settings) as scratch:
-        for load in _loads(arrivals, session.settings.load_batch_mb << 20):
-            _load(session, scratch, sources, load, report, source_names or {}, known)
-            empty(scratch)
-            done += len(load)
-            progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
+    pending = deque(_loads(arrivals, session.settings.load_batch_mb << 20))
+    while pending:
+        with open_scratch(session.settings) as scratch:
+            while pending:
+                load = pending.popleft()
+                try:
+                    _load(session, scratch, sources, load, report, source_names or {}, known)
+                except UnreadableLoadError as error:
+                    # The scratch database may be of no use any more; the files are tried one by one in others.
+                    if len(load) == 1:
+                        _record(session, sources, {0: load[0]}, {0: error.verdict}, [], report, _load_id(load))
+                    pending.extendleft([arrival] for arrival in reversed(load) if len(load) > 1)
+                    break
+                empty(scratch)
+                done = len(arrivals) - sum(map(len, pending))
+                progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
     _remember_copies(session, copies)
     refresh_lake_views(session.connection, session.settings)
     return report
@@ -178,6 +197,10 @@ def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arriv
         yield load
 
 
+def _load_id(load: Sequence[Arrival]) -> str:
+    return f"{load[0].number:08d}"
+
+
 def _load(
     session: WarehouseSession,
     scratch: duckdb.DuckDBPyConnection,
@@ -187,21 +210,47 @@ def _load(
     source_names: dict[str, str],
     known: dict[str, set[str]],
 ) -> None:
-    load_id = f"{load[0].number:08d}"
+    load_id = _load_id(load)
     # One thread reads a file, in order; several go side by side on cursors of their own.
     scratch.execute("set threads = 1")
     staging = Staging(scratch, sources, session.settings.scratch_dir, known)
-    rejected = _read(staging, load, source_names, session.settings)
-    # What changed while it was read may have been read in part: it waits for the next time.
-    settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
+    try:
+        unread = _read(staging, load, source_names, session.settings)
+        # What changed while it was read may have been read in part: it waits for the next time.
+        settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
+        outcomes: dict[int, Outcome] = {**staging.finish(settled.keys() - unread.keys())}
+        files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
+    except (OSError, duckdb.IOException):
+        # Neither the disk nor the lake is a fault of the files.
+        raise
+    except Exception as error:
+        if lacks_room(error):
+            raise
+        raise UnreadableLoadError(verdict_on(error)) from error
     report.ignored += [
         Ignored(arrival.file.name, "changed while it was read")
         for number, arrival in enumerate(load)
         if number not in settled
     ]
-    outcomes: dict[int, StagedFile | FileRejected] = {**staging.finish(settled.keys() - rejected.keys())}
-    files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
-    outcomes |= {number: rejected[number] for number in settled.keys() & rejected.keys()}
+    outcomes |= {number: unread[number] for number in settled.keys() & unread.keys()}
+    _record(session, sources, settled, outcomes, files, report, load_id)
+
+
+def _record(
+    session: WarehouseSession,
+    sources: Sources,
+    settled: Mapping[int, Arrival],
+    outcomes: Mapping[int, Outcome],
+    files: Sequence[LakeFile],
+    report: IngestReport,
+    load_id: str,
+) -> None:
+    """Commit what came of the files of a load, and report it; those that wait leave no trace."""
+    waiting = {number: o.reason for number, o in outcomes.items() if isinstance(o, FileWaits)}
+    report.ignored += [Ignored(settled[number].file.name, reason) for number, reason in waiting.items()]
+    settled = {number: arrival for number, arrival in settled.items() if number not in waiting}
+    if not settled:
+        return
     with session.transaction():
         session.lake.commit(RAW_LOGS, files, ())
         _write_ledger(session.connection, sources, [(settled[n], outcomes[n]) for n in settled], load_id)
@@ -220,7 +269,7 @@ def _load(
 
 def _read(
     staging: Staging, load: Sequence[Arrival], source_names: dict[str, str], settings: Settings
-) -> dict[int, FileRejected]:
+) -> dict[int, FileRejected | FileWaits]:
     """Read the files of a load side by side; those that cannot be read, by their number."""
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
 
@@ -228,23 +277,23 @@ def _read(
     if sum(arrival.file.size_bytes for arrival in load) >= SAMPLED_BYTES:
         staging.sample(logs)
 
-    def read(number: int) -> FileRejected | None:
+    def read(number: int) -> FileRejected | FileWaits | None:
         try:
             staging.read(number, logs[number])
-        except FileRejected as rejected:
-            return rejected
+        except (FileRejected, FileWaits) as verdict:
+            return verdict
         return None
 
     with ThreadPoolExecutor(max_workers=settings.workers) as pool:
         outcomes = enumerate(pool.map(read, range(len(load))))
-        return {number: rejected for number, rejected in outcomes if rejected is not None}
+        return {number: verdict for number, verdict in outcomes if verdict is not None}
 
 
 def _write(
     session: WarehouseSession,
     scratch: duckdb.DuckDBPyConnection,
     staging: Staging,
-    outcomes: Mapping[int, StagedFile | FileRejected],
+    outcomes: Mapping[int, Outcome],
     load_id: str,
 ) -> list[LakeFile]:
     """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies."""
@@ -299,15 +348,13 @@ def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
 def _write_ledger(
     connection: duckdb.DuckDBPyConnection,
     sources: Sources,
-    outcomes: Iterable[tuple[Arrival, StagedFile | FileRejected]],
+    outcomes: Iterable[tuple[Arrival, Outcome]],
     load_id: str,
 ) -> None:
     _insert_or_replace(connection, LOG_FILES, [_ledger_row(*outcome, sources, load_id) for outcome in outcomes])
 
 
-def _ledger_row(
-    arrival: Arrival, outcome: StagedFile | FileRejected, sources: Sources, load_id: str
-) -> dict[str, object]:
+def _ledger_row(arrival: Arrival, outcome: Outcome, sources: Sources, load_id: str) -> dict[str, object]:
     loaded = outcome if isinstance(outcome, StagedFile) else None
     last = loaded.last_event_time if loaded else None
     return {

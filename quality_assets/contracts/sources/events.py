@@ -6,6 +6,7 @@ here. SQL does not: `quality_assets.domain.events.validation` turns a `Source` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,10 +18,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, STATUSES
+from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import (
     CsvOptions,
     Expectations,
     NoSourceMatches,
+    SourceDisabled,
     SourceError,
     StrictModel,
     Text,
@@ -35,6 +38,10 @@ TIME_COLUMNS = ("event_time", "received_at")
 NUMBER_COLUMNS = ("latency_ms", "feedback_score")
 REQUIRED_COLUMNS = ("event_time", "feature", "status")
 
+ID_COLUMNS = ("event_id", "user_id", "session_id")
+# A day: nobody waits longer, and -1 of an unsigned number is far above.
+MAX_LATENCY_MS = 86_400_000.0
+
 TimeUnit = Literal["ns", "us", "ms", "s", "min"]
 
 
@@ -44,11 +51,19 @@ class ColumnMapping(StrictModel):
     The value is that of the column `from` (several columns, padded with zeros to the widths of `pad`, are joined
     without a separator), looked up in `map` where there is one. `map` ignores case and takes numeric ranges such as
     `200-399`. `if_missing` wins over all of it: the value for the first of its columns that is blank. `default` stands
-    in for a blank value, and for one that `map` does not know. `constant` needs no column.
+    in for a blank value, and for one that `map` does not know; with `others: keep` those stay as they are. `constant`
+    needs no column. In JSON and in nested Parquet, `from` may be a path, such as `context.device.type`; see
+    `quality_assets.contracts.sources.paths`. `extract` takes the part of the value that the first group of a regular
+    expression (RE2) matches; a value that it does not match is absent. `fold` makes one of names that look alike: lower
+    case, letters of usual width, without what is invisible.
 
     `unit` is that of the source: for a time, of the epoch; for a latency, of the duration (stored as ms).
     `format` is a strptime format and `zone` the IANA zone of a time without an offset. A local time that a zone skips
     is read with the offset from before the jump, so it moves forward by the jump; one that occurs twice is the later.
+    A fraction of a second behind %S, and a trailing UTC, are read whether or not the format has them.
+
+    `clip_minimum` lifts what is lower; a latency above `maximum`, or among `sentinels`, stands for no measurement and
+    is quarantined. All three are in the unit of the column as it is stored (ms), sentinels in that of the source.
     """
 
     from_: str | tuple[str, ...] | None = Field(default=None, alias="from")
@@ -61,6 +76,23 @@ class ColumnMapping(StrictModel):
     default: Text | None = None
     constant: Text | None = None
     clip_minimum: float | None = None
+    maximum: Annotated[float, Field(gt=0)] | None = None
+    sentinels: tuple[float, ...] | None = None
+    extract: str | None = None
+    fold: bool = False
+    others: Literal["keep", "drop"] = "drop"
+
+    @field_validator("extract")
+    @classmethod
+    def _has_group(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value).groups
+            except re.error as error:
+                raise ValueError(f"{value!r} is no regular expression: {error}") from None
+            if groups < 1:
+                raise ValueError(f"{value!r} has no group in parentheses, which says what to take")
+        return value
 
     @field_validator("zone")
     @classmethod
@@ -115,6 +147,8 @@ class Source(StrictModel):
     null_values: tuple[str, ...] = ()
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_as_mapping)]]
     properties_from: tuple[str, ...] = ()
+    explode: str | None = None
+    """The path of a JSON array of which each element is a row; arrays on the way to it are taken apart as well."""
     expectations: Expectations = Expectations()
 
     @field_validator("columns")
@@ -161,7 +195,11 @@ class Source(StrictModel):
 
 def _check_column(name: str, mapping: ColumnMapping) -> None:
     """Refuse options that mean nothing for this contract column."""
-    options = {key for key in ("unit", "format", "zone", "clip_minimum") if getattr(mapping, key) is not None}
+    options = {
+        key
+        for key in ("unit", "format", "zone", "clip_minimum", "maximum", "sentinels")
+        if getattr(mapping, key) is not None
+    }
     if name in TIME_COLUMNS:
         allowed = {"unit", "format", "zone"}
         if mapping.unit == "min":
@@ -169,7 +207,7 @@ def _check_column(name: str, mapping: ColumnMapping) -> None:
         if mapping.unit and mapping.format:
             raise ValueError(f"{name}: unit and format exclude each other")
     elif name in NUMBER_COLUMNS:
-        allowed = {"clip_minimum"} | ({"unit"} if name == "latency_ms" else set())
+        allowed = {"clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
     else:
         allowed = set()
     if options - allowed:
@@ -187,34 +225,64 @@ def _check_column(name: str, mapping: ColumnMapping) -> None:
 
 
 @dataclass(frozen=True)
+class DisabledSource:
+    """A source whose file is wrong: what it is called and which logs it claims, as far as that can be told, and why."""
+
+    name: str
+    paths: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sources:
-    """All sources of an installation, by name."""
+    """All sources of an installation, by name, and those that are switched off since their files are wrong."""
 
     by_name: Mapping[str, Source]
+    disabled: tuple[DisabledSource, ...] = ()
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What is wrong with the source files: one text each, which names the file, the key and what is allowed."""
+        return tuple(source.reason for source in self.disabled)
 
     def __getitem__(self, name: str) -> Source:
-        """The source called `name`; NoSourceMatches when there is none."""
-        try:
+        """The source called `name`; SourceDisabled where it is switched off, NoSourceMatches when there is none."""
+        if name in self.by_name:
             return self.by_name[name]
-        except KeyError:
-            raise NoSourceMatches(f"there is no source {name!r}; there are {', '.join(self.by_name)}") from None
+        for source in self.disabled:
+            if source.name == name:
+                raise _disabled(source)
+        raise NoSourceMatches(f"there is no source {name!r}; there are {', '.join(self.by_name)}")
 
     def __iter__(self) -> Any:
         return iter(self.by_name.values())
 
     def by_path(self, landing_path: str) -> Source | None:
-        """The source whose path pattern matches; the longest pattern where several do."""
+        """The source whose path pattern matches; the longest pattern where several do.
+
+        Raises SourceDisabled where that source is switched off.
+        """
+        known: list[Source | DisabledSource] = [*self.by_name.values(), *self.disabled]
         hits = [
-            (len(pattern), source.name)
-            for source in self.by_name.values()
+            (len(pattern), isinstance(source, Source), source.name, source)
+            for source in known
             for pattern in source.paths
             if glob_pattern(pattern).fullmatch(landing_path)
         ]
-        return self.by_name[max(hits)[1]] if hits else None
+        if not hits:
+            return None
+        found = max(hits, key=lambda hit: hit[:3])[-1]
+        if isinstance(found, DisabledSource):
+            raise _disabled(found)
+        return found
 
     def match(self, landing_path: str, header: Sequence[str]) -> Source:
         """See `match_source`."""
         return match_source(self, landing_path, header)
+
+
+def _disabled(source: DisabledSource) -> SourceDisabled:
+    return SourceDisabled(f"it waits: source {source.name!r} is off until its file is mended: {source.reason}")
 
 
 def missing_columns(source: Source, header: Sequence[str]) -> tuple[str, ...]:
@@ -232,6 +300,8 @@ def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:
     claimed = sources.by_path(path)
     source = claimed or sources.by_name.get(DEFAULT_SOURCE)
     if source is None:
+        if any(off.name == DEFAULT_SOURCE for off in sources.disabled):
+            return sources[DEFAULT_SOURCE]
         raise NoSourceMatches(f"no path pattern of a source matches {path} and there is no source {DEFAULT_SOURCE!r}")
     missing = missing_columns(source, header)
     if not missing:
@@ -242,23 +312,50 @@ def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:
     )
 
 
-def load_sources(folder: Path) -> Sources:
-    """All `*.yaml` files of a folder. Raises SourceError for the first that is wrong."""
+def load_sources(folder: Path, earliest: date | None = None) -> Sources:
+    """All `*.yaml` and `*.yml` files of a folder; one that is wrong switches off its own source alone.
+
+    A source that starts before `earliest`, the first date that can be built, is wrong too.
+    """
     loaded: dict[str, Source] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        source = load_source(path)
-        if source.name in loaded:
-            raise SourceError(f"{_shown(path)}: name: {source.name!r} is already the name of another source")
-        loaded[source.name] = source
-    return Sources(loaded)
+    disabled: list[DisabledSource] = []
+    for path in sorted(p for kind in ("*.yaml", "*.yml") for p in folder.glob(kind) if not p.name.startswith(".")):
+        try:
+            source = load_source(path)
+            if source.name in loaded:
+                raise SourceError(f"{_shown(path)}: name: {source.name!r} is already the name of another source")
+            if earliest is not None and source.starts_on < earliest:
+                raise SourceError(
+                    f"{_shown(path)}: starts_on: {source.starts_on} lies before {earliest}, the first date that can be"
+                    " built. Raise starts_on, or lower QUALITY_EARLIEST_DATE"
+                )
+        except SourceError as error:
+            disabled.append(_switched_off(path, str(error)))
+        else:
+            loaded[source.name] = source
+    return Sources(loaded, tuple(disabled))
+
+
+def _switched_off(path: Path, reason: str) -> DisabledSource:
+    """What can be told of the source of a wrong file: by its content, or else by the name of the file."""
+    try:
+        content = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = None
+    said = content if isinstance(content, dict) else {}
+    name = said.get("name") if isinstance(said.get("name"), str) else path.stem
+    paths = said.get("paths")
+    is_list = isinstance(paths, list) and all(isinstance(pattern, str) for pattern in paths)
+    return DisabledSource(str(name), tuple(paths) if is_list and paths else (f"{name}/**",), reason)
 
 
 def load_source(path: Path) -> Source:
     """One source. Raises SourceError that names the file, the key and the allowed values."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SourceError(f"{_shown(path)}: cannot be read as YAML: {error}") from error
+        said = " ".join(str(error).split())
+        raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
     if not isinstance(content, dict):
         raise SourceError(f"{_shown(path)}: holds no keys")
     try:

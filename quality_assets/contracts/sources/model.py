@@ -35,6 +35,10 @@ Text = Annotated[str, BeforeValidator(_text)]
 TextMap = Annotated[dict[str, str], BeforeValidator(_texts)]
 
 
+class SourceDisabled(NoSourceMatches):
+    """The source that a raw log belongs to is switched off, since its own file is wrong; the log waits."""
+
+
 class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -45,6 +49,12 @@ class CsvOptions(StrictModel):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
     encoding: str | None = None
+    comment: Annotated[str, Field(min_length=1)] | None = None
+    """Lines that begin so are no records."""
+    header: tuple[str, ...] | None = None
+    """The columns of a file that has no line for them."""
+    brackets: bool = False
+    """Whether values may stand in square brackets, as times do in the logs of web servers."""
 
     @field_validator("encoding")
     @classmethod
@@ -84,6 +94,19 @@ def find_columns(names: Iterable[str], header: Sequence[str]) -> dict[str, int]:
     return {name: index for name, index in found.items() if index is not None}
 
 
+def repeated_columns(names: Iterable[str], header: Sequence[str]) -> dict[str, list[int]]:
+    """Which of `names` more than one column of `header` could be, and the places of those, from 0.
+
+    A column of exactly that name goes before those that differ in case or outer blanks.
+    """
+    places = {}
+    for name in names:
+        exact = [index for index, column in enumerate(header) if column == name]
+        folded = name.strip().casefold()
+        places[name] = exact or [i for i, column in enumerate(header) if column.strip().casefold() == folded]
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    shown = ", ".join(name[:60] for name in names[:limit])
+    shown = ", ".join(name[:60] for name in names[:limit]).encode("utf-8", "backslashreplace").decode()
     return (shown or "no columns") + (f" and {len(names) - limit} more" if len(names) > limit else "")

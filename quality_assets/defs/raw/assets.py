@@ -39,14 +39,7 @@ def raw_logs(
 ) -> Iterator[dg.MaterializeResult]:
     """Every waiting file of the landing zone, read once and split by event date, with its entry in the ledger."""
     settings = warehouse.settings
-    sources = load_sources(settings.source_files_dir)
-    unbuildable = [source.name for source in sources if source.starts_on < settings.earliest_date]
-    if unbuildable:
-        raise dg.Failure(
-            f"{', '.join(unbuildable)} in {settings.source_files_dir}: starts_on lies before {settings.earliest_date},"
-            " the first date that can be built. Raise starts_on, or lower QUALITY_EARLIEST_DATE.",
-            allow_retries=False,
-        )
+    sources = load_sources(settings.source_files_dir, settings.earliest_date)
     with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
         session = made.session
         arrived = ingest(session, sources, report, config.source_names, config.asked)
@@ -73,6 +66,8 @@ def raw_logs(
             "files_loaded": len(arrived.loaded),
             "files_rejected": len(arrived.rejected),
             "files_skipped": len(arrived.skipped),
+            "files_waiting": [f"{item.name}: {item.reason}" for item in arrived.ignored],
+            "sources_switched_off": list(sources.errors),
             "what_came_in": listed(_what_came_in(arrived), "Nothing new."),
         },
         asset_key=asset_key(LOG_FILES),

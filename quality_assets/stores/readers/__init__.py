@@ -11,8 +11,17 @@ read. Text columns of a large load that take few values are told from a sample, 
 the few rows that are not plain are judged, those of all files of a load together (`staging`).
 """
 
+from quality_assets.stores.readers.faults import FileRejected, FileWaits, breaks_database, lacks_room, verdict_on
 from quality_assets.stores.readers.samples import RawLog
 from quality_assets.stores.readers.staging import StagedFile, Staging
-from quality_assets.stores.readers.text import FileRejected
 
-__all__ = ["FileRejected", "RawLog", "StagedFile", "Staging"]
+__all__ = [
+    "FileRejected",
+    "FileWaits",
+    "RawLog",
+    "StagedFile",
+    "Staging",
+    "breaks_database",
+    "lacks_room",
+    "verdict_on",
+]

@@ -14,6 +14,7 @@ from quality_assets.contracts.sources.events import Source, Sources
 from quality_assets.contracts.sources.model import CsvOptions, find_columns
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.readers.job import Job, unique
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
@@ -27,7 +28,7 @@ from quality_assets.stores.readers.records import (
     records_of,
     split_record,
 )
-from quality_assets.stores.readers.text import FileRejected, Int64Array, Text
+from quality_assets.stores.readers.text import Int64Array, Text
 
 DELIMITERS = ",;\t|"
 

@@ -12,11 +12,11 @@ import duckdb
 import pyarrow as pa
 
 from quality_assets.contracts.sources.events import Source, Sources, match_source, missing_columns
-from quality_assets.contracts.sources.model import NoSourceMatches
+from quality_assets.contracts.sources.model import NoSourceMatches, SourceDisabled
 from quality_assets.domain.events.validation import PlainForm, RawColumns, plain_select
 from quality_assets.domain.sql_text import identifier
+from quality_assets.stores.readers.faults import FileRejected, FileWaits
 from quality_assets.stores.readers.records import Record
-from quality_assets.stores.readers.text import FileRejected
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,12 @@ class Job:
     @property
     def claimed(self) -> Source | None:
         """The source that the name or the path decides, before the file is opened."""
-        if self.source_name is None:
-            return self.sources.by_path(self.landing_path)
         try:
+            if self.source_name is None:
+                return self.sources.by_path(self.landing_path)
             return self.sources[self.source_name]
+        except SourceDisabled as error:
+            raise FileWaits(str(error)) from None
         except NoSourceMatches as error:
             raise FileRejected(str(error)) from None
 
@@ -51,6 +53,8 @@ class Job:
             if self.source_name is None:
                 return match_source(self.sources, self.landing_path, header)
             source = self.sources[self.source_name]
+        except SourceDisabled as error:
+            raise FileWaits(str(error)) from None
         except NoSourceMatches as error:
             raise FileRejected(str(error)) from None
         missing = missing_columns(source, header)

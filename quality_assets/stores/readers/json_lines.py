@@ -16,6 +16,7 @@ from quality_assets.contracts.sources.events import Source
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.readers.delimited import drop_rejects, rejected_records
+from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.readers.job import Job, unique
 from quality_assets.stores.readers.records import (
     BATCH_CHARACTERS,
@@ -25,7 +26,7 @@ from quality_assets.stores.readers.records import (
     Line,
     lines_of,
 )
-from quality_assets.stores.readers.text import FileRejected, Text, head_of
+from quality_assets.stores.readers.text import Text, head_of
 
 JSON_SAMPLE_LINES = 1000
 # No JSON text holds this character, so that a line stays whole when it is the delimiter.

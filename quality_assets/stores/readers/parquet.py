@@ -11,8 +11,8 @@ from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import find_columns
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.readers.job import Job
-from quality_assets.stores.readers.text import FileRejected
 
 
 def stage_parquet(job: Job, path: Path) -> tuple[Source, tuple[str, ...]]:

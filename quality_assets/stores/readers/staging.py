@@ -26,6 +26,7 @@ from quality_assets.domain.events.validation import (
 )
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
 from quality_assets.stores.readers.delimited import stage_csv
+from quality_assets.stores.readers.faults import FileRejected, FileWaits, breaks_database, verdict_on
 from quality_assets.stores.readers.job import Job
 from quality_assets.stores.readers.json_lines import looks_like_json, stage_jsonl
 from quality_assets.stores.readers.parquet import stage_parquet
@@ -37,7 +38,7 @@ from quality_assets.stores.readers.samples import (
     few_valued,
     samples,
 )
-from quality_assets.stores.readers.text import FileRejected, as_text, head_of, opened, without_wildcards
+from quality_assets.stores.readers.text import as_text, head_of, opened, without_wildcards
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -157,7 +158,7 @@ class Staging:
         tables = []
         for number, (log, path) in enumerate(paths):
             job = self._job(cursor, f"sample_{number}", log, form)
-            with contextlib.suppress(FileRejected):
+            with contextlib.suppress(FileRejected, FileWaits):
                 _stage(job, path, path.parent)
                 tables.append(job.table)
         return tables
@@ -167,7 +168,8 @@ class Staging:
 
         A file with a header and nothing else is no error: it has 0 rows.
 
-        Raises FileRejected when the file cannot be read as a whole; nothing of it is kept.
+        Raises FileRejected when the file cannot be read as a whole, and FileWaits when that is no fault of its own;
+        nothing of it is kept.
         """
         with self._workplace() as (cursor, folder):
             job = self._job(cursor, f"rows_{number}", log, self._form)
@@ -375,12 +377,17 @@ def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -
 
 
 def _stage(job: Job, path: Path, scratch: Path) -> _Read:
-    """Read a file into the table of a job, which is dropped if the file is rejected."""
+    """Read a file into the table of a job, which is dropped if the file is not read.
+
+    Whatever goes wrong is a verdict on this file alone, unless the database went with it.
+    """
     try:
         return _read(job, path, scratch)
-    except FileRejected:
+    except Exception as error:
+        if breaks_database(error):
+            raise
         _drop(job.connection, [job.table])
-        raise
+        raise verdict_on(error) from error
 
 
 def _read(job: Job, path: Path, scratch: Path) -> _Read:

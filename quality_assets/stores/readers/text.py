@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from quality_assets.domain.events.validation import Blanks
+from quality_assets.stores.readers.faults import FileRejected
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -47,14 +48,6 @@ _WIDE_BLANKS = "\u00a0\u3000\ufeff"
 _ENDS_VALUE = np.isin(np.arange(256), list(b",;\t|\r\n"))
 _IS_QUOTE = np.isin(np.arange(256), list(b"\"'"))
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b\x00"))
-
-
-class FileRejected(Exception):  # noqa: N818
-    """A raw log that cannot be read as a whole. Nothing of it is staged; the message is a plain sentence."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -158,8 +151,6 @@ def opened(path: Path, scratch: Path) -> tuple[Path, str | None]:
             return _decompressed(pa.input_stream(str(path), compression="zstd"), scratch), "zstd"
     except FileNotFoundError:
         raise FileRejected("the file is no longer there") from None
-    except OSError as error:
-        raise FileRejected(f"the file cannot be read: {error.strerror or error}") from None
     return path, None
 
 
