@@ -15,79 +15,25 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from staged_logs import ARRIVED, SOURCES, Stage
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
-from quality_assets.contracts.sources.events import Sources, load_sources
+from quality_assets.contracts.sources.events import Sources
 from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
 
-ROOT = Path(__file__).parents[2]
-ARRIVED = datetime(2026, 3, 1)
 HEADER = "event_id,event_time,feature,status,latency_ms,properties"
 T = "2026-02-01T10:00:00Z"
-SOURCES = load_sources(ROOT / "data" / "sources")
 
 
 @pytest.fixture
 def sources() -> Sources:
     return SOURCES
-
-
-class Stage:
-    """A load of raw logs, and the rows that came of it in the view `staged`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.connection = duckdb.connect(config={"threads": 2})
-        self.staging = Staging(self.connection, SOURCES)
-        self.files = 0
-        self.finish()
-
-    def write(self, content: bytes | str, name: str = "log.csv") -> Path:
-        path = self.folder / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    def load(self, content: bytes | str, name: str = "log.csv", **options: Any) -> StagedFile:
-        return self.stage(self.write(content, name), **options)
-
-    def stage(self, path: Path, landing_path: str | None = None, **options: Any) -> StagedFile:
-        given: dict[str, Any] = {"file_id": "f1", "arrived_at": ARRIVED} | options
-        if "sources" in given:
-            self.staging = Staging(self.connection, given.pop("sources"))
-        number, self.files = self.files, self.files + 1
-        self.staging.read(number, RawLog(path, landing_path=landing_path or path.name, **given))
-        return self.finish()[number]
-
-    def finish(self) -> dict[int, StagedFile]:
-        found = self.staging.finish()
-        columns = RAW_LOGS.column_names
-        events = self.staging.events_sql(found, VALID_EVENTS.column_names)
-        self.connection.execute(
-            f"CREATE OR REPLACE VIEW staged AS SELECT {', '.join(columns)} FROM ("
-            f"SELECT * FROM ({events}) UNION ALL BY NAME SELECT * FROM judged WHERE reasons IS NOT NULL)"
-        )
-        return found
-
-    def rows(self, *columns: str) -> list[Any]:
-        chosen = ", ".join(columns)
-        found = self.connection.execute(f"SELECT {chosen} FROM staged ORDER BY file_id, line_number").fetchall()
-        return [row[0] for row in found] if len(columns) == 1 else found
-
-    def accounts(self) -> list[tuple[int, list[str] | None]]:
-        return self.rows("line_number", "reasons")
-
-    def leftovers(self) -> list[str]:
-        """Tables that are neither of a file nor the judged rows, and those of files that were rejected."""
-        found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
-        kept = {"judged", *(f"rows_{number}" for number in self.staging.finish())}
-        return sorted({name for (name,) in found} - kept)
 
 
 @pytest.fixture
@@ -143,6 +89,7 @@ def test_good_rows_are_typed(stage: Stage) -> None:
         first_event_time=datetime(2026, 2, 1, 10),
         last_event_time=datetime(2026, 2, 1, 10),
         dates=(date(2026, 2, 1),),
+        absent_columns=tuple(name for name in EVENT_COLUMN_NAMES if name not in HEADER.split(",")),
     )
     got = stage.connection.execute("SELECT * FROM staged WHERE line_number = 2").fetchdf().iloc[0].to_dict()
     assert got["feature"] == "Suche, groß"

@@ -7,7 +7,7 @@ here. SQL does not: `quality_assets.domain.events.validation` turns a `Source` i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -289,6 +289,16 @@ def missing_columns(source: Source, header: Sequence[str]) -> tuple[str, ...]:
     """The required columns of `source` that `header` does not have."""
     found = find_columns(source.required_columns, header)
     return tuple(name for name in source.required_columns if name not in found)
+
+
+def absent_columns(source: Source, present: Collection[str]) -> tuple[str, ...]:
+    """The contract columns that `source` makes from columns that a file with those in `present` does not have."""
+    found = find_columns(source.source_columns, tuple(present))
+    return tuple(
+        name
+        for name, mapping in source.columns.items()
+        if mapping.from_columns and any(column not in found for column in mapping.from_columns)
+    )
 
 
 def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:

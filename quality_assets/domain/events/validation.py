@@ -57,7 +57,8 @@ class RawColumns:
     `malformed` is an SQL condition, never null, for records that could not be split into columns; theirs are null.
     `may_hold_nul` is false only where it is known that no value can hold a NUL character, and `blanks` says what is
     known of those around values: both save work.
-    `repeats_header` says whether the header is a line of the file, which may come again among the rows.
+    `repeats_header` says whether the header is a line of the file, which may come again among the rows. The last
+    columns may be of the file's path instead of its rows: `from_path` has their values.
     """
 
     header: tuple[str, ...]
@@ -67,6 +68,7 @@ class RawColumns:
     may_hold_nul: bool = True
     blanks: Blanks = "any"
     repeats_header: bool = False
+    from_path: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -303,9 +305,10 @@ def datable_sql(source: Source, latest: str = "$latest_event_time") -> str:
 
 def repeated_header_sql(columns: RawColumns) -> str:
     """Whether the row is the header line again; never null."""
+    own = len(columns.header) - len(columns.from_path)
     same = [
         f"coalesce({column} = {literal(name)}, false)" if name else f"coalesce({column} = '', true)"
-        for name, column in zip(columns.header, columns.identifiers, strict=True)
+        for name, column in zip(columns.header[:own], columns.identifiers[:own], strict=True)
     ]
     return f"({' AND '.join(same)})"
 

@@ -15,7 +15,7 @@ from quality_assets.contracts.sources.model import CsvOptions, find_columns
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.readers.job import Job, unique
+from quality_assets.stores.readers.job import Job, Staged, unique
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
@@ -33,25 +33,29 @@ from quality_assets.stores.readers.text import Int64Array, Text
 DELIMITERS = ",;\t|"
 
 
-def stage_csv(job: Job, text: Text, options: CsvOptions) -> tuple[Source, tuple[str, ...]]:
-    """Stage a file of delimited text; its source and its columns."""
+def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
+    """Stage a file of delimited text."""
     dialect = _sniffed(text.path, options, job.sources)
     source = job.source_of(dialect.header)
+    job.refuse_doubtful(source, dialect.header)
     is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
-    columns = RawColumns(
-        header=dialect.header,
-        identifiers=tuple(f"c{index}" for index in range(len(dialect.header))),
-        may_hold_nul=text.nul_lines is None,
-        blanks=text.blanks if is_usual or text.blanks == "any" else "spaces",
-        repeats_header=True,
+    columns = job.with_path_columns(
+        source,
+        RawColumns(
+            header=dialect.header,
+            identifiers=tuple(f"c{index}" for index in range(len(dialect.header))),
+            may_hold_nul=text.nul_lines is None,
+            blanks=text.blanks if is_usual or text.blanks == "any" else "spaces",
+            repeats_header=dialect.header_line > 0,
+        ),
     )
     is_record = _record_test(source, dialect)
     suspect = text.has_long_line or text.bad_utf8 or not dialect.header_is_plain or len(dialect.header) == 1
     if suspect or not _stage_csv_fast(job, text, dialect, source, columns, is_record):
         job.delete_rows()
         for batch in batches(records_of(lines_of(text.path, dialect.header_line), dialect, is_record)):
-            job.insert_records(batch)
-    return source, dialect.header
+            job.insert_records(batch, columns)
+    return Staged(source, columns, frozenset([*dialect.header, *job.path_values]))
 
 
 def _sniffed(path: Path, options: CsvOptions, sources: Sources) -> Dialect:
@@ -161,7 +165,7 @@ def _stage_csv_fast(
     if any(record.malformed is not None for record in again) or (held and job.delete_rows(held) != len(held)):
         return False
     for batch in batches([*broken, *again]):
-        job.insert_records(batch)
+        job.insert_records(batch, columns)
     return True
 
 

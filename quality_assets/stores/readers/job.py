@@ -4,19 +4,45 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 
-from quality_assets.contracts.sources.events import Source, Sources, match_source, missing_columns
-from quality_assets.contracts.sources.model import NoSourceMatches, SourceDisabled
+from quality_assets.contracts.sources.events import DEFAULT_SOURCE, Source, Sources, match_source, missing_columns
+from quality_assets.contracts.sources.model import (
+    NoSourceMatches,
+    SourceDisabled,
+    find_columns,
+    listed,
+    repeated_columns,
+)
+from quality_assets.contracts.sources.paths import is_nested
 from quality_assets.domain.events.validation import PlainForm, RawColumns, plain_select
-from quality_assets.domain.sql_text import identifier
+from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected, FileWaits
 from quality_assets.stores.readers.records import Record
+
+# What Hive and Spark write for a null.
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a reader found: the source, the columns of the rows, and which columns the file has at all.
+
+    `present` has column names as the file or its path writes them, and paths that lead somewhere; `vanished` source
+    columns that the file has at its beginning only.
+    """
+
+    source: Source
+    columns: RawColumns
+    present: frozenset[str]
+    vanished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,8 +73,56 @@ class Job:
         except NoSourceMatches as error:
             raise FileRejected(str(error)) from None
 
-    def source_of(self, header: Sequence[str]) -> Source:
-        """The source of a file with this header; FileRejected when there is none."""
+    @property
+    def nested_columns(self) -> tuple[str, ...]:
+        """The source columns that may be paths into nested values."""
+        source = self.claimed or self.sources.by_name.get(DEFAULT_SOURCE)
+        return tuple(name for name in (source.source_columns if source else ()) if is_nested(name))
+
+    @cached_property
+    def path_values(self) -> dict[str, str | None]:
+        """The columns that the folders of the file say, as in `country=DE/`."""
+        folders = [part.partition("=") for part in self.landing_path.split("/")[:-1]]
+        values = {unquote(name): unquote(value) for name, is_pair, value in folders if name and is_pair}
+        return {name: None if value in ("", HIVE_NULL) else value for name, value in values.items()}
+
+    def has_in_path(self, name: str) -> bool:
+        """Whether the folders say a column."""
+        return bool(find_columns([name], tuple(self.path_values)))
+
+    def with_path_columns(self, source: Source, columns: RawColumns) -> RawColumns:
+        """The columns of a file, and those that its folders say, that its source maps and that it lacks itself."""
+        wanted = set(find_columns(source.source_columns, tuple(self.path_values)).values())
+        added = {
+            name: value
+            for index, (name, value) in enumerate(self.path_values.items())
+            if index in wanted and not find_columns([name], columns.header)
+        }
+        if not added:
+            return columns
+        constants = tuple(f"CAST({'NULL' if v is None else literal(v)} AS VARCHAR)" for v in added.values())
+        return replace(
+            columns,
+            header=(*columns.header, *added),
+            identifiers=(*columns.identifiers, *constants),
+            from_path=tuple(added.values()),
+        )
+
+    def source_of(self, names: Sequence[str]) -> Source:
+        """The source of a file with these columns; FileRejected when there is none."""
+        return self._source_with([*names, *(name for name in self.path_values if name not in names)])
+
+    @staticmethod
+    def refuse_doubtful(source: Source, names: Sequence[str]) -> None:
+        """Raise FileRejected where two columns of a file could be the one that the source maps."""
+        for name, places in repeated_columns(source.source_columns, names).items():
+            raise FileRejected(
+                f"two of its columns could be {name!r} of source {source.name!r}: "
+                f"{' and '.join(f'number {index + 1} ({listed([names[index]])})' for index in places)}. "
+                "Give each a name of its own, and say in the source which is meant"
+            )
+
+    def _source_with(self, header: Sequence[str]) -> Source:
         try:
             if self.source_name is None:
                 return match_source(self.sources, self.landing_path, header)
@@ -74,14 +148,17 @@ class Job:
         statement = f"INSERT INTO {self.table} {plain_select(source, columns, relation, self.form)}"
         return int(self.connection.execute(statement, values).fetchall()[0][0])
 
-    def insert_records(self, records: Sequence[Record]) -> None:
+    def insert_records(self, records: Sequence[Record], columns: RawColumns) -> None:
         """Append records that were split in Python, to be judged with the rows that are not plain."""
         if not records:
             return
         data = pa.table(
             {
                 "line_number": pa.array([record.line for record in records], pa.int64()),
-                "fields": pa.array([record.fields for record in records], pa.list_(pa.string())),
+                "fields": pa.array(
+                    [None if record.fields is None else [*record.fields, *columns.from_path] for record in records],
+                    pa.list_(pa.string()),
+                ),
                 "raw_row": pa.array([record.malformed for record in records], pa.string()),
             }
         )

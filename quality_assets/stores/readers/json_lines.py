@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +11,16 @@ import duckdb
 import pyarrow as pa
 
 from quality_assets.contracts.sources.events import Source
+from quality_assets.contracts.sources.model import find_columns
+from quality_assets.contracts.sources.paths import Step, is_nested, steps_of
+from quality_assets.domain.events.json_paths import is_simple, json_path, json_text_sql
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.readers.delimited import drop_rejects, rejected_records
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.readers.job import Job, unique
+from quality_assets.stores.readers.job import Job, Staged, unique
+from quality_assets.stores.readers.json_shapes import as_lines, is_one_object_a_line
+from quality_assets.stores.readers.json_survey import HEAD_LINES, surveyed
 from quality_assets.stores.readers.records import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -26,9 +29,8 @@ from quality_assets.stores.readers.records import (
     Line,
     lines_of,
 )
-from quality_assets.stores.readers.text import Text, head_of
+from quality_assets.stores.readers.text import Text, as_text, head_of
 
-JSON_SAMPLE_LINES = 1000
 # No JSON text holds this character, so that a line stays whole when it is the delimiter.
 _NO_DELIMITER = "\x01"
 _JSON_BLANKS = " \t\r\n\ufeff"
@@ -41,29 +43,61 @@ def looks_like_json(path: Path) -> bool:
     return head_of(path).removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
 
 
-def stage_jsonl(job: Job, text: Text) -> tuple[Source, tuple[str, ...]]:
-    """Stage a file of JSON lines; its source and its columns."""
-    keys = _sampled_keys(text.path)
-    source = job.source_of(keys)
+def as_object_lines(text: Text, scratch: Path, source: Source | None) -> Text:
+    """The file with one object a line, written anew where it is not so or its source takes arrays apart."""
+    explode = () if source is None or source.explode is None else tuple(s.key for s in steps_of(source.explode))
+    if not explode and is_one_object_a_line(text.path):
+        return text
+    target = scratch / "objects"
+    as_lines(text.path, target, explode)
+    return replace(as_text(target, head_of(target), scratch, "utf-8"), encoding=text.encoding)
+
+
+def stage_jsonl(job: Job, text: Text) -> Staged:
+    """Stage a file of JSON lines."""
+    survey = surveyed(text.path)
+    if not survey.objects:
+        raise FileRejected(f"none of the first {HEAD_LINES} lines is a JSON object")
+    paths = [name for name in job.nested_columns if name not in survey.keys and survey.leads_somewhere(name)]
+    source = job.source_of([*survey.keys, *paths])
+    flat = [name for name in source.source_columns if name in survey.keys or not is_nested(name)]
+    keys = tuple(dict.fromkeys([*survey.keys, *survey.spellings(flat)]))
     # A key that only later lines have is read as well.
-    header = tuple(dict.fromkeys([*keys, *source.source_columns]))
-    columns = RawColumns(
-        header=header,
-        identifiers=tuple(f"c{index}" for index in range(len(header))),
-        # Escapes such as \\n and \\u0000 become characters.
-        may_hold_nul=text.nul_lines != () or text.has_backslash,
-        blanks="any" if text.blanks == "any" or text.has_backslash else "spaces",
+    names = [name for name in source.source_columns if find_columns([name], keys) or not job.has_in_path(name)]
+    columns = job.with_path_columns(
+        source,
+        RawColumns(
+            header=tuple(names),
+            identifiers=tuple(f"c{index}" for index in range(len(names))),
+            # Escapes such as \\n and \\u0000 become characters.
+            may_hold_nul=text.nul_lines != () or text.has_backslash,
+            blanks="any" if text.blanks == "any" or text.has_backslash else "spaces",
+        ),
     )
-    paths = ", ".join(literal(_json_path(name)) for name in header)
+    raw, objects = _taken_apart(columns, names, keys, survey.repeated(flat))
+    if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects):
+        job.delete_rows()
+        for lines in _batched(lines_of(text.path)):
+            _insert_lines(job, source, raw, objects, lines)
+    return Staged(source, columns, frozenset([*keys, *paths]), survey.vanished(flat))
+
+
+def _taken_apart(
+    columns: RawColumns, names: Sequence[str], keys: Sequence[str], repeated: Sequence[str]
+) -> tuple[RawColumns, str]:
+    """The columns of the lines, and the FROM item that takes them out of _LINES."""
     # A comparison is nearly free, a trim copies the line.
     is_object = (
         f"CASE WHEN line >= '{{' AND line < '|' THEN json_valid(line) "
         f"ELSE starts_with(ltrim(line, {literal(_JSON_BLANKS)}), '{{') AND json_valid(line) END"
     )
-    extracted = ", ".join(f"texts[{index + 1}] AS {name}" for index, name in enumerate(columns.identifiers))
+    if repeated:
+        is_object = f"({is_object}) AND NOT {_repeats_key_sql(repeated)}"
+    taken, values = _extraction(names, keys)
+    extracted = "".join(f", {value} AS c{index}" for index, value in enumerate(values))
     objects = (
-        "(SELECT *, texts IS NULL AS is_broken, "
-        f"{extracted} FROM (SELECT *, CASE WHEN {is_object} THEN json_extract_string(line, [{paths}]) END AS texts "
+        f"(SELECT *, texts IS NULL AS is_broken{extracted} "
+        f"FROM (SELECT *, CASE WHEN {is_object} THEN json_extract_string(line, [{taken}]) END AS texts "
         f"FROM {_LINES}))"
     )
     kept = f"json_object('line', line[:{KEPT_CHARACTERS}])"
@@ -74,31 +108,40 @@ def stage_jsonl(job: Job, text: Text) -> tuple[Source, tuple[str, ...]]:
         malformed="is_broken",
         raw_row=f"CASE WHEN malformed IS NOT NULL THEN malformed WHEN is_broken THEN {broken} ELSE line END",
     )
-    if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects):
-        job.delete_rows()
-        for lines in _batched(lines_of(text.path)):
-            _insert_lines(job, source, raw, objects, lines)
-    return source, header
+    return raw, objects
 
 
-def _json_path(name: str) -> str:
-    """The JSONPath of a top-level key."""
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$."{escaped}"'
+def _extraction(names: Sequence[str], keys: Sequence[str]) -> tuple[str, list[str]]:
+    """The JSONPaths that a line is taken apart by at once, and per column the SQL of its text over `texts`."""
+    paths: list[str] = []
+    values = []
+    for name in names:
+        parts = []
+        for steps in _ways(name, keys):
+            path = json_path([step.key for step in steps]) if is_simple(steps) else None
+            if path is not None:
+                paths.append(literal(path))
+                parts.append(f"texts[{len(paths)}]")
+            elif not is_simple(steps):
+                parts.append(f"CASE WHEN texts IS NOT NULL THEN {json_text_sql('line', steps)} END")
+        values.append(f"coalesce({', '.join(parts)})" if len(parts) > 1 else (parts or ["CAST(NULL AS VARCHAR)"])[0])
+    return ", ".join(paths) or "'$'", values
 
 
-def _sampled_keys(path: Path) -> tuple[str, ...]:
-    """The keys of the first lines that are JSON objects, in order of appearance."""
-    keys: dict[str, None] = {}
-    for number, line in enumerate(lines_of(path)):
-        if number >= JSON_SAMPLE_LINES:
-            break
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(line.text or "null")
-            keys.update(dict.fromkeys(value if isinstance(value, dict) else ()))
-    if not keys:
-        raise FileRejected(f"none of the first {JSON_SAMPLE_LINES} lines is a JSON object")
-    return tuple(keys)
+def _ways(name: str, keys: Sequence[str]) -> list[tuple[Step, ...]]:
+    """Where the values of a column may be: under its name, then under names that differ in case, else at its path."""
+    folded = name.strip().casefold()
+    alike = [key for key in keys if key != name and key.strip().casefold() == folded]
+    if name in keys or alike:
+        return [(Step(key),) for key in (name, *alike)]
+    return [steps_of(name)]
+
+
+def _repeats_key_sql(keys: Sequence[str]) -> str:
+    """Whether one of some keys comes twice in the object of a line, in any case."""
+    folded = ", ".join(literal(key.strip().casefold()) for key in keys)
+    within = f"list_filter(list_transform(json_keys(line), lambda k: lower(trim(k))), lambda k: k IN ({folded}))"
+    return f"coalesce(len({within}) > list_unique({within}), false)"
 
 
 def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns, objects: str) -> bool:

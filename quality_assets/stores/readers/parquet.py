@@ -7,37 +7,116 @@ from pathlib import Path
 
 import duckdb
 
-from quality_assets.contracts.sources.events import Source
+from quality_assets.contracts.sources.events import DEFAULT_SOURCE, Source
 from quality_assets.contracts.sources.model import find_columns
+from quality_assets.contracts.sources.paths import steps_of
+from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
-from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.readers.job import Job
+from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line, verdict_on
+from quality_assets.stores.readers.job import Job, Staged
+
+# Beyond these, columns that nobody maps are not kept.
+MAX_COLUMNS = 1000
 
 
-def stage_parquet(job: Job, path: Path) -> tuple[Source, tuple[str, ...]]:
-    """Stage a Parquet file; its source and its columns."""
+def stage_parquet(job: Job, path: Path) -> Staged:
+    """Stage a Parquet file.
+
+    A column that no source maps and that DuckDB cannot read, or thousands of them, are left out of what is kept of
+    refused rows; one that is mapped and cannot be read is a reason to reject the file.
+    """
     try:
         described = job.connection.execute(
             "SELECT column_name, column_type "
             "FROM (DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning=false))",
             {"path": str(path)},
         ).fetchall()
-        source = job.source_of([name for name, _ in described])
-        header = tuple(name for name, _ in described)
-        zones = _zones(source, header)
-        columns = RawColumns(header=header, identifiers=tuple(f"c{index}" for index in range(len(header))))
-        texts = ", ".join(
-            f"{_parquet_text(identifier(name), kind, zones.get(name))} AS c{index}"
-            for index, (name, kind) in enumerate(described)
-        )
-        relation = (
-            f"(SELECT {texts}, row_number() OVER () AS line_number FROM read_parquet($path, hive_partitioning=false))"
-        )
-        job.insert(source, columns, relation, path=str(path))
+        names = _names_as_written(job, path) or [name for name, _ in described]
+        paths = [name for name in job.nested_columns if name not in names and steps_of(name)[0].key in names]
+        source = job.source_of([*names, *paths])
+        job.refuse_doubtful(source, names)
+        header = [*zip(names, described, strict=True)]
+        mapped = set(find_columns(source.source_columns, names).values())
+        only_mapped = [item for index, item in enumerate(header) if index in mapped]
+        is_wide = len(header) > MAX_COLUMNS
+        try:
+            columns = _inserted(job, path, source, only_mapped if is_wide else header, names, paths)
+        except (duckdb.DataError, duckdb.NotSupportedError, duckdb.ProgrammingError):
+            if is_wide:
+                raise
+            job.delete_rows()
+            columns = _inserted(job, path, source, only_mapped, names, paths)
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException) as error:
-        raise FileRejected(f"the Parquet file is truncated or damaged: {str(error).splitlines()[0]}") from None
-    return source, header
+        if isinstance(verdict_on(error), FileWaits):
+            raise
+        raise FileRejected(f"the Parquet file is truncated or damaged: {first_line(error)}") from None
+    except duckdb.DataError as error:
+        raise FileRejected(f"{_culprit(job, path)} holds what cannot be read: {first_line(error)}") from None
+    return Staged(source, columns, frozenset([*names, *paths, *job.path_values]))
+
+
+def _inserted(
+    job: Job,
+    path: Path,
+    source: Source,
+    header: Sequence[tuple[str, tuple[str, str]]],
+    names: Sequence[str],
+    paths: Sequence[str],
+) -> RawColumns:
+    """Insert the rows with some columns, given as (name, (name to DuckDB, type)), and with those at `paths`."""
+    zones = _zones(source, tuple(name for name, _ in header))
+    texts = [_parquet_text(identifier(known), kind, zones.get(name)) for name, (known, kind) in header]
+    known = {name: identifier(column) for name, (column, _) in header}
+    for name in paths:
+        if steps_of(name)[0].key in names:
+            root = known.get(steps_of(name)[0].key, identifier(steps_of(name)[0].key))
+            texts.append(json_text_sql(f"to_json(struct_pack({root}))", steps_of(name)))
+    columns = RawColumns(
+        header=(*(name for name, _ in header), *paths),
+        identifiers=tuple(f"c{index}" for index in range(len(texts))),
+    )
+    columns = job.with_path_columns(source, columns)
+    selected = "".join(f"{text} AS c{index}, " for index, text in enumerate(texts))
+    relation = (
+        f"(SELECT {selected}row_number() OVER () AS line_number FROM read_parquet($path, hive_partitioning=false))"
+    )
+    job.insert(source, columns, relation, path=str(path))
+    return columns
+
+
+def _culprit(job: Job, path: Path) -> str:
+    """The column that cannot be read, in words."""
+    source = job.claimed or job.sources.by_name.get(DEFAULT_SOURCE)
+    for name in source.source_columns if source else ():
+        try:
+            job.connection.execute(
+                f"SELECT max({identifier(name)}) FROM read_parquet($path, hive_partitioning=false)", {"path": str(path)}
+            ).fetchall()
+        except duckdb.DataError:
+            return f"its column {name!r}"
+        except duckdb.Error:
+            continue
+    return "a column that its source maps"
+
+
+def _names_as_written(job: Job, path: Path) -> list[str]:
+    """The names of the columns in the file; DuckDB's own differ where one comes twice."""
+    nodes = job.connection.execute(
+        "SELECT name, coalesce(num_children, 0) FROM parquet_schema($path)", {"path": str(path)}
+    ).fetchall()
+    names = []
+    # Depth first: how many children are still to come, per level; the root is a column of nothing.
+    open_levels = [nodes[0][1]] if nodes else []
+    for name, children in nodes[1:]:
+        while open_levels and open_levels[-1] == 0:
+            open_levels.pop()
+        if len(open_levels) == 1:
+            names.append(name)
+        open_levels[-1] -= 1
+        if children:
+            open_levels.append(children)
+    return names
 
 
 def _zones(source: Source, header: Sequence[str]) -> dict[str, str]:
@@ -53,6 +132,9 @@ def _parquet_text(column: str, kind: str, zone: str | None) -> str:
     if kind.startswith("TIMESTAMP"):
         local = f"CAST({column} AS TIMESTAMP)"
         return _zulu(local if zone is None else f"timezone('UTC', timezone({literal(zone)}, {local}))")
+    if kind == "BLOB":
+        # Text whose writer did not mark it as such.
+        return f"coalesce(try(decode({column})), CAST({column} AS VARCHAR))"
     if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
         return f"CAST(to_json({column}) AS VARCHAR)"
     return f"CAST({column} AS VARCHAR)"

@@ -14,7 +14,7 @@ from typing import Literal
 import duckdb
 
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
-from quality_assets.contracts.sources.events import Source, Sources
+from quality_assets.contracts.sources.events import Source, Sources, absent_columns
 from quality_assets.contracts.sources.model import CsvOptions
 from quality_assets.domain.events.validation import (
     ANY_FORM,
@@ -27,8 +27,8 @@ from quality_assets.domain.events.validation import (
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
 from quality_assets.stores.readers.delimited import stage_csv
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, breaks_database, verdict_on
-from quality_assets.stores.readers.job import Job
-from quality_assets.stores.readers.json_lines import looks_like_json, stage_jsonl
+from quality_assets.stores.readers.job import Job, Staged
+from quality_assets.stores.readers.json_lines import as_object_lines, looks_like_json, stage_jsonl
 from quality_assets.stores.readers.parquet import stage_parquet
 from quality_assets.stores.readers.samples import (
     MAX_DOUBTFUL_SHARE,
@@ -57,6 +57,8 @@ class StagedFile:
 
     `rows` counts physical records (no header, no blank lines), `good_rows` those without a reason. Event times are
     UTC, over the rows whose time is usable; None when there is none. `dates` are the event dates of its rows, in order.
+    `absent_columns` are the contract's that the source maps and the file has not; `vanished_columns` those that it has
+    at its beginning only.
     """
 
     source: str
@@ -68,6 +70,8 @@ class StagedFile:
     first_event_time: datetime | None
     last_event_time: datetime | None
     dates: tuple[date, ...]
+    absent_columns: tuple[str, ...] = ()
+    vanished_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,22 @@ class _Read:
     """A file whose rows are in its table."""
 
     file_id: str
-    source: Source
-    header: tuple[str, ...]
+    staged: Staged
     format: Format
     compression: str | None
     encoding: str | None
     latest_event_time: datetime
     form: PlainForm
+
+    @property
+    def source(self) -> Source:
+        return self.staged.source
+
+    @property
+    def kind(self) -> tuple[str, str, tuple[str, ...], int]:
+        """What files whose rows are judged alike have in common."""
+        columns = self.staged.columns
+        return self.source.name, self.format, columns.header, len(columns.from_path)
 
 
 @dataclass
@@ -200,10 +213,9 @@ class Staging:
         self._connection.execute(f"CREATE OR REPLACE TABLE judged (file_order INTEGER, {judged})")
         plain = self._count_plain(chosen)
         doubtful = [number for number in chosen if (number, None) in plain]
-        groups: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
+        groups: dict[tuple[str, str, tuple[str, ...], int], list[int]] = {}
         for number in doubtful:
-            read = chosen[number]
-            groups.setdefault((read.source.name, read.format, read.header), []).append(number)
+            groups.setdefault(chosen[number].kind, []).append(number)
         for group in groups.values():
             self._judge(group)
         counts = {key: count for key, count in plain.items() if key[1] is not None}
@@ -327,13 +339,15 @@ class Staging:
     def _judge(self, numbers: Sequence[int]) -> None:
         """Judge the rows that are not plain of files with the same source and columns."""
         read = self._read[numbers[0]]
-        names = tuple(f"c{index}" for index in range(len(read.header)))
+        header = read.staged.columns.header
+        names = tuple(f"c{index}" for index in range(len(header)))
         columns = RawColumns(
-            header=read.header,
+            header=header,
             identifiers=names,
-            raw_row=f"coalesce(kept_row, CAST({json_object_sql(read.header, names)} AS VARCHAR))",
+            raw_row=f"coalesce(kept_row, CAST({json_object_sql(header, names)} AS VARCHAR))",
             malformed="is_lost",
-            repeats_header=read.format == "csv",
+            repeats_header=read.staged.columns.repeats_header,
+            from_path=read.staged.columns.from_path,
         )
         parts = " UNION ALL ".join(
             f"SELECT {number} AS file_order, {literal(self._read[number].file_id)} AS file_id,"
@@ -363,6 +377,7 @@ def _as_type(sql: str, type_: str | None) -> str:
 
 def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -> StagedFile:
     total = sum(days.values(), _Count())
+    gone = set(read.staged.vanished)
     return StagedFile(
         source=read.source.name,
         format=read.format,
@@ -373,6 +388,10 @@ def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -
         first_event_time=total.first,
         last_event_time=total.last,
         dates=tuple(sorted({day or fallback for day in days})),
+        absent_columns=absent_columns(read.source, read.staged.present),
+        vanished_columns=tuple(
+            name for name, mapping in read.source.columns.items() if set(mapping.from_columns) & gone
+        ),
     )
 
 
@@ -399,7 +418,7 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
     encoding = None
     if head.startswith(b"PAR1"):
         kind = "parquet"
-        source, header = stage_parquet(job, without_wildcards(plain, scratch))
+        staged = stage_parquet(job, without_wildcards(plain, scratch))
     elif declared == "parquet":
         raise FileRejected("the file is not Parquet, which its source declares")
     else:
@@ -407,8 +426,9 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
         encoding = text.encoding
         if declared == "jsonl" or (declared == "auto" and looks_like_json(text.path)):
             kind = "jsonl"
-            source, header = stage_jsonl(job, text)
+            staged = stage_jsonl(job, as_object_lines(text, scratch, claimed))
         else:
             kind = "csv"
-            source, header = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
-    return _Read(job.file_id, source, header, kind, compression, encoding, job.latest_event_time(source), job.form)
+            staged = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
+    latest = job.latest_event_time(staged.source)
+    return _Read(job.file_id, staged, kind, compression, encoding, latest, job.form)

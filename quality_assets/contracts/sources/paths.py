@@ -1,0 +1,64 @@
+"""Paths into nested JSON: `context.device.type`, `event_params[key=page].value.*`.
+
+A step is a key; quotes enclose one that holds a dot or a bracket. `[key=page]` behind it takes the first element of an
+array of objects whose `key` is `page`. A last step `*` takes the first value that is not null, whatever its key, which
+is how exports write values of several types. A column of exactly the path's name goes before the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+_STEP = re.compile(
+    r'(?:"(?P<quoted>[^"]+)"|(?P<plain>[^."\[\]]+))(?:\[(?P<by>[^=\[\]]+)=(?P<value>[^\[\]]*)\])?(?:\.|$)'
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One key on the way; of an array behind it, the element whose `by` is `value`. `any_value` is the `*`."""
+
+    key: str
+    by: str | None = None
+    value: str = ""
+    any_value: bool = False
+
+
+@lru_cache(maxsize=4096)
+def steps_of(path: str) -> tuple[Step, ...]:
+    """The steps of a path; a name that is none is one step, as it stands."""
+    steps = []
+    position = 0
+    while position < len(path):
+        match = _STEP.match(path, position)
+        if match is None:
+            return (Step(path),)
+        is_any = match["plain"] == "*"
+        steps.append(Step(match["quoted"] or match["plain"], match["by"], match["value"] or "", is_any))
+        position = match.end()
+    is_whole = steps and not path.endswith(".") and not any(step.any_value for step in steps[:-1])
+    return tuple(steps) if is_whole and not steps[0].any_value else (Step(path),)
+
+
+def is_nested(path: str) -> bool:
+    """Whether a name can be read as a path of more than one key."""
+    steps = steps_of(path)
+    return len(steps) > 1 or steps[0].by is not None
+
+
+def found(value: Any, steps: Sequence[Step]) -> Any:
+    """What a path leads to in a decoded JSON value; None where there is nothing."""
+    for step in steps:
+        if not isinstance(value, dict):
+            return None
+        if step.any_value:
+            return next((item for item in value.values() if item is not None), None)
+        value = value.get(step.key)
+        if step.by is not None:
+            elements = value if isinstance(value, list) else []
+            value = next((e for e in elements if isinstance(e, dict) and str(e.get(step.by)) == step.value), None)
+    return value

@@ -1,0 +1,110 @@
+"""A look at some lines of a JSON lines file: which keys they have, under which spellings, twice, or no longer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from quality_assets.contracts.sources.paths import found, steps_of
+from quality_assets.stores.readers.records import MAX_LINE_BYTES
+
+SURVEYED_BYTES = 4 << 20
+PIECES = 64
+HEAD_LINES = 1000
+# A key that was in nearly every line and then in none of so many has vanished; in all lines, fewer are enough.
+DENSE_SHARE, GONE_LINES, GONE_LINES_IF_ALWAYS = 0.9, 20, 3
+
+
+class JsonObject(dict[str, Any]):
+    """A JSON object that knows its keys as they were written, in order and with those that come twice."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.written = [key for key, _ in pairs]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Some lines of a file, in order: all of a small one, else its first and pieces from everywhere in it."""
+
+    lines: Sequence[bytes]
+
+    @cached_property
+    def objects(self) -> list[JsonObject]:
+        """The objects of the first lines."""
+        return list(_decoded(self.lines[:HEAD_LINES]))
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the first objects, in order of appearance."""
+        return tuple(dict.fromkeys(key for item in self.objects for key in item.written))
+
+    def leads_somewhere(self, path: str) -> bool:
+        """Whether a path is found in one of the first objects."""
+        return any(found(item, steps_of(path)) is not None for item in self.objects)
+
+    def spellings(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Keys of any line that differ from a name in case or outer blanks alone."""
+        folded = {name.strip().casefold() for name in names}
+        tokens = [(_token(name), _token(name).lower()) for name in names]
+        odd = [ln for ln in self.lines if any(low in ln.lower() and token not in ln for token, low in tokens)]
+        keys = {key for item in _decoded(odd[:HEAD_LINES]) for key in item}
+        keys.update(self.keys)
+        return tuple(sorted(key for key in keys if key.strip().casefold() in folded and key not in names))
+
+    def repeated(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The names that are twice in one object, in any case."""
+        tokens = [_token(name).lower() for name in names]
+        doubtful = [line for line in self.lines if any(line.lower().count(token) > 1 for token in tokens)]
+        repeated: set[str] = set()
+        for item in _decoded(doubtful[:HEAD_LINES]):
+            written = [key.strip().casefold() for key in item.written]
+            repeated.update(name for name in names if written.count(name.strip().casefold()) > 1)
+        return tuple(sorted(repeated))
+
+    def vanished(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The names that were keys of the lines, and are none of the last ones."""
+        return tuple(name for name in names if self._is_gone(_token(name)))
+
+    def _is_gone(self, token: bytes) -> bool:
+        has_it = [token in line for line in self.lines]
+        count = sum(has_it)
+        if not count:
+            return False
+        before = len(has_it) - has_it[::-1].index(True)
+        after = len(has_it) - before
+        return after >= (GONE_LINES_IF_ALWAYS if count == before else GONE_LINES) and count >= DENSE_SHARE * before
+
+
+def surveyed(path: Path) -> Survey:
+    """Look at a file of JSON lines; costs the same however large it is."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if size <= SURVEYED_BYTES:
+            content = stream.read()
+        else:
+            # Nobody knows how long lines are: whole ones at the head, then whole ones of each piece.
+            pieces = [stream.read(SURVEYED_BYTES // 4).rpartition(b"\n")[0]]
+            length = SURVEYED_BYTES // PIECES
+            for number in range(1, PIECES + 1):
+                stream.seek((size - length) * number // PIECES)
+                pieces.append(stream.read(length).partition(b"\n")[2].rpartition(b"\n")[0])
+            content = b"\n".join(pieces)
+    return Survey([line for line in content.split(b"\n") if line.strip() and len(line) <= MAX_LINE_BYTES])
+
+
+def _token(name: str) -> bytes:
+    return json.dumps(name, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _decoded(lines: Sequence[bytes]) -> Iterator[JsonObject]:
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=JsonObject)
+            if isinstance(value, JsonObject):
+                yield value

@@ -1,0 +1,431 @@
+"""JSON as people have it: arrays, objects over several lines or in a row, nested values, and the exports of others."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from staged_logs import Stage
+
+from quality_assets.contracts.sources.events import Source, Sources
+from quality_assets.contracts.sources.paths import Step, found, is_nested, steps_of
+from quality_assets.stores.readers import FileRejected, json_shapes
+
+T = "2026-02-01T10:00:00Z"
+MALFORMED = ["malformed_row"]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    assert made.leftovers() == []
+    made.connection.close()
+
+
+def event(number: int, **values: Any) -> dict[str, Any]:
+    return {"event_id": f"e{number}", "event_time": T, "feature": "search", "status": "ok", **values}
+
+
+def source(**values: Any) -> Sources:
+    made = Source.model_validate(
+        {"name": "web", "owner": "o", "description": "d", "paths": ["web/**"], "starts_on": "2020-01-01", **values}
+    )
+    return Sources({"web": made})
+
+
+def pretty(objects: list[Any]) -> str:
+    return "\n".join(json.dumps(item, indent=2, ensure_ascii=False) for item in objects)
+
+
+SHAPES = {
+    "lines": lambda objects: "".join(json.dumps(item) + "\n" for item in objects),
+    "array on one line": json.dumps,
+    "array, an object a line": lambda objects: "[\n" + ",\n".join(map(json.dumps, objects)) + "\n]\n",
+    "array, commas first": lambda objects: "[" + "\n,".join(map(json.dumps, objects)) + "\n]",
+    "pretty array": lambda objects: json.dumps(objects, indent=2, ensure_ascii=False),
+    "pretty objects": pretty,
+    "objects in a row": lambda objects: "".join(map(json.dumps, objects)),
+    "lines that end in commas": lambda objects: "".join(json.dumps(item) + ",\n" for item in objects),
+    "arrays in a row": lambda objects: "".join(json.dumps([item]) + "\n" for item in objects),
+    "carriage returns": lambda objects: json.dumps(objects, indent=1).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_gives_the_same_rows(stage: Stage, shape: str) -> None:
+    objects = [event(n, properties={"a": [1, {"b": "x\n, {y}]"}], "ä": None}) for n in range(1, 4)]
+    staged = stage.load(SHAPES[shape](objects), name="log.json")
+    assert (staged.format, staged.rows, staged.good_rows) == ("jsonl", 3, 3)
+    assert stage.rows("event_id", "line_number") == [("e1", 1), ("e2", 2), ("e3", 3)]
+    assert [json.loads(text) for text in stage.rows("properties")] == [item["properties"] for item in objects]
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(
+    nested=st.lists(st.dictionaries(st.text(max_size=5), values, max_size=3), min_size=1, max_size=6),
+    shape=st.sampled_from(sorted(SHAPES)),
+    characters=st.integers(16, 200),
+)
+def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, characters: int) -> None:
+    # Keys of a contract column would be read as such.
+    objects = [event(n) | {"more": item} for n, item in enumerate(nested)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        # Objects that lie across the ends of what is read at a time.
+        patched.setattr(json_shapes, "CHUNK_BYTES", characters)
+        stage = Stage(Path(folder))
+        staged = stage.load(SHAPES[shape](objects), name="log.json")
+        ids = stage.rows("event_id")
+        stage.connection.close()
+    assert (staged.rows, staged.good_rows) == (len(objects), len(objects))
+    assert ids == [item["event_id"] for item in objects]
+
+
+@given(
+    shape=st.sampled_from(sorted(SHAPES)),
+    count=st.integers(1, 5),
+    cut=st.integers(0, 400),
+    noise=st.text(alphabet='{}[]",: \n\\a1', max_size=8),
+)
+def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
+    shape: str, count: int, cut: int, noise: str
+) -> None:
+    whole = SHAPES[shape]([event(n) for n in range(count)])
+    damaged = whole[: cut % len(whole)] + noise + whole[cut % len(whole) :]
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(Path(folder))
+        try:
+            staged = stage.load(damaged, name="log.json")
+        except FileRejected:
+            assert stage.rows("line_number") == []
+        else:
+            numbers = stage.rows("line_number")
+            assert staged.rows == len(numbers) == len(set(numbers))
+            assert staged.good_rows == stage.rows("reasons").count(None)
+        stage.connection.close()
+
+
+def test_a_broken_object_costs_one_row(stage: Stage) -> None:
+    good = [event(n) for n in range(1, 4)]
+    parts = [json.dumps(good[0]), '{"event_id": "x", "event_time": }', json.dumps(good[1]), "oops", json.dumps(good[2])]
+    stage.load("[" + ",\n".join(parts) + "]", name="log.json")
+    assert stage.accounts() == [(1, None), (2, MALFORMED), (3, None), (4, MALFORMED), (5, None)]
+
+
+def test_an_open_quote_in_a_pretty_array_costs_one_row(stage: Stage) -> None:
+    text = json.dumps([event(n) for n in range(1, 4)], indent=2).replace('"search"', '"search', 1)
+    stage.load(text, name="log.json")
+    assert stage.accounts() == [(1, MALFORMED), (2, None), (3, None)]
+
+
+def test_an_object_too_large_is_a_reason_to_reject(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_shapes, "MAX_OBJECT_CHARACTERS", 1000)
+    monkeypatch.setattr(json_shapes, "CHUNK_BYTES", 100)
+    with pytest.raises(FileRejected, match="more than 0 MB; write one object a line"):
+        stage.load("[" + json.dumps(event(1, more="x" * 5000)) + "]", name="log.json")
+
+
+# --- Keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "*", "\ud800", "a.b", 'qu"ote', "\\", "$", "x" * 300])
+def test_no_key_that_nobody_maps_matters(stage: Stage, key: str) -> None:
+    staged = stage.load(json.dumps(event(1) | {key: 1}) + "\n" + json.dumps(event(2)) + "\n", name="log.jsonl")
+    assert staged.rows == 2
+    assert stage.rows("reasons")[1] is None
+    # DuckDB's JSON has no surrogates: that row is quarantined, and the file read.
+    assert stage.rows("reasons")[0] == (MALFORMED if key == "\ud800" else None)
+
+
+def test_thousands_of_distinct_keys(stage: Stage) -> None:
+    lines = [json.dumps(event(n) | {f"key_{n}_{i}": i for i in range(20)}) for n in range(1000)]
+    assert stage.load("\n".join(lines), name="log.jsonl").good_rows == 1000
+
+
+def test_keys_are_found_in_any_case_early_and_late(stage: Stage) -> None:
+    lines = [json.dumps(event(n)) for n in range(1500)]
+    lines[0] = lines[0].replace('"status"', '"Status"')
+    lines[1400] = lines[1400].replace('"status"', '"STATUS"').replace('"feature"', '"Feature"')
+    assert stage.load("\n".join(lines), name="log.jsonl").good_rows == 1500
+
+
+def test_a_key_that_comes_twice_is_told(stage: Stage) -> None:
+    twice = json.dumps(event(1))[:-1] + ', "status": "crash"}'
+    other = json.dumps(event(2))[:-1] + ', "Status": "crash"}'
+    stage.load(f"{twice}\n{other}\n{json.dumps(event(3))}\n", name="log.jsonl")
+    assert stage.accounts() == [(1, MALFORMED), (2, MALFORMED), (3, None)]
+    assert json.loads(stage.rows("raw_row")[0])["line"] == twice
+
+
+def test_a_key_that_is_renamed_midway_has_vanished(stage: Stage) -> None:
+    lines = [json.dumps(event(n, latency_ms=1)) for n in range(3)] + [
+        json.dumps(event(n, latency=1)) for n in (3, 4, 5)
+    ]
+    assert stage.load("\n".join(lines), name="log.jsonl").vanished_columns == ("latency_ms",)
+    now_and_then = [json.dumps(event(n, **({"latency_ms": 1} if n % 3 == 0 else {}))) for n in range(30)]
+    assert stage.load("\n".join(now_and_then), name="other.jsonl").vanished_columns == ()
+
+
+# --- Paths -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"),
+    [
+        ("a", (Step("a"),)),
+        ("a.b.c", (Step("a"), Step("b"), Step("c"))),
+        ('a."b.c"', (Step("a"), Step("b.c"))),
+        ("p[key=http.route].value.*", (Step("p", "key", "http.route"), Step("value"), Step("*", any_value=True))),
+        ("p.$os", (Step("p"), Step("$os"))),
+        ("cs(Host)", (Step("cs(Host)"),)),
+        ("a..b", (Step("a..b"),)),
+        ("a.", (Step("a."),)),
+        ("*", (Step("*"),)),
+        ("", (Step(""),)),
+    ],
+)
+def test_steps_of_a_path(path: str, steps: tuple[Step, ...]) -> None:
+    assert steps_of(path) == steps
+    assert is_nested(path) == (len(steps) > 1)
+
+
+def test_what_a_path_leads_to() -> None:
+    value = {"a": {"b": [1]}, "p": [1, {"key": "x", "value": {"s": None, "i": 5}}]}
+    assert found(value, steps_of("a.b")) == [1]
+    assert found(value, steps_of("p[key=x].value.*")) == 5
+    assert found(value, steps_of("p[key=y].value")) is None
+    assert found(value, steps_of("a.b.c")) is None
+
+
+def nested_source() -> Sources:
+    return source(
+        columns={
+            "event_time": "at",
+            "feature": "what.name",
+            "status": "params[key=status].value.*",
+            "device_type": "what.device.type",
+            "country": "a.b",
+            "user_id": "never.there",
+        }
+    )
+
+
+def nested_row() -> dict[str, Any]:
+    params = [{"key": "other", "value": {"i": 1}}, {"key": "status", "value": {"i": None, "s": "ok"}}]
+    return {"at": T, "what": {"name": "pay", "device": {"type": "ios"}}, "params": params, "a.b": "DE", "a": {"b": "X"}}
+
+
+def test_nested_values_of_json(stage: Stage) -> None:
+    staged = stage.load(
+        json.dumps(nested_row()) + "\n", name="log.json", landing_path="web/a.json", sources=nested_source()
+    )
+    assert stage.rows("feature", "status", "device_type", "country", "user_id") == [("pay", "ok", "ios", "DE", None)]
+    assert staged.absent_columns == ("user_id",)
+
+
+def test_nested_values_of_parquet(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    pq.write_table(pa.Table.from_pylist([nested_row()]), path)
+    staged = stage.stage(path, landing_path="web/a.parquet", sources=nested_source())
+    assert stage.rows("feature", "status", "device_type", "country", "user_id") == [("pay", "ok", "ios", "DE", None)]
+    assert staged.absent_columns == ("user_id",)
+
+
+def test_a_required_path_that_leads_nowhere_rejects_the_file(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match=r"'web' needs what\.name.*the file has at, params"):
+        stage.load(
+            json.dumps({"at": T, "params": [{"key": "status", "value": {"s": "ok"}}]}),
+            name="log.json",
+            landing_path="web/a.json",
+            sources=nested_source(),
+        )
+
+
+def test_arrays_are_taken_apart(stage: Stage) -> None:
+    columns = {"event_time": "batch.items.at", "feature": "batch.app", "status": "batch.items.end"}
+    items = [{"at": T, "end": "ok"}, {"at": T, "end": "error"}]
+    lines = [{"batch": {"app": "a", "items": items}}, {"batch": {"app": "b", "items": []}}, {"batch": {"app": "c"}}]
+    staged = stage.load(
+        "\n".join(map(json.dumps, lines)) + "\n{broken\n",
+        name="log.json",
+        landing_path="web/a.json",
+        sources=source(columns=columns, explode="batch.items"),
+    )
+    assert stage.rows("feature", "status") == [("a", "ok"), ("a", "error"), ("c", None), (None, None)]
+    assert (staged.rows, staged.good_rows) == (4, 2)
+
+
+# --- The exports of others -------------------------------------------------------------------------------------------
+
+SEGMENT = {
+    "anonymousId": "507f191e810c19729de860ea",
+    "channel": "browser",
+    "context": {
+        "app": {"name": "Shop", "version": "3.1.4"},
+        "device": {"type": "ios", "model": "iPhone7,2"},
+        "ip": "192.0.2.1",
+        "location": {"country": "DE"},
+        "os": {"name": "iOS", "version": "17.1"},
+    },
+    "event": "Order Completed",
+    "messageId": "ajs-next-1",
+    "originalTimestamp": "2026-02-01T09:59:58.100Z",
+    "properties": {"status": "failed", "duration_ms": 812, "total": 19.9},
+    "receivedAt": "2026-02-01T10:00:00.500Z",
+    "sentAt": "2026-02-01T09:59:59.000Z",
+    "timestamp": "2026-02-01T10:00:00.000Z",
+    "type": "track",
+    "userId": "97980cfea0067",
+}
+MIXPANEL = {
+    "event": "Signed up",
+    "properties": {
+        "time": 1769940000,
+        "distinct_id": "13793",
+        "$insert_id": "29fc2962",
+        "$os": "Android",
+        "$device": "Pixel 8",
+        "$app_version_string": "2.0.1",
+        "mp_country_code": "US",
+        "mp_processing_time_ms": 1769940001234,
+        "Referred by": "Friend",
+    },
+}
+AMPLITUDE = {
+    "$insert_id": "1",
+    "app": 123456,
+    "country": "United States",
+    "device_type": "Apple iPhone",
+    "event_properties": {"status": "error"},
+    "event_time": "2026-02-01 10:00:00.123000",
+    "event_type": "watch tutorial",
+    "platform": "iOS",
+    "server_received_time": "2026-02-01 10:00:02.000000",
+    "session_id": 1769939990000,
+    "user_id": "datamonster@example.org",
+    "uuid": "bf0b9b2a-304d-11e6-934f-22000b56058f",
+    "version_name": "1.2.3",
+}
+GA4 = {
+    "event_date": "20260201",
+    "event_timestamp": "1769940000123456",
+    "event_name": "page_view",
+    "event_params": [
+        {"key": "page_title", "value": {"string_value": "Home"}},
+        {"key": "ga_session_id", "value": {"int_value": "1769939990"}},
+    ],
+    "user_pseudo_id": "1234567890.1769000000",
+    "device": {"category": "mobile", "operating_system": "Android"},
+    "geo": {"country": "Germany"},
+    "app_info": None,
+    "platform": "WEB",
+}
+OTLP = {
+    "resourceLogs": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "checkout"}}]},
+            "scopeLogs": [
+                {
+                    "scope": {"name": "pay"},
+                    "logRecords": [
+                        {
+                            "timeUnixNano": "1769940000123456789",
+                            "observedTimeUnixNano": "1769940001000000000",
+                            "severityNumber": number,
+                            "severityText": "INFO",
+                            "body": {"stringValue": "paid"},
+                            "attributes": [
+                                {"key": "user.id", "value": {"stringValue": "u1"}},
+                                {"key": "duration_ms", "value": {"doubleValue": 12.5}},
+                            ],
+                        }
+                        for number in (9, 17, 21)
+                    ],
+                }
+            ],
+        }
+    ]
+}
+AT = datetime(2026, 2, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "expected"),
+    [
+        ("segment", SEGMENT, [(AT, "Order Completed", "error", "97980cfea0067", 812.0, "ios", "iOS", "3.1.4", "DE")]),
+        ("mixpanel", MIXPANEL, [(AT, "Signed up", "ok", "13793", None, "Pixel 8", "Android", "2.0.1", "US")]),
+        (
+            "amplitude",
+            AMPLITUDE,
+            [
+                (
+                    AT.replace(microsecond=123000),
+                    "watch tutorial",
+                    "error",
+                    "datamonster@example.org",
+                    None,
+                    "Apple iPhone",
+                    "iOS",
+                    "1.2.3",
+                    "United States",
+                )
+            ],
+        ),
+        (
+            "ga4",
+            GA4,
+            [
+                (
+                    AT.replace(microsecond=123456),
+                    "page_view",
+                    "ok",
+                    "1234567890.1769000000",
+                    None,
+                    "mobile",
+                    "Android",
+                    None,
+                    "Germany",
+                )
+            ],
+        ),
+        (
+            "otlp_logs",
+            OTLP,
+            [
+                (AT.replace(microsecond=123456), "checkout", status, "u1", 12.5, None, None, None, None)
+                for status in ("ok", "error", "crash")
+            ],
+        ),
+    ],
+)
+def test_exports_of_others(stage: Stage, name: str, line: dict[str, Any], expected: list[Any]) -> None:
+    staged = stage.load(json.dumps(line) + "\n", name="log.json", landing_path=f"{name}/log.json")
+    assert staged.source == name
+    assert stage.rows("reasons") == [None] * len(expected)
+    columns = "event_time, feature, status, user_id, latency_ms, device_type, platform, app_version, country"
+    assert stage.rows(*columns.split(", ")) == expected
+
+
+def test_ga4_as_parquet(stage: Stage) -> None:
+    path = stage.folder / "ga4.parquet"
+    table = pa.Table.from_pylist([GA4 | {"event_timestamp": 1769940000123456, "app_info": {"version": "1"}}])
+    pq.write_table(table, path)
+    stage.stage(path, landing_path="ga4/a.parquet")
+    assert stage.rows("feature", "session_id", "platform", "app_version", "reasons") == [
+        ("page_view", "1769939990", "Android", "1", None)
+    ]
