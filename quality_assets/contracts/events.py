@@ -62,6 +62,7 @@ class Reason(StrEnum):
     INVALID_LATENCY = "invalid_latency"
     NON_FINITE_LATENCY = "non_finite_latency"
     NEGATIVE_LATENCY = "negative_latency"
+    IMPLAUSIBLE_LATENCY = "implausible_latency"
     INVALID_FEEDBACK_SCORE = "invalid_feedback_score"
     FEEDBACK_SCORE_OUT_OF_RANGE = "feedback_score_out_of_range"
     INVALID_PROPERTIES = "invalid_properties"

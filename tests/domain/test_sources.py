@@ -36,7 +36,7 @@ def with_columns(**columns: Any) -> dict[str, Any]:
 def test_shipped_sources_load() -> None:
     sources = load_sources(FOLDER)
     assert sources.errors == ()
-    assert {"default", "api_log", "nycflights13", "segment", "ga4", "otlp_logs", "nginx"} <= set(sources.by_name)
+    assert {"default", "api_log", "nycflights13", "segment", "ga4", "otlp_logs"} <= set(sources.by_name)
     for source in sources:
         statuses = (source.columns["status"].map or {}).values()
         assert set(statuses) <= set(STATUSES)
@@ -70,6 +70,9 @@ def test_minimal_source(tmp_path: Path) -> None:
         ({"format": "xml"}, "format: 'xml' is not one of csv, jsonl, parquet, auto"),
         ({"expectations": {"max_quarantined_share": 2}}, "expectations.max_quarantined_share"),
         ({"owner": ""}, "owner"),
+        (with_columns(feature={"from": "t", "extract": "["}), "columns.feature.extract: '[' is no regular expression"),
+        (with_columns(feature={"from": "t", "extract": "a"}), "has no group in parentheses"),
+        (with_columns(feature={"from": "t", "maximum": 5}), "maximum means nothing for this column"),
         ({"properties_from": ["a"], **with_columns(properties="p")}, "exclude each other"),
     ],
 )
@@ -139,3 +142,45 @@ def test_longest_pattern_wins() -> None:
 
 def test_find_columns_prefers_exact_names() -> None:
     assert find_columns(["Ts", "page", "none"], ["ts", "Ts", " PAGE"]) == {"Ts": 1, "page": 2}
+
+
+def test_scalars_are_read_as_they_are_written(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(
+        """
+name: web
+owner: on
+description: 1e3
+starts_on: 2020-01-01
+allowed_future_skew_minutes: 5
+null_values: ["NULL", no]
+columns:
+  event_time: ts
+  feature: page
+  status: {from: st, map: {yes: ok, no: error, on: ok, off: error, 404: crash, null: error}}
+  country: {constant: NO}
+  app_version: {constant: 1.10}
+expectations: {max_quarantined_share: 0.5}
+""",
+        encoding="utf-8",
+    )
+    source = load_source(path)
+    assert (source.owner, source.description, source.null_values) == ("on", "1e3", ("NULL", "no"))
+    assert source.columns["status"].map == {
+        "yes": "ok",
+        "no": "error",
+        "on": "ok",
+        "off": "error",
+        "404": "crash",
+        "null": "error",
+    }
+    assert source.columns["country"].constant == "NO"
+    assert source.columns["app_version"].constant == "1.10"
+    assert (source.allowed_future_skew_minutes, source.expectations.max_quarantined_share) == (5, 0.5)
+
+
+def test_a_key_that_comes_twice_is_an_error_with_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8") + "owner: other\n", encoding="utf-8")
+    with pytest.raises(SourceError, match=r"the key 'owner' comes twice in .*line \d+, column 1"):
+        load_source(path)

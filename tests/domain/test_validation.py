@@ -12,16 +12,22 @@ import pytest
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.sources.events import ColumnMapping, Source
+from quality_assets.domain.events.texts import (
+    NULL_LIKE_IDS,
+    ZERO_UUIDS,
+    Blanks,
+    folded_sql,
+    id_sql,
+    number_sql,
+    trimmed_sql,
+)
+from quality_assets.domain.events.times import time_sql
 from quality_assets.domain.events.validation import (
     JUDGED_COLUMNS,
-    Blanks,
     RawColumns,
     json_object_valid_sql,
     judged_select,
-    number_sql,
     plain_select,
-    time_sql,
-    trimmed_sql,
 )
 from quality_assets.domain.sql_text import literal
 
@@ -29,6 +35,8 @@ CONNECTION = duckdb.connect(config={"threads": 1})
 # Nothing may depend on the time zone of the connection.
 CONNECTION.execute("SET TimeZone = 'Asia/Kolkata'")
 AT = datetime(2026, 2, 1, 10)
+HEAD = ("event_time", "feature", "status")
+GOOD_ROW = ("2026-02-01T10:00:00Z", "search", "ok")
 
 
 def value(sql: str, text: str | None) -> Any:
@@ -95,6 +103,15 @@ def judged(**cells: str | None) -> dict[str, Any]:
         "1769940000",
         "1769940000000",
         "1769940000000000",
+        "1769940000000000999",
+        "1769940000.0",
+        "2026-02-01 10:00:00 UTC",
+        "2026-02-01 10:00:00.000000999 UTC",
+        "2026-02-01T10:00:00 gmt",
+        "2026-02-01 10:00:00 +0000 UTC",
+        "2026-02-01T10:00:00+00:00:00",
+        "2026-02-01T05:00:00\u221205:00",
+        "2026-02-01 10:00 UTC",
         "\t2026-02-01T10:00:00Z ",
     ],
 )
@@ -112,7 +129,10 @@ def test_times(text: str) -> None:
         "2026-02-01T10:00:00+19:00",
         "2026-02-01T10:00:00 Europe/Berlin",
         "01.02.2026 10:00",
-        "1769940000.5",
+        "46054.4166666667",
+        "46054",
+        "2026-02-01 10:00:00 UTC+1",
+        "2026-02-01 10:00:00 CET",
         "-1769940000",
         "123456789012345678901234",
         "1e9",
@@ -134,6 +154,10 @@ def test_texts_that_are_no_time(text: str) -> None:
         ({"unit": "ms"}, "1769940000000", AT),
         ({"unit": "us"}, "1769940000000000", AT),
         ({"unit": "ns"}, "1769940000000000000", AT),
+        ({"unit": "ns"}, "1769940000123456789", datetime(2026, 2, 1, 10, 0, 0, 123456)),
+        ({"format": "%Y-%m-%d %H:%M:%S", "zone": "UTC"}, "2026-02-01 10:00:00.5 UTC", AT.replace(microsecond=500000)),
+        ({"format": "%Y-%m-%d %H:%M:%S.%f", "zone": "UTC"}, "2026-02-01 10:00:00", AT),
+        ({"format": "%d/%b/%Y:%H:%M:%S %z"}, "01/Feb/2026:11:00:00.123456789 +0100", AT.replace(microsecond=123456)),
         ({"unit": "s"}, "1e300", None),
         ({"unit": "s"}, "nan", None),
         ({"unit": "s"}, "soon", None),
@@ -325,3 +349,90 @@ def test_names_and_values_cannot_break_out_of_the_sql() -> None:
     got = staged(of, ["event_time", 'it\'s "odd"', "status"], ["2026-02-01T10:00:00Z", "o'k", "?"])
     assert (got["feature"], got["platform"]) == ("o'k", "'); DROP TABLE x; --")
     assert json.loads(got["raw_row"])['it\'s "odd"'] == "o'k"
+
+
+@pytest.mark.parametrize("text", [*NULL_LIKE_IDS, *ZERO_UUIDS, "NULL", "None", "NaN", "Anonymous", "N/A", r"\N"])
+def test_ids_that_are_none(text: str) -> None:
+    assert value(id_sql("x"), text) is None
+    row = staged(source(columns={"user_id": "u", "event_id": "e"}), (*HEAD, "u", "e"), (*GOOD_ROW, text, text))
+    assert (row["user_id"], row["event_id"], row["reasons"]) == (None, "f-7", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", "7"),
+        ("7.0", "7"),
+        ("12345678.0", "12345678"),
+        ("7.00", "7.00"),
+        ("1.2.0", "1.2.0"),
+        ("v7.0", "v7.0"),
+        ("1e7", "1e7"),
+        ("nullable", "nullable"),
+        ("none-such", "none-such"),
+        ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000001"),
+        ("0", "0"),
+    ],
+)
+def test_ids(text: str, expected: str) -> None:
+    assert value(id_sql("x"), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "latency", "reasons"),
+    [
+        ({}, "86400000", None),
+        ({}, "86400001", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({}, "999999", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({}, "999998", None),
+        ({}, "2147483647", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({"unit": "us"}, "2147483647", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({"unit": "us"}, "999999", None),
+        ({"unit": "s"}, "86401", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({"maximum": 1000}, "1001", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({"maximum": 1e12, "sentinels": [7]}, "999999", None),
+        ({"sentinels": [7]}, "7", [Reason.IMPLAUSIBLE_LATENCY]),
+        ({"sentinels": []}, "999999", None),
+    ],
+)
+def test_latencies_that_are_no_measurement(options: dict[str, Any], latency: str, reasons: list[str] | None) -> None:
+    row = staged(source(columns={"latency_ms": {"from": "l", **options}}), (*HEAD, "l"), (*GOOD_ROW, latency))
+    assert row["reasons"] == reasons
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        "Search",
+        "search\u200b",
+        "\u200bsea\u00adrch",
+        "search\u2060",
+        "search\u2009",
+        " search\u00a0",
+        "\uff33\uff45\uff41\uff52\uff43\uff48",
+        "\u202esearch",
+    ],
+)
+def test_names_that_look_alike_fold_into_one(alike: str) -> None:
+    assert value(folded_sql("x"), alike) == "search"
+    row = staged(source(columns={"feature": {"from": "feature", "fold": True}}), HEAD, (GOOD_ROW[0], alike, "ok"))
+    assert row["feature"] == "search"
+
+
+def test_composition_ligatures_and_inner_blanks_fold() -> None:
+    assert (
+        value(folded_sql("x"), "cafe\u0301  \ufb01nd") == value(folded_sql("x"), "CAF\u00c9 find") == "caf\u00e9 find"
+    )
+
+
+def test_a_map_may_keep_what_it_does_not_know() -> None:
+    options = {"from": "feature", "map": {"srch": "search"}, "others": "keep"}
+    for given, kept in (("SRCH", "search"), ("Pay", "Pay")):
+        assert staged(source(columns={"feature": options}), HEAD, (GOOD_ROW[0], given, "ok"))["feature"] == kept
+
+
+def test_a_part_of_a_value() -> None:
+    options = {"from": "feature", "extract": "^[A-Z]+ ([^ ?]+)"}
+    of = source(columns={"feature": options})
+    assert staged(of, HEAD, (GOOD_ROW[0], "GET /pay?x=1 HTTP/1.1", "ok"))["feature"] == "/pay"
+    assert staged(of, HEAD, (GOOD_ROW[0], "-", "ok"))["reasons"] == [Reason.MISSING_FEATURE]

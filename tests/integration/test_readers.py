@@ -678,7 +678,7 @@ events = st.fixed_dictionaries(
         "feature": texts.filter(lambda text: text.strip(readers_blanks()) != ""),
         "user_id": texts,
         "status": st.sampled_from(["ok", "error", "crash"]),
-        "latency_ms": st.one_of(st.none(), st.floats(0, 1e9)),
+        "latency_ms": st.one_of(st.none(), st.floats(0, 8e7)),
         "feedback_score": st.one_of(st.none(), st.integers(1, 5)),
         "properties": st.one_of(
             st.none(), st.dictionaries(texts, st.one_of(st.integers(), texts, st.none()), max_size=3)

@@ -16,11 +16,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal
 
 from quality_assets.contracts.events import DEFAULT_EVENT_NAME, EVENT_COLUMN_NAMES, STATUSES, Reason
-from quality_assets.contracts.sources.events import NUMBER_COLUMNS, TIME_COLUMNS, ColumnMapping, Source
+from quality_assets.contracts.sources.events import (
+    ID_COLUMNS,
+    MAX_LATENCY_MS,
+    NUMBER_COLUMNS,
+    TIME_COLUMNS,
+    ColumnMapping,
+    Source,
+)
 from quality_assets.contracts.sources.model import find_columns
+from quality_assets.domain.events.texts import (
+    Blanks,
+    blankless_sql,
+    folded_sql,
+    id_sql,
+    needs_trim_sql,
+    number_sql,
+    trimmed_sql,
+)
+from quality_assets.domain.events.times import time_sql, zulu_case
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
 
 JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "reasons", "raw_row")
@@ -28,24 +44,15 @@ JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "
 # Reasons that concern the line; beside the first two, nothing can be said of an event.
 NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
 
-# Blank characters of every kind: SQL's trim without a list takes spaces only.
-_BLANKS = " \t\r\n\u00a0\u3000\ufeff"
-_MICROSECONDS = {"ns": "1e-3", "us": "1e0", "ms": "1e3", "s": "1e6"}
 _MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4"}
+# What programs that have no measurement write for one: the largest integers of their types, and a row of nines.
+LARGEST_INTEGERS = (2147483647.0, 4294967295.0, 9223372036854775807.0, 18446744073709551615.0)
+NINES = (999999.0, 9999999.0, 99999999.0)
 _TYPED = (*TIME_COLUMNS, *NUMBER_COLUMNS, "status", "properties")
 _ABSENT = ColumnMapping.model_construct()
-# 9999-12-31: later instants overflow in Python and in other readers of the lake.
-_LAST_MICROSECOND = "2.534e17"
-
-_ISO_LOCAL = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
-_ISO_OFFSET = r" ?(Z|[+-](0\d|1[0-8])(:?[0-5]\d)?)"
 # DuckDB's json_valid lets NaN, Infinity and trailing commas pass; RFC 8259 does not.
 _LOOSE_JSON = r"(?i)nan|inf|,\s*[}\]]"
 _JSON_STRING = r'"(\\.|[^"\\])*"'
-
-
-Blanks = Literal["any", "spaces", "leading"]
-"""What may surround values: blanks of any kind; ASCII blanks before them and spaces behind; or nothing behind."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,14 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
         text[name] = column
         for value in source.null_values:
             text[name] = f"nullif({text[name]}, {literal(value)})"
+        if name in ID_COLUMNS:
+            text[name] = id_sql(text[name])
     typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
     typed["event_name"] = f"coalesce(x_event_name, {literal(DEFAULT_EVENT_NAME)})"
     for name in TIME_COLUMNS:
         text_of = f"x_{name}"
         mapping = source.columns.get(name, _ABSENT)
-        typed[name] = f"CASE {_zulu_case(text_of)} END" if form.has_zulu_times else time_sql(text_of, mapping)
+        typed[name] = f"CASE {zulu_case(text_of)} END" if form.has_zulu_times else time_sql(text_of, mapping)
     for name in NUMBER_COLUMNS:
         mapping = source.columns.get(name, _ABSENT)
         number = _in_milliseconds(f"try_cast(x_{name} AS DOUBLE)", mapping)
@@ -143,7 +152,8 @@ def _plain_sql(source: Source, columns: RawColumns, verbatim: Mapping[str, str],
         "v_feature IS NOT NULL",
         "v_status IS NOT NULL",
         # DuckDB reads 1_000 as a number.
-        "(x_latency_ms IS NULL OR (v_latency_ms BETWEEN 0 AND 1e300 AND NOT contains(x_latency_ms, '_')))",
+        f"(x_latency_ms IS NULL OR (v_latency_ms >= 0 AND NOT ({_implausible_sql(source)})"
+        " AND NOT contains(x_latency_ms, '_')))",
         "(x_feedback_score IS NULL OR (v_feedback_score BETWEEN 1 AND 5 AND NOT contains(x_feedback_score, '_')))",
         "(x_received_at IS NULL OR v_received_at IS NOT NULL)",
         f"(x_properties IS NULL OR {json_object_valid_sql('x_properties')})",
@@ -151,7 +161,7 @@ def _plain_sql(source: Source, columns: RawColumns, verbatim: Mapping[str, str],
     # No value of an ENUM is empty or has blanks around it.
     tests += [f"(x_{name} IS NULL OR v_{name} IS NOT NULL)" for name in encoded if name not in ("feature", "status")]
     tests += [
-        f"coalesce(NOT ({_needs_trim_sql(column, columns.blanks)}), true)"
+        f"coalesce(NOT ({needs_trim_sql(column, columns.blanks)}), true)"
         for name, column in verbatim.items()
         if name not in _TYPED and name not in encoded
     ]
@@ -216,6 +226,8 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
         mapping = source.columns.get(name, _ABSENT)
         untouched = name in _TYPED and _is_plain(mapping) and not source.null_values
         text[name] = _mapped_sql(mapping, raw if untouched else trimmed)
+        if name in ID_COLUMNS and mapping is not _ABSENT:
+            text[name] = id_sql(f"({text[name]})")
     folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
     if folded:
         any_value = " OR ".join(f"({sql}) IS NOT NULL" for sql in folded.values())
@@ -227,16 +239,15 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
 
 def _is_plain(mapping: ColumnMapping) -> bool:
     """Whether the value is that of one column and nothing else."""
-    return (
-        mapping.default is mapping.pad is mapping.map is mapping.if_missing is None and len(mapping.from_columns) == 1
-    )
+    is_made = mapping.fold or not mapping.default is mapping.pad is mapping.map is mapping.if_missing is None
+    return not is_made and mapping.extract is None and len(mapping.from_columns) == 1
 
 
 def typed_expressions(source: Source) -> dict[str, str]:
     """Per contract column, the SQL of its typed value over the text columns `x_<name>`."""
     typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
     statuses = ", ".join(map(literal, STATUSES))
-    trimmed = _blankless("x_status")
+    trimmed = blankless_sql("x_status")
     typed["status"] = (
         f"CASE WHEN x_status IN ({statuses}) THEN x_status WHEN {trimmed} IN ({statuses}) THEN {trimmed} END"
     )
@@ -245,7 +256,7 @@ def typed_expressions(source: Source) -> dict[str, str]:
     for name in NUMBER_COLUMNS:
         typed[name] = _measure_sql(f"x_{name}", source.columns.get(name, _ABSENT))
     if "properties" in source.columns:
-        trimmed = _blankless("x_properties")
+        trimmed = blankless_sql("x_properties")
         typed["properties"] = (
             f"CASE WHEN x_properties IS NULL THEN NULL WHEN {json_object_valid_sql('x_properties')} THEN x_properties "
             f"WHEN {json_object_valid_sql(trimmed)} THEN {trimmed} END"
@@ -257,21 +268,22 @@ def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
     """Per reason that a row can have by itself, the SQL of its condition (never null) over `x_` and `v_` columns."""
     time = "v_event_time"
     latency = number_sql("x_latency_ms")
-    unread = {name: f"({_blankless(f'x_{name}')} IS NOT NULL AND v_{name} IS NULL)" for name in _TYPED}
+    unread = {name: f"({blankless_sql(f'x_{name}')} IS NOT NULL AND v_{name} IS NULL)" for name in _TYPED}
     conditions = {
         Reason.MALFORMED_ROW: columns.malformed or "",
         Reason.REPEATED_HEADER: repeated_header_sql(columns) if columns.repeats_header else "",
         Reason.NUL_BYTE: nul_sql(columns) if columns.may_hold_nul else "",
-        Reason.MISSING_EVENT_TIME: f"{_blankless('x_event_time')} IS NULL",
+        Reason.MISSING_EVENT_TIME: f"{blankless_sql('x_event_time')} IS NULL",
         Reason.INVALID_EVENT_TIME: unread["event_time"],
         Reason.EVENT_TIME_TOO_EARLY: f"coalesce({time} < {_midnight(source.starts_on)}, false)",
         Reason.EVENT_TIME_IN_FUTURE: f"coalesce({time} > latest_event_time, false)",
         Reason.MISSING_FEATURE: "x_feature IS NULL",
-        Reason.MISSING_STATUS: f"{_blankless('x_status')} IS NULL",
+        Reason.MISSING_STATUS: f"{blankless_sql('x_status')} IS NULL",
         Reason.INVALID_STATUS: unread["status"],
         Reason.INVALID_LATENCY: f"({unread['latency_ms']} AND {latency} IS NULL)",
         Reason.NON_FINITE_LATENCY: f"({unread['latency_ms']} AND {latency} IS NOT NULL)",
         Reason.NEGATIVE_LATENCY: "coalesce(v_latency_ms < 0, false)",
+        Reason.IMPLAUSIBLE_LATENCY: f"coalesce({_implausible_sql(source)}, false)",
         Reason.INVALID_FEEDBACK_SCORE: unread["feedback_score"],
         Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "coalesce(v_feedback_score < 1 OR v_feedback_score > 5, false)",
         Reason.INVALID_PROPERTIES: unread["properties"],
@@ -340,99 +352,6 @@ def json_object_valid_sql(text: str) -> str:
     )
 
 
-def trimmed_sql(column: str, null_values: Sequence[str] = (), blanks: Blanks = "any") -> str:
-    """A text without outer blanks; null where nothing is left, or one of `null_values`.
-
-    The trim is tried only on texts that may need it: it costs ten times what these comparisons cost.
-    """
-    needed = _needs_trim_sql(column, blanks)
-    trimmed = f"CASE WHEN {needed} THEN {_blankless(column)} ELSE {column} END"
-    for value in null_values:
-        trimmed = f"nullif({trimmed}, {literal(value)})"
-    return trimmed
-
-
-def _needs_trim_sql(column: str, blanks: Blanks) -> str:
-    """Whether a text may be empty or begin or end in a blank; null for null."""
-    if blanks == "leading":
-        return f"{column} < '!'"
-    if blanks == "spaces":
-        return f"{column} < '!' OR ends_with({column}, ' ')"
-    return f"{column} < '!' OR {column} >= chr(127) OR NOT {column}[-1] BETWEEN '!' AND '~'"
-
-
-def _blankless(text: str) -> str:
-    return f"nullif(trim({text}, {literal(_BLANKS)}), '')"
-
-
-def number_sql(text: str) -> str:
-    """A number as JSON or CSV writes it, as DOUBLE (NaN and infinities included); null where it is none."""
-    # DuckDB reads 1_000 as a number.
-    return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
-
-
-def time_sql(text: str, mapping: ColumnMapping) -> str:
-    """An instant in UTC as TIMESTAMP; null where the text is none.
-
-    ISO 8601 with seconds and Z is read whatever the source declares, since it can mean one thing only.
-    """
-    zulu = _zulu_case(text)
-    text = _blankless(text)
-    if mapping.unit is not None:
-        other = _epoch_sql(number_sql(text), _MICROSECONDS[mapping.unit])
-    elif mapping.format is not None:
-        parsed = f"try_strptime({text}, {literal(mapping.format)})"
-        other = _instant_sql(parsed) if "%z" in mapping.format else _local_sql(parsed, mapping.zone)
-    else:
-        other = _iso_or_epoch_sql(text, mapping.zone)
-    # Not coalesce, for which DuckDB would trim all texts beforehand.
-    return f"CASE {zulu} ELSE {other} END"
-
-
-def _zulu_case(text: str) -> str:
-    """The WHEN of a CASE that takes up an instant in ISO 8601 with seconds and Z, without blanks around it."""
-    # A fraction of what a regular expression costs, and nearly all times fit. Without blanks, all that a cast reads
-    # between the seconds and the Z is a fraction; behind a blank it takes any word for a time zone.
-    usual = f"{text} LIKE '____-__-__T__:__:__%Z' AND NOT contains({text}, ' ') AND NOT contains({text}, ',')"
-    return f"WHEN {usual} THEN try_cast({text} AS TIMESTAMP)"
-
-
-def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
-    """ISO 8601, or an epoch whose unit shows in its number of digits: up to 11 s, to 14 ms, to 17 µs."""
-    # ISO 8601 allows a comma before the fraction; a cast wants a point, and no blank before the offset.
-    upper = rf"regexp_replace(replace(upper({text}), ',', '.'), ' ([Z+-])', '\1')"
-    epoch = (
-        f"make_timestamp(CAST({text} AS BIGINT) * "
-        f"CASE WHEN length({text}) <= 11 THEN 1000000 WHEN length({text}) <= 14 THEN 1000 ELSE 1 END)"
-    )
-    cases = (
-        f"WHEN regexp_full_match({text}, '[0-9]{{1,17}}') THEN {epoch} "
-        f"WHEN regexp_full_match({text}, {literal('(?i)' + _ISO_LOCAL.replace('[T ]', '[Tt ]') + _ISO_OFFSET)}) "
-        f"THEN {_instant_sql(f'try_cast({upper} AS TIMESTAMPTZ)')}"
-    )
-    if zone is not None:
-        local = _local_sql(f"try_cast({upper} AS TIMESTAMP)", zone)
-        cases += f" WHEN regexp_full_match({text}, {literal(_ISO_LOCAL)}) THEN {local}"
-    return f"CASE {cases} END"
-
-
-def _local_sql(local: str, zone: str | None) -> str:
-    """A local TIMESTAMP of a zone as UTC: ICU takes the offset before a gap, and the later of two equal times."""
-    if zone is None or zone in ("UTC", "Etc/UTC"):
-        return local
-    return _instant_sql(f"timezone({literal(zone)}, {local})")
-
-
-def _instant_sql(instant: str) -> str:
-    """A TIMESTAMPTZ as a TIMESTAMP in UTC, whatever the time zone of the connection."""
-    return f"make_timestamp(epoch_us({instant}))"
-
-
-def _epoch_sql(number: str, factor: str) -> str:
-    micros = number if factor == "1e0" else f"({number}) * {factor}"
-    return f"CASE WHEN abs({micros}) < {_LAST_MICROSECOND} THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
-
-
 def _measure_sql(text: str, mapping: ColumnMapping) -> str:
     """A finite number in the contract's unit; null where it is none."""
     return _finite(_in_milliseconds(number_sql(text), mapping), mapping)
@@ -449,11 +368,28 @@ def _finite(number: str, mapping: ColumnMapping) -> str:
     return f"CASE WHEN isfinite({number}) THEN {kept} END"
 
 
+def _implausible_sql(source: Source) -> str:
+    """Whether a latency is no measurement: longer than anybody waits, or a number that stands for none."""
+    mapping = source.columns.get("latency_ms", _ABSENT)
+    factor = float(_MILLISECONDS[mapping.unit or "ms"])
+    sentinels = mapping.sentinels
+    if sentinels is None:
+        sentinels = (*LARGEST_INTEGERS, *(NINES if factor == 1 else ()))
+    most = MAX_LATENCY_MS if mapping.maximum is None else mapping.maximum
+    listed = [value * factor for value in sentinels if 0 <= value * factor <= most]
+    among = f" OR v_latency_ms IN ({', '.join(f'{value!r}::DOUBLE' for value in listed)})" if listed else ""
+    return f"v_latency_ms > {float(most)!r}::DOUBLE{among}"
+
+
 def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
     """The text of one contract column from the trimmed source columns that the file has."""
     value = _joined_sql(mapping, trimmed)
+    if mapping.extract is not None:
+        value = f"nullif(regexp_extract({value}, {literal(mapping.extract)}, 1), '')"
+    if mapping.fold:
+        value = f"nullif({folded_sql(value)}, '')"
     if mapping.map is not None:
-        unknown = value if mapping.default is None else literal(mapping.default)
+        unknown = value if mapping.default is None or mapping.others == "keep" else literal(mapping.default)
         cases = " ".join(f"WHEN {_key_sql(value, key)} THEN {literal(to)}" for key, to in mapping.map.items())
         value = f"CASE {cases} ELSE {unknown} END"
     if mapping.default is not None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from quality_assets.domain.events.validation import Blanks
+from quality_assets.domain.events.texts import Blanks
 from quality_assets.stores.readers.faults import FileRejected
 
 Int64Array = npt.NDArray[np.int64]

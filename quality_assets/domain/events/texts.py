@@ -1,0 +1,77 @@
+"""Texts as they arrive, as SQL: without blanks around them, as numbers, as ids, and as names that look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from quality_assets.domain.sql_text import literal
+
+# Blank characters of every kind: SQL's trim without a list takes spaces only.
+BLANKS = " \t\r\n\u00a0\u3000\ufeff"
+# What programs write for an id that there is none of, in any case.
+NULL_LIKE_IDS = ("null", "none", "nil", "nan", "undefined", "anonymous", "unknown", "n/a", "\\n", "-", "(null)")
+ZERO_UUIDS = ("00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000")
+_LONGEST_NULL_LIKE = max(map(len, NULL_LIKE_IDS))
+
+# Letters of full width, and ligatures, as the letters that they look like.
+_WIDE = "".join(chr(code) for code in range(0xFF01, 0xFF5F))
+_USUAL = "".join(chr(code) for code in range(0x21, 0x7F))
+_LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl"}
+_ANY_BLANK = r"[\s\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]+"
+_INVISIBLE = r"[\p{Cf}\x{FE00}-\x{FE0F}\x{034F}]+"
+
+Blanks = Literal["any", "spaces", "leading"]
+"""What may surround values: blanks of any kind; ASCII blanks before them and spaces behind; or nothing behind."""
+
+
+def trimmed_sql(column: str, null_values: Sequence[str] = (), blanks: Blanks = "any") -> str:
+    """A text without outer blanks; null where nothing is left, or one of `null_values`.
+
+    The trim is tried only on texts that may need it: it costs ten times what these comparisons cost.
+    """
+    needed = needs_trim_sql(column, blanks)
+    trimmed = f"CASE WHEN {needed} THEN {blankless_sql(column)} ELSE {column} END"
+    for value in null_values:
+        trimmed = f"nullif({trimmed}, {literal(value)})"
+    return trimmed
+
+
+def needs_trim_sql(column: str, blanks: Blanks) -> str:
+    """Whether a text may be empty or begin or end in a blank; null for null."""
+    if blanks == "leading":
+        return f"{column} < '!'"
+    if blanks == "spaces":
+        return f"{column} < '!' OR ends_with({column}, ' ')"
+    return f"{column} < '!' OR {column} >= chr(127) OR NOT {column}[-1] BETWEEN '!' AND '~'"
+
+
+def blankless_sql(text: str) -> str:
+    return f"nullif(trim({text}, {literal(BLANKS)}), '')"
+
+
+def number_sql(text: str) -> str:
+    """A number as JSON or CSV writes it, as DOUBLE (NaN and infinities included); null where it is none."""
+    # DuckDB reads 1_000 as a number.
+    return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
+
+
+def id_sql(text: str) -> str:
+    """A trimmed id; null where it says that there is none. `7.0` is the `7` that pandas made it of."""
+    words = ", ".join(map(literal, NULL_LIKE_IDS))
+    zeros = ", ".join(map(literal, ZERO_UUIDS))
+    # Length is known without a look at the text.
+    return (
+        f"CASE WHEN strlen({text}) <= {_LONGEST_NULL_LIKE} AND lower({text}) IN ({words}) THEN NULL"
+        f" WHEN ends_with({text}, '.0') THEN regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
+        f" WHEN starts_with({text}, '00000000') AND {text} IN ({zeros}) THEN NULL ELSE {text} END"
+    )
+
+
+def folded_sql(text: str) -> str:
+    """A name as it looks: lower case, composed, of usual width, without what is invisible, blanks as single spaces."""
+    folded = f"translate(lower({text}), {literal(_WIDE.lower())}, {literal(_USUAL.lower())})"
+    for ligature, letters in _LIGATURES.items():
+        folded = f"replace({folded}, {literal(ligature)}, {literal(letters)})"
+    visible = f"regexp_replace(nfc_normalize({folded}), {literal(_INVISIBLE)}, '', 'g')"
+    return f"trim(regexp_replace({visible}, {literal(_ANY_BLANK)}, ' ', 'g'))"
