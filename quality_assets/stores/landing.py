@@ -13,10 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
 IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+# What Spark, Delta and Hadoop write beside their data.
+MARKER_NAMES = ("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc")
+MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 _CHUNK_BYTES = 1 << 20
 _CLOSED = "cannot be read: permission denied"
 
@@ -88,12 +92,16 @@ def _resolved(path: Path) -> Path:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in MARKER_FOLDERS]
         # Folders that are not walked into are told of, as what they are.
         closed = [n for n in folders if (Path(parent) / n).is_symlink() or not os.access(Path(parent) / n, os.R_OK)]
         for name in (*names, *closed):
-            if not name.startswith(".") and not name.endswith(IGNORED_SUFFIXES):
+            if not (name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or _is_marker(name)):
                 yield Path(parent) / name
+
+
+def _is_marker(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in MARKER_NAMES)
 
 
 def settle(

@@ -36,7 +36,7 @@ def with_columns(**columns: Any) -> dict[str, Any]:
 def test_shipped_sources_load() -> None:
     sources = load_sources(FOLDER)
     assert sources.errors == ()
-    assert {"default", "api_log", "nycflights13", "segment", "ga4", "otlp_logs"} <= set(sources.by_name)
+    assert {"default", "api_log", "nycflights13", "segment", "ga4", "otlp_logs", "nginx", "alb"} <= set(sources.by_name)
     for source in sources:
         statuses = (source.columns["status"].map or {}).values()
         assert set(statuses) <= set(STATUSES)

@@ -55,6 +55,8 @@ class CsvOptions(StrictModel):
     """The columns of a file that has no line for them."""
     brackets: bool = False
     """Whether values may stand in square brackets, as times do in the logs of web servers."""
+    ignore_more: bool = False
+    """Whether values beyond the last column are let go, where a format grows at its end."""
 
     @field_validator("encoding")
     @classmethod

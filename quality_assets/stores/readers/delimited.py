@@ -10,32 +10,29 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from quality_assets.contracts.sources.events import Source, Sources
+from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import CsvOptions, find_columns
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.stores.readers.headers import DELIMITERS, W3C_FIELDS, dialect_of, has_comments, w3c_fields
 from quality_assets.stores.readers.job import Job, Staged, unique
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
-    BrokenQuoteError,
     Dialect,
+    Line,
     LineIndex,
-    OpenQuoteError,
     batches,
     lines_of,
     records_of,
-    split_record,
 )
 from quality_assets.stores.readers.text import Int64Array, Text
-
-DELIMITERS = ",;\t|"
 
 
 def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     """Stage a file of delimited text."""
-    dialect = _sniffed(text.path, options, job.sources)
+    dialect = dialect_of(text.path, options, job)
     source = job.source_of(dialect.header)
     job.refuse_doubtful(source, dialect.header)
     is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
@@ -46,50 +43,32 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
             identifiers=tuple(f"c{index}" for index in range(len(dialect.header))),
             may_hold_nul=text.nul_lines is None,
             blanks=text.blanks if is_usual or text.blanks == "any" else "spaces",
-            repeats_header=dialect.header_line > 0,
+            repeats_header=dialect.repeats_header,
         ),
     )
     is_record = _record_test(source, dialect)
     suspect = text.has_long_line or text.bad_utf8 or not dialect.header_is_plain or len(dialect.header) == 1
-    if suspect or not _stage_csv_fast(job, text, dialect, source, columns, is_record):
+    has_comments_within = dialect.comment and has_comments(text.path, dialect.comment, dialect.header_line)
+    if (
+        suspect
+        or dialect.brackets
+        or has_comments_within
+        or not _stage_csv_fast(job, text, dialect, source, columns, is_record)
+    ):
         job.delete_rows()
-        for batch in batches(records_of(lines_of(text.path, dialect.header_line), dialect, is_record)):
+        lines = _without_comments(lines_of(text.path, dialect.header_line), dialect)
+        for batch in batches(records_of(lines, dialect, is_record)):
             job.insert_records(batch, columns)
     return Staged(source, columns, frozenset([*dialect.header, *job.path_values]))
 
 
-def _sniffed(path: Path, options: CsvOptions, sources: Sources) -> Dialect:
-    """The dialect of a file from its header, the first line that is not blank.
-
-    The delimiter is the one that splits off most column names that a source knows, then the one with most columns.
-    """
-    known = {name for source in sources for name in source.source_columns}
-    best: tuple[tuple[int, int], Dialect] | None = None
-    for delimiter in (options.delimiter,) if options.delimiter else tuple(DELIMITERS):
-        dialect = _header(path, delimiter, options.quote)
-        score = (len(find_columns(known, dialect.header)), len(dialect.header))
-        if best is None or score > best[0]:
-            best = (score, dialect)
-    assert best is not None
-    return best[1]
-
-
-def _header(path: Path, delimiter: str, quote: str) -> Dialect:
-    parts: list[str] = []
-    for line in lines_of(path):
-        if line.damage is not None or len(parts) > MAX_RECORD_LINES:
-            break
-        if not parts and not line.text.strip():
-            continue
-        parts.append(line.text)
-        try:
-            fields = split_record("".join(parts).rstrip("\r\n"), delimiter, quote)
-        except OpenQuoteError:
-            continue
-        except BrokenQuoteError:
-            fields = parts[0].rstrip("\r\n").split(delimiter)
-        return Dialect(delimiter, quote, tuple(fields), line.number, header_is_plain=len(parts) == 1)
-    raise FileRejected("the first line, which should name the columns, cannot be read")
+def _without_comments(lines: Iterable[Line], dialect: Dialect) -> Iterator[Line]:
+    """The lines that are no comments. Raises FileRejected where a comment names other columns than the header."""
+    for line in lines:
+        if dialect.comment is None or not line.text.startswith(dialect.comment):
+            yield line
+        elif line.text.startswith(W3C_FIELDS) and tuple(w3c_fields(line.text)) != dialect.header:
+            raise FileRejected(f"from line {line.number} on it has other columns; split it there into two files")
 
 
 def _record_test(source: Source, dialect: Dialect) -> Callable[[str], bool]:

@@ -164,6 +164,36 @@ def _quoted(text: str, start: int, quote: str) -> tuple[str, int]:
         start = end + 2
 
 
+def split_bracketed(text: str, delimiter: str, quote: str) -> list[str]:
+    """The fields of one line of a web server's log: plain, in quotes that a backslash escapes, or in brackets.
+
+    Raises BrokenQuoteError.
+    """
+    fields = []
+    position = 0
+    while True:
+        opening = text[position : position + 1]
+        if opening in ("[", quote) and opening:
+            closing = "]" if opening == "[" else quote
+            end = text.find(closing, position + 1)
+            while end > 0 and opening == quote and text[end - 1] == "\\":
+                end = text.find(closing, end + 1)
+            if end < 0:
+                raise BrokenQuoteError
+            fields.append(text[position + 1 : end].replace("\\" + quote, quote))
+            position = end + 1
+        else:
+            end = text.find(delimiter, position)
+            end = len(text) if end < 0 else end
+            fields.append(text[position:end])
+            position = end
+        if position >= len(text):
+            return fields
+        if not text.startswith(delimiter, position):
+            raise BrokenQuoteError
+        position += len(delimiter)
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a CSV file is written, and where its rows begin."""
@@ -173,10 +203,16 @@ class Dialect:
     header: tuple[str, ...]
     header_line: int
     header_is_plain: bool = True
+    comment: str | None = None
+    brackets: bool = False
+    ignores_more: bool = False
+    repeats_header: bool = True
 
     def split(self, text: str) -> list[str]:
-        """The fields of one record; see `split_record`."""
-        return split_record(text, self.delimiter, self.quote)
+        """The fields of one record; see `split_record` and `split_bracketed`."""
+        split = split_bracketed if self.brackets else split_record
+        fields = split(text, self.delimiter, self.quote)
+        return fields[: len(self.header)] if self.ignores_more else fields
 
 
 def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str], bool]) -> Iterator[Record]:

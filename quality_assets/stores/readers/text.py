@@ -162,6 +162,11 @@ def _decompressed(stream: Any, scratch: Path) -> Path:
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if "too much memory" in str(error):
+            raise FileRejected(
+                "it is compressed with a window of more than 128 MB (zstd --long=28 and above);"
+                " compress it again with --long=27 or without"
+            ) from None
         raise FileRejected(f"the compressed file is truncated or damaged: {error}") from None
     if not head_of(target):
         raise FileRejected("the file is empty once decompressed")

@@ -1,0 +1,187 @@
+"""How a file of delimited text is written, and where its rows begin: told by the file, unless its source says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from quality_assets.contracts.sources.events import DEFAULT_SOURCE, missing_columns
+from quality_assets.contracts.sources.model import CsvOptions, find_columns
+from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.stores.readers.job import Job
+from quality_assets.stores.readers.records import (
+    MAX_RECORD_LINES,
+    BrokenQuoteError,
+    Dialect,
+    Line,
+    OpenQuoteError,
+    lines_of,
+    split_record,
+)
+from quality_assets.stores.readers.text import CHUNK_BYTES
+
+DELIMITERS = ",;\t|"
+# So many lines may stand before the names of the columns.
+MAX_TITLE_LINES = 20
+# The line of a W3C extended log (CloudFront, IIS) that names its columns.
+W3C_FIELDS = "#Fields:"
+
+
+def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
+    """The dialect of a file.
+
+    Its header is the first line that is not blank, or that which `#Fields:` names; behind titles, comments and a
+    `sep=` line, the first that has all columns that the source needs.
+    """
+    if options.header is not None:
+        return _without_header(path, options, options.header)
+    first = _sniffed(path, options, job)
+    if _has_what_it_takes(first.header, job) and options.comment is None:
+        return first
+    lines = list(islice(lines_of(path), MAX_TITLE_LINES))
+    return _w3c(path, lines, options) or _behind_titles(lines, options, job) or first
+
+
+def _has_what_it_takes(header: Sequence[str], job: Job) -> bool:
+    source = job.claimed or job.sources.by_name.get(DEFAULT_SOURCE)
+    return source is None or not missing_columns(source, [*header, *job.path_values])
+
+
+def _sniffed(path: Path, options: CsvOptions, job: Job) -> Dialect:
+    """The dialect of a file from its header, the first line that is not blank.
+
+    The delimiter is the one that splits off most column names that a source knows, then the one with most columns.
+    """
+    known = {name for source in job.sources for name in source.source_columns}
+    best: tuple[tuple[int, int], Dialect] | None = None
+    for delimiter in (options.delimiter,) if options.delimiter else tuple(DELIMITERS):
+        dialect = _header(path, delimiter, options)
+        score = (len(find_columns(known, dialect.header)), len(dialect.header))
+        if best is None or score > best[0]:
+            best = (score, dialect)
+    assert best is not None
+    return best[1]
+
+
+def _header(path: Path, delimiter: str, options: CsvOptions) -> Dialect:
+    parts: list[str] = []
+    for line in lines_of(path):
+        if line.damage is not None or len(parts) > MAX_RECORD_LINES:
+            break
+        if not parts and not line.text.strip():
+            continue
+        parts.append(line.text)
+        try:
+            fields = split_record("".join(parts).rstrip("\r\n"), delimiter, options.quote)
+        except OpenQuoteError:
+            continue
+        except BrokenQuoteError:
+            fields = parts[0].rstrip("\r\n").split(delimiter)
+        return _made(fields, line.number, delimiter, options, header_is_plain=len(parts) == 1)
+    raise FileRejected("the first line, which should name the columns, cannot be read")
+
+
+def _made(
+    header: Sequence[str],
+    line: int,
+    delimiter: str,
+    options: CsvOptions,
+    *,
+    comment: str | None = None,
+    header_is_plain: bool = True,
+    repeats_header: bool = True,
+) -> Dialect:
+    return Dialect(
+        delimiter,
+        options.quote,
+        tuple(header),
+        line,
+        header_is_plain=header_is_plain,
+        comment=options.comment or comment,
+        brackets=options.brackets,
+        ignores_more=options.ignore_more,
+        repeats_header=repeats_header,
+    )
+
+
+def _without_header(path: Path, options: CsvOptions, header: Sequence[str]) -> Dialect:
+    """The dialect of a file whose source names the columns: rows begin behind the comments at its top, if any."""
+    first, before = _first_row(path, options.comment)
+    counts = {delimiter: first.count(delimiter) for delimiter in DELIMITERS}
+    delimiter = options.delimiter or max(counts, key=lambda key: counts[key])
+    return _made(header, before, delimiter, options, repeats_header=False)
+
+
+def _first_row(path: Path, comment: str | None) -> tuple[str, int]:
+    """The first line that is a row, and how many lines are before it."""
+    for line in lines_of(path):
+        if line.text.strip() and not (comment and line.text.startswith(comment)):
+            return line.text, line.number - 1
+    return "", 0
+
+
+def _w3c(path: Path, lines: Sequence[Line], options: CsvOptions) -> Dialect | None:
+    """The dialect of a W3C extended log, which names its columns in a comment and separates values by tab or space."""
+    for line in lines:
+        if not line.text.startswith("#"):
+            return None
+        if line.text.startswith(W3C_FIELDS):
+            header = w3c_fields(line.text)
+            row, before = _first_row(path, "#")
+            is_tabbed = row.count("\t") == len(header) - 1
+            delimiter = options.delimiter or ("\t" if is_tabbed else " ")
+            begin = max(before, line.number)
+            return _made(header, begin, delimiter, options, comment="#", repeats_header=False)
+    return None
+
+
+def w3c_fields(line: str) -> list[str]:
+    """The names of the columns in a `#Fields:` line."""
+    return line.removeprefix(W3C_FIELDS).split()
+
+
+def _behind_titles(lines: Sequence[Line], options: CsvOptions, job: Job) -> Dialect | None:
+    """The dialect by the first of some lines that names all columns that are needed, behind lines that are no rows."""
+    separators = [line.text.strip()[4:] for line in lines[:1] if line.text.lower().startswith("sep=")]
+    told = options.delimiter or next((text for text in separators if len(text) == 1), None)
+    for index, line in enumerate(lines):
+        text = line.text.strip("\r\n")
+        for delimiter in (told,) if told else tuple(DELIMITERS):
+            for header in _splits((text, text.lstrip("# ")), delimiter, options.quote):
+                if _has_what_it_takes(header, job) and not _has_rows(lines[:index], delimiter, options, len(header)):
+                    return _made(header, line.number, delimiter, options)
+    return None
+
+
+def _has_rows(lines: Iterable[Line], delimiter: str, options: CsvOptions, width: int) -> bool:
+    """Whether one of some lines may be a row of as many columns, and no title with empty ones behind it."""
+    texts = (line.text.strip("\r\n") for line in lines if not _is_comment(line.text, options))
+    rows = (fields for text in texts for fields in _splits((text,), delimiter, options.quote))
+    return any(len(fields) == width and sum(bool(field.strip()) for field in fields) > 1 for fields in rows)
+
+
+def _is_comment(text: str, options: CsvOptions) -> bool:
+    return text.startswith(options.comment or "#")
+
+
+def _splits(texts: Iterable[str], delimiter: str, quote: str) -> Iterator[list[str]]:
+    for text in texts:
+        try:
+            yield split_record(text, delimiter, quote)
+        except ValueError:
+            continue
+
+
+def has_comments(path: Path, comment: str, after: int) -> bool:
+    """Whether a line behind line `after` begins with the mark of comments."""
+    mark = comment.encode()
+    with path.open("rb") as stream:
+        for _ in range(after):
+            stream.readline()
+        last = b"\n"
+        while chunk := stream.read(CHUNK_BYTES):
+            if b"\n" + mark in last + chunk:
+                return True
+            last = chunk[-len(mark) :]
+    return False

@@ -1,0 +1,292 @@
+"""Delimited text as people have it: titles, comments, no header, the logs of web servers, columns in folders."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from staged_logs import Stage
+
+from quality_assets.contracts.sources.events import Source, Sources
+from quality_assets.stores.landing import place, scan
+from quality_assets.stores.readers import FileRejected
+from quality_assets.stores.readers.records import BrokenQuoteError, split_bracketed
+
+T = "2026-02-01T10:00:00Z"
+AT = datetime(2026, 2, 1, 10)
+HEADER = "event_time,feature,status"
+ROW = f"{T},search,ok"
+MALFORMED = ["malformed_row"]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    assert made.leftovers() == []
+    made.connection.close()
+
+
+def source(**values: Any) -> Sources:
+    columns = {name: name for name in ("event_time", "feature", "status")}
+    given = {"name": "web", "owner": "o", "description": "d", "paths": ["web/**"], "starts_on": "2020-01-01"}
+    return Sources({"web": Source.model_validate({**given, "columns": columns, **values})})
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sep=,",
+        "SEP=,\n",
+        "Usage report\nmade by hand",
+        "Usage report,,",
+        "# a comment\n# another",
+        "#Software: x, y, z",
+        "\n\nReport of: 2026",
+    ],
+)
+def test_what_stands_before_the_header_is_no_row(stage: Stage, before: str) -> None:
+    staged = stage.load(f"{before}\n{HEADER}\n{ROW}\n{ROW}\n")
+    lines = len(before.split("\n"))
+    assert (staged.rows, staged.good_rows) == (2, 2)
+    assert stage.rows("line_number") == [lines + 2, lines + 3]
+
+
+def test_a_separator_that_nobody_expects(stage: Stage) -> None:
+    assert stage.load(f"sep=^\n{HEADER}\n{ROW}\n".replace(",", "^")).good_rows == 1
+
+
+def test_a_header_behind_a_hash(stage: Stage) -> None:
+    assert stage.load(f"# {HEADER}\n{ROW}\n").good_rows == 1
+
+
+def test_rows_before_a_header_are_no_titles(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match="needs event_time, feature, status"):
+        stage.load(f"{ROW}\n{HEADER}\n{ROW}\n")
+
+
+def test_comments_among_the_rows(stage: Stage) -> None:
+    of = source(csv={"comment": "#"})
+    staged = stage.load(f"# x\n{HEADER}\n{ROW}\n# y\n{ROW}\n#\n", landing_path="web/a.csv", sources=of)
+    assert (staged.rows, staged.good_rows) == (2, 2)
+    assert stage.rows("line_number") == [3, 5]
+
+
+def test_a_file_without_a_header(stage: Stage) -> None:
+    of = source(csv={"header": ["status", "event_time", "feature"], "delimiter": " "})
+    staged = stage.load(f'ok {T} "a b"\nok {T} b\nok {T}\n', landing_path="web/a.log", sources=of)
+    assert (staged.rows, staged.good_rows) == (3, 2)
+    assert stage.rows("line_number", "feature", "reasons") == [(1, "a b", None), (2, "b", None), (3, None, MALFORMED)]
+
+
+def test_values_beyond_the_last_column_may_be_let_go(stage: Stage) -> None:
+    of = source(csv={"header": ["event_time", "feature", "status"], "ignore_more": True})
+    staged = stage.load(f"{ROW}\n{ROW},more,and more\n{T},x\n", landing_path="web/a.csv", sources=of)
+    assert stage.rows("reasons") == [None, None, MALFORMED]
+    assert staged.good_rows == 2
+
+
+# --- Logs of web servers ----------------------------------------------------------------------------------------------
+
+COMBINED = (
+    '192.0.2.1 - frank [01/Feb/2026:11:00:00 +0100] "GET /pay?x=1 HTTP/1.1" 200 2326 "https://x.org/" "Mozilla/5.0"\n'
+    '192.0.2.2 - - [01/Feb/2026:10:00:00 +0000] "POST /pay HTTP/1.1" 502 0 "-" "curl/8 \\"x\\" [y]"\n'
+    '192.0.2.3 - - [01/Feb/2026:10:00:00 +0000] "\\x16\\x03" 400 0 "-" "-"\n'
+    "cut off - -\n"
+)
+ALB = (
+    "https 2026-02-01T10:00:00.186641Z app/my-lb/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 "
+    "0.086 0.048 0.037 200 200 0 57 "
+    '"GET https://www.example.org:443/pay?x=1 HTTP/1.1" "curl/7.46.0" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 '
+    'arn:aws:elasticloadbalancing:us-east-2:1:targetgroup/t/7 "Root=1-58337281" "www.example.org" "arn:aws:acm:x" 1 '
+    '2026-02-01T09:59:59.364000Z "authenticate,forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_1\n'
+)
+CLOUDFRONT = (
+    "#Version: 1.0\n"
+    "#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status time-taken\n"
+    "2026-02-01\t10:00:00\tFRA2\t100\t192.0.2.0\tGET\texample.org\t/a\t200\t0.011\n"
+    "2026-02-01\t10:00:00\tFRA2\t100\t192.0.2.0\tGET\texample.org\t/b\t000\t-\n"
+)
+
+
+def test_nginx(stage: Stage) -> None:
+    staged = stage.load(COMBINED, landing_path="nginx/access.log")
+    assert (staged.source, staged.rows, staged.good_rows) == ("nginx", 4, 2)
+    assert stage.rows("event_time", "feature", "event_name", "user_id", "status", "reasons") == [
+        (AT, "/pay", "GET", "frank", "ok", None),
+        (AT, "/pay", "POST", None, "crash", None),
+        (AT, None, "use", None, "error", ["missing_feature"]),
+        (None, None, None, None, None, MALFORMED),
+    ]
+    assert '"http_user_agent":"curl/8 \\"x\\" [y]"' in stage.rows("properties")[1]
+
+
+def test_alb(stage: Stage) -> None:
+    stage.load(ALB + ALB.replace(" 0.048 ", " -1 ").replace(" 200 200 ", " 504 - "), landing_path="alb/a.log")
+    assert stage.rows("feature", "event_name", "status", "latency_ms", "reasons") == [
+        ("/pay", "GET", "ok", 48.0, None),
+        ("/pay", "GET", "crash", None, None),
+    ]
+
+
+def test_cloudfront(stage: Stage) -> None:
+    staged = stage.load(CLOUDFRONT, landing_path="cloudfront/E1.2026-02-01-10.abc")
+    assert stage.rows("line_number", "event_time", "feature", "status", "latency_ms") == [
+        (3, AT, "/a", "ok", 11.0),
+        (4, AT, "/b", "error", None),
+    ]
+    assert staged.absent_columns == ("event_id", "country")
+
+
+def test_a_w3c_log_may_say_its_columns_again_but_no_others(stage: Stage) -> None:
+    fields = CLOUDFRONT.splitlines(keepends=True)
+    staged = stage.load("".join(fields) + fields[1] + fields[2], landing_path="cloudfront/a")
+    assert staged.good_rows == 3
+    changed = fields[1].replace(" sc-bytes", "")
+    with pytest.raises(FileRejected, match="from line 5 on it has other columns; split it there"):
+        stage.load("".join(fields) + changed + fields[2], landing_path="cloudfront/b", file_id="f2")
+
+
+def test_a_w3c_log_elsewhere_is_refused_by_its_columns(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match="needs event_time, feature, status; the file has date, time, x-edge"):
+        stage.load(CLOUDFRONT, landing_path="cloudfront.log")
+
+
+@given(
+    st.lists(
+        st.text(alphabet=st.characters(codec="utf-8", exclude_characters=' "[]\\\r\n'), min_size=1, max_size=5),
+        min_size=1,
+        max_size=6,
+    ),
+    st.data(),
+)
+def test_bracketed_fields_come_back(values: list[str], data: st.DataObject) -> None:
+    wraps = [data.draw(st.sampled_from(["{}", "[{}]", '"{}"', '"{} [x]"', '"\\"{}"'])) for _ in values]
+    line = " ".join(wrap.replace("{}", value) for wrap, value in zip(wraps, values, strict=True))
+    inner = {"{}": "{}", "[{}]": "{}", '"{}"': "{}", '"{} [x]"': "{} [x]", '"\\"{}"': '"{}'}
+    expected = [inner[wrap].replace("{}", value) for wrap, value in zip(wraps, values, strict=True)]
+    assert split_bracketed(line, " ", '"') == expected
+
+
+@pytest.mark.parametrize("line", ['"open', "[open", '"a"b', "[a]b c"])
+def test_broken_brackets_and_quotes(line: str) -> None:
+    with pytest.raises(BrokenQuoteError):
+        split_bracketed(line, " ", '"')
+
+
+# --- Names that are there twice, or in the path -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("second", ["status", "STATUS"])
+def test_two_columns_that_could_be_one_are_told(stage: Stage, second: str) -> None:
+    first = "status" if second == "status" else "Status"
+    with pytest.raises(FileRejected, match=rf"could be 'status' .* number 3 \({first}\) and number 4 \({second}\)"):
+        stage.load(f"event_time,feature,{first},{second}\n{ROW},crash\n")
+
+
+def test_columns_that_nobody_maps_may_be_there_twice(stage: Stage) -> None:
+    assert stage.load(f"{HEADER},x,x\n{ROW},1,2\n").good_rows == 1
+    # The exact name is what the source maps.
+    assert stage.load(f"{HEADER},Status\n{ROW},crash\n", file_id="f2").good_rows == 1
+
+
+def test_parquet_columns_that_are_there_twice(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    names = [*HEADER.split(","), "status"]
+    pq.write_table(pa.table([pa.array([value]) for value in (T, "search", "ok", "crash")], names=names), path)
+    with pytest.raises(FileRejected, match=r"number 3 .* and number 4"):
+        stage.stage(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_folders_are_columns(stage: Stage, kind: str) -> None:
+    path = stage.folder / "part-0"
+    if kind == "parquet":
+        pq.write_table(pa.table({"event_time": [T, "never"], "status": ["ok", "ok"], "user_id": ["u", "u"]}), path)
+    elif kind == "csv":
+        path.write_text(f'event_time,status,user_id\n{T},ok,u\n"open,ok,u\nnever,ok,u\n', encoding="utf-8")
+    else:
+        path.write_text(
+            "".join(f'{{"event_time": "{time}", "status": "ok", "user_id": "u"}}\n' for time in (T, "never")),
+            encoding="utf-8",
+        )
+    folders = "events/dt=2026-02-01/feature=se%20arch/user_id=other/country=__HIVE_DEFAULT_PARTITION__"
+    stage.stage(path, landing_path=f"{folders}/part-0")
+    rows = stage.rows("feature", "user_id", "country", "reasons")
+    assert rows[0] == ("se arch", "u", None, None)
+    assert rows[-1] == ("se arch", "u", None, ["invalid_event_time"])
+    assert len(rows) == (3 if kind == "csv" else 2)
+
+
+def test_a_header_that_comes_again_is_known_beside_columns_of_the_path(stage: Stage) -> None:
+    stage.load(f"event_time,status\n{T},ok\nevent_time,status\n", landing_path="feature=a/log.csv")
+    assert stage.rows("reasons") == [None, ["repeated_header"]]
+
+
+def test_markers_of_spark_are_no_logs(tmp_path: Path) -> None:
+    events = tmp_path / "out" / "events"
+    names = ["_SUCCESS", "_committed_123", "_started_123", "part-0.csv", ".part-0.csv.crc", "part-0.crc", "_metadata"]
+    for name in (*names, "_temporary/0/part-1.csv", "_delta_log/0.json"):
+        (events / name).parent.mkdir(parents=True, exist_ok=True)
+        (events / name).write_text(f"{HEADER}\n{ROW}\n", encoding="utf-8")
+    placed, ignored = place([tmp_path / "out"], tmp_path / "landing")
+    assert placed == ["out/events/part-0.csv"]
+    assert ignored == []
+    assert [file.name for file in scan(tmp_path / "out")[0]] == ["events/part-0.csv"]
+
+
+def test_parquet_text_without_its_mark(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    data = {"event_time": [T.encode()] * 2, "feature": ["Über".encode(), b"\xff"], "status": [b"ok"] * 2}
+    pq.write_table(pa.table(data), path)
+    stage.stage(path)
+    assert stage.rows("feature", "reasons") == [("Über", None), ("\\xFF", None)]
+
+
+def test_parquet_values_out_of_range_of_a_column_that_nobody_maps(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    late = pa.array([9_200_000_000_000_000_000, 0], pa.timestamp("ms"))
+    table = pa.table({"event_time": [T, "never"], "feature": ["a", "b"], "status": ["ok", "ok"], "odd": late})
+    pq.write_table(table, path)
+    stage.stage(path)
+    assert stage.rows("feature", "reasons") == [("a", None), ("b", ["invalid_event_time"])]
+    pq.write_table(table.rename_columns(["odd", "feature", "status", "event_time"]), path)
+    with pytest.raises(FileRejected, match="its column 'event_time' holds what cannot be read"):
+        stage.stage(path, file_id="f2")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_thousands_of_columns(stage: Stage, kind: str) -> None:
+    names = [f"x{number}" for number in range(6000)]
+    if kind == "csv":
+        more = "," * len(names)
+        text = f"{HEADER},{','.join(names)}\n{ROW}{more}\n{T},,ok{more}\n"
+        staged = stage.load(text)
+    else:
+        data = {"event_time": [T] * 2, "feature": ["a", None], "status": ["ok"] * 2, **{name: [1, 2] for name in names}}
+        pq.write_table(pa.table(data), stage.folder / "a.parquet")
+        staged = stage.stage(stage.folder / "a.parquet")
+    assert (staged.rows, staged.good_rows) == (2, 1)
+
+
+@given(
+    before=st.lists(st.sampled_from(["# c", "", "title", "a;b"]), max_size=3),
+    rows=st.lists(st.sampled_from([ROW, "# c", "bad", f"{T},,ok", f"{ROW},more", '"', ""]), max_size=6),
+)
+def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(Path(folder))
+        content = "\n".join([*before, HEADER, *rows]) + "\n"
+        staged = stage.load(content, landing_path="web/a.csv", sources=source(csv={"comment": "#"}))
+        records = [row for row in rows if row and row != "# c"]
+        assert staged.rows == len(records) == len(stage.rows("line_number"))
+        assert staged.good_rows == records.count(ROW) == stage.rows("reasons").count(None)
+        stage.connection.close()
