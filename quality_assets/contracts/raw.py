@@ -45,6 +45,8 @@ LOG_FILES = Table(
         ),
         Column("touched_dates", "DATE[]", "Event dates with rows from it", nullable=False),
         Column("load_id", "VARCHAR", "The load that read it"),
+        Column("absent_columns", "VARCHAR[]", "Columns of the contract that its source maps and that it does not have"),
+        Column("vanished_columns", "VARCHAR[]", "Columns of the contract that it has at its beginning only"),
     ),
 )
 

@@ -377,6 +377,8 @@ def _ledger_row(arrival: Arrival, outcome: Outcome, sources: Sources, load_id: s
         "last_day_ends_at": sources[loaded.source].day_ends_at(last) if loaded and last else None,
         "touched_dates": list(loaded.dates) if loaded else [],
         "load_id": load_id,
+        "absent_columns": list(loaded.absent_columns) if loaded else None,
+        "vanished_columns": list(loaded.vanished_columns) if loaded else None,
     }
 
 

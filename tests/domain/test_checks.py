@@ -118,6 +118,14 @@ BROKEN_TABLES = {
     "raw.log_files.files_readable": (
         f"update {LOG_FILES.qualified_name} set status = 'rejected', reason = 'is empty' where file_number = 12"
     ),
+    "raw.log_files.columns_still_come": (
+        f"update {LOG_FILES.qualified_name} set absent_columns = list_append(absent_columns, 'latency_ms')"
+        f" where cast(last_event_time as date) >= date '{DAY}'"
+    ),
+    "product.dim_feature_metadata.names_distinct": (
+        f"insert into {DIM_FEATURE_METADATA.qualified_name} by name select * replace ('\uff33earch\u200b' as feature)"
+        f" from {DIM_FEATURE_METADATA.qualified_name} where feature = 'Search'"
+    ),
     "raw.log_files.contract_kept": f"update {LOG_FILES.qualified_name} set status = 'eaten' where file_number = 1",
     "raw.feature_descriptions.contract_kept": f"update {FEATURE_DESCRIPTIONS.qualified_name} set tier = 9",
     "raw.feature_descriptions.key_unique": (
@@ -611,6 +619,7 @@ WEIGHTS = {
     "raw.raw_logs.rows_accounted": "blocks",
     "raw.log_files.files_readable": "WARN",
     "raw.log_files.data_is_fresh": "WARN",
+    "raw.log_files.columns_still_come": "WARN",
     "core.valid_events.rows_accounted": "blocks",
     "core.valid_events.event_ids_unique": "blocks",
     "core.quarantined_events.reasons_known": "blocks",
@@ -625,6 +634,7 @@ WEIGHTS = {
     "product.feature_daily_trends.values_reconcile": "blocks",
     "product.feature_daily_trends.features_not_silent": "WARN",
     "product.dim_feature_metadata.features_described": "WARN",
+    "product.dim_feature_metadata.names_distinct": "WARN",
 }
 
 

@@ -24,6 +24,7 @@ from staged_logs import ARRIVED, SOURCES, Stage
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources.events import Sources
+from quality_assets.domain.events.texts import NULL_LIKE_IDS
 from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
 
@@ -676,7 +677,7 @@ events = st.fixed_dictionaries(
         "event_id": st.uuids().map(str),
         "event_time": moments,
         "feature": texts.filter(lambda text: text.strip(readers_blanks()) != ""),
-        "user_id": texts,
+        "user_id": texts.filter(lambda text: text.strip(readers_blanks()).lower() not in NULL_LIKE_IDS),
         "status": st.sampled_from(["ok", "error", "crash"]),
         "latency_ms": st.one_of(st.none(), st.floats(0, 8e7)),
         "feedback_score": st.one_of(st.none(), st.integers(1, 5)),

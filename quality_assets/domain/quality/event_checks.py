@@ -21,6 +21,7 @@ from quality_assets.domain.quality.check import (
     subject_of,
     within_dates,
 )
+from quality_assets.domain.quality.likeness import columns_missed, names_alike
 
 FRESH_WITHIN_HOURS = 36
 REJECTED_FILES_SHOWN_DAYS = 7
@@ -134,6 +135,17 @@ from (
         unit="hour",
         remedy="See whether the logs still arrive in data/landing.",
         needs="no event has arrived yet",
+    ),
+    Check(
+        subject_of(LOG_FILES),
+        "columns_still_come",
+        "Do the files of each source have the columns that it maps, and had?",
+        "completeness",
+        no_offenders(columns_missed(REJECTED_FILES_SHOWN_DAYS)),
+        severity="WARN",
+        finding="{observed} of what a source maps no longer came, or never did",
+        unit="column",
+        remedy="See whether the column was renamed: mend the source, or its mapping in data/sources.",
     ),
 )
 
@@ -403,6 +415,17 @@ from compared
         finding="{observed} sent no event, where chance alone does not explain that",
         unit="feature",
         remedy="Ask its owner whether it was switched off; see whether a source is late.",
+    ),
+    Check(
+        subject_of(DIM_FEATURE_METADATA),
+        "names_distinct",
+        "Is there no feature whose name looks like that of another?",
+        "consistency",
+        no_offenders(names_alike()),
+        severity="WARN",
+        finding="{observed} is written in more than one way",
+        unit="feature",
+        remedy="Make one of them in data/sources: feature: {from: …, fold: true}, or a map with others: keep.",
     ),
     Check(
         subject_of(DIM_FEATURE_METADATA),
