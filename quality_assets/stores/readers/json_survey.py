@@ -13,8 +13,8 @@ from typing import Any
 from quality_assets.contracts.sources.paths import found, steps_of
 from quality_assets.stores.readers.records import MAX_LINE_BYTES
 
-SURVEYED_BYTES = 4 << 20
-PIECES = 64
+SURVEYED_BYTES = 1 << 20
+PIECES = 16
 HEAD_LINES = 1000
 # A key that was in nearly every line and then in none of so many has vanished; in all lines, fewer are enough.
 DENSE_SHARE, GONE_LINES, GONE_LINES_IF_ALWAYS = 0.9, 20, 3
@@ -48,18 +48,28 @@ class Survey:
         """Whether a path is found in one of the first objects."""
         return any(found(item, steps_of(path)) is not None for item in self.objects)
 
+    @cached_property
+    def _content(self) -> bytes:
+        return b"\n".join(self.lines)
+
+    @cached_property
+    def _folded(self) -> bytes:
+        return self._content.lower()
+
     def spellings(self, names: Sequence[str]) -> tuple[str, ...]:
         """Keys of any line that differ from a name in case or outer blanks alone."""
-        folded = {name.strip().casefold() for name in names}
         tokens = [(_token(name), _token(name).lower()) for name in names]
-        odd = [ln for ln in self.lines if any(low in ln.lower() and token not in ln for token, low in tokens)]
-        keys = {key for item in _decoded(odd[:HEAD_LINES]) for key in item}
+        # Lines are looked at only where the whole says that there is something to be seen.
+        tokens = [(token, low) for token, low in tokens if self._folded.count(low) > self._content.count(token)]
+        odd = [line for line in self.lines if any(low in line.lower() and token not in line for token, low in tokens)]
+        keys = {key for item in _decoded(odd[:HEAD_LINES] if tokens else ()) for key in item}
         keys.update(self.keys)
+        folded = {name.strip().casefold() for name in names}
         return tuple(sorted(key for key in keys if key.strip().casefold() in folded and key not in names))
 
     def repeated(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names that are twice in one object, in any case."""
-        tokens = [_token(name).lower() for name in names]
+        tokens = [token for name in names if self._folded.count(token := _token(name).lower()) > len(self.lines)]
         doubtful = [line for line in self.lines if any(line.lower().count(token) > 1 for token in tokens)]
         repeated: set[str] = set()
         for item in _decoded(doubtful[:HEAD_LINES]):
@@ -72,10 +82,11 @@ class Survey:
         return tuple(name for name in names if self._is_gone(_token(name)))
 
     def _is_gone(self, token: bytes) -> bool:
+        last = self._content.rfind(token)
+        if last < 0 or self._content.count(b"\n", last) < GONE_LINES_IF_ALWAYS:
+            return False
         has_it = [token in line for line in self.lines]
         count = sum(has_it)
-        if not count:
-            return False
         before = len(has_it) - has_it[::-1].index(True)
         after = len(has_it) - before
         return after >= (GONE_LINES_IF_ALWAYS if count == before else GONE_LINES) and count >= DENSE_SHARE * before
