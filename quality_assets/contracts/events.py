@@ -76,7 +76,7 @@ _PLACE_COLUMNS = (
     Column(
         "line_number",
         "BIGINT",
-        "Its physical line in that file, from 1 (row number in Parquet)",
+        "Its physical line in that file, from 1 (row number in Parquet, object number in a JSON array)",
         nullable=False,
         minimum=1,
     ),
