@@ -282,7 +282,9 @@ class Sources:
 
 
 def _disabled(source: DisabledSource) -> SourceDisabled:
-    return SourceDisabled(f"it waits: source {source.name!r} is off until its file is mended: {source.reason}")
+    return SourceDisabled(
+        f"it waits: source {source.name!r} is off until its file is mended: {'; '.join(source.reason.splitlines())}"
+    )
 
 
 def missing_columns(source: Source, header: Sequence[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def id_sql(text: str) -> str:
     return (
         f"CASE WHEN strlen({text}) <= {_LONGEST_NULL_LIKE} AND lower({text}) IN ({words}) THEN NULL"
         f" WHEN ends_with({text}, '.0') THEN regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
-        f" WHEN starts_with({text}, '00000000') AND {text} IN ({zeros}) THEN NULL ELSE {text} END"
+        f" WHEN {text} IN ({zeros}) THEN NULL ELSE {text} END"
     )
 
 

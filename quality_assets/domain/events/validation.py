@@ -116,7 +116,9 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
     for name in TIME_COLUMNS:
         text_of = f"x_{name}"
         mapping = source.columns.get(name, _ABSENT)
-        typed[name] = f"CASE {zulu_case(text_of)} END" if form.has_zulu_times else time_sql(text_of, mapping)
+        typed[name] = (
+            f"CASE {zulu_case(text_of)} END" if form.has_zulu_times else time_sql(text_of, mapping, usual_only=True)
+        )
     for name in NUMBER_COLUMNS:
         mapping = source.columns.get(name, _ABSENT)
         number = _in_milliseconds(f"try_cast(x_{name} AS DOUBLE)", mapping)
