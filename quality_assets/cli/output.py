@@ -218,5 +218,5 @@ def print_sources_off(settings: Settings) -> bool:
 
     errors = load_sources(settings.source_files_dir, settings.earliest_date).errors
     for error in errors:
-        err.print(escape(f"a source is off, and its logs wait, until its file is mended: {error}"), style="red")
+        err.print(f"a source is off, and its logs wait, until its file is mended: {shown(error)}", style="red")
     return bool(errors)
