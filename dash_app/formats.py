@@ -15,6 +15,8 @@ NARROW = "\u202f"
 MINUS = "\u2212"
 UNKNOWN = "\u2013"
 
+# Less rounds to nought at one decimal.
+_LEAST_POINTS = 0.05
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -96,10 +98,15 @@ def points(difference: float | None, unit: str = "pts") -> str:
     """A difference with its sign, in `unit`: `−2.6 pts`."""
     if difference is None or _is_missing(difference):
         return UNKNOWN
-    if abs(difference) < 0.05:
+    if is_nought(difference):
         return f"±0{NARROW}{unit}"
     digits = 1 if abs(difference) < 9.95 else 0
     return f"{'+' if difference > 0 else MINUS}{abs(difference):.{digits}f}{NARROW}{unit}"
+
+
+def is_nought(difference: float) -> bool:
+    """Whether `points` says nought of a difference."""
+    return abs(difference) < _LEAST_POINTS
 
 
 def count(number: float | None) -> str:

@@ -17,8 +17,9 @@ from dash_app.components import shell
 from dash_app.components.shell import NavEntry
 from dash_app.pages import data_quality, drift, feature, model, overview, pipeline, states
 from dash_app.pages.feature_parts import STATE
+from quality_assets.domain.quality import health
 from quality_assets.read import drift as drift_queries
-from quality_assets.read import health, quality
+from quality_assets.read import quality
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore, per_snapshot
 from quality_assets.read.slices import slice_filters
@@ -108,10 +109,8 @@ def _banner(store: SnapshotStore, reader: Reader | None) -> Component:
 @per_snapshot
 def _counts(reader: Reader) -> dict[str, int]:
     """How many things need a look, by page."""
-    states_ = [health.check_state(row) for row in quality.latest(reader)]
-    looking = (health.CheckState.FAILING, health.CheckState.WARNING)
     return {
-        "/data-quality": sum(state in looking for state in states_),
+        "/data-quality": health.alarms(quality.latest(reader)),
         "/drift": sum(row["drifted"] for row in drift_queries.counts(reader).values()),
     }
 

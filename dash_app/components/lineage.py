@@ -11,7 +11,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from quality_assets.read.health import CheckState
+from quality_assets.domain.quality.health import CheckState
 
 Component = Any
 

@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from dash_app import formats
 from dash_app.components import ui
+from quality_assets.domain.quality import health
 from quality_assets.read import links
 from quality_assets.stores.snapshots import PublicationAttempt, Snapshot
 from quality_assets.version import RELEASED, VERSION
@@ -21,8 +22,6 @@ MAIN = "main"
 SIDEBAR = "sidebar"
 URL = "url"
 TOKEN = "token"  # noqa: S105
-STALE_AFTER_H = 36
-FRESH_DAYS = 2
 
 
 @dataclass(frozen=True)
@@ -168,16 +167,14 @@ def _snapshot(snapshot: Snapshot | None, now: datetime) -> Component:
     if snapshot is None:
         return html.Div(html.Div([ui.icon("database"), "No snapshot published yet"]), className="snapshot")
     through, published = snapshot.data_through, f"Published {formats.moment(snapshot.published_at)}"
-    # Yesterday's data are as fresh as whole days can be.
-    behind = (now.date() - through).days if through else 0
     lines: list[Component] = [
         html.Div(
             [ui.icon("database"), html.Span(["Data through ", html.B(formats.day(snapshot.data_through, year=True))])]
         )
     ]
-    if behind > FRESH_DAYS:
-        lines.append(_stale(f"No event since: {formats.ago(behind)}"))
-    if (now - snapshot.published_at).total_seconds() > STALE_AFTER_H * 3600:
+    if through and health.is_silent(through, now.date()):
+        lines.append(_stale(f"No event since: {formats.ago((now.date() - through).days)}"))
+    if health.is_stale(snapshot.published_at, now):
         lines.append(_stale(f"{published}, {formats.ago((now - snapshot.published_at).days)}"))
     else:
         lines.append(html.Div(published))

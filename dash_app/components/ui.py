@@ -9,8 +9,9 @@ from typing import Any
 from dash import html
 
 from dash_app import formats
+from quality_assets.domain.features.status import Status
+from quality_assets.domain.quality.health import CheckState
 from quality_assets.read import links
-from quality_assets.read.health import CheckState, Status
 
 Child = Any
 Component = Any

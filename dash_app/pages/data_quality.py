@@ -11,11 +11,12 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
+from quality_assets.domain.quality import health
+from quality_assets.domain.quality.health import STATE_ORDER, CheckState
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.domain.wording import measure_texts
-from quality_assets.read import health, pipeline
+from quality_assets.read import pipeline
 from quality_assets.read import quality as queries
-from quality_assets.read.health import CheckState
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
@@ -23,11 +24,9 @@ Component = Any
 TITLE = "Data quality"
 DIMENSIONS = ("completeness", "uniqueness", "validity", "consistency", "timeliness", "volume", "accuracy")
 
-_UNUSUAL = 0.3
 _MAX_REASONS = 5
 _EXAMPLES = 10
 _UNITS = {(check.subject.name, check.name): check.unit for check in SQL_CHECKS}
-_STATE_ORDER = {state: order for order, state in enumerate(CheckState)}
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -57,9 +56,8 @@ def build(reader: Reader, request: Request) -> Component:
 
 
 def _summary(results: Sequence[Row]) -> list[Any]:
-    found = [health.check_state(row) for row in results]
-    failing, warning, unknown, passing = (found.count(state) for state in CheckState)
-    if not found:
+    failing, warning, unknown, passing = health.tally(results)
+    if not results:
         return ["Which checks fail, what they block, and what is quarantined."]
     parts = [f"{formats.plural(failing, 'check')} failing"] * bool(failing) + [
         formats.plural(warning, "warning")
@@ -68,7 +66,7 @@ def _summary(results: Sequence[Row]) -> list[Any]:
     also = f", {formats.whole(unknown)} could not run" if unknown else ""
     return [
         html.B(said),
-        f" in the results that stand. {formats.whole(passing)} of {formats.whole(len(found))} passed{also}.",
+        f" in the results that stand. {formats.whole(passing)} of {formats.whole(len(results))} passed{also}.",
     ]
 
 
@@ -99,13 +97,12 @@ def _dimensions(reader: Reader, results: Sequence[Row], days: int) -> Component:
 def _dimension(
     name: str, results: Sequence[Row], history: Mapping[date, int], through: date | None, days: int
 ) -> Component:
-    judged = [row["points"] for row in results if row["points"] is not None]
-    found = [health.check_state(row) for row in results]
-    failing, warning, unknown = (found.count(state) for state in list(CheckState)[:3])
-    if not judged:
+    failing, warning, unknown, _ = health.tally(results)
+    score = queries.mean_points(results)
+    if score is None:
         value, said, tone = formats.UNKNOWN, "could not run" if results else "not checked", ""
     else:
-        value = formats.score(sum(judged) / len(judged))
+        value = formats.score(score)
         if failing or warning:
             said, tone = (f"{failing} failing", "bad") if failing else (formats.plural(warning, "warning"), "warn")
         else:
@@ -132,10 +129,7 @@ def _dimension(
 
 
 def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
-    bad = [row for row in results if health.check_state(row) != CheckState.PASSING]
-    bad.sort(
-        key=lambda row: (_STATE_ORDER[health.check_state(row)], not row["is_blocking"], row["asset"], row["check_name"])
-    )
+    bad = health.needing_a_look(results)
     head = ui.card_head(
         "Needs a look", "Checks whose last result is not a pass, failing ones first", ui.csv_link("checks")
     )
@@ -145,7 +139,7 @@ def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
     history: dict[tuple[str, str], list[int]] = {}
     for row in queries.worst_by_check(reader, max(days, 28)):
         history.setdefault((row["asset"], row["check_name"]), []).append(row["worst"])
-    downstream = _downstream(pipeline.graph(reader))
+    downstream = pipeline.downstream(reader)
     rows = [_check_row(row, history.get((row["asset"], row["check_name"]), []), downstream) for row in bad[:40]]
     table = ui.table(
         ["State", "Check and finding", "Dimension", "Last results", "Observed", "For", "Blocks", "Run"],
@@ -157,25 +151,8 @@ def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
     return ui.card(head, table, more, label="Needs a look")
 
 
-def _downstream(graph: Sequence[Row]) -> dict[str, set[str]]:
-    """Everything that is made from each asset, directly or not."""
-    children: dict[str, set[str]] = {}
-    for row in graph:
-        for parent in row["upstream"] or ():
-            children.setdefault(parent, set()).add(row["asset"])
-
-    def below(asset: str, seen: set[str]) -> set[str]:
-        for child in children.get(asset, set()) - seen:
-            seen.add(child)
-            below(child, seen)
-        return seen
-
-    return {row["asset"]: below(row["asset"], set()) for row in graph}
-
-
 def _check_row(row: Row, history: Sequence[int], downstream: Mapping[str, set[str]]) -> list[Component]:
     recent = list(history)[-28:]
-    streak = next((i for i, w in enumerate(reversed(recent)) if w == 0), len(recent))
     name = html.Div(
         [
             html.Div([html.B(formats.words(row["check_name"])), " ", ui.asset_link(row["asset"])]),
@@ -189,7 +166,7 @@ def _check_row(row: Row, history: Sequence[int], downstream: Mapping[str, set[st
         formats.words(row["dimension"]),
         ui.strip(recent, "Last results"),
         _measured(row),
-        html.Span(formats.plural(max(streak, 1), "day"), className="nowrap"),
+        html.Span(formats.plural(health.days_bad(recent), "day"), className="nowrap"),
         _blocks(row, downstream.get(row["asset"], set())),
         ui.run_link(row["run_id"]),
     ]
@@ -231,7 +208,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
         asset: health.worst(health.check_state(r) for r in results if r["asset"] == asset)
         for asset in {r["asset"] for r in results}
     }
-    order = sorted(now, key=lambda asset: (_STATE_ORDER[now[asset]], asset))
+    order = sorted(now, key=lambda asset: (STATE_ORDER[now[asset]], asset))
     legend = charts.legend(
         ("w0", "Passed"), ("w2", "Warned"), ("w3", "Failed"), ("w1", "Could not run"), ("wx", "No check")
     )
@@ -414,14 +391,13 @@ def _volume(reader: Reader) -> Component:
         )
     body = []
     for row in rows:
-        late = (reader.through - row["last_date"]).days
+        late = health.days_behind(row["last_date"], reader.through)
         usual = row["usual_rows"] if row["usual_rows"] > 0 else None
-        change = row["last_rows"] / usual - 1 if usual else None
-        is_fewer_refused = row["table_name"] == queries.QUARANTINE and (change or 0) < 0
-        is_odd = change is not None and abs(change) > _UNUSUAL and not is_fewer_refused
+        change = health.volume_change(row["last_rows"], usual)
+        is_odd = health.is_unusual_volume(change, is_less_welcome=row["table_name"] == queries.QUARANTINE)
         fresh = (
             ui.badge("good", "circle-check", "Fresh")
-            if late <= 0
+            if not late
             else ui.badge("warn", "clock", f"{formats.plural(late, 'day')} behind")
         )
         body.append(
@@ -470,14 +446,14 @@ def _files(reader: Reader) -> Component:
 
 def _source_row(row: Row, through: date) -> list[Component]:
     # A file without one good row has no last event: it arrived, and brought nothing.
-    late = (through - row["last_event"].date()).days if row["last_event"] else None
+    late = health.days_behind(row["last_event"].date(), through) if row["last_event"] else None
     refused = row["rows_refused"] / row["rows"] if row["rows"] else None
     return [
         html.B(row["source"] or "not recognised"),
         ui.badge("none", "circle-question-mark", "No event")
         if late is None
         else ui.badge("warn", "clock", f"{formats.plural(late, 'day')} behind the others")
-        if late > 0
+        if late
         else ui.badge("good", "circle-check", "On time"),
         formats.moment(row["last_event"]),
         ui.two_lines(formats.moment(row["last_arrival"]), html.Code(row["last_path"])),

@@ -11,9 +11,11 @@ from dash import html
 from dash_app import formats
 from dash_app.components import charts, ui
 from quality_assets.contracts.risk_inputs import INPUTS
+from quality_assets.domain.drift.verdicts import is_felt
 from quality_assets.domain.wording import name_in_words
 from quality_assets.read import drift as queries
 from quality_assets.read import links
+from quality_assets.read.drift import Fold
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
@@ -37,11 +39,11 @@ _STATISTICS = {
 }
 _CARDS = 6
 _Q = "q value: the share of false alarms to expect among alarms this strong"
-# A tenth of a point of risk changes nobody's order of work.
-_FELT = 0.001
-_STEADY = "Steady inputs that the scores do not feel"
-_MISSING = "How often inputs are missing, as usual"
-_UNTOLD = "Cannot be told"
+_FOLDS = {
+    Fold.STEADY: "Steady inputs that the scores do not feel",
+    Fold.MISSING: "How often inputs are missing, as usual",
+    Fold.UNKNOWN: "Cannot be told",
+}
 _UNITS = {
     "latency_ms": "ms",
     "feedback_score": "score",
@@ -121,7 +123,7 @@ def _moved(row: Row, picture: Row | None) -> Component:
         if effect is None
         else "The model cares: swapped in alone it moves scores by"
         f" {formats.points(effect * 100).lstrip('+')} on average."
-        if effect >= _FELT
+        if is_felt(effect)
         else "The model does not feel it."
     )
     return html.Div(
@@ -230,12 +232,12 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
     if not shown:
         none = ui.nothing("search", "Nothing of this kind is watched", "Select another kind.")
         return ui.card(head, nav, none, label="Everything that is watched")
-    groups = _groups(shown)
     history, pictures = queries.history(reader), queries.distributions(reader)
     parts: list[Component] = []
-    for title, members in groups:
+    for fold, members in queries.folds(shown).items():
         body = [_row(row, history.get(_key(row)), pictures.get(_key(row))) for row in members]
-        label = "Everything that is watched" if title is None else title
+        title = _FOLDS.get(fold)
+        label = title or "Everything that is watched"
         table = ui.table(
             ["Verdict", "What", "Reference and now", "28 days", "Effect on scores", "In words"],
             body,
@@ -250,27 +252,10 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
     return ui.card(head, nav, *parts, label="Everything that is watched")
 
 
-def _groups(rows: Sequence[Row]) -> list[tuple[str | None, list[Row]]]:
-    """What deserves a look stands open, what is steady and weightless or cannot be told is folded away."""
-    folds: dict[str | None, list[Row]] = {None: [], _STEADY: [], _MISSING: [], _UNTOLD: []}
-    for row in rows:
-        is_input = row["name"] in _MEANINGS
-        if row["status"] == "drifted" or row["kind"] != "data":
-            fold = None
-        elif row["status"] == "unknown":
-            fold = _UNTOLD
-        elif row["name"].endswith(" is missing"):
-            fold = _MISSING
-        else:
-            fold = _STEADY if is_input and (row["effect_on_predictions"] or 0.0) < _FELT else None
-        folds[fold].append(row)
-    return [(title, members) for title, members in folds.items() if members]
-
-
 def _row(row: Row, history: Mapping[str, Any] | None, picture: Row | None) -> list[Component]:
     where = html.A(row["feature"], href=links.feature(row["feature"])) if row["feature"] else _MEANINGS.get(row["name"])
     effect = row["effect_on_predictions"]
-    over = row["observed"] / row["threshold"] if row["observed"] is not None and row["threshold"] else None
+    over = queries.share_of_limit(row)
     limit = f"{formats.decimal(over, 2)} of the limit" if over is not None else formats.UNKNOWN
     spark = ui.spark(history["observed"], f"Statistic of {row['name']} over 28 days") if history else formats.UNKNOWN
     return [

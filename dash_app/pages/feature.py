@@ -10,15 +10,16 @@ from dash import html
 from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.pages import states
-from dash_app.pages.feature_parts import DIMENSION_WORDS, KEEPING, PAIRS, SLICES, Component
-from dash_app.pages.feature_retention import keeping, retention_place
+from dash_app.pages.feature_parts import DIMENSION_WORDS, PAIRS, RETENTION, SLICES, Component
+from dash_app.pages.feature_retention import retention_chart, retention_place
 from dash_app.pages.feature_risk import risk_panel
 from dash_app.pages.feature_slices import pairs, slices, slices_place
 from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.domain.quality import health
+from quality_assets.domain.quality.health import CheckState
 from quality_assets.read import feature as queries
 from quality_assets.read import links
 from quality_assets.read import overview as all_features
-from quality_assets.read.health import CheckState
 from quality_assets.read.links import Request
 from quality_assets.read.overview import features
 from quality_assets.read.reader import Reader, Row
@@ -239,7 +240,7 @@ def _legend(is_filtered: bool) -> Component:
     )
 
 
-PARTS = {SLICES: slices, PAIRS: pairs, KEEPING: keeping}
+PARTS = {SLICES: slices, PAIRS: pairs, RETENTION: retention_chart}
 
 
 def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component:
@@ -319,33 +320,28 @@ def _trust(reader: Reader, days: int) -> Component:
 
 
 def _verdict(found: Mapping[str, Row]) -> Component:
-    errors = sum(row["errors"] for row in found.values())
-    failed = sum(row["failed"] for row in found.values())
-    unknown = [asset for asset in queries.TRUST_ASSETS if asset not in found or found[asset]["unknown"]]
-    if errors:
-        said = f"Not fully: {formats.plural(errors, 'result')} say that a number of this window is false."
-        return html.P([ui.state_icon(CheckState.FAILING), said], className="hint")
-    if failed:
-        said = f"Mostly: nothing is false, but {formats.plural(failed, 'result')} deserve a look."
-        return html.P([ui.state_icon(CheckState.WARNING), said], className="hint")
-    if unknown:
-        said = f"As far as is known: {formats.plural(len(unknown), 'table')} could not be checked in full."
-        return html.P([ui.state_icon(CheckState.UNKNOWN), said], className="hint")
-    return html.P([ui.state_icon(CheckState.PASSING), "Yes: every check of this window passed."], className="hint")
+    state, against = health.trust(found, queries.TRUST_ASSETS)
+    results = formats.plural(against, "result")
+    words = {
+        CheckState.FAILING: f"Not fully: {results} say that a number of this window is false.",
+        CheckState.WARNING: f"Mostly: nothing is false, but {results} deserve a look.",
+        CheckState.UNKNOWN: f"As far as is known: {formats.plural(against, 'table')} could not be checked in full.",
+        CheckState.PASSING: "Yes: every check of this window passed.",
+    }
+    return html.P([ui.state_icon(state), words[state]], className="hint")
 
 
 def _trust_item(asset: str, row: Row | None) -> Component:
+    state = health.asset_trust(row)
     if row is None:
-        state, words, when = CheckState.UNKNOWN, "no check has run", ""
+        words, when = "no check has run", ""
     elif row["failed"]:
         results = row["failed"] + row["passed"] + row["unknown"]
-        state = CheckState.FAILING if row["errors"] else CheckState.WARNING
         words = f"{formats.whole(row['failed'])} of {formats.whole(results)} results failing: " + ", ".join(
             formats.words(name).lower() for name in sorted(row["failing"])[:3]
         )
         when = formats.moment(row["checked_at"])
     else:
-        state = CheckState.UNKNOWN if row["unknown"] else CheckState.PASSING
         unknown = f", {formats.whole(row['unknown'])} could not run" if row["unknown"] else ""
         words, when = f"{formats.plural(row['checks'], 'check')} passed{unknown}", formats.moment(row["checked_at"])
     return html.Li([ui.state_icon(state), ui.two_lines(ui.asset_link(asset), f"{words} · {when}" if when else words)])

@@ -12,7 +12,7 @@ Component = Any
 STATE = queries.SLICE_DIMENSIONS
 
 
-SLICES, PAIRS, KEEPING, PARTS_REQUEST = "slices", "pairs", "keeping", "parts-request"
+SLICES, PAIRS, RETENTION, PARTS_REQUEST = "slices", "pairs", "retention", "parts-request"
 
 
 DIMENSION_WORDS = {"platform": "Platform", "app_version": "App version", "country": "Country"}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.pages.feature_parts import KEEPING, Component
-from quality_assets.domain.features.retention import retained_share
-from quality_assets.domain.stats.intervals import wilson_interval
+from dash_app.pages.feature_parts import RETENTION, Component
+from quality_assets.domain.features.retention import Retention, retention
 from quality_assets.read import feature as queries
 from quality_assets.read.links import Request
-from quality_assets.read.reader import Reader, Row
+from quality_assets.read.reader import Reader
 
 _WEEKS = 12
 
@@ -26,12 +24,12 @@ def retention_place(name: str) -> Component:
             html.Span(["Its users by week, the last twelve. From ", ui.asset_link(queries.USER_DAYS)]),
             ui.csv_link("feature_weeks", feature=name),
         ),
-        html.Div(html.Div(className="bone bone-line", **{"aria-busy": "true"}), id=KEEPING),
+        html.Div(html.Div(className="bone bone-line", **{"aria-busy": "true"}), id=RETENTION),
         label="Retention",
     )
 
 
-def keeping(reader: Reader, request: Request) -> Component:
+def retention_chart(reader: Reader, request: Request) -> Component:
     """Who of a feature's users came again the week after, beside who came to the product at all."""
     name = request.feature or ""
     rows = queries.weeks(reader, name)
@@ -41,13 +39,15 @@ def keeping(reader: Reader, request: Request) -> Component:
     shown = rows[-_WEEKS:]
     ends = [reader.through - timedelta(days=7 * row["ago"]) for row in shown]
     series = {
-        "Kept": [row["kept"] for row in shown],
-        "Came back": [row["came_back"] for row in shown],
+        "Retained": [row["retained"] for row in shown],
+        "Resurrected": [row["resurrected"] for row in shown],
         "New": [row["new"] for row in shown],
     }
     figure = charts.stacked_bars(ends, series)
-    words = _keeping_words(by_ago, queries.still_there(reader, name))
-    legend = charts.legend(("s1", "Kept from the week before"), ("s2", "Came back after a pause"), ("s3", "New to it"))
+    words = _retention_words(retention(by_ago, queries.still_active(reader, name)))
+    legend = charts.legend(
+        ("s1", "Retained from the week before"), ("s2", "Resurrected after a pause"), ("s3", "New to it")
+    )
     note = (
         "A bar is the seven days that end with its date. Who comes again is not shown to come because of the feature:"
         " people who like the product use more of it anyway."
@@ -64,18 +64,15 @@ def keeping(reader: Reader, request: Request) -> Component:
     )
 
 
-def _keeping_words(by_ago: Mapping[int, Row], still_there: int) -> list[str]:
-    share = retained_share(by_ago, 0)
-    if share is None:
+def _retention_words(found: Retention | None) -> list[str]:
+    if found is None:
         return ["Nobody used it in the week before the last,", "so nothing can be said of who came again."]
-    users = by_ago[1]["users"]
-    low, high = wilson_interval(share, users)
     words = [
-        f"{formats.share(share)} of the {formats.count(users)} users of the week before came again",
-        f"(90{formats.NARROW}% interval {formats.share(low)} to {formats.share(high)});",
-        f"{formats.share(still_there / users)} of them used anything of the product.",
+        f"{formats.share(found.share)} of the {formats.count(found.users)} users of the week before came again",
+        f"(90{formats.NARROW}% interval {formats.share(found.low)} to {formats.share(found.high)});",
+        f"{formats.share(found.still_active)} of them used anything of the product.",
     ]
-    past = [kept for ago in range(1, 5) if (kept := retained_share(by_ago, ago)) is not None]
-    if past:
-        words.append(f"In the weeks before that, {formats.share(min(past))} to {formats.share(max(past))} came again.")
+    if found.past:
+        least, most = found.past
+        words.append(f"In the weeks before that, {formats.share(least)} to {formats.share(most)} came again.")
     return words

@@ -6,10 +6,10 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.pages import overview
 from dash_app.pages.feature_parts import Component
+from quality_assets.domain.features import status as states_of
+from quality_assets.domain.features.attention import model_reasons
 from quality_assets.read import feature as queries
-from quality_assets.read import health
 from quality_assets.read.reader import Reader, Row
 
 
@@ -23,7 +23,7 @@ def risk_panel(reader: Reader, row: Row) -> Component:
         html.Span(
             [f"Next {risk['horizon_days']} days · version {risk['model_version']} · ", ui.asset_link("ml.risk_scores")]
         ),
-        ui.status_badge(health.risk_status(probability)),
+        ui.status_badge(states_of.risk_status(probability)),
     )
     if probability is None:
         why = formats.about_models(risk["note"] or "") or "Too little is known of this feature."
@@ -80,28 +80,17 @@ def _gauge(probability: float, low: float | None, high: float | None) -> Compone
     interval = []
     if low is not None and high is not None:
         interval = [html.Span(className="gauge-interval", style={"left": at(low), "width": at(high - low)})]
-    zones = [
-        html.Span(className=f"zone {tone}", style={"width": at(width)})
-        for tone, width in (
-            ("good", health.WATCH),
-            ("watch", health.AT_RISK - health.WATCH),
-            ("risk", 1 - health.AT_RISK),
-        )
-    ]
+    bands = [(*ui.status_looks()[status], end - start) for status, start, end in states_of.risk_bands()]
+    zones = [html.Span(className=f"zone {tone}", style={"width": at(width)}) for tone, _, _, width in bands]
     words = html.Div(
-        [
-            html.Span("Healthy", style={"width": at(health.WATCH)}),
-            html.Span("Watch", style={"width": at(health.AT_RISK - health.WATCH)}),
-            html.Span("At risk"),
-        ],
-        className="gauge-words",
+        [html.Span(word, style={"width": at(width)}) for _, _, word, width in bands], className="gauge-words"
     )
     dot = html.Span(className="gauge-dot", style={"left": at(probability)})
     return html.Div([html.Div([*zones, *interval, dot], className="gauge"), words], **{"aria-hidden": "true"})
 
 
 def _reasons(risk: Row) -> Component:
-    reasons = overview.model_reasons(risk)
+    reasons = model_reasons(risk)
     if not reasons:
         return None
     largest = max(abs(reason["size"]) for reason in reasons) or 1
@@ -129,13 +118,9 @@ def _reasons(risk: Row) -> Component:
 
 def _ledger(reader: Reader, name: str) -> Component:
     scores = list(reversed(queries.ledger(reader, name)))
-    graded = [
-        score
-        for score in scores
-        if score["is_graded"] and score["label_any"] is not None and score["risk_probability"] is not None
-    ]
+    record = queries.track_record(scores)
     heading = html.H3("How its past scores turned out")
-    if not graded:
+    if record is None:
         return html.Div(
             [
                 heading,
@@ -144,8 +129,6 @@ def _ledger(reader: Reader, name: str) -> Component:
                 ),
             ]
         )
-    said = sum(score["risk_probability"] for score in graded) / len(graded)
-    was = sum(score["label_any"] for score in graded) / len(graded)
     figure = charts.line_chart(
         [score["event_date"] for score in scores],
         {"Risk": [score["risk_probability"] for score in scores]},
@@ -155,19 +138,20 @@ def _ledger(reader: Reader, name: str) -> Component:
         yaxis={"range": [-0.06, 1.06], "tickformat": ".0%", "dtick": 0.5},
         xaxis={"nticks": 4},
     )
-    hit = [score for score in graded if score["label_any"]]
     figure["data"].append(
         {
             "type": "scatter",
             "mode": "markers",
-            "x": [s["event_date"] for s in hit],
-            "y": [s["risk_probability"] for s in hit],
+            "x": [s["event_date"] for s in record.degraded],
+            "y": [s["risk_probability"] for s in record.degraded],
             "marker": {"size": 7, "color": "var(--bad)"},
             "hovertemplate": "degraded after<extra></extra>",
         }
     )
-    words = f"Of {formats.plural(len(graded), 'graded score')}, the mean said {formats.probability(said)};"
-    words += f" it degraded after {formats.share(was)}."
+    words = (
+        f"Of {formats.plural(record.graded, 'graded score')}, the mean said {formats.probability(record.predicted)};"
+    )
+    words += f" it degraded after {formats.share(record.observed)}."
     return html.Div(
         [
             heading,

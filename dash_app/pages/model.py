@@ -203,9 +203,7 @@ def _calibration(reader: Reader, version: str) -> Component:
             ui.nothing("gauge", "Not measured", "Calibration needs held-out days with an outcome."),
             label="Calibration",
         )
-    inside = sum(
-        (row["low"] or 0) <= row["predicted"] <= (row["high"] if row["high"] is not None else 1) for row in rows
-    )
+    inside = queries.bins_within(rows)
     words = f"In {inside} of {len(rows)} bins of risk, what it said lies within the interval of what was observed."
     legend = charts.legend(("line", "Observed, with interval"), ("dash", "Perfect"))
     return ui.card(
@@ -228,7 +226,7 @@ def _importance(reader: Reader, version: str) -> Component:
         return ui.card(
             head, ui.nothing("brain", "No importances", "A baseline has no inputs to shuffle."), label="Importance"
         )
-    helpful = [row for row in rows if (row["importance"] or 0) > 0] or rows[:1]
+    helpful = queries.helpful_inputs(rows)
     useful = helpful[:_MOST_INPUTS]
     largest = max(max(row["high"] or 0, row["importance"] or 0) for row in useful) or 1
     items = []
@@ -285,8 +283,7 @@ def _ledger(reader: Reader) -> Component:
         weeks, series, "fraction", texts=texts, yaxis={"tickformat": ".0%", "rangemode": "tozero"}
     )
     scores = sum(row["scores"] for row in rows)
-    brier = sum(row["brier"] * row["scores"] for row in rows) / scores
-    words = f"{formats.plural(scores, 'graded score')}, Brier score {formats.decimal(brier, 3)}."
+    words = f"{formats.plural(scores, 'graded score')}, Brier score {formats.decimal(queries.mean_brier(rows), 3)}."
     return ui.card(
         head,
         charts.chart(figure, words),
@@ -324,9 +321,8 @@ def _top_words(top: Row | None) -> str:
     if not top or not top["named"]:
         return "Nothing is graded yet"
     known = top["named"] - top["unknown"]
-    hit = top["hit"] / known if known else None
     lead = f", {formats.decimal(top['lead_days'], 0)} days ahead in the median" if top["lead_days"] is not None else ""
-    return f"Of {formats.whole(known)} that were named, {formats.share(hit)} degraded{lead}"
+    return f"Of {formats.whole(known)} that were named, {formats.share(queries.hit_share(top))} degraded{lead}"
 
 
 def _outcome(row: Row) -> Component:

@@ -12,11 +12,14 @@ from dash_app import formats
 from dash_app.components import ui
 from dash_app.pages import states
 from quality_assets.contracts.metrics import METRICS_BY_NAME
-from quality_assets.read import health, links, quality
+from quality_assets.domain.features import status as states_of
+from quality_assets.domain.features.attention import model_reasons
+from quality_assets.domain.features.status import STATUS_ORDER, Outlook, Status
+from quality_assets.domain.quality import health
+from quality_assets.read import links, quality
 from quality_assets.read import overview as queries
-from quality_assets.read.health import Status
 from quality_assets.read.links import Request
-from quality_assets.read.overview import STATUS_ORDER, features
+from quality_assets.read.overview import features
 from quality_assets.read.reader import Reader, Row
 
 Component = Any
@@ -48,7 +51,7 @@ def build(reader: Reader, request: Request) -> Component:
 def _figures(reader: Reader, rows: Sequence[Row], days: int) -> Component:
     return html.Div(
         [
-            _risk_figure(reader, rows, days),
+            _risk_figure(reader, days),
             _incident_figure(reader, days),
             *_total_figures(reader, days),
             _quality_figure(reader, days),
@@ -57,19 +60,17 @@ def _figures(reader: Reader, rows: Sequence[Row], days: int) -> Component:
     )
 
 
-def _risk_figure(reader: Reader, rows: Sequence[Row], days: int) -> Component:
-    scored = [row for row in rows if row["risk"] and row["risk"]["risk_probability"] is not None]
-    if not scored:
+def _risk_figure(reader: Reader, days: int) -> Component:
+    found = queries.at_risk(reader, days)
+    if not found.scored:
         return ui.figure_card(
             "Features at risk", "gauge", formats.UNKNOWN, note="No model has scored yet", href="/model"
         )
-    at_risk = sum(row["risk"]["risk_probability"] >= health.AT_RISK for row in scored)
-    history = [row["at_risk"] for row in queries.risk_by_day(reader, days, health.AT_RISK)]
-    change = _count_change(at_risk, history[0] if len(history) > days else None)
-    note = f"of {formats.whole(len(scored))} scored · risk at least {formats.share(health.AT_RISK)}"
-    spark = ui.spark(history, f"Features at risk over {days} days")
+    change = _count_change(found.now, found.before)
+    note = f"of {formats.whole(found.scored)} scored · risk at least {formats.share(states_of.AT_RISK)}"
+    spark = ui.spark(found.by_day, f"Features at risk over {days} days")
     return ui.figure_card(
-        "Features at risk", "gauge", formats.whole(at_risk), change=change, note=note, spark=spark, href="/model"
+        "Features at risk", "gauge", formats.whole(found.now), change=change, note=note, spark=spark, href="/model"
     )
 
 
@@ -88,7 +89,7 @@ def _incident_figure(reader: Reader, days: int) -> Component:
     asset = links.dagster_asset(queries.INCIDENTS)
     if not incidents or reader.through is None:
         return ui.figure_card("Open incidents", "bell-ring", "0", note="None is open", spark=spark, href=asset)
-    severe = sum(incident["severity"] in ("critical", "high") for incident in incidents)
+    severe = states_of.severe_incidents(incidents)
     oldest = max((reader.through - incident["start_date"]).days for incident in incidents)
     note = f"{severe} critical or high · oldest {formats.plural(oldest + 1, 'day')}"
     return ui.figure_card(
@@ -97,31 +98,20 @@ def _incident_figure(reader: Reader, days: int) -> Component:
 
 
 def _total_figures(reader: Reader, days: int) -> list[Component]:
-    totals = queries.totals_by_day(reader, days)
-    now = [row for row in totals if reader.through and (reader.through - row["event_date"]).days < days]
-    before = totals[: len(totals) - len(now)]
-    # A mean over part of the window before would compare different weekdays.
-    is_comparable = len(before) >= days
-
-    def one(label: str, icon: str, key: str, write: Any, note: str) -> Component:
-        mean, past = _mean(now, key), _mean(before, key)
-        ratio = mean / past - 1 if mean is not None and past and is_comparable else None
-        tone = "bad" if (ratio or 0) > 0.03 else "good" if (ratio or 0) < -0.03 else ""
-        change = None if ratio is None else ui.delta(formats.change(ratio), tone)
-        spark = ui.spark([row[key] for row in now], f"{label} over {days} days") if mean is not None else None
-        asset = links.dagster_asset(queries.FACTS)
-        return ui.figure_card(label, icon, write(mean), change=change, note=note, spark=spark, href=asset)
-
-    compared = f"{days} days against {days} before" if is_comparable else f"mean of {len(now)} days"
+    p95, crashed = queries.total(reader, days, "p95_ms"), queries.total(reader, days, "crashed_users")
+    compared = f"{days} days against {days} before" if p95.is_comparable else f"mean of {len(p95.values)} days"
     return [
-        one("p95, user-weighted", "activity", "p95_ms", formats.duration, compared),
-        one("Users hit by a crash", "users", "crashed_users", formats.count, "a day, summed over features"),
+        _total_figure(p95, days, "p95, user-weighted", "activity", formats.duration, compared),
+        _total_figure(crashed, days, "Users hit by a crash", "users", formats.count, "a day, summed over features"),
     ]
 
 
-def _mean(rows: Sequence[Row], key: str) -> float | None:
-    values = [float(row[key]) for row in rows if row[key] is not None]
-    return sum(values) / len(values) if values else None
+def _total_figure(total: queries.Total, days: int, label: str, icon: str, text: Any, note: str) -> Component:
+    tone = {True: "bad", False: "good", None: ""}[states_of.is_worse_total(total.change)]
+    change = None if total.change is None else ui.delta(formats.change(total.change), tone)
+    spark = ui.spark(total.values, f"{label} over {days} days") if total.mean is not None else None
+    asset = links.dagster_asset(queries.FACTS)
+    return ui.figure_card(label, icon, text(total.mean), change=change, note=note, spark=spark, href=asset)
 
 
 def _quality_figure(reader: Reader, days: int) -> Component:
@@ -132,19 +122,18 @@ def _quality_figure(reader: Reader, days: int) -> Component:
         return ui.figure_card(
             "Data quality", "shield-check", formats.UNKNOWN, note="No check has run", href="/data-quality"
         )
-    look = sum(health.check_state(row) != health.CheckState.PASSING for row in quality.latest(reader))
+    look = len(health.needing_a_look(quality.latest(reader)))
     change = known[-1] - known[0] if known else 0.0
-    said = ui.delta(formats.points(change), "bad" if change <= -0.05 else "good") if abs(change) >= 0.05 else None
+    moved = None if formats.is_nought(change) else ui.delta(formats.points(change), "bad" if change < 0 else "good")
     note = f"{formats.plural(look, 'check')} {'needs' if look == 1 else 'need'} a look" if look else "All checks pass"
     spark = ui.spark(scores, f"Quality score over {days} days")
     return ui.figure_card(
-        "Data quality", "shield-check", formats.score(now), change=said, note=note, spark=spark, href="/data-quality"
+        "Data quality", "shield-check", formats.score(now), change=moved, note=note, spark=spark, href="/data-quality"
     )
 
 
 def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
-    urgent = [row for row in rows if row["status"] in (Status.CRITICAL, Status.DEGRADED, Status.AT_RISK)]
-    urgent.sort(key=lambda row: (-(row["impact"] or 0), STATUS_ORDER[row["status"]], row["feature"]))
+    urgent = [row for row in rows if row["needs_attention"]]
     if not urgent:
         return html.Div([html.H2("Needs attention first"), _calm(reader, rows)], className="section")
     more = len(urgent) - CARDS
@@ -156,7 +145,7 @@ def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
                     html.Div(
                         [
                             html.H2("Needs attention first"),
-                            html.P("Ranked by users hit or expected to be", className="note"),
+                            html.P("By severity, then by users hit or expected to be", className="note"),
                         ]
                     ),
                     rest,
@@ -232,30 +221,27 @@ def _sentence(row: Row) -> list[Any]:
         more = len(row["incidents"]) - 1
         return [*said, f" {formats.plural(more, 'more incident')} open." if more else "", _outlook(row["risk"])]
     reasons = model_reasons(row["risk"])
-    if not reasons:
+    if row["status"] == Status.DEGRADED and not reasons:
         return ["Degraded today by more than its own noise."]
+    if not reasons:
+        return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days; the model gives no reason."]
     words = "; ".join(reason["words"] for reason in reasons[:2])
     return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days: {words}."]
 
 
 def _outlook(risk: Row | None) -> str:
     """Whether the model thinks that what is degraded already will stay so, and why."""
-    if risk is None or risk["risk_probability"] is None:
+    expected = states_of.outlook(risk["risk_probability"] if risk else None)
+    if expected == Outlook.UNKNOWN:
         return ""
-    status = health.risk_status(risk["risk_probability"])
-    if status == Status.WATCH:
+    if expected == Outlook.UNDECIDED:
         return " The model is undecided whether it lasts."
-    if status != Status.AT_RISK:
+    if expected == Outlook.PASSES:
         # What speaks for that is that little moves, which in the words of single inputs reads like a contradiction.
         return " The model expects it to pass."
     reasons = [reason["words"] for reason in model_reasons(risk) if reason["size"] > 0][:2]
     why = f", for {'; '.join(reasons)}" if reasons else ""
     return f" The model expects it to stay or come back{why}."
-
-
-def model_reasons(risk: Row | None) -> list[dict[str, Any]]:
-    """The model's reasons for a score, largest first; none where it gives none."""
-    return json.loads(risk["reasons"] or "[]") if risk else []
 
 
 def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> Component:
@@ -333,7 +319,7 @@ def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
             "v": _short(risk.get("risk_probability")),
             "l": _short(risk.get("low")),
             "u": _short(risk.get("high")),
-            "k": health.risk_status(risk.get("risk_probability")).value,
+            "k": states_of.risk_status(risk.get("risk_probability")).value,
         },
         "p95": _metric_cell(row, "latency_p95_ms", sparks),
         "crash": _metric_cell(row, "crash_rate", sparks),

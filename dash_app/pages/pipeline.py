@@ -10,9 +10,9 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, lineage, ui
-from quality_assets.read import health, links, quality
+from quality_assets.domain.quality.health import CheckState, asset_states
+from quality_assets.read import links, quality
 from quality_assets.read import pipeline as queries
-from quality_assets.read.health import CheckState
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
@@ -25,8 +25,6 @@ _RUN_LOOKS = {
     "failed": ("bad", "circle-x", "Failed"),
     "unknown": ("none", "circle-question-mark", "Unknown"),
 }
-PUBLISH = "publish"
-_SUCCESS = ("success", "succeeded", "SUCCESS", "materialized")
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -52,7 +50,7 @@ def build(reader: Reader, request: Request) -> Component:
         [
             ui.page_head(
                 TITLE,
-                _summary(states, upstream),
+                _summary(states, queries.downstream(reader)),
                 [ui.copy_link(), ui.dagster_link("Open Dagster", links.dagster("/assets"), "button")],
             ),
             ui.card(
@@ -76,58 +74,11 @@ def build(reader: Reader, request: Request) -> Component:
     )
 
 
-def asset_states(
-    graph: Sequence[Row],
-    results: Sequence[Row],
-    runs: Mapping[str, Row],
-    partitions: Mapping[str, Row],
-    through: date | None,
-) -> dict[str, tuple[CheckState, str]]:
-    """Health of each asset and why, in a few words: the worst of last run, freshness and checks."""
-    by_asset: dict[str, list[CheckState]] = {}
-    for row in results:
-        by_asset.setdefault(row["asset"], []).append(health.check_state(row))
-    return {
-        row["asset"]: _asset_state(
-            row, by_asset.get(row["asset"], []), runs.get(row["asset"]), partitions.get(row["asset"]), through
-        )
-        for row in graph
-    }
-
-
-def _asset_state(
-    row: Row, checks: Sequence[CheckState], run: Row | None, partition: Row | None, through: date | None
-) -> tuple[CheckState, str]:
-    failing, warning, unknown = (checks.count(state) for state in list(CheckState)[:3])
-    late = (through - partition["last_date"]).days if row["is_partitioned"] and partition and through else 0
-    if run and run["status"] not in _SUCCESS:
-        return CheckState.FAILING, "last run failed"
-    if failing:
-        return CheckState.FAILING, f"{formats.plural(failing, 'check')} failing"
-    if late > 0:
-        return CheckState.WARNING, f"{formats.plural(late, 'day')} behind"
-    if warning:
-        return CheckState.WARNING, formats.plural(warning, "warning")
-    if unknown:
-        return CheckState.UNKNOWN, f"{formats.plural(unknown, 'check')} could not run"
-    if checks:
-        return CheckState.PASSING, f"{formats.plural(len(checks), 'check')} passed"
-    if row["schema"] == PUBLISH and not run:
-        # It is made from the snapshot, so no snapshot can tell of it.
-        return CheckState.UNKNOWN, "after publication"
-    return CheckState.UNKNOWN, "ran, not checked" if run else "not recorded"
-
-
-def _summary(states: Mapping[str, tuple[CheckState, str]], upstream: Mapping[str, Sequence[str]]) -> list[Any]:
+def _summary(states: Mapping[str, tuple[CheckState, str]], downstream: Mapping[str, set[str]]) -> list[Any]:
     failing = {asset for asset, (state, _) in states.items() if state == CheckState.FAILING}
     if not failing:
         return [html.B(formats.plural(len(states), "asset")), ", none of them failing."]
-    behind: set[str] = set()
-    while True:
-        more = {asset for asset, parents in upstream.items() if set(parents) & (failing | behind)} - behind - failing
-        if not more:
-            break
-        behind |= more
+    behind = set().union(*(downstream[asset] for asset in failing)) - failing
     names = ", ".join(sorted(failing)[:3])
     return [
         html.B(f"{formats.plural(len(failing), 'asset')} failing"),

@@ -5,22 +5,25 @@ Reads a connection that has all schemas, of the warehouse or of a published snap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import duckdb
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.domain.wording import duration_text
+from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.wording import duration_text, plural
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
+from quality_assets.tables.reports import newest_scores
 
 # Metrics that one looks at first, in this order, when several of a feature are worse at once.
-_TOLD_METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
+_METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,15 @@ def checks_run(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
     return counts.get("passed", 0), counts.get("failed", 0), counts.get("unknown", 0)
 
 
-def worse_features(connection: duckdb.DuckDBPyConnection, limit: int = 5) -> list[str]:
-    """Sentences on the features that were worse than their own past on the last day, most users first."""
+def first_to_look_at(connection: duckdb.DuckDBPyConnection, limit: int = 5) -> list[tuple[str, list[str]]]:
+    """The features that need attention, in the order of the run report and the pages, each with its reasons."""
+    incidents = connection.execute(f"select * from {INCIDENTS.qualified_name}").df()
+    found = features_that_need_attention(incidents, newest_scores(connection), limit)
+    return [(entry["feature"], entry["reasons"]) for entry in found]
+
+
+def worse_features(connection: duckdb.DuckDBPyConnection, limit: int = 5, but: Sequence[str] = ()) -> list[str]:
+    """Sentences on features that were worse than their own past on the last day, most users first; not on `but`."""
     rows = connection.execute(
         f"""
 with last as (select max(event_date) as event_date from {FEATURE_DAILY_TRENDS.qualified_name}),
@@ -99,9 +109,10 @@ worse as (
 select worse.feature, metric, value, expected, change, fact.users
 from worse left join {FACT_FEATURE_METRICS.qualified_name} as fact
   on fact.feature = worse.feature and fact.event_date = (select event_date from last)
-where place = 1 order by coalesce(fact.users, fact.events, 0) desc, worse.feature limit $limit
+where place = 1 and not list_contains($but, worse.feature)
+order by coalesce(fact.users, fact.events, 0) desc, worse.feature limit $limit
 """,
-        {"metrics": list(_TOLD_METRICS), "limit": limit},
+        {"metrics": list(_METRICS), "limit": limit, "but": list(but)},
     ).fetchall()
     return [_sentence(*row) for row in rows]
 
@@ -112,12 +123,8 @@ def _sentence(
     known = METRICS_BY_NAME[metric]
     against = f", expected {_number(expected, known.unit)}" if expected is not None else ""
     by = f" ({change:+.0%})".replace("-", "−") if change is not None and abs(change) < 100 else ""
-    who = f", {_counted(users, 'user')} that day" if users else ""
+    who = f", {plural(users, 'user')} that day" if users else ""
     return f"{feature}: {known.label.lower()} {_number(value, known.unit)}{against}{by}{who}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: float, unit: str) -> str:
@@ -132,17 +139,17 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     """A dozen readable lines: what came in, what was refused and why, what the checks say, which features got worse."""
     totals = accounting(connection)
     yield (
-        f"{_counted(totals.files, 'file')}, {_counted(totals.rows, 'row')} = {totals.valid:,} valid"
+        f"{plural(totals.files, 'file')}, {plural(totals.rows, 'row')} = {totals.valid:,} valid"
         f" + {totals.quarantined:,} quarantined"
         + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
-        + (f"; {_counted(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
+        + (f"; {plural(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
     )
     if totals.first_date:
         row = connection.execute(
             f"select count(distinct feature), count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
         ).fetchone()
         assert row is not None  # an aggregate without GROUP BY has one row
-        yield f"{_counted(row[0], 'feature')} on {_counted(row[1], 'day')}, {totals.first_date} to {totals.last_date}"
+        yield f"{plural(row[0], 'feature')} on {plural(row[1], 'day')}, {totals.first_date} to {totals.last_date}"
     reasons = quarantine_reasons(connection, 4)
     if reasons:
         yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
@@ -151,10 +158,20 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for severity, asset, name, count, description in failing_checks(connection)[:3]:
         where = f" on {count:,} dates" if count > 1 else ""
         yield f"  {severity} {asset} {name}{where}: {description}"
-    worse = worse_features(connection)
-    yield (
-        "Worse than their own past on the last day:"
-        if worse
-        else "No feature was worse than its own past on the last day."
-    )
+    yield from _attention_lines(connection)
+
+
+def _attention_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """What needs attention, then what was merely worse than usual; five features in all."""
+    most = 5
+    first = first_to_look_at(connection, most)
+    if first:
+        yield "Needs attention first:"
+    for feature, reasons in first:
+        yield f"  {feature}: {'; '.join(reason.removeprefix(f'{feature}: ') for reason in reasons)}"
+    worse = worse_features(connection, most - len(first), [feature for feature, _ in first])
+    if worse:
+        yield "Worse than their own past on the last day:"
+    elif not first:
+        yield "No feature was worse than its own past on the last day."
     yield from (f"  {line}" for line in worse)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
+
+from quality_assets.contracts.risk_inputs import INPUTS
+from quality_assets.domain.drift.verdicts import is_felt
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 DRIFT = "monitoring.data_drift"
 DISTRIBUTIONS = "monitoring.drift_distributions"
 MAX_ROWS = 200
+_INPUT_NAMES = frozenset(item.name for item in INPUTS)
 
 _LATEST = """
 select *
@@ -57,6 +63,41 @@ group by kind, feature, name
 """
 
 _POWER = "select statistic, change, rows_per_day, power, trials from monitoring.drift_power order by all"
+
+
+class Fold(StrEnum):
+    """What of the watched things deserves a look, and what is as good as nothing."""
+
+    OPEN = "open"
+    STEADY = "steady"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+def folds(rows: Sequence[Row]) -> dict[Fold, list[Row]]:
+    """Rows of `latest` by what they deserve: steady inputs that no score feels, shares of missing values as usual and
+    what cannot be told need no look. What drifted, and all that is no data, does.
+    """
+    found: dict[Fold, list[Row]] = {fold: [] for fold in Fold}
+    for row in rows:
+        found[_fold(row)].append(row)
+    return {fold: members for fold, members in found.items() if members}
+
+
+def _fold(row: Row) -> Fold:
+    if row["status"] == "drifted" or row["kind"] != "data":
+        return Fold.OPEN
+    if row["status"] == "unknown":
+        return Fold.UNKNOWN
+    if row["name"].endswith(" is missing"):
+        return Fold.MISSING
+    is_steady = row["name"] in _INPUT_NAMES and not is_felt(row["effect_on_predictions"])
+    return Fold.STEADY if is_steady else Fold.OPEN
+
+
+def share_of_limit(row: Row) -> float | None:
+    """The statistic against the threshold from which it counts as drift; None where either is unknown."""
+    return row["observed"] / row["threshold"] if row["observed"] is not None and row["threshold"] else None
 
 
 @per_snapshot

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from quality_assets.domain.events.metrics_sql import metrics_sql
+from quality_assets.domain.features.settings import RELEASE_SHARE
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 EVENTS = "core.valid_events"
@@ -79,14 +81,14 @@ with daily as (
 shares as (select *, sum(events) over (partition by event_date) as all_events from daily)
 select app_version, min(event_date) as event_date
 from shares
-where events >= 0.05 * all_events
+where events >= $share * all_events
 group by app_version
 having min(event_date) > $through - $days and min(event_date) > (select min(event_date) from daily)
 order by event_date desc, app_version
 limit 12
 """
 
-# Weeks are blocks of seven days that end with the last day. Who came back after more than half a year is new again.
+# Weeks are blocks of seven days that end with the last day. Who comes after more than half a year is new again.
 _WEEKS = """
 with used as (
   select distinct user_id, cast(floor(datediff('day', event_date, $through) / 7) as integer) as ago
@@ -94,14 +96,14 @@ with used as (
   where feature = $feature and event_date > $through - 182 and event_date <= $through
 ),
 steps as (select user_id, ago, lag(ago) over (partition by user_id order by ago desc) as earlier from used)
-select ago, count(*) as users, count(*) filter (where earlier = ago + 1) as kept,
-  count(*) filter (where earlier > ago + 1) as came_back, count(*) filter (where earlier is null) as new
+select ago, count(*) as users, count(*) filter (where earlier = ago + 1) as retained,
+  count(*) filter (where earlier > ago + 1) as resurrected, count(*) filter (where earlier is null) as new
 from steps
 group by ago
 order by ago desc
 """
 
-_STILL_THERE = """
+_STILL_ACTIVE = """
 with before as (
   select distinct user_id
   from core.user_feature_days
@@ -172,6 +174,29 @@ def ledger(reader: Reader, feature: str) -> list[Row]:
     return reader.rows(_LEDGER, {"feature": feature}) if reader.has("ml.score_ledger") else []
 
 
+class TrackRecord(NamedTuple):
+    """How graded scores turned out: their number, mean risk, share that degraded, and those that did."""
+
+    graded: int
+    predicted: float
+    observed: float
+    degraded: tuple[Row, ...]
+
+
+def track_record(scores: Sequence[Row]) -> TrackRecord | None:
+    """How the scores of a `ledger` turned out; None while none is graded."""
+    graded = [
+        score
+        for score in scores
+        if score["is_graded"] and score["label_any"] is not None and score["risk_probability"] is not None
+    ]
+    if not graded:
+        return None
+    degraded = tuple(score for score in graded if score["label_any"])
+    predicted = sum(score["risk_probability"] for score in graded) / len(graded)
+    return TrackRecord(len(graded), predicted, len(degraded) / len(graded), degraded)
+
+
 @per_snapshot
 def trust(reader: Reader, days: int) -> dict[str, Row]:
     """What the checks of the partitions of the last `days` found, by asset; the latest result of each check counts."""
@@ -190,12 +215,14 @@ def releases(reader: Reader, feature: str, days: int) -> list[Row]:
     """The last twelve app versions and the day on which each first carried a twentieth of the events, oldest first."""
     if not (reader.has(EVENTS) and reader.through):
         return []
-    return reader.rows(_RELEASES, {"feature": feature, "days": days, "through": reader.through})[::-1]
+    return reader.rows(
+        _RELEASES, {"feature": feature, "days": days, "through": reader.through, "share": RELEASE_SHARE}
+    )[::-1]
 
 
 @per_snapshot
 def weeks(reader: Reader, feature: str) -> list[Row]:
-    """The feature's users week by week, oldest first: kept from the week before, come back, new. `ago` 0 is the last.
+    """The feature's users week by week, oldest first: retained, resurrected after a pause, new. `ago` 0 is the last.
 
     The oldest week of the data is left out: who is new in it cannot be told. Empty where events name no user.
     """
@@ -208,11 +235,11 @@ def weeks(reader: Reader, feature: str) -> list[Row]:
 
 
 @per_snapshot
-def still_there(reader: Reader, feature: str) -> int:
+def still_active(reader: Reader, feature: str) -> int:
     """How many of the users of the week before used anything of the product in the last week."""
     if not (reader.has(USER_DAYS) and reader.through):
         return 0
-    return int(reader.rows(_STILL_THERE, {"feature": feature, "through": reader.through})[0]["users"])
+    return int(reader.rows(_STILL_ACTIVE, {"feature": feature, "through": reader.through})[0]["users"])
 
 
 def _filters(filters: Mapping[str, str]) -> dict[str, str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 _NEWEST = "try_cast(model_version as bigint) desc nulls last, model_version desc"
@@ -63,6 +65,27 @@ where rank <= 3
 order by event_date desc, rank
 limit 30
 """
+
+
+def bins_within(bins: Sequence[Row]) -> int:
+    """In how many bins of a calibration what was predicted lies within the interval of what was observed."""
+    return sum((row["low"] or 0) <= row["predicted"] <= (1 if row["high"] is None else row["high"]) for row in bins)
+
+
+def helpful_inputs(importances: Sequence[Row]) -> list[Row]:
+    """The inputs without which the model would be worse, as they stand; the first where none is."""
+    return [row for row in importances if (row["importance"] or 0) > 0] or list(importances[:1])
+
+
+def mean_brier(weeks: Sequence[Row]) -> float:
+    """Brier score over all scores of the weeks of a ledger."""
+    return float(sum(row["brier"] * row["scores"] for row in weeks) / sum(row["scores"] for row in weeks))
+
+
+def hit_share(top: Row) -> float | None:
+    """Of the named features whose future can be told, the share that degraded; None where it can be of none."""
+    known = top["named"] - top["unknown"]
+    return top["hit"] / known if known else None
 
 
 @per_snapshot

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from quality_assets.read import health
-from quality_assets.read import overview as queries
-from quality_assets.read.health import Status
+from quality_assets.domain.features.attention import attention, attention_order, needs_attention
+from quality_assets.domain.features.status import AT_RISK, STATUS_ORDER, Status, feature_status, users_affected
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 TRENDS = "product.feature_daily_trends"
@@ -112,6 +111,19 @@ order by event_date
 """
 
 
+@dataclass(frozen=True)
+class Total:
+    """A total over all features: its days of the window, their mean, and the relative change of that mean.
+
+    There is no change where the window before is not whole: part of it would compare different weekdays.
+    """
+
+    values: tuple[float | None, ...]
+    mean: float | None
+    change: float | None
+    is_comparable: bool
+
+
 def _window(reader: Reader, days: int) -> dict[str, object]:
     return {"through": reader.through, "days": days}
 
@@ -187,38 +199,74 @@ def totals_by_day(reader: Reader, days: int) -> list[Row]:
     return reader.rows(_TOTALS_BY_DAY, _window(reader, days))
 
 
-STATUS_ORDER = {status.value: order for order, status in enumerate(Status)}
+@per_snapshot
+def total(reader: Reader, days: int, column: str) -> Total:
+    """One column of `totals_by_day` over the window, against as many days before."""
+    rows = totals_by_day(reader, days)
+    now = [row for row in rows if reader.through and (reader.through - row["event_date"]).days < days]
+    before = rows[: len(rows) - len(now)]
+    mean, past, is_comparable = _mean(now, column), _mean(before, column), len(before) >= days
+    change = mean / past - 1 if mean is not None and past and is_comparable else None
+    return Total(tuple(row[column] for row in now), mean, change, is_comparable)
+
+
+def _mean(rows: list[Row], column: str) -> float | None:
+    values = [float(row[column]) for row in rows if row[column] is not None]
+    return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """How many of the features that have a score are at risk: now, per day of the window, before it (if known)."""
+
+    scored: int
+    now: int
+    by_day: tuple[int, ...]
+    before: int | None
+
+
+def at_risk(reader: Reader, days: int) -> AtRisk:
+    """Features that are at risk by their newest scores; `scored` is 0 while there is no model."""
+    known = [row["risk"]["risk_probability"] for row in features(reader, days) if row["risk"]]
+    scored = [probability for probability in known if probability is not None]
+    by_day = tuple(row["at_risk"] for row in risk_by_day(reader, days, AT_RISK))
+    before = by_day[0] if len(by_day) > days else None
+    return AtRisk(len(scored), sum(probability >= AT_RISK for probability in scored), by_day, before)
 
 
 @per_snapshot
 def features(reader: Reader, days: int) -> list[Row]:
-    """Everything the overview says of each feature, most hurt first: description, state, risk, metrics, use."""
-    metrics, usage, risks = queries.current_metrics(reader), queries.usage(reader, days), queries.risk_now(reader)
+    """Everything the overview says of each feature: description, state, risk, metrics, use.
+
+    Those that need attention stand first, in the order of the run report; the others by state, then by users hit.
+    """
+    metrics, used, risks = current_metrics(reader), usage(reader, days), risk_now(reader)
     incidents: dict[str, list[Row]] = {}
-    for incident in queries.open_incidents(reader):
+    for incident in open_incidents(reader):
         incidents.setdefault(incident["feature"], []).append(incident)
     rows = []
-    for name, described in queries.descriptions(reader).items():
+    for name, described in descriptions(reader).items():
         risk, current, faults = risks.get(name), metrics.get(name, {}), incidents.get(name, [])
-        use = usage.get(name, {})
+        use = used.get(name, {})
+        status, reasons = feature_status(faults, risk, current), attention(name, faults, risk)
         rows.append(
             described
             | {
-                "status": health.feature_status(faults, risk, current),
+                "status": status,
+                "needs_attention": needs_attention(reasons) or status == Status.DEGRADED,
+                "attention": reasons,
                 "risk": risk,
                 "incidents": faults,
                 "metrics": current,
                 "users": use.get("users"),
                 "users_before": use.get("users_before"),
                 "adoption": use.get("adoption"),
-                "impact": _impact(risk, faults),
+                "impact": users_affected(faults, risk),
             }
         )
-    return sorted(rows, key=lambda row: (STATUS_ORDER[row["status"]], -(row["impact"] or 0), row["feature"]))
+    return sorted(rows, key=_order)
 
 
-def _impact(risk: Row | None, incidents: Sequence[Row]) -> float | None:
-    """Users a day who are hit, else expected to be; None where neither is known."""
-    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
-    expected = risk["expected_users_affected"] if risk else None
-    return max(hit, default=expected)
+def _order(row: Row) -> tuple[object, ...]:
+    *order, name = attention_order(row["attention"])
+    return not row["needs_attention"], *order, STATUS_ORDER[row["status"]], -(row["impact"] or 0), name

@@ -36,6 +36,23 @@ def graph(reader: Reader) -> list[Row]:
 
 
 @per_snapshot
+def downstream(reader: Reader) -> dict[str, set[str]]:
+    """Everything that is made from each asset of the graph, directly or not."""
+    children: dict[str, set[str]] = {}
+    for row in graph(reader):
+        for parent in row["upstream"] or ():
+            children.setdefault(parent, set()).add(row["asset"])
+
+    def below(asset: str, seen: set[str]) -> set[str]:
+        for child in children.get(asset, set()) - seen:
+            seen.add(child)
+            below(child, seen)
+        return seen
+
+    return {row["asset"]: below(row["asset"], set()) for row in graph(reader)}
+
+
+@per_snapshot
 def runs(reader: Reader) -> dict[str, Row]:
     """The last run of each asset and how long it usually takes, in seconds, by asset."""
     return {row["asset"]: row for row in reader.rows(_RUNS)} if reader.has(RUNS) else {}

@@ -4,6 +4,8 @@ A check that could not run is unknown: it has no points."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quality_assets.domain.quality.score import POINTS_SQL, Judged, score
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
@@ -130,6 +132,12 @@ def score_now(reader: Reader) -> float | None:
     """Quality score, from 0 to 100, of the results that stand; None where none could run."""
     found = score(Judged(row["dimension"], row["status"], row["severity"]) for row in latest(reader))
     return None if found.value is None else _MOST_POINTS * found.value
+
+
+def mean_points(results: Sequence[Row]) -> float | None:
+    """Mean points of results of one dimension, 0 to 100; None where none could run."""
+    judged = [row["points"] for row in results if row["points"] is not None]
+    return sum(judged) / len(judged) if judged else None
 
 
 @per_snapshot

@@ -129,7 +129,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "incident_id event_name metric metrics kind scope start_date end_date detected_on severity sentence"
         " affected_users slice_dimensions slice_values slice_share slice_traffic_share slice_status"
     ),
-    "feature_weeks": _named("ago users kept came_back new"),
+    "feature_weeks": _named("ago users retained resurrected new"),
     "feature_scores": _named("event_date risk_probability label_any is_graded squared_error model_version"),
     "checks": _named(
         "asset check_name partition_key dimension status severity is_blocking observed threshold unexpected_count"

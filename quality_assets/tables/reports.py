@@ -1,4 +1,4 @@
-"""The run report: gathered from the warehouse, kept as a row and as files. What it says is in `domain/run_report.py`.
+"""The run report: gathered from the warehouse, kept as a row and as files. What it says is in `domain/reports/run.py`.
 
 A report covers everything since the one before it: reading, building and scoring are runs of their own.
 """
@@ -9,6 +9,7 @@ import json
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from quality_assets.clock import after, utc_now
@@ -89,9 +90,9 @@ def _inputs(session: WarehouseSession, run_id: str) -> RunInputs:
         reasons=_reasons(session, ranges),
         checks=_checks(session, since),
         steps=_steps(session, since),
-        drift=_latest_day(session, DATA_DRIFT.qualified_name),
+        drift=_latest_day(session.connection, DATA_DRIFT.qualified_name),
         incidents=read_frame(session, f"select * from {INCIDENTS.qualified_name}"),
-        scores=_newest_scores(session),
+        scores=newest_scores(session.connection),
         model=_model(session),
         data_versions={_ALL_TABLES: data_fingerprint(session.connection), _FILES_KNOWN: str(known[0] if known else 0)},
         code_version=code_version(),
@@ -197,13 +198,14 @@ group by asset, check_name order by asset, check_name
     return rows
 
 
-def _latest_day(session: WarehouseSession, table: str) -> pd.DataFrame:
-    rows = read_frame(session, f"select * from {table} where event_date = (select max(event_date) from {table})")
+def _latest_day(connection: duckdb.DuckDBPyConnection, table: str) -> pd.DataFrame:
+    rows = connection.execute(f"select * from {table} where event_date = (select max(event_date) from {table})").df()
     return rows.assign(event_date=rows["event_date"].dt.date)
 
 
-def _newest_scores(session: WarehouseSession) -> pd.DataFrame:
-    scores = _latest_day(session, RISK_SCORES.qualified_name)
+def newest_scores(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The scores of the last scored day by the newest model; no rows before the first."""
+    scores = _latest_day(connection, RISK_SCORES.qualified_name)
     order = pd.to_numeric(scores["model_version"], errors="coerce").fillna(-1)
     return scores[order == order.max()] if len(scores) else scores
 

@@ -35,7 +35,7 @@ def test_axe_finds_nothing(visit: Callable[..., Visit], full: str, width: int, s
         page.evaluate("document.fonts.ready")
         if page.locator("#pairs").count():
             page.wait_for_selector("#pairs table")
-            page.wait_for_selector("#keeping .chart")
+            page.wait_for_selector("#retention .chart")
         found += [f"{path}: {fault}" for fault in _faults(page, RULES)]
     assert not found, "\n".join(found)
 

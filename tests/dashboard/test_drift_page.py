@@ -12,6 +12,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from dash_app.pages import drift as page
 from quality_assets.contracts.drift import DATA_DRIFT
+from quality_assets.domain.drift.verdicts import is_felt
 from quality_assets.read import drift
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore
@@ -32,13 +33,24 @@ def test_what_matters_stands_open_and_the_rest_is_folded() -> None:
         _row("tier is missing"),
         _row("crash_z", status="unknown"),
     ]
-    groups = {title: [row["name"] for row in members] for title, members in page._groups(rows)}
-    assert groups[None] == ["latency_z", "worst_ewma_z", "crash_rate", "risk_probability"]
-    assert [names for title, names in groups.items() if title] == [
-        ["latency_slope_z"],
-        ["tier is missing"],
-        ["crash_z"],
-    ]
+    found = {fold: [row["name"] for row in members] for fold, members in drift.folds(rows).items()}
+    assert found == {
+        drift.Fold.OPEN: ["latency_z", "worst_ewma_z", "crash_rate", "risk_probability"],
+        drift.Fold.STEADY: ["latency_slope_z"],
+        drift.Fold.MISSING: ["tier is missing"],
+        drift.Fold.UNKNOWN: ["crash_z"],
+    }
+    assert list(drift.folds(rows[:1])) == [drift.Fold.OPEN]
+
+
+def test_an_effect_is_felt_from_a_tenth_of_a_point_on() -> None:
+    assert [is_felt(effect) for effect in (None, 0.0009, 0.001)] == [None, False, True]
+
+
+def test_a_statistic_is_a_share_of_its_limit_where_both_are_known() -> None:
+    assert drift.share_of_limit({"observed": 0.3, "threshold": 0.2}) == pytest.approx(1.5)
+    assert drift.share_of_limit({"observed": None, "threshold": 0.2}) is None
+    assert drift.share_of_limit({"observed": 0.3, "threshold": None}) is None
 
 
 def test_histograms_are_drawn_to_scale() -> None:

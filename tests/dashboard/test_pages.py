@@ -22,7 +22,7 @@ from dash_app import formats, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
 from dash_app.pages import data_quality, feature, feature_slices, pipeline
-from dash_app.pages.feature_retention import keeping
+from dash_app.pages.feature_retention import retention_chart
 from dash_app.pages.feature_slices import pairs, slices
 from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
 from quality_assets.contracts.ops import ASSET_RUNS, PUBLICATIONS
@@ -144,7 +144,7 @@ def test_the_worst_pair_of_slices_is_named(full_root: Path) -> None:
 def test_who_comes_again_is_said_with_an_interval(full_root: Path) -> None:
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None
-    said = str(to_json_plotly(keeping(reader, Request(links.feature("Search")))))
+    said = str(to_json_plotly(retention_chart(reader, Request(links.feature("Search")))))
     assert "of the week before came again" in said
     assert "interval" in said
 

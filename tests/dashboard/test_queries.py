@@ -7,8 +7,10 @@ from datetime import date, timedelta
 import pytest
 from snapshot_builder import AWKWARD, THROUGH
 
-from quality_assets.read import drift, feature, health, model, overview, pipeline, quality
-from quality_assets.read.health import CheckState, Status
+from quality_assets.domain.features.status import Status, feature_status
+from quality_assets.domain.quality import health
+from quality_assets.domain.quality.health import CheckState
+from quality_assets.read import drift, feature, model, overview, pipeline, quality
 from quality_assets.read.overview import features
 from quality_assets.read.reader import Reader
 
@@ -65,7 +67,7 @@ def test_a_long_incident_is_compared_with_the_time_before_it(reader: Reader) -> 
     assert found[False] == sum(n for day, n in by_day.items() if until - timedelta(days=28) <= day < until)
 
 
-def test_weeks_tell_kept_users_from_new_ones(reader: Reader) -> None:
+def test_weeks_tell_retained_users_from_new_ones(reader: Reader) -> None:
     rows = feature.weeks(reader, "Search")
     days = reader.rows("select distinct user_id, event_date from core.user_feature_days where feature = 'Search'")
     used = {
@@ -75,10 +77,10 @@ def test_weeks_tell_kept_users_from_new_ones(reader: Reader) -> None:
     last = rows[-1]
     assert last["ago"] == 0
     assert last["users"] == len(used[0])
-    assert last["kept"] == len(used[0] & used[1])
+    assert last["retained"] == len(used[0] & used[1])
     assert last["new"] == len(used[0].difference(*(used[ago] for ago in range(1, 8))))
-    assert all(row["kept"] + row["came_back"] + row["new"] == row["users"] for row in rows)
-    assert feature.still_there(reader, "Search") >= last["kept"]
+    assert all(row["retained"] + row["resurrected"] + row["new"] == row["users"] for row in rows)
+    assert feature.still_active(reader, "Search") >= last["retained"]
 
 
 def test_the_latest_source_stands_last(reader: Reader) -> None:
@@ -157,7 +159,7 @@ def test_status_puts_detected_before_predicted(reader: Reader, bare_reader: Read
 
 
 def test_nothing_known_is_unknown() -> None:
-    assert health.feature_status([], None, {}) is Status.UNKNOWN
-    assert health.feature_status([], None, {"crash_rate": {"is_worse": None}}) is Status.UNKNOWN
+    assert feature_status([], None, {}) is Status.UNKNOWN
+    assert feature_status([], None, {"crash_rate": {"is_worse": None}}) is Status.UNKNOWN
     assert health.worst([]) is CheckState.UNKNOWN
     assert health.worst([CheckState.PASSING, CheckState.WARNING]) is CheckState.WARNING

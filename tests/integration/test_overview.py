@@ -6,21 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 from quality_assets.cli.summary import (
     accounting,
     checks_run,
     failing_checks,
+    first_to_look_at,
     quarantine_reasons,
     summary_lines,
     worse_features,
 )
+from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings
 from quality_assets.simulate import SimulationResult
+from quality_assets.stores.frames import replace_rows
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.checks.run import record_results
 from quality_assets.tables.ingest import IngestReport
@@ -59,6 +64,14 @@ def worsen(session: WarehouseSession, feature: str, metric: str, value: float, e
         " change = $change where feature = $feature and metric = $metric and event_date = '2026-01-12'",
         {"feature": feature, "metric": metric, "value": value, "expected": expected, "change": change},
     )
+
+
+def insert_incidents(session: WarehouseSession, incidents: list[dict[str, Any]]) -> None:
+    """Incidents of which only some columns matter; what may not be null is empty."""
+    empty: dict[str, Any] = {"VARCHAR": "", "BOOLEAN": False, "DATE": date(2026, 1, 12), "VARCHAR[]": []}
+    blank = {c.name: None if c.nullable else empty.get(c.type, 0) for c in INCIDENTS.columns}
+    frame = pd.DataFrame([blank | {"incident_id": str(n)} | told for n, told in enumerate(incidents)])
+    replace_rows(session, INCIDENTS, frame)
 
 
 def all_well(session: WarehouseSession) -> None:
@@ -136,6 +149,25 @@ def test_a_feature_is_told_once_by_what_hurts_most_and_most_users_come_first(ses
     assert [line.split(",")[0] for line in found] == ["Search: latency p95 1", "Visual search: crash rate 50.00%"]
     assert found[0].startswith("Search: latency p95 1,234 ms, expected 1,000 ms (+23%), ")
     assert worse_features(session.connection, 1) == found[:1]
+
+
+def test_what_the_run_report_ranks_comes_before_what_was_merely_worse(session: WarehouseSession) -> None:
+    all_well(session)
+    worsen(session, "Search", "latency_p95_ms", 1234.0, 1000.0)
+    worsen(session, "Home feed", "latency_p95_ms", 1234.0, 1000.0)
+    told = {"feature": "Search", "severity": "low", "affected_users": 9, "sentence": "Search: crash rate rose."}
+    worst = {"feature": "Chat", "severity": "high", "affected_users": 1, "sentence": "Chat: fell silent."}
+    past = told | {"feature": "Visual search", "severity": "critical", "end_date": date(2026, 1, 11)}
+    insert_incidents(session, [told, worst, past])
+    assert first_to_look_at(session.connection) == [
+        ("Chat", ["Chat: fell silent."]),
+        ("Search", ["Search: crash rate rose."]),
+    ]
+    lines = list(summary_lines(session.connection))
+    start = lines.index("Needs attention first:")
+    assert lines[start + 1 : start + 3] == ["  Chat: fell silent.", "  Search: crash rate rose."]
+    assert lines[start + 3] == "Worse than their own past on the last day:"
+    assert [line.split(":")[0] for line in lines[start + 4 :]] == ["  Home feed"]
 
 
 def test_what_was_worse_on_an_earlier_day_is_not_told(session: WarehouseSession) -> None:

@@ -11,7 +11,8 @@ from quality_assets.read.feature import (
     ledger,
     releases,
     silent_days_to_tell,
-    still_there,
+    still_active,
+    track_record,
     trends,
     trust,
     weeks,
@@ -275,7 +276,7 @@ def _used(user: str, *days: int, feature: str = "pay") -> list[Cells]:
     return [{"event_date": ago(day), "feature": feature, "user_id": user} for day in days]
 
 
-def test_weeks_tell_who_was_kept_came_back_or_is_new() -> None:
+def test_weeks_tell_who_was_retained_resurrected_or_is_new() -> None:
     rows = [
         *_used("kept", 0, 6, 7, 13, 14, 20),
         *_used("returned", 3, 20),
@@ -286,9 +287,9 @@ def test_weeks_tell_who_was_kept_came_back_or_is_new() -> None:
     ]
     reader = snapshot_of({USER_DAYS: rows, FACTS: [{"event_date": ago(27)}, {"event_date": THROUGH}]})
     assert weeks(reader, "pay") == [
-        {"ago": 2, "users": 2, "kept": 0, "came_back": 0, "new": 2},
-        {"ago": 1, "users": 2, "kept": 1, "came_back": 0, "new": 1},
-        {"ago": 0, "users": 3, "kept": 1, "came_back": 1, "new": 1},
+        {"ago": 2, "users": 2, "retained": 0, "resurrected": 0, "new": 2},
+        {"ago": 1, "users": 2, "retained": 1, "resurrected": 0, "new": 1},
+        {"ago": 0, "users": 3, "retained": 1, "resurrected": 1, "new": 1},
     ]
 
 
@@ -302,18 +303,18 @@ def test_the_oldest_whole_week_is_left_out(first: int, told: list[int]) -> None:
     assert [row["ago"] for row in weeks(reader, "pay")] == list(told)
 
 
-def test_who_came_back_after_half_a_year_is_new() -> None:
+def test_who_comes_after_half_a_year_is_new() -> None:
     facts: list[Cells] = [{"event_date": ago(400)}]
     for days, new in ((181, 0), (182, 1)):
         (week,) = weeks(snapshot_of({USER_DAYS: _used("one", 0, days), FACTS: facts}), "pay")[-1:]
-        assert week == {"ago": 0, "users": 1, "kept": 0, "came_back": 1 - new, "new": new}
+        assert week == {"ago": 0, "users": 1, "retained": 0, "resurrected": 1 - new, "new": new}
 
 
 def test_without_a_first_day_there_are_no_weeks() -> None:
     assert weeks(snapshot_of({USER_DAYS: _used("one", 0, 7, 14), FACTS: []}), "pay") == []
 
 
-def test_still_there_are_users_of_the_week_before_who_used_anything_in_the_last() -> None:
+def test_still_active_are_users_of_the_week_before_who_used_anything_in_the_last() -> None:
     rows = [
         *_used("first day", 13),
         *_used("first day", 6, 3, feature="maps"),
@@ -326,5 +327,17 @@ def test_still_there_are_users_of_the_week_before_who_used_anything_in_the_last(
         *_used("other feature", 8, feature="maps"),
         *_used("other feature", 0),
     ]
-    assert still_there(snapshot_of({USER_DAYS: rows}), "pay") == 2
-    assert still_there(snapshot_of({USER_DAYS: rows}), "chat") == 0
+    assert still_active(snapshot_of({USER_DAYS: rows}), "pay") == 2
+    assert still_active(snapshot_of({USER_DAYS: rows}), "chat") == 0
+
+
+def test_a_track_record_is_of_scores_whose_outcome_can_be_told() -> None:
+    def score(risk: float | None, outcome: bool | None, *, graded: bool = True) -> Cells:
+        return {"risk_probability": risk, "label_any": outcome, "is_graded": graded}
+
+    told = [score(0.2, False), score(0.6, True), score(0.7, True), score(0.1, False)]
+    found = track_record([*told, score(None, True), score(0.9, None), score(0.9, True, graded=False)])
+    assert found is not None
+    assert (found.graded, found.observed, found.degraded) == (4, 0.5, tuple(told[1:3]))
+    assert found.predicted == pytest.approx(0.4)
+    assert track_record([score(0.9, None)]) is None

@@ -8,10 +8,14 @@ import pytest
 from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 
 from quality_assets.read.model import (
+    bins_within,
     calibration,
+    helpful_inputs,
+    hit_share,
     importance,
     ledger_by_week,
     ledger_top,
+    mean_brier,
     metrics,
     recent_scores,
     versions,
@@ -199,3 +203,30 @@ def test_recent_scores_are_the_three_riskiest_of_the_last_ten_days() -> None:
     found = recent_scores(snapshot_of({LEDGER: rows}))
     assert [(row["event_date"], row["rank"]) for row in found] == [(ago(n), r) for n in range(10) for r in (1, 2, 3)]
     assert found[0] == told
+
+
+def test_a_bin_is_within_where_what_was_said_lies_in_the_interval() -> None:
+    bins: list[Cells] = [
+        {"predicted": 0.3, "low": 0.3, "high": 0.4},
+        {"predicted": 0.4, "low": 0.3, "high": 0.4},
+        {"predicted": 0.5, "low": 0.3, "high": 0.4},
+        {"predicted": 0.2, "low": 0.3, "high": 0.4},
+        {"predicted": 0.9, "low": None, "high": None},
+    ]
+    assert bins_within(bins) == 3
+
+
+def test_an_input_helps_where_shuffling_it_costs_something() -> None:
+    rows: list[Cells] = [{"importance": value} for value in (0.2, 0.0, None, 0.1, -0.1)]
+    assert helpful_inputs(rows) == [rows[0], rows[3]]
+    assert helpful_inputs(rows[1:3]) == rows[1:2]
+    assert helpful_inputs([]) == []
+
+
+def test_the_brier_score_of_weeks_is_weighed_by_their_scores() -> None:
+    assert mean_brier([{"brier": 0.1, "scores": 30}, {"brier": 0.3, "scores": 10}]) == pytest.approx(0.15)
+
+
+def test_hits_are_a_share_of_what_can_be_told() -> None:
+    assert hit_share({"named": 10, "unknown": 2, "hit": 6}) == 0.75
+    assert hit_share({"named": 2, "unknown": 2, "hit": 0}) is None

@@ -7,14 +7,20 @@ from datetime import date
 import pytest
 from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
+from quality_assets.domain.features.status import Status
 from quality_assets.read.overview import (
+    AtRisk,
+    Total,
+    at_risk,
     current_metrics,
     descriptions,
+    features,
     incidents_by_day,
     open_incidents,
     risk_by_day,
     risk_now,
     sparks,
+    total,
     totals_by_day,
     usage,
 )
@@ -333,3 +339,62 @@ def test_p95_is_weighed_by_users_and_crashed_users_are_added_up() -> None:
         {"event_date": ago(1), "p95_ms": None, "crashed_users": None},
         {"event_date": THROUGH, "p95_ms": 200.0, "crashed_users": 9},
     ]
+
+
+def test_a_total_is_held_against_as_many_days_before_where_they_are_all_there() -> None:
+    facts = [{"event_date": ago(days), "feature": "pay", "users": 10, "latency_p95_ms": 100.0} for days in (0, 2, 3)]
+    reader = snapshot_of({FACTS: [row | {"crashed_users": row["event_date"].day} for row in facts]})
+    # March 31st and 29th within the window of three days; of the three before it, the 28th alone is there.
+    assert total(reader, 3, "crashed_users") == Total((29, 31), 30.0, None, False)
+    # Two days each: the 31st, and 29th with 28th.
+    assert total(reader, 2, "crashed_users") == Total((31,), 31.0, pytest.approx(31 / 28.5 - 1), True)
+    assert total(reader, 2, "p95_ms") == Total((100.0,), 100.0, 0.0, True)
+
+
+def _described(*names: str) -> list[Cells]:
+    return [{"feature": name, "last_seen_date": THROUGH} for name in names]
+
+
+def _score(feature: str, risk: float | None, days: int = 0, **cells: object) -> Cells:
+    return {"event_date": ago(days), "feature": feature, "model_version": "1", "risk_probability": risk} | cells
+
+
+def test_at_risk_are_features_whose_newest_score_is_even_odds_or_more() -> None:
+    scores = [_score("a", 0.5), _score("b", 0.49), _score("c", None), _score("a", 0.9, 1), _score("b", 0.9, 1)]
+    reader = snapshot_of({DESCRIPTIONS: _described("a", "b", "c"), SCORES: scores})
+    assert at_risk(reader, 1) == AtRisk(2, 1, (2, 1), 2)
+    assert at_risk(reader, 2) == AtRisk(2, 1, (2, 1), None)
+
+
+def test_features_stand_as_the_run_report_ranks_them_then_by_state() -> None:
+    names = ("calm", "degraded", "dip", "low", "many", "few", "severe", "some", "unscored", "watch")
+    incidents = [
+        _incident("1", feature="severe", severity="critical", affected_users=1),
+        _incident("2", feature="low", severity="low", affected_users=900),
+        _incident("3", feature="dip", severity="low", affected_users=7),
+    ]
+    scores = [
+        _score("many", 0.2, expected_users_affected=80.0),
+        _score("few", 0.9, expected_users_affected=8.0),
+        _score("some", 0.6, expected_users_affected=8.0),
+        _score("calm", 0.19, expected_users_affected=5000.0),
+        _score("degraded", 0.1, is_degraded_today=True, expected_users_affected=1.0),
+    ]
+    trends = [{"event_date": THROUGH, "feature": "watch", "metric": "crash_rate", "is_worse": True}]
+    reader = snapshot_of({DESCRIPTIONS: _described(*names), INCIDENTS: incidents, SCORES: scores, TRENDS: trends})
+    found = features(reader, 7)
+    assert [row["feature"] for row in found if row["needs_attention"]] == [
+        "severe",
+        "low",
+        "dip",
+        "many",
+        "few",
+        "some",
+        "degraded",
+    ]
+    assert [(row["feature"], row["status"]) for row in found if not row["needs_attention"]] == [
+        ("watch", Status.WATCH),
+        ("calm", Status.HEALTHY),
+        ("unscored", Status.UNKNOWN),
+    ]
+    assert [row["impact"] for row in found][:5] == [1, 900, 7, 80, 8]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from small_snapshots import TABLES, THROUGH, Cells, ago, at, snapshot_of
 
-from quality_assets.read.pipeline import alerts, graph, last_partitions, publications, reports, runs
+from quality_assets.read.pipeline import alerts, downstream, graph, last_partitions, publications, reports, runs
 
 GRAPH = "ops.asset_graph"
 RUNS = "ops.asset_runs"
@@ -29,6 +29,12 @@ def test_the_graph_stands_by_asset() -> None:
     found = graph(snapshot_of({GRAPH: [told, {"asset": "core.a", "schema": "core"}]}))
     assert [row["asset"] for row in found] == ["core.a", "core.b"]
     assert found[1] == told
+
+
+def test_downstream_is_everything_that_is_made_from_an_asset() -> None:
+    made_from = {"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"], "e": []}
+    reader = snapshot_of({GRAPH: [{"asset": asset, "upstream": upstream} for asset, upstream in made_from.items()]})
+    assert downstream(reader) == {"a": {"b", "c", "d"}, "b": {"c", "d"}, "c": {"d"}, "d": set(), "e": set()}
 
 
 def _run(number: int, duration_s: float, asset: str = "core.a", **cells: object) -> Cells:

@@ -18,6 +18,14 @@ from quality_assets.domain.drift.sketches import Sketch
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
 from quality_assets.domain.wording import name_in_words, share_text, value_text
 
+# A tenth of a point of risk changes nobody's order of work.
+_FELT = 0.001
+
+
+def is_felt(effect_on_predictions: float | None) -> bool | None:
+    """Whether the model's scores move with an input; None for what is no input of it."""
+    return None if effect_on_predictions is None else effect_on_predictions >= _FELT
+
 
 def drift_rows(
     sketches: Sequence[Sketch],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,43 +11,40 @@ import pandas as pd
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
 from quality_assets.domain.plain import plain_value
 
+# About the base rate: below it there is nothing to look at.
+MINIMUM_RISK = 0.2
+
 
 def severity_level(severity: Any) -> int:
     return INCIDENT_SEVERITIES.index(severity) + 1 if severity in INCIDENT_SEVERITIES else 0
 
 
 def features_that_need_attention(
-    incidents: pd.DataFrame | None, scores: pd.DataFrame | None, most: int = 5, minimum_risk: float = 0.2
+    incidents: pd.DataFrame | None, scores: pd.DataFrame | None, most: int = 5, minimum_risk: float = MINIMUM_RISK
 ) -> list[dict[str, Any]]:
     """The features to look at first, with the reasons: open incidents by severity and users, then risk by users hit.
 
     `scores` are rows of ml.risk_scores of one day, `reasons` being JSON with `words`. Features without an open incident
-    come in from `minimum_risk` on, which is about the base rate: below it there is nothing to look at. An empty list
-    means that nothing is known to be wrong.
+    come in from `minimum_risk` on. An empty list means that nothing is known to be wrong.
     """
-    found: dict[str, dict[str, Any]] = {}
+    faults: dict[str, list[dict[str, Any]]] = {}
     if incidents is not None and len(incidents):
         for row in _rows(incidents[incidents["end_date"].isna()]):
-            entry = found.setdefault(row["feature"], _attention(row["feature"]))
-            entry["reasons"].append(row["sentence"])
-            entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
-            entry["affected_users"] = _largest(entry["affected_users"], row["affected_users"])
-    if scores is not None and len(scores):
-        for row in _rows(scores[scores["risk_probability"] >= minimum_risk]):
-            entry = found.setdefault(row["feature"], _attention(row["feature"]))
-            entry["risk_probability"] = float(row["risk_probability"])
-            entry["expected_users_affected"] = plain_value(row.get("expected_users_affected"))
-            entry["reasons"].append(_risk_text(row))
-    ordered = sorted(found.values(), key=_attention_order)[:most]
+            faults.setdefault(row["feature"], []).append(row)
+    risks = {row["feature"]: row for row in _rows(scores)} if scores is not None and len(scores) else {}
+    found = [attention(name, faults.get(name, []), risks.get(name), minimum_risk) for name in {**faults, **risks}]
+    ordered = sorted(filter(needs_attention, found), key=attention_order)[:most]
     return [plain_value(entry | {"rank": rank}) for rank, entry in enumerate(ordered, start=1)]
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-
-
-def _attention(feature: str) -> dict[str, Any]:
-    return {
+def attention(
+    feature: str,
+    incidents: Sequence[Mapping[str, Any]],
+    score: Mapping[str, Any] | None,
+    minimum_risk: float = MINIMUM_RISK,
+) -> dict[str, Any]:
+    """What speaks for looking at one feature: its open incidents, and its score from `minimum_risk` on."""
+    entry: dict[str, Any] = {
         "feature": feature,
         "severity": None,
         "affected_users": None,
@@ -55,9 +52,25 @@ def _attention(feature: str) -> dict[str, Any]:
         "expected_users_affected": None,
         "reasons": [],
     }
+    for row in incidents:
+        entry["reasons"].append(row["sentence"])
+        entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
+        entry["affected_users"] = _largest(entry["affected_users"], row["affected_users"])
+    probability = plain_value(score["risk_probability"]) if score is not None else None
+    if score is not None and probability is not None and probability >= minimum_risk:
+        entry["risk_probability"] = float(probability)
+        entry["expected_users_affected"] = plain_value(score.get("expected_users_affected"))
+        entry["reasons"].append(_risk_text(score))
+    return entry
 
 
-def _attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float, str]:
+def needs_attention(entry: Mapping[str, Any]) -> bool:
+    """Whether anything speaks for looking at the feature of an `attention`."""
+    return bool(entry["reasons"])
+
+
+def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float, str]:
+    """The key that sorts what `attention` gives: what hurts comes before what may, more users before fewer."""
     return (
         -severity_level(entry["severity"]),
         -float(entry["affected_users"] or 0),
@@ -67,14 +80,23 @@ def _attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float
     )
 
 
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
 def _largest(a: Any, b: Any) -> int | None:
     known = [int(v) for v in (a, b) if v is not None and not pd.isna(v)]
     return max(known, default=None)
 
 
 def _risk_text(row: Mapping[str, Any]) -> str:
-    causes = [str(reason["words"]) for reason in json.loads(row.get("reasons") or "[]")]
+    causes = [str(reason["words"]) for reason in model_reasons(row)]
     why = f": {'; '.join(causes)}" if causes else ""
     horizon = row.get("horizon_days")
     within = f" within {int(horizon)} days" if horizon is not None and not pd.isna(horizon) else ""
     return f"risk of degradation{within} {100 * float(row['risk_probability']):.0f} %{why}"
+
+
+def model_reasons(score: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The model's reasons for a score, largest first; none where it gives none."""
+    return json.loads(score.get("reasons") or "[]") if score is not None else []

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# From this share of a feature's events of a day on, a version is released to its users. The model's inputs, which look
+# at the events of the whole product, go by less: a hundredth of one feature's day may be a single test build.
+RELEASE_SHARE = 0.05
+
 
 @dataclass(frozen=True)
 class IncidentSettings:

@@ -1,0 +1,92 @@
+"""What state a product feature is in, in one word, and from which risk on: rows in, verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+Row = Mapping[str, Any]
+
+# A coin says as much below the first; from the second on a score is worth watching. Both are inclusive.
+AT_RISK = 0.5
+WATCH = 0.25
+SEVERE = ("critical", "high")
+ATTENTION_METRICS = ("latency_p95_ms", "crash_rate", "error_rate", "feedback_mean")
+# A total over all features moves by so much from week to week with nothing behind it.
+_NOTABLE_CHANGE = 0.03
+
+
+class Status(StrEnum):
+    """The state of a product feature, worst first."""
+
+    CRITICAL = "critical"
+    DEGRADED = "degraded"
+    AT_RISK = "at_risk"
+    WATCH = "watch"
+    HEALTHY = "healthy"
+    UNKNOWN = "unknown"
+
+
+class Outlook(StrEnum):
+    """What a score says of a feature that is degraded already."""
+
+    LASTS = "lasts"
+    UNDECIDED = "undecided"
+    PASSES = "passes"
+    UNKNOWN = "unknown"
+
+
+STATUS_ORDER: Mapping[str, int] = {status.value: order for order, status in enumerate(Status)}
+
+
+def feature_status(incidents: Sequence[Row], risk: Row | None, current: Mapping[str, Row]) -> Status:
+    """A feature's state: what is detected comes before what is predicted, and both before what is merely unusual."""
+    probability = risk["risk_probability"] if risk else None
+    if severe_incidents(incidents):
+        return Status.CRITICAL
+    if incidents or (risk and risk["is_degraded_today"]):
+        return Status.DEGRADED
+    if probability is not None and probability >= AT_RISK:
+        return Status.AT_RISK
+    flags = [current[name]["is_worse"] for name in ATTENTION_METRICS if name in current]
+    if any(flags) or (probability is not None and probability >= WATCH):
+        return Status.WATCH
+    has_verdict = probability is not None or any(flag is not None for flag in flags)
+    return Status.HEALTHY if has_verdict else Status.UNKNOWN
+
+
+def risk_status(probability: float | None) -> Status:
+    """The band that a probability lies in."""
+    if probability is None:
+        return Status.UNKNOWN
+    return Status.AT_RISK if probability >= AT_RISK else Status.WATCH if probability >= WATCH else Status.HEALTHY
+
+
+def risk_bands() -> list[tuple[Status, float, float]]:
+    """The bands of risk from the least, each with its lower and upper end."""
+    return [(Status.HEALTHY, 0.0, WATCH), (Status.WATCH, WATCH, AT_RISK), (Status.AT_RISK, AT_RISK, 1.0)]
+
+
+def outlook(probability: float | None) -> Outlook:
+    """Whether what is degraded already is expected to last; undecided between the bands."""
+    by_status = {Status.AT_RISK: Outlook.LASTS, Status.WATCH: Outlook.UNDECIDED, Status.HEALTHY: Outlook.PASSES}
+    return by_status.get(risk_status(probability), Outlook.UNKNOWN)
+
+
+def severe_incidents(incidents: Sequence[Row]) -> int:
+    """How many incidents are critical or high."""
+    return sum(incident["severity"] in SEVERE for incident in incidents)
+
+
+def users_affected(incidents: Sequence[Row], risk: Row | None) -> float | None:
+    """Users a day who are hit, else expected to be; None where neither is known."""
+    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
+    return max(hit, default=risk["expected_users_affected"] if risk else None)
+
+
+def is_worse_total(change: float | None) -> bool | None:
+    """Whether a total of which less is better got worse (True) or better (False); None within its usual swing."""
+    if change is None or abs(change) <= _NOTABLE_CHANGE:
+        return None
+    return change > 0
