@@ -137,6 +137,11 @@ def decimal(number: float | None, digits: int = 2) -> str:
     return UNKNOWN if number is None or _is_missing(number) else _signless(number, digits)
 
 
+def number(value: float | None) -> str:
+    """A number of no unit: with two decimals, from a thousand on as a count."""
+    return count(value) if value is not None and abs(value) >= 1000 else decimal(value)
+
+
 def score(number: float | None) -> str:
     """A quality score of 0 to 100: `96.4`; `100` only where it is exactly that."""
     if number is None or _is_missing(number):

@@ -166,6 +166,49 @@ def _slo(value: float | None, said: str) -> tuple[list[Figure], list[Figure]]:
     return [line], [note]
 
 
+_LINE: Figure = {"type": "scatter", "mode": "lines", "connectgaps": False}
+
+
+def _observed(metric: str, rows: Sequence[Row], color: str | None) -> Figure:
+    """The line of the whole feature; without a colour it stands behind that of a slice."""
+    return _LINE | {
+        "x": [row["event_date"] for row in rows],
+        "y": [row["value"] for row in rows],
+        "customdata": [formats.metric(metric, row["value"]) for row in rows],
+        "name": "All",
+        "hovertemplate": "%{customdata}<extra>Observed</extra>",
+        "line": {"color": color or "var(--text-3)", "width": 2 if color else 1.2},
+    }
+
+
+def _outside(rows: Sequence[Row]) -> Figure:
+    """A dot on each day outside its band."""
+    outside = [row for row in rows if row["is_outside_band"] and row["value"] is not None]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "hoverinfo": "skip",
+        "x": [row["event_date"] for row in outside],
+        "y": [row["value"] for row in outside],
+        "marker": {
+            "size": 6,
+            "color": ["var(--bad)" if row["is_worse"] else "var(--text-3)" for row in outside],
+            "line": {"width": 1, "color": "var(--card)"},
+        },
+    }
+
+
+def _sliced(metric: str, part: Sequence[Row], color: str) -> Figure:
+    """The line of one slice."""
+    return _LINE | {
+        "x": [row["event_date"] for row in part],
+        "y": [row.get(metric) for row in part],
+        "customdata": [formats.metric(metric, row.get(metric)) for row in part],
+        "hovertemplate": "%{customdata}<extra>Slice</extra>",
+        "line": {"color": color, "width": 2},
+    }
+
+
 def metric_chart(
     metric: str,
     unit: str,
@@ -180,44 +223,8 @@ def metric_chart(
     color: str = SERIES[0],
 ) -> Figure:
     """Observed line, expected band, dots outside it, objective, incidents, releases; `part` is one slice's own line."""
-    x = [row["event_date"] for row in rows]
-    said = [formats.metric(metric, row["value"]) for row in rows]
-    line = {"type": "scatter", "mode": "lines", "connectgaps": False, "customdata": said}
-    whole = line | {
-        "x": x,
-        "y": [row["value"] for row in rows],
-        "name": "All",
-        "hovertemplate": "%{customdata}<extra>Observed</extra>",
-        "line": {"color": color if part is None else "var(--text-3)", "width": 2 if part is None else 1.2},
-    }
-    traces = [*_band(rows), whole]
-    if part is None:
-        outside = [row for row in rows if row["is_outside_band"] and row["value"] is not None]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "hoverinfo": "skip",
-                "x": [row["event_date"] for row in outside],
-                "y": [row["value"] for row in outside],
-                "marker": {
-                    "size": 6,
-                    "color": ["var(--bad)" if row["is_worse"] else "var(--text-3)" for row in outside],
-                    "line": {"width": 1, "color": "var(--card)"},
-                },
-            }
-        )
-    else:
-        traces.append(
-            line
-            | {
-                "x": [row["event_date"] for row in part],
-                "y": [row.get(metric) for row in part],
-                "customdata": [formats.metric(metric, row.get(metric)) for row in part],
-                "hovertemplate": "%{customdata}<extra>Slice</extra>",
-                "line": {"color": color, "width": 2},
-            }
-        )
+    traces = [*_band(rows), _observed(metric, rows, color if part is None else None)]
+    traces.append(_outside(rows) if part is None else _sliced(metric, part, color))
     if unit == "ms" and max((y for trace in traces for y in trace["y"] if y is not None), default=0) >= _IN_SECONDS_MS:
         # The axis counts in the unit in which the numbers above it are said.
         unit, slo_at = "s", None if slo is None else slo / 1000

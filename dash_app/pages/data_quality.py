@@ -240,7 +240,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
 
 
 def _heat_row(asset: str, found: Mapping[date, Row], dates: Sequence[date], now: CheckState) -> list[Component]:
-    scores = [row["score"] for day, row in found.items() if day in set(dates) and row["score"] is not None]
+    score = queries.mean_score([found[day] for day in dates if day in found])
     words = {3: "failed", 2: "warned", 1: "could not run", 0: "passed"}
     cells = []
     for day in dates:
@@ -259,7 +259,7 @@ def _heat_row(asset: str, found: Mapping[date, Row], dates: Sequence[date], now:
         html.Div(
             cells, className="heat-cells" + (" dense" if len(dates) > 40 else ""), role="img", **{"aria-label": label}
         ),
-        html.Div(formats.score(sum(scores) / len(scores)) if scores else formats.UNKNOWN, className="num wide-only"),
+        html.Div(formats.score(score), className="num wide-only"),
         ui.check_badge(now),
     ]
 

@@ -164,7 +164,7 @@ def _value(row: Row, value: float | None) -> str:
         return formats.percent(value)
     if unit == "ms":
         return formats.duration(value)
-    return formats.count(value) if abs(value) >= 1000 else formats.decimal(value, 2)
+    return formats.number(value)
 
 
 def _picture(row: Row, picture: Row | None, is_large: bool = False) -> Component:

@@ -304,7 +304,6 @@ _COLUMNS = [
 
 def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
     risk = row["risk"] or {}
-    use = row["users"] / row["users_before"] - 1 if row["users"] and row["users_before"] else None
     return {
         "feature": {
             "t": row["display_name"],
@@ -325,7 +324,7 @@ def _cells(row: Row, sparks: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
         "crash": _metric_cell(row, "crash_rate", sparks),
         "users": {
             "t": formats.count(row["users"]),
-            "s": "" if use is None else formats.change(use),
+            "s": "" if row["users_change"] is None else formats.change(row["users_change"]),
             "v": _short(row["users"]),
         },
         "adoption": {"t": formats.share(row["adoption"]), "v": _short(row["adoption"])},

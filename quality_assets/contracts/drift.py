@@ -1,6 +1,6 @@
-"""Contracts of the half of `monitoring` that watches data and model: baselines, drift, power, run reports.
+"""Contracts of the half of `monitoring` that watches data and model: baselines, drift, power.
 
-How they are computed lives in `domain/drift.py` and `domain/run_report.py`.
+How they are computed lives in `domain/drift/` and `domain/series/normal.py`.
 """
 
 from __future__ import annotations

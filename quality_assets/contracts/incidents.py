@@ -1,6 +1,6 @@
 """Contract of `product.incidents`: one fault of one feature, with a beginning and an end.
 
-How incidents are found lives in `domain/detection.py` and `domain/incidents.py`.
+How incidents are found lives in `domain/series/detection.py` and `domain/features/incidents.py`.
 """
 
 from __future__ import annotations

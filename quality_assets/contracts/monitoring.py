@@ -1,4 +1,4 @@
-"""Contracts of the `monitoring` and `ops` schemas: what the checks found, who was told, what was published."""
+"""Contracts of the `monitoring` schema but for drift: what the checks found, who was told, what each run came to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The IO manager for small pandas frames: one transaction, columns by name, types from the contract.
 
 It replaces what dagster-duckdb-pandas does on write, where a failed insert loses the rows it replaced, columns go in
-by position and the first write fixes the types. Events never come this way; see `event_tables.py`.
+by position and the first write fixes the types. Events never come this way; see `tables/events.py`.
 """
 
 from __future__ import annotations

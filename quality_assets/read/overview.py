@@ -259,12 +259,16 @@ def features(reader: Reader, days: int) -> list[Row]:
                 "incidents": faults,
                 "metrics": current,
                 "users": use.get("users"),
-                "users_before": use.get("users_before"),
+                "users_change": _change(use.get("users"), use.get("users_before")),
                 "adoption": use.get("adoption"),
                 "impact": users_affected(faults, risk),
             }
         )
     return sorted(rows, key=_order)
+
+
+def _change(now: float | None, before: float | None) -> float | None:
+    return now / before - 1 if now and before else None
 
 
 def _order(row: Row) -> tuple[object, ...]:

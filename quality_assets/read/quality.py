@@ -136,8 +136,17 @@ def score_now(reader: Reader) -> float | None:
 
 def mean_points(results: Sequence[Row]) -> float | None:
     """Mean points of results of one dimension, 0 to 100; None where none could run."""
-    judged = [row["points"] for row in results if row["points"] is not None]
-    return sum(judged) / len(judged) if judged else None
+    return _mean([row["points"] for row in results])
+
+
+def mean_score(days: Sequence[Row]) -> float | None:
+    """Mean score of an asset over days of `worst_by_asset`; None where it has none on any."""
+    return _mean([row["score"] for row in days])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 @per_snapshot

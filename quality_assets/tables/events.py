@@ -1,7 +1,7 @@
 """Building the partitioned tables over the lake and the warehouse, for given event dates.
 
 Each function rebuilds whole partitions, in one transaction each, and is safe to repeat and to kill. What the rows are
-is said in `domain/event_tables.py` and `domain/trends.py`.
+is said in `domain/events/tables.py` and `domain/features/trends.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Building product.incidents: detection on the facts, then users and slices counted on the events.
 
-What an incident is, is said in `domain/incidents.py`. Events are read only for incidents that are new or have changed
-since the last time, and only of their own windows.
+What an incident is, is said in `domain/features/incidents.py`. Events are read only for incidents that are new or
+have changed since the last time, and only of their own windows.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from small_snapshots import THROUGH, Cells, ago, at, snapshot_of
 from quality_assets.read.quality import (
     files,
     latest,
+    mean_points,
+    mean_score,
     quarantine_by_day,
     quarantine_reasons,
     quarantine_rows,
@@ -393,3 +395,10 @@ def test_rejected_files_stand_newest_first_and_are_twenty_at_most() -> None:
     ]
     many = snapshot_of({FILES: [_file(n, status="rejected") for n in range(25)]})
     assert [row["path"] for row in rejected_files(many)] == [f"{n}.csv" for n in range(20)]
+
+
+def test_a_mean_is_over_what_is_known() -> None:
+    assert mean_points([{"points": 100.0}, {"points": None}, {"points": 50.0}]) == 75
+    assert mean_points([{"points": None}]) is None
+    assert mean_score([{"score": 90.0}, {"score": None}]) == 90
+    assert mean_score([]) is None

@@ -1,6 +1,6 @@
 """SQL of the tables that are computed from events: de-duplication, user days, daily facts.
 
-Text only: `warehouse/event_tables.py` runs it over the lake.
+Text only: `tables/events.py` runs it over the lake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ID_HASH = "hash(event_date, event_id)"
 """What copies of an event have in common, and hardly any other two events."""
 
 REPEATED = "repeated_hashes"
-"""The table of those ID_HASH that come more than once (`warehouse/repeats.py`), in the column `id_hash`."""
+"""The table of those ID_HASH that come more than once (`stores/repeats.py`), in the column `id_hash`."""
 
 IS_REPEATED = f"{ID_HASH} in (select id_hash from {REPEATED})"
 
