@@ -64,11 +64,13 @@
   }
 
   let shown = null;
+  let titled = null;
   new MutationObserver(() => {
     const now = page();
     if (!now?.dataset.title) { return; }
-    const title = `${now.dataset.title} · Feature Quality`;
-    if (document.title !== title) { document.title = title; }
+    // What was set is remembered: the document gives its title back without double blanks and tabs, and setting it
+    // wakes this observer.
+    if (titled !== now.dataset.title) { titled = now.dataset.title; document.title = `${titled} · Feature Quality`; }
     if (shown !== now.dataset.path) {
       if (shown !== null) { byId("main").focus({ preventScroll: true }); }
       shown = now.dataset.path;

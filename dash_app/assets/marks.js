@@ -1,4 +1,4 @@
-/* What is drawn in the browser: sparklines, charts, the table over all features, edges of the lineage.
+/* What is drawn in the browser: sparklines, charts, large tables, the table over all features, edges of the lineage.
    Python puts the data into data-… attributes; an observer draws whatever appears or changes. Numbers arrive as they
    are to be read: nothing is formatted here. */
 (function () {
@@ -237,6 +237,9 @@
     }
   }
 
+  /* What is large comes as text: Dash's renderer would walk each of its components many times over */
+  function drawMarkup(element) { element.innerHTML = element.dataset.markup; }
+
   /* Lineage */
   function drawEdges(element) {
     const { width, height, edges } = JSON.parse(element.dataset.edges);
@@ -246,7 +249,7 @@
   }
 
   /* One observer for all of them */
-  const drawers = { spark: drawSpark, table: drawTable, edges: drawEdges, figure: (element) => (element.classList.contains("drawn") ? drawChart(element) : (inView.observe(element), soon())) };
+  const drawers = { markup: drawMarkup, spark: drawSpark, table: drawTable, edges: drawEdges, figure: (element) => (element.classList.contains("drawn") ? drawChart(element) : (inView.observe(element), soon())) };
   const selector = Object.keys(drawers).map((name) => `[data-${name}]`).join(",");
   function soon() {
     if (isDrawingRest) { return; }

@@ -9,6 +9,7 @@ from typing import Any
 from dash import html
 
 from dash_app import formats
+from dash_app.components.markup import markup
 from quality_assets.domain.features.status import Status
 from quality_assets.domain.quality.health import CheckState
 from quality_assets.read import links
@@ -188,12 +189,9 @@ def strip(worsts: Iterable[int], label: str) -> Component:
     """Past results as cells: 3 failed, 2 warned, 1 unknown, 0 passed, −1 not checked."""
     found = list(worsts)
     said = ", ".join(f"{found.count(k)} {word}" for k, word in _STRIP_WORDS.items() if k in found)
-    return html.Span(
-        [html.Span(className=f"cell w{w if w >= 0 else 'x'}") for w in found],
-        className="strip",
-        role="img",
-        **{"aria-label": f"{label}: {said or 'nothing'}"},
-    )
+    cells = markup([html.Span(className=f"cell w{w if w >= 0 else 'x'}") for w in found])
+    told = f"{label}: {said or 'nothing'}"
+    return html.Span(className="strip", role="img", **{"data-markup": cells, "aria-label": told})
 
 
 def table(

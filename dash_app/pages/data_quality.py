@@ -11,6 +11,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
+from dash_app.components.markup import drawn
 from quality_assets.domain.quality import health
 from quality_assets.domain.quality.health import STATE_ORDER, CheckState
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
@@ -148,7 +149,7 @@ def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
         numeric=(4,),
     )
     more = html.P(f"{len(bad) - 40} more are in the CSV.", className="note") if len(bad) > 40 else None
-    return ui.card(head, table, more, label="Needs a look")
+    return ui.card(head, drawn(table), more, label="Needs a look")
 
 
 def _check_row(row: Row, history: Sequence[int], downstream: Mapping[str, set[str]]) -> list[Component]:
@@ -229,7 +230,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
             [legend, ui.csv_link("checks_by_day", window=f"{days}d")],
         ),
         html.Div(
-            html.Div(grid, className="heat"),
+            drawn(html.Div(grid, className="heat")),
             className="scroll-x",
             tabIndex="0",
             role="region",

@@ -10,6 +10,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
+from dash_app.components.markup import drawn
 from quality_assets.contracts.risk_inputs import INPUTS
 from quality_assets.domain.drift.verdicts import is_felt
 from quality_assets.domain.wording import name_in_words
@@ -246,9 +247,9 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
             class_name="watched",
         )
         if title is None:
-            parts.append(table)
+            parts.append(drawn(table))
         else:
-            parts.append(html.Details([html.Summary(f"{title} ({len(members)})"), table], className="fold"))
+            parts.append(html.Details([html.Summary(f"{title} ({len(members)})"), drawn(table)], className="fold"))
     return ui.card(head, nav, *parts, label="Everything that is watched")
 
 

@@ -69,10 +69,8 @@ class Delivery:
             return
         answer = _Answer(scope, send, self._bodies)
         started = time.perf_counter()
-        # HEAD is GET without the body (RFC 9110, 9.3.2), for every route there is and will be.
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._app(asked, receive, answer.send)
+            await self._app(_as_routed(scope), receive, answer.send)
         except Exception:
             log.exception("request failed", extra={"path": scope["path"]})
             raise
@@ -143,6 +141,18 @@ class _Answer:
         accepted = Headers(scope=self._scope).get("accept-encoding", "")
         is_text = headers.get("content-type", "").startswith(_TEXTS)
         return size >= _MIN_BYTES and is_text and "br" in accepted and "content-encoding" not in headers
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """The request as routes know it.
+
+    HEAD is GET without the body (RFC 9110, 9.3.2), for every route there is and will be. Where a page's path holds the
+    end of a line, which no route's pattern matches, a blank stands for it: the browser reads the address itself.
+    """
+    changed: dict[str, Any] = {"method": "GET"} if scope["method"] == "HEAD" else {}
+    if "\n" in scope["path"] and not scope["path"].startswith("/api/"):
+        changed["path"] = scope["path"].replace("\n", " ")
+    return {**scope, **changed}
 
 
 def _caching(scope: Scope, status: int) -> dict[str, str]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "dashboard"))
@@ -27,6 +27,10 @@ sys.path.insert(0, str(ROOT / "tests" / "dashboard"))
 from snapshot_builder import Plan, build  # noqa: E402  (found through the line above)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# A condition is waited for until it holds. So long only where it never will: machines that do much else are slow.
+PATIENCE_S = 240
+PATIENCE_MS = 1000 * PATIENCE_S
+expect.set_options(timeout=PATIENCE_MS)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -91,16 +95,16 @@ def serving(root: Path) -> Iterator[str]:
         yield base
     finally:
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=PATIENCE_S)
 
 
 def _wait_for(base: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            httpx.get(f"{base}/healthz", timeout=2)
+            httpx.get(f"{base}/healthz", timeout=PATIENCE_S)
         except httpx.TransportError:
-            time.sleep(0.1)
+            time.sleep(0.1)  # it is asked again, and not guessed when it will be there
         else:
             return
     pytest.fail(f"the dashboard did not start:\n{log.read_text()[-3000:]}")
@@ -136,7 +140,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
             color_scheme="dark" if scheme == "dark" else "light",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         made = Visit(context.new_page(), base)
         _watch(made)

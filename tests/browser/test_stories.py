@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -106,9 +105,38 @@ def test_any_feature_is_found_from_the_keyboard(visit: Start, full: str) -> None
     expect(page.get_by_role("option", name=AWKWARD)).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text(AWKWARD)
-    assert page.title() == f"{AWKWARD} · Feature Quality"
+    expect(page).to_have_title(f"{AWKWARD} · Feature Quality")
     page.get_by_role("button", name="Copy link").click()
-    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    page.wait_for_function("async () => (await navigator.clipboard.readText()) === location.href")
+
+
+# Blanks side by side, a tab, a line's end, what controls a terminal, a blank at the end; and marks with a meaning.
+STRANGE = (
+    "Two  blanks",
+    "A\ttab",
+    "Two\nlines",
+    "Bell\x07 and \x1b[31mred",
+    "Ends in ",
+    "50%25 <b>?#&/..",
+    "\u202eleft",
+)
+
+
+def test_a_name_is_shown_and_linked_whatever_it_holds(visit: Start, tmp_path: Path) -> None:
+    build(tmp_path, Plan(names=STRANGE, has_incidents=False, has_model=False, has_checks=False))
+    with serving(tmp_path) as base:
+        made = visit(base)
+        for name in STRANGE:
+            page = made.open("/")
+            settled(page, len(STRANGE))
+            page.locator(f".data-table a[href='{links.feature(name)}']").click()
+            heading = page.get_by_role("heading", level=1).locator(".title")
+            expect(heading).to_have_js_property("firstChild.data", name)
+            # A page that never comes to rest answers nothing.
+            page.wait_for_function("!document.title.startsWith('Overview')")
+            page.get_by_role("button", name="Light or dark").click()
+            assert page.locator("#main > .page").get_attribute("data-title") == name
+        made.page.close()
 
 
 def test_which_checks_fail_what_they_block_and_what_was_refused(visit: Start, full: str) -> None:
@@ -189,7 +217,7 @@ def quality(root: Path, *arguments: str) -> int:
     """Run the command line on a data root; its exit code."""
     command = [sys.executable, "-m", "quality_assets.cli", *arguments]
     environment = os.environ | {"QUALITY_DATA_DIR": str(root)}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False, timeout=300).returncode
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False, timeout=1800).returncode
 
 
 def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit: Start, tmp_path: Path) -> None:
@@ -207,9 +235,7 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
         page.evaluate("scrollTo(0, 300)")
         assert quality(root, "ingest", str(last)) == 0
         assert quality(root, "run") == 0
-        published = time.monotonic()
-        expect(sidebar.locator("code")).not_to_have_text(before, timeout=10_000)
-        assert time.monotonic() - published < 10
+        expect(sidebar.locator("code")).not_to_have_text(before)
         expect(sidebar).to_contain_text("12 Jun 2026")
         assert page.evaluate("scrollY") == 300
         assert page.url.endswith("/?sort=users.desc&window=7d")
@@ -222,10 +248,10 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
             )
         assert quality(root, "publish") == 1
         banner = page.get_by_role("alert")
-        expect(banner).to_contain_text("The last publication was refused; none has succeeded since", timeout=10_000)
+        expect(banner).to_contain_text("The last publication was refused; none has succeeded since")
         expect(banner).to_contain_text("product.feature_daily_trends is not built for 2026-06-12")
         assert quality(root, "run") == 0
-        expect(banner).to_have_count(0, timeout=10_000)
+        expect(banner).to_have_count(0)
         assert page.evaluate("scrollY") == 300
         # It asks for news every few seconds, and the server ends here.
         page.close()
@@ -266,7 +292,7 @@ def test_on_a_phone(visit: Start, full: str) -> None:
     page.get_by_role("button", name="Navigation").click()
     page.locator("#sidebar").get_by_role("link", name="Drift").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Drift")
-    assert not page.locator("#sidebar").is_visible()
+    expect(page.locator("#sidebar")).to_be_hidden()
 
 
 def test_the_scheme_is_chosen_and_kept(visit: Start, full: str) -> None:

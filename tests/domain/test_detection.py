@@ -322,7 +322,8 @@ def test_dating_a_step_and_a_ramp():
     assert date_end(np.concatenate([np.full(6, 3.0), np.zeros(8), [1.6]])) == 5
 
 
-def test_two_thousand_features_take_seconds():
-    value = latency(series=500, days=60)
-    value = np.tile(value, (4, 1))
-    assert detect(panel(value)).z.shape == (2000, 60)
+def test_a_series_is_judged_alone_however_many_there_are():
+    value = latency(series=50, days=60)
+    alone, among = detect(panel(value)).z, detect(panel(np.tile(value, (40, 1)))).z
+    assert np.isfinite(alone).any()
+    np.testing.assert_array_equal(among, np.tile(alone, (40, 1)))

@@ -25,6 +25,9 @@ from quality_assets.serve.ports import address
 from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
+# A machine that does much else is slow: so long only where what is waited for never comes.
+PATIENCE_S = 300
+
 MARK = "QUALITY_TEST_MARK"
 
 # Servers as stubborn as any: one ignores what asks it to stop, and has started a process that nobody knows of.
@@ -110,14 +113,14 @@ class Served:
     def wait_for(self, text: str) -> None:
         """Until a line has `text`, or nothing more comes."""
         while not any(text in line for line in self.lines):
-            line = self._queue.get(timeout=120)
+            line = self._queue.get(timeout=PATIENCE_S)
             assert line is not None, f"it ended with {self.process.wait()} after saying {self.lines}"
             self.lines.append(line)
 
     def wait(self) -> int:
         """Until it ends: its exit code."""
-        code = self.process.wait(timeout=60)
-        while (line := self._queue.get(timeout=10)) is not None:
+        code = self.process.wait(timeout=PATIENCE_S)
+        while (line := self._queue.get(timeout=PATIENCE_S)) is not None:
             self.lines.append(line)
         return code
 
@@ -131,7 +134,7 @@ def _serving(command: list[str], data_dir: Path, ports: tuple[int, int]) -> Iter
         if served.process.poll() is None:
             served.process.send_signal(signal.SIGINT)
             try:
-                served.process.wait(timeout=60)
+                served.process.wait(timeout=PATIENCE_S)
             except subprocess.TimeoutExpired:
                 served.process.kill()
                 served.process.wait()
@@ -201,12 +204,14 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         dagster, dashboard = (f"http://127.0.0.1:{port}" for port in ports)
         assert any(dagster in line for line in served.lines)
         assert any(dashboard in line for line in served.lines)
-        assert httpx.get(dashboard, timeout=30).status_code == 200
-        assert httpx.get(f"{dagster}/server_info", timeout=30).json()["dagster_version"]
+        assert httpx.get(dashboard, timeout=PATIENCE_S).status_code == 200
+        assert httpx.get(f"{dagster}/server_info", timeout=PATIENCE_S).json()["dagster_version"]
         where = '{repositoryName: "__repository__", repositoryLocationName: "quality_assets.definitions"}'
         question = f"{{ sensorsOrError(repositorySelector: {where})"
         question += " { __typename ... on Sensors { results { name sensorState { status } } } } }"
-        answer = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=60).json()["data"]["sensorsOrError"]
+        answer = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=PATIENCE_S).json()["data"][
+            "sensorsOrError"
+        ]
         assert answer["__typename"] == "Sensors", answer
         assert {sensor["sensorState"]["status"] for sensor in answer["results"]} == {"RUNNING"}
         assert "landing_zone_sensor" in {sensor["name"] for sensor in answer["results"]}
@@ -254,8 +259,8 @@ def test_nothing_is_served_to_strangers_without_a_token(tmp_path: Path, command:
 def _wait_for_daemon(dagster: str) -> None:
     """Sensors only tick where a daemon does."""
     question = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
-    for _ in range(60):
-        data = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=60).json()["data"]
+    for _ in range(2 * PATIENCE_S):
+        data = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=PATIENCE_S).json()["data"]
         statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
         if all(status["healthy"] for status in statuses if status["required"]):
             assert "SENSOR" in {status["daemonType"] for status in statuses}

@@ -291,7 +291,7 @@ def test_the_first_reader_does_not_stand_in_the_way_of_a_second(
     ],
 )
 def test_one_select_can_be_run(stranger: duckdb.DuckDBPyConnection, sql: str) -> None:
-    assert read_only_sql(stranger, sql).fetchall() is not None
+    assert [name for name, *_ in read_only_sql(stranger, sql).description or ()]
 
 
 @pytest.mark.parametrize(
