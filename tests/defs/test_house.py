@@ -30,7 +30,7 @@ _SPOKEN_FOR = {
 # Names that stand in several folders of one layer, and mean the same in each.
 _SHARED_NAMES = {
     "defs": {"assets", "checks"},
-    "domain": {"settings"},
+    "domain": {"settings", "training", "use_case"},
     "contracts": {"events"},
     "tables": {"models"},
 }
@@ -165,7 +165,7 @@ def test_every_path_that_a_page_names_is_there() -> None:
 _PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py|\.md|/)?)`")
 # Folders of a data root, of Dagster, and of the papers that docs/counterparts.md reads, are none of the repository's.
 _ELSEWHERE = re.compile(
-    r"^(data|dashboard|landing|lake|published|processed|reports|models|logs|ops|core|raw|product|ml)/"
+    r"^(artifacts|data|dashboard|landing|lake|published|processed|reports|models|logs|ops|core|raw|product|ml)/"
 )
 
 
