@@ -7,14 +7,18 @@ zero, never 100 %.
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.domain import wording
 
 NARROW = "\u202f"
 MINUS = "\u2212"
 UNKNOWN = "\u2013"
 
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_MINUS_BEFORE = re.compile(r"(?<![\w.])-(?=\d)")
 # Less rounds to nought at one decimal.
 _LEAST_POINTS = 0.05
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -194,7 +198,12 @@ def ago(days: int) -> str:
 
 def plural(number: int, one: str, many: str | None = None) -> str:
     """A count with its noun: `1 check`, `4 checks`."""
-    return f"{whole(number)} {one if number == 1 else many or one + 's'}"
+    return typeset(wording.plural(number, one, many))
+
+
+def typeset(text: str) -> str:
+    """A sentence of the domain as pages set it: thousands are kept together by a narrow blank, and minus is one."""
+    return _MINUS_BEFORE.sub(MINUS, _THOUSANDS.sub(NARROW, text))
 
 
 def person(address: str | None) -> str:

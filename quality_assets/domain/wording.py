@@ -124,10 +124,10 @@ def measure_texts(observed: float | None, limit: float | None, unit: str) -> tup
     return seen, held
 
 
-def spoken(value: object) -> str:
+def row_text(value: object) -> str:
     """A value of a row in a sentence; a row as its names and values: `event_date 2026-03-01, feature Search`."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {spoken(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {row_text(part)}" for name, part in value.items())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _signed(f"{value:,.15g}")
     return "null" if value is None else str(value)

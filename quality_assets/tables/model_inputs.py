@@ -127,7 +127,7 @@ CURRENT_DAYS = 7
 EFFECT_ROWS = 300
 
 
-def inputs_of_late(session: WarehouseSession) -> tuple[pd.DataFrame, pd.DataFrame]:
+def recent_inputs(session: WarehouseSession) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Model inputs of the last week, and of the eight weeks before it: what effects on predictions compare."""
     columns = ", ".join(("event_date", "feature", RISK_TRAINING_SET.select_list(INPUT_NAMES)))
     rows = read_frame(

@@ -160,7 +160,7 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
     """How far the champion's score moves when an input alone takes its distribution of the last week; by input."""
     from quality_assets.domain.models.effects import effects_on_predictions as effects
     from quality_assets.domain.models.rows import input_matrix
-    from quality_assets.tables.model_inputs import EFFECT_ROWS, inputs_of_late
+    from quality_assets.tables.model_inputs import EFFECT_ROWS, recent_inputs
 
     model = load_champion(session.settings).model
     target = model.targets.get(FEATURE_RISK.main_target.name) if model is not None else None
@@ -170,7 +170,7 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
     def predict(rows: pd.DataFrame) -> Any:
         return target.probability(input_matrix(FEATURE_RISK, rows), rows["feature"].to_numpy())
 
-    reference, current = inputs_of_late(session)
+    reference, current = recent_inputs(session)
     return effects(reference, current, FEATURE_RISK.input_names, predict, most_rows=EFFECT_ROWS)
 
 

@@ -127,3 +127,21 @@ def test_every_metric_has_a_format() -> None:
     assert formats.metric("adoption_rate", 0.193) == f"19{N}%"
     assert formats.metric("feedback_mean", 4.1) == "4.10"
     assert formats.metric("users", None) == "–"
+
+
+def test_sentences_are_typeset() -> None:
+    assert formats.typeset("-1,204,300 of 12,345 rows, on 2026-11-29, 1,20") == (
+        f"{formats.MINUS}1{formats.NARROW}204{formats.NARROW}300 of 12{formats.NARROW}345 rows, on 2026-11-29, 1,20"
+    )
+    assert formats.plural(1204, "check") == f"1{formats.NARROW}204 checks"
+    assert formats.plural(1, "check") == "1 check"
+    assert formats.plural(2, "entry", "entries") == "2 entries"
+
+
+def test_a_number_of_no_unit_is_a_count_from_a_thousand_on() -> None:
+    assert [formats.number(value) for value in (None, 0.125, 999.9, 1000.0)] == [
+        formats.UNKNOWN,
+        "0.12",
+        "999.90",
+        "1.0k",
+    ]

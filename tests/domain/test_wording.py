@@ -11,7 +11,7 @@ from quality_assets.domain.wording import (
     measure_texts,
     name_in_words,
     plural,
-    spoken,
+    row_text,
     value_text,
 )
 
@@ -140,4 +140,4 @@ def test_rounding_never_makes_two_different_values_one(
     ],
 )
 def test_a_value_of_a_row_is_said_whole(value: object, said: str) -> None:
-    assert spoken(value) == said
+    assert row_text(value) == said

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from quality_assets.domain.quality.check import Answer, Check, Severity
-from quality_assets.domain.wording import measure_texts, spoken
+from quality_assets.domain.wording import measure_texts, row_text
 
 MAX_NAMED = 3
 _STATUSES = {True: "passed", False: "failed", None: "unknown"}
@@ -65,7 +65,7 @@ def _sentence(check: Check, answer: Answer, examples: str | None) -> str:
         return f"{check.question} Unknown: {check.needs}."
     seen, limit = measure_texts(answer.observed, answer.threshold, check.unit)
     found = check.finding.format(observed=seen, threshold=limit) or f"{check.question} No"
-    named = [spoken(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
+    named = [row_text(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
     # Where offenders are what was counted, it can be said how many are not named.
     counted = answer.unexpected_count
     if named and counted is not None and answer.observed == counted > len(named):

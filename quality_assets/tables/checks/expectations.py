@@ -22,7 +22,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Dimension, Severity
 from quality_assets.domain.quality.expectations import Expectation
 from quality_assets.domain.sql_text import literal
-from quality_assets.domain.wording import spoken
+from quality_assets.domain.wording import row_text
 from quality_assets.imports import after_imports, before_imports
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import apply_limits
@@ -225,7 +225,7 @@ def _sentence(
     counted = _counted(expectation)
     some = "some" if offenders is None else f"{offenders:,}"
     where = f"in {some} of {total}" if counted == "row" else f"for {some} {counted}{'' if offenders == 1 else 's'}"
-    return f"{expectation.statement}: not so {where}{f', e.g. {spoken(examples[0])}' if examples else ''}"
+    return f"{expectation.statement}: not so {where}{f', e.g. {row_text(examples[0])}' if examples else ''}"
 
 
 def _plain(value: Any) -> Any:
