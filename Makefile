@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format typecheck lock clean
+.PHONY: help install run test cover lint format typecheck lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ run: install ## Build a sample, say what it shows, and start the Dagster UI and 
 
 test: install lint typecheck ## Lint, check types and run every test
 	@$(BIN)/python -m pytest
+
+cover: install ## Run every test and say which lines none reaches; fails below nine in ten
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: install ## Check style and formatting
 	@$(BIN)/ruff check .
