@@ -253,7 +253,8 @@ def features(reader: Reader, days: int) -> list[Row]:
             described
             | {
                 "status": status,
-                "needs_attention": needs_attention(reasons) or status == Status.DEGRADED,
+                # The run report goes by less risk than the word that a page would have to put beside it.
+                "needs_attention": status == Status.DEGRADED or (status != Status.HEALTHY and needs_attention(reasons)),
                 "attention": reasons,
                 "risk": risk,
                 "incidents": faults,
@@ -273,4 +274,5 @@ def _change(now: float | None, before: float | None) -> float | None:
 
 def _order(row: Row) -> tuple[object, ...]:
     *order, name = attention_order(row["attention"])
-    return not row["needs_attention"], *order, STATUS_ORDER[row["status"]], -(row["impact"] or 0), name
+    state, users = STATUS_ORDER[row["status"]], -(row["impact"] or 0)
+    return (False, *order, state, users, name) if row["needs_attention"] else (True, state, users, name)

@@ -34,10 +34,12 @@ def settled(page: Page, count: int) -> None:
 
 def test_the_morning_what_degrades_and_who_is_hit(visit: Start, full: str) -> None:
     page = visit(full).open("/")
-    first = page.locator(".attention").first
-    expect(first).to_contain_text("One-tap pay")
-    expect(first).to_contain_text("8.8k users a day hit")
-    expect(first).to_contain_text("Payments · N. Kowalski")
+    first, second = page.locator(".attention").first, page.locator(".attention").nth(1)
+    expect(first).to_contain_text("Live comments")
+    expect(first).to_contain_text("4.2k users a day hit")
+    expect(second).to_contain_text("One-tap pay")
+    expect(second).to_contain_text("8.8k users a day hit")
+    expect(second).to_contain_text("Payments · N. Kowalski")
     settled(page, 5)
     page.get_by_role("button", name="Critical 1").click()
     settled(page, 1)

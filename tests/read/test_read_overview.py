@@ -374,10 +374,10 @@ def test_features_stand_as_the_run_report_ranks_them_then_by_state() -> None:
         _incident("3", feature="dip", severity="low", affected_users=7),
     ]
     scores = [
-        _score("many", 0.2, expected_users_affected=80.0),
+        _score("many", 0.25, expected_users_affected=80.0),
         _score("few", 0.9, expected_users_affected=8.0),
         _score("some", 0.6, expected_users_affected=8.0),
-        _score("calm", 0.19, expected_users_affected=5000.0),
+        _score("calm", 0.24, expected_users_affected=5000.0),
         _score("degraded", 0.1, is_degraded_today=True, expected_users_affected=1.0),
     ]
     trends = [{"event_date": THROUGH, "feature": "watch", "metric": "crash_rate", "is_worse": True}]
