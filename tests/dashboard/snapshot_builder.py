@@ -474,9 +474,13 @@ def _operations(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
         [plan.published_at, RUN_ID],
     )
     connection.execute(
-        "insert into raw.log_files select 'file' || n, n + 1, 'sha' || n, 'app/' || n || '.csv.gz', 120000, $at, 'loaded', null,"
-        " 'default', 'csv', 'gzip', 'utf-8', 8000, 31, cast($d as timestamp), cast($d as timestamp) + interval 23 hours,"
-        " cast($d as timestamp) + interval 1 day, [cast($d as date)], 'l1' from range(3) t(n)",
+        "insert into raw.log_files by name select 'file' || n as file_id, n + 1 as file_number, 'sha' || n as sha256,"
+        " 'app/' || n || '.csv.gz' as path, 120000 as size_bytes, $at as arrived_at, 'loaded' as status,"
+        " 'default' as source, 'csv' as format, 'gzip' as compression, 'utf-8' as encoding, 8000 as rows,"
+        " 31 as rows_refused, cast($d as timestamp) as first_event_time,"
+        " cast($d as timestamp) + interval 23 hours as last_event_time,"
+        " cast($d as timestamp) + interval 1 day as last_day_ends_at, [cast($d as date)] as touched_dates,"
+        " 'l1' as load_id from range(3) t(n)",
         {"d": THROUGH, "at": plan.published_at},
     )
     connection.execute(
