@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.imports import after_imports
@@ -25,10 +26,11 @@ from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.alerts import deliver, report_run_failure
 from quality_assets.tables.champion import is_outgrown, is_training_due
+from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.models import is_scored
 from quality_assets.tables.publishing import is_published
 from quality_assets.tables.reports import is_reported
-from quality_assets.tables.staleness import contiguous_ranges, days_to_build, trends_to_build
+from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build, trends_to_build
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -210,19 +212,24 @@ def bring_up_to_date(
     *,
     with_models: bool = True,
 ) -> Iterator[RunOutcome]:
-    """Build what is stale, days first and trends after, score, then publish; or rebuild a range of dates and publish.
+    """Build what is stale or fails, days first, then trends, score and publish; or rebuild a range of dates instead.
 
     Without models, what looks at all days anew (incidents, risk, drift, the report) waits for the next run with them.
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
     with open_warehouse(settings) as session:
         deliver(session.connection, settings)
-        ranges = [rebuild] if rebuild else contiguous_ranges(days_to_build(session.connection))
+        ranges = _ranges_to_build(session, rebuild)
     for dates in ranges:
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
-        trends = contiguous_ranges(trends_to_build(session.connection))
-        must_score = with_models and bool(ranges or trends or not is_up_to_date(session))
+        built = [day for dates in ranges for day in _days(*dates)]
+        # What was built just now and fails would fail again.
+        failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(built)
+        trends = contiguous_ranges(failing.union(trends_to_build(session.connection)))
+        must_score = with_models and bool(
+            ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
+        )
         must_publish = must_score or bool(ranges or trends) or not is_published(session)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
@@ -230,6 +237,18 @@ def bring_up_to_date(
         yield from _score(instance, settings)
     if must_publish:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+
+
+def _ranges_to_build(session: WarehouseSession, rebuild: tuple[date, date] | None) -> list[tuple[date, date]]:
+    """The days that were asked for, but those that wait for their end; else what is stale, and what fails."""
+    if rebuild:
+        return contiguous_ranges(set(_days(*rebuild)).difference(dates_not_over(session.connection)))
+    days = days_to_build(session.connection)
+    return contiguous_ranges({*days, *failing_dates(session.connection, DAY_TABLES)})
+
+
+def _days(start: date, end: date) -> list[date]:
+    return [start + timedelta(days=n) for n in range((end - start).days + 1)]
 
 
 def is_up_to_date(session: WarehouseSession) -> bool:
@@ -240,7 +259,7 @@ def is_up_to_date(session: WarehouseSession) -> bool:
 def _score(instance: DagsterInstance, settings: Settings) -> Iterator[RunOutcome]:
     """Score and report; train first where no model can score and history is enough. Facts wait for neither."""
     with open_warehouse(settings) as session:
-        must_train = is_training_due(session)
+        must_train = is_training_due(session) or must_train_again(session.connection)
     if must_train:
         yield run_job(instance, settings, "train_risk_model")
     outcome = run_job(instance, settings, "score_and_report")

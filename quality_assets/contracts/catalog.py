@@ -15,3 +15,11 @@ TABLES: tuple[Table, ...] = _tables(raw, events, product, incidents, ml, drift, 
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
 SCHEMAS = ("raw", "core", "product", "ml", "monitoring", "ops")
+
+
+def may_refuse_publication(asset: str) -> bool:
+    """Whether `asset`, as schema.table, is of the facts or of what they are made from: the rest is shown as it stands.
+
+    What fails behind the facts (trends, incidents, models, monitoring) never keeps them from their readers.
+    """
+    return asset == product.FACT_FEATURE_METRICS.qualified_name or asset.partition(".")[0] in ("raw", "core")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from quality_assets.clock import after, utc_now
-from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.catalog import LAKE_TABLES, may_refuse_publication
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
 from quality_assets.contracts.pipeline import PIPELINE
@@ -19,6 +19,7 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.exports import is_exported
+from quality_assets.tables.failing import NOT_ANSWERED_SINCE
 from quality_assets.tables.staleness import (
     contiguous_ranges,
     data_fingerprint,
@@ -30,10 +31,6 @@ from quality_assets.tables.staleness import (
 FINGERPRINT_DIGITS = 8
 EXPORTED_TABLES = {"feature_metrics.csv": FACT_FEATURE_METRICS, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
 MAX_REASONS = 20
-# That a check could not run for a whole table is answered by its next run for any date.
-_NOT_ANSWERED_SINCE = """
-qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (partition by asset, check_name)
-"""
 
 
 @dataclass(frozen=True)
@@ -44,15 +41,19 @@ class Refusal:
 
 
 def reasons_against(session: WarehouseSession) -> list[str]:
-    """What speaks against publication: half-built dates, and blocking checks that fail or could not run."""
+    """What speaks against publication: half-built dates, and blocking checks that fail or could not run.
+
+    Of the facts and of what they are made from only: see `may_refuse_publication`.
+    """
     reasons = _losses(session)
-    for table in PIPELINE.audited:
+    audited = [table for table in PIPELINE.audited if may_refuse_publication(table.qualified_name)]
+    for table in audited:
         stale = stale_dates(session.connection, table) if table in PIPELINE.fingerprinted else []
         if stale:
             reasons.append(f"{table.qualified_name} is not built for {_dates_text(stale)}; run `quality run`")
     if is_arrival_unaudited(session.connection):
         reasons.append("what arrived has not been checked since it was read; run `quality run`")
-    for table in PIPELINE.audited:
+    for table in audited:
         unaudited = unaudited_dates(session.connection, table)
         if unaudited:
             reasons.append(
@@ -60,11 +61,11 @@ def reasons_against(session: WarehouseSession) -> list[str]:
             )
     rows = session.connection.execute(
         f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
-        f" from ({LATEST_RESULTS_SQL} {_NOT_ANSWERED_SINCE})"
+        f" from ({LATEST_RESULTS_SQL} {NOT_ANSWERED_SINCE})"
         " where is_blocking and severity = 'ERROR' and status <> 'passed'"
         " and list_contains($known, [asset, check_name])"
         " group by asset, check_name order by asset, check_name",
-        {"known": [list(check) for check in blocking_checks()]},
+        {"known": [list(check) for check in blocking_checks() if may_refuse_publication(check[0])]},
     ).fetchall()
     for asset, check_name, count, first, description, run_id in rows:
         where = f" for {first}" + (f" and {count - 1} more dates" if count > 1 else "") if first else ""

@@ -315,6 +315,15 @@ def test_a_fault_goes_on_while_any_metric_does_and_is_dated_by_its_first_one() -
     assert made(finding("latency_p95_ms", 20, [20], kind="creep"))["kind"] == "creep"
 
 
+def test_a_fault_begins_no_later_than_it_was_found_though_its_lead_was_found_after() -> None:
+    # Users fall on day 20; that it was one event falling silent shows, from day 21 on, on day 22.
+    first = finding("users", 20, [20, 21, 22], start=19, family="count", worse=-1)
+    silent = finding("events", 22, [22], start=21, event_name="finish", kind="dead", family="count", worse=-1, order=1)
+    row = made(first, silent)
+    assert (row["metric"], row["event_name"]) == ("events", "finish")
+    assert (row["start_date"], row["detected_on"]) == (day(19), day(20))
+
+
 def test_the_one_event_that_fell_silent_is_named() -> None:
     dead = finding("events", 20, [20], event_name="finish", kind="dead", family="count", worse=-1)
     whole = finding("events", 20, [20], family="count", worse=-1)

@@ -392,7 +392,7 @@ def busy_inputs(**changes):
     checks = [
         check_row("a.t", "warns", "failed"),
         check_row("b.t", "cannot", "unknown", "ERROR"),
-        check_row("c.t", "stops", "failed", "ERROR", is_blocking=True, partition="2026-03-01"),
+        check_row("core.c", "stops", "failed", "ERROR", is_blocking=True, partition="2026-03-01"),
         check_row("d.t", "errs", "failed", "ERROR"),
         *(check_row("e.t", f"fine_{n}", "passed", "ERROR", is_blocking=True) for n in range(4)),
     ]
@@ -460,7 +460,7 @@ def test_of_a_busy_run_every_figure_is_right():
     checks = report["checks"]
     assert [checks[n] for n in ("is_known", "passed", "failed", "unknown", "blocking_failed")] == [True, 4, 3, 1, 1]
     assert [c["check_name"] for c in checks["not_passed"]] == ["stops", "cannot", "errs", "warns"]
-    assert checks["not_passed"][0] == check_row("c.t", "stops", "failed", "ERROR", True, "2026-03-01")
+    assert checks["not_passed"][0] == check_row("core.c", "stops", "failed", "ERROR", True, "2026-03-01")
     steps = report["steps"]
     assert [steps[n] for n in ("is_known", "partitions_built", "seconds", "failed")] == [True, 4, 7.0, ["broken"]]
     assert [s["step"] for s in steps["by_step"]] == ["slow", "half", "quick", "broken"]
@@ -648,7 +648,7 @@ def test_the_page_of_a_busy_run_says_all_of_it():
     assert "<ol><li><b>feed</b>" in page_text
     assert found["Checks that did not pass"] == [
         "Status | Check | Partition | Weight | Finding",
-        "failed | c.t · stops | 2026-03-01 | stops publication | stops said so",
+        "failed | core.c · stops | 2026-03-01 | stops publication | stops said so",
         "unknown | b.t · cannot |  | ERROR | cannot said so",
         "failed | d.t · errs |  | ERROR | errs said so",
         "failed | a.t · warns |  | WARN | warns said so",

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import pytest
 
+from quality_assets.contracts.catalog import may_refuse_publication
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
@@ -22,6 +23,7 @@ from quality_assets.tables.checks import run as checking
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import record_results, run_check
 from quality_assets.tables.exports import export_csv
+from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_read_again, must_score_again
 from quality_assets.tables.ingest import IngestReport
 from quality_assets.tables.publishing import (
     EXPORTED_TABLES,
@@ -145,6 +147,36 @@ def test_what_does_not_block_does_not_refuse(built_copy: Settings, harmless: Che
     assert isinstance(attempt(built_copy, "run-1", harmless), Snapshot)
 
 
+@pytest.mark.parametrize(
+    "asset", [name for name, _ in sorted(blocking_checks()) if name.partition(".")[0] not in ("raw", "core")]
+)
+def test_of_what_lies_behind_the_events_only_facts_refuse(asset: str) -> None:
+    assert may_refuse_publication(asset) is (asset == "product.fact_feature_metrics")
+
+
+def test_what_fails_behind_the_facts_is_published_beside_them_and_built_again(built_copy: Settings) -> None:
+    behind = sorted(check for check in blocking_checks() if not may_refuse_publication(check[0]))
+    bad = [replace(BAD, asset=asset, check_name=name, partition_key="") for asset, name in behind]
+    assert {"product.incidents", "ml.risk_scores", "monitoring.data_drift"} <= {asset for asset, _ in behind}
+    assert isinstance(attempt(built_copy, "run-1", *bad), Snapshot)
+    with open_warehouse(built_copy) as session:
+        assert must_score_again(session.connection)
+        record_results(session, [replace(result, status="passed") for result in bad], "run-2")
+        assert not must_score_again(session.connection)
+
+
+def test_dates_whose_checks_fail_are_built_again(built_copy: Settings) -> None:
+    described = replace(BAD, asset="raw.feature_descriptions", check_name="contract_kept", partition_key="")
+    attempt(built_copy, "run-1", BAD, described)
+    with open_warehouse(built_copy) as session:
+        # What is of no date is asked again with the last one.
+        assert failing_dates(session.connection, DAY_TABLES) == [date(2026, 1, 2), date(2026, 1, 12)]
+        assert failing_dates(session.connection, [FEATURE_DAILY_TRENDS]) == []
+        assert not must_read_again(session.connection)
+        record_results(session, [replace(BAD, asset="raw.raw_logs", partition_key="")], "run-2")
+        assert must_read_again(session.connection)
+
+
 @pytest.mark.parametrize("change", [{"check_name": "rows_counted"}, {"asset": "core.all_events"}])
 def test_a_check_that_is_no_more_does_not_refuse(built_copy: Settings, change: dict[str, str]) -> None:
     assert isinstance(attempt(built_copy, "run-1", replace(BAD, **change)), Snapshot)  # type: ignore[arg-type]
@@ -189,7 +221,6 @@ def test_what_was_built_and_not_checked_refuses_and_is_built_again(built_copy: S
     assert outcome.reasons == (
         "what arrived has not been checked since it was read; run `quality run`",
         f"{VALID_EVENTS.qualified_name} has not been checked for 2026-01-03; run `quality run`",
-        f"{FEATURE_DAILY_TRENDS.qualified_name} has not been checked for 2026-01-05 to 2026-01-09; run `quality run`",
     )
     with open_warehouse(built_copy) as session:
         record_audited(session.connection, LOG_FILES, date.min, date.max)

@@ -231,11 +231,13 @@ def _row(
     # Where the whole feature shows it too, it is a fault of the whole.
     lead = next((f for f in cluster if f.metric == lead.metric and f.platform is None), lead) if lead.platform else lead
     own = [f for f in cluster if f.metric == lead.metric and f.event_name == lead.event_name]
-    start = min(f.start_date for f in own)
+    own_start = min(f.start_date for f in own)
+    # What was found first may be of another series: it has begun by the day on which that was found.
+    start = min(own_start, first.start_date)
     # Wherever the first metric has calmed down but another one has not, the fault goes on.
     is_open = any(f.episode.end_day is None for f in cluster)
     last = max(f.last_date for f in cluster)
-    measured = _measure(lead, start, max(f.last_date for f in own))
+    measured = _measure(lead, own_start, max(f.last_date for f in own))
     kinds = [f.episode.kind for f in own]
     row: dict[str, Any] = {
         "incident_id": incident_id(first.feature, first.event_name, first.metric, first.detected_on),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quality_assets.contracts.catalog import may_refuse_publication
 from quality_assets.domain.reports import html as html
 from quality_assets.domain.reports.html import Markup, Tone
 
@@ -64,7 +65,7 @@ def _checks_html(checks: Mapping[str, Any]) -> Markup:
             html.tag(c["status"], STATUS_TONES[c["status"]]),
             f"{c['asset']} · {c['check_name']}",
             c.get("partition_key") or "",
-            "stops publication" if c["is_blocking"] else str(c["severity"]),
+            "stops publication" if c["is_blocking"] and may_refuse_publication(c["asset"]) else str(c["severity"]),
             c["description"],
         )
         for c in checks["not_passed"]

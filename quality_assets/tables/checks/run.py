@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from quality_assets.clock import after, utc_now
-from quality_assets.contracts.catalog import TABLES_BY_NAME
+from quality_assets.contracts.catalog import TABLES_BY_NAME, may_refuse_publication
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.domain.events.tables import REPEATED
 from quality_assets.domain.quality.check import Answer, Check
@@ -165,7 +165,8 @@ def _told(found: Sequence[CheckResult]) -> str:
     when = f"{date.fromisoformat(last.partition_key):%-d %b %Y}: " if last.partition_key else ""
     if len(found) > 1:
         when = f"On {len(found)} days, the last {when}"
-    return f"{when}{last.description}{f' {_NOT_PUBLISHED}' if last.is_blocking and last.severity == 'ERROR' else ''}"
+    refuses = last.is_blocking and last.severity == "ERROR" and may_refuse_publication(last.asset)
+    return f"{when}{last.description}{f' {_NOT_PUBLISHED}' if refuses else ''}"
 
 
 def _named(partitions: Sequence[str]) -> str:

@@ -1,0 +1,105 @@
+"""What has to be built anew because its checks do not pass: what `quality run` does beside what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+import duckdb
+
+from quality_assets.contracts.drift import (
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    DRIFT_POWER,
+    EVENT_SKETCH_COUNTS,
+)
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.ml import (
+    CALIBRATION,
+    DEGRADATION_LABELS,
+    FEATURE_IMPORTANCE,
+    MODEL_METRICS,
+    MODEL_VERSIONS,
+    RISK_SCORES,
+    RISK_TRAINING_SET,
+    SCORE_LEDGER,
+)
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.table import Table
+from quality_assets.tables.checks.known import blocking_checks
+from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
+from quality_assets.tables.models import RISK_MODEL
+from quality_assets.tables.staleness import dates_not_over
+
+ARRIVAL_TABLES = (RAW_LOGS, LOG_FILES)
+DAY_TABLES = (
+    FEATURE_DESCRIPTIONS,
+    VALID_EVENTS,
+    QUARANTINED_EVENTS,
+    USER_FEATURE_DAYS,
+    FACT_FEATURE_METRICS,
+    EVENT_SKETCH_COUNTS,
+)
+SCORING_TABLES = (
+    INCIDENTS,
+    DEGRADATION_LABELS,
+    RISK_TRAINING_SET,
+    RISK_SCORES,
+    SCORE_LEDGER,
+    BASELINE_STATS,
+    DATA_DRIFT,
+    DRIFT_DISTRIBUTIONS,
+    RUN_REPORT,
+)
+
+TRAINING_TABLES = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS, RISK_MODEL, DRIFT_POWER)
+
+# That a check could not run for a whole table is answered by its next run for any date.
+NOT_ANSWERED_SINCE = """
+qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (partition by asset, check_name)
+"""
+
+
+def failing_partitions(connection: duckdb.DuckDBPyConnection, tables: Collection[Table]) -> set[tuple[str, str]]:
+    """Table and partition of every blocking check that does not pass as the data stand; '' where it has none."""
+    names = {table.qualified_name for table in tables}
+    known = [list(check) for check in blocking_checks() if check[0] in names]
+    rows = connection.execute(
+        f"select distinct asset, partition_key from ({LATEST_RESULTS_SQL} {NOT_ANSWERED_SINCE})"
+        " where is_blocking and severity = 'ERROR' and status <> 'passed'"
+        " and list_contains($known, [asset, check_name])",
+        {"known": known},
+    ).fetchall()
+    return set(rows)
+
+
+def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Table]) -> list[date]:
+    """The event dates on which a blocking check of one of `tables` does not pass, ascending; those that wait left out.
+
+    Of a check that is of no date, the last date with facts: whatever date is built asks it again.
+    """
+    found = failing_partitions(connection, tables)
+    days = {date.fromisoformat(key) for _, key in found if key}
+    if any(not key for _, key in found):
+        (last,) = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchall()[0]
+        days |= {last} if last else set()
+    return sorted(days - dates_not_over(connection).keys())
+
+
+def must_score_again(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether something fails that scoring makes (incidents, labels, scores, drift, the report), or training."""
+    return bool(failing_partitions(connection, (*SCORING_TABLES, *TRAINING_TABLES)))
+
+
+def must_train_again(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a check on what training makes fails."""
+    return bool(failing_partitions(connection, TRAINING_TABLES))
+
+
+def must_read_again(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the checks on what arrived fail, so that reading is to be tried, and checked, again."""
+    return bool(failing_partitions(connection, ARRIVAL_TABLES))
