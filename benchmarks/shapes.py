@@ -8,19 +8,18 @@ the test suite.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-
-import duckdb
 
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.simulate import SimulationPlan, simulate
@@ -100,29 +99,34 @@ def written(shape: Shape, folder: Path) -> None:
     landing.mkdir()
     random = Random(shape.number)
     files = sorted((folder / "simulated" / "logs").iterdir())
+    with (folder / "simulated" / "feature_metadata.csv").open(encoding="utf-8") as stream:
+        gone = frozenset(sorted(row["feature"] for row in csv.DictReader(stream))[: shape.silent])
     skipped = set(random.sample(files[:-1], min(shape.skipped_days, len(files) - 1)))
     for at, file in enumerate(files):
         if file in skipped:
             continue
         is_silent = at >= len(files) - shape.silent_days
-        _copy(file, landing / file.name, shape.lacks, shape.silent if is_silent else 0)
+        _copy(file, landing / file.name, shape.lacks, gone if is_silent else frozenset())
     shutil.copyfile(folder / "simulated" / "feature_metadata.csv", folder / "feature_metadata.csv")
     shutil.rmtree(folder / "simulated")
 
 
-def _copy(source: Path, target: Path, lacks: tuple[str, ...], silent: int) -> None:
+def _copy(source: Path, target: Path, lacks: tuple[str, ...], silent: Set[str]) -> None:
     if not lacks and not silent:
         shutil.copyfile(source, target)
         return
-    with duckdb.connect() as connection:
-        rows = connection.from_csv_auto(str(source), all_varchar=True)
-        kept = ", ".join(name for name in rows.columns if name not in lacks)
-        # As many features as are to fall silent, the first by name.
-        connection.execute(
-            f"copy (select {kept} from rows where coalesce(feature, '') not in"
-            f" (select distinct feature from rows where feature is not null order by 1 limit {silent}))"
-            f" to '{target}' (header)"
-        )
+    # Dirty lines are no CSV to be trusted: line by line, and what has too few fields stays as it is.
+    with source.open(newline="", encoding="utf-8") as lines, target.open("w", newline="", encoding="utf-8") as out:
+        reader, writer = csv.reader(lines), csv.writer(out, lineterminator="\n")
+        header = next(reader)
+        kept = [at for at, name in enumerate(header) if name not in lacks]
+        writer.writerow([header[at] for at in kept])
+        feature = header.index("feature")
+        for row in reader:
+            if len(row) != len(header):
+                writer.writerow(row)
+            elif row[feature] not in silent:
+                writer.writerow([row[at] for at in kept])
 
 
 def built(shape: Shape, work: Path) -> dict[str, object]:

@@ -20,11 +20,11 @@ import yaml
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.run_history import forget_old_runs
-from quality_assets.defs.run_tags import run_partition
+from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
 from quality_assets.imports import after_imports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.alerts import deliver, report_run_failure
+from quality_assets.tables.alerts import deliver, deliver_if_free, report_run_failure
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.models import is_scored
@@ -34,8 +34,6 @@ from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, d
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
-
-PROCESS_TAG = "quality/process"
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,6 @@ def run_job(
     config: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
-    from quality_assets.defs.sensors import range_tags
-
     tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
@@ -131,8 +127,7 @@ def run_job(
         report_run_failure(
             settings, job=job, run_id=result.run_id, partition_key=run_partition(tags), error=error or "no message"
         )
-        with open_warehouse(settings) as session:
-            deliver(session.connection, settings)
+        deliver_if_free(settings)
     return RunOutcome(
         job=job,
         run_id=result.run_id,

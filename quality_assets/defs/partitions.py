@@ -3,5 +3,5 @@
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.settings import get_settings
 
-# Today is among them, so that what has come of it can be read; a day is built once it is over (docs/adr/0007).
-event_dates = EventDates(start_date=get_settings().earliest_date.isoformat(), end_offset=1, timezone="UTC")
+# The last is the last day that is over: a day is built when it is (docs/adr/0007), and "Latest" in the UI is that one.
+event_dates = EventDates(start_date=get_settings().earliest_date.isoformat(), end_offset=0, timezone="UTC")

@@ -5,7 +5,8 @@ Sensors decide from the landing zone and Dagster's own event log, never from the
 
 import hashlib
 import json
-from datetime import UTC, date, datetime, timedelta
+import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,16 @@ from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.following import (
+    follow_ups,
+    is_queued,
+    is_under_way,
+    newest,
+    queued_days,
+    succeeded,
+    touched_dates,
+    why_reading_waits,
+)
 from quality_assets.defs.jobs import (
     build_days,
     build_trends,
@@ -24,19 +35,15 @@ from quality_assets.defs.jobs import (
     train_risk_model,
 )
 from quality_assets.defs.partitions import event_dates
-from quality_assets.defs.run_tags import run_partition
-from quality_assets.domain.features.trends import HISTORY_DAYS
+from quality_assets.defs.run_tags import RANGE_START, range_tags, run_partition
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.landing import LandingFile, scan, sha256_of
-from quality_assets.stores.snapshots import current_snapshot, open_snapshot
-from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
-from quality_assets.tables.alerts import deliver, report_run_failure
+from quality_assets.stores.snapshots import current_snapshot, last_attempt, open_snapshot
+from quality_assets.tables.alerts import deliver_if_free, report_run_failure
 from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.staleness import contiguous_ranges
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 MAX_MATERIALIZATIONS_A_TICK = 100
 MAX_FILES_HASHED_A_TICK = 500
 
@@ -62,14 +69,25 @@ def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     known = {name: stamp for name, stamp in known_before.items() if name in stamps}
     known |= {file.name: stamps[file.name] for file in fresh if file.name in contents}
     sizes = {file.name: stamps[file.name] for file in waiting if file.name not in contents}
-    cursor = _remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor)
     if not contents:
-        context.update_cursor(cursor)
+        context.update_cursor(_remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor))
         return dg.SkipReason(
             f"{len(waiting)} files are waited for until their size is stable." if waiting else "Nothing new has landed."
         )
+    why = why_reading_waits(context.instance, _last_publication(settings), time.time())
+    if why:
+        return dg.SkipReason(f"{len(contents)} files have landed. {why}")
     key = hashlib.sha256("".join(sorted(set(contents.values()))).encode()).hexdigest()
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"landing-{key[:32]}")], cursor=cursor)
+    cursor = _remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor)
+    # Whoever waits to read will read these as well.
+    is_asked = is_queued(context.instance, ingest_logs.name)
+    requests = [] if is_asked else [dg.RunRequest(run_key=f"landing-{key[:32]}")]
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+def _last_publication(settings: Settings) -> float | None:
+    last = last_attempt(settings.published_dir)
+    return last.attempted_at.replace(tzinfo=UTC).timestamp() if last else None
 
 
 def _seen_path(settings: Settings) -> Path:
@@ -125,11 +143,6 @@ def _contents(files: list[LandingFile]) -> dict[str, str]:
     return contents
 
 
-def range_tags(start: date, end: date) -> dict[str, str]:
-    """The tags that make a run cover the event dates from `start` to `end`."""
-    return {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
-
-
 @dg.sensor(
     target=build_days,
     minimum_interval_seconds=15,
@@ -146,10 +159,9 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
         return dg.SkipReason("No logs were read since the last look.")
     last = records[-1].storage_id
     touched = {
-        date.fromisoformat(str(day)): record.storage_id
+        date.fromisoformat(day): record.storage_id
         for record in records
-        if record.asset_materialization
-        for day in _touched(record.asset_materialization)
+        for day in touched_dates(record.asset_materialization)
     }
     # The command line reads and builds in one go, and its builds are in the same log.
     built = context.instance.get_latest_storage_id_by_partition(
@@ -162,58 +174,35 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
         for day, storage_id in touched.items()
         if day < today and event_dates.has_partition_key(day.isoformat()) and built.get(day.isoformat(), 0) < storage_id
     }
+    # A run that waits already builds them of all that was read.
+    asked = existing - queued_days(context.instance, build_days.name)
     requests = [
         dg.RunRequest(run_key=f"{start}-{end}-{last}", tags=range_tags(start, end))
-        for start, end in contiguous_ranges(existing)
+        for start, end in contiguous_ranges(asked)
     ]
     return dg.SensorResult(run_requests=requests, cursor=str(last))
 
 
-def _touched(materialization: dg.AssetMaterialization) -> list[object]:
-    value = materialization.metadata.get("touched_dates")
-    return list(value.value) if value and isinstance(value.value, list) else []
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[build_days],
-    request_jobs=[build_trends, score_and_report],
+@dg.sensor(
+    jobs=[ingest_logs, build_days, build_trends, score_and_report, publish],
     minimum_interval_seconds=15,
     default_status=_RUNNING,
-    description="Days were built: trends of later days that look back on them are rebuilt, then all is scored.",
+    description="Something was made, whoever asked for it: what is made from it is built, scored and published.",
 )
-def built_days_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
-    tags = context.dagster_run.tags
-    end = date.fromisoformat(tags.get(RANGE_END) or tags["dagster/partition"])
-    facts = context.instance.get_materialized_partitions(asset_key(FACT_FEATURE_METRICS))
-    later = [day for key in facts if end < (day := date.fromisoformat(key)) <= end + timedelta(days=HISTORY_DAYS)]
-    run_id = context.dagster_run.run_id
+def follow_up_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    instance, after = context.instance, int(context.cursor or 0)
+    news = {table: made for table, made in newest(instance).items() if made.storage_id > after}
+    if not news:
+        return dg.SkipReason("Nothing was made since the last look.")
+    if is_under_way(instance, news.values()):
+        return dg.SkipReason("A run that makes more has not ended.")
     requests = [
-        dg.RunRequest(run_key=f"{run_id}-{start}", job_name=build_trends.name, tags=range_tags(start, stop))
-        for start, stop in contiguous_ranges(later)
+        request
+        for request in follow_ups(instance, succeeded(instance, news), after)
+        # One that waits already will see what was made just now.
+        if request.tags.get(RANGE_START) or not is_queued(instance, str(request.job_name))
     ]
-    # One that waits already will see these days too: while much arrives, scoring is not what all else waits for.
-    if not _is_queued(context.instance, score_and_report.name):
-        requests.append(dg.RunRequest(run_key=f"{run_id}-score", job_name=score_and_report.name))
-    return requests
-
-
-def _is_queued(instance: dg.DagsterInstance, job: str) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])) > 0
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[score_and_report],
-    request_job=publish,
-    minimum_interval_seconds=15,
-    default_status=_RUNNING,
-    description="All is scored and reported: it is published.",
-)
-def scored_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-    if _is_queued(context.instance, publish.name):
-        return dg.SkipReason("A publication waits already.")
-    return dg.RunRequest(run_key=f"{context.dagster_run.run_id}-publish")
+    return dg.SensorResult(run_requests=requests, cursor=str(max(made.storage_id for made in news.values())))
 
 
 @dg.run_status_sensor(
@@ -230,18 +219,6 @@ def not_scored_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]
         dg.RunRequest(run_key=f"{run_id}-report", job_name=report_run.name),
         dg.RunRequest(run_key=f"{run_id}-publish", job_name=publish.name),
     ]
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[train_risk_model],
-    request_job=score_and_report,
-    minimum_interval_seconds=15,
-    default_status=_RUNNING,
-    description="A model was trained: the last day is scored by whichever is in use now.",
-)
-def trained_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest:
-    return dg.RunRequest(run_key=f"{context.dagster_run.run_id}-score")
 
 
 @dg.sensor(
@@ -279,8 +256,5 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
             settings, job=run.job_name, run_id=run.run_id, partition_key=run_partition(run.tags), error=error
         )
     )
-    try:
-        with open_warehouse(settings, lock_timeout_s=0) as session:
-            deliver(session.connection, settings)
-    except WarehouseBusyError:
+    if not deliver_if_free(settings):
         context.log.info("The warehouse is in use; the alert is delivered by the next step that opens it.")

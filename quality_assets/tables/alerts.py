@@ -17,6 +17,7 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.monitoring import ALERT_EVENTS
 from quality_assets.settings import Settings
 from quality_assets.stores.files import write_atomically
+from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
 
 _MAX_MESSAGE_LENGTH = 2000
 
@@ -77,6 +78,16 @@ def report_run_failure(settings: Settings, *, job: str, run_id: str, partition_k
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{run_id}.json", json.dumps(alert))
     return message
+
+
+def deliver_if_free(settings: Settings) -> bool:
+    """Deliver what waits unless another process has the warehouse, whose next step then does; whether it was free."""
+    try:
+        with open_warehouse(settings, lock_timeout_s=0) as session:
+            deliver(session.connection, settings)
+    except WarehouseBusyError:
+        return False
+    return True
 
 
 def deliver(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:

@@ -12,7 +12,7 @@ from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 from quality_assets.dagster_ext.event_log import OpenSqliteEventLogStorage
 from quality_assets.dagster_ext.run_history import forget_old_runs
-from quality_assets.defs.sensors import range_tags
+from quality_assets.defs.run_tags import range_tags
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 FIRST, LAST = "2026-01-05", "2026-01-09"

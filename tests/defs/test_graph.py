@@ -251,7 +251,7 @@ def test_jobs_are_there_and_say_what_they_do(graph: dg.Definitions) -> None:
 def test_sensors_and_schedules_run_by_default(graph: dg.Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in graph.sensors or []}
     schedules = {schedule.name: schedule for schedule in graph.schedules or []}
-    assert {"landing_zone_sensor", "touched_dates_sensor", "built_days_sensor", "run_failure_alerts"} <= set(sensors)
+    assert {"landing_zone_sensor", "touched_dates_sensor", "follow_up_sensor", "run_failure_alerts"} <= set(sensors)
     assert "daily_catch_up" in schedules
     assert all(isinstance(schedule, dg.ScheduleDefinition) for schedule in schedules.values())
     assert [n for n, s in sensors.items() if s.default_status != dg.DefaultSensorStatus.RUNNING] == []

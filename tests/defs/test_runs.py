@@ -16,6 +16,7 @@ import pytest
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.defs import reporting
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.runner import RunOutcome, _without_class, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
@@ -400,3 +401,20 @@ def test_publication_is_checked_against_what_was_audited(
 )
 def test_people_are_told_what_an_error_says_and_not_the_module_of_its_class(message: str, told: str) -> None:
     assert _without_class(message) == told
+
+
+def test_a_day_that_is_not_over_is_answered_with_a_sentence_and_fails_no_check(
+    run: Run, write_events: WriteEvents, data_root: Settings
+) -> None:
+    write_events("a.csv", {FIRST: 3, DAYS[1]: 2})
+    assert run("ingest_logs").succeeded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporting, "dates_not_over", lambda _: {DAYS[1]: "is not over (UTC)"})
+        clicked = run("build_days", (FIRST, DAYS[1]))
+    assert not clicked.succeeded
+    assert clicked.error == (
+        "Nothing was built, and nothing is amiss: 2025-03-04 is not over (UTC). It is built by itself once it is over."
+        " Ask for the dates before 2025-03-04 alone."
+    )
+    assert _rows(data_root, "select count(*) from monitoring.check_results where asset = 'core.valid_events'") == [(0,)]
+    assert run("build_days", (FIRST, FIRST)).succeeded

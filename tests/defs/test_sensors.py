@@ -6,22 +6,32 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.events import StepMaterializationData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from dagster._utils.schedules import cron_string_iterator
 from filelock import FileLock
 
-from quality_assets.contracts.events import RAW_LOGS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.drift import DATA_DRIFT, EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.ml import RISK_SCORES, SCORE_LEDGER
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.table import Table
 from quality_assets.defs import schedules, sensors
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.following import FOLLOWED_WITHIN_S, READ_ON_FOR_S, why_reading_waits
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.publish.assets import _is_overtaken
 from quality_assets.defs.resources import WarehouseResource
+from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_END, RANGE_START, range_tags
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.runner import RunOutcome
@@ -30,6 +40,7 @@ from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import drift as drift_tables
 from quality_assets.tables import models as risk_tables
 from quality_assets.tables.alerts import outbox, report_run_failure
+from quality_assets.tables.models import RISK_MODEL
 from quality_assets.tables.publishing import publish_warehouse
 
 WriteEvents = Callable[..., Path]
@@ -88,7 +99,7 @@ def _facts_built(instance: dg.DagsterInstance, *days: date) -> None:
 
 
 def _ranges(requests: Iterable[dg.RunRequest]) -> list[tuple[str, str]]:
-    return [(request.tags[sensors.RANGE_START], request.tags[sensors.RANGE_END]) for request in requests]
+    return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests]
 
 
 def _after(days: int) -> date:
@@ -251,6 +262,64 @@ def test_logs_that_touched_nothing_request_nothing(touched: Sensor) -> None:
     assert touched.skipped is not None
 
 
+def test_what_is_queued_already_is_not_requested_for_the_same_days(
+    touched: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = [dg.DagsterRun(job_name="build_days", tags=range_tags(DAY, _after(1)))]
+    queued += [dg.DagsterRun(job_name="build_days", tags={"dagster/partition": str(_after(4))})]
+    monkeypatch.setattr(touched.instance, "get_runs", lambda _: queued)
+    _logs_read(touched.instance, map(_after, (1, 2, 4)))
+    assert _ranges(touched.tick()) == [(str(_after(2)), str(_after(2)))]
+
+
+@pytest.mark.parametrize(
+    ("read_for_s", "published_s_ago", "status", "ended_s_ago", "waits"),
+    [
+        (READ_ON_FOR_S + 5, None, dg.DagsterRunStatus.STARTED, None, True),
+        (READ_ON_FOR_S - 5, None, dg.DagsterRunStatus.STARTED, None, False),
+        (READ_ON_FOR_S + 5, None, dg.DagsterRunStatus.SUCCESS, FOLLOWED_WITHIN_S - 5, True),
+        (READ_ON_FOR_S + 5, None, dg.DagsterRunStatus.SUCCESS, FOLLOWED_WITHIN_S + 5, False),
+        (READ_ON_FOR_S + 5, None, dg.DagsterRunStatus.FAILURE, 1, False),
+        (READ_ON_FOR_S + 5, READ_ON_FOR_S + 1, dg.DagsterRunStatus.STARTED, None, False),
+    ],
+    ids=["under way", "not for long", "followed soon", "followed by nothing", "failed", "published since"],
+)
+def test_while_logs_keep_coming_what_was_read_is_published_before_more_is_read(
+    memory: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    read_for_s: float,
+    published_s_ago: float | None,
+    status: dg.DagsterRunStatus,
+    ended_s_ago: float | None,
+    *,
+    waits: bool,
+) -> None:
+    _logs_read(memory, [])
+    _logs_read(memory, [DAY])
+    (last,) = memory.fetch_materializations(asset_key(RAW_LOGS), limit=1).records
+    now = last.timestamp + read_for_s
+    run = SimpleNamespace(
+        dagster_run=SimpleNamespace(status=status), end_time=None if ended_s_ago is None else now - ended_s_ago
+    )
+    monkeypatch.setattr(
+        memory, "get_run_records", lambda filters, limit: [run] if filters.job_name == score_and_report.name else []
+    )
+    published_at = None if published_s_ago is None else now - published_s_ago
+    assert bool(why_reading_waits(memory, published_at, now)) is waits
+
+
+def test_files_that_wait_for_a_publication_are_read_after_it(
+    landing: Sensor, write_events: WriteEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why: list[str | None] = ["What was read is being built.", None]
+    monkeypatch.setattr(sensors, "why_reading_waits", lambda *_: why.pop(0))
+    write_events("a.csv", {DAY: 3})
+    landing.tick()
+    assert landing.tick() == []
+    assert landing.skipped == "1 files have landed. What was read is being built."
+    assert len(landing.tick()) == 1
+
+
 def test_many_arrivals_are_taken_up_over_several_looks(touched: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensors, "MAX_MATERIALIZATIONS_A_TICK", 3)
     for number in range(7):
@@ -272,28 +341,129 @@ def _ended(
     )
 
 
-@pytest.mark.parametrize("is_range", [True, False])
-def test_built_days_rebuild_the_trends_of_days_that_look_back_on_them(
-    memory: dg.DagsterInstance, is_range: bool
+def _made(
+    instance: dg.DagsterInstance, *tables: Table, days: Iterable[date] = (), run: str = "", data: str = ""
 ) -> None:
+    """Materializations of `tables`, in their order, by run `run`: of each of `days`, or of no date."""
+    for table in tables:
+        for partition in [day.isoformat() for day in days] or [None]:
+            event = dg.AssetMaterialization(
+                asset_key(table), partition=partition, metadata={"data_fingerprint": data} if data else {}
+            )
+            made = dg.DagsterEvent("ASSET_MATERIALIZATION", "any", event_specific_data=StepMaterializationData(event))
+            instance.report_dagster_event(made, run_id=run)
+
+
+def _run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS, **tags: str) -> str:
+    return instance.add_run(dg.DagsterRun(job_name="any", status=status, tags=tags)).run_id
+
+
+DAY_CHAIN = (
+    VALID_EVENTS,
+    QUARANTINED_EVENTS,
+    USER_FEATURE_DAYS,
+    FACT_FEATURE_METRICS,
+    FEATURE_DAILY_TRENDS,
+    EVENT_SKETCH_COUNTS,
+)
+SCORED = (INCIDENTS, RISK_SCORES, SCORE_LEDGER, DATA_DRIFT, RUN_REPORT)
+
+
+@pytest.fixture
+def follow(memory: dg.DagsterInstance) -> Sensor:
+    """The sensor on an instance in which nothing was made."""
+    return Sensor(sensors.follow_up_sensor, memory)
+
+
+def _jobs(requests: Iterable[dg.RunRequest]) -> list[str | None]:
+    return [request.job_name for request in requests]
+
+
+def test_days_that_were_built_are_scored_and_what_was_scored_is_published(follow: Sensor) -> None:
+    assert (follow.tick(), follow.skipped) == ([], "Nothing was made since the last look.")
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
+    (score,) = follow.tick()
+    assert score.job_name == score_and_report.name
+    assert follow.tick() == []
+    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    (publication,) = follow.tick()
+    assert publication.job_name == publish.name
+
+
+def test_many_builds_between_two_looks_are_scored_once(follow: Sensor) -> None:
+    for number in range(5):
+        _made(
+            follow.instance, *DAY_CHAIN, days=[_after(2 * HISTORY_DAYS * number)], run=_run(follow.instance), data="a"
+        )
+    assert _jobs(follow.tick()) == [score_and_report.name]
+
+
+def test_the_same_data_built_again_are_not_scored_again(follow: Sensor) -> None:
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
+    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    follow.tick()
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
+    # Whether readers have them is known to the publication, which then does nothing.
+    assert _jobs(follow.tick()) == [publish.name]
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="b")
+    assert _jobs(follow.tick()) == [score_and_report.name]
+
+
+@pytest.mark.parametrize("part", [1, 3, 4])
+def test_a_part_of_a_day_that_somebody_asked_for_is_followed_by_the_rest(follow: Sensor, part: int) -> None:
+    _made(follow.instance, *DAY_CHAIN, days=[DAY, _after(1), _after(3)], run=_run(follow.instance), data="a")
+    follow.tick()
+    _made(follow.instance, *DAY_CHAIN[:part], days=[DAY, _after(1)], run=_run(follow.instance), data="b")
+    (request,) = follow.tick()
+    assert request.job_name == build_days.name
+    assert _ranges([request]) == [(str(DAY), str(_after(1)))]
+
+
+def test_trends_that_look_back_on_what_was_built_are_made_anew(follow: Sensor) -> None:
     built = [_after(n) for n in (-1, 0, 1, 3, 4, HISTORY_DAYS, HISTORY_DAYS + 1)]
-    _facts_built(memory, *built)
-    tags = sensors.range_tags(_after(-1), DAY) if is_range else {"dagster/partition": str(DAY)}
-    context = _ended(memory, sensors.built_days_sensor, build_days.name, tags)
-    *trends, score = sensors.built_days_sensor(context)
+    _made(follow.instance, *DAY_CHAIN, days=built, run=_run(follow.instance), data="a")
+    assert _jobs(follow.tick()) == [score_and_report.name], "those of one run see all of it"
+    _made(follow.instance, *DAY_CHAIN, days=[_after(-1), DAY], run=_run(follow.instance), data="b")
+    *trends, score = follow.tick()
     assert {request.job_name for request in trends} == {build_trends.name}
     wanted = [(_after(1), _after(1)), (_after(3), _after(4)), (_after(HISTORY_DAYS), _after(HISTORY_DAYS))]
     assert _ranges(trends) == [(str(start), str(end)) for start, end in wanted]
     assert score.job_name == score_and_report.name
     keys = [request.run_key for request in (*trends, score)]
     assert len(set(keys)) == len(keys)
-    assert all((key or "").startswith(context.dagster_run.run_id) for key in keys)
 
 
-def test_last_day_built_is_scored_at_once(memory: dg.DagsterInstance) -> None:
-    _facts_built(memory, DAY)
-    context = _ended(memory, sensors.built_days_sensor, build_days.name, sensors.range_tags(DAY, DAY))
-    assert [request.job_name for request in sensors.built_days_sensor(context)] == [score_and_report.name]
+@pytest.mark.parametrize("part", [[INCIDENTS], [RISK_SCORES, SCORE_LEDGER], [RISK_MODEL]])
+def test_a_part_of_the_scoring_and_a_new_model_are_followed_by_all_of_it(follow: Sensor, part: list[Table]) -> None:
+    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    follow.tick()
+    _made(follow.instance, *part, run=_run(follow.instance))
+    assert _jobs(follow.tick()) == [score_and_report.name]
+
+
+def test_a_report_alone_is_published(follow: Sensor) -> None:
+    _made(follow.instance, RUN_REPORT, run=_run(follow.instance))
+    assert _jobs(follow.tick()) == [publish.name]
+
+
+def test_descriptions_alone_let_the_warehouse_say_which_dates_they_concern(follow: Sensor) -> None:
+    _made(follow.instance, FEATURE_DESCRIPTIONS, run=_run(follow.instance))
+    assert _jobs(follow.tick()) == [ingest_logs.name]
+    run = _run(follow.instance)
+    _made(follow.instance, FEATURE_DESCRIPTIONS, run=run)
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=run, data="a")
+    assert _jobs(follow.tick()) == [score_and_report.name]
+
+
+def test_what_is_under_way_is_waited_for_and_what_failed_or_has_the_command_line_is_left_alone(follow: Sensor) -> None:
+    run = _run(follow.instance, dg.DagsterRunStatus.STARTED)
+    _made(follow.instance, VALID_EVENTS, days=[DAY], run=run)
+    assert (follow.tick(), follow.skipped) == ([], "A run that makes more has not ended.")
+    follow.instance.report_run_failed(follow.instance.get_run_by_id(run))  # type: ignore[arg-type]
+    assert follow.tick() == []
+    assert follow.skipped is None
+    _made(follow.instance, VALID_EVENTS, days=[DAY], run=_run(follow.instance, **{PROCESS_TAG: "1:2"}))
+    assert (follow.tick(), follow.skipped) == ([], None)
 
 
 def _of(
@@ -313,9 +483,7 @@ def _of(
 @pytest.mark.parametrize(
     ("sensor", "told_of", "status", "requested"),
     [
-        (sensors.scored_sensor, score_and_report, dg.DagsterRunStatus.SUCCESS, ["publish"]),
         (sensors.not_scored_sensor, score_and_report, dg.DagsterRunStatus.FAILURE, ["report_run", "publish"]),
-        (sensors.trained_sensor, train_risk_model, dg.DagsterRunStatus.SUCCESS, ["score_and_report"]),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -350,9 +518,6 @@ def test_a_run_that_scores_and_one_that_fails_are_told_apart(
     for job, dates in (("ingest_logs", None), ("build_days", (DAY, _after(2)))):
         outcome = run(job, dates)
         assert outcome.succeeded
-    # Later days that other tests have built want their trends anew.
-    *_, last = sensors.built_days_sensor(_of(instance, sensors.built_days_sensor, outcome))
-    assert last.job_name == "score_and_report"
     retraining = Sensor(sensors.retraining_sensor, instance)
     retraining.tick()  # what other tests have drifted
     assert retraining.tick() == []
@@ -360,8 +525,6 @@ def test_a_run_that_scores_and_one_that_fails_are_told_apart(
 
     scored = run("score_and_report")
     assert scored.succeeded
-    request = sensors.scored_sensor(_of(instance, sensors.scored_sensor, scored))
-    assert request.run_key == f"{scored.run_id}-publish"
     assert retraining.tick() == [], "nothing has drifted"
     assert retraining.skipped is None
 
@@ -392,17 +555,15 @@ def test_a_run_that_scores_and_one_that_fails_are_told_apart(
 
 
 def test_what_waits_in_the_queue_already_is_not_requested_again(
-    memory: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    follow: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _facts_built(memory, DAY)
-    built = _ended(memory, sensors.built_days_sensor, build_days.name, sensors.range_tags(DAY, DAY))
-    scored = _ended(memory, sensors.scored_sensor, score_and_report.name, {})
-    assert isinstance(sensors.scored_sensor(scored), dg.RunRequest)
     # A queued run needs a code server that it came from; what is asked about the queue is what matters here.
     asked: list[dg.RunsFilter] = []
-    monkeypatch.setattr(memory, "get_runs_count", lambda filters: asked.append(filters) or 1)
-    assert sensors.built_days_sensor(built) == []
-    assert isinstance(sensors.scored_sensor(scored), dg.SkipReason)
+    monkeypatch.setattr(follow.instance, "get_runs_count", lambda filters: asked.append(filters) or 1)
+    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
+    assert follow.tick() == []
+    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    assert follow.tick() == []
     assert [filters.job_name for filters in asked] == [score_and_report.name, publish.name]
     assert {status for filters in asked for status in filters.statuses} == {dg.DagsterRunStatus.QUEUED}
 
@@ -411,7 +572,7 @@ def test_what_waits_in_the_queue_already_is_not_requested_again(
 def test_publication_waits_for_logs_that_were_read_and_are_not_requested_yet(
     tmp_path: Path, is_asked_by_sensor: bool, is_looked_at: bool
 ) -> None:
-    tags = {"dagster/sensor_name": "scored_sensor"} if is_asked_by_sensor else {}
+    tags = {"dagster/sensor_name": "follow_up_sensor"} if is_asked_by_sensor else {}
     origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "here")
     # Sensors' cursors are kept on disk only.
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
@@ -438,7 +599,7 @@ def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:
 
 
 def test_failed_run_is_told(memory: dg.DagsterInstance, data_root: Settings) -> None:
-    tags = sensors.range_tags(DAY, _after(2))
+    tags = range_tags(DAY, _after(2))
     context = _ended(memory, sensors.run_failure_alerts, build_days.name, tags, "no space left").for_run_failure()
     sensors.run_failure_alerts(context)
     assert list(outbox(data_root).glob("*.json")) == [], "the warehouse was free, so it is delivered"

@@ -6,7 +6,7 @@ import dagster as dg
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
-from quality_assets.defs.reporting import build_by_date, building, date_range, report_partitions
+from quality_assets.defs.reporting import build_by_date, building, date_range, refuse_waiting, report_partitions
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.progress import report
 from quality_assets.tables.events import build_events, build_user_feature_days
@@ -23,11 +23,12 @@ from quality_assets.tables.events import build_events, build_user_feature_days
 def valid_events(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
     """Events that keep the contract, once each; every other row goes to quarantine with all its reasons."""
     with building(context, warehouse, VALID_EVENTS, QUARANTINED_EVENTS) as made:
+        refuse_waiting(made.session, *date_range(context))
         rows = build_events(made.session, *date_range(context), report)
         for table in (VALID_EVENTS, QUARANTINED_EVENTS):
             made.wrote(table, sum(rows[table.qualified_name].values()))
     for table in (VALID_EVENTS, QUARANTINED_EVENTS):
-        report_partitions(context, table, rows[table.qualified_name])
+        report_partitions(context, table, rows[table.qualified_name], made.data_fingerprint)
         yield dg.MaterializeResult(asset_key=asset_key(table))
 
 

@@ -15,7 +15,7 @@ from quality_assets.contracts.ml import (
     SCORE_LEDGER,
 )
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
-from quality_assets.defs.reporting import building, listed
+from quality_assets.defs.reporting import DATA_FINGERPRINT, building, listed
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
@@ -140,6 +140,7 @@ def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(ledger),
+            DATA_FINGERPRINT: made.data_fingerprint,
             "graded": len(graded),
             **({"brier_score": float(errors.mean())} if len(errors) else {}),
         }

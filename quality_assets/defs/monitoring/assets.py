@@ -11,7 +11,7 @@ from quality_assets.contracts.drift import (
 )
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.defs.contract_metadata import asset_arguments
-from quality_assets.defs.reporting import build_by_date, building, listed
+from quality_assets.defs.reporting import DATA_FINGERPRINT, build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.progress import report
 from quality_assets.tables import drift as drift_tables
@@ -52,7 +52,10 @@ def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         made.wrote(DATA_DRIFT, len(rows))
     last = rows[rows["event_date"] == rows["event_date"].max()] if len(rows) else rows
     counted = {f"{status}_on_last_day": int(n) for status, n in last["status"].value_counts().items()}
-    return dg.MaterializeResult(metadata={"rows_in_run": len(rows), **counted, **({RETRAIN: reason} if reason else {})})
+    asked = {RETRAIN: reason} if reason else {}
+    return dg.MaterializeResult(
+        metadata={"rows_in_run": len(rows), DATA_FINGERPRINT: made.data_fingerprint, **counted, **asked}
+    )
 
 
 @dg.asset(**asset_arguments(DRIFT_DISTRIBUTIONS, "pandas"))

@@ -20,7 +20,7 @@ from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables import report_files
 from quality_assets.tables.exports import export_csv
-from quality_assets.tables.publishing import Refusal, publish_warehouse
+from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
 
 TOUCHED_DATES_SENSOR = "touched_dates_sensor"
 PUBLISHED_SNAPSHOT = dg.AssetKey(["publish", "published_snapshot"])
@@ -46,6 +46,10 @@ def published_snapshot(
     if _is_overtaken(context.instance, context.run.tags):
         context.log.info("Logs were read that are still to be built: publication follows them.")
         return
+    with warehouse.open() as session:
+        if SENSOR_NAME_TAG in context.run.tags and is_published(session):
+            context.log.info("Readers have these data, and what was last reported of them, already.")
+            return
     with publishing(context, warehouse):
         with warehouse.open() as session:
             session.connection.execute(f"delete from {ASSET_GRAPH.qualified_name}")
