@@ -102,7 +102,8 @@ def _written(component: Component) -> orjson.Fragment:
 def _banner(store: SnapshotStore, reader: Reader | None) -> Component:
     attempt = store.attempt()
     if attempt is None or attempt.status != "refused":
-        return None
+        failing = store.failures()
+        return shell.failures_banner(failing) if failing else None
     return shell.refused_banner(attempt, reader.snapshot if reader else None)
 
 

@@ -7,10 +7,9 @@ warehouse, so an interrupted run is made up for by the next one.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,12 @@ import yaml
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.run_history import forget_old_runs
+from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
 from quality_assets.imports import after_imports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.alerts import deliver, deliver_if_free, report_run_failure
+from quality_assets.tables.alerts import deliver, deliver_if_free
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.models import is_scored
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How one run of a job ended. `error` is what went wrong, in the words of the step that failed."""
+    """How one run of a job ended. `error` is what went wrong, in the words of the steps that `failed_steps` names."""
 
     job: str
     run_id: str
@@ -47,6 +47,7 @@ class RunOutcome:
     error: str | None
     failed_checks: tuple[str, ...]
     metadata: Mapping[str, Mapping[str, Any]]
+    failed_steps: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -71,12 +72,12 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:
-        _end_dead_runs(instance)
+        _end_dead_runs(instance, settings)
         forget_old_runs(instance, settings.keep_runs)
         yield instance
 
 
-def _end_dead_runs(instance: DagsterInstance) -> None:
+def _end_dead_runs(instance: DagsterInstance, settings: Settings) -> None:
     """Report runs of processes that are gone as failed, and free the pool slots that they still hold."""
     from dagster import DagsterRunStatus, RunsFilter
 
@@ -85,7 +86,9 @@ def _end_dead_runs(instance: DagsterInstance) -> None:
         process = run.tags.get(PROCESS_TAG)
         if process is None or _is_alive(process):
             continue
-        instance.report_run_failed(run, "The process that ran it was killed.")
+        why = "The process that ran it was killed."
+        instance.report_run_failed(run, why)
+        tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), why), why)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
@@ -115,18 +118,19 @@ def run_job(
     config: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
-    tags = {PROCESS_TAG: _process_name(os.getpid()), **(range_tags(*dates) if dates else {})}
+    # Whoever runs it here sees that it failed, and calls again: the daemon does not.
+    tags = {PROCESS_TAG: _process_name(os.getpid()), "dagster/max_retries": "0"}
+    tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
     with _kept_open(settings, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )
-    error = _error(result)
+    failed = _failed_steps(result)
+    error = _error(result, failed)
     if not result.success:
-        report_run_failure(
-            settings, job=job, run_id=result.run_id, partition_key=run_partition(tags), error=error or "no message"
-        )
+        tell_of_failure(settings, result.dagster_run, failed, error or "no message")
         deliver_if_free(settings)
     return RunOutcome(
         job=job,
@@ -134,6 +138,7 @@ def run_job(
         succeeded=result.success,
         partition_key=run_partition(tags),
         error=error,
+        failed_steps=failed,
         failed_checks=tuple(_failed_checks(result)),
         metadata=_metadata(result),
     )
@@ -156,20 +161,17 @@ def _kept_open(settings: Settings, job: str) -> Iterator[None]:
         yield
 
 
-def _error(result: ExecuteInProcessResult) -> str | None:
-    for event in result.get_step_failure_events():
-        failure = event.step_failure_data
-        if failure.user_failure_data and failure.user_failure_data.description:
-            return str(failure.user_failure_data.description)
-        if failure.error:
-            # What the step raised; what that was raised from is for the log.
-            return _without_class((failure.error.cause or failure.error).message)
+def _failed_steps(result: ExecuteInProcessResult) -> dict[str, str]:
+    """Each step that failed, by the asset that it makes or checks, and what it said."""
+    return {asset_of_step(str(event.step_key)): step_cause(event) for event in result.get_step_failure_events()}
+
+
+def _error(result: ExecuteInProcessResult, failed: Mapping[str, str]) -> str | None:
+    if len(failed) > 1:
+        return "; ".join(f"{asset}: {cause}" for asset, cause in failed.items())
+    for cause in failed.values():
+        return cause
     return None if result.success else result.get_run_failure_event().message
-
-
-def _without_class(message: str) -> str:
-    """What an error says, without the full name of its class; a builtin's short name is often half of what it says."""
-    return re.sub(r"^(?:\w+\.)+\w+: ", "", message.strip())
 
 
 def _failed_checks(result: ExecuteInProcessResult) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dash_app import formats
 from dash_app.components import ui
 from quality_assets.domain.quality import health
 from quality_assets.read import links
+from quality_assets.stores.failures import BuildFailure
 from quality_assets.stores.snapshots import PublicationAttempt, Snapshot
 from quality_assets.version import RELEASED, VERSION
 
@@ -184,6 +185,17 @@ def _snapshot(snapshot: Snapshot | None, now: datetime) -> Component:
 
 def _stale(text: str) -> Component:
     return html.Div([ui.icon("half"), html.Span(text)], className="stale")
+
+
+def failures_banner(found: Sequence[BuildFailure]) -> Component:
+    """Says what fails to be built though the last publication was a good one: which dates, since when, why."""
+    said = [html.Li([failure.sentence, " ", ui.run_link(failure.run_id, "See the run")]) for failure in found[:5]]
+    more = [html.Li(f"and {len(found) - 5} more: `quality status`")] if len(found) > 5 else []
+    return html.Div(
+        [ui.icon("circle-x"), html.Div([html.B("Not all of this could be built. "), html.Ul(said + more)])],
+        className="banner bad",
+        role="alert",
+    )
 
 
 def refused_banner(attempt: PublicationAttempt, snapshot: Snapshot | None) -> Component:

@@ -247,8 +247,13 @@ def _follow(runs: Iterator[RunOutcome]) -> list[RunOutcome]:
         )
         if outcome.succeeded:
             out.print(f"[green]✓[/green] {what}")
-        else:
+            continue
+        if len(outcome.failed_steps) < 2:
             out.print(f"[red]✗ {what}[/red]: {escape(outcome.error or 'see its checks below')}")
+            continue
+        out.print(f"[red]✗ {what}[/red]:")
+        for asset, cause in outcome.failed_steps.items():
+            out.print(f"    {escape(asset)}: {escape(cause)}")
 
 
 def put_sample(settings: Settings, days: int) -> None:

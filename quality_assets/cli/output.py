@@ -140,6 +140,17 @@ def print_publication(settings: Settings) -> bool:
     return False
 
 
+def print_failures(settings: Settings) -> bool:
+    """What fails to be built, each with the address of its run; whether nothing does."""
+    from quality_assets.stores.failures import failures
+
+    found = failures(settings.published_dir)
+    for failure in found:
+        out.print(f"[red]✗[/red] {escape(failure.sentence)}")
+        out.print(f"    http://{settings.host}:{settings.dagster_port}/runs/{failure.run_id}")
+    return not found
+
+
 def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], output: OutputFormat) -> None:
     if output is OutputFormat.TABLE:
         grid = Grid()

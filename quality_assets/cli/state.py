@@ -16,6 +16,7 @@ from quality_assets.cli.output import (
     fail,
     out,
     print_dates_not_over,
+    print_failures,
     print_passed_over,
     print_publication,
     print_rows,
@@ -41,6 +42,7 @@ def status() -> None:
     settings = root_settings()
     is_good = not print_sources_off(settings)
     is_good = print_publication(settings) and is_good
+    is_good = print_failures(settings) and is_good
     if not settings.warehouse_path.exists():
         out.print("Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample.")
         return

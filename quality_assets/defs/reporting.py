@@ -14,6 +14,7 @@ from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.escaping import markdown_text
 from quality_assets.domain.quality.check import Subject
 from quality_assets.progress import Progress, report
+from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import await_audit, data_fingerprint, dates_not_over, record_asset_run
 
@@ -58,7 +59,7 @@ def building(
     started_at = utc_now()
     with warehouse.open() as session:
         made = Building(session)
-        status = "failed"
+        status, cause = "failed", ""
         for table in what:
             if isinstance(table, Table):
                 await_audit(session.connection, table, *_audited_range(context))
@@ -66,9 +67,13 @@ def building(
             yield made
             made.data_fingerprint = data_fingerprint(session.connection)
             status = "succeeded"
+        except BaseException as error:
+            cause = cause_of(error)
+            raise
         finally:
             for each in what:
                 name = each.qualified_name if isinstance(each, Table) else each.name
+                _record_outcome(context, warehouse, name, cause)
                 record_asset_run(
                     session.connection,
                     asset=name,
@@ -99,11 +104,15 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
     """As `building`, for what is made of the closed warehouse or of a snapshot, and is no table."""
     started_at = utc_now()
     made = Publishing()
-    status = "failed"
+    status, cause = "failed", ""
     try:
         yield made
         status = "succeeded"
+    except BaseException as error:
+        cause = cause_of(error)
+        raise
     finally:
+        _record_outcome(context, warehouse, ".".join(context.asset_key.path), cause)
         with warehouse.open() as session:
             record_asset_run(
                 session.connection,
@@ -115,6 +124,22 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
                 row_count=made.row_count,
                 status=status,
             )
+
+
+def cause_of(error: BaseException) -> str:
+    """What an error says, in its own words; what has none is named."""
+    said = error.description if isinstance(error, dg.Failure) else str(error)
+    return said or type(error).__name__
+
+
+def _record_outcome(context: dg.AssetExecutionContext, warehouse: WarehouseResource, asset: str, cause: str) -> None:
+    """Tell everybody, the pages of a snapshot that is older included, that `asset` fails, or does no more."""
+    folder = warehouse.settings.published_dir
+    dates = date_range(context) if _is_partitioned(context) else None
+    if cause:
+        record_failure(folder, asset, dates, run_id=context.run.run_id, cause=cause, failed_at=utc_now())
+    else:
+        record_success(folder, asset, dates)
 
 
 def refuse_waiting(session: WarehouseSession, start: date, end: date) -> None:

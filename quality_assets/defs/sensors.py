@@ -35,12 +35,13 @@ from quality_assets.defs.jobs import (
     train_risk_model,
 )
 from quality_assets.defs.partitions import event_dates
-from quality_assets.defs.run_tags import RANGE_START, range_tags, run_partition
+from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_failure, unmade
+from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_START, range_tags
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.landing import LandingFile, scan, sha256_of
 from quality_assets.stores.snapshots import current_snapshot, last_attempt, open_snapshot
-from quality_assets.tables.alerts import deliver_if_free, report_run_failure
+from quality_assets.tables.alerts import deliver_if_free
 from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.staleness import contiguous_ranges
 
@@ -250,11 +251,15 @@ def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | 
 )
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     run, settings = context.dagster_run, get_settings()
+    # The command line tells of its own runs at once.
+    if PROCESS_TAG in run.tags:
+        return
+    failed = {asset_of_step(str(event.step_key)): step_cause(event) for event in context.get_step_failure_events()}
     error = context.failure_event.message or "no message"
-    context.log.error(
-        report_run_failure(
-            settings, job=run.job_name, run_id=run.run_id, partition_key=run_partition(run.tags), error=error
-        )
-    )
+    told = tell_of_failure(settings, run, failed or dict.fromkeys(unmade(context.instance, run), error), error)
+    if told is None:
+        context.log.info("It is told of already, or is tried again.")
+        return
+    context.log.error(told)
     if not deliver_if_free(settings):
         context.log.info("The warehouse is in use; the alert is delivered by the next step that opens it.")

@@ -17,6 +17,8 @@ select asset, arg_max(run_id, started_at) as run_id, arg_max(partition_key, star
   arg_max_null(row_count, started_at) as row_count, median(duration_s) as usual_duration_s, count(*) as runs,
   list(duration_s order by started_at desc)[:14] as durations
 from ops.asset_runs
+-- A refused publication is none of the snapshot that was published after it.
+where asset not like 'publish.%' or status = 'succeeded'
 group by asset
 """
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
+from quality_assets.stores.failures import BuildFailure, failures
 from quality_assets.stores.snapshots import PublicationAttempt, Snapshot, current_snapshot, last_attempt, open_snapshot
 
 log = logging.getLogger(__name__)
@@ -130,11 +131,16 @@ class SnapshotStore:
         """How the last publication went; None before the first."""
         return last_attempt(self._published_dir)
 
+    def failures(self) -> list[BuildFailure]:
+        """What fails to be built just now."""
+        return failures(self._published_dir)
+
     def token(self) -> str:
-        """Changes whenever a page would have to say something else: a new snapshot, or another attempt."""
+        """Changes whenever a page would have to say something else: a new snapshot, attempt or failure."""
         snapshot, attempt = current_snapshot(self._published_dir), self.attempt()
         refused = attempt.attempted_at.isoformat() if attempt and attempt.status == "refused" else ""
-        return f"{snapshot.version if snapshot else ''}|{refused}"
+        failing = "".join(f"|{each.asset} {each.failed_at.isoformat()}" for each in self.failures())
+        return f"{snapshot.version if snapshot else ''}|{refused}{failing}"
 
 
 def per_snapshot(function: Callable[Concatenate[Reader, P], R]) -> Callable[Concatenate[Reader, P], R]:

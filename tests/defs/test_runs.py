@@ -18,7 +18,8 @@ from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAY
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.defs import reporting
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.runner import RunOutcome, _without_class, bring_up_to_date, ingest_waiting
+from quality_assets.defs.run_failures import without_class
+from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
@@ -278,7 +279,7 @@ def test_failing_blocking_check_keeps_the_last_good_snapshot_until_it_is_healed(
     assert len(of_check) == 1, "the same failure is told once, however often it is found"
     assert of_check[0][2:4] == ("ERROR", str(DAYS[2]))
     failed = [alert for alert in alerts if alert[:2] == ("run_failure", "publish")]
-    assert [alert[4] for alert in failed] == [outcome.run_id for outcome in refused]
+    assert [alert[4] for alert in failed] == [refused[0].run_id], "that it is still refused is not told again"
     assert "rows_accounted" in failed[0][5]
 
     assert [f for f in run("build_days", (DAYS[2], DAYS[2])).failed_checks if f.startswith("ERROR")] == []
@@ -400,7 +401,7 @@ def test_publication_is_checked_against_what_was_audited(
     ],
 )
 def test_people_are_told_what_an_error_says_and_not_the_module_of_its_class(message: str, told: str) -> None:
-    assert _without_class(message) == told
+    assert without_class(message) == told
 
 
 def test_a_day_that_is_not_over_is_answered_with_a_sentence_and_fails_no_check(

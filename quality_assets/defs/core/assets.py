@@ -22,8 +22,9 @@ from quality_assets.tables.events import build_events, build_user_feature_days
 )
 def valid_events(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
     """Events that keep the contract, once each; every other row goes to quarantine with all its reasons."""
+    with warehouse.open() as session:
+        refuse_waiting(session, *date_range(context))
     with building(context, warehouse, VALID_EVENTS, QUARANTINED_EVENTS) as made:
-        refuse_waiting(made.session, *date_range(context))
         rows = build_events(made.session, *date_range(context), report)
         for table in (VALID_EVENTS, QUARANTINED_EVENTS):
             made.wrote(table, sum(rows[table.qualified_name].values()))

@@ -1,0 +1,94 @@
+"""What a failed run tells: which asset, which dates, why; once."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+
+import dagster as dg
+import pytest
+
+from quality_assets.defs.run_failures import asset_of_step, tell_of_failure, unmade
+from quality_assets.defs.run_tags import range_tags
+from quality_assets.settings import Settings
+from quality_assets.stores.failures import failures, record_failure, record_success
+from quality_assets.stores.snapshots import record_attempt
+from quality_assets.tables.alerts import outbox
+
+FIRST, LAST = date(2025, 3, 3), date(2025, 3, 5)
+BROKEN = {"core.valid_events": "disk on fire", "product.fact_feature_metrics": "no such column"}
+
+
+def _run(run_id: str = "run-1", **tags: str) -> dg.DagsterRun:
+    return dg.DagsterRun(job_name="build_days", run_id=run_id, tags={**range_tags(FIRST, LAST), **tags})
+
+
+def _letters(settings: Settings) -> list[dict[str, str]]:
+    return [json.loads(path.read_text()) for path in sorted(outbox(settings).glob("*.json"))]
+
+
+@pytest.mark.parametrize(
+    ("step", "asset"),
+    [
+        ("check_core_valid_events", "checks of core.valid_events"),
+        ("core__user_feature_days", "core.user_feature_days"),
+        ("publish__published_snapshot", "publish.published_snapshot"),
+        ("valid_events", "core.valid_events"),
+        ("raw_logs", "raw.raw_logs"),
+        ("labels_and_inputs", "labels_and_inputs"),
+    ],
+)
+def test_steps_are_named_by_what_they_make(step: str, asset: str) -> None:
+    assert asset_of_step(step) == asset
+
+
+def test_a_failed_run_names_every_step_its_dates_and_its_cause_in_one_alert(data_root: Settings) -> None:
+    tell_of_failure(data_root, _run(), BROKEN, "Steps failed")
+    (letter,) = _letters(data_root)
+    assert (letter["subject"], letter["partition_key"]) == ("build_days", "2025-03-03...2025-03-05")
+    assert "core.valid_events: disk on fire; product.fact_feature_metrics: no such column" in letter["message"]
+    assert "Steps failed" not in letter["message"]
+    found = [(each.asset, each.dates, each.cause) for each in failures(data_root.published_dir)]
+    assert found == [(asset, "2025-03-03 to 2025-03-05", cause) for asset, cause in BROKEN.items()]
+
+
+def test_a_run_that_is_tried_again_is_told_of_when_the_last_try_failed(data_root: Settings) -> None:
+    assert tell_of_failure(data_root, _run("run-1", **{"dagster/will_retry": "true"}), BROKEN, "") is None
+    assert _letters(data_root) == []
+    assert len(failures(data_root.published_dir)) == 2, "it is seen at once"
+    again = {"dagster/root_run_id": "run-1", "dagster/will_retry": "false"}
+    assert tell_of_failure(data_root, _run("run-2", **again), BROKEN, "")
+    assert [letter["run_id"] for letter in _letters(data_root)] == ["run-1"]
+
+
+def test_checks_that_fail_have_their_own_alerts(data_root: Settings) -> None:
+    failed = {"checks of core.valid_events": "1 blocking asset check failed"}
+    assert tell_of_failure(data_root, _run(), failed, "Steps failed") is None
+    assert failures(data_root.published_dir) == []
+
+
+def test_a_refusal_for_what_was_told_is_not_told_again(data_root: Settings) -> None:
+    refused = {"publish.published_snapshot": "Not published."}
+    folder, noon = data_root.published_dir, datetime(2026, 3, 1, 12)
+    record_attempt(folder, "refused", attempted_at=noon, run_id="run-0", reasons=["core.valid_events is not built"])
+    dates = (FIRST, LAST)
+    record_failure(folder, "core.valid_events", dates, run_id="run-0", cause="disk on fire", failed_at=noon)
+    publication = dg.DagsterRun(job_name="publish", run_id="run-1")
+    assert tell_of_failure(data_root, publication, refused, "") is None
+    record_success(folder, "core.valid_events", dates)
+    assert tell_of_failure(data_root, publication, refused, "")
+    record_attempt(folder, "refused", attempted_at=noon.replace(hour=13), run_id="run-1", reasons=["still not built"])
+    assert tell_of_failure(data_root, dg.DagsterRun(job_name="publish", run_id="run-2"), refused, "") is None
+
+
+def test_of_a_killed_run_what_it_was_to_make_and_did_not_has_failed() -> None:
+    @dg.asset
+    def made() -> None: ...
+
+    @dg.asset(deps=[made])
+    def killed() -> None:
+        raise RuntimeError
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([made, killed], instance=instance, raise_on_error=False)
+        assert unmade(instance, result.dagster_run) == ["killed"]
