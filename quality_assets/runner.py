@@ -7,8 +7,10 @@ warehouse, so an interrupted run is made up for by the next one.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.run_history import forget_old_runs
@@ -23,6 +26,8 @@ from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_
 from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
 from quality_assets.imports import after_imports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.stores.files import write_atomically
+from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.alerts import deliver, deliver_if_free
 from quality_assets.tables.champion import is_outgrown, is_training_due
@@ -59,7 +64,7 @@ def prepare_home(settings: Settings) -> Path:
         if isinstance(store, dict) and "base_dir" in store.get("config", {}):
             below = Path(store["config"]["base_dir"]).relative_to("data/.dagster")
             store["config"]["base_dir"] = str(home / below)
-    (home / "dagster.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False))
+    write_atomically(home / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return home
@@ -71,7 +76,10 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
     prepare_home(settings)
     from dagster import DagsterInstance
 
-    with DagsterInstance.get() as instance:
+    # Two that make the storage of a fresh root at once leave it half made for good.
+    with FileLock(settings.dagster_home / ".storage.lock"):
+        opened = DagsterInstance.get()
+    with opened as instance:
         _end_dead_runs(instance, settings)
         forget_old_runs(instance, settings.keep_runs)
         yield instance
@@ -84,30 +92,12 @@ def _end_dead_runs(instance: DagsterInstance, settings: Settings) -> None:
     running = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]))
     for run in running:
         process = run.tags.get(PROCESS_TAG)
-        if process is None or _is_alive(process):
+        if process is None or is_alive(process):
             continue
         why = "The process that ran it was killed."
         instance.report_run_failed(run, why)
         tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), why), why)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _process_name(pid: int) -> str:
-    # A process id comes round again; together with its start it does not.
-    stat = Path(f"/proc/{pid}/stat")
-    start = stat.read_text().rsplit(")", 1)[-1].split()[19] if stat.exists() else ""
-    return f"{pid}:{start}"
-
-
-def _is_alive(process: str) -> bool:
-    pid = int(process.split(":")[0])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _process_name(pid) == process
 
 
 def run_job(
@@ -119,11 +109,11 @@ def run_job(
 ) -> RunOutcome:
     """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
     # Whoever runs it here sees that it failed, and calls again: the daemon does not.
-    tags = {PROCESS_TAG: _process_name(os.getpid()), "dagster/max_retries": "0"}
+    tags = {PROCESS_TAG: process_name(os.getpid()), "dagster/max_retries": "0"}
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
-    with _kept_open(settings, job):
+    with _ending_on_interrupt(), _kept_open(settings, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )
@@ -142,6 +132,29 @@ def run_job(
         failed_checks=tuple(_failed_checks(result)),
         metadata=_metadata(result),
     )
+
+
+@contextmanager
+def _ending_on_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end where Ctrl-C came: Dagster ends the run, and goes on as if nothing were."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    received = b""
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        with suppress(BlockingIOError):
+            received = os.read(reader, 64)
+        os.close(reader)
+        os.close(writer)
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import Annotated
 
@@ -12,26 +13,41 @@ from rich.markup import escape
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.data import build_and_follow, put_sample
 from quality_assets.cli.output import fail, out
-from quality_assets.settings import Settings
+from quality_assets.settings import REPOSITORY_ROOT, Settings
+
+_MAKE_STORAGE = """
+from quality_assets.runner import graph_instance
+from quality_assets.settings import get_settings
+
+with graph_instance(get_settings()):
+    pass
+"""
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="End servers that a killed `quality serve` has left, then start.")
+    ] = False,
+) -> None:
     """Start the Dagster UI with its daemon, and the dashboard; Ctrl-C stops both."""
-    _serve(root_settings())
+    _serve(root_settings(), take_over=take_over)
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, *, take_over: bool) -> None:
     from quality_assets.runner import prepare_home
     from quality_assets.serve.guard import UnguardedError
-    from quality_assets.serve.processes import PortTakenError, ServerDiedError
+    from quality_assets.serve.processes import PortTakenError, ServerDiedError, ServersRunningError
     from quality_assets.serve.processes import serve as run_servers
 
     prepare_home(settings)
     environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
+    if not (settings.dagster_home / "schedules" / "schedules.db").exists():
+        # The web server and the daemon would both make Dagster's storage. Here it would keep Dagster in memory.
+        subprocess.run([sys.executable, "-c", _MAKE_STORAGE], env=environment, cwd=REPOSITORY_ROOT, check=True)
     try:
-        run_servers(settings, environment, lambda line: out.print(escape(line)))
-    except (UnguardedError, PortTakenError, ServerDiedError) as error:
+        run_servers(settings, environment, lambda line: out.print(escape(line)), take_over=take_over)
+    except (UnguardedError, PortTakenError, ServerDiedError, ServersRunningError) as error:
         fail(str(error))
 
 

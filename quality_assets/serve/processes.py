@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import httpx
+from filelock import FileLock, Timeout
 
 from quality_assets.serve.guard import check_exposure
 from quality_assets.serve.ports import address, port_is_free
 from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.stores.files import write_atomically
+from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
+CODE_SERVER_GONE_S = 10.0
+MAX_MENDED = 3
+MAX_LOG_BYTES = 10 << 20
 _POLL_S = 0.3
 
 
 class PortTakenError(RuntimeError):
     """A port that a server needs is in use. The message says which, and which setting moves it."""
+
+
+class ServersRunningError(RuntimeError):
+    """Servers of this data root run already, or were left by one that was killed. The message names them."""
 
 
 class ServerDiedError(RuntimeError):
@@ -43,48 +57,157 @@ def check_ports(settings: Settings) -> None:
             )
 
 
-def serve(settings: Settings, environment: Mapping[str, str], announce: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, environment: Mapping[str, str], announce: Callable[[str], None], *, take_over: bool = False
+) -> None:
     """Run the servers until Ctrl-C or SIGTERM, then stop them and all that they started.
 
-    Their words go to `data/logs/`. Raises UnguardedError and PortTakenError before anything starts, ServerDiedError
-    when one ends by itself; nothing is left running either way.
+    Their words go to `data/logs/`. Raises ServersRunningError where others serve this root, or were left behind by a
+    `serve` that was killed (`take_over` ends those first), UnguardedError and PortTakenError before anything starts,
+    ServerDiedError when one ends by itself; nothing is left running either way.
     """
     check_exposure(settings)
-    check_ports(settings)
-    logs = settings.data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    commands = {
-        "dagster": _dagster_command(settings),
-        "dashboard": _dashboard_command(settings),
-    }
-    processes: dict[str, subprocess.Popen[bytes]] = {}
-    stopping = _stop_signals()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with _only_one(settings, take_over=take_over, announce=announce):
+        check_ports(settings)
+        logs = settings.data_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+        stopping = _stop_signals()
+        try:
+            for name, command in commands.items():
+                (logs / f"{name}.log").write_bytes(b"")
+                processes[name] = _started(command, logs / f"{name}.log", environment)
+                _remember(settings, processes)
+            addresses = {
+                "dagster": address(settings.dagster_host, settings.dagster_port),
+                "dashboard": address(settings.host, settings.dashboard_port),
+            }
+            _wait_until_up(processes, addresses, stopping)
+            if not stopping:
+                announce(f"Dashboard   {addresses['dashboard']}")
+                announce(f"Dagster UI  {addresses['dagster']}")
+                announce("Ctrl-C stops both.")
+            code_server = CodeServerWatch()
+            while not stopping:
+                _raise_if_dead(processes, logs.as_posix())
+                if code_server.is_gone(commands_of_session(processes["dagster"].pid), time.monotonic()):
+                    announce(code_server.mend_or_raise(logs.as_posix()))
+                    _stop({"dagster": processes["dagster"]})
+                    processes["dagster"] = _started(commands["dagster"], logs / "dagster.log", environment)
+                    _remember(settings, processes)
+                _rotate(logs)
+                time.sleep(_POLL_S)
+        finally:
+            _stop(processes)
+            _record_path(settings).unlink(missing_ok=True)
+
+
+class CodeServerWatch:
+    """Whether the process that holds our code still runs: Dagster's own pages say that all is well without it."""
+
+    def __init__(self) -> None:
+        self._seen_at: float | None = None
+        self._mended = 0
+
+    def is_gone(self, commands: Sequence[str] | None, now: float) -> bool:
+        """Whether none of Dagster's processes holds the code any more, and has not for a while; None is unknown."""
+        if commands is None:
+            return False
+        if any(" api grpc " in f"{command} " for command in commands):
+            self._seen_at = now
+        return self._seen_at is not None and now - self._seen_at > CODE_SERVER_GONE_S
+
+    def mend_or_raise(self, logs: str) -> str:
+        """What is said of the mending; ServerDiedError where it has died too often for that."""
+        self._seen_at = None
+        self._mended += 1
+        if self._mended > MAX_MENDED:
+            raise ServerDiedError(
+                f"Dagster's code server ended by itself {self._mended} times; its words are in {logs}/dagster.log"
+            )
+        return f"Dagster's code server ended by itself: Dagster is started again. Its words are in {logs}/dagster.log"
+
+
+def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Appending: what is cut off at its beginning goes on at its end.
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command,
+            cwd=REPOSITORY_ROOT,
+            env=dict(environment),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _rotate(logs: Path) -> None:
+    """Keep each server's log, and one before it, below a size."""
+    for name in ("dagster", "dashboard"):
+        log = logs / f"{name}.log"
+        if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+            shutil.copyfile(log, logs / f"{name}.log.1")
+            os.truncate(log, 0)
+
+
+def _record_path(settings: Settings) -> Path:
+    return settings.data_dir / ".servers.json"
+
+
+def _remember(settings: Settings, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    names = {"serve": process_name(os.getpid())}
+    names |= {name: process_name(process.pid) for name, process in processes.items()}
+    write_atomically(_record_path(settings), json.dumps(names))
+
+
+def _remembered(settings: Settings) -> dict[str, str]:
+    """The servers of this root that still run, by what they are."""
     try:
-        for name, command in commands.items():
-            with (logs / f"{name}.log").open("wb") as log:
-                processes[name] = subprocess.Popen(
-                    command,
-                    cwd=REPOSITORY_ROOT,
-                    env=dict(environment),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-        addresses = {
-            "dagster": address(settings.dagster_host, settings.dagster_port),
-            "dashboard": address(settings.host, settings.dashboard_port),
-        }
-        _wait_until_up(processes, addresses, stopping)
-        if not stopping:
-            announce(f"Dashboard   {addresses['dashboard']}")
-            announce(f"Dagster UI  {addresses['dagster']}")
-            announce("Ctrl-C stops both.")
-        while not stopping:
-            _raise_if_dead(processes, logs.as_posix())
-            time.sleep(_POLL_S)
+        names: dict[str, str] = json.loads(_record_path(settings).read_text(encoding="utf-8"))
+        return {what: name for what, name in names.items() if is_alive(name)}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+@contextmanager
+def _only_one(settings: Settings, *, take_over: bool, announce: Callable[[str], None]) -> Iterator[None]:
+    """Hold the root's servers for this process: two daemons would ask for everything twice."""
+    lock = FileLock(settings.data_dir / ".serve.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        others = ", ".join(f"{what} {pid_of(name)}" for what, name in _remembered(settings).items()) or "unknown"
+        raise ServersRunningError(
+            f"{settings.data_dir} is served already (processes: {others}). Stop that one with Ctrl-C, or"
+            " `kill` and the number of serve."
+        ) from None
+    try:
+        left = _remembered(settings)
+        if left and not take_over:
+            named = ", ".join(f"{what} {pid_of(name)}" for what, name in left.items())
+            raise ServersRunningError(
+                f"servers of {settings.data_dir} were left by a `quality serve` that was killed (processes: {named})."
+                " `quality serve --take-over` ends them and starts anew."
+            )
+        for what, name in left.items():
+            announce(f"Ending {what}, process {pid_of(name)}, which was left by a `quality serve` that was killed.")
+            _end_group(name)
+        yield
     finally:
-        _stop(processes)
+        lock.release()
+
+
+def _end_group(name: str) -> None:
+    """End a process that leads a group, and all of the group."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid_of(name), number)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while is_alive(name) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
 
 
 def _dagster_command(settings: Settings) -> list[str]:

@@ -1,0 +1,117 @@
+"""Servers that are there already, left behind, or without their code; processes that are told apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from quality_assets.runner import _ending_on_interrupt
+from quality_assets.serve import processes
+from quality_assets.serve.processes import (
+    CODE_SERVER_GONE_S,
+    MAX_MENDED,
+    CodeServerWatch,
+    ServerDiedError,
+    ServersRunningError,
+)
+from quality_assets.settings import Settings
+from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
+
+CODE = ["python -m dagster api grpc --port 1", "python -m dagster dev"]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that leads a group of its own."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_process_is_alive_by_its_name_until_it_ends(sleeper: subprocess.Popen[bytes]) -> None:
+    name = process_name(sleeper.pid)
+    assert (pid_of(name), is_alive(name)) == (sleeper.pid, True)
+    assert not is_alive(f"{sleeper.pid}:1"), "the same number started at another time is another process"
+    commands = commands_of_session(sleeper.pid)
+    assert commands is None or [command for command in commands if "time.sleep(600)" in command] == commands != []
+    sleeper.kill()
+    sleeper.wait()
+    assert not is_alive(name)
+
+
+def test_servers_left_behind_are_named_and_ended_when_asked(
+    data_root: Settings, sleeper: subprocess.Popen[bytes]
+) -> None:
+    data_root.data_dir.mkdir()
+    names = {"serve": "1:0", "dagster": process_name(sleeper.pid)}
+    (data_root.data_dir / ".servers.json").write_text(json.dumps(names))
+    said: list[str] = []
+    with (
+        pytest.raises(ServersRunningError, match=rf"dagster {sleeper.pid}\).*--take-over"),
+        processes._only_one(data_root, take_over=False, announce=said.append),
+    ):
+        raise AssertionError("it must not start")
+    assert sleeper.poll() is None
+    with processes._only_one(data_root, take_over=True, announce=said.append):
+        assert sleeper.wait(timeout=10) in (-signal.SIGINT, 1)
+    assert [f"process {sleeper.pid}" in line for line in said] == [True]
+
+
+def test_a_root_is_served_once(data_root: Settings) -> None:
+    data_root.data_dir.mkdir()
+    (data_root.data_dir / ".servers.json").write_text(json.dumps({"serve": process_name(os.getpid())}))
+    with (
+        processes._only_one(data_root, take_over=True, announce=print),
+        pytest.raises(ServersRunningError, match=f"served already.*serve {os.getpid()}"),
+        processes._only_one(data_root, take_over=True, announce=print),
+    ):
+        raise AssertionError("it must not start")
+
+
+def test_the_code_server_is_missed_once_it_was_there_and_for_a_while() -> None:
+    watch = CodeServerWatch()
+    assert not watch.is_gone(None, 0.0)
+    assert not watch.is_gone(CODE[1:], 1000.0), "it has not come up yet"
+    assert not watch.is_gone(CODE, 1001.0)
+    assert not watch.is_gone(CODE[1:], 1001.0 + CODE_SERVER_GONE_S)
+    assert watch.is_gone(CODE[1:], 1001.5 + CODE_SERVER_GONE_S)
+    for _ in range(MAX_MENDED):
+        assert "started again" in watch.mend_or_raise("logs")
+    assert not watch.is_gone(CODE[1:], 5000.0), "after it was started again it has to come up first"
+    with pytest.raises(ServerDiedError, match="4 times"):
+        watch.mend_or_raise("logs")
+
+
+def test_logs_stay_below_their_size_and_go_on_at_their_end(
+    data_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MAX_LOG_BYTES", 10)
+    logs = data_root.data_dir
+    logs.mkdir()
+    with (logs / "dagster.log").open("ab", buffering=0) as stream:
+        stream.write(b"0123456789")
+        processes._rotate(logs)
+        assert not (logs / "dagster.log.1").exists()
+        stream.write(b"x")
+        processes._rotate(logs)
+        stream.write(b"next")
+    assert (logs / "dagster.log.1").read_bytes() == b"0123456789x"
+    assert (logs / "dagster.log").read_bytes() == b"next"
+
+
+def test_an_interrupt_that_somebody_else_swallows_ends_it_all_the_same() -> None:
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with _ending_on_interrupt():
+            pass
+        with pytest.raises(KeyboardInterrupt), _ending_on_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
