@@ -21,6 +21,7 @@ import yaml
 from filelock import FileLock
 
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
@@ -113,7 +114,7 @@ def run_job(
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
-    with _ending_on_interrupt(), _kept_open(settings, job):
+    with _ending_on_interrupt(), _kept_open(settings, job), as_run_of_the_graph(instance, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )

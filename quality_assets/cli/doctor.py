@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     yield _port("Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
     yield _port("Dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT")
+    yield _dagster_home(settings)
     yield _writer(settings)
     yield _sources(settings)
     yield _descriptions(settings)
@@ -112,6 +114,19 @@ def _port(what: str, host: str, port: int, setting: str) -> Finding:
     detail = f"{host}:{port} is {'free' if free else 'taken'}"
     return Finding(
         f"Port of {what}", free, detail, f"stop what listens there (it may be ours), or set {setting} to another port"
+    )
+
+
+def _dagster_home(settings: Settings) -> Finding:
+    told = os.environ.get("DAGSTER_HOME")
+    is_other = told is not None and Path(told).expanduser().resolve() != settings.dagster_home
+    return Finding(
+        "Dagster's home",
+        not is_other,
+        f"{told} is another root's"
+        if is_other
+        else f"{settings.dagster_home} (`dagster` and `dg` need it: export DAGSTER_HOME={settings.dagster_home})",
+        f"for `dagster` and `dg` commands: export DAGSTER_HOME={settings.dagster_home}; ours set it by themselves",
     )
 
 

@@ -216,6 +216,9 @@ def follow_up_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 )
 def not_scored_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
     run_id = context.dagster_run.run_id
+    # The command line reports and publishes by itself.
+    if PROCESS_TAG in context.dagster_run.tags:
+        return []
     return [
         dg.RunRequest(run_key=f"{run_id}-report", job_name=report_run.name),
         dg.RunRequest(run_key=f"{run_id}-publish", job_name=publish.name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -419,3 +420,21 @@ def test_a_day_that_is_not_over_is_answered_with_a_sentence_and_fails_no_check(
     )
     assert _rows(data_root, "select count(*) from monitoring.check_results where asset = 'core.valid_events'") == [(0,)]
     assert run("build_days", (FIRST, FIRST)).succeeded
+
+
+def test_a_run_of_the_command_line_is_one_of_its_job_and_is_not_retried(run: Run, instance: dg.DagsterInstance) -> None:
+    made = instance.get_run_by_id(run("ingest_logs").run_id)
+    assert made is not None
+    assert made.remote_job_origin is not None
+    repository = made.remote_job_origin.repository_origin
+    assert repository.get_label() == "__repository__@quality_assets.definitions"
+    assert made.remote_job_origin.job_name == "ingest_logs"
+    assert made.tags["dagster/max_retries"] == "0"
+
+
+def test_a_line_is_a_picture_that_markdown_shows() -> None:
+    text = reporting.sparkline([1.0, 3.0, 2.0] * 200)
+    assert len(text) < 1000
+    head, _, address = text.partition("](data:image/svg+xml;base64,")
+    assert head == "![from 1 to 3"
+    assert b64decode(address.removesuffix(")")).startswith(b'<svg xmlns="http://www.w3.org/2000/svg" width="160"')
