@@ -29,6 +29,7 @@ from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publ
 from quality_assets.defs.reporting import DATA_FINGERPRINT
 from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
 from quality_assets.domain.features.trends import HISTORY_DAYS
+from quality_assets.domain.quality.check import Subject
 from quality_assets.tables.models import RISK_MODEL
 from quality_assets.tables.staleness import contiguous_ranges
 
@@ -56,6 +57,9 @@ _FOLLOWED = (*_DAY_TABLES, FEATURE_DESCRIPTIONS, RISK_MODEL, *_SCORING, RUN_REPO
 _UNFINISHED = (Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING)
 
 
+Made = Table | Subject
+
+
 @dataclass(frozen=True)
 class Making:
     """When a table was made last: the event's number in the log, by which run, and of which data, where it says so."""
@@ -65,7 +69,7 @@ class Making:
     fingerprint: str | None
 
 
-def newest(instance: dg.DagsterInstance) -> dict[Table, Making]:
+def newest(instance: dg.DagsterInstance) -> dict[Made, Making]:
     """How each table that something follows from was made last."""
     tables = {asset_key(table): table for table in _FOLLOWED}
     found = {}
@@ -86,7 +90,7 @@ def is_under_way(instance: dg.DagsterInstance, makings: Collection[Making]) -> b
     return any(run is not None and not run.is_finished for run in runs)
 
 
-def succeeded(instance: dg.DagsterInstance, made: Mapping[Table, Making]) -> dict[Table, Making]:
+def succeeded(instance: dg.DagsterInstance, made: Mapping[Made, Making]) -> dict[Made, Making]:
     """Those of runs that succeeded and that nobody else follows up.
 
     What failed is tried again by Dagster or by a person; the command line goes on by itself.
@@ -100,7 +104,7 @@ def succeeded(instance: dg.DagsterInstance, made: Mapping[Table, Making]) -> dic
     return {table: making for table, making in made.items() if making.run_id in good}
 
 
-def follow_ups(instance: dg.DagsterInstance, made: Mapping[Table, Making], after: int) -> list[dg.RunRequest]:
+def follow_ups(instance: dg.DagsterInstance, made: Mapping[Made, Making], after: int) -> list[dg.RunRequest]:
     """What to ask for, now that `made` was made since event number `after`, by runs that succeeded."""
     key = str(_last(made, list(made)))
     requests = _days_to_build(instance, made, after, key)
@@ -117,11 +121,11 @@ def follow_ups(instance: dg.DagsterInstance, made: Mapping[Table, Making], after
     return []
 
 
-def _runs(made: Mapping[Table, Making], tables: Collection[Table]) -> set[str]:
+def _runs(made: Mapping[Made, Making], tables: Collection[Made]) -> set[str]:
     return {made[table].run_id for table in tables if table in made}
 
 
-def _last(made: Mapping[Table, Making], tables: Collection[Table]) -> int:
+def _last(made: Mapping[Made, Making], tables: Collection[Made]) -> int:
     return max((made[table].storage_id for table in tables if table in made), default=0)
 
 
@@ -130,7 +134,7 @@ def _ids(instance: dg.DagsterInstance, table: Table) -> Mapping[str, int]:
 
 
 def _days_to_build(
-    instance: dg.DagsterInstance, made: Mapping[Table, Making], after: int, key: str
+    instance: dg.DagsterInstance, made: Mapping[Made, Making], after: int, key: str
 ) -> list[dg.RunRequest]:
     """Dates of which something was made, and what is made from it was not since: somebody asked for a part alone."""
     if not _runs(made, _DAY_TABLES):
@@ -152,7 +156,7 @@ def _days_to_build(
 
 
 def _trends_to_build(
-    instance: dg.DagsterInstance, made: Mapping[Table, Making], after: int, key: str
+    instance: dg.DagsterInstance, made: Mapping[Made, Making], after: int, key: str
 ) -> list[dg.RunRequest]:
     """Later dates that look back on facts that were made since their trends were."""
     if FACT_FEATURE_METRICS not in made:
@@ -171,7 +175,7 @@ def _trends_to_build(
     ]
 
 
-def _must_score(instance: dg.DagsterInstance, made: Mapping[Table, Making]) -> bool:
+def _must_score(instance: dg.DagsterInstance, made: Mapping[Made, Making]) -> bool:
     """Whether a model was trained, a part of what is scored was made alone, or other data built than were scored."""
     is_trained = RISK_MODEL in made and made[RISK_MODEL].storage_id > _last(made, _SCORED)
     if is_trained or _runs(made, _SCORING) - _runs(made, [RUN_REPORT, RISK_MODEL]):

@@ -30,6 +30,7 @@ from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
+from quality_assets.domain.quality.check import Subject
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.models import RISK_MODEL
@@ -64,9 +65,11 @@ qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (part
 """
 
 
-def failing_partitions(connection: duckdb.DuckDBPyConnection, tables: Collection[Table]) -> set[tuple[str, str]]:
+def failing_partitions(
+    connection: duckdb.DuckDBPyConnection, tables: Collection[Table | Subject]
+) -> set[tuple[str, str]]:
     """Table and partition of every blocking check that does not pass as the data stand; '' where it has none."""
-    names = {table.qualified_name for table in tables}
+    names = {table.qualified_name if isinstance(table, Table) else table.name for table in tables}
     known = [list(check) for check in blocking_checks() if check[0] in names]
     rows = connection.execute(
         f"select distinct asset, partition_key from ({LATEST_RESULTS_SQL} {NOT_ANSWERED_SINCE})"
@@ -77,7 +80,7 @@ def failing_partitions(connection: duckdb.DuckDBPyConnection, tables: Collection
     return set(rows)
 
 
-def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Table]) -> list[date]:
+def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Table | Subject]) -> list[date]:
     """The event dates on which a blocking check of one of `tables` does not pass, ascending; those that wait left out.
 
     Of a check that is of no date, the last date with facts: whatever date is built asks it again.

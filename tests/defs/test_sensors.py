@@ -34,6 +34,7 @@ from quality_assets.defs.resources import WarehouseResource
 from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_END, RANGE_START, range_tags
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.features.trends import HISTORY_DAYS
+from quality_assets.domain.quality.check import Subject
 from quality_assets.runner import RunOutcome
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import open_warehouse
@@ -342,7 +343,7 @@ def _ended(
 
 
 def _made(
-    instance: dg.DagsterInstance, *tables: Table, days: Iterable[date] = (), run: str = "", data: str = ""
+    instance: dg.DagsterInstance, *tables: Table | Subject, days: Iterable[date] = (), run: str = "", data: str = ""
 ) -> None:
     """Materializations of `tables`, in their order, by run `run`: of each of `days`, or of no date."""
     for table in tables:
@@ -434,7 +435,9 @@ def test_trends_that_look_back_on_what_was_built_are_made_anew(follow: Sensor) -
 
 
 @pytest.mark.parametrize("part", [[INCIDENTS], [RISK_SCORES, SCORE_LEDGER], [RISK_MODEL]])
-def test_a_part_of_the_scoring_and_a_new_model_are_followed_by_all_of_it(follow: Sensor, part: list[Table]) -> None:
+def test_a_part_of_the_scoring_and_a_new_model_are_followed_by_all_of_it(
+    follow: Sensor, part: list[Table | Subject]
+) -> None:
     _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
     follow.tick()
     _made(follow.instance, *part, run=_run(follow.instance))
