@@ -114,8 +114,10 @@ def follow_ups(instance: dg.DagsterInstance, made: Mapping[Made, Making], after:
         # Which dates its thresholds concern is known to the warehouse: reading asks it.
         return [dg.RunRequest(run_key=f"{key}-ingest", job_name=ingest_logs.name)]
     requests = _trends_to_build(instance, made, after, key)
-    if requests or _must_score(instance, made):
-        return [*requests, dg.RunRequest(run_key=f"{key}-score", job_name=score_and_report.name)]
+    if requests:
+        return requests
+    if _must_score(instance, made):
+        return [dg.RunRequest(run_key=f"{key}-score", job_name=score_and_report.name)]
     if RUN_REPORT in made or _runs(made, _DAY_TABLES):
         return [dg.RunRequest(run_key=f"{key}-publish", job_name=publish.name)]
     return []
