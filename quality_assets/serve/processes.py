@@ -185,7 +185,8 @@ def _only_one(settings: Settings, *, take_over: bool, announce: Callable[[str], 
             " `kill` and the number of serve."
         ) from None
     try:
-        left = _remembered(settings)
+        # Who has the lock is the only one that serves; `serve` itself leads no group of its own that could be ended.
+        left = {what: name for what, name in _remembered(settings).items() if what != "serve"}
         if left and not take_over:
             named = ", ".join(f"{what} {pid_of(name)}" for what, name in left.items())
             raise ServersRunningError(

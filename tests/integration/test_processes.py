@@ -50,7 +50,7 @@ def test_servers_left_behind_are_named_and_ended_when_asked(
     data_root: Settings, sleeper: subprocess.Popen[bytes]
 ) -> None:
     data_root.data_dir.mkdir()
-    names = {"serve": "1:0", "dagster": process_name(sleeper.pid)}
+    names = {"serve": process_name(os.getpid()), "dagster": process_name(sleeper.pid)}
     (data_root.data_dir / ".servers.json").write_text(json.dumps(names))
     said: list[str] = []
     with (
