@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
+from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
@@ -33,10 +34,17 @@ from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.alerts import deliver, deliver_if_free
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
+from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.models import is_scored
 from quality_assets.tables.publishing import is_published
 from quality_assets.tables.reports import is_reported
-from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build, trends_to_build
+from quality_assets.tables.staleness import (
+    contiguous_ranges,
+    dates_not_over,
+    dates_there,
+    days_to_build,
+    trends_to_build,
+)
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -242,6 +250,8 @@ def bring_up_to_date(
             ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
         )
         must_publish = must_score or bool(ranges or trends) or not is_published(session)
+        # Where the lake is not what was written, publication is what says so.
+        must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
     if must_score:
@@ -253,7 +263,8 @@ def bring_up_to_date(
 def _ranges_to_build(session: WarehouseSession, rebuild: tuple[date, date] | None) -> list[tuple[date, date]]:
     """The days that were asked for, but those that wait for their end; else what is stale, and what fails."""
     if rebuild:
-        return contiguous_ranges(set(_days(*rebuild)).difference(dates_not_over(session.connection)))
+        there = dates_there(session.connection, *rebuild)
+        return contiguous_ranges(set(there).difference(dates_not_over(session.connection)))
     days = days_to_build(session.connection)
     return contiguous_ranges({*days, *failing_dates(session.connection, DAY_TABLES)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from quality_assets.cli.output import (
     out,
     print_dates_not_over,
     print_publication,
+    print_repeated,
     print_sources_off,
     print_state,
     shown,
@@ -135,23 +136,9 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
     metadata = outcome.metadata.get("raw.log_files", {})
     for left in metadata.get("files_waiting", []):
-        err.print(escape(left))
-    grid = Grid(box=None, pad_edge=False)
-    for heading in ("file", "source", "rows", "refused", "dates"):
-        grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
+        err.print(shown(left))
     wanted = [row for row in files if row[0] in placed]
-    for path, status, source, rows, refused, dates, reason, first_path, _ in wanted[:30]:
-        if first_path != path:
-            grid.add_row(shown(path), "", "", "", f"skipped: has the same bytes as {shown(first_path)}")
-        elif status == "rejected":
-            grid.add_row(shown(path), "", "", "", f"[red]rejected:[/red] {shown(reason)}")
-        else:
-            span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
-            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span)
-    if wanted:
-        out.print(grid)
-    if len(wanted) > 30:
-        out.print(f"… and {len(wanted) - 30} more")
+    _print_files(wanted)
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
     known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in wanted)
     out.print(
@@ -160,6 +147,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         f" {metadata.get('files_rejected', 0)} rejected"
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
+    print_repeated(settings, [path for path, *_ in wanted])
     today = datetime.now(UTC).date().isoformat()
     touched = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
     waiting = [day for day in touched if day < today and date.fromisoformat(day) not in unfinished]
@@ -167,6 +155,28 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         out.print(f"{plural(len(waiting), 'date waits', 'dates wait')} to be built: `quality run`")
     print_dates_not_over(unfinished)
     _fail_unless_read(placed, {path: status for path, status, *_ in wanted})
+
+
+def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
+    """A line a file: what was read of it, or why not."""
+    if not files:
+        return
+    grid = Grid(box=None, pad_edge=False)
+    for heading in ("file", "source", "rows", "refused", "dates"):
+        grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
+    for path, status, source, rows, refused, dates, reason, first_path, _ in files[:30]:
+        if first_path != path:
+            grid.add_row(shown(path), "", "", "", f"skipped: has the same content as {shown(first_path)}")
+        elif status == "rejected":
+            grid.add_row(shown(path), "", "", "", f"[red]rejected:[/red] {shown(reason)}")
+        elif status == "superseded":
+            grid.add_row(shown(path), "", "", "", f"skipped: {shown(reason)}")
+        else:
+            span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
+            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span)
+    out.print(grid)
+    if len(files) > 30:
+        out.print(f"… and {len(files) - 30} more")
 
 
 def _fail_unless_read(placed: set[str], statuses: Mapping[str, str]) -> None:

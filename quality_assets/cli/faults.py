@@ -23,6 +23,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.landing import scan
 from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
+from quality_assets.tables.lake_accounts import changed_files
 
 MAX_NAMED = 3
 _FOOTERS_AT_ONCE = 500
@@ -74,6 +75,17 @@ def _warehouse(settings: Settings) -> Iterator[Fault]:
             files = connection.execute(
                 f"select table_name, path, row_count from {LAKE_FILES.qualified_name} order by path"
             ).fetchall()
+            # A warehouse that was last written by an earlier version has no hashes yet.
+            has_hashes = _row_counts(
+                connection,
+                "select count(*) from duckdb_columns() where schema_name = 'ops' and table_name = 'lake_files'"
+                " and column_name = 'sha256'",
+            )
+            written = (
+                connection.execute(f"select path, sha256 from {LAKE_FILES.qualified_name} order by path").fetchall()
+                if has_hashes
+                else []
+            )
     except duckdb.Error as error:
         if "lock" not in str(error).lower():
             yield Fault("Warehouse", f"{path} cannot be read: {str(error).splitlines()[0]}", both)
@@ -81,7 +93,7 @@ def _warehouse(settings: Settings) -> Iterator[Fault]:
     snapshot = current_snapshot(settings.published_dir)
     if not read and snapshot is not None and snapshot.data_through is not None:
         yield Fault("Warehouse", f"{path} is empty, and readers have data through {snapshot.data_through}", both)
-    wrong = list(_wrong_files(settings, files))
+    wrong = list(_wrong_files(settings, files)) or list(changed_files(settings.data_dir, written))
     if wrong:
         named = "; ".join(wrong[:MAX_NAMED]) + (
             f"; and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""

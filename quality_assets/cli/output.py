@@ -102,6 +102,7 @@ def print_state(settings: Settings) -> None:
         unfinished = dates_not_over(session.connection)
         passed_over = waiting_files(session)[1]
     print_dates_not_over(unfinished)
+    print_repeated(settings)
     print_passed_over(passed_over)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
@@ -118,6 +119,25 @@ def print_passed_over(items: Sequence[Ignored]) -> None:
         out.print(f"Passed over in the landing zone: {shown(item.name)}, which {shown(item.reason)}")
     if len(items) > 5:
         out.print(f"… and {len(items) - 5} more")
+
+
+def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> None:
+    """Say of which logs an earlier content stays in force, of some or of all, and how the newer one would be."""
+    from quality_assets.stores.warehouse import open_warehouse
+
+    with open_warehouse(settings) as session:
+        rows = session.connection.execute(
+            "select path, source from raw.log_files where repeats is not null and status = 'loaded'"
+            " and ($paths is null or list_contains($paths, path)) order by file_number desc",
+            {"paths": list(paths) if paths is not None else None},
+        ).fetchall()
+    for path, source in rows[:5]:
+        out.print(
+            f"{shown(path)} tells events again that an earlier file of its name has told, and the earlier ones stay;"
+            f" `on_repeat: replace` in the YAML of source {shown(source)} makes the newer file count instead"
+        )
+    if len(rows) > 5:
+        out.print(f"… and {len(rows) - 5} more")
 
 
 def print_publication(settings: Settings) -> bool:

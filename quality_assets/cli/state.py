@@ -19,6 +19,7 @@ from quality_assets.cli.output import (
     print_failures,
     print_passed_over,
     print_publication,
+    print_repeated,
     print_rows,
     print_sources_off,
     shown,
@@ -69,6 +70,7 @@ def status() -> None:
             if not is_up_to_date(session):
                 out.print(NOT_SCORED)
             print_dates_not_over(dates_not_over(connection))
+            print_repeated(settings)
             print_passed_over(passed_over)
             passed, failed, unknown = checks_run(connection)
             out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")

@@ -48,6 +48,7 @@ def accounting(connection: duckdb.DuckDBPyConnection) -> Accounting:
     """Rows in, valid and quarantined, over everything that ever arrived."""
     row = connection.execute(f"""
 select count(*), count(*) filter (where status = 'rejected'), coalesce(sum(rows), 0) from {LOG_FILES.qualified_name}
+where status in ('loaded', 'rejected')
 """).fetchone()
     built = dict(
         connection.execute(

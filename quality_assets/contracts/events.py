@@ -16,7 +16,7 @@ EVENT_COLUMNS = (
     Column(
         "event_id",
         "VARCHAR",
-        "Unique within its event date; derived from file and line when the source has none",
+        "Unique within its source and event date; derived from file and line when the source has none",
         nullable=False,
     ),
     Column("event_time", "TIMESTAMP", "When it happened", nullable=False, unit="UTC"),
@@ -109,7 +109,7 @@ VALID_EVENTS = Table(
     name="valid_events",
     description="Events that keep the contract, once each",
     grain="one row per event",
-    key=("event_date", "event_id"),
+    key=("file_id", "line_number"),
     partition_column="event_date",
     store="lake",
     build=Build("days", inputs=("raw.raw_logs", "raw.log_files"), is_audited=True, contract_checks=()),

@@ -63,6 +63,8 @@ LAKE_FILES = Table(
         Column("event_date", "DATE", "The partition", nullable=False),
         Column("path", "VARCHAR", "Relative to the data root", nullable=False),
         Column("row_count", "BIGINT", "Rows", nullable=False, minimum=0),
+        Column("size_bytes", "BIGINT", "Size as it was written", unit="bytes", minimum=0),
+        Column("sha256", "VARCHAR", "Of its bytes as they were written"),
     ),
 )
 

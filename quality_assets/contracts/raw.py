@@ -17,16 +17,24 @@ LOG_FILES = Table(
         Column(
             "file_number",
             "BIGINT",
-            "Order of arrival, from 1; earlier files win where ids repeat",
+            "Order of arrival, from 1; earlier files win where ids of a source repeat",
             nullable=False,
             minimum=1,
         ),
         Column("sha256", "VARCHAR", "Of the bytes as they arrived", nullable=False),
         Column("path", "VARCHAR", "Relative to landing/, the first name it was seen under", nullable=False),
         Column("size_bytes", "BIGINT", "Size as it arrived", nullable=False, unit="bytes", minimum=0),
-        Column("arrived_at", "TIMESTAMP", "The file's modification time", nullable=False, unit="UTC"),
-        Column("status", "VARCHAR", "Loaded, or rejected as a whole", nullable=False, allowed=("loaded", "rejected")),
-        Column("reason", "VARCHAR", "Why it was rejected"),
+        Column(
+            "arrived_at", "TIMESTAMP", "When it was read; later events are in the future", nullable=False, unit="UTC"
+        ),
+        Column(
+            "status",
+            "VARCHAR",
+            "Loaded, rejected as a whole, superseded by a file with its lines, or waiting to be read again",
+            nullable=False,
+            allowed=("loaded", "rejected", "superseded", "waiting"),
+        ),
+        Column("reason", "VARCHAR", "Why it was rejected, or superseded"),
         Column("source", "VARCHAR", "The source that describes it"),
         Column("format", "VARCHAR", "csv, jsonl or parquet"),
         Column("compression", "VARCHAR", "none, gzip or zstd"),
@@ -47,6 +55,18 @@ LOG_FILES = Table(
         Column("load_id", "VARCHAR", "The load that read it"),
         Column("absent_columns", "VARCHAR[]", "Columns of the contract that its source maps and that it does not have"),
         Column("vanished_columns", "VARCHAR[]", "Columns of the contract that it has at its beginning only"),
+        Column(
+            "precedence",
+            "BIGINT",
+            "Whose events win where ids repeat, lowest first: that of the log whose lines it has taken over, else null",
+            minimum=1,
+        ),
+        Column("superseded_by", "VARCHAR", "The file that has taken over its lines"),
+        Column("repeats", "VARCHAR", "The earlier content of its path, whose events stay where the two tell the same"),
+        Column("named_source", "VARCHAR", "The source that it was said to be of, where somebody said"),
+        Column("source_version", "VARCHAR", "Fingerprint of what its source's YAML meant when it was read"),
+        Column("content_bytes", "BIGINT", "Size once decompressed, as gzip states it", unit="bytes", minimum=0),
+        Column("content_crc32", "BIGINT", "CRC-32 once decompressed, as gzip states it", minimum=0),
     ),
 )
 

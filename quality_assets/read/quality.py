@@ -100,10 +100,11 @@ _FILES = """
 select count(*) as files, count(*) filter (where status = 'rejected') as rejected, max(arrived_at) as last_arrival,
   sum(rows) as rows, sum(rows_refused) as rows_refused
 from raw.log_files
+where status in ('loaded', 'rejected')
 """
 
 _SOURCES = """
-with loaded as (select * from raw.log_files where status <> 'rejected')
+with loaded as (select * from raw.log_files where status = 'loaded')
 select source, count(*) as files, sum(rows) as rows, sum(rows_refused) as rows_refused,
   max(arrived_at) as last_arrival, max(last_event_time) as last_event,
   arg_max(path, file_number) as last_path

@@ -12,7 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,19 +22,24 @@ from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import fsync_directory, link_or_copy
+from quality_assets.stores.landing import sha256_of
 
 ROW_GROUP_ROWS = 122_880
 # Ids are not worth a dictionary, and trying to make one is what writing them costs most.
 DICTIONARY_VALUES = 2_000
+# In the mark of a view over files that do not all have the same columns.
+_GROWN = "files of several contracts"
 
 
 @dataclass(frozen=True)
 class LakeFile:
-    """One Parquet file of a lake partition. `path` is relative to the data root."""
+    """One Parquet file of a lake partition, as it was written. `path` is relative to the data root."""
 
     event_date: date
     path: str
     row_count: int
+    size_bytes: int | None = field(default=None, compare=False)
+    sha256: str | None = field(default=None, compare=False)
 
 
 def files_sql(table: Table, paths: Sequence[str]) -> str:
@@ -52,34 +57,51 @@ def files_sql(table: Table, paths: Sequence[str]) -> str:
     )
 
 
-def lake_view_sql(table: Table, lake_dir: Path) -> str:
+def lake_view_sql(table: Table, lake_dir: Path, *, has_grown: bool = False) -> str:
     """The statement that makes `table` a view over all its files under `lake_dir`.
 
-    The date comes from the folder's name, so that a query over a few dates opens the files of those dates only; files
-    of one kind have the same columns, so that none need be opened to know them.
+    The date comes from the folder's name, so that a query over a few dates opens the files of those dates only. Files
+    of one kind have the same columns, so that none need be opened to know them, unless the contract `has_grown` since
+    the first of them was written: then all are asked for theirs.
     """
-    return f"create or replace view {table.qualified_name} as {_view_query(table, lake_dir)}"
+    return f"create or replace view {table.qualified_name} as {_view_query(table, lake_dir, has_grown)}"
 
 
 def is_current_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> bool:
     """Whether the view of `table` reads what is under `lake_dir`: it is made anew only when a kind of file appears."""
-    row = connection.execute(
-        "select comment from duckdb_views() where schema_name = $schema and view_name = $name",
-        {"schema": table.schema, "name": table.name},
-    ).fetchone()
-    return row is not None and row[0] == _view_mark(table, lake_dir)
+    mark = _mark_of(connection, table)
+    return mark is not None and mark == _view_mark(table, lake_dir, _has_grown(mark, table))
 
 
 def refresh_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> None:
     """Make the view of `table` read what is under `lake_dir`, unless it does."""
     if not is_current_view(connection, table, lake_dir):
-        connection.execute(lake_view_sql(table, lake_dir))
-        mark = literal(_view_mark(table, lake_dir))
-        connection.execute(f"comment on view {table.qualified_name} is {mark}")
+        has_grown = _has_grown(_mark_of(connection, table), table)
+        mark = literal(_view_mark(table, lake_dir, has_grown))
+        # A view that is killed before its mark would forget that its files are of several contracts.
+        connection.execute(
+            f"begin transaction; {lake_view_sql(table, lake_dir, has_grown=has_grown)};"
+            f" comment on view {table.qualified_name} is {mark}; commit"
+        )
 
 
-def _view_mark(table: Table, lake_dir: Path) -> str:
-    return "|".join((",".join(table.column_names), *_patterns(table, lake_dir)))
+def _mark_of(connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
+    row = connection.execute(
+        "select comment from duckdb_views() where schema_name = $schema and view_name = $name",
+        {"schema": table.schema, "name": table.name},
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _has_grown(mark: str | None, table: Table) -> bool:
+    """Whether files may lack columns of the contract: the view with this mark was made by another, and has files."""
+    columns, *rest = (mark or "").split("|")
+    return rest[:1] == [_GROWN] or bool(rest and columns != ",".join(table.column_names))
+
+
+def _view_mark(table: Table, lake_dir: Path, has_grown: bool) -> str:
+    grown = (_GROWN,) if has_grown else ()
+    return "|".join((",".join(table.column_names), *grown, *_patterns(table, lake_dir)))
 
 
 def _patterns(table: Table, lake_dir: Path) -> list[str]:
@@ -90,10 +112,10 @@ def _patterns(table: Table, lake_dir: Path) -> list[str]:
     return [f"{escaped}/*/{kind}" for kind in kinds if next(folder.glob(f"*/{kind}"), None) is not None]
 
 
-def _view_query(table: Table, lake_dir: Path) -> str:
+def _view_query(table: Table, lake_dir: Path, has_grown: bool) -> str:
     parts = [_no_rows(table)]
     for pattern in _patterns(table, lake_dir):
-        options = "hive_partitioning = true"
+        options = "hive_partitioning = true" + (", union_by_name = true" if has_grown else "")
         if table.partition_column:
             options += f", hive_types = {{'{table.partition_column}': DATE}}"
         parts.append(f"select * from read_parquet({literal(pattern)}, {options})")
@@ -116,9 +138,9 @@ class Lake:
     def files(self, table: Table, start: date | None = None, end: date | None = None) -> list[LakeFile]:
         """The live files of `table` for event dates from `start` to `end`, both inclusive, in name order."""
         rows = self._connection.execute(
-            f"select event_date, path, row_count from {LAKE_FILES.qualified_name} where table_name = $name"
-            " and event_date >= coalesce($start, event_date) and event_date <= coalesce($end, event_date)"
-            " order by event_date, path",
+            f"select event_date, path, row_count, size_bytes, sha256 from {LAKE_FILES.qualified_name}"
+            " where table_name = $name and event_date >= coalesce($start, event_date)"
+            " and event_date <= coalesce($end, event_date) order by event_date, path",
             {"name": table.qualified_name, "start": start, "end": end},
         ).fetchall()
         return [LakeFile(*row) for row in rows]
@@ -157,8 +179,9 @@ class Lake:
             return None
         _sync(scratch)
         path = self._place(table, event_date, label)
+        size, digest = scratch.stat().st_size, sha256_of(scratch)
         os.replace(scratch, self._data_dir / path)
-        return LakeFile(event_date, path, rows)
+        return LakeFile(event_date, path, rows, size, digest)
 
     def share(self, table: Table, file: LakeFile, *, label: str) -> LakeFile:
         """Make `file` of another table a file of this one too, without copying its bytes."""
@@ -170,7 +193,7 @@ class Lake:
             scratch = self._scratch_dir / f"{uuid.uuid4().hex}.parquet"
             link_or_copy(source, scratch)
             os.replace(scratch, target)
-        return LakeFile(file.event_date, path, file.row_count)
+        return replace(file, path=path)
 
     def commit(self, table: Table, files: Sequence[LakeFile], replaced_dates: Iterable[date]) -> None:
         """Make `files` the live ones of `replaced_dates`; call within a transaction.
@@ -191,13 +214,24 @@ class Lake:
             self._connection.execute(
                 f"insert or replace into {LAKE_FILES.qualified_name} by name"
                 " select $name as table_name, unnest($dates) as event_date, unnest($paths) as path,"
-                " unnest($rows) as row_count",
+                " unnest($rows) as row_count, unnest(cast($sizes as bigint[])) as size_bytes,"
+                " unnest(cast($hashes as varchar[])) as sha256",
                 {
                     "name": name,
                     "dates": [file.event_date for file in files],
                     "paths": [file.path for file in files],
                     "rows": [file.row_count for file in files],
+                    "sizes": [file.size_bytes for file in files],
+                    "hashes": [file.sha256 for file in files],
                 },
+            )
+
+    def remove(self, table: Table, paths: Collection[str]) -> None:
+        """Make files of `table` count no more; call within a transaction."""
+        if paths:
+            self._connection.execute(
+                f"delete from {LAKE_FILES.qualified_name} where table_name = $name and list_contains($paths, path)",
+                {"name": table.qualified_name, "paths": list(paths)},
             )
 
     def sweep(self, table: Table, dates: Collection[date] | None = None) -> int:

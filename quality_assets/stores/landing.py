@@ -6,22 +6,33 @@ file inside the zone whose size has stopped changing, and it is known by its con
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import re
 import shutil
+import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import IO, cast
+
+import pyarrow as pa
 
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
-IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp")
 # What Spark, Delta and Hadoop write beside their data.
 MARKER_NAMES = ("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc")
 MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 _CHUNK_BYTES = 1 << 20
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP_LEAST_BYTES = 18
+_VERSION_DIGITS = 8
+_VERSION = re.compile(rf"(.+?)(?:-([0-9a-f]{{{_VERSION_DIGITS}}}))?((?:\.[^.]*)*)", re.DOTALL)
 _CLOSED = "cannot be read: permission denied"
 
 
@@ -33,11 +44,6 @@ class LandingFile:
     name: str
     size_bytes: int
     modified_ns: int
-
-    @property
-    def arrived_at(self) -> datetime:
-        """Its modification time, UTC without zone: when it reached us, as far as the file itself can tell."""
-        return datetime.fromtimestamp(self.modified_ns // 1_000_000_000, UTC).replace(tzinfo=None)
 
     def is_unchanged(self) -> bool:
         """Whether it still stands as it stood."""
@@ -124,11 +130,78 @@ def settle(
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of the file's bytes, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return digests_of(stream).sha256
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What a stream of bytes is known by, whole and at some of its beginnings.
+
+    `beginnings` gives, by their length in bytes, the SHA-256 and the CRC-32 (0 where it was not asked for).
+    """
+
+    size_bytes: int
+    sha256: str
+    crc32: int
+    beginnings: Mapping[int, tuple[str, int]]
+
+
+def digests_of(stream: IO[bytes], lengths: Iterable[int] = (), *, with_crc: bool = False) -> Digests:
+    """Read a stream to its end; `lengths` are those of the beginnings that are asked for."""
+    digest, crc, position = hashlib.sha256(), 0, 0
+    beginnings: dict[int, tuple[str, int]] = {}
+    wanted = iter(sorted({length for length in lengths if length > 0}))
+    following = next(wanted, None)
+    while chunk := stream.read(_CHUNK_BYTES if following is None else min(following - position, _CHUNK_BYTES)):
+        digest.update(chunk)
+        crc = zlib.crc32(chunk, crc) if with_crc else 0
+        position += len(chunk)
+        if position == following:
+            beginnings[position] = (digest.hexdigest(), crc)
+            following = next(wanted, None)
+    return Digests(position, digest.hexdigest(), crc, beginnings)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file as they are once decompressed; OSError, EOFError or zlib.error where they cannot be."""
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    if head.startswith(GZIP):
+        with gzip.open(path, "rb") as packed:
+            yield cast(IO[bytes], packed)
+    elif head == ZSTD:
+        with pa.input_stream(str(path), compression="zstd") as packed:
+            yield packed
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+def gzip_trailer(path: Path) -> tuple[int, int] | None:
+    """Size and CRC-32 of what a gzip file holds, as its last eight bytes say (RFC 1952); None where it is none.
+
+    The size is modulo 4 GiB, and both are of the last member where several were written one after another.
+    """
+    with path.open("rb") as stream:
+        if stream.read(2) != GZIP or stream.seek(0, os.SEEK_END) < _GZIP_LEAST_BYTES:
+            return None
+        stream.seek(-8, os.SEEK_END)
+        crc, size = struct.unpack("<II", stream.read(8))
+    return size, crc
+
+
+def logical_name(name: str, sha256: str | None = None) -> str:
+    """The name that all contents of one log come under: without compression, and without the hash that `place` adds.
+
+    Where `sha256` is known, only its own digits are taken for such a hash.
+    """
+    folder, slash, base = name.rpartition("/")
+    base = base.removesuffix(".gz").removesuffix(".zst")
+    stem, version, suffix = _VERSION.fullmatch(base).groups()  # type: ignore[union-attr]
+    is_version = version is not None and (sha256 is None or sha256.startswith(version))
+    return folder + slash + (stem + suffix if is_version else base)
 
 
 def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[list[str], list[Ignored]]:
@@ -170,7 +243,7 @@ def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
         if sha256_of(target) == digest:
             return _shown(relative)
         suffixes = "".join(relative.suffixes)
-        relative = relative.with_name(f"{relative.name.removesuffix(suffixes)}-{digest[:8]}{suffixes}")
+        relative = relative.with_name(f"{relative.name.removesuffix(suffixes)}-{digest[:_VERSION_DIGITS]}{suffixes}")
         target = landing_dir / relative
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.events import tables as sql
 from quality_assets.domain.features.trends import trends_sql
@@ -28,12 +28,14 @@ from quality_assets.stores.warehouse import (
     refresh_lake_views,
     side_by_side,
 )
-from quality_assets.tables.staleness import record_built, wanted_fingerprints
+from quality_assets.tables.lake_accounts import LakeNotAsWrittenError, lake_faults
+from quality_assets.tables.staleness import emptied_dates, forget_built, record_built, wanted_fingerprints
 
 EVENTS_LABEL = "events"
 REFUSED_LABEL = "refused"
 # Beyond so many files a day's events are merged into one: each file costs every later query an open.
 MAX_FILES_A_DAY = 8
+MAX_FAULTS_NAMED = 3
 # Distinct users and sessions are exact: their hash tables fill the memory, and beyond this the cache long before.
 MAX_EVENTS_AT_ONCE = 1_000_000
 
@@ -41,8 +43,14 @@ MAX_EVENTS_AT_ONCE = 1_000_000
 def build_events(
     session: WarehouseSession, start: date, end: date, progress: Progress = no_progress
 ) -> dict[str, dict[date, int]]:
-    """Rebuild valid_events and quarantined_events from `start` to `end`; rows per table and date."""
+    """Rebuild valid_events and quarantined_events from `start` to `end`; rows per table and date.
+
+    Raises LakeNotAsWrittenError where raw logs are not what was written, once all other dates are built.
+    """
     fingerprints = wanted_fingerprints(session.connection, VALID_EVENTS, start, end)
+    faults = lake_faults(session, RAW_LOGS, start, end)
+    for fault in faults:
+        fingerprints.pop(fault.file.event_date, None)
     raw = _by_date(session.lake.files(RAW_LOGS, start, end))
     valid: list[LakeFile] = []
     quarantined: list[LakeFile] = []
@@ -55,13 +63,17 @@ def build_events(
         VALID_EVENTS.qualified_name: _rows_by_date(valid, fingerprints),
         QUARANTINED_EVENTS.qualified_name: _rows_by_date(quarantined, fingerprints),
     }
+    emptied = emptied_dates(session.connection, VALID_EVENTS, start, end)
     with session.transaction():
         for table, files in ((VALID_EVENTS, valid), (QUARANTINED_EVENTS, quarantined)):
-            session.lake.commit(table, files, fingerprints)
+            session.lake.commit(table, files, [*fingerprints, *emptied])
             record_built(session.connection, table, fingerprints, rows[table.qualified_name])
+            forget_built(session.connection, table, emptied)
     for table in (VALID_EVENTS, QUARANTINED_EVENTS):
-        session.lake.sweep(table, fingerprints)
+        session.lake.sweep(table, [*fingerprints, *emptied])
     refresh_lake_views(session.connection, session.settings)
+    if faults:
+        raise LakeNotAsWrittenError("; ".join(map(str, faults[:MAX_FAULTS_NAMED])))
     return rows
 
 
@@ -83,10 +95,12 @@ def build_user_feature_days(
             files += [file] if file else []
             progress(f"user_feature_days {event_date}")
     rows = _rows_by_date(files, fingerprints)
+    emptied = emptied_dates(session.connection, USER_FEATURE_DAYS, start, end)
     with session.transaction():
-        session.lake.commit(USER_FEATURE_DAYS, files, fingerprints)
+        session.lake.commit(USER_FEATURE_DAYS, files, [*fingerprints, *emptied])
         record_built(session.connection, USER_FEATURE_DAYS, fingerprints, rows)
-    session.lake.sweep(USER_FEATURE_DAYS, fingerprints)
+        forget_built(session.connection, USER_FEATURE_DAYS, emptied)
+    session.lake.sweep(USER_FEATURE_DAYS, [*fingerprints, *emptied])
     refresh_lake_views(session.connection, session.settings)
     return rows
 
@@ -95,6 +109,7 @@ def build_facts(session: WarehouseSession, start: date, end: date, progress: Pro
     """Rebuild fact_feature_metrics from `start` to `end`; rows per date."""
     connection = session.connection
     fingerprints = wanted_fingerprints(connection, FACT_FEATURE_METRICS, start, end)
+    emptied = emptied_dates(connection, FACT_FEATURE_METRICS, start, end)
     events = _by_date(session.lake.files(VALID_EVENTS, start, end))
     user_days = _by_date(session.lake.files(USER_FEATURE_DAYS, start, end))
     descriptions = connection.sql(f"select feature, apdex_threshold_ms from {FEATURE_DESCRIPTIONS.qualified_name}")
@@ -112,12 +127,13 @@ def build_facts(session: WarehouseSession, start: date, end: date, progress: Pro
     with open_scratch(session.settings) as scratch, session.transaction():
         scratch.register("described", descriptions.to_arrow_table())
         scratch.execute("create table descriptions as from described")
-        _delete_days(session, FACT_FEATURE_METRICS, list(fingerprints))
+        _delete_days(session, FACT_FEATURE_METRICS, [*fingerprints, *emptied])
         for days, facts in zip(batches, side_by_side(scratch, session.settings, facts_of, batches), strict=True):
             insert_rows(connection, FACT_FEATURE_METRICS.qualified_name, facts)
             progress(f"fact_feature_metrics {days[0]} to {days[-1]}")
         rows = _count_days(session, FACT_FEATURE_METRICS, start, end)
         record_built(connection, FACT_FEATURE_METRICS, fingerprints, rows)
+        forget_built(connection, FACT_FEATURE_METRICS, emptied)
     return {day: rows.get(day, 0) for day in fingerprints}
 
 
@@ -127,8 +143,9 @@ def build_trends(
     """Rebuild feature_daily_trends from `start` to `end`; rows per date."""
     connection = session.connection
     fingerprints = wanted_fingerprints(connection, FEATURE_DAILY_TRENDS, start, end)
+    emptied = emptied_dates(connection, FEATURE_DAILY_TRENDS, start, end)
     with session.transaction():
-        _delete_days(session, FEATURE_DAILY_TRENDS, list(fingerprints))
+        _delete_days(session, FEATURE_DAILY_TRENDS, [*fingerprints, *emptied])
         connection.execute(
             f"insert into {FEATURE_DAILY_TRENDS.qualified_name} by name"
             f" select * from ({trends_sql()}) where list_contains($days, event_date)"
@@ -137,6 +154,7 @@ def build_trends(
         )
         rows = _count_days(session, FEATURE_DAILY_TRENDS, start, end)
         record_built(connection, FEATURE_DAILY_TRENDS, fingerprints, rows)
+        forget_built(connection, FEATURE_DAILY_TRENDS, emptied)
     progress(f"feature_daily_trends {start} to {end}")
     return {day: rows.get(day, 0) for day in fingerprints}
 
@@ -151,10 +169,14 @@ def _build_day(
     # A load tells copies among its own rows: a day that only one has touched is stored as it came.
     if len(clean) > 1:
         numbered = f"{_parquet(session, VALID_EVENTS, clean)} join raw.log_files using (file_id)"
-        source = f"(select file_id, line_number, event_date, event_id, file_number from {numbered})"
+        order = "coalesce(precedence, file_number), file_number, line_number"
+        source = (
+            "(select file_id, line_number, event_date, event_id, log_files.source, precedence, file_number"
+            f" from {numbered})"
+        )
         copies = "later_copies"
         find_repeated(connection, source)
-        query = sql.later_copies_sql(source, "file_id, line_number", "file_number, line_number")
+        query = sql.later_copies_sql(source, "file_id, line_number", order, sql.SOURCE_IDENTITY)
         connection.execute(f"create or replace temp table {copies} as {query}")
     changed = _files_with_copies(session, clean) if copies == "later_copies" else set()
     if len(clean) > MAX_FILES_A_DAY:
@@ -167,20 +189,23 @@ def _build_day(
             for file in clean
             if (kept := _keep(session, file, copies if file.path in changed else None)) is not None
         ]
-    if len({_load_of(file) for file in raw}) < 2:
+    if len({load_of(file) for file in raw}) < 2:
         return events, [session.lake.share(QUARANTINED_EVENTS, file, label="quarantined") for file in refused]
     quarantine = sql.quarantine_sql(
         _parquet(session, RAW_LOGS, refused),
         f"(select events.* from {_parquet(session, VALID_EVENTS, [f for f in clean if f.path in changed])} as events"
         f" semi join {copies} as copies using (file_id, line_number))",
         _parquet(session, VALID_EVENTS, events),
+        f"(select file_id, source from {LOG_FILES.qualified_name})",
     )
     file = session.lake.write(connection, QUARANTINED_EVENTS, event_date, quarantine, label="quarantined")
     return events, [file] if file else []
 
 
-def _load_of(file: LakeFile) -> str:
-    return file.path.rsplit("/", 1)[-1].rsplit("-", 1)[0]
+def load_of(file: LakeFile) -> str:
+    """The load that the rows of a file of raw.raw_logs came with."""
+    # A file that was written anew without the rows of a log is of the load that it was of before.
+    return file.path.rsplit("/", 1)[-1].rsplit("-", 1)[0].rsplit("_", 1)[-1]
 
 
 def _files_with_copies(session: WarehouseSession, clean: Sequence[LakeFile]) -> set[str]:

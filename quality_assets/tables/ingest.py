@@ -15,22 +15,27 @@ from datetime import date
 
 import duckdb
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.ops import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.contracts.sources.events import Sources
-from quality_assets.contracts.table import Table
-from quality_assets.domain.events.tables import AS_EVENT_JSON, IS_REPEATED, later_copies_sql
+from quality_assets.contracts.sources.events import Sources, load_sources
+from quality_assets.domain.events.tables import AS_EVENT_JSON, IS_REPEATED, SOURCE_IDENTITY, later_copies_sql
 from quality_assets.progress import Progress
 from quality_assets.settings import Settings
+from quality_assets.stores.journal import Journal
 from quality_assets.stores.lake import LakeFile
-from quality_assets.stores.landing import Ignored, LandingFile, scan, settle, sha256_of
+from quality_assets.stores.landing import Ignored, LandingFile, scan, settle
 from quality_assets.stores.readers import FileRejected, FileWaits, RawLog, StagedFile, Staging, lacks_room, verdict_on
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
+from quality_assets.tables.arrivals import Arrival, identify
 from quality_assets.tables.events import EVENTS_LABEL, REFUSED_LABEL
+from quality_assets.tables.ledger import keep_journal, remember, settle_plan, take_archived, write_ledger
+from quality_assets.tables.repeated_logs import mark_repeated
+from quality_assets.tables.takeovers import Takeover
+from quality_assets.tables.withdrawals import outdated_files, read_again, stamp_versions, without_files
 
-FILE_ID_DIGITS = 16
 MAX_FILES_A_LOAD = 256
 # What a compressed log grows to when it is read; only steers how much is read at a time.
 COMPRESSED_GROWTH = 6
@@ -51,23 +56,12 @@ class UnreadableLoadError(Exception):
         self.verdict = verdict
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A landing file with its content known, and its place in the order of arrival."""
-
-    file: LandingFile
-    sha256: str
-    number: int
-
-    @property
-    def file_id(self) -> str:
-        """The name of the content."""
-        return self.sha256[:FILE_ID_DIGITS]
-
-
 @dataclass
 class IngestReport:
-    """What one ingestion found and did. `skipped` were known by content, `ignored` are not logs, or not yet."""
+    """What one ingestion found and did. `skipped` were known by content, `ignored` are not logs, or not yet.
+
+    `repeated` are loaded files that tell again what another content of their path has told, with their source.
+    """
 
     loaded: list[tuple[str, StagedFile]] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
@@ -76,6 +70,7 @@ class IngestReport:
     touched_dates: set[date] = field(default_factory=set)
     rows: Counter[date] = field(default_factory=Counter)
     load_ids: set[str] = field(default_factory=set)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def row_count(self) -> int:
@@ -84,14 +79,33 @@ class IngestReport:
 
 
 def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ignored]]:
-    """Landing files that are not known under their path, size and time, and what is passed over."""
+    """Landing files that are to be read, and what is passed over.
+
+    Those are not known under their path, size and time, or were read by what a source's YAML meant before.
+    """
+    files, waiting, ignored = _look(session)
+    sources = load_sources(session.settings.source_files_dir, session.settings.earliest_date)
+    names = {
+        row[0]
+        for row in session.connection.execute(
+            f"select path from {LANDING_FILES.qualified_name} where list_contains($ids, file_id)",
+            {"ids": outdated_files(session, sources)},
+        ).fetchall()
+    }
+    known = {file.name for file in waiting}
+    waiting += [file for file in files if file.name in names - known]
+    return waiting, ignored
+
+
+def _look(session: WarehouseSession) -> tuple[list[LandingFile], list[LandingFile], list[Ignored]]:
+    """All landing files, those that are not known as they stand, and what is passed over."""
     files, ignored = scan(session.settings.landing_dir)
     known = set(
         session.connection.execute(
             f"select path, size_bytes, modified_ns from {LANDING_FILES.qualified_name}"
         ).fetchall()
     )
-    return [file for file in files if (file.name, file.size_bytes, file.modified_ns) not in known], ignored
+    return files, [file for file in files if (file.name, file.size_bytes, file.modified_ns) not in known], ignored
 
 
 def ingest(
@@ -112,74 +126,64 @@ def ingest(
         f" and file_id in (select file_id from {LOG_FILES.qualified_name} where status = 'rejected')",
         {"asked": list(asked)},
     )
-    files, ignored = waiting_files(session)
-    files, unsettled = settle(files, session.settings.file_stable_s)
+    stamp_versions(session, sources)
+    report.touched_dates |= set(read_again(session, outdated_files(session, sources)).dates)
+    files, waiting, ignored = _look(session)
+    waiting, unsettled = settle(waiting, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
-    arrivals, copies = _identify(session, files, report, progress, asked)
+    journal = Journal(session.settings.landing_dir)
+    if waiting:
+        _read_waiting(session, sources, progress, report, files, waiting, journal, source_names or {}, asked)
+    try:
+        keep_journal(session, journal)
+    except OSError as error:
+        report.ignored.append(Ignored(str(journal.folder), f"cannot be written: {error.strerror or error}"))
+    refresh_lake_views(session.connection, session.settings)
+    return report
+
+
+def _read_waiting(
+    session: WarehouseSession,
+    sources: Sources,
+    progress: Progress,
+    report: IngestReport,
+    files: Sequence[LandingFile],
+    waiting: Sequence[LandingFile],
+    journal: Journal,
+    source_names: dict[str, str],
+    asked: Collection[str],
+) -> None:
+    plan = identify(
+        session,
+        files,
+        waiting,
+        journal,
+        read_at=utc_now(),
+        source_names=source_names,
+        asked=asked,
+        progress=progress,
+    )
+    report.skipped += plan.skipped
+    report.ignored += plan.unreadable
     known: dict[str, set[str]] = {}
-    pending = deque(_loads(arrivals, session.settings.load_batch_mb << 20))
+    pending = deque(_loads(plan.arrivals, session.settings.load_batch_mb << 20))
     while pending:
         with open_scratch(session.settings) as scratch:
             while pending:
                 load = pending.popleft()
                 try:
-                    _load(session, scratch, sources, load, report, source_names or {}, known)
+                    _take(session, scratch, sources, load, report, journal, known)
                 except UnreadableLoadError as error:
                     # The scratch database may be of no use any more; the files are tried one by one in others.
                     if len(load) == 1:
-                        _record(session, sources, {0: load[0]}, {0: error.verdict}, [], report, _load_id(load))
+                        unread = Read(_load_id(session, load), {0: load[0]}, {0: error.verdict})
+                        _record(session, sources, unread, report)
                     pending.extendleft([arrival] for arrival in reversed(load) if len(load) > 1)
                     break
                 empty(scratch)
-                done = len(arrivals) - sum(map(len, pending))
-                progress(f"read {done} of {len(arrivals)} files, {report.row_count:,} rows")
-    _remember_copies(session, copies)
-    refresh_lake_views(session.connection, session.settings)
-    return report
-
-
-def _identify(
-    session: WarehouseSession,
-    files: Sequence[LandingFile],
-    report: IngestReport,
-    progress: Progress,
-    asked: Collection[str],
-) -> tuple[list[Arrival], list[tuple[LandingFile, str]]]:
-    """The files whose content is new, numbered; and the others with the hash of what they are copies of, reported."""
-    rows = session.connection.execute(
-        f"select sha256, path, file_number, status from {LOG_FILES.qualified_name}"
-    ).fetchall()
-    known = {row[0]: row[1] for row in rows}
-    rejected = {row[0] for row in rows if row[3] == "rejected"}
-    number = max((row[2] for row in rows), default=0)
-    arrivals: list[Arrival] = []
-    copies: list[tuple[LandingFile, str]] = []
-    for index, file in enumerate(files):
-        try:
-            digest = sha256_of(file.path)
-        except OSError as error:
-            report.ignored.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
-            continue
-        if digest in rejected and file.name in asked:
-            rejected.discard(digest)
-            del known[digest]
-        if digest in known:
-            copies.append((file, digest))
-            report.skipped.append(Ignored(file.name, f"has the same bytes as {known[digest]}"))
-            continue
-        number += 1
-        known[digest] = file.name
-        arrivals.append(Arrival(file, digest, number))
-        if (index + 1) % 100 == 0:
-            progress(f"looked at {index + 1} of {len(files)} files")
-    return arrivals, copies
-
-
-def _remember_copies(session: WarehouseSession, copies: Sequence[tuple[LandingFile, str]]) -> None:
-    # A copy of a file that could not be read whole just now waits with it.
-    ledger = {row[0] for row in session.connection.execute(f"select sha256 from {LOG_FILES.qualified_name}").fetchall()}
-    with session.transaction():
-        _remember(session.connection, [(file, digest) for file, digest in copies if digest in ledger])
+                done = len(plan.arrivals) - sum(map(len, pending))
+                progress(f"read {done} of {len(plan.arrivals)} files, {report.row_count:,} rows")
+    report.touched_dates |= settle_plan(session, plan, journal)
 
 
 def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arrival]]:
@@ -188,7 +192,11 @@ def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arriv
     for arrival in arrivals:
         grows = arrival.file.name.endswith(_COMPRESSED_SUFFIXES)
         weight = arrival.file.size_bytes * (COMPRESSED_GROWTH if grows else 1)
-        if load and (size + weight > limit_bytes or len(load) >= MAX_FILES_A_LOAD):
+        is_full = size + weight > limit_bytes or len(load) >= MAX_FILES_A_LOAD
+        # What a log repeats must lie in the lake by then, and whose place it takes shows once it is read; what is
+        # archived is no file. Such are loads of their own.
+        is_alone = any(one.rivals or one.archive for one in (arrival, *load[:1]))
+        if load and (is_full or is_alone):
             yield load
             load, size = [], 0
         load.append(arrival)
@@ -197,29 +205,45 @@ def _loads(arrivals: Iterable[Arrival], limit_bytes: int) -> Iterator[list[Arriv
         yield load
 
 
-def _load_id(load: Sequence[Arrival]) -> str:
-    return f"{load[0].number:08d}"
+def _load_id(session: WarehouseSession, load: Sequence[Arrival]) -> str:
+    return _next_load(session, min(arrival.number for arrival in load))
 
 
-def _load(
+def _next_load(session: WarehouseSession, number: int) -> str:
+    """The name of a load, which no load has had: that of its first file, but for files that are read again."""
+    row = session.connection.execute(f"select max(cast(load_id as bigint)) from {LOG_FILES.qualified_name}").fetchone()
+    last = row[0] if row and row[0] is not None else 0
+    return f"{max(number, last + 1):08d}"
+
+
+@dataclass
+class Read:
+    """What came of the files of a load, by their numbers in it, and what is to be written of it."""
+
+    load_id: str
+    settled: Mapping[int, Arrival]
+    outcomes: dict[int, Outcome]
+    files: Sequence[LakeFile] = ()
+    takeover: Takeover = field(default_factory=Takeover)
+
+
+def _take(
     session: WarehouseSession,
     scratch: duckdb.DuckDBPyConnection,
     sources: Sources,
     load: Sequence[Arrival],
     report: IngestReport,
-    source_names: dict[str, str],
+    journal: Journal,
     known: dict[str, set[str]],
 ) -> None:
-    load_id = _load_id(load)
-    # One thread reads a file, in order; several go side by side on cursors of their own.
-    scratch.execute("set threads = 1")
-    staging = Staging(scratch, sources, session.settings.scratch_dir, known)
+    if load[0].archive is not None:
+        take_archived(session, journal, load[0], _next_load(session, load[0].number), report.rows)
+        report.touched_dates |= set(report.rows)
+        return
+    # A file that has taken over the lines of another stands where that stood.
+    load = sorted(load, key=lambda arrival: (arrival.precedence or arrival.number, arrival.number))
     try:
-        unread = _read(staging, load, source_names, session.settings)
-        # What changed while it was read may have been read in part: it waits for the next time.
-        settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
-        outcomes: dict[int, Outcome] = {**staging.finish(settled.keys() - unread.keys())}
-        files = _write(session, scratch, staging, outcomes, load_id) if outcomes else []
+        read = _load(session, scratch, sources, load, known)
     except (OSError, duckdb.IOException):
         # Neither the disk nor the lake is a fault of the files.
         raise
@@ -230,50 +254,83 @@ def _load(
     report.ignored += [
         Ignored(arrival.file.name, "changed while it was read")
         for number, arrival in enumerate(load)
-        if number not in settled
+        if number not in read.settled
     ]
-    outcomes |= {number: unread[number] for number in settled.keys() & unread.keys()}
-    _record(session, sources, settled, outcomes, files, report, load_id)
+    report.skipped += [
+        Ignored(read.settled[number].file.name, f"has the rows of file {file_id}, which has no ids")
+        for number, file_id in read.takeover.same.items()
+    ]
+    _record(session, sources, read, report)
 
 
-def _record(
+def _load(
     session: WarehouseSession,
+    scratch: duckdb.DuckDBPyConnection,
     sources: Sources,
-    settled: Mapping[int, Arrival],
-    outcomes: Mapping[int, Outcome],
-    files: Sequence[LakeFile],
-    report: IngestReport,
-    load_id: str,
-) -> None:
+    load: Sequence[Arrival],
+    known: dict[str, set[str]],
+) -> Read:
+    load_id = _load_id(session, load)
+    # One thread reads a file, in order; several go side by side on cursors of their own.
+    scratch.execute("set threads = 1")
+    staging = Staging(scratch, sources, session.settings.scratch_dir, known)
+    unread = _read(staging, load, session.settings)
+    # What changed while it was read may have been read in part: it waits for the next time.
+    settled = {number: arrival for number, arrival in enumerate(load) if arrival.file.is_unchanged()}
+    outcomes: dict[int, Outcome] = {**staging.finish(settled.keys() - unread.keys())}
+    takeover = Takeover.of(session, scratch, staging, sources, settled, outcomes)
+    for number in takeover.same:
+        del outcomes[number]
+    files = _write(session, scratch, staging, outcomes, load_id, takeover) if outcomes else []
+    outcomes |= {number: unread[number] for number in settled.keys() & unread.keys()}
+    return Read(load_id, settled, outcomes, files, takeover)
+
+
+def _record(session: WarehouseSession, sources: Sources, read: Read, report: IngestReport) -> None:
     """Commit what came of the files of a load, and report it; those that wait leave no trace."""
-    waiting = {number: o.reason for number, o in outcomes.items() if isinstance(o, FileWaits)}
-    report.ignored += [Ignored(settled[number].file.name, reason) for number, reason in waiting.items()]
-    settled = {number: arrival for number, arrival in settled.items() if number not in waiting}
+    waiting = {number: o.reason for number, o in read.outcomes.items() if isinstance(o, FileWaits)}
+    report.ignored += [Ignored(read.settled[number].file.name, reason) for number, reason in waiting.items()]
+    settled = {number: arrival for number, arrival in read.settled.items() if number not in waiting}
     if not settled:
         return
+    withdrawal = without_files(session, read.takeover.superseded.keys())
     with session.transaction():
-        session.lake.commit(RAW_LOGS, files, ())
-        _write_ledger(session.connection, sources, [(settled[n], outcomes[n]) for n in settled], load_id)
-        _remember(session.connection, [(a.file, a.sha256) for a in settled.values()])
-    for number, arrival in settled.items():
-        outcome = outcomes[number]
-        if isinstance(outcome, StagedFile):
-            report.loaded.append((arrival.file.name, outcome))
-            report.touched_dates |= set(outcome.dates)
-        else:
-            report.rejected.append((arrival.file.name, outcome.reason))
-    report.load_ids.add(load_id)
-    for file in files:
+        session.lake.remove(RAW_LOGS, withdrawal.removed)
+        session.lake.commit(RAW_LOGS, [*read.files, *withdrawal.written], ())
+        judged = [(settled[n], o) for n, o in read.outcomes.items() if not isinstance(o, FileWaits)]
+        write_ledger(session.connection, sources, judged, read.load_id, read.takeover.repeated)
+        read.takeover.record(session, settled)
+        remember(session.connection, [(a.file, a.sha256) for a in settled.values()])
+    session.lake.sweep(RAW_LOGS, withdrawal.dates)
+    _tell(report, settled, read.outcomes, read.takeover)
+    report.touched_dates |= set(withdrawal.dates)
+    report.load_ids.add(read.load_id)
+    for file in read.files:
         report.rows[file.event_date] += file.row_count
 
 
-def _read(
-    staging: Staging, load: Sequence[Arrival], source_names: dict[str, str], settings: Settings
-) -> dict[int, FileRejected | FileWaits]:
+def _tell(
+    report: IngestReport,
+    settled: Mapping[int, Arrival],
+    outcomes: Mapping[int, Outcome],
+    takeover: Takeover,
+) -> None:
+    for number, arrival in settled.items():
+        outcome = outcomes.get(number)
+        if isinstance(outcome, StagedFile):
+            report.loaded.append((arrival.file.name, outcome))
+            report.touched_dates |= set(outcome.dates)
+            if number in takeover.earlier:
+                report.repeated.append((arrival.file.name, outcome.source))
+        elif outcome is not None:
+            report.rejected.append((arrival.file.name, outcome.reason))
+
+
+def _read(staging: Staging, load: Sequence[Arrival], settings: Settings) -> dict[int, FileRejected | FileWaits]:
     """Read the files of a load side by side; those that cannot be read, by their number."""
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
 
-    logs = [RawLog(a.file.path, a.file_id, a.file.name, a.file.arrived_at, source_names.get(a.file.name)) for a in load]
+    logs = [RawLog(a.file.path, a.file_id, a.name, a.arrived_at, a.named_source) for a in load]
     if sum(arrival.file.size_bytes for arrival in load) >= SAMPLED_BYTES:
         staging.sample(logs)
 
@@ -295,21 +352,24 @@ def _write(
     staging: Staging,
     outcomes: Mapping[int, Outcome],
     load_id: str,
+    takeover: Takeover,
 ) -> list[LakeFile]:
     """Write the staged rows to the lake: per event date the clean events, and the refused rows and copies."""
     numbers: dict[date, list[int]] = {}
     for number, file in outcomes.items():
         for event_date in file.dates if isinstance(file, StagedFile) else ():
             numbers.setdefault(event_date, []).append(number)
+    _name_sources(scratch, outcomes)
     _find_copies(scratch, staging.events_sql(outcomes, ("file_order", "line_number", "event_date", "event_id")))
+    mark_repeated(session, scratch, staging, takeover.earlier)
     copied = {row[0] for row in scratch.execute("select distinct event_date from copies").fetchall()}
     columns = ("file_order", *VALID_EVENTS.column_names)
     copies = staging.events_sql(outcomes, columns, within="copies")
-    is_copy = "(event_date, event_id) in (select event_date, event_id from suspects)"
+    is_copy = f"({SOURCE_IDENTITY}) in (select {SOURCE_IDENTITY} from suspects)"
     scratch.execute(
         f"create table refused as select {RAW_LOGS.select_list()} from (select * replace ("
         f" case when {is_copy} then list_append(reasons, {_COPY}) else reasons end as reasons)"
-        " from judged where reasons is not null) union all"
+        " from judged join file_sources using (file_order) where reasons is not null) union all"
         f" select {RAW_LOGS.select_list()} from (select *, [{_COPY}] as reasons, {AS_EVENT_JSON} as raw_row"
         f" from ({copies}))"
     )
@@ -332,6 +392,15 @@ def _write(
     return [file for files in written for file in files]
 
 
+def _name_sources(scratch: duckdb.DuckDBPyConnection, outcomes: Mapping[int, Outcome]) -> None:
+    """Make the table `file_sources`: two sources may use the same ids for events of their own."""
+    sources = {number: file.source for number, file in outcomes.items() if isinstance(file, StagedFile)}
+    scratch.execute(
+        "create table file_sources as select unnest($numbers) as file_order, unnest($sources) as source",
+        {"numbers": list(sources), "sources": list(sources.values())},
+    )
+
+
 def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
     """Make the tables `suspects`, the events that may share their date and id with another row, and `copies`.
 
@@ -340,63 +409,8 @@ def _find_copies(scratch: duckdb.DuckDBPyConnection, events: str) -> None:
     refused = "select distinct event_date, event_id from judged where reasons is not null and event_id is not null"
     ids = f"(select event_date, event_id from ({events}) union all {refused})"
     find_repeated(scratch, ids)
-    scratch.execute(f"create table suspects as select * from ({events}) where {IS_REPEATED}")
+    scratch.execute(
+        f"create table suspects as select * from ({events}) join file_sources using (file_order) where {IS_REPEATED}"
+    )
     order = "file_order, line_number"
-    scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order)}")
-
-
-def _write_ledger(
-    connection: duckdb.DuckDBPyConnection,
-    sources: Sources,
-    outcomes: Iterable[tuple[Arrival, Outcome]],
-    load_id: str,
-) -> None:
-    _insert_or_replace(connection, LOG_FILES, [_ledger_row(*outcome, sources, load_id) for outcome in outcomes])
-
-
-def _ledger_row(arrival: Arrival, outcome: Outcome, sources: Sources, load_id: str) -> dict[str, object]:
-    loaded = outcome if isinstance(outcome, StagedFile) else None
-    last = loaded.last_event_time if loaded else None
-    return {
-        "file_id": arrival.file_id,
-        "file_number": arrival.number,
-        "sha256": arrival.sha256,
-        "path": arrival.file.name,
-        "size_bytes": arrival.file.size_bytes,
-        "arrived_at": arrival.file.arrived_at,
-        "status": "loaded" if loaded else "rejected",
-        "reason": None if loaded else getattr(outcome, "reason", str(outcome)),
-        "source": loaded.source if loaded else None,
-        "format": loaded.format if loaded else None,
-        "compression": loaded.compression if loaded else None,
-        "encoding": loaded.encoding if loaded else None,
-        "rows": loaded.rows if loaded else 0,
-        "rows_refused": loaded.rows - loaded.good_rows if loaded else 0,
-        "first_event_time": loaded.first_event_time if loaded else None,
-        "last_event_time": last,
-        "last_day_ends_at": sources[loaded.source].day_ends_at(last) if loaded and last else None,
-        "touched_dates": list(loaded.dates) if loaded else [],
-        "load_id": load_id,
-        "absent_columns": list(loaded.absent_columns) if loaded else None,
-        "vanished_columns": list(loaded.vanished_columns) if loaded else None,
-    }
-
-
-def _remember(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[LandingFile, str]]) -> None:
-    rows = [(f.name, f.size_bytes, f.modified_ns, digest[:FILE_ID_DIGITS]) for f, digest in files]
-    _insert_or_replace(
-        connection, LANDING_FILES, [dict(zip(LANDING_FILES.column_names, row, strict=True)) for row in rows]
-    )
-
-
-def _insert_or_replace(
-    connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Mapping[str, object]]
-) -> None:
-    """All rows in one statement: one each costs milliseconds, and a load may have hundreds of files."""
-    if not rows:
-        return
-    values = ", ".join(f"unnest(cast(${c.name} as {c.type}[])) as {c.name}" for c in table.columns)
-    connection.execute(
-        f"insert or replace into {table.qualified_name} by name select {values}",
-        {name: [row[name] for row in rows] for name in table.column_names},
-    )
+    scratch.execute(f"create table copies as {later_copies_sql('suspects', order, order, SOURCE_IDENTITY)}")

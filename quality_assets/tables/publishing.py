@@ -20,6 +20,7 @@ from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.exports import is_exported
 from quality_assets.tables.failing import NOT_ANSWERED_SINCE
+from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.staleness import (
     contiguous_ranges,
     data_fingerprint,
@@ -31,6 +32,7 @@ from quality_assets.tables.staleness import (
 FINGERPRINT_DIGITS = 8
 EXPORTED_TABLES = {"feature_metrics.csv": FACT_FEATURE_METRICS, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
 MAX_REASONS = 20
+MAX_FAULTS_A_TABLE = 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def _losses(session: WarehouseSession) -> list[str]:
         if lost:
             days = _dates_text(sorted({file.event_date for file in lost}))
             reasons.append(f"{len(lost)} of {len(files)} files of {table.qualified_name} are gone, of {days}; {mend}")
+        else:
+            reasons += [str(fault) for fault in lake_faults(session, table)[:MAX_FAULTS_A_TABLE]]
     return reasons
 
 

@@ -9,7 +9,7 @@ from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.progress import Progress
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.staleness import record_built, wanted_fingerprints
+from quality_assets.tables.staleness import emptied_dates, forget_built, record_built, wanted_fingerprints
 
 # Eight weeks of reference before each of the eight weeks that give the null.
 SKETCH_DAYS = 120
@@ -22,6 +22,7 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
 
     connection = session.connection
     fingerprints = wanted_fingerprints(connection, EVENT_SKETCH_COUNTS, start, end)
+    emptied = emptied_dates(connection, EVENT_SKETCH_COUNTS, start, end)
     name = EVENT_SKETCH_COUNTS.qualified_name
     source = f"({files_sql(VALID_EVENTS, session.lake.absolute(session.lake.files(VALID_EVENTS, start, end)))})"
     by_feature = " union all ".join(
@@ -36,7 +37,9 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
     feature_counts = f"with counted as materialized ({event_counts_sql(source)}) {by_feature}"
     parameters = {"from_date": start, "to_date": end}
     with session.transaction():
-        connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": list(fingerprints)})
+        connection.execute(
+            f"delete from {name} where list_contains($days, event_date)", {"days": [*fingerprints, *emptied]}
+        )
         for query in (event_sketch_sql(source), feature_counts):
             # A filter by the list would be pushed down to the events, and look up each of them.
             connection.execute(
@@ -50,5 +53,6 @@ def build_event_sketches(session: WarehouseSession, start: date, end: date, prog
         ).fetchall()
         rows = {day: dict(counted).get(day, 0) for day in fingerprints}
         record_built(connection, EVENT_SKETCH_COUNTS, fingerprints, rows)
+        forget_built(connection, EVENT_SKETCH_COUNTS, emptied)
     progress(f"event_sketch_counts {start} to {end}")
     return rows

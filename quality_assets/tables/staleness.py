@@ -8,12 +8,13 @@ until its own midnight: there more is to come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import duckdb
 
-from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
+from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
@@ -122,14 +123,60 @@ def stale_dates(connection: duckdb.DuckDBPyConnection, table: Table, pipeline: P
     rows = connection.execute(
         f"select wanted.event_date from ({wanted_sql(table, pipeline)}) as wanted"
         f" left join ({_built(table.qualified_name)}) as built using (event_date)"
-        " where built.fingerprint is distinct from wanted.fingerprint order by 1"
+        " where built.fingerprint is distinct from wanted.fingerprint"
+        f" union {_emptied_sql(table, pipeline)} order by 1"
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def _emptied_sql(table: Table, pipeline: Pipeline) -> str:
+    """The dates of which `table` is built, and one of its inputs has nothing any more; raw logs of today are there."""
+    build = pipeline.build(table)
+    made_with = table if build.made_with is None else pipeline.table(build.made_with)
+    gone = [
+        "event_date not in (select event_date from "
+        + (_RAW_FILES if name == RAW_LOGS.qualified_name else f"({_built(name)})")
+        + ")"
+        for name in pipeline.dated_sources(made_with)
+    ]
+    return f"select event_date from ({_built(table.qualified_name)}) where {' or '.join(gone) or 'false'}"
+
+
+def emptied_dates(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> list[date]:
+    """The event dates of `table` that are built, and of which nothing is left to build them from, ascending."""
+    rows = connection.execute(
+        f"select event_date from ({_emptied_sql(table, PIPELINE)}) where event_date between $start and $end order by 1",
+        {"start": start, "end": end},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def forget_built(connection: duckdb.DuckDBPyConnection, table: Table, days: Sequence[date]) -> None:
+    """Forget that partitions of `table` were built and checked; call in the transaction that empties them."""
+    if not days:
+        return
+    parameters = {"name": table.qualified_name, "days": list(days)}
+    for state in (PARTITION_STATE, AUDITS_DUE):
+        connection.execute(
+            f"delete from {state.qualified_name} where table_name = $name and list_contains($days, event_date)",
+            parameters,
+        )
+    connection.execute(
+        f"delete from {CHECK_RESULTS.qualified_name} where asset = $name"
+        " and list_contains($days, try_cast(partition_key as date))",
+        parameters,
+    )
 
 
 def days_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
     """The event dates for which a table of the days' stage is stale or was never checked, ascending."""
     return _to_build(connection, "days")
+
+
+def dates_there(connection: duckdb.DuckDBPyConnection, start: date, end: date) -> list[date]:
+    """The event dates from `start` to `end` that there is anything to build from, or that are built, ascending."""
+    built = row_counts(connection, VALID_EVENTS, start, end)
+    return sorted({*wanted_fingerprints(connection, VALID_EVENTS, start, end), *built})
 
 
 def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:

@@ -213,7 +213,7 @@ def test_same_bytes_under_another_name_are_skipped(root: Root, tmp_path: Path) -
     copy.write_bytes((root.data.parent / "in" / "plain.csv").read_bytes())
     result = root.quality("ingest", copy)
     assert result.exit_code == 0
-    assert re.search(r"renamed.csv +skipped: has the same bytes as plain.csv", result.stdout)
+    assert re.search(r"renamed.csv +skipped: has the same content as plain.csv", result.stdout)
     assert "0 files read, 0 rows; 1 known before, 0 rejected" in result.stdout
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import os
 import socket
-from datetime import datetime
+import zlib
 from pathlib import Path
 
 import pytest
 
-from quality_assets.stores.landing import IGNORED_SUFFIXES, LandingFile, place, scan, settle, sha256_of
+from quality_assets.stores.landing import (
+    IGNORED_SUFFIXES,
+    LandingFile,
+    digests_of,
+    gzip_trailer,
+    logical_name,
+    place,
+    scan,
+    settle,
+    sha256_of,
+    unpacked,
+)
 
 
 @pytest.fixture
@@ -115,11 +129,11 @@ def test_what_may_not_be_read_is_told_and_stops_no_other(
     assert {Path(item.name).name for item in left_out} == {"closed.csv", "deep"}
 
 
-def test_a_file_knows_its_size_and_when_it_arrived(zone: Path) -> None:
+def test_a_file_knows_its_size_and_when_it_was_changed(zone: Path) -> None:
     path = put(zone / "a.csv", "12345")
     os.utime(path, ns=(0, 1_767_225_600_999_999_999))
     file = waiting(path, zone)
-    assert (file.size_bytes, file.arrived_at) == (5, datetime(2026, 1, 1))
+    assert (file.size_bytes, file.modified_ns) == (5, 1_767_225_600_999_999_999)
 
 
 # --- settle -----------------------------------------------------------------------------------------------------------
@@ -270,3 +284,38 @@ def test_a_pipe_is_left_out(zone: Path, tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert sha256_of(put(tmp_path / "a.csv", "")) == empty
+
+
+def test_beginnings_are_known_by_their_own_hashes() -> None:
+    content = bytes(range(256)) * 9000
+    found = digests_of(io.BytesIO(content), [1, 1 << 20, len(content), len(content) + 1, 0], with_crc=True)
+    assert (found.size_bytes, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert found.crc32 == zlib.crc32(content)
+    assert found.beginnings == {
+        n: (hashlib.sha256(content[:n]).hexdigest(), zlib.crc32(content[:n])) for n in (1, 1 << 20, len(content))
+    }
+
+
+def test_a_gzip_file_says_what_it_holds(tmp_path: Path) -> None:
+    packed, plain = tmp_path / "a.gz", put(tmp_path / "a")
+    packed.write_bytes(gzip.compress(b"hello"))
+    assert gzip_trailer(packed) == (5, zlib.crc32(b"hello"))
+    assert gzip_trailer(plain) is None
+    with unpacked(packed) as stream:
+        assert stream.read() == b"hello"
+    with unpacked(plain) as stream:
+        assert stream.read() == b"a,b\n1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256", "logical"),
+    [
+        ("x/app.log.gz", "1a2b3c4d5e", "x/app.log"),
+        ("app-1a2b3c4d.log.zst", "1a2b3c4d5e", "app.log"),
+        ("day-20260102.csv", "1a2b3c4d5e", "day-20260102.csv"),
+        ("day-20260102.csv", None, "day.csv"),
+        ("app.log.1", None, "app.log.1"),
+    ],
+)
+def test_contents_of_one_log_come_under_one_name(name: str, sha256: str | None, logical: str) -> None:
+    assert logical_name(name, sha256) == logical

@@ -6,10 +6,13 @@ here. SQL does not: `quality_assets.domain.events.validation` turns a `Source` i
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -144,6 +147,7 @@ class Source(StrictModel):
     csv: CsvOptions = CsvOptions()
     starts_on: date
     allowed_future_skew_minutes: Annotated[int, Field(ge=0)] = 10
+    on_repeat: Literal["keep", "replace"] = "keep"
     null_values: tuple[str, ...] = ()
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_as_mapping)]]
     properties_from: tuple[str, ...] = ()
@@ -169,6 +173,20 @@ class Source(StrictModel):
         if self.properties_from and "properties" in self.columns:
             raise ValueError("properties_from and columns.properties exclude each other")
         return self
+
+    @cached_property
+    def version(self) -> str:
+        """A fingerprint of what the YAML means for rows: files that were read by another version are read anew.
+
+        Who answers for the source, what is promised of it and which paths it claims change no row.
+        """
+        meaning = self.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude_defaults=True,
+            exclude={"owner", "description", "expectations", "paths"},
+        )
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:16]
 
     def day_ends_at(self, instant: datetime) -> datetime:
         """When the source's own calendar day of an instant ends, UTC's where it has no zone; both without zone, UTC."""
@@ -275,6 +293,18 @@ class Sources:
         if isinstance(found, DisabledSource):
             raise _disabled(found)
         return found
+
+    def expected(self, landing_path: str, named: str | None = None) -> Source | None:
+        """The source that a file is read by: the one it is said to be of, or that its path decides.
+
+        None without, and where that source is switched off.
+        """
+        if named is not None:
+            return self.by_name.get(named)
+        try:
+            return self.by_path(landing_path) or self.by_name.get(DEFAULT_SOURCE)
+        except SourceDisabled:
+            return None
 
     def match(self, landing_path: str, header: Sequence[str]) -> Source:
         """See `match_source`."""

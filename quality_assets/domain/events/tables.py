@@ -19,26 +19,33 @@ ID_HASH = "hash(event_date, event_id)"
 REPEATED = "repeated_hashes"
 """The table of those ID_HASH that come more than once (`stores/repeats.py`), in the column `id_hash`."""
 
+NO_FILES = "(select cast(null as varchar) as file_id, cast(null as varchar) as source where false)"
+
 IS_REPEATED = f"{ID_HASH} in (select id_hash from {REPEATED})"
 
 
-def later_copies_sql(source: str, keys: str, order: str) -> str:
+def later_copies_sql(source: str, keys: str, order: str, identity: str = "event_date, event_id") -> str:
     """The event_date and the columns `keys` of every copy but the first, by `order`, of a repeated event.
 
-    REPEATED has been found among the rows of `source`; two events of one hash are told apart here.
+    REPEATED has been found among the rows of `source`; two events of one hash are told apart here, by `identity`.
     """
     return f"""
 select event_date, {keys} from {source} where {IS_REPEATED}
-qualify row_number() over (partition by event_date, event_id order by {order}) > 1
+qualify row_number() over (partition by {identity} order by {order}) > 1
 """
 
 
-def quarantine_sql(refused: str, copies: str, kept: str) -> str:
+SOURCE_IDENTITY = "event_date, source, event_id"
+"""What tells one event from another where the rows know their source: two sources may use the same ids."""
+
+
+def quarantine_sql(refused: str, copies: str, kept: str, files: str = NO_FILES) -> str:
     """The rows of core.quarantined_events.
 
     `refused` are rows of raw.raw_logs that were not kept as events, `copies` are events that a later load brought
-    again, `kept` are the valid events. A refused row whose id was kept carries `duplicate_event_id` beside its other
-    reasons; where one of its own load was kept, it does already.
+    again, `kept` are the valid events, and `files` says of which source each file is (all are of one, where it is left
+    out). A refused row whose id its source has kept carries `duplicate_event_id` beside its other reasons; where one of
+    its own load was kept, it does already.
     """
     duplicate = Reason.DUPLICATE_EVENT_ID.value
     return f"""
@@ -48,16 +55,17 @@ with candidates as (
   select event_date, file_id, line_number, event_id, event_time, feature, null, {AS_EVENT_JSON} from {copies}
 ),
 kept_ids as (
-  select distinct event_date, event_id from {kept}
+  select distinct event_date, event_id, source from {kept} left join {files} using (file_id)
   where (event_date, event_id) in (select event_date, event_id from candidates)
 )
-select candidates.event_date, file_id, line_number, candidates.event_id, event_time, feature,
+select candidates.event_date, candidates.file_id, line_number, candidates.event_id, event_time, feature,
   case when kept_ids.event_id is null or list_contains(reasons, '{duplicate}') then reasons
     else list_append(coalesce(reasons, cast([] as varchar[])), '{duplicate}') end as reasons,
   raw_row
-from candidates left join kept_ids
+from candidates left join {files} as files on files.file_id = candidates.file_id left join kept_ids
   on kept_ids.event_date = candidates.event_date and kept_ids.event_id = candidates.event_id
-order by candidates.event_date, file_id, line_number
+  and kept_ids.source is not distinct from files.source
+order by candidates.event_date, candidates.file_id, line_number
 """
 
 

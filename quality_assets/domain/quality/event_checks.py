@@ -165,18 +165,29 @@ kept as (
 refused as (
   select event_date, file_id, count(*) as n from {_QUARANTINED} where {within_dates()} group by all
 ),
+written as (
+  select event_date, sum(row_count) as n from {LAKE_FILES.qualified_name}
+  where table_name = '{RAW_LOGS.qualified_name}' and {within_dates()} group by event_date
+),
 compared as (
   select event_date, file_id, sum(wanted) as wanted, sum(found) as found from (
     select event_date, file_id, n as wanted, 0 as found from raw_rows
     union all select event_date, file_id, 0, n from kept
     union all select event_date, file_id, 0, n from refused
   ) group by event_date, file_id
+),
+per_date as (
+  select event_date, bool_and(wanted = found) as is_whole, sum(found) as found,
+    sum(abs(wanted - found)) as difference, list(file_id) filter (where wanted <> found) as files
+  from compared group by event_date
 )
-select cast(event_date as varchar) as partition_key, bool_and(wanted = found) as is_passed,
-  cast(sum(found) as double) as observed, cast(sum(wanted) as double) as threshold,
-  cast(sum(abs(wanted - found)) as bigint) as unexpected_count,
-  to_json(list(file_id) filter (where wanted <> found)) as examples
-from compared group by event_date
+select cast(event_date as varchar) as partition_key,
+  coalesce(is_whole, true) and coalesce(found, 0) = coalesce(written.n, 0) as is_passed,
+  cast(coalesce(found, 0) as double) as observed, cast(coalesce(written.n, 0) as double) as threshold,
+  cast(greatest(coalesce(difference, 0), abs(coalesce(found, 0) - coalesce(written.n, 0))) as bigint)
+    as unexpected_count,
+  to_json(files) as examples
+from per_date full join written using (event_date)
 """,
         is_blocking=True,
         finding="{observed} became valid or quarantined, of {threshold} read; files that differ",
@@ -188,8 +199,10 @@ from compared group by event_date
         "uniqueness",
         no_rows(
             f"""
-select event_date, event_id as example from {_VALID} where {within_dates()} and {IS_REPEATED}
-group by event_date, event_id having count(*) > 1
+select event_date, event_id as example
+from (select event_date, event_id, file_id from {_VALID} where {within_dates()} and {IS_REPEATED}) as suspect
+left join (select file_id, source from {LOG_FILES.qualified_name}) as files using (file_id)
+group by event_date, source, event_id having count(*) > 1 order by event_date, event_id
 """,
             built_dates(VALID_EVENTS),
         ),

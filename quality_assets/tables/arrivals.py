@@ -1,0 +1,470 @@
+"""Which content each waiting file of the landing zone is: new, known, or known lines with more behind them.
+
+A log is known by what is in it, not by its name or its times: it grows, is rotated, compressed, sent in halves, or
+exported once more, and its lines count once. Nothing is read here but bytes; what the rows say is for `ingest`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from quality_assets.contracts.ops import LANDING_FILES
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.progress import Progress
+from quality_assets.stores.journal import Journal
+from quality_assets.stores.landing import (
+    Digests,
+    Ignored,
+    LandingFile,
+    digests_of,
+    gzip_trailer,
+    logical_name,
+    unpacked,
+)
+from quality_assets.stores.warehouse import WarehouseSession
+
+FILE_ID_DIGITS = 16
+_UNREADABLE = (OSError, EOFError, zlib.error)
+_NUMBERLESS = 1 << 62
+
+
+@dataclass(frozen=True)
+class Content:
+    """One content as the ledger or the journal knows it, or as it is about to be read.
+
+    `status` is that of the ledger; `absent` where only the journal knows it. `names` are those under which it stands.
+    """
+
+    sha256: str
+    path: str
+    number: int
+    status: str
+    size_bytes: int
+    is_packed: bool = False
+    precedence: int | None = None
+    superseded_by: str | None = None
+    named_source: str | None = None
+    arrived_at: datetime | None = None
+    unpacked: tuple[int, int] | None = None
+
+    @property
+    def file_id(self) -> str:
+        """The name of the content."""
+        return self.sha256[:FILE_ID_DIGITS]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was read, and nothing has taken its place."""
+        return self.status in ("loaded", "rejected")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A content that is to be read, and its place in the order of arrival.
+
+    `name` is the name that it was first seen under. `continues` are known contents that it begins with; `rivals` the
+    other contents of its path, oldest first. `archive` has its rows where its bytes are gone.
+    """
+
+    file: LandingFile
+    sha256: str
+    number: int
+    name: str
+    arrived_at: datetime
+    size_bytes: int
+    precedence: int | None = None
+    named_source: str | None = None
+    unpacked: tuple[int, int] | None = None
+    continues: tuple[Content, ...] = ()
+    rivals: tuple[Content, ...] = ()
+    archive: Path | None = None
+
+    @property
+    def file_id(self) -> str:
+        """The name of the content."""
+        return self.sha256[:FILE_ID_DIGITS]
+
+
+@dataclass
+class Plan:
+    """What is to be read, in order; which files are copies of which content; what a known content has overtaken.
+
+    `copies` and `overtaken` give hashes of content, `superseded` what need not be read and the file_id of what has its
+    lines; `skipped` says of each file that is not read why.
+    """
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    copies: list[tuple[LandingFile, str]] = field(default_factory=list)
+    overtaken: list[tuple[Content, str]] = field(default_factory=list)
+    superseded: list[tuple[Arrival, str]] = field(default_factory=list)
+    skipped: list[Ignored] = field(default_factory=list)
+    unreadable: list[Ignored] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    file: LandingFile
+    digests: Digests
+    trailer: tuple[int, int] | None
+    is_packed: bool
+    logical: str
+
+
+class _Knowledge:
+    """All contents that are known, and where each stands."""
+
+    def __init__(
+        self, session: WarehouseSession, files: Sequence[LandingFile], waiting: Sequence[LandingFile], journal: Journal
+    ) -> None:
+        self.by_sha = _contents(session, journal)
+        held = dict(session.connection.execute(f"select path, file_id from {LANDING_FILES.qualified_name}").fetchall())
+        names = {file.name for file in waiting}
+        self.standing: dict[str, list[LandingFile]] = {}
+        for file in files:
+            if file.name not in names and file.name in held:
+                self.standing.setdefault(held[file.name], []).append(file)
+        self.by_name: dict[str, set[str]] = {}
+        self.by_size: dict[int, set[str]] = {}
+        self.by_unpacked: dict[tuple[int, int], str] = {}
+        for content in self.by_sha.values():
+            self.add(content)
+
+    def add(self, content: Content, file: LandingFile | None = None) -> None:
+        self.by_sha[content.sha256] = content
+        self.by_name.setdefault(logical_name(content.path, content.sha256), set()).add(content.sha256)
+        self.by_size.setdefault(content.size_bytes, set()).add(content.sha256)
+        if content.unpacked:
+            self.by_unpacked[content.unpacked] = content.sha256
+        if file:
+            self.standing.setdefault(content.file_id, []).append(file)
+
+    def same_name(self, logical: str) -> list[Content]:
+        found = [self.by_sha[sha256] for sha256 in self.by_name.get(logical, ())]
+        return sorted((c for c in found if c.counts), key=lambda content: content.number)
+
+    def gone(self) -> list[Content]:
+        return [c for c in self.by_sha.values() if c.counts and c.file_id not in self.standing]
+
+    def stands_elsewhere(self, content: Content, logical: str, moved: Mapping[str, Collection[str]]) -> bool:
+        names = {logical_name(file.name, content.sha256) for file in self.standing.get(content.file_id, ())}
+        return any(name != logical for name in names.union(moved.get(content.sha256, ())))
+
+
+def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]:
+    columns = (
+        "sha256, path, file_number, status, size_bytes, coalesce(compression, 'none') <> 'none', precedence,"
+        " superseded_by, named_source, arrived_at, content_bytes, content_crc32"
+    )
+    rows = session.connection.execute(f"select {columns} from {LOG_FILES.qualified_name}").fetchall()
+    known = {row[0]: _in_ledger(row) for row in rows}
+    numbers = {content.number for content in known.values()}
+    for sha256, entry in journal.entries().items():
+        if sha256 not in known:
+            known[sha256] = _journaled(entry, numbers)
+    return known
+
+
+def _in_ledger(row: tuple[Any, ...]) -> Content:
+    content = Content(*row[:10])
+    return content if row[10] is None else replace(content, unpacked=row[10:12])
+
+
+def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
+    number = entry["file_number"]
+    return Content(
+        sha256=entry["sha256"],
+        path=entry["path"],
+        number=number if number not in taken else _NUMBERLESS,
+        status="absent",
+        size_bytes=entry["size_bytes"],
+        is_packed=(entry["compression"] or "none") != "none",
+        precedence=entry["precedence"],
+        superseded_by=entry["superseded_by"],
+        named_source=entry["named_source"],
+        unpacked=None if entry["content_bytes"] is None else (entry["content_bytes"], entry["content_crc32"]),
+        arrived_at=entry["arrived_at"],
+    )
+
+
+def identify(
+    session: WarehouseSession,
+    files: Sequence[LandingFile],
+    waiting: Sequence[LandingFile],
+    journal: Journal,
+    *,
+    read_at: datetime,
+    source_names: Mapping[str, str],
+    asked: Collection[str],
+    progress: Progress,
+) -> Plan:
+    """What to do with each waiting file. `files` are all of the landing zone, `asked` are read even if rejected."""
+    known = _Knowledge(session, files, waiting, journal)
+    plan = Plan()
+    seen = list(_looked_at(waiting, known, plan, progress))
+    moved: dict[str, set[str]] = {}
+    for item in seen:
+        moved.setdefault(item.digests.sha256, set()).add(item.logical)
+    there = {item.digests.sha256 for item in seen}
+    used = [c.number for c in known.by_sha.values() if c.number < _NUMBERLESS]
+    planner = _Planner(known, plan, moved, max(used, default=0), read_at, source_names, asked)
+    lost = [c for c in known.by_sha.values() if c.status == "absent" and c.sha256 not in there]
+    lost = [c for c in lost if c.superseded_by is None and journal.archive_of(c.sha256).exists()]
+    steps: list[tuple[tuple[Any, ...], _Waiting | Content]] = [(planner.place_of(item), item) for item in seen]
+    steps += [((content.number, "", False, False, 0, ""), content) for content in lost]
+    for _, step in sorted(steps, key=lambda pair: pair[0]):
+        if isinstance(step, Content):
+            planner.take_archived(step, journal.archive_of(step.sha256))
+        else:
+            planner.take(step)
+    # What a rotated log has grown from is no rival of the log that has come after it.
+    taken = {content.sha256 for arrival in plan.arrivals for content in arrival.continues}
+    plan.arrivals = [
+        replace(arrival, rivals=tuple(content for content in arrival.rivals if content.sha256 not in taken))
+        for arrival in plan.arrivals
+    ]
+    return plan
+
+
+def _looked_at(waiting: Sequence[LandingFile], known: _Knowledge, plan: Plan, progress: Progress) -> Iterable[_Waiting]:
+    """Read each file once, for its hash, and for those of such beginnings as may be known lines."""
+    gone = {content.size_bytes for content in known.gone()}
+    plain = {logical_name(file.name, "") for file in waiting}
+    plain |= {logical_name(content.path, "") for content in known.by_sha.values()}
+    groups: dict[str, list[int]] = {}
+    for file in waiting:
+        groups.setdefault(_tentative(file.name, plain), []).append(file.size_bytes)
+    for index, file in enumerate(waiting):
+        logical = _tentative(file.name, plain)
+        lengths = gone.union(content.size_bytes for content in known.same_name(logical))
+        lengths = lengths.union(groups[logical]) if len(groups[logical]) > 1 else lengths
+        try:
+            with file.path.open("rb") as stream:
+                digests = digests_of(stream, (length for length in lengths if length < file.size_bytes))
+            with file.path.open("rb") as stream:
+                head = stream.read(4)
+            trailer = gzip_trailer(file.path)
+        except OSError as error:
+            plan.unreadable.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
+            continue
+        is_packed = trailer is not None or head == b"\x28\xb5\x2f\xfd"
+        yield _Waiting(file, digests, trailer, is_packed, logical_name(file.name, digests.sha256))
+        if (index + 1) % 100 == 0:
+            progress(f"looked at {index + 1} of {len(waiting)} files")
+
+
+def _tentative(name: str, names: Collection[str]) -> str:
+    """The name without what looks like a hash, if a file has that name: days are written in eight digits too."""
+    logical = logical_name(name)
+    return logical if logical in names else logical_name(name, "")
+
+
+class _Planner:
+    """Decides file by file, in order, so that a file finds those before it among what is known."""
+
+    def __init__(
+        self,
+        known: _Knowledge,
+        plan: Plan,
+        moved: Mapping[str, Collection[str]],
+        number: int,
+        read_at: datetime,
+        source_names: Mapping[str, str],
+        asked: Collection[str],
+    ) -> None:
+        self._known = known
+        self._plan = plan
+        self._moved = moved
+        self._number = number
+        self._read_at = read_at
+        self._source_names = source_names
+        self._asked = asked
+
+    def place_of(self, item: _Waiting) -> tuple[Any, ...]:
+        """As it arrived before, if it did; else by name, a log's first content before what `place` put beside it."""
+        content = self._known.by_sha.get(item.digests.sha256)
+        name = item.file.name
+        is_version = logical_name(name, "") != item.logical
+        number = content.number if content else _NUMBERLESS
+        return (number, item.logical, is_version, item.is_packed, item.file.size_bytes, name)
+
+    def take_archived(self, content: Content, archive: Path) -> None:
+        """A content that only the journal has, with its rows."""
+        file = LandingFile(archive, content.path, content.size_bytes, 0)
+        self._plan.arrivals.append(self._arrival(file, content, content.sha256, content.unpacked, archive=archive))
+        self._known.add(replace(content, status="loaded"))
+
+    def take(self, item: _Waiting) -> None:
+        """Decide on one file."""
+        content = self._known.by_sha.get(item.digests.sha256)
+        is_asked = content is not None and content.status == "rejected" and item.file.name in self._asked
+        if content is not None and not is_asked:
+            if content.counts or content.status == "superseded":
+                self._skip(item, content, "bytes" if content.size_bytes == item.file.size_bytes else "content")
+                self._overtake(item, content)
+                return
+            if content.status == "absent" and self._is_overtaken(content):
+                arrival = self._arrival(item.file, content, content.sha256, item.trailer)
+                self._plan.superseded.append((arrival, content.superseded_by or ""))
+                self._plan.skipped.append(Ignored(item.file.name, "has lines that another file has too"))
+                self._known.add(replace(content, status="superseded"))
+                return
+        rivals = self._known.same_name(item.logical)
+        rivals = [rival for rival in rivals if rival.sha256 != item.digests.sha256]
+        unpacked_digests = self._unpacked(item, rivals)
+        if not is_asked and (same := self._same(item, unpacked_digests)) is not None:
+            if same.counts or same.status == "superseded":
+                self._skip(item, same, "content")
+                return
+            content = same
+        longer = next((rival for rival in rivals if self._begins(rival, item)), None)
+        if longer is not None and content is None:
+            self._plan.copies.append((item.file, longer.sha256))
+            self._plan.skipped.append(Ignored(item.file.name, f"has the first lines of {longer.path} and no others"))
+            return
+        continued = tuple(c for c in self._candidates(item, rivals) if _is_beginning(c, item, unpacked_digests))
+        others = [c for c in rivals if c not in continued]
+        others = [c for c in others if not self._known.stands_elsewhere(c, item.logical, self._moved)]
+        self._read(item, content, continued, tuple(others))
+
+    def _is_overtaken(self, content: Content) -> bool:
+        by = content.superseded_by
+        return by is not None and any(sha256.startswith(by) for sha256 in (*self._moved, *self._known.by_sha))
+
+    def _candidates(self, item: _Waiting, rivals: Sequence[Content]) -> list[Content]:
+        moved = self._moved
+        gone = [c for c in self._known.gone() if c.sha256 not in moved and c.sha256 != item.digests.sha256]
+        return list({c.sha256: c for c in (*gone, *rivals)}.values())
+
+    def _unpacked(self, item: _Waiting, rivals: Sequence[Content]) -> Digests | None:
+        """What the file is once decompressed, where a known content may be the same or its beginning."""
+        known = self._known
+        candidates = self._candidates(item, rivals)
+        size = item.trailer[0] if item.trailer else item.file.size_bytes
+        if item.is_packed:
+            may_be_known = (
+                bool(candidates) or size in known.by_size or bool(item.trailer and item.trailer in known.by_unpacked)
+            )
+        else:
+            may_be_known = any(c.is_packed for c in candidates) or any(key[0] == size for key in known.by_unpacked)
+        if not may_be_known:
+            return None
+        lengths = [c.unpacked[0] if c.unpacked else c.size_bytes for c in candidates]
+        try:
+            with unpacked(item.file.path) as stream:
+                return digests_of(stream, lengths, with_crc=True)
+        except _UNREADABLE:
+            return None
+
+    def _same(self, item: _Waiting, found: Digests | None) -> Content | None:
+        """The known content that this one is under another compression."""
+        if found is None:
+            return None
+        known = self._known.by_sha
+        sha256 = found.sha256 if found.sha256 in known else None
+        sha256 = sha256 or self._known.by_unpacked.get((found.size_bytes, found.crc32))
+        if sha256 is None or sha256 == item.digests.sha256:
+            return None
+        return known[sha256] if known[sha256].status != "rejected" else None
+
+    def _begins(self, content: Content, item: _Waiting) -> bool:
+        """Whether a known content of the same name begins with all of this file, and has more."""
+        if content.status != "loaded" or content.size_bytes <= item.file.size_bytes or item.is_packed:
+            return False
+        for file in self._known.standing.get(content.file_id, ()):
+            try:
+                with file.path.open("rb") as stream:
+                    beginning = digests_of(stream, [item.file.size_bytes]).beginnings.get(item.file.size_bytes)
+            except OSError:
+                continue
+            return beginning is not None and beginning[0] == item.digests.sha256
+        return False
+
+    def _skip(self, item: _Waiting, content: Content, what: str) -> None:
+        self._plan.copies.append((item.file, content.sha256))
+        self._plan.skipped.append(Ignored(item.file.name, f"has the same {what} as {content.path}"))
+
+    def _overtake(self, item: _Waiting, content: Content) -> None:
+        """A known content that is back has overtaken what was its beginning, such as half an upload."""
+        if content.status == "loaded":
+            candidates = [c for c in self._known.gone() if c.sha256 not in self._moved]
+            self._plan.overtaken += [(c, content.sha256) for c in candidates if _is_beginning(c, item, None)]
+
+    def _read(
+        self, item: _Waiting, content: Content | None, continued: tuple[Content, ...], rivals: tuple[Content, ...]
+    ) -> None:
+        sha256 = content.sha256 if content else item.digests.sha256
+        arrival = self._arrival(item.file, content, sha256, item.trailer, continues=continued, rivals=rivals)
+        loaded = [c for c in continued if c.status == "loaded"]
+        if loaded and arrival.precedence is None:
+            arrival = replace(arrival, precedence=min(c.precedence or c.number for c in loaded))
+        self._plan.arrivals.append(arrival)
+        self._known.add(
+            Content(
+                sha256=sha256,
+                path=arrival.name,
+                number=arrival.number,
+                status="loaded",
+                size_bytes=arrival.size_bytes,
+                is_packed=item.is_packed,
+                precedence=arrival.precedence,
+                unpacked=arrival.unpacked,
+            ),
+            item.file,
+        )
+        for c in continued:
+            self._pass_over(c, arrival)
+
+    def _pass_over(self, content: Content, arrival: Arrival) -> None:
+        """What the arrival begins with need not be read before it, where it has come together with it."""
+        self._known.by_sha[content.sha256] = replace(content, status="superseded")
+        both = [earlier for earlier in self._plan.arrivals if earlier.sha256 == content.sha256 and not earlier.archive]
+        for earlier in both:
+            self._plan.arrivals.remove(earlier)
+            self._plan.superseded.append((earlier, arrival.file_id))
+
+    def _arrival(
+        self,
+        file: LandingFile,
+        content: Content | None,
+        sha256: str,
+        trailer: tuple[int, int] | None,
+        **rest: Any,
+    ) -> Arrival:
+        is_again = content is not None and content.status in ("waiting", "absent")
+        number = content.number if content is not None and content.number < _NUMBERLESS else None
+        if number is None or (content is not None and content.status == "rejected"):
+            self._number += 1
+            number = self._number
+        named = self._source_names.get(file.name) or (content.named_source if content else None)
+        when = content.arrived_at if content is not None and content.status == "absent" else None
+        return Arrival(
+            file=file,
+            sha256=sha256,
+            number=number,
+            name=content.path if content is not None and is_again else file.name,
+            arrived_at=when or self._read_at,
+            size_bytes=content.size_bytes if content is not None else file.size_bytes,
+            precedence=content.precedence if content is not None and is_again else None,
+            named_source=named,
+            unpacked=content.unpacked if content is not None else trailer,
+            **rest,
+        )
+
+
+def _is_beginning(content: Content, item: _Waiting, found: Digests | None) -> bool:
+    """Whether the file begins with a known content, byte for byte, or once both are decompressed."""
+    beginning = item.digests.beginnings.get(content.size_bytes)
+    if beginning is not None and beginning[0] == content.sha256:
+        return True
+    if found is None:
+        return False
+    if content.unpacked is not None:
+        beginning = found.beginnings.get(content.unpacked[0])
+        return content.unpacked[0] < found.size_bytes and beginning is not None and beginning[1] == content.unpacked[1]
+    beginning = found.beginnings.get(content.size_bytes)
+    return content.size_bytes < found.size_bytes and beginning is not None and beginning[0] == content.sha256
