@@ -45,6 +45,8 @@ LOST = (
     "last_event_time",
     "last_day_ends_at",
     "touched_dates",
+    "absent_columns",
+    "vanished_columns",
 )
 """What only reading tells, and nobody can read again."""
 

@@ -142,12 +142,23 @@ def _ledger(session: WarehouseSession) -> list[str]:
     return [row[0] for row in session.connection.execute(f"select sha256 from {_LEDGER}").fetchall()]
 
 
+_ONLY_OF_LOADED = (
+    "first_event_time",
+    "last_event_time",
+    "last_day_ends_at",
+    "load_id",
+    "repeats",
+    "absent_columns",
+    "vanished_columns",
+)
+
+
 def _journaled_rows(journal: Journal) -> dict[str, dict[str, object]]:
     """The ledger rows of superseded contents, by SHA-256, as the journal has them."""
     return {
         sha256: entry
         | {"file_id": sha256[:FILE_ID_DIGITS], "rows": 0, "rows_refused": 0, "touched_dates": []}
-        | dict.fromkeys(("first_event_time", "last_event_time", "last_day_ends_at", "load_id", "repeats"))
+        | dict.fromkeys(_ONLY_OF_LOADED)
         for sha256, entry in journal.entries().items()
         if entry["status"] == "superseded"
     }
