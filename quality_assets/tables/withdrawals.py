@@ -137,7 +137,8 @@ def mark(
     session.connection.execute(
         f"update {LOG_FILES.qualified_name} set status = $status, superseded_by = $by, reason = $reason, rows = 0,"
         " rows_refused = 0, first_event_time = null, last_event_time = null, last_day_ends_at = null,"
-        " touched_dates = [], absent_columns = null, vanished_columns = null, repeats = null where list_contains($ids, file_id)",
+        " touched_dates = [], absent_columns = null, vanished_columns = null, repeats = null"
+        " where list_contains($ids, file_id)",
         {"ids": list(file_ids), "status": status, "by": by, "reason": reason},
     )
 
