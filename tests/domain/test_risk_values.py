@@ -619,7 +619,7 @@ def test_holes_are_filled_with_medians_and_inputs_clipped() -> None:
 
 
 def test_logistic_inputs_are_in_deviations_from_their_mean_and_bounded() -> None:
-    model = Logistic(RiskSettings())
+    model = Logistic(FEATURE_RISK.learnt_columns, RiskSettings())
     model.fit(matrix(worst_run_days=[0.0, 2.0, 4.0, 6.0]), np.array([0.0, 0, 1, 1]), np.array(list("aabb")))
     at = list(model.columns).index(INPUT_NAMES.index("worst_run_days"))
     found = model.prepared(matrix(worst_run_days=[3.0, 3.0 + math.sqrt(5), NAN, 28.0]))[:, at]

@@ -109,6 +109,38 @@ def test_a_day_without_any_telemetry_between_days_with_some_is_told(ask: Ask) ->
     assert "Nothing arrived of 3 days of the last four weeks: 2026-03-03; 2026-03-05; 2026-03-06" in text
 
 
+@pytest.mark.parametrize(
+    ("last", "status"), [(10, "passed"), (9, "passed"), (8, "failed")], ids=["yesterday", "usual gap", "stopped"]
+)
+def test_a_source_that_stops_while_another_goes_on_is_told(
+    data_root: Settings, ingest_all: Ingest, last: int, status: str
+) -> None:
+    # It is usual for it to leave out one day: two silent days are not news, three are.
+    for name, came in {"web": [1, 2, 3, 4, 5, 7, last], "app": range(1, 12)}.items():
+        folder = data_root.landing_dir / name
+        folder.mkdir(parents=True)
+        for day in came:
+            (folder / f"{day}.csv").write_text(f"ts,page,state\n2026-03-{day:02d}T06:00:00Z,search,ok\n")
+    (data_root.data_dir / "sources").mkdir()
+    for name in ("web", "app"):
+        text = YAML.format(promises="").replace("web", name)
+        (data_root.data_dir / "sources" / f"{name}.yaml").write_text(text)
+    with open_warehouse(data_root) as session:
+        ingest_all(session)
+        (found,) = run_check(session, CHECKS["sources_still_come"])
+    assert found.status == status
+    if status == "failed":
+        assert "1 source stopped while others went on: web: nothing since 2026-03-08" in found.description
+
+
+def test_a_source_that_never_came_has_broken_no_promise_of_rows(ask: Ask, data_root: Settings) -> None:
+    (data_root.landing_dir / "other").mkdir(parents=True)
+    (data_root.landing_dir / "other" / "a.csv").write_text(
+        "event_time,feature,status\n2026-03-10T06:00:00Z,search,ok\n"
+    )
+    assert ask("rows_as_promised", {}, "min_rows_per_day: 10")[0] == "passed"
+
+
 def test_every_day_came(ask: Ask) -> None:
     assert ask("no_day_missing", days(dict.fromkeys((1, 2, 3), (3, 0))), "")[0] == "passed"
 

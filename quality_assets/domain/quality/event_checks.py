@@ -436,7 +436,7 @@ from compared
         "consistency",
         no_offenders(names_alike()),
         severity="WARN",
-        finding="{observed} is written in more than one way",
+        finding="More than one way of writing stands for {observed}",
         unit="feature",
         remedy="Make one of them in data/sources: feature: {from: …, fold: true}, or a map with others: keep.",
     ),

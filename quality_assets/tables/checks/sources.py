@@ -22,16 +22,19 @@ MAX_NAMED = 5
 _RAW = RAW_LOGS.qualified_name
 _FILES = LOG_FILES.qualified_name
 
-# Days that are over alone: of today and, for a source in another zone, of its last day more is to come.
+# Days that are over alone, of today more is to come; and none after the newest event of all, when nothing came at all.
 _ROWS_BY_DAY = f"""
 with days as (
   select source, file_id, first_event_time, last_event_time, last_day_ends_at from {_FILES}
   where status = 'loaded' and source = $source
 ),
+newest as (
+  select max(last_day_ends_at) - interval 1 second as instant from {_FILES} where status = 'loaded'
+),
 span as (
   select cast(min(first_event_time) as date) as first,
-    least(cast(cast($now as timestamp) as date) - 1, cast(max(last_day_ends_at) - interval 1 second as date)) as last
-  from days
+    least(cast(cast($now as timestamp) as date) - 1, cast(any_value(newest.instant) as date)) as last
+  from days cross join newest having count(*) > 0
 ),
 wanted as (
   select cast(unnest(generate_series(greatest(first, last - {PROMISED_DAYS - 1}), last, interval 1 day)) as date)
@@ -148,6 +151,38 @@ SOURCE_CHECKS = (
         heard_as_promised,
         "{observed} fell silent for longer than promised",
         "source",
+    ),
+    Check(
+        subject_of(LOG_FILES),
+        "sources_still_come",
+        "Does every source go on while others do?",
+        "timeliness",
+        f"""
+with days as (
+  select distinct source, unnest(touched_dates) as day from {_FILES} where status = 'loaded'
+),
+newest as (select max(day) as day from days),
+gaps as (
+  select source, day, day - lag(day) over (partition by source order by day) as gap_days from days
+),
+silent as (
+  select source, newest.day - max(gaps.day) as silent_days,
+    max(gap_days) filter (gaps.day > (select day from newest) - 2 * {MISSING_WITHIN_DAYS}) as usual_days,
+    count(*) as days, max(gaps.day) as last
+  from gaps cross join newest group by source, newest.day
+),
+stopped as (
+  select source || ': nothing since ' || strftime(last, '%Y-%m-%d') as example from silent
+  where days >= {PROMISED_DAYS} and silent_days > usual_days
+)
+select '' as partition_key, count(*) = 0 as is_passed, cast(count(*) as double) as observed,
+  cast(0 as double) as threshold, count(*) as unexpected_count, to_json(list(example order by example)[1:5]) as examples
+from stopped
+""",
+        severity="WARN",
+        finding="{observed} stopped while others went on",
+        unit="source",
+        remedy="Ask its owner; what ended for good is told by taking its YAML away and its logs out of landing/.",
     ),
     Check(
         subject_of(LOG_FILES),
