@@ -120,7 +120,7 @@ def test_a_source_that_stops_while_another_goes_on_is_told(
         folder = data_root.landing_dir / name
         folder.mkdir(parents=True)
         for day in came:
-            (folder / f"{day}.csv").write_text(f"ts,page,state\n2026-03-{day:02d}T06:00:00Z,search,ok\n")
+            (folder / f"{day}.csv").write_text(f"ts,page,state\n2026-03-{day:02d}T06:00:00Z,{name},ok\n")
     (data_root.data_dir / "sources").mkdir()
     for name in ("web", "app"):
         text = YAML.format(promises="").replace("web", name)
