@@ -40,6 +40,8 @@ COMMANDS = (
     "report",
     "backtest",
     "licenses",
+    "reread",
+    "replay",
 )
 HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
 
@@ -165,7 +167,16 @@ def test_ingest_says_what_became_of_every_file(root: Root) -> None:
     assert "5 files read, 21 rows; 0 known before, 2 rejected" in root.ingested.stdout
     assert "`quality run`" in root.ingested.stdout
     assert sorted(p.name for p in (root.data / "landing").rglob("*") if p.is_file()) == sorted(
-        ["plain.csv", "packed.csv.gz", "packed.csv.zst", "lines.jsonl", "table.parquet", "garbage.csv", "empty.csv"]
+        [
+            "journal.jsonl",
+            "plain.csv",
+            "packed.csv.gz",
+            "packed.csv.zst",
+            "lines.jsonl",
+            "table.parquet",
+            "garbage.csv",
+            "empty.csv",
+        ]
     )
 
 
@@ -410,7 +421,8 @@ def test_doctor_looks_at_everything(root: Root) -> None:
         "Port of",
         "Warehouse lock",
         "Sources",
-        "Published snapshot",
+        "Stores",
+        "Publication",
     ):
         assert re.search(rf"[✓✗] {subject}", result.stdout), subject
     assert "39917" in result.stdout

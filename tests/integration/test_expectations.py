@@ -174,13 +174,13 @@ EVENT_CHANGES: list[tuple[dict[str, str], str, list[Any]]] = [
     ({"latency_ms": "cast('nan' as double)"}, "latency_ms_in_range", ["nan"]),
     ({"latency_ms": "cast('inf' as double)"}, "latency_ms_in_range", ["inf"]),
     ({"feedback_score": "5.5"}, "feedback_score_in_range", [5.5]),
-    ({"event_id": "'evt-0'"}, "key_unique", [{"event_date": "2025-03-01", "event_id": "evt-0", "copies": 2}]),
+    ({"line_number": "2"}, "key_unique", [{"file_id": "abcdef0123456789", "line_number": 2, "copies": 2}]),
     (
         {"event_time": "timestamp '2025-03-02 00:00:00'"},
         "event_date_of_event_time",
-        [{"event_date": "2025-03-01", "event_id": "evt-2", "event_time": "2025-03-02 00:00:00"}],
+        [{"file_id": "abcdef0123456789", "line_number": 4, "event_time": "2025-03-02 00:00:00"}],
     ),
-    ({"feature": "'  '"}, "feature_not_blank", [{"event_date": "2025-03-01", "event_id": "evt-2", "feature": "  "}]),
+    ({"feature": "'  '"}, "feature_not_blank", [{"file_id": "abcdef0123456789", "line_number": 4, "feature": "  "}]),
 ]
 
 
@@ -469,7 +469,7 @@ def test_a_failure_without_details_is_still_a_failure(
 ) -> None:
     real = gx_push_down.explain
     monkeypatch.setattr(gx_push_down, "explain", lambda batch, e, n: real(batch, e, n) if e.name == "rows" else {})
-    bad = changed(events, {"status": "'bad'", "event_id": "'evt-0'"})
+    bad = changed(events, {"status": "'bad'", "line_number": "2"})
     outcomes = run(bad.append_column("surprise", bad["feature"]), VALID_EVENTS, settings)
     assert failed(outcomes) == {"status_in_set", "key_unique", "columns_as_declared"}
     assert outcomes["status_in_set"].unexpected_count is None
