@@ -245,13 +245,13 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
 
         with duckdb.connect(str(root / "warehouse.duckdb")) as warehouse:
             warehouse.execute(
-                "delete from ops.partition_state where table_name = 'product.feature_daily_trends'"
+                "delete from ops.partition_state where table_name = 'product.fact_feature_metrics'"
                 " and event_date = '2026-06-12'"
             )
         assert quality(root, "publish") == 1
         banner = page.get_by_role("alert")
         expect(banner).to_contain_text("The last publication was refused; none has succeeded since")
-        expect(banner).to_contain_text("product.feature_daily_trends is not built for 2026-06-12")
+        expect(banner).to_contain_text("product.fact_feature_metrics is not built for 2026-06-12")
         assert quality(root, "run") == 0
         expect(banner).to_have_count(0)
         assert page.evaluate("scrollY") == 300
