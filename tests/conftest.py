@@ -89,6 +89,8 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setti
     """An empty data root of its own, which `get_settings` gives too, in this process and those that it starts."""
     for name in [name for name in os.environ if name.startswith("QUALITY_")]:
         monkeypatch.delenv(name)
+    # A graph that was run in this process has set it, for a root of its own.
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("QUALITY_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("QUALITY_FILE_STABLE_S", "0")
     monkeypatch.setenv("QUALITY_THREADS", "2")

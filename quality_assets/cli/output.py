@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import re
 import shutil
 import sys
 import traceback
@@ -193,9 +194,15 @@ def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], o
     print("\n]")
 
 
+# Backslashes that Rich would take for escapes of the bracket, or of the markup, that follows them.
+_BEFORE_MARKUP = re.compile(r"(\\+)(?=\[|$)")
+
+
 def shown(value: object) -> str:
     """A value, or a text from data, on one line of a terminal, where Rich reads it as text and not as markup."""
-    return escape(terminal_text(str(value)))
+    pieces = _BEFORE_MARKUP.split(terminal_text(str(value)))
+    # Doubled, and followed by a style that is none, backslashes are themselves.
+    return "".join(f"{piece * 2}[none][/none]" if n % 2 else escape(piece) for n, piece in enumerate(pieces))
 
 
 def _csv_cells(row: Sequence[Any]) -> list[Any]:
