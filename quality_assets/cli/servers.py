@@ -74,6 +74,6 @@ def demo(
     if serving:
         # A process of its own: what building needed, Great Expectations and Dagster among it, goes with this one.
         sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "quality_assets.cli.main.app.main", "serve"])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "quality_assets.cli", "serve"])  # noqa: S606
     if not succeeded:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,15 @@ def _paths(page: Path) -> list[str]:
 def _exists(page: Path, path: str) -> bool:
     roots = (REPOSITORY_ROOT, REPOSITORY_ROOT / "quality_assets", page.parent)
     return any((root / path).exists() for root in roots) or bool(_ELSEWHERE.match(path))
+
+
+def test_modules_that_are_started_by_name_are_there() -> None:
+    named = re.compile(r'"-m",\s*"((?:quality_assets|dash_app)[\w.]*)"')
+    modules = {
+        name
+        for folder in ("quality_assets", "dash_app", "docs", "benchmarks", "tests")
+        for file in (REPOSITORY_ROOT / folder).rglob("*.py")
+        for name in named.findall(file.read_text(encoding="utf-8"))
+    }
+    assert "quality_assets.cli" in modules
+    assert [name for name in modules if find_spec(name) is None] == []
