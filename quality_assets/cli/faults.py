@@ -23,10 +23,9 @@ from quality_assets.settings import Settings
 from quality_assets.stores.landing import scan
 from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
-from quality_assets.tables.lake_accounts import changed_files
+from quality_assets.tables.lake_accounts import changed_files, footer_rows
 
 MAX_NAMED = 3
-_FOOTERS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -110,34 +109,12 @@ def _wrong_files(settings: Settings, files: Sequence[tuple[str, str, int]]) -> I
     root = settings.data_dir
     there = {relative: rows for _, relative, rows in files if (root / relative).is_file()}
     yield from (f"{relative} is gone" for _, relative, _ in files if relative not in there)
-    names = list(there)
     with duckdb.connect(":memory:") as connection:
-        for start in range(0, len(names), _FOOTERS_AT_ONCE):
-            some = names[start : start + _FOOTERS_AT_ONCE]
-            for relative, found in _footers(connection, root, some):
-                if found is None:
-                    yield f"{relative} is no whole Parquet file"
-                elif found != there[relative]:
-                    yield f"{relative} has {found:,} rows instead of {there[relative]:,}"
-
-
-def _footers(
-    connection: duckdb.DuckDBPyConnection, root: Path, names: Sequence[str]
-) -> Iterator[tuple[str, int | None]]:
-    """The number of rows that each file's footer tells; None where it cannot be read."""
-    sql = "select file_name, num_rows from parquet_file_metadata($paths)"
-    paths = [str(root / name) for name in names]
-    try:
-        rows = dict(connection.execute(sql, {"paths": paths}).fetchall())
-    except duckdb.Error:
-        # One that is broken hides the others: each by itself.
-        rows = {}
-        for path in paths:
-            try:
-                rows |= dict(connection.execute(sql, {"paths": [path]}).fetchall())
-            except duckdb.Error:
-                rows[path] = None
-    yield from ((name, rows.get(path)) for name, path in zip(names, paths, strict=True))
+        for relative, found in footer_rows(connection, root, list(there)):
+            if found is None:
+                yield f"{relative} is no whole Parquet file"
+            elif found != there[relative]:
+                yield f"{relative} has {found:,} rows instead of {there[relative]:,}"
 
 
 def _published(settings: Settings) -> Iterator[Fault]:

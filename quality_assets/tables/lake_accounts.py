@@ -21,6 +21,7 @@ from quality_assets.stores.landing import sha256_of
 from quality_assets.stores.warehouse import WarehouseSession
 
 _FOOTERS_AT_ONCE = 500
+_GONE = "is gone"
 
 
 class LakeNotAsWrittenError(RuntimeError):
@@ -34,6 +35,11 @@ class LakeFault:
     table: Table
     file: LakeFile
     problem: str
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no such file any more."""
+        return self.problem == _GONE
 
     def __str__(self) -> str:
         day = self.file.event_date
@@ -50,18 +56,19 @@ def lake_faults(
     """The files of `table` from `start` to `end` that are not what was written, by size and number of rows."""
     root = session.settings.data_dir
     faults: list[LakeFault] = []
-    asked: list[LakeFile] = []
+    asked: dict[str, LakeFile] = {}
     sizes: dict[str, int] = {}
     for file in session.lake.files(table, start, end):
         try:
             sizes[file.path] = (root / file.path).stat().st_size
         except OSError:
-            faults.append(LakeFault(table, file, "is gone"))
+            faults.append(LakeFault(table, file, _GONE))
             continue
         if sizes[file.path] != file.size_bytes:
-            asked.append(file)
+            asked[file.path] = file
     unmeasured: dict[str, int] = {}
-    for file, rows in _footers(session.connection, root, asked):
+    for path, rows in footer_rows(session.connection, root, list(asked)):
+        file = asked[path]
         if rows is None:
             faults.append(LakeFault(table, file, "is no whole Parquet file"))
         elif rows != file.row_count:
@@ -93,18 +100,19 @@ def _measure(session: WarehouseSession, table: Table, sizes: Mapping[str, int]) 
         )
 
 
-def _footers(
-    connection: duckdb.DuckDBPyConnection, root: Path, files: Sequence[LakeFile]
-) -> Iterator[tuple[LakeFile, int | None]]:
+def footer_rows(
+    connection: duckdb.DuckDBPyConnection, root: Path, paths: Sequence[str]
+) -> Iterator[tuple[str, int | None]]:
+    """The number of rows that the footer of each file tells, by its path below `root`; None where it cannot be read."""
     sql = "select file_name, num_rows from parquet_file_metadata($paths)"
-    for start in range(0, len(files), _FOOTERS_AT_ONCE):
-        some = {str(root / file.path): file for file in files[start : start + _FOOTERS_AT_ONCE]}
+    for start in range(0, len(paths), _FOOTERS_AT_ONCE):
+        some = {str(root / path): path for path in paths[start : start + _FOOTERS_AT_ONCE]}
         with connection.cursor() as cursor:
             try:
                 rows: dict[str, int | None] = dict(cursor.execute(sql, {"paths": list(some)}).fetchall())
             except duckdb.Error:
-                rows = {path: _rows_of(cursor, sql, path) for path in some}
-        yield from ((file, rows.get(path)) for path, file in some.items())
+                rows = {name: _rows_of(cursor, sql, name) for name in some}
+        yield from ((path, rows.get(name)) for name, path in some.items())
 
 
 def _rows_of(cursor: duckdb.DuckDBPyConnection, sql: str, path: str) -> int | None:

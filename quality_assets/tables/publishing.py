@@ -84,13 +84,14 @@ def _losses(session: WarehouseSession) -> list[str]:
         return [f"the warehouse is empty, and readers have data through {shown.data_through}; {mend}"]
     reasons = []
     for table in LAKE_TABLES:
-        files = session.lake.files(table)
-        lost = [file for file in files if not (session.settings.data_dir / file.path).is_file()]
+        faults = lake_faults(session, table)
+        lost = [fault.file for fault in faults if fault.is_gone]
         if lost:
             days = _dates_text(sorted({file.event_date for file in lost}))
-            reasons.append(f"{len(lost)} of {len(files)} files of {table.qualified_name} are gone, of {days}; {mend}")
+            count = len(session.lake.files(table))
+            reasons.append(f"{len(lost)} of {count} files of {table.qualified_name} are gone, of {days}; {mend}")
         else:
-            reasons += [str(fault) for fault in lake_faults(session, table)[:MAX_FAULTS_A_TABLE]]
+            reasons += [str(fault) for fault in faults[:MAX_FAULTS_A_TABLE]]
     return reasons
 
 
