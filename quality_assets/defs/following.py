@@ -12,15 +12,13 @@ import dagster as dg
 from dagster import DagsterRunStatus as Status
 
 from quality_assets.contracts.drift import (
-    BASELINE_STATS,
     DATA_DRIFT,
-    DRIFT_DISTRIBUTIONS,
     EVENT_SKETCH_COUNTS,
 )
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.contracts.ml import DEGRADATION_LABELS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
+from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.ml import SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
@@ -41,19 +39,13 @@ FOLLOWED_WITHIN_S = 45.0
 
 # Each is made from the one before it on the same date; sketches as well from the events.
 _DAY_CHAIN = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS)
-_DAY_TABLES = (*_DAY_CHAIN, QUARANTINED_EVENTS, EVENT_SKETCH_COUNTS)
-_SCORING = (
-    INCIDENTS,
-    DEGRADATION_LABELS,
-    RISK_TRAINING_SET,
-    RISK_SCORES,
-    SCORE_LEDGER,
-    BASELINE_STATS,
-    DATA_DRIFT,
-    DRIFT_DISTRIBUTIONS,
-)
+_DAY_TABLES = tuple(table for table in PIPELINE.of_stages("days", "trends") if table.is_built_by_date)
+_SCORING = PIPELINE.of_stages("model_inputs", "scoring")
 _SCORED = (SCORE_LEDGER, DATA_DRIFT)
-_FOLLOWED = (*_DAY_TABLES, FEATURE_DESCRIPTIONS, RISK_MODEL, *_SCORING, RUN_REPORT)
+_FOLLOWED: tuple[Table | Subject, ...] = (
+    *PIPELINE.of_stages("days", "trends", "model_inputs", "scoring", "report"),
+    RISK_MODEL,
+)
 _UNFINISHED = (Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING)
 
 

@@ -7,28 +7,8 @@ from datetime import date
 
 import duckdb
 
-from quality_assets.contracts.drift import (
-    BASELINE_STATS,
-    DATA_DRIFT,
-    DRIFT_DISTRIBUTIONS,
-    DRIFT_POWER,
-    EVENT_SKETCH_COUNTS,
-)
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.contracts.ml import (
-    CALIBRATION,
-    DEGRADATION_LABELS,
-    FEATURE_IMPORTANCE,
-    MODEL_METRICS,
-    MODEL_VERSIONS,
-    RISK_SCORES,
-    RISK_TRAINING_SET,
-    SCORE_LEDGER,
-)
-from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Subject
 from quality_assets.tables.checks.known import blocking_checks
@@ -36,28 +16,10 @@ from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.models import RISK_MODEL
 from quality_assets.tables.staleness import dates_not_over
 
-ARRIVAL_TABLES = (RAW_LOGS, LOG_FILES)
-DAY_TABLES = (
-    FEATURE_DESCRIPTIONS,
-    VALID_EVENTS,
-    QUARANTINED_EVENTS,
-    USER_FEATURE_DAYS,
-    FACT_FEATURE_METRICS,
-    EVENT_SKETCH_COUNTS,
-)
-SCORING_TABLES = (
-    INCIDENTS,
-    DEGRADATION_LABELS,
-    RISK_TRAINING_SET,
-    RISK_SCORES,
-    SCORE_LEDGER,
-    BASELINE_STATS,
-    DATA_DRIFT,
-    DRIFT_DISTRIBUTIONS,
-    RUN_REPORT,
-)
-
-TRAINING_TABLES = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS, RISK_MODEL, DRIFT_POWER)
+ARRIVAL_TABLES = PIPELINE.of_stages("arrival")
+DAY_TABLES = PIPELINE.of_stages("days")
+SCORING_TABLES = PIPELINE.of_stages("model_inputs", "scoring", "report")
+TRAINING_TABLES: tuple[Table | Subject, ...] = (*PIPELINE.of_stages("training"), RISK_MODEL)
 
 # That a check could not run for a whole table is answered by its next run for any date.
 NOT_ANSWERED_SINCE = """
