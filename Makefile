@@ -44,7 +44,7 @@ typecheck: install ## Check types
 	@$(BIN)/mypy
 
 lock: ## Resolve requirements.lock anew (needs uv on the PATH)
-	@uv pip compile pyproject.toml --extra dev --extra demo --universal --python-version 3.11 --generate-hashes \
+	@uv pip compile pyproject.toml --extra dev --extra demo --extra alerts --extra forecast --extra scale-out --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
 clean: ## Remove the virtual environment and caches, but no data
