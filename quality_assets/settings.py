@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         None, min_length=16, description="Secret that every request to the servers must show, where it is set"
     )
+    operations_url: SecretStr | None = Field(
+        None, description="PostgreSQL of the operations store; operations.db in data_dir where not set"
+    )
     dagster_port: Port = Field(3000, description="Port of the Dagster UI")
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
 
@@ -100,6 +103,11 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """The DuckDB file that only the graph opens."""
         return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def operations_path(self) -> Path:
+        """The operations store, where no PostgreSQL is named."""
+        return self.data_dir / "operations.db"
 
     @property
     def published_dir(self) -> Path:

@@ -23,10 +23,13 @@ from quality_assets.domain.features.descriptions import read_feature_description
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
 from quality_assets.stores.landing import place
+from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport, ingest
 from quality_assets.tables.sketches import build_event_sketches
+
+pytest_plugins = ["services"]
 
 # The machine's load says nothing about the code: no deadlines.
 hypothesis.settings.register_profile(
@@ -96,6 +99,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setti
     monkeypatch.setenv("QUALITY_THREADS", "2")
     get_settings.cache_clear()
     yield get_settings()
+    close_operations()
     get_settings.cache_clear()
 
 

@@ -1,0 +1,96 @@
+"""Connections to the operations store: SQLite in the data root, or PostgreSQL; what one transaction is on both.
+
+A writer has the store to itself until it commits, on both dialects: whoever reads first and writes then acts on what is
+true. Readers never wait.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+BUSY_TIMEOUT_S = 10
+IS_READER = "is_reader"
+# Any number, the same in every process: writers of PostgreSQL queue for it.
+_WRITERS_LOCK = 7_304_115
+
+
+class OperationsUrlError(ValueError):
+    """QUALITY_OPERATIONS_URL names no database that can be used; the message has neither user nor password."""
+
+
+def parse_url(text: str) -> URL:
+    """The address of a PostgreSQL. Raises OperationsUrlError where it is something else."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise OperationsUrlError("QUALITY_OPERATIONS_URL is no address; write postgresql://host/database.") from None
+    if url.get_backend_name() != "postgresql":
+        raise OperationsUrlError(
+            f"QUALITY_OPERATIONS_URL names {url.get_backend_name()}; only postgresql://… is known. Without it, the"
+            " store is operations.db in the data root."
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def connect_sqlite(path: Path) -> Engine:
+    """An engine over a SQLite file, which is made at the first connection."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        json_serializer=json_text,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        # The driver would begin by itself, and only at the first write: see `_begin`.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("pragma foreign_keys = on")
+        cursor.execute("pragma synchronous = full")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        is_reader = connection.get_execution_options().get(IS_READER, False)
+        connection.exec_driver_sql("begin" if is_reader else "begin immediate")
+
+    return engine
+
+
+def connect_postgresql(url: URL) -> Engine:
+    """An engine over a PostgreSQL database."""
+    options = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c timezone=UTC"
+    engine = create_engine(
+        url, connect_args={"options": options, "connect_timeout": 5}, pool_pre_ping=True, json_serializer=json_text
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(IS_READER, False):
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_WRITERS_LOCK})")
+
+    return engine
+
+
+def json_text(value: object) -> str:
+    """A document as JSON that both dialects take: no NaN, no infinity, no NUL; numbers of numpy are plain numbers."""
+    return json.dumps(_plain(value), allow_nan=False, default=str, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_plain(str(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item") and not isinstance(value, float):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,166 @@
+"""Real servers for tests: PostgreSQL and an SMTP server, each on a free port, started once a test process.
+
+A test that asks for one is skipped where it is not installed; with REQUIRE_SERVICES=1 it fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.operations.store import Operations, operations_of
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def missing(service: str) -> None:
+    """End the test: skipped, or failed where every service has to be there."""
+    sentence = f"{service} is not installed."
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{sentence} REQUIRE_SERVICES is set, so it has to be.")
+    pytest.skip(sentence)
+
+
+def _postgresql_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    elsewhere = shutil.which("initdb")
+    return Path(elsewhere).parent if elsewhere else None
+
+
+class PostgresServer:
+    """A PostgreSQL of its own. `new_database` gives the address of an empty database."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._data = programs, folder / "data"
+        self.port = free_port()
+        # PostgreSQL refuses to run as root.
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._data.mkdir()
+        if self._as_user:
+            owner = pwd.getpwnam("postgres")
+            for path in (folder, self._data):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        self._data.chmod(0o700)
+        self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._data}"
+            " -c fsync=off -c full_page_writes=off -c max_connections=60"
+        )
+        self._run("pg_ctl", "-w", "-l", str(self._data / "log"), "-o", options, "start")
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        import psycopg
+
+        name = f"test_{uuid4().hex[:12]}"
+        with psycopg.connect(f"{self._address}/postgres", autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        return f"{self._address}/{name}"
+
+    @property
+    def _address(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End the server and whoever is connected."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._as_user, str(self._programs / program), "-D", str(self._data), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, for as long as this test process lives."""
+    programs = _postgresql_programs()
+    if programs is None:
+        missing("PostgreSQL")
+    assert programs is not None
+    # pytest's own temporary folders are closed to the server's user.
+    folder = Path(tempfile.mkdtemp(prefix="quality-pg-"))
+    folder.chmod(0o755)
+    server = PostgresServer(programs, folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Mailbox:
+    """What an SMTP server took, in order; `refuse` is what it answers to the next senders instead, e.g. `451 Later`."""
+
+    port: int
+    messages: list[Message] = field(default_factory=list)
+    recipients: list[list[str]] = field(default_factory=list)
+    refuse: str = ""
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        """Take one message, as aiosmtpd asks."""
+        if self.refuse:
+            return self.refuse
+        self.messages.append(message_from_bytes(envelope.content))
+        self.recipients.append(list(envelope.rcpt_tos))
+        return "250 OK"
+
+
+@contextmanager
+def smtp_server(**options: Any) -> Iterator[Mailbox]:
+    """An SMTP server on a free port; `options` are aiosmtpd's."""
+    try:
+        from aiosmtpd.controller import Controller
+    except ImportError:
+        missing("aiosmtpd")
+    mailbox = Mailbox(free_port())
+    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port, **options)
+    controller.start()
+    try:
+        yield mailbox
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """What a local SMTP server took."""
+    with smtp_server() as taken:
+        yield taken
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def operations_settings(
+    request: pytest.FixtureRequest, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """An empty data root, once with its own SQLite file and once with a PostgreSQL, for child processes too."""
+    if request.param == "postgresql":
+        monkeypatch.setenv("QUALITY_OPERATIONS_URL", request.getfixturevalue("postgresql").new_database())
+        get_settings.cache_clear()
+    return get_settings()
+
+
+@pytest.fixture
+def operations(operations_settings: Settings) -> Operations:
+    """An empty operations store, once on each database."""
+    return operations_of(operations_settings)
