@@ -90,7 +90,7 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
         opened = DagsterInstance.get()
     with opened as instance:
         _end_dead_runs(instance, settings)
-        forget_old_runs(instance, settings.keep_runs)
+        forget_old_runs(instance, settings.keep_runs, settings.keep_history_mb)
         yield instance
 
 

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     keep_runs: int = Field(
         500, ge=20, description="How many ended runs Dagster's history keeps, up to a megabyte each; tables keep all"
     )
+    keep_history_mb: int = Field(
+        60, ge=5, description="How many megabytes the newest of them may take; what is older goes, but the last 20 stay"
+    )
     keep_snapshots: int = Field(3, ge=1, description="How many published snapshots stay")
 
     @field_validator("data_dir", "sources_dir", "feature_metadata_file")
@@ -138,6 +141,11 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Dagster's own storage."""
         return self.data_dir / ".dagster"
+
+    @property
+    def logs_dir(self) -> Path:
+        """What runs did, as JSON lines."""
+        return self.data_dir / "logs"
 
     @property
     def source_files_dir(self) -> Path:

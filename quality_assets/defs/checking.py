@@ -1,17 +1,19 @@
 """How a check becomes a Dagster asset check: one op an asset, one result a check. Defines no check itself."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.domain.escaping import markdown_text, terminal_text
 from quality_assets.domain.quality.check import Check, Subject
 from quality_assets.domain.quality.result import CheckResult
+from quality_assets.stores.run_log import RunStep, append_step
 from quality_assets.tables.checks.run import record_results, run_checks, summarize
 from quality_assets.tables.staleness import record_audited
 
@@ -26,18 +28,42 @@ def subject_checks(subject: Subject, checks: Sequence[Check]) -> dg.AssetChecksD
     @dg.multi_asset_check(name=f"check_{subject.name.replace('.', '_')}", specs=specs, pool=POOL)
     def run(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
         start, end = _date_range(context, subject)
+        started_at = utc_now()
         with warehouse.open() as session:
             results = run_checks(session, checks, start, end)
             record_results(session, [r for group in results for r in group], context.run.run_id)
             if subject.kind == "table":
                 table = TABLES_BY_NAME[subject.name]
                 record_audited(session.connection, table, start or date.min, end or date.max)
+        step = checks_step(context.run.run_id, context.run.job_name, subject.name, results, started_at)
+        append_step(warehouse.settings.logs_dir, step)
         for group in results:
             if group:
                 yield _asset_check_result(context, subject, group)
         yield from _nothing_to_check(subject, specs, [group[0].check_name for group in results if group])
 
     return run
+
+
+def checks_step(
+    run_id: str, job: str, what: str, results: Sequence[Sequence[CheckResult]], started_at: datetime
+) -> RunStep:
+    """The checks of one subject as a line of the log of runs: failed where one of them fails, with what these found."""
+    found = [summarize(group) for group in results if group]
+    failed = [each for each in found if each.status == "failed"]
+    dates = sorted({r.partition_key for group in results for r in group if r.partition_key})
+    return RunStep(
+        run_id=run_id,
+        job=job,
+        kind="checks",
+        what=what,
+        dates=(date.fromisoformat(dates[0]), date.fromisoformat(dates[-1])) if dates else None,
+        rows=None,
+        started_at=started_at,
+        finished_at=utc_now(),
+        outcome="failed" if failed else "succeeded",
+        cause="; ".join(f"{each.check_name}: {each.description}" for each in failed),
+    )
 
 
 def _date_range(context: dg.AssetCheckExecutionContext, subject: Subject) -> tuple[date | None, date | None]:

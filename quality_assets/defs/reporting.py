@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from quality_assets.domain.escaping import markdown_text
 from quality_assets.domain.quality.check import Subject
 from quality_assets.progress import Progress, report
 from quality_assets.stores.failures import record_failure, record_success
+from quality_assets.stores.run_log import RunStep, append_step
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import await_audit, data_fingerprint, dates_not_over, record_asset_run
 
@@ -85,6 +86,7 @@ def building(
                     row_count=made.row_counts.get(name),
                     status=status,
                 )
+                _log_step(context, warehouse, name, made.row_counts.get(name), started_at, cause)
 
 
 def build_by_date(
@@ -125,6 +127,7 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
                 row_count=made.row_count,
                 status=status,
             )
+        _log_step(context, warehouse, ".".join(context.asset_key.path), made.row_count, started_at, cause)
 
 
 def cause_of(error: BaseException) -> str:
@@ -141,6 +144,29 @@ def _record_outcome(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         record_failure(folder, asset, dates, run_id=context.run.run_id, cause=cause, failed_at=utc_now())
     else:
         record_success(folder, asset, dates)
+
+
+def _log_step(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    what: str,
+    rows: int | None,
+    started_at: datetime,
+    cause: str,
+) -> None:
+    step = RunStep(
+        run_id=context.run.run_id,
+        job=context.run.job_name,
+        kind="asset",
+        what=what,
+        dates=date_range(context) if _is_partitioned(context) else None,
+        rows=rows,
+        started_at=started_at,
+        finished_at=utc_now(),
+        outcome="failed" if cause else "succeeded",
+        cause=cause,
+    )
+    append_step(warehouse.settings.logs_dir, step)
 
 
 def refuse_waiting(session: WarehouseSession, start: date, end: date) -> None:

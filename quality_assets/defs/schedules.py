@@ -16,8 +16,9 @@ from quality_assets.settings import get_settings
 )
 def daily_catch_up(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     # Whoever leaves the servers running for months never comes by the command line, which does this as well.
-    forgotten = forget_old_runs(context.instance, get_settings().keep_runs)
-    context.log.info(f"{forgotten} runs were forgotten that are older than the last {get_settings().keep_runs}.")
+    settings = get_settings()
+    forgotten = forget_old_runs(context.instance, settings.keep_runs, settings.keep_history_mb)
+    context.log.info(f"{forgotten} runs of long ago were forgotten (QUALITY_KEEP_RUNS, QUALITY_KEEP_HISTORY_MB).")
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
 

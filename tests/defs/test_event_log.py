@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
+from quality_assets.dagster_ext import run_history
 from quality_assets.dagster_ext.event_log import OpenSqliteEventLogStorage
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_tags import range_tags
@@ -126,7 +127,7 @@ def test_old_runs_are_forgotten_and_what_they_built_last_is_not(tmp_path: Path) 
         runs = [job.execute_in_process(instance=instance, tags=again).run_id for _ in range(6)]
         storage_ids = _newest(instance)
         waiting = instance.create_run_for_job(job)
-        assert forget_old_runs(instance, keep=4) == 4
+        assert forget_old_runs(instance, keep=4, keep_mb=60) == 4
         assert {run.run_id for run in instance.get_runs()} == {waiting.run_id, *runs[-4:]}
         shards = {path.stem for path in (tmp_path / "runs").glob("*.db")}
         assert shards == {"index", waiting.run_id, *runs[-4:]}
@@ -136,8 +137,8 @@ def test_old_runs_are_forgotten_and_what_they_built_last_is_not(tmp_path: Path) 
         assert _built_by_day(instance) == {FIRST: 4, "2026-01-06": 4, "2026-01-07": 1, "2026-01-08": 1, LAST: 1}
         history = instance.event_log_storage.get_asset_check_execution_history(next(iter(good.check_keys)), limit=10)
         assert [check.status.value for check in history] == ["SUCCEEDED"]
-        assert forget_old_runs(instance, keep=4) == 0
-        assert forget_old_runs(instance, keep=1) == 3
+        assert forget_old_runs(instance, keep=4, keep_mb=60) == 0
+        assert forget_old_runs(instance, keep=1, keep_mb=60) == 3
         assert _built_by_day(instance) == {FIRST: 1, "2026-01-06": 1, "2026-01-07": 1, "2026-01-08": 1, LAST: 1}
         # The log goes on where it was.
         assert job.execute_in_process(instance=instance, tags=again).success
@@ -154,14 +155,28 @@ def _built_by_day(instance: dg.DagsterInstance) -> dict[str, int]:
     return dict(sorted(Counter(str(record.partition_key) for record in made).items()))
 
 
+def test_runs_beyond_so_many_megabytes_are_forgotten_but_the_last_twenty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _instance(tmp_path, OpenSqliteEventLogStorage) as instance:
+        runs = [dg.materialize([one], instance=instance, partition_key=FIRST).run_id for _ in range(4)]
+        sizes = {path.stem: path.stat().st_size for path in (tmp_path / "runs").glob("*.db")}
+        two = sum(sizes[run] for run in runs[-2:]) / 1e6
+        assert forget_old_runs(instance, keep=9, keep_mb=two) == 0
+        monkeypatch.setattr(run_history, "ALWAYS_KEPT", 1)
+        assert forget_old_runs(instance, keep=9, keep_mb=two) == 2
+        assert {run.run_id for run in instance.get_runs()} == set(runs[-2:])
+        assert forget_old_runs(instance, keep=9, keep_mb=0) == 1
+
+
 def test_forgetting_that_is_killed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with _instance(tmp_path, OpenSqliteEventLogStorage) as instance:
         runs = [dg.materialize([one], instance=instance, partition_key=FIRST).run_id for _ in range(3)]
         with monkeypatch.context() as patch:
             patch.setattr(type(instance.run_storage), "delete_run", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                forget_old_runs(instance, keep=1)
-        assert forget_old_runs(instance, keep=1) == 2
+                forget_old_runs(instance, keep=1, keep_mb=60)
+        assert forget_old_runs(instance, keep=1, keep_mb=60) == 2
         assert [run.run_id for run in instance.get_runs()] == runs[-1:]
         assert _built_by_day(instance) == {FIRST: 1}
         assert {path.stem for path in (tmp_path / "runs").glob("*.db")} == {"index", runs[-1]}

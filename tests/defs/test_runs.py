@@ -325,6 +325,25 @@ def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: Writ
     assert run("build_days", (FIRST, FIRST)).succeeded
     assert _rows(data_root, "select sum(events) from product.fact_feature_metrics") == [(4,)]
 
+    steps = _logged_steps(data_root)
+    day = f"{FIRST}"
+    assert steps["raw.raw_logs", "asset"] == [("ingest_logs", None, 4, "succeeded", "")]
+    assert steps["core.valid_events", "asset"][-1] == ("build_days", day, 4, "succeeded", "")
+    (*_, cause), again = steps["raw.feature_descriptions", "asset"]
+    assert "tier" in cause
+    assert again[3] == "succeeded"
+    assert steps["core.valid_events", "checks"][-1] == ("build_days", day, None, "succeeded", "")
+
+
+def _logged_steps(settings: Settings) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """By what was made or checked, and which of both: job, first date, rows, outcome and cause of each line."""
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for line in (settings.logs_dir / "runs.jsonl").read_text().splitlines():
+        step = json.loads(line)
+        values = (step["job"], step["start"], step["rows"], step["outcome"], step["cause"])
+        found.setdefault((step["what"], step["kind"]), []).append(values)
+    return found
+
 
 def _failing(settings: Settings) -> set[str]:
     with open_warehouse(settings) as session:

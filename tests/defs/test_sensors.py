@@ -637,10 +637,10 @@ def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
 def test_morning_forgets_runs_of_long_ago(
     instance: dg.DagsterInstance, data_root: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(schedules, "forget_old_runs", lambda _, keep: asked.append(keep) or 0)
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(schedules, "forget_old_runs", lambda _, *limits: asked.append(limits) or 0)
     daily_catch_up(dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime(2025, 3, 3, 6)))
-    assert asked == [data_root.keep_runs]
+    assert asked == [(data_root.keep_runs, data_root.keep_history_mb)]
 
 
 @pytest.mark.parametrize(
