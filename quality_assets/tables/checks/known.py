@@ -9,11 +9,13 @@ from quality_assets.domain.quality.expectations import EXPECTATION_CHECKS
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
+from quality_assets.tables.checks.source_shapes import SHAPE_CHECKS
 from quality_assets.tables.checks.sources import SOURCE_CHECKS
 
 ALL_CHECKS: tuple[Check, ...] = (
     *SQL_CHECKS,
     *SOURCE_CHECKS,
+    *SHAPE_CHECKS,
     *COMPUTED_CHECKS,
     *EXPECTATION_CHECKS,
     *PUBLICATION_CHECKS,
