@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A file of tests stays in one process: its tests share what is dear to build.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test cover lint format typecheck lock clean
@@ -27,10 +29,10 @@ run: install ## Build a sample, say what it shows, and start the Dagster UI and 
 	@$(BIN)/quality demo
 
 test: install lint typecheck ## Lint, check types and run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(WORKERS)
 
 cover: install ## Run every test and say which lines none reaches; fails below nine in ten
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 lint: install ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -64,7 +64,8 @@ class Visit:
         return self.page
 
 
-@pytest.fixture(scope="session")
+# A module's, not a session's: while Playwright runs, no test of this process could run an event loop of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium of the system; without one the test is skipped, or fails where REQUIRE_BROWSER=1."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
