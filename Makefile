@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test cover lint format typecheck lock clean
+.PHONY: help install run test cover lint format typecheck web web-check lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ format: install ## Rewrite the code in the house style
 
 typecheck: install ## Check types
 	@$(BIN)/mypy
+
+web: ## Build configurator/dist anew (needs Node 20)
+	@for part in sdk configurator; do (cd $$part && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || exit 1; done
+	@cd configurator && npm run --silent build -- --logLevel error
+
+web-check: web ## Check types and tests of the browser's code, and that what is built is what is kept
+	@for part in sdk configurator; do (cd $$part && npm run --silent check && npm run --silent test) || exit 1; done
+	@git diff --exit-code --stat -- configurator/dist && test -z "$$(git status --porcelain configurator/dist)" \
+		|| { echo "configurator/dist is not what its sources give: commit what make web has built"; exit 1; }
 
 lock: ## Resolve requirements.lock anew (needs uv on the PATH)
 	@uv pip compile pyproject.toml --extra dev --extra demo --extra alerts --extra forecast --extra scale-out --universal --python-version 3.11 --generate-hashes \
