@@ -31,9 +31,9 @@ from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.alerts import deliver, deliver_if_free
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
+from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.models import is_scored
 from quality_assets.tables.publishing import is_published
@@ -130,7 +130,8 @@ def run_job(
     error = _error(result, failed)
     if not result.success:
         tell_of_failure(settings, result.dagster_run, failed, error or "no message")
-        deliver_if_free(settings)
+    else:
+        settle_failed_runs(settings, [job])
     return RunOutcome(
         job=job,
         run_id=result.run_id,
@@ -237,7 +238,6 @@ def bring_up_to_date(
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
     with open_warehouse(settings) as session:
-        deliver(session.connection, settings)
         ranges = _ranges_to_build(session, rebuild)
     for dates in ranges:
         yield run_job(instance, settings, "build_days", dates)

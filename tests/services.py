@@ -21,9 +21,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 
 from quality_assets.settings import Settings, get_settings
-from quality_assets.stores.operations.store import Operations, operations_of
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import Operations, fetch, operations_of
 
 
 def free_port() -> int:
@@ -164,3 +166,12 @@ def operations_settings(
 def operations(operations_settings: Settings) -> Operations:
     """An empty operations store, once on each database."""
     return operations_of(operations_settings)
+
+
+def alert_rows(settings: Settings, **columns: str) -> list[dict[str, Any]]:
+    """The alerts of a data root whose columns are so, the first first."""
+    statement = select(ALERT).order_by(ALERT.c.first_seen, ALERT.c.subject, ALERT.c.check_name)
+    for name, value in columns.items():
+        statement = statement.where(ALERT.c[name] == value)
+    with operations_of(settings).read() as connection:
+        return fetch(connection, statement)

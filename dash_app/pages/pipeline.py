@@ -9,7 +9,7 @@ from typing import Any
 from dash import html
 
 from dash_app import formats
-from dash_app.components import charts, lineage, ui
+from dash_app.components import alert_parts, charts, lineage, ui
 from dash_app.components.markup import drawn
 from quality_assets.domain.quality.health import CheckState, asset_states
 from quality_assets.read import links, quality
@@ -230,7 +230,15 @@ def _alerts(reader: Reader) -> Component:
     rows = queries.alerts(reader)
     head = ui.card_head(
         "What people were told",
-        html.Span(["Failed runs and checks, newest first. From ", html.Code("monitoring.alert_events"), "."]),
+        html.Span(
+            [
+                "As it stood at publication, newest first. From ",
+                html.Code("monitoring.alerts"),
+                "; how it stands now: ",
+                html.A("Alerts", href="/alerts"),
+                ".",
+            ]
+        ),
         ui.csv_link("alerts"),
     )
     if not rows:
@@ -240,22 +248,17 @@ def _alerts(reader: Reader) -> Component:
     items = [
         html.Li(
             [
-                ui.state_icon(CheckState.FAILING if row["severity"] == "ERROR" else CheckState.WARNING),
+                alert_parts.severity_icon(row["severity"]),
                 ui.two_lines(
-                    [*_alert_subject(row), " ", row["message"]],
-                    f"{formats.moment(row['raised_at'])}{_partition(row)}",
+                    [html.A(html.B(row["title"]), href=links.alert(row["alert_id"])), " ", row["message"]],
+                    f"{formats.moment(row['last_seen'])} · {formats.words(row['status'])}{_partition(row)}",
                 ),
-                ui.run_link(row["run_id"], "Run"),
+                ui.run_link(row["run_id"], "Run") if row["run_id"] else None,
             ]
         )
         for row in rows
     ]
     return ui.card(head, html.Ul(items, className="incidents"), label="Alerts")
-
-
-def _alert_subject(row: Row) -> list[Component]:
-    asset, _, check = row["subject"].partition(": ")
-    return [html.B(formats.words(check)), " ", ui.asset_link(asset)] if check else [html.B(row["subject"])]
 
 
 def _partition(row: Row) -> str:

@@ -35,7 +35,6 @@ def status() -> None:
     from quality_assets.cli.summary import accounting, checks_run, failing_checks, quarantine_reasons
     from quality_assets.runner import is_up_to_date
     from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
-    from quality_assets.tables.alerts import deliver
     from quality_assets.tables.ingest import waiting_files
     from quality_assets.tables.publishing import reasons_against
     from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
@@ -50,7 +49,6 @@ def status() -> None:
     try:
         with open_warehouse(settings, lock_timeout_s=1) as session:
             connection = session.connection
-            deliver(connection, settings)
             totals = accounting(connection)
             out.print(
                 f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"

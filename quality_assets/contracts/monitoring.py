@@ -42,24 +42,71 @@ CHECK_RESULTS = Table(
     ),
 )
 
-ALERT_EVENTS = Table(
+ALERT_SEVERITIES = ("low", "medium", "high", "critical")
+ALERT_STATUSES = ("open", "acknowledged", "resolved")
+
+ALERTS = Table(
     schema="monitoring",
-    name="alert_events",
-    description="What a person was told: failed runs, failed checks",
+    name="alerts",
+    description="What people must know, one row a fault: as it stood in the operations store at publication",
     grain="one row per alert",
     key=("alert_id",),
-    is_keyed=True,
     columns=(
-        Column("alert_id", "VARCHAR", "Derived from kind, run and subject: the same cause alerts once", nullable=False),
-        Column("raised_at", "TIMESTAMP", "When", nullable=False, unit="UTC"),
+        Column("alert_id", "VARCHAR", "The alert; the same while its fault lasts", nullable=False),
+        Column("fingerprint", "VARCHAR", "The same for the same fault, whenever it comes", nullable=False),
+        Column("group_id", "VARCHAR", "The same for what is told together", nullable=False),
+        Column("kind", "VARCHAR", "dataset, check, incident, drift, run, publication, model and so on", nullable=False),
+        Column("subject", "VARCHAR", "What it is about: a table, a feature, a dataset, a job", nullable=False),
+        Column("check_name", "VARCHAR", "Check, rule or incident; empty where none", nullable=False),
+        Column("column_name", "VARCHAR", "Column or metric; empty where none", nullable=False),
+        Column("title", "VARCHAR", "In a few words", nullable=False),
+        Column("message", "VARCHAR", "What happened, and what it holds up", nullable=False),
+        Column("action", "VARCHAR", "What to do", nullable=False),
+        Column("owner", "VARCHAR", "Whose it is; empty where nobody is named", nullable=False),
+        Column("severity", "VARCHAR", "How bad", nullable=False, allowed=ALERT_SEVERITIES),
         Column(
-            "kind", "VARCHAR", "run_failure or check_failure", nullable=False, allowed=("run_failure", "check_failure")
+            "status",
+            "VARCHAR",
+            "Whether somebody has it, and whether it is over",
+            nullable=False,
+            allowed=ALERT_STATUSES,
         ),
-        Column("severity", "VARCHAR", "As the check's; ERROR for runs", nullable=False, allowed=SEVERITIES),
-        Column("subject", "VARCHAR", "The job, or the asset and check", nullable=False),
-        Column("partition_key", "VARCHAR", "Event date or range, empty where none", nullable=False),
-        Column("run_id", "VARCHAR", "The Dagster run", nullable=False),
-        Column("message", "VARCHAR", "What happened, and what to do next", nullable=False),
+        Column("occurrences", "BIGINT", "Runs or batches that found it", nullable=False, minimum=1),
+        Column("first_seen", "TIMESTAMP", "When it was first found", nullable=False, unit="UTC"),
+        Column("last_seen", "TIMESTAMP", "When it was last found", nullable=False, unit="UTC"),
+        Column("assignee", "VARCHAR", "Who works on it"),
+        Column("acknowledged_at", "TIMESTAMP", "When somebody took it", unit="UTC"),
+        Column("snoozed_until", "TIMESTAMP", "Until when nothing is told of it", unit="UTC"),
+        Column("resolved_at", "TIMESTAMP", "When it was over", unit="UTC"),
+        Column("resolution", "VARCHAR", "fixed, expected, false_alarm, duplicate, auto"),
+        Column("reopened", "BIGINT", "How often it came back", nullable=False, minimum=0),
+        Column("previous_alert_id", "VARCHAR", "The last alert of the same fault"),
+        Column("observed", "DOUBLE", "What was measured"),
+        Column("expected", "DOUBLE", "What is usual"),
+        Column("threshold", "DOUBLE", "What it is held against"),
+        Column("n", "BIGINT", "Rows, cells or users behind it"),
+        Column("users", "BIGINT", "Users a day whom it costs, where known", unit="count"),
+        Column("partition_key", "VARCHAR", "Event dates; empty where none", nullable=False),
+        Column("run_id", "VARCHAR", "The Dagster run that found it last; empty where none", nullable=False),
+        Column("batch_id", "VARCHAR", "The batch of a dataset"),
+    ),
+)
+
+ALERT_HISTORY = Table(
+    schema="monitoring",
+    name="alert_history",
+    description="What happened to each alert: as it stood in the operations store at publication",
+    grain="one row per event in an alert's life",
+    key=("event_id",),
+    columns=(
+        Column("event_id", "BIGINT", "In the order of events", nullable=False),
+        Column("alert_id", "VARCHAR", "The alert", nullable=False),
+        Column("at", "TIMESTAMP", "When", nullable=False, unit="UTC"),
+        Column("actor", "VARCHAR", "Who; graph where nobody did", nullable=False),
+        Column("action", "VARCHAR", "opened, acknowledged, worse, resolved and so on", nullable=False),
+        Column("from_state", "VARCHAR", "Status before"),
+        Column("to_state", "VARCHAR", "Status after"),
+        Column("note", "VARCHAR", "What was said"),
     ),
 )
 

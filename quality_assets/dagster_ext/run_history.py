@@ -21,7 +21,7 @@ def forget_old_runs(instance: DagsterInstance, keep: int, keep_mb: float) -> int
 
     The oldest go first, the last 20 never. What they built last stays known.
 
-    The tables of the warehouse (`ops.asset_runs`, `monitoring.check_results`, `monitoring.alert_events`) keep what they
+    The tables of the warehouse (`ops.asset_runs`, `monitoring.check_results`, `monitoring.alerts`) keep what they
     say of a run that is forgotten here.
     """
     from dagster import RunsFilter

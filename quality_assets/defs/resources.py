@@ -8,7 +8,6 @@ import dagster as dg
 from quality_assets.dagster_ext.io_manager import WarehouseFrameIOManager
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.alerts import deliver
 
 POOL = "warehouse"
 """One slot: at most one op anywhere holds the warehouse."""
@@ -24,9 +23,8 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def open(self) -> Iterator[WarehouseSession]:
-        """Open for writing, alerts that waited delivered first; waits for another process that has it."""
+        """Open for writing; waits for another process that has it."""
         with open_warehouse(self.settings) as session:
-            deliver(session.connection, self.settings)
             yield session
 
 

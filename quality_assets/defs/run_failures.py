@@ -12,7 +12,7 @@ from quality_assets.defs.run_tags import run_partition
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.snapshots import last_attempt
-from quality_assets.tables.alerts import report_run_failure
+from quality_assets.tables.faults import report_run_failure
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
@@ -91,6 +91,7 @@ def tell_of_failure(settings: Settings, run: "DagsterRun", failed: Mapping[str, 
         run_id=run.tags.get(_ROOT_RUN, run.run_id),
         partition_key=run_partition(run.tags),
         error=words,
+        assets=told,
     )
 
 

@@ -41,7 +41,6 @@ from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.landing import LandingFile, scan, sha256_of
 from quality_assets.stores.snapshots import current_snapshot, last_attempt, open_snapshot
-from quality_assets.tables.alerts import deliver_if_free
 from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.staleness import contiguous_ranges
 
@@ -250,7 +249,7 @@ def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | 
 @dg.run_failure_sensor(
     minimum_interval_seconds=15,
     default_status=_RUNNING,
-    description="A run failed: it is told in monitoring.alert_events and in the log.",
+    description="A run failed: an alert is raised, and the log says why.",
 )
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     run, settings = context.dagster_run, get_settings()
@@ -264,5 +263,3 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
         context.log.info("It is told of already, or is tried again.")
         return
     context.log.error(told)
-    if not deliver_if_free(settings):
-        context.log.info("The warehouse is in use; the alert is delivered by the next step that opens it.")

@@ -12,6 +12,7 @@ from quality_assets.settings import get_settings
 WINDOWS = (7, 28, 90)
 DEFAULT_WINDOW = 28
 FEATURE_PREFIX = "/feature/"
+ALERT_PREFIX = "/alerts/"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def table_csv(name: str, **query: str | int | None) -> str:
     """The address of one of the app's tables as CSV."""
     given = {k: v for k, v in query.items() if v is not None}
     return f"/api/v1/tables/{name}.csv" + (f"?{urlencode(given)}" if given else "")
+
+
+def alert(alert_id: str) -> str:
+    """The address of an alert's page."""
+    return ALERT_PREFIX + quote(alert_id, safe="")
 
 
 def dagster(path: str = "") -> str:

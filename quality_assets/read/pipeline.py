@@ -26,7 +26,7 @@ _LAST_PARTITIONS = "select table_name, max(event_date) as last_date from ops.par
 
 _REPORTS = "select * exclude (report) from monitoring.run_report order by reported_at desc limit 10"
 
-_ALERTS = "select * from monitoring.alert_events order by raised_at desc, alert_id limit 20"
+_ALERTS = "select * from monitoring.alerts order by last_seen desc, alert_id limit 20"
 
 _PUBLICATIONS = "select * from ops.publications order by published_at desc limit 10"
 
@@ -76,8 +76,8 @@ def reports(reader: Reader) -> list[Row]:
 
 @per_snapshot
 def alerts(reader: Reader) -> list[Row]:
-    """The last twenty alerts, newest first."""
-    return reader.rows(_ALERTS) if reader.has("monitoring.alert_events") else []
+    """The last twenty alerts as they stood at publication, newest first."""
+    return reader.rows(_ALERTS) if reader.has("monitoring.alerts") else []
 
 
 @per_snapshot

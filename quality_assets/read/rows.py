@@ -11,7 +11,7 @@ from typing import Any
 
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.ml import MODEL_VERSIONS
-from quality_assets.contracts.monitoring import ALERT_EVENTS, RUN_REPORT
+from quality_assets.contracts.monitoring import ALERTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.domain.escaping import spreadsheet_value
 from quality_assets.read import drift, links, model, pipeline, quality
@@ -155,7 +155,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "assets": ASSET_GRAPH.column_names,
     "runs": _named("asset run_id partition_key started_at status duration_s row_count usual_duration_s runs durations"),
     "run_reports": tuple(name for name in RUN_REPORT.column_names if name != "report"),
-    "alerts": ALERT_EVENTS.column_names,
+    "alerts": ALERTS.column_names,
     "publications": PUBLICATIONS.column_names,
 }
 

@@ -1,7 +1,7 @@
 """What fails to be built just now, in a file that everybody may read while a run holds the warehouse.
 
 A failure stands until the same asset is built for the same dates. The history is in ops.asset_runs and in
-monitoring.alert_events.
+monitoring.alerts.
 """
 
 from __future__ import annotations

@@ -1,105 +1,247 @@
-"""What a person is told: failed runs and failed checks, in monitoring.alert_events.
+"""The book of alerts: what a person must know, once a fault, from the first time it is seen until it is over.
 
-A failed run may have to be told of while another process holds the warehouse: it goes to an outbox, which whoever
-opens the warehouse next empties.
+Each function works within one transaction of the operations store, so that an alert and what it was raised for are kept
+together. What happens to an alert is decided in `domain/quality/alerting.py`; who is told, in `notifications.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-import duckdb
+from sqlalchemy import Connection, insert, select, update
 
 from quality_assets.clock import utc_now
-from quality_assets.contracts.monitoring import ALERT_EVENTS
-from quality_assets.settings import Settings
-from quality_assets.stores.files import write_atomically
-from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
+from quality_assets.domain.quality import alerting
+from quality_assets.domain.quality.alerting import AlertError, AlertPolicy, Change, Fault
+from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, ALERT_SUBJECT
+from quality_assets.stores.operations.house_tables import SETTING
+from quality_assets.stores.operations.store import Operations, fetch, fetch_one
+from quality_assets.tables import notifications
 
-_MAX_MESSAGE_LENGTH = 2000
+GRAPH = "graph"
+"""Who acts where no person does."""
+_MAX_MESSAGE_LENGTH = 4000
+_POLICY_PREFIX = "alerts."
 
 
-def outbox(settings: Settings) -> Path:
-    """Where alerts wait for the warehouse."""
-    return settings.data_dir / ".outbox"
+class NoSuchAlertError(LookupError):
+    """No alert has this id."""
 
 
-def record_alert(
-    connection: duckdb.DuckDBPyConnection,
-    *,
+class ChangedMeanwhileError(RuntimeError):
+    """Somebody has changed it since it was read; `present` is how it stands now."""
+
+    def __init__(self, present: Mapping[str, Any]) -> None:
+        self.present = dict(present)
+        super().__init__(f"It was changed meanwhile: it is of version {present['version']} now. Read it again.")
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What became of a fault: the alert's id, and what happened to it (opened, seen, worse, reopened)."""
+
+    alert_id: str
+    action: str
+
+
+def policy_of(connection: Connection) -> AlertPolicy:
+    """How long things last, as the settings say."""
+    rows = connection.execute(select(SETTING.c.key, SETTING.c.value).where(SETTING.c.key.startswith(_POLICY_PREFIX)))
+    given = {key.removeprefix(_POLICY_PREFIX): value for key, value in rows}
+    return AlertPolicy(**{each.name: given[each.name] for each in fields(AlertPolicy) if each.name in given})
+
+
+def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = None, actor: str = GRAPH) -> Raised:
+    """Tell of a fault: a new alert, or the one that is there for it already."""
+    moment, policy = now or utc_now(), policy_of(connection)
+    fault = _cut(fault)
+    of_fault = select(ALERT).where(ALERT.c.fingerprint == fault.fingerprint)
+    live = fetch_one(connection, of_fault.where(ALERT.c.status != alerting.RESOLVED))
+    if live is not None:
+        change = alerting.seen_again(live, fault, moment)
+        _apply(connection, live, change, moment, actor, policy)
+        return Raised(live["alert_id"], change.action)
+    last = fetch_one(connection, of_fault.order_by(ALERT.c.last_seen.desc(), ALERT.c.version.desc()))
+    if last is not None and alerting.may_reopen(last, moment, policy):
+        _apply(connection, last, alerting.reopened(last, fault, moment), moment, actor, policy)
+        return Raised(last["alert_id"], "reopened")
+    row = alerting.first_row(fault, moment, last["alert_id"] if last else None) | {"alert_id": uuid4().hex}
+    connection.execute(insert(ALERT), [row])
+    subjects = dict.fromkeys((("subject", fault.subject), *fault.subjects))
+    named = [{"alert_id": row["alert_id"], "entity_type": kind, "entity_id": name} for kind, name in subjects]
+    connection.execute(insert(ALERT_SUBJECT), named)
+    _remember(connection, row["alert_id"], moment, actor, "opened", None, alerting.OPEN, fault.message)
+    notifications.plan(connection, row, "opened:0", moment, policy)
+    return Raised(row["alert_id"], "opened")
+
+
+def _cut(fault: Fault) -> Fault:
+    return replace(fault, message=fault.message.strip()[:_MAX_MESSAGE_LENGTH], title=fault.title.strip()[:300])
+
+
+def record_evaluation(
+    connection: Connection,
     kind: str,
-    severity: str,
     subject: str,
-    partition_key: str,
-    run_id: str,
-    message: str,
-    raised_at: datetime,
+    faults: Iterable[Fault],
+    *,
+    evaluation: str,
+    asked: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    now: datetime | None = None,
+) -> list[Raised]:
+    """What one run or batch found of a subject: faults are raised, live alerts of `kind` that were asked and not found
+    have passed. `asked` says of an alert's row whether the evaluation looked for its fault; of all where not given.
+    """
+    moment = now or utc_now()
+    found = list(faults)
+    raised = [raise_fault(connection, fault, now=moment) for fault in found]
+    failing = {fault.fingerprint for fault in found}
+    live = select(ALERT).where(ALERT.c.kind == kind, ALERT.c.subject == subject, ALERT.c.status != alerting.RESOLVED)
+    for row in fetch(connection, live):
+        if row["fingerprint"] not in failing and asked(row):
+            _pass(connection, row, evaluation, moment)
+    return raised
+
+
+def record_pass(connection: Connection, fingerprint: str, evaluation: str, now: datetime | None = None) -> None:
+    """Say that a fault was looked for and not found; nothing where nobody was told of it."""
+    live = select(ALERT).where(ALERT.c.fingerprint == fingerprint, ALERT.c.status != alerting.RESOLVED)
+    row = fetch_one(connection, live)
+    if row is not None:
+        _pass(connection, row, evaluation, now or utc_now())
+
+
+def resolve_gone(connection: Connection, kind: str, failing: Iterable[str], now: datetime | None = None) -> int:
+    """Resolve live alerts of `kind` whose fingerprint is none of `failing`: for what has an end by itself; how many."""
+    moment, policy, still = now or utc_now(), policy_of(connection), set(failing)
+    live = select(ALERT).where(ALERT.c.kind == kind, ALERT.c.status != alerting.RESOLVED)
+    gone = [row for row in fetch(connection, live) if row["fingerprint"] not in still]
+    for row in gone:
+        _apply(connection, row, alerting.resolved(row, "auto", moment), moment, GRAPH, policy)
+    return len(gone)
+
+
+def _pass(connection: Connection, row: Mapping[str, Any], evaluation: str, now: datetime) -> None:
+    policy = policy_of(connection)
+    change = alerting.passed(row, evaluation, now, policy)
+    if change is not None:
+        _apply(connection, row, change, now, GRAPH, policy)
+
+
+class AlertBook:
+    """What people do to alerts. Each call is one transaction and gives the alert as it stands then.
+
+    `version`, where given, is what the caller read: ChangedMeanwhileError where it is another now. NoSuchAlertError
+    where no alert has the id; AlertError where what is asked cannot be done.
+    """
+
+    def __init__(self, store: Operations) -> None:
+        self._store = store
+
+    def raise_fault(self, fault: Fault, *, actor: str = GRAPH, now: datetime | None = None) -> Raised:
+        """As the function of this name, in a transaction of its own."""
+        with self._store.write() as connection:
+            return raise_fault(connection, fault, now=now, actor=actor)
+
+    def acknowledge(self, alert_id: str, actor: str, *, note: str = "", version: int | None = None) -> dict[str, Any]:
+        """Somebody has it."""
+        return self._do(alert_id, actor, note, version, lambda row, now: alerting.acknowledged(row, actor, now))
+
+    def resolve(
+        self, alert_id: str, actor: str, resolution: str = "fixed", *, note: str = "", version: int | None = None
+    ) -> dict[str, Any]:
+        """It is over."""
+        return self._do(alert_id, actor, note, version, lambda row, now: alerting.resolved(row, resolution, now))
+
+    def reopen(self, alert_id: str, actor: str, *, note: str = "", version: int | None = None) -> dict[str, Any]:
+        """It is not over after all. AlertError where a newer alert of the same fault is live."""
+
+        def change(row: Mapping[str, Any], now: datetime) -> Change:
+            if row["status"] != alerting.RESOLVED:
+                raise AlertError("The alert is open already.")
+            return alerting.reopened(row, None, now)
+
+        return self._do(alert_id, actor, note, version, change)
+
+    def snooze(
+        self, alert_id: str, actor: str, until: datetime, *, note: str = "", version: int | None = None
+    ) -> dict[str, Any]:
+        """Nothing is told of it until then."""
+        return self._do(alert_id, actor, note, version, lambda row, now: alerting.snoozed(row, until, now))
+
+    def assign(
+        self, alert_id: str, actor: str, assignee: str | None, *, note: str = "", version: int | None = None
+    ) -> dict[str, Any]:
+        """Whose it is; None: nobody's."""
+        said = note or f"to {assignee}" if assignee else note or "to nobody"
+        return self._do(alert_id, actor, said, version, lambda *_: Change({"assignee": assignee}, "assigned"))
+
+    def note(self, alert_id: str, actor: str, text: str, *, version: int | None = None) -> dict[str, Any]:
+        """Say something about it. AlertError where nothing is said."""
+        if not text.strip():
+            raise AlertError("The note is empty.")
+        return self._do(alert_id, actor, text, version, lambda *_: Change({}, "noted"))
+
+    def _do(
+        self,
+        alert_id: str,
+        actor: str,
+        note: str,
+        version: int | None,
+        change: Callable[[Mapping[str, Any], datetime], Change],
+    ) -> dict[str, Any]:
+        with self._store.write() as connection:
+            now = utc_now()
+            row = _row(connection, alert_id)
+            if version is not None and version != row["version"]:
+                raise ChangedMeanwhileError(row)
+            decided = change(row, now)
+            if decided.action == "reopened" and _has_live_twin(connection, row):
+                raise AlertError("A newer alert of the same fault is open; work on that one.")
+            _apply(connection, row, decided._replace(note=note or decided.note), now, actor, policy_of(connection))
+            return _row(connection, alert_id)
+
+
+def _row(connection: Connection, alert_id: str) -> dict[str, Any]:
+    row = fetch_one(connection, select(ALERT).where(ALERT.c.alert_id == alert_id))
+    if row is None:
+        raise NoSuchAlertError(f"No alert has the id {alert_id!r}.")
+    return row
+
+
+def _has_live_twin(connection: Connection, row: Mapping[str, Any]) -> bool:
+    twin = select(ALERT.c.alert_id).where(
+        ALERT.c.fingerprint == row["fingerprint"], ALERT.c.status != alerting.RESOLVED
+    )
+    return connection.execute(twin).first() is not None
+
+
+def _apply(
+    connection: Connection, row: Mapping[str, Any], change: Change, now: datetime, actor: str, policy: AlertPolicy
 ) -> None:
-    """Keep one alert, once however often it is raised."""
-    alert_id = hashlib.sha256(f"{kind}|{run_id}|{subject}|{partition_key}".encode()).hexdigest()[:16]
-    connection.execute(
-        f"insert or ignore into {ALERT_EVENTS.qualified_name} by name select $alert_id as alert_id,"
-        " $raised_at as raised_at, $kind as kind, $severity as severity, $subject as subject,"
-        " $partition_key as partition_key, $run_id as run_id, $message as message",
-        {
-            "alert_id": alert_id,
-            "raised_at": raised_at,
-            "kind": kind,
-            "severity": severity,
-            "subject": subject,
-            "partition_key": partition_key,
-            "run_id": run_id,
-            "message": message,
-        },
-    )
+    """Change an alert, remember who did it, and see to it that whoever must know is told."""
+    values = change.values | {"version": row["version"] + 1}
+    connection.execute(update(ALERT).where(ALERT.c.alert_id == row["alert_id"]).values(values))
+    after = {**row, **values}
+    # That it was seen once more is counted, and is no event in its life.
+    if change.action != "seen":
+        _remember(connection, row["alert_id"], now, actor, change.action, row["status"], after["status"], change.note)
+    notifications.follow(connection, after, change, now, policy)
 
 
-def report_run_failure(settings: Settings, *, job: str, run_id: str, partition_key: str, error: str) -> str:
-    """Put a failed run into the outbox, and say in a sentence what to do."""
-    cause = error.strip()[:_MAX_MESSAGE_LENGTH]
-    what = f"{job}{f' for {partition_key}' if partition_key else ''}"
-    message = (
-        f"Run {run_id[:8]} of {what} failed: {cause}"
-        " Open the run in the Dagster UI, mend the cause, then `quality run`."
-    )
-    alert = {
-        "kind": "run_failure",
-        "severity": "ERROR",
-        "subject": job,
-        "partition_key": partition_key,
-        "run_id": run_id,
-        "message": message,
-        "raised_at": utc_now().isoformat(),
-    }
-    folder = outbox(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{run_id}.json", json.dumps(alert))
-    return message
-
-
-def deliver_if_free(settings: Settings) -> bool:
-    """Deliver what waits unless another process has the warehouse, whose next step then does; whether it was free."""
-    try:
-        with open_warehouse(settings, lock_timeout_s=0) as session:
-            deliver(session.connection, settings)
-    except WarehouseBusyError:
-        return False
-    return True
-
-
-def deliver(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
-    """Move what waits in the outbox to monitoring.alert_events; how many. What cannot be read is put aside there."""
-    delivered = 0
-    for letter in sorted(outbox(settings).glob("*.json")):
-        try:
-            alert = json.loads(letter.read_text(encoding="utf-8"))
-            record_alert(connection, **{**alert, "raised_at": datetime.fromisoformat(alert["raised_at"])})
-        except (ValueError, KeyError, TypeError):
-            letter.replace(letter.with_suffix(".unreadable"))
-            continue
-        letter.unlink(missing_ok=True)
-        delivered += 1
-    return delivered
+def _remember(
+    connection: Connection,
+    alert_id: str,
+    now: datetime,
+    actor: str,
+    action: str,
+    before: str | None,
+    after: str | None,
+    note: str | None,
+) -> None:
+    values = {"at": now, "actor": actor, "action": action, "from_state": before, "to_state": after, "note": note}
+    connection.execute(insert(ALERT_EVENT), [{"alert_id": alert_id, **values}])

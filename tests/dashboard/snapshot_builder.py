@@ -43,7 +43,8 @@ TABLES: tuple[Table, ...] = (
     incidents.INCIDENTS,
     *ml.TABLES,
     monitoring.CHECK_RESULTS,
-    monitoring.ALERT_EVENTS,
+    monitoring.ALERTS,
+    monitoring.ALERT_HISTORY,
     PUBLICATIONS,
     PARTITION_STATE,
     drift.BASELINE_STATS,
@@ -469,9 +470,13 @@ def _operations(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
         [RUN_ID, plan.published_at, THROUGH, report["headline"], json.dumps(report)],
     )
     connection.execute(
-        "insert into monitoring.alert_events values ('a1', ?, 'check_failure', 'ERROR',"
-        " 'core.valid_events columns_keep_contract', '2026-11-19', ?, '412 rows have an unknown status. Look at the source.')",
-        [plan.published_at, RUN_ID],
+        "insert into monitoring.alerts by name select 'a1' as alert_id, 'f1' as fingerprint, 'g1' as group_id,"
+        " 'check' as kind, 'core.valid_events' as subject, 'columns_keep_contract' as check_name, '' as column_name,"
+        " 'columns keep contract of core.valid_events' as title,"
+        " '412 rows have an unknown status. Look at the source.' as message, '' as action, '' as owner,"
+        " 'critical' as severity, 'open' as status, 1 as occurrences, $at as first_seen, $at as last_seen,"
+        " 0 as reopened, '2026-11-19' as partition_key, $run_id as run_id",
+        {"at": plan.published_at, "run_id": RUN_ID},
     )
     connection.execute(
         "insert into raw.log_files by name select 'file' || n as file_id, n + 1 as file_number, 'sha' || n as sha256,"

@@ -24,7 +24,7 @@ from dash_app.components import charts, lineage, shell
 from dash_app.pages import data_quality, feature, feature_slices, pipeline
 from dash_app.pages.feature_retention import retention_chart
 from dash_app.pages.feature_slices import pairs, slices
-from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.monitoring import ALERTS, CHECK_RESULTS
 from quality_assets.contracts.ops import ASSET_RUNS, PUBLICATIONS
 from quality_assets.domain.features.comparison import SliceComparison
 from quality_assets.read import links
@@ -357,7 +357,7 @@ def test_no_link_is_dead(full_root: Path, client: Client) -> None:
     found = {link.replace("\\/", "/") for link in re.findall(r'"href": "([^"]+)"', said)}
     assert len(found) > 60
     # Tables that the program keeps for itself are no assets: Dagster has no page of them.
-    kept = [table.qualified_name for table in (ALERT_EVENTS, ASSET_RUNS, CHECK_RESULTS, PUBLICATIONS)]
+    kept = [table.qualified_name for table in (ALERTS, ASSET_RUNS, CHECK_RESULTS, PUBLICATIONS)]
     assert not found & {links.dagster_asset(name) for name in kept}
     for link in sorted(found):
         path, _, search = link.partition("?")

@@ -18,7 +18,7 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
-from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
@@ -30,7 +30,7 @@ POOL = "warehouse"
 _GRAPH = definitions().resolve_asset_graph()
 _ASSETS = sorted(_GRAPH.materializable_asset_keys)
 # Tables that every asset and check writes to as it goes belong to no single one.
-_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERT_EVENTS)
+_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERTS, ALERT_HISTORY)
 
 
 def _name(key: dg.AssetKey) -> str:

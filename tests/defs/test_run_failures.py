@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime
+from typing import Any
 
 import dagster as dg
 import pytest
+from services import alert_rows
 
 from quality_assets.defs.run_failures import asset_of_step, tell_of_failure, unmade
 from quality_assets.defs.run_tags import range_tags
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure, record_success
 from quality_assets.stores.snapshots import record_attempt
-from quality_assets.tables.alerts import outbox
 
 FIRST, LAST = date(2025, 3, 3), date(2025, 3, 5)
 BROKEN = {"core.valid_events": "disk on fire", "product.fact_feature_metrics": "no such column"}
@@ -23,8 +23,8 @@ def _run(run_id: str = "run-1", **tags: str) -> dg.DagsterRun:
     return dg.DagsterRun(job_name="build_days", run_id=run_id, tags={**range_tags(FIRST, LAST), **tags})
 
 
-def _letters(settings: Settings) -> list[dict[str, str]]:
-    return [json.loads(path.read_text()) for path in sorted(outbox(settings).glob("*.json"))]
+def _told(settings: Settings) -> list[dict[str, Any]]:
+    return alert_rows(settings)
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def test_steps_are_named_by_what_they_make(step: str, asset: str) -> None:
 
 def test_a_failed_run_names_every_step_its_dates_and_its_cause_in_one_alert(data_root: Settings) -> None:
     tell_of_failure(data_root, _run(), BROKEN, "Steps failed")
-    (letter,) = _letters(data_root)
-    assert (letter["subject"], letter["partition_key"]) == ("build_days", "2025-03-03...2025-03-05")
-    assert "core.valid_events: disk on fire; product.fact_feature_metrics: no such column" in letter["message"]
-    assert "Steps failed" not in letter["message"]
+    (alert,) = _told(data_root)
+    assert (alert["subject"], alert["partition_key"]) == ("build_days", "2025-03-03...2025-03-05")
+    assert "core.valid_events: disk on fire; product.fact_feature_metrics: no such column" in alert["message"]
+    assert "Steps failed" not in alert["message"]
     found = [(each.asset, each.dates, each.cause) for each in failures(data_root.published_dir)]
     assert found == [(asset, "2025-03-03 to 2025-03-05", cause) for asset, cause in BROKEN.items()]
 
 
 def test_a_run_that_is_tried_again_is_told_of_when_the_last_try_failed(data_root: Settings) -> None:
     assert tell_of_failure(data_root, _run("run-1", **{"dagster/will_retry": "true"}), BROKEN, "") is None
-    assert _letters(data_root) == []
+    assert _told(data_root) == []
     assert len(failures(data_root.published_dir)) == 2, "it is seen at once"
     again = {"dagster/root_run_id": "run-1", "dagster/will_retry": "false"}
     assert tell_of_failure(data_root, _run("run-2", **again), BROKEN, "")
-    assert [letter["run_id"] for letter in _letters(data_root)] == ["run-1"]
+    assert [alert["run_id"] for alert in _told(data_root)] == ["run-1"]
 
 
 def test_checks_that_fail_have_their_own_alerts(data_root: Settings) -> None:

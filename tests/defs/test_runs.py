@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from services import alert_rows
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
@@ -271,17 +272,13 @@ def test_failing_blocking_check_keeps_the_last_good_snapshot_until_it_is_healed(
     assert any("core.user_feature_days is not built" in reason for reason in attempt.reasons)
     assert good.published_at < attempt.since < attempt.attempted_at
 
-    alerts = _rows(
-        data_root,
-        "select kind, subject, severity, partition_key, run_id, message from monitoring.alert_events"
-        " order by raised_at",
-    )
-    of_check = [alert for alert in alerts if alert[1] == "core.valid_events: rows_accounted"]
-    assert len(of_check) == 1, "the same failure is told once, however often it is found"
-    assert of_check[0][2:4] == ("ERROR", str(DAYS[2]))
-    failed = [alert for alert in alerts if alert[:2] == ("run_failure", "publish")]
-    assert [alert[4] for alert in failed] == [refused[0].run_id], "that it is still refused is not told again"
-    assert "rows_accounted" in failed[0][5]
+    (of_check,) = alert_rows(data_root, kind="check", check_name="rows_accounted")
+    assert of_check["subject"] == "core.valid_events"
+    assert (of_check["severity"], of_check["partition_key"]) == ("critical", str(DAYS[2]))
+    (failed,) = alert_rows(data_root, kind="publication")
+    assert failed["run_id"] == refused[0].run_id, "that it is still refused is not told again"
+    assert (failed["subject"], failed["severity"], failed["occurrences"]) == ("publish", "critical", 1)
+    assert "rows_accounted" in failed["message"]
 
     assert [f for f in run("build_days", (DAYS[2], DAYS[2])).failed_checks if f.startswith("ERROR")] == []
     assert run("publish").succeeded
@@ -293,8 +290,10 @@ def test_failing_blocking_check_keeps_the_last_good_snapshot_until_it_is_healed(
 
     with _lost_quarantine():
         run("build_days", (DAYS[2], DAYS[2]))
-    told = _rows(data_root, "select count(*) from monitoring.alert_events where subject like '%: rows_accounted'")
-    assert told == [(2,)], "what fails again after it had passed is told again"
+    (again,) = alert_rows(data_root, kind="check", check_name="rows_accounted")
+    assert (again["status"], again["occurrences"]) == ("open", of_check["occurrences"] + 1)
+    (over,) = alert_rows(data_root, kind="publication")
+    assert (over["status"], over["resolution"]) == ("resolved", "auto")
 
 
 def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: WriteEvents, data_root: Settings) -> None:
@@ -307,13 +306,9 @@ def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: Writ
     assert failed.error
     assert "tier" in failed.error
     for _ in range(2):
-        alerts = _rows(
-            data_root,
-            "select kind, subject, partition_key, run_id, message from monitoring.alert_events"
-            " where kind = 'run_failure'",
-        )
-        assert [alert[:4] for alert in alerts] == [("run_failure", "build_days", str(FIRST), failed.run_id)]
-        assert failed.error.splitlines()[0] in alerts[0][4]
+        (alert,) = alert_rows(data_root, kind="run")
+        assert (alert["subject"], alert["partition_key"], alert["run_id"]) == ("build_days", str(FIRST), failed.run_id)
+        assert failed.error.splitlines()[0] in alert["message"]
     assert _rows(data_root, "select asset, status from ops.asset_runs where status = 'failed'") == [
         ("raw.feature_descriptions", "failed")
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from services import alert_rows
 
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models.risk import training as risk
@@ -255,7 +256,7 @@ def test_failing_score_is_reported_and_facts_are_published(
     report = json.loads((copy.reports_dir / "run_report.json").read_text())
     assert report["steps"]["failed"] == ["ml.risk_scores"]
     assert report["status"] == "failed"
-    assert _one(copy, "select count(*) from monitoring.alert_events where kind = 'run_failure'") == 1
+    assert len(alert_rows(copy, kind="run")) == 1
 
 
 def test_too_little_history_says_so(tmp_path: Path, logs: list[Path]) -> None:

@@ -16,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from dagster._utils.schedules import cron_string_iterator
 from filelock import FileLock
+from services import alert_rows
 
 from quality_assets.contracts.drift import DATA_DRIFT, EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
@@ -30,7 +31,6 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.following import FOLLOWED_WITHIN_S, READ_ON_FOR_S, why_reading_waits
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.defs.publish.assets import _is_overtaken
-from quality_assets.defs.resources import WarehouseResource
 from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_END, RANGE_START, range_tags
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
 from quality_assets.domain.features.trends import HISTORY_DAYS
@@ -40,7 +40,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import drift as drift_tables
 from quality_assets.tables import models as risk_tables
-from quality_assets.tables.alerts import outbox, report_run_failure
+from quality_assets.tables.faults import report_run_failure
 from quality_assets.tables.models import RISK_MODEL
 from quality_assets.tables.publishing import publish_warehouse
 
@@ -593,45 +593,23 @@ def test_publication_waits_for_logs_that_were_read_and_are_not_requested_yet(
         assert _is_overtaken(instance, tags) is (is_asked_by_sensor and not is_looked_at)
 
 
-def _alerts(settings: Settings) -> list[tuple[str, str, str, str]]:
-    with open_warehouse(settings) as session:
-        return session.connection.execute(
-            "select kind, subject, partition_key, message from monitoring.alert_events"
-        ).fetchall()
-
-
 def test_failed_run_is_told(memory: dg.DagsterInstance, data_root: Settings) -> None:
     tags = range_tags(DAY, _after(2))
     context = _ended(memory, sensors.run_failure_alerts, build_days.name, tags, "no space left").for_run_failure()
-    sensors.run_failure_alerts(context)
-    assert list(outbox(data_root).glob("*.json")) == [], "the warehouse was free, so it is delivered"
-    ((kind, subject, partition, message),) = _alerts(data_root)
-    assert (kind, subject, partition) == ("run_failure", "build_days", f"{DAY}...{_after(2)}")
-    assert "no space left" in message
-    assert context.dagster_run.run_id[:8] in message
+    # Also while a run holds the warehouse.
+    with FileLock(data_root.data_dir / ".writer.lock"):
+        sensors.run_failure_alerts(context)
+    (alert,) = alert_rows(data_root)
+    assert (alert["kind"], alert["subject"]) == ("run", "build_days")
+    assert alert["partition_key"] == f"{DAY}...{_after(2)}"
+    assert "no space left" in alert["message"]
+    assert context.dagster_run.run_id[:8] in alert["message"]
     # The command line tells of its own runs too.
     sensors.run_failure_alerts(context)
     report_run_failure(
-        data_root, job="build_days", run_id=context.dagster_run.run_id, partition_key=partition, error="no space left"
+        data_root, job="build_days", run_id=context.dagster_run.run_id, partition_key="", error="no space left"
     )
-    assert len(_alerts(data_root)) == 1
-
-
-def test_alert_waits_in_the_outbox_while_the_warehouse_is_in_use(
-    memory: dg.DagsterInstance, data_root: Settings
-) -> None:
-    with open_warehouse(data_root):
-        pass
-    context = _ended(memory, sensors.run_failure_alerts, ingest_logs.name, {}, "broken").for_run_failure()
-    with FileLock(data_root.data_dir / ".writer.lock"):
-        sensors.run_failure_alerts(context)
-    (letter,) = outbox(data_root).iterdir()
-    assert letter.name == f"{context.dagster_run.run_id}.json"
-    with WarehouseResource().open():
-        pass
-    assert [alert[:3] for alert in _alerts(data_root)] == [("run_failure", "ingest_logs", "")]
-    assert list(outbox(data_root).iterdir()) == []
-    assert len(_alerts(data_root)) == 1
+    assert [each["occurrences"] for each in alert_rows(data_root)] == [1]
 
 
 def test_morning_forgets_runs_of_long_ago(

@@ -13,9 +13,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from services import alert_rows
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import Table
@@ -686,10 +687,8 @@ def test_a_message_says_when_what_and_what_it_holds_up(session: WarehouseSession
     with undone(session, wrong):
         results = run_check(session, BY_NAME["product.fact_feature_metrics.users_reconcile"], START, END)
     record_results(session, results, "tells")
-    query = f"select message from {ALERT_EVENTS.qualified_name} where run_id = 'tells'"
-    told = session.connection.execute(query).fetchall()[0][0]
-    for table in (ALERT_EVENTS, CHECK_RESULTS):
-        session.connection.execute(f"delete from {table.qualified_name} where run_id = 'tells'")
+    (told,) = (alert["message"] for alert in alert_rows(session.settings, run_id="tells"))
+    session.connection.execute(f"delete from {CHECK_RESULTS.qualified_name} where run_id = 'tells'")
     assert told.startswith("On 2 days, the last 12 Jan 2026: The facts count ")
     assert told.endswith("Until it passes nothing new is published; readers keep the last good snapshot.")
 
@@ -721,14 +720,12 @@ def test_results_are_kept_and_a_failure_is_told_once_until_it_has_passed_again(d
     with open_warehouse(data_root) as opened:
         record_results(opened, [], "run-0")
         record_results(opened, [passed, *failed, unknown], "run-1")
+        told = next((each["partition_key"], each["message"]) for each in alert_rows(data_root))
         record_results(opened, failed, "run-2")
         record_results(opened, [*mended[:-1], failed[-1]], "run-3")
         record_results(opened, failed[:1], "run-4")
         query = f"select run_id, status, count(*) from {CHECK_RESULTS.qualified_name} group by all order by all"
         kept = opened.connection.execute(query).fetchall()
-        alerts = opened.connection.execute(
-            f"select run_id, kind, subject, partition_key, message from {ALERT_EVENTS.qualified_name} order by run_id"
-        ).fetchall()
     assert kept == [
         ("run-1", "failed", 7),
         ("run-1", "passed", 1),
@@ -740,10 +737,11 @@ def test_results_are_kept_and_a_failure_is_told_once_until_it_has_passed_again(d
     ]
     dates = ", ".join(f"2026-01-0{n}" for n in range(2, 7)) + " and 2 more"
     waits = "Until it passes nothing new is published; readers keep the last good snapshot."
-    assert alerts == [
-        ("run-1", "check_failure", "core.t: c", dates, f"On 7 days, the last 8 Jan 2026: No 8. {waits}"),
-        ("run-4", "check_failure", "core.t: c", "2026-01-02", f"2 Jan 2026: No 2. {waits}"),
-    ]
+    (alert,) = alert_rows(data_root)
+    assert (alert["kind"], alert["subject"], alert["check_name"]) == ("check", "core.t", "c")
+    assert (alert["occurrences"], alert["passes"], alert["status"]) == (4, 0, "open")
+    assert alert["message"] == f"2 Jan 2026: No 2. {waits}"
+    assert told == (dates, f"On 7 days, the last 8 Jan 2026: No 8. {waits}")
 
 
 def test_a_check_asked_again_in_a_run_replaces_its_answer_and_alerts_no_second_time(data_root: Settings) -> None:
@@ -752,8 +750,36 @@ def test_a_check_asked_again_in_a_run_replaces_its_answer_and_alerts_no_second_t
         record_results(opened, [failed], "run-1")
         record_results(opened, [replace(failed, observed=3.0)], "run-1")
         kept = opened.connection.execute(f"select observed from {CHECK_RESULTS.qualified_name}").fetchall()
-        alerts = opened.connection.execute(f"select count(*) from {ALERT_EVENTS.qualified_name}").fetchall()
-    assert (kept, alerts) == ([(3.0,)], [(1,)])
+    assert kept == [(3.0,)]
+    assert [alert["occurrences"] for alert in alert_rows(data_root)] == [1]
+
+
+def test_a_check_has_passed_only_when_no_day_fails_any_more(data_root: Settings) -> None:
+    passed = CheckResult("core.t", "c", "2026-01-01", "volume", "passed", "WARN", False, None, None, 0, "Yes.")
+    failed = replace(passed, status="failed", partition_key="2026-01-02", description="No.")
+    with open_warehouse(data_root) as opened:
+        record_results(opened, [failed], "run-1")
+        for n in range(3):
+            record_results(opened, [replace(passed, partition_key=f"2026-01-0{3 + n}")], f"run-{2 + n}")
+        assert [(each["status"], each["passes"]) for each in alert_rows(data_root)] == [("open", 0)]
+        record_results(opened, [replace(failed, status="passed")], "run-5")
+        record_results(opened, [passed], "run-6")
+    (alert,) = alert_rows(data_root)
+    assert (alert["status"], alert["resolution"], alert["severity"]) == ("resolved", "auto", "medium")
+
+
+def test_what_is_made_from_what_fails_is_told_with_it(data_root: Settings) -> None:
+    first = CheckResult("core.valid_events", "c", "", "volume", "failed", "ERROR", True, 3.0, 0.0, 3, "No.")
+    behind = replace(first, asset="product.incidents", severity="WARN", is_blocking=False)
+    with open_warehouse(data_root) as opened:
+        record_results(opened, [behind, first], "run-1")
+        record_results(opened, [replace(behind, check_name="d")], "run-2")
+        record_results(opened, [replace(first, asset="raw.raw_logs")], "run-3")
+    found = alert_rows(data_root)
+    groups = {(each["subject"], each["check_name"]): each["group_id"] for each in found}
+    assert groups["product.incidents", "c"] == groups["core.valid_events", "c"] == groups["product.incidents", "d"]
+    assert groups["raw.raw_logs", "c"] != groups["core.valid_events", "c"], "who was told already stays in its group"
+    assert {each["severity"] for each in found} == {"critical", "medium"}
 
 
 def test_the_copy_that_is_checked_lies_apart_from_the_shared_warehouse(

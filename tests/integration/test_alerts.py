@@ -1,97 +1,202 @@
-"""Alerts: once for one cause, also when the warehouse was not there to take them."""
+"""Faults of the graph in the book of alerts: runs, publications, incidents, drift; and the copy that SQL sees."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from services import alert_rows
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.drift import DATA_DRIFT
+from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.defs.run_tags import run_partition
-from quality_assets.settings import Settings
-from quality_assets.stores.warehouse import open_warehouse
-from quality_assets.tables.alerts import deliver, outbox, record_alert, report_run_failure
+from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.failures import record_failure, record_success
+from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables.alerts import AlertBook
+from quality_assets.tables.faults import report_run_failure, settle_failed_runs, tell_of_drift, tell_of_incidents
+from quality_assets.tables.house_settings import change
+from quality_assets.tables.operations_copy import copy_operations
 
-ALERT: dict[str, Any] = {
-    "kind": "check_failure",
-    "severity": "WARN",
-    "subject": "core.valid_events: rows_accounted",
-    "partition_key": "2026-01-02",
-    "run_id": "run-1",
-    "message": "No.",
-    "raised_at": datetime(2026, 1, 3, 4),
+DAY = date(2026, 3, 2)
+INCIDENT: dict[str, Any] = {
+    "incident_id": "i1",
+    "feature": "Search",
+    "metric": "crash_rate",
+    "metrics": ["crash_rate"],
+    "kind": "step",
+    "scope": "feature",
+    "start_date": DAY,
+    "detected_on": DAY,
+    "unit": "fraction",
+    "baseline_value": 0.01,
+    "peak_value": 0.05,
+    "score": 9.0,
+    "affected_users": 1200,
+    "events": 5000,
+    "slice_status": "found",
+    "slice_dimensions": ["platform"],
+    "slice_values": ["ios"],
+    "severity": "high",
+    "sentence": "Search crashes five times as often on ios.",
 }
-QUERY = "select kind, subject, partition_key, run_id, message from monitoring.alert_events order by all"
+DRIFT: dict[str, Any] = {
+    "event_date": DAY,
+    "kind": "data",
+    "feature": "",
+    "name": "worst_slope_z",
+    "statistic": "psi",
+    "observed": 0.4,
+    "threshold": 0.2,
+    "is_drifted": True,
+    "n_reference": 100,
+    "n_current": 40,
+    "reference_days": 28,
+    "effect_on_predictions": 0.06,
+    "rank": 1,
+    "status": "drifted",
+    "verdict": "It moved.",
+}
 
 
-def test_one_cause_alerts_once(data_root: Settings) -> None:
-    with open_warehouse(data_root) as session:
-        for _ in range(3):
-            record_alert(session.connection, **ALERT)
-        kept = session.connection.execute("select severity, message, raised_at from monitoring.alert_events").fetchall()
-    assert kept == [("WARN", "No.", ALERT["raised_at"])]
+def insert(session: WarehouseSession, table: str, **row: Any) -> None:
+    marks = ", ".join(f"${name} as {name}" for name in row)
+    session.connection.execute(f"insert into {table} by name select {marks}", row)
 
 
-@pytest.mark.parametrize(
-    "other", [{"kind": "run_failure"}, {"run_id": "run-2"}, {"subject": "x"}, {"partition_key": "2026-01-03"}]
-)
-def test_another_cause_alerts_again(data_root: Settings, other: dict[str, str]) -> None:
-    with open_warehouse(data_root) as session:
-        record_alert(session.connection, **ALERT)
-        record_alert(session.connection, **(ALERT | other))
-        assert session.connection.execute("select count(*) from monitoring.alert_events").fetchall() == [(2,)]
+def fail(settings: Settings, run_id: str = "0123456789", **other: Any) -> str:
+    given = {"job": "build", "partition_key": "2026-01-02", "error": "  It's broken: ü\n", **other}
+    return report_run_failure(settings, run_id=run_id, **given)
 
 
-def test_a_failed_run_is_told_by_whoever_works_on_the_warehouse_next(data_root: Settings) -> None:
-    message = report_run_failure(
-        data_root, job="build", run_id="0123456789", partition_key="2026-01-02", error="  It's broken: ü\n"
-    )
+def test_a_failed_run_says_what_to_do(data_root: Settings) -> None:
+    message = fail(data_root, assets=["core.valid_events"])
     assert message == (
         "Run 01234567 of build for 2026-01-02 failed: It's broken: ü"
         " Open the run in the Dagster UI, mend the cause, then `quality run`."
     )
-    assert len(list(outbox(data_root).iterdir())) == 1
-    with open_warehouse(data_root) as session:
-        deliver(session.connection, data_root)
-        kept = session.connection.execute(QUERY).fetchall()
-    assert kept == [("run_failure", "build", "2026-01-02", "0123456789", message)]
-    assert list(outbox(data_root).iterdir()) == []
+    (alert,) = alert_rows(data_root)
+    assert (alert["kind"], alert["subject"], alert["severity"], alert["message"]) == ("run", "build", "high", message)
+    assert (alert["run_id"], alert["partition_key"]) == ("0123456789", "2026-01-02")
+    assert alert["evidence"] == {"assets": ["core.valid_events"]}
 
 
-def test_a_failed_run_is_told_once_however_often_it_is_reported(data_root: Settings) -> None:
-    for _ in range(2):
-        report_run_failure(data_root, job="build", run_id="r1", partition_key="", error="broken")
-        with open_warehouse(data_root) as session:
-            deliver(session.connection, data_root)
-            kept = session.connection.execute(QUERY).fetchall()
-    assert len(kept) == 1
-    assert kept[0][4].startswith("Run r1 of build failed: broken")
+def test_a_failed_run_is_one_fault_however_often_it_is_reported_and_tried(data_root: Settings) -> None:
+    for run_id in ("r1", "r1", "r2"):
+        fail(data_root, run_id)
+    assert [(alert["occurrences"], alert["run_id"]) for alert in alert_rows(data_root)] == [(2, "r2")]
 
 
-def test_letters_are_delivered_together_and_only_they(data_root: Settings) -> None:
-    with open_warehouse(data_root) as session:
-        assert deliver(session.connection, data_root) == 0
-        for n in range(3):
-            report_run_failure(data_root, job="build", run_id=f"r{n}", partition_key="", error="broken")
-        (outbox(data_root) / ".r9.json.1").write_text("half a lett")
-        assert deliver(session.connection, data_root) == 3
-        assert [row[3] for row in session.connection.execute(QUERY).fetchall()] == ["r0", "r1", "r2"]
+def test_a_refused_publication_is_critical(data_root: Settings) -> None:
+    fail(data_root, job="publish", assets=["publish.published_snapshot"])
+    (alert,) = alert_rows(data_root)
+    assert (alert["kind"], alert["severity"], alert["title"]) == ("publication", "critical", "Nothing new is published")
 
 
-def test_a_letter_that_cannot_be_read_does_not_lock_the_warehouse(data_root: Settings) -> None:
-    report_run_failure(data_root, job="build", run_id="r1", partition_key="", error="broken")
-    (outbox(data_root) / "r0.json").write_text("{")
-    (outbox(data_root) / "r2.json").write_text(json.dumps({"kind": "run_failure"}))
-    with open_warehouse(data_root) as session:
-        deliver(session.connection, data_root)
-        assert [row[3] for row in session.connection.execute(QUERY).fetchall()] == ["r1"]
+def test_a_failed_run_is_over_when_what_it_could_not_make_is_made(data_root: Settings) -> None:
+    folder = data_root.published_dir
+    record_failure(folder, "core.valid_events", (DAY, DAY), run_id="r1", cause="disk", failed_at=utc_now())
+    fail(data_root, assets=["core.valid_events"])
+    settle_failed_runs(data_root, ["build"])
+    assert [alert["status"] for alert in alert_rows(data_root)] == ["open"], "its dates are not made"
+    record_success(folder, "core.valid_events", (DAY, DAY))
+    settle_failed_runs(data_root)
+    assert [alert["resolution"] for alert in alert_rows(data_root)] == ["auto"]
+
+
+def test_a_run_that_names_no_asset_is_over_when_its_job_succeeds(data_root: Settings) -> None:
+    fail(data_root)
+    settle_failed_runs(data_root, ["another"])
+    assert [alert["status"] for alert in alert_rows(data_root)] == ["open"]
+    settle_failed_runs(data_root, ["build"])
+    assert [alert["status"] for alert in alert_rows(data_root)] == ["resolved"]
 
 
 def test_a_long_error_is_cut(data_root: Settings) -> None:
-    message = report_run_failure(data_root, job="build", run_id="r1", partition_key="", error="x" * 10_000)
-    assert len(message) < 2200
+    assert len(fail(data_root, error="x" * 10_000)) < 2200
+
+
+def test_incidents_are_told_with_severity_and_users_and_end_with_themselves(data_root: Settings) -> None:
+    with open_warehouse(data_root) as session:
+        insert(session, INCIDENTS.qualified_name, **INCIDENT)
+        old = {**INCIDENT, "incident_id": "i0", "detected_on": date(2025, 1, 1), "feature": "Feed"}
+        insert(session, INCIDENTS.qualified_name, **old)
+        tell_of_incidents(session, "run-1")
+        (alert,) = alert_rows(data_root)
+        assert (alert["subject"], alert["severity"], alert["users"]) == ("Search", "high", 1200)
+        assert (alert["expected"], alert["observed"], alert["message"]) == (0.01, 0.05, INCIDENT["sentence"])
+        assert alert["evidence"]["slice"] == {"platform": "ios"}
+        AlertBook(operations_of(data_root)).acknowledge(alert["alert_id"], "ann")
+        tell_of_incidents(session, "run-2")
+        assert [each["status"] for each in alert_rows(data_root)] == ["acknowledged"]
+        session.connection.execute(f"update {INCIDENTS.qualified_name} set end_date = $d", {"d": DAY})
+        tell_of_incidents(session, "run-3")
+    assert [each["resolution"] for each in alert_rows(data_root)] == ["auto"]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({}, [("drift", "worst_slope_z", "high")]),
+        ({"effect_on_predictions": 0.03}, [("drift", "worst_slope_z", "medium")]),
+        ({"effect_on_predictions": 0.01}, []),
+        ({"effect_on_predictions": None}, []),
+        ({"status": "ok", "is_drifted": False}, []),
+        ({"kind": "performance", "name": "brier_score"}, [("model", "ml.risk_model", "high")]),
+    ],
+)
+def test_only_drift_that_predictions_feel_is_told(
+    data_root: Settings, other: dict[str, Any], told: list[tuple[str, str, str]]
+) -> None:
+    with open_warehouse(data_root) as session:
+        insert(session, DATA_DRIFT.qualified_name, **{**DRIFT, **other})
+        tell_of_drift(session, "run-1")
+        assert [(each["kind"], each["subject"], each["severity"]) for each in alert_rows(data_root)] == told
+        session.connection.execute(f"delete from {DATA_DRIFT.qualified_name}")
+        for n in range(2):
+            tell_of_drift(session, f"run-{n + 2}")
+    assert {each["status"] for each in alert_rows(data_root)} == ({"resolved"} if told else set())
+
+
+def test_a_severity_that_people_set_counts(data_root: Settings) -> None:
+    with operations_of(data_root).write() as connection:
+        change(connection, "alerts.severity", {"build": "low"}, "ann")
+    fail(data_root)
+    assert [alert["severity"] for alert in alert_rows(data_root)] == ["low"]
+
+
+def test_sql_sees_the_alerts_as_they_stood_at_publication(data_root: Settings) -> None:
+    fail(data_root)
+    book = AlertBook(operations_of(data_root))
+    book.resolve(alert_rows(data_root)[0]["alert_id"], "ann", "fixed", note="Restarted.")
+    with open_warehouse(data_root) as session:
+        for _ in range(2):
+            counts = copy_operations(session)
+        alerts = session.connection.execute(
+            "select kind, subject, severity, status, occurrences, resolution, resolved_at is not null, users"
+            " from monitoring.alerts"
+        ).fetchall()
+        history = session.connection.execute(
+            "select actor, action, to_state, note from monitoring.alert_history order by event_id"
+        ).fetchall()
+    assert counts == {"monitoring.alerts": 1, "monitoring.alert_history": 2}
+    assert alerts == [("run", "build", "high", "resolved", 1, "fixed", True, None)]
+    assert [row[:3] for row in history] == [("graph", "opened", "open"), ("ann", "resolved", "resolved")]
+    assert history[1][3] == "Restarted."
+
+
+def test_a_run_goes_on_where_the_store_does_not_answer(
+    data_root: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("QUALITY_OPERATIONS_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    get_settings.cache_clear()
+    assert "broken" in fail(get_settings())
+    close_operations()
+    assert "the operations store does not answer" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -100,17 +205,11 @@ def test_a_long_error_is_cut(data_root: Settings) -> None:
         ({}, ""),
         ({"dagster/partition": "2026-01-02"}, "2026-01-02"),
         (
-            {
-                "dagster/asset_partition_range_start": "2026-01-02",
-                "dagster/asset_partition_range_end": "2026-01-05",
-            },
+            {"dagster/asset_partition_range_start": "2026-01-02", "dagster/asset_partition_range_end": "2026-01-05"},
             "2026-01-02...2026-01-05",
         ),
         (
-            {
-                "dagster/asset_partition_range_start": "2026-01-02",
-                "dagster/asset_partition_range_end": "2026-01-02",
-            },
+            {"dagster/asset_partition_range_start": "2026-01-02", "dagster/asset_partition_range_end": "2026-01-02"},
             "2026-01-02",
         ),
     ],

@@ -48,6 +48,7 @@ def _alert(alert_id: str, fingerprint: str, status: str) -> dict[str, object]:
         "status": status,
         "occurrences": 1,
         "first_seen": NOON,
+        "opened_at": NOON,
         "last_seen": NOON,
         "evidence": {},
         "version": 1,
@@ -112,6 +113,23 @@ def test_a_transaction_that_raises_leaves_nothing(operations: Operations) -> Non
         half_done()
     assert _value(operations, "k") is None
     assert operations.change_count() == before
+
+
+def test_a_transaction_within_another_is_a_part_of_it(operations: Operations) -> None:
+    def both() -> None:
+        with operations.write() as connection:
+            with operations.write() as inner:
+                assert inner is connection
+                inner.execute(insert(SETTING), [_setting("k", 1)])
+            raise KeyError("k")
+
+    before = operations.change_count()
+    with pytest.raises(KeyError):
+        both()
+    assert _value(operations, "k") is None
+    with operations.write(), operations.write() as connection:
+        connection.execute(insert(SETTING), [_setting("k", 1)])
+    assert operations.change_count() == before + 1
 
 
 def test_every_write_counts(operations: Operations) -> None:

@@ -70,7 +70,7 @@ QUERIES: list[tuple[Query, tuple[Any, ...], tuple[str, ...], Any]] = [
     (pipeline.runs, (), ("ops.asset_runs",), {}),
     (pipeline.last_partitions, (), ("ops.partition_state",), {}),
     (pipeline.reports, (), ("monitoring.run_report",), []),
-    (pipeline.alerts, (), ("monitoring.alert_events",), []),
+    (pipeline.alerts, (), ("monitoring.alerts",), []),
     (pipeline.publications, (), ("ops.publications",), []),
 ]
 # Of a table without rows these tell zeros.

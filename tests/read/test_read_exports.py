@@ -171,7 +171,7 @@ def told() -> Reader:
         "ops.asset_graph": rows("asset", "core.b", "core.a"),
         "ops.asset_runs": rows("asset", "core.b", "core.a", run_id="r1"),
         "monitoring.run_report": rows("run_id", "r1"),
-        "monitoring.alert_events": rows("alert_id", "a1"),
+        "monitoring.alerts": rows("alert_id", "a1"),
         "ops.publications": rows("version", "v1"),
     }
     return snapshot_of(tables)

@@ -12,7 +12,7 @@ GRAPH = "ops.asset_graph"
 RUNS = "ops.asset_runs"
 STATE = "ops.partition_state"
 REPORTS = "monitoring.run_report"
-ALERTS = "monitoring.alert_events"
+ALERTS = "monitoring.alerts"
 PUBLICATIONS = "ops.publications"
 
 
@@ -117,9 +117,9 @@ def test_reports_are_the_last_ten_without_their_text() -> None:
 
 def test_alerts_are_the_last_twenty_and_by_name_where_raised_together() -> None:
     rows: list[Cells] = [
-        {"alert_id": f"a{n:02d}", "raised_at": at(n), "subject": f"s{n}", "message": "Look."} for n in range(2, 24)
+        {"alert_id": f"a{n:02d}", "last_seen": at(n), "subject": f"s{n}", "message": "Look."} for n in range(2, 24)
     ]
-    rows += [{"alert_id": name, "raised_at": at(1)} for name in ("z", "b")]
+    rows += [{"alert_id": name, "last_seen": at(1)} for name in ("z", "b")]
     found = alerts(snapshot_of({ALERTS: rows}))
     assert [row["alert_id"] for row in found] == ["b", "z", *(f"a{n:02d}" for n in range(2, 20))]
     assert (found[2]["subject"], found[2]["message"], found[2]["raised_at"]) == ("s2", "Look.", at(2))

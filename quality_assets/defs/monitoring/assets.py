@@ -19,6 +19,7 @@ from quality_assets.tables import models as risk_tables
 from quality_assets.tables import reports as run_reports
 from quality_assets.tables.baselines import build_baseline_stats
 from quality_assets.tables.drift import RETRAIN
+from quality_assets.tables.faults import tell_of_drift, tell_of_incidents
 from quality_assets.tables.sketches import build_event_sketches
 
 
@@ -87,6 +88,8 @@ def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
     with building(context, warehouse, RUN_REPORT) as made:
         made.wrote(RUN_REPORT, 1)
         found = run_reports.build_run_report(made.session, context.run.run_id)
+        tell_of_incidents(made.session, context.run.run_id)
+        tell_of_drift(made.session, context.run.run_id)
     page = warehouse.settings.reports_dir / run_reports.REPORT_HTML
     attention = [f"{e['feature']}: {'; '.join(e['reasons'])}" for e in found["attention"]]
     return dg.MaterializeResult(

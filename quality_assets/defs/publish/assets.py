@@ -20,6 +20,7 @@ from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables import report_files
 from quality_assets.tables.exports import export_csv
+from quality_assets.tables.operations_copy import copy_operations
 from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
 
 TOUCHED_DATES_SENSOR = "touched_dates_sensor"
@@ -56,6 +57,7 @@ def published_snapshot(
             for row in graph_rows():
                 marks = ", ".join(f"${name} as {name}" for name in row)
                 session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
+            copy_operations(session)
             outcome = publish_warehouse(session, context.run.run_id)
         if isinstance(outcome, Refusal):
             current = current_snapshot(warehouse.settings.published_dir)

@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
+from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Select, insert, select, update
 
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.engine import IS_READER, connect_postgresql, connect_sqlite, parse_url
@@ -30,6 +31,7 @@ class Operations:
 
     def __init__(self, engine: Engine, lock_path: Path) -> None:
         self.engine = engine
+        self._within = local()
         try:
             upgrade(engine, lock_path)
         except BaseException:
@@ -38,9 +40,20 @@ class Operations:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction with the store to itself; what it did is kept whole, or not at all where it raises."""
+        """A transaction with the store to itself; what it did is kept whole, or not at all where it raises.
+
+        Within another of the same thread it is a part of that one.
+        """
+        outer = getattr(self._within, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         with self.engine.begin() as connection:
-            yield connection
+            self._within.connection = connection
+            try:
+                yield connection
+            finally:
+                self._within.connection = None
             count = CHANGE_COUNT.c.value
             changed = connection.execute(
                 update(CHANGE_COUNT).where(CHANGE_COUNT.c.name == _COUNTER).values(value=count + 1)
@@ -107,6 +120,17 @@ class Operations:
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
+
+
+def fetch(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """All rows of a statement, each by the names of its columns."""
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def fetch_one(connection: Connection, statement: Select[*tuple[Any, ...]]) -> dict[str, Any] | None:
+    """The first row of a statement; None where there is none."""
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else dict(row)
 
 
 _open: dict[tuple[int, str], Operations] = {}

@@ -19,7 +19,7 @@ from typing import NoReturn
 import duckdb
 
 from quality_assets.contracts.catalog import LAKE_TABLES, TABLES
-from quality_assets.contracts.monitoring import ALERT_EVENTS, CHECK_RESULTS
+from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Answer, Check, Subject
@@ -37,7 +37,7 @@ MAX_EXAMPLES = 5
 Content = Callable[[duckdb.DuckDBPyConnection], str]
 
 # What is written after the snapshot was taken, by these very checks among others.
-_GOES_ON = (CHECK_RESULTS, ALERT_EVENTS)
+_GOES_ON = (CHECK_RESULTS, ALERTS, ALERT_HISTORY)
 _SHOWN = tuple(table for table in TABLES if table.schema != "ops" and table not in _GOES_ON)
 
 

@@ -1,4 +1,4 @@
-"""Running checks: each result goes to monitoring.check_results, each failure to monitoring.alert_events.
+"""Running checks: each result goes to monitoring.check_results, each failure to the book of alerts.
 
 What a check asks, and what becomes a result, is said in `domain/quality/`; what the orchestrator makes of a result is
 not known here.
@@ -6,7 +6,7 @@ not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -14,19 +14,16 @@ from typing import Any
 import duckdb
 
 from quality_assets.clock import after, utc_now
-from quality_assets.contracts.catalog import TABLES_BY_NAME, may_refuse_publication
+from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.domain.events.tables import REPEATED
 from quality_assets.domain.quality.check import Answer, Check
 from quality_assets.domain.quality.result import CheckResult, result_of
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.alerts import record_alert
 from quality_assets.tables.checks.expectation_runs import run_expectations
+from quality_assets.tables.faults import named, tell_of_checks
 from quality_assets.tables.staleness import row_counts
-
-MAX_DATES_NAMED = 5
-_NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
 
 
 def run_checks(
@@ -98,7 +95,7 @@ def _spans(
 
 
 def record_results(session: WarehouseSession, results: Sequence[CheckResult], run_id: str) -> None:
-    """Keep the results, in place of those of the same checks in the same run, and tell about what newly fails."""
+    """Keep the results, in place of those of the same checks in the same run, and tell of what fails."""
     if not results:
         return
     newest = session.connection.execute(
@@ -113,65 +110,30 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
     frame = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
     connection = session.connection
     with session.transaction():
-        known = _known_failures(connection, run_id, {result.asset for result in results})
         connection.execute(
             f"delete from {CHECK_RESULTS.qualified_name} where run_id = $run_id"
             " and list_contains($checks, asset || ' ' || check_name)",
             {"run_id": run_id, "checks": sorted({f"{r.asset} {r.check_name}" for r in results})},
         )
         _insert(connection, CHECK_RESULTS.qualified_name, frame)
-        for alert in _alerts(r for r in results if (r.asset, r.check_name, r.partition_key) not in known):
-            record_alert(connection, run_id=run_id, raised_at=now, **alert)
+        # Told before it is kept: a kill between the two tells again, of the same run, which counts once.
+        standing = _standing_failures(connection, {result.asset for result in results})
+        tell_of_checks(session.settings, results, standing, run_id)
 
 
-def _known_failures(
-    connection: duckdb.DuckDBPyConnection, run_id: str, assets: Collection[str]
-) -> set[tuple[str, str, str]]:
-    """What failed when another run last asked: people were told then, and are told again once it has passed."""
+def _standing_failures(connection: duckdb.DuckDBPyConnection, assets: Collection[str]) -> dict[tuple[str, str], int]:
+    """How many partitions of each check fail as the data stand."""
     rows = connection.execute(
-        "select asset, check_name, partition_key"
-        f" from {CHECK_RESULTS.qualified_name} where list_contains($assets, asset) and run_id <> $run_id"
-        " group by asset, check_name, partition_key having arg_max(status, checked_at) = 'failed'",
-        {"run_id": run_id, "assets": list(assets)},
+        f"select asset, check_name, count(*) from ({LATEST_RESULTS_SQL})"
+        " where list_contains($assets, asset) and status = 'failed' group by asset, check_name",
+        {"assets": list(assets)},
     ).fetchall()
-    return set(rows)
+    return {(asset, name): count for asset, name, count in rows}
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, list[object]]) -> None:
     unnested = ", ".join(f'unnest(${name}) as "{name}"' for name in columns)
     connection.execute(f"insert into {table} by name select {unnested}", columns)
-
-
-def _alerts(results: Iterable[CheckResult]) -> list[dict[str, str]]:
-    failing: dict[tuple[str, str], list[CheckResult]] = {}
-    for result in results:
-        if result.status == "failed":
-            failing.setdefault((result.asset, result.check_name), []).append(result)
-    return [
-        {
-            "kind": "check_failure",
-            "severity": found[0].severity,
-            "subject": f"{asset}: {name}",
-            "partition_key": _named([r.partition_key for r in found]),
-            "message": _told(found),
-        }
-        for (asset, name), found in failing.items()
-    ]
-
-
-def _told(found: Sequence[CheckResult]) -> str:
-    """The failures of one check as a message: when, what, what to do, what it holds up."""
-    last = found[-1]
-    when = f"{date.fromisoformat(last.partition_key):%-d %b %Y}: " if last.partition_key else ""
-    if len(found) > 1:
-        when = f"On {len(found)} days, the last {when}"
-    refuses = last.is_blocking and last.severity == "ERROR" and may_refuse_publication(last.asset)
-    return f"{when}{last.description}{f' {_NOT_PUBLISHED}' if refuses else ''}"
-
-
-def _named(partitions: Sequence[str]) -> str:
-    named = ", ".join(sorted(p for p in partitions if p)[:MAX_DATES_NAMED])
-    return named + (f" and {len(partitions) - MAX_DATES_NAMED} more" if len(partitions) > MAX_DATES_NAMED else "")
 
 
 def summarize(results: Sequence[CheckResult]) -> CheckResult:
@@ -182,7 +144,7 @@ def summarize(results: Sequence[CheckResult]) -> CheckResult:
     if len(results) == 1:
         return worst
     if failed:
-        dates = _named([result.partition_key for result in failed])
+        dates = named([result.partition_key for result in failed])
         text = f"{len(failed)} of {len(results)} dates fail: {dates}. {worst.description}"
     else:
         text = worst.description

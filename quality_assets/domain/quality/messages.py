@@ -1,0 +1,106 @@
+"""What a notification says: the same words for every channel, and as JSON. How it is sent is known elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from quality_assets.domain.wording import plural
+
+_VERBS = {
+    "opened": "",
+    "worse": "Got worse: ",
+    "reopened": "Fails again: ",
+    "resolved": "Resolved: ",
+    "reminder": "Still failing: ",
+    "escalated": "Nobody has answered: ",
+    "snooze_over": "Still failing after its snooze: ",
+    "acknowledgement_over": "Acknowledged long ago and still failing: ",
+}
+_FIGURES = ("observed", "expected", "threshold", "n", "users")
+_MOST_NAMED = 20
+
+
+def title_of(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """One line over transitions and their alerts: the one alert, or how many and of what."""
+    transition, first = alerts[0]
+    verb = _VERBS[transition.partition(":")[0]]
+    if len(alerts) == 1:
+        return f"[{first['severity']}] {verb}{first['title']}"
+    kinds = {each.partition(":")[0] for each, _ in alerts}
+    what = verb if len(kinds) == 1 else ""
+    return f"[{worst(alerts)}] {what}{plural(len(alerts), 'alert')} about {_subjects(alerts)}"
+
+
+def worst(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """The worst severity of several alerts."""
+    from quality_assets.domain.quality.alerting import SEVERITIES, rank
+
+    return SEVERITIES[max(rank(alert["severity"]) for _, alert in alerts)]
+
+
+def _subjects(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    names = list(dict.fromkeys(alert["subject"] for _, alert in alerts))
+    return names[0] if len(names) == 1 else f"{names[0]} and what is made from it"
+
+
+def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known: int = 0) -> str:
+    """The message in plain text: each alert with what was seen and expected, whose it is, what to do, and its address.
+
+    `known` is how many alerts of the same group were told of before.
+    """
+    lines = []
+    if known:
+        lines += [f"{plural(known, 'alert')} of the same cause {'was' if known == 1 else 'were'} told before.", ""]
+    for transition, alert in alerts[:_MOST_NAMED]:
+        lines += [*_lines(transition, alert, address, with_title=len(alerts) > 1), ""]
+    if len(alerts) > _MOST_NAMED:
+        lines.append(f"and {len(alerts) - _MOST_NAMED} more: {address}/alerts")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_title: bool) -> list[str]:
+    lines = [f"[{alert['severity']}] {_VERBS[transition.partition(':')[0]]}{alert['title']}"] if with_title else []
+    lines.append(alert["message"])
+    figures = ", ".join(f"{name} {alert[name]:,g}" for name in _FIGURES if alert[name] is not None)
+    facts = {
+        "Seen": figures,
+        "Of": " ".join(filter(None, (alert["batch_id"], alert["partition_key"]))),
+        "Owner": alert["owner"],
+        "Assigned to": alert["assignee"] or "",
+        "Resolved": alert["resolution"] if transition.startswith("resolved") else "",
+        "Do": alert["action"],
+    }
+    lines += [f"{name}: {value}" for name, value in facts.items() if value]
+    return [*lines, f"{address}/alerts/{alert['alert_id']}"]
+
+
+def document_of(
+    alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, sent_at: datetime, delivery: str
+) -> dict[str, Any]:
+    """The message as JSON: what webhooks get. `delivery` is the same when the same message is sent again."""
+    names = ("alert_id", "fingerprint", "group_id", "kind", "subject", "check_name", "column_name", "title", "message")
+    more = ("severity", "status", "occurrences", "assignee", "owner", "resolution", "partition_key", "run_id")
+    return {
+        "delivery": delivery,
+        "sent_at": f"{sent_at.isoformat()}Z",
+        "title": title_of(alerts),
+        "text": text_of(alerts, address),
+        "alerts": [
+            {name: alert[name] for name in (*names, *more, "batch_id", *_FIGURES)}
+            | {"action": alert["action"], "transition": transition.partition(":")[0]}
+            | {"url": f"{address}/alerts/{alert['alert_id']}", "first_seen": f"{alert['first_seen'].isoformat()}Z"}
+            for transition, alert in alerts
+        ],
+    }
+
+
+def slack_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known: int = 0) -> dict[str, Any]:
+    """The message as chat services of Slack's kind take it; what data says is text there, never a mention or a link."""
+    body = text_of(alerts, address, known)
+    return {"text": f"*{_plain(title_of(alerts))}*\n{_plain(body)}"}
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

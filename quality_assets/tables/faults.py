@@ -1,0 +1,338 @@
+"""What goes wrong in the graph, as faults of the book of alerts: checks, runs and publications, incidents, drift.
+
+Each is told of by the run that found it, and is over when a run no longer finds it. Where the operations store does not
+answer, the run goes on: the next one that looks tells of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any, ParamSpec, TypeVar
+
+import duckdb
+from sqlalchemy import Connection, select
+
+from quality_assets.contracts.catalog import may_refuse_publication
+from quality_assets.contracts.drift import DATA_DRIFT
+from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.pipeline import PIPELINE
+from quality_assets.contracts.product import DIM_FEATURE_METADATA
+from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
+from quality_assets.domain.quality import alerting
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.result import CheckResult
+from quality_assets.domain.wording import name_in_words
+from quality_assets.settings import Settings
+from quality_assets.stores.failures import failures
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import fetch, operations_of
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.alerts import raise_fault, record_pass, resolve_gone
+from quality_assets.tables.house_settings import value_of
+
+log = logging.getLogger(__name__)
+
+MAX_DATES_NAMED = 5
+_NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
+_MAX_CAUSE_LENGTH = 2000
+# An incident that was found long after it began is history, not news.
+_NEWS_DAYS = 14
+# An input whose drift moves the mean score by five points moves most ranks.
+_LARGE_EFFECT = 0.05
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _unless_unreachable(function: Callable[P, R]) -> Callable[P, R | None]:
+    """A run must not fail since people cannot be told of what it found: what is found again is told then."""
+    from functools import wraps
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            return function(*args, **kwargs)
+        except DBAPIError as error:
+            log.error("the operations store does not answer, nobody is told: %s", error.orig)
+            return None
+
+    return told
+
+
+@_unless_unreachable
+def tell_of_checks(
+    settings: Settings, results: Sequence[CheckResult], standing: Mapping[tuple[str, str], int], run_id: str
+) -> None:
+    """Tell of the checks that failed in a run, and note those that passed; `standing`: how many partitions of each
+    check fail as the data stand, since one day's pass says nothing of another day's failure."""
+    failing: dict[tuple[str, str], list[CheckResult]] = {}
+    for result in results:
+        if result.status == "failed":
+            failing.setdefault((result.asset, result.check_name), []).append(result)
+    passed = {(r.asset, r.check_name) for r in results if r.status == "passed"}
+    passed = {each for each in passed if each not in failing and not standing.get(each)}
+    if not failing and not passed:
+        return
+    with operations_of(settings).write() as connection:
+        # What lies upstream first: the rest joins its group.
+        for key in sorted(failing, key=lambda key: (len(_ancestors(key[0])), key)):
+            raise_fault(connection, _of_check(connection, failing[key], run_id))
+        for asset, name in sorted(passed):
+            record_pass(connection, alerting.fingerprint_of("check", asset, name), run_id)
+
+
+def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str) -> Fault:
+    last = found[-1]
+    blocks = last.is_blocking and last.severity == "ERROR"
+    usual = alerting.OF_CHECKS[last.severity, blocks and may_refuse_publication(last.asset)]
+    return Fault(
+        kind="check",
+        subject=last.asset,
+        check_name=last.check_name,
+        title=f"{last.check_name.replace('_', ' ')} of {last.asset}",
+        message=_told(found),
+        severity=severity_of(connection, last.asset, last.check_name, usual),
+        action="Open the asset in Dagster, mend the cause, then `quality run`.",
+        group=_failing_ancestor(connection, last.asset),
+        evaluation=run_id,
+        partition_key=named([r.partition_key for r in found]),
+        run_id=run_id,
+        observed=last.observed,
+        threshold=last.threshold,
+        n=last.unexpected_count,
+        subjects=(("asset", last.asset), ("run", run_id)),
+        evidence={"examples": last.examples, "dimension": last.dimension, "is_blocking": last.is_blocking},
+    )
+
+
+def severity_of(connection: Connection, subject: str, check_name: str, usual: str) -> str:
+    """The severity of a fault: what the setting `alerts.severity` says of its check or subject, else the usual."""
+    said: Mapping[str, str] = value_of(connection, "alerts.severity")
+    return said.get(f"{subject}: {check_name}") or said.get(subject) or usual
+
+
+@lru_cache(maxsize=256)
+def _ancestors(asset: str) -> tuple[str, ...]:
+    """Everything that an asset is made from, directly or not, nearest last."""
+    known = {table.qualified_name: table for table in PIPELINE.tables}
+    found: dict[str, None] = {}
+    waiting = [asset]
+    while waiting:
+        table = known.get(waiting.pop())
+        for name in PIPELINE.inputs(table) if table is not None else ():
+            if name not in found:
+                found[name] = None
+                waiting.append(name)
+    return tuple(sorted(found, key=lambda name: (len(PIPELINE.inputs(known[name])) if name in known else 0, name)))
+
+
+def _failing_ancestor(connection: Connection, asset: str) -> str:
+    """The subject that an alert of an asset is told with: what fails furthest upstream of it, else the asset."""
+    above = _ancestors(asset)
+    if not above:
+        return asset
+    of_checks = ALERT.c.kind == "check"
+    live = select(ALERT.c.subject).where(of_checks, ALERT.c.status != alerting.RESOLVED, ALERT.c.subject.in_(above))
+    failing = set(connection.execute(live).scalars())
+    return min(failing, key=lambda name: (len(_ancestors(name)), name), default=asset)
+
+
+def _told(found: Sequence[CheckResult]) -> str:
+    """The failures of one check as a message: when, what, what to do, what it holds up."""
+    last = found[-1]
+    when = f"{date.fromisoformat(last.partition_key):%-d %b %Y}: " if last.partition_key else ""
+    if len(found) > 1:
+        when = f"On {len(found)} days, the last {when}"
+    refuses = last.is_blocking and last.severity == "ERROR" and may_refuse_publication(last.asset)
+    return f"{when}{last.description}{f' {_NOT_PUBLISHED}' if refuses else ''}"
+
+
+def named(partitions: Sequence[str]) -> str:
+    """The first few partitions, and how many more there are."""
+    named = ", ".join(sorted(p for p in partitions if p)[:MAX_DATES_NAMED])
+    return named + (f" and {len(partitions) - MAX_DATES_NAMED} more" if len(partitions) > MAX_DATES_NAMED else "")
+
+
+def report_run_failure(
+    settings: Settings, *, job: str, run_id: str, partition_key: str, error: str, assets: Iterable[str] = ()
+) -> str:
+    """Tell of a failed run, and say in a sentence what to do; `assets` are those that it could not make."""
+    cause = error.strip()[:_MAX_CAUSE_LENGTH]
+    what = f"{job}{f' for {partition_key}' if partition_key else ''}"
+    message = (
+        f"Run {run_id[:8]} of {what} failed: {cause}"
+        " Open the run in the Dagster UI, mend the cause, then `quality run`."
+    )
+    named = tuple(assets)
+    is_refusal = named == ("publish.published_snapshot",)
+    fault = Fault(
+        kind="publication" if is_refusal else "run",
+        subject=job,
+        title="Nothing new is published" if is_refusal else f"{job} failed",
+        message=message,
+        severity="critical" if is_refusal else "high",
+        action="Open the run in the Dagster UI, mend the cause, then `quality run`.",
+        evaluation=run_id,
+        partition_key=partition_key,
+        run_id=run_id,
+        subjects=(("run", run_id), *(("asset", asset) for asset in named)),
+        evidence={"assets": list(named)},
+    )
+    _raise(settings, fault)
+    return message
+
+
+@_unless_unreachable
+def _raise(settings: Settings, fault: Fault) -> None:
+    with operations_of(settings).write() as connection:
+        usual = severity_of(connection, fault.subject, fault.check_name, fault.severity)
+        raise_fault(connection, replace(fault, severity=usual))
+
+
+@_unless_unreachable
+def settle_failed_runs(settings: Settings, succeeded_jobs: Iterable[str] = ()) -> None:
+    """Resolve alerts of runs whose assets were made since; of those that name none, once the job has succeeded."""
+    still, done = {failure.asset for failure in failures(settings.published_dir)}, set(succeeded_jobs)
+    store = operations_of(settings)
+    live = select(ALERT).where(ALERT.c.kind.in_(("run", "publication")), ALERT.c.status != alerting.RESOLVED)
+    with store.read() as connection:
+        is_any = bool(fetch(connection, live.limit(1)))
+    if not is_any:
+        return
+    with store.write() as connection:
+        for kind in ("run", "publication"):
+            rows = fetch(connection, live.where(ALERT.c.kind == kind))
+            stays = [row["fingerprint"] for row in rows if _still_fails(row, still, done)]
+            resolve_gone(connection, kind, stays)
+
+
+def _still_fails(row: Mapping[str, Any], still: set[str], done: set[str]) -> bool:
+    assets = row["evidence"].get("assets") or []
+    return any(asset in still for asset in assets) if assets else row["subject"] not in done
+
+
+@_unless_unreachable
+def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
+    """Tell of the open incidents, with their severity and the users whom they cost; what has ended is resolved."""
+    through = session.connection.execute(f"select max(detected_on) from {INCIDENTS.qualified_name}").fetchall()[0][0]
+    since = max(through - timedelta(days=_NEWS_DAYS), date.min) if through else date.min
+    rows = _rows(
+        session.connection,
+        f"""
+        select incident_id, feature, metric, kind, severity, sentence, affected_users, detected_on, start_date, change,
+          baseline_value, peak_value, slice_dimensions, slice_values, scope, described.owner as owner
+        from {INCIDENTS.qualified_name}
+        left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
+        where end_date is null order by incident_id
+        """,
+    )
+    with operations_of(session.settings).write() as connection:
+        known = set(connection.execute(select(ALERT.c.fingerprint).where(ALERT.c.kind == "incident")).scalars())
+        # A fault of the whole product is told with the features that it hits.
+        wide = next((row["incident_id"] for row in rows if row["scope"] == "product"), None)
+        faults = [_of_incident(connection, row, run_id, wide) for row in rows]
+        news = [
+            fault
+            for fault, row in zip(faults, rows, strict=True)
+            if fault.fingerprint in known or row["detected_on"] >= since
+        ]
+        for fault in news:
+            raise_fault(connection, fault)
+        resolve_gone(connection, "incident", [fault.fingerprint for fault in faults])
+
+
+def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
+    slices = dict(zip(row["slice_dimensions"] or (), row["slice_values"] or (), strict=False))
+    return Fault(
+        kind="incident",
+        subject=row["feature"],
+        check_name=row["incident_id"],
+        column_name=row["metric"],
+        title=f"{row['feature']}: {name_in_words(row['metric'])} is worse",
+        message=row["sentence"],
+        severity=severity_of(connection, row["feature"], row["metric"], row["severity"]),
+        action="Open the feature's page: since when, for whom, and what was released then.",
+        group=f"product {row['detected_on']}" if row["scope"] == "product" and wide else f"feature {row['feature']}",
+        evaluation=run_id,
+        partition_key=str(row["detected_on"]),
+        run_id=run_id,
+        owner=row["owner"] or "",
+        observed=row["peak_value"],
+        expected=row["baseline_value"],
+        users=row["affected_users"],
+        subjects=(("feature", row["feature"]), ("run", run_id)),
+        evidence={"since": row["start_date"], "kind": row["kind"], "change": row["change"], "slice": slices},
+    )
+
+
+@_unless_unreachable
+def tell_of_drift(session: WarehouseSession, run_id: str) -> None:
+    """Tell of drift that matters on the last judged day: what predictions feel, and performance; the rest is quiet.
+
+    Severity follows the effect on predictions: all traffic is scored, so the effect is of all of it.
+    """
+    rows = _rows(
+        session.connection,
+        f"""
+        select kind, feature, name, statistic, observed, threshold, n_current, effect_on_predictions, verdict,
+          event_date
+        from {DATA_DRIFT.qualified_name}
+        where event_date = (select max(event_date) from {DATA_DRIFT.qualified_name}) and status = 'drifted'
+          and (kind = 'performance' or effect_on_predictions >= $least)
+        order by rank
+        """,
+        {"least": CONSEQUENTIAL_EFFECT},
+    )
+    with operations_of(session.settings).write() as connection:
+        faults = [_of_drift(connection, row, run_id) for row in rows]
+        for fault in faults:
+            raise_fault(connection, fault)
+        for kind in ("drift", "model"):
+            live = select(ALERT.c.fingerprint).where(ALERT.c.kind == kind, ALERT.c.status != alerting.RESOLVED)
+            found = {fault.fingerprint for fault in faults}
+            # Models' other faults are told, and settled, by whoever serves them.
+            quiet = list(connection.execute(live.where(ALERT.c.check_name.startswith("drift "))).scalars())
+            for fingerprint in quiet:
+                if fingerprint not in found:
+                    record_pass(connection, fingerprint, run_id)
+
+
+def _of_drift(connection: Connection, row: Mapping[str, Any], run_id: str) -> Fault:
+    is_performance = row["kind"] == "performance"
+    effect = row["effect_on_predictions"]
+    usual = "high" if is_performance or (effect or 0) >= _LARGE_EFFECT else "medium"
+    subject = "ml.risk_model" if is_performance else (row["feature"] or row["name"])
+    of_what = name_in_words(row["name"])
+    return Fault(
+        kind="model" if is_performance else "drift",
+        subject=subject,
+        check_name=f"drift {row['name']}",
+        column_name=row["name"],
+        title=f"{of_what} of the model got worse" if is_performance else f"{of_what} drifted, and predictions feel it",
+        message=row["verdict"],
+        severity=severity_of(connection, subject, row["name"], usual),
+        action="Open the drift page; retrain where the change is to stay: `quality train`.",
+        group=f"drift {row['event_date']}",
+        evaluation=run_id,
+        partition_key=str(row["event_date"]),
+        run_id=run_id,
+        observed=row["observed"],
+        threshold=row["threshold"],
+        n=row["n_current"],
+        subjects=(("model", "feature_risk"), ("run", run_id)),
+        evidence={"effect_on_predictions": effect, "statistic": row["statistic"]},
+    )
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    found = connection.execute(sql, dict(parameters or {}))
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

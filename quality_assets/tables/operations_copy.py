@@ -1,0 +1,43 @@
+"""Copies of the operations store in the warehouse, made at each publication, so that SQL sees them.
+
+A capability that keeps something there adds its contract and a statement to COPIES.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from sqlalchemy import Select, select
+from sqlalchemy import Table as StoreTable
+
+from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS
+from quality_assets.contracts.table import Table
+from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT
+from quality_assets.stores.operations.store import operations_of
+from quality_assets.stores.warehouse import WarehouseSession, insert_rows
+
+_ROWS_AT_ONCE = 50_000
+
+
+def columns_of(table: Table, source: StoreTable) -> Select[tuple[object, ...]]:
+    """The columns of a contract from a table that has all of them by name."""
+    return select(*(source.c[name] for name in table.column_names))
+
+
+COPIES: tuple[tuple[Table, Select[tuple[object, ...]]], ...] = (
+    (ALERTS, columns_of(ALERTS, ALERT)),
+    (ALERT_HISTORY, columns_of(ALERT_HISTORY, ALERT_EVENT)),
+)
+
+
+def copy_operations(session: WarehouseSession) -> dict[str, int]:
+    """Make each table of COPIES what the operations store holds at one moment; how many rows each has."""
+    counts: dict[str, int] = {}
+    with operations_of(session.settings).read() as source, session.transaction():
+        for table, statement in COPIES:
+            session.connection.execute(f"delete from {table.qualified_name}")
+            counts[table.qualified_name] = 0
+            for rows in source.execute(statement).partitions(_ROWS_AT_ONCE):
+                frame = pd.DataFrame([tuple(row) for row in rows], columns=list(table.column_names), dtype=object)
+                insert_rows(session.connection, table.qualified_name, frame)
+                counts[table.qualified_name] += len(frame)
+    return counts

@@ -1,0 +1,283 @@
+"""Sends what is due of the outbox: one message a channel and group, each told once, whatever is killed meanwhile.
+
+Whoever sends holds a lock, which the sending process inherits: while it works nobody else begins. It writes how each
+message went to a journal before the store knows; who comes next reads that first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from quality_assets.clock import utc_now
+from quality_assets.domain.quality import alerting, messages
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.settings import Settings
+from quality_assets.stores import sender
+from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
+from quality_assets.stores.operations.store import Operations, fetch, fetch_one, operations_of
+from quality_assets.stores.secret_refs import SecretMissingError
+from quality_assets.tables.alerts import policy_of, raise_fault, record_pass
+from quality_assets.tables.channels import message_of
+from quality_assets.tables.notifications import (
+    CANCELLED,
+    FAILED,
+    OWNER,
+    PENDING,
+    SENDING,
+    SENT,
+    is_silenced,
+    plan_what_time_brings,
+)
+
+_MOST_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """How many messages were sent, and how many were not taken."""
+
+    sent: int = 0
+    refused: int = 0
+
+
+def tell(settings: Settings, now: datetime | None = None) -> Delivered:
+    """Plan what time brings, and send what is due. Another process that sends just now is left to it."""
+    store = operations_of(settings)
+    moment = now or utc_now()
+    with _one_sender(settings) as lock:
+        if lock is None:
+            return Delivered()
+        journal = _folder(settings) / "sent.jsonl"
+        _settle(store, journal, moment)
+        with store.write() as connection:
+            plan_what_time_brings(connection, moment, policy_of(connection))
+            claimed = _claim(connection, moment)
+            written, unwritable = _write(connection, settings, claimed, moment)
+            _note_failures(connection, unwritable, moment)
+        if written:
+            _send(written, journal, lock)
+        sent = _settle(store, journal, moment)
+    return Delivered(sent.sent, sent.refused + len(unwritable))
+
+
+def is_due(connection: Connection, now: datetime) -> bool:
+    """Whether something waits to be sent."""
+    waiting = select(NOTIFICATION.c.notification_id).where(
+        NOTIFICATION.c.status.in_((PENDING, SENDING)), NOTIFICATION.c.due_at <= now
+    )
+    return connection.execute(waiting.limit(1)).first() is not None
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.data_dir / ".outbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _one_sender(settings: Settings) -> Iterator[int | None]:
+    """The descriptor of the lock, which a process that is started may inherit; None where another has it."""
+    descriptor = os.open(_folder(settings) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _claim(connection: Connection, now: datetime) -> list[list[dict[str, Any]]]:
+    """The notifications that are due, by channel and group; those that nobody needs any more are taken back."""
+    due = (
+        select(NOTIFICATION, ALERT.c.status.label("alert_status"))
+        .join(ALERT, ALERT.c.alert_id == NOTIFICATION.c.alert_id)
+        .where(NOTIFICATION.c.status == PENDING, NOTIFICATION.c.due_at <= now)
+        .order_by(NOTIFICATION.c.notification_id)
+        .limit(_MOST_AT_ONCE)
+    )
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in fetch(connection, due):
+        is_over = row["alert_status"] == alerting.RESOLVED
+        if is_over != row["transition"].startswith("resolved:"):
+            _mark(connection, [row["notification_id"]], status=CANCELLED)
+        elif not is_over and (until := is_silenced(connection, _alert(connection, row["alert_id"]), now)):
+            _mark(connection, [row["notification_id"]], due_at=until)
+        else:
+            groups[row["channel_id"], row["group_id"]].append(row)
+    for rows in groups.values():
+        _mark(connection, [row["notification_id"] for row in rows], status=SENDING, claimed_at=now)
+    return list(groups.values())
+
+
+def _alert(connection: Connection, alert_id: str) -> Mapping[str, Any]:
+    (row,) = fetch(connection, select(ALERT).where(ALERT.c.alert_id == alert_id))
+    return row
+
+
+def _mark(connection: Connection, ids: Sequence[int], **values: Any) -> None:
+    connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.notification_id.in_(ids)).values(values))
+
+
+def _write(
+    connection: Connection, settings: Settings, claimed: Sequence[list[dict[str, Any]]], now: datetime
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """The messages of what was claimed, and the deliveries whose channel cannot be used, with the reason."""
+    written, unwritable = [], []
+    for rows in claimed:
+        # One message has one name, also when it is sent again.
+        delivery = rows[0]["message_id"]
+        _mark(connection, [row["notification_id"] for row in rows], message_id=delivery)
+        alerts = [(row["transition"], _alert(connection, row["alert_id"])) for row in rows]
+        channel, to = _channel(connection, rows[0]["channel_id"])
+        if channel is None:
+            unwritable.append((delivery, f"there is no channel {rows[0]['channel_id']} any more"))
+            continue
+        known = _known(connection, rows[0])
+        address = f"http://{settings.host}:{settings.dashboard_port}"
+        body = {
+            "title": messages.title_of(alerts),
+            "text": messages.text_of(alerts, address, known),
+            "document": messages.slack_of(alerts, address, known)
+            if channel["kind"] == "slack"
+            else messages.document_of(alerts, address, now, delivery),
+            "thread": rows[0]["group_id"],
+        }
+        try:
+            written.append(message_of(connection, channel, delivery, body, to))
+        except SecretMissingError as error:
+            unwritable.append((delivery, str(error)))
+    return written, unwritable
+
+
+def _channel(connection: Connection, channel_id: str) -> tuple[Mapping[str, Any] | None, str | None]:
+    """A channel's row, and whom it is for where that is not the channel's own: an owner's mail goes by any server."""
+    wanted = CHANNEL.c.channel_id == channel_id
+    to = None
+    if channel_id.startswith(OWNER):
+        to = channel_id.removeprefix(OWNER)
+        wanted = and_(CHANNEL.c.kind == "smtp", CHANNEL.c.is_active.is_(True))
+    return fetch_one(connection, select(CHANNEL).where(wanted).order_by(CHANNEL.c.channel_id)), to
+
+
+def _known(connection: Connection, row: Mapping[str, Any]) -> int:
+    """How many other live alerts of a group a channel was told of before."""
+    told = (
+        select(NOTIFICATION.c.alert_id)
+        .join(ALERT, ALERT.c.alert_id == NOTIFICATION.c.alert_id)
+        .where(
+            NOTIFICATION.c.group_id == row["group_id"],
+            NOTIFICATION.c.channel_id == row["channel_id"],
+            NOTIFICATION.c.status == SENT,
+            NOTIFICATION.c.alert_id != row["alert_id"],
+            ALERT.c.status != alerting.RESOLVED,
+        )
+        .distinct()
+    )
+    return len(connection.execute(told).all())
+
+
+def _send(written: Sequence[dict[str, Any]], journal: Path, lock: int) -> None:
+    """Have all messages sent by a process that ends its work even where this one is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", sender.__name__, str(journal)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(lock,),
+        start_new_session=True,
+        text=True,
+    )
+    process.communicate("\n".join([*map(json.dumps, written), sender.END]) + "\n")
+
+
+def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
+    """Keep in the store how the messages of the journal went; what was claimed and not begun is due again."""
+    went = _read(journal)
+    with store.read() as connection:
+        sending = select(NOTIFICATION.c.notification_id).where(NOTIFICATION.c.status == SENDING)
+        if not went and connection.execute(sending.limit(1)).first() is None:
+            return Delivered()
+    with store.write() as connection:
+        for delivery in (name for name, error in went.items() if not error):
+            _note_sent(connection, delivery, now)
+        _note_failures(connection, [(name, error) for name, error in went.items() if error], now)
+        # Nobody else sends while this process has the lock: these were left by one that was killed before it began.
+        connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.status == SENDING).values(status=PENDING))
+    journal.unlink(missing_ok=True)
+    failed = sum(1 for error in went.values() if error)
+    return Delivered(len(went) - failed, failed)
+
+
+def _read(journal: Path) -> dict[str, str]:
+    if not journal.exists():
+        return {}
+    entries = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return {entry["delivery"]: entry["error"] for entry in entries}
+
+
+def _of_delivery(connection: Connection, delivery: str) -> list[dict[str, Any]]:
+    rows = select(NOTIFICATION).where(NOTIFICATION.c.message_id == delivery, NOTIFICATION.c.status == SENDING)
+    return fetch(connection, rows)
+
+
+def _note_sent(connection: Connection, delivery: str, now: datetime) -> None:
+    rows = _of_delivery(connection, delivery)
+    if not rows:
+        return
+    _mark(connection, [row["notification_id"] for row in rows], status=SENT, sent_at=now, error=None)
+    channel, _ = _channel(connection, rows[0]["channel_id"])
+    if channel is not None:
+        is_channel = CHANNEL.c.channel_id == channel["channel_id"]
+        values = {"failures": 0, "last_error": None, "last_sent_at": now}
+        connection.execute(update(CHANNEL).where(is_channel).values(values))
+        record_pass(connection, alerting.fingerprint_of("channel", channel["channel_id"]), delivery, now)
+
+
+def _note_failures(connection: Connection, failed: Sequence[tuple[str, str]], now: datetime) -> None:
+    """Try again later; after the last attempt the channel itself is what people are told of."""
+    policy = policy_of(connection)
+    for delivery, error in failed:
+        for row in _of_delivery(connection, delivery):
+            attempts = row["attempts"] + 1
+            is_last = attempts >= policy.attempts
+            values: dict[str, Any] = {"attempts": attempts, "error": error, "status": FAILED if is_last else PENDING}
+            if not is_last:
+                values["due_at"] = now + policy.retry_after(attempts)
+            _mark(connection, [row["notification_id"]], **values)
+            _note_channel(connection, row, error, is_last=is_last, now=now)
+
+
+def _note_channel(connection: Connection, row: Mapping[str, Any], error: str, *, is_last: bool, now: datetime) -> None:
+    channel, _ = _channel(connection, row["channel_id"])
+    channel_id = channel["channel_id"] if channel is not None else row["channel_id"]
+    connection.execute(
+        update(CHANNEL)
+        .where(CHANNEL.c.channel_id == channel_id)
+        .values(failures=CHANNEL.c.failures + 1, last_error=error)
+    )
+    if is_last and row["transition"].partition(":")[0] and channel is not None:
+        fault = Fault(
+            "channel",
+            channel_id,
+            f"Channel {channel['name']} does not deliver",
+            f"{error}. People are not told of what goes to it; alerts stay on the page.",
+            "high",
+            action="Open Settings, mend the channel, and send a test.",
+        )
+        raise_fault(connection, fault, now=now)

@@ -1,0 +1,403 @@
+"""People are told once: by real SMTP and HTTP, grouped, tried again, and whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from services import Mailbox, smtp_server
+from sqlalchemy import select
+
+from quality_assets.clock import utc_now
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
+from quality_assets.stores.operations.store import Operations, fetch, operations_of
+from quality_assets.stores.secret_refs import SecretMissingError, secret_of
+from quality_assets.tables.alerts import AlertBook, raise_fault
+from quality_assets.tables.channels import ChannelError, add_channel, channel, checked, send_test
+from quality_assets.tables.house_settings import change
+from quality_assets.tables.telling import Delivered, tell
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Hook:
+    """What a web server was sent, in order; `status` is what it answers."""
+
+    address: str = ""
+    status: int = 200
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A web server on a free port that keeps what is posted."""
+    kept = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            kept.bodies.append(body)
+            kept.headers.append(dict(self.headers))
+            if kept.status < 300:
+                kept.taken.append(json.loads(body))
+            self.send_response(kept.status)
+            self.send_header("location", "http://example.com/")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    kept.address = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def store(data_root: Settings) -> Operations:
+    return operations_of(data_root)
+
+
+def add(store: Operations, **given: Any) -> str:
+    with store.write() as connection:
+        return str(add_channel(connection, given, "ann")["channel_id"])
+
+
+def add_hook(store: Operations, hook: Hook, **given: Any) -> str:
+    return add(store, kind="webhook", address=hook.address, options={"allow_private_targets": True}, **given)
+
+
+def add_mail(store: Operations, mailbox: Mailbox, **options: Any) -> str:
+    return add(
+        store, kind="smtp", address="ann@example.com", options={"host": "127.0.0.1", "port": mailbox.port, **options}
+    )
+
+
+def found(store: Operations, subject: str = "core.valid_events", **other: Any) -> str:
+    given = {"kind": "check", "title": f"{subject} is wrong", "message": "Look.", "severity": "high", **other}
+    with store.write() as connection:
+        return raise_fault(connection, Fault(subject=subject, **given)).alert_id
+
+
+def statuses(store: Operations) -> list[tuple[str, str, int]]:
+    with store.read() as connection:
+        rows = fetch(connection, select(NOTIFICATION).order_by(NOTIFICATION.c.notification_id))
+    return [(row["transition"], row["status"], row["attempts"]) for row in rows]
+
+
+def test_an_alert_reaches_mail_and_webhook_once_and_so_does_its_end(
+    data_root: Settings, store: Operations, hook: Hook, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_KEY", "key")
+    add_hook(store, hook, secret_ref="env:HOOK_KEY")
+    add_mail(store, mailbox)
+    alert_id = found(store, owner="team:events", observed=12.0, threshold=3.0, action="Mend it.")
+    assert tell(data_root) == Delivered(), "its group is waited for"
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(2, 0)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered()
+    AlertBook(store).resolve(alert_id, "bob", "fixed")
+    assert tell(data_root) == Delivered(2, 0)
+
+    assert [each["alerts"][0]["transition"] for each in hook.taken] == ["opened", "resolved"]
+    assert hook.taken[0]["alerts"][0] | {"alert_id": alert_id, "observed": 12.0} == hook.taken[0]["alerts"][0]
+    signature = hmac.new(b"key", hook.bodies[0], hashlib.sha256).hexdigest()
+    assert hook.headers[0]["X-Quality-Signature"] == f"sha256={signature}"
+    assert hook.headers[0]["X-Quality-Delivery"] != hook.headers[1]["X-Quality-Delivery"]
+    assert [mail["Subject"] for mail in mailbox.messages] == [
+        "[high] core.valid_events is wrong",
+        "[high] Resolved: core.valid_events is wrong",
+    ]
+    text = str(mailbox.messages[0].get_payload(decode=True), "utf-8") if mailbox.messages else ""
+    assert "observed 12, threshold 3" in text
+    assert "Owner: team:events" in text
+    assert f"/alerts/{alert_id}" in text
+    assert mailbox.messages[0]["References"] == mailbox.messages[1]["References"]
+    assert [each[1] for each in statuses(store)] == ["sent"] * 4
+
+
+def test_forty_checks_of_one_cause_are_one_message_and_a_newcomer_is_told_as_such(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    add_hook(store, hook)
+    add(
+        store,
+        kind="slack",
+        name="chat",
+        address=hook.address,
+        options={"allow_private_targets": True},
+        routes=[{"subjects": ["late"]}],
+    )
+    for n in range(40):
+        found(store, f"table_{n}", group="upload", severity="critical" if n == 7 else "low")
+    assert tell(data_root, utc_now() + MINUTE).sent == 1
+    assert hook.taken[0]["title"] == "[critical] 40 alerts about table_0 and what is made from it"
+    assert len(hook.taken[0]["alerts"]) == 40
+    found(store, "late", group="upload")
+    assert tell(data_root, utc_now() + MINUTE).sent == 2
+    assert {tuple(each) for each in hook.taken[1:]} == {("text",), tuple(hook.taken[0])}
+    told = next(each for each in hook.taken[1:] if len(each) > 1)
+    assert [each["subject"] for each in told["alerts"]] == ["late"]
+
+
+def test_text_of_data_is_no_markup_of_a_chat_nor_a_header_of_a_mail(
+    data_root: Settings, store: Operations, hook: Hook, mailbox: Mailbox
+) -> None:
+    add(store, kind="slack", address=hook.address, options={"allow_private_targets": True})
+    add_mail(store, mailbox)
+    found(store, title="<!channel> & co\nBcc: eve@example.com", message="\ud83d half <b>")
+    assert tell(data_root, utc_now() + MINUTE).sent == 2
+    assert "&lt;!channel&gt; &amp; co" in hook.taken[0]["text"]
+    assert mailbox.messages[0]["Bcc"] is None
+    assert mailbox.messages[0]["Subject"] == "[high] <!channel> & co Bcc: eve@example.com"
+    assert mailbox.recipients == [["ann@example.com"]]
+
+
+def test_what_is_not_taken_is_tried_again_and_then_the_channel_is_the_alert(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    hook.status = 500
+    broken = add_hook(store, hook)
+    found(store)
+    now = utc_now() + MINUTE
+    for attempt in range(1, 6):
+        assert tell(data_root, now) == Delivered(0, 1)
+        assert tell(data_root, now) == Delivered(), "not at once"
+        state = "failed" if attempt == 5 else "pending"
+        assert statuses(store)[0] == ("opened:0", state, attempt)
+        now += timedelta(hours=1)
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+        assert channel(connection, broken)["last_error"].startswith("it answers 500")
+    assert (alert["subject"], alert["severity"]) == (broken, "high")
+    assert "it answers 500" in alert["message"]
+    assert len(hook.bodies) == 5
+    assert {headers["Idempotency-Key"] for headers in hook.headers} == {hook.headers[0]["Idempotency-Key"]}
+    assert len(statuses(store)) == 1, "a channel is not told of itself"
+
+
+def test_a_channel_that_delivers_again_resolves_its_alert(data_root: Settings, store: Operations, hook: Hook) -> None:
+    with store.write() as connection:
+        change(connection, "alerts.attempts", 1, "ann")
+        change(connection, "alerts.passes_to_resolve", 1, "ann")
+    hook.status = 500
+    add_hook(store, hook)
+    found(store, "a")
+    tell(data_root, utc_now() + MINUTE)
+    hook.status = 200
+    found(store, "b")
+    tell(data_root, utc_now() + MINUTE)
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+        (row,) = fetch(connection, select(CHANNEL))
+    assert alert["status"] == "resolved"
+    assert (row["failures"], row["last_error"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(302, "a redirection, which is not followed"), (404, "it answers 404"), (204, "")]
+)
+def test_a_test_of_a_channel_says_how_it_went(store: Operations, hook: Hook, status: int, why: str) -> None:
+    hook.status = status
+    added = add_hook(store, hook)
+    assert why in send_test(store, added, "http://here")
+    assert (send_test(store, added, "http://here") == "") is (status == 204)
+    assert statuses(store) == []
+
+
+def test_a_private_address_is_refused_unless_it_is_allowed(store: Operations, hook: Hook) -> None:
+    added = add(store, kind="webhook", address=hook.address)
+    assert "address of a private network" in send_test(store, added, "http://here")
+    assert hook.bodies == []
+    with store.write() as connection:
+        change(connection, "channels.allow_private_targets", True, "ann")
+    assert send_test(store, added, "http://here") == ""
+
+
+def test_a_server_that_is_not_there_is_said(store: Operations) -> None:
+    added = add(store, kind="smtp", address="a@b.example", options={"host": "127.0.0.1", "port": 1})
+    assert "refused" in send_test(store, added, "http://here")
+
+
+def test_a_mail_server_without_encryption_is_refused_where_it_is_asked_for(store: Operations, mailbox: Mailbox) -> None:
+    always = add_mail(store, mailbox, starttls="always")
+    assert send_test(store, always, "http://here") == "the mail server offers no STARTTLS, which the channel asks for"
+    assert mailbox.messages == []
+
+
+def test_a_mail_server_is_spoken_to_by_starttls_and_with_the_secret(
+    store: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ssl
+
+    from aiosmtpd.smtp import AuthResult
+
+    request = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {tmp_path}/k -out {tmp_path}/c"
+    )
+    subprocess.run(request.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c", tmp_path / "k")
+    shown: list[bytes] = []
+
+    def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        shown.append(data.password)
+        return AuthResult(success=data.password == b"open sesame", handled=False)
+
+    (tmp_path / "secret").write_text("open sesame\n")
+    options = {"require_starttls": True, "tls_context": context, "authenticator": authenticate, "auth_required": True}
+    with smtp_server(**options) as mailbox:
+        mail = {"host": "127.0.0.1", "port": mailbox.port, "user": "quality", "starttls": "always"}
+        strict = add(store, kind="smtp", address="ann@example.com", secret_ref=f"file:{tmp_path}/secret", options=mail)
+        assert "no trusted encryption" in send_test(store, strict, "http://here")
+        trusting = {**mail, "any_certificate": True}
+        added = add(
+            store, kind="smtp", address="ann@example.com", secret_ref=f"file:{tmp_path}/secret", options=trusting
+        )
+        assert send_test(store, added, "http://here") == ""
+        assert shown == [b"open sesame"]
+        assert [mail["Subject"] for mail in mailbox.messages] == ["[test] A test of this channel"]
+        (tmp_path / "secret").write_text("wrong")
+        assert "535" in send_test(store, added, "http://here")
+
+
+def test_a_secret_that_is_missing_fails_the_message_and_says_which(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    add_hook(store, hook, secret_ref="env:NOT_SET_ANYWHERE")
+    found(store)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(0, 1)
+    with store.read() as connection:
+        (row,) = fetch(connection, select(NOTIFICATION))
+    assert row["error"] == "the environment variable NOT_SET_ANYWHERE is not set where this runs"
+    assert hook.bodies == []
+
+
+@pytest.mark.parametrize("reference", ["hunter2", "env:", "env:A B", "file:", "file:/nowhere/at/all", "env:NOT_SET"])
+def test_what_is_no_reference_gives_no_secret(reference: str) -> None:
+    with pytest.raises(SecretMissingError) as raised:
+        secret_of(reference)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"kind": "pager"}, "none of smtp, webhook"),
+        ({"kind": "webhook"}, "address is missing"),
+        ({"kind": "webhook", "address": "ftp://x/y"}, "http:// or https://"),
+        ({"kind": "webhook", "address": "http://user:pass@x/y"}, "a secret by itself"),
+        ({"kind": "slack", "address": "https://hooks.slack.com/services/T/B/x"}, "a secret by itself"),
+        ({"kind": "webhook", "address": "http://[::1"}, "is no address"),
+        ({"kind": "webhook", "address": "http://x", "secret_ref": "hunter2"}, "secret_ref is env:NAME"),
+        ({"kind": "webhook", "address": "http://x", "options": {"host": "h"}}, "has no option host"),
+        ({"kind": "apprise", "address": "mailto://x"}, "hold secrets"),
+        ({"kind": "smtp", "address": "nobody"}, "e-mail address"),
+        ({"kind": "smtp", "address": "a@b.example"}, "options.host"),
+        ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "port": 0}}, "between 1 and 65535"),
+        ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "starttls": "no"}}, "auto, always, never"),
+        ({"kind": "webhook", "address": "http://x", "routes": [{"severity": "bad"}]}, "severity is one of"),
+        ({"kind": "webhook", "address": "http://x", "routes": [{"kinds": ["x"]}]}, "x is none"),
+        ({"kind": "webhook", "address": "http://x", "routes": [{"who": "me"}]}, "a route has no who"),
+    ],
+)
+def test_a_channel_that_could_tell_nobody_is_refused(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ChannelError, match=why.replace("(", r"\(")):
+        checked(given)
+
+
+def test_a_silence_and_a_snooze_hold_back_and_tell_at_their_end(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    from quality_assets.stores.operations.alert_tables import SILENCE
+
+    add_hook(store, hook)
+    now = utc_now()
+    over = now + timedelta(hours=1)
+    silence = {"subject": "core.*", "starts_at": now - MINUTE, "ends_at": over, "reason": "Moving."}
+    with store.write() as connection:
+        connection.execute(SILENCE.insert(), [{**silence, "created_at": now, "created_by": "ann"}])
+    found(store)
+    assert tell(data_root, now + 2 * MINUTE) == Delivered()
+    assert tell(data_root, over + MINUTE) == Delivered(1, 0)
+    snoozed = found(store, "product.x")
+    AlertBook(store).snooze(snoozed, "ann", over + 2 * MINUTE)
+    assert tell(data_root, over + MINUTE) == Delivered()
+    assert tell(data_root, over + 3 * MINUTE) == Delivered(1, 0)
+    assert [each["alerts"][0]["transition"] for each in hook.taken] == ["opened", "snooze_over"]
+
+
+_WORK = """
+import sys
+from datetime import timedelta
+from quality_assets.clock import utc_now
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.settings import get_settings
+from quality_assets.stores.operations.store import operations_of
+from quality_assets.tables.alerts import raise_fault, record_pass
+from quality_assets.tables.telling import tell
+settings = get_settings()
+store = operations_of(settings)
+print("ready", flush=True)
+for n in range(int(sys.argv[1]), int(sys.argv[2])):
+    with store.write() as connection:
+        raise_fault(connection, Fault("check", f"t{n}", f"t{n}", "Look.", "high", group=f"g{n}"))
+    tell(settings, utc_now() + timedelta(minutes=1))
+"""
+
+
+def test_whoever_is_killed_nothing_is_told_twice_and_nothing_is_untold(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    add_hook(store, hook)
+    for n in range(3):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", _WORK, str(n * 50), str(n * 50 + 50)], stdout=subprocess.PIPE, text=True
+        )
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+        # Somewhere within its work, as far as what it has told says.
+        before = len(hook.taken)
+        while len(hook.taken) < before + 1 + n and worker.poll() is None:
+            pass
+        os.kill(worker.pid, 9)
+        worker.wait()
+        worker.stdout.close()
+    _settle(data_root)
+    with store.read() as connection:
+        raised = {row["subject"] for row in fetch(connection, select(ALERT))}
+    told = [alert["subject"] for each in hook.taken for alert in each["alerts"]]
+    assert sorted(told) == sorted(raised)
+
+
+def _settle(settings: Settings) -> None:
+    """Tell until nothing waits: what a killed process began is ended by its own sender first."""
+    later = utc_now() + timedelta(minutes=2)
+    for _ in range(500):
+        tell(settings, later)
+        with operations_of(settings).read() as connection:
+            waiting = select(NOTIFICATION).where(NOTIFICATION.c.status.in_(("pending", "sending")))
+            waiting = waiting.where(NOTIFICATION.c.due_at <= later)
+            if not fetch(connection, waiting):
+                return
+    raise AssertionError("something still waits to be told")
