@@ -49,6 +49,28 @@ class Settings(BaseSettings):
     )
     dagster_port: Port = Field(3000, description="Port of the Dagster UI")
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
+    collector_host: str = Field(
+        "127.0.0.1", description="Address that the collector binds to; beyond loopback it needs keys and a token"
+    )
+    collector_port: Port = Field(8080, description="Port of the collector: events, online features, today so far")
+    collector_keys_file: Path | None = Field(
+        None, description="YAML of the write keys of senders; data_dir/write_keys.yaml where it is there"
+    )
+    collector_jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="Secret (HS256) of the tokens that readers of online features show"
+    )
+    collector_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Websites whose pages may send events, as https://shop.example, with commas; * for any"
+    )
+    collector_certificate: Path | None = Field(None, description="Certificate (PEM) of the collector, for TLS")
+    collector_private_key: Path | None = Field(None, description="Private key (PEM) of that certificate")
+    land_every_s: float = Field(900.0, gt=0, description="How often the collector lands events of today")
+    land_late_every_s: float = Field(
+        21_600.0, gt=0, description="How often it lands events that came after their day had been closed"
+    )
+    features_file: Path | None = Field(
+        None, description="YAML of the online features; data_dir/features.yaml, else the shipped one"
+    )
 
     earliest_date: date = Field(
         date(2013, 1, 1), description="First event date that can be built; no source may start before it"
@@ -69,12 +91,12 @@ class Settings(BaseSettings):
     )
     keep_snapshots: int = Field(3, ge=1, description="How many published snapshots stay")
 
-    @field_validator("data_dir", "sources_dir", "feature_metadata_file")
+    @field_validator("data_dir", "sources_dir", "feature_metadata_file", "collector_keys_file", "features_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path is not None else None
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "collector_origins", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
@@ -101,6 +123,22 @@ class Settings(BaseSettings):
     def lake_dir(self) -> Path:
         """Event-level tables as Parquet, a folder a day."""
         return self.data_dir / "lake"
+
+    @property
+    def live_dir(self) -> Path:
+        """What the collector keeps: its log and its state."""
+        return self.data_dir / "live"
+
+    @property
+    def collector_keys_path(self) -> Path:
+        """The file of write keys in force, whether it is there or not."""
+        return self.collector_keys_file or self.data_dir / "write_keys.yaml"
+
+    @property
+    def features_path(self) -> Path:
+        """The definition of the online features in force."""
+        own = self.data_dir / "features.yaml"
+        return self.features_file or (own if own.is_file() else REPOSITORY_ROOT / "data" / "features.yaml")
 
     @property
     def warehouse_path(self) -> Path:

@@ -328,7 +328,7 @@ _DOMAIN_FLOORS = (
     {"stats"},
     {"series"},
     {"events"},
-    {"features", "quality", "drift", "models"},
+    {"features", "live", "quality", "drift", "models"},
     {"reports"},
 )
 

@@ -1,0 +1,108 @@
+"""The collector as one ASGI application: events in, online features, today so far, its own condition."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from quality_assets.serve.collector.access import Access
+from quality_assets.serve.collector.core import Core
+from quality_assets.serve.collector.described import described_routes
+from quality_assets.serve.collector.hot import Hot
+from quality_assets.serve.collector.landing import MODULE, is_due
+from quality_assets.serve.collector.online import online_routes
+from quality_assets.serve.collector.operations import operations_routes
+from quality_assets.serve.collector.today import Today
+from quality_assets.settings import Settings
+from quality_assets.stores.live.outbox import Outbox
+from quality_assets.version import VERSION
+
+log = logging.getLogger("quality.collector")
+
+_LOOK_WHAT_IS_DUE_S = 10.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The application of one root.
+
+    Raises CollectorRunningError, UnguardedError, KeyFileError or FeatureFileError before anything starts.
+    """
+    access = Access(settings)
+    core = Core(settings)
+    today = Today(settings.live_dir / "state.db", core.features.tile_us)
+    app = FastAPI(
+        title="Feature Quality: collector",
+        version=VERSION,
+        description="Events in, online features of users, today so far.",
+        lifespan=partial(_lifespan, core, today),
+    )
+    app.include_router(online_routes(core, access))
+    app.include_router(operations_routes(core, access, today))
+    app.include_router(described_routes())
+    _gauges(core, today)
+    hosts = frozenset(name.lower() for name in (*_LOOPBACK, settings.collector_host, *settings.allowed_hosts))
+    return Hot(app, core, access, hosts, settings.collector_origins)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(core: Core, today: Today, _: FastAPI) -> AsyncIterator[None]:
+    core.start()
+    landing = asyncio.create_task(_land_what_is_due(core.settings))
+    try:
+        yield
+    finally:
+        landing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await landing
+        today.close()
+        await asyncio.to_thread(core.stop)
+
+
+async def _land_what_is_due(settings: Settings) -> None:
+    """Start a process that lands, whenever something is due; what it has begun, the next one ends."""
+    outbox = Outbox(settings.live_dir / "state.db")
+    process: asyncio.subprocess.Process | None = None
+    try:
+        while True:
+            try:
+                if await asyncio.to_thread(is_due, settings, outbox):
+                    environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
+                    process = await asyncio.create_subprocess_exec(sys.executable, "-m", MODULE, env=environment)
+                    if await process.wait():
+                        log.error("landing failed with code %s, and is tried again", process.returncode)
+            except Exception:
+                log.exception("what is due to land could not be looked up, and is tried again")
+            await asyncio.sleep(_LOOK_WHAT_IS_DUE_S)
+    finally:
+        if process is not None and process.returncode is None:
+            await process.wait()
+        outbox.close()
+
+
+def _gauges(core: Core, today: Today) -> None:
+    gauge = core.measures.gauge
+    gauge("collector_queue_items", "Items that wait to be committed", lambda: core.committer.queued)
+    gauge(
+        "collector_log_lag_records",
+        "Requests in the log that are not processed",
+        lambda: max(core.committer.last_seq - core.processor.position, 0),
+    )
+    gauge("collector_log_bytes", "Size of the log and its WAL", core.log.size_bytes)
+    gauge("collector_lag_seconds", "For how long the processor has been behind", core.processor.behind_s)
+    gauge("collector_disk_free_bytes", "Free space where the log is", lambda: core.condition()["disk_free_bytes"])
+    gauge("collector_landing_age_seconds", "Age of the oldest event that has not landed", partial(_landing_age, today))
+
+
+def _landing_age(today: Today) -> float:
+    oldest = today.landing()["oldest_us"]
+    return 0.0 if oldest is None else time.time() - oldest / 1e6

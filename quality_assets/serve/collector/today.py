@@ -1,0 +1,140 @@
+"""What came in today so far, from state.db: provisional, since late events will still add to it."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from quality_assets.stores.live.outbox import figures
+from quality_assets.stores.live.sqlite import all_rows, one_row, opened
+from quality_assets.stores.live.state_tables import DAY_US
+
+_BUCKET = math.log(1.02)
+P95 = 0.95
+_EPOCH = date(1970, 1, 1)
+
+
+class Today:
+    """Reads the figures of a day by a connection of its own."""
+
+    def __init__(self, path: Path, tile_us: int) -> None:
+        self._connection = opened(path, synchronous="NORMAL")
+        self._tile_us = tile_us
+
+    def day(self, day: date, known_us: int) -> dict[str, Any]:
+        """The figures of a day, by feature and in all; users of a step are those who did an event of that name."""
+        number = (day - _EPOCH).days
+        tiles = (number * DAY_US // self._tile_us, (number + 1) * DAY_US // self._tile_us)
+        rows = figures(
+            self._connection,
+            "select feature, sum(events) as events, sum(errors) as errors, sum(crashes) as crashes, max(tile) as tile"
+            " from live_metrics where tile >= ? and tile < ? group by feature order by events desc, feature",
+            tiles,
+        )
+        users: dict[str, int] = dict(
+            all_rows(
+                self._connection, "select feature, count(*) from live_users where day = ? group by feature", (number,)
+            )
+        )
+        p95 = self._percentiles(number)
+        for row in rows:
+            row["users"] = users.get(row["feature"], 0)
+            row["p95_latency_ms"] = p95.get(row["feature"])
+            row["last_event_at"] = instant(row.pop("tile") * self._tile_us)
+        steps = figures(
+            self._connection,
+            "select event_name, count(*) as users from live_steps where day = ? group by event_name"
+            " order by users desc, event_name",
+            (number,),
+        )
+        return {
+            "date": day.isoformat(),
+            "is_provisional": True,
+            "known_until": instant(known_us),
+            "events": sum(row["events"] for row in rows),
+            "errors": sum(row["errors"] for row in rows),
+            "crashes": sum(row["crashes"] for row in rows),
+            "users": users.get("", 0),
+            "features": rows,
+            "steps": steps,
+        }
+
+    def tiles(self, day: date) -> list[dict[str, Any]]:
+        """Events by feature and tile of a day; `minute` is that of the day at which the tile begins."""
+        number = (day - _EPOCH).days
+        first = number * DAY_US // self._tile_us
+        rows = self._connection.execute(
+            "select feature, tile, events from live_metrics where tile >= ? and tile < ? order by feature, tile",
+            (first, (number + 1) * DAY_US // self._tile_us),
+        )
+        minutes = self._tile_us // 60_000_000
+        return [{"feature": f, "minute": (tile - first) * minutes, "events": events} for f, tile, events in rows]
+
+    def sources(self) -> list[dict[str, Any]]:
+        """What each sender has sent since the state began."""
+        rows = figures(self._connection, "select * from live_sources order by source")
+        for row in rows:
+            row["last_at"] = instant(row.pop("last_us"))
+        return rows
+
+    def last_messages(self, n: int, *, masked: bool) -> list[dict[str, Any]]:
+        """The last events that have not landed, with what was mapped; values are masked unless asked for."""
+        rows = figures(self._connection, "select * from events order by seq desc limit ?", (n,))
+        shown = []
+        for row in rows:
+            kept = {name: row[name] for name in ("source", "feature", "event_name", "status")}
+            kept["received_at"], kept["event_time"] = instant(row["received_us"]), instant(row["event_us"])
+            for name in ("event_id", "user_id", "session_id", "device_type", "platform", "app_version", "properties"):
+                value = row[name]
+                kept[name] = None if value is None else "•••" if masked else value
+            shown.append(kept)
+        return shown
+
+    def landing(self) -> dict[str, Any]:
+        """How many events wait to land, since when, and what has landed last."""
+        rows, oldest = one_row(self._connection, "select count(*), min(received_us) from events")
+        last = figures(
+            self._connection,
+            "select name, rows, landed_us from exports where state = 'landed' order by batch desc limit 1",
+        )
+        return {
+            "waiting_events": rows,
+            "waiting_since": None if oldest is None else instant(oldest),
+            "oldest_us": oldest,
+            "last_file": last[0]["name"] if last else None,
+            "last_landed_at": instant(last[0]["landed_us"]) if last else None,
+        }
+
+    def _percentiles(self, number: int) -> dict[str, float]:
+        """The 95th percentile of the latency (ms) by feature, from the counts of buckets 2 % wide."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for feature, bucket, n in self._connection.execute(
+            "select feature, bucket, sum(n) from live_latency where hour >= ? and hour < ? group by feature, bucket"
+            " order by feature, bucket",
+            (number * 24, number * 24 + 24),
+        ):
+            found.setdefault(feature, []).append((bucket, n))
+        return {feature: _percentile(buckets) for feature, buckets in found.items()}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _percentile(buckets: list[tuple[int, int]]) -> float:
+    wanted = P95 * sum(n for _, n in buckets)
+    reached = 0
+    for bucket, n in buckets:
+        reached += n
+        if reached >= wanted:
+            return round(math.exp((bucket + 0.5) * _BUCKET) / 1000, 3)
+    return math.nan
+
+
+def instant(us: int) -> str | None:
+    """A time in µs as ISO 8601; null for nought, which is none."""
+    if not us:
+        return None
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000).isoformat()

@@ -1,0 +1,317 @@
+"""A real collector: what it takes, what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from quality_assets.serve.collector import bodies
+
+
+def _event(**fields: Any) -> dict[str, Any]:
+    return {"event_id": str(uuid4()), "user_id": "u1", "event_type": "view", "feature": "Search", **fields}
+
+
+def _letters(collector: Any) -> int:
+    collector.processed()
+    return len(collector.client.get("/live/deadletters").json())
+
+
+def test_one_event_is_acknowledged_and_known(collector: Any) -> None:
+    user = str(uuid4())
+    answer = collector.client.post("/ingest", json=_event(user_id=user, event_type="purchase", device_type="mobile"))
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 1})
+    collector.processed()
+    found = collector.client.get(f"/features/{user}").json()
+    values = {name: each["value"] for name, each in found["features"].items()}
+    assert values["activity_count_1h"] == values["purchase_count_7d"] == 1
+    assert (values["user_segment"], values["last_device"], values["is_active_session"]) == ("buyer", "mobile", True)
+    assert values["engagement_score"] == 17
+    assert len(values) == 21
+    one = collector.client.get(f"/features/{user}/engagement_score", params={"version": 2}).json()
+    assert (one["value"], one["feature"], one["user_id"]) == (21, "engagement_score", user)
+    assert one["computed_at"] > one["known_until"]
+
+
+def test_a_batch_tells_what_it_refused_and_keeps_the_rest(collector: Any) -> None:
+    before = _letters(collector)
+    batch = [_event(), "no object", _event(status="fine"), _event()]
+    answer = collector.client.post("/ingest/batch", json={"batch": batch})
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.json() == {
+        "accepted": 2,
+        "refused": 2,
+        "errors": [{"index": 1, "reasons": ["not_an_object"]}, {"index": 2, "reasons": ["invalid_status"]}],
+    }
+    assert _letters(collector) == before + 2
+
+
+def test_a_single_refused_event_is_told_and_kept(collector: Any) -> None:
+    before = _letters(collector)
+    answer = collector.client.post("/ingest", json=_event(event_id="", latency_ms="x"))
+    assert answer.status_code == 422
+    assert answer.json()["reasons"] == ["missing_event_id", "invalid_latency"]
+    assert _letters(collector) == before + 1
+
+
+def test_what_is_sent_twice_counts_once(collector: Any) -> None:
+    user = str(uuid4())
+    event = _event(user_id=user)
+    for _ in range(3):
+        assert collector.client.post("/ingest/batch", json={"batch": [event, event]}).json()["accepted"] == 2
+        collector.processed()
+    assert collector.client.get(f"/features/{user}/activity_count_24h").json()["value"] == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/batch", "/v1/import", "/v1/b"])
+def test_segment_batches(collector: Any, path: str) -> None:
+    user = str(uuid4())
+    batch = [
+        {"type": "track", "event": "click", "userId": user, "messageId": str(uuid4())},
+        {"type": "identify", "userId": user, "messageId": str(uuid4()), "traits": {"mail": "a@b.c"}},
+        {"type": "track", "event": "click", "userId": user},
+    ]
+    key = base64.b64encode(b"key:").decode()
+    answer = collector.client.post(path, json={"batch": batch}, headers={"Authorization": f"Basic {key}"})
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    collector.processed()
+    assert collector.client.get(f"/features/{user}/activity_count_1h").json()["value"] == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/t", "/v1/track"])
+def test_a_segment_call_as_text_with_its_key_in_the_body(collector: Any, path: str) -> None:
+    user = str(uuid4())
+    call = {"event": "view", "userId": user, "messageId": str(uuid4()), "writeKey": "key"}
+    answer = collector.client.post(path, content=json.dumps(call), headers={"content-type": "text/plain"})
+    assert answer.status_code == 200
+    collector.processed()
+    assert collector.client.get(f"/features/{user}/activity_count_1h").json()["value"] == 1
+
+
+_DEEP = b'{"event_id": "a", "properties": ' + b'{"a":' * 70 + b"1" + b"}" * 71
+_BODIES = {
+    "empty": b"",
+    "broken": b'{"event_id": ',
+    "bad UTF-8": b'{"event_id": "\xff"}',
+    "lone surrogate": b'{"event_id": "\\ud800"}',
+    "NaN": b'{"event_id": "a", "latency_ms": NaN}',
+    "1e400": b'{"event_id": "a", "latency_ms": 1e400}',
+    "mark of the byte order": b'\xef\xbb\xbf{"event_id": "a"}',
+    "deep": _DEEP,
+    "deeper than any stack": b"[" * 100_000,
+    "an integer of 9000 digits": b'{"event_id": "a", "user_id": ' + b"9" * 9000 + b"}",
+}
+
+
+@pytest.mark.parametrize("path", ["/ingest", "/ingest/batch", "/v1/batch", "/v1/track"])
+@pytest.mark.parametrize("what", _BODIES)
+def test_bodies_that_are_no_json(collector: Any, path: str, what: str) -> None:
+    answer = collector.client.post(path, content=_BODIES[what])
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [{"batch": 3}, {"batch": {"a": 1}}, {}, 7, None, "x"])
+@pytest.mark.parametrize("path", ["/ingest/batch", "/v1/batch"])
+def test_a_batch_that_is_no_list(collector: Any, path: str, body: Any) -> None:
+    assert collector.client.post(path, content=json.dumps(body)).status_code == 400
+
+
+def test_depth_is_that_of_brackets_not_of_texts(collector: Any) -> None:
+    event = _event(properties={"text": '"[{' * 200})
+    assert collector.client.post("/ingest", json=event).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"no gzip", 400),
+        (gzip.compress(b'{"event_id": "cut"}')[:-9], 400),
+        (gzip.compress(b'{"event_id": "more"}') + b"more", 400),
+        (gzip.compress(b" " * 200_000_000, 1)[:500_000], 413),
+        (gzip.compress(json.dumps({"event_id": "packed"}).encode()), 200),
+    ],
+)
+def test_packed_bodies(collector: Any, body: bytes, status: int) -> None:
+    answer = collector.client.post("/ingest", content=body, headers={"content-encoding": "gzip"})
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    "headers", [{"content-encoding": "br"}, {"content-type": "application/json; charset=iso-8859-1"}]
+)
+def test_encodings_that_are_not_read(collector: Any, headers: dict[str, str]) -> None:
+    assert collector.client.post("/ingest", content=b"{}", headers=headers).status_code == 415
+
+
+def test_too_much_at_once(collector: Any) -> None:
+    large = b'{"event_id": "' + b"x" * 600_000 + b'"}'
+    assert collector.client.post("/ingest", content=large).status_code == 413
+    pieces = iter([large[at : at + 50_000] for at in range(0, len(large), 50_000)])
+    assert collector.client.post("/ingest", content=pieces).status_code == 413
+    many = {"batch": [_event() for _ in range(501)]}
+    assert collector.client.post("/ingest/batch", json=many).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/ingest", 405), ("PUT", "/v1/batch", 405), ("GET", "/nothing", 404), ("POST", "/v1/x", 404)],
+)
+def test_other_methods_and_addresses(collector: Any, method: str, path: str, status: int) -> None:
+    assert collector.client.request(method, path).status_code == status
+
+
+def test_a_broken_authorization(collector: Any) -> None:
+    answer = collector.client.post("/ingest", json=_event(), headers={"authorization": "Basic ###"})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Basic")
+
+
+@pytest.mark.parametrize("path", ["/v1/logs", "/v1/traces"])
+def test_otlp_that_is_none(collector: Any, path: str) -> None:
+    protobuf = {"content-type": "application/x-protobuf"}
+    assert collector.client.post(path, content=b"\xff\xff garbage", headers=protobuf).status_code == 400
+    assert collector.client.post(path, json={}).status_code == 415
+
+
+def test_names_and_origins_of_others(collector: Any) -> None:
+    answer = collector.client.post("/ingest", json=_event(), headers={"host": "evil.example"})
+    assert answer.status_code == 421
+    answer = collector.client.post("/ingest", json=_event(), headers={"origin": "https://evil.example"})
+    assert answer.status_code == 403
+    answer = collector.client.options("/v1/batch", headers={"origin": "http://localhost:5173"})
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/features/u/nothing", 404),
+        ("/features/u?version=9", 404),
+        ("/features/u?version=x", 422),
+        ("/features/u?as_of=soon", 422),
+        ("/features/u?as_of=2999-01-01T00:00:00Z", 422),
+        ("/features/" + "x" * 300, 422),
+        ("/features/a%00b", 422),
+        ("/features/never%20seen", 200),
+        ("/live/today?day=soon", 422),
+    ],
+)
+def test_questions_about_features(collector: Any, path: str, status: int) -> None:
+    assert collector.client.get(path).status_code == status
+
+
+def test_features_of_several_users(collector: Any) -> None:
+    user = str(uuid4())
+    collector.client.post("/ingest/batch", json={"batch": [_event(user_id=user) for _ in range(3)]})
+    collector.processed()
+    asked = {"users": [user, "nobody"], "features": ["activity_count_1h", "user_segment"]}
+    users = collector.client.post("/features/batch", json=asked).json()["users"]
+    assert [each["user_id"] for each in users] == [user, "nobody"]
+    assert [each["features"]["activity_count_1h"]["value"] for each in users] == [3, 0]
+    assert [each["features"]["user_segment"]["value"] for each in users] == ["casual", "unseen"]
+    assert collector.client.post("/features/batch", json={"users": ["a"], "features": ["x"]}).status_code == 404
+    assert collector.client.post("/features/batch", json={"users": "a"}).status_code == 422
+
+
+def test_today_so_far(collector: Any) -> None:
+    feature = str(uuid4())
+    events = [
+        _event(feature=feature, user_id=user, status=status, latency_ms=latency, event_type=f"step {feature}")
+        for user, status, latency in [("a", "ok", 100), ("a", "error", 100), ("b", "crash", 100), ("c", "ok", None)]
+    ]
+    collector.client.post("/ingest/batch", json={"batch": events})
+    collector.processed()
+    today = collector.client.get("/live/today").json()
+    (row,) = [each for each in today["features"] if each["feature"] == feature]
+    assert (row["events"], row["errors"], row["crashes"], row["users"]) == (4, 1, 1, 3)
+    # Buckets are 2 % wide.
+    assert 98 < row["p95_latency_ms"] < 102
+    assert {"event_name": f"step {feature}", "users": 3} in today["steps"]
+    assert today["is_provisional"]
+    assert today["events"] >= 4
+    tiles = collector.client.get("/live/tiles").json()["tiles"]
+    assert sum(each["events"] for each in tiles if each["feature"] == feature) == 4
+
+
+def test_the_collector_tells_of_itself(collector: Any) -> None:
+    collector.client.post("/ingest", json=_event(user_id="secret_user"))
+    told = collector.processed()
+    assert told["last_messages"][0]["feature"] == "Search"
+    assert "secret_user" not in json.dumps(told)
+    unmasked = collector.client.get("/live/collector", params={"unmasked": True, "messages": 1}).json()
+    assert unmasked["last_messages"][0]["user_id"] == "secret_user"
+    assert [each["source"] for each in told["sources"]] == ["default"]
+    text = collector.client.get("/metrics").text
+    assert "events_processed_total" in text
+    assert 'events_failed_total{reason="http_400"}' in text
+    assert collector.client.get("/ready").json() == {"status": "ok", "reasons": []}
+    described = collector.client.get("/openapi.json").json()["paths"]
+    assert {"/ingest", "/ingest/batch", "/v1/batch", "/v1/track", "/v1/logs", "/features/{user}"} <= set(described)
+
+
+def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "READ_WITHIN_S", 0.05)
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()
+        raise AssertionError("it never comes")
+
+    with pytest.raises(bodies.RefusedError, match=r"did not come within") as refused:
+        asyncio.run(bodies.body_of(receive, {b"content-length": b"100"}))  # type: ignore[arg-type]
+    assert refused.value.status == 408
+
+
+def test_segment_and_otlp_clients_as_they_are(collector: Any) -> None:
+    import segment.analytics
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    user = str(uuid4())
+    client = segment.analytics.Client("key", host=f"http://127.0.0.1:{collector.port}", gzip=True)
+    client.track(user, "click", {"feature": "Cart"})
+    client.shutdown()
+    url = f"http://127.0.0.1:{collector.port}/v1/traces"
+    provider = TracerProvider(resource=Resource({"service.name": "Checkout"}))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(url, compression=Compression.Gzip)))
+    with provider.get_tracer("test").start_as_current_span("pay", attributes={"user.id": user}):
+        pass
+    provider.shutdown()
+    collector.processed()
+    assert collector.client.get(f"/features/{user}/activity_count_1h").json()["value"] == 2
+    features = {each["feature"] for each in collector.client.get("/live/today").json()["features"]}
+    assert {"Cart", "Checkout"} <= features
+
+
+def test_a_span_without_ids_is_refused_in_part(collector: Any) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+        ExportTraceServiceRequest,
+        ExportTraceServiceResponse,
+    )
+
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    now_ns = time.time_ns()
+    spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="good", start_time_unix_nano=now_ns)
+    spans.add(name="bad", start_time_unix_nano=now_ns)
+    before = _letters(collector)
+    answer = collector.client.post(
+        "/v1/traces", content=request.SerializeToString(), headers={"content-type": "application/x-protobuf"}
+    )
+    assert answer.status_code == 200
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert (told.rejected_spans, told.error_message) == (1, "record 1: missing_event_id")
+    assert _letters(collector) == before + 1
