@@ -44,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     yield _port("Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
     yield _port("Dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT")
+    yield _port("Collector", settings.collector_host, settings.collector_port, "QUALITY_COLLECTOR_PORT")
     yield _dagster_home(settings)
     yield _writer(settings)
     yield _sources(settings)

@@ -30,7 +30,7 @@ def serve(
         bool, typer.Option("--take-over", help="End servers that a killed `quality serve` has left, then start.")
     ] = False,
 ) -> None:
-    """Start the Dagster UI with its daemon, and the dashboard; Ctrl-C stops both."""
+    """Start the Dagster UI with its daemon, the dashboard and the collector; Ctrl-C stops all."""
     _serve(root_settings(), take_over=take_over)
 
 

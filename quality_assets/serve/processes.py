@@ -1,4 +1,4 @@
-"""Starting the Dagster UI with its daemon and the dashboard, and stopping all of it, whatever it has started."""
+"""Starting the Dagster UI with its daemon, the dashboard and the collector, and stopping all that they started."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ class ServerDiedError(RuntimeError):
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise PortTakenError unless both servers can listen."""
+    """Raise PortTakenError unless all servers can listen."""
     for what, host, port, name in (
         ("the Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT"),
         ("the dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT"),
+        ("the collector", settings.collector_host, settings.collector_port, "QUALITY_COLLECTOR_PORT"),
     ):
         if not port_is_free(host, port):
             raise PortTakenError(
@@ -72,7 +73,11 @@ def serve(
         check_ports(settings)
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
+        commands = {
+            "dagster": _dagster_command(settings),
+            "dashboard": _dashboard_command(settings),
+            "collector": _collector_command(),
+        }
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stopping = _stop_signals()
         try:
@@ -83,12 +88,14 @@ def serve(
             addresses = {
                 "dagster": address(settings.dagster_host, settings.dagster_port),
                 "dashboard": address(settings.host, settings.dashboard_port),
+                "collector": address(settings.collector_host, settings.collector_port),
             }
             _wait_until_up(processes, addresses, stopping)
             if not stopping:
                 announce(f"Dashboard   {addresses['dashboard']}")
                 announce(f"Dagster UI  {addresses['dagster']}")
-                announce("Ctrl-C stops both.")
+                announce(f"Collector   {addresses['collector']}")
+                announce("Ctrl-C stops all.")
             code_server = CodeServerWatch()
             while not stopping:
                 _raise_if_dead(processes, logs.as_posix())
@@ -146,7 +153,7 @@ def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
 
 def _rotate(logs: Path) -> None:
     """Keep each server's log, and one before it, below a size."""
-    for name in ("dagster", "dashboard"):
+    for name in ("dagster", "dashboard", "collector"):
         log = logs / f"{name}.log"
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             shutil.copyfile(log, logs / f"{name}.log.1")
@@ -239,6 +246,10 @@ def _dashboard_command(settings: Settings) -> list[str]:
         "--log-level",
         "warning",
     ]
+
+
+def _collector_command() -> list[str]:
+    return [sys.executable, "-m", "quality_assets.cli", "collect"]
 
 
 def _stop_signals() -> list[int]:

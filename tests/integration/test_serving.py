@@ -51,6 +51,7 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 serving.STOP_TIMEOUT_S = 1.0
 serving._dagster_command = lambda settings: listen(settings.dagster_port, STUBBORN)
 serving._dashboard_command = lambda settings: DASHBOARD
+serving._collector_command = lambda: listen(get_settings().collector_port)
 try:
     serving.serve(get_settings(), os.environ, lambda line: print(line, flush=True))
 except serving.ServerDiedError as error:
@@ -58,11 +59,11 @@ except serving.ServerDiedError as error:
 """
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+def _free_ports() -> tuple[int, int, int]:
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for probe in (one, two, three):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
 
 
 def _marked(mark: str) -> list[str]:
@@ -83,7 +84,7 @@ def _marked(mark: str) -> list[str]:
 class Served:
     """A process that serves, its mark, and what it says line by line."""
 
-    def __init__(self, command: list[str], data_dir: Path, ports: tuple[int, int]) -> None:
+    def __init__(self, command: list[str], data_dir: Path, ports: tuple[int, int, int]) -> None:
         self.mark = uuid.uuid4().hex
         known = {name: value for name, value in os.environ.items() if not name.startswith(("QUALITY_", "DAGSTER_"))}
         self.process = subprocess.Popen(
@@ -95,6 +96,7 @@ class Served:
                 "QUALITY_DATA_DIR": str(data_dir),
                 "QUALITY_DAGSTER_PORT": str(ports[0]),
                 "QUALITY_DASHBOARD_PORT": str(ports[1]),
+                "QUALITY_COLLECTOR_PORT": str(ports[2]),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -126,7 +128,7 @@ class Served:
 
 
 @contextmanager
-def _serving(command: list[str], data_dir: Path, ports: tuple[int, int]) -> Iterator[Served]:
+def _serving(command: list[str], data_dir: Path, ports: tuple[int, int, int]) -> Iterator[Served]:
     served = Served(command, data_dir, ports)
     try:
         yield served
@@ -146,7 +148,10 @@ def _quality(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "quality_assets.cli", *arguments]
 
 
-@pytest.mark.parametrize(("taken", "what"), [(0, "QUALITY_DAGSTER_PORT"), (1, "QUALITY_DASHBOARD_PORT")])
+@pytest.mark.parametrize(
+    ("taken", "what"),
+    [(0, "QUALITY_DAGSTER_PORT"), (1, "QUALITY_DASHBOARD_PORT"), (2, "QUALITY_COLLECTOR_PORT")],
+)
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_taken_port_is_told_and_nothing_starts(tmp_path: Path, command: str, taken: int, what: str) -> None:
     ports = _free_ports()
@@ -164,8 +169,9 @@ def test_taken_port_is_told_and_nothing_starts(tmp_path: Path, command: str, tak
 
 
 def test_free_ports_raise_nothing_and_taken_ones_do() -> None:
-    dagster, dashboard = _free_ports()
-    settings = Settings(dagster_port=dagster, dashboard_port=dashboard, _env_file=None)  # type: ignore[call-arg]
+    dagster, dashboard, collector = _free_ports()
+    ports = {"dagster_port": dagster, "dashboard_port": dashboard, "collector_port": collector}
+    settings = Settings(**ports, _env_file=None)  # type: ignore[arg-type, call-arg]
     check_ports(settings)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", dashboard))
@@ -179,10 +185,10 @@ def test_stubborn_servers_are_stopped_with_all_that_they_started(tmp_path: Path,
     ports = _free_ports()
     script = STAND_INS.replace("DASHBOARD", "listen(settings.dashboard_port)")
     with _serving([sys.executable, "-c", script], tmp_path / "data", ports) as served:
-        served.wait_for("Ctrl-C stops both")
+        served.wait_for("Ctrl-C stops all")
         assert any(f":{ports[0]}" in line for line in served.lines)
         assert any(f":{ports[1]}" in line for line in served.lines)
-        assert len(_marked(served.mark)) == 4
+        assert len(_marked(served.mark)) == 5
         served.process.send_signal(number)
         assert served.wait() == 0
     assert _marked(served.mark) == []
@@ -200,11 +206,12 @@ def test_server_that_dies_takes_the_other_with_it_and_is_named(tmp_path: Path) -
 def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
     ports = _free_ports()
     with _serving(_quality("serve"), tmp_path / "data", ports) as served:
-        served.wait_for("Ctrl-C stops both")
-        dagster, dashboard = (f"http://127.0.0.1:{port}" for port in ports)
+        served.wait_for("Ctrl-C stops all")
+        dagster, dashboard, collector = (f"http://127.0.0.1:{port}" for port in ports)
         assert any(dagster in line for line in served.lines)
         assert any(dashboard in line for line in served.lines)
         assert httpx.get(dashboard, timeout=PATIENCE_S).status_code == 200
+        assert httpx.post(f"{collector}/ingest", json={"event_id": "a"}, timeout=PATIENCE_S).json() == {"accepted": 1}
         assert httpx.get(f"{dagster}/server_info", timeout=PATIENCE_S).json()["dagster_version"]
         where = '{repositoryName: "__repository__", repositoryLocationName: "quality_assets.definitions"}'
         question = f"{{ sensorsOrError(repositorySelector: {where})"
@@ -217,13 +224,13 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         assert "landing_zone_sensor" in {sensor["name"] for sensor in answer["results"]}
         _wait_for_daemon(dagster)
         _refuse_other_websites(dagster, dashboard)
-        # The web server, the daemon, the code's server, the dashboard and who started them.
-        assert len(_marked(served.mark)) >= 4
+        # The web server, the daemon, the code's server, the dashboard, the collector and who started them.
+        assert len(_marked(served.mark)) >= 5
         served.process.send_signal(signal.SIGINT)
         assert served.wait() == 0
     assert _marked(served.mark) == []
     assert not any("Traceback" in line for line in served.lines)
-    for server in ("dagster", "dashboard"):
+    for server in ("dagster", "dashboard", "collector"):
         assert "Traceback" not in (tmp_path / "data" / "logs" / f"{server}.log").read_text()
     assert (tmp_path / "data" / ".dagster" / "schedules").is_dir(), "its history is the data root's"
 

@@ -315,3 +315,10 @@ def test_a_span_without_ids_is_refused_in_part(collector: Any) -> None:
     told = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (told.rejected_spans, told.error_message) == (1, "record 1: missing_event_id")
     assert _letters(collector) == before + 1
+
+
+def test_the_product_is_served_beside_it(collector: Any) -> None:
+    page = collector.client.get("/app/")
+    assert page.status_code == 200
+    assert "/app/assets/" in page.text
+    assert collector.client.get("/app/../settings.py").status_code == 404

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from quality_assets.serve.collector.access import Access
@@ -22,13 +23,15 @@ from quality_assets.serve.collector.landing import MODULE, is_due
 from quality_assets.serve.collector.online import online_routes
 from quality_assets.serve.collector.operations import operations_routes
 from quality_assets.serve.collector.today import Today
-from quality_assets.settings import Settings
+from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.live.outbox import Outbox
 from quality_assets.version import VERSION
 
 log = logging.getLogger("quality.collector")
 
 _LOOK_WHAT_IS_DUE_S = 10.0
+# A small product that sends its events here; what is built is kept in the repository.
+_PRODUCT = REPOSITORY_ROOT / "configurator" / "dist"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -49,6 +52,8 @@ def create_app(settings: Settings) -> ASGIApp:
     app.include_router(online_routes(core, access))
     app.include_router(operations_routes(core, access, today))
     app.include_router(described_routes())
+    if _PRODUCT.is_dir():
+        app.mount("/app", StaticFiles(directory=_PRODUCT, html=True), name="product")
     _gauges(core, today)
     hosts = frozenset(name.lower() for name in (*_LOOPBACK, settings.collector_host, *settings.allowed_hosts))
     return Hot(app, core, access, hosts, settings.collector_origins)
