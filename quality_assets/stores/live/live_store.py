@@ -222,7 +222,8 @@ class LiveStore:
         """Those of the keys that were not seen on this day or those before it; seen from now on."""
         if not keys:
             return set()
-        connection, day = self._writer, received_us // DAY_US
+        # A clock that is set back makes no earlier day of it.
+        connection, day = self._writer, max(received_us // DAY_US, self._seen_day)
         if day != self._seen_day:
             self._turn_day(day)
         older = [table for table in self._seen_tables if table != seen_table(day)]
