@@ -10,6 +10,8 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,15 @@ from quality_assets.read.reader import SnapshotStore
 from quality_assets.serve import logs
 from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.api import features as api
+from quality_assets.serve.api.alerts import alerts_api
+from quality_assets.serve.api.house import house_api
+from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.delivery import Delivery
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.serve.theme import THEME_SCRIPT
+from quality_assets.serve.watching import keep_looking
 from quality_assets.settings import Settings, get_settings
+from quality_assets.tables.tokens import is_known
 from quality_assets.version import RELEASED, VERSION
 
 log = logging.getLogger(__name__)
@@ -58,7 +65,7 @@ class _App(Dash):
         return super().interpolate_index(**parts | {"app_entry": FRAME})
 
 
-async def _warm_up(server: FastAPI, store: SnapshotStore, token: str | None) -> None:
+async def _warm_up(server: FastAPI, store: SnapshotStore, settings: Settings, token: str | None) -> None:
     """Ask for the index once, and for what it names, so that the first reader finds all of it made and compressed.
 
     Dash also registers its assets on the first index only: a deep link after a restart would come without them.
@@ -73,7 +80,7 @@ async def _warm_up(server: FastAPI, store: SnapshotStore, token: str | None) -> 
             for path in ["/_dash-layout", "/_dash-dependencies", "/api/v1/search", *files, *vendored]:
                 await client.get(path)
         for path in router.PAGES:
-            await asyncio.to_thread(router.render, store, Request(path))
+            await asyncio.to_thread(router.render, store, Request(path), settings)
     except Exception:
         log.exception("warm-up failed")
 
@@ -83,15 +90,17 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     logs.configure()
     store = SnapshotStore(settings.published_dir)
-    rules = rules_of(settings, settings.host, max_body_bytes=MEGABYTE)
+    rules = replace(rules_of(settings, settings.host, max_body_bytes=MEGABYTE), opens=partial(is_known, settings))
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm_up(server, store, rules.token))
+        warming = asyncio.create_task(_warm_up(server, store, settings, rules.token))
+        looking = asyncio.create_task(keep_looking(settings))
         try:
             yield
         finally:
             warming.cancel()
+            looking.cancel()
 
     server = FastAPI(
         title="Feature Quality",
@@ -102,8 +111,10 @@ def create_server(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    server.state.settings = settings
+    add_handlers(server)
     _add_routes(server, store)
-    _add_dash(server, store)
+    _add_dash(server, store, settings)
     server.add_middleware(Guard, rules=rules)
     server.add_middleware(Delivery)
     return server
@@ -112,6 +123,8 @@ def create_server(settings: Settings | None = None) -> FastAPI:
 def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.state.store = store
     server.include_router(api.api)
+    server.include_router(alerts_api)
+    server.include_router(house_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
@@ -145,7 +158,7 @@ def _part(store: SnapshotStore, build: Callable[..., Any]) -> Callable[[dict[str
     return show
 
 
-def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
+def _add_dash(server: FastAPI, store: SnapshotStore, settings: Settings) -> Dash:
     app = _App(
         __name__,
         server=server,
@@ -163,12 +176,14 @@ def _add_dash(server: FastAPI, store: SnapshotStore) -> Dash:
     @app.callback(
         Output(shell.MAIN, "children"),
         Output(shell.SIDEBAR, "children"),
+        Output(shell.BELL, "children"),
         Input(shell.URL, "pathname"),
         Input(shell.URL, "search"),
         Input(shell.TOKEN, "data"),
     )
-    async def show_page(path: str | None, search: str | None, _token: str | None) -> tuple[Any, Any]:
-        return await asyncio.to_thread(router.render, store, Request.parse(path, search))
+    async def show_page(path: str | None, search: str | None, _token: str | None) -> tuple[Any, Any, Any]:
+        root, sidebar = await asyncio.to_thread(router.render, store, Request.parse(path, search), settings)
+        return root, sidebar, await asyncio.to_thread(router.bell, settings)
 
     # What reads events comes after the page, each part as soon as it is there.
     for place, build in feature.PARTS.items():

@@ -12,17 +12,33 @@ from typing import Any
 import orjson
 from dash import html
 from plotly.io.json import to_json_plotly
+from sqlalchemy import Connection
 
-from dash_app.components import shell
+from dash_app.components import house_parts, shell
 from dash_app.components.shell import NavEntry
-from dash_app.pages import data_quality, drift, feature, model, overview, pipeline, states
+from dash_app.pages import (
+    alert,
+    alerts,
+    data_quality,
+    drift,
+    feature,
+    house_settings,
+    model,
+    overview,
+    pipeline,
+    states,
+)
 from dash_app.pages.feature_parts import STATE
 from quality_assets.domain.quality import health
+from quality_assets.read import alerts as alert_queries
 from quality_assets.read import drift as drift_queries
-from quality_assets.read import quality
+from quality_assets.read import links, quality
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore, per_snapshot
 from quality_assets.read.slices import slice_filters
+from quality_assets.read.token import page_token
+from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.operations.store import operations_of
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +54,14 @@ class Page:
     state: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LivePage:
+    """A page of the operations store, as it stands each time that it is asked for; it needs no snapshot."""
+
+    title: Callable[[Request], str]
+    build: Callable[[Connection, Request], Component]
+
+
 PAGES: dict[str, Page] = {
     "/": Page(lambda _: overview.TITLE, overview.build),
     "/data-quality": Page(lambda _: data_quality.TITLE, data_quality.build, ("reason",)),
@@ -45,6 +69,13 @@ PAGES: dict[str, Page] = {
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
 }
+# What follows the content of a page that is kept with the snapshot, and is made each time.
+LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline": house_parts.build}
+LIVE_PAGES: dict[str, LivePage] = {
+    "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),
+    "/settings": LivePage(lambda _: house_settings.TITLE, house_settings.build),
+}
+ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, STATE)
 
 NAVIGATION = (
@@ -53,23 +84,30 @@ NAVIGATION = (
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
     NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
+    NavEntry("/alerts", alerts.TITLE, "bell-ring", "People"),
+    NavEntry("/settings", house_settings.TITLE, "sliders", "People"),
 )
 
 
-def page_of(request: Request) -> Page | None:
+def page_of(request: Request) -> Page | LivePage | None:
     """The page at an address; None where there is none."""
+    live = ALERT_PAGE if links.alert_of(request.path) else LIVE_PAGES.get(request.path.rstrip("/"))
+    if live is not None:
+        return live
     return FEATURE_PAGE if request.feature else PAGES.get(request.path.rstrip("/") or "/")
 
 
-def render(store: SnapshotStore, request: Request) -> tuple[Component, list[Component]]:
+def render(
+    store: SnapshotStore, request: Request, settings: Settings | None = None
+) -> tuple[Component, list[Component]]:
     """What an address shows and the sidebar beside it. Never raises: a failure is a page too, and is logged."""
-    page = page_of(request)
+    page, settings = page_of(request), settings or get_settings()
     token, reader = "", None
     counts: dict[str, int] = {}
     try:
-        token, reader = store.token(), store.reader()
-        content = _content(page, reader, request)
-        counts = _counts(reader) if reader else {}
+        token, reader = page_token(store, settings), store.reader()
+        content = _live(page, request, settings) if isinstance(page, LivePage) else _content(page, reader, request)
+        counts = (_counts(reader) if reader else {}) | {"/alerts": unacknowledged(settings)}
         banner = _banner(store, reader)
     except Exception:
         reference = uuid.uuid4().hex[:8]
@@ -78,7 +116,9 @@ def render(store: SnapshotStore, request: Request) -> tuple[Component, list[Comp
     title = page.title(request) if page else "Not found"
     snapshot = reader.snapshot if reader else None
     root = html.Div(
-        [banner, content], className="page", **{"data-title": title, "data-token": token, "data-path": request.path}
+        [banner, content, _live_part(request, settings) if reader else None],
+        className="page",
+        **{"data-title": title, "data-token": token, "data-path": request.path},
     )
     return root, shell.sidebar(NAVIGATION, request.path, snapshot, counts, datetime.now(UTC).replace(tzinfo=None))
 
@@ -92,6 +132,39 @@ def _content(page: Page | None, reader: Reader | None, request: Request) -> Comp
     asked = Request(request.path, kept | {"window": f"{request.days}d"})
     key = ("page", asked.path, tuple(sorted(asked.query.items())))
     return reader.cache.get(key, lambda: _written(page.build(reader, asked)))
+
+
+def _live(page: LivePage, request: Request, settings: Settings) -> Component:
+    with operations_of(settings).read() as connection:
+        return page.build(connection, request)
+
+
+def _live_part(request: Request, settings: Settings) -> Component:
+    """What a page has of the operations store below what is kept; nothing where the store does not answer."""
+    build = LIVE_PARTS.get(request.path.rstrip("/"))
+    if build is None:
+        return None
+    try:
+        with operations_of(settings).read() as connection:
+            return build(connection, settings)
+    except Exception:
+        log.exception("live part failed", extra={"path": request.path})
+        return None
+
+
+def unacknowledged(settings: Settings) -> int:
+    """How many live alerts nobody has acknowledged; none where the store does not answer, which is told elsewhere."""
+    try:
+        with operations_of(settings).read() as connection:
+            return alert_queries.open_counts(connection)["unacknowledged"]
+    except Exception:
+        log.exception("the operations store does not answer")
+        return 0
+
+
+def bell(settings: Settings) -> Component:
+    """The bell of the frame: how many alerts nobody has acknowledged."""
+    return shell.bell(unacknowledged(settings))
 
 
 def _written(component: Component) -> orjson.Fragment:

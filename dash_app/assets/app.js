@@ -187,6 +187,8 @@
   }).observe(root, { childList: true, subtree: true });
 
   /* Following the snapshot: the page is asked for again, and scroll, filters and open tables stay */
+  /* Whoever is in the middle of a form is not interrupted. */
+  const isWriting = () => Boolean(document.activeElement?.closest("form[data-write]"));
   let isLost = false;
   async function follow() {
     const token = page()?.dataset.token;
@@ -195,10 +197,10 @@
       const answer = await fetch("/api/v1/token");
       const now = (await answer.json()).token;
       if (isLost) { isLost = false; toast("The server answers again"); }
-      if (now !== token && follow.asked !== now) {
+      if (now !== token && follow.asked !== now && !isWriting()) {
         follow.asked = now;
         window.dash_clientside.set_props("token", { data: now });
-        toast("New data: the page is up to date");
+        if (now.split("#")[0] !== token.split("#")[0]) { toast("New data: the page is up to date"); }
       }
     } catch {
       if (!isLost) { isLost = true; toast("The dashboard's server does not answer; what you see may be old"); }

@@ -23,6 +23,10 @@ _STATUSES = {
 }
 
 
+WORDS = {name: word for name, (_, _, word) in _SEVERITIES.items()}
+ICONS = {name: icon for name, (_, icon, _) in _SEVERITIES.items()}
+
+
 def severity_badge(severity: str) -> Component:
     """The badge of a severity."""
     return ui.badge(*_SEVERITIES[severity])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -16,10 +17,19 @@ from dash.development.base_component import Component
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NAMES = {"className": "class", "tabIndex": "tabindex", "colSpan": "colspan"}
-_WITHOUT_END = frozenset({"br", "hr", "img"})
+_WITHOUT_END = frozenset({"br", "hr", "img", "input"})
 
 
-def drawn(component: Component, class_name: str = "") -> Component:
+@dataclass(frozen=True)
+class Element:
+    """An element that `dash.html` does not have, such as a field of a form; only to be drawn as text."""
+
+    tag: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    children: Any = None
+
+
+def drawn(component: Component | Element, class_name: str = "") -> Component:
     """A place in which the browser puts the component as HTML. What it holds takes no part in Dash's callbacks."""
     return html.Div(className=class_name, **{"data-markup": markup(component)})
 
@@ -30,6 +40,8 @@ def markup(node: Any) -> str:
         return ""
     if isinstance(node, list | tuple):
         return "".join(map(markup, node))
+    if isinstance(node, Element):
+        return _element(node.tag, node.attributes, node.children)
     if not isinstance(node, Component):
         return escape(str(node))
     described = node.to_plotly_json()
@@ -37,7 +49,10 @@ def markup(node: Any) -> str:
         raise ValueError(f"only components of dash.html can be drawn as text, and this is a {described['type']}")
     props = dict(described["props"])
     children = props.pop("children", None)
-    tag = described["type"].lower()
+    return _element(described["type"].lower(), props, children)
+
+
+def _element(tag: str, props: Mapping[str, Any], children: Any) -> str:
     attributes = "".join(_attribute(name, value) for name, value in props.items())
     return f"<{tag}{attributes}>" + ("" if tag in _WITHOUT_END else f"{markup(children)}</{tag}>")
 

@@ -21,6 +21,7 @@ Component = Any
 
 MAIN = "main"
 SIDEBAR = "sidebar"
+BELL = "bell"
 URL = "url"
 TOKEN = "token"  # noqa: S105
 
@@ -92,6 +93,7 @@ def _header() -> Component:
                 **{"aria-label": "Feature Quality, overview"},
             ),
             search,
+            html.Div(bell(0), id=BELL),
             html.A(
                 [ui.icon("workflow"), html.Span("Dagster")],
                 href=links.dagster(),
@@ -102,6 +104,15 @@ def _header() -> Component:
             ),
             theme,
         ]
+    )
+
+
+def bell(waiting: int) -> Component:
+    """The way to the alerts, with how many of them nobody has acknowledged."""
+    number = html.Span(formats.count(waiting), className="bubble") if waiting else None
+    said = f"{formats.plural(waiting, 'alert')} that nobody has acknowledged" if waiting else "Alerts: nothing waits"
+    return html.A(
+        [ui.icon("bell-ring"), number], href="/alerts", className="icon-button bell", title=said, **{"aria-label": said}
     )
 
 

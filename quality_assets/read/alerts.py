@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, case, cast, exists, func, or_, select
@@ -190,6 +190,21 @@ def _rules(connection: Connection) -> list[dict[str, Any]]:
     )
     rows = fetch(connection, counted)
     return [row | {"false_share": int(row["false_alarms"] or 0) / row["raised"]} for row in rows]
+
+
+def by_day(connection: Connection, since: date) -> dict[date, tuple[int, int]]:
+    """How many alerts began and how many ended on each day from `since`; days without either are left out."""
+    start = datetime(since.year, since.month, since.day)
+    spans = select(ALERT.c.first_seen, ALERT.c.resolved_at).where(
+        or_(ALERT.c.first_seen >= start, ALERT.c.resolved_at >= start)
+    )
+    found: dict[date, tuple[int, int]] = {}
+    for began, ended in connection.execute(spans):
+        for at, (opened, resolved) in ((began, (1, 0)), (ended, (0, 1))):
+            if at is not None and at >= start:
+                before = found.get(at.date(), (0, 0))
+                found[at.date()] = (before[0] + opened, before[1] + resolved)
+    return found
 
 
 def worst_first(connection: Connection, asked: Asked, limit: int = MOST_ROWS) -> list[dict[str, Any]]:

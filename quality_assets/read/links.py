@@ -55,6 +55,11 @@ def table_csv(name: str, **query: str | int | None) -> str:
     return f"/api/v1/tables/{name}.csv" + (f"?{urlencode(given)}" if given else "")
 
 
+def alert_of(path: str) -> str | None:
+    """The alert that an `/alerts/…` address names; None where it names none."""
+    return unquote(path[len(ALERT_PREFIX) :].strip("/")) or None if path.startswith(ALERT_PREFIX) else None
+
+
 def alert(alert_id: str) -> str:
     """The address of an alert's page."""
     return ALERT_PREFIX + quote(alert_id, safe="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from quality_assets.domain.features.attention import attention, attention_order, needs_attention
 from quality_assets.domain.features.status import AT_RISK, STATUS_ORDER, Status, feature_status, users_affected
@@ -173,6 +174,15 @@ def risk_now(reader: Reader) -> dict[str, Row]:
 def open_incidents(reader: Reader) -> list[Row]:
     """Incidents without an end, worst first."""
     return reader.rows(_OPEN_INCIDENTS) if reader.has(INCIDENTS) else []
+
+
+@per_snapshot
+def detected_by_day(reader: Reader) -> dict[date, int]:
+    """How many incidents were found on each day; days without any are left out."""
+    if not reader.has(INCIDENTS):
+        return {}
+    rows = reader.rows("select detected_on, count(*) as n from product.incidents group by detected_on")
+    return {row["detected_on"]: row["n"] for row in rows}
 
 
 @per_snapshot

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
@@ -45,6 +45,8 @@ class Rules:
     token: str | None
     max_body_bytes: int
     needs_json: bool = False
+    # Whether a token other than `token` opens the server, as those that people were given.
+    opens: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,13 @@ class Guard:
         if _stated_size(headers) > self._rules.max_body_bytes:
             yield self._too_large()
         is_open = scope["path"] in (*_OPEN_PATHS, SIGN_IN)
-        if self._rules.token is not None and not is_open and not _shows_token(headers, self._rules.token):
+        if self._rules.token is not None and not is_open and not self._is_opened(headers, self._rules.token):
             yield Refusal(401, "Send the token: Authorization: Bearer …, or open this address in a browser to sign in.")
+
+    def _is_opened(self, headers: Headers, token: str) -> bool:
+        if _shows_token(headers, token):
+            return True
+        return self._rules.opens is not None and bool(_bearer(headers)) and self._rules.opens(_bearer(headers))
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"More than {self._rules.max_body_bytes / MEGABYTE:g} MB at once is not taken.")
@@ -189,9 +196,14 @@ def _cookie_value(token: str) -> str:
     return hashlib.sha256(f"{COOKIE} {token}".encode()).hexdigest()
 
 
-def _shows_token(headers: Headers, token: str) -> bool:
+def _bearer(headers: Headers) -> str:
+    """The token that a request shows; nothing where it shows none."""
     kind, _, shown = headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode()):
+    return shown.strip() if kind.lower() == "bearer" else ""
+
+
+def _shows_token(headers: Headers, token: str) -> bool:
+    if hmac.compare_digest(_bearer(headers).encode(), token.encode()):
         return True
     cookies = dict(pair.strip().partition("=")[::2] for pair in headers.get("cookie", "").split(";"))
     return hmac.compare_digest(cookies.get(COOKIE, "").encode(), _cookie_value(token).encode())

@@ -140,6 +140,14 @@ def test_every_write_counts(operations: Operations) -> None:
     assert operations.change_count() == before + 3
 
 
+def test_what_changes_nothing_does_not_count(operations: Operations) -> None:
+    before = operations.change_count()
+    with operations.write() as connection:
+        connection.execute(delete(SETTING))
+        connection.execute(update(SETTING).values(version=2))
+    assert operations.change_count() == before
+
+
 def test_writers_that_read_first_lose_nothing(operations: Operations) -> None:
     with operations.write() as connection:
         connection.execute(insert(SETTING), [_setting("sum", 0)])
@@ -209,8 +217,9 @@ def test_a_newer_store_is_refused_in_a_sentence(operations_settings: Settings) -
 _OPEN = """
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.store import operations_of
-with operations_of(get_settings()).write():
-    pass
+from quality_assets.stores.operations.requests import ask
+with operations_of(get_settings()).write() as connection:
+    ask(connection, "build_days", actor="ann")
 """
 
 

@@ -122,7 +122,7 @@ def test_alerts_are_the_last_twenty_and_by_name_where_raised_together() -> None:
     rows += [{"alert_id": name, "last_seen": at(1)} for name in ("z", "b")]
     found = alerts(snapshot_of({ALERTS: rows}))
     assert [row["alert_id"] for row in found] == ["b", "z", *(f"a{n:02d}" for n in range(2, 20))]
-    assert (found[2]["subject"], found[2]["message"], found[2]["raised_at"]) == ("s2", "Look.", at(2))
+    assert (found[2]["subject"], found[2]["message"], found[2]["last_seen"]) == ("s2", "Look.", at(2))
 
 
 def test_publications_are_the_last_ten() -> None:

@@ -41,6 +41,9 @@ OF_CHECKS: Mapping[tuple[str, bool], str] = {
     ("WARN", False): "medium",
 }
 _DIGITS = 16
+# A rule that was wrong once of once may be right the next time.
+_LEAST_RECORD = 4
+_MOST_FALSE_SHARE = 0.5
 
 
 class AlertError(ValueError):
@@ -259,6 +262,11 @@ def takes(route: Mapping[str, Any], alert: Row, teams: Sequence[str] = ()) -> bo
     if route.get("subjects") and not any(fnmatchcase(alert["subject"], each) for each in route["subjects"]):
         return False
     return not route.get("teams") or bool({*route["teams"]}.intersection(teams))
+
+
+def is_mostly_wrong(record: Row) -> bool:
+    """Whether what a rule told was no fault more often than not, of enough to say so."""
+    return record["raised"] >= _LEAST_RECORD and record["false_share"] > _MOST_FALSE_SHARE
 
 
 def silences(silence: Row, alert: Row, now: datetime) -> bool:

@@ -16,6 +16,8 @@ from quality_assets.read import overview as overview_queries
 from quality_assets.read import rows as exports
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore
+from quality_assets.read.token import page_token
+from quality_assets.serve.api.problems import Problem
 
 # As the addresses of pages have it too: 7d.
 _WINDOWS = {f"{days}{unit}": days for days in links.WINDOWS for unit in ("", "d")}
@@ -27,12 +29,6 @@ Window = Annotated[
 OfSlice = Annotated[str | None, Query(description="Of slices: those within this one")]
 # Instants in data are UTC without zone; what leaves says so.
 Instant = Annotated[datetime, AfterValidator(lambda given: given.replace(tzinfo=given.tzinfo or UTC))]
-
-
-class Problem(BaseModel):
-    """Why there is no such answer, and what to do."""
-
-    detail: str
 
 
 class Attempt(BaseModel):
@@ -95,21 +91,23 @@ Open = Annotated[Reader, Depends(_reader)]
 Answers = dict[int | str, dict[str, Any]]
 
 
-def _problem(status: int, description: str) -> Answers:
+def problem(status: int, description: str) -> Answers:
+    """What is said of an answer that tells of a problem."""
     # Whatever the route gives, what it says of a problem is JSON.
     content = {"application/json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": description, "content": content}}
 
 
-_EVERYWHERE: Answers = (
-    _problem(401, "The server has a token, and the request does not show it")
-    | _problem(413, "More is sent than is taken at once")
-    | _problem(421, "The server does not answer to this host name")
+EVERYWHERE: Answers = (
+    problem(401, "The server has a token, and the request does not show it")
+    | problem(413, "More is sent than is taken at once")
+    | problem(421, "The server does not answer to this host name")
+    | problem(422, "What is asked makes no sense; each thing that is wrong is named")
 )
-_NO_SNAPSHOT = _problem(503, "No snapshot is published yet")
-_NO_FEATURE = _problem(404, "No feature has this name")
+_NO_SNAPSHOT = problem(503, "No snapshot is published yet")
+_NO_FEATURE = problem(404, "No feature has this name")
 
-api = APIRouter(prefix="/api/v1", responses=_EVERYWHERE)
+api = APIRouter(prefix="/api/v1", responses=EVERYWHERE)
 
 
 class _Rows(Response):
@@ -138,8 +136,8 @@ def _known(reader: Reader, feature: str) -> str:
 
 
 @api.get("/token", tags=["snapshot"], summary="What to compare to see that there is news")
-def token(store: Store) -> TokenAnswer:
-    return TokenAnswer(token=store.token())
+def token(http: HttpRequest, store: Store) -> TokenAnswer:
+    return TokenAnswer(token=page_token(store, http.app.state.settings))
 
 
 @api.get(
@@ -218,7 +216,7 @@ def checks(reader: Open) -> Response:
     tags=["tables"],
     summary=f"A table as CSV: {', '.join(exports.TABLES)}",
     response_class=_Csv,
-    responses=_problem(404, "No table has this name") | _NO_SNAPSHOT,
+    responses=problem(404, "No table has this name") | _NO_SNAPSHOT,
 )
 def table(
     reader: Open,

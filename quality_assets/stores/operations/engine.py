@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError
 
 BUSY_TIMEOUT_S = 10
 IS_READER = "is_reader"
+CHANGED = "is_changed"
+"""In the `info` of a connection: whether its transaction has written a row."""
 # Any number, the same in every process: writers of PostgreSQL queue for it.
 _WRITERS_LOCK = 7_304_115
 
@@ -61,6 +63,7 @@ def connect_sqlite(path: Path) -> Engine:
         is_reader = connection.get_execution_options().get(IS_READER, False)
         connection.exec_driver_sql("begin" if is_reader else "begin immediate")
 
+    _note_changes(engine)
     return engine
 
 
@@ -76,7 +79,15 @@ def connect_postgresql(url: URL) -> Engine:
         if not connection.get_execution_options().get(IS_READER, False):
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({_WRITERS_LOCK})")
 
+    _note_changes(engine)
     return engine
+
+
+def _note_changes(engine: Engine) -> None:
+    @event.listens_for(engine, "after_cursor_execute")
+    def _note(connection: Connection, cursor: Any, _sql: str, _values: Any, context: Any, _many: bool) -> None:
+        if (context.isinsert or context.isupdate or context.isdelete) and cursor.rowcount != 0:
+            connection.info[CHANGED] = True
 
 
 def json_text(value: object) -> str:

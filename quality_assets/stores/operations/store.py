@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, insert, select, update
 
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.engine import IS_READER, connect_postgresql, connect_sqlite, parse_url
+from quality_assets.stores.operations.engine import CHANGED, IS_READER, connect_postgresql, connect_sqlite, parse_url
 from quality_assets.stores.operations.house_tables import CHANGE_COUNT
 from quality_assets.stores.operations.tables import METADATA
 from quality_assets.stores.operations.upgrade import upgrade
@@ -49,11 +49,14 @@ class Operations:
             yield outer
             return
         with self.engine.begin() as connection:
+            connection.info[CHANGED] = False
             self._within.connection = connection
             try:
                 yield connection
             finally:
                 self._within.connection = None
+            if not connection.info[CHANGED]:
+                return
             count = CHANGE_COUNT.c.value
             changed = connection.execute(
                 update(CHANGE_COUNT).where(CHANGE_COUNT.c.name == _COUNTER).values(value=count + 1)

@@ -1,0 +1,161 @@
+/* Buttons and forms that write: [data-write] says where to, and how it went is said in place or in the toast.
+   On lists of alerts: j and k move, x selects, a acknowledges, r resolves, s snoozes. */
+(function () {
+  "use strict";
+
+  const ACTOR = "actor";
+  const byId = (id) => document.getElementById(id);
+
+  function toast(text) {
+    const box = byId("toast");
+    box.textContent = text;
+    box.classList.add("on");
+    clearTimeout(toast.timer);
+    toast.timer = setTimeout(() => box.classList.remove("on"), 4000);
+  }
+
+  /* The page is asked for again: whatever was written shows. */
+  function refresh() {
+    window.dash_clientside.set_props("token", { data: `written ${Date.now()}` });
+  }
+
+  async function write(address, method, body, version) {
+    const headers = { "content-type": "application/json", "x-quality": "1", "idempotency-key": crypto.randomUUID?.() ?? String(Math.random()) };
+    const actor = localStorage.getItem(ACTOR);
+    if (actor) { headers["x-quality-actor"] = encodeURIComponent(actor); }
+    if (version) { headers["if-match"] = `"${version}"`; }
+    const answer = await fetch(address, { method, headers, body: method === "DELETE" ? undefined : JSON.stringify(body) });
+    const text = await answer.text();
+    let said = {};
+    try { said = text ? JSON.parse(text) : {}; } catch { said = { detail: text.slice(0, 200) }; }
+    if (!answer.ok) { throw Object.assign(new Error(said.detail || answer.statusText), { status: answer.status }); }
+    return said;
+  }
+
+  async function perform(element, body) {
+    element.setAttribute("aria-busy", "true");
+    try {
+      const said = await write(element.dataset.write, element.dataset.method, body, element.dataset.version);
+      if (said.delivered === false) { throw new Error(said.reason); }
+      toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
+      if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`); } else { show(element, ""); refresh(); }
+      return true;
+    } catch (error) {
+      show(element, error.message);
+      toast(error.message);
+      if (error.status === 409) { refresh(); }
+      return false;
+    } finally {
+      element.removeAttribute("aria-busy");
+    }
+  }
+
+  function show(element, text) {
+    const place = element.querySelector?.(".form-said");
+    if (place) { place.textContent = text; }
+  }
+
+  /* A form as JSON: options.host is a field within options, routes.0.severity one within the first of a list. */
+  function bodyOf(form) {
+    const body = {};
+    for (const input of form.elements) {
+      if (!input.name) { continue; }
+      let value = input.value;
+      if (input.type === "checkbox") { value = input.checked; }
+      else if (value === "") { continue; }
+      else if (input.type === "number") { value = Number(value); }
+      else if (input.dataset.json !== undefined) { try { value = JSON.parse(value); } catch { /* the server says what is wrong */ } }
+      const path = input.name.split(".");
+      let place = body;
+      path.slice(0, -1).forEach((part, i) => { place = place[part] ??= /^\d+$/.test(path[i + 1]) ? [] : {}; });
+      const last = path.at(-1);
+      place[last.replace(/\[\]$/, "")] = last.endsWith("[]") ? value.split(",").map((each) => each.trim()).filter(Boolean) : value;
+    }
+    return body;
+  }
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("form[data-write]");
+    if (!form) { return; }
+    event.preventDefault();
+    if (await perform(form, bodyOf(form)) && form.dataset.method === "POST") { form.reset(); document.activeElement?.blur(); }
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-write]");
+    if (button) { perform(button, JSON.parse(button.dataset.body)); return; }
+    const many = event.target.closest("button[data-bulk]");
+    if (many) { bulk(many.dataset.bulk); }
+    if (event.target.closest("[data-select-all]")) {
+      const boxes = [...document.querySelectorAll("input[data-alert]")];
+      const all = boxes.every((box) => box.checked);
+      boxes.forEach((box) => { box.checked = !all; });
+      counted();
+    }
+  });
+
+  /* Lists of alerts */
+  const chosen = () => [...document.querySelectorAll("input[data-alert]:checked")].map((box) => box.dataset.alert);
+
+  function counted() {
+    const n = chosen().length;
+    document.querySelectorAll("[data-chosen]").forEach((place) => { place.textContent = n ? `${n} selected` : "None selected"; });
+  }
+
+  async function bulk(action) {
+    const row = document.activeElement?.closest("[data-row]");
+    const ids = chosen().length ? chosen() : row ? [row.dataset.row] : [];
+    if (!ids.length) { toast("Select alerts first, or move to one with j and k"); return; }
+    try {
+      const said = await write("/api/v1/alerts/bulk", "POST", { alert_ids: ids, action });
+      const failed = said.outcomes.filter((each) => !each.done);
+      toast(failed.length ? `${ids.length - failed.length} done; ${failed[0].detail}` : `${ids.length} done`);
+    } catch (error) { toast(error.message); }
+    refresh();
+  }
+
+  function move(step) {
+    const rows = [...document.querySelectorAll("[data-row]")];
+    const at = rows.indexOf(document.activeElement?.closest("[data-row]"));
+    rows[Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus();
+  }
+
+  const bulkKeys = { a: "acknowledge", r: "resolve", s: "snooze" };
+  document.addEventListener("keydown", (event) => {
+    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName ?? "") && document.activeElement.type !== "checkbox";
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) { return; }
+    const button = document.querySelector(`button[data-key="${CSS.escape(event.key)}"]`);
+    if (button) { event.preventDefault(); button.click(); return; }
+    if (!document.querySelector("[data-row]")) { return; }
+    if (event.key === "j") { move(1); }
+    if (event.key === "k") { move(-1); }
+    if (event.key === "x") {
+      const box = document.activeElement?.closest("[data-row]")?.querySelector("input[data-alert]");
+      if (box) { box.checked = !box.checked; counted(); }
+    }
+    if (bulkKeys[event.key]) { event.preventDefault(); bulk(bulkKeys[event.key]); }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("input[data-actor]")) { localStorage.setItem(ACTOR, event.target.value.trim()); toast("Your name is written beside what you do"); }
+    if (event.target.matches("input[data-alert]")) { counted(); }
+    if (event.target.matches("select[data-kind-of]")) { fit(event.target); }
+  });
+
+  /* Of a new channel only the fields of its kind are shown. */
+  function fit(select) {
+    select.form.querySelectorAll("[data-for]").forEach((part) => {
+      const isOurs = part.dataset.for.split(" ").includes(select.value);
+      part.hidden = !isOurs;
+      part.querySelectorAll("input,select").forEach((input) => { input.disabled = !isOurs; });
+    });
+  }
+
+  new MutationObserver(() => {
+    document.querySelectorAll("input[data-actor]:not([data-known])").forEach((input) => {
+      input.dataset.known = "1";
+      input.value = localStorage.getItem(ACTOR) ?? "";
+    });
+    document.querySelectorAll("select[data-kind-of]:not([data-known])").forEach((select) => { select.dataset.known = "1"; fit(select); });
+  }).observe(document.documentElement, { childList: true, subtree: true });
+})();

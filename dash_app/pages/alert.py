@@ -1,0 +1,250 @@
+"""`/alerts/<id>`: one alert: what is wrong, how it stands, what was done, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import html
+from sqlalchemy import Connection
+
+from dash_app import formats
+from dash_app.components import alert_parts, ui
+from dash_app.components.forms import actor_field, area, choice, field, write_button, write_form
+from quality_assets.clock import utc_now
+from quality_assets.contracts.catalog import TABLES_BY_NAME
+from quality_assets.domain.quality import alerting
+from quality_assets.read import alerts as queries
+from quality_assets.read import links
+from quality_assets.read.links import Request
+
+Component = Any
+_RESOLUTIONS = (
+    ("fixed", "Fixed"),
+    ("expected", "Expected: not a problem"),
+    ("false_alarm", "False alarm: the rule is wrong"),
+    ("duplicate", "Told already elsewhere"),
+)
+_FIGURES = ("observed", "expected", "threshold", "n", "users")
+_ICONS = {
+    "opened": "bell-ring",
+    "reopened": "bell-ring",
+    "worse": "arrow-up",
+    "acknowledged": "eye",
+    "resolved": "circle-check",
+    "snoozed": "clock",
+    "escalated": "users",
+    "noted": "square-terminal",
+    "assigned": "users",
+}
+
+
+def build(connection: Connection, request: Request) -> Component:
+    """The page."""
+    alert = queries.one(connection, links.alert_of(request.path) or "")
+    if alert is None:
+        action = html.A("All alerts", href="/alerts", className="button")
+        return ui.nothing("bell-ring", "No such alert", "It may have been removed with age.", action, is_page=True)
+    address = f"/api/v1/alerts/{alert['alert_id']}"
+    return html.Div(
+        [
+            _head(alert, address),
+            html.Div(
+                [
+                    html.Div([_what(alert), _timeline(alert)], className="stack"),
+                    html.Div([_answers(alert, address), _told(alert), _group(alert)], className="stack side"),
+                ],
+                className="with-side",
+            ),
+        ],
+        className="stack",
+    )
+
+
+def _head(alert: Mapping[str, Any], address: str) -> Component:
+    crumbs = html.Div([html.A("Alerts", href="/alerts"), html.Span(alert["subject"])], className="crumbs")
+    title = html.Span(
+        [alert["title"], alert_parts.severity_badge(alert["severity"]), alert_parts.status_badge(alert["status"])],
+        className="title",
+    )
+    return ui.page_head(title, alert["message"], [actor_field(), ui.copy_link()], crumbs)
+
+
+def _what(alert: Mapping[str, Any]) -> Component:
+    figures = [
+        html.Div([html.Div(name, className="note"), html.Div(f"{alert[name]:,g}", className="figure-small")])
+        for name in _FIGURES
+        if alert[name] is not None
+    ]
+    facts: dict[str, Any] = {
+        "About": _subject(alert),
+        "Check": html.Code(alert["check_name"]) if alert["check_name"] else None,
+        "Column": html.Code(alert["column_name"]) if alert["column_name"] else None,
+        "Of": " ".join(filter(None, (alert["batch_id"], alert["partition_key"]))) or None,
+        "Owner": alert["owner"] or "nobody is named",
+        "Assigned to": alert["assignee"] or "nobody",
+        "First seen": formats.moment(alert["first_seen"]),
+        "Last seen": f"{formats.moment(alert['last_seen'])}, {formats.plural(alert['occurrences'], 'time')} in all",
+        "Came back": formats.plural(alert["reopened"], "time") if alert["reopened"] else None,
+        "Resolved": _resolved(alert),
+        "Before": html.A("the last alert of this fault", href=links.alert(alert["previous_alert_id"]))
+        if alert["previous_alert_id"]
+        else None,
+        "Run": ui.run_link(alert["run_id"]) if alert["run_id"] else None,
+        "Do": alert["action"] or None,
+        "Record": _record(alert),
+    }
+    pairs = [part for name, value in facts.items() if value is not None for part in (html.Dt(name), html.Dd(value))]
+    evidence = [
+        html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(str(value))])
+        for name, value in alert["evidence"].items()
+        if value not in (None, "", [], {})
+    ]
+    return ui.card(
+        ui.card_head("What is wrong"),
+        html.Div(figures, className="row base alert-figures") if figures else None,
+        html.Dl(pairs, className="facts"),
+        html.Div([html.H3("Evidence"), *evidence], className="evidence") if evidence else None,
+        label="What is wrong",
+    )
+
+
+def _subject(alert: Mapping[str, Any]) -> Component:
+    if alert["kind"] == "incident":
+        return html.A(alert["subject"], href=links.feature(alert["subject"]))
+    return ui.asset_link(alert["subject"]) if alert["subject"] in TABLES_BY_NAME else html.Span(alert["subject"])
+
+
+def _resolved(alert: Mapping[str, Any]) -> str | None:
+    if not alert["resolved_at"]:
+        return None
+    return f"{formats.moment(alert['resolved_at'])}: {(alert['resolution'] or '').replace('_', ' ')}"
+
+
+def _record(alert: Mapping[str, Any]) -> str | None:
+    record = alert["record"]
+    if not record or record["raised"] <= 1:
+        return None
+    return f"told {record['raised']:,} times, {record['false_alarms']:,} of them no fault"
+
+
+def _answers(alert: Mapping[str, Any], address: str) -> Component:
+    version = alert["version"]
+    if alert["status"] == alerting.RESOLVED:
+        again = write_button("Reopen", f"{address}/reopen", icon_name="bell-ring", version=version, done="Reopened")
+        return ui.card(ui.card_head("Answer", "It is over."), again, label="Answer")
+    parts: list[Any] = []
+    if alert["status"] == alerting.OPEN:
+        parts.append(
+            write_button(
+                "I have it",
+                f"{address}/acknowledge",
+                icon_name="eye",
+                version=version,
+                key="a",
+                class_name="button primary",
+                done="Acknowledged: no reminders until it is over",
+            )
+        )
+    parts += [
+        write_button(
+            f"Snooze {word}",
+            f"{address}/snooze",
+            {"hours": hours},
+            icon_name="clock",
+            version=version,
+            key="s" if hours == 24 else None,
+            done=f"Snoozed {word}",
+        )
+        for hours, word in ((4, "4 h"), (24, "a day"), (168, "a week"))
+    ]
+    snoozed = alert["snoozed_until"] and alert["snoozed_until"] > utc_now()
+    said = f"Snoozed until {formats.moment(alert['snoozed_until'])}." if snoozed else None
+    return ui.card(
+        ui.card_head("Answer", said),
+        html.Div(parts, className="row"),
+        write_form(
+            [choice("resolution", "It is over", _RESOLUTIONS, "fixed"), field("note", "Because", hint="What was done")],
+            f"{address}/resolve",
+            "Resolve",
+            label="Resolve",
+            version=version,
+            done="Resolved",
+        ),
+        write_form(
+            [field("assignee", "Whose it is", value=alert["assignee"], is_required=True)],
+            f"{address}/assign",
+            "Assign",
+            label="Assign",
+            version=version,
+            done="Assigned",
+        ),
+        write_form([area("note", "Note", is_required=True)], f"{address}/note", "Add note", label="Note", done="Noted"),
+        label="Answer",
+    )
+
+
+def _timeline(alert: Mapping[str, Any]) -> Component:
+    items = [
+        html.Li(
+            [
+                ui.icon(_ICONS.get(event["action"], "activity")),
+                ui.two_lines(
+                    [html.B(event["action"].replace("_", " ").capitalize()), f" by {event['actor']}"],
+                    formats.moment(event["at"]),
+                ),
+                html.Div(event["note"] or "", className="note-text"),
+            ]
+        )
+        for event in reversed(alert["events"])
+    ]
+    return ui.card(
+        ui.card_head("What happened", "Newest first; each time it was only seen again is counted, not listed."),
+        html.Ul(items, className="timeline"),
+        label="What happened",
+    )
+
+
+def _told(alert: Mapping[str, Any]) -> Component:
+    rows = alert["notifications"]
+    head = ui.card_head("Who was told")
+    if not rows:
+        text = "No channel takes it, and its owner has no address. The bell shows it all the same."
+        action = html.A("Channels", href="/settings", className="button")
+        return ui.card(head, ui.nothing("bell-ring", "Nobody, but here", text, action), label="Who was told")
+    items = [
+        html.Li(
+            [
+                ui.icon("check" if row["status"] == "sent" else "circle-x" if row["error"] else "clock"),
+                ui.two_lines(
+                    [html.B(row["channel_id"].removeprefix("owner:")), f" · {row['transition'].partition(':')[0]}"],
+                    _notification(row),
+                ),
+            ]
+        )
+        for row in rows
+    ]
+    return ui.card(head, html.Ul(items, className="trust"), label="Who was told")
+
+
+def _notification(row: Mapping[str, Any]) -> str:
+    if row["status"] == "sent":
+        return f"sent {formats.moment(row['sent_at'])}"
+    if row["status"] == "pending":
+        return f"due {formats.moment(row['due_at'])}" + (f"; {row['error']}" if row["error"] else "")
+    return f"{row['status']}{': ' + row['error'] if row['error'] else ''}"
+
+
+def _group(alert: Mapping[str, Any]) -> Component:
+    if not alert["group"]:
+        return None
+    items = [
+        html.Li(
+            [
+                alert_parts.severity_icon(other["severity"]),
+                ui.two_lines(html.A(other["title"], href=links.alert(other["alert_id"])), other["status"]),
+            ]
+        )
+        for other in alert["group"][:12]
+    ]
+    return ui.card(ui.card_head("Of the same cause"), html.Ul(items, className="trust"), label="Of the same cause")
