@@ -12,7 +12,15 @@ from typing import NoReturn
 
 from rich.markup import escape
 
-from quality_assets.cli import data, live, models, rereading, servers, state  # noqa: F401  importing registers their commands
+from quality_assets.cli import (  # noqa: F401  importing registers their commands
+    data,
+    datasets,
+    live,
+    models,
+    rereading,
+    servers,
+    state,
+)
 from quality_assets.cli.app import app
 from quality_assets.cli.output import err, what_next
 

@@ -1,0 +1,309 @@
+"""Tests of cells: what each looks for, in words and on the rows of a block. Their settings are learnt elsewhere."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.quality.datasets.edits import SlipIndex
+from quality_assets.domain.quality.datasets.findings import rule_id
+from quality_assets.domain.quality.datasets.values import Block, Cells
+
+_WORD = re.compile(r"[^\W\d_]{5,}")
+
+
+@dataclass(frozen=True)
+class CellTest(ABC):
+    """A test of the cells of one column, or of it beside others. `columns` ends with the one whose cells it doubts.
+
+    `weight` is how sure it is of a cell that it flags: the share of such cells that are wrong.
+    """
+
+    kind: str
+    detector: str
+    columns: tuple[str, ...]
+    weight: float
+
+    @property
+    def column(self) -> str:
+        """The column whose cells are doubted."""
+        return self.columns[-1]
+
+    @property
+    def rule_id(self) -> str:
+        """What names it within its dataset."""
+        return rule_id(self.detector, self.columns)
+
+    def applies(self, block: Block) -> bool:
+        """Whether the block has its columns."""
+        return all(name in block.columns for name in self.columns)
+
+    @abstractmethod
+    def broken(self, block: Block) -> Bools:
+        """By row of the block: whether its cell is doubted."""
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What is wrong with its cells, to follow "n values of column"."""
+
+
+@dataclass(frozen=True)
+class ValueTest(CellTest):
+    """A test that looks at nothing but the value."""
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        cells = block.columns[self.column]
+        return cells.by_row(self.of_unique(cells)).astype(bool)
+
+    @abstractmethod
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+
+
+@dataclass(frozen=True)
+class WrongType(ValueTest):
+    """What is neither a number nor missing in a column of numbers, and the same for times."""
+
+    of_kind: str = "number"
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        cells = block.columns[self.column]
+        return ~cells.missing & np.isnan(cells.numbers)
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.isnan(cells.of_unique)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "cannot be read as a number" if self.of_kind == "number" else "cannot be read as a date or time"
+
+
+@dataclass(frozen=True)
+class OutsideRange(ValueTest):
+    """Numbers or times outside two ends, which are within."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    said: str = ""
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        numbers = block.columns[self.column].numbers
+        with np.errstate(invalid="ignore"):
+            return (numbers < self.low) | (numbers > self.high)
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        with np.errstate(invalid="ignore"):
+            return (cells.of_unique < self.low) | (cells.of_unique > self.high)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return self.said or f"lie outside {self.low:.6g} to {self.high:.6g}"
+
+
+@dataclass(frozen=True)
+class NotAmong(ValueTest):
+    """Values that are none of a set."""
+
+    allowed: frozenset[str] = frozenset()
+    said: str = ""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([value not in self.allowed for value in cells.uniques], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return self.said or f"are none of the {len(self.allowed)} values that it has had"
+
+
+@dataclass(frozen=True)
+class OddShape(ValueTest):
+    """Values of another form than those allowed, with lengths (`is_exact`) or without."""
+
+    shapes: frozenset[str] = frozenset()
+    is_exact: bool = False
+    common: str = ""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([s not in self.shapes for s in (cells.shapes if self.is_exact else cells.loose_shapes)], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are written in another form than the usual {self.common!r}"
+
+
+@dataclass(frozen=True)
+class TooManyDecimals(ValueTest):
+    """Numbers written with more digits behind the point than others."""
+
+    most: int = 0
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return (decimals(cells.uniques) > self.most) & ~np.isnan(cells.of_unique)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "have decimals, and all others are whole" if self.most == 0 else f"have more than {self.most} decimals"
+
+
+def decimals(values: Sequence[str]) -> Ints:
+    """How many digits stand behind the point of each text; zeros at the end do not count."""
+    return np.array([len(value.partition(".")[2].rstrip("0")) if "." in value else 0 for value in values], np.int64)
+
+
+@dataclass(frozen=True)
+class OddCharacters(ValueTest):
+    """Values with a sign in them that others do not have; letters and digits are one sign each."""
+
+    known: frozenset[str] = frozenset()
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([not signs(value) <= self.known for value in cells.uniques], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "hold characters that the others do not"
+
+
+def signs(value: str) -> set[str]:
+    """The signs of a value: "a" and "A" for ASCII letters, "9" for digits, all others as they are."""
+    return {
+        ("9" if c.isdigit() else "a" if c.islower() else "A" if c.isalpha() else c) if c.isascii() else c for c in value
+    }
+
+
+@dataclass(frozen=True)
+class Typo(ValueTest):
+    """Values one slip from a common one, or with a word in them that is one slip from a common word."""
+
+    common: frozenset[str] = frozenset()
+    fine: frozenset[str] = frozenset()
+    of_words: bool = False
+
+    @cached_property
+    def _index(self) -> SlipIndex:
+        return SlipIndex(self.common)
+
+    def __hash__(self) -> int:
+        return hash((self.detector, self.columns))
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([self._is_slip(value) for value in cells.uniques], bool)
+
+    def _is_slip(self, value: str) -> bool:
+        if self.of_words:
+            return any(word not in self.fine and bool(self._index.origins(word)) for word in words_of(value))
+        return value not in self.fine and value not in self.common and bool(self._index.origins(value))
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are one slip of the hand from a common word" if self.of_words else "are one slip from a common value"
+
+
+def words_of(value: str) -> list[str]:
+    """The words of five letters and more."""
+    return _WORD.findall(value)
+
+
+@dataclass(frozen=True)
+class Dependency(CellTest):
+    """Cells that are not what another column, which decides them, says they are."""
+
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.detector, self.columns))
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        deciding, decided = (block.columns[name] for name in self.columns)
+        place = {value: code for code, value in enumerate(decided.uniques)}
+        # What the block never holds at all is -2, and so is no row's code; where nothing is expected, -3.
+        wanted = np.array(
+            [place.get(self.expected.get(v, ""), -2) if v in self.expected else -3 for v in deciding.uniques]
+        )
+        if not len(wanted):
+            return np.zeros(block.rows, bool)
+        of_row = np.where(deciding.codes >= 0, wanted[deciding.codes], -3)
+        return (of_row != -3) & (decided.codes >= 0) & (of_row != decided.codes)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are not what {self.columns[0]} says they are"
+
+
+@dataclass(frozen=True)
+class Identity(CellTest):
+    """Numbers that are not the product, sum or difference of two others. `columns` are the two, then the result."""
+
+    operation: str = "*"
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        one, other, result = (block.columns[name].numbers for name in self.columns)
+        return ~np.isnan(one + other + result) & ~agrees(one, other, result, self.operation)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are not {self.columns[0]} {'×' if self.operation == '*' else self.operation} {self.columns[1]}"
+
+
+def agrees(one: Floats, other: Floats, result: Floats, operation: str) -> Bools:
+    """Whether a result is that of an operation, as far as it is rounded: half a hundredth, or a millionth of it."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        computed = one * other if operation == "*" else one + other if operation == "+" else one - other
+        return np.abs(computed - result) <= np.maximum(0.00501, 1e-6 * np.abs(result))
+
+
+@dataclass(frozen=True)
+class Ratio(CellTest):
+    """Numbers whose ratio to another, or to the product of two, lies outside a band."""
+
+    low: float = 0.0
+    high: float = np.inf
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        ratio = ratio_of(block, self.columns)
+        with np.errstate(invalid="ignore"):
+            return (ratio < self.low) | (ratio > self.high)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        below = " × ".join(self.columns[:-1])
+        return f"divided by {below} lie outside {self.low:.4g} to {self.high:.4g}, where the others lie"
+
+
+def ratio_of(block: Block, columns: tuple[str, ...]) -> Floats:
+    """By row, the last column over the product of the others; NaN where one is missing or not above zero."""
+    *below, above = (block.columns[name].numbers for name in columns)
+    product = np.prod(np.vstack(below), axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = above / product
+    return np.where((above > 0) & (product > 0), ratio, np.nan)

@@ -1,0 +1,266 @@
+"""What a batch is as a whole beside those before it: its columns, its rows, its time, how its values are spread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets.findings import Finding
+from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.values import Block, Cells
+
+_LEAST_LIKENESS = 0.5
+_MOST_COMPARED = 5
+# Rows beside the usual: a change of a third, far beyond the scatter of past batches.
+_VOLUME_CHANGE, _VOLUME_SCATTER, _VOLUME_SIGMAS = 0.43, 0.08, 4.0
+_LATE_TIMES, _MOST_GAPS, _LEAST_GAPS = 1.5, 20, 3
+# A change of the spread of values: so far, and so many times the largest that past batches show among each other.
+_LEAST_MOVED, _MOVED_TIMES, _LEAST_COMPARED_ROWS = 0.15, 1.6, 50
+# The distance by chance of two samples, in units of √(2/n), that one in hundred thousand exceeds (Kolmogorov).
+_CHANCE_DISTANCE = 2.5
+_MOST_CATEGORIES = 200
+_SPIKE_SHARE, _SPIKE_TIMES, _SPIKE_VALUES, _SPIKE_NEIGHBOURS = 0.02, 3.0, 20, 5
+
+
+def schema_findings(
+    columns: Sequence[str], block: Block, past: Sequence[Profile], blocks: Sequence[Block]
+) -> list[Finding]:
+    """Columns that are lost, new or renamed since the last batches."""
+    if not past:
+        return []
+    before = past[-1].columns
+    lost = [name for name in before if name not in columns and all(name in p.columns for p in past[-3:])]
+    new = [name for name in columns if name not in before]
+    renames = _renames(lost, new, block, blocks)
+    found = [
+        Finding(
+            "rename",
+            (old, now),
+            1,
+            1 / len(before),
+            f"Column {old} is gone, and {now} holds what it held: renamed, it seems",
+            severity="high",
+            is_alert=True,
+            p_value=0.0,
+        )
+        for old, now in renames.items()
+    ]
+    for name in lost:
+        if name not in renames:
+            sentence = f"Column {name}, which past batches had, is gone"
+            found.append(
+                Finding(
+                    "schema",
+                    (name,),
+                    1,
+                    1 / len(before),
+                    sentence,
+                    "lost_column",
+                    severity="high",
+                    is_alert=True,
+                    p_value=0.0,
+                )
+            )
+    for name in new:
+        if name not in renames.values():
+            sentence = f"Column {name} is new"
+            found.append(Finding("schema", (name,), 1, 1 / len(columns), sentence, "new_column", severity="low"))
+    return found
+
+
+def _renames(lost: Sequence[str], new: Sequence[str], block: Block, blocks: Sequence[Block]) -> dict[str, str]:
+    """Which lost column goes on under which new name: pairs by what they hold, the likest first, each name once."""
+    pairs = []
+    for old in lost:
+        held = [b.columns[old] for b in blocks[-3:] if old in b.columns]
+        for now in new:
+            if held and now in block.columns:
+                likeness = max(_likeness(cells, block.columns[now]) for cells in held)
+                likeness += 0.05 * (old.casefold().replace("_", "") == now.casefold().replace("_", ""))
+                pairs.append((likeness, old, now))
+    found: dict[str, str] = {}
+    for likeness, old, now in sorted(pairs, reverse=True):
+        if likeness >= _LEAST_LIKENESS and old not in found and now not in found.values():
+            found[old] = now
+    return found
+
+
+def _likeness(one: Cells, other: Cells) -> float:
+    """How alike what two columns hold is, from 0 to 1: how numbers are spread, else which values and forms."""
+    if one.form.kind != other.form.kind or not one.filled or not other.filled:
+        return 0.0
+    if one.form.kind != "text":
+        a, b = _known(one.numbers), _known(other.numbers)
+        return 1 - _distance(a, b) if len(a) and len(b) else 0.0
+    values = _overlap(
+        Counter(dict(zip(one.uniques, one.counts.tolist(), strict=True))),
+        Counter(dict(zip(other.uniques, other.counts.tolist(), strict=True))),
+    )
+    return max(values, 0.9 * _overlap(_tally(one), _tally(other)))
+
+
+def _tally(cells: Cells) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for shape, count in zip(cells.shapes, cells.counts.tolist(), strict=True):
+        tally[shape] += count
+    return tally
+
+
+def _overlap(one: Counter[str], other: Counter[str]) -> float:
+    """One less the total variation distance of two tallies."""
+    a, b = sum(one.values()), sum(other.values())
+    return sum(min(one[key] / a, other[key] / b) for key in one.keys() & other.keys()) if a and b else 0.0
+
+
+def _known(numbers: Floats) -> Floats:
+    return numbers[~np.isnan(numbers)]
+
+
+def _distance(one: Floats, other: Floats) -> float:
+    """The largest distance of two empirical distribution functions (Kolmogorov and Smirnov)."""
+    one, other = np.sort(one), np.sort(other)
+    every = np.concatenate([one, other])
+    left, right = np.searchsorted(one, every, "right") / len(one), np.searchsorted(other, every, "right") / len(other)
+    return float(np.abs(left - right).max())
+
+
+def volume_finding(rows: int, past: Sequence[Profile], weekday: int | None = None) -> Finding | None:
+    """Many more or fewer rows than batches have; beside those of the same weekday where there are three of them."""
+    alike = [
+        p for p in past if weekday is not None and p.first_time is not None and weekday_of(p.first_time) == weekday
+    ]
+    beside = alike if len(alike) >= 3 else list(past)
+    logs = np.log([max(p.rows, 1) for p in beside])
+    if len(logs) < 3:
+        return None
+    middle = float(np.median(logs))
+    scatter = max(_VOLUME_SCATTER, float(1.4826 * np.median(np.abs(logs - middle))), float(np.std(logs)))
+    change = float(np.log(max(rows, 1)) - middle)
+    if abs(change) < _VOLUME_CHANGE or abs(change) < _VOLUME_SIGMAS * scatter:
+        return None
+    usual = round(float(np.exp(middle)))
+    sentence = f"It has {rows:,} rows; {usual:,} are usual"
+    return Finding(
+        "volume",
+        (),
+        abs(rows - usual),
+        rows / max(usual, 1),
+        sentence,
+        severity="high" if rows < usual else "medium",
+        is_alert=True,
+        p_value=0.0,
+    )
+
+
+def weekday_of(seconds: float) -> int:
+    """The weekday of an instant, Monday 0."""
+    return datetime.fromtimestamp(seconds, UTC).weekday()
+
+
+def freshness_finding(
+    last_time: float | None, times: Sequence[float], cadence_hours: float | None = None
+) -> Finding | None:
+    """A gap before this batch longer than those between all of the last ones, or than its cadence.
+
+    `times` are when those ended, in seconds since 1970.
+    """
+    if last_time is None or not len(times):
+        return None
+    gap = (last_time - times[-1]) / 3600
+    gaps = np.diff(times)[-_MOST_GAPS:] / 3600
+    if cadence_hours is not None:
+        limit, why = _LATE_TIMES * cadence_hours, f"every {cadence_hours:g} hours one is due"
+    elif len(gaps) >= _LEAST_GAPS:
+        limit, why = _LATE_TIMES * float(gaps.max()), f"{gaps.max():,.0f} hours were the most so far"
+    else:
+        return None
+    if gap <= limit or limit <= 0:
+        return None
+    sentence = f"It ends {gap:,.0f} hours after the batch before it; {why}"
+    return Finding("freshness", (), round(gap), gap / limit, sentence, severity="medium", is_alert=True, p_value=0.0)
+
+
+def distribution_findings(block: Block, blocks: Sequence[Block]) -> Iterator[Finding]:
+    """Columns whose values are spread otherwise than in past batches, and than those are beside each other."""
+    recent = blocks[-_MOST_COMPARED:]
+    if len(recent) < 3 or block.rows < _LEAST_COMPARED_ROWS:
+        return
+    for name, cells in block.columns.items():
+        parts = [b.columns[name] for b in recent if name in b.columns]
+        if len(parts) == len(recent) and (moved := _moved(cells, parts)):
+            distance, usual = moved
+            sentence = f"Values of {name} have moved by {distance:.2f}; {usual:.2f} was the most so far"
+            count = round(distance * cells.filled)
+            yield Finding(
+                "distribution", (name,), count, distance, sentence, expected_share=usual, is_alert=True, p_value=0.0
+            )
+
+
+def _moved(cells: Cells, parts: Sequence[Cells]) -> tuple[float, float] | None:
+    spreads = [_spread(each) for each in (*parts, cells)]
+    if any(spread is None for spread in spreads):
+        return None
+    *before, now = spreads
+    # Each beside those before it, as this one is: where values wander on, that is usual.
+    usual = max(_apart(before[i], before[:i]) for i in range(1, len(before)))
+    distance = _apart(now, before)
+    fewest = min(cells.filled, *(each.filled for each in parts))
+    chance = _CHANCE_DISTANCE * np.sqrt(2 / fewest)
+    return (distance, usual) if distance > max(_LEAST_MOVED, _MOVED_TIMES * usual, chance) else None
+
+
+def _spread(cells: Cells) -> Floats | Counter[str] | None:
+    """The numbers of a column, or how often it holds each of its few texts; None for what cannot be compared."""
+    if cells.form.kind == "time" or cells.filled < _LEAST_COMPARED_ROWS:
+        return None
+    if cells.form.kind == "number":
+        return _known(cells.numbers)
+    if len(cells.uniques) > _MOST_CATEGORIES:
+        return None
+    return Counter(dict(zip(cells.uniques, cells.counts.tolist(), strict=True)))
+
+
+def _apart(one, others) -> float:  # type: ignore[no-untyped-def]
+    if isinstance(one, Counter):
+        return 1 - _overlap(one, sum(others, Counter()))
+    return _distance(one, np.concatenate(others)) if len(one) else 0.0
+
+
+def spikes(block: Block) -> dict[str, tuple[float, float, int]]:
+    """By column of numbers: a value at an end that is far more frequent than those near it, its share and count."""
+    found = {}
+    for name, cells in block.columns.items():
+        known = _known(cells.numbers) if cells.form.kind == "number" else np.empty(0)
+        values, counts = np.unique(known, return_counts=True)
+        if len(values) < _SPIKE_VALUES:
+            continue
+        for end, near in ((-1, counts[-1 - _SPIKE_NEIGHBOURS : -1]), (0, counts[1 : 1 + _SPIKE_NEIGHBOURS])):
+            share = counts[end] / len(known)
+            if share >= _SPIKE_SHARE and counts[end] >= _SPIKE_TIMES * near.max():
+                found[name] = (float(values[end]), float(share), int(counts[end]))
+                break
+    return found
+
+
+def spike_findings(
+    now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Profile]
+) -> Iterator[Finding]:
+    """The spikes of a batch of so many rows that past ones do not show as well."""
+    for name, (value, share, count) in now.items():
+        usual = max((p.spikes.get(name, 0.0) for p in past), default=None)
+        if usual is not None and share <= 1.5 * usual + _SPIKE_SHARE:
+            continue
+        # A spike that was just too small to be one before may have stood in each batch.
+        p_value = None if usual is None else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
+        sentence = (
+            f"{count:,} values of {name} ({share:.1%}) are {value:g}, an end of its range: cut off there, or filled in"
+        )
+        yield Finding(
+            "spike", (name,), count, share, sentence, "", 0.5 if past else 0.0, usual, p_value=p_value,
+            examples=(f"{value:g}",),
+        )  # fmt: skip

@@ -1,0 +1,178 @@
+"""One batch from its rows to its verdict, beside the batches before it: the order in which all is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.detectors import detect
+from quality_assets.domain.quality.datasets.drifting import (
+    distribution_findings,
+    freshness_finding,
+    schema_findings,
+    spike_findings,
+    spikes,
+    volume_finding,
+    weekday_of,
+)
+from quality_assets.domain.quality.datasets.findings import Finding, rule_id
+from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.rules import Rules, live_rules
+from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
+from quality_assets.domain.quality.datasets.tally import Tally
+from quality_assets.domain.quality.datasets.values import Block, ColumnForm
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a dataset besides its rows."""
+
+    key: tuple[str, ...] = ()
+    time_column: str | None = None
+    cadence_hours: float | None = None
+    muted: frozenset[str] = frozenset()
+    """The rule_ids of what people say is not a problem."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """The batches before, oldest first: what was kept of each, and rows of each as the rules learn from them."""
+
+    profiles: Sequence[Profile] = ()
+    blocks: Sequence[Block] = ()
+    last_times: Sequence[float] = ()
+    """When each batch before ended, in seconds since 1970, also those that teach nothing."""
+
+    @property
+    def forms(self) -> dict[str, ColumnForm]:
+        """How columns were read last, so that a batch does not decide by itself what its columns are."""
+        return {name: form for profile in self.profiles for name, form in profile.forms.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch is to be asked: the tests of its cells, and what the past has taught."""
+
+    tests: Sequence[CellTest]
+    rules: Rules
+    spikes: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is counted over all rows by other means than block by block."""
+
+    rows: int
+    columns: tuple[str, ...]
+    copied_rows: int
+    repeats: Mapping[tuple[str, ...], int]
+
+
+def plan(sample: Block, past: Past, asked: Asked) -> Plan:
+    """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
+    rules = live_rules(past.blocks)
+    tests = [*rules.alive, *detect(sample)]
+    kept = [t for t in tests if t.rule_id not in asked.muted and t.applies(sample)]
+    return Plan(kept, rules, spikes(sample))
+
+
+def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ...]]:
+    """The keys whose repeats are counted: the declared one, and single columns that may be one."""
+    found = [asked.key] if asked.key and all(name in sample.columns for name in asked.key) else []
+    for name, cells in sample.columns.items():
+        before = [p.repeats.get(rule_id("key", (name,))) for p in past.profiles]
+        was_key = bool(before) and all(count == 0 for count in before)
+        is_key = not before and cells.filled == sample.rows and len(cells.uniques) == cells.filled
+        # Measures differ by chance; what may be a key has a name for each row.
+        is_measure = cells.form.kind == "number" and bool(np.any(cells.of_unique != np.round(cells.of_unique)))
+        if (was_key or is_key) and not is_measure and (name,) not in found:
+            found.append((name,))
+    return found
+
+
+def count(blocks: Iterable[Block], made: Plan, clock: str | None = None) -> Tally:
+    """The tests of a plan on all blocks of a batch."""
+    tally = Tally(made.tests)
+    for block in blocks:
+        tally.add(block, clock)
+    return tally
+
+
+def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, asked: Asked) -> Verdict:
+    """The verdict on a batch that was counted."""
+    first, last = _times(sample, asked.time_column)
+    profiles = list(past.profiles)
+    whole: list[Finding | None] = [
+        *schema_findings(rows.columns, sample, profiles, past.blocks),
+        volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
+        freshness_finding(last, past.last_times, asked.cadence_hours),
+        *distribution_findings(sample, past.blocks),
+        *spike_findings(made.spikes, sample.rows, profiles),
+    ]
+    told = [f for f in whole if f is not None and f.rule_id not in asked.muted]
+    counted = Counted(rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key)
+    return judge(counted, made.rules, profiles, told)
+
+
+def profile(batch: str, rows: Rows, sample: Block, tally: Tally, made: Plan, given: Verdict, asked: Asked) -> Profile:
+    """What is kept of a batch that was judged."""
+    first, last = _times(sample, asked.time_column)
+    tested = {}
+    for place, test in enumerate(tally.tests):
+        if tally.broken[place] or test.rule_id in made.rules.records:
+            tested[test.rule_id] = (tally.broken[place], tally.filled[test.column])
+    n = max(rows.rows, 1)
+    return Profile(
+        batch=batch,
+        rows=rows.rows,
+        columns=rows.columns,
+        forms={name: cells.form for name, cells in sample.columns.items()},
+        missing={name: tally.missing[name] / n for name in rows.columns},
+        copied_share=rows.copied_rows / n,
+        tested=tested,
+        spikes={name: share for name, (_, share, _) in made.spikes.items()},
+        repeats={rule_id("key", key): repeats for key, repeats in rows.repeats.items()},
+        summary=summary(sample, tally),
+        first_time=first,
+        last_time=last,
+        is_normal=not given.alerts,
+        alerts=tuple(finding.rule_id for finding in given.alerts),
+        score=given.score,
+    )
+
+
+def _times(sample: Block, column: str | None) -> tuple[float | None, float | None]:
+    """The first and the last instant of a column of times, in seconds since 1970."""
+    cells = sample.columns.get(column or "")
+    if cells is None or np.isnan(cells.numbers).all():
+        return None, None
+    return float(np.nanmin(cells.numbers)), float(np.nanmax(cells.numbers))
+
+
+def clock_of(sample: Block, asked: Asked) -> str | None:
+    """The column of times by which breaches are dated: the declared one, else the only one."""
+    if asked.time_column in sample.columns:
+        return asked.time_column
+    times = [name for name, cells in sample.columns.items() if cells.form.kind == "time"]
+    return times[0] if len(times) == 1 else None
+
+
+def summary(sample: Block, tally: Tally) -> dict[str, dict[str, object]]:
+    """Each column in a few numbers, for people: kind, missing, distinct in the sample, range, most frequent values."""
+    told: dict[str, dict[str, object]] = {}
+    for name, cells in sample.columns.items():
+        about: dict[str, object] = {
+            "kind": cells.form.kind,
+            "missing": tally.missing[name],
+            "distinct": len(cells.uniques),
+        }
+        if cells.form.kind != "text" and not np.isnan(cells.numbers).all():
+            quantiles = np.nanquantile(cells.numbers, (0, 0.25, 0.5, 0.75, 1)).tolist()
+            about["quantiles"] = [round(value, 6) for value in quantiles]
+        order = np.argsort(-cells.counts, kind="stable")[:5]
+        about["top"] = [[cells.uniques[i][:60], int(cells.counts[i])] for i in order]
+        told[name] = about
+    return told

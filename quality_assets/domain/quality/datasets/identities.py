@@ -1,0 +1,145 @@
+"""Numbers that follow from others: products, sums and differences, and ratios that keep within a band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations
+
+import numpy as np
+
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.cell_tests import Identity, Ratio, agrees, ratio_of
+from quality_assets.domain.quality.datasets.dependencies import first_rows
+from quality_assets.domain.quality.datasets.values import Block
+
+_MOST_COLUMNS = 14
+_MOST_ROWS = 5_000
+_LEAST_ROWS = 30
+# An identity that holds for fewer is a coincidence; one that holds for half is shown, and doubts no cell.
+_LEAST_SHOWN, LEAST_DOUBTING = 0.4, 0.9
+_BAND_CORE = 0.8
+# A ratio keeps to a band where its scatter is so much of that of the column, and of a ratio to one column less.
+_NARROWER = 0.6
+_CLIFF_TIMES, _WIDE_GAP = 3, 30
+_LEAST_SIZES, _LEAST_SPREAD = 20, 1.5
+
+
+def numbers_of_block(block: Block, most: int = _MOST_COLUMNS) -> dict[str, Floats]:
+    """The columns of numbers that take more than a few values."""
+    found = {}
+    for name, cells in block.columns.items():
+        if cells.form.kind == "number" and len(np.unique(cells.numbers[~np.isnan(cells.numbers)])) > 2:
+            found[name] = cells.numbers
+    return dict(list(found.items())[:most])
+
+
+def identities_within(block: Block, least: float = _LEAST_SHOWN) -> Iterator[Identity]:
+    """The identities that at least `least` of the rows keep; those of a sum are not told again as differences."""
+    head = first_rows(block, _MOST_ROWS)
+    numbers = numbers_of_block(head)
+    for result, y in numbers.items():
+        for (one, a), (other, b) in combinations([item for item in numbers.items() if item[0] != result], 2):
+            for operation in ("*", "+"):
+                share = _holding(a, b, y, operation)
+                if share is not None and share >= least:
+                    weight = weights.IDENTITY if share >= LEAST_DOUBTING else 0.0
+                    yield Identity("identity", f"identity{operation}", (one, other, result), weight, operation)
+
+
+def _holding(a: Floats, b: Floats, result: Floats, operation: str) -> float | None:
+    """The share of rows that keep an identity, among those where it says something; None for too few."""
+    trivial = (0.0, 1.0) if operation == "*" else (0.0,)
+    telling = ~np.isnan(a + b + result) & ~np.isin(a, trivial) & ~np.isin(b, trivial)
+    if telling.sum() < _LEAST_ROWS:
+        return None
+    every = np.flatnonzero(telling)
+    few = every[:: max(1, len(every) // 200)]
+    if agrees(a[few], b[few], result[few], operation).mean() < _LEAST_SHOWN / 2:
+        return None
+    return float(agrees(a[telling], b[telling], result[telling], operation).mean())
+
+
+def ratios_within(block: Block) -> Iterator[Ratio]:
+    """Bands that the ratio of a number to one or two others keeps to, but for some rows far from it.
+
+    Of two below, each must narrow the band: else it is the other's.
+    """
+    head = first_rows(block, _MOST_ROWS)
+    numbers = {n: v for n, v in numbers_of_block(head).items() if _is_measure(v)}
+    width: dict[tuple[str, ...], float] = {
+        (name,): _width(np.log(values[values > 0])) for name, values in numbers.items()
+    }
+    for one, other in permutations(numbers, 2):
+        width[other, one] = _width(_logs(head, (other, one)))
+    groups: list[tuple[str, ...]] = [*combinations(numbers, 2)]
+    groups += [(a, b, y) for y in numbers for a, b in combinations([n for n in numbers if n != y], 2)]
+    for columns in groups:
+        *below, result = columns
+        logs = _logs(head, columns)
+        narrower = [width[(result,)], *(width[name, result] for name in below if len(below) > 1)]
+        if _width(logs) < _NARROWER * min(narrower) and (band := _band_of(logs)):
+            yield Ratio("ratio", "ratio", tuple(columns), 0.0, float(np.exp(band[0])), float(np.exp(band[1])))
+
+
+def _is_measure(values: Floats) -> bool:
+    """Whether a column of numbers is of amounts: above zero, of many sizes, with the largest well above the least."""
+    known = values[~np.isnan(values)]
+    if (known <= 0).any() or len(np.unique(known)) < _LEAST_SIZES:
+        return False
+    low, high = np.quantile(known, (0.05, 0.95))
+    return bool(high > _LEAST_SPREAD * low)
+
+
+def _logs(block: Block, columns: tuple[str, ...]) -> Floats:
+    logs = np.log(ratio_of(block, columns))
+    return logs[~np.isnan(logs)]
+
+
+def _width(logs: Floats) -> float:
+    """The distance between the tenth and the ninetieth of a hundred."""
+    return float(np.subtract(*np.quantile(logs, (0.9, 0.1)))) if len(logs) >= _LEAST_ROWS else 0.0
+
+
+def _band_of(logs: Floats) -> tuple[float, float] | None:
+    """The band where most of some logarithms lie dense, with few beyond it; None where there is none."""
+    known = np.sort(logs)
+    n = len(known)
+    if n < _LEAST_ROWS:
+        return None
+    size = int(np.ceil(_BAND_CORE * n))
+    widths = known[size - 1 :] - known[: n - size + 1]
+    start = int(np.argmin(widths))
+    low, high = float(known[start]), float(known[start + size - 1])
+    return None if high - low <= 1e-9 else _grown(known, low, high)
+
+
+def _grown(known: Floats, low: float, high: float) -> tuple[float, float] | None:
+    """A band grown for as long as values lie as dense beyond its ends as a quarter of those within."""
+    step = (high - low) / 20
+    inner = int(np.searchsorted(known, high, "right")) - int(np.searchsorted(known, low, "left"))
+    least = inner / 20 / 4
+    while np.searchsorted(known, high + step, "right") - np.searchsorted(known, high, "right") >= max(least, 1):
+        high += step
+    while np.searchsorted(known, low, "left") - np.searchsorted(known, low - step, "left") >= max(least, 1):
+        low -= step
+    if not (_is_cliff(known, high, step) or _is_cliff(-known[::-1], -low, step)):
+        return None
+    usual_gap = (high - low) / max(inner, 1)
+    high = _before_gap(known, high, step, usual_gap)
+    low = -_before_gap(-known[::-1], -low, step, usual_gap)
+    outside = int(np.sum((known < low) | (known > high)))
+    return (low, high) if 0 < outside <= 0.2 * len(known) else None
+
+
+def _is_cliff(ascending: Floats, end: float, step: float) -> bool:
+    """Whether values lie several times as dense just before the upper end of a band as just beyond it."""
+    before, at, behind = (int(np.searchsorted(ascending, end + by, "right")) for by in (-2 * step, 0.0, 2 * step))
+    return at - before >= _CLIFF_TIMES * max(behind - at, 1)
+
+
+def _before_gap(ascending: Floats, end: float, step: float, usual_gap: float) -> float:
+    """The last value up to a step beyond the end of a band that no gap parts from it."""
+    near = ascending[(ascending >= end - step) & (ascending <= end + step)]
+    wide = np.flatnonzero((np.diff(near) > _WIDE_GAP * usual_gap) & (near[:-1] >= end - step / 4))
+    return float(near[wide[0]] if len(wide) else near[-1]) if len(near) else end

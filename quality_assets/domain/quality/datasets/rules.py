@@ -1,0 +1,221 @@
+"""Rules that past batches teach, and which of them are alive.
+
+A rule learnt within one batch breaks on the next where keys, dates and counters move on. So each kind of rule is learnt
+from the batches before one, tried on that one, and is alive only where it held in each of the last few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.cell_tests import (
+    CellTest,
+    Dependency,
+    NotAmong,
+    OddCharacters,
+    OddShape,
+    OutsideRange,
+    TooManyDecimals,
+    Typo,
+    WrongType,
+    decimals,
+    signs,
+)
+from quality_assets.domain.quality.datasets.dependencies import candidates, pairing
+from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
+from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within
+from quality_assets.domain.quality.datasets.values import Block, Cells
+
+LEAST_PAST = 2
+"""Fewer past batches teach nothing that could be tried on one of them."""
+MOST_HELD_OUT = 3
+MOST_BROKEN_SHARE = 0.004
+_LEAST_CELLS = 15
+# The share of values never seen before, by Good and Turing, up to which a set counts as closed.
+_MOST_UNSEEN = 0.02
+_MOST_CLOSED, _MOST_CLOSED_NUMBERS = 1000, 40
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a rule did on past batches that it was not learnt from."""
+
+    broken: int = 0
+    cells: int = 0
+    batches: int = 0
+
+    def plus(self, broken: int, cells: int) -> Record:
+        """With one batch more."""
+        return Record(self.broken + broken, self.cells + cells, self.batches + 1)
+
+    @property
+    def share(self) -> float:
+        """The share of cells that broke it; as if half a cell more had."""
+        return (self.broken + 0.5) / (self.cells + 1) if self.cells else 0.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is alive, with the record of each, by rule_id; and what was tried and is not."""
+
+    alive: tuple[CellTest, ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
+    dead: tuple[str, ...] = ()
+
+
+def live_rules(past: Sequence[Block]) -> Rules:
+    """The rules of some past batches, oldest first."""
+    if len(past) < LEAST_PAST:
+        return Rules()
+    held_out = min(MOST_HELD_OUT, len(past) // 2)
+    records: dict[str, Record] = {}
+    dead: set[str] = set()
+    tried: list[set[str]] = []
+    for index in range(len(past) - held_out, len(past)):
+        batch = past[index]
+        names = set()
+        for rule in learn(past[:index]):
+            if not rule.applies(batch):
+                continue
+            names.add(rule.rule_id)
+            cells = batch.columns[rule.column].filled
+            broken = int(rule.broken(batch).sum())
+            records[rule.rule_id] = records.get(rule.rule_id, Record()).plus(broken, cells)
+            if broken > MOST_BROKEN_SHARE * cells:
+                dead.add(rule.rule_id)
+        tried.append(names)
+    verified = set.intersection(*tried) - dead if tried else set()
+    final = learn(past)
+    alive = tuple(rule for rule in final if rule.rule_id in verified)
+    return Rules(alive, records, tuple(sorted(r.rule_id for r in final if r.rule_id not in verified)))
+
+
+def learn(past: Sequence[Block]) -> list[CellTest]:
+    """The rules that some batches keep, whether or not the next one will."""
+    pooled = pool(past)
+    found: list[CellTest] = []
+    for name, cells in pooled.columns.items():
+        if cells.filled >= _LEAST_CELLS:
+            found += _column_rules(name, cells)
+    found += _dependencies(pooled)
+    found += identities_within(pooled, LEAST_DOUBTING)
+    return found
+
+
+def pool(past: Sequence[Block]) -> Block:
+    """Several batches as one, of the columns that all of them have."""
+    names = [n for n in past[0].columns if all(n in block.columns for block in past)] if past else []
+    return Block(
+        sum(block.rows for block in past), {name: _pooled([block.columns[name] for block in past]) for name in names}
+    )
+
+
+def _pooled(parts: Sequence[Cells]) -> Cells:
+    if len(parts) == 1:
+        return parts[0]
+    place: dict[str, int] = {}
+    codes = []
+    for cells in parts:
+        lookup = np.array([place.setdefault(value, len(place)) for value in cells.uniques] or [0], np.int64)
+        codes.append(np.where(cells.codes >= 0, lookup[cells.codes], -1))
+    of_unique = np.full(len(place), np.nan)
+    for cells in parts:
+        for value, number in zip(cells.uniques, cells.of_unique.tolist(), strict=True):
+            of_unique[place[value]] = number
+    return Cells(parts[0].form, np.concatenate(codes), list(place), of_unique, all(c.has_text for c in parts))
+
+
+def _column_rules(name: str, cells: Cells) -> Iterator[CellTest]:
+    kind = cells.form.kind
+    if kind != "text":
+        yield WrongType("type", "past_type", (name,), weights.PAST_TYPE, kind)
+        if rule := _range(name, cells):
+            yield rule
+    if not cells.has_text:
+        return
+    if kind != "time":
+        most = _MOST_CLOSED if kind == "text" else _MOST_CLOSED_NUMBERS
+        if len(cells.uniques) <= most and _unseen(cells.counts) <= _MOST_UNSEEN:
+            allowed = frozenset(cells.uniques)
+            yield NotAmong("closed_set", "past_closed_set", (name,), weights.PAST_CLOSED_SET, allowed)
+        if kind == "text":
+            common = frozenset(v for v, c in zip(cells.uniques, cells.counts.tolist(), strict=True) if c >= 3)
+            yield Typo("typo", "past_typo", (name,), weights.TYPO, common, frozenset(cells.uniques))
+    if kind == "number":
+        most = int(decimals(cells.uniques).max(initial=0))
+        if most <= MOST_DECIMALS:
+            yield TooManyDecimals("format", "past_decimals", (name,), weights.PAST_FORMAT, most)
+    else:
+        yield from _forms(name, cells)
+        yield _characters(name, cells)
+
+
+def _unseen(counts: np.ndarray) -> float:
+    """The probability that the next value is a new one: the share of values seen once (Good 1953)."""
+    total = int(counts.sum())
+    return float((counts == 1).sum() / total) if total else 1.0
+
+
+def _range(name: str, cells: Cells) -> CellTest | None:
+    known = np.sort(cells.numbers[~np.isnan(cells.numbers)])
+    if len(known) < _LEAST_CELLS:
+        return None
+    low, high = float(known[0]), float(known[-1])
+    below, above = _margin(known), _margin(-known[::-1])
+    # What never was below zero has no business there.
+    floor = 0.0 if low >= 0 and cells.form.kind == "number" else -np.inf
+    said = "" if cells.form.kind == "number" else "lie outside the times that past batches had"
+    return OutsideRange("range", "past_range", (name,), weights.PAST_RANGE, max(low - below, floor), high + above, said)
+
+
+def _margin(ascending: Floats) -> float:
+    """How far beyond the least value the next may fall: as far as the outermost √n lie, or a quarter of the tail."""
+    inner = ascending[min(len(ascending) - 1, int(np.sqrt(len(ascending))))]
+    tail = 0.25 * (np.median(ascending) - ascending[0])
+    return float(max(inner - ascending[0], tail))
+
+
+def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
+    for is_exact, shapes in ((False, cells.loose_shapes), (True, cells.shapes)):
+        tally: Counter[str] = Counter()
+        for shape, count in zip(shapes, cells.counts.tolist(), strict=True):
+            tally[shape] += count
+        counts = np.array(list(tally.values()))
+        if _unseen(counts) <= _MOST_UNSEEN:
+            common = max(tally, key=lambda shape: tally[shape])
+            weight = weights.PAST_SHAPE if is_exact else weights.PAST_FORMAT
+            detector = "past_shape" if is_exact else "past_format"
+            yield OddShape("format", detector, (name,), weight, frozenset(tally), is_exact, common)
+
+
+def _characters(name: str, cells: Cells) -> CellTest:
+    known = frozenset(sign for value in cells.uniques for sign in signs(value))
+    return OddCharacters("format", "past_characters", (name,), weights.PAST_CHARACTERS, known)
+
+
+def _dependencies(pooled: Block) -> Iterator[CellTest]:
+    """What one column says of another: where all agree as a rule, else by those of its values that always agree."""
+    names = candidates(pooled)
+    for one in names:
+        a = pooled.columns[one]
+        if len(a.uniques) > 0.5 * a.filled:
+            continue
+        for other in names:
+            b = pooled.columns[other]
+            if one == other or (found := pairing(a, b)) is None or found.grouped_share < 0.3:
+                continue
+            is_rule = found.confidence >= 0.99 and found.lift >= 0.8
+            sure = (found.total >= (2 if is_rule else 5)) & (found.held >= 0.98 * found.total)
+            if not is_rule and (found.lift < 0.3 or found.total[sure].sum() < 0.3 * found.total.sum()):
+                continue
+            says = {a.uniques[i]: b.uniques[j] for i, j in zip(found.codes[sure], found.says[sure], strict=True)}
+            weight = weights.PAST_DEPENDENCY if is_rule else weights.PAST_LOCAL_DEPENDENCY
+            detector = "past_dependency" if is_rule else "past_local_dependency"
+            if says:
+                yield Dependency("dependency", detector, (one, other), weight, says)

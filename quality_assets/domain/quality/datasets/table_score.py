@@ -1,0 +1,264 @@
+"""From what was counted in a batch to its findings, its score and what a person must know.
+
+score = 1 − (Σ over cells of doubt + excess missing cells + .9 × copied rows × columns + rows × lost columns)
+            / (rows × columns)
+The doubt of a cell is the largest weight of what flags it, and a weight is how often such a flag is right: so 1 − score
+estimates the share of wrong cells. What past batches show of the same kind in the same column is usual, and taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from math import sqrt
+
+from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.findings import SCORED_DIMENSIONS, Finding, rule_id
+from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.rules import Record, Rules
+from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tally import Tally
+
+LEAST_PAST_TO_ALERT = 3
+# The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
+_FALSE_ALARM_SHARE = 0.01
+# With a past that knows its ways, what looks odd in a batch by itself is worth so much less.
+_SECOND_LOOK = {"typo": 0.6, "type": 0.6}
+_SECOND_LOOK_ELSE = 0.15
+_HIGH_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted over all rows of a batch. `repeats` are rows beyond the first of each key, by its columns."""
+
+    rows: int
+    columns: tuple[str, ...]
+    tally: Tally
+    copied_rows: int = 0
+    repeats: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    declared_key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A batch judged. `score` and `dimensions` are from 0 to 1, None where there was nothing to judge."""
+
+    score: float | None
+    dimensions: Mapping[str, float | None]
+    findings: tuple[Finding, ...]
+
+    @property
+    def alerts(self) -> tuple[Finding, ...]:
+        """What a person must know."""
+        return tuple(finding for finding in self.findings if finding.is_alert)
+
+
+def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequence[Finding]) -> Verdict:
+    """A verdict; `whole` are the findings on the table as a whole, from `drifting`. `past` teaches what is usual."""
+    if not counted.rows or not counted.columns:
+        beside = tuple(whole)
+        return Verdict(None, dict.fromkeys(SCORED_DIMENSIONS), beside)
+    cell_findings, weight_of = _cell_findings(counted, rules, past)
+    missing, missing_doubt = _missing(counted, past)
+    copies, copied_doubt = _copies(counted, past)
+    lost = [f for f in whole if f.detector == "lost_column" or f.kind == "rename"]
+    cells = counted.rows * (len(counted.columns) + len(lost))
+    apart = {"completeness": missing_doubt, "uniqueness": copied_doubt, "schema": float(counted.rows * len(lost))}
+    doubt = sum(counted.tally.doubt(weight_of).values()) + sum(apart.values())
+    dimensions: dict[str, float | None] = {}
+    for dimension in SCORED_DIMENSIONS:
+        own = {p: w for p, w in weight_of.items() if _dimension(counted.tally.tests[p]) == dimension}
+        dimensions[dimension] = _share_left(sum(counted.tally.doubt(own).values()) + apart.get(dimension, 0.0), cells)
+    found = [*whole, *missing, *copies, *cell_findings]
+    asked = max(1, len(rules.alive) + 3 * len(counted.columns))
+    told = [_with_alert(finding, past, asked) for finding in found]
+    order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
+    return Verdict(_share_left(doubt, cells), dimensions, tuple(order))
+
+
+def _share_left(doubt: float, cells: int) -> float:
+    return min(1.0, max(0.0, 1 - doubt / cells)) if cells else 1.0
+
+
+def _dimension(test: CellTest) -> str:
+    return Finding(test.kind, test.columns, 0, 0.0, "").dimension
+
+
+def excess(count: float, usual: float, largest: float) -> float:
+    """How much of a count is beyond the usual; what is within its scatter counts for a trifle.
+
+    `usual` is the mean count that the past leads to expect, `largest` the largest.
+    """
+    upper = largest + 2 * sqrt(largest)
+    return max(0.0, count - max(upper, usual)) + weights.WITHIN_USUAL * max(0.0, min(count, max(upper, usual)) - usual)
+
+
+def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> tuple[list[Finding], dict[int, float]]:
+    """The findings of tests of cells, and the weight of each test, by its place, less what is usual."""
+    tally = counted.tally
+    found, weight_of = [], {}
+    for place, test in enumerate(tally.tests):
+        count = tally.broken[place]
+        if not count:
+            continue
+        cells = max(tally.filled[test.column], 1)
+        usual, largest, record = _usual(test, rules, past, cells)
+        weight = test.weight
+        if past and test.rule_id not in rules.records:
+            weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
+        beyond = excess(count, usual, largest) if past else weights.few(count, counted.rows, _few(test))
+        weight_of[place] = weight * beyond / count
+        if past and beyond < 1:
+            continue
+        found.append(
+            Finding(
+                test.kind, test.columns, count, count / cells, _sentence(test, place, count, tally), test.detector,
+                weight, usual / cells if past else None, weight * beyond,
+                _tail(count, cells, record) if record else None, examples=tuple(tally.examples[place][:5]),
+            )
+        )  # fmt: skip
+    return _plainest(found), weight_of
+
+
+def _few(test: CellTest) -> float:
+    is_habit = test.kind == "outlier" or test.weight <= weights.WEAK_DEPENDENCY
+    return weights.FEW_OUTLYING if is_habit else weights.FEW_ELSE
+
+
+def _usual(test: CellTest, rules: Rules, past: Sequence[Profile], cells: int) -> tuple[float, float, Record | None]:
+    """How many cells the past leads to expect, at most, and the record that says so."""
+    if test.rule_id in rules.records:
+        record = rules.records[test.rule_id]
+        for profile in past:
+            if test.rule_id in profile.tested:
+                record = record.plus(*profile.tested[test.rule_id])
+        mean = record.broken / max(record.cells, 1) * cells
+        return mean, mean, record
+    pairs = [p.tested.get(test.rule_id, (0, p.rows)) for p in past]
+    shares = [broken / max(of, 1) for broken, of in pairs]
+    if not shares:
+        return 0.0, 0.0, None
+    record = Record()
+    for broken, of in pairs:
+        record = record.plus(broken, of)
+    return sum(shares) / len(shares) * cells, max(shares) * cells, record
+
+
+def _sentence(test: CellTest, place: int, count: int, tally: Tally) -> str:
+    examples = [repr(value[:40]) for value in tally.examples[place][:3]]
+    such = f", such as {', '.join(examples)}" if examples else ""
+    span = tally.spans.get(place)
+    dated = ""
+    if span and count > 1:
+        first, last = (datetime.fromtimestamp(second, UTC).date() for second in span)
+        dated = f", all on {first}" if first == last else f", all between {first} and {last}"
+    return f"{count:,} values of {test.column} {test.words}{such}{dated}"
+
+
+def _plainest(found: Sequence[Finding]) -> list[Finding]:
+    """Findings without those that say the same again: of several columns that decide one, the surest and largest."""
+    best: dict[tuple[str, str], Finding] = {}
+    for finding in found:
+        key = (
+            ("dependency", finding.columns[-1])
+            if finding.kind == "dependency"
+            else (finding.kind, str(finding.columns))
+        )
+        other = best.get(key)
+        if other is None or (finding.doubt, finding.count, finding.weight) > (other.doubt, other.count, other.weight):
+            best[key] = finding
+    return list(best.values())
+
+
+def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
+    found, doubt = [], 0.0
+    rows = counted.rows
+    for name in counted.columns:
+        count = counted.tally.missing[name]
+        shares = [p.missing[name] for p in past if name in p.missing]
+        if not count:
+            continue
+        if not shares:
+            mine = weights.missing_doubt(count / rows) * rows
+        else:
+            mine = excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
+        doubt += mine
+        if shares and mine < 1:
+            continue
+        usual = sum(shares) / len(shares) if shares else None
+        was = f"; {usual:.1%} are usual" if usual is not None else ""
+        record = Record(
+            round(sum(p.missing[name] * p.rows for p in past if name in p.missing)), sum(p.rows for p in past)
+        )
+        at_most = max(shares) if shares else 0.0
+        p_value = max(_tail(count, rows, record), binomial_tail(count, rows, at_most + 0.5 / rows)) if shares else None
+        sentence = f"{count:,} of {rows:,} values of {name} are missing ({count / rows:.1%}{was})"
+        found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
+    return found, doubt
+
+
+def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
+    """Rows that stand there again, whole or by a key that was never repeated."""
+    rows, width = counted.rows, len(counted.columns)
+    found, doubt = [], 0.0
+    if count := counted.copied_rows:
+        shares = [p.copied_share for p in past]
+        beyond = (
+            excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
+            if shares
+            else weights.few(count, rows, weights.FEW_COPIED)
+        )
+        doubt = weights.COPIED_ROW * beyond * width
+        if not shares or beyond >= 1:
+            record = Record(round(sum(p.copied_share * p.rows for p in past)), sum(p.rows for p in past))
+            p_value = (
+                max(_tail(count, rows, record), binomial_tail(count, rows, max(shares) + 0.5 / rows))
+                if shares
+                else None
+            )
+            sentence = f"{count:,} of {rows:,} rows are copies of another row"
+            found.append(
+                Finding(
+                    "duplicate",
+                    (),
+                    count,
+                    count / rows,
+                    sentence,
+                    "copied_rows",
+                    weights.COPIED_ROW,
+                    None,
+                    doubt,
+                    p_value,
+                )
+            )
+    for key, repeats in counted.repeats.items():
+        name = rule_id("key", key)
+        is_key = key == counted.declared_key or (len(past) >= 2 and all(p.repeats.get(name) == 0 for p in past))
+        if not is_key or not repeats:
+            continue
+        beyond_copies = max(0, repeats - counted.copied_rows)
+        mine = weights.COPIED_ROW * beyond_copies * len(key)
+        doubt += mine
+        cells = sum(p.rows for p in past)
+        p_value = _tail(repeats, rows, Record(0, cells)) if cells else None
+        sentence = f"{repeats:,} rows repeat a value of {', '.join(key)}, which no two rows should share"
+        found.append(
+            Finding("duplicate", key, repeats, repeats / rows, sentence, "key", weights.COPIED_ROW, 0.0, mine, p_value)
+        )
+    return found, doubt
+
+
+def _with_alert(finding: Finding, past: Sequence[Profile], asked: int) -> Finding:
+    """A finding that would hardly be where all is as before is one that a person must know of."""
+    if finding.is_alert or finding.p_value is None or len(past) < LEAST_PAST_TO_ALERT:
+        return finding
+    is_alert = finding.p_value <= _FALSE_ALARM_SHARE / asked and finding.weight >= 0.5
+    severity = "high" if finding.share >= _HIGH_SHARE else "medium"
+    return replace(finding, is_alert=is_alert, severity=severity if is_alert else "low")
+
+
+def _tail(count: int, cells: int, record: Record) -> float:
+    return binomial_tail(count, cells, min(record.share, 1.0)) if record.cells else 1.0

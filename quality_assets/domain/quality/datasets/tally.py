@@ -1,0 +1,89 @@
+"""How often each test is broken, and together with which others: added up block by block, so that memory is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.values import Block
+
+MOST_EXAMPLES = 5
+# Bits of a signed integer of 64.
+_MOST_TESTS = 62
+
+
+@dataclass
+class Tally:
+    """What was counted so far.
+
+    `broken` and `examples` are by the place of a test among `tests`, `missing`, `filled` by column. `together` counts,
+    by column, the cells that break the same tests: a bit each, in the order of the column's tests.
+    """
+
+    tests: Sequence[CellTest]
+    rows: int = 0
+    broken: Counter[int] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
+    together: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    examples: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    spans: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def by_column(self) -> Mapping[str, list[int]]:
+        """The places of the tests of each column, the surest first, as many as are counted together."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for place in sorted(range(len(self.tests)), key=lambda i: -self.tests[i].weight):
+            if len(places[self.tests[place].column]) < _MOST_TESTS:
+                places[self.tests[place].column].append(place)
+        return places
+
+    def add(self, block: Block, clock: str | None = None) -> None:
+        """Count the rows of a block; `clock` is a column of times, by which the breaches are dated."""
+        self.rows += block.rows
+        for name, cells in block.columns.items():
+            self.missing[name] += int(cells.missing.sum())
+            self.filled[name] += cells.filled
+        times = block.columns[clock].numbers if clock is not None and clock in block.columns else None
+        for name, places in self.by_column.items():
+            if name not in block.columns:
+                continue
+            bits = np.zeros(block.rows, np.int64)
+            for bit, place in enumerate(places):
+                if self.tests[place].applies(block):
+                    self._count(place, block, bits, bit, times)
+            values, counts = np.unique(bits[bits > 0], return_counts=True)
+            self.together[name].update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+    def _count(self, place: int, block: Block, bits: np.ndarray, bit: int, times: np.ndarray | None) -> None:
+        test = self.tests[place]
+        offending = test.broken(block)
+        count = int(offending.sum())
+        if not count:
+            return
+        self.broken[place] += count
+        bits |= offending.astype(np.int64) << bit
+        if len(self.examples[place]) < MOST_EXAMPLES:
+            cells = block.columns[test.column]
+            seen = dict.fromkeys(cells.codes[offending][:200].tolist())
+            self.examples[place] += [cells.uniques[code] for code in seen if code >= 0][:MOST_EXAMPLES]
+        if times is not None:
+            known = times[offending & ~np.isnan(times)]
+            if len(known):
+                first, last = self.spans.get(place, (np.inf, -np.inf))
+                self.spans[place] = (min(first, float(known.min())), max(last, float(known.max())))
+
+    def doubt(self, weights: Mapping[int, float]) -> dict[str, float]:
+        """By column, the sum over its cells of the largest weight, by the place of a test, of what flags them."""
+        found = {}
+        for name, places in self.by_column.items():
+            total = 0.0
+            for bits, count in self.together.get(name, {}).items():
+                flagged = [weights.get(place, 0.0) for bit, place in enumerate(places) if bits >> bit & 1]
+                total += count * max(flagged, default=0.0)
+            found[name] = total
+        return found

@@ -1,0 +1,306 @@
+"""Columns as the checks see them: distinct values with codes, numbers where they are numbers, and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from quality_assets.domain.arrays import Bools, Floats, Ints
+
+ColumnKind = Literal["number", "time", "text"]
+
+MISSING_TOKENS = frozenset(
+    (
+        "",
+        "na",
+        "n/a",
+        "#n/a",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "nd",
+        "-",
+        "--",
+        "---",
+        "?",
+        "(null)",
+        "\\n",
+        "missing",
+        "nat",
+    )
+)
+# In a text these are words of a language, and no sign that a value is absent.
+_WORDS = frozenset(("none", "missing", "nil", "nd"))
+# So much of what a column holds must be numbers, or times, for the rest to be of the wrong type; less where the numbers
+# measure something, and are no codes of some digits.
+LEAST_NUMBERS, LEAST_MEASURES, LEAST_TIMES = 0.9, 0.6, 0.9
+_MOST_FILLINGS = 4
+# A token among few codes of the same form is one of them.
+_MOST_CODES = 30
+TIME_FORMATS = (
+    "ISO8601",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d-%m-%Y",
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%y",
+    "%H:%M:%S",
+    "%H:%M",
+    "%I:%M %p",
+)
+_MOST_TRIED = 2000
+
+_ASCII_SHAPE = {
+    c: "a" if chr(c).islower() else "A" if chr(c).isupper() else "9" for c in range(128) if chr(c).isalnum()
+}
+_ASCII_SHAPE |= dict.fromkeys((9, 10, 13), " ")
+_RUN = re.compile(r"(.)\1+", re.DOTALL)
+_LEADING_ZERO = re.compile(r"[-+]?0\d")
+_TIME_LIKE = re.compile(r"\d[-/.: ]+\w")
+
+
+def exact_shape(value: str) -> str:
+    """The form of a value with its lengths: letters as a and A, digits as 9, all else as it is."""
+    shape = value.translate(_ASCII_SHAPE)
+    if shape.isascii():
+        return shape
+    return "".join(c if c.isascii() else "a" if c.islower() else "A" if c.isalpha() else c for c in shape)
+
+
+def loose_shape(exact: str) -> str:
+    """The form of an exact shape without lengths: each run is one sign."""
+    return _RUN.sub(r"\1", exact)
+
+
+@dataclass(frozen=True)
+class ColumnForm:
+    """How a column is read: its kind, the format of its times, and which tokens stand for nothing in it."""
+
+    kind: ColumnKind
+    time_format: str | None = None
+    missing_tokens: frozenset[str] = MISSING_TOKENS
+    has_commas: bool = False
+
+
+@dataclass
+class Cells:
+    """One column of some rows.
+
+    `uniques` are its distinct values as stripped text, `codes` index them by row, and are -1 where nothing stands.
+    `of_unique` are the numbers of the uniques (seconds since 1970 for times), NaN where they are none.
+    """
+
+    form: ColumnForm
+    codes: Ints
+    uniques: Sequence[str]
+    of_unique: Floats
+    has_text: bool = True
+
+    @cached_property
+    def counts(self) -> Ints:
+        """How many rows hold each unique."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.uniques))
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.codes)
+
+    @cached_property
+    def missing(self) -> Bools:
+        """By row: nothing stands there."""
+        return self.codes < 0
+
+    @property
+    def filled(self) -> int:
+        """How many cells hold something."""
+        return int(self.rows - self.missing.sum())
+
+    @cached_property
+    def numbers(self) -> Floats:
+        """By row; NaN where missing or of another type."""
+        return self.by_row(self.of_unique, np.nan)
+
+    def by_row(self, of_unique: np.ndarray, otherwise: float = 0) -> np.ndarray:
+        """What holds of each unique, for the rows that hold it."""
+        if not len(self.uniques):
+            return np.full(self.rows, otherwise)
+        return np.where(self.codes >= 0, of_unique[self.codes], otherwise)
+
+    @cached_property
+    def shapes(self) -> list[str]:
+        """The exact shape of each unique."""
+        return [exact_shape(value) for value in self.uniques]
+
+    @cached_property
+    def loose_shapes(self) -> list[str]:
+        """The loose shape of each unique."""
+        return [loose_shape(shape) for shape in self.shapes]
+
+
+@dataclass
+class Block:
+    """Some rows of a table, by column."""
+
+    rows: int
+    columns: Mapping[str, Cells] = field(default_factory=dict)
+
+
+def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
+    """How a column is to be read, told from its distinct values and how often each stands there."""
+    weights = counts.astype(float)
+    is_token = np.array([value.lower() in MISSING_TOKENS for value in uniques], bool)
+    told = [value for value, token in zip(uniques, is_token, strict=True) if not token]
+    held = weights[~is_token]
+    if not told or not held.sum():
+        return ColumnForm("text")
+    numbers, has_commas = _numbers(told)
+    share = float(held[~np.isnan(numbers)].sum() / held.sum())
+    zeros = float(sum(w for v, w in zip(told, held, strict=True) if _LEADING_ZERO.match(v)) / held.sum())
+    least = LEAST_NUMBERS
+    if _measures(numbers[~np.isnan(numbers)]):
+        # Words that stand there again and again are what somebody fills in where there is no number.
+        least = LEAST_MEASURES if np.isnan(numbers).sum() > _MOST_FILLINGS else LEAST_MEASURES / 2
+    if share >= least and zeros < 0.01:
+        return ColumnForm("number", has_commas=has_commas)
+    if time_format := _time_format(told, held):
+        return ColumnForm("time", time_format)
+    return ColumnForm("text", missing_tokens=_text_tokens(told, held))
+
+
+def _measures(numbers: Floats) -> bool:
+    """Whether some numbers are quantities: with decimals, below zero, or of many sizes."""
+    if len(numbers) < 3:
+        return False
+    return bool(
+        (numbers != np.round(numbers)).mean() > 0.1
+        or (numbers < 0).mean() > 0.02
+        or len(np.unique(np.floor(np.log10(np.abs(numbers) + 1)))) > 3
+    )
+
+
+def _text_tokens(told: Sequence[str], held: Floats) -> frozenset[str]:
+    """The tokens that mean nothing in a column of text: not those that look like one of its few codes."""
+    tokens = MISSING_TOKENS - _WORDS
+    if len(told) > _MOST_CODES:
+        return tokens
+    common = {loose_shape(exact_shape(value)) for value, w in zip(told, held, strict=True) if len(value) <= 4 or w > 1}
+    return frozenset(t for t in tokens if not t.isalpha() or not {loose_shape(exact_shape(t.upper()))} & common)
+
+
+def _numbers(values: Sequence[str]) -> tuple[Floats, bool]:
+    """The values as numbers, and whether commas part their thousands."""
+    plain = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(float)
+    plain[np.isinf(plain)] = np.nan
+    if len(values) and np.isnan(plain).mean() <= 0.2:
+        return plain, False
+    commas = [
+        value.replace(",", "") if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", value) else value for value in values
+    ]
+    parted = pd.to_numeric(pd.Series(commas, dtype=object), errors="coerce").to_numpy(float)
+    parted[np.isinf(parted)] = np.nan
+    return (parted, True) if np.isnan(parted).sum() < np.isnan(plain).sum() else (plain, False)
+
+
+def _time_format(values: Sequence[str], held: Floats) -> str | None:
+    values, held = values[:_MOST_TRIED], held[:_MOST_TRIED]
+    looks = [bool(_TIME_LIKE.search(value)) and len(value) <= 40 for value in values]
+    if held[np.array(looks)].sum() < LEAST_TIMES * held.sum():
+        return None
+    best = max(TIME_FORMATS, key=lambda f: held[~np.isnan(times_of(values, f))].sum())
+    return best if held[~np.isnan(times_of(values, best))].sum() >= LEAST_TIMES * held.sum() else None
+
+
+def times_of(values: Sequence[str], time_format: str) -> Floats:
+    """Seconds since 1970 of texts in a format of `strptime`, or "ISO8601"; NaN where one is not so written."""
+    parsed = pd.to_datetime(pd.Series(list(values), dtype=object), format=time_format, errors="coerce", utc=True)
+    stamps = parsed.astype("int64").to_numpy(float) / 1e9
+    unit = getattr(parsed.dtype, "unit", "ns")
+    stamps *= {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
+    return np.where(parsed.isna().to_numpy(), np.nan, stamps)
+
+
+def texts_of(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column as text without outer blanks."""
+    column = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if not pa.types.is_string(column.type):
+        column = _as_text(column)
+    return pc.utf8_trim_whitespace(column)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(column.dictionary_decode())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        # As a person writes it: 3, not 3.0.
+        column = pc.cast(column, pa.float64(), safe=False)
+        column = pc.if_else(pc.is_nan(column), None, column)
+        text = pc.cast(column, pa.string())
+        return pc.replace_substring_regex(text, r"\.0$", "")
+    if pa.types.is_timestamp(kind):
+        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%S")
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_primitive(kind):
+        return pc.cast(column, pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
+    return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+
+
+def encoded(array: pa.Array | pa.ChunkedArray) -> tuple[list[str], Ints]:
+    """The distinct texts of a column, and the code of each row; -1 for nulls."""
+    coded = texts_of(array).dictionary_encode()
+    codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return coded.dictionary.to_pylist(), codes
+
+
+def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) -> Cells:
+    """A column, read in a form or in the one that shows in itself."""
+    uniques, codes = encoded(array)
+    if form is None:
+        form = form_of(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)))
+    is_missing = np.array([value.lower() in form.missing_tokens for value in uniques], bool)
+    if is_missing.any():
+        place = np.cumsum(~is_missing) - 1
+        codes = np.where(codes >= 0, np.where(is_missing, -1, place)[codes], -1)
+        uniques = [value for value, token in zip(uniques, is_missing, strict=True) if not token]
+    return Cells(form, codes, uniques, numbers_of(uniques, form))
+
+
+def numbers_of(uniques: Sequence[str], form: ColumnForm) -> Floats:
+    """The numbers, or the seconds since 1970, of texts; NaN for what is none."""
+    if form.kind == "number":
+        texts = [value.replace(",", "") for value in uniques] if form.has_commas else list(uniques)
+        numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
+        return np.where(np.isinf(numbers), np.nan, numbers)
+    if form.kind == "time" and form.time_format:
+        return times_of(uniques, form.time_format)
+    return np.full(len(uniques), np.nan)
+
+
+def block_of(table: pa.Table, forms: Mapping[str, ColumnForm] | None = None) -> Block:
+    """Rows as the checks see them; columns without a form are read in the one that shows in themselves."""
+    forms = forms or {}
+    return Block(table.num_rows, {name: cells_of(table[name], forms.get(name)) for name in table.column_names})

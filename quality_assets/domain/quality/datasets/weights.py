@@ -1,0 +1,45 @@
+"""How sure each test is of a cell that it flags: the share of flagged cells that are wrong, as measured.
+
+Those of rules, which hold where a past has shown the rule to be alive, were measured on public pairs of dirty and clean
+tables; those of a table by itself are drawn towards what faults planted in two dozen public tables show
+(`benchmarks/datasets.py`). What had no measurement of its own stands with its nearest kin.
+"""
+
+from __future__ import annotations
+
+TYPO, WORD_TYPO = 0.97, 0.8
+STREWN = 0.98
+RARE_FORMAT, EXACT_SHAPE, ODD_CHARACTERS = 0.5, 0.35, 0.4
+WRONG_TYPE = 0.8
+DEPENDENCY, WEAK_DEPENDENCY, FAINT_DEPENDENCY = 0.85, 0.1, 0.02
+DOMINANT, NEARLY_CONSTANT = 0.15, 0.05
+OUTLIER, FAR_OUTLIER = 0.08, 0.35
+COPIED_ROW, NEAR_KEY = 0.9, 0.1
+IDENTITY = 0.9
+
+PAST_SHAPE, PAST_CLOSED_SET, PAST_FORMAT, PAST_RANGE, PAST_CHARACTERS = 0.996, 0.99, 0.98, 0.97, 0.97
+PAST_DEPENDENCY, PAST_LOCAL_DEPENDENCY = 0.99, 0.64
+PAST_TYPE = 0.7
+PAST_IDENTITY, PAST_RATIO = 0.97, 0.9
+
+# Without a past the first missing cells of a column that is otherwise full are doubted most, and many hardly more.
+FIRST_MISSING, FURTHER_MISSING, FEW_MISSING_SHARE = 0.15, 0.01, 0.03
+# With a past, what is within its usual scatter counts for so little that it only orders batches that are else alike.
+WITHIN_USUAL = 0.02
+
+
+def missing_doubt(share: float) -> float:
+    """Of a column without a past: the share of its cells that its missing ones are likely to have lost."""
+    few = min(share, FEW_MISSING_SHARE)
+    return FIRST_MISSING * few + FURTHER_MISSING * (share - few)
+
+
+# What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for a trifle.
+FEW_OUTLYING, FEW_COPIED, FEW_ELSE = 0.02, 0.01, 0.1
+BEYOND_FEW = 0.03
+
+
+def few(count: float, rows: int, share: float) -> float:
+    """A count of what stands for itself as far as it is up to a share of the rows, and hardly beyond."""
+    at_most = share * rows
+    return min(count, at_most) + BEYOND_FEW * max(0.0, count - at_most)

@@ -1,0 +1,190 @@
+"""Any table into a scratch database, as the table or view `batch` with columns c0, c1 and so on.
+
+What cannot be read as a row is counted; what cannot be read at all raises FileRejected.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.settings import Settings
+from quality_assets.stores.readers.faults import FileRejected, first_line
+from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
+
+MOST_COLUMNS = 2_000
+MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
+_GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_DUCKDB_AT, _DUCKDB = 8, b"DUCK"
+
+
+class TooLarge(FileRejected):
+    """A file beyond what is taken in: too many columns, or one that unpacks to many times its size."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A table that was read: its columns in the order of c0, c1 and so on, and what was noticed on the way."""
+
+    columns: tuple[str, ...]
+    rows: int
+    refused_rows: int = 0
+    encoding: str | None = None
+    file_format: str = "csv"
+    renamed: tuple[str, ...] = ()
+    """The names as they stood where they were empty or stood twice."""
+
+
+@contextmanager
+def scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database on disk for one batch, with a folder for files, both gone afterwards."""
+    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="batch-", dir=settings.scratch_dir) as folder:
+        place = Path(folder)
+        config: dict[str, Any] = {
+            "memory_limit": f"{min(settings.memory_limit_mb, 500)}MB",
+            "threads": settings.workers,
+            "temp_directory": str(place / "spill"),
+        }
+        with duckdb.connect(str(place / "batch.duckdb"), config=config) as connection:
+            yield connection, place
+
+
+def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
+    """A file as `batch`, whatever it is called: by its first bytes."""
+    if path.is_dir():
+        raise FileRejected("it is a folder, not a file")
+    try:
+        head = head_of(path)
+    except FileNotFoundError:
+        raise FileRejected("the file is no longer there") from None
+    if not head:
+        raise FileRejected("no rows: the file is empty")
+    if head.startswith((_GZIP, _ZSTD)):
+        path = _unpacked(path, head, scratch)
+        head = head_of(path)
+        if not head:
+            raise FileRejected("no rows: the file is empty once unpacked")
+    if head.startswith(_PARQUET):
+        return _parquet(connection, path, scratch)
+    if head.startswith((_ZIP, _OFFICE)):
+        from quality_assets.stores.datasets.workbooks import load_workbook
+
+        return load_workbook(connection, path)
+    if head[_DUCKDB_AT : _DUCKDB_AT + 4] == _DUCKDB:
+        return load_duckdb(connection, path)
+    from quality_assets.stores.datasets.texts import load_text
+
+    return load_text(connection, path, head, scratch)
+
+
+def _unpacked(path: Path, head: bytes, scratch: Path) -> Path:
+    """The file without its compression; TooLarge as soon as it is many times as large as it came."""
+    target, limit, size = scratch / "unpacked", max(MOST_RATIO * path.stat().st_size, LEAST_BOMB_BYTES), 0
+    stream: Any = gzip.open(path, "rb") if head.startswith(_GZIP) else pa.input_stream(str(path), compression="zstd")  # noqa: SIM115
+    try:
+        with stream, target.open("wb") as out:
+            while chunk := stream.read(CHUNK_BYTES):
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(
+                        f"it unpacks to more than {MOST_RATIO} times its size; unpack it first if it is meant so"
+                    )
+                out.write(chunk)
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FileRejected(f"the compressed file is truncated or damaged: {first_line(error)}") from None
+    return target
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
+    plain = literal(str(without_wildcards(path, scratch)))
+    try:
+        return _viewed(connection, f"read_parquet({plain}, hive_partitioning=false)", "parquet")
+    except duckdb.Error as error:
+        raise FileRejected(f"it is a Parquet file that is damaged or cut short: {first_line(error)}") from None
+
+
+def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, table: str | None = None) -> Loaded:
+    """A table of a DuckDB file, opened for reading only; its only table where none is named."""
+    try:
+        connection.execute(f"ATTACH {literal(str(path))} AS outside (READ_ONLY)")
+    except duckdb.Error as error:
+        raise FileRejected(f"the DuckDB file cannot be opened: {first_line(error)}") from None
+    found = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where database_name = 'outside'"
+        " union all select schema_name, view_name from duckdb_views() where database_name = 'outside' and not internal"
+        " order by all"
+    ).fetchall()
+    names = {f"{schema}.{name}": (schema, name) for schema, name in found}
+    names |= {name: (schema, name) for schema, name in found if schema == "main"}
+    if table is None and len(found) == 1:
+        table = ".".join(found[0])
+    if table is None or table not in names:
+        listed = ", ".join(f"{schema}.{name}" for schema, name in found[:20]) or "none"
+        raise FileRejected(f"the DuckDB file has {len(found)} tables; name one: {listed}")
+    relation = ".".join(identifier(part) for part in ("outside", *names[table]))
+    return _viewed(connection, relation, "duckdb")
+
+
+def _viewed(connection: duckdb.DuckDBPyConnection, relation: str, file_format: str) -> Loaded:
+    """A relation as the view `batch`; nested values become their text."""
+    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    names, renamed = unique_names([row[0] for row in described])
+    parts = [
+        f"{identifier(row[0])}{'::VARCHAR' if _is_nested(row[1]) else ''} AS c{index}"
+        for index, row in enumerate(described)
+    ]
+    connection.execute(f"CREATE OR REPLACE VIEW batch AS SELECT {', '.join(parts)} FROM {relation}")
+    rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
+    return Loaded(names, rows, file_format=file_format, renamed=renamed)
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(
+        ("STRUCT", "MAP", "UNION", "JSON", "VARIANT", "BLOB", "INTERVAL", "UUID", "ENUM")
+    )
+
+
+def insert_texts(
+    connection: duckdb.DuckDBPyConnection, width: int, batches: Iterator[Sequence[Sequence[str | None]]]
+) -> int:
+    """Make `batch` of rows of texts; returns how many there were."""
+    columns = ", ".join(f"c{index} VARCHAR" for index in range(width))
+    connection.execute(f"CREATE OR REPLACE TABLE batch ({columns})")
+    count = 0
+    for rows in batches:
+        table = pa.table({f"c{i}": pa.array([row[i] for row in rows], pa.string()) for i in range(width)})
+        connection.register("arriving", table)
+        connection.execute("INSERT INTO batch SELECT * FROM arriving")
+        connection.unregister("arriving")
+        count += len(rows)
+    return count
+
+
+def unique_names(names: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of columns, none empty and none twice, and those that had to be changed, as they stood."""
+    if len(names) > MOST_COLUMNS:
+        raise TooLarge(f"it has {len(names):,} columns; {MOST_COLUMNS:,} are the most that are looked at")
+    found: dict[str, None] = {}
+    changed = []
+    for index, name in enumerate(names):
+        plain = " ".join((name or "").replace("\x00", "").split())[:200]
+        made, number = plain or f"column_{index + 1}", 2
+        while made in found:
+            made, number = f"{plain or 'column'}_{number}", number + 1
+        if made != plain:
+            changed.append(plain)
+        found[made] = None
+    return tuple(found), tuple(changed)

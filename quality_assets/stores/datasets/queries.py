@@ -1,0 +1,113 @@
+"""A SELECT on a foreign database as `batch`: streamed, read-only, with a time limit and a row limit.
+
+The address of the database stands in the environment or in a file, never in the store or in a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.readers.faults import FileRejected, first_line
+
+MOST_ROWS = 10_000_000
+TIMEOUT_S = 300
+_BATCH_ROWS = 20_000
+_STARTS = re.compile(r"\s*(select|with|table|values|from)\b", re.IGNORECASE)
+_WRITES = re.compile(
+    r"\b(insert|update|delete|merge|drop|alter|create|truncate|grant|revoke|attach|copy|call|pragma|vacuum|replace\s+into|into)\b",
+    re.IGNORECASE,
+)
+_TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def resolve_secret(reference: str) -> str:
+    """What `env:NAME` or `file:PATH` refers to. Raises FileRejected where it refers to nothing."""
+    kind, _, name = reference.partition(":")
+    if kind == "env" and name:
+        found = os.environ.get(name)
+        if not found:
+            raise FileRejected(f"the environment has no {name}, which the dataset's secret refers to")
+        return found
+    if kind == "file" and name:
+        try:
+            return Path(name).expanduser().read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise FileRejected(f"the file of the dataset's secret cannot be read: {error.strerror}") from None
+    raise FileRejected("a secret is referred to as env:NAME or file:PATH")
+
+
+def check_query(query: str) -> str:
+    """A query that only reads, without a semicolon at its end. Raises FileRejected for any other."""
+    plain = query.strip().rstrip(";").strip()
+    bare = _TEXTS.sub(" ", plain)
+    if ";" in bare:
+        raise FileRejected("the query has more than one statement; a dataset is one SELECT")
+    if not _STARTS.match(bare):
+        raise FileRejected("the query is no SELECT")
+    if found := _WRITES.search(bare):
+        raise FileRejected(f"the query is to {found.group(0).upper()}; a dataset only reads, by one SELECT")
+    return plain
+
+
+def load_query(
+    connection: duckdb.DuckDBPyConnection, query: str, secret_ref: str, most_rows: int = MOST_ROWS
+) -> Loaded:
+    """The result of a query. Raises FileRejected with the driver's words, without the address."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    statement, address = check_query(query), resolve_secret(secret_ref)
+    try:
+        engine = create_engine(address)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise FileRejected(f"the secret is no address of a database: {_without(first_line(error), address)}") from None
+    try:
+        with engine.connect() as foreign:
+            for command in _read_only(engine.dialect.name):
+                foreign.exec_driver_sql(command)
+            result = foreign.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(text(statement))
+            names, renamed = unique_names(list(result.keys()))
+            rows = insert_texts(connection, len(names), _limited(result, most_rows))
+            foreign.rollback()
+    except SQLAlchemyError as error:
+        said = first_line(getattr(error, "orig", None) or error)
+        raise FileRejected(f"the database did not answer the query: {_without(said, address)}") from None
+    finally:
+        engine.dispose()
+    return Loaded(names, rows, file_format="sql", renamed=renamed)
+
+
+def _read_only(dialect: str) -> tuple[str, ...]:
+    """What makes a session read-only, with a time limit."""
+    return {
+        "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'"),
+        "sqlite": ("PRAGMA query_only = on",),
+        "mysql": ("SET SESSION TRANSACTION READ ONLY", f"SET SESSION max_execution_time = {TIMEOUT_S * 1000}"),
+    }.get(dialect, ())
+
+
+def _limited(result: Any, most_rows: int) -> Iterator[Sequence[Sequence[str | None]]]:
+    count = 0
+    for part in result.partitions(_BATCH_ROWS):
+        count += len(part)
+        if count > most_rows:
+            raise FileRejected(f"the query gives more than {most_rows:,} rows; say LIMIT, or aggregate")
+        yield [[None if value is None else _text(value) for value in row] for row in part]
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _without(said: str, address: str) -> str:
+    """A message without the address and its password."""
+    said = said.replace(address, "(the address)")
+    password = re.search(r"://[^:/@]*:([^@]*)@", address)
+    return said.replace(password.group(1), "(the password)") if password and password.group(1) else said

@@ -1,0 +1,259 @@
+"""Delimited text and JSON lines as `batch`: every column as text, and the rows that are none counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from quality_assets.domain.sql_text import literal
+from quality_assets.stores.datasets.encodings import guessed_encoding
+from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.readers.faults import FileRejected, first_line
+from quality_assets.stores.readers.records import (
+    MAX_LINE_BYTES,
+    BrokenQuoteError,
+    Dialect,
+    OpenQuoteError,
+    lines_of,
+    records_of,
+    split_record,
+)
+from quality_assets.stores.readers.text import Text, as_text, chunks
+
+_DELIMITERS = ",;\t|"
+_LOOKED_AT = 200
+_HIGH_BYTES_LOOKED_AT = 1 << 20
+_BATCH_ROWS = 20_000
+
+
+def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, scratch: Path) -> Loaded:
+    """A text file as `batch`."""
+    text = as_text(path, head, scratch, declared_encoding(path))
+    first = next((line.text.lstrip("\ufeff \t") for line in lines_of(text.path) if line.text.strip()), "")
+    if first.startswith(("{", "[")) and _is_json(first):
+        return _json(connection, text, is_array=first.startswith("["))
+    return _csv(connection, text)
+
+
+def declared_encoding(path: Path) -> str | None:
+    """The encoding of a file that is not UTF-8 and of one byte a character; None where the reader tells it itself."""
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    high = bytearray()
+    is_utf8 = True
+    with path.open("rb") as stream:
+        for number, chunk in enumerate(chunks(stream)):
+            if number == 0 and (chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in chunk[:64]):
+                return None
+            if chunk.isascii() and is_utf8:
+                continue
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                is_utf8 = False
+            if len(high) < _HIGH_BYTES_LOOKED_AT:
+                high += b"\n".join(line for line in chunk.split(b"\n") if not line.isascii())
+    if is_utf8:
+        return None
+    # One damaged line makes no other encoding.
+    kept = bytes(high)
+    good = sum(not c.isascii() for c in kept.decode("utf-8", "ignore"))
+    broken = kept.decode("utf-8", "replace").count("\ufffd")
+    return None if good > broken else guessed_encoding(kept)
+
+
+def _is_json(line: str) -> bool:
+    text = line.strip().rstrip(",")
+    if text in ("[", "{", "[{"):
+        return True
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return text.startswith(('{"', '[{"', "[ {"))
+
+
+def _json(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool) -> Loaded:
+    plain = literal(str(text.path))
+    options = "ignore_errors=true, maximum_depth=1, sample_size=-1, hive_partitioning=false, union_by_name=true"
+    last: Exception | None = None
+    for file_format in ("array",) if is_array else ("newline_delimited", "unstructured"):
+        ignoring = options if file_format == "newline_delimited" else options.replace("ignore_errors=true, ", "")
+        relation = f"read_json({plain}, format='{file_format}', maximum_object_size=33554432, {ignoring})"
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+            names, renamed = unique_names([row[0] for row in described])
+            selected = ", ".join(
+                f"CASE WHEN json_type({p}) = 'NULL' THEN NULL ELSE {p} ->> '$' END AS c{i}"
+                for i, p in enumerate(f"x.{_quoted(row[0])}" for row in described)
+            )
+            connection.execute(f"CREATE OR REPLACE TABLE batch AS SELECT {selected} FROM {relation} x")
+        except duckdb.Error as error:
+            last = error
+            continue
+        nothing = " AND ".join(f"c{i} IS NULL" for i in range(len(names)))
+        rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
+        refused = 0
+        if file_format == "newline_delimited":
+            refused = _broken_lines(text.path)
+            if refused:
+                connection.execute(f"DELETE FROM batch WHERE {nothing}")
+                rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
+            if not rows:
+                continue
+        return Loaded(names, rows, refused, text.encoding, "json", renamed)
+    raise FileRejected(f"it cannot be read as JSON: {first_line(last) if last else 'no objects'}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _broken_lines(path: Path) -> int:
+    count = 0
+    for line in lines_of(path):
+        text = line.text.strip()
+        if line.damage is not None or (text and not _is_object(text)):
+            count += 1
+    return count
+
+
+def _is_object(text: str) -> bool:
+    if not (text.startswith("{") and text.endswith("}")):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
+    dialect, has_header = _dialect(text.path)
+    names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
+    if not has_header:
+        renamed = ()
+    refused = _csv_fast(connection, text, dialect)
+    if refused is None:
+        refused = _csv_slow(connection, text, dialect)
+    rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
+    return Loaded(names, rows, refused, text.encoding, "csv", renamed)
+
+
+def _dialect(path: Path) -> tuple[Dialect, bool]:
+    """How a file is written, by which delimiter parts most lines alike, and whether its first line names columns."""
+    lines = []
+    for line in lines_of(path):
+        if line.text.strip():
+            lines.append(line)
+        if len(lines) >= _LOOKED_AT:
+            break
+    if not lines:
+        raise FileRejected("no rows: the file is empty")
+    best, score = _DELIMITERS[0], (0.0, 0)
+    for delimiter in _DELIMITERS:
+        widths = [len(_split(line.text, delimiter)) for line in lines]
+        width = widths[0]
+        alike = sum(w == width for w in widths) / len(widths)
+        if width > 1 and (alike > 0.5 or len(lines) < 3) and (alike, width) > score:
+            best, score = delimiter, (alike, width)
+    fields = _split(lines[0].text, best)
+    has_header = not _is_data(fields, [_split(line.text, best) for line in lines[1:50]])
+    at = lines[0].number if has_header else lines[0].number - 1
+    return Dialect(best, '"', tuple(f.strip() for f in fields), at, repeats_header=has_header), has_header
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    text = line.rstrip("\r\n").replace("\x00", "")
+    try:
+        return split_record(text, delimiter, '"')
+    except (OpenQuoteError, BrokenQuoteError):
+        return text.split(delimiter)
+
+
+def _is_data(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line holds values: a number where the column holds numbers, and no word over numbers."""
+    numbers = [_is_number(field) for field in first]
+    if not any(numbers) or not rows:
+        return False
+    over = [
+        index
+        for index in range(len(first))
+        if sum(_is_number(row[index]) for row in rows if index < len(row)) > 0.8 * len(rows)
+    ]
+    return (
+        bool(over)
+        and all(numbers[index] or not first[index] for index in over)
+        and not all(_is_year(f) for f in first if _is_number(f))
+    )
+
+
+def _is_year(text: str) -> bool:
+    return text.strip().isdigit() and len(text.strip()) == 4
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> int | None:
+    """The rows by DuckDB's reader; how many were refused, or None where its rows do not account for the lines."""
+    width = len(dialect.header)
+    if text.has_long_line or text.bad_utf8 or text.nul_lines != () or width == 1:
+        return None
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(width))
+    try:
+        connection.execute(
+            f"CREATE OR REPLACE TABLE batch AS SELECT * FROM read_csv($path, auto_detect=false, header=false,"
+            f" skip={dialect.header_line}, columns={{{columns}}}, delim={literal(dialect.delimiter)}, quote='\"',"
+            f" escape='\"', nullstr='', strict_mode=true, compression='none', hive_partitioning=false,"
+            f" max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, rejects_table='rejected',"
+            f" rejects_scan='rejected_scan')",
+            {"path": str(text.path)},
+        )
+        refused = int(connection.execute("SELECT count(DISTINCT line) FROM rejected").fetchall()[0][0])
+    except duckdb.Error:
+        return None
+    finally:
+        for name in ("rejected", "rejected_scan"):
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+    rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
+    # More lines than rows are line ends within quotes, or a quote that swallowed rows: the slower reader tells which.
+    surplus = text.lines - dialect.header_line - rows - refused
+    return refused if surplus == 0 else None
+
+
+def _csv_slow(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> int:
+    """The rows by splitting lines in Python, which takes up again behind whatever cannot be split."""
+    width, refused = len(dialect.header), 0
+
+    def is_record(line: str) -> bool:
+        return line.count(dialect.delimiter) == width - 1 and line.count('"') % 2 == 0 and width > 1
+
+    def rows() -> Iterator[list[list[str | None]]]:
+        nonlocal refused
+        batch: list[list[str | None]] = []
+        for record in records_of(lines_of(text.path, dialect.header_line), dialect, is_record):
+            if record.fields is None:
+                refused += 1
+                continue
+            batch.append([_clean(field) for field in record.fields])
+            if len(batch) >= _BATCH_ROWS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    insert_texts(connection, width, rows())
+    return refused
+
+
+def _clean(field: Any) -> str | None:
+    return None if field is None else field.replace("\x00", "")

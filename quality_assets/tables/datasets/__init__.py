@@ -1,0 +1,1 @@
+"""Datasets that people watch: registering them, and judging the batches that come."""

@@ -1,0 +1,315 @@
+"""Judging batches: each is read, asked all that its past has taught, and what was found is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from filelock import FileLock
+from sqlalchemy import select
+
+from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
+from quality_assets.domain.quality.datasets import examine
+from quality_assets.domain.quality.datasets.findings import Finding
+from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
+from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
+from quality_assets.domain.quality.datasets.values import Block
+from quality_assets.settings import Settings
+from quality_assets.stores.datasets.keeping import Keeper
+from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
+from quality_assets.stores.datasets.scanning import Scan
+from quality_assets.stores.operations.dataset_tables import DATASET_RULE
+from quality_assets.stores.operations.store import Operations
+from quality_assets.stores.readers.faults import FileRejected, FileWaits, verdict_on
+from quality_assets.tables.datasets.batches import (
+    Waiting,
+    batch_id_of,
+    batch_time,
+    checked_batches,
+    finish,
+    judged_hashes,
+    sha256_of,
+    start,
+    waiting_files,
+)
+from quality_assets.tables.datasets.registering import Registered
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of one batch. `status` is passed, failed or refused; `reasons` say why it failed or was refused."""
+
+    dataset: str
+    batch: str
+    batch_id: str
+    rows: int
+    score: float | None
+    dimensions: dict[str, float | None]
+    findings: tuple[Finding, ...]
+    status: str
+    reasons: tuple[str, ...] = ()
+    past_batches: int = 0
+    refused_rows: int = 0
+    encoding: str | None = None
+
+    @property
+    def alerts(self) -> tuple[Finding, ...]:
+        """What a person must know."""
+        return tuple(finding for finding in self.findings if finding.is_alert)
+
+    @property
+    def learning(self) -> str | None:
+        """How far the past reaches, until it is enough to tell what is unusual."""
+        short = self.past_batches < LEAST_PAST_TO_ALERT
+        return f"learning, {self.past_batches} of {LEAST_PAST_TO_ALERT}" if short else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As scripts are given it."""
+        return {
+            "dataset": self.dataset,
+            "batch": self.batch,
+            "rows": self.rows,
+            "score": self.score,
+            "dimensions": dict(self.dimensions),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "alerts": [alert_of(finding) for finding in self.alerts],
+            "status": self.status,
+            "reasons": list(self.reasons),
+            "learning": self.learning,
+            "refused_rows": self.refused_rows,
+            "encoding": self.encoding,
+            "batch_id": self.batch_id,
+        }
+
+
+def alert_of(finding: Finding) -> dict[str, Any]:
+    """An alert as scripts are given it."""
+    return {
+        "kind": finding.kind,
+        "columns": list(finding.columns),
+        "severity": finding.severity,
+        "count": finding.count,
+        "sentence": finding.sentence,
+    }
+
+
+@dataclass(frozen=True)
+class _Judged:
+    verdict: Verdict
+    loaded: Loaded
+    profile: Profile
+    sample: Block
+    made: examine.Plan
+    extra: tuple[Finding, ...] = field(default=())
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return (*self.verdict.findings, *self.extra)
+
+
+def check_file(settings: Settings, path: Path) -> BatchResult:
+    """A file by itself, without a past; nothing is kept of it."""
+    name, thresholds = path.stem or path.name, Thresholds(alerts=None)
+    try:
+        with scratch_database(settings) as (connection, scratch):
+            loaded = load_file(connection, path, scratch)
+            judged = _judge(connection, loaded, "", examine.Past(), examine.Asked())
+    except (FileRejected, FileWaits) as refusal:
+        return _refused(name, path.name, "", refusal.reason)
+    except (duckdb.Error, OSError, MemoryError) as error:
+        return _refused(name, path.name, "", verdict_on(error).reason)
+    return _result(name, path.name, "", judged, thresholds, 0)
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, batch_id: str, past: examine.Past, asked: examine.Asked
+) -> _Judged:
+    scan = Scan(connection, loaded, past.forms)
+    sample = scan.sample
+    made = examine.plan(sample, past, asked)
+    tally = examine.count(scan.blocks(), made, examine.clock_of(sample, asked))
+    keys = examine.keys_to_count(sample, past, asked)
+    repeats = {key: scan.repeats(key) for key in keys}
+    rows = examine.Rows(loaded.rows, loaded.columns, scan.copied_rows(), repeats)
+    verdict = examine.verdict(rows, sample, tally, made, past, asked)
+    profile = examine.profile(batch_id, rows, sample, tally, made, verdict, asked)
+    return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded, past)))
+
+
+def _noticed(loaded: Loaded, past: examine.Past) -> Iterator[Finding]:
+    """What reading the file showed by itself."""
+    if loaded.renamed:
+        names = ", ".join(repr(name) for name in loaded.renamed[:5])
+        sentence = f"{len(loaded.renamed)} columns have no name of their own ({names}), and were given one"
+        yield Finding("schema", (), len(loaded.renamed), len(loaded.renamed) / len(loaded.columns), sentence, "names")
+    if loaded.refused_rows:
+        every = loaded.rows + loaded.refused_rows
+        sentence = f"{loaded.refused_rows:,} of {every:,} lines cannot be read as rows, and are not among them"
+        is_alert = len(past.profiles) >= LEAST_PAST_TO_ALERT
+        share = loaded.refused_rows / every
+        yield Finding(
+            "schema", (), loaded.refused_rows, share, sentence, "refused_rows", severity="high", is_alert=is_alert
+        )
+
+
+def _result(dataset: str, name: str, batch_id: str, judged: _Judged, thresholds: Thresholds, past: int) -> BatchResult:
+    verdict = judged.verdict
+    reasons = tuple(_failed(judged, thresholds))
+    return BatchResult(
+        dataset, name, batch_id, judged.loaded.rows, verdict.score, dict(verdict.dimensions), judged.findings,
+        "failed" if reasons else "passed", reasons, past, judged.loaded.refused_rows, judged.loaded.encoding,
+    )  # fmt: skip
+
+
+def _failed(judged: _Judged, thresholds: Thresholds) -> Iterator[str]:
+    """The thresholds that a batch fails, in words."""
+    score, alerts = judged.verdict.score, sum(finding.is_alert for finding in judged.findings)
+    if thresholds.score is not None and score is not None and score < thresholds.score:
+        yield f"its score is {score:.4f}, below {thresholds.score:g}"
+    if thresholds.alerts is not None and alerts > thresholds.alerts:
+        yield f"it raised {alerts} alerts; {thresholds.alerts} are let pass"
+    if thresholds.rows_at_least is not None and judged.loaded.rows < thresholds.rows_at_least:
+        yield f"it has {judged.loaded.rows:,} rows; {thresholds.rows_at_least:,} are the least"
+    if thresholds.missing_share is not None:
+        for name, share in judged.profile.missing.items():
+            if share > thresholds.missing_share:
+                yield f"{share:.1%} of {name} are missing; {thresholds.missing_share:.1%} are let pass"
+
+
+def _refused(dataset: str, name: str, batch_id: str, reason: str) -> BatchResult:
+    return BatchResult(dataset, name, batch_id, 0, None, {}, (), "refused", (reason,))
+
+
+def check_dataset(
+    store: Operations, settings: Settings, dataset: Registered, by: str = "cli", run_id: str | None = None
+) -> Iterator[BatchResult]:
+    """Judge each batch of a dataset that was not judged yet, oldest first, and yield what came of it.
+
+    A batch that can be read later, once a disk has room or a file may be opened, stays waiting and raises FileWaits.
+    """
+    folder = settings.data_dir / "datasets" / dataset.dataset_id
+    folder.mkdir(parents=True, exist_ok=True)
+    # Rules are learnt in the order of the batches: one process at a time judges a dataset.
+    with FileLock(folder / ".lock"):
+        if dataset.source.kind == "files":
+            waiting = waiting_files(store, settings, dataset)
+            for batch in _in_order(settings, waiting, dataset.source.time):
+                yield _check_batch(store, settings, dataset, batch, by, run_id)
+        else:
+            yield from _check_state(store, settings, dataset, by, run_id)
+
+
+def _in_order(settings: Settings, waiting: Sequence[Waiting], time_column: str | None) -> Sequence[Waiting]:
+    """Batches by the first of their times where there is a column of times, else by name, as they are."""
+    if time_column is None or len(waiting) < 2:
+        return waiting
+    times = {batch.batch_id: _first_time(settings, Path(batch.location), time_column) for batch in waiting}
+    return sorted(waiting, key=lambda batch: times[batch.batch_id])
+
+
+def _first_time(settings: Settings, path: Path, column: str) -> float:
+    try:
+        with scratch_database(settings) as (connection, scratch):
+            cells = Scan(connection, load_file(connection, path, scratch), {}).sample.columns.get(column)
+    except (FileRejected, FileWaits, duckdb.Error, OSError):
+        return np.inf
+    if cells is None or np.isnan(cells.numbers).all():
+        return np.inf
+    return float(np.nanmin(cells.numbers))
+
+
+def _check_batch(
+    store: Operations, settings: Settings, dataset: Registered, batch: Waiting, by: str, run_id: str | None
+) -> BatchResult:
+    start(store, dataset.dataset_id, batch, run_id, by)
+    try:
+        with scratch_database(settings) as (connection, scratch):
+            loaded = _loaded(connection, dataset, Path(batch.location), scratch)
+            return _check_loaded(store, settings, dataset, batch, connection, loaded)
+    except (FileRejected, FileWaits, duckdb.Error, OSError, MemoryError) as error:
+        judgement = verdict_on(error)
+        if isinstance(judgement, FileWaits):
+            raise judgement from None
+        finish(store, dataset.dataset_id, batch.batch_id, {"status": "refused", "reason": judgement.reason}, ())
+        return _refused(dataset.dataset_id, batch.name, batch.batch_id, judgement.reason)
+
+
+def _loaded(connection: duckdb.DuckDBPyConnection, dataset: Registered, path: Path, scratch: Path) -> Loaded:
+    if dataset.source.table:
+        return load_duckdb(connection, path, dataset.source.table)
+    return load_file(connection, path, scratch)
+
+
+def _check_loaded(
+    store: Operations, settings: Settings, dataset: Registered, batch: Waiting,
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded,
+) -> BatchResult:  # fmt: skip
+    source = dataset.source
+    keeper = Keeper(settings.data_dir / "datasets" / dataset.dataset_id)
+    every = [p for b in checked_batches(store, dataset.dataset_id) if (p := keeper.profile(b)) is not None and p.rows]
+    teaching = learnt_from(every)
+    ends = [p.last_time for p in every if p.last_time is not None]
+    past = examine.Past(teaching, [keeper.rows(profile) for profile in teaching], ends)
+    cadence = cadence_hours(source.cadence) if source.cadence else None
+    asked = examine.Asked(source.key, source.time, cadence, muted_rules(store, dataset.dataset_id))
+    judged = _judge(connection, loaded, batch.batch_id, past, asked)
+    keeper.keep(judged.profile, judged.sample)
+    result = _result(dataset.dataset_id, batch.name, batch.batch_id, judged, source.thresholds, len(teaching))
+    finish(store, dataset.dataset_id, batch.batch_id, _values(result, judged, every), result.findings)
+    return result
+
+
+def _values(result: BatchResult, judged: _Judged, past: Sequence[Profile]) -> dict[str, Any]:
+    """What the store keeps of a batch that was judged."""
+    scores = [p.score for p in past[-30:] if p.score is not None]
+    usual = np.quantile(scores, (0.05, 0.95)).tolist() if len(scores) >= LEAST_PAST_TO_ALERT else (None, None)
+    return {
+        "status": "checked",
+        "reason": "; ".join(result.reasons) or None,
+        "rows": result.rows,
+        "refused_rows": result.refused_rows,
+        "encoding": result.encoding,
+        "columns": list(judged.loaded.columns),
+        "score": result.score,
+        "dimensions": result.dimensions,
+        "usual_low": usual[0],
+        "usual_high": usual[1],
+        "worst_finding": result.findings[0].sentence if result.findings else None,
+        "batch_time": batch_time(judged.profile),
+        "details": {
+            "outcome": result.status, "learning": result.learning, "format": judged.loaded.file_format,
+            "rules": len(judged.made.rules.alive), "summary": judged.profile.summary,
+        },
+    }  # fmt: skip
+
+
+def muted_rules(store: Operations, dataset: str) -> frozenset[str]:
+    """The rules that people said are not a problem."""
+    with store.read() as connection:
+        return frozenset(
+            connection.execute(
+                select(DATASET_RULE.c.rule_id).where(
+                    DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "muted"
+                )
+            ).scalars()
+        )
+
+
+def _check_state(
+    store: Operations, settings: Settings, dataset: Registered, by: str, run_id: str | None
+) -> Iterator[BatchResult]:
+    """The present state of a table or of a query's result, as one batch, unless it is as it was."""
+    from quality_assets.tables.datasets.states import state_file
+
+    with state_file(settings, dataset) as (path, name):
+        sha256 = sha256_of(path)
+        if sha256 in judged_hashes(store, dataset.dataset_id):
+            return
+        batch = Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size)
+        # Its rows are a file by now, whatever they came from.
+        plain = replace(dataset, source=dataset.source.model_copy(update={"table": None}))
+        yield _check_batch(store, settings, plain, batch, by, run_id)

@@ -1,0 +1,107 @@
+"""What was written of datasets, for commands, pages and the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
+from quality_assets.stores.operations.store import Operations
+from quality_assets.tables.datasets.registering import Registered, datasets, find
+
+MOST_BATCHES = 30
+
+
+def overview(store: Operations, settings: Settings) -> list[dict[str, Any]]:
+    """Each dataset with its last batch, the worst score first."""
+    known = datasets(store, settings)
+    with store.read() as connection:
+        rows = [_card(connection, each) for each in known.values()]
+    return sorted(rows, key=lambda row: (row["score"] is None, row["score"] or 0.0, row["dataset"]))
+
+
+def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
+    batches = last_batches(connection, dataset.dataset_id)
+    count = connection.execute(
+        select(func.count()).select_from(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset.dataset_id)
+    ).scalar()
+    last: dict[str, Any] = batches[-1] if batches else {}
+    return {
+        "dataset": dataset.dataset_id,
+        "description": dataset.source.description,
+        "owner": dataset.source.owner,
+        "kind": dataset.source.kind,
+        "batches": count or 0,
+        "batch": last.get("name"),
+        "batch_id": last.get("batch_id"),
+        "rows": last.get("rows"),
+        "score": last.get("score"),
+        "usual_low": last.get("usual_low"),
+        "usual_high": last.get("usual_high"),
+        "status": state_of(last),
+        "worst_finding": last.get("worst_finding") or (last.get("reason") if last.get("status") == "refused" else None),
+        "checked_at": last.get("checked_at"),
+        "scores": [batch["score"] for batch in batches],
+        "version": dataset.version,
+    }
+
+
+def state_of(batch: dict[str, Any]) -> str:
+    """A batch in a word: none yet, waiting, checking, refused, learning, passed or failed."""
+    if not batch:
+        return "none yet"
+    if batch["status"] != "checked":
+        return str(batch["status"])
+    details = batch["details"] or {}
+    outcome = str(details.get("outcome") or "checked")
+    return "learning" if outcome == "passed" and details.get("learning") else outcome
+
+
+def last_batches(connection: Connection, dataset: str, most: int = MOST_BATCHES) -> list[dict[str, Any]]:
+    """The last batches of a dataset, oldest first."""
+    rows = connection.execute(
+        select(DATASET_BATCH)
+        .where(DATASET_BATCH.c.dataset_id == dataset)
+        .order_by(DATASET_BATCH.c.sequence.desc())
+        .limit(most)
+    ).mappings()
+    return [dict(row) for row in rows][::-1]
+
+
+def findings_of(connection: Connection, batch_id: str) -> list[dict[str, Any]]:
+    """What was found in a batch, what people must know first."""
+    rows = connection.execute(
+        select(DATASET_FINDING)
+        .where(DATASET_FINDING.c.batch_id == batch_id)
+        .order_by(DATASET_FINDING.c.is_alerting.desc(), DATASET_FINDING.c.finding_id)
+    ).mappings()
+    found = sorted((dict(row) for row in rows), key=lambda row: int(row["finding_id"].rpartition("-")[2]))
+    return sorted(found, key=lambda row: not row["is_alerting"])
+
+
+def details(store: Operations, settings: Settings, name: str) -> dict[str, Any]:
+    """A dataset, its last batches and the findings of the last that was judged. Raises UnknownDatasetError."""
+    dataset = find(store, settings, name)
+    with store.read() as connection:
+        batches = last_batches(connection, name)
+        judged = [batch for batch in batches if batch["status"] == "checked"]
+        findings = findings_of(connection, judged[-1]["batch_id"]) if judged else []
+        card = _card(connection, dataset)
+    said = dataset.source
+    return {
+        **card,
+        "path": said.path,
+        "query": said.query,
+        "table": said.table,
+        "key": list(said.key),
+        "time": said.time,
+        "team": said.team,
+        "cadence": said.cadence,
+        "thresholds": said.thresholds.model_dump(),
+        "yaml_keys": list(dataset.yaml_keys),
+        "is_hidden": dataset.is_hidden,
+        "batches": batches,
+        "findings": findings,
+    }

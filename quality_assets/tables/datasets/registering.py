@@ -1,0 +1,148 @@
+"""Which datasets there are: registered by YAML, by a command or by the API, kept in the operations store.
+
+What a YAML file says wins over what was said elsewhere, key by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from quality_assets.clock import utc_now
+from quality_assets.contracts.sources.datasets import DatasetSource, load_datasets, make_dataset
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.dataset_tables import DATASET, DATASET_BATCH
+from quality_assets.stores.operations.store import Operations
+
+
+class UnknownDatasetError(ValueError):
+    """No dataset has that name; the message lists those there are."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A dataset as it is in force. `yaml_keys` are those that its YAML file says, and that nobody else may change."""
+
+    source: DatasetSource
+    yaml_keys: tuple[str, ...] = ()
+    is_hidden: bool = False
+    version: int = 1
+    created_by: str = ""
+
+    @property
+    def dataset_id(self) -> str:
+        """What names it everywhere."""
+        return self.source.name
+
+
+def register(store: Operations, source: DatasetSource, by: str, yaml_keys: tuple[str, ...] = ()) -> Registered:
+    """Register a dataset, or change what is said of it; a hidden one comes back with its history."""
+    with store.write() as connection:
+        return _put(connection, source, by, yaml_keys)
+
+
+def _put(connection: Connection, source: DatasetSource, by: str, yaml_keys: tuple[str, ...]) -> Registered:
+    now = utc_now()
+    row = connection.execute(select(DATASET).where(DATASET.c.dataset_id == source.name)).mappings().first()
+    values = {**_values(source), "yaml_keys": list(yaml_keys), "is_active": True, "hidden_at": None, "updated_at": now}
+    if row is None:
+        connection.execute(
+            insert(DATASET).values(dataset_id=source.name, created_at=now, created_by=by, version=1, **values)
+        )
+        return Registered(source, yaml_keys, created_by=by)
+    connection.execute(
+        update(DATASET).where(DATASET.c.dataset_id == source.name).values(version=row["version"] + 1, **values)
+    )
+    return Registered(source, yaml_keys, version=row["version"] + 1, created_by=row["created_by"])
+
+
+def _values(source: DatasetSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "description": source.description,
+        "location": source.path or source.table or "",
+        "query": source.query,
+        "secret_ref": source.secret,
+        "owner": source.owner,
+        "team": source.team,
+        "cadence": source.cadence,
+        "key_columns": list(source.key),
+        "time_column": source.time,
+        "thresholds": source.thresholds.model_dump(),
+        "options": {"table": source.table, "keep_examples": source.keep_examples},
+    }
+
+
+def datasets(store: Operations, settings: Settings, *, with_hidden: bool = False) -> dict[str, Registered]:
+    """All datasets by name, those of YAML files registered on the way where they are new or changed."""
+    with store.read() as connection:
+        rows = [dict(row) for row in connection.execute(select(DATASET).order_by(DATASET.c.dataset_id)).mappings()]
+    found = {row["dataset_id"]: _registered(row) for row in rows}
+    for name, (source, keys) in load_datasets(settings.data_dir / "datasets").datasets.items():
+        there = found.get(name)
+        wanted = source if there is None else _overridden(there.source, source, keys)
+        if there is None or there.source != wanted or set(there.yaml_keys) != set(keys):
+            found[name] = register(store, wanted, f"datasets/{name}.yaml", keys)
+    return {name: each for name, each in sorted(found.items()) if with_hidden or not each.is_hidden}
+
+
+def _overridden(there: DatasetSource, yaml_source: DatasetSource, keys: tuple[str, ...]) -> DatasetSource:
+    """What is in force of a dataset that a YAML file speaks of: its keys, and the rest as it was."""
+    said = yaml_source.model_dump()
+    return make_dataset({**there.model_dump(), **{key: said[key] for key in keys if key in said}}, there.name)
+
+
+def _registered(row: Mapping[str, Any]) -> Registered:
+    options = row["options"] or {}
+    content: dict[str, Any] = {
+        "name": row["dataset_id"],
+        "path": row["location"] if row["kind"] in ("files", "duckdb", "upload") else None,
+        "query": row["query"],
+        "secret": row["secret_ref"],
+        "table": options.get("table"),
+        "key": tuple(row["key_columns"] or ()),
+        "time": row["time_column"],
+        "description": row["description"],
+        "owner": row["owner"],
+        "team": row["team"],
+        "cadence": row["cadence"],
+        "thresholds": row["thresholds"] or {},
+        "keep_examples": options.get("keep_examples", True),
+    }
+    source = make_dataset(content, row["dataset_id"])
+    keys = tuple(row["yaml_keys"] or ())
+    return Registered(source, keys, row["hidden_at"] is not None, row["version"], row["created_by"])
+
+
+def find(store: Operations, settings: Settings, name: str) -> Registered:
+    """The dataset of a name. Raises UnknownDatasetError."""
+    known = datasets(store, settings, with_hidden=True)
+    if name not in known:
+        listed = ", ".join(n for n, each in known.items() if not each.is_hidden) or "none yet"
+        raise UnknownDatasetError(f"there is no dataset {name!r}; there are: {listed}")
+    return known[name]
+
+
+def hide(store: Operations, name: str) -> None:
+    """Take a dataset out of sight; its batches and findings stay."""
+    with store.write() as connection:
+        connection.execute(
+            update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=utc_now(), is_active=False)
+        )
+
+
+def last_checked(store: Operations, name: str) -> datetime | None:
+    """When a batch of a dataset was judged last."""
+    with store.read() as connection:
+        found = connection.execute(
+            select(DATASET_BATCH.c.checked_at)
+            .where(DATASET_BATCH.c.dataset_id == name, DATASET_BATCH.c.checked_at.is_not(None))
+            .order_by(DATASET_BATCH.c.checked_at.desc())
+            .limit(1)
+        ).scalar()
+    return found if isinstance(found, datetime) else None

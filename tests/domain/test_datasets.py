@@ -1,0 +1,305 @@
+"""What is wrong with a table, on values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from quality_assets.domain.quality.datasets import examine, weights
+from quality_assets.domain.quality.datasets.cell_tests import Dependency, Identity, OutsideRange, Ratio, Typo, WrongType
+from quality_assets.domain.quality.datasets.dependencies import pairing
+from quality_assets.domain.quality.datasets.drifting import (
+    freshness_finding,
+    schema_findings,
+    spikes,
+    volume_finding,
+)
+from quality_assets.domain.quality.datasets.edits import SlipIndex, is_slip
+from quality_assets.domain.quality.datasets.findings import DIMENSION_OF, KINDS
+from quality_assets.domain.quality.datasets.identities import ratios_within
+from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
+from quality_assets.domain.quality.datasets.rules import live_rules
+from quality_assets.domain.quality.datasets.table_score import excess
+from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tally import Tally
+from quality_assets.domain.quality.datasets.values import (
+    Block,
+    block_of,
+    exact_shape,
+    form_of,
+    loose_shape,
+    times_of,
+)
+
+
+def _block(**columns: list[object]) -> Block:
+    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
+    return block_of(pa.table(texts))
+
+
+def _judged(block: Block, past: examine.Past | None = None, **asked: object) -> tuple[examine.Verdict, Profile]:
+    past, said = past or examine.Past(), examine.Asked(**asked)  # type: ignore[arg-type]
+    made = examine.plan(block, past, said)
+    tally = examine.count([block], made)
+    rows = examine.Rows(block.rows, tuple(block.columns), 0, {})
+    verdict = examine.verdict(rows, block, tally, made, past, said)
+    return verdict, examine.profile(str(block.rows), rows, block, tally, made, verdict, said)
+
+
+def test_every_kind_has_a_dimension() -> None:
+    assert set(KINDS) == set(DIMENSION_OF)
+
+
+def test_the_form_of_a_value() -> None:
+    assert (exact_shape("S10_1678"), loose_shape("A99_9999")) == ("A99_9999", "A9_9")
+    assert exact_shape("Ünï 7é") == "Aaa 9a"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2.5", "-3", "4e1"], "number"),
+        (["1.5", "2.5", "3.5", "n.v."], "number"),
+        (["10115", "20095", "80331", "X1"], "text"),
+        (["00115", "20095", "80331"], "text"),
+        (["2026-01-31", "2026-02-28"], "time"),
+        (["2/24/2003 0:00", "12/31/2003 0:00"], "time"),
+        (["1,234", "12,345,678", "7"], "number"),
+        (["a", "b"], "text"),
+        (["", ""], "text"),
+    ],
+)
+def test_what_a_column_is(values: list[str], kind: str) -> None:
+    assert form_of(values, np.ones(len(values), np.int64)).kind == kind
+
+
+def test_times_are_seconds() -> None:
+    assert times_of(["1970-01-02", "no"], "ISO8601")[0] == 86_400
+    assert math.isnan(times_of(["1970-01-02", "no"], "ISO8601")[1])
+    assert times_of(["31.12.1969"], "%d.%m.%Y").tolist() == [-86_400]
+
+
+def test_a_token_is_missing_where_it_is_no_code() -> None:
+    block = _block(
+        territory=["NA", "EMEA", "NA", "APAC", "EMEA"],
+        amount=["1.5", "NA", "2.5", "N/A", None],
+        name=["Anna Meier", "n/a", "Bert Kunz", "", "None"],
+    )
+    assert {name: int(cells.missing.sum()) for name, cells in block.columns.items()} == {
+        "territory": 0,
+        "amount": 3,
+        "name": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "expected"),
+    [
+        ("Berlni", "Berlin", True),
+        ("Berln", "Berlin", True),
+        ("Berrlin", "Berlin", True),
+        ("Berlxn", "Berlin", True),
+        ("BERLIN", "Berlin", True),
+        ("Berlin", "Berlin", False),
+        ("Bern", "Berlin", False),
+        ("Collectable", "Collectables", False),
+        ("S10_1679", "S10_1678", False),
+        ("Grade B", "Grade A", False),
+        ("Room 12b", "Room 12a", False),
+    ],
+)
+def test_a_slip_of_the_hand(value: str, of: str, expected: bool) -> None:
+    assert is_slip(value, of) is expected
+    assert bool(SlipIndex([of]).origins(value)) is expected
+
+
+@given(st.text("abcdefgh", min_size=5, max_size=12), st.data())
+def test_a_letter_lost_within_a_word_is_found(word: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(word) - 1))
+    slipped = word[:at] + word[at + 1 :]
+    assert SlipIndex([word]).origins(slipped) == [word]
+
+
+def test_tests_count_the_cells_that_break_them() -> None:
+    block = _block(
+        a=[1, 2, 3, "x", None], b=[2, 3, 4, 5, 6], c=[2, 6, 13, 5, 6], city=["Rom", "Bon", "Rom", "Bon", "Rom"],
+        land=["I", "D", "D", "D", None],
+    )  # fmt: skip
+    block.columns["a"].form = replace(block.columns["a"].form, kind="number")
+    block.columns["a"].of_unique = np.array([1, 2, 3, np.nan])
+    found = {
+        "type": WrongType("type", "t", ("a",), 0.5),
+        "range": OutsideRange("range", "r", ("b",), 0.9, low=3, high=5),
+        "identity": Identity("identity", "i", ("a", "b", "c"), 0.9),
+        "dependency": Dependency("dependency", "d", ("city", "land"), 0.9, {"Rom": "I", "Bon": "D"}),
+        "ratio": Ratio("ratio", "q", ("b", "c"), 0.9, low=1, high=2),
+        "typo": Typo("typo", "y", ("city",), 0.9, frozenset(["Rome"]), frozenset(["Rom"])),
+    }
+    assert {name: np.flatnonzero(test.broken(block)).tolist() for name, test in found.items()} == {
+        "type": [3], "range": [0, 4], "identity": [2], "dependency": [2], "ratio": [2], "typo": [],
+    }  # fmt: skip
+
+
+def test_a_cell_is_doubted_once_by_the_surest_test() -> None:
+    block = _block(b=[1, 2, 3, 4])
+    wide, narrow = (
+        OutsideRange("range", name, ("b",), weight, high=high) for name, weight, high in (("w", 0.9, 3), ("n", 0.4, 1))
+    )
+    tally = Tally([wide, narrow])
+    tally.add(block)
+    # 2 and 3 by the narrow one alone, 4 by both.
+    assert tally.doubt({0: 0.9, 1: 0.4}) == {"b": pytest.approx(0.4 + 0.4 + 0.9)}
+
+
+def test_a_column_that_says_another() -> None:
+    block = _block(zip=["1", "1", "1", "2", "2", "3"], city=["A", "A", "B", "C", "C", "D"])
+    found = pairing(block.columns["zip"], block.columns["city"])
+    assert found is not None
+    # Of five rows whose zip stands twice or more, four have its most frequent city; the most frequent of all is 2 of 6.
+    assert (found.confidence, found.lift) == (0.8, pytest.approx((0.8 - 1 / 3) / (1 - 1 / 3)))
+
+
+def test_a_band_of_ratios_ends_at_the_cliff() -> None:
+    generator = np.random.default_rng(3)
+    quantity, list_price = generator.integers(20, 50, 1000), generator.uniform(30, 210, 1000)
+    factor = generator.uniform(0.8, 1.2, 1000)
+    factor[:90] = generator.uniform(1.6, 2.6, 90)
+    block = _block(q=quantity.tolist(), msrp=list_price.tolist(), sales=(quantity * list_price * factor).tolist())
+    (band,) = [ratio for ratio in ratios_within(block) if ratio.columns == ("q", "msrp", "sales")]
+    assert band.broken(block).sum() == 90
+    assert (round(band.low, 2), round(band.high, 2)) == (0.8, 1.2)
+
+
+def test_a_value_at_an_end_that_stands_too_often_is_a_spike() -> None:
+    prices = [*range(26, 100), *[100] * 30]
+    assert spikes(_block(price=prices)) == {"price": (100.0, 30 / 104, 30)}
+    assert spikes(_block(price=list(range(26, 100)))) == {}
+
+
+def _profile(batch: str, rows: int = 100, **more: object) -> Profile:
+    return Profile(batch, rows, ("a", "b"), {}, **more)  # type: ignore[arg-type]
+
+
+def test_columns_lost_new_and_renamed() -> None:
+    before = _block(city=["Rom", "Bonn"] * 20, n=list(range(40)))
+    now = _block(town=["Rom", "Bonn"] * 20, m=[f"x{i}" for i in range(40)])
+    past = [Profile("1", 40, ("city", "n"), {})]
+    found = schema_findings(("town", "m"), now, past, [before])
+    assert [(f.kind, f.columns) for f in found] == [
+        ("rename", ("city", "town")),
+        ("schema", ("n",)),
+        ("schema", ("m",)),
+    ]
+    assert schema_findings(("n", "city"), before, past, [before]) == []
+
+
+@pytest.mark.parametrize(("rows", "is_found"), [(100, False), (80, False), (50, True), (190, True)])
+def test_rows_beside_the_usual(rows: int, is_found: bool) -> None:
+    found = volume_finding(rows, [_profile(str(i), 98 + 2 * i) for i in range(3)])
+    assert (found is not None) is is_found
+    assert found is None or found.count == abs(rows - 100)
+
+
+def test_a_gap_longer_than_all_before_is_late() -> None:
+    hours = [0, 24, 48, 72]
+    times = [3600.0 * h for h in hours]
+    assert freshness_finding(times[-1] + 3600 * 35, times) is None
+    late = freshness_finding(times[-1] + 3600 * 37, times)
+    assert late is not None
+    assert late.count == 37
+    # Two gaps say nothing yet, unless it is said how often one is due.
+    assert freshness_finding(times[2] + 3600 * 99, times[:3]) is None
+    assert freshness_finding(times[2] + 3600 * 99, times[:3], 24) is not None
+
+
+def test_only_batches_without_an_alert_teach_until_it_is_how_it_is_now() -> None:
+    calm = [_profile("1"), _profile("2")]
+    odd = [_profile(str(i), is_normal=False, alerts=("missing(a)",)) for i in range(3, 6)]
+    assert [p.batch for p in learnt_from([*calm, *odd[:2]])] == ["1", "2"]
+    assert [p.batch for p in learnt_from([*calm, *odd])] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_rule_is_alive_only_where_it_held_on_batches_it_was_not_learnt_from() -> None:
+    generator = np.random.default_rng(1)
+    batches = [
+        _block(
+            number=[day * 50 + i for i in range(50)],
+            kind=generator.choice(["red", "green", "blue"], 50).tolist(),
+            size=generator.uniform(1, 2, 50).round(3).tolist(),
+        )
+        for day in range(5)
+    ]
+    alive = {rule.rule_id for rule in live_rules(batches).alive}
+    assert {"past_closed_set(kind)", "past_range(size)"} <= alive
+    # Numbers that count on are never within the range of those before.
+    assert "past_range(number)" not in alive
+    assert live_rules(batches[:1]).alive == ()
+
+
+def test_what_is_usual_is_taken_off() -> None:
+    assert excess(10, 0, 0) == 10
+    # Of at most 9 cells in past batches, 9 + 2·3 are within the scatter; the ninth to fifteenth count for a trifle.
+    assert excess(20, 8, 9) == pytest.approx(5 + weights.WITHIN_USUAL * 7)
+    assert excess(8, 8, 9) == 0
+
+
+@given(st.integers(0, 40), st.integers(1, 40), st.floats(0.001, 0.9))
+def test_the_chance_of_a_count(count: int, n: int, p: float) -> None:
+    if count <= n * p:
+        assert binomial_tail(count, n, p) == 1.0
+    else:
+        assert binomial_tail(count, n, p) == pytest.approx(stats.binom.sf(count - 1, n, p), abs=1e-9)
+
+
+def test_the_score_of_a_table_worked_out() -> None:
+    block = _block(a=[*range(10, 59), "x"], b=["red"] * 50)
+    block.columns["b"].codes[:1] = -1
+    verdict, _ = _judged(block)
+    # One of 100 cells is of the wrong type; one of 50 of a column without a past is missing.
+    doubt = weights.WRONG_TYPE + weights.missing_doubt(1 / 50) * 50
+    assert verdict.score == pytest.approx(1 - doubt / 100)
+    assert verdict.dimensions["completeness"] == pytest.approx(1 - weights.missing_doubt(1 / 50) * 50 / 100)
+    assert verdict.dimensions["uniqueness"] == 1
+    assert [(f.kind, f.columns, f.count) for f in verdict.findings] == [("type", ("a",), 1), ("missing", ("b",), 1)]
+
+
+def test_nothing_checked_has_no_score() -> None:
+    verdict, _ = _judged(Block(0, {"a": _block(a=[]).columns["a"]}))
+    assert verdict.score is None
+    assert set(verdict.dimensions.values()) == {None}
+
+
+@pytest.mark.parametrize("kind", ["range", "missing", "type", "closed_set"])
+def test_more_errors_never_give_a_better_score(kind: str) -> None:
+    generator = np.random.default_rng(2)
+
+    def day() -> dict[str, list[object]]:
+        return {
+            "amount": generator.normal(50, 5, 200).round(2).tolist(),
+            "color": generator.choice(["red", "green", "blue"], 200).tolist(),
+        }
+
+    past_blocks = [_block(**day()) for _ in range(5)]
+    past = examine.Past([_judged(block)[1] for block in past_blocks], past_blocks)
+    clean = day()
+    scores = {True: [], False: []}
+    for share in (0, 0.01, 0.05, 0.1, 0.2, 0.3):
+        table = {name: list(values) for name, values in clean.items()}
+        for i in range(round(share * 200)):
+            name, value = {"range": ("amount", 900 + i), "missing": ("amount", None), "type": ("amount", "err"),
+                           "closed_set": ("color", "mauve")}[kind]  # fmt: skip
+            table[name][i] = value
+        texts = {n: pa.array([None if v is None else str(v) for v in vs], pa.string()) for n, vs in table.items()}
+        for has_past in (True, False):
+            block = block_of(pa.table(texts), past.forms if has_past else None)
+            scores[has_past].append(_judged(block, past if has_past else None)[0].score)
+    assert scores[True] == sorted(scores[True], reverse=True)
+    assert len(set(scores[True])) == 6
+    assert scores[False] == sorted(scores[False], reverse=True) or kind == "closed_set"

@@ -1,0 +1,169 @@
+"""A dataset from its files to verdicts: through the command, as scripts call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from daily_orders import orders, write_days
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from quality_assets.cli.main import app
+from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_RULE
+from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.tables.datasets.checking import check_dataset
+from quality_assets.tables.datasets.registering import find
+
+KEYS = {"dataset", "batch", "rows", "score", "dimensions", "findings", "alerts", "status"}
+
+
+@pytest.fixture
+def quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("QUALITY_DATA_DIR", str(tmp_path / "data"))
+    get_settings.cache_clear()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, list(arguments))
+        return result.exit_code, result.output
+
+    yield run
+    close_operations()
+    get_settings.cache_clear()
+
+
+def _lines(output: str) -> list[dict]:
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def test_thirty_days_with_ten_faults_are_told_apart(quality, tmp_path: Path) -> None:
+    faults = write_days(tmp_path / "orders")
+    files = str(tmp_path / "orders" / "*.csv")
+    code, output = quality("dataset", "add", "orders", "--path", files, "--key", "order_id", "--time", "ordered_at")
+    assert code == 0, output
+    code, output = quality("check", "orders", "--format", "json")
+    told = _lines(output)
+    assert code == 1
+    assert [line["batch"] for line in told] == [f"orders_{day}.csv" for day in range(1, 31)]
+    assert all(set(line) >= KEYS for line in told)
+    wrong = {}
+    for line in told:
+        fault = faults.get(line["batch"])
+        if fault is None:
+            if line["alerts"]:
+                wrong[line["batch"]] = line["alerts"]
+            continue
+        found = [f for f in line["findings"] if f["kind"] == fault.kind and tuple(f["columns"]) == fault.columns]
+        told_alerts = [a for a in line["alerts"] if set(a["columns"]) & set(fault.columns) or a["kind"] == fault.kind]
+        if [f["count"] for f in found] != [fault.count] or not told_alerts:
+            wrong[line["batch"]] = (fault, found)
+    assert wrong == {}
+    clean = [line["score"] for line in told[3:] if line["batch"] not in faults]
+    dirty = [line["score"] for line in told if line["batch"] in faults]
+    assert min(clean) > 0.9995
+    assert max(dirty) < min(clean)
+    # What was judged is not judged again.
+    assert quality("check", "orders", "--format", "json") == (0, "")
+
+
+def test_a_file_by_itself_has_a_score_and_no_past(quality, tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    orders(0).to_csv(path, index=False)
+    code, output = quality("check", str(path), "--format", "json")
+    (told,) = _lines(output)
+    assert (code, told["dataset"], told["batch"], told["rows"], told["alerts"]) == (0, "one", "one.csv", 600, [])
+    assert 0.99 < told["score"] <= 1
+    assert told["learning"] == "learning, 0 of 3"
+    assert not (tmp_path / "data" / "operations.db").exists()
+
+
+def test_a_threshold_that_fails_sets_the_exit_code(quality, tmp_path: Path) -> None:
+    table = orders(0).astype(object)
+    table.loc[:299, "price"] = "n.v."
+    table.to_csv(tmp_path / "bad.csv", index=False)
+    assert quality("dataset", "add", "bad", "--path", str(tmp_path / "bad.csv"), "--min-score", "0.999")[0] == 0
+    code, output = quality("check", "bad", "--format", "json")
+    (told,) = _lines(output)
+    assert (code, told["status"]) == (1, "failed")
+    assert told["reasons"][0].startswith("its score is 0.9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("add", "a/b", "--path", "x.csv"), "is not a name"),
+        (("add", "x"), "one of path, query and table"),
+        (("add", "x", "--query", "select 1; select 2", "--secret", "env:DB"), "more than one statement"),
+        (("add", "x", "--query", "drop table t", "--secret", "env:DB"), "no SELECT"),
+        (("add", "x", "--query", "select 1"), "needs a secret"),
+        (("add", "x", "--query", "select 1", "--secret", "postgresql://u:p@h/d"), "env:NAME or file:PATH"),
+        (("add", "x", "--path", "x.csv", "--cadence", "often"), "hourly, daily"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(quality, arguments: tuple[str, ...], words: str) -> None:
+    code, output = quality("dataset", *arguments)
+    assert code == 2
+    assert words in output
+
+
+def test_neither_dataset_nor_file_is_an_error_that_says_so(quality, tmp_path: Path) -> None:
+    code, output = quality("check", "nothing")
+    assert code == 1
+    assert "neither a dataset (none yet) nor a file" in output
+
+
+def test_yaml_registers_and_wins_for_the_keys_that_it_has(quality, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "datasets"
+    folder.mkdir(parents=True)
+    (folder / "orders.yaml").write_text(f"path: {tmp_path}/orders/*.csv\nkey: [order_id]\nthresholds:\n  score: 0.5\n")
+    (folder / "wrong.yaml").write_text("path: x.csv\ncolour: red\n")
+    write_days(tmp_path / "orders", 2)
+    code, output = quality("check", "orders", "--format", "json")
+    assert (code, len(_lines(output))) == (0, 2)
+    code, output = quality("dataset", "add", "orders", "--path", "elsewhere.csv")
+    assert code == 1
+    assert "change it there" in output
+    settings = get_settings()
+    source = find(operations_of(settings), settings, "orders").source
+    assert (source.key, source.thresholds.score) == (("order_id",), 0.5)
+
+
+def test_a_muted_rule_is_quiet_in_the_next_batch(quality, tmp_path: Path) -> None:
+    write_days(tmp_path / "orders", 15)
+    quality("dataset", "add", "orders", "--path", f"{tmp_path}/orders/*.csv", "--time", "ordered_at")
+    quality("check", "orders")
+    table = orders(16).astype(object)
+    table.loc[:8, "status"] = "lost in transit"
+    settings = get_settings()
+    store = operations_of(settings)
+    with store.write() as connection:
+        now = connection.execute(select(DATASET_BATCH.c.arrived_at)).scalar()
+        connection.execute(
+            DATASET_RULE.insert().values(
+                dataset_id="orders", rule_id="past_closed_set(status)", kind="closed_set", dimension="validity",
+                columns=["status"], parameters={}, origin="learnt", state="muted", since=now, updated_at=now, version=1,
+            )
+        )  # fmt: skip
+    table.to_csv(tmp_path / "orders" / "orders_17.csv", index=False)
+    (told,) = _lines(quality("check", "orders", "--format", "json")[1])
+    assert "closed_set" not in {finding["kind"] for finding in told["findings"]}
+
+
+def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> None:
+    from quality_assets.contracts.sources.datasets import DatasetSource
+    from quality_assets.tables.datasets.batches import start, waiting_files
+    from quality_assets.tables.datasets.registering import register
+
+    settings = Settings(data_dir=tmp_path / "data")
+    settings.data_dir.mkdir()
+    store = operations_of(settings)
+    orders(0).to_csv(tmp_path / "a.csv", index=False)
+    dataset = register(store, DatasetSource(name="a", path=str(tmp_path / "a.csv")), "test")
+    (batch,) = waiting_files(store, settings, dataset)
+    start(store, "a", batch, None, "test")
+    (result,) = check_dataset(store, settings, dataset)
+    assert (result.batch_id, result.status) == (batch.batch_id, "passed")
+    assert list(check_dataset(store, settings, dataset)) == []
+    close_operations()

@@ -1,0 +1,184 @@
+"""Whatever arrives as a table, and what each gets: read, read in part and counted, or refused with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import create_engine, text
+
+from quality_assets.settings import Settings
+from quality_assets.stores.datasets.encodings import guessed_encoding
+from quality_assets.stores.datasets.loading import Loaded, TooLarge, load_file, scratch_database, unique_names
+from quality_assets.stores.datasets.queries import check_query, load_query
+from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.tables.datasets.checking import check_file
+
+Row = tuple[str | None, ...]
+
+
+def _read(tmp_path: Path, content: bytes, name: str = "table.csv") -> tuple[Loaded, list[Row]]:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, scratch):
+        loaded = load_file(connection, path, scratch)
+        return loaded, connection.execute("select columns(*)::varchar from batch").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "rows", "refused"),
+    [
+        (b"a,b\n1,x\n2,y\n", ("a", "b"), [("1", "x"), ("2", "y")], 0),
+        (b"a;b\n1,5;x\n2,5;y\n", ("a", "b"), [("1,5", "x"), ("2,5", "y")], 0),
+        (b"a\tb\r\n1\tx\r\n", ("a", "b"), [("1", "x")], 0),
+        (b"name\nx\ny\n", ("name",), [("x",), ("y",)], 0),
+        (b'a,b\n1,"x\ny"\n2,z\n', ("a", "b"), [("1", "x\ny"), ("2", "z")], 0),
+        # Ragged rows, a quote that is never closed, NUL bytes: the rest is read.
+        (b"a,b\n1,x\n2\n3,y,z\n4,w\n", ("a", "b"), [("1", "x"), ("4", "w")], 2),
+        (b'a,b\n1,"x\n2,y\n3,z\n', ("a", "b"), [("2", "y"), ("3", "z")], 1),
+        (b"a,b\n1,x\x00\n2,y\n", ("a", "b"), [("1", "x"), ("2", "y")], 0),
+        (b"a,b\n1,\n,\n", ("a", "b"), [("1", None), (None, None)], 0),
+        (b"a,a,\n1,2,3\n", ("a", "a_2", "column_3"), [("1", "2", "3")], 0),
+        # No line of names: the first holds numbers, as all do.
+        (b"1.5,x\n2.5,y\n3.5,z\n", ("column_1", "column_2"), [("1.5", "x"), ("2.5", "y"), ("3.5", "z")], 0),
+        (b"country,2019,2020\nDE,5,6\nFR,7,8\n", ("country", "2019", "2020"), [("DE", "5", "6"), ("FR", "7", "8")], 0),
+        (b"\xef\xbb\xbfa,b\n1,x\n", ("a", "b"), [("1", "x")], 0),
+        ("a,b\n1,ü\n".encode("utf-16"), ("a", "b"), [("1", "ü")], 0),
+        (b"a,b\n", ("a", "b"), [], 0),
+        (b"a,b\n=cmd(),<b>x</b>\n", ("a", "b"), [("=cmd()", "<b>x</b>")], 0),
+    ],
+)  # fmt: skip
+def test_delimited_text(tmp_path: Path, content: bytes, columns: Row, rows: list[Row], refused: int) -> None:
+    loaded, found = _read(tmp_path, content)
+    assert (loaded.columns, found, loaded.refused_rows) == (columns, rows, refused)
+
+
+def test_json_lines_keep_what_is_an_object(tmp_path: Path) -> None:
+    lines = [{"a": 1, "b": "x"}, {"a": None, "b": "y", "c": [1, 2]}, {"a": 2.5, "b": None}]
+    content = "\n".join(json.dumps(line) for line in lines) + '\n{"a": 3, "b"\n'
+    loaded, found = _read(tmp_path, content.encode(), "log.txt")
+    assert (loaded.columns, loaded.file_format, loaded.refused_rows) == (("a", "b", "c"), "json", 1)
+    assert found == [("1", "x", None), (None, "y", "[1,2]"), ("2.5", None, None)]
+
+
+def test_a_json_array_is_a_table(tmp_path: Path) -> None:
+    loaded, found = _read(tmp_path, b'[\n {"a": 1},\n {"a": 2}\n]\n', "rows.json")
+    assert (loaded.columns, found) == (("a",), [("1",), ("2",)])
+
+
+def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    pq.write_table(pa.table({"a": [1, 2], "b": [["x"], None]}), tmp_path / "p")
+    assert _read(tmp_path, (tmp_path / "p").read_bytes(), "p.csv")[1] == [("1", "[x]"), ("2", None)]
+    assert _read(tmp_path, gzip.compress(b"a,b\n1,x\n"), "z.csv")[1] == [("1", "x")]
+    book = Workbook()
+    for row in (["a", "b"], [1, "x"], [2.5, None]):
+        book.active.append(row)
+    book.save(tmp_path / "w.xlsx")
+    assert _read(tmp_path, (tmp_path / "w.xlsx").read_bytes(), "w.csv")[1] == [("1", "x"), ("2.5", None)]
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("create table t as select 7 as a")
+    assert _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "d.csv")[1] == [("7",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (b"", "a.csv", "no rows: the file is empty"),
+        (b"\n\n  \n", "a.csv", "empty"),
+        (b"PAR1 and then nothing", "a.parquet", "Parquet file that is damaged"),
+        (gzip.compress(b"a,b\n" * 1000, mtime=0)[:40], "a.gz", "truncated or damaged"),
+        (b"PK\x03\x04 no workbook", "a.xlsx", "neither a workbook"),
+        (b"%PDF-1.7 \x00\x01", "a.csv", "PDF"),
+        (b"\x7fELF\x02\x01\x01\x00", "a.csv", "a program"),
+        (b'{"a": 1', "a.json", "JSON"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_a_reason(tmp_path: Path, content: bytes, name: str, words: str) -> None:
+    with pytest.raises(FileRejected) as refusal:
+        _read(tmp_path, content, name)
+    assert words in refusal.value.reason
+    result = check_file(Settings(data_dir=tmp_path / "data"), tmp_path / name)
+    assert (result.status, result.score, result.reasons) == ("refused", None, (refusal.value.reason,))
+
+
+def test_a_bomb_and_too_many_columns_are_too_large(tmp_path: Path) -> None:
+    with pytest.raises(TooLarge, match="100 times"):
+        _read(tmp_path, gzip.compress(b"0" * 60_000_000), "bomb.gz")
+    wide = ",".join(f"c{i}" for i in range(20_000)).encode() + b"\n"
+    with pytest.raises(TooLarge, match="20,000 columns; 2,000 are the most"):
+        _read(tmp_path, wide + wide)
+
+
+def test_a_header_alone_is_checked_and_has_no_score(tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_bytes(b"a,b\n")
+    result = check_file(Settings(data_dir=tmp_path / "data"), tmp_path / "h.csv")
+    assert (result.status, result.rows, result.score) == ("passed", 0, None)
+
+
+def test_names_are_told_apart() -> None:
+    assert unique_names(["a", "a", "a_2", "", None]) == (
+        ("a", "a_2", "a_2_2", "column_4", "column_5"),
+        ("a", "a_2", "", ""),
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850", "mac_roman"])
+def test_an_encoding_is_told_by_letters_within_words(encoding: str) -> None:
+    words = "Berguvsvägen,Martín,Cataluña,Köln,Århus,Genève,São Paulo,Zürich,Besançon,Münster,Malmö,Łódź"
+    data = words.replace("Łódź", "Lodz").encode(encoding)
+    assert guessed_encoding(data) == encoding
+
+
+def test_a_query_is_read_and_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with engine.begin() as connection:
+        connection.execute(text("create table orders (id integer, price real, note text)"))
+        connection.execute(text("insert into orders values (1, 2.5, 'a; b'), (2, null, 'drop table orders')"))
+    engine.dispose()
+    monkeypatch.setenv("SHOP", f"sqlite:///{tmp_path}/shop.db")
+    with scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, _):
+        loaded = load_query(connection, "select * from orders where note <> 'x; y';", "env:SHOP")
+        assert (loaded.columns, loaded.rows) == (("id", "price", "note"), 2)
+        with pytest.raises(FileRejected, match="more than 1 rows"):
+            load_query(connection, "select * from orders", "env:SHOP", most_rows=1)
+        with pytest.raises(FileRejected, match="no such table: absent"):
+            load_query(connection, "select * from absent", "env:SHOP")
+        with pytest.raises(FileRejected, match="no ABSENT"):
+            load_query(connection, "select 1", "env:ABSENT")
+
+
+def test_a_wrong_password_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB", "postgresql+psycopg://u:s3cret@127.0.0.1:1/none")
+    with (
+        scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, _),
+        pytest.raises(FileRejected) as refusal,
+    ):
+        load_query(connection, "select 1", "env:DB")
+    assert "s3cret" not in refusal.value.reason
+    assert "did not answer" in refusal.value.reason
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "insert into t values (1)",
+        "with x as (delete from t returning *) select * from x",
+        "select 1; drop table t",
+        "explain select 1",
+        "",
+    ],
+)
+def test_a_query_that_writes_is_refused(query: str) -> None:
+    with pytest.raises(FileRejected):
+        check_query(query)
+
+
+def test_the_word_of_a_statement_within_a_text_is_no_statement() -> None:
+    assert check_query("select 'drop; table' as a -- delete\n;") == "select 'drop; table' as a -- delete"
