@@ -15,6 +15,7 @@ OWNERS: Mapping[str, str] = {
     "raw": "team:data-platform",
     "core": "team:data-platform",
     "product": "team:product-analytics",
+    "impact": "team:product-analytics",
     "ml": "team:ml-platform",
     "monitoring": "team:ml-platform",
     "publish": "team:data-platform",

@@ -34,6 +34,7 @@ from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.faults import settle_failed_runs
+from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.models import is_scored
 from quality_assets.tables.publishing import is_published
@@ -252,11 +253,14 @@ def bring_up_to_date(
         must_publish = must_score or bool(ranges or trends) or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
         must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
+        must_build_impact = with_models and is_impact_due(session)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
+    if must_build_impact:
+        yield run_job(instance, settings, "build_impact")
     if must_score:
         yield from _score(instance, settings)
-    if must_publish:
+    if must_publish or must_build_impact:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
 
 

@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         own = self.data_dir / "sources"
         return self.sources_dir or (own if own.is_dir() else REPOSITORY_ROOT / "data" / "sources")
 
+    def defined(self, name: str) -> Path:
+        """The folder or file of definitions called `name`, such as funnels: the data root's own, else the shipped."""
+        own = self.data_dir / name
+        return own if own.exists() else REPOSITORY_ROOT / "data" / name
+
     @property
     def feature_metadata_path(self) -> Path:
         """The feature descriptions in force."""

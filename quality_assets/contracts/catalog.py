@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts import drift, events, incidents, ml, monitoring, ops, product, raw
+from quality_assets.contracts import (
+    drift,
+    events,
+    impact,
+    incidents,
+    ml,
+    monitoring,
+    ops,
+    product,
+    raw,
+    users,
+)
 from quality_assets.contracts.table import Table
 
 
@@ -11,15 +22,20 @@ def _tables(*modules: object) -> tuple[Table, ...]:
     return tuple({table.qualified_name: table for table in found}.values())
 
 
-TABLES: tuple[Table, ...] = _tables(raw, events, product, incidents, ml, drift, monitoring, ops)
+TABLES: tuple[Table, ...] = _tables(
+    raw, events, users, product, incidents, impact, ml, drift, monitoring, ops
+)
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
-SCHEMAS = ("raw", "core", "product", "ml", "monitoring", "ops")
+SCHEMAS = ("raw", "core", "product", "impact", "ml", "monitoring", "ops")
 
 
 def may_refuse_publication(asset: str) -> bool:
     """Whether `asset`, as schema.table, is of the facts or of what they are made from: the rest is shown as it stands.
 
-    What fails behind the facts (trends, incidents, models, monitoring) never keeps them from their readers.
+    What fails behind the facts (trends, incidents, impact, models, monitoring) never keeps them from their readers.
     """
+    table = TABLES_BY_NAME.get(asset)
+    if table is not None and table.build is not None and table.build.stage == "impact":
+        return False
     return asset == product.FACT_FEATURE_METRICS.qualified_name or asset.partition(".")[0] in ("raw", "core")

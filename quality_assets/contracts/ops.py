@@ -21,6 +21,9 @@ PUBLICATIONS = Table(
 )
 
 
+PART_MARK = ":"
+"""Between a table's name and that of a definition which has partitions of its own in it."""
+
 PARTITION_STATE = Table(
     schema="ops",
     name="partition_state",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
 from quality_assets.contracts.catalog import TABLES
-from quality_assets.contracts.table import Build, Stage, Table
+from quality_assets.contracts.table import Build, Stage, Table, Window
 
 
 class Pipeline:
@@ -37,7 +37,7 @@ class Pipeline:
         self._dated = {
             table.qualified_name
             for table in self.tables
-            if table.is_built_by_date or (table.partition_column and self.build(table).stage == "arrival")
+            if table.is_dated or (table.partition_column and self.build(table).stage == "arrival")
         }
         undated = [table.qualified_name for table in self.fingerprinted if not self.dated_sources(table)]
         if undated:
@@ -63,7 +63,7 @@ class Pipeline:
     @property
     def fingerprinted(self) -> tuple[Table, ...]:
         """The tables whose partitions know by themselves what they were built from."""
-        return tuple(t for t in self.tables if t.is_built_by_date and self.build(t).made_with is None)
+        return tuple(t for t in self.tables if t.is_dated and self.build(t).made_with is None)
 
     @property
     def audited(self) -> tuple[Table, ...]:
@@ -82,7 +82,14 @@ class Pipeline:
         """
         dated = [name for name in self.inputs(table) if name in self._dated]
         covered = {above for name in dated for above in self._upstream(name)}
+        covered -= {window.input for window in self.build(table).windows}
         return tuple(name for name in dated if name not in covered)
+
+    def window(self, table: Table, name: str) -> Window:
+        """The dates of the input `name` that one partition of `table` reads."""
+        build = self.build(table)
+        said = {window.input: window for window in build.windows}
+        return said.get(name, Window(name, before=build.history_days))
 
     def _upstream(self, name: str) -> set[str]:
         direct = set(_waits_for(self._builds[name]))

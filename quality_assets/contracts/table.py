@@ -6,14 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Store = Literal["warehouse", "lake"]
-Stage = Literal["arrival", "days", "trends", "model_inputs", "training", "scoring", "report", "publication"]
+Store = Literal["warehouse", "lake", "view"]
+Stage = Literal[
+    "arrival", "days", "trends", "impact", "model_inputs", "training", "scoring", "report", "publication"
+]
 """The part of the graph that a table is made in: what is requested, and run, together."""
 ContractCheck = Literal["contract_kept", "key_unique"]
-OutsideInput = Literal["apdex_thresholds", "features_seen"]
+OutsideInput = Literal["apdex_thresholds", "features_seen", "completions", "sharing"]
 """What a partition may depend on besides the same dates of its inputs."""
 
+DefinitionKind = Literal["funnel", "segment"]
+"""What people define in files of their own, each with its own partitions of the tables that hold it."""
+
 DATED_STAGES: tuple[Stage, ...] = ("days", "trends")
+CATCHING_UP_STAGES: tuple[Stage, ...] = ("impact",)
+"""Stages whose tables find out by themselves which of their dates are stale (docs/adr/0017)."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The dates of an input that one partition reads: from `before` days earlier to `after` days later, both inclusive.
+
+    None is as many days as the partition's definition says.
+    """
+
+    input: str
+    before: int | None = 0
+    after: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,9 @@ class Build:
 
     `inputs` are qualified names of tables. `made_with` names the table that one function makes together with this one:
     both have its inputs, and are stale together. Raise `version` when what is computed changes: every partition is then
-    rebuilt. `history_days` are the earlier days of its inputs that a day's partition reads. `is_audited`: published
+    rebuilt. `history_days` are the earlier days of its inputs that a day's partition reads; `windows` say it of single
+    inputs, and of later days too; `is_cumulative` reads all days until its own. `defined_by` are definitions of which
+    each has partitions of its own, in a column of that name. `is_audited`: published
     only once its checks were asked of each partition; the rest is made anew, and checked, before each publication.
     `contract_checks` are those of the contract's own rules that are asked. `precedes_publication` is false of what is
     only an intermediate, or comes after something that readers do wait for.
@@ -55,6 +76,9 @@ class Build:
     version: int = 1
     made_with: str | None = None
     history_days: int = 0
+    windows: tuple[Window, ...] = ()
+    is_cumulative: bool = False
+    defined_by: DefinitionKind | None = None
     also_from: tuple[OutsideInput, ...] = ()
     is_audited: bool = False
     contract_checks: tuple[ContractCheck, ...] = ("contract_kept", "key_unique")
@@ -66,7 +90,7 @@ class Table:
     """One table: where it lives, what a row is, and what its columns mean.
 
     A `lake` table is a folder of Parquet files per `partition_column` value with a view over it in the warehouse;
-    a `warehouse` table is native to DuckDB. `is_keyed` has DuckDB enforce the key by an index: for small tables that
+    a `warehouse` table is native to DuckDB; a `view` is asked of other tables whenever it is read. `is_keyed` has DuckDB enforce the key by an index: for small tables that
     are written row by row; where partitions are replaced whole, a check enforces it instead. `file_kinds` are the
     endings of a lake table's file names: files of one kind have the same columns, those of different kinds may lack
     some. `build` says how the graph makes it; a table that is written to as things happen has none.
@@ -101,6 +125,16 @@ class Table:
     def is_built_by_date(self) -> bool:
         """Whether each event date is a partition that is built, checked and rebuilt by itself."""
         return self.build is not None and self.build.stage in DATED_STAGES and self.partition_column is not None
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether it has a partition a date, and finds out by itself which of them are stale."""
+        return self.build is not None and self.build.stage in CATCHING_UP_STAGES and self.partition_column is not None
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether each date is a partition that knows by itself what it was built from."""
+        return self.is_built_by_date or self.catches_up
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from quality_assets.domain.quality.check import Check, Subject
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.stores.run_log import RunStep, append_step
 from quality_assets.tables.checks.run import record_results, run_checks, summarize
-from quality_assets.tables.staleness import record_audited
+from quality_assets.tables.staleness import record_audited, unaudited_dates
 
 
 def subject_checks(subject: Subject, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
@@ -30,17 +30,23 @@ def subject_checks(subject: Subject, checks: Sequence[Check]) -> dg.AssetChecksD
         start, end = _date_range(context, subject)
         started_at = utc_now()
         with warehouse.open() as session:
-            results = run_checks(session, checks, start, end)
+            table = TABLES_BY_NAME.get(subject.name)
+            is_built = True
+            if table is not None and table.catches_up:
+                # No run has its dates: it is asked of those that were built since it was asked.
+                due = [day for day in unaudited_dates(session.connection, table) if day != date.min]
+                start, end, is_built = min(due, default=None), max(due, default=None), bool(due)
+            results = run_checks(session, checks, start, end) if is_built else []
             record_results(session, [r for group in results for r in group], context.run.run_id)
-            if subject.kind == "table":
-                table = TABLES_BY_NAME[subject.name]
+            if table is not None:
                 record_audited(session.connection, table, start or date.min, end or date.max)
         step = checks_step(context.run.run_id, context.run.job_name, subject.name, results, started_at)
         append_step(warehouse.settings.logs_dir, step)
         for group in results:
             if group:
                 yield _asset_check_result(context, subject, group)
-        yield from _nothing_to_check(subject, specs, [group[0].check_name for group in results if group])
+        answered = [group[0].check_name for group in results if group]
+        yield from _nothing_to_check(subject, specs, answered, is_built=is_built)
 
     return run
 
@@ -118,15 +124,17 @@ def _asset_check_result(
 
 
 def _nothing_to_check(
-    subject: Subject, specs: Iterable[dg.AssetCheckSpec], answered: Sequence[str]
+    subject: Subject, specs: Iterable[dg.AssetCheckSpec], answered: Sequence[str], *, is_built: bool
 ) -> Iterator[dg.AssetCheckResult]:
     for spec in specs:
         if spec.name not in answered:
             yield dg.AssetCheckResult(
                 asset_key=asset_key(subject),
                 check_name=spec.name,
-                passed=False,
+                passed=not is_built,
                 severity=dg.AssetCheckSeverity.WARN,
-                description="Unknown: there is no data in these partitions.",
+                description="Unknown: there is no data in these partitions."
+                if is_built
+                else "Nothing was built since it was last asked.",
                 metadata={"status": "unknown", "partitions_checked": 0},
             )

@@ -39,6 +39,13 @@ build_trends = dg.define_asset_job(
     tags=RETRIES,
 )
 
+build_impact = dg.define_asset_job(
+    "build_impact",
+    selection=made_in("impact"),
+    description="Bring sessions, adoption, retention, funnels and segments up to date, as far as they are stale.",
+    tags=RETRIES,
+)
+
 score_and_report = dg.define_asset_job(
     "score_and_report",
     selection=made_in("model_inputs", "scoring", "report"),

@@ -102,6 +102,23 @@ def build_by_date(
     report_partitions(context, table, rows, made.data_fingerprint)
 
 
+def build_stale(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    tables: Sequence[Table],
+    build: Callable[[WarehouseSession, Progress], Mapping[date, int]],
+) -> None:
+    """Bring `tables`, which are made as one, up to date by `build`, which gives the rows written of the first."""
+    with building(context, warehouse, *tables) as made:
+        rows = build(made.session, report)
+        made.wrote(tables[0], sum(rows.values()))
+    said: dict[str, object] = {"rows_in_run": sum(rows.values()), "dates_in_run": len(rows)}
+    if len(rows) > 1:
+        said["rows_by_date"] = dg.MetadataValue.md(sparkline([rows[day] for day in sorted(rows)]))
+    for table in tables:
+        context.add_asset_metadata(said, asset_key=asset_key(table))
+
+
 @contextmanager
 def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Publishing]:
     """As `building`, for what is made of the closed warehouse or of a snapshot, and is no table."""

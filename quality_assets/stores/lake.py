@@ -127,6 +127,10 @@ def _no_rows(table: Table) -> str:
     return f"select {typed} where false"
 
 
+def _partition(table: Table) -> str:
+    return table.partition_column or "event_date"
+
+
 class Lake:
     """The lake of one data root, through an open warehouse connection that holds its transaction log."""
 
@@ -238,9 +242,9 @@ class Lake:
         """Remove the files of `table` that do not count, in the partitions `dates` or in all; returns how many."""
         folder = self._data_dir / "lake" / table.name
         folders = (
-            [folder / f"event_date={day.isoformat()}" for day in dates]
+            [folder / f"{_partition(table)}={day.isoformat()}" for day in dates]
             if dates is not None
-            else folder.glob("event_date=*")
+            else folder.glob(f"{_partition(table)}=*")
         )
         known = self.files(table, min(dates), max(dates)) if dates else self.files(table)
         live = {self._data_dir / file.path for file in known}
@@ -252,7 +256,7 @@ class Lake:
         return swept
 
     def _place(self, table: Table, event_date: date, label: str) -> str:
-        relative = Path("lake") / table.name / f"event_date={event_date.isoformat()}"
+        relative = Path("lake") / table.name / f"{_partition(table)}={event_date.isoformat()}"
         (self._data_dir / relative).mkdir(parents=True, exist_ok=True)
         return str(relative / f"{label}.parquet")
 

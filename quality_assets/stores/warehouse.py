@@ -20,6 +20,8 @@ from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
 from quality_assets.contracts.ml import RISK_SCORES
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Table
+from quality_assets.contracts.users import DIM_USERS
+from quality_assets.domain.impact.sessions import DIM_USERS_SQL
 from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import Lake, refresh_view
@@ -160,7 +162,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
     ).fetchall():
         present.setdefault(name, set()).add(column)
     for table in tables:
-        if table.store == "lake":
+        if table.store != "warehouse":
             continue
         columns = present.get(table.qualified_name)
         if columns is None:
@@ -203,4 +205,5 @@ def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
         create_tables(connection)
         connection.execute(_FACTS_WITH_RISK)
         refresh_lake_views(connection, settings)
+        connection.execute(f"create or replace view {DIM_USERS.qualified_name} as {DIM_USERS_SQL}")
         _prepared.add(database)

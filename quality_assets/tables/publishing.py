@@ -23,8 +23,8 @@ from quality_assets.tables.failing import NOT_ANSWERED_SINCE
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.staleness import (
     contiguous_ranges,
-    data_fingerprint,
     is_arrival_unaudited,
+    published_fingerprint,
     stale_dates,
     unaudited_dates,
 )
@@ -117,7 +117,7 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
         record_attempt(settings.published_dir, "refused", attempted_at=now, run_id=run_id, reasons=reasons)
         return Refusal(tuple(reasons))
     connection = session.connection
-    fingerprint = data_fingerprint(connection)
+    fingerprint = published_fingerprint(connection)
     through = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchone()
     version = f"{now:%Y%m%dT%H%M%S}-{fingerprint[:FINGERPRINT_DIGITS]}"
     snapshot = Snapshot(
@@ -164,7 +164,7 @@ def _newest_shown(session: WarehouseSession) -> datetime | None:
 def is_published(session: WarehouseSession) -> bool:
     """Whether readers have the data that the warehouse holds, and what was last reported of them, as files as well."""
     current = current_snapshot(session.settings.published_dir)
-    if current is None or current.data_fingerprint != data_fingerprint(session.connection):
+    if current is None or current.data_fingerprint != published_fingerprint(session.connection):
         return False
     # What is written after the swap may have been cut off.
     if not is_exported(current, session.settings.processed_dir, EXPORTED_TABLES):

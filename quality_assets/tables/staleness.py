@@ -15,11 +15,12 @@ import duckdb
 
 from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.monitoring import CHECK_RESULTS
-from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.impact import DEFINITIONS, FUNNEL_DAYS
+from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PART_MARK, PARTITION_STATE
 from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
-from quality_assets.contracts.table import OutsideInput, Stage, Table
+from quality_assets.contracts.table import DefinitionKind, OutsideInput, Stage, Table, Window
 
 _RAW_FILES = f"(from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}')"
 
@@ -49,6 +50,14 @@ def _built(name: str) -> str:
     )
 
 
+def _built_parts(name: str) -> str:
+    """As `_built`, of a table of which each definition has partitions of its own, whose name is `definition`."""
+    return (
+        f"select event_date, split_part(table_name, '{PART_MARK}', 2) as definition, inputs_fingerprint as fingerprint"
+        f" from {PARTITION_STATE.qualified_name} where starts_with(table_name, '{name}{PART_MARK}')"
+    )
+
+
 _SEEN = f"""
 select first_date, md5(string_agg(cohort, ',') over (order by first_date)) as fingerprint
 from (
@@ -56,6 +65,17 @@ from (
   from (select feature, min(event_date) as first_date from {FACT_FEATURE_METRICS.qualified_name} group by feature)
   group by first_date
 )
+"""
+
+# Funnels may be none: then engagement says nothing of completion, and waits for nothing.
+_COMPLETIONS = f"""
+coalesce((select md5(string_agg(definition || parts.fingerprint, ',' order by definition))
+ from ({_built_parts(FUNNEL_DAYS.qualified_name)}) as parts where parts.event_date = inputs.event_date), '')
+"""
+
+_SHARING = f"""
+coalesce((select string_agg(version, ',' order by name) from {DEFINITIONS.qualified_name}
+ where kind = 'sharing' and error is null), '')
 """
 
 # What a partition depends on besides its inputs' partitions, as SQL over its `event_date`.
@@ -69,18 +89,26 @@ coalesce((select md5(string_agg(feature || '=' || apdex_threshold_ms, ',' order 
 coalesce((select arg_max(seen.fingerprint, seen.first_date) from ({_SEEN}) as seen
  where seen.first_date <= inputs.event_date), '')
 """,
+    "completions": _COMPLETIONS,
+    "sharing": _SHARING,
 }
 
 
 def wanted_sql(table: Table, pipeline: Pipeline = PIPELINE) -> str:
     """What the partitions of `table` should have been built from, given what its inputs are now, as a query.
 
-    (event_date, fingerprint) of each date that all its inputs have; of a table that another makes, that one's.
+    (event_date, fingerprint) of each date that all its inputs have; of a table that another makes, that one's. Where
+    each definition has partitions of its own, also whose (`definition`).
     """
     build = pipeline.build(table)
     if build.made_with is not None:
         return wanted_sql(pipeline.table(build.made_with), pipeline)
-    sources = [_source_sql(name, build.history_days) for name in pipeline.dated_sources(table)]
+    if build.defined_by is not None:
+        return _wanted_parts_sql(table, build.defined_by, pipeline)
+    # Of what definitions make there may be nothing: `also_from` says what a date without them depends on.
+    dated = [n for n in pipeline.dated_sources(table) if pipeline.build(pipeline.table(n)).defined_by is None]
+    windows = [pipeline.window(table, name) for name in dated]
+    sources = [_source_sql(window, build.is_cumulative) for window in windows]
     joined = " join ".join(
         f"({sql}) as source_{n}" + (" using (event_date)" if n else "") for n, sql in enumerate(sources)
     )
@@ -92,16 +120,66 @@ def wanted_sql(table: Table, pipeline: Pipeline = PIPELINE) -> str:
     )
 
 
-def _source_sql(name: str, history_days: int) -> str:
-    """(event_date, fingerprint) of an input, which covers the days before where they are read too."""
-    source = _RAW if name == RAW_LOGS.qualified_name else _built(name)
-    if not history_days:
+def _source_sql(window: Window, is_cumulative: bool = False) -> str:
+    """(event_date, fingerprint) of an input, which covers the days before and after where they are read too."""
+    source = _RAW if window.input == RAW_LOGS.qualified_name else _built(window.input)
+    if is_cumulative:
+        return (
+            "select event_date, md5(string_agg(fingerprint, ',') over (order by event_date)) as fingerprint"
+            f" from ({source})"
+        )
+    if not window.before and not window.after:
         return source
     return f"""
-select day.event_date, string_agg(earlier.fingerprint, ',' order by earlier.event_date) as fingerprint
+select day.event_date, string_agg(near.fingerprint, ',' order by near.event_date){_seen_until(str(window.after))}
+  as fingerprint
 from ({source}) as day
-join ({source}) as earlier on earlier.event_date between day.event_date - {history_days} and day.event_date
+join ({source}) as near on near.event_date between day.event_date - {window.before} and day.event_date + {window.after}
 group by day.event_date
+"""
+
+
+def _seen_until(after: str) -> str:
+    """What a partition that looks forward says of how far it could: a day that never came is over once others came."""
+    last = f"any_value((select max(event_date) from {_BUILT_EVENTS}))"
+    return "" if after == "0" else f" || ' until ' || least(day.event_date + {after}, {last})"
+
+
+_BUILT_EVENTS = f"({_built(VALID_EVENTS.qualified_name)})"
+
+
+def _wanted_parts_sql(table: Table, kind: DefinitionKind, pipeline: Pipeline) -> str:
+    """(event_date, definition, fingerprint) of each date of the events and each definition that can be used."""
+    usable = (
+        f"(select name as definition, version, reach_days from {DEFINITIONS.qualified_name}"
+        f" where kind = '{kind}' and error is null)"
+    )
+    joined, parts = "", ""
+    for n, name in enumerate(pipeline.dated_sources(table)):
+        joined += f" join ({_part_source_sql(pipeline, table, name, usable)}) as source_{n} using (event_date, definition)"
+        parts += f" || ',' || source_{n}.fingerprint"
+    version = pipeline.build(table).version
+    return (
+        f"select event_date, definition, md5(defined.version{parts} || '{version}') as fingerprint"
+        f" from (select * from {_BUILT_EVENTS} cross join {usable}) as defined{joined}"
+    )
+
+
+def _part_source_sql(pipeline: Pipeline, table: Table, name: str, usable: str) -> str:
+    """(event_date, definition, fingerprint) of an input of a table whose definitions have their own partitions."""
+    window = pipeline.window(table, name)
+    is_parted = pipeline.build(pipeline.table(name)).defined_by is not None
+    before = "reach_days" if window.before is None else str(window.before)
+    after = "reach_days" if window.after is None else str(window.after)
+    source = _built_parts(name) if is_parted else _built(name)
+    of_it = " and near.definition = defined.definition" if is_parted else ""
+    return f"""
+select day.event_date, defined.definition,
+  string_agg(near.fingerprint, ',' order by near.event_date)
+  {_seen_until(after).replace("reach_days", "any_value(reach_days)")} as fingerprint
+from {_BUILT_EVENTS} as day cross join {usable} as defined
+join ({source}) as near on near.event_date between day.event_date - {before} and day.event_date + {after}{of_it}
+group by day.event_date, defined.definition
 """
 
 
@@ -151,11 +229,13 @@ def emptied_dates(connection: duckdb.DuckDBPyConnection, table: Table, start: da
     return [row[0] for row in rows]
 
 
-def forget_built(connection: duckdb.DuckDBPyConnection, table: Table, days: Sequence[date]) -> None:
+def forget_built(
+    connection: duckdb.DuckDBPyConnection, table: Table, days: Sequence[date], definition: str = ""
+) -> None:
     """Forget that partitions of `table` were built and checked; call in the transaction that empties them."""
     if not days:
         return
-    parameters = {"name": table.qualified_name, "days": list(days)}
+    parameters = {"name": _state_name(table, definition), "days": list(days)}
     for state in (PARTITION_STATE, AUDITS_DUE):
         connection.execute(
             f"delete from {state.qualified_name} where table_name = $name and list_contains($days, event_date)",
@@ -223,8 +303,9 @@ def record_audited(connection: duckdb.DuckDBPyConnection, table: Table, start: d
 def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
     """The event dates of `table` that are built and were not checked since, ascending."""
     rows = connection.execute(
-        f"select event_date from {PARTITION_STATE.qualified_name} semi join {AUDITS_DUE.qualified_name}"
-        " using (table_name, event_date) where table_name = $name order by 1",
+        f"select distinct state.event_date from {PARTITION_STATE.qualified_name} as state"
+        f" join {AUDITS_DUE.qualified_name} as due on due.event_date = state.event_date"
+        f" and due.table_name = split_part(state.table_name, '{PART_MARK}', 1) where due.table_name = $name order by 1",
         {"name": table.qualified_name},
     ).fetchall()
     return [row[0] for row in rows]
@@ -241,7 +322,11 @@ def is_arrival_unaudited(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def record_built(
-    connection: duckdb.DuckDBPyConnection, table: Table, fingerprints: Mapping[date, str], rows: Mapping[date, int]
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    fingerprints: Mapping[date, str],
+    rows: Mapping[date, int],
+    definition: str = "",
 ) -> None:
     """Remember what partitions of `table` were built from; call in the transaction that writes them."""
     if not fingerprints:
@@ -251,12 +336,47 @@ def record_built(
         f"insert or replace into {PARTITION_STATE.qualified_name} by name select $name as table_name,"
         " unnest($days) as event_date, unnest($fingerprints) as inputs_fingerprint, unnest($rows) as row_count",
         {
-            "name": table.qualified_name,
+            "name": _state_name(table, definition),
             "days": days,
             "fingerprints": [fingerprints[day] for day in days],
             "rows": [rows.get(day, 0) for day in days],
         },
     )
+
+
+def _state_name(table: Table, definition: str) -> str:
+    return f"{table.qualified_name}{PART_MARK}{definition}" if definition else table.qualified_name
+
+
+def stale_parts(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, dict[date, str]]:
+    """As `stale_dates`, with what each should be built from, by definition; of a table that has none, by ''."""
+    is_parted = PIPELINE.build(table).defined_by is not None
+    definition, built = ("definition", _built_parts) if is_parted else ("'' as definition", _built)
+    keys = "event_date, definition" if is_parted else "event_date"
+    rows = connection.execute(
+        f"select {definition}, event_date, wanted.fingerprint from ({wanted_sql(table)}) as wanted"
+        f" left join ({built(table.qualified_name)}) as built using ({keys})"
+        " where built.fingerprint is distinct from wanted.fingerprint order by 1, 2"
+    ).fetchall()
+    found: dict[str, dict[date, str]] = {}
+    for name, day, fingerprint in rows:
+        found.setdefault(name, {})[day] = fingerprint
+    return found
+
+
+def gone_parts(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, list[date]]:
+    """The dates that are built, and of which nothing is left to build them from, by definition ('' without)."""
+    is_parted = PIPELINE.build(table).defined_by is not None
+    definition, built = ("definition", _built_parts) if is_parted else ("'' as definition", _built)
+    keys = "event_date, definition" if is_parted else "event_date"
+    rows = connection.execute(
+        f"select {definition}, event_date from ({built(table.qualified_name)}) as built"
+        f" anti join ({wanted_sql(table)}) as wanted using ({keys}) order by 1, 2"
+    ).fetchall()
+    found: dict[str, list[date]] = {}
+    for name, day in rows:
+        found.setdefault(name, []).append(day)
+    return found
 
 
 def record_asset_run(
@@ -301,10 +421,24 @@ def row_counts(
 
 
 def data_fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
-    """One fingerprint of all built partitions: the same data has the same, whenever it was built."""
+    """One fingerprint of all built partitions: the same data has the same, whenever it was built.
+
+    Without those of the impact tables, which nothing is scored from: a funnel that is edited makes no score stale.
+    """
+    return _fingerprint_of_all(connection, [t.qualified_name for t in PIPELINE.of_stages("impact")])
+
+
+def published_fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
+    """As `data_fingerprint`, of all that readers are shown."""
+    return _fingerprint_of_all(connection, [])
+
+
+def _fingerprint_of_all(connection: duckdb.DuckDBPyConnection, but: Sequence[str]) -> str:
     row = connection.execute(
         "select coalesce(md5(string_agg(table_name || event_date || inputs_fingerprint, ',' order by table_name,"
         f" event_date)), md5('')) from {PARTITION_STATE.qualified_name}"
+        f" where not list_contains($but, split_part(table_name, '{PART_MARK}', 1))",
+        {"but": list(but)},
     ).fetchone()
     assert row is not None  # an aggregate without GROUP BY has one row
     return str(row[0])

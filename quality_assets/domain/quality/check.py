@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from quality_assets.contracts.ops import PARTITION_STATE
+from quality_assets.contracts.ops import PART_MARK, PARTITION_STATE
 from quality_assets.contracts.table import Table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Subject:
 
 def subject_of(table: Table) -> Subject:
     """A table as the subject of checks: by event date where it is built so."""
-    return Subject("table", table.qualified_name, table.partition_column if table.is_built_by_date else None)
+    return Subject("table", table.qualified_name, table.partition_column if table.is_dated else None)
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ from ({dates}) as days left join counted using (event_date)
 
 def built_dates(table: Table) -> str:
     return (
-        f"select event_date from {PARTITION_STATE.qualified_name}"
-        f" where table_name = '{table.qualified_name}' and {within_dates()}"
+        f"select distinct event_date from {PARTITION_STATE.qualified_name}"
+        f" where split_part(table_name, '{PART_MARK}', 1) = '{table.qualified_name}' and {within_dates()}"
     )
 
 

@@ -30,7 +30,7 @@ from quality_assets.stores.snapshots import Snapshot, connect, current_snapshot,
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import report_files
 from quality_assets.tables.exports import built_days, checked_part, exported_columns, read_export, record_checked
-from quality_assets.tables.staleness import data_fingerprint
+from quality_assets.tables.staleness import published_fingerprint
 
 MAX_EXAMPLES = 5
 
@@ -80,9 +80,9 @@ def shows_the_data(session: WarehouseSession) -> Answer:
     """Pointer, snapshot and warehouse name the same data."""
     snapshot = _in_force(session)
     with open_snapshot(snapshot) as connection:
-        within = data_fingerprint(connection)
+        within = published_fingerprint(connection)
     found = {"CURRENT": snapshot.data_fingerprint, "the snapshot": within}
-    wanted = data_fingerprint(session.connection)
+    wanted = published_fingerprint(session.connection)
     return _none_of([f"{name} has {value}, the warehouse {wanted}" for name, value in found.items() if value != wanted])
 
 

@@ -1,0 +1,61 @@
+"""Building impact.engagement_days from sessions, funnels and what a share is."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from quality_assets.contracts.definitions import Funnel, Sharing
+from quality_assets.contracts.events import VALID_EVENTS
+from quality_assets.contracts.impact import ENGAGEMENT_DAYS, INVITED_WITHIN_DAYS
+from quality_assets.domain.impact import engagement as sql
+from quality_assets.domain.impact.funnels import Bound
+from quality_assets.progress import Progress, no_progress
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.impact.catching_up import Rows, Stretch, built_dates, catch_up, lake_rows
+from quality_assets.tables.impact.defined import definitions_of
+
+
+def build_engagement_days(session: WarehouseSession, progress: Progress = no_progress) -> dict[date, int]:
+    """Bring impact.engagement_days up to date; rows per date."""
+    sharing = next(iter(definitions_of(session, Sharing).values()), None)
+    speaking = _completing(definitions_of(session, Funnel))
+    session.connection.execute(
+        "create or replace temp table completing as select unnest($features) as feature, unnest($funnels) as funnel,"
+        " unnest($steps) as step",
+        {
+            "features": list(speaking),
+            "funnels": [funnel.name for funnel in speaking.values()],
+            "steps": [len(funnel.steps) for funnel in speaking.values()],
+        },
+    )
+
+    def build(session: WarehouseSession, stretch: Stretch) -> Rows | None:
+        _build(session, stretch, sharing)
+        return None
+
+    return catch_up(session, (ENGAGEMENT_DAYS,), build, progress)
+
+
+def _completing(funnels: dict[str, Funnel]) -> dict[str, Funnel]:
+    """The funnel that speaks for each feature: the first by name whose first step is of it."""
+    found: dict[str, Funnel] = {}
+    for funnel in funnels.values():
+        feature = funnel.steps[0].feature
+        if feature is not None:
+            found.setdefault(feature, funnel)
+    return found
+
+
+def _build(session: WarehouseSession, stretch: Stretch, sharing: Sharing | None) -> None:
+    bound = Bound()
+    shared = sql.NO_SHARING_SQL
+    span: dict[str, object] = {"start": stretch.start, "end": stretch.end}
+    if sharing is not None:
+        until = stretch.end + timedelta(days=INVITED_WITHIN_DAYS)
+        shared = sql.sharing_sql(sharing, lake_rows(session, VALID_EVENTS, stretch.start, until), bound)
+        if sharing.inviter:
+            span["through"] = built_dates(session)[-1]
+    session.connection.execute(
+        f"insert into {ENGAGEMENT_DAYS.qualified_name} by name {sql.engagement_days_sql(shared)}",
+        {**bound.values, **span},
+    )

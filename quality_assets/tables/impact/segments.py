@@ -1,0 +1,113 @@
+"""Building segments: who is a member from when until when, and how many came and went on each day."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from quality_assets.contracts.definitions import Segment
+from quality_assets.contracts.events import USER_FEATURE_DAYS
+from quality_assets.contracts.impact import SEGMENT_DAYS, SEGMENT_MEMBERS
+from quality_assets.contracts.users import FIRST_USES, USER_DAYS
+from quality_assets.domain.impact import segments as sql
+from quality_assets.domain.impact.funnels import Bound
+from quality_assets.progress import Progress, no_progress
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.impact.catching_up import (
+    Rows,
+    Stretch,
+    catch_up,
+    days_before,
+    lake_rows,
+    register_dates,
+)
+from quality_assets.tables.impact.defined import definitions_of
+
+_MEMBERS = SEGMENT_MEMBERS.qualified_name
+
+
+def build_segments(session: WarehouseSession, progress: Progress = no_progress) -> dict[date, int]:
+    """Bring impact.segment_days and impact.segment_members up to date; rows of the former per date."""
+    segments = definitions_of(session, Segment)
+    session.connection.execute(
+        f"delete from {_MEMBERS} where not list_contains($names, segment)", {"names": list(segments)}
+    )
+
+    def build(session: WarehouseSession, stretch: Stretch) -> Rows | None:
+        _build(session, stretch, segments[stretch.definition])
+        return None
+
+    return catch_up(session, (SEGMENT_DAYS, SEGMENT_MEMBERS), build, progress, to_the_end=True)
+
+
+def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
+    connection = session.connection
+    span = {"start": stretch.start, "segment": segment.name}
+    connection.execute(f"delete from {_MEMBERS} where segment = $segment and entered_on >= $start", span)
+    connection.execute(
+        f"update {_MEMBERS} set left_on = null where segment = $segment and left_on >= $start", span
+    )
+    register_dates(session, stretch.dates)
+    connection.execute(
+        f"create or replace temp table members as select user_id from {_MEMBERS}"
+        " where segment = $segment and left_on is null",
+        {"segment": segment.name},
+    )
+    _make_inputs(session, stretch, segment)
+    bound = Bound()
+    transitions = sql.transitions_sql(segment, "lived", "used", bound)
+    connection.execute(
+        f"create or replace temp table transitions as {transitions}", {**bound.values, "start": stretch.start}
+    )
+    _write(session, span)
+    for table in ("members", "lived", "used", "joined", "transitions"):
+        connection.execute(f"drop table {table}")
+
+
+def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
+    """Make `lived`, `used` and `joined` temporary tables of what the segment's conditions ask."""
+    connection = session.connection
+    start = days_before(stretch.start, sql.horizon_days(segment))
+    connection.execute(
+        "create or replace temp table lived as select user_id, event_date, platform, country, version"
+        f" from {lake_rows(session, USER_DAYS, start, stretch.end)} where not is_automated"
+    )
+    asked = (c.uses or c.not_used for c in (*segment.all, *segment.any))
+    features = sorted({each.feature for each in asked if each is not None})
+    connection.execute(
+        "create or replace temp table used as select feature, user_id, event_date, events"
+        f" from {lake_rows(session, USER_FEATURE_DAYS, start, stretch.end)} where list_contains($features, feature)"
+        " and user_id in (select user_id from lived)",
+        {"features": features},
+    )
+    has_tenure = any(c.tenure is not None for c in (*segment.all, *segment.any))
+    connection.execute(
+        f"create or replace temp table joined as select user_id, joined_date from {FIRST_USES.qualified_name}"
+        " where $has_tenure and feature = '*' and user_id in (select user_id from lived)",
+        {"has_tenure": has_tenure},
+    )
+
+
+def _write(session: WarehouseSession, span: dict[str, object]) -> None:
+    connection = session.connection
+    connection.execute(
+        f"update {_MEMBERS} as m set left_on = t.day from ("
+        " select user_id, min(day) as day from transitions where user_id in (select user_id from members)"
+        " group by user_id) as t"
+        " where m.segment = $segment and m.left_on is null and m.entered_on < $start and m.user_id = t.user_id",
+        span,
+    )
+    connection.execute(
+        f"insert into {_MEMBERS} by name select $segment as segment, user_id, day as entered_on, until as left_on from ("
+        " select *, lead(day) over (partition by user_id order by day) as until from transitions) where is_member",
+        {"segment": span["segment"]},
+    )
+    connection.execute(
+        f"insert into {SEGMENT_DAYS.qualified_name} by name"
+        " with moved as (select day, count(*) filter (where is_member) as entered,"
+        " count(*) filter (where not is_member) as gone from transitions group by day)"
+        " select event_date, $segment as segment,"
+        " (select count(*) from members) + sum(coalesce(entered, 0) - coalesce(gone, 0)) over (order by event_date)"
+        " as members, coalesce(entered, 0) as entered, coalesce(gone, 0) as left"
+        " from built left join moved on moved.day = built.event_date",
+        {"segment": span["segment"]},
+    )
