@@ -250,17 +250,17 @@ def bring_up_to_date(
         must_score = with_models and bool(
             ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
         )
-        must_publish = must_score or bool(ranges or trends) or not is_published(session)
+        must_build_impact = with_models and is_impact_due(session)
+        must_publish = must_score or must_build_impact or bool(ranges or trends) or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
         must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
-        must_build_impact = with_models and is_impact_due(session)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
     if must_build_impact:
         yield run_job(instance, settings, "build_impact")
     if must_score:
         yield from _score(instance, settings)
-    if must_publish or must_build_impact:
+    if must_publish:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
 
 

@@ -92,6 +92,7 @@ def print_state(settings: Settings) -> None:
     from quality_assets.runner import is_up_to_date
     from quality_assets.stores.snapshots import current_snapshot
     from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.impact.defined import definitions_off
     from quality_assets.tables.ingest import waiting_files
     from quality_assets.tables.staleness import dates_not_over
 
@@ -102,7 +103,10 @@ def print_state(settings: Settings) -> None:
             out.print(NOT_SCORED)
         unfinished = dates_not_over(session.connection)
         passed_over = waiting_files(session)[1]
+        wrong = definitions_off(session)
     print_dates_not_over(unfinished)
+    for reason in wrong:
+        err.print(f"[red]Definition not used:[/red] {escape(reason)}")
     print_repeated(settings)
     print_passed_over(passed_over)
     snapshot = current_snapshot(settings.published_dir)

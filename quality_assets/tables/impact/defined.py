@@ -6,8 +6,10 @@ like a funnel that nobody finishes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 from difflib import get_close_matches
 
 from quality_assets.contracts.definitions import (
@@ -26,10 +28,12 @@ from quality_assets.contracts.definitions import (
 from quality_assets.contracts.impact import DEFINITIONS, EVENT_DAYS
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.staleness import record_built
 
 WAITS = "waits: "
 """Begins the reason where nothing of what a definition names was ever seen: it is of another product, or early."""
 
+_OF_NO_DATE = date(1970, 1, 1)
 _KINDS: tuple[str, ...] = ("funnel", "segment", "sharing", "events")
 
 
@@ -51,6 +55,9 @@ def refresh_definitions(session: WarehouseSession) -> list[Loaded]:
             marks = ", ".join("?" for _ in columns)
             for row in rows:
                 connection.execute(f"insert into {DEFINITIONS.qualified_name} ({listed}) values ({marks})", row)
+            # Of no date: it tells that readers have others, also where they change nothing that is built.
+            said = hashlib.sha256("".join(sorted(map(repr, rows))).encode()).hexdigest()[:32]
+            record_built(connection, DEFINITIONS, {_OF_NO_DATE: said}, {_OF_NO_DATE: len(rows)})
     return loaded
 
 
@@ -121,3 +128,12 @@ def _unseen(happening: Happening, place: str, seen: Collection[tuple[str, str]])
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     return ", ".join(get_close_matches(name, sorted(names), n=3, cutoff=0.0))
+
+
+def definitions_off(session: WarehouseSession) -> list[str]:
+    """Why definitions are not used, of those that are wrong; those that only wait for their events are left out."""
+    rows = session.connection.execute(
+        f"select error from {DEFINITIONS.qualified_name} where not starts_with(error, $waits) order by path",
+        {"waits": WAITS},
+    ).fetchall()
+    return [line for (error,) in rows for line in str(error).splitlines()]
