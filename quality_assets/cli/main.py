@@ -15,6 +15,7 @@ from rich.markup import escape
 from quality_assets.cli import (  # noqa: F401  importing registers their commands
     data,
     datasets,
+    impact,
     live,
     models,
     rereading,

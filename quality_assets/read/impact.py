@@ -1,0 +1,435 @@
+"""Queries of what people make of features: funnels, retention, adoption, segments, and who defined them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from quality_assets.contracts.definitions import Funnel, from_spec
+from quality_assets.contracts.impact import MONTH_DAYS, RETENTION_KINDS
+from quality_assets.domain.impact import verdicts
+from quality_assets.domain.impact.settings import LEFT_TRUNCATED_DAYS
+from quality_assets.domain.impact.verdicts import Step
+from quality_assets.read.reader import Reader, Row, per_snapshot
+
+_DEFINITIONS, _FUNNEL_DAYS, _STEP_DAYS = "impact.definitions", "impact.funnel_days", "impact.funnel_step_days"
+_ENTRIES, _RETENTION, _ADOPTION = "impact.funnel_entries", "impact.retention", "impact.feature_adoption"
+_SEGMENT_DAYS, _ENGAGEMENT, _EVENT_DAYS = "impact.segment_days", "impact.engagement_days", "impact.event_days"
+
+# Checks of what the impact tables are made from: a day on which one is red is marked.
+_MADE_FROM = ("raw.raw_logs", "core.valid_events", "core.user_feature_days")
+
+
+class UnknownNameError(KeyError):
+    """Nothing is defined, or seen, under a name. The message names the nearest that are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@per_snapshot
+def definitions(reader: Reader, kind: str) -> list[Row]:
+    """The definitions of one kind by name: owner, what they say (`said`), and why they cannot be used."""
+    if not reader.has(_DEFINITIONS):
+        return []
+    found = reader.rows(
+        f"select name, owner, spec, path, error, version from {_DEFINITIONS} where kind = $kind order by name",
+        {"kind": kind},
+    )
+    return [row | {"said": json.loads(row["spec"])} for row in found]
+
+
+def definition(reader: Reader, kind: str, name: str) -> Row:
+    """One definition; UnknownNameError where there is none."""
+    known = definitions(reader, kind)
+    for row in known:
+        if row["name"] == name:
+            return row
+    raise UnknownNameError(_no_such(kind, name, [row["name"] for row in known]))
+
+
+def _no_such(kind: str, name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, sorted(names), n=3, cutoff=0.0)
+    return f"there is no {kind} {name!r}" + (f"; the nearest names are {', '.join(near)}" if near else "")
+
+
+def funnel(reader: Reader, name: str) -> Funnel:
+    """A funnel that can be used; UnknownNameError where there is none, ValueError with the reason where it cannot."""
+    row = definition(reader, "funnel", name)
+    if row["error"]:
+        raise ValueError(row["error"])
+    return from_spec(Funnel, row["spec"])
+
+
+@per_snapshot
+def last_seen(reader: Reader, name: str) -> dict[int, date | None]:
+    """When the event of each step of a funnel was last seen; None where it never was."""
+    if not reader.has(_STEP_DAYS):
+        return {}
+    rows = reader.rows(
+        f"select step, max(event_date) filter (where events > 0) as day from {_STEP_DAYS} where funnel = $name"
+        " group by step",
+        {"name": name},
+    )
+    return {row["step"]: row["day"] for row in rows}
+
+
+@per_snapshot
+def funnel_rows(reader: Reader, name: str) -> list[Row]:
+    """The rows of impact.funnel_days of one funnel, each with its verdict; everyone first, then by segment."""
+    if not reader.has(_FUNNEL_DAYS):
+        return []
+    seen = last_seen(reader, name)
+    doubtful = doubtful_days(reader)
+    rows = reader.rows(
+        f"select * from {_FUNNEL_DAYS} where funnel = $name"
+        " order by segment nulls first, value nulls first, entry_date, step",
+        {"name": name},
+    )
+    for row in rows:
+        verdict = verdicts.funnel_row_verdict(row, seen.get(row["step"]))
+        row["verdict"] = verdict + ("; a blocking check fails on this day" if row["entry_date"] in doubtful else "")
+    return rows
+
+
+@dataclass(frozen=True)
+class FunnelPeriod:
+    """How a funnel stands in the last days whose windows are over: units once each, by their first entry."""
+
+    start: date | None
+    end: date | None
+    steps: tuple[Step, ...]
+    median_s: tuple[float | None, ...]
+    entries_open: int
+    entries_recent: int
+    sentence: str
+    coverage: str
+
+
+@per_snapshot
+def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPeriod:
+    """The last `days` days of entry whose windows are over, and what is still open since."""
+    defined = funnel(reader, name)
+    through = reader.through
+    assert through is not None
+    end = through - timedelta(days=defined.reach_days)
+    start = end - timedelta(days=days - 1)
+    parameters: dict[str, Any] = {"name": name, "start": start, "end": end}
+    reached = _reached(reader, parameters, len(defined.steps))
+    waiting = reader.rows(
+        f"select count(*) as entered, count(*) filter (where not is_final and reached < $steps) as waiting"
+        f" from {_ENTRIES} where funnel = $name and entry_date > $end",
+        {"name": name, "end": end, "steps": len(defined.steps)},
+    )[0]
+    counted = reader.rows(
+        f"select step, sum(events) as events, sum(events_without_unit) as without_unit,"
+        f" sum(events_automated) as automated from {_STEP_DAYS}"
+        " where funnel = $name and event_date between $start and $through group by step order by step",
+        {"name": name, "start": start, "through": through},
+    )
+    by_step = {row["step"]: row for row in counted}
+    seen = last_seen(reader, name)
+    steps = tuple(
+        Step(
+            verdicts.step_words(step),
+            reached.get(n, (0, None))[0],
+            seen.get(n),
+            by_step[n]["without_unit"] / by_step[n]["events"] if n in by_step and by_step[n]["events"] else None,
+        )
+        for n, step in enumerate(defined.steps, start=1)
+    )
+    return FunnelPeriod(
+        start,
+        end,
+        steps,
+        tuple(reached.get(n, (0, None))[1] for n in range(1, len(steps) + 1)),
+        int(waiting["waiting"]),
+        int(waiting["entered"]),
+        verdicts.funnel_sentence(steps, start, end, defined.unit, through),
+        verdicts.coverage_sentence(
+            int(sum(row["events"] for row in counted)),
+            int(sum(row["without_unit"] for row in counted)),
+            int(sum(row["automated"] for row in counted)),
+            defined.unit,
+        ),
+    )
+
+
+def _reached(reader: Reader, parameters: dict[str, Any], steps: int) -> dict[int, tuple[int, float | None]]:
+    """How many reached each step, and their median time to it: units of a period by their first entry in it."""
+    rows = reader.rows(
+        f"""
+with first as (
+  select unit, arg_min(step_at, entry_date) as step_at, arg_min(reached, entry_date) as reached
+  from {_ENTRIES} where funnel = $name and entry_date between $start and $end group by unit
+)
+select cast(step as integer) as step, count(*) as reached, median(epoch(step_at[step]) - epoch(step_at[1])) as median_s
+from first cross join range(1, $steps + 1) as steps(step) where reached >= step group by step
+""",
+        {**parameters, "steps": steps},
+    )
+    return {row["step"]: (row["reached"], row["median_s"]) for row in rows}
+
+
+@per_snapshot
+def funnel_splits(reader: Reader, name: str, days: int = MONTH_DAYS) -> list[Row]:
+    """Each part of each split: entered and reached the last step in the last days that are over, and in those before.
+
+    The largest change by people comes first.
+    """
+    defined = funnel(reader, name)
+    through = reader.through
+    assert through is not None
+    end = through - timedelta(days=defined.reach_days)
+    rows = reader.rows(
+        f"""
+select segment, value,
+  coalesce(sum(entered) filter (where entry_date > $middle), 0) as entered,
+  coalesce(sum(reached) filter (where entry_date > $middle), 0) as reached,
+  coalesce(sum(entered) filter (where entry_date <= $middle), 0) as entered_before,
+  coalesce(sum(reached) filter (where entry_date <= $middle), 0) as reached_before
+from {_FUNNEL_DAYS}
+where funnel = $name and step = $last and segment is not null and entry_date between $start and $end
+group by segment, value
+""",
+        {
+            "name": name,
+            "last": len(defined.steps),
+            "middle": end - timedelta(days=days),
+            "start": end - timedelta(days=2 * days - 1),
+            "end": end,
+        },
+    )
+    for row in rows:
+        new = row["reached"] / row["entered"] if row["entered"] else None
+        old = row["reached_before"] / row["entered_before"] if row["entered_before"] else None
+        row["rate"], row["rate_before"] = new, old
+        row["people"] = abs(new - old) * float(row["entered"]) if new is not None and old is not None else 0.0
+        row["sentence"] = verdicts.split_sentence(
+            row["segment"],
+            row["value"],
+            (int(row["reached"]), int(row["entered"])),
+            (int(row["reached_before"]), int(row["entered_before"])),
+        )
+    return sorted(rows, key=lambda row: (-row["people"], row["segment"], row["value"] or ""))
+
+
+@per_snapshot
+def first_date(reader: Reader) -> date | None:
+    """The first day of all data."""
+    if not reader.has(_EVENT_DAYS):
+        return None
+    found: date | None = reader.rows(f"select min(event_date) as day from {_EVENT_DAYS}")[0]["day"]
+    return found
+
+
+@per_snapshot
+def retained_features(reader: Reader) -> list[str]:
+    """Features that anything is known of the retention of; '*', the product, first."""
+    if not reader.has(_RETENTION):
+        return []
+    return [row["feature"] for row in reader.rows(f"select distinct feature from {_RETENTION} order by feature")]
+
+
+@per_snapshot
+def retention_rows(reader: Reader, feature: str, kind: str | None = None) -> list[Row]:
+    """The rows of impact.retention of a feature ('*' is the product), of one kind or of all, each with its verdict."""
+    first = first_date(reader)
+    if not reader.has(_RETENTION) or first is None:
+        return []
+    rows = reader.rows(
+        f"select * from {_RETENTION} where feature = $feature and kind = coalesce($kind, kind)"
+        " order by kind, cohort_date, day_n",
+        {"feature": feature, "kind": kind},
+    )
+    return [row | {"verdict": verdicts.retention_row_verdict(row, first)} for row in rows]
+
+
+@per_snapshot
+def retention_means(reader: Reader, feature: str, kind: str) -> list[Row]:
+    """Per day n over the cohorts whose days are over, weighted by their size: eligible, returned, rate, cohorts.
+
+    Cohorts of the first 28 days of the data, in which everybody is new, are left out where there are later ones.
+    """
+    rows = [row for row in retention_rows(reader, feature, kind) if row["is_final"] or kind == "on_or_after"]
+    first = first_date(reader)
+    fresh = [row for row in rows if first and (row["cohort_date"] - first).days >= LEFT_TRUNCATED_DAYS]
+    found: dict[int, Row] = {}
+    for row in fresh or rows:
+        sums = found.setdefault(row["day_n"], {"day_n": row["day_n"], "eligible": 0, "returned": 0, "cohorts": 0})
+        sums["eligible"] += row["eligible"]
+        sums["returned"] += row["returned"]
+        sums["cohorts"] += 1
+    return [row | {"rate": row["returned"] / row["eligible"]} for _, row in sorted(found.items())]
+
+
+def retention_sentence(reader: Reader, feature: str, kind: str, day_n: int = 7) -> str:
+    """How many return, by one kind: no rate of return stands without its kind."""
+    means = {row["day_n"]: row for row in retention_means(reader, feature, kind)}
+    row = means.get(day_n, {"returned": 0, "eligible": 0, "cohorts": 0})
+    return verdicts.retention_sentence(kind, day_n, row["returned"], row["eligible"], row["cohorts"])
+
+
+def known_feature(reader: Reader, feature: str) -> str:
+    """`feature`, where its retention is known; UnknownNameError with the nearest names else."""
+    known = retained_features(reader)
+    if feature not in known:
+        raise UnknownNameError(_no_such("feature", feature, known))
+    return feature
+
+
+@per_snapshot
+def segment_rows(reader: Reader, name: str) -> list[Row]:
+    """The rows of impact.segment_days of one segment, each with its verdict."""
+    if not reader.has(_SEGMENT_DAYS) or reader.through is None:
+        return []
+    through = reader.through
+    rows = reader.rows(
+        f"select * from {_SEGMENT_DAYS} where segment = $name order by event_date", {"name": name}
+    )
+    last = len(rows) - 1
+    return [
+        row | {"verdict": verdicts.segment_sentence(row, through if n == last else row["event_date"])}
+        for n, row in enumerate(rows)
+    ]
+
+
+@per_snapshot
+def segments(reader: Reader) -> list[Row]:
+    """Every segment with its last day, a month of members, and what is wrong with it."""
+    found = []
+    for row in definitions(reader, "segment"):
+        days = segment_rows(reader, row["name"])
+        last = days[-1] if days else None
+        found.append(
+            {
+                "segment": row["name"],
+                "owner": row["owner"],
+                "description": row["said"].get("description"),
+                "error": row["error"],
+                "as_of": last["event_date"] if last else None,
+                "members": last["members"] if last else None,
+                "entered": last["entered"] if last else None,
+                "left": last["left"] if last else None,
+                "spark": tuple(day["members"] for day in days[-MONTH_DAYS:]),
+                "verdict": last["verdict"] if last else row["error"] or "nothing is built of it yet",
+            }
+        )
+    return found
+
+
+@per_snapshot
+def adoption(reader: Reader) -> list[Row]:
+    """Every feature on the last day: adoption of 28 days, now and 28 days before, a spark of it, and engagement."""
+    through = reader.through
+    if not reader.has(_ADOPTION, _ENGAGEMENT) or through is None:
+        return []
+    rows = reader.rows(
+        f"""
+with days as (
+  select *, mau / nullif(all_mau, 0) as adoption from {_ADOPTION} where event_date > $through - 57
+),
+past as (
+  select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,
+    max(adoption) filter (where event_date = $through - {MONTH_DAYS}) as adoption_before,
+    sum(new_adopters) filter (where event_date > $through - {MONTH_DAYS}) as new_adopters
+  from days group by feature
+),
+engaged as (
+  select feature, arg_max(completion_rate, event_date) as completion_rate, arg_max(share_rate, event_date) as share_rate,
+    arg_max(k_factor, event_date) as k_factor, arg_max(events_per_session_mean, event_date) as events_per_session,
+    arg_max(duration_median_s, event_date) as duration_median_s
+  from {_ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
+)
+select feature, adoption, adoption_before, spark, mau, users, past.new_adopters, second_use_7d, stickiness,
+  completion_rate, share_rate, k_factor, events_per_session, duration_median_s
+from days join past using (feature) left join engaged using (feature)
+where days.event_date = $through order by adoption desc, feature
+""",
+        {"through": through},
+    )
+    return rows
+
+
+@per_snapshot
+def adoption_days(reader: Reader, feature: str) -> list[Row]:
+    """One feature's rows of impact.feature_adoption and impact.engagement_days, by day."""
+    if not reader.has(_ADOPTION, _ENGAGEMENT):
+        return []
+    return reader.rows(
+        f"select * from {_ADOPTION} left join {_ENGAGEMENT} using (event_date, feature) where feature = $feature"
+        " order by event_date",
+        {"feature": feature},
+    )
+
+
+@per_snapshot
+def adoption_curve(reader: Reader, feature: str) -> list[Row]:
+    """How long people take to adopt a feature, by the month they came in."""
+    if not reader.has("impact.adoption_curve"):
+        return []
+    return reader.rows(
+        "select * from impact.adoption_curve where feature = $feature order by cohort_month, day_n", {"feature": feature}
+    )
+
+
+@per_snapshot
+def open_incident_features(reader: Reader) -> frozenset[str]:
+    """Features that have an open incident."""
+    if not reader.has("product.incidents"):
+        return frozenset()
+    rows = reader.rows("select distinct feature from product.incidents where end_date is null")
+    return frozenset(row["feature"] for row in rows)
+
+
+@per_snapshot
+def doubtful_days(reader: Reader) -> frozenset[date]:
+    """Days on which a blocking check of events, or of what they are made from, does not pass."""
+    if not reader.has("monitoring.check_results"):
+        return frozenset()
+    rows = reader.rows(
+        """
+select distinct try_cast(partition_key as date) as day from (
+  select partition_key, status, is_blocking from monitoring.check_results where list_contains($assets, asset)
+  qualify row_number() over (partition by asset, check_name, partition_key order by checked_at desc, run_id) = 1
+) where is_blocking and status = 'failed' and partition_key <> ''
+""",
+        {"assets": list(_MADE_FROM)},
+    )
+    return frozenset(row["day"] for row in rows if row["day"] is not None)
+
+
+@per_snapshot
+def catalogue(reader: Reader) -> list[Row]:
+    """Every event that was seen, or that somebody has described: in words, its signal, and when it was last seen."""
+    described = {
+        (event.get("feature"), event["event_name"]): event
+        for row in definitions(reader, "events")
+        for event in row["said"].get("events", [])
+    }
+    seen = []
+    if reader.has(_EVENT_DAYS):
+        seen = reader.rows(
+            f"select feature, event_name, sum(events) as events, min(event_date) as first_seen_date,"
+            f" max(event_date) as last_seen_date from {_EVENT_DAYS} group by feature, event_name order by 1, 2"
+        )
+    found = [
+        row
+        | {"words": said["words"] if said else None, "signal": said["signal"] if said else None}
+        for row in seen
+        for said in [described.pop((row["feature"], row["event_name"]), described.get((None, row["event_name"])))]
+    ]
+    never = {"events": 0, "first_seen_date": None, "last_seen_date": None}
+    return found + [
+        {"feature": feature, "event_name": name, **never, "words": said["words"], "signal": said["signal"]}
+        for (feature, name), said in described.items()
+    ]
+
+
+def retention_kind(asked: str | None) -> str:
+    """The kind of retention that an address asks for; on the day exactly where it asks for none that there is."""
+    return asked if asked in RETENTION_KINDS else RETENTION_KINDS[0]
