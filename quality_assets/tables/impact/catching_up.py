@@ -66,6 +66,9 @@ def catch_up(
             for each in tables:
                 _empty(session, each, definition, gone.get(definition, []))
                 forget_built(session.connection, each, gone.get(definition, []), definition)
+        for each in tables:
+            if each.store == "lake" and gone.get(definition):
+                session.lake.sweep(each, gone[definition])
         wanted = stale.get(definition, {})
         first_gone = min(gone.get(definition, []), default=None)
         for stretch in _stretches(session, definition, wanted, first_gone if to_the_end else None, most_days, to_the_end):

@@ -21,6 +21,7 @@ from quality_assets.tables.impact.catching_up import (
     register_dates,
 )
 from quality_assets.tables.impact.defined import definitions_of
+from quality_assets.tables.staleness import gone_parts
 
 _MEMBERS = SEGMENT_MEMBERS.qualified_name
 
@@ -31,6 +32,9 @@ def build_segments(session: WarehouseSession, progress: Progress = no_progress) 
     session.connection.execute(
         f"delete from {_MEMBERS} where not list_contains($names, segment)", {"names": list(segments)}
     )
+    for name, gone in gone_parts(session.connection, SEGMENT_DAYS).items():
+        # After the last day that is left there is nothing to build, and so nobody who would come or go.
+        _forget_since(session, name, min(gone))
 
     def build(session: WarehouseSession, stretch: Stretch) -> Rows | None:
         _build(session, stretch, segments[stretch.definition])
@@ -42,10 +46,7 @@ def build_segments(session: WarehouseSession, progress: Progress = no_progress) 
 def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
     connection = session.connection
     span = {"start": stretch.start, "segment": segment.name}
-    connection.execute(f"delete from {_MEMBERS} where segment = $segment and entered_on >= $start", span)
-    connection.execute(
-        f"update {_MEMBERS} set left_on = null where segment = $segment and left_on >= $start", span
-    )
+    _forget_since(session, segment.name, stretch.start)
     register_dates(session, stretch.dates)
     connection.execute(
         f"create or replace temp table members as select user_id from {_MEMBERS}"
@@ -61,6 +62,15 @@ def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> Non
     _write(session, span)
     for table in ("members", "lived", "used", "joined", "transitions"):
         connection.execute(f"drop table {table}")
+
+
+def _forget_since(session: WarehouseSession, segment: str, start: date) -> None:
+    """Let nobody have come or gone since `start`."""
+    span = {"start": start, "segment": segment}
+    session.connection.execute(f"delete from {_MEMBERS} where segment = $segment and entered_on >= $start", span)
+    session.connection.execute(
+        f"update {_MEMBERS} set left_on = null where segment = $segment and left_on >= $start", span
+    )
 
 
 def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
