@@ -43,7 +43,7 @@ def funnel(
     if output is not OutputFormat.TABLE:
         _print(rows, output)
         return
-    from quality_assets.domain.impact.verdicts import dead_text, is_dead, open_sentence, time_text
+    from quality_assets.domain.impact.impact_words import dead_text, is_dead, open_sentence, time_text
     from quality_assets.domain.wording import share_text
 
     assert reader.through is not None

@@ -77,7 +77,7 @@ class Happening(StrictModel):
 
     feature: Text | None = None
     event_name: Text | None = None
-    where: TextMap = {}
+    where: TextMap = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Happening:

@@ -271,8 +271,8 @@ ENGAGEMENT_DAYS = Table(
         Column(
             "k_factor",
             "DOUBLE",
-            f"New users within {INVITED_WITHIN_DAYS} days who name one of the day's sharers ÷ those; null where no event "
-            "names its inviter, and until the days are over",
+            f"New users within {INVITED_WITHIN_DAYS} days who name one of the day's sharers ÷ those; null where none "
+            "names an inviter, and until the days are over",
             minimum=0,
         ),
     ),

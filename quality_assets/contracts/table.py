@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Store = Literal["warehouse", "lake", "view"]
-Stage = Literal[
-    "arrival", "days", "trends", "impact", "model_inputs", "training", "scoring", "report", "publication"
-]
+Stage = Literal["arrival", "days", "trends", "impact", "model_inputs", "training", "scoring", "report", "publication"]
 """The part of the graph that a table is made in: what is requested, and run, together."""
 ContractCheck = Literal["contract_kept", "key_unique"]
 OutsideInput = Literal["apdex_thresholds", "features_seen", "completions", "sharing"]
@@ -90,10 +88,11 @@ class Table:
     """One table: where it lives, what a row is, and what its columns mean.
 
     A `lake` table is a folder of Parquet files per `partition_column` value with a view over it in the warehouse;
-    a `warehouse` table is native to DuckDB; a `view` is asked of other tables whenever it is read. `is_keyed` has DuckDB enforce the key by an index: for small tables that
-    are written row by row; where partitions are replaced whole, a check enforces it instead. `file_kinds` are the
-    endings of a lake table's file names: files of one kind have the same columns, those of different kinds may lack
-    some. `build` says how the graph makes it; a table that is written to as things happen has none.
+    a `warehouse` table is native to DuckDB; a `view` is asked of other tables whenever it is read. `is_keyed` has
+    DuckDB enforce the key by an index: for small tables that are written row by row; where partitions are replaced
+    whole, a check enforces it instead. `file_kinds` are the endings of a lake table's file names: files of one kind
+    have the same columns, those of different kinds may lack some. `build` says how the graph makes it; a table that
+    is written to as things happen has none.
     """
 
     schema: str

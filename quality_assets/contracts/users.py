@@ -127,7 +127,7 @@ DIM_USERS = Table(
     grain="one row per user",
     key=("user_id",),
     store="view",
-    build=Build("impact", inputs=("core.user_days", "core.first_uses")),
+    build=Build("impact", inputs=("core.user_days", "core.first_uses"), contract_checks=()),
     columns=(
         _USER,
         Column("first_seen_date", "DATE", "First day with an event", nullable=False),

@@ -23,7 +23,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
-from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report
+from quality_assets.defs.jobs import build_days, build_impact, build_trends, ingest_logs, publish, score_and_report
 from quality_assets.defs.reporting import DATA_FINGERPRINT
 from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
 from quality_assets.domain.features.trends import HISTORY_DAYS
@@ -40,10 +40,11 @@ FOLLOWED_WITHIN_S = 45.0
 # Each is made from the one before it on the same date; sketches as well from the events.
 _DAY_CHAIN = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS)
 _DAY_TABLES = tuple(table for table in PIPELINE.of_stages("days", "trends") if table.is_built_by_date)
+_IMPACT = PIPELINE.of_stages("impact")
 _SCORING = PIPELINE.of_stages("model_inputs", "scoring")
 _SCORED = (SCORE_LEDGER, DATA_DRIFT)
 _FOLLOWED: tuple[Table | Subject, ...] = (
-    *PIPELINE.of_stages("days", "trends", "model_inputs", "scoring", "report"),
+    *PIPELINE.of_stages("days", "trends", "impact", "model_inputs", "scoring", "report"),
     RISK_MODEL,
 )
 _UNFINISHED = (Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING)
@@ -108,9 +109,13 @@ def follow_ups(instance: dg.DagsterInstance, made: Mapping[Made, Making], after:
     requests = _trends_to_build(instance, made, after, key)
     if requests:
         return requests
+    # Neither waits for the other: what fails of the one does not keep the other from its readers.
+    requests = _impact_to_build(instance, made, key)
     if _must_score(instance, made):
-        return [dg.RunRequest(run_key=f"{key}-score", job_name=score_and_report.name)]
-    if RUN_REPORT in made or _runs(made, _DAY_TABLES):
+        requests.append(dg.RunRequest(run_key=f"{key}-score", job_name=score_and_report.name))
+    if requests:
+        return requests
+    if RUN_REPORT in made or _runs(made, (*_DAY_TABLES, *_IMPACT)):
         return [dg.RunRequest(run_key=f"{key}-publish", job_name=publish.name)]
     return []
 
@@ -169,6 +174,17 @@ def _trends_to_build(
     ]
 
 
+def _impact_to_build(instance: dg.DagsterInstance, made: Mapping[Made, Making], key: str) -> list[dg.RunRequest]:
+    """The impact tables, where days were made since any of them was."""
+    if not _runs(made, _DAY_TABLES):
+        return []
+    before = newest(instance)
+    built = _last(made, _DAY_TABLES)
+    if all(table in before and before[table].storage_id > built for table in _IMPACT):
+        return []
+    return [dg.RunRequest(run_key=f"{key}-impact", job_name=build_impact.name)]
+
+
 def _must_score(instance: dg.DagsterInstance, made: Mapping[Made, Making]) -> bool:
     """Whether a model was trained, a part of what is scored was made alone, or other data built than were scored."""
     is_trained = RISK_MODEL in made and made[RISK_MODEL].storage_id > _last(made, _SCORED)
@@ -217,7 +233,10 @@ def why_reading_waits(instance: dg.DagsterInstance, published_at: float | None, 
 
 
 def _is_chain_under_way(instance: dg.DagsterInstance, now: float) -> bool:
-    jobs = (ingest_logs.name, build_days.name, build_trends.name, score_and_report.name, publish.name)
+    jobs = (
+        *(ingest_logs.name, build_days.name, build_trends.name),
+        *(build_impact.name, score_and_report.name, publish.name),
+    )
     for job in jobs:
         for last in instance.get_run_records(dg.RunsFilter(job_name=job), limit=1):
             if last.dagster_run.status in _UNFINISHED:

@@ -27,6 +27,7 @@ from quality_assets.defs.following import (
 )
 from quality_assets.defs.jobs import (
     build_days,
+    build_impact,
     build_trends,
     ingest_logs,
     publish,
@@ -184,7 +185,7 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
 
 
 @dg.sensor(
-    jobs=[ingest_logs, build_days, build_trends, score_and_report, publish],
+    jobs=[ingest_logs, build_days, build_trends, build_impact, score_and_report, publish],
     minimum_interval_seconds=15,
     default_status=_RUNNING,
     description="Something was made, whoever asked for it: what is made from it is built, scored and published.",

@@ -11,9 +11,9 @@ from typing import Any
 
 from quality_assets.contracts.definitions import Funnel, from_spec
 from quality_assets.contracts.impact import MONTH_DAYS, RETENTION_KINDS
-from quality_assets.domain.impact import verdicts
+from quality_assets.domain.impact import impact_words as words
+from quality_assets.domain.impact.impact_words import Step
 from quality_assets.domain.impact.settings import LEFT_TRUNCATED_DAYS
-from quality_assets.domain.impact.verdicts import Step
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 _DEFINITIONS, _FUNNEL_DAYS, _STEP_DAYS = "impact.definitions", "impact.funnel_days", "impact.funnel_step_days"
@@ -91,7 +91,7 @@ def funnel_rows(reader: Reader, name: str) -> list[Row]:
         {"name": name},
     )
     for row in rows:
-        verdict = verdicts.funnel_row_verdict(row, seen.get(row["step"]))
+        verdict = words.funnel_row_verdict(row, seen.get(row["step"]))
         row["verdict"] = verdict + ("; a blocking check fails on this day" if row["entry_date"] in doubtful else "")
     return rows
 
@@ -135,7 +135,7 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
     seen = last_seen(reader, name)
     steps = tuple(
         Step(
-            verdicts.step_words(step),
+            words.step_words(step),
             reached.get(n, (0, None))[0],
             seen.get(n),
             by_step[n]["without_unit"] / by_step[n]["events"] if n in by_step and by_step[n]["events"] else None,
@@ -149,8 +149,8 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
         tuple(reached.get(n, (0, None))[1] for n in range(1, len(steps) + 1)),
         int(waiting["waiting"]),
         int(waiting["entered"]),
-        verdicts.funnel_sentence(steps, start, end, defined.unit, through),
-        verdicts.coverage_sentence(
+        words.funnel_sentence(steps, start, end, defined.unit, through),
+        words.coverage_sentence(
             int(sum(row["events"] for row in counted)),
             int(sum(row["without_unit"] for row in counted)),
             int(sum(row["automated"] for row in counted)),
@@ -209,7 +209,7 @@ group by segment, value
         old = row["reached_before"] / row["entered_before"] if row["entered_before"] else None
         row["rate"], row["rate_before"] = new, old
         row["people"] = abs(new - old) * float(row["entered"]) if new is not None and old is not None else 0.0
-        row["sentence"] = verdicts.split_sentence(
+        row["sentence"] = words.split_sentence(
             row["segment"],
             row["value"],
             (int(row["reached"]), int(row["entered"])),
@@ -246,7 +246,7 @@ def retention_rows(reader: Reader, feature: str, kind: str | None = None) -> lis
         " order by kind, cohort_date, day_n",
         {"feature": feature, "kind": kind},
     )
-    return [row | {"verdict": verdicts.retention_row_verdict(row, first)} for row in rows]
+    return [row | {"verdict": words.retention_row_verdict(row, first)} for row in rows]
 
 
 @per_snapshot
@@ -271,7 +271,7 @@ def retention_sentence(reader: Reader, feature: str, kind: str, day_n: int = 7) 
     """How many return, by one kind: no rate of return stands without its kind."""
     means = {row["day_n"]: row for row in retention_means(reader, feature, kind)}
     row = means.get(day_n, {"returned": 0, "eligible": 0, "cohorts": 0})
-    return verdicts.retention_sentence(kind, day_n, row["returned"], row["eligible"], row["cohorts"])
+    return words.retention_sentence(kind, day_n, row["returned"], row["eligible"], row["cohorts"])
 
 
 def known_feature(reader: Reader, feature: str) -> str:
@@ -288,12 +288,10 @@ def segment_rows(reader: Reader, name: str) -> list[Row]:
     if not reader.has(_SEGMENT_DAYS) or reader.through is None:
         return []
     through = reader.through
-    rows = reader.rows(
-        f"select * from {_SEGMENT_DAYS} where segment = $name order by event_date", {"name": name}
-    )
+    rows = reader.rows(f"select * from {_SEGMENT_DAYS} where segment = $name order by event_date", {"name": name})
     last = len(rows) - 1
     return [
-        row | {"verdict": verdicts.segment_sentence(row, through if n == last else row["event_date"])}
+        row | {"verdict": words.segment_sentence(row, through if n == last else row["event_date"])}
         for n, row in enumerate(rows)
     ]
 
@@ -328,7 +326,7 @@ def adoption(reader: Reader) -> list[Row]:
     through = reader.through
     if not reader.has(_ADOPTION, _ENGAGEMENT) or through is None:
         return []
-    rows = reader.rows(
+    return reader.rows(
         f"""
 with days as (
   select *, mau / nullif(all_mau, 0) as adoption from {_ADOPTION} where event_date > $through - 57
@@ -340,8 +338,9 @@ past as (
   from days group by feature
 ),
 engaged as (
-  select feature, arg_max(completion_rate, event_date) as completion_rate, arg_max(share_rate, event_date) as share_rate,
-    arg_max(k_factor, event_date) as k_factor, arg_max(events_per_session_mean, event_date) as events_per_session,
+  select feature, arg_max(completion_rate, event_date) as completion_rate,
+    arg_max(share_rate, event_date) as share_rate, arg_max(k_factor, event_date) as k_factor,
+    arg_max(events_per_session_mean, event_date) as events_per_session,
     arg_max(duration_median_s, event_date) as duration_median_s
   from {_ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
 )
@@ -352,7 +351,6 @@ where days.event_date = $through order by adoption desc, feature
 """,
         {"through": through},
     )
-    return rows
 
 
 @per_snapshot
@@ -373,7 +371,8 @@ def adoption_curve(reader: Reader, feature: str) -> list[Row]:
     if not reader.has("impact.adoption_curve"):
         return []
     return reader.rows(
-        "select * from impact.adoption_curve where feature = $feature order by cohort_month, day_n", {"feature": feature}
+        "select * from impact.adoption_curve where feature = $feature order by cohort_month, day_n",
+        {"feature": feature},
     )
 
 
@@ -418,8 +417,7 @@ def catalogue(reader: Reader) -> list[Row]:
             f" max(event_date) as last_seen_date from {_EVENT_DAYS} group by feature, event_name order by 1, 2"
         )
     found = [
-        row
-        | {"words": said["words"] if said else None, "signal": said["signal"] if said else None}
+        row | {"words": said["words"] if said else None, "signal": said["signal"] if said else None}
         for row in seen
         for said in [described.pop((row["feature"], row["event_name"]), described.get((None, row["event_name"])))]
     ]

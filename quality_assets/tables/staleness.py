@@ -14,8 +14,8 @@ from datetime import date, datetime, timedelta
 import duckdb
 
 from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
-from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.impact import DEFINITIONS, FUNNEL_DAYS
+from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.ops import ASSET_RUNS, AUDITS_DUE, LAKE_FILES, PART_MARK, PARTITION_STATE
 from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
@@ -156,7 +156,9 @@ def _wanted_parts_sql(table: Table, kind: DefinitionKind, pipeline: Pipeline) ->
     )
     joined, parts = "", ""
     for n, name in enumerate(pipeline.dated_sources(table)):
-        joined += f" join ({_part_source_sql(pipeline, table, name, usable)}) as source_{n} using (event_date, definition)"
+        joined += (
+            f" join ({_part_source_sql(pipeline, table, name, usable)}) as source_{n} using (event_date, definition)"
+        )
         parts += f" || ',' || source_{n}.fingerprint"
     version = pipeline.build(table).version
     return (

@@ -113,7 +113,7 @@ def test_asset_shows_the_columns_of_its_contract(key: dg.AssetKey) -> None:
     assert [column.name for column in node.metadata["dagster/column_schema"].columns] == list(table.column_names)
     assert node.metadata["dagster/table_name"] == table.qualified_name
     assert not node.metadata["dagster/table_name"].startswith("/")
-    assert node.is_partitioned or table.store == "warehouse" or key.path[0] == "raw"
+    assert node.is_partitioned or table.store in ("warehouse", "view") or table.catches_up or key.path[0] == "raw"
 
 
 def test_every_op_that_opens_the_warehouse_is_in_its_pool(graph: dg.Definitions) -> None:
@@ -155,6 +155,11 @@ _JOBS = {
     "build_days": (
         "core.quarantined_events core.user_feature_days core.valid_events monitoring.event_sketch_counts"
         " product.fact_feature_metrics product.feature_daily_trends raw.feature_descriptions"
+    ),
+    "build_impact": (
+        "core.dim_users core.first_uses core.user_days core.user_sessions impact.adoption_curve impact.engagement_days"
+        " impact.feature_adoption impact.funnel_days impact.funnel_entries impact.retention impact.retention_cells"
+        " impact.segment_days impact.segment_members"
     ),
     "build_trends": "product.feature_daily_trends",
     "score_and_report": (
@@ -328,6 +333,7 @@ _DOMAIN_FLOORS = (
     {"stats"},
     {"series"},
     {"events"},
+    {"impact"},
     {"features", "live", "quality", "drift", "models"},
     {"reports"},
 )

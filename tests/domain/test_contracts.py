@@ -92,7 +92,7 @@ def test_names_of_columns_say_their_types_and_units(table: Table) -> None:
     wrong = [
         column.name
         for column in table.columns
-        if (column.name.endswith("_at") and column.type != "TIMESTAMP")
+        if (column.name.endswith("_at") and column.type not in ("TIMESTAMP", "TIMESTAMP[]"))
         or (column.name.endswith("_date") and column.type != "DATE")
         or (column.name.startswith(("is_", "has_")) and column.type not in ("BOOLEAN", *numbers))
         or (column.name.endswith("_ms") and column.unit != "ms")
@@ -104,7 +104,7 @@ def test_names_of_columns_say_their_types_and_units(table: Table) -> None:
 
 def test_names_of_tables_are_unique_and_lake_tables_are_partitioned_by_event_date() -> None:
     assert len(TABLES_BY_NAME) == len(TABLES)
-    assert {table.partition_column for table in LAKE_TABLES} == {"event_date"}
+    assert {table.partition_column for table in LAKE_TABLES} == {"event_date", "entry_date"}
     assert {table.qualified_name for table in LAKE_TABLES} >= {"raw.raw_logs", "core.valid_events"}
 
 

@@ -201,7 +201,7 @@ def _segments(session: WarehouseSession, events: list[Event]) -> None:
     for name, days in wanted.items():
         rows = asked(
             session,
-            "select event_date, members, entered, \"left\" from impact.segment_days"
+            'select event_date, members, entered, "left" from impact.segment_days'
             f" where segment = '{name}' order by event_date",
         )
         before: set[str] = set()

@@ -76,10 +76,14 @@ def _put_day(session: WarehouseSession, day: date, events: Sequence[Event]) -> N
         said = hashlib.sha256(repr(sorted(map(repr, events))).encode()).hexdigest()[:32]
         session.connection.register("day_frame", frame)
         columns = ", ".join(
-            f'cast("{c.name}" as {c.type}) as "{c.name}"' if c.name in frame else f'cast(null as {c.type}) as "{c.name}"'
+            f'cast("{c.name}" as {c.type}) as "{c.name}"'
+            if c.name in frame
+            else f'cast(null as {c.type}) as "{c.name}"'
             for c in VALID_EVENTS.columns
         )
-        file = session.lake.write(session.connection, VALID_EVENTS, day, f"select {columns} from day_frame", label="put")
+        file = session.lake.write(
+            session.connection, VALID_EVENTS, day, f"select {columns} from day_frame", label="put"
+        )
         session.connection.unregister("day_frame")
         assert file is not None
         session.lake.commit(VALID_EVENTS, [file], [day])

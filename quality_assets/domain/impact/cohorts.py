@@ -7,11 +7,17 @@ once a user, feature and day, in which '*' is the product and automated users ar
 from __future__ import annotations
 
 from quality_assets.contracts.impact import COHORT_DAYS, MONTH_DAYS
-from quality_assets.domain.impact.sessions import moment_at
+from quality_assets.domain.impact.sessions import attributes_of, moment_at
 from quality_assets.domain.impact.settings import LAST_RETENTION_DAY, LATER_RETENTION_DAYS, LEFT_TRUNCATED_DAYS
 from quality_assets.domain.stats.wilson_sql import wilson_high_sql, wilson_low_sql
 
-_MOMENT = "(cast(epoch_us(event_time) as hugeint) << 64) + hash(platform, country)"
+_ATTRIBUTES = "hash(platform, country)"
+_MOMENT = f"(cast(epoch_us(event_time) as hugeint) << 64) + {_ATTRIBUTES}"
+
+
+_KEY = "hash(feature, user_id)"
+"""A user of a feature as one number: to sort and join numbers costs a fraction of what names do. Among ten million of
+them two are the same once in 370,000 times (2^64 values), and would then count as one user of one feature."""
 
 
 def usage_sql(user_feature_days: str, user_days: str) -> str:
@@ -24,6 +30,11 @@ select event_date, '*', user_id from {user_days} where not is_automated
 """
 
 
+def keyed_usage_sql(user_feature_days: str, user_days: str) -> str:
+    """As `usage_sql`, with `key` in place of the user."""
+    return f"select event_date, feature, {_KEY} as key from ({usage_sql(user_feature_days, user_days)})"
+
+
 def new_uses_sql(usage: str) -> str:
     """(feature, user_id, first_use_date) of everyone in `usage` whom core.first_uses does not know."""
     return f"""
@@ -32,59 +43,70 @@ where event_date between $start and $end group by feature, user_id
 """
 
 
-def first_uses_sql(new: str, events: str, first_date: str) -> str:
-    """The rows of core.first_uses for `new`, of `new_uses_sql`; `events` are of the same dates.
+def first_moments_sql(new: str, events: str) -> str:
+    """(feature, user_id, moment, attributes) of the first events of `new`, of `new_uses_sql`, on one date."""
+    return f"""
+select feature, user_id, min({_MOMENT}) as moment from {events} semi join {new} using (feature, user_id)
+group by feature, user_id
+"""
 
-    `first_date` is the first date of all data. Time, platform and country are those of the first event.
+
+def said_sql(events: str) -> str:
+    """Every combination of platform and country in `events`, by its hash."""
+    return f"select distinct {_ATTRIBUTES} as attributes, platform, country from {events}"
+
+
+def first_uses_sql(new: str, moments: str, said: str) -> str:
+    """The rows of core.first_uses for `new`, of `new_uses_sql`, from `first_moments_sql` and `said_sql`.
+
+    `$first_date` is the first date of all data. Time, platform and country are those of the first event.
     """
     return f"""
-with moments as (
-  select new.feature, new.user_id, min({_MOMENT}) as moment, arg_min(platform, {_MOMENT}) as platform,
-    arg_min(country, {_MOMENT}) as country
-  from {events} as events join {new} as new
-    on new.feature = events.feature and new.user_id = events.user_id and new.first_use_date = events.event_date
-  group by new.feature, new.user_id
-),
-joined as (
+with joined as (
   select user_id, first_use_date as joined_date from core.first_uses where feature = '*'
+    and user_id in (select user_id from {new})
   union all
   select user_id, first_use_date from {new} where feature = '*'
 ),
 everything as (
-  select feature, user_id, moment, platform, country from moments
+  select feature, user_id, moment from {moments}
   union all
-  select '*', new.user_id, min(moment), arg_min(platform, moment), arg_min(country, moment)
-  from {new} as new join moments on new.user_id = moments.user_id where new.feature = '*' group by new.user_id
+  select '*', user_id, min(moment) from {moments} semi join (from {new} where feature = '*') using (user_id)
+  group by user_id
 )
 select feature, user_id, first_use_date, {moment_at("moment")} as first_event_at, platform, country,
-  first_use_date < ({first_date}) + {LEFT_TRUNCATED_DAYS} as is_left_truncated, joined_date
+  first_use_date < cast($first_date as date) + {LEFT_TRUNCATED_DAYS} as is_left_truncated, joined_date
 from everything join {new} as new using (feature, user_id) join joined using (user_id)
+join {said} as said on {attributes_of("moment")} = said.attributes
 """
 
 
-def retention_cells_sql(usage: str) -> str:
-    """The rows of impact.retention_cells; `usage` goes back COHORT_DAYS before `$start`.
+def active_sql(usage: str) -> str:
+    """(key, cohort_date) of everybody in `usage`, of `keyed_usage_sql`, whose first use was not long before."""
+    return f"""
+select {_KEY} as key, any_value(first_use_date) as cohort_date from core.first_uses
+where first_use_date between (select min(event_date) - {COHORT_DAYS} from {usage}) and $end
+  and {_KEY} in (select key from {usage})
+group by key
+"""
 
-    Whoever is there on day k of their life was there last on day p: the furthest that somebody came is k where it was
-    p, so that counts by p are all that is needed to say of any later date who returned on or after any day.
+
+def retention_cells_sql(active: str, usage: str) -> str:
+    """The rows of impact.retention_cells; `usage`, of `keyed_usage_sql`, goes back COHORT_DAYS before `$start`.
+
+    `active` is of `active_sql`. Whoever is there on day k of their life was there last on day p: the furthest that
+    somebody came is k where it was p, so that counts by p are all that is needed to say of any later date who returned
+    on or after any day.
     """
     return f"""
-with active as (
-  select distinct feature, user_id from {usage} where event_date between $start and $end
-),
-keys as (
-  select row_number() over () as id, feature, user_id, first_use_date as cohort_date
-  from core.first_uses semi join active using (feature, user_id)
-  where first_use_date between cast($start as date) - {COHORT_DAYS} and $end
-),
-lived as (
-  select id, feature, cohort_date, event_date
-  from {usage} join keys using (feature, user_id)
+with lived as (
+  select key, feature, cohort_date, event_date
+  from {usage} join {active} as active using (key)
   where event_date between cohort_date and least(cohort_date + {COHORT_DAYS}, $end)
 ),
 spaced as (
   select feature, cohort_date, event_date,
-    lag(event_date) over (partition by id order by event_date) - cohort_date as previous_day
+    lag(event_date) over (partition by key order by event_date) - cohort_date as previous_day
   from lived
 )
 select event_date, feature, cohort_date, count(*) as users,
@@ -103,6 +125,9 @@ with cells as (
   select feature, cohort_date, event_date, event_date - cohort_date as day_n, users, previous
   from impact.retention_cells where cohort_date between $start and $end
 ),
+kinds as (
+  select * from (values ('within_30', {LAST_RETENTION_DAY}), ('on_or_after', {COHORT_DAYS})) as k(kind, last_day)
+),
 cohorts as (select feature, cohort_date, users as eligible from cells where day_n = 0),
 through as (select max(event_date) as last_date from built),
 steps as (
@@ -114,12 +139,12 @@ steps as (
 ),
 reached as (
   select feature, cohort_date, kind, least(furthest, {LAST_RETENTION_DAY}) as furthest, sum(users) as users
-  from steps cross join (values ('within_30', {LAST_RETENTION_DAY}), ('on_or_after', {COHORT_DAYS})) as k(kind, last_day)
+  from steps cross join kinds
   where day_n <= last_day and furthest > 0 group by all
 ),
 wanted as (
   select feature, cohort_date, eligible, kind, cast(n as integer) as day_n, last_day
-  from cohorts cross join (values ('within_30', {LAST_RETENTION_DAY}), ('on_or_after', {COHORT_DAYS})) as k(kind, last_day)
+  from cohorts cross join kinds
   cross join range(1, {LAST_RETENTION_DAY + 1}) as days(n)
 ),
 returns as (
@@ -153,7 +178,8 @@ from observed
 
 
 def feature_adoption_sql(usage: str, uses: str, *, of_one_day: bool) -> str:
-    """The rows of impact.feature_adoption; `usage` goes back 27 days before `$start`, `uses` has counts of events.
+    """The rows of impact.feature_adoption; `usage`, of `keyed_usage_sql`, goes back 27 days before `$start`, and
+    `uses` has counts of events.
 
     Who used a feature in the last n days is who used it last in them: of one day that is a maximum by user, of many
     the stretch from each use until n days later or the next use.
@@ -171,13 +197,16 @@ adopters as (
   select feature, first_use_date, count(*) as new_adopters from core.first_uses
   where first_use_date between cast($start as date) - 7 and $end group by feature, first_use_date
 ),
+adopted as (
+  select {_KEY} as key, feature, first_use_date from core.first_uses
+  where first_use_date between cast($start as date) - 7 and cast($end as date) - 7
+),
 again as (
-  select first.feature, first.first_use_date + 7 as event_date, count(distinct first.user_id) as users
-  from core.first_uses as first join {usage} as later on later.feature = first.feature
-    and later.user_id = first.user_id
-    and later.event_date between first.first_use_date + 1 and first.first_use_date + 7
-  where first.first_use_date between cast($start as date) - 7 and cast($end as date) - 7
-  group by first.feature, first.first_use_date
+  select feature, first_use_date + 7 as event_date, count(*) as users
+  from (
+    select distinct adopted.key, adopted.feature, first_use_date from adopted join {usage} as later
+      on later.key = adopted.key and later.event_date between first_use_date + 1 and first_use_date + 7
+  ) group by feature, first_use_date
 )
 select recent.event_date, recent.feature, recent.users, coalesce(everyone.users, 0) as all_users, recent.wau,
   recent.mau, everyone.wau as all_wau, everyone.mau as all_mau, coalesce(adopters.new_adopters, 0) as new_adopters,
@@ -198,36 +227,41 @@ def _recent_of_one_day(usage: str) -> str:
 select cast($end as date) as event_date, feature, count(*) filter (where last_date = $end) as users,
   count(*) filter (where last_date > cast($end as date) - 7) as wau, count(*) as mau
 from (
-  select feature, user_id, max(event_date) as last_date from {usage}
-  where event_date between cast($end as date) - {MONTH_DAYS - 1} and $end group by feature, user_id
+  select any_value(feature) as feature, max(event_date) as last_date from {usage}
+  where event_date between cast($end as date) - {MONTH_DAYS - 1} and $end group by key
 ) group by feature
 """
 
 
 def _recent_of_many(usage: str) -> str:
-    changes = " union all ".join(
-        f"""
-select feature, '{name}' as name, event_date, 1 as n from stretches
-union all
-select feature, '{name}', least(event_date + {days}, coalesce(next_date, event_date + {days})), -1 from stretches"""
-        for name, days in (("users", 1), ("wau", 7), ("mau", MONTH_DAYS))
-    )
     return f"""
-with stretches as (
-  select feature, event_date, lead(event_date) over (partition by feature, user_id order by event_date) as next_date
+with gaps as (
+  select feature, event_date,
+    lead(event_date) over (partition by key order by event_date) - event_date as gap
   from {usage} where event_date between cast($start as date) - {MONTH_DAYS - 1} and $end
 ),
-changes as (select feature, name, event_date, sum(n) as n from ({changes}) group by all),
+stretches as (
+  select feature, event_date, cast(least(coalesce(gap, {MONTH_DAYS}), {MONTH_DAYS}) as integer) as gap, count(*) as n
+  from gaps group by all
+),
+spans as (select * from (values ('users', 1), ('wau', 7), ('mau', {MONTH_DAYS})) as s(name, days)),
+changes as (
+  select feature, name, event_date, sum(n) as n from (
+    select feature, name, event_date, n from stretches cross join spans
+    union all
+    select feature, name, event_date + least(gap, days), -n from stretches cross join spans
+  ) group by all
+),
 calendar as (
   select cast(day as date) as event_date
   from unnest(generate_series(cast($start as date) - {MONTH_DAYS - 1}, cast($end as date), interval 1 day)) as d(day)
 ),
 features as (select distinct feature from stretches),
 filled as (
-  select calendar.event_date, features.feature, name, sum(coalesce(n, 0)) over (
-    partition by features.feature, name order by calendar.event_date) as n
-  from calendar cross join features cross join (values ('users'), ('wau'), ('mau')) as names(name)
-  left join changes using (event_date, feature, name)
+  select calendar.event_date, features.feature, spans.name, sum(coalesce(n, 0)) over (
+    partition by features.feature, spans.name order by calendar.event_date) as n
+  from calendar cross join features cross join spans left join changes
+    on changes.event_date = calendar.event_date and changes.feature = features.feature and changes.name = spans.name
 )
 select event_date, feature, cast(max(n) filter (where name = 'users') as bigint) as users,
   cast(max(n) filter (where name = 'wau') as bigint) as wau, cast(max(n) filter (where name = 'mau') as bigint) as mau
@@ -252,8 +286,9 @@ adopters as (
   from core.first_uses join launches using (feature) group by 1, 2, 3
 ),
 ends as (
-  select feature, date_trunc('month', start_date) as cohort_month, cast(first_use_date - start_date as integer) as day_n,
-    sum(users) as adopted, 0 as censored from adopters group by 1, 2, 3
+  select feature, date_trunc('month', start_date) as cohort_month,
+    cast(first_use_date - start_date as integer) as day_n, sum(users) as adopted, 0 as censored
+  from adopters group by 1, 2, 3
   union all
   select feature, date_trunc('month', start_date), cast(last_date - start_date as integer), 0,
     sum(starts.users - coalesce(adopted.users, 0))

@@ -11,8 +11,8 @@ def sharing_sql(sharing: Sharing, events: str, bound: Bound) -> str:
     """(event_date, feature, share_rate, k_factor) of `$start` to `$end`; `events` go on for the days of an invitation.
 
     Where nobody who came in the days of an invitation named an inviter, K is not known: it is not said, or not there.
-    Shares are those of who saw a result that day. Whoever joins and names an inviter is attributed to the inviter's last
-    share before, and counts for the day of that share.
+    Shares are those of who saw a result that day. Whoever joins and names an inviter is attributed to the inviter's
+    last share before, and counts for the day of that share.
     """
     feature = bound.mark(sharing.share.feature) if sharing.share.feature else "feature"
     invited = "select null as user_id, null as inviter, null as joined_date where false"
@@ -48,7 +48,8 @@ attributed as (
   where invited.joined_date <= share.event_date + {INVITED_WITHIN_DAYS} and invited.user_id <> invited.inviter
   group by share.event_date, share.feature
 )
-select shared.event_date, shared.feature, share_rate, {k_factor if sharing.inviter else "cast(null as double)"} as k_factor
+select shared.event_date, shared.feature, share_rate,
+  {k_factor if sharing.inviter else "cast(null as double)"} as k_factor
 from shared left join attributed using (event_date, feature)
 where shared.event_date between $start and $end
 """

@@ -207,4 +207,3 @@ select entry_date, {name} as funnel, segment, value, step, entered, reached,
   median_s, p90_s, open, is_final
 from compared
 """
-

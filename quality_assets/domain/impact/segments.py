@@ -1,8 +1,8 @@
 """SQL of segments: when each of its conditions begins and ceases to hold of a user, and so who is a member when.
 
 Each condition is a number that changes on some days: an active day adds one, and takes it away again when it falls out
-of the look-back. Sums of the changes so far are what holds on a day; any stretch of days is one pass. `$start` and `$end`
-are the first and last date that is built, `built` the dates there are.
+of the look-back. Sums of the changes so far are what holds on a day; any stretch of days is one pass. `$start` is the
+first date that is built, `built` has all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from quality_assets.contracts.definitions import AtLeast, Condition, Segment
 from quality_assets.contracts.impact import MOST_WINDOW_DAYS
 from quality_assets.domain.impact.funnels import Bound
+
+_SAID = ("platform", "country", "version")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,23 @@ def horizon_days(segment: Segment) -> int:
     is_of_present = any(each is not None and each.at_least is not None for each in present)
     looks = [each.within for c in (*segment.all, *segment.any) if (each := c.active_days or c.uses or c.not_used)]
     return max(looks) if is_of_present else MOST_WINDOW_DAYS
+
+
+def columns_asked(segment: Segment) -> tuple[str, ...]:
+    """What conditions ask of a user's last day: columns of core.user_days."""
+    conditions = (*segment.all, *segment.any)
+    return tuple(name for name in _SAID if any(getattr(each, name) is not None for each in conditions))
+
+
+def features_asked(segment: Segment) -> list[str]:
+    """The features whose use conditions ask for."""
+    asked = (each.uses or each.not_used for each in (*segment.all, *segment.any))
+    return sorted({each.feature for each in asked if each is not None})
+
+
+def asks_tenure(segment: Segment) -> bool:
+    """Whether a condition asks since when somebody is there."""
+    return any(each.tenure is not None for each in (*segment.all, *segment.any))
 
 
 def transitions_sql(segment: Segment, user_days: str, user_feature_days: str, bound: Bound) -> str:
@@ -92,7 +111,7 @@ def _measured(condition: Condition, user_days: str, user_feature_days: str, boun
                 f" union all select user_id, joined_date + {max(condition.tenure.at_most + 1, begins)}, -1 from joined"
             )
         return Measured(tenure, "{n} >= 1")
-    column = next(name for name in ("platform", "country", "version") if getattr(condition, name) is not None)
+    column = next(name for name in _SAID if getattr(condition, name) is not None)
     return Measured(_last_said(user_days, column, bound.mark(list(getattr(condition, column)))), "{n} >= 1")
 
 

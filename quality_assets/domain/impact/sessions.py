@@ -18,7 +18,8 @@ def moment_at(moment: str) -> str:
     return f"make_timestamp(cast({moment} >> 64 as bigint))"
 
 
-def _attributes_of(moment: str) -> str:
+def attributes_of(moment: str) -> str:
+    """The hash of what a moment's event said of its user."""
     return f"cast({moment} & 18446744073709551615 as ubigint)"
 
 
@@ -33,97 +34,97 @@ from {events} where user_id is not null
 def feature_sessions_sql(events: str) -> str:
     """One row per user, session and feature of one day of `events`; sessions that events do not name are derived."""
     measured = f"""
-select event_date, user_id, feature, status, event_time, feedback_score, session_id, {_MOMENT} as moment
-from {events} where user_id is not null
-"""
+select user_id, feature, status, event_time, feedback_score, session_id, {_MOMENT} as moment
+from {events} where user_id is not null"""
+    # Each half is a scan of its own: what both read would be held in memory.
     return f"""
-with measured as ({measured}),
-spaced as (
+with spaced as (
   select *, case when event_time <= lag(event_time) over by_user + interval {IDLE_MINUTES} minutes then 0 else 1 end
     as is_start
-  from measured where session_id is null
+  from ({measured} and session_id is null)
   window by_user as (partition by user_id order by event_time)
 ),
 numbered as (
   select * exclude (is_start), sum(is_start) over (partition by user_id order by event_time) as number from spaced
-),
-keyed as (
-  select event_date, user_id, session_id as session_key, false as is_derived, feature, status, feedback_score, moment
-  from measured where session_id is not null
-  union all
-  select event_date, user_id, user_id || '@' || min(epoch_us(event_time)) over (partition by user_id, number),
-    true, feature, status, feedback_score, moment
-  from numbered
 )
-select event_date, user_id, session_key, is_derived, feature, count(*) as events,
-  count(case when status = 'error' then 1 end) as errors, count(case when status = 'crash' then 1 end) as crashes,
-  sum(feedback_score) as feedback_sum, count(feedback_score) as feedback_count,
-  min(moment) as first_moment, max(moment) as last_moment
-from keyed group by event_date, user_id, session_key, is_derived, feature
+select user_id, session_id as session_key, false as is_derived, feature, {_COUNTED_SQL}
+from ({measured} and session_id is not null) group by user_id, session_id, feature
+union all
+select user_id, session_key, true, feature, {_COUNTED_SQL}
+from (
+  select *, user_id || '@' || min(epoch_us(event_time)) over (partition by user_id, number) as session_key from numbered
+)
+group by user_id, session_key, feature
 """
 
 
-def user_sessions_sql(feature_sessions: str, attributes: str, before: str) -> str:
+_COUNTED_SQL = """
+  count(*) as events, count(case when status = 'error' then 1 end) as errors,
+  count(case when status = 'crash' then 1 end) as crashes, sum(feedback_score) as feedback_sum,
+  count(feedback_score) as feedback_count, min(moment) as first_moment, max(moment) as last_moment"""
+
+
+def user_sessions_sql(feature_sessions: str, attributes: str, before: str, day: str) -> str:
     """The rows of core.user_sessions from those of `feature_sessions_sql` and `attributes_sql`.
 
-    `before` are the events of the last idle minutes of the day before. A named session goes on if it was seen there, a
-    derived one if its user's last event there is near enough.
+    `day` is the date as SQL, `before` are the events of the last idle minutes of the day before. A named session
+    goes on if it was seen there, a derived one if its user's last event there is near enough.
     """
     return f"""
 with sessions as (
-  select event_date, user_id, session_key, is_derived, sum(events) as events, count(*) as features,
+  select user_id, session_key, is_derived, sum(events) as events, count(*) as features,
     sum(errors) as errors, sum(crashes) as crashes, min(first_moment) as first_moment, max(last_moment) as last_moment
-  from {feature_sessions} group by event_date, user_id, session_key, is_derived
+  from {feature_sessions} group by user_id, session_key, is_derived
 ),
 earlier as (
   select user_id, session_id, max(event_time) as last_at from {before} where user_id is not null
   group by user_id, session_id
 )
-select sessions.event_date, sessions.user_id, session_key, {moment_at("first_moment")} as started_at,
+select {day} as event_date, sessions.user_id, session_key, {moment_at("first_moment")} as started_at,
   {moment_at("last_moment")} as ended_at, cast(sessions.events as bigint) as events, features,
   cast(errors as bigint) as errors, cast(crashes as bigint) as crashes, is_derived,
   coalesce(not is_derived or {moment_at("first_moment")} <= last_at + interval {IDLE_MINUTES} minutes, false)
     and last_at is not null as is_continued,
   platform, device_type as device, country, app_version as version
-from sessions join {attributes} as said on {_attributes_of("first_moment")} = said.attributes
+from sessions join {attributes} as said on {attributes_of("first_moment")} = said.attributes
 left join earlier on earlier.user_id = sessions.user_id
   and earlier.session_id is not distinct from case when is_derived then null else session_key end
 """
 
 
-def user_days_sql(feature_sessions: str, sessions: str, attributes: str) -> str:
+def user_days_sql(feature_sessions: str, sessions: str, attributes: str, day: str) -> str:
     """The rows of core.user_days from those of `feature_sessions_sql` and of core.user_sessions."""
     return f"""
 with days as (
-  select event_date, user_id, sum(events) as events, count(distinct feature) as features, sum(errors) as errors,
+  select user_id, sum(events) as events, count(distinct feature) as features, sum(errors) as errors,
     sum(crashes) as crashes, sum(feedback_sum) / nullif(sum(feedback_count), 0) as feedback,
     max(last_moment) as last_moment
-  from {feature_sessions} group by event_date, user_id
+  from {feature_sessions} group by user_id
 ),
 sat as (
   select user_id, count(*) filter (where not is_continued) as sessions,
     sum(epoch(ended_at) - epoch(started_at)) as engaged_s
   from {sessions} group by user_id
 )
-select days.event_date, days.user_id, sessions, cast(days.events as bigint) as events, days.features, engaged_s,
+select {day} as event_date, days.user_id, sessions, cast(days.events as bigint) as events, days.features, engaged_s,
   cast(days.errors as bigint) as errors, cast(days.crashes as bigint) as crashes, feedback, platform, country,
   app_version as version, days.events > {MOST_EVENTS_A_DAY} as is_automated
-from days join sat using (user_id) join {attributes} as said on {_attributes_of("last_moment")} = said.attributes
+from days join sat using (user_id) join {attributes} as said on {attributes_of("last_moment")} = said.attributes
 """
 
 
-def feature_session_days_sql(feature_sessions: str) -> str:
+def feature_session_days_sql(feature_sessions: str, day: str) -> str:
     """The rows of core.feature_session_days from those of `feature_sessions_sql`."""
     return f"""
 with timed as (
-  select event_date, feature, events,
+  select feature, events,
     case when events > 1 then cast((last_moment >> 64) - (first_moment >> 64) as double) / 1e6 end as duration_s
   from {feature_sessions}
 )
-select event_date, feature, count(*) as sessions, count(*) filter (where events = 1) as one_event_sessions,
+select {day} as event_date, feature, count(*) as sessions, count(*) filter (where events = 1) as one_event_sessions,
   avg(events) as events_mean, cast(median(events) as double) as events_median, median(duration_s) as duration_median_s,
   quantile_cont(duration_s, 0.9) as duration_p90_s
-from timed group by event_date, feature
+from timed group by feature
 """
 
 

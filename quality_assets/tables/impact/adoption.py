@@ -26,7 +26,7 @@ from quality_assets.tables.impact.catching_up import (
     lake_rows,
     register_dates,
 )
-from quality_assets.tables.impact.people import usage
+from quality_assets.tables.impact.people import keyed_usage
 
 
 def build_feature_adoption(session: WarehouseSession, progress: Progress = no_progress) -> dict[date, int]:
@@ -47,7 +47,7 @@ def _adoption(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     connection = session.connection
     connection.execute(
         "create or replace temp table usage as"
-        f" {usage(session, days_before(stretch.start, MONTH_DAYS - 1), stretch.end)}"
+        f" {keyed_usage(session, days_before(stretch.start, MONTH_DAYS - 1), stretch.end)}"
     )
     query = cohorts.feature_adoption_sql("usage", uses, of_one_day=len(stretch.dates) == 1)
     connection.execute(
@@ -72,11 +72,15 @@ def build_retention_cells(session: WarehouseSession, progress: Progress = no_pro
 
 
 def _cells(session: WarehouseSession, stretch: Stretch) -> Rows | None:
-    used = f"({usage(session, days_before(stretch.start, COHORT_DAYS), stretch.end)})"
-    session.connection.execute(
-        f"insert into {RETENTION_CELLS.qualified_name} by name {cohorts.retention_cells_sql(used)}",
+    connection = session.connection
+    now = keyed_usage(session, stretch.start, stretch.end)
+    connection.execute(f"create or replace temp table active as {cohorts.active_sql(f'({now})')}", {"end": stretch.end})
+    used = keyed_usage(session, days_before(stretch.start, COHORT_DAYS), stretch.end)
+    connection.execute(
+        f"insert into {RETENTION_CELLS.qualified_name} by name {cohorts.retention_cells_sql('active', f'({used})')}",
         {"start": stretch.start, "end": stretch.end},
     )
+    connection.execute("drop table active")
     return None
 
 

@@ -71,7 +71,8 @@ def catch_up(
                 session.lake.sweep(each, gone[definition])
         wanted = stale.get(definition, {})
         first_gone = min(gone.get(definition, []), default=None)
-        for stretch in _stretches(session, definition, wanted, first_gone if to_the_end else None, most_days, to_the_end):
+        start = min([*wanted, *([first_gone] if first_gone else [])], default=None) if to_the_end else None
+        for stretch in _stretches(session, definition, wanted, start, most_days):
             done |= _build(session, tables, build, stretch, wanted)
             progress(f"{table.name} {stretch.start} to {stretch.end}")
     if any(each.store == "lake" for each in tables):
@@ -108,18 +109,14 @@ def _stretches(
     session: WarehouseSession,
     definition: str,
     wanted: Collection[date],
-    first_gone: date | None,
+    start: date | None,
     most_days: int,
-    to_the_end: bool,
 ) -> Iterator[Stretch]:
-    if not wanted and first_gone is None:
+    """The `wanted` dates, and all from `start` on where that is given, in stretches without a date between."""
+    if not wanted and start is None:
         return
     there = built_dates(session)
-    if to_the_end:
-        first = min([*wanted, *([first_gone] if first_gone else [])])
-        chosen: set[date] = {day for day in there if day >= first}
-    else:
-        chosen = set(wanted)
+    chosen = {day for day in there if day in wanted or (start is not None and day >= start)}
     part: list[date] = []
     for day in there:
         if part and (day not in chosen or len(part) >= most_days):

@@ -86,7 +86,9 @@ def definitions_of(session: WarehouseSession, model: type[Model]) -> dict[str, M
 def _held_against(session: WarehouseSession, loaded: Loaded) -> Loaded:
     if loaded.error is not None or loaded.kind == "events":
         return loaded
-    rows = session.connection.execute(f"select distinct feature, event_name from {EVENT_DAYS.qualified_name}").fetchall()
+    rows = session.connection.execute(
+        f"select distinct feature, event_name from {EVENT_DAYS.qualified_name}"
+    ).fetchall()
     if not rows:
         return loaded
     seen = set(rows)

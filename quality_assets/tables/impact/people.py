@@ -55,20 +55,21 @@ def _sessions_of_a_day(
 ) -> tuple[LakeFile | None, LakeFile | None, pa.Table]:
     name = f"{day:%Y%m%d}"
     of_day = f"({files_sql(VALID_EVENTS, events)})"
+    date_sql = f"date '{day.isoformat()}'"
     late = f"timestamp '{day.isoformat()}' - interval {IDLE_MINUTES} minutes"
     idle = f"(select * from ({files_sql(VALID_EVENTS, before)}) where event_time >= {late})"
     cursor.execute(f"create temp table uses_{name} as {sessions.feature_sessions_sql(of_day)}")
     cursor.execute(f"create temp table said_{name} as {sessions.attributes_sql(of_day)}")
     cursor.execute(
-        f"create temp table sat_{name} as {sessions.user_sessions_sql(f'uses_{name}', f'said_{name}', idle)}"
+        f"create temp table sat_{name} as {sessions.user_sessions_sql(f'uses_{name}', f'said_{name}', idle, date_sql)}"
     )
-    lived = sessions.user_days_sql(f"uses_{name}", f"sat_{name}", f"said_{name}")
+    lived = sessions.user_days_sql(f"uses_{name}", f"sat_{name}", f"said_{name}", date_sql)
     ordered = f"select {USER_SESSIONS.select_list()} from sat_{name} order by user_id, session_key"
     sat_file = session.lake.write(cursor, USER_SESSIONS, day, ordered, label="sessions")
     lived_file = session.lake.write(
         cursor, USER_DAYS, day, f"select {USER_DAYS.select_list()} from ({lived}) order by user_id", label="days"
     )
-    went = cursor.sql(sessions.feature_session_days_sql(f"uses_{name}")).to_arrow_table()
+    went = cursor.sql(sessions.feature_session_days_sql(f"uses_{name}", date_sql)).to_arrow_table()
     for table in ("uses", "said", "sat"):
         cursor.execute(f"drop table {table}_{name}")
     return sat_file, lived_file, went
@@ -90,19 +91,34 @@ def _first_uses(session: WarehouseSession, stretch: Stretch) -> Rows | None:
         f" anti join {FIRST_USES.qualified_name} using (feature, user_id)",
         span,
     )
-    first_date = min(built_dates(session))
-    events = lake_rows(session, VALID_EVENTS, stretch.start, stretch.end)
+    connection.execute("create or replace temp table moments (feature varchar, user_id varchar, moment hugeint)")
     connection.execute(
-        f"insert into {FIRST_USES.qualified_name} by name"
-        f" {cohorts.first_uses_sql('new_uses', events, 'cast($first_date as date)')}",
-        {"first_date": first_date},
+        "create or replace temp table said (attributes ubigint primary key, platform varchar, country varchar)"
     )
-    connection.execute("drop table new_uses")
+    for day in stretch.dates:
+        # A day at a time: what is looked up in stays in the processor's cache.
+        events = lake_rows(session, VALID_EVENTS, day, day)
+        of_day = "(from new_uses where first_use_date = $day)"
+        connection.execute(f"insert into moments {cohorts.first_moments_sql(of_day, events)}", {"day": day})
+        connection.execute(f"insert or ignore into said {cohorts.said_sql(events)}")
+    connection.execute(
+        f"insert into {FIRST_USES.qualified_name} by name {cohorts.first_uses_sql('new_uses', 'moments', 'said')}",
+        {"first_date": min(built_dates(session))},
+    )
+    for table in ("new_uses", "moments", "said"):
+        connection.execute(f"drop table {table}")
     return None
 
 
 def usage(session: WarehouseSession, start: date, end: date) -> str:
     """Who used what from `start` to `end`, once a user, feature and day, as a query; '*' is the product."""
     return cohorts.usage_sql(
+        lake_rows(session, USER_FEATURE_DAYS, start, end), lake_rows(session, USER_DAYS, start, end)
+    )
+
+
+def keyed_usage(session: WarehouseSession, start: date, end: date) -> str:
+    """As `usage`, with a number in place of the user."""
+    return cohorts.keyed_usage_sql(
         lake_rows(session, USER_FEATURE_DAYS, start, end), lake_rows(session, USER_DAYS, start, end)
     )

@@ -48,19 +48,16 @@ def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> Non
     span = {"start": stretch.start, "segment": segment.name}
     _forget_since(session, segment.name, stretch.start)
     register_dates(session, stretch.dates)
-    connection.execute(
-        f"create or replace temp table members as select user_id from {_MEMBERS}"
-        " where segment = $segment and left_on is null",
-        {"segment": segment.name},
-    )
     _make_inputs(session, stretch, segment)
     bound = Bound()
     transitions = sql.transitions_sql(segment, "lived", "used", bound)
     connection.execute(
-        f"create or replace temp table transitions as {transitions}", {**bound.values, "start": stretch.start}
+        "create or replace temp table transitions as select people.user_id, day, is_member"
+        f" from ({transitions}) as moved join people on people.id = moved.user_id",
+        {**bound.values, "start": stretch.start},
     )
     _write(session, span)
-    for table in ("members", "lived", "used", "joined", "transitions"):
+    for table in ("members", "people", "lived", "used", "joined", "transitions"):
         connection.execute(f"drop table {table}")
 
 
@@ -74,26 +71,48 @@ def _forget_since(session: WarehouseSession, segment: str, start: date) -> None:
 
 
 def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
-    """Make `lived`, `used` and `joined` temporary tables of what the segment's conditions ask."""
+    """Make `lived`, `used`, `joined` and `members` temporary tables of what the conditions ask; users are numbers.
+
+    `people` has the number of each: to sort numbers costs a fraction of what names do.
+    """
     connection = session.connection
+    days = lake_rows(session, USER_DAYS, days_before(stretch.start, sql.horizon_days(segment)), stretch.end)
+    said = sql.columns_asked(segment)
+    listed = "".join(f", {column}" for column in said)
+    connection.execute(
+        f"create or replace temp table named as select user_id, event_date{listed} from {days} where not is_automated"
+    )
+    connection.execute(
+        "create or replace temp table people as select row_number() over () as id, user_id from ("
+        f" select distinct user_id from named union select user_id from {_MEMBERS}"
+        " where segment = $segment and left_on is null)",
+        {"segment": segment.name},
+    )
+    connection.execute(
+        f"create or replace temp table lived as select id as user_id, event_date{listed}"
+        " from named join people using (user_id)"
+    )
+    connection.execute("drop table named")
+    connection.execute(
+        f"create or replace temp table members as select id as user_id from {_MEMBERS} join people using (user_id)"
+        " where segment = $segment and left_on is null",
+        {"segment": segment.name},
+    )
+    features = sql.features_asked(segment)
     start = days_before(stretch.start, sql.horizon_days(segment))
     connection.execute(
-        "create or replace temp table lived as select user_id, event_date, platform, country, version"
-        f" from {lake_rows(session, USER_DAYS, start, stretch.end)} where not is_automated"
+        "create or replace temp table used as select feature, id as user_id, event_date, events"
+        f" from {lake_rows(session, USER_FEATURE_DAYS, start, stretch.end)} join people using (user_id)"
+        # What automated users do is no use.
+        " where list_contains($features, feature) and (id, event_date) in (select user_id, event_date from lived)"
+        if features
+        else "create or replace temp table used (feature varchar, user_id bigint, event_date date, events bigint)",
+        {"features": features} if features else {},
     )
-    asked = (c.uses or c.not_used for c in (*segment.all, *segment.any))
-    features = sorted({each.feature for each in asked if each is not None})
+    asked = "join people using (user_id) where feature = '*'" if sql.asks_tenure(segment) else "join people on false"
     connection.execute(
-        "create or replace temp table used as select feature, user_id, event_date, events"
-        f" from {lake_rows(session, USER_FEATURE_DAYS, start, stretch.end)} where list_contains($features, feature)"
-        " and user_id in (select user_id from lived)",
-        {"features": features},
-    )
-    has_tenure = any(c.tenure is not None for c in (*segment.all, *segment.any))
-    connection.execute(
-        f"create or replace temp table joined as select user_id, joined_date from {FIRST_USES.qualified_name}"
-        " where $has_tenure and feature = '*' and user_id in (select user_id from lived)",
-        {"has_tenure": has_tenure},
+        "create or replace temp table joined as select id as user_id, joined_date"
+        f" from {FIRST_USES.qualified_name} as uses {asked}"
     )
 
 
@@ -101,13 +120,13 @@ def _write(session: WarehouseSession, span: dict[str, object]) -> None:
     connection = session.connection
     connection.execute(
         f"update {_MEMBERS} as m set left_on = t.day from ("
-        " select user_id, min(day) as day from transitions where user_id in (select user_id from members)"
-        " group by user_id) as t"
+        " select user_id, min(day) as day from transitions group by user_id) as t"
         " where m.segment = $segment and m.left_on is null and m.entered_on < $start and m.user_id = t.user_id",
         span,
     )
     connection.execute(
-        f"insert into {_MEMBERS} by name select $segment as segment, user_id, day as entered_on, until as left_on from ("
+        f"insert into {_MEMBERS} by name"
+        " select $segment as segment, user_id, day as entered_on, until as left_on from ("
         " select *, lead(day) over (partition by user_id order by day) as until from transitions) where is_member",
         {"segment": span["segment"]},
     )

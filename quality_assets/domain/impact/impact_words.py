@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from quality_assets.contracts.definitions import Happening
@@ -65,7 +66,7 @@ def funnel_row_verdict(row: dict[str, Any], last_seen: date | None) -> str:
 
 
 def funnel_sentence(steps: Sequence[Step], start: date, end: date, unit: str, through: date) -> str:
-    """How a funnel stands: `Of 936 users who began between 1 May and 8 Jun 2026, 376 (40 %) reached the last step, …`."""
+    """How a funnel stands: `Of 936 users who began between 1 May and 8 Jun, 376 (40 %) reached the last step, …`."""
     entered = steps[0].reached
     dead = [step for step in steps if is_dead(step, through)]
     if dead:
@@ -85,7 +86,8 @@ def funnel_sentence(steps: Sequence[Step], start: date, end: date, unit: str, th
         f"Of {plural(entered, unit)} who began between {day_text(start)} and {day_text(end)}, {done:,}"
         f" ({share_text(done / entered)}) reached the last step, {steps[-1].words}."
     )
-    losses = [(1 - b.reached / a.reached, n, b) for n, (a, b) in enumerate(zip(steps, steps[1:], strict=False), 2) if a.reached]
+    pairs = enumerate(pairwise(steps), start=2)
+    losses = [(1 - after.reached / before.reached, n, after) for n, (before, after) in pairs if before.reached]
     lost, number, step = max(losses, key=lambda each: each[0])
     if lost > 0:
         text += f" Most are lost before step {number}, {step.words}: {share_text(lost)} of those before it."
@@ -154,12 +156,15 @@ def retention_row_verdict(row: dict[str, Any], first_date: date) -> str:
 
 def segment_sentence(row: dict[str, Any], through: date) -> str:
     """`312 members on 14 Jun 2026: 12 came, 9 went.`"""
-    text = f"{plural(row['members'], 'member')} on {day_text(row['event_date'])}: {row['entered']:,} came, {row['left']:,} went."
+    members = f"{plural(row['members'], 'member')} on {day_text(row['event_date'])}"
+    text = f"{members}: {row['entered']:,} came, {row['left']:,} went."
     late = (through - row["event_date"]).days
     return text if late <= 0 else f"{text} As of then: {plural(late, 'day')} of data have come since."
 
 
-def adoption_sentence(name: str, now: float | None, before: float | None, users: int, *, has_incident: bool) -> str | None:
+def adoption_sentence(
+    name: str, now: float | None, before: float | None, users: int, *, has_incident: bool
+) -> str | None:
     """That a feature is used by more or fewer than a month before; None where it is not, or nobody knows.
 
     Where it has an open incident, a fall says so: it may be the reason.
@@ -167,11 +172,14 @@ def adoption_sentence(name: str, now: float | None, before: float | None, users:
     if now is None or before is None or abs(now - before) < LEAST_CHANGE:
         return None
     verb = "more" if now > before else "fewer"
-    text = f"{name}: {verb} people use it, {share_text(now)} of all in 28 days instead of {share_text(before)} ({users:,})."
+    shares = f"{share_text(now)} of all in 28 days instead of {share_text(before)}"
+    text = f"{name}: {verb} people use it, {shares} ({users:,})."
     return f"{text} It has an open incident." if has_incident and now < before else text
 
 
-def conversion_sentence(name: str, now: float | None, before: float | None, entered: int, *, has_incident: bool) -> str | None:
+def conversion_sentence(
+    name: str, now: float | None, before: float | None, entered: int, *, has_incident: bool
+) -> str | None:
     """That more or fewer finish what a funnel asks than in the period before; None as in `adoption_sentence`."""
     if now is None or before is None or abs(now - before) < LEAST_CHANGE or entered < LEAST_ENTRIES:
         return None
