@@ -42,8 +42,9 @@ def build(connection: Connection, request: Request) -> Component:
             ui.page_head(TITLE, _lead(counts), [actor_field(), ui.copy_link()]),
             _figures(counts, found, request),
             ui.card(
-                ui.card_head("What needs an answer", _keys_note(), _bulk_buttons()),
+                ui.card_head("What needs an answer", _keys_note()),
                 _filters(request),
+                html.Div(_bulk_buttons(), className="bulk") if rows else None,
                 _groups(rows, request) if rows else _none(request, found),
                 label="Alerts",
             ),

@@ -24,7 +24,7 @@ Component = Any
 TITLE = "Settings"
 _SECTIONS = {
     "alerts": ("Alerts", "How long things last, and how often people are told."),
-    "channels": ("Channels", "What channels may do."),
+    "channels": ("What channels may do", ""),
     "house": ("The house itself", "When its own processes, disk and snapshots are an alert."),
     "retention": ("Retention", "How long what is over stays."),
     "datasets": ("Datasets", "When a batch is an alert."),
@@ -196,7 +196,7 @@ def _section(name: str, rows: Sequence[Mapping[str, Any]]) -> Component:
 def _words_of(row: Mapping[str, Any]) -> Component:
     bounds = ""
     if row["minimum"] is not None:
-        bounds = f" {row['minimum']:g} to {row['maximum']:,g} {row['unit']}".rstrip() + "."
+        bounds = f" {row['minimum']:g} to {row['maximum']:,.0f} {row['unit']}".rstrip() + "."
     changed = f" Set by {row['updated_by']}, {formats.moment(row['updated_at'])}." if row["version"] else ""
     return ui.two_lines(html.B(row["description"]), f"{row['key']}.{bounds}{changed}")
 

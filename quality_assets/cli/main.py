@@ -13,6 +13,7 @@ from typing import NoReturn
 from rich.markup import escape
 
 from quality_assets.cli import (  # noqa: F401  importing registers their commands
+    alerts,
     data,
     datasets,
     impact,

@@ -50,7 +50,7 @@ HOUSE_SETTINGS: tuple[HouseSetting, ...] = (
         "alerts.severity",
         "map",
         {},
-        "Severity by subject, or `subject: check`, where it is not the usual: low, medium, high, critical",
+        "Severity by subject, or by “subject: check”, where it is not the usual one",
     ),
     HouseSetting(
         "channels.allow_private_targets", "yes_no", False, "Whether webhooks may reach addresses of private networks"

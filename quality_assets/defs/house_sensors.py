@@ -1,10 +1,13 @@
 """Sensors of the house: what people asked for becomes runs, and what is due is told. They never open the warehouse."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.settings import get_settings
-from quality_assets.stores.operations.requests import note_ended, note_started, waiting
+from quality_assets.stores.operations.requests import WAITING, note_ended, note_started, unended
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import beat, watch
@@ -12,6 +15,7 @@ from quality_assets.tables.telling import tell
 
 REQUESTED_JOBS = [ingest_logs, build_days, build_trends, score_and_report, train_risk_model, publish]
 """The jobs that a server may ask for."""
+REQUEST_TAG = "quality/request"
 
 
 @dg.sensor(
@@ -23,27 +27,36 @@ REQUESTED_JOBS = [ingest_logs, build_days, build_trends, score_and_report, train
 def requests_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     store, known = operations_of(get_settings()), {job.name for job in REQUESTED_JOBS}
     with store.read() as connection:
-        rows = waiting(connection)
+        rows = unended(connection)
     if not rows:
         return dg.SkipReason("Nobody asked for anything.")
-    asked = [row for row in rows if row["job"] in known]
+    runs = {row["request_id"]: _run_of(context.instance, row["request_id"]) for row in rows}
     with store.write() as connection:
         for row in rows:
+            run = runs[row["request_id"]]
             if row["job"] not in known:
                 note_ended(connection, row["request_id"], refused=f"There is no job {row['job']!r} to ask for.")
-        note_started(connection, [row["request_id"] for row in asked])
-    # A kill before Dagster has them asks again by nobody: the run key is the row's, and the row says started.
-    return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(
-                run_key=f"request-{row['request_id']}",
-                job_name=row["job"],
-                partition_key=row["partition_key"],
-                run_config=row["run_config"],
-                tags={**row["tags"], "quality/request": str(row["request_id"])},
-            )
-            for row in asked
-        ]
+            elif run is not None and run.is_finished:
+                note_ended(connection, row["request_id"], run_id=run.run_id)
+            elif run is not None and row["status"] == WAITING:
+                note_started(connection, row["request_id"], run.run_id)
+    # Asked for until Dagster has a run of it: the run key is the row's, so that there is one.
+    asked = [row for row in rows if runs[row["request_id"]] is None and row["job"] in known]
+    return dg.SensorResult(run_requests=[_run_request(row) for row in asked])
+
+
+def _run_of(instance: dg.DagsterInstance, request_id: int) -> dg.DagsterRun | None:
+    found = instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: str(request_id)}), limit=1)
+    return found[0] if found else None
+
+
+def _run_request(row: Mapping[str, Any]) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"request-{row['request_id']}",
+        job_name=row["job"],
+        partition_key=row["partition_key"],
+        run_config=row["run_config"],
+        tags={**row["tags"], REQUEST_TAG: str(row["request_id"])},
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, String, and_, case, cast, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, or_, select
 
 from quality_assets.domain.quality import alerting
 from quality_assets.stores.operations.alert_tables import (
@@ -183,7 +183,8 @@ def _rules(connection: Connection) -> list[dict[str, Any]]:
             func.count().label("raised"),
             func.sum(case((is_false, 1), else_=0)).label("false_alarms"),
         )
-        .where(ALERT.c.check_name != "")
+        # Each incident is a check of its own.
+        .where(ALERT.c.check_name != "", ALERT.c.kind != "incident")
         .group_by(ALERT.c.kind, ALERT.c.check_name)
         .order_by(func.count().desc(), ALERT.c.check_name)
         .limit(50)
@@ -229,17 +230,28 @@ def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, A
         .where(ALERT_EVENT.c.action != "passed")
     )
     alerts = fetch(connection, happened.order_by(ALERT_EVENT.c.event_id.desc()).limit(limit))
-    changed = select(
-        SETTING_HISTORY.c.at, SETTING_HISTORY.c.actor, SETTING_HISTORY.c.key, cast(SETTING_HISTORY.c.new_value, String)
-    )
+    changed = select(SETTING_HISTORY.c.at, SETTING_HISTORY.c.actor, SETTING_HISTORY.c.key, SETTING_HISTORY.c.new_value)
     settings = [
-        {"at": at, "actor": actor, "action": "set", "note": value, "subject": key, "entity_id": key, "severity": None}
+        {
+            "at": at,
+            "actor": actor,
+            "action": "set",
+            "note": _said(value),
+            "subject": key,
+            "entity_id": key,
+            "severity": None,
+        }
         for at, actor, key, value in connection.execute(
             changed.order_by(SETTING_HISTORY.c.history_id.desc()).limit(limit)
         )
     ]
     found = [row | {"entity": "alert"} for row in alerts] + [row | {"entity": "setting"} for row in settings]
     return sorted(found, key=lambda row: row["at"], reverse=True)[:limit]
+
+
+def _said(value: object) -> str:
+    # SQLite gives a whole number for 24.0, PostgreSQL does not.
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def silences(connection: Connection, now: datetime) -> list[dict[str, Any]]:

@@ -35,7 +35,45 @@ CHECKS = [
 
 
 HOST = {"host": "127.0.0.1"}
-PATHS = ("token", "search", "snapshot", "features", "checks", "incidents", "trends", "tables/{name}.csv")
+PATHS = (
+    "token",
+    "search",
+    "snapshot",
+    "features",
+    "checks",
+    "incidents",
+    "trends",
+    "tables/{name}.csv",
+    "alerts",
+    "alerts/summary",
+    "alerts/{alert_id}",
+    "dashboard/overview",
+    "dashboard/trends",
+    "dashboard/recent-activity",
+    "dashboard/system-status",
+    "settings",
+    "channels",
+    "silences",
+    "tokens",
+)
+# What writes, by method: each is asked as a page of the server asks.
+WRITES = (
+    ("POST", "alerts"),
+    ("POST", "alerts/bulk"),
+    *(
+        ("POST", f"alerts/{{alert_id}}/{each}")
+        for each in ("acknowledge", "resolve", "reopen", "snooze", "assign", "note")
+    ),
+    ("PUT", "settings/{key}"),
+    ("POST", "channels"),
+    ("PUT", "channels/{channel_id}"),
+    ("DELETE", "channels/{channel_id}"),
+    ("POST", "channels/{channel_id}/test"),
+    ("POST", "silences"),
+    ("DELETE", "silences/{silence_id}"),
+    ("POST", "tokens"),
+    ("DELETE", "tokens/{token_id}"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +84,9 @@ def described(full_root: Path) -> BaseSchema:
 
 
 def test_every_route_is_asked(described: BaseSchema) -> None:
-    assert set(described) == {f"/api/v1/{path}" for path in PATHS}
+    assert set(described) == {f"/api/v1/{path}" for path in (*PATHS, *(path for _, path in WRITES))}
+    found = {(method, path) for path in described for method in described[path] if method.upper() != "GET"}
+    assert {(method.upper(), path) for method, path in found} == {(m, f"/api/v1/{path}") for m, path in WRITES}
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
@@ -64,3 +104,19 @@ def test_every_answer_is_as_it_is_described(described: BaseSchema, path: str, mo
 
     ask()
     assert set(answers) <= ({200, 404} if mode is GenerationMode.POSITIVE else {200, 404, 422})
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_every_write_is_answered_as_it_is_described(described: BaseSchema, method: str, path: str) -> None:
+    operation = described[f"/api/v1/{path}"][method]
+    answers: list[int] = []
+
+    @given(case=operation.as_strategy())
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def ask(case: Case) -> None:
+        case.headers = {**(case.headers or {}), **HOST, "x-quality": "1"}
+        case.headers.pop("Authorization", None)
+        answers.append(case.call_and_validate(checks=CHECKS[:5]).status_code)
+
+    ask()
+    assert answers

@@ -181,6 +181,8 @@ _OF_ONE = problem(404, "No alert has this id") | {
 }
 _READING: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "What is asked makes no sense"}}
 
+_LISTING = _READING | problem(404, "The cursor was not given out here")
+
 alerts_api = APIRouter(
     prefix="/api/v1/alerts",
     tags=["alerts"],
@@ -190,7 +192,7 @@ alerts_api = APIRouter(
 AlertId = Annotated[str, Path(max_length=64)]
 
 
-@alerts_api.get("", summary="Alerts, the one last seen first", response_model=AlertList, responses=_READING)
+@alerts_api.get("", summary="Alerts, the one last seen first", response_model=AlertList, responses=_LISTING)
 def list_alerts(
     store: House,
     status: Annotated[
@@ -209,7 +211,7 @@ def list_alerts(
         with store.read() as connection:
             rows, following = reading.listed(connection, asked, limit=limit, cursor=cursor)
     except reading.CursorError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(404, str(error)) from None
     return json_response({"alerts": rows, "next_cursor": following})
 
 

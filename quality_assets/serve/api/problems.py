@@ -37,7 +37,10 @@ class _StrictRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_strict"):
-            text = (await self.body()).decode("utf-8", "strict")
+            try:
+                text = (await self.body()).decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise json.JSONDecodeError("it is not UTF-8", "", error.start) from None
 
             def refuse(word: str) -> float:
                 raise json.JSONDecodeError(f"{word} is no JSON", text, max(text.find(word), 0))
@@ -46,7 +49,14 @@ class _StrictRequest(Request):
                 value = float(word)
                 return value if math.isfinite(value) else refuse(word)
 
-            self._strict = json.loads(text, parse_constant=refuse, parse_float=number)
+            try:
+                self._strict = json.loads(text, parse_constant=refuse, parse_float=number)
+            except RecursionError:
+                raise json.JSONDecodeError("it is nested too deeply", text, 0) from None
+            except json.JSONDecodeError:
+                raise
+            except ValueError:
+                raise json.JSONDecodeError("a number has too many digits", text, 0) from None
         return self._strict
 
 

@@ -86,7 +86,8 @@ def connect_postgresql(url: URL) -> Engine:
 def _note_changes(engine: Engine) -> None:
     @event.listens_for(engine, "after_cursor_execute")
     def _note(connection: Connection, cursor: Any, _sql: str, _values: Any, context: Any, _many: bool) -> None:
-        if (context.isinsert or context.isupdate or context.isdelete) and cursor.rowcount != 0:
+        # SQLite counts the rows of an insert that returns some only once they are fetched.
+        if context.isinsert or ((context.isupdate or context.isdelete) and cursor.rowcount != 0):
             connection.info[CHANGED] = True
 
 

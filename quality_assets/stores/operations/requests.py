@@ -45,10 +45,10 @@ def ask(
     return int(connection.execute(insert(REQUEST).values(row).returning(REQUEST.c.request_id)).scalar_one())
 
 
-def waiting(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
-    """The requests that no run was asked for yet, the first first."""
+def unended(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
+    """The requests that have not ended, the first first."""
     return fetch(
-        connection, select(REQUEST).where(REQUEST.c.status == WAITING).order_by(REQUEST.c.request_id).limit(limit)
+        connection, select(REQUEST).where(REQUEST.c.status.in_(_LIVE)).order_by(REQUEST.c.request_id).limit(limit)
     )
 
 
@@ -58,10 +58,10 @@ def live(connection: Connection, subject: str) -> list[dict[str, Any]]:
     return fetch(connection, select(REQUEST).where(*of_subject).order_by(REQUEST.c.request_id))
 
 
-def note_started(connection: Connection, request_ids: list[int]) -> None:
-    """Say that runs were asked for: the same row asks for no second one."""
-    values = {"status": STARTED, "started_at": utc_now()}
-    connection.execute(update(REQUEST).where(REQUEST.c.request_id.in_(request_ids)).values(values))
+def note_started(connection: Connection, request_id: int, run_id: str) -> None:
+    """Say that there is a run of it."""
+    values = {"status": STARTED, "started_at": utc_now(), "run_id": run_id}
+    connection.execute(update(REQUEST).where(REQUEST.c.request_id == request_id).values(values))
 
 
 def note_ended(connection: Connection, request_id: int, *, run_id: str = "", refused: str = "") -> None:

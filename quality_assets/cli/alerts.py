@@ -1,0 +1,246 @@
+"""Commands of the operations store: alerts, settings, the token, backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown
+
+if TYPE_CHECKING:
+    from quality_assets.stores.operations.store import Operations
+
+alerts = typer.Typer(no_args_is_help=True, help="Alerts: what is wrong, told once, and answered.")
+settings_app = typer.Typer(invoke_without_command=True, help="Settings that change while the house runs.")
+operations = typer.Typer(no_args_is_help=True, help="The operations store: backup.")
+app.add_typer(alerts, name="alerts")
+app.add_typer(settings_app, name="settings")
+app.add_typer(operations, name="operations")
+
+_Format = Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")]
+_Id = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
+_As = Annotated[str, typer.Option("--as", help="Your name, which is written beside it.", envvar="USER")]
+_Note = Annotated[str, typer.Option("--note", help="What is to be said with it.")]
+_LISTED = ("alert_id", "severity", "status", "kind", "subject", "title", "occurrences", "last_seen", "assignee")
+
+
+def _store() -> Operations:
+    """The operations store of the data root, or a sentence about why there is none."""
+    from sqlalchemy.exc import DBAPIError
+
+    from quality_assets.stores.operations.engine import OperationsUrlError
+    from quality_assets.stores.operations.store import operations_of
+    from quality_assets.stores.operations.upgrade import OperationsNewerError
+
+    settings = root_settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        return operations_of(settings)
+    except (OperationsNewerError, OperationsUrlError) as error:
+        fail(str(error))
+    except DBAPIError as error:
+        fail(f"the operations store does not answer: {error.orig}")
+
+
+@alerts.command("list")
+def list_alerts(
+    status: Annotated[
+        str, typer.Option(help="open, acknowledged, resolved, live or all.", show_default="live; as CSV or JSON all")
+    ] = "",
+    severity: Annotated[str, typer.Option(help="At least this: low, medium, high, critical.")] = "low",
+    subject: Annotated[str | None, typer.Option(help="Of this table, feature, dataset or job.")] = None,
+    output: _Format = OutputFormat.TABLE,
+) -> None:
+    """List alerts, the worst first."""
+    from quality_assets.domain.quality import alerting
+    from quality_assets.read.alerts import Asked, worst_first
+
+    status = status or ("live" if output is OutputFormat.TABLE else "all")
+    views = {"live": (alerting.OPEN, alerting.ACKNOWLEDGED), "all": alerting.STATUSES}
+    statuses = views.get(status) or tuple(status.split(","))
+    unknown = [each for each in statuses if each not in alerting.STATUSES]
+    if unknown:
+        fail(f"--status {unknown[0]!r} is none of live, all, {', '.join(alerting.STATUSES)}", 2)
+    if severity not in alerting.SEVERITIES:
+        fail(f"--severity {severity!r} is none of {', '.join(alerting.SEVERITIES)}", 2)
+    worse = alerting.SEVERITIES[alerting.rank(severity) :]
+    with _store().read() as connection:
+        rows = worst_first(connection, Asked(statuses, worse, subject=subject), 100_000)
+    if output is OutputFormat.TABLE and not rows:
+        out.print("No alert is like that.")
+        return
+    names = list(_LISTED) if output is OutputFormat.TABLE else list(rows[0]) if rows else list(_LISTED)
+    print_rows(names, iter([[tuple(_cell(row[name]) for name in names) for row in rows]]), output)
+
+
+def _cell(value: Any) -> Any:
+    # Instants are UTC without zone in the store; what leaves says so.
+    return f"{value.isoformat(timespec='seconds')}Z" if isinstance(value, datetime) else value
+
+
+@alerts.command("show")
+def show_alert(alert_id: _Id, output: _Format = OutputFormat.TABLE) -> None:
+    """Show one alert with what happened to it and who was told."""
+    import json
+
+    from quality_assets.read.alerts import one
+
+    store = _store()
+    with store.read() as connection:
+        found = one(connection, _whole_id(store, alert_id))
+    if found is None:
+        fail(f"No alert has the id {alert_id!r}.")
+    if output is OutputFormat.JSON:
+        print(json.dumps(found, default=_cell, ensure_ascii=False, indent=2))
+        return
+    out.print(f"{shown(found['title'])}  [{found['severity']}, {found['status']}]".replace("[", r"\["))
+    out.print(shown(found["message"]))
+    for name in (
+        "subject",
+        "check_name",
+        "column_name",
+        "owner",
+        "assignee",
+        "observed",
+        "expected",
+        "users",
+        "action",
+    ):
+        if found[name] not in (None, ""):
+            out.print(f"  {name.replace('_', ' ')}: {shown(found[name])}")
+    for event in found["events"]:
+        said = f": {shown(event['note'])}" if event["note"] else ""
+        out.print(f"  {_cell(event['at'])}  {event['action']} by {shown(event['actor'])}{said}")
+    for told in found["notifications"]:
+        why = f": {shown(told['error'])}" if told["error"] else ""
+        out.print(f"  {shown(told['channel_id'])}  {told['transition'].partition(':')[0]} {told['status']}{why}")
+
+
+def _whole_id(store: Operations, beginning: str) -> str:
+    """The one id that begins so."""
+    from sqlalchemy import select
+
+    from quality_assets.stores.operations.alert_tables import ALERT
+
+    begins = ALERT.c.alert_id.startswith(beginning, autoescape=True)
+    with store.read() as connection:
+        found = list(connection.execute(select(ALERT.c.alert_id).where(begins).limit(2)).scalars())
+    if len(found) != 1:
+        fail(f"{'No alert has' if not found else 'Several alerts have'} an id that begins with {beginning!r}.")
+    return found[0]
+
+
+def _answer(alert_id: str, act: Callable[[Any, str], dict[str, Any]]) -> None:
+    from quality_assets.domain.quality.alerting import AlertError
+    from quality_assets.tables.alerts import AlertBook
+
+    store = _store()
+    try:
+        row = act(AlertBook(store), _whole_id(store, alert_id))
+    except AlertError as error:
+        fail(str(error))
+    out.print(f"{shown(row['title'])}: {row['status']}")
+
+
+@alerts.command("ack")
+def acknowledge(alert_id: _Id, note: _Note = "", actor: _As = "somebody") -> None:
+    """Say that you have it: reminders stop until it is over."""
+    _answer(alert_id, lambda book, found: book.acknowledge(found, actor, note=note))
+
+
+@alerts.command("resolve")
+def resolve(
+    alert_id: _Id,
+    resolution: Annotated[str, typer.Option("--as-what", help="fixed, expected, false_alarm, duplicate.")] = "fixed",
+    note: _Note = "",
+    actor: _As = "somebody",
+) -> None:
+    """Say that it is over, and how."""
+    _answer(alert_id, lambda book, found: book.resolve(found, actor, resolution, note=note))
+
+
+@alerts.command("snooze")
+def snooze(
+    alert_id: _Id,
+    hours: Annotated[float, typer.Option(help="For how many hours.", min=0.01, max=8784)] = 24,
+    note: _Note = "",
+    actor: _As = "somebody",
+) -> None:
+    """Tell nothing of it for a while; then once, if it still fails."""
+    from quality_assets.clock import utc_now
+
+    until = utc_now() + timedelta(hours=hours)
+    _answer(alert_id, lambda book, found: book.snooze(found, actor, until, note=note))
+
+
+@alerts.command("send")
+def send() -> None:
+    """Look at the house, and tell what is due now: what servers do by themselves. Exit code 1 where a channel fails."""
+    from quality_assets.tables.house import watch
+    from quality_assets.tables.telling import tell
+
+    _store()
+    settings = root_settings()
+    watch(settings)
+    told = tell(settings)
+    out.print(f"{told.sent} sent, {told.refused} not taken")
+    if told.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def token() -> None:
+    """Print the token with which scripts write by the API; made where there is none."""
+    from quality_assets.tables.tokens import TokenError, house_token
+
+    try:
+        print(house_token(root_settings()))
+    except TokenError as error:
+        fail(str(error))
+
+
+@settings_app.callback()
+def list_settings(context: typer.Context, output: _Format = OutputFormat.TABLE) -> None:
+    """List the settings; `quality settings set KEY VALUE` changes one."""
+    if context.invoked_subcommand is not None:
+        return
+    from quality_assets.tables.house_settings import all_settings
+
+    with _store().read() as connection:
+        rows = all_settings(connection)
+    names = ["key", "value", "default", "unit", "description"]
+    print_rows(names, iter([[tuple(row[name] for name in names) for row in rows]]), output)
+
+
+@settings_app.command("set")
+def set_setting(
+    key: Annotated[str, typer.Argument(help="As `quality settings` lists it.")],
+    value: Annotated[str, typer.Argument(help="A number, true or false, a JSON object, or null for the default.")],
+    actor: _As = "somebody",
+) -> None:
+    """Change a setting."""
+    from quality_assets.tables.house_settings import SettingError, change, parsed
+
+    try:
+        with _store().write() as connection:
+            kept = change(connection, key, parsed(key, value), actor)
+    except SettingError as error:
+        fail(str(error))
+    out.print(f"{key} = {shown(kept)}")
+
+
+@operations.command("backup")
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write; it can be put in place as operations.db.")],
+) -> None:
+    """Write all of the operations store, as it is at one moment, into one SQLite file."""
+    try:
+        _store().back_up(target)
+    except FileExistsError as error:
+        fail(str(error))
+    out.print(f"{target}")

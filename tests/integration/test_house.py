@@ -1,0 +1,177 @@
+"""The house watches itself: what is wrong with its processes, disk and snapshots is told, and is over when it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+from services import alert_rows
+from typer.testing import CliRunner
+
+from quality_assets.cli.main import app
+from quality_assets.clock import utc_now
+from quality_assets.defs.house_sensors import REQUEST_TAG, requests_sensor, telling_sensor
+from quality_assets.defs.jobs import build_days
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.house_tables import REQUEST
+from quality_assets.stores.operations.requests import ask, live
+from quality_assets.stores.operations.store import fetch, operations_of
+from quality_assets.stores.process_ids import process_name
+from quality_assets.tables import house
+from quality_assets.tables.alerts import AlertBook
+from quality_assets.tables.house_settings import change
+
+
+def part(settings: Settings, name: str, **at: object) -> house.Part:
+    return next(each for each in house.parts(settings, **at) if each.name == name)  # type: ignore[arg-type]
+
+
+def test_a_silent_daemon_is_told_while_the_servers_should_run_and_is_over_when_it_beats(data_root: Settings) -> None:
+    house.beat(data_root)
+    later = utc_now() + timedelta(seconds=200)
+    assert part(data_root, "Daemon").status == house.OK
+    assert part(data_root, "Daemon", now=later).status == house.FAILING
+    house.watch(data_root, later)
+    assert alert_rows(data_root) == [], "nobody has started the servers"
+    (data_root.data_dir / ".servers.json").write_text(json.dumps({"serve": process_name(os.getpid())}))
+    for _ in range(2):
+        house.watch(data_root, later)
+    (alert,) = alert_rows(data_root)
+    assert (alert["kind"], alert["subject"], alert["occurrences"]) == ("house", "Daemon", 1)
+    assert "have not run for 3 min" in alert["message"]
+    house.beat(data_root)
+    house.watch(data_root)
+    assert [row["status"] for row in alert_rows(data_root)] == ["resolved"]
+
+
+def test_a_dead_process_and_a_full_disk_are_told(data_root: Settings) -> None:
+    data_root.data_dir.mkdir()
+    names = {"serve": process_name(os.getpid()), "dagster": "999999:1", "dashboard": process_name(os.getpid())}
+    (data_root.data_dir / ".servers.json").write_text(json.dumps(names))
+    with operations_of(data_root).write() as connection:
+        change(connection, "house.least_free_mb", 10_000_000, "ann")
+    house.watch(data_root)
+    found = {row["subject"]: row["severity"] for row in alert_rows(data_root)}
+    assert found == {"Dagster": "high", "Disk": "critical"}
+    with operations_of(data_root).write() as connection:
+        change(connection, "house.least_free_mb", None, "ann")
+    house.watch(data_root)
+    assert [row["subject"] for row in alert_rows(data_root, status="open")] == ["Dagster"]
+    assert house.worst(house.parts(data_root)) == house.FAILING
+
+
+def test_an_old_snapshot_is_late(built_copy: Settings) -> None:
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.publishing import publish_warehouse
+
+    with open_warehouse(built_copy) as session:
+        session.connection.execute("delete from ops.audits_due")
+        publish_warehouse(session, "run-1")
+    snapshot = part(built_copy, "Published snapshot")
+    assert snapshot.since is not None
+    house.watch(built_copy, snapshot.since + timedelta(hours=37))
+    (alert,) = alert_rows(built_copy, kind="lateness")
+    assert (alert["title"], alert["status"]) == ("Nothing new was published", "open")
+    house.watch(built_copy, snapshot.since + timedelta(hours=1))
+    assert [row["status"] for row in alert_rows(built_copy, kind="lateness")] == ["resolved"]
+
+
+def test_lateness_that_others_told_of_is_left_to_them(data_root: Settings) -> None:
+    fault = Fault("lateness", "orders", "orders is late", "No batch since Monday.", "medium", check_name="freshness")
+    AlertBook(operations_of(data_root)).raise_fault(fault)
+    with operations_of(data_root).write() as connection:
+        change(connection, "house.least_free_mb", 10_000_000, "ann")
+    house.watch(data_root)
+    assert {row["subject"] for row in alert_rows(data_root, status="open")} == {"orders", "Disk"}
+
+
+def test_what_is_asked_for_becomes_one_run_whose_end_is_noted(data_root: Settings) -> None:
+    store = operations_of(data_root)
+    with store.write() as connection:
+        first = ask(connection, "build_days", actor="ann", subject="orders", request_key="k", tags={"a": "b"})
+        assert ask(connection, "build_days", actor="ann", subject="orders", request_key="k") == first
+        ask(connection, "no_such_job", actor="ann")
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> list[dg.RunRequest]:
+            found = requests_sensor(dg.build_sensor_context(instance))
+            return list(found.run_requests or []) if isinstance(found, dg.SensorResult) else []
+
+        for _ in range(2):
+            (request,) = tick()
+            assert (request.run_key, request.job_name) == (f"request-{first}", "build_days")
+            assert request.tags == {"a": "b", REQUEST_TAG: str(first)}
+        run = dg.DagsterRun(build_days.name, tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+        instance.add_run(run)
+        assert tick() == []
+        with store.read() as connection:
+            assert [row["status"] for row in live(connection, "orders")] == ["started"]
+        instance.report_run_failed(run)
+        tick()
+    with store.read() as connection:
+        rows = fetch(connection, REQUEST.select().order_by(REQUEST.c.request_id))
+    assert [(row["status"], row["run_id"] is not None) for row in rows] == [("done", True), ("refused", False)]
+    assert rows[1]["reason"] == "There is no job 'no_such_job' to ask for."
+
+
+def test_the_telling_sensor_beats_and_says_what_it_did(data_root: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        said = telling_sensor(dg.build_sensor_context(instance))
+    assert isinstance(said, dg.SkipReason)
+    assert (said.skip_message or "").startswith("0 messages sent, 0 not taken.")
+    assert part(data_root, "Daemon").status == house.OK
+
+
+@pytest.fixture
+def quality(data_root: Settings):  # type: ignore[no-untyped-def]
+    """Runs a command on an empty data root: exit code and words."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, list(arguments))
+        return result.exit_code, result.output
+
+    return run
+
+
+def test_alerts_are_answered_from_the_command_line(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
+    assert quality("alerts", "list") == (0, "No alert is like that.\n")
+    assert json.loads(quality("alerts", "list", "--format", "json")[1]) == []
+    fault = Fault("check", "core.t", "Rows [b]lost[/b]", "Two.", "high", observed=2.0)
+    alert_id = AlertBook(operations_of(data_root)).raise_fault(fault).alert_id
+    (listed,) = json.loads(quality("alerts", "list", "--format", "json")[1])
+    assert (listed["alert_id"], listed["severity"], listed["observed"]) == (alert_id, "high", 2.0)
+    assert listed["first_seen"].endswith("Z")
+    assert quality("alerts", "ack", alert_id[:6], "--as", "zoe") == (0, "Rows [b]lost[/b]: acknowledged\n")
+    assert quality("alerts", "ack", alert_id)[0] == 1
+    assert quality("alerts", "snooze", alert_id, "--hours", "2")[0] == 0
+    assert quality("alerts", "resolve", alert_id, "--as-what", "expected", "--note", "A holiday.")[0] == 0
+    code, shown = quality("alerts", "show", alert_id[:8])
+    assert code == 0
+    assert "acknowledged by zoe" in shown
+    assert "A holiday." in shown
+    assert json.loads(quality("alerts", "show", alert_id, "--format", "json")[1])["resolution"] == "expected"
+    assert quality("alerts", "list")[1] == "No alert is like that.\n"
+    assert [row["status"] for row in json.loads(quality("alerts", "list", "--format", "json")[1])] == ["resolved"]
+    for wrong in (["list", "--status", "x"], ["list", "--severity", "x"]):
+        assert quality("alerts", *wrong)[0] == 2
+    assert quality("alerts", "show", "zzz")[0] == 1
+    assert quality("alerts", "send") == (0, "0 sent, 0 not taken\n")
+
+
+def test_settings_token_and_backup_are_commands(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
+    assert quality("settings", "set", "alerts.attempts", "3") == (0, "alerts.attempts = 3\n")
+    rows = json.loads(quality("settings", "--format", "json")[1])
+    assert next(row for row in rows if row["key"] == "alerts.attempts")["value"] == 3
+    assert quality("settings", "set", "alerts.attempts", "many")[0] == 1
+    assert quality("settings", "set", "none", "1")[0] == 1
+    code, token = quality("token")
+    assert (code, token) == quality("token")
+    assert len(token.strip()) > 40
+    assert (data_root.data_dir / ".secrets" / "token").stat().st_mode & 0o777 == 0o600
+    target = str(data_root.data_dir / "backup.db")
+    assert quality("operations", "backup", target)[0] == 0
+    assert quality("operations", "backup", target)[0] == 1
