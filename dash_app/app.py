@@ -37,7 +37,7 @@ from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.serve.theme import THEME_SCRIPT
 from quality_assets.serve.watching import keep_looking
 from quality_assets.settings import Settings, get_settings
-from quality_assets.tables.tokens import is_known
+from quality_assets.tables.tokens import house_token, is_known
 from quality_assets.version import RELEASED, VERSION
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ def create_server(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
+        house_token(settings)
         warming = asyncio.create_task(_warm_up(server, store, settings, rules.token))
         looking = asyncio.create_task(keep_looking(settings))
         try:

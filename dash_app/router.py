@@ -116,7 +116,7 @@ def render(
     title = page.title(request) if page else "Not found"
     snapshot = reader.snapshot if reader else None
     root = html.Div(
-        [banner, content, _live_part(request, settings) if reader else None],
+        [banner, content, _live_part(request, settings)],
         className="page",
         **{"data-title": title, "data-token": token, "data-path": request.path},
     )

@@ -59,7 +59,7 @@
   function bodyOf(form) {
     const body = {};
     for (const input of form.elements) {
-      if (!input.name) { continue; }
+      if (!input.name || input.disabled) { continue; }
       let value = input.value;
       if (input.type === "checkbox") { value = input.checked; }
       else if (value === "") { continue; }

@@ -14,6 +14,7 @@ from dash_app.components.forms import actor_field, area, choice, field, write_bu
 from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.domain.quality import alerting
+from quality_assets.domain.wording import row_text
 from quality_assets.read import alerts as queries
 from quality_assets.read import links
 from quality_assets.read.links import Request
@@ -96,7 +97,7 @@ def _what(alert: Mapping[str, Any]) -> Component:
     }
     pairs = [part for name, value in facts.items() if value is not None for part in (html.Dt(name), html.Dd(value))]
     evidence = [
-        html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(str(value))])
+        html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(row_text(value))])
         for name, value in alert["evidence"].items()
         if value not in (None, "", [], {})
     ]
@@ -206,7 +207,7 @@ def _timeline(alert: Mapping[str, Any]) -> Component:
 
 
 def _told(alert: Mapping[str, Any]) -> Component:
-    rows = alert["notifications"]
+    rows = [row for row in alert["notifications"] if row["status"] != "cancelled"]
     head = ui.card_head("Who was told")
     if not rows:
         text = "No channel takes it, and its owner has no address. The bell shows it all the same."

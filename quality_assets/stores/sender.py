@@ -48,6 +48,8 @@ def send(message: dict[str, Any]) -> None:
     except smtplib.SMTPRecipientsRefused as error:
         codes = {f"{code} {said.decode(errors='replace')}" for code, said in error.recipients.values()}
         raise RefusedError(f"the mail server refuses the recipient: {'; '.join(sorted(codes))}") from None
+    except ConnectionRefusedError:
+        raise RefusedError("nobody listens at its address: the connection was refused") from None
     except (OSError, smtplib.SMTPException, http.client.HTTPException, UnicodeError) as error:
         raise RefusedError(str(error) or type(error).__name__) from None
 

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import AlertError, AlertPolicy, Change, Fault
-from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, ALERT_SUBJECT
+from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, ALERT_SUBJECT, NOTIFICATION
 from quality_assets.stores.operations.house_tables import SETTING
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one
 from quality_assets.tables import notifications
+from quality_assets.tables.house_settings import value_of
 
 GRAPH = "graph"
 """Who acts where no person does."""
 _MAX_MESSAGE_LENGTH = 4000
 _POLICY_PREFIX = "alerts."
+_FORGOTTEN_AT_ONCE = 500
 
 
 class NoSuchAlertError(LookupError):
@@ -130,6 +132,16 @@ def _pass(connection: Connection, row: Mapping[str, Any], evaluation: str, now: 
     change = alerting.passed(row, evaluation, now, policy)
     if change is not None:
         _apply(connection, row, change, now, GRAPH, policy)
+
+
+def forget_old(connection: Connection, now: datetime) -> int:
+    """Remove alerts that were resolved longer ago than they stay, with all that hangs on them; how many."""
+    since = now - timedelta(days=float(value_of(connection, "retention.resolved_alerts_d")))
+    old = select(ALERT.c.alert_id).where(ALERT.c.status == alerting.RESOLVED, ALERT.c.resolved_at < since)
+    ids = list(connection.execute(old.limit(_FORGOTTEN_AT_ONCE)).scalars())
+    for table in (NOTIFICATION, ALERT_EVENT, ALERT_SUBJECT, ALERT):
+        connection.execute(delete(table).where(table.c.alert_id.in_(ids)))
+    return len(ids)
 
 
 class AlertBook:

@@ -29,7 +29,7 @@ from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError
-from quality_assets.tables.alerts import policy_of, raise_fault, record_pass
+from quality_assets.tables.alerts import forget_old, policy_of, raise_fault, record_pass
 from quality_assets.tables.channels import message_of
 from quality_assets.tables.notifications import (
     CANCELLED,
@@ -64,6 +64,7 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
         _settle(store, journal, moment)
         with store.write() as connection:
             plan_what_time_brings(connection, moment, policy_of(connection))
+            forget_old(connection, moment)
             claimed = _claim(connection, moment)
             written, unwritable = _write(connection, settings, claimed, moment)
             _note_failures(connection, unwritable, moment)

@@ -21,6 +21,8 @@ PATHS = (
     "/drift",
     "/model",
     "/pipeline?asset=core.valid_events",
+    "/alerts",
+    "/settings",
     "/nope",
 )
 

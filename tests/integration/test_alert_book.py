@@ -17,6 +17,7 @@ from quality_assets.tables.alerts import (
     AlertBook,
     ChangedMeanwhileError,
     NoSuchAlertError,
+    forget_old,
     policy_of,
     raise_fault,
     record_evaluation,
@@ -353,6 +354,20 @@ def test_an_evaluation_raises_what_fails_and_passes_what_it_asked(operations: Op
         record_evaluation(connection, "check", "core.valid_events", both[:1], evaluation="r3", now=NOON)
         assert [each["check_name"] for each in reading.listed(connection, reading.Asked(statuses=["open"]))[0]] == ["a"]
         assert resolve_gone(connection, "check", [], now=NOON) == 1
+
+
+def test_what_is_long_over_is_forgotten_with_all_that_hangs_on_it(
+    operations: Operations, told_by: Callable[..., str]
+) -> None:
+    told_by()
+    old, live = found(operations, NOON), found(operations, NOON, subject="other")
+    resolved = AlertBook(operations).resolve(old, "ann")["resolved_at"]
+    for after, left in ((364 * DAY, {old, live}), (366 * DAY, {live})):
+        with operations.write() as connection:
+            forget_old(connection, resolved + after)
+        with operations.read() as connection:
+            for table in (ALERT, ALERT_EVENT, NOTIFICATION):
+                assert set(connection.execute(select(table.c.alert_id)).scalars()) == left
 
 
 def test_lists_are_filtered_and_go_on_at_their_cursor(operations: Operations) -> None:

@@ -236,7 +236,7 @@ def test_a_private_address_is_refused_unless_it_is_allowed(store: Operations, ho
 
 def test_a_server_that_is_not_there_is_said(store: Operations) -> None:
     added = add(store, kind="smtp", address="a@b.example", options={"host": "127.0.0.1", "port": 1})
-    assert "refused" in send_test(store, added, "http://here")
+    assert "nobody listens at its address" in send_test(store, added, "http://here")
 
 
 def test_a_mail_server_without_encryption_is_refused_where_it_is_asked_for(store: Operations, mailbox: Mailbox) -> None:
