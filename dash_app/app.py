@@ -22,7 +22,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from dash_app import router
 from dash_app.components import shell
-from dash_app.pages import feature
+from dash_app.pages import collector, feature, live
 from dash_app.pages.feature_parts import PARTS_REQUEST
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
@@ -115,7 +115,7 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     server.state.settings = settings
     add_handlers(server)
     _add_routes(server, store)
-    _add_dash(server, store, settings)
+    _add_live(_add_dash(server, store, settings), store, settings)
     server.add_middleware(Guard, rules=rules)
     server.add_middleware(Delivery)
     return server
@@ -191,6 +191,22 @@ def _add_dash(server: FastAPI, store: SnapshotStore, settings: Settings) -> Dash
         app.callback(Output(place, "children"), Input(PARTS_REQUEST, "data"))(_part(store, build))
 
     return app
+
+
+def _add_live(app: Dash, store: SnapshotStore, settings: Settings) -> None:
+    """What is asked of the collector again and again, in threads: the collector may be slow, or gone."""
+
+    @app.callback(Output(live.BODY, "children"), Input(live.CLOCK, "n_intervals"))
+    async def show_today(_: int | None) -> Any:
+        return await asyncio.to_thread(lambda: live.body(store.reader(), settings))
+
+    @app.callback(Output(live.STRIP, "children"), Input(live.STRIP_CLOCK, "n_intervals"))
+    async def show_strip(_: int | None) -> Any:
+        return await asyncio.to_thread(live.strip, settings)
+
+    @app.callback(Output(collector.BODY, "children"), Input(collector.CLOCK, "n_intervals"))
+    async def show_collector(_: int | None) -> Any:
+        return await asyncio.to_thread(collector.body, settings)
 
 
 server = create_server()

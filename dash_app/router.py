@@ -19,10 +19,12 @@ from dash_app.components.shell import NavEntry
 from dash_app.pages import (
     alert,
     alerts,
+    collector,
     data_quality,
     drift,
     feature,
     house_settings,
+    live,
     model,
     overview,
     pipeline,
@@ -62,6 +64,13 @@ class LivePage:
     build: Callable[[Connection, Request], Component]
 
 
+# What the collector says is asked by the pages themselves, again and again; they need no snapshot.
+OF_COLLECTOR = {
+    "/live": Page(lambda _: live.TITLE, live.build),
+    "/collector": Page(lambda _: collector.TITLE, collector.build),
+}
+
+
 PAGES: dict[str, Page] = {
     "/": Page(lambda _: overview.TITLE, overview.build),
     "/data-quality": Page(lambda _: data_quality.TITLE, data_quality.build, ("reason",)),
@@ -78,12 +87,16 @@ LIVE_PAGES: dict[str, LivePage] = {
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, STATE)
 
+PAGES |= OF_COLLECTOR
+
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
+    NavEntry("/live", live.TITLE, "activity", "Product"),
     NavEntry("/model", model.TITLE, "brain", "Product"),
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
     NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
+    NavEntry("/collector", collector.TITLE, "database", "Trust"),
     NavEntry("/alerts", alerts.TITLE, "bell-ring", "People"),
     NavEntry("/settings", house_settings.TITLE, "sliders", "People"),
 )
@@ -126,6 +139,8 @@ def render(
 def _content(page: Page | None, reader: Reader | None, request: Request) -> Component:
     if page is None:
         return states.not_found(request.path)
+    if page in OF_COLLECTOR.values():
+        return page.build(reader, request)  # type: ignore[arg-type]
     if reader is None:
         return states.no_snapshot()
     kept = {name: value for name, value in request.query.items() if name in page.state}

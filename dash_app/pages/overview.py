@@ -10,7 +10,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.pages import states
+from dash_app.pages import live, states
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.features import status as states_of
 from quality_assets.domain.features.attention import model_reasons
@@ -41,6 +41,7 @@ def build(reader: Reader, request: Request) -> Component:
                 "Which product features are degrading, who is affected, and what to do first.",
                 [ui.window_links(request), ui.copy_link()],
             ),
+            live.strip_place(),
             _figures(reader, rows, days),
             _attention(reader, rows),
             _table(reader, rows, days, len(known) - len(rows)),

@@ -7,6 +7,7 @@ from quality_assets.contracts import (
     events,
     impact,
     incidents,
+    live,
     ml,
     monitoring,
     ops,
@@ -22,7 +23,19 @@ def _tables(*modules: object) -> tuple[Table, ...]:
     return tuple({table.qualified_name: table for table in found}.values())
 
 
-TABLES: tuple[Table, ...] = _tables(raw, events, users, product, incidents, impact, ml, drift, monitoring, ops)
+TABLES: tuple[Table, ...] = _tables(
+    raw,
+    events,
+    users,
+    product,
+    incidents,
+    impact,
+    ml,
+    drift,
+    monitoring,
+    live,
+    ops,
+)
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
 SCHEMAS = ("raw", "core", "product", "impact", "ml", "monitoring", "ops")

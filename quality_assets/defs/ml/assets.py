@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from quality_assets.contracts.live import ONLINE_FEATURE_SKEW
 from quality_assets.contracts.ml import (
     CALIBRATION,
     DEGRADATION_LABELS,
@@ -20,6 +21,7 @@ from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
 from quality_assets.tables import models as risk_tables
+from quality_assets.tables.live import build_online_feature_skew
 from quality_assets.tables.model_inputs import build_labels_and_inputs
 from quality_assets.tables.models import RISK_MODEL
 
@@ -145,3 +147,12 @@ def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource
             **({"brier_score": float(errors.mean())} if len(errors) else {}),
         }
     )
+
+
+@dg.asset(**asset_arguments(ONLINE_FEATURE_SKEW, "pandas"))
+def online_feature_skew(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Answers that the collector gave to questions about users, computed again from the lake: none may differ."""
+    with building(context, warehouse, ONLINE_FEATURE_SKEW) as made:
+        rows = build_online_feature_skew(made.session)
+        made.wrote(ONLINE_FEATURE_SKEW, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})

@@ -9,6 +9,7 @@ from quality_assets.contracts.drift import (
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
 )
+from quality_assets.contracts.live import LIVE_RECONCILIATION
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.defs.contract_metadata import asset_arguments
 from quality_assets.defs.reporting import DATA_FINGERPRINT, build_by_date, building, listed
@@ -20,6 +21,7 @@ from quality_assets.tables import reports as run_reports
 from quality_assets.tables.baselines import build_baseline_stats
 from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.faults import tell_of_drift, tell_of_incidents
+from quality_assets.tables.live import build_live_reconciliation
 from quality_assets.tables.sketches import build_event_sketches
 
 
@@ -100,3 +102,12 @@ def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
             "page": dg.MetadataValue.path(page),
         }
     )
+
+
+@dg.asset(**asset_arguments(LIVE_RECONCILIATION, "pandas"))
+def live_reconciliation(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Of each day that the collector took events of: whether what it accepted and showed is what the facts have."""
+    with building(context, warehouse, LIVE_RECONCILIATION) as made:
+        rows = build_live_reconciliation(made.session)
+        made.wrote(LIVE_RECONCILIATION, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})

@@ -4,6 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.live import ARRIVAL_CURVES, USER_FEATURES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
@@ -13,6 +14,7 @@ from quality_assets.domain.features.descriptions import with_seen_dates
 from quality_assets.progress import report
 from quality_assets.tables.events import build_facts, build_trends
 from quality_assets.tables.incidents import build_incidents
+from quality_assets.tables.live import build_arrival_curves, build_user_features
 
 
 @dg.asset(**asset_arguments(FACT_FEATURE_METRICS))
@@ -60,3 +62,21 @@ def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -
             "open_incidents": listed(opened["sentence"][:10]),
         }
     )
+
+
+@dg.asset(**asset_arguments(ARRIVAL_CURVES, "pandas"))
+def arrival_curves(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """How many events of each feature are usual by each five minutes of each weekday, and how far days lie from it."""
+    with building(context, warehouse, ARRIVAL_CURVES) as made:
+        rows = build_arrival_curves(made.session)
+        made.wrote(ARRIVAL_CURVES, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+@dg.asset(**asset_arguments(USER_FEATURES, "pandas"))
+def user_features(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The online features of every user of the last week as they stood at the end of the day, for training."""
+    with building(context, warehouse, USER_FEATURES) as made:
+        rows = build_user_features(made.session)
+        made.wrote(USER_FEATURES, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})

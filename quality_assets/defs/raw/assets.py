@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.live import COLLECTED_BATCHES
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
@@ -15,6 +16,7 @@ from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import read_feature_descriptions
 from quality_assets.progress import report
 from quality_assets.tables.ingest import IngestReport, ingest
+from quality_assets.tables.live import build_collected_batches
 from quality_assets.tables.staleness import dates_not_over, days_to_build
 
 
@@ -88,3 +90,12 @@ def feature_descriptions(context: dg.AssetExecutionContext, warehouse: Warehouse
         descriptions = read_feature_descriptions(warehouse.settings.feature_metadata_path)
         made.wrote(FEATURE_DESCRIPTIONS, len(descriptions))
     return descriptions
+
+
+@dg.asset(**asset_arguments(COLLECTED_BATCHES, "sqlite"))
+def collected_batches(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Every file that the collector has landed: how many events it put into it, and how many were read of it."""
+    with building(context, warehouse, COLLECTED_BATCHES) as made:
+        rows = build_collected_batches(made.session)
+        made.wrote(COLLECTED_BATCHES, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})

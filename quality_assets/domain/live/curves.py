@@ -1,0 +1,85 @@
+"""What is usual by each five minutes of a weekday, from the events of the last weeks.
+
+Expected by a minute is the mean of the last four same weekdays. The band is made of quantiles of how other days lay
+about their own expectation, in deviations of √(1.25 e + (0.1 e)²); `arrivals.py` holds a day against both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import pandas as pd
+
+TILES = 288
+SAME_WEEKDAYS = 4
+BAND_DAYS = 28
+MIN_BAND_DAYS = 200
+"""Below so many days of features there is no quantile of one in four hundred: the normal distribution stands in."""
+
+BAND = (0.05, 0.95)
+ALARM = 0.0025
+_NORMAL = {0.05: -1.645, 0.95: 1.645, 0.0025: -2.807}
+_TILE_MINUTES = 5
+_COLUMNS = [
+    "feature", "weekday", "minute", "expected_so_far", "expected_total", "days", "lower_z", "upper_z", "alarm_z",
+]  # fmt: skip
+
+
+def arrival_curves(counts: pd.DataFrame) -> pd.DataFrame:
+    """The curves of each feature and weekday, from events by feature, event_date and tile (five minutes of the day).
+
+    Columns: feature, weekday, minute, expected_so_far, expected_total, days, lower_z, upper_z, alarm_z.
+    """
+    if counts.empty:
+        return pd.DataFrame(columns=_COLUMNS)
+    so_far = _so_far(counts)
+    quantiles = _quantiles(so_far)
+    found = []
+    for key, days in so_far.groupby([so_far.index.get_level_values("feature"), _weekdays(so_far)]):
+        feature, weekday = cast("tuple[str, int]", key)
+        last = days.sort_index(level="event_date").tail(SAME_WEEKDAYS)
+        expected = last.mean()
+        curve = pd.DataFrame({"minute": expected.index * _TILE_MINUTES, "expected_so_far": expected.to_numpy()})
+        curve["expected_total"] = float(expected.iloc[-1])
+        found.append(curve.assign(feature=feature, weekday=weekday, days=len(last)))
+    curves = pd.concat(found, ignore_index=True)
+    return curves.merge(quantiles, on="minute", how="left")[_COLUMNS]
+
+
+def _so_far(counts: pd.DataFrame) -> pd.DataFrame:
+    """Events before each tile's beginning, and of the whole day in column 288, by feature and day, silent days too."""
+    dated = counts.assign(event_date=pd.to_datetime(counts["event_date"]))
+    table = dated.pivot_table(index=["feature", "event_date"], columns="tile", values="events", aggfunc="sum")
+    firsts = dated.groupby("feature")["event_date"].min()
+    days = pd.date_range(dated["event_date"].min(), dated["event_date"].max())
+    index = pd.MultiIndex.from_tuples(
+        [(feature, day) for feature, first in firsts.items() for day in days[days >= first]],
+        names=["feature", "event_date"],
+    )
+    whole = table.reindex(index=index, columns=range(TILES)).fillna(0.0)
+    before = whole.cumsum(axis=1)
+    before.columns = pd.RangeIndex(1, TILES + 1)
+    before.insert(0, 0, 0.0)
+    return before
+
+
+def _weekdays(so_far: pd.DataFrame) -> pd.Index:
+    return pd.DatetimeIndex(so_far.index.get_level_values("event_date")).weekday
+
+
+def _quantiles(so_far: pd.DataFrame) -> pd.DataFrame:
+    """By minute, where the days of the last four weeks lay about their own expectation, of all features together."""
+    features = so_far.index.get_level_values("feature")
+    expected = so_far.groupby([features, _weekdays(so_far)]).transform(
+        lambda column: column.shift(1).rolling(SAME_WEEKDAYS, min_periods=SAME_WEEKDAYS).mean()
+    )
+    since = so_far.index.get_level_values("event_date").max() - pd.Timedelta(days=BAND_DAYS - 1)
+    is_recent = (so_far.index.get_level_values("event_date") >= since) & expected[TILES].notna().to_numpy()
+    spread = (1.25 * expected + (0.1 * expected) ** 2) ** 0.5
+    z = ((so_far - expected) / spread.where(spread > 0))[is_recent]
+    found = pd.DataFrame({"minute": [tile * _TILE_MINUTES for tile in range(TILES + 1)]})
+    for name, share in (("lower_z", BAND[0]), ("upper_z", BAND[1]), ("alarm_z", ALARM)):
+        quantile = z.quantile(share) if len(z) >= MIN_BAND_DAYS else pd.Series(math.nan, index=z.columns)
+        found[name] = quantile.fillna(_NORMAL[share]).to_numpy()
+    return found

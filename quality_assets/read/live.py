@@ -1,0 +1,130 @@
+"""What the collector says of today, over HTTP, beside what a published snapshot says is usual by now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from quality_assets.domain.live.arrivals import SoFar, judged, unexplained_silence
+from quality_assets.read.reader import Reader, Row, per_snapshot
+from quality_assets.settings import Settings
+
+CURVES = "product.arrival_curves"
+ANSWERS_WITHIN_S = 2.0
+_TILE_MINUTES = 5
+_LAST_MINUTE = 1440
+
+
+@dataclass(frozen=True)
+class Down:
+    """No collector answers. `since` is when it last kept something, None where there was never one; `reason` why."""
+
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class FeatureToday:
+    """One feature's day so far: what came, against what is usual; for how long it has been silent beyond chance."""
+
+    row: Row
+    so_far: SoFar
+    silent_minutes: int | None
+    usual_in_silence: float | None
+    minutes_to_notice: int | None
+
+
+Curve = Mapping[int, Row]
+
+
+def ask(settings: Settings, path: str, **parameters: str | int | bool) -> Any | Down:
+    """What the collector answers to a question; Down where it does not."""
+    host = f"[{settings.collector_host}]" if ":" in settings.collector_host else settings.collector_host
+    url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{settings.collector_port}{path}"  # noqa: S104
+    headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
+    try:
+        answer = httpx.get(url, params=parameters, headers=headers, timeout=ANSWERS_WITHIN_S)
+    except httpx.HTTPError as error:
+        return Down(_last_kept(settings), type(error).__name__)
+    if not answer.is_success:
+        return Down(_last_kept(settings), f"it answers {answer.status_code}")
+    return answer.json()
+
+
+def _last_kept(settings: Settings) -> datetime | None:
+    """When the collector has written to its log or its state last, by the files' own times."""
+    files = [file for name in ("log.db", "state.db") for file in settings.live_dir.glob(f"{name}*")]
+    times = [file.stat().st_mtime for file in files]
+    return datetime.fromtimestamp(max(times), UTC).replace(tzinfo=None) if times else None
+
+
+@per_snapshot
+def curves(reader: Reader, weekday: int) -> Mapping[str, Curve]:
+    """The curve of each feature on a weekday (0 is Monday), by minute; none where the snapshot has no curves."""
+    if not reader.has(CURVES):
+        return {}
+    found: dict[str, dict[int, Row]] = {}
+    for row in reader.rows(
+        "select feature, minute, expected_so_far, expected_total, lower_z, upper_z, alarm_z"
+        " from product.arrival_curves where weekday = $weekday",
+        {"weekday": weekday},
+    ):
+        found.setdefault(row["feature"], {})[row["minute"]] = row
+    return found
+
+
+def features_today(reader: Reader | None, today: Mapping[str, Any], now: datetime) -> list[FeatureToday]:
+    """Every feature that came today, or is usual by now, the ones that are not as usual first."""
+    known = curves(reader, now.weekday()) if reader is not None else {}
+    rows = {row["feature"]: row for row in today["features"]}
+    for feature, curve in known.items():
+        if feature not in rows and curve[_LAST_MINUTE]["expected_total"] > 0:
+            rows[feature] = {
+                "feature": feature, "events": 0, "errors": 0, "crashes": 0, "users": 0, "p95_latency_ms": None,
+                "last_event_at": None,
+            }  # fmt: skip
+    found = [_feature_today(row, known.get(feature), now) for feature, row in rows.items()]
+    return sorted(found, key=lambda each: (each.so_far.state in ("usual", "unknown"), -each.row["events"]))
+
+
+def _feature_today(row: Row, curve: Curve | None, now: datetime) -> FeatureToday:
+    minute = now.hour * 60 + now.minute
+    here = curve.get(minute - minute % _TILE_MINUTES) if curve else None
+    if curve is None or here is None:
+        return FeatureToday(row, judged(row["events"], None, None, None), None, None, None)
+    following = curve.get(minute - minute % _TILE_MINUTES + _TILE_MINUTES, here)
+    part = (minute % _TILE_MINUTES) / _TILE_MINUTES
+    expected = here["expected_so_far"] + part * (following["expected_so_far"] - here["expected_so_far"])
+    so_far = judged(
+        row["events"], expected, here["expected_total"], (here["lower_z"], here["upper_z"], here["alarm_z"])
+    )
+    last = _minute_of(row["last_event_at"], now)
+    usual = expected - curve[last - last % _TILE_MINUTES]["expected_so_far"]
+    is_silent = unexplained_silence(usual)
+    return FeatureToday(
+        row,
+        so_far,
+        minute - last if is_silent else None,
+        usual if is_silent else None,
+        _minutes_to_notice(curve, minute, expected),
+    )
+
+
+def _minutes_to_notice(curve: Curve, minute: int, expected: float) -> int | None:
+    """How long a silence from now on would last until it is no chance; None where the day ends before."""
+    for later in range(minute - minute % _TILE_MINUTES + _TILE_MINUTES, _LAST_MINUTE + 1, _TILE_MINUTES):
+        if unexplained_silence(curve[later]["expected_so_far"] - expected):
+            return later - minute
+    return None
+
+
+def _minute_of(instant: str | None, now: datetime) -> int:
+    """The minute of today of an instant; the day's first where it is none, or of another day."""
+    if instant is None:
+        return 0
+    then = datetime.fromisoformat(instant).astimezone(UTC).replace(tzinfo=None)
+    return then.hour * 60 + then.minute if then.date() == now.date() else 0
