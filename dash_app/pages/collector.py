@@ -29,8 +29,11 @@ def build(_reader: Reader | None, _request: Request) -> Component:
         [
             ui.page_head(
                 TITLE,
-                "Events over HTTP: how many come, how far behind it is, what was refused. Values are masked;"
-                " `quality deadletters show` tells what was sent.",
+                [
+                    "Events over HTTP: how many come, how far behind it is, what was refused. Values are masked; ",
+                    html.Code("quality deadletters show"),
+                    " tells what was sent.",
+                ],
                 [ui.copy_link()],
             ),
             dcc.Interval(id=CLOCK, interval=_EACH_MS),
@@ -43,7 +46,7 @@ def body(settings: Settings) -> Component:
     """The collector as it is now."""
     told = queries.ask(settings, "/live/collector", messages=_MESSAGES)
     if isinstance(told, Down):
-        since = f"since {formats.moment(told.since)} UTC" if told.since else ""
+        since = f"since {formats.moment(told.since)}" if told.since else ""
         words = f"Collector down {since}".strip() if told.since else "No collector has run here yet"
         return ui.card(ui.nothing("circle-x", words, told.reason, ui.command("quality collect")))
     return html.Div(
@@ -53,7 +56,8 @@ def body(settings: Settings) -> Component:
             _sources(told["sources"]),
             _letters(told["dead_letters"]),
             _messages(told["last_messages"]),
-        ]
+        ],
+        className="stack",
     )
 
 
@@ -73,7 +77,7 @@ def _figures(told: Mapping[str, Any]) -> Component:
     return html.Div(
         [
             ui.figure_card(
-                "Events", "activity", formats.whole(told["events"]), note=f"Since {_moment(told['started_at'])} UTC"
+                "Events", "activity", formats.whole(told["events"]), note=f"Since {_moment(told['started_at'])}"
             ),
             ui.figure_card("Queue", "database", formats.whole(told["queued_items"]), note="Items not durable yet"),
             ui.figure_card(
@@ -82,7 +86,7 @@ def _figures(told: Mapping[str, Any]) -> Component:
             ),
             ui.figure_card(
                 "To land", "workflow", formats.whole(landing["waiting_events"]),
-                note=f"Landed last at {_moment(last)} UTC" if last else "Nothing has landed yet",
+                note=f"Landed last at {_moment(last)}" if last else "Nothing has landed yet",
             ),
             ui.figure_card(
                 "Log", "database", f"{formats.decimal(told['log_bytes'] / 1e6, 1)} MB",

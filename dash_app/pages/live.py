@@ -66,7 +66,8 @@ def body(reader: Reader | None, settings: Settings) -> Component:
             _features(found) if found else _nothing_yet(),
             _steps(today["steps"]),
             html.P(_how_current(today, now), className="note"),
-        ]
+        ],
+        className="stack",
     )
 
 
@@ -81,7 +82,7 @@ def strip(settings: Settings) -> Component:
     if isinstance(today, Down):
         if today.since is None:
             return None
-        said: list[Any] = [ui.badge("warn", "half", "Collector down"), f" since {formats.moment(today.since)} UTC"]
+        said: list[Any] = [ui.badge("warn", "half", "Collector down"), f" since {formats.moment(today.since)}"]
     else:
         said = [
             html.B("Today so far: "),
@@ -104,7 +105,7 @@ def _down(down: Down) -> Component:
     return ui.card(
         ui.nothing(
             "circle-x",
-            f"Collector down since {formats.moment(down.since)} UTC",
+            f"Collector down since {formats.moment(down.since)}",
             f"Nothing can be said of today until it runs ({down.reason}). What it had acknowledged is kept, and senders"
             " that repeat lose nothing.",
             ui.command("quality collect"),
@@ -221,5 +222,5 @@ def _nothing_yet() -> Component:
 def _how_current(today: Mapping[str, Any], now: datetime) -> str:
     landing = today["landing"]
     known = today["known_until"]
-    last = f"The last event was processed at {formats.moment(datetime.fromisoformat(known))} UTC. " if known else ""
+    last = f"The last event was processed at {formats.moment(datetime.fromisoformat(known))}. " if known else ""
     return f"{last}Asked at {now:%H:%M:%S} UTC. {formats.plural(landing['waiting_events'], 'event')} not landed yet."

@@ -69,7 +69,7 @@ ARRIVAL_CURVES = Table(
     description="How many events of a feature are usual by each five minutes of a weekday",
     grain="one row per feature, weekday and five minutes of the day",
     key=("feature", "weekday", "minute"),
-    build=Build("scoring", inputs=("core.valid_events",)),
+    build=Build("scoring", inputs=("raw.collected_batches", "core.valid_events")),
     columns=(
         Column("feature", "VARCHAR", "Product feature", nullable=False),
         Column("weekday", "INTEGER", "0 is Monday, UTC", nullable=False, minimum=0, maximum=6),
@@ -82,6 +82,15 @@ ARRIVAL_CURVES = Table(
         Column("lower_z", "DOUBLE", "5 % of days were lower at this minute, in deviations of a day", nullable=False),
         Column("upper_z", "DOUBLE", "5 % of days were higher at this minute, in deviations of a day", nullable=False),
         Column("alarm_z", "DOUBLE", "0.25 % of days were lower at this minute", nullable=False),
+        Column(
+            "collected_share",
+            "DOUBLE",
+            "Share of the feature's events of the last week that the collector took; of others nothing is known live",
+            nullable=False,
+            unit="fraction",
+            minimum=0,
+            maximum=1,
+        ),
     ),
 )
 

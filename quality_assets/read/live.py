@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from quality_assets.domain.live.arrivals import SoFar, judged, unexplained_silence
+from quality_assets.domain.live.arrivals import SoFar, comes_live, judged, unexplained_silence
 from quality_assets.read.reader import Reader, Row, per_snapshot
 from quality_assets.settings import Settings
 
@@ -64,16 +64,17 @@ def _last_kept(settings: Settings) -> datetime | None:
 
 @per_snapshot
 def curves(reader: Reader, weekday: int) -> Mapping[str, Curve]:
-    """The curve of each feature on a weekday (0 is Monday), by minute; none where the snapshot has no curves."""
+    """The curve on a weekday (0 is Monday), by minute, of each feature whose events come through the collector."""
     if not reader.has(CURVES):
         return {}
     found: dict[str, dict[int, Row]] = {}
     for row in reader.rows(
-        "select feature, minute, expected_so_far, expected_total, lower_z, upper_z, alarm_z"
+        "select feature, minute, expected_so_far, expected_total, lower_z, upper_z, alarm_z, collected_share"
         " from product.arrival_curves where weekday = $weekday",
         {"weekday": weekday},
     ):
-        found.setdefault(row["feature"], {})[row["minute"]] = row
+        if comes_live(row["collected_share"]):
+            found.setdefault(row["feature"], {})[row["minute"]] = row
     return found
 
 

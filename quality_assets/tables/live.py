@@ -33,6 +33,7 @@ _US = 1_000_000
 _DAY_US = 86_400 * _US
 _WEEK_DAYS = 8
 _CURVE_DAYS = 56
+_SHARE_DAYS = 7
 SAME = 1e-9
 """Numbers that differ by less, of their size, are the same: sums are added up in another order."""
 
@@ -153,7 +154,16 @@ def build_arrival_curves(session: WarehouseSession) -> int:
         """,
         {"days": _CURVE_DAYS},
     )
-    return replace_rows(session, ARRIVAL_CURVES, arrival_curves(counts))
+    shares = read_frame(
+        session,
+        f"""
+        with newest as (select max(event_date) as day from {_VALID})
+        select feature, avg(case when {_OF_COLLECTOR} then 1e0 else 0e0 end) as collected_share
+        from {_VALID} where event_date > (select day from newest) - {_SHARE_DAYS} group by feature
+        """,
+    )
+    curves = arrival_curves(counts).merge(shares, on="feature", how="left")
+    return replace_rows(session, ARRIVAL_CURVES, curves.fillna({"collected_share": 0.0}))
 
 
 def build_user_features(session: WarehouseSession, version: int = 1) -> int:

@@ -106,6 +106,7 @@ def test_what_lands_is_taken_like_any_log(data_root: Settings) -> None:
         _event(3, event_id="x" * 255, properties='{"b": [1, {"c": null}]}', app_version="1.0", user_id=None),
     ]
     with collecting(root) as collector:
+        assert land_now(root) == "Nothing waits to land.\n"
         assert collector.client.post("/ingest/batch", json={"batch": edge}).json()["accepted"] == 4
         # By a process beside the one that collects, and what comes after it by the next.
         words = land_now(root)

@@ -13,6 +13,14 @@ PRIOR_EVENTS = 100.0
 SILENT_EVENTS = 6.0
 """Where so many events were usual since the last one, none comes once in four hundred times by chance."""
 
+MOST_BY_FILE = 0.5
+"""Of a feature whose events come by file for the most part, nothing can be said before the file."""
+
+
+def comes_live(collected_share: float) -> bool:
+    """Whether a feature's events come through the collector, so that few of them today say something."""
+    return collected_share > MOST_BY_FILE
+
 
 @dataclass(frozen=True)
 class SoFar:

@@ -108,15 +108,16 @@ def _catch_up(settings: Settings) -> None:
 
 def _wait_for_processor(settings: Settings) -> None:
     from quality_assets.stores.live.request_log import last_of
-    from quality_assets.stores.live.sqlite import opened
+    from quality_assets.stores.live.sqlite import one_row, opened
 
     wanted = last_of(settings.live_dir / "log.db")
     state = opened(settings.live_dir / "state.db", synchronous="NORMAL")
     deadline = time.monotonic() + _CAUGHT_UP_WITHIN_S
     try:
         while True:
-            row = state.execute("select value from meta where name = 'log_seq'").fetchone()
-            if row is not None and row[0] >= wanted:
+            # A state that has processed nothing stands at no position.
+            row = one_row(state, "select value from meta where name = 'log_seq'")
+            if (row[0] if row else 0) >= wanted:
                 return
             if time.monotonic() > deadline:
                 raise CollectorRunningError(
