@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,6 +34,7 @@ from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
     from quality_assets.runner import RunOutcome
+    from quality_assets.simulate import SimulationPlan
 
 
 class LogFormat(StrEnum):
@@ -45,7 +47,16 @@ class LogFormat(StrEnum):
 
 @app.command()
 def simulate(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write to; must be empty or absent.")],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Folder to write to; must be empty or absent.")] = None,
+    to_url: Annotated[
+        str | None, typer.Option("--to", help="Send it to a collector at this address instead of writing it.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="With --to: how many times as fast as it happened; else at once.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="With --to: go on with the rest of today, each event when its time has come.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, help="How many days.")] = 30,
     features: Annotated[int, typer.Option(min=1, help="How many product features.")] = 20,
     events_per_day: Annotated[int, typer.Option(min=1, help="How many events a day, about.")] = 10_000,
@@ -56,12 +67,17 @@ def simulate(
 ) -> None:
     """Write realistic telemetry with known incidents and known dirt, and the ground truth beside it.
 
-    Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv.
+    Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv. With --to they are
+    sent instead, and end with today.
     """
     from quality_assets.simulate import SimulationPlan
     from quality_assets.simulate import simulate as write_telemetry
 
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+    if (out_dir is None) == (to_url is None):
+        fail("one of --out and --to says where it goes", 2)
+    if to_url is not None and start_date is None:
+        start_date = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days - 1)
+    if out_dir is not None and out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         fail(f"{out_dir} is not an empty folder; name another, or empty it", 2)
     chosen: dict[str, Any] = {"start_date": start_date.date()} if start_date else {}
     try:
@@ -70,6 +86,9 @@ def simulate(
         )
     except ValueError as error:
         fail(str(error), 2)
+    if to_url is not None or out_dir is None:
+        _send(plan, to_url or "", speed, live)
+        return
     with shown_activity("simulating"):
         result = write_telemetry(
             plan,
@@ -81,6 +100,26 @@ def simulate(
         f"{result.rows:,} rows in {len(result.log_files)} files under {out_dir / 'logs'}"
         f" ({result.bytes_written / 1e6:,.1f} MB), {result.dirty_rows:,} of them dirty,"
         f" {len(result.incidents)} incidents"
+    )
+
+
+def _send(plan: SimulationPlan, url: str, speed: float | None, is_living: bool) -> None:
+    from quality_assets.simulate import simulate as write_telemetry
+    from quality_assets.simulate.sending import SendingError, events_of, send
+
+    with TemporaryDirectory() as folder, shown_activity("sending"):
+        write_telemetry(plan, Path(folder), format="jsonl")
+        events, unreadable = events_of(Path(folder) / "logs")
+        try:
+            sent = send(
+                url, events, speed=speed, is_living=is_living,
+                on_progress=lambda done, total: progress.report(f"{done} of {total} events"),
+            )  # fmt: skip
+        except SendingError as error:
+            fail(str(error))
+    out.print(
+        f"{sent.accepted:,} events taken, {sent.refused:,} refused (`quality deadletters list`), {unreadable:,} lines"
+        f" were no JSON, {sent.ahead:,} lie ahead of now"
     )
 
 

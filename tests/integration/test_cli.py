@@ -42,6 +42,10 @@ COMMANDS = (
     "licenses",
     "reread",
     "replay",
+    "collect",
+    "deadletters",
+    "features",
+    "selftest",
 )
 HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
 
