@@ -26,6 +26,7 @@ from dash_app.pages import (
     house_settings,
     live,
     model,
+    online_features,
     overview,
     pipeline,
     states,
@@ -68,6 +69,7 @@ class LivePage:
 OF_COLLECTOR = {
     "/live": Page(lambda _: live.TITLE, live.build),
     "/collector": Page(lambda _: collector.TITLE, collector.build),
+    "/online-features": Page(lambda _: online_features.TITLE, online_features.build),
 }
 
 
@@ -97,6 +99,7 @@ NAVIGATION = (
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
     NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
     NavEntry("/collector", collector.TITLE, "database", "Trust"),
+    NavEntry("/online-features", online_features.TITLE, "users", "Trust"),
     NavEntry("/alerts", alerts.TITLE, "bell-ring", "People"),
     NavEntry("/settings", house_settings.TITLE, "sliders", "People"),
 )

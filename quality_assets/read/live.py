@@ -129,3 +129,29 @@ def _minute_of(instant: str | None, now: datetime) -> int:
         return 0
     then = datetime.fromisoformat(instant).astimezone(UTC).replace(tzinfo=None)
     return then.hour * 60 + then.minute if then.date() == now.date() else 0
+
+
+@dataclass(frozen=True)
+class Skew:
+    """Values of one online feature that were served, and computed again: how many, how many differ, one of those."""
+
+    compared: int
+    different: int
+    example: str
+
+
+@per_snapshot
+def skew(reader: Reader) -> dict[tuple[str, int], Skew]:
+    """By feature and version; none where nothing was compared."""
+    if not reader.has("ml.online_feature_skew"):
+        return {}
+    rows = reader.rows("select feature, version, compared, different, example from ml.online_feature_skew")
+    return {(r["feature"], r["version"]): Skew(r["compared"], r["different"], r["example"] or "") for r in rows}
+
+
+def known_until(settings: Settings) -> datetime | None:
+    """Up to when all events are in the online features; None where no collector answers, or nothing came yet."""
+    today = ask(settings, "/live/today")
+    if isinstance(today, Down) or today["known_until"] is None:
+        return None
+    return datetime.fromisoformat(today["known_until"]).astimezone(UTC).replace(tzinfo=None)

@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
 
 def configure(level: int = logging.INFO) -> None:
     """Send the logs of the app, and of its server, to standard error as JSON. Other loggers are left alone."""
-    for name in ("dash_app", "uvicorn"):
+    for name in ("dash_app", "quality", "uvicorn"):
         logger = logging.getLogger(name)
         if not logger.handlers:
             handler = logging.StreamHandler()

@@ -16,6 +16,7 @@ from running_collector import Collector, environment_of, free_port
 from quality_assets.simulate import sending
 from quality_assets.simulate.sending import SendingError, send
 
+CLIENT = httpx.Client
 Quality = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -90,9 +91,8 @@ def _answering(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> list[int]:
         sizes.append(n)
         return httpx.Response(200, json={"accepted": n, "refused": 0})
 
-    real = httpx.Client
     transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(sending.httpx, "Client", lambda **given: real(**{**given, "transport": transport}))
+    monkeypatch.setattr(sending.httpx, "Client", lambda **given: CLIENT(transport=transport, **given))
     return sizes
 
 

@@ -26,6 +26,7 @@ from quality_assets.serve.collector.access import (
     TooMuchError,
     load_keys,
 )
+from quality_assets.serve.collector.app import DriftAlerts
 from quality_assets.serve.collector.committing import Committer, OverloadedError, ReceivedClock
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.processing import Processor
@@ -308,3 +309,15 @@ def test_ids_of_several_senders_land_apart(data_root: Settings, store: LiveStore
     import pyarrow.parquet as pq
 
     assert pq.read_table(data_root.landing_dir / batch.name).column("event_id").to_pylist() == ["a", "web/a"]
+
+
+def test_drift_that_the_graph_reported_is_counted(data_root: Settings) -> None:
+    alerts = DriftAlerts(data_root)
+    assert alerts.count() == 0
+    data_root.reports_dir.mkdir(parents=True)
+    report = data_root.reports_dir / "data_drift.json"
+    report.write_text('[{"status": "drifted"}, {"status": "ok"}, {"status": "drifted"}]')
+    assert alerts.count() == 2
+    report.write_text("[")
+    os.utime(report, ns=(1, 1))
+    assert alerts.count() == 2, "what cannot be read says nothing new"

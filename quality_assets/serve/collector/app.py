@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -105,7 +106,28 @@ def _gauges(core: Core, today: Today) -> None:
     gauge("collector_log_bytes", "Size of the log and its WAL", core.log.size_bytes)
     gauge("collector_lag_seconds", "For how long the processor has been behind", core.processor.behind_s)
     gauge("collector_disk_free_bytes", "Free space where the log is", lambda: core.condition()["disk_free_bytes"])
+    gauge("drift_alerts_open", "Distributions that have drifted, by the last report", DriftAlerts(core.settings).count)
     gauge("collector_landing_age_seconds", "Age of the oldest event that has not landed", partial(_landing_age, today))
+
+
+class DriftAlerts:
+    """How many distributions the graph's last report says have drifted; its file is read again when it changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.reports_dir / "data_drift.json"
+        self._read_at_ns, self._count = 0, 0
+
+    def count(self) -> float:
+        """The number; 0 where nothing is reported yet."""
+        try:
+            changed_ns = self._path.stat().st_mtime_ns
+            if changed_ns != self._read_at_ns:
+                rows = json.loads(self._path.read_text(encoding="utf-8"))
+                self._count = sum(row.get("status") == "drifted" for row in rows)
+                self._read_at_ns = changed_ns
+        except (OSError, ValueError, AttributeError):
+            return float(self._count)
+        return float(self._count)
 
 
 def _landing_age(today: Today) -> float:
