@@ -28,9 +28,13 @@ RISK_BARS: tuple[tuple[str, str, str, float, float], ...] = (
     ("any_brier_skill", "any day: Brier skill, forest", "≥ .20", 0.20, float("inf")),
     ("any_ece", "any day: calibration error, forest", "≤ .05", float("-inf"), 0.05),
     ("any_precision_at_k", "any day: precision at 5, forest", "", float("-inf"), float("inf")),
-    ("onset_lift", "onset: PR-AUC ÷ base rate, forest", "≤ 3", float("-inf"), 3.0),
+    ("onset_lift", "onset: PR-AUC ÷ base rate, forest", "", float("-inf"), float("inf")),
     ("lead_latency_creep", "creeps: median lead in days", "≥ 2", 2.0, float("inf")),
     ("warned_latency_creep", "creeps: share warned of", "", float("-inf"), float("inf")),
+    ("champion_gain_chart", "any day: PR-AUC ÷ the chart, model in use", "", float("-inf"), float("inf")),
+    ("champion_brier_skill", "any day: Brier skill, model in use", "≥ .25", 0.25, float("inf")),
+    ("champion_ece", "any day: calibration error, model in use", "≤ .04", float("-inf"), 0.04),
+    ("null_has_onset", "permuted labels: onset shown", "≤ .05", float("-inf"), 0.05),
     ("permuted_lift", "permuted labels: PR-AUC ÷ base rate", "≤ 1.25", float("-inf"), 1.25),
 )
 

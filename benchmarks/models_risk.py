@@ -33,6 +33,8 @@ REPORT_SEEDS = tuple(range(1, 13))
 FEATURES, DAYS = 40, 180
 WARNED_PER_DAY = 3
 _MATCH_DAYS = 21
+_NULL_BLOCK_DAYS = 14
+_OF_CHAMPION = ("pr_auc", "brier_skill", "ece")
 _SETTINGS = RiskSettings(interval_members=0, importance_repeats=0, bootstrap_rounds=30)
 
 
@@ -71,10 +73,39 @@ def _one(seed: int, settings: RiskSettings) -> dict[str, Any]:
     row["onset_lift"] = row["onset_random_forest"] / row["onset_base"]
     row |= _leads(result, onsets, simulated)
     row["permuted_lift"] = permuted_label_lift(FEATURE_RISK, training, replace(settings, forest_trees=50))
-    row["champion"] = result.model.targets["any"].name if "any" in result.model.targets else "none"
+    row |= _in_use(result)
     row["has_onset"] = float("onset" in result.model.targets)
+    null = train_risk_model(permuted_in_blocks(training, seed), settings)
+    row["null_has_onset"] = float("onset" in null.model.targets)
+    row["null_champion_brier_skill"] = _in_use(null)["champion_brier_skill"]
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
+
+
+def _in_use(result: TrainingResult) -> dict[str, Any]:
+    """Who was chosen for any degraded day, and how good that was beside the chart that anyone would draw."""
+    part = result.metrics[result.metrics["target"] == "any"]
+    values = part.pivot_table(index="model", columns="metric", values="value")
+    name = result.model.targets["any"].name if "any" in result.model.targets else "none"
+    own = {metric: float(values.loc[name, metric]) if name in values.index else np.nan for metric in _OF_CHAMPION}
+    return {
+        "champion": name,
+        "champion_gain_chart": own["pr_auc"] / float(values.loc["ewma_chart", "pr_auc"]),
+        **{f"champion_{metric}": value for metric, value in own.items()},
+        "best_brier_skill": float(values["brier_skill"].max()),
+    }
+
+
+def permuted_in_blocks(training: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A training set whose labels say nothing: fortnights of a feature's labels, whole, lie on other feature-days."""
+    rng = np.random.default_rng(seed)
+    null = training.sort_values(["feature", "event_date"]).reset_index(drop=True)
+    for label in ("label_any", "label_onset"):
+        known = np.flatnonzero(null[label].notna())
+        blocks = np.array_split(known, max(len(known) // _NULL_BLOCK_DAYS, 1))
+        moved = np.concatenate([blocks[position] for position in rng.permutation(len(blocks))])
+        null.loc[known, label] = null[label].to_numpy()[moved]
+    return null.sort_values(["event_date", "feature"]).reset_index(drop=True)
 
 
 def _training(simulated: DailyFacts) -> tuple[pd.DataFrame, pd.DataFrame]:

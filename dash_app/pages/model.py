@@ -27,6 +27,7 @@ _METRICS = {
     "lead_days_median": ("Lead", "Median days between warning and degradation"),
 }
 _MOST_INPUTS = 12
+_BASE_RATES = ("feature_base_rate", "base_rate")
 _FRACTIONS = ("precision_at_k", "recall_at_k", "warned_share")
 _ROLES = {
     "champion": ("good", "check", "Champion"),
@@ -70,7 +71,7 @@ def build(reader: Reader, request: Request) -> Component:
             html.Div(
                 [
                     html.Div([_calibration(reader, version), _ledger(reader)], className="stack"),
-                    html.Div([_importance(reader, version), _outcomes(reader)], className="stack"),
+                    html.Div([_importance(reader, shown), _outcomes(reader)], className="stack"),
                 ],
                 className="grid-2",
             ),
@@ -84,6 +85,8 @@ def _stands_in(row: Row) -> str:
     """Says of a baseline that it is one: a candidate may look better in the table, and not by enough."""
     if not row["is_baseline"]:
         return ""
+    if row["champion_model"] in _BASE_RATES:
+        return "Base rates are shown, because no model was better than them on held-out days. "
     return "A baseline makes the scores, because no candidate was enough better on held-out days to be trusted. "
 
 
@@ -215,7 +218,8 @@ def _calibration(reader: Reader, version: str) -> Component:
     )
 
 
-def _importance(reader: Reader, version: str) -> Component:
+def _importance(reader: Reader, shown: Row) -> Component:
+    version = shown["model_version"]
     rows = queries.importance(reader, version)
     head = ui.card_head(
         "What drives it",
@@ -226,6 +230,11 @@ def _importance(reader: Reader, version: str) -> Component:
         return ui.card(
             head, ui.nothing("brain", "No importances", "A baseline has no inputs to shuffle."), label="Importance"
         )
+    # A baseline looks at one input or none: what is worth most to the best that learns says more.
+    candidate = rows[0].get("candidate_model")
+    is_of_candidate = shown["is_baseline"] and candidate is not None
+    if is_of_candidate:
+        rows = queries.of_candidate(rows)
     helpful = queries.helpful_inputs(rows)
     useful = helpful[:_MOST_INPUTS]
     largest = max(max(row["high"] or 0, row["importance"] or 0) for row in useful) or 1
@@ -259,6 +268,8 @@ def _importance(reader: Reader, version: str) -> Component:
         if len(rows) > len(helpful)
         else None,
     ]
+    if is_of_candidate:
+        said.insert(0, f"To {formats.model(str(candidate)).lower()}, the best that learns, beside the baseline in use.")
     rest = html.P(" ".join(filter(None, said)), className="hint")
     return ui.card(head, html.Ul(items, className="bars"), rest, label="Importance")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +44,16 @@ def backtest(
     for note in result.notes:
         err.print(escape(note))
     if not len(result.grades):
-        fail("nothing could be graded in these days")
+        # The question was answered: there was nothing that anyone could have predicted, or not yet.
+        out.print(f"Nothing can be graded from {start} to {end}: {_why_nothing(result.notes)}")
+        return
     _print_grades(result.grades)
+
+
+def _why_nothing(notes: Sequence[str]) -> str:
+    if notes:
+        return "in none of these weeks was there a model; why stands above."
+    return "no feature had a past of its own, or no outcome is known yet."
 
 
 _GRADES = ("pr_auc", "brier_skill", "ece", "precision_at_k", "lead_days_median", "warned_share", "alerts_per_week")

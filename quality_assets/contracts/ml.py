@@ -125,7 +125,8 @@ MODEL_METRICS = Table(
         Column(
             "model",
             "VARCHAR",
-            "random_forest, hist_gradient_boosting, logistic_regression, persistence, feature_base_rate, ewma_chart",
+            "random_forest, hist_gradient_boosting, logistic_regression, persistence, feature_base_rate, base_rate, "
+            "ewma_chart",
             nullable=False,
         ),
         Column(
@@ -155,7 +156,10 @@ MODEL_METRICS = Table(
 FEATURE_IMPORTANCE = Table(
     schema="ml",
     name="feature_importance",
-    description="What each input is worth to the champion: loss of PR-AUC on held-out days when it is permuted",
+    description=(
+        "What each input is worth to the champion, and to the best candidate where the champion is a baseline: loss of"
+        " PR-AUC on held-out days when it is permuted"
+    ),
     grain="one row per version, target and input",
     key=("model_version", "target", "input"),
     build=Build("training", inputs=_LEARNED_FROM),
@@ -168,6 +172,13 @@ FEATURE_IMPORTANCE = Table(
         Column("low", "DOUBLE", "5th percentile", unit="PR-AUC"),
         Column("high", "DOUBLE", "95th percentile", unit="PR-AUC"),
         Column("rank", "INTEGER", "1 is most important", nullable=False, minimum=1),
+        Column(
+            "candidate_model", "VARCHAR", "The champion where it learns from inputs, else the candidate of most skill"
+        ),
+        Column("candidate_importance", "DOUBLE", "As importance, of that candidate", unit="PR-AUC"),
+        Column("candidate_low", "DOUBLE", "5th percentile", unit="PR-AUC"),
+        Column("candidate_high", "DOUBLE", "95th percentile", unit="PR-AUC"),
+        Column("candidate_rank", "INTEGER", "1 is most important to that candidate", minimum=1),
     ),
 )
 
@@ -218,7 +229,10 @@ _SCORE_COLUMNS = (
 RISK_SCORES = Table(
     schema="ml",
     name="risk_scores",
-    description="The risk of each feature as it was known at the end of each day; never rewritten by a later model",
+    description=(
+        "The risk of each feature as it was known at the end of each day, never rewritten by a later model; of days"
+        " before there was one, by a model of what was known then, marked as backfilled"
+    ),
     grain="one row per feature, day and model version",
     key=("event_date", "feature", "model_version"),
     partition_column="event_date",
@@ -258,6 +272,12 @@ RISK_SCORES = Table(
             nullable=False,
         ),
         Column("note", "VARCHAR", "Why the score is a baseline or unknown; null for a model's score"),
+        Column(
+            "is_backfilled",
+            "BOOLEAN",
+            "Nobody was told it that day: a model of what was known by trained_through made it later; null is false",
+        ),
+        Column("trained_through", "DATE", "Last day whose facts its model knew; null where there was none"),
     ),
 )
 

@@ -20,7 +20,7 @@ order by target, array_position(['champion', 'candidate', 'baseline'], role), mo
 """
 
 _IMPORTANCE = """
-select target, input, description, importance, low, high, rank
+select * exclude (model_version)
 from ml.feature_importance
 where model_version = $version and target = 'any'
 order by rank
@@ -72,6 +72,13 @@ def bins_within(bins: Sequence[Row]) -> int:
     return sum((row["low"] or 0) <= row["predicted"] <= (1 if row["high"] is None else row["high"]) for row in bins)
 
 
+def of_candidate(importances: Sequence[Row]) -> list[Row]:
+    """The importances as the best candidate has them, most important first."""
+    own = ("importance", "low", "high", "rank")
+    rows = [row | {name: row[f"candidate_{name}"] for name in own} for row in importances]
+    return sorted(rows, key=lambda row: row["rank"] or len(rows))
+
+
 def helpful_inputs(importances: Sequence[Row]) -> list[Row]:
     """The inputs without which the model would be worse, as they stand; the first where none is."""
     return [row for row in importances if (row["importance"] or 0) > 0] or list(importances[:1])
@@ -102,7 +109,7 @@ def metrics(reader: Reader, version: str) -> list[Row]:
 
 @per_snapshot
 def importance(reader: Reader, version: str) -> list[Row]:
-    """What each input is worth to the champion, most important first."""
+    """What each input is worth to the champion, most important first, and to the best candidate beside it."""
     return reader.rows(_IMPORTANCE, {"version": version}) if reader.has("ml.feature_importance") else []
 
 

@@ -21,7 +21,7 @@ from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
 SIMULATED = simulate_daily_facts(DailyPlan(25, 130, seed=21, incidents_per_feature_quarter=1.5))
-FAST = RiskSettings(forest_trees=20, boosting_rounds=15, folds=3, bootstrap_rounds=20, threads=1, min_gain=0.5)
+FAST = RiskSettings(forest_trees=20, boosting_rounds=15, folds=3, bootstrap_rounds=20, threads=1)
 CONTEXT = RiskContext(releases=SIMULATED.releases)
 
 

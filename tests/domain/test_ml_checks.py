@@ -217,18 +217,18 @@ def test_the_best_trained_model_is_held_against_the_best_baseline(
 ) -> None:
     name = "model_metrics.model_beats_baselines"
     version = {"alias": "champion", "model_version": "2", "champion_model": "ewma_chart", "is_baseline": is_baseline}
-    write(warehouse, MODEL_VERSIONS, [{**version, "best_baseline_pr_auc": 0.3}, {"model_version": "1", "alias": None}])
+    write(warehouse, MODEL_VERSIONS, [version, {"model_version": "1", "alias": None}])
     graded_models(
         warehouse,
-        ("2", "any", "champion", "pr_auc", 0.5),
-        ("2", "any", "candidate", "pr_auc", 0.4),
-        ("2", "any", "candidate", "pr_auc", 0.2),
-        ("2", "any", "baseline", "pr_auc", 0.9),
-        ("2", "onset", "candidate", "pr_auc", 0.9),
+        ("2", "any", "champion", "brier_skill", 0.5),
+        ("2", "any", "candidate", "brier_skill", 0.4),
+        ("2", "any", "candidate", "brier_skill", 0.2),
+        ("2", "any", "baseline", "brier_skill", 0.3),
+        ("2", "onset", "candidate", "brier_skill", 0.9),
         ("2", "any", "candidate", "roc_auc", 0.9),
-        ("1", "any", "candidate", "pr_auc", 0.9),
+        ("1", "any", "candidate", "brier_skill", 0.9),
     )
-    wanted = (False, 0.4, 0.3, 1) if is_baseline else (True, 0.5, 0.3, 0)
+    wanted = (False, 0.4, 0.5, 1) if is_baseline else (True, 0.5, 0.3, 0)
     assert answer(warehouse, name) == wanted
     assert examples(warehouse, name) == (["EWMA chart"] if is_baseline else [])
 

@@ -157,10 +157,11 @@ def test_a_promotion_is_told_in_the_words_of_the_use_case(trained: TrainingResul
     wrong = replace(target, calibrator=replace(target.calibrator, slope=-1.0, shift=0.0))
     won = promotion_decision(PARCELS, replace(before, targets={"late": wrong}), trained, _parcels())
     # Of the days after 5 February those from the fourth on: 9 February to 1 March.
-    assert won.reason.startswith("challenger wins on 21 later days: area under the curve +0.")
+    assert won.reason.startswith("challenger wins on 21 later days: absolute error -0.")
+    assert ", area under the curve +0." in won.reason
     same = promotion_decision(PARCELS, before, trained, _parcels())
     assert not same.is_promoted
-    assert same.reason.startswith("challenger does not win in both area under the curve and absolute error on 21 later")
+    assert same.reason.startswith("challenger does not win on 21 later days: absolute error +0.")
     assert promotion_decision(PARCELS, replace(before, targets={}), trained, _parcels()).is_promoted
 
 

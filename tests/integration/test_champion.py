@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from hashlib import sha256
@@ -21,6 +20,8 @@ from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_TRAINING_SET
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models import artifact
 from quality_assets.domain.models import use_case as use_cases
+from quality_assets.domain.models.artifact import TrainingResult
+from quality_assets.domain.models.risk import choosing
 from quality_assets.domain.models.risk import training as risk
 from quality_assets.domain.models.risk.labels import LabelSettings
 from quality_assets.domain.models.risk.settings import RiskSettings
@@ -43,12 +44,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 FACTS = simulate_daily_facts(DailyPlan(25, 150, seed=14, incidents_per_feature_quarter=1.5)).facts
 FIRST_TRAINED, LATER = date(2026, 4, 10), date(2026, 5, 30)
-FORESTS = RiskSettings(
+QUICK = RiskSettings(
     forest_trees=20, boosting_rounds=15, folds=3, bootstrap_rounds=20, importance_repeats=0, interval_members=2,
-    threads=1, min_gain=0.0,
+    threads=1,
 )  # fmt: skip
-CHARTS = replace(FORESTS, min_gain=100.0)
-Train = Callable[[RiskSettings], risk_tables.Trained]
+FORESTS = partial(train_risk_model, settings=QUICK)
+Train = Callable[[Callable[..., TrainingResult]], risk_tables.Trained]
+
+
+def CHARTS(training_set: pd.DataFrame, onsets: pd.DataFrame | None = None) -> TrainingResult:  # noqa: N802 (as FORESTS)
+    """Train as if the chart had most skill."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choosing, "best_by_skill", lambda *_: "ewma_chart")
+        return train_risk_model(training_set, QUICK, onsets)
 
 
 def _settings(data_dir: Path) -> Settings:
@@ -66,7 +74,7 @@ def root_with_champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root whose version 1, a chart, is in use and has scored; made once."""
     root = tmp_path_factory.mktemp("champion") / "data"
     with pytest.MonkeyPatch.context() as patch, open_warehouse(_settings(root)) as opened:
-        patch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=CHARTS))
+        patch.setattr(risk, "train_risk_model", CHARTS)
         _know(opened, FIRST_TRAINED)
         risk_tables.train(opened, lambda _: None)
         risk_tables.build_scores(opened, lambda _: None)
@@ -83,8 +91,8 @@ def charted(root_with_champion: Path, tmp_path: Path) -> Iterator[WarehouseSessi
 
 @pytest.fixture
 def train(session: WarehouseSession, monkeypatch: pytest.MonkeyPatch) -> Train:
-    def _train(settings: RiskSettings) -> risk_tables.Trained:
-        monkeypatch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=settings))
+    def _train(how: Callable[..., TrainingResult]) -> risk_tables.Trained:
+        monkeypatch.setattr(risk, "train_risk_model", how)
         return risk_tables.train(session, lambda _: None)
 
     return _train
@@ -226,7 +234,7 @@ def test_a_champion_that_cannot_be_loaded_is_outgrown(charted: WarehouseSession,
 def test_the_same_data_give_another_version_for_one_that_cannot_be_loaded(
     charted: WarehouseSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=CHARTS))
+    monkeypatch.setattr(risk, "train_risk_model", CHARTS)
     before = _scores(charted, "1").drop(columns="model_version")
     _break(charted, "altered")
     decision = risk_tables.train(charted, lambda _: None).decision
@@ -255,7 +263,7 @@ def test_a_registry_of_before_use_cases_had_folders_goes_on_where_it_is(
     assert load_champion(charted.settings).version == "1"
     assert not is_outgrown(charted)
     _know(charted, LATER)
-    monkeypatch.setattr(risk, "train_risk_model", partial(train_risk_model, settings=FORESTS))
+    monkeypatch.setattr(risk, "train_risk_model", FORESTS)
     risk_tables.train(charted, lambda _: None)
     assert sorted(_versions(charted)) == ["1", "2"]
     assert sorted(path.name for path in models.iterdir()) == ["artifacts", "registry.db", "risk_model.joblib"]

@@ -43,7 +43,7 @@ TODAY = TRAINING[TRAINING["event_date"] == TRAINING["event_date"].max()]
 def result() -> TrainingResult:
     settings = RiskSettings(
         forest_trees=15, boosting_rounds=10, folds=3, bootstrap_rounds=5, importance_repeats=1, interval_members=2,
-        threads=1, min_gain=0.1,
+        threads=1,
     )  # fmt: skip
     return train_risk_model(TRAINING, settings)
 

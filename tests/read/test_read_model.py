@@ -17,6 +17,7 @@ from quality_assets.read.model import (
     ledger_top,
     mean_brier,
     metrics,
+    of_candidate,
     recent_scores,
     versions,
 )
@@ -95,16 +96,25 @@ def test_importance_is_the_champions_for_any_degradation_by_rank() -> None:
         "low": 0.05,
         "high": 0.2,
         "rank": 2,
+        "candidate_model": "random_forest",
+        "candidate_importance": 0.4,
+        "candidate_low": 0.3,
+        "candidate_high": 0.5,
+        "candidate_rank": 1,
     }
     rows: list[Cells] = [
         told | {"model_version": "2"},
-        told | {"model_version": "2", "input": "latency_z", "rank": 1},
+        told | {"model_version": "2", "input": "latency_z", "rank": 1, "candidate_rank": 2},
         told | {"model_version": "2", "target": "onset", "rank": 3},
         told | {"model_version": "1", "rank": 4},
     ]
     found = importance(snapshot_of({IMPORTANCE: rows}), "2")
     assert [row["input"] for row in found] == ["latency_z", "crash_z"]
     assert found[1] == told
+    # To the candidate they are worth something else.
+    best = of_candidate(found)
+    assert [row["input"] for row in best] == ["crash_z", "latency_z"]
+    assert [best[0][name] for name in ("importance", "low", "high", "rank")] == [0.4, 0.3, 0.5, 1]
 
 
 def test_calibration_is_of_any_degradation_bin_by_bin() -> None:

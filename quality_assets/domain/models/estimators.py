@@ -163,6 +163,12 @@ class Logistic:
         return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
 
 
+# How far a map strays from what the estimator said before it is believed: some hundred rows of the rarer class move it
+# half of the way. Over six seeds of simulated features (8 and 40 of them) any freer map cost ranking and skill alike.
+_SLOPE_SD, _LEVEL_SD = 0.1, 0.15
+_NEWTON_STEPS = 25
+
+
 @dataclass
 class Sigmoid:
     """Probability = sigmoid(slope · logit(raw) + shift): Platt scaling on the logit.
@@ -174,11 +180,32 @@ class Sigmoid:
     shift: float = 0.0
 
     def fit(self, raw: Floats, y: Floats, weight: Floats | None = None) -> Sigmoid:
-        """Fit n raw probabilities to outcomes; stays the identity where there are fewer than ten of either class."""
-        if min(y.sum(), len(y) - y.sum()) >= 10:
-            model = LogisticRegression(C=10.0).fit(logit(raw)[:, None], y, sample_weight=weight)
-            # A falling map would mean that the fold ranked backwards; a flat one is the honest limit.
-            self.slope, self.shift = max(float(model.coef_[0, 0]), 0.05), float(model.intercept_[0])
+        """Fit n raw probabilities to outcomes, shrunk towards the identity; stays it where only one class is known.
+
+        Maximum a posteriori under normal priors of the slope about 1 and of the level about what was said: maps fitted
+        on few positives would differ from one fold to the next by chance, and rows of several folds then rank worse by
+        what they mean than by what the estimator said.
+        """
+        w = np.ones(len(y)) if weight is None else weight
+        if not 0 < (w * y).sum() < w.sum():
+            return self
+        said = logit(raw)
+        middle = float((w * said).sum() / w.sum())
+        z = np.column_stack([np.ones(len(y)), said - middle])
+        prior = np.array([middle, 1.0])
+        precision = np.diag([1 / _LEVEL_SD**2, 1 / _SLOPE_SD**2])
+        found = prior.copy()
+        for _ in range(_NEWTON_STEPS):
+            p = expit(z @ found)
+            gradient = z.T @ (w * (y - p)) - precision @ (found - prior)
+            curvature = z.T @ (z * (w * p * (1 - p))[:, None]) + precision
+            step = np.linalg.solve(curvature, gradient)
+            found = found + np.clip(step, -1, 1)
+            if np.abs(step).max() < 1e-9:
+                break
+        # A falling map would mean that the fold ranked backwards; a flat one is the honest limit.
+        self.slope = max(float(found[1]), 0.05)
+        self.shift = float(found[0]) - self.slope * middle
         return self
 
     def apply(self, raw: Floats) -> Floats:

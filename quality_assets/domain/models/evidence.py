@@ -24,6 +24,7 @@ from quality_assets.domain.stats.grading import (
 )
 
 _MIN_ROUNDS, _ROUND_ROWS = 40, 10_000_000
+_WORTH = ("importance", "low", "high", "rank")
 
 MoreGrades = Callable[[pd.DataFrame, Floats], pd.DataFrame]
 """What else is graded of the keys of held-out rows and their n predictions: metric, value, low, high."""
@@ -139,8 +140,14 @@ def calibration_frame(evidence: list[Evidence], settings: TrainingSettings) -> p
 
 
 def importance_frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    columns = ["target", "input", "description", "importance", "low", "high", "rank"]
+    columns = ["target", "input", "description", *_WORTH, "candidate_model", *(f"candidate_{name}" for name in _WORTH)]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def beside_candidate(worth: pd.DataFrame, candidate: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The importances of a model with those of a candidate, called `name`, in columns beside them."""
+    other = candidate.set_index("input")[list(_WORTH)].add_prefix("candidate_")
+    return worth.join(other, on="input").assign(candidate_model=name)
 
 
 def permutation_importance(use_case: UseCase, rows: TargetRows, name: str, settings: TrainingSettings) -> pd.DataFrame:

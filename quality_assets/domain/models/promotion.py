@@ -16,6 +16,7 @@ from quality_assets.domain.models.use_case import UseCase
 from quality_assets.domain.stats.grading import metric_difference
 
 _EPOCH = date(1970, 1, 1)
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def promotion_decision(
     training_set: pd.DataFrame,
     settings: TrainingSettings | None = None,
 ) -> Decision:
-    """Whether the challenger replaces the champion: only by winning on the same later days.
+    """Whether the challenger replaces the champion: only by a lower loss on the same later days, and no clearly worse
+    ranking.
 
     Judged are labelled days more than a horizon after the champion's last day. The challenger is represented by its
     held-out predictions, each made by the same recipe without having seen that day's future.
@@ -80,6 +82,7 @@ def _contest(
     settings: TrainingSettings,
 ) -> Decision:
     metric, rule = use_case.primary_metric, use_case.promotion
+    gain = rule.loss(old, outcome) - rule.loss(new, outcome)
     value, low, high = metric_difference(
         metric.name,
         rows,
@@ -91,8 +94,11 @@ def _contest(
         settings.seed,
         use_case.grading_keys,
     )
-    better = value > 0 and rule.loss(new, outcome) <= rule.loss(old, outcome)
-    verb = "wins" if better else f"does not win in both {metric.words} and {rule.loss_words}"
+    # What is said is read as a probability: the nearer to what comes, the better, unless it clearly ranks worse.
+    is_worse_ranking = high < 0
+    better = gain > _ROUNDING and not is_worse_ranking
+    verb = "wins" if better else "ranks clearly worse" if gain > _ROUNDING else "does not win"
     interval = f"(90 % interval {low:+.3f} to {high:+.3f})"
-    reason = f"challenger {verb} on {days} later days: {metric.words} {value:+.3f} {interval}"
+    reason = f"challenger {verb} on {days} later days: {rule.loss_words} {-gain:+.4f}"
+    reason += f", {metric.words} {value:+.3f} {interval}"
     return Decision(better, reason, value, low, high)

@@ -19,14 +19,16 @@ from quality_assets.domain.models.estimators import Sigmoid, TargetModel, limite
 from quality_assets.domain.models.evidence import (
     Evidence,
     MoreGrades,
+    beside_candidate,
     calibration_frame,
     held_out_frame,
     importance_frame,
     metrics_frame,
     permutation_importance,
 )
-from quality_assets.domain.models.leaks import check_single_inputs
+from quality_assets.domain.models.leaks import without_leaks
 from quality_assets.domain.models.rows import TargetRows, can_learn, sample_rows, target_rows
+from quality_assets.domain.models.selection import brier_skills
 from quality_assets.domain.models.settings import TrainingSettings
 from quality_assets.domain.models.use_case import Choice, UseCase
 
@@ -42,25 +44,29 @@ def train(
     """Train, compare and choose on the rows of a use case's training set.
 
     `settings` are of the use case's own class, its own by default; `more_grades` adds rows to the metrics of every
-    model. Where history, positives or gain are too little, the recipe falls back to a baseline or to none, and
-    `model.notes` says so.
+    model. Where history, positives or gain are too little, the recipe falls back to a baseline or to none, and an
+    input that knows too much is not learnt from; `model.notes` says so.
 
-    Raises SuspectedLeakError when a single input all but knows the label, InputsMismatchError when inputs are absent.
+    Raises SuspectedLeakError where a use case without a state has an input that all but knows the label,
+    InputsMismatchError when inputs are absent.
     """
     settings = settings or use_case.settings
     check_inputs(use_case, training_set, use_case.input_names)
-    check_single_inputs(use_case, training_set)
+    learnt, leaks = without_leaks(use_case, training_set)
     with limited_threads():
-        return _train(use_case, training_set, settings, more_grades)
+        return _train(learnt, training_set, settings, more_grades, [f"leak: {leak.sentence}" for leak in leaks])
 
 
 def _train(
-    use_case: UseCase, training_set: pd.DataFrame, settings: TrainingSettings, more_grades: MoreGrades | None
+    use_case: UseCase,
+    training_set: pd.DataFrame,
+    settings: TrainingSettings,
+    more_grades: MoreGrades | None,
+    notes: list[str],
 ) -> TrainingResult:
     chosen: dict[str, TargetModel] = {}
     evidence: list[Evidence] = []
     importance: list[pd.DataFrame] = []
-    notes: list[str] = []
     base_rate = np.nan
     for target in use_case.targets:
         rows = target_rows(use_case, training_set, target.name)
@@ -71,8 +77,7 @@ def _train(
         if choice.name is not None:
             chosen[target.name] = _fitted(rows, proof, choice, settings)
             if proof.is_graded.any() and settings.importance_repeats:
-                worth = permutation_importance(use_case, rows, choice.name, settings)
-                importance.append(worth.assign(target=target.name))
+                importance.append(_worth(use_case, rows, proof, choice.name, settings))
         if target == use_case.main_target and len(rows.y):
             base_rate = float(rows.y.mean())
         # Of a long history the next target's rows would not fit beside these.
@@ -93,6 +98,19 @@ def _train(
         held_out_frame(evidence),
         data_fingerprint(training_set),
     )
+
+
+def _worth(
+    use_case: UseCase, rows: TargetRows, proof: Evidence, chosen: str, settings: TrainingSettings
+) -> pd.DataFrame:
+    """What inputs are worth to the model of a target; where that is a baseline, which looks at one input or none, what
+    they are worth to the best candidate stands beside it."""
+    worth = permutation_importance(use_case, rows, chosen, settings).assign(target=proof.target)
+    if chosen in use_case.candidates or not proof.can_compare:
+        return beside_candidate(worth, worth, chosen)
+    skills = brier_skills(proof, settings)
+    best = max(use_case.candidates, key=lambda name: skills[name])
+    return beside_candidate(worth, permutation_importance(use_case, rows, best, settings), best)
 
 
 def _last_day(use_case: UseCase, training_set: pd.DataFrame) -> date:

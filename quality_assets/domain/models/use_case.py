@@ -7,8 +7,8 @@ take a use case and name none. Each use case has a folder beside this file; see 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -59,7 +59,7 @@ class PrimaryMetric:
 
 @dataclass(frozen=True)
 class PromotionRule:
-    """A challenger wins on the same later rows by more of the primary metric at no greater loss.
+    """A challenger wins on the same later rows by less loss at a primary metric that is not clearly lower.
 
     `loss` is of n predictions and n outcomes.
     """
@@ -100,7 +100,9 @@ class UseCase:
     speaks. time_column: of the day of a row; None where rows have no order in time. asked_column: true where a model
     may be asked, None where it always may. targets: the first is the one by which models are compared and promoted.
     candidates: the first stays unless another is better beyond chance. is_first: where it was trained before use cases
-    had folders, its registry lies above them.
+    had folders, its registry lies above them. state_input: the input that says whether what is predicted holds today
+    already, 0 or 1; None where there is no such state. withheld: inputs that candidates may not learn from though
+    their contract lets them.
     """
 
     name: str
@@ -118,6 +120,12 @@ class UseCase:
     settings: TrainingSettings
     recipe: Callable[[], Recipe]
     is_first: bool = False
+    state_input: str | None = None
+    withheld: frozenset[str] = frozenset()
+
+    def without(self, names: Iterable[str]) -> UseCase:
+        """The same use case, whose candidates do not learn from some inputs."""
+        return replace(self, withheld=self.withheld | frozenset(names))
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -127,7 +135,9 @@ class UseCase:
     @property
     def learnt_columns(self) -> Ints:
         """Positions of the inputs that candidates learn from."""
-        return np.flatnonzero([item.is_learnt for item in self.inputs]).astype(np.int64)
+        return np.flatnonzero([item.is_learnt and item.name not in self.withheld for item in self.inputs]).astype(
+            np.int64
+        )
 
     @property
     def inputs_fingerprint(self) -> str:

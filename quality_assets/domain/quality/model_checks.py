@@ -130,17 +130,17 @@ TRAINING_CHECKS = (
         f"""
 select '' as partition_key, not any_value(v.is_baseline) as is_passed,
   max(m.value) filter (where m.role = 'candidate' or (m.role = 'champion' and not v.is_baseline)) as observed,
-  any_value(v.best_baseline_pr_auc) as threshold, case when any_value(v.is_baseline) then 1 else 0 end
-    as unexpected_count,
+  max(m.value) filter (where m.role = 'baseline' or (m.role = 'champion' and v.is_baseline)) as threshold,
+  case when any_value(v.is_baseline) then 1 else 0 end as unexpected_count,
   case when any_value(v.is_baseline) then
     to_json([replace(replace(any_value(v.champion_model), '_', ' '), 'ewma', 'EWMA')]) end as examples
 from {_VERSIONS} as v left join {MODEL_METRICS.qualified_name} as m
-  on m.model_version = v.model_version and m.target = 'any' and m.metric = 'pr_auc'
+  on m.model_version = v.model_version and m.target = 'any' and m.metric = 'brier_skill'
 where v.alias = 'champion'
 """,
         severity="WARN",
-        finding="No trained model is clearly better (PR-AUC {observed}) than the best baseline ({threshold}),"
-        " which scores in its place",
+        finding="No trained model is better (Brier skill {observed}) than the best baseline ({threshold}) and ranks as"
+        " well; a baseline scores in its place",
         unit="",
         remedy=TIME_TELLS,
         needs="no model was trained yet",
@@ -189,6 +189,8 @@ SCORE_CHECKS = (
         no_offenders(
             f"select s.event_date || ' ' || s.feature as example from {_SCORES} as s join {_VERSIONS} as v"
             " using (model_version) where s.event_date <= v.trained_through - v.horizon_days"
+            f" union all select event_date || ' ' || feature as example from {_SCORES}"
+            " where is_backfilled and event_date <= trained_through"
         ),
         is_blocking=True,
         finding="{observed} by a model that had seen the outcome",
@@ -246,8 +248,8 @@ select s.event_date || ' ' || s.feature as example from {_SCORES} as s
 left join {_LEDGER} as l using (event_date, feature, model_version)
 left join {_LABELS} as truth on truth.event_date = s.event_date and truth.feature = s.feature
   and truth.horizon_days = s.horizon_days
-where l.feature is null or l.risk_probability is distinct from s.risk_probability
-  or l.label_any is distinct from truth.label_any
+where not coalesce(s.is_backfilled, false) and (l.feature is null
+  or l.risk_probability is distinct from s.risk_probability or l.label_any is distinct from truth.label_any)
 """),
         is_blocking=True,
         finding="{observed} went missing from the ledger, or got another grade than what happened",

@@ -15,6 +15,7 @@ import pandas as pd
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.models.artifact import TrainedModel
 from quality_assets.domain.models.estimators import TargetModel
+from quality_assets.domain.models.leaks import without_leaks
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.domain.models.risk.labels import LabelSettings, degradation_labels, feature_states
 from quality_assets.domain.models.risk.settings import RiskSettings
@@ -106,7 +107,8 @@ def _train(model: TrainedModel | None, known: pd.DataFrame, settings: RiskSettin
     if model is None or "any" not in model.targets or must_select:
         quick = replace(settings, interval_members=0, importance_repeats=0, bootstrap_rounds=30)
         return train_risk_model(known, quick).model
-    return refit_model(FEATURE_RISK, model, known, settings)
+    use_case, _ = without_leaks(FEATURE_RISK, known)
+    return refit_model(use_case, model, known, settings)
 
 
 def _score_week(

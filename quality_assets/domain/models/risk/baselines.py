@@ -50,6 +50,19 @@ class FeatureBaseRate:
         return np.array([self.share.get(str(name), self.everyone) for name in entity], dtype=np.float64)
 
 
+class BaseRate:
+    """The training share of all."""
+
+    def __init__(self) -> None:
+        self.everyone = 0.0
+
+    def fit(self, x: Floats, y: Floats, entity: np.ndarray) -> None:
+        self.everyone = float((y.sum() + 1) / (len(y) + 2))
+
+    def predict(self, x: Floats, entity: np.ndarray) -> Floats:
+        return np.full(len(x), self.everyone)
+
+
 class EwmaChart:
     """The control-chart rule: the worst EWMA of the five signals, turned into a probability."""
 

@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from quality_assets.domain.models.evidence import Evidence
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.rows import TargetRows, can_learn
-from quality_assets.domain.models.selection import best_baseline, best_candidate
+from quality_assets.domain.models.selection import best_by_skill, brier_skills
 from quality_assets.domain.models.use_case import Choice
 from quality_assets.domain.stats.grading import measure_with_intervals
 
-_MIN_CHART_POSITIVES = 5
+BASE_RATES = ("feature_base_rate", "base_rate")
+"""What is said where nothing is known to be better: shares of the past."""
+
+MIN_CHART_POSITIVES = 5
 
 
 def choose(rows: TargetRows, proof: Evidence, settings: RiskSettings) -> Choice:
-    """The model of a target by its evidence; a baseline or none where history, positives or gain are too little."""
+    """The model of a target by its evidence; base rates or none where history, positives or skill are too little.
+
+    No model is used whose probabilities are worse than a base rate's on days that it had not seen.
+    """
     if not can_learn(rows.y, settings):
         return _stand_in(rows, proof.target, settings)
     if not proof.can_compare:
         return _stand_in(rows, proof.target, settings, "too few days to compare models on")
-    scores = {name: proof.score(name, settings) for name in proof.p}
-    candidate, baseline = best_candidate(proof, scores, settings), best_baseline(proof, scores)
+    skills = brier_skills(proof, settings)
+    best = best_by_skill(proof, skills, settings, settings.min_skill_gain)
     if proof.target == "onset":
-        best = baseline if scores[baseline] >= scores[candidate] else candidate
-        return _onset(proof, best, scores[best], settings)
-    gain = scores[candidate] / scores[baseline]
-    if gain < settings.min_gain:
-        note = (
-            f"any: best candidate {candidate} reaches {gain:.2f} times the PR-AUC of {baseline}, "
-            f"{settings.min_gain} needed: the baseline is the model"
-        )
-        return Choice(baseline, note)
-    return Choice(candidate)
+        return _onset(proof, best, skills, settings)
+    if best is None:
+        name = max(BASE_RATES, key=lambda each: skills[each])
+        return Choice(name, f"any: {_no_skill(proof, skills, settings)}: base rates are shown")
+    if best not in proof.use_case.baselines:
+        return Choice(best)
+    rival = max(proof.use_case.candidates, key=lambda each: skills[each])
+    return Choice(
+        best,
+        f"any: best candidate {rival} has a Brier skill of {skills[rival]:.2f}, {best} {skills[best]:.2f}:"
+        " the baseline is the model",
+    )
 
 
-def _onset(proof: Evidence, best: str, score: float, settings: RiskSettings) -> Choice:
-    """Shown with skill only, and not with more than an oracle has."""
-    # On few positives a lift above the limit is chance now and then: it takes its whole interval to be a leak.
-    leak_lift = _lowest_lift(proof, best, settings)
-    if leak_lift > settings.max_onset_lift:
-        return Choice(None, f"onset: PR-AUC is at least {leak_lift:.1f} times the base rate: a leak is suspected")
-    lift = score / float(proof.graded_outcomes.mean())
-    if lift < settings.min_onset_lift:
-        needed = settings.min_onset_lift
-        return Choice(None, f"onset: no skill (PR-AUC {lift:.2f} times the base rate, {needed} needed)")
+def _onset(proof: Evidence, best: str | None, skills: Mapping[str, float], settings: RiskSettings) -> Choice:
+    """Shown only where its skill and its ranking are better than none beyond chance."""
+    if best is None or best in BASE_RATES:
+        return Choice(None, f"onset: not shown: {_no_skill(proof, skills, settings)}")
+    skill, lift = _lowest(proof, best, "brier_skill", settings), _lowest(proof, best, "pr_auc_lift", settings)
+    if not (skill > 0 and lift > 1):
+        told = f"Brier skill {skills[best]:.3f}, at least {skill:.3f}; PR-AUC at least {lift:.2f} times the base rate"
+        return Choice(None, f"onset: not shown: the skill of {best} may be chance ({told})")
     is_baseline = best in proof.use_case.baselines
     return Choice(best, f"onset: no candidate beats {best}: the baseline is the model" if is_baseline else "")
 
 
-def _lowest_lift(proof: Evidence, name: str, settings: RiskSettings) -> float:
-    """The lower end of the 90 % interval of PR-AUC ÷ base rate."""
+def _lowest(proof: Evidence, name: str, metric: str, settings: RiskSettings) -> float:
+    """The lower end of the 90 % interval of a metric."""
     intervals = measure_with_intervals(proof.graded(name, settings), proof.rounds(settings), settings.seed)
-    return float(intervals.set_index("metric")["low"]["pr_auc_lift"])
+    return float(intervals.set_index("metric")["low"][metric])
+
+
+def _no_skill(proof: Evidence, skills: Mapping[str, float], settings: RiskSettings) -> str:
+    names = [name for name in proof.p if name not in BASE_RATES]
+    best = max(names, key=lambda name: skills[name])
+    told = f"(the best, {best}, has a Brier skill of {skills[best]:.2f})"
+    return f"no model is better than base rates on later days {told}"
 
 
 def _stand_in(rows: TargetRows, target: str, settings: RiskSettings, why: str | None = None) -> Choice:
@@ -63,6 +78,6 @@ def _stand_in(rows: TargetRows, target: str, settings: RiskSettings, why: str | 
     if not 0 < positives < len(rows.y):
         return Choice(None, f"any: no model and no base rate: {why}")
     # The chart knows today's state and has two numbers to learn; a share per feature does not know today.
-    has_chart = min(positives, len(rows.y) - positives) >= _MIN_CHART_POSITIVES
+    has_chart = min(positives, len(rows.y) - positives) >= MIN_CHART_POSITIVES
     name, words = ("ewma_chart", "control chart") if has_chart else ("feature_base_rate", "base rate per feature")
     return Choice(name, f"any: {words} stands in: {why}", is_stand_in=True)

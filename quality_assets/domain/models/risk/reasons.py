@@ -30,7 +30,7 @@ _WORST = {
     "worst_ewma_z": "ewma_z", "worst_drift_share": "ewma_z", "worst_slope_z": "slope_z", "worst_spike_share": "z",
 }  # fmt: skip
 
-# Each baseline is explained by the one input that it looks at.
+# Each baseline is explained by the one input that it looks at; the base rate of all looks at none.
 _BASELINE_INPUTS = {
     "persistence": "is_degraded", "feature_base_rate": "own_degraded_share", "ewma_chart": "worst_ewma_z",
 }  # fmt: skip
@@ -75,7 +75,8 @@ def _explained(model: TargetModel, x: Floats, entity: np.ndarray) -> tuple[Float
     if found is not None:
         return found
     single, margin = np.zeros(x.shape), model.estimator.predict(x, entity)
-    single[:, INPUT_NAMES.index(_BASELINE_INPUTS[model.name])] = margin - model.estimator.everyone
+    if model.name in _BASELINE_INPUTS:
+        single[:, INPUT_NAMES.index(_BASELINE_INPUTS[model.name])] = margin - model.estimator.everyone
     return single, margin, False
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from quality_assets.domain.models.decoding import array, fitted, number, shares
 from quality_assets.domain.models.estimators import EstimatorKind
 from quality_assets.domain.models.kinds import BOOSTING, FOREST, LOGISTIC
-from quality_assets.domain.models.risk.baselines import EwmaChart, FeatureBaseRate, Persistence
+from quality_assets.domain.models.risk.baselines import BaseRate, EwmaChart, FeatureBaseRate, Persistence
 from quality_assets.domain.models.risk.choosing import choose
 from quality_assets.domain.models.splits import by_time
 from quality_assets.domain.models.use_case import Recipe
@@ -24,6 +24,7 @@ RECIPE = Recipe(
         "feature_base_rate": EstimatorKind(
             FeatureBaseRate, lambda *_: FeatureBaseRate(), {"everyone": number, "share": shares}
         ),
+        "base_rate": EstimatorKind(BaseRate, lambda *_: BaseRate(), {"everyone": number}),
         "ewma_chart": EstimatorKind(
             EwmaChart, lambda *_: EwmaChart(), {"everyone": number, "model": fitted(LogisticRegression)}
         ),

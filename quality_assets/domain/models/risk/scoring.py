@@ -20,11 +20,14 @@ def score_risk(
     model_version: str,
     settings: RiskSettings | None = None,
     why_no_model: str = "no model yet",
+    *,
+    is_explained: bool = True,
 ) -> pd.DataFrame:
     """Rows of ml.risk_scores for the rows of `inputs` (as `risk_inputs` makes them), usually one day.
 
     Without a model, without a baseline of its own or after days of silence a feature's risk is null and `note` says
     why; no number is made up. Ranks are per day: by expected users affected where users are known, then by risk.
+    Reasons cost more than scores: not `is_explained`, there are none.
 
     Raises InputsMismatchError when the model was made for other inputs.
     """
@@ -43,7 +46,8 @@ def score_risk(
         risk = targets["any"]
         probability[asked] = risk.probability(x[asked], feature[asked])
         low[asked], high[asked] = risk.interval(x[asked], feature[asked], probability[asked])
-        why[asked] = np.array(reasons(risk, x[asked], feature[asked]), dtype=object)
+        if is_explained:
+            why[asked] = np.array(reasons(risk, x[asked], feature[asked]), dtype=object)
         healthy = asked & (degraded < 0.5)
         if "onset" in targets and healthy.any():
             onset[healthy] = targets["onset"].probability(x[healthy], feature[healthy])
@@ -58,6 +62,8 @@ def score_risk(
     frame["rank"] = _ranks(frame, users)
     frame["expected_users_affected"] = users
     frame["reasons"] = why
+    frame["is_backfilled"] = False
+    frame["trained_through"] = model.trained_through if model is not None else None
     frame["note"] = _score_notes(model, inputs, asked, why_no_model)
     return frame
 

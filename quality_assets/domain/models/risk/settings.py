@@ -11,11 +11,8 @@ from quality_assets.domain.models.settings import TrainingSettings
 class RiskSettings(TrainingSettings):
     """Those of every use case, and what this one chooses by.
 
-    horizon_days: as the labels'. min_gain: a candidate must beat the best baseline's PR-AUC by a tenth, or the baseline
-    is the model. min_onset_lift: the onset probability is shown from 1.3 times the base rate; max_onset_lift: above 3
-    times it is more than an oracle could know, so a leak is suspected.
+    horizon_days: as the labels'. min_skill_gain: a candidate must have so much more Brier skill than the best baseline,
+    or the baseline, which anyone can follow, is the model.
     """
 
-    min_gain: float = 1.10
-    min_onset_lift: float = 1.3
-    max_onset_lift: float = 3.0
+    min_skill_gain: float = 0.01

@@ -29,10 +29,11 @@ FEATURE_RISK = UseCase(
     inputs=INPUTS,
     targets=(Target("any", "label_any"), Target("onset", "label_onset")),
     candidates=("random_forest", "hist_gradient_boosting", "logistic_regression"),
-    baselines=("persistence", "feature_base_rate", "ewma_chart"),
+    baselines=("persistence", "feature_base_rate", "base_rate", "ewma_chart"),
     primary_metric=PrimaryMetric("pr_auc", "PR-AUC"),
     promotion=PromotionRule(_brier_score, "Brier score"),
     settings=RiskSettings(),
     recipe=_recipe,
     is_first=True,
+    state_input="is_degraded",
 )
