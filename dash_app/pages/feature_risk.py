@@ -12,6 +12,8 @@ from quality_assets.domain.features.attention import model_reasons
 from quality_assets.read import feature as queries
 from quality_assets.read.reader import Reader, Row
 
+_PAST_DAYS = 180
+
 
 def risk_panel(reader: Reader, row: Row) -> Component:
     risk = row["risk"]
@@ -55,7 +57,7 @@ def risk_panel(reader: Reader, row: Row) -> Component:
         if risk["note"]
         else None,
         _reasons(risk),
-        _ledger(reader, row["feature"]),
+        _past(reader, row["feature"]),
         label="Risk of degradation",
     )
 
@@ -116,24 +118,23 @@ def _reasons(risk: Row) -> Component:
     return html.Div([html.H3("What drives it"), html.Ul(rows, className="forces"), note])
 
 
-def _ledger(reader: Reader, name: str) -> Component:
-    scores = list(reversed(queries.ledger(reader, name)))
+def _past(reader: Reader, name: str) -> Component:
+    """Risk over time and what came of it: what was said that day, and what a model of its time would have said."""
+    scores = [row for row in queries.risk_past(reader, name, _PAST_DAYS) if row["risk_probability"] is not None]
     record = queries.track_record(scores)
-    heading = html.H3("How its past scores turned out")
+    heading = html.H3("Its past, and what came")
     if record is None:
-        return html.Div(
-            [
-                heading,
-                html.P(
-                    "None is graded yet: the outcome of a score is known when its days have passed.", className="note"
-                ),
-            ]
-        )
+        wait = "None is graded yet: the outcome of a score is known when its days have passed."
+        return html.Div([heading, html.P(wait, className="note")])
+    series = {
+        label: [score["risk_probability"] if score["is_backfilled"] == is_backfilled else None for score in scores]
+        for label, is_backfilled in (("Said that day", False), ("Filled in later", True))
+    }
     figure = charts.line_chart(
         [score["event_date"] for score in scores],
-        {"Risk": [score["risk_probability"] for score in scores]},
+        series,
         "fraction",
-        texts={"Risk": [formats.probability(score["risk_probability"]) for score in scores]},
+        texts={label: [formats.probability(value) for value in values] for label, values in series.items()},
         margin={"t": 6, "l": 40, "b": 22},
         yaxis={"range": [-0.06, 1.06], "tickformat": ".0%", "dtick": 0.5},
         xaxis={"nticks": 4},
@@ -144,23 +145,30 @@ def _ledger(reader: Reader, name: str) -> Component:
             "mode": "markers",
             "x": [s["event_date"] for s in record.degraded],
             "y": [s["risk_probability"] for s in record.degraded],
-            "marker": {"size": 7, "color": "var(--bad)"},
+            "marker": {"size": 6, "color": "var(--bad)"},
             "hovertemplate": "degraded after<extra></extra>",
         }
     )
     words = (
-        f"Of {formats.plural(record.graded, 'graded score')}, the mean said {formats.probability(record.predicted)};"
+        f"Of {formats.plural(record.graded, 'day')} whose outcome is known, the mean risk was"
+        f" {formats.probability(record.predicted)}; it degraded after {formats.share(record.observed)}."
     )
-    words += f" it degraded after {formats.share(record.observed)}."
+    later = sum(score["is_backfilled"] for score in scores)
+    if later:
+        words += f" On {formats.plural(later, 'day')} nobody was told: models of what was known by then filled them in."
     return html.Div(
         [
             heading,
             charts.chart(figure, words, height=120),
-            charts.legend(("line", "Risk"), ("dot", "Degraded within its days")),
+            charts.legend(
+                ("line", "Said that day"),
+                *((("s2", "Filled in later"),) if later else ()),
+                ("dot", "Degraded within its days"),
+            ),
             html.Div(
                 [
-                    html.P([words, " From ", ui.asset_link("ml.score_ledger"), "."], className="note"),
-                    ui.csv_link("feature_scores", feature=name),
+                    html.P([words, " From ", ui.asset_link(queries.RISK_PAST), "."], className="note"),
+                    ui.csv_link("risk_past", feature=name),
                 ],
                 className="between",
             ),

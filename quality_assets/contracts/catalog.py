@@ -5,6 +5,7 @@ from __future__ import annotations
 from quality_assets.contracts import (
     drift,
     events,
+    facts_with_risk,
     impact,
     incidents,
     live,
@@ -31,6 +32,7 @@ TABLES: tuple[Table, ...] = _tables(
     incidents,
     impact,
     ml,
+    facts_with_risk,
     drift,
     monitoring,
     live,

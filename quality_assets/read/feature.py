@@ -54,6 +54,16 @@ order by event_date desc
 limit 60
 """
 
+RISK_PAST = "product.feature_metrics_with_risk"
+_RISK_PAST = f"""
+select event_date, risk_probability, risk_low as low, risk_high as high, score_kind,
+  coalesce(is_backfilled, false) as is_backfilled, model_version, label_any, label_any is not null as is_graded,
+  days_to_degradation, incident_ahead
+from {RISK_PAST}
+where feature = $feature and event_date > $through - $days and event_date <= $through
+order by event_date
+"""
+
 _TRUST = """
 with latest as (
   select asset, check_name, partition_key, status, severity, description, checked_at
@@ -174,6 +184,17 @@ def ledger(reader: Reader, feature: str) -> list[Row]:
     return reader.rows(_LEDGER, {"feature": feature}) if reader.has("ml.score_ledger") else []
 
 
+@per_snapshot
+def risk_past(reader: Reader, feature: str, days: int) -> list[Row]:
+    """The feature's risk on each of the last `days` with events, and what came within its days; oldest first.
+
+    What no model said at the time is marked as backfilled. Empty in a snapshot of before risk had a past.
+    """
+    if not ("incident_ahead" in reader.columns(RISK_PAST) and reader.through):
+        return []
+    return reader.rows(_RISK_PAST, {"feature": feature, "days": days, "through": reader.through})
+
+
 class TrackRecord(NamedTuple):
     """How graded scores turned out: their number, mean risk, share that degraded, and those that did."""
 
@@ -184,7 +205,7 @@ class TrackRecord(NamedTuple):
 
 
 def track_record(scores: Sequence[Row]) -> TrackRecord | None:
-    """How the scores of a `ledger` turned out; None while none is graded."""
+    """How the scores of a `ledger`, or of a `risk_past`, turned out; None while none is graded."""
     graded = [
         score
         for score in scores

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
-from quality_assets.contracts.ml import MODEL_VERSIONS
+from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_VERSIONS
 from quality_assets.contracts.monitoring import ALERTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.domain.escaping import spreadsheet_value
@@ -22,6 +22,7 @@ from quality_assets.read.reader import Reader, Row
 from quality_assets.read.slices import sliced
 
 QUARANTINE_ROWS = 10_000
+MOST_RISK_DAYS = 3_650
 
 
 def features(reader: Reader, request: Request) -> list[Row]:
@@ -47,6 +48,11 @@ def trends(reader: Reader, request: Request) -> list[Row]:
     """One feature's metrics day by day with their expected bands."""
     name = request.query.get("feature", "")
     return [row for rows in feature_queries.trends(reader, name, request.days).values() for row in rows]
+
+
+def risk_past(reader: Reader, request: Request) -> list[Row]:
+    """One feature's risk day by day beside what then came, as far back as any model could have told."""
+    return feature_queries.risk_past(reader, request.query.get("feature", ""), MOST_RISK_DAYS)
 
 
 def slices(reader: Reader, request: Request) -> list[Row]:
@@ -81,6 +87,7 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "feature_incidents": _of_feature(feature_queries.incidents),
     "feature_weeks": _of_feature(feature_queries.weeks),
     "feature_scores": _of_feature(feature_queries.ledger),
+    "risk_past": risk_past,
     "checks": lambda reader, _: quality.latest(reader),
     "checks_by_day": lambda reader, request: quality.worst_by_asset(reader, request.days),
     "quarantine": lambda reader, request: quality.quarantine_rows(
@@ -130,6 +137,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         " affected_users slice_dimensions slice_values slice_share slice_traffic_share slice_status"
     ),
     "feature_weeks": _named("ago users retained resurrected new"),
+    "risk_past": _named(
+        "event_date risk_probability low high score_kind is_backfilled model_version label_any is_graded"
+        " days_to_degradation incident_ahead"
+    ),
     "feature_scores": _named("event_date risk_probability label_any is_graded squared_error model_version"),
     "checks": _named(
         "asset check_name partition_key dimension status severity is_blocking observed threshold unexpected_count"
@@ -145,7 +156,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "drift_power": DRIFT_POWER.column_names,
     "model_metrics": _named("target model role metric value low high rows positives base_rate k"),
     "calibration": _named("bin predicted observed low high rows"),
-    "importance": _named("target input description importance low high rank"),
+    "importance": FEATURE_IMPORTANCE.column_names[1:],
     "model_versions": MODEL_VERSIONS.column_names,
     "scores": _named(
         "event_date feature risk_probability rank label_any is_graded graded_date days_to_degradation"

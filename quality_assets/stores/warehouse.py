@@ -17,8 +17,6 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
-from quality_assets.contracts.ml import RISK_SCORES
-from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.users import DIM_USERS
 from quality_assets.domain.impact.sessions import DIM_USERS_SQL
@@ -156,6 +154,14 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
     """Make every warehouse table stand as its contract says, adding columns that the contract has gained."""
     for schema in SCHEMAS:
         connection.execute(f"create schema if not exists {schema}")
+    # What is a table by now was a view in roots that were made before.
+    names = {table.qualified_name for table in tables if table.store == "warehouse"}
+    views = connection.execute(
+        "select schema_name || '.' || view_name from duckdb_views() where not internal"
+    ).fetchall()
+    for (name,) in views:
+        if name in names:
+            connection.execute(f"drop view {name}")
     present: dict[str, set[str]] = {}
     for name, column in connection.execute(
         "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
@@ -179,20 +185,6 @@ def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings
         refresh_view(connection, table, settings.lake_dir)
 
 
-# A later model never rewrites a score: where a day has several, the newest speaks.
-_FACTS_WITH_RISK = f"""
-create view if not exists product.feature_metrics_with_risk as
-select facts.*, newest.risk_probability, newest.low as risk_low, newest.high as risk_high, newest.rank as risk_rank,
-  newest.score_kind, newest.model_version
-from {FACT_FEATURE_METRICS.qualified_name} as facts
-left join (
-  select * from {RISK_SCORES.qualified_name}
-  qualify row_number() over (
-    partition by event_date, feature order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1
-) as newest using (event_date, feature)
-"""
-
-
 # The databases that this process has found, or made, as the contracts say: file and inode.
 _prepared: set[tuple[str, int]] = set()
 
@@ -203,7 +195,6 @@ def _bootstrap(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     is_new = not connection.execute("select 1 from duckdb_schemas() where schema_name = 'ops'").fetchall()
     if is_new or database not in _prepared:
         create_tables(connection)
-        connection.execute(_FACTS_WITH_RISK)
         refresh_lake_views(connection, settings)
         connection.execute(f"create or replace view {DIM_USERS.qualified_name} as {DIM_USERS_SQL}")
         _prepared.add(database)

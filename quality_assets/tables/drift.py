@@ -98,7 +98,8 @@ def _sketches(session: WarehouseSession, through: date) -> list[Any]:
     )
     scores = read_frame(
         session,
-        f"select event_date, risk_probability from {RISK_SCORES.qualified_name} where {window} {newest}",
+        f"select event_date, risk_probability from {RISK_SCORES.qualified_name} where {window}"
+        f" and not coalesce(is_backfilled, false) {newest}",
         since,
     )
     graded = read_frame(

@@ -35,25 +35,30 @@ from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
 from quality_assets.tables.model_inputs import labels_and_inputs, read_training_set
+from quality_assets.tables.risk_history import is_backfill_due
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.artifact import TrainingResult
     from quality_assets.domain.models.promotion import Decision
     from quality_assets.stores.models import ModelRegistry
 
+AS_SAID = "not coalesce(is_backfilled, false)"
+"""Of ml.risk_scores: what was said of a day when it was the last one."""
+
 RISK_MODEL = Subject("model", "ml.risk_model")
 """The model as an asset and as what checks speak of; what is told of it is the champion's row of ml.model_versions."""
 
 
 def is_scored(session: WarehouseSession) -> bool:
-    """Whether the last day with facts was scored and its drift looked at, by whatever stood in for a model."""
+    """Whether the last day with facts was scored and its drift looked at, by whatever stood in for a model, and the
+    days before there was a model have been made up for."""
     row = session.connection.execute(
         f"select (select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}) as last,"
         f" (select max(event_date) from {RISK_SCORES.qualified_name}) as scored,"
         f" (select max(event_date) from {DATA_DRIFT.qualified_name}) as judged"
     ).fetchone()
     assert row is not None  # scalar subqueries give one row
-    return bool(row[0] is None or (row[1] == row[0] and row[2] == row[0]))
+    return bool(row[0] is None or (row[1] == row[0] and row[2] == row[0])) and not is_backfill_due(session)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Trained:
 def train(session: WarehouseSession, progress: Progress) -> Trained:
     """Train on what ml.risk_training_set holds, save to the registry, promote if it wins, and fill the evidence tables.
 
-    Raises domain.models.leaks.SuspectedLeakError when an input knows what it cannot know; nothing is saved then.
+    An input that knows what it cannot know is not learnt from; the model's notes say so.
     """
     from quality_assets.domain.models.promotion import Decision, promotion_decision
     from quality_assets.domain.models.risk.training import train_risk_model
@@ -144,11 +149,13 @@ def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
 
 
 def build_ledger(session: WarehouseSession) -> pd.DataFrame:
-    """Replace ml.score_ledger: every score beside what happened, as far as that is known; the rows written."""
+    """Replace ml.score_ledger: every score that was said beside what happened, as far as that is known; the rows
+    written."""
     from quality_assets.domain.models.risk.scoring import grade_scores
 
     scores = read_frame(
-        session, f"select * from {RISK_SCORES.qualified_name} order by event_date, feature, model_version"
+        session,
+        f"select * from {RISK_SCORES.qualified_name} where {AS_SAID} order by event_date, feature, model_version",
     )
     labels = read_frame(session, f"select * from {DEGRADATION_LABELS.qualified_name}")
     ledger = grade_scores(scores, labels) if len(scores) else pd.DataFrame(columns=list(SCORE_LEDGER.column_names))

@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from quality_assets.clock import after, utc_now
 from quality_assets.contracts.catalog import LAKE_TABLES, may_refuse_publication
+from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
 from quality_assets.contracts.pipeline import PIPELINE
@@ -30,7 +31,7 @@ from quality_assets.tables.staleness import (
 )
 
 FINGERPRINT_DIGITS = 8
-EXPORTED_TABLES = {"feature_metrics.csv": FACT_FEATURE_METRICS, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
+EXPORTED_TABLES = {"feature_metrics.csv": FEATURE_METRICS_WITH_RISK, "feature_daily_trends.csv": FEATURE_DAILY_TRENDS}
 MAX_REASONS = 20
 MAX_FAULTS_A_TABLE = 3
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from quality_assets.contracts import drift, events, incidents, ml, monitoring, product, raw
+from quality_assets.contracts import drift, events, facts_with_risk, incidents, ml, monitoring, product, raw
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PARTITION_STATE, PUBLICATIONS
 from quality_assets.contracts.table import Table
@@ -42,6 +42,7 @@ TABLES: tuple[Table, ...] = (
     product.FEATURE_DAILY_TRENDS,
     incidents.INCIDENTS,
     *ml.TABLES,
+    *facts_with_risk.TABLES,
     monitoring.CHECK_RESULTS,
     monitoring.ALERTS,
     monitoring.ALERT_HISTORY,
@@ -293,7 +294,8 @@ with p as (
   where t.metric = 'users' and t.event_date > cast($through as date) - 60
 )
 select event_date, feature, '12', 7, 'model', p, greatest(0, p - .08), least(1, p + .06), case when not is_bad then p / 3 end, is_bad,
-  row_number() over (partition by event_date order by p * coalesce(value, 0) desc), p * value, $reasons, null
+  row_number() over (partition by event_date order by p * coalesce(value, 0) desc), p * value, $reasons, null,
+  event_date < cast($through as date) - 30, event_date - 1
 from p
 """
 
@@ -303,6 +305,15 @@ select event_date, feature, model_version, horizon_days, score_kind, risk_probab
   event_date + 7, event_date + 7 <= cast($through as date), hit, null, case when hit then 3 end, case when hit then 'latency' else '' end,
   pow(risk_probability - cast(hit as integer), 2)
 from (select *, case when event_date + 7 <= cast($through as date) then u(feature || event_date || 'y') < risk_probability end as hit from ml.risk_scores)
+"""
+
+_WITH_RISK = """
+insert into product.feature_metrics_with_risk by name
+select facts.*, risk_probability, low as risk_low, high as risk_high, rank as risk_rank, score_kind, model_version,
+  is_backfilled, label_any, days_to_degradation
+from product.fact_feature_metrics as facts
+left join ml.risk_scores using (event_date, feature)
+left join (select event_date, feature, label_any, days_to_degradation from ml.score_ledger) using (event_date, feature)
 """
 
 _METRIC_ROWS = """
@@ -321,7 +332,7 @@ from (values ('random_forest', 'champion', .571), ('logistic_regression', 'candi
 
 _MODEL = """
 insert into ml.feature_importance
-select '12', 'any', name, description, .12 / i, .09 / i, .15 / i, i from (values
+select '12', 'any', name, description, .12 / i, .09 / i, .15 / i, i, 'random_forest', .12 / i, .09 / i, .15 / i, i from (values
   ('latency_p95_excess', 'p95 latency above its usual level', 1), ('crash_trend', 'Slope of the crash rate over a week', 2),
   ('error_rate_excess', 'Error rate above its usual level', 3), ('days_since_release', 'Days since the last release', 4),
   ('weekday', 'Day of the week', 5)) t(name, description, i);
@@ -340,6 +351,7 @@ insert into ml.model_versions values
 def _model(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_SCORES, {"through": THROUGH, "reasons": _REASONS})
     connection.execute(_LEDGER, {"through": THROUGH})
+    connection.execute(_WITH_RISK)
     connection.execute(_METRIC_ROWS, {"through": THROUGH})
     connection.execute(_MODEL)
 

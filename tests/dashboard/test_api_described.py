@@ -43,6 +43,7 @@ PATHS = (
     "checks",
     "incidents",
     "trends",
+    "risk",
     "tables/{name}.csv",
     "alerts",
     "alerts/summary",

@@ -33,6 +33,7 @@ QUERIES: list[tuple[Query, tuple[Any, ...], tuple[str, ...], Any]] = [
     (feature.incidents, ("pay",), ("product.incidents",), []),
     (feature.silent_days_to_tell, ("pay",), ("monitoring.baseline_stats",), None),
     (feature.ledger, ("pay",), ("ml.score_ledger",), []),
+    (feature.risk_past, ("pay", 7), ("product.feature_metrics_with_risk",), []),
     (feature.trust, (7,), ("monitoring.check_results",), {}),
     (feature.releases, ("pay", 7), ("core.valid_events",), []),
     (feature.weeks, ("pay",), ("core.user_feature_days", "product.fact_feature_metrics"), []),

@@ -227,6 +227,7 @@ def test_the_description_tells_every_answer(get: Get) -> None:
         "/checks": always | {"503"},
         "/incidents": always | {"404", "422", "503"},
         "/trends": always | {"404", "422", "503"},
+        "/risk": always | {"404", "422", "503"},
         "/tables/{name}.csv": always | {"404", "422", "503"},
     }
     table = paths["/api/v1/tables/{name}.csv"]["get"]

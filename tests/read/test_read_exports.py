@@ -140,6 +140,10 @@ def told() -> Reader:
         FACTS: rows("event_date", ago(20)),
         "ml.score_ledger": rows("model_version", "12", feature="pay", rank=1, is_graded=True, label_any=True)
         + rows("model_version", "13", feature="maps", rank=2),
+        "product.feature_metrics_with_risk": [
+            {"event_date": ago(days), "feature": feature, "risk_probability": 0.25, "is_backfilled": days > 0}
+            for feature, days in (("pay", 0), ("pay", 400), ("maps", 1))
+        ],
         "monitoring.check_results": [
             {
                 "run_id": "r1",
@@ -187,6 +191,9 @@ def told() -> Reader:
         ("feature_weeks", {"feature": "maps"}, "new", []),
         ("feature_scores", {"feature": "pay"}, "model_version", ["12"]),
         ("feature_scores", {"feature": "maps"}, "model_version", ["13"]),
+        ("risk_past", {"feature": "pay"}, "event_date", [ago(400), THROUGH]),
+        ("risk_past", {"feature": "pay"}, "is_backfilled", [True, False]),
+        ("risk_past", {"feature": "maps"}, "is_graded", [False]),
         ("checks", {}, "partition_key", [THROUGH.isoformat()]),
         ("checks_by_day", {"window": "7d"}, "day", [ago(6), THROUGH]),
         ("checks_by_day", {}, "day", [ago(7), ago(6), THROUGH]),

@@ -24,6 +24,7 @@ from quality_assets.tables import models as risk_tables
 from quality_assets.tables.live import build_online_feature_skew
 from quality_assets.tables.model_inputs import build_labels_and_inputs
 from quality_assets.tables.models import RISK_MODEL
+from quality_assets.tables.risk_history import backfill_scores
 
 _MAIN = FEATURE_RISK.main_target.name
 _EVIDENCE = (MODEL_METRICS, FEATURE_IMPORTANCE, CALIBRATION, MODEL_VERSIONS)
@@ -118,11 +119,13 @@ def risk_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """The risk of each feature within the next week, with its interval and reasons; past scores stay as they were."""
     with building(context, warehouse, RISK_SCORES) as made:
         scores = risk_tables.build_scores(made.session, report)
-        made.wrote(RISK_SCORES, len(scores))
+        backfilled = backfill_scores(made.session, report)
+        made.wrote(RISK_SCORES, len(scores) + backfilled)
     known = scores["risk_probability"].dropna()
     return dg.MaterializeResult(
         metadata={
             "rows_in_run": len(scores),
+            "rows_backfilled": backfilled,
             "model_version": str(scores["model_version"].iloc[0]) if len(scores) else "none",
             "unknown": len(scores) - len(known),
             **({"highest_risk": float(known.max()), "mean_risk": float(known.mean())} if len(known) else {}),

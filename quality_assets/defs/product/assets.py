@@ -3,6 +3,7 @@
 import dagster as dg
 import pandas as pd
 
+from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.live import ARRIVAL_CURVES, USER_FEATURES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
@@ -13,6 +14,7 @@ from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import with_seen_dates
 from quality_assets.progress import report
 from quality_assets.tables.events import build_facts, build_trends
+from quality_assets.tables.facts_with_risk import build_facts_with_risk
 from quality_assets.tables.incidents import build_incidents
 from quality_assets.tables.live import build_arrival_curves, build_user_features
 
@@ -45,6 +47,15 @@ def dim_feature_metadata(
         described = with_seen_dates(descriptions, seen)
         made.wrote(DIM_FEATURE_METADATA, len(described))
     return described
+
+
+@dg.asset(**asset_arguments(FEATURE_METRICS_WITH_RISK))
+def feature_metrics_with_risk(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Facts beside the risk of their day and what then came, for readers and for files: days that changed only."""
+    with building(context, warehouse, FEATURE_METRICS_WITH_RISK) as made:
+        rows = build_facts_with_risk(made.session)
+        made.wrote(FEATURE_METRICS_WITH_RISK, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 
 @dg.asset(**asset_arguments(INCIDENTS, "pandas"))

@@ -7,10 +7,11 @@ import duckdb
 
 from quality_assets.contracts.drift import BASELINE_STATS, DATA_DRIFT, DRIFT_DISTRIBUTIONS, DRIFT_POWER
 from quality_assets.contracts.events import RAW_LOGS
+from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_METRICS
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.contracts.pipeline import PIPELINE
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
 from quality_assets.dagster_ext.sensor_state import SENSOR_NAME_TAG, sensor_cursor
 from quality_assets.defs.asset_graph import graph_rows
@@ -115,7 +116,7 @@ def _export(table: Table, name: str) -> dg.AssetsDefinition:
     return export
 
 
-feature_metrics_csv = _export(FACT_FEATURE_METRICS, "feature_metrics")
+feature_metrics_csv = _export(FEATURE_METRICS_WITH_RISK, "feature_metrics")
 feature_daily_trends_csv = _export(FEATURE_DAILY_TRENDS, "feature_daily_trends")
 
 

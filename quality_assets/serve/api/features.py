@@ -188,6 +188,17 @@ def trends(reader: Open, feature: str, window: Window = 28) -> Response:
 
 
 @api.get(
+    "/risk",
+    tags=["features"],
+    summary="One feature's risk, day by day, beside what then came",
+    response_class=_Rows,
+    responses=_rows("risk_past") | _NO_FEATURE | _NO_SNAPSHOT,
+)
+def risk(reader: Open, feature: str) -> Response:
+    return _json(exports.risk_past(reader, _request(28, feature=_known(reader, feature))))
+
+
+@api.get(
     "/incidents",
     tags=["features"],
     summary="Open incidents, or all of one feature",

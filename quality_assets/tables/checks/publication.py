@@ -19,8 +19,9 @@ from typing import NoReturn
 import duckdb
 
 from quality_assets.contracts.catalog import LAKE_TABLES, TABLES
+from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
-from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.domain.sql_text import literal
@@ -311,7 +312,7 @@ PUBLICATION_CHECKS = (
         answer=rows_complete,
         finding="{observed} in the snapshot, {threshold} in the warehouse",
     ),
-    *_of_export(FACT_FEATURE_METRICS, "feature_metrics.csv"),
+    *_of_export(FEATURE_METRICS_WITH_RISK, "feature_metrics.csv"),
     *_of_export(FEATURE_DAILY_TRENDS, "feature_daily_trends.csv"),
     *_of_report("metrics.json", report_files.metrics_json),
     *_of_report("feature_importance.csv", report_files.feature_importance_csv),
