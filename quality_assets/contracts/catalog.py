@@ -14,6 +14,7 @@ from quality_assets.contracts import (
     ops,
     product,
     raw,
+    states,
     users,
 )
 from quality_assets.contracts.table import Table
@@ -29,6 +30,7 @@ TABLES: tuple[Table, ...] = _tables(
     events,
     users,
     product,
+    states,
     incidents,
     impact,
     ml,

@@ -21,9 +21,9 @@ INCIDENTS = Table(
     build=Build(
         "scoring",
         inputs=(
+            "product.feature_states",
             "product.fact_feature_metrics",
             "core.valid_events",
-            "monitoring.event_sketch_counts",
             "raw.feature_descriptions",
         ),
     ),

@@ -26,7 +26,7 @@ DEGRADATION_LABELS = Table(
     grain="one row per feature and day since it was first seen, days without events included",
     key=("event_date", "feature", "horizon_days"),
     partition_column="event_date",
-    build=Build("model_inputs", inputs=("product.fact_feature_metrics",)),
+    build=Build("model_inputs", inputs=("product.feature_states", "product.fact_feature_metrics")),
     columns=(
         *_FEATURE_DAY,
         Column("horizon_days", "INTEGER", "How far ahead the labels look", nullable=False, unit="days", minimum=1),
@@ -79,6 +79,7 @@ RISK_TRAINING_SET = Table(
     build=Build(
         "model_inputs",
         inputs=(
+            "product.feature_states",
             "product.fact_feature_metrics",
             "raw.feature_descriptions",
             "monitoring.event_sketch_counts",

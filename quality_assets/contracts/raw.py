@@ -91,5 +91,19 @@ FEATURE_DESCRIPTIONS = Table(
         Column("slo_crash_rate", "DOUBLE", "Objective: crash rate at most", unit="fraction", minimum=0, maximum=1),
         Column("slo_error_rate", "DOUBLE", "Objective: error rate at most", unit="fraction", minimum=0, maximum=1),
         Column("apdex_threshold_ms", "DOUBLE", "Apdex T: waiting less satisfies", unit="ms", minimum=0),
+        Column(
+            "slo_availability",
+            "DOUBLE",
+            "Objective: share of events that do not crash, at least",
+            unit="fraction",
+            minimum=0,
+            maximum=1,
+        ),
+        Column("slo_feedback_mean", "DOUBLE", "Objective: mean feedback at least", unit="score", minimum=1, maximum=5),
+        Column(
+            "uncounted_metrics",
+            "VARCHAR",
+            "Metrics that make no incident and no label, separated by spaces; all = every one",
+        ),
     ),
 )

@@ -36,7 +36,7 @@ class RiskInput:
     @property
     def is_learnt(self) -> bool:
         """Whether candidates may learn from it."""
-        return self.name not in _NOT_LEARNT
+        return self.name in _LEARNT
 
     def phrase(self, value: float) -> str:
         """The reason in words; "unknown" where the value is null."""
@@ -48,16 +48,14 @@ class RiskInput:
         return self.words.format(value=value)
 
 
-_NOT_LEARNT = frozenset(
-    [f"{signal}_{suffix}" for signal in SIGNALS for suffix in ("change", "z", "ewma_z", "slope_z", "noise")]
-) | {
-    "degraded_days_28d", "onsets_90d", "own_degraded_share", "log_events", "events_trend", "volume_volatility",
-    "latency_volatility", "age_days", "active_days_28d", "top_platform_share", "is_early_stage", "is_deprecated",
-    "tier",
-}  # fmt: skip
-"""What is kept for drift, reasons and readers, but costs the models skill: with some dozens of features, whatever
-changes slowly names the feature, so that its own past degradations are learnt by heart; and five columns for five
-signals divide among them the few degradations there are, where the worst of the five learns from all."""
+_LEARNT = frozenset({
+    "worst_drift_share", "worst_spike_share", "worst_slope_z", "is_degraded", "is_open", "open_z", "open_days",
+    "open_calm_days", "degraded_days_7d", "degraded_days_28d", "budget_burn", "days_since_release", "releases_14d",
+    "newest_version_share",
+})  # fmt: skip
+"""The rest is kept for drift, reasons and readers, but costs the models skill: with some dozens of features, whatever
+changes slowly names the feature, so that its own past degradations are learnt by heart; and a column for each signal
+divides among them the few degradations there are, where the worst of the signals learns from all."""
 
 
 def _signal_inputs(signal: str) -> tuple[RiskInput, ...]:
@@ -97,14 +95,6 @@ def _signal_inputs(signal: str) -> tuple[RiskInput, ...]:
             f"{what} trend over two weeks {{value:+.1f}} noise widths",
             low=-15,
             high=15,
-        ),
-        RiskInput(
-            f"{signal}_noise",
-            "ratio",
-            f"Usual day-to-day noise of {what} relative to what chance alone would give",
-            f"{what} usually varies {{value:.1f}} times as much as chance",
-            low=0,
-            high=20,
         ),
     )
 
@@ -205,6 +195,15 @@ INPUTS: tuple[RiskInput, ...] = (
         "calm for {value:.0f} days, not yet recovered",
         high=3,
     ),
+    RiskInput("is_open", "0/1", "Inside an episode or a breach", "not yet recovered|not in an episode"),
+    RiskInput(
+        "budget_burn",
+        "log ratio",
+        "Error budget of four weeks used by the signal that used most, 1 + its burn rate as a logarithm",
+        "error budget used at a rate of {value:.1f} (log)",
+        low=0,
+        high=5,
+    ),
     RiskInput("log_events", "log10 events", "Mean events a day over 28 days", "volume of 10^{value:.1f} events a day"),
     RiskInput(
         "events_trend",
@@ -213,58 +212,6 @@ INPUTS: tuple[RiskInput, ...] = (
         "weekly volume at {value:+.0%} (log) against the month before",
         low=-3,
         high=3,
-    ),
-    RiskInput(
-        "volume_volatility",
-        "log ratio",
-        "Standard deviation of the daily log-volume around its expected value, 28 days",
-        "daily volume varies by {value:.0%}",
-        low=0,
-        high=3,
-    ),
-    RiskInput(
-        "latency_volatility",
-        "log ratio",
-        "Standard deviation of log latency p95 around its expected value, 28 days",
-        "latency varies by {value:.0%} from day to day",
-        low=0,
-        high=3,
-    ),
-    RiskInput(
-        "tail_change",
-        "fraction",
-        "Latency p95 over p50 against its expected value, mean of the last 3 days",
-        "slow requests {value:+.0%} against usual, beside the typical one, over 3 days",
-        is_optional=True,
-        low=-2,
-        high=4,
-    ),
-    RiskInput(
-        "tail_z",
-        "sd",
-        "Latency p95 over p50 today against its expected value in units of its own noise",
-        "slow requests today {value:+.1f} noise widths from usual, beside the typical one",
-        is_optional=True,
-        low=-10,
-        high=10,
-    ),
-    RiskInput(
-        "tail_ewma_z",
-        "sd",
-        "Exponentially weighted mean of tail_z (weight 0.3), standardised",
-        "slow requests have been drifting away from the typical one: {value:+.1f} noise widths",
-        is_optional=True,
-        low=-15,
-        high=15,
-    ),
-    RiskInput(
-        "tail_slope_z",
-        "sd",
-        "Least-squares slope of tail_z over 14 days, standardised",
-        "slow requests beside the typical one: trend over two weeks {value:+.1f} noise widths",
-        is_optional=True,
-        low=-15,
-        high=15,
     ),
     RiskInput(
         "peers_degraded_share",

@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.features.incident_words import describe
-from quality_assets.domain.features.incidents import INCIDENT_FACTS, find_incidents
+from quality_assets.domain.features.incidents import INCIDENT_FACTS, incidents_of
 from quality_assets.domain.features.slices import (
     affected_users_sql,
     attribute_slices,
@@ -30,6 +29,7 @@ from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
+from quality_assets.tables.states import read_watched
 
 # While these are the same, the events of an incident are: what was counted on them still holds.
 _UNCHANGED = ("start_date", "end_date", "metric", "events", "baseline_value", "peak_value")
@@ -48,20 +48,9 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFra
     tiers = read_frame(
         session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name} where tier is not null"
     )
-    found = find_incidents(
+    found = incidents_of(
+        read_watched(session.connection),
         facts,
-        event_counts=read_frame(
-            session,
-            f"select event_date, feature, bin as event_name, n as events from {EVENT_SKETCH_COUNTS.qualified_name}"
-            " where name = 'event_name'",
-        ),
-        platform_counts=read_frame(
-            session,
-            "select event_date, feature, bin as platform, sum(n) filter (where name = 'platform_events') as events,"
-            " coalesce(sum(n) filter (where name = 'platform_crashes'), 0) as crashes"
-            f" from {EVENT_SKETCH_COUNTS.qualified_name} where name in ('platform_events', 'platform_crashes')"
-            " group by all",
-        ),
         tiers={str(feature): int(tier) for feature, tier in zip(tiers["feature"], tiers["tier"], strict=True)},
     )
     progress(f"{len(found)} incidents")

@@ -183,7 +183,7 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
 
 def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
     """How many stored inputs of `day` differ from those recomputed from a warehouse cut at that day, and examples."""
-    again = labels_and_inputs(session.connection, day).training_set
+    again = labels_and_inputs(session.connection, day, is_detected_anew=True).training_set
     again = again[pd.to_datetime(again["event_date"]) == pd.Timestamp(day)].set_index("feature").sort_index()
     stored = read_frame(
         session, f"select * from {RISK_TRAINING_SET.qualified_name} where event_date = $day", {"day": day}

@@ -67,7 +67,7 @@ def test_what_is_absent_is_null_and_nothing_else_is_infinite() -> None:
 
 def test_baseline_flag_follows_history() -> None:
     first = WHOLE.groupby("feature")["event_date"].min()
-    young = WHOLE[WHOLE["event_date"] < WHOLE["feature"].map(first) + pd.Timedelta(days=20)]
+    young = WHOLE[WHOLE["event_date"] < WHOLE["feature"].map(first) + pd.Timedelta(days=12)]
     assert not young["has_baseline"].any()
     assert WHOLE.loc[WHOLE["event_date"] > DAYS[30], "has_baseline"].mean() > 0.95
 
@@ -119,15 +119,6 @@ def average(values: Sequence[float]) -> float:
     return sum(known(values)) / len(known(values)) if known(values) else NAN
 
 
-def swing(values: Sequence[float]) -> float:
-    """Standard deviation of what is known, from seven days on."""
-    there = known(values)
-    if len(there) < 7:
-        return NAN
-    middle = sum(there) / len(there)
-    return math.sqrt(sum((v - middle) ** 2 for v in there) / len(there))
-
-
 def slope(row: Sequence[float], day: int) -> float:
     """Least-squares slope over 14 days in its own deviations; unknown days count as 0, half of them must be known."""
     z = past(row, day, 14)
@@ -150,21 +141,23 @@ def largest(values: Sequence[float]) -> list[float]:
 
 def plain_signals(states: FeatureStates, f: int, d: int) -> dict[str, float]:
     out: dict[str, float] = {}
-    for name, state in [*states.signals.items(), ("tail", states.tail)]:
+    for name, state in states.signals.items():
         out |= {f"{name}_change": average(past(state.change[f], d, 3)), f"{name}_z": state.z[f, d]}
-        out |= {f"{name}_ewma_z": state.ewma_z[f, d], f"{name}_slope_z": slope(state.z[f], d)}
-        out |= {f"{name}_noise": state.noise[f, d]}
+        out |= {f"{name}_ewma_z": state.drift[f, d], f"{name}_slope_z": slope(state.z[f], d)}
     signals = [states.signals[name] for name in SIGNALS]
-    out["worst_ewma_z"], out["second_ewma_z"] = largest([s.ewma_z[f, d] for s in signals])[:2]
+    out["worst_ewma_z"], out["second_ewma_z"] = largest([s.drift[f, d] for s in signals])[:2]
     out["worst_slope_z"] = largest([out[f"{name}_slope_z"] for name in SIGNALS])[0]
     out["worst_drift_share"] = largest([s.drift_share[f, d] for s in signals])[0]
     out["worst_spike_share"] = largest([s.spike_share[f, d] for s in signals])[0]
     out["worst_run_days"] = min(max(streak([z > 0.5 for z in s.z[f]], d) for s in signals), 28)
-    is_open = [s for s in signals if s.is_degraded[f, d]]
+    is_open = [s for s in signals if s.is_open[f, d] or s.is_bad[f, d]]
     out["open_z"] = max((s.z[f, d] if math.isfinite(s.z[f, d]) else 0.0 for s in is_open), default=0.0)
-    out["open_days"] = max(streak(s.is_degraded[f], d) for s in signals)
-    out["open_calm_days"] = min((s.calm_days[f, d] for s in is_open), default=0)
-    out["degraded_signals"] = len(is_open)
+    out["open_days"] = min(max(streak(s.is_open[f] | s.is_bad[f], d) for s in signals), 60)
+    out["open_calm_days"] = min((s.calm_days[f, d] for s in is_open if s.is_open[f, d]), default=0)
+    out["degraded_signals"] = sum(s.is_bad[f, d] for s in signals)
+    out["is_open"] = float(len(is_open) > 0) if states.is_known[f, d] else NAN
+    burns = [s.burn[f, d] for s in signals if math.isfinite(s.burn[f, d])]
+    out["budget_burn"] = math.log(1 + min(max(burns, default=0.0), 100.0))
     return out
 
 
@@ -173,7 +166,7 @@ def plain_history(states: FeatureStates, f: int, d: int) -> dict[str, float]:
     events, first = states.grid.count("events"), states.grid.first_day[f]
     share = bad[:, : d + 1].sum() / max(is_known[:, : d + 1].sum(), 1)
     others = [o for o in range(len(bad)) if o != f and is_known[o, d]]
-    slides = [any(s.ewma_z[o, d] > 2 for s in states.signals.values()) for o in others]
+    slides = [any(s.drift[o, d] > 2 for s in states.signals.values()) for o in others]
     turned = [day for day in range(1, d + 1) if bad[f, day] != bad[f, day - 1]]
     month, before = average(past(events[f], d, 28)), average(past(events[f], d - 7, 28)) if d >= 7 else NAN
     return {
@@ -187,8 +180,6 @@ def plain_history(states: FeatureStates, f: int, d: int) -> dict[str, float]:
         "peers_worst_share": sum(slides) / len(others) if others else NAN,
         "log_events": math.log10(month + 1),
         "events_trend": math.log((average(past(events[f], d, 7)) + 1) / (before + 1)),
-        "volume_volatility": swing(past(states.signals["volume"].residual[f], d, 28)),
-        "latency_volatility": swing(past(states.signals["latency"].residual[f], d, 28)),
         "silent_days": min(states.silent_days[f, d], 28),
         "active_days_28d": sum(v > 0 for v in past(events[f], d, 28)),
         "is_weekend": float((START + timedelta(days=d)).weekday() >= 5),
@@ -236,8 +227,7 @@ def test_every_input_is_what_plain_python_computes() -> None:
             and not (math.isnan(found[name]) and math.isnan(value))
         }
         assert wrong == {}, (feature, d)
-        has_level = any(math.isfinite(s.noise[f, d]) for s in FULL.signals.values())
-        assert found["has_baseline"] == (has_level and FULL.is_known[f, d])
+        assert found["has_baseline"] == FULL.is_known[f, d]
 
 
 def test_a_release_counts_from_its_own_day_for_two_weeks() -> None:
@@ -281,6 +271,14 @@ def test_a_lifecycle_is_told_by_its_stage() -> None:
     assert bare[["is_early_stage", "tier"]].isna().all().all()
 
 
+def signal_of(z: np.ndarray, other: np.ndarray) -> SignalState:
+    """A signal that is known throughout, with this z and never bad."""
+    never = np.zeros(z.shape, bool)
+    return SignalState(
+        z, other, other, ~never, never, never, never, never.astype(np.int64), other, other, np.full(z.shape, NAN)
+    )
+
+
 def test_age_and_runs_stop_at_their_caps() -> None:
     days = pd.date_range(START, periods=400)
     facts = pd.DataFrame({"event_date": days, "feature": "pay", "events": 10})
@@ -291,10 +289,10 @@ def test_age_and_runs_stop_at_their_caps() -> None:
     assert risk_inputs(states, first_date=days[398].date())["age_days"].tolist() == [365, 365]
     slow = np.where(np.arange(400) >= 300, 1.2, 0.0)[None, :]
     blank = np.zeros((1, 400))
-    state = SignalState(slow, blank, blank, blank, blank, blank, blank, slow > -1, slow > 99, blank.astype(np.int64))
+    state = signal_of(slow, blank)
     signals = dict.fromkeys(SIGNALS, state)
     runs = risk_inputs(FeatureStates(
-        states.grid, signals, state, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
+        states.grid, signals, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
         states.silent_days,
     ))["worst_run_days"].tolist()  # fmt: skip
     assert (runs[299], runs[300], runs[326], runs[327], runs[328]) == (0, 1, 27, 28, 28)
@@ -312,7 +310,7 @@ def test_who_is_alone_has_no_peers_and_what_is_never_measured_no_mean() -> None:
 
 def test_half_of_two_weeks_must_be_known_for_a_slope() -> None:
     z = np.array([[NAN] * 7 + [1.0] * 7, [NAN] * 8 + [1.0] * 6, [*range(14)], [0.0] * 13 + [99.0]])
-    state = SignalState(z, z, z, z, z, z, z, z > 0, z > 0, np.zeros(z.shape, dtype=np.int64))
+    state = signal_of(z, z)
     found = _slope_z(state)[:, -1]
     # Σ (i − 6.5)² over 14 days is 227.5; the last seven weights add up to 24.5; beyond 6 nothing counts for more.
     root = math.sqrt(227.5)

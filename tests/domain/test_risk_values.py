@@ -711,11 +711,11 @@ def test_holes_are_filled_with_medians_and_inputs_clipped() -> None:
 
 def test_logistic_inputs_are_in_deviations_from_their_mean_and_bounded() -> None:
     model = Logistic(FEATURE_RISK.learnt_columns, RiskSettings())
-    model.fit(matrix(worst_run_days=[0.0, 2.0, 4.0, 6.0]), np.array([0.0, 0, 1, 1]), np.array(list("aabb")))
-    at = list(model.columns).index(INPUT_NAMES.index("worst_run_days"))
-    found = model.prepared(matrix(worst_run_days=[3.0, 3.0 + math.sqrt(5), NAN, 28.0]))[:, at]
+    model.fit(matrix(open_days=[0.0, 2.0, 4.0, 6.0]), np.array([0.0, 0, 1, 1]), np.array(list("aabb")))
+    at = list(model.columns).index(INPUT_NAMES.index("open_days"))
+    found = model.prepared(matrix(open_days=[3.0, 3.0 + math.sqrt(5), NAN, 28.0]))[:, at]
     assert found.tolist() == pytest.approx([0, 1, 0, 8])
-    raised = model.predict(matrix(worst_run_days=[0.0, 6.0]), np.array(["a", "b"]))
+    raised = model.predict(matrix(open_days=[0.0, 6.0]), np.array(["a", "b"]))
     assert raised[0] < 0.5 < raised[1]
 
 
@@ -791,16 +791,22 @@ def points(total: float, without: float) -> float:
 
 def test_reasons_are_what_a_score_would_lose_without_a_group() -> None:
     model = linear(
-        tail_z=0.5, tail_change=0.25, days_since_release=-0.5, releases_14d=0.1, log_events=0.02, open_days=0.01,
+        latency_z=0.5, latency_change=0.25, days_since_release=-0.5, releases_14d=0.1, log_events=0.02, open_days=0.01,
         tier=0.001,
     )  # fmt: skip
     found = told_reasons(
-        model, tail_z=2.00004, tail_change=1.0, days_since_release=4.0, releases_14d=5.0, log_events=1.0, open_days=1.0
+        model,
+        latency_z=2.00004,
+        latency_change=1.0,
+        days_since_release=4.0,
+        releases_14d=5.0,
+        log_events=1.0,
+        open_days=1.0,
     )
     total = 1.0 + 0.25 - 2.0 + 0.5 + 0.02 + 0.01
     assert found == [
         ("days_since_release", 4.0, points(total, -1.5)),
-        ("tail_z", 2.0, points(total, 1.25)),
+        ("latency_z", 2.0, points(total, 1.25)),
         ("log_events", 1.0, points(total, 0.02)),
     ]
     assert told_reasons(model, tier=1.0) == []
@@ -813,9 +819,9 @@ def test_the_worst_of_the_signals_is_told_of_the_signal_that_it_is_of() -> None:
     found = told_reasons(model, worst_ewma_z=4.0, crash_ewma_z=4.0, latency_ewma_z=1.0, worst_run_days=2.0)
     assert found == [("crash_ewma_z", 4.0, points(2.2, 2.0)), ("worst_run_days", 2.0, points(2.2, 0.2))]
     # With the signal's own input it is one reason, told by what weighs more.
-    both = linear(worst_spike_share=0.5, error_noise=0.9)
-    assert told_reasons(both, worst_spike_share=1.0, error_z=3.0, error_noise=1.0) == [
-        ("error_noise", 1.0, points(1.4, 1.4))
+    both = linear(worst_spike_share=0.5, error_change=0.9)
+    assert told_reasons(both, worst_spike_share=1.0, error_z=3.0, error_change=1.0) == [
+        ("error_change", 1.0, points(1.4, 1.4))
     ]
     assert len(SIGNALS) == 5
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from quality_assets.contracts.metrics import Metric
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.features.incidents import INCIDENT_FACTS, find_incidents
-from quality_assets.domain.models.risk.labels import LABEL_FACTS, LabelSettings, feature_states
+from quality_assets.domain.models.risk.labels import LABEL_FACTS, feature_states
 from quality_assets.domain.series.detection import Detections, detect, episodes
 from quality_assets.domain.series.normal import BASELINE_FACTS, baseline_stats
 from quality_assets.domain.series.panel import (
@@ -240,10 +240,8 @@ def test_the_past_of_a_day_ends_a_lag_before_it() -> None:
     assert past.first(9) == 5
     assert past.sql_range == "range between interval 4 days preceding and interval 2 days preceding"
     assert Past(28, 7).sql_range == "range between interval 28 days preceding and interval 1 days preceding"
-    # The detector looks 9 to 43 days back, labels 10 to 37, the band 1 to 28 and for its own past 28 more.
+    # The detector looks 9 to 43 days back, the band 1 to 28 and for its own past 28 more.
     assert (DEFAULT_SETTINGS.past.days(50) - 50).tolist() == list(range(-43, -8))
-    assert (LabelSettings().past.days(50) - 50).tolist() == list(range(-37, -9))
-    assert LabelSettings().past.minimum_days == 14
     assert (DEFAULT_BAND.past.days(50) - 50).tolist() == list(range(-28, 0))
     assert DEFAULT_BAND.history_days == 56
     assert BandSettings() == BandSettings(Past(28, 7, 0), min_same_weekdays=3, sigmas=3.0, relative_floor=0.01)

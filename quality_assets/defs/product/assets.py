@@ -8,6 +8,7 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.live import ARRIVAL_CURVES, USER_FEATURES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key
 from quality_assets.defs.reporting import build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
@@ -17,6 +18,7 @@ from quality_assets.tables.events import build_facts, build_trends
 from quality_assets.tables.facts_with_risk import build_facts_with_risk
 from quality_assets.tables.incidents import build_incidents
 from quality_assets.tables.live import build_arrival_curves, build_user_features
+from quality_assets.tables.states import build_states
 
 
 @dg.asset(**asset_arguments(FACT_FEATURE_METRICS))
@@ -55,6 +57,15 @@ def feature_metrics_with_risk(context: dg.AssetExecutionContext, warehouse: Ware
     with building(context, warehouse, FEATURE_METRICS_WITH_RISK) as made:
         rows = build_facts_with_risk(made.session)
         made.wrote(FEATURE_METRICS_WITH_RISK, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+@dg.asset(**asset_arguments(FEATURE_STATES, "pandas"))
+def feature_states(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The state of each metric of each feature on each day: as usual, worse, beyond its objective, unknown."""
+    with building(context, warehouse, FEATURE_STATES) as made:
+        rows = build_states(made.session, report)
+        made.wrote(FEATURE_STATES, rows)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 

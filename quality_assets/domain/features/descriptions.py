@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Column
+from quality_assets.domain.series.states import ALL_METRICS
 
 
 class FeatureDescriptionsError(ValueError):
@@ -27,6 +29,7 @@ def read_feature_descriptions(path: Path) -> pd.DataFrame:
     frame = _read_texts(path)
     _refuse(path, "feature", frame["feature"], frame["feature"].isna(), "is blank")
     _refuse(path, "feature", frame["feature"], frame["feature"].duplicated(), "is described twice")
+    _check_metrics(path, frame)
     typed = {c.name: _typed(path, c, frame[c.name]) if c.name in frame else None for c in FEATURE_DESCRIPTIONS.columns}
     return pd.DataFrame(typed, index=frame.index)
 
@@ -73,6 +76,17 @@ def _typed(path: Path, column: Column, texts: pd.Series) -> pd.Series:
         return numbers
     _refuse(path, column.name, texts, numbers.notna() & numbers.mod(1).ne(0), "is not a whole number")
     return numbers.astype("Int64")
+
+
+def _check_metrics(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse a name in `uncounted_metrics` that no metric has: what was meant to be switched off would go on."""
+    if "uncounted_metrics" not in frame:
+        return
+    texts = frame["uncounted_metrics"]
+    allowed = {*METRICS_BY_NAME, ALL_METRICS}
+    wrong = texts.map(lambda text: text is not None and not set(text.split()) <= allowed).astype(bool)
+    why = f"names what is no metric; there are all, {', '.join(METRICS_BY_NAME)}"
+    _refuse(path, "uncounted_metrics", texts, wrong, why)
 
 
 def _refuse(path: Path, column: str, texts: pd.Series, wrong: pd.Series, why: str) -> None:

@@ -22,10 +22,11 @@ from quality_assets.contracts.incidents import INCIDENT_SEVERITIES, INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
 from quality_assets.domain.features.incident_words import describe
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
-from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
-from quality_assets.domain.series.panel import MONITORED_METRICS, Panel, columns_behind, panel_from_facts
+from quality_assets.domain.series.detection import Detections, Episode, episodes
+from quality_assets.domain.series.panel import MONITORED_METRICS, columns_behind
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import silence_log_p
+from quality_assets.domain.series.states import Described, Watched, watch
 
 # What incidents read of product.fact_feature_metrics, beside its key.
 INCIDENT_FACTS = (*columns_behind(MONITORED_METRICS), "users", "crashed_users", "all_users")
@@ -117,20 +118,28 @@ def find_incidents(
     days for which data arrived (default: days with any row). Too little history, gaps and constant metrics give no rows
     and no error.
     """
-    known = None if known_dates is None else list(known_dates)
-    findings: list[_Finding] = []
-    if len(facts):
-        for order, detections in enumerate(detect_all(facts, metrics, known, detection).values()):
-            findings += [
-                _Finding(detections.panel.keys[e.series], None, e, detections, order)
-                for e in episodes(detections, detection)
-            ]
-    if event_counts is not None and len(event_counts):
-        every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
-        findings += dead_event_findings(event_counts, every_day, detection)
-    if platform_counts is not None and len(platform_counts):
-        every_day = known if known is not None else list(pd.to_datetime(facts["event_date"]).dt.date.unique())
-        findings += platform_crash_findings(platform_counts, every_day, detection)
+    watched = watch(
+        facts,
+        event_counts=event_counts,
+        platform_counts=platform_counts,
+        described=Described(),
+        known_dates=None if known_dates is None else list(known_dates),
+        metrics=metrics,
+        settings=detection,
+    )
+    return incidents_of(watched, facts, tiers=tiers, detection=detection, settings=settings)
+
+
+def incidents_of(
+    watched: Sequence[Watched],
+    facts: pd.DataFrame,
+    *,
+    tiers: Mapping[str, int] | None = None,
+    detection: DetectionSettings = DEFAULT_SETTINGS,
+    settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS,
+) -> pd.DataFrame:
+    """Rows of `product.incidents` of what was watched, newest first; what does not count makes none."""
+    findings = [finding for order, each in enumerate(watched) for finding in _findings(each, order, detection)]
     clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
     rows = [_row(cluster, facts, tiers or {}, settings) for cluster in clusters]
     _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
@@ -138,6 +147,25 @@ def find_incidents(
         row["sentence"] = describe(row)
     frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
     return frame.sort_values(["detected_on", "incident_id"], ascending=[False, True], ignore_index=True)
+
+
+def _findings(each: Watched, order: int, detection: DetectionSettings) -> list[_Finding]:
+    """The episodes of what counts; of single events their silences only: other falls belong to the feature's volume."""
+    found = [e for e in episodes(each.found, detection) if each.is_counted[e.series]]
+    features = each.features
+    if each.part == "event_name":
+        dead = [e for e in found if e.kind == "dead"]
+        return [_Finding(features[e.series], _part_of(each, e), e, each.found, order) for e in dead]
+    is_platform = each.part == "platform"
+    return [
+        _Finding(features[e.series], None, e, each.found, order, _part_of(each, e) if is_platform else None)
+        for e in found
+    ]
+
+
+def _part_of(each: Watched, episode: Episode) -> str:
+    """The event or platform of a feature that an episode is of."""
+    return str(each.grid.keys[episode.series][1])
 
 
 def event_counts_sql(source: str = "core.valid_events") -> str:
@@ -151,40 +179,6 @@ def event_counts_sql(source: str = "core.valid_events") -> str:
         "  where event_date between $from_date and $to_date group by all)\n"
         "group by all"
     )
-
-
-def dead_event_findings(
-    event_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
-) -> list[_Finding]:
-    """Silences of single events of a feature. Falls that are not silence belong to the feature's volume."""
-    panel = panel_from_facts(event_counts, "events", known_dates, key=("feature", "event_name"))
-    detections = detect(panel, settings)
-    return [
-        _Finding(*_pair(panel, e), e, detections, len(MONITORED_METRICS))
-        for e in episodes(detections, settings)
-        if e.kind == "dead"
-    ]
-
-
-def platform_crash_findings(
-    platform_counts: pd.DataFrame, known_dates: Iterable[date], settings: DetectionSettings = DEFAULT_SETTINGS
-) -> list[_Finding]:
-    """Rises of the crash rate on single platforms of features that have several."""
-    own = platform_counts[platform_counts.groupby("feature")["platform"].transform("nunique") > 1]
-    if not len(own):
-        return []
-    rates = own.assign(crash_rate=own["crashes"] / own["events"])
-    panel = panel_from_facts(rates, "crash_rate", known_dates, key=("feature", "platform"))
-    detections = detect(panel, settings)
-    order = len(MONITORED_METRICS) + 1
-    found = [(*_pair(panel, e), e) for e in episodes(detections, settings)]
-    return [_Finding(feature, None, e, detections, order, platform) for feature, platform, e in found]
-
-
-def _pair(panel: Panel, episode: Episode) -> tuple[str, str]:
-    """The feature, and the event or platform of it, that an episode is of."""
-    feature, part = panel.keys[episode.series]
-    return str(feature), str(part)
 
 
 def _by_feature(findings: list[_Finding]) -> dict[str, list[_Finding]]:

@@ -1,7 +1,4 @@
-"""What is expected of each day of a series: level and weekday, from its own past.
-
-`pooled` has the plainer way, by means and by deviations that the series share.
-"""
+"""What is expected of each day of a series: level and weekday, from its own past."""
 
 from __future__ import annotations
 

@@ -26,10 +26,17 @@ from quality_assets.domain.series.panel import (
     Panel,
     build_grid,
     columns_behind,
+    has_metric,
     panel_of,
 )
+from quality_assets.domain.series.rare import (
+    RareWatch,
+    events_to_tell,
+    least_events_a_day,
+    silence_days,
+)
 from quality_assets.domain.series.scale import change_from, deviance_residual, from_scale, to_scale, usable_days
-from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
+from quality_assets.domain.series.settings import DEFAULT_RARE, DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import SilenceWatch
 from quality_assets.domain.series.walk import Switch, Walk
 
@@ -44,6 +51,9 @@ class Detections:
     noise: the deviation of the metric in its unit that day. is_active: inside an episode. is_start: found that day.
     run_start: index of the day on which the smoothed residual last left normal.
     is_adopted: the episode ended that day because the change has become the new normal.
+    is_bad: inside an episode, and the day itself is no calm one. days_pooled: days that the verdict rests upon, ∞ where
+    no failure could be told. is_pooled: told by the evidence of several days. events_to_tell: events a day from which
+    on one could. The last four are None where a panel was put together by hand.
     """
 
     panel: Panel
@@ -58,6 +68,10 @@ class Detections:
     is_silence: Bools
     is_adopted: Bools
     run_start: Ints
+    is_bad: Bools | None = None
+    days_pooled: Floats | None = None
+    is_pooled: Bools | None = None
+    events_to_tell: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,13 @@ class _Tracker:
         self.memory = _Memory(panel.family, self.amount, self.sample, np.isfinite(self.scaled), self.weekdays, settings)
         self.walk, self.silence = Walk(count, settings.rules_of(panel.family)), SilenceWatch(count)
         self.out = {name: np.full((count, days), np.nan) for name in ("expected", "z", "ewma", "change", "noise")}
-        self.flags = {name: np.zeros((count, days), bool) for name in ("active", "start", "silence", "adopted")}
+        self.rare = (
+            RareWatch(self.amount, self.sample, settings.rare) if settings.rare and panel.family == "rate" else None
+        )
+        self.flags = {
+            name: np.zeros((count, days), bool) for name in ("active", "start", "silence", "adopted", "bad", "pooled")
+        }
+        self.days_pooled, self.events_to_tell = np.ones((count, days)), np.full((count, days), np.nan)
         self.silence_log_p = np.zeros((count, days))
         self.run_starts = np.zeros((count, days), dtype=np.int64)
         self.baseline = Baseline.unknown(count)
@@ -115,17 +135,42 @@ class _Tracker:
         z, change = self._deviation(day)
         strength = self.walk.smooth(day, z, change)
         self.out["ewma"][:, day] = np.where(np.isfinite(z), strength, np.nan)
-        self.run_starts[:, day] = np.minimum(self.walk.begin, day)
         if self.panel.family == "count":
             self.silence_log_p[:, day] = self.silence.listen(
                 self.baseline, int(self.weekdays[day]), self.amount[:, day]
             )
         is_silent = self.silence_log_p[:, day] < log(self.settings.silence_alpha)
-        told = self.walk.switch(day, z, change, strength, is_silent)
+        is_pooled = self._pool(day)
+        begin = np.minimum(self.walk.begin, day)
+        told = self.walk.switch(day, z, change, strength, is_silent | is_pooled)
         self.flags["active"][:, day], self.flags["start"][:, day] = told.is_active, told.is_start
         self.flags["silence"][:, day], self.flags["adopted"][:, day] = is_silent, told.is_adopted
+        self.flags["pooled"][:, day] = is_pooled
+        self.run_starts[:, day] = begin
+        self.flags["bad"][:, day] = told.is_active & (told.calm == 0) & (np.isfinite(z) | is_silent)
         self.memory.take(day, told)
         self.silence.restart(told.is_adopted)
+        if self.rare is not None:
+            self.rare.restart(told.is_adopted)
+
+    def _pool(self, day: int) -> Bools:
+        """What the evidence of several days tells, and how many days it takes."""
+        if self.rare is None:
+            if self.panel.family == "count":
+                expected = self.out["expected"][:, day]
+                self.days_pooled[:, day] = silence_days(expected, self.settings.silence_alpha)
+                self.events_to_tell[:, day] = least_events_a_day(self.settings.silence_alpha, DEFAULT_RARE.longest_days)
+            else:
+                least = self.settings.least_sample(self.panel.metric, self.panel.family)
+                self.events_to_tell[:, day] = least
+            return np.zeros(len(self.amount), bool)
+        told = self.rare.listen(day, self.memory.is_kept, self.settings.lag_days, self.memory.history_start)
+        self.days_pooled[:, day] = self.rare.days(day)
+        self.events_to_tell[:, day] = events_to_tell(self.rare.usual, self.rare.clumping)
+        # What began with the evidence is not normal from then on.
+        begins = told & ~self.walk.active
+        self.walk.begin = np.where(begins, np.minimum(self.walk.begin, self.rare.begin), self.walk.begin)
+        return told
 
     def result(self) -> Detections:
         """All that was found."""
@@ -137,6 +182,10 @@ class _Tracker:
             is_silence=self.flags["silence"],
             is_adopted=self.flags["adopted"],
             run_start=self.run_starts,
+            is_bad=self.flags["bad"],
+            days_pooled=self.days_pooled,
+            is_pooled=self.flags["pooled"],
+            events_to_tell=self.events_to_tell,
             **self.out,
         )
 
@@ -217,14 +266,17 @@ def _episode(detections: Detections, series: int, detected: int, settings: Detec
     stop = detected + int(off[0]) if len(off) else total
     z = detections.z[series]
     silent = detections.is_silence[series]
+    pooled = detections.is_pooled[series] if detections.is_pooled is not None else np.zeros(total, bool)
     inside = np.arange(detected, stop)
     with np.errstate(invalid="ignore"):
-        bad = inside[(z[inside] >= settings.calm_sd) | silent[inside]]
+        bad = inside[(z[inside] >= settings.calm_sd) | silent[inside] | pooled[inside]]
     last_bad = int(bad[-1]) if len(bad) else detected
     adopted = bool(detections.is_adopted[series, stop - 1])
     closed = stop < total or adopted or _has_calmed(z, last_bad, stop, settings)
     start, shape = _dated(detections, series, detected, last_bad)
-    if closed and not adopted:
+    if pooled[detected]:
+        start, shape = min(int(detections.run_start[series, detected]), detected), "step"
+    if closed and not adopted and not pooled[inside].any():
         last_bad = max(detected, start + date_end(z[start : last_bad + 1]))
     kind: Literal["step", "creep", "spike", "dead"]
     last_silent = int(inside[silent[inside]][-1]) if silent[inside].any() else -1
@@ -284,4 +336,4 @@ def detect_all(
 ) -> dict[str, Detections]:
     """`detect` for each metric that `facts` has a column for, by metric name."""
     grid = build_grid(facts, columns_behind(metrics), known_dates=known_dates)
-    return {name: detect(panel_of(grid, name), settings) for name in metrics if name in grid.values}
+    return {name: detect(panel_of(grid, name), settings) for name in metrics if has_metric(grid, name)}

@@ -1,7 +1,7 @@
 """Daily series of any key as dense arrays: rows become a grid of keys x days once, and each metric a panel of it.
 
 A key is what a series is of: a product feature, an event of a feature, a source. Only the shape changes here: what is
-normal lives in `baseline` and `pooled`, what is told of it in `detection`.
+normal lives in `baseline`, what is told of it in `detection`.
 """
 
 from __future__ import annotations
@@ -210,6 +210,11 @@ def metric_family(metric: Metric) -> Family:
     return "score" if metric.unit == "score" else "count"
 
 
+def worse_side(metric: Metric) -> int:
+    """+1 where more hurts, -1 where less does; of a complement (crash-free …) by its numerator, which hurts."""
+    return -1 if metric.bad_direction == "down" and not metric.complement else 1
+
+
 def sample_column(metric: Metric) -> str | None:
     """The measure that says how many values are behind a metric; None for counts."""
     return metric.denominator or _SAMPLE_SIZES.get(metric.name)
@@ -226,6 +231,25 @@ def columns_behind(metrics: Iterable[Metric | str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
+def has_metric(grid: Grid, metric: Metric | str) -> bool:
+    """Whether a grid has what a panel of the metric is made of."""
+    metric = _metric(metric)
+    parts = {metric.numerator, metric.denominator}
+    return metric.name in grid.values or (None not in parts and parts <= set(grid.values))
+
+
+def _value(grid: Grid, metric: Metric) -> Floats:
+    """The metric as it is stored; from its numerator and denominator where it is not."""
+    parts = (metric.numerator, metric.denominator)
+    if None in parts or not set(parts) <= set(grid.values):
+        return grid.values[metric.name]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = grid.column(str(metric.numerator)) / grid.column(str(metric.denominator))
+    ratio = np.where(np.isfinite(ratio), 1 - ratio if metric.complement else ratio, np.nan)
+    stored = grid.column(metric.name)
+    return np.where(np.isfinite(stored), stored, ratio)
+
+
 def panel_of(grid: Grid, metric: Metric | str) -> Panel:
     """The panel of one metric of a grid, of the registry by its name, or any other.
 
@@ -235,12 +259,11 @@ def panel_of(grid: Grid, metric: Metric | str) -> Panel:
     """
     metric = _metric(metric)
     family, size = metric_family(metric), sample_column(metric)
-    value = grid.values[metric.name] if family != "count" else grid.count(metric.name)
+    value = _value(grid, metric) if family != "count" else grid.count(metric.name)
     amount, sample = value, np.full_like(value, np.nan) if size is None else grid.column(size)
     if family == "rate":
         amount, sample = grid.values[str(metric.numerator)], grid.values[str(metric.denominator)]
-    # A complement (crash-free …) is watched through its numerator, which is what hurts.
-    worse = -1 if metric.bad_direction == "down" and not metric.complement else 1
+    worse = worse_side(metric)
     if metric.complement:
         value = 1 - value
     dates = tuple(grid.dates.tolist())

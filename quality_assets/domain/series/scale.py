@@ -31,7 +31,7 @@ def usable_days(panel: Panel, settings: DetectionSettings) -> tuple[Floats, Floa
         elif panel.family == "count":
             bad = amount < 0
         else:
-            least = settings.minimum_score_sample if panel.family == "score" else settings.minimum_sample
+            least = settings.least_sample(panel.metric, panel.family)
             bad = (sample < least) | ((panel.family == "positive") & ~(amount > 0))
     amount = np.where(bad | ~np.isfinite(amount), np.nan, amount)
     return amount, np.where(np.isfinite(sample), sample, np.nan)

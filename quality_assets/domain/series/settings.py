@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
@@ -86,6 +87,33 @@ class WalkRules:
 
 
 @dataclass(frozen=True)
+class RareSettings:
+    """What rare bad events are judged by.
+
+    evidence: natural logarithm of the likelihood ratio from which on a series is worse; the mean time between false
+    alarms of a CUSUM is at least its exponential, here 60 years of days. recovery: the same for its end, 1 in 20.
+    most_a_day: no day alone tells, as failures come in clumps. multiples, failure_share: the rates that are looked for,
+    as multiples of the usual one and as a share of all events. few: where more bad events than this are usual a day, a
+    day speaks for itself. prior_variance: bad events' worth of evidence that they do not clump. longest_days: what
+    would take longer is not told at all. window_days, minimum_days: the past that says what is usual.
+    """
+
+    evidence: float = 10.0
+    recovery: float = 3.0
+    most_a_day: float = 4.5
+    multiples: tuple[float, ...] = (3.0, 10.0)
+    failure_share: float = 0.3
+    few: float = 1.5
+    prior_variance: float = 3.0
+    longest_days: int = 28
+    window_days: int = 120
+    minimum_days: int = 12
+
+
+DEFAULT_RARE = RareSettings()
+
+
+@dataclass(frozen=True)
 class DetectionSettings:
     """Every setting of the detector, with its reason.
 
@@ -97,8 +125,10 @@ class DetectionSettings:
     silence_alpha: P(no event | normal) below which silence is news; 365 chances a year make .04 false ones.
     calm_sd, calm_days: an episode ends after this many days in a row that look normal.
     adopt_after_days: a change that has lasted this long is the new normal, and history starts over with it.
-    minimum_sample: a daily quantile of fewer values is not used.
+    minimum_sample: a daily quantile of fewer values is not used. minimum_median_sample: the same for the median, which
+        five values place well enough for its noise to be learnt.
     minimum_score_sample: the same for a mean of scores: two count for little, but seven days of two do not.
+    rare: how rare bad events are judged over several days; None = a day at a time only.
     limits: with these about one false episode per series and year on heavy-tailed latencies, .1 elsewhere. Counts and
         rates have lower ones, because the chance in them is known; what lies below the least change that matters is
         real at best, never important.
@@ -114,7 +144,9 @@ class DetectionSettings:
     calm_days: int = 3
     adopt_after_days: int = 42
     minimum_sample: int = 20
+    minimum_median_sample: int = 5
     minimum_score_sample: int = 2
+    rare: RareSettings | None = DEFAULT_RARE
     limits: tuple[tuple[Family, Limits], ...] = (
         ("count", Limits(3.5, 4.3, 0.10, 0.25)),
         ("rate", Limits(3.8, 4.6, 0.25, 0.50)),
@@ -126,6 +158,14 @@ class DetectionSettings:
     def past(self) -> Past:
         """The days that a baseline is made of."""
         return Past(self.window_days, self.minimum_days, self.lag_days)
+
+    def least_sample(self, metric: str, family: Family) -> int:
+        """The fewest values of a day that its quantile or mean may rest on; 1 where the family needs no more."""
+        if family == "score":
+            return self.minimum_score_sample
+        if family == "positive":
+            return self.minimum_median_sample if metric == "latency_p50_ms" else self.minimum_sample
+        return 1
 
     def limits_of(self, family: Family) -> Limits:
         """The limits of a family of metrics."""
@@ -172,3 +212,31 @@ class BandSettings:
 
 
 DEFAULT_BAND = BandSettings()
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """What objectives are judged by, and which hold by tier where feature_metadata.csv gives none.
+
+    short_days, long_days: the windows of the burn rate: still going on, and enough to matter. chance_sd: the long
+    window's excess over what is allowed, in deviations of chance. allowed_days: an objective for a quantile or a mean
+    holds on all but so many days. least_allowed: an objective of no failure at all allows one in a million.
+    by_tier: the most (of feedback the least) that is allowed by tier 1, 2 and 3; what has no tier goes by 3. Latency
+    has no default: whether what is timed is a click or a flight, no tier says.
+    """
+
+    short_days: int = 3
+    long_days: int = 28
+    chance_sd: float = 3.0
+    allowed_days: float = 0.05
+    least_allowed: float = 1e-6
+    by_tier: Mapping[str, tuple[float, float, float]] = field(
+        default_factory=lambda: {
+            "crash_rate": (0.02, 0.05, 0.10),
+            "error_rate": (0.10, 0.20, 0.30),
+            "feedback_mean": (3.0, 2.5, 2.0),
+        }
+    )
+
+
+DEFAULT_OBJECTIVES = ObjectiveSettings()

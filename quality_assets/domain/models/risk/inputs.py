@@ -77,10 +77,7 @@ def risk_inputs(
     frame.insert(0, "event_date", keys["event_date"])
     frame.insert(1, "feature", keys["feature"])
     frame["usual_users"] = _trailing_mean(grid.column("users"), 28).T[flat]
-    has_level = np.zeros(mask.shape, bool)
-    for state in states.signals.values():
-        has_level |= np.isfinite(state.noise)
-    frame["has_baseline"] = (has_level & states.is_known).T[flat]
+    frame["has_baseline"] = states.is_known.T[flat]
     return frame
 
 
@@ -120,18 +117,15 @@ def _signal_inputs(states: FeatureStates) -> dict[str, Floats]:
         state = states.signals[name]
         out[f"{name}_change"] = _trailing_mean(state.change, 3)
         out[f"{name}_z"] = state.z
-        out[f"{name}_ewma_z"] = state.ewma_z
+        out[f"{name}_ewma_z"] = state.drift
         out[f"{name}_slope_z"] = _slope_z(state)
-        out[f"{name}_noise"] = state.noise
-    out["worst_ewma_z"], out["second_ewma_z"] = _worst([s.ewma_z for s in states.signals.values()])
+    signals = list(states.signals.values())
+    out["worst_ewma_z"], out["second_ewma_z"] = _worst([s.drift for s in signals])
     out["worst_slope_z"], _ = _worst([out[f"{name}_slope_z"] for name in SIGNALS])
-    out["worst_drift_share"], _ = _worst([s.drift_share for s in states.signals.values()])
-    out["worst_spike_share"], _ = _worst([s.spike_share for s in states.signals.values()])
-    runs = [run_length(np.isfinite(s.z) & (s.z > _RUN_Z)) for s in states.signals.values()]
+    out["worst_drift_share"], _ = _worst([s.drift_share for s in signals])
+    out["worst_spike_share"], _ = _worst([s.spike_share for s in signals])
+    runs = [run_length(np.isfinite(s.z) & (s.z > _RUN_Z)) for s in signals]
     out["worst_run_days"] = np.minimum(np.stack(runs).max(axis=0), 28).astype(float)
-    out["tail_change"] = _trailing_mean(states.tail.change, 3)
-    out["tail_z"], out["tail_ewma_z"] = states.tail.z, states.tail.ewma_z
-    out["tail_slope_z"] = _slope_z(states.tail)
     return out
 
 
@@ -145,16 +139,19 @@ def _open_inputs(states: FeatureStates) -> dict[str, Floats]:
     """What the open episodes look like today: their strength, age and progress towards recovery."""
     z, age, calm = [], [], []
     for state in states.signals.values():
-        is_open = state.is_degraded
         today = np.where(np.isfinite(state.z), state.z, 0.0)
-        z.append(np.where(is_open, today, -99.0))
-        age.append(run_length(is_open))
-        calm.append(np.where(is_open, state.calm_days, 99))
-    any_open = states.is_degraded
+        z.append(np.where(state.is_open | state.is_bad, today, -99.0))
+        age.append(run_length(state.is_open | state.is_bad))
+        calm.append(np.where(state.is_open, state.calm_days, 99))
+    is_open = np.any([state.is_open | state.is_bad for state in states.signals.values()], axis=0)
+    calmest = np.stack(calm).min(axis=0)
+    burn = np.fmax.reduce([np.where(np.isfinite(s.burn), s.burn, 0.0) for s in states.signals.values()])
     return {
-        "open_z": np.where(any_open, np.stack(z).max(axis=0), 0.0),
-        "open_days": np.stack(age).max(axis=0).astype(float),
-        "open_calm_days": np.where(any_open, np.stack(calm).min(axis=0), 0).astype(float),
+        "open_z": np.where(is_open, np.stack(z).max(axis=0), 0.0),
+        "open_days": np.minimum(np.stack(age).max(axis=0), 60).astype(float),
+        "open_calm_days": np.where(is_open & (calmest < 99), calmest, 0).astype(float),
+        "is_open": np.where(states.is_known, is_open.astype(float), np.nan),
+        "budget_burn": np.log1p(np.minimum(burn, 100.0)),
     }
 
 
@@ -183,7 +180,7 @@ def _history_inputs(states: FeatureStates) -> dict[str, Floats]:
     last = np.maximum.accumulate(np.where(changed, index, states.grid.first_day[:, None]), axis=1)
     return {
         "is_degraded": np.where(states.is_known, degraded, np.nan),
-        "degraded_signals": np.sum([s.is_degraded for s in states.signals.values()], axis=0).astype(float),
+        "degraded_signals": np.sum([s.is_bad for s in states.signals.values()], axis=0).astype(float),
         "days_in_state": np.minimum(index - last, 60).astype(float),
         "degraded_days_7d": _trailing_sum(degraded, 7),
         "degraded_days_28d": _trailing_sum(degraded, 28),
@@ -198,8 +195,6 @@ def _volume_inputs(states: FeatureStates) -> dict[str, Floats]:
     return {
         "log_events": np.log10(_trailing_mean(events, 28) + 1),
         "events_trend": np.log((recent + 1) / (before + 1)),
-        "volume_volatility": _trailing_sd(states.signals["volume"].residual, 28),
-        "latency_volatility": _trailing_sd(states.signals["latency"].residual, 28),
         "silent_days": np.minimum(states.silent_days, 28).astype(float),
         "active_days_28d": _trailing_sum((events > 0).astype(float), 28),
     }
@@ -208,7 +203,7 @@ def _volume_inputs(states: FeatureStates) -> dict[str, Floats]:
 def _peer_inputs(states: FeatureStates) -> dict[str, Floats]:
     drifting = np.zeros(states.is_known.shape, bool)
     for state in states.signals.values():
-        drifting |= np.isfinite(state.ewma_z) & (state.ewma_z > 2)
+        drifting |= np.isfinite(state.drift) & (state.drift > 2)
     return {
         "peers_degraded_share": _share_of_others(states.is_degraded, states.is_known),
         "peers_worst_share": _share_of_others(drifting & states.is_known, states.is_known),
@@ -291,12 +286,6 @@ def _trailing_mean(values: Floats, days: int) -> Floats:
     count = _trailing_sum(np.isfinite(values).astype(float), days)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(count > 0, _trailing_sum(values, days) / count, np.nan)
-
-
-def _trailing_sd(values: Floats, days: int) -> Floats:
-    mean, square = _trailing_mean(values, days), _trailing_mean(values**2, days)
-    enough = _trailing_sum(np.isfinite(values).astype(float), days) >= 7
-    return np.where(enough, np.sqrt(np.maximum(square - mean**2, 0)), np.nan)
 
 
 def _shift(values: Floats, days: int) -> Floats:

@@ -16,13 +16,12 @@ _REASONS = 3
 _GROUPS = {
     "history": (
         "is_degraded", "degraded_signals", "days_in_state", "degraded_days_7d", "degraded_days_28d", "onsets_90d",
-        "own_degraded_share", "open_z", "open_days", "open_calm_days",
+        "own_degraded_share", "open_z", "open_days", "open_calm_days", "is_open", "budget_burn",
     ),
     "drift": ("second_ewma_z", "worst_run_days"),
     "peers": ("peers_degraded_share", "peers_worst_share"),
     "releases": ("days_since_release", "releases_14d", "newest_version_share"),
-    "activity": ("log_events", "events_trend", "volume_volatility", "silent_days", "active_days_28d", "age_days"),
-    "latency": ("latency_volatility", "tail_change", "tail_z", "tail_ewma_z", "tail_slope_z"),
+    "activity": ("log_events", "events_trend", "silent_days", "active_days_28d", "age_days"),
     "lifecycle": ("is_early_stage", "is_deprecated", "tier"),
 }  # fmt: skip
 # The worst of the signals stands for the signal that it is of, in whose words it is told.

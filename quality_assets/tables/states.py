@@ -1,0 +1,130 @@
+"""Building product.feature_states: the detector goes once over all that is watched; days that differ are written.
+
+Incidents, labels and model inputs take it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.metrics import TREND_METRICS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.states import FEATURE_STATES
+from quality_assets.domain.series.panel import MONITORED_METRICS
+from quality_assets.domain.series.state_rows import READ_COLUMNS, state_rows, watched_from
+from quality_assets.domain.series.states import STATE_FACTS, Described, Watched, watch
+from quality_assets.progress import Progress
+from quality_assets.stores.frames import as_arrow
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.facts import read_facts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def build_states(session: WarehouseSession, progress: Progress) -> int:
+    """Bring product.feature_states up to what the facts say now; the rows written.
+
+    A day's states are made of that day and days before it: only days that are new, or changed, are written.
+    """
+    watched = watch_warehouse(session.connection, metrics=TREND_METRICS)
+    rows = as_arrow(FEATURE_STATES, state_rows(watched))
+    connection, name = session.connection, FEATURE_STATES.qualified_name
+    connection.register("states_now", rows)
+    try:
+        with session.transaction():
+            changed = _changed_days(connection)
+            connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": changed})
+            connection.execute(
+                f"insert into {name} by name select * from states_now where list_contains($days, event_date)"
+                " order by event_date, feature, metric, event_name, platform",
+                {"days": changed},
+            )
+    finally:
+        connection.unregister("states_now")
+    progress(f"states of {len(changed)} days")
+    return int(rows.num_rows)
+
+
+def _changed_days(connection: DuckDBPyConnection) -> list[date]:
+    name = FEATURE_STATES.qualified_name
+    return [
+        day
+        for (day,) in connection.execute(
+            f"with now as (select event_date, count(*) as n, {_digest()} as digest from states_now group by 1),"
+            f" stored as (select event_date, count(*) as n, {_digest()} as digest from {name} group by 1)"
+            " select event_date from now full join stored using (event_date)"
+            " where now.n is distinct from stored.n or now.digest is distinct from stored.digest order by 1"
+        ).fetchall()
+    ]
+
+
+def _digest() -> str:
+    """SQL for a number that differs where the rows of a day do, in whatever order they are."""
+    return f"sum(cast(hash({FEATURE_STATES.select_list()}) as hugeint))"
+
+
+def watch_warehouse(
+    connection: DuckDBPyConnection, through: date | None = None, metrics: Sequence[str] = MONITORED_METRICS
+) -> list[Watched]:
+    """What the detector says of the facts as they were known at the end of `through`, or as they are known now."""
+    facts = read_facts(connection, STATE_FACTS, through)
+    upto = {"through": through}
+    counts = EVENT_SKETCH_COUNTS.qualified_name
+    return watch(
+        facts,
+        event_counts=connection.execute(
+            f"select event_date, feature, bin as event_name, n as events from {counts}"
+            " where name = 'event_name' and event_date <= coalesce($through, event_date)",
+            upto,
+        ).df(),
+        platform_counts=connection.execute(
+            "select event_date, feature, bin as platform, sum(n) filter (where name = 'platform_events') as events,"
+            " coalesce(sum(n) filter (where name = 'platform_crashes'), 0) as crashes"
+            f" from {counts} where name in ('platform_events', 'platform_crashes')"
+            " and event_date <= coalesce($through, event_date) group by all",
+            upto,
+        ).df(),
+        described=read_described(connection),
+        through=through,
+        metrics=metrics,
+    )
+
+
+def read_described(connection: DuckDBPyConnection) -> Described:
+    """Objectives, tiers and what does not count."""
+    return Described.of(connection.execute(f"select * from {FEATURE_DESCRIPTIONS.qualified_name}").df())
+
+
+def read_watched(
+    connection: DuckDBPyConnection, through: date | None = None, metrics: Sequence[str] = MONITORED_METRICS
+) -> list[Watched]:
+    """What product.feature_states says, up to `through` where given; what the detector does, where it stops short."""
+    if not _is_complete(connection, through):
+        return watch_warehouse(connection, through, metrics)
+    columns = FEATURE_STATES.select_list(READ_COLUMNS)
+    rows: pd.DataFrame = connection.execute(
+        f"select {columns} from {FEATURE_STATES.qualified_name}"
+        " where list_contains($metrics, metric) and event_date <= coalesce($through, event_date)",
+        {"metrics": list(metrics), "through": through},
+    ).df()
+    known = connection.execute(
+        f"select distinct event_date from {FACT_FEATURE_METRICS.qualified_name}"
+        " where event_date <= coalesce($through, event_date)",
+        {"through": through},
+    ).df()
+    return watched_from(rows, known["event_date"])
+
+
+def _is_complete(connection: DuckDBPyConnection, through: date | None) -> bool:
+    """Whether there are states of the last day with facts."""
+    last = "select max(event_date) from {} where event_date <= coalesce($through, event_date)"
+    facts, states = (last.format(table.qualified_name) for table in (FACT_FEATURE_METRICS, FEATURE_STATES))
+    row = connection.execute(f"select ({facts}) is not distinct from ({states})", {"through": through}).fetchone()
+    return row == (True,)
