@@ -5,9 +5,10 @@ How incidents are found lives in `domain/series/detection.py` and `domain/featur
 
 from __future__ import annotations
 
+from quality_assets.contracts.states import OBJECTIVE_SOURCES
 from quality_assets.contracts.table import Build, Column, Table
 
-INCIDENT_KINDS = ("step", "creep", "spike", "dead")
+INCIDENT_KINDS = ("step", "creep", "spike", "dead", "objective")
 INCIDENT_SEVERITIES = ("low", "medium", "high", "critical")
 INCIDENT_SCOPES = ("feature", "product")
 SLICE_STATUSES = ("found", "everything", "unknown")
@@ -43,7 +44,7 @@ INCIDENTS = Table(
         Column(
             "kind",
             "VARCHAR",
-            "Sudden and lasting, growing, one day only, or no events at all",
+            "Sudden and lasting, growing, one day only, no events at all, or beyond its objective",
             nullable=False,
             allowed=INCIDENT_KINDS,
         ),
@@ -109,12 +110,38 @@ INCIDENTS = Table(
             minimum=0,
             maximum=1,
         ),
-        Column("severity", "VARCHAR", "By size, users hit and tier", nullable=False, allowed=INCIDENT_SEVERITIES),
+        Column(
+            "severity",
+            "VARCHAR",
+            "By size, objective, users hit on the last day and tier",
+            nullable=False,
+            allowed=INCIDENT_SEVERITIES,
+        ),
         Column("sentence", "VARCHAR", "The incident as one would say it", nullable=False),
         Column(
             "platform",
             "VARCHAR",
             "The one platform whose crash rate gave it away and whose values these are; null where the whole is meant",
+        ),
+        Column("worst_date", "DATE", "Its worst day"),
+        Column("current_size", "DOUBLE", "value − baseline on the incident's last day, in unit"),
+        Column(
+            "real_change",
+            "DOUBLE",
+            "Towards worse, less what chance may add: of the last days while open, else of the worst; as change",
+        ),
+        Column(
+            "users_today", "BIGINT", "Users who met it on its last day; null where unknown", unit="count", minimum=0
+        ),
+        Column("objective", "DOUBLE", "The metric's objective, in unit; null without one"),
+        Column("objective_source", "VARCHAR", "From feature_metadata.csv, or by tier", allowed=OBJECTIVE_SOURCES),
+        Column("is_objective_breach", "BOOLEAN", "Its objective is breached on its last day; null without one"),
+        Column("burn_rate", "DOUBLE", "Use of the error budget over 28 days, 1 = as allowed", unit="ratio", minimum=0),
+        Column(
+            "days_pooled",
+            "DOUBLE",
+            "Days whose events tell it together; null = each by itself",
+            unit="days",
         ),
     ),
 )

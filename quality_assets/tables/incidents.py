@@ -15,7 +15,8 @@ from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.features.incident_words import describe
-from quality_assets.domain.features.incidents import INCIDENT_FACTS, incidents_of
+from quality_assets.domain.features.incidents import INCIDENT_FACTS, incidents_of, usual_product_users
+from quality_assets.domain.features.severity import severity
 from quality_assets.domain.features.slices import (
     affected_users_sql,
     attribute_slices,
@@ -34,7 +35,8 @@ from quality_assets.tables.states import read_watched
 # While these are the same, the events of an incident are: what was counted on them still holds.
 _UNCHANGED = ("start_date", "end_date", "metric", "events", "baseline_value", "peak_value")
 _COUNTED = (
-    "affected_users", "slice_status", "slice_dimensions", "slice_values", "slice_share", "slice_traffic_share",
+    "affected_users", "users_today", "slice_status", "slice_dimensions", "slice_values", "slice_share",
+    "slice_traffic_share",
 )  # fmt: skip
 
 
@@ -48,14 +50,18 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> pd.DataFra
     tiers = read_frame(
         session, f"select feature, tier from {FEATURE_DESCRIPTIONS.qualified_name} where tier is not null"
     )
+    tier_of = {str(feature): int(tier) for feature, tier in zip(tiers["feature"], tiers["tier"], strict=True)}
     found = incidents_of(
         read_watched(session.connection),
         facts,
-        tiers={str(feature): int(tier) for feature, tier in zip(tiers["feature"], tiers["tier"], strict=True)},
+        tiers=tier_of,
     )
     progress(f"{len(found)} incidents")
     before = read_frame(session, f"select * from {INCIDENTS.qualified_name}")
     incidents = _attributed(session, found, before, data_through, progress)
+    # Users are known only now.
+    graded = [severity(row, usual_product_users(facts), tier_of.get(row["feature"])) for row in _records(incidents)]
+    incidents["severity"] = pd.Series(graded, index=incidents.index, dtype=object)
     replace_rows(session, INCIDENTS, incidents)
     return incidents
 
@@ -96,7 +102,7 @@ def _count(session: WarehouseSession, fresh: pd.DataFrame, data_through: date, p
     slices = read_frame(session, slice_sql(source, "incident_windows"), bounds)
     connection.execute("drop table incident_windows")
     verdicts = attribute_slices(slices, fresh, data_through)
-    return with_slices(with_affected_users(fresh, users), verdicts)
+    return with_slices(with_affected_users(fresh, users, data_through), verdicts)
 
 
 def _typed(windows: pd.DataFrame) -> pd.DataFrame:

@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.domain.features.findings import Finding
 from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
 from quality_assets.domain.features.incidents import (
     _cluster,
-    _Finding,
     _mark_product_scope,
     _row,
     event_counts_sql,
     incident_id,
-    severity,
     silence_odds,
 )
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
+from quality_assets.domain.features.severity import severity, size_points
 from quality_assets.domain.features.slices import (
     SliceVerdict,
     _cells,
@@ -49,10 +49,9 @@ def day(number: int) -> date:
 
 
 def test_the_settings_are_those_that_were_tuned_together() -> None:
-    steps = {"latency": (0.25, 0.75), "crash": (1.0, 3.0), "error": (1.0, 3.0), "feedback": (0.3, 0.8)}
     assert IncidentSettings(
         merge_within_days=3, reopen_within_days=3, product_share=0.5, product_minimum_features=5,
-        severity_steps=steps | {"volume": (0.3, 0.6)}, large_user_share=0.10, before_days=14, longest_during_days=28,
+        before_days=14, longest_during_days=28,
         minimum_share=0.6, minimum_lift=1.5, minimum_gain=5.0, pair_advantage=1.1, prior_bad_events=5.0,
         minimum_evidence=10.0,
     ) == SETTINGS  # fmt: skip
@@ -60,55 +59,80 @@ def test_the_settings_are_those_that_were_tuned_together() -> None:
 
 # --- Severity and scope -----------------------------------------------------------------------------------------------
 
-PEOPLE = pd.DataFrame({"all_users": [900, 1000, 1100, None]})
+
+def level(metric: str, real: float | None, *, tier: int | None = None, users: int | None = None, **more: Any) -> str:
+    """Severity of an open incident that is at least `real` off, in points for feedback, in a product of 1,000 users."""
+    return severity(row_of(metric, real, users) | more, 1000.0, tier)
 
 
-def level(metric: str, amount: float | None, *, tier: int | None = None, users: int | None = None, **more: Any) -> str:
-    """Severity of a change of `amount`, in points for feedback."""
-    row = {"metric": metric, "kind": "step", "affected_users": users, "size": amount, "change": amount}
-    row |= {"change": 99.0} if metric == "feedback_mean" else {"size": 99.0}
-    return severity(row | more, PEOPLE, tier, SETTINGS)
+def row_of(metric: str, real: float | None, users: int | None = None) -> dict[str, Any]:
+    blank = dict.fromkeys(("event_name", "end_date", "current_value", "peak_value", "affected_users"))
+    return blank | {"metric": metric, "kind": "step", "real_change": real, "users_today": users}
 
 
 @pytest.mark.parametrize(
-    ("metric", "medium", "high"),
+    ("metric", "notable", "large", "most"),
     [
-        ("latency_p95_ms", 0.25, 0.75),
-        ("latency_p50_ms", 0.25, 0.75),
-        ("crash_rate", 1.0, 3.0),
-        ("error_rate", 1.0, 3.0),
-        ("feedback_mean", -0.3, -0.8),
-        ("events", -0.3, -0.6),
-        ("feedback_count", -0.25, -0.75),
+        ("latency_p95_ms", 0.25, 0.75, 4.0),
+        ("crash_rate", 1.0, 4.0, None),
+        ("error_rate", 1.0, 4.0, None),
+        ("feedback_mean", 0.3, 0.8, 2.0),
+        ("events", 0.3, 0.6, 0.9),
+        ("feedback_count", 0.25, 0.75, 4.0),
     ],
 )
-def test_severity_goes_by_the_size_of_the_change(metric: str, medium: float, high: float) -> None:
-    steps = (medium * 0.99, medium, high * 0.99, high, high * 9)
-    assert [level(metric, amount) for amount in steps] == ["low", "medium", "medium", "high", "high"]
+def test_points_go_by_the_size_less_chance(metric: str, notable: float, large: float, most: float | None) -> None:
+    steps = (0.0, notable * 0.99, notable, large * 0.99, large)
+    assert [size_points(row_of(metric, real)) for real in steps] == [0, 0, 1, 1, 2]
+    assert size_points(row_of(metric, most or 1e9)) == (3 if most else 2)
 
 
-def test_what_is_dead_or_beyond_measure_is_high() -> None:
-    assert level("events", -0.01, kind="dead") == "high"
-    assert level("crash_rate", None) == "high"
+def test_what_does_not_work_has_all_points_whatever_it_was() -> None:
+    assert size_points(row_of("events", 0.1) | {"kind": "dead"}) == 3
+    assert size_points(row_of("events", 0.1) | {"kind": "dead", "event_name": "tap"}) == 2
+    half = row_of("crash_rate", 0.1) | {"current_value": 0.5, "peak_value": 0.9}
+    assert size_points(half) == 3
+    assert size_points(half | {"current_value": 0.4}) == 0
+    assert size_points(half | {"current_value": 0.4, "end_date": day(3)}) == 3
+    # Above an expected 0 there is no ratio.
+    assert size_points(row_of("crash_rate", None)) == 1
 
 
 @pytest.mark.parametrize(
-    ("tier", "users", "wanted"),
+    ("real", "tier", "users", "more", "wanted"),
     [
-        (2, None, "medium"), (1, None, "high"), (3, None, "low"), (None, None, "medium"), (None, 99, "medium"),
-        (None, 100, "high"), (1, 100, "critical"), (3, 100, "medium"), (2, 0, "medium"),
+        (0.5, 2, None, {}, "low"),
+        (1.5, 2, None, {}, "medium"),
+        (5.0, 2, None, {}, "medium"),
+        (5.0, 1, None, {}, "high"),
+        (5.0, 3, None, {}, "medium"),
+        (1.5, 3, None, {}, "low"),
+        (5.0, None, 100, {}, "high"),
+        (5.0, None, 99, {}, "medium"),
+        (1.5, None, 9, {}, "low"),
+        (1.5, None, 10, {}, "medium"),
+        (5.0, 1, 100, {}, "critical"),
+        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "given"}, "high"),
+        (5.0, 1, None, {"is_objective_breach": True, "objective_source": "given"}, "critical"),
+        (5.0, 2, None, {"is_objective_breach": False, "objective_source": "given"}, "medium"),
+        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate": 9.9}, "medium"),
+        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate": 10.0}, "high"),
+        (5.0, 1, 100, {"kind": "spike", "end_date": date(2026, 1, 4)}, "high"),
+        (5.0, 1, 100, {"kind": "spike"}, "critical"),
+        (1.5, 2, None, {"kind": "spike", "end_date": date(2026, 1, 4)}, "low"),
     ],
-)  # fmt: skip
-def test_a_tenth_of_all_users_and_the_tier_move_severity_by_one(tier: int, users: int | None, wanted: str) -> None:
-    assert level("crash_rate", 1.5, tier=tier, users=users) == wanted
+)
+def test_objective_users_and_tier_move_severity(
+    real: float, tier: int | None, users: int | None, more: dict[str, Any], wanted: str
+) -> None:
+    assert level("crash_rate", real, tier=tier, users=users, **more) == wanted
 
 
-def test_severity_ends_at_low_and_critical_and_needs_no_users() -> None:
-    assert level("crash_rate", 0.1, tier=3) == "low"
-    assert level("crash_rate", 9.0, tier=1, users=900) == "critical"
-    row = {"metric": "crash_rate", "kind": "step", "affected_users": 500, "size": 1.0, "change": 1.5}
-    assert severity(row, pd.DataFrame(), None, SETTINGS) == "medium"
-    assert severity(row, pd.DataFrame({"all_users": [0, 0]}), None, SETTINGS) == "medium"
+def test_users_of_the_worst_day_stand_in_for_those_of_the_last_and_may_be_unknown() -> None:
+    row = row_of("crash_rate", 5.0) | {"affected_users": 500}
+    assert severity(row, 1000.0, None) == "high"
+    assert [severity(row, users, None) for users in (None, 0.0, NAN)] == ["medium"] * 3
+    assert severity(row | {"users_today": 3}, 1000.0, None) == "medium"
 
 
 def scopes(features: int, *found: tuple[str, str, int]) -> list[str]:
@@ -141,7 +165,7 @@ def finding(
     start: int | None = None,
     event_name: str | None = None,
     **more: Any,
-) -> _Finding:
+) -> Finding:
     """One episode of `pay` over 40 days, worse than normal on the `bad` ones."""
     days = np.arange(40)
     z = np.where(np.isin(days, bad), more.pop("z", 5.0), 0.0)[None, :]
@@ -161,10 +185,10 @@ def finding(
     start = detected if start is None else start
     kind, score, order = more.pop("kind", "step"), more.pop("score", 5.0), more.pop("order", 0)
     episode = Episode(0, metric, detected, start, end, max([*bad, start]) if end is None else end, kind, score)
-    return _Finding("pay", event_name, episode, found, order, **more)
+    return Finding("pay", event_name, episode, found, order, **more)
 
 
-def faults(*found: _Finding) -> list[list[str]]:
+def faults(*found: Finding) -> list[list[str]]:
     return [[f.metric for f in cluster] for cluster in _cluster(list(found), SETTINGS)]
 
 
@@ -235,8 +259,8 @@ def facts(**columns: Any) -> pd.DataFrame:
     return pd.concat([own, other], ignore_index=True)
 
 
-def made(*cluster: _Finding, of: pd.DataFrame | None = None, tiers: Mapping[str, int] | None = None) -> dict[str, Any]:
-    return _row(list(cluster), facts() if of is None else of, tiers or {}, SETTINGS)
+def made(*cluster: Finding, of: pd.DataFrame | None = None, tiers: Mapping[str, int] | None = None) -> dict[str, Any]:
+    return _row(list(cluster), [], facts() if of is None else of, tiers or {})
 
 
 def test_a_row_has_its_days_its_worst_value_and_what_it_cost() -> None:
@@ -264,7 +288,7 @@ def test_a_row_has_its_days_its_worst_value_and_what_it_cost() -> None:
     assert row["excess"] == pytest.approx(40)
     assert (row["events"], row["affected_users"], row["score"], row["unit"]) == (150, 21, 7.0, "fraction")
     assert row["severity"] == "medium"
-    assert made(bad, of=of, tiers={"pay": 1})["severity"] == "high"
+    assert made(bad, of=of, tiers={"pay": 1})["severity"] == "medium"
     assert row["slice_status"] == "unknown"
     assert row["platform"] is None
 

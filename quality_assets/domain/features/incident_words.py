@@ -28,12 +28,22 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
         return f"no events at all{_silence_text(row['baseline_value'])},"
     if is_missing(row["peak_value"]) or is_missing(row["baseline_value"]):
         return f"{what} changed"
+    if row["kind"] == "objective":
+        return _objective_text(row, what)
     unit, size, baseline = row["unit"], float(row["size"]), float(row["peak_value"]) - float(row["size"])
     ratio = "" if is_missing(row["change"]) or unit == "score" else f" ({_ratio(float(row['change']))})"
     verb = {"creep": "grew to" if size > 0 else "sank to", "spike": "jumped to" if size > 0 else "fell to"}.get(
         row["kind"], "at"
     )
     return f"{what} {verb} {value_text(row['peak_value'], unit)} instead of {value_text(baseline, unit)}{ratio}"
+
+
+def _objective_text(row: Mapping[str, Any], what: str) -> str:
+    """What is no worse than it was, and not what it should be."""
+    value = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
+    whose = " by default" if row.get("objective_source") == "default" else ""
+    limit = row["baseline_value"] if is_missing(row.get("objective")) else row["objective"]
+    return f"{what} at {value_text(value, row['unit'])} where {value_text(limit, row['unit'])} is the objective{whose},"
 
 
 def _silence_text(usual: Any) -> str:

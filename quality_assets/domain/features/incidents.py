@@ -7,10 +7,8 @@ its result. How a change is found in a series lives in `detection`.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from math import isfinite
 from typing import Any
@@ -18,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quality_assets.contracts.incidents import INCIDENT_SEVERITIES, INCIDENTS
+from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
+from quality_assets.domain.features.findings import Finding, breach_findings, findings_of, objective_on
 from quality_assets.domain.features.incident_words import describe
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
-from quality_assets.domain.series.detection import Detections, Episode, episodes
+from quality_assets.domain.features.severity import severity
 from quality_assets.domain.series.panel import MONITORED_METRICS, columns_behind
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import silence_log_p
@@ -32,79 +31,13 @@ from quality_assets.domain.series.states import Described, Watched, watch
 INCIDENT_FACTS = (*columns_behind(MONITORED_METRICS), "users", "crashed_users", "all_users")
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """One episode with the series it is of, in calendar days."""
-
-    feature: str
-    event_name: str | None
-    episode: Episode
-    detections: Detections
-    order: int
-    platform: str | None = None
-
-    @property
-    def metric(self) -> str:
-        return self.episode.metric
-
-    @property
-    def group(self) -> str:
-        return METRIC_GROUPS.get(self.metric, self.metric)
-
-    def day(self, index: int) -> date:
-        return self.detections.panel.dates[index]
-
-    @property
-    def detected_on(self) -> date:
-        return self.day(self.episode.detected_day)
-
-    @property
-    def start_date(self) -> date:
-        return self.day(self.episode.start_day)
-
-    @property
-    def last_date(self) -> date:
-        return self.day(self.episode.last_day)
-
-    def is_active_on(self, day: date) -> bool:
-        """Whether its episode was going on."""
-        return bool(self._active_by(day).all())
-
-    def _active_by(self, day: date) -> Any:
-        """Whether each day from detection to `day` belongs to this episode, and not to a later one."""
-        until = _index_by(self.detections.panel.dates, day) + 1
-        active = self.detections.is_active[self.episode.series, self.episode.detected_day : until].copy()
-        later_starts = self.detections.is_start[self.episode.series, self.episode.detected_day : until].copy()
-        later_starts[:1] = False
-        return np.logical_and.accumulate(active & ~later_starts)
-
-    def last_worse_by(self, day: date) -> date:
-        """The last day of its episode that was worse than normal, as known at the end of `day`."""
-        dates, at = self.detections.panel.dates, self.episode
-        own = self._active_by(day)
-        days = at.detected_day + np.flatnonzero(own)
-        is_bad = np.nan_to_num(self.detections.z[at.series, days]) >= DEFAULT_SETTINGS.calm_sd
-        is_bad |= self.detections.is_silence[at.series, days]
-        worse = days[is_bad]
-        return dates[int(worse[-1]) if len(worse) else at.detected_day]
-
-    @property
-    def first_evidence(self) -> float:
-        """Evidence on the day it was found: known then, so that it may name the incident for good."""
-        at = (self.episode.series, self.episode.detected_day)
-        return float(np.nanmax([self.detections.z[at], self.detections.ewma[at], -self.detections.silence_log_p[at]]))
-
-
-def _index_by(dates: Sequence[date], day: date) -> int:
-    return bisect_right(dates, day) - 1
-
-
 def find_incidents(
     facts: pd.DataFrame,
     *,
     event_counts: pd.DataFrame | None = None,
     platform_counts: pd.DataFrame | None = None,
     tiers: Mapping[str, int] | None = None,
+    described: Described | None = None,
     known_dates: Iterable[date] | None = None,
     metrics: Sequence[str] = MONITORED_METRICS,
     detection: DetectionSettings = DEFAULT_SETTINGS,
@@ -114,15 +47,15 @@ def find_incidents(
 
     `event_counts` is the result of `event_counts_sql`: with it, single events of a feature that fell silent are found
     too. `platform_counts` (event_date, feature, platform, events, crashes) adds the crash rate of each platform: what
-    crashes on one of them is lost in the whole. `tiers` maps features to 1 (most critical) … 3. `known_dates` are the
-    days for which data arrived (default: days with any row). Too little history, gaps and constant metrics give no rows
-    and no error.
+    crashes on one of them is lost in the whole. `described`: objectives and what does not count. `tiers` maps features
+    to 1 (most critical) … 3. `known_dates` are the days for which data arrived (default: days with any row). Too little
+    history, gaps and constant metrics give no rows and no error.
     """
     watched = watch(
         facts,
         event_counts=event_counts,
         platform_counts=platform_counts,
-        described=Described(),
+        described=described,
         known_dates=None if known_dates is None else list(known_dates),
         metrics=metrics,
         settings=detection,
@@ -139,33 +72,15 @@ def incidents_of(
     settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS,
 ) -> pd.DataFrame:
     """Rows of `product.incidents` of what was watched, newest first; what does not count makes none."""
-    findings = [finding for order, each in enumerate(watched) for finding in _findings(each, order, detection)]
+    findings = [finding for order, each in enumerate(watched) for finding in findings_of(each, order, detection)]
+    findings += breach_findings(watched, len(watched))
     clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
-    rows = [_row(cluster, facts, tiers or {}, settings) for cluster in clusters]
+    rows = [_row(cluster, watched, facts, tiers or {}) for cluster in clusters]
     _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
     for row in rows:
         row["sentence"] = describe(row)
     frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
     return frame.sort_values(["detected_on", "incident_id"], ascending=[False, True], ignore_index=True)
-
-
-def _findings(each: Watched, order: int, detection: DetectionSettings) -> list[_Finding]:
-    """The episodes of what counts; of single events their silences only: other falls belong to the feature's volume."""
-    found = [e for e in episodes(each.found, detection) if each.is_counted[e.series]]
-    features = each.features
-    if each.part == "event_name":
-        dead = [e for e in found if e.kind == "dead"]
-        return [_Finding(features[e.series], _part_of(each, e), e, each.found, order) for e in dead]
-    is_platform = each.part == "platform"
-    return [
-        _Finding(features[e.series], None, e, each.found, order, _part_of(each, e) if is_platform else None)
-        for e in found
-    ]
-
-
-def _part_of(each: Watched, episode: Episode) -> str:
-    """The event or platform of a feature that an episode is of."""
-    return str(each.grid.keys[episode.series][1])
 
 
 def event_counts_sql(source: str = "core.valid_events") -> str:
@@ -181,16 +96,16 @@ def event_counts_sql(source: str = "core.valid_events") -> str:
     )
 
 
-def _by_feature(findings: list[_Finding]) -> dict[str, list[_Finding]]:
-    grouped: dict[str, list[_Finding]] = defaultdict(list)
+def _by_feature(findings: list[Finding]) -> dict[str, list[Finding]]:
+    grouped: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         grouped[finding.feature].append(finding)
     return grouped
 
 
-def _cluster(findings: list[_Finding], settings: IncidentSettings) -> list[list[_Finding]]:
+def _cluster(findings: list[Finding], settings: IncidentSettings) -> list[list[Finding]]:
     """Put the findings of one feature into faults, in the order of detection: later findings never regroup earlier."""
-    clusters: list[list[_Finding]] = []
+    clusters: list[list[Finding]] = []
     for finding in sorted(findings, key=lambda f: (f.detected_on, -f.first_evidence, f.order, f.event_name or "")):
         home = next((c for c in reversed(clusters) if _belongs(finding, c, settings)), None)
         if home is None:
@@ -200,7 +115,7 @@ def _cluster(findings: list[_Finding], settings: IncidentSettings) -> list[list[
     return clusters
 
 
-def _belongs(finding: _Finding, cluster: list[_Finding], settings: IncidentSettings) -> bool:
+def _belongs(finding: Finding, cluster: list[Finding], settings: IncidentSettings) -> bool:
     """Whether a finding is part of a fault, judged by what was known on the day it was found."""
     found = finding.detected_on
     if (found - cluster[0].detected_on).days <= settings.merge_within_days:
@@ -217,7 +132,7 @@ def incident_id(feature: str, event_name: str | None, metric: str, detected_on: 
 
 
 def _row(
-    cluster: list[_Finding], facts: pd.DataFrame, tiers: Mapping[str, int], settings: IncidentSettings
+    cluster: list[Finding], watched: Sequence[Watched], facts: pd.DataFrame, tiers: Mapping[str, int]
 ) -> dict[str, Any]:
     first = cluster[0]
     event_name = _event_name(cluster)
@@ -231,8 +146,8 @@ def _row(
     # Wherever the first metric has calmed down but another one has not, the fault goes on.
     is_open = any(f.episode.end_day is None for f in cluster)
     last = max(f.last_date for f in cluster)
-    measured = _measure(lead, own_start, max(f.last_date for f in own))
-    kinds = [f.episode.kind for f in own]
+    measured = _measure(lead, own_start, max(f.last_date for f in own), is_open)
+    kinds: list[str] = [f.episode.kind for f in own if f.episode.kind != "objective"] or [own[0].episode.kind]
     row: dict[str, Any] = {
         "incident_id": incident_id(first.feature, first.event_name, first.metric, first.detected_on),
         "feature": first.feature,
@@ -255,11 +170,19 @@ def _row(
         **measured,
     }
     row |= _exposure(row, facts, start, last)
-    row["severity"] = severity(row, facts, tiers.get(first.feature), settings)
+    row |= objective_on(watched, lead, is_open, last)
+    row["users_today"] = None
+    row["severity"] = severity(row, usual_product_users(facts), tiers.get(first.feature))
     return row
 
 
-def _event_name(cluster: list[_Finding]) -> str | None:
+def usual_product_users(facts: pd.DataFrame) -> float | None:
+    """Users of the whole product on a usual day; None where users are unknown."""
+    usual = facts["all_users"].dropna().median() if "all_users" in facts else np.nan
+    return float(usual) if pd.notna(usual) else None
+
+
+def _event_name(cluster: list[Finding]) -> str | None:
     """The one event that fell silent; None where several did, where the whole feature did, or where none did."""
     names = {f.event_name for f in cluster if f.event_name is not None}
     whole = any(f.event_name is None and f.episode.kind == "dead" for f in cluster)
@@ -267,29 +190,66 @@ def _event_name(cluster: list[_Finding]) -> str | None:
     return names.pop() if len(names) == 1 and is_volume and not whole else None
 
 
-def _measure(finding: _Finding, start: date, last: date) -> dict[str, Any]:
-    """Baseline, current and worst value of the incident's first metric, its size, and what it cost in events."""
+def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[str, Any]:
+    """Baseline, today's and worst value of the incident's first metric, its size, and what it cost in events."""
     found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
     window = slice(panel.dates.index(start), panel.dates.index(last) + 1)
     value, expected, z = panel.value[series, window], found.expected[series, window], found.z[series, window]
     worse = panel.worse * (value - expected)
     known = np.isfinite(worse)
     if not known.any():
-        return dict.fromkeys(("baseline_value", "current_value", "peak_value", "size", "change", "excess"))
+        return dict.fromkeys(_MEASURED)
     peak = int(np.argmax(np.where(known, np.where(np.isfinite(z), z, -1e9), -np.inf)))
     size = float(value[peak] - expected[peak])
+    today = _last_known_day(finding) if is_open else window.stop - 1
+    days_pooled = found.days_pooled[series, today] if found.days_pooled is not None else np.nan
     return {
         "baseline_value": float(np.nanmean(expected)),
-        "current_value": _number(value[-1]),
+        "current_value": _number(panel.value[series, today]),
+        "current_size": _number(panel.value[series, today] - found.expected[series, today]),
         "peak_value": float(value[peak]),
         "size": size,
         "change": size / float(expected[peak]) if expected[peak] > 0 else None,
+        "real_change": _real_change(finding, window.start + peak, today if is_open else None),
         "excess": _excess(finding, window, worse),
         "worst_date": panel.dates[window.start + peak],
+        "days_pooled": _number(days_pooled) if days_pooled > 1 else None,
     }
 
 
-def _excess(finding: _Finding, window: slice, worse: Any) -> float | None:
+_MEASURED = (
+    "baseline_value", "current_value", "current_size", "peak_value", "size", "change", "real_change", "excess",
+    "worst_date", "days_pooled",
+)  # fmt: skip
+_CHANCE_SD = 1.64
+_RECENT_DAYS = 3
+
+
+def _last_known_day(finding: Finding) -> int:
+    known = np.flatnonzero(np.isfinite(finding.detections.panel.value[finding.episode.series]))
+    return int(known[-1]) if len(known) else finding.episode.last_day
+
+
+def _real_change(finding: Finding, peak: int, today: int | None) -> float | None:
+    """How far it is off towards worse, less what chance may add (the lower end of a 90 % interval): relative, of scores
+    in points; over the last days where it goes on, else on its worst day. None above an expected 0.
+    """
+    found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
+    days = np.arange(max(today - _RECENT_DAYS + 1, finding.episode.start_day), today + 1) if today else np.array([peak])
+    off = panel.worse * (panel.value[series, days] - found.expected[series, days])
+    days = days[np.isfinite(off)]
+    if not len(days):
+        return None
+    off, expected = off[np.isfinite(off)].mean(), found.expected[series, days].mean()
+    noise = found.noise[series, days]
+    noise = noise[np.isfinite(noise)].mean() if np.isfinite(noise).any() else 0.0
+    real = max(float(off - _CHANCE_SD * noise / np.sqrt(len(days))), 0.0)
+    if panel.family == "score":
+        return real
+    return real / float(expected) if expected > 0 else None
+
+
+def _excess(finding: Finding, window: slice, worse: Any) -> float | None:
     panel = finding.detections.panel
     if panel.family == "count":
         return float(max(np.nansum(worse), 0.0))
@@ -332,18 +292,6 @@ def _first(frame: pd.DataFrame, column: str) -> float | None:
     if column not in frame or not len(frame) or pd.isna(frame[column].iloc[0]):
         return None
     return float(frame[column].iloc[0])
-
-
-def severity(row: Mapping[str, Any], facts: pd.DataFrame, tier: int | None, settings: IncidentSettings) -> str:
-    """low … critical: by the size of the change, one up each for tier 1 and for many users, one down for tier 3."""
-    medium, high = settings.severity_steps.get(METRIC_GROUPS.get(row["metric"], ""), (0.25, 0.75))
-    amount = row["size"] if METRICS_BY_NAME[row["metric"]].unit == "score" else row["change"]
-    amount = abs(amount) if amount is not None else high
-    level = 2 if amount >= high or row["kind"] == "dead" else 1 if amount >= medium else 0
-    everyone = facts["all_users"].dropna().median() if "all_users" in facts else np.nan
-    share = row["affected_users"] / everyone if row["affected_users"] is not None and everyone > 0 else 0.0
-    level += int(tier == 1) + int(share >= settings.large_user_share) - int(tier == 3)
-    return INCIDENT_SEVERITIES[min(max(level, 0), len(INCIDENT_SEVERITIES) - 1)]
 
 
 def _mark_product_scope(rows: list[dict[str, Any]], features: int, settings: IncidentSettings) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # From this share of a feature's events of a day on, a version is released to its users. The model's inputs, which look
 # at the events of the whole product, go by less: a hundredth of one feature's day may be a single test build.
@@ -12,13 +11,11 @@ RELEASE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class IncidentSettings:
-    """Every setting of merging, severity and attribution, with its reason.
+    """Every setting of merging and attribution, with its reason.
 
     merge_within_days: different metrics found within so many days of one another are one fault; later ones are not.
     reopen_within_days: the same kind of metric again after so short a pause is the same fault.
     product_share, product_minimum_features: when so many features change alike within a day, look upstream first.
-    severity_steps: changes from which an incident is medium and high: relative, for feedback in points.
-    large_user_share: hitting this share of all users lifts severity by one.
     before_days: two of each weekday before the start, to compare slices with.
     longest_during_days: more days of the incident tell no more about its slice.
     minimum_share, minimum_lift: a slice explains a change only if most of it lies there, and more than its traffic.
@@ -32,16 +29,6 @@ class IncidentSettings:
     reopen_within_days: int = 3
     product_share: float = 0.5
     product_minimum_features: int = 5
-    severity_steps: Mapping[str, tuple[float, float]] = field(
-        default_factory=lambda: {
-            "latency": (0.25, 0.75),
-            "crash": (1.0, 3.0),
-            "error": (1.0, 3.0),
-            "feedback": (0.3, 0.8),
-            "volume": (0.3, 0.6),
-        }
-    )
-    large_user_share: float = 0.10
     before_days: int = 14
     longest_during_days: int = 28
     minimum_share: float = 0.6

@@ -275,13 +275,22 @@ def with_slices(incidents: pd.DataFrame, verdicts: Mapping[str, SliceVerdict]) -
     return pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
 
 
-def with_affected_users(incidents: pd.DataFrame, users_by_day: pd.DataFrame) -> pd.DataFrame:
-    """The incidents with users counted on the day that hit most, from the result of `affected_users_sql`."""
+def with_affected_users(
+    incidents: pd.DataFrame, users_by_day: pd.DataFrame, data_through: date | None = None
+) -> pd.DataFrame:
+    """The incidents with users counted on the day that hit most, and on the last, from `affected_users_sql`."""
     most = users_by_day.groupby("incident_id")["users"].max().to_dict() if len(users_by_day) else {}
+    by_day = {
+        (key, as_day(day)): int(users)
+        for key, day, users in users_by_day[["incident_id", "event_date", "users"]].itertuples(index=False)
+    }
     rows = [{str(k): v for k, v in row.items()} for row in incidents.to_dict("records")]
     for row in rows:
         row["affected_users"] = most.get(row["incident_id"], row["affected_users"])
+        last = data_through if is_missing(row["end_date"]) else as_day(row["end_date"])
+        # On a day on which nobody met it there is no row; where nobody is known at all, there is none on any.
+        row["users_today"] = by_day.get((row["incident_id"], last), 0) if row["incident_id"] in most and last else None
         row["affected_users"] = None if is_missing(row["affected_users"]) else int(row["affected_users"])
         row["sentence"] = describe(row)
     frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
-    return frame.astype({"affected_users": "Int64"})
+    return frame.astype({"affected_users": "Int64", "users_today": "Int64"})

@@ -87,7 +87,7 @@ class Episode:
     start_day: int
     end_day: int | None
     last_day: int
-    kind: Literal["step", "creep", "spike", "dead"]
+    kind: Literal["step", "creep", "spike", "dead", "objective"]
     score: float
 
 
