@@ -78,6 +78,7 @@ FEATURE_DAILY_TRENDS = Table(
     build=Build(
         "trends",
         inputs=("product.fact_feature_metrics",),
+        version=2,
         history_days=TREND_HISTORY_DAYS,
         # A feature has a trend on every day since it was first seen, however long ago that is.
         also_from=("features_seen",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -16,11 +17,12 @@ from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.domain.models.risk.labels import LABEL_FACTS, degradation_labels, states_of
+from quality_assets.domain.series.states import Watched
 from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
-from quality_assets.tables.states import read_watched, watch_warehouse
+from quality_assets.tables.states import read_watched
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -98,13 +100,13 @@ class LabelsAndInputs:
 
 
 def labels_and_inputs(
-    connection: DuckDBPyConnection, through: date | None = None, is_detected_anew: bool = False
+    connection: DuckDBPyConnection, through: date | None = None, watched: Sequence[Watched] | None = None
 ) -> LabelsAndInputs:
     """Labels and inputs as they were known at the end of `through`, or as they are known now.
 
-    From the stored states; where they are to be detected anew, from the facts up to `through`.
+    From the stored states, unless others are given.
     """
-    watched = (watch_warehouse if is_detected_anew else read_watched)(connection, through)
+    watched = read_watched(connection, through) if watched is None else watched
     states = states_of(read_facts(connection, LABEL_FACTS, through), watched, through=through)
     labels = degradation_labels(states)
     return LabelsAndInputs(labels, with_labels(risk_inputs(states, risk_context(connection, through)), labels))

@@ -36,6 +36,7 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
 from quality_assets.tables.model_inputs import labels_and_inputs, read_training_set
 from quality_assets.tables.risk_history import is_backfill_due
+from quality_assets.tables.states import probe_sources, watch_warehouse
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.artifact import TrainingResult
@@ -183,7 +184,8 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
 
 def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
     """How many stored inputs of `day` differ from those recomputed from a warehouse cut at that day, and examples."""
-    again = labels_and_inputs(session.connection, day, is_detected_anew=True).training_set
+    watched = watch_warehouse(session.connection, day, probe_sources=probe_sources(session.settings))
+    again = labels_and_inputs(session.connection, day, watched).training_set
     again = again[pd.to_datetime(again["event_date"]) == pd.Timestamp(day)].set_index("feature").sort_index()
     stored = read_frame(
         session, f"select * from {RISK_TRAINING_SET.qualified_name} where event_date = $day", {"day": day}

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.sources.events import load_sources
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.domain.series.panel import MONITORED_METRICS
 from quality_assets.domain.series.state_rows import READ_COLUMNS, state_rows, watched_from
 from quality_assets.domain.series.states import STATE_FACTS, Described, Watched, watch
 from quality_assets.progress import Progress
+from quality_assets.settings import Settings
 from quality_assets.stores.frames import as_arrow
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
@@ -33,7 +36,7 @@ def build_states(session: WarehouseSession, progress: Progress) -> int:
 
     A day's states are made of that day and days before it: only days that are new, or changed, are written.
     """
-    watched = watch_warehouse(session.connection, metrics=TREND_METRICS)
+    watched = watch_warehouse(session.connection, metrics=TREND_METRICS, probe_sources=probe_sources(session.settings))
     rows = as_arrow(FEATURE_STATES, state_rows(watched))
     connection, name = session.connection, FEATURE_STATES.qualified_name
     connection.register("states_now", rows)
@@ -71,7 +74,10 @@ def _digest() -> str:
 
 
 def watch_warehouse(
-    connection: DuckDBPyConnection, through: date | None = None, metrics: Sequence[str] = MONITORED_METRICS
+    connection: DuckDBPyConnection,
+    through: date | None = None,
+    metrics: Sequence[str] = MONITORED_METRICS,
+    probe_sources: Sequence[str] = (),
 ) -> list[Watched]:
     """What the detector says of the facts as they were known at the end of `through`, or as they are known now."""
     facts = read_facts(connection, STATE_FACTS, through)
@@ -91,15 +97,39 @@ def watch_warehouse(
             " and event_date <= coalesce($through, event_date) group by all",
             upto,
         ).df(),
-        described=read_described(connection),
+        described=read_described(connection, probe_sources),
         through=through,
         metrics=metrics,
     )
 
 
-def read_described(connection: DuckDBPyConnection) -> Described:
-    """Objectives, tiers and what does not count."""
-    return Described.of(connection.execute(f"select * from {FEATURE_DESCRIPTIONS.qualified_name}").df())
+def probe_sources(settings: Settings) -> list[str]:
+    """The names of the sources in force that are probes."""
+    sources = load_sources(settings.source_files_dir).by_name
+    return sorted(name for name, source in sources.items() if source.kind == "probe")
+
+
+def read_described(connection: DuckDBPyConnection, probe_sources: Sequence[str] = ()) -> Described:
+    """Objectives, tiers and what does not count; features all of whose events come from probes are probed."""
+    descriptions = connection.execute(f"select * from {FEATURE_DESCRIPTIONS.qualified_name}").df()
+    return Described.of(descriptions, _probed_features(connection, probe_sources))
+
+
+def _probed_features(connection: DuckDBPyConnection, probe_sources: Sequence[str]) -> list[str]:
+    # Events are looked at only where there is a probe at all.
+    is_probed = connection.execute(
+        f"select count(*) from {LOG_FILES.qualified_name} where list_contains($sources, source)",
+        {"sources": list(probe_sources)},
+    ).fetchone()
+    if not probe_sources or is_probed == (0,):
+        return []
+    rows = connection.execute(
+        f"select feature from (select distinct feature, file_id from {VALID_EVENTS.qualified_name})"
+        f" join {LOG_FILES.qualified_name} using (file_id)"
+        " group by feature having bool_and(list_contains($sources, source)) order by feature",
+        {"sources": list(probe_sources)},
+    ).fetchall()
+    return [feature for (feature,) in rows]
 
 
 def read_watched(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_assets.contracts.metrics import Metric
+from quality_assets.contracts.metrics import METRICS_BY_NAME, Metric
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.features.incidents import INCIDENT_FACTS, find_incidents
 from quality_assets.domain.models.risk.labels import LABEL_FACTS, feature_states
@@ -27,7 +27,7 @@ from quality_assets.domain.series.panel import (
     panel_from_facts,
     panel_of,
 )
-from quality_assets.domain.series.scale import chance_sd_sql
+from quality_assets.domain.series.scale import chance_margin_sql
 from quality_assets.domain.series.settings import (
     DEFAULT_BAND,
     DEFAULT_SETTINGS,
@@ -244,7 +244,7 @@ def test_the_past_of_a_day_ends_a_lag_before_it() -> None:
     assert (DEFAULT_SETTINGS.past.days(50) - 50).tolist() == list(range(-43, -8))
     assert (DEFAULT_BAND.past.days(50) - 50).tolist() == list(range(-28, 0))
     assert DEFAULT_BAND.history_days == 56
-    assert BandSettings() == BandSettings(Past(28, 7, 0), min_same_weekdays=3, sigmas=3.0, relative_floor=0.01)
+    assert BandSettings() == BandSettings(Past(28, 7, 0), min_same_weekdays=3, sigmas=4.0, relative_floor=0.01)
 
 
 @given(st.integers(0, 120), st.integers(1, 40), st.integers(0, 20))
@@ -260,20 +260,28 @@ def test_the_past_in_sql_is_the_past_in_python(day: int, window: int, lag: int) 
 
 
 @pytest.mark.parametrize(
-    ("family", "expected", "sample", "wanted"),
-    [("rate", 0.2, 400, 0.02), ("rate", 0.2, 0, None), ("rate", 1.5, 10, 0.0), ("count", 49, 1, 7.0)],
-)  # fmt: skip
-def test_what_chance_does_to_a_count_and_a_rate(
-    family: str, expected: float, sample: float, wanted: float | None
-) -> None:
-    query = chance_sd_sql(family, "expected", "sample")  # type: ignore[arg-type]
-    found = duckdb.execute(f"select {query} from (select $expected as expected, $sample as sample)", {
-        "expected": expected, "sample": sample,
+    ("metric", "usual", "sample", "wanted"),
+    [
+        # 2 √(49 + 3/8) + 1; 2 √(.2 · 400 + 3/8) + 1, of 400; the same of what is not crash-free.
+        ("events", 49, 1, 2 * math.sqrt(49.375) + 1),
+        ("events", 0, 1, 2 * math.sqrt(0.375) + 1),
+        ("crash_rate", 0.2, 400, (2 * math.sqrt(80.375) + 1) / 400),
+        ("crash_rate", 0.0, 100, (2 * math.sqrt(0.375) + 1) / 100),
+        ("crash_free_users", 0.8, 400, (2 * math.sqrt(80.375) + 1) / 400),
+        ("crash_rate", 0.2, 0, None),
+        ("feedback_mean", 4.0, 121, 0.2),
+        ("apdex", 0.9, 100, 0.1),
+        ("latency_p95_ms", 200, 169, 40.0),
+    ],
+)
+def test_how_far_chance_takes_a_metric(metric: str, usual: float, sample: float, wanted: float | None) -> None:
+    query = chance_margin_sql(METRICS_BY_NAME[metric], "usual", "sample", 2.0)
+    found = duckdb.execute(f"select {query} from (select $usual as usual, $sample as sample)", {
+        "usual": usual, "sample": sample,
     }).fetchone()  # fmt: skip
     assert found is not None
     assert found[0] == (wanted if wanted is None else pytest.approx(wanted))
-    assert chance_sd_sql("positive", "e", "n") is None
-    assert chance_sd_sql("score", "e", "n") is None
+    assert chance_margin_sql(METRICS_BY_NAME["latency_mean_ms"], "usual", "sample", 2.0) is None
 
 
 # --- The walk ---------------------------------------------------------------------------------------------------------

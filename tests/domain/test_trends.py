@@ -77,6 +77,23 @@ def expected_of(values: Sequence[float | None]) -> list[float | None]:
     return expected
 
 
+def usual_and_chance(
+    metric: str, values: Sequence[float | None], sizes: Sequence[float | None], day: int, wanted: float
+) -> tuple[float, float | None]:
+    """What is usual of a metric, and how far four deviations of chance take it."""
+    size = sizes[day]
+    if metric == "events":
+        return wanted, max(4 * math.sqrt(max(wanted, 0) + 0.375) + 4, 0.04 * wanted)
+    if metric == "latency_p95_ms":
+        # How many values are behind it, these facts do not say.
+        return wanted, 0.04 * wanted
+    past = [(v, n) for v, n in zip(values[max(0, day - 28) : day], sizes[max(0, day - 28) : day], strict=True)]
+    told = [(v * n, n) for v, n in past if v is not None and n]
+    usual = sum(bad for bad, _ in told) / sum(n for _, n in told) if told else wanted
+    chance = (4 * math.sqrt(usual * size + 0.375) + 4) / size if size else 0.0
+    return usual, max(chance, 0.04 * usual)
+
+
 def by_hand(metric: str, values: Sequence[float | None], sizes: Sequence[float | None]) -> list[Trend]:
     """The trends of one feature and metric, the plain way."""
     expected = expected_of(values)
@@ -91,13 +108,11 @@ def by_hand(metric: str, values: Sequence[float | None], sizes: Sequence[float |
                 for v, e in zip(values[max(0, day - 28) : day], expected[max(0, day - 28) : day], strict=True)
                 if v is not None and e is not None
             ]
-            chance = {
-                "events": lambda e, n: math.sqrt(max(e, 0)),
-                "crash_rate": lambda e, n: math.sqrt(max(e * (1 - e), 0) / n) if n else None,
-                "latency_p95_ms": lambda e, n: 0.01 * abs(e),
-            }[metric](wanted, sizes[day])
-            spreads = [s for s in (1.4826 * median(misses) if misses else None, chance) if s is not None]
-            low, high = max(wanted - 3 * max(spreads), 0), wanted + 3 * max(spreads)
+            spread = 4 * 1.4826 * median(misses) if misses else None
+            usual, chance = usual_and_chance(metric, values, sizes, day, wanted)
+            margins = [(wanted, spread), (usual, chance)]
+            low = max(min(centre - m for centre, m in margins if m is not None), 0)
+            high = max(centre + m for centre, m in margins if m is not None)
         rows.append(
             {
                 "value": value,
@@ -251,9 +266,9 @@ def test_no_facts_give_no_trends() -> None:
 def test_on_the_very_edge_of_its_band_a_day_is_not_worse_and_without_a_value_it_is_unknown() -> None:
     trends = trends_of({"watched": [*(facts(9) for _ in range(20)), None], "other": [facts(1)] * 21})
     crashes = trends[on(19), "watched", "crash_rate"]
-    assert (crashes["value"], crashes["expected_high"], crashes["is_outside_band"], crashes["is_worse"]) == (
-        0, 0, False, False,
-    )  # fmt: skip
+    # Of nine events of which none ever crashed chance may take six: (√⅜ + 2)² − ⅜ = 4 √⅜ + 4.
+    assert crashes["expected_high"] == pytest.approx((4 * math.sqrt(0.375) + 4) / 9)
+    assert (crashes["value"], crashes["is_outside_band"], crashes["is_worse"]) == (0, False, False)
     silent = trends[on(20), "watched", "crash_rate"]
     assert (silent["value"], silent["is_worse"]) == (None, None)
     early = trends[on(3), "watched", "crash_rate"]

@@ -145,6 +145,8 @@ class Source(StrictModel):
     paths: tuple[str, ...] = ()
     format: Literal["csv", "jsonl", "parquet", "auto"] = "auto"
     csv: CsvOptions = CsvOptions()
+    kind: Literal["users", "probe"] = "users"
+    """A probe asks at a rhythm of its own: how many events there are is no metric of the product."""
     starts_on: date
     allowed_future_skew_minutes: Annotated[int, Field(ge=0)] = 10
     on_repeat: Literal["keep", "replace"] = "keep"
@@ -178,13 +180,13 @@ class Source(StrictModel):
     def version(self) -> str:
         """A fingerprint of what the YAML means for rows: files that were read by another version are read anew.
 
-        Who answers for the source, what is promised of it and which paths it claims change no row.
+        Who answers for the source, what is promised of it, which paths it claims and who asks change no row.
         """
         meaning = self.model_dump(
             mode="json",
             by_alias=True,
             exclude_defaults=True,
-            exclude={"owner", "description", "expectations", "paths"},
+            exclude={"owner", "description", "expectations", "paths", "kind"},
         )
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -209,7 +209,7 @@ def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[s
         "current_size": _number(panel.value[series, today] - found.expected[series, today]),
         "peak_value": float(value[peak]),
         "size": size,
-        "change": size / float(expected[peak]) if expected[peak] > 0 else None,
+        "change": size / float(expected[peak]) if expected[peak] > _ZERO else None,
         "real_change": _real_change(finding, window.start + peak, today if is_open else None),
         "excess": _excess(finding, window, worse),
         "worst_date": panel.dates[window.start + peak],
@@ -222,6 +222,8 @@ _MEASURED = (
     "worst_date", "days_pooled",
 )  # fmt: skip
 _CHANCE_SD = 1.64
+# What rounds to no expectation at all is nothing to hold a value against.
+_ZERO = 1e-9
 _RECENT_DAYS = 3
 
 
@@ -246,7 +248,7 @@ def _real_change(finding: Finding, peak: int, today: int | None) -> float | None
     real = max(float(off - _CHANCE_SD * noise / np.sqrt(len(days))), 0.0)
     if panel.family == "score":
         return real
-    return real / float(expected) if expected > 0 else None
+    return real / float(expected) if expected > _ZERO else None
 
 
 def _excess(finding: Finding, window: slice, worse: Any) -> float | None:

@@ -1,8 +1,9 @@
 """Each metric of each feature against its own past, as one query over the daily facts.
 
 The expectation of a day is the median of the same weekday in the 28 days before it, of all days until there are three
-such; the band around it is ± 3 robust standard deviations of how far past days lay from their own expectations, and
-never narrower than what chance alone does to a count or a share. Everything looks back only.
+such; the band around it is ± 4 robust standard deviations of how far past days lay from their own expectations, and
+never narrower than what chance alone does: to a count, to the bad events behind a share (by the share of all 28 days,
+as the median of rare events is 0), to a mean or quantile of so few values. Everything looks back only.
 """
 
 from __future__ import annotations
@@ -10,17 +11,27 @@ from __future__ import annotations
 from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS, Metric
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.series.panel import metric_family, sample_column
-from quality_assets.domain.series.scale import chance_sd_sql
+from quality_assets.domain.series.scale import chance_margin_sql
 from quality_assets.domain.series.settings import DEFAULT_BAND, MAD_TO_SIGMA, Past
 
 HISTORY_DAYS = DEFAULT_BAND.history_days
 _METRICS = tuple(METRICS_BY_NAME[name] for name in TREND_METRICS)
 
 
-def _noise_sigma(metric: Metric) -> str:
-    """The least standard deviation of the metric, over `expected` and `sample_size`: what chance gives it, if known."""
-    chance = chance_sd_sql(metric_family(metric), "expected", "sample_size")
-    return chance or f"{DEFAULT_BAND.relative_floor} * abs(expected)"
+def _chance_margin(metric: Metric) -> str:
+    """How far chance takes the metric from `usual`, over that and `sample_size`; never less than a share of it."""
+    floor = f"{DEFAULT_BAND.sigmas * DEFAULT_BAND.relative_floor} * abs(usual)"
+    chance = chance_margin_sql(metric, "usual", "sample_size", DEFAULT_BAND.sigmas)
+    return floor if chance is None else f"greatest({chance}, {floor})"
+
+
+def _usual(past: str) -> str:
+    """What is usual of `observed`: of a share that of all events of the past, else the expectation."""
+    names = ", ".join(f"'{m.name}'" for m in _METRICS if metric_family(m) == "rate")
+    pooled = f"list_sum(list(value * sample_size) over ({past})) / nullif(list_sum(list(case when value is not null"
+    return f"""case when metric in ({names})
+      then coalesce({pooled} then sample_size end) over ({past})), 0), expected)
+      else expected end"""
 
 
 def trends_sql() -> str:
@@ -70,7 +81,7 @@ observed as (
 def _band_sql() -> str:
     """`edges`: what is observed, with baselines, expectation and both edges of the band."""
     band, past, week = DEFAULT_BAND, DEFAULT_BAND.past.sql_range, Past(window_days=7, minimum_days=1).sql_range
-    noise = " ".join(f"when '{m.name}' then {_noise_sigma(m)}" for m in _METRICS)
+    chance = " ".join(f"when '{m.name}' then {_chance_margin(m)}" for m in _METRICS)
     series = "partition by feature, metric order by event_date"
     same_weekday = "partition by feature, metric, isodow(event_date) order by event_date"
     # A windowed avg adds up in an order that depends on where the partition begins, and the last bit with it; a list's
@@ -88,20 +99,21 @@ def _band_sql() -> str:
 spread as (
   select *,
     {MAD_TO_SIGMA} * median(abs(value - expected)) over ({series} {past}) as past_sigma,
-    case metric {noise} end as noise_sigma
+    {_usual(f"{series} {past}")} as usual
   from expected
   qualify event_date between $start and $end
 ),
 banded as (
   select *,
-    case when days_observed >= {band.past.minimum_days}
-      then {band.sigmas} * greatest(past_sigma, noise_sigma) end as margin
+    case when days_observed >= {band.past.minimum_days} then {band.sigmas} * past_sigma end as margin,
+    case when days_observed >= {band.past.minimum_days} then case metric {chance} end end as chance_margin
   from spread
 ),
 edges as (
   select *,
-    case when expected - margin is not null then greatest(expected - margin, 0) end as expected_low,
-    expected + margin as expected_high
+    case when coalesce(margin, chance_margin) is not null
+      then greatest(least(expected - margin, usual - chance_margin), 0) end as expected_low,
+    greatest(expected + margin, usual + chance_margin) as expected_high
   from banded
 )"""
 

@@ -6,8 +6,9 @@ from math import inf
 
 import numpy as np
 
+from quality_assets.contracts.metrics import Metric
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.series.panel import Family, Panel
+from quality_assets.domain.series.panel import Family, Panel, metric_family
 from quality_assets.domain.series.settings import DetectionSettings
 
 
@@ -82,13 +83,31 @@ def robust_spread(family: Family, sample: Floats, typical: Floats) -> Floats:
     return np.where(np.isfinite(ratio), ratio, 1.0)
 
 
-def chance_sd_sql(family: Family, expected: str, sample: str) -> str | None:
-    """SQL for the standard deviation that chance alone gives a metric in its own unit, over SQL for what is expected of
-    it and for its sample size: binomial for rates, Poisson for counts. None for quantiles and scores, which have none.
+# Standard error of a mean of one rating from 1 to 5, of a score from 0 to 1 at its widest, and of the logarithm of a
+# quantile of times that are log-normal with a spread of .6 (.8 in the far tail): √(q (1 − q)) ÷ density; over √n.
+_ONE_VALUE_SD = {
+    "feedback_mean": 1.1, "apdex": 0.5, "latency_p50_ms": 0.75, "latency_p95_ms": 1.3, "latency_p99_ms": 3.0,
+}  # fmt: skip
+
+
+def chance_margin_sql(metric: Metric, usual: str, sample: str, sigmas: float) -> str | None:
+    """SQL for how far chance alone takes a metric from what is usual: `sigmas` deviations, in its own unit.
+
+    Over SQL for the usual value and for its sample size. None for what has no sampling error that is known.
+
+    Counts, and the bad events behind a rate, by Anscombe's transform turned back, (√(μ + 3/8) + s/2)² − 3/8 − μ: right
+    where none at all is usual, too.
     """
+    family, n = metric_family(metric), f"nullif(cast({sample} as double), 0)"
+    if family == "count":
+        return f"({sigmas} * sqrt(greatest({usual}, 0) + 0.375) + {sigmas * sigmas / 4})"
     if family == "rate":
-        return f"sqrt(greatest({expected} * (1 - {expected}), 0) / nullif(cast({sample} as double), 0))"
-    return f"sqrt(greatest({expected}, 0))" if family == "count" else None
+        bad = f"(1 - {usual})" if metric.complement else usual
+        return f"({sigmas} * sqrt(greatest({bad}, 0) * {n} + 0.375) + {sigmas * sigmas / 4}) / {n}"
+    if metric.name not in _ONE_VALUE_SD:
+        return None
+    one = sigmas * _ONE_VALUE_SD[metric.name]
+    return f"{one} * abs({usual}) / sqrt({n})" if family == "positive" else f"{one} / sqrt({n})"
 
 
 LEAST_DEVIATION: dict[Family, float] = {"count": 1.0, "rate": 1.0, "positive": 0.004, "score": 0.01}

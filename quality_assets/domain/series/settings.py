@@ -196,13 +196,14 @@ class BandSettings:
     """What the daily band around each metric is made by.
 
     past: four of each weekday, up to the day before. min_same_weekdays: until there are so many, all days speak for the
-    weekday. sigmas: half of the band's width, in robust standard deviations of the past. relative_floor: quantiles and
-    scores have no simple sampling error: below this share of the expectation nothing is called a change.
+    weekday. sigmas: half of the band's width, in robust standard deviations of the past; with fewer, one feature-day in
+    ten of a product without any fault was called worse. relative_floor: below this share of the expectation nothing is
+    called a change of a quantile or score; a sigma of it.
     """
 
     past: Past = Past(window_days=28, minimum_days=7)
     min_same_weekdays: int = WEEKS_TO_TRUST
-    sigmas: float = 3.0
+    sigmas: float = 4.0
     relative_floor: float = 0.01
 
     @property
