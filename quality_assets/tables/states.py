@@ -117,11 +117,11 @@ def read_described(connection: DuckDBPyConnection, probe_sources: Sequence[str] 
 
 def _probed_features(connection: DuckDBPyConnection, probe_sources: Sequence[str]) -> list[str]:
     # Events are looked at only where there is a probe at all.
-    is_probed = connection.execute(
+    files = connection.execute(
         f"select count(*) from {LOG_FILES.qualified_name} where list_contains($sources, source)",
         {"sources": list(probe_sources)},
-    ).fetchone()
-    if not probe_sources or is_probed == (0,):
+    ).fetchall()
+    if files == [(0,)]:
         return []
     rows = connection.execute(
         f"select feature from (select distinct feature, file_id from {VALID_EVENTS.qualified_name})"
@@ -156,5 +156,5 @@ def _is_complete(connection: DuckDBPyConnection, through: date | None) -> bool:
     """Whether there are states of the last day with facts."""
     last = "select max(event_date) from {} where event_date <= coalesce($through, event_date)"
     facts, states = (last.format(table.qualified_name) for table in (FACT_FEATURE_METRICS, FEATURE_STATES))
-    row = connection.execute(f"select ({facts}) is not distinct from ({states})", {"through": through}).fetchone()
-    return row == (True,)
+    rows = connection.execute(f"select ({facts}) is not distinct from ({states})", {"through": through}).fetchall()
+    return rows == [(True,)]
