@@ -23,6 +23,7 @@ QUERIES: list[tuple[Query, tuple[Any, ...], tuple[str, ...], Any]] = [
     (overview.sparks, (7,), ("product.feature_daily_trends",), {}),
     (overview.risk_now, (), ("ml.risk_scores",), {}),
     (overview.open_incidents, (), ("product.incidents",), []),
+    (overview.detected_by_day, (), ("product.incidents",), {}),
     (overview.risk_by_day, (7, 0.5), ("ml.risk_scores",), []),
     (overview.incidents_by_day, (7,), ("product.incidents",), []),
     (overview.totals_by_day, (7,), ("product.fact_feature_metrics",), []),

@@ -21,7 +21,10 @@ from quality_assets.read import rows as exports
 from quality_assets.read.reader import Reader
 from quality_assets.serve.api import features as api_module
 from quality_assets.serve.api.features import api
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.snapshots import PublicationAttempt
+from quality_assets.tables.house_settings import change
 
 NOON = datetime(2026, 4, 1, 12)
 REFUSED = PublicationAttempt("refused", NOON, NOON.replace(hour=6), "run-2", ("Keys are there twice.", "Stale."))
@@ -44,11 +47,11 @@ class Store:
         return "v1|"
 
 
-def _asking(store: Store) -> Get:
+def _asking(store: Store, settings: Settings | None = None) -> Get:
     """Asks the API without a network in between."""
     server = FastAPI()
     server.include_router(api)
-    server.state.store = store
+    server.state.store, server.state.settings = store, settings
 
     def get(path: str, **query: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
@@ -98,8 +101,12 @@ def get(reader: Reader) -> Get:
     return _asking(Store(reader, REFUSED))
 
 
-def test_the_token_is_the_stores(get: Get) -> None:
-    assert get("/token").json() == {"token": "v1|"}
+def test_the_token_is_of_the_snapshot_and_of_the_operations_store(reader: Reader, data_root: Settings) -> None:
+    get = _asking(Store(reader, REFUSED), data_root)
+    assert get("/token").json() == {"token": "v1|#0"}
+    with operations_of(data_root).write() as connection:
+        change(connection, "alerts.attempts", 3, "ann")
+    assert get("/token").json() == {"token": "v1|#1"}
 
 
 def test_the_snapshot_and_how_the_last_publication_went(get: Get, reader: Reader) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import AlertError, Fault
 from quality_assets.read import alerts as reading
-from quality_assets.serve.api.features import EVERYWHERE, Instant, problem
+from quality_assets.serve.api.features import ASKED, EVERYWHERE, Instant, problem
 from quality_assets.serve.api.problems import Problem, StrictRoute
 from quality_assets.serve.api.writing import (
     House,
@@ -186,7 +186,7 @@ _LISTING = _READING | problem(404, "The cursor was not given out here")
 alerts_api = APIRouter(
     prefix="/api/v1/alerts",
     tags=["alerts"],
-    responses=EVERYWHERE | problem(503, "The operations store does not answer"),
+    responses=EVERYWHERE | ASKED | problem(503, "The operations store does not answer"),
     route_class=StrictRoute,
 )
 AlertId = Annotated[str, Path(max_length=64)]

@@ -102,8 +102,8 @@ EVERYWHERE: Answers = (
     problem(401, "The server has a token, and the request does not show it")
     | problem(413, "More is sent than is taken at once")
     | problem(421, "The server does not answer to this host name")
-    | problem(422, "What is asked makes no sense; each thing that is wrong is named")
 )
+ASKED = problem(422, "What is asked makes no sense; each thing that is wrong is named")
 _NO_SNAPSHOT = problem(503, "No snapshot is published yet")
 _NO_FEATURE = problem(404, "No feature has this name")
 
@@ -170,7 +170,7 @@ def search(store: Store) -> list[SearchEntry]:
     tags=["features"],
     summary="Every feature: status, risk, metrics, use",
     response_class=_Rows,
-    responses=_rows("features") | _NO_SNAPSHOT,
+    responses=_rows("features") | _NO_SNAPSHOT | ASKED,
 )
 def features(reader: Open, window: Window = 28) -> Response:
     return _json(exports.features(reader, _request(window)))
@@ -181,7 +181,7 @@ def features(reader: Open, window: Window = 28) -> Response:
     tags=["features"],
     summary="One feature's metrics, day by day, with expected bands",
     response_class=_Rows,
-    responses=_rows("trends") | _NO_FEATURE | _NO_SNAPSHOT,
+    responses=_rows("trends") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
 )
 def trends(reader: Open, feature: str, window: Window = 28) -> Response:
     return _json(exports.trends(reader, _request(window, feature=_known(reader, feature))))
@@ -203,7 +203,7 @@ def risk(reader: Open, feature: str) -> Response:
     tags=["features"],
     summary="Open incidents, or all of one feature",
     response_class=_Rows,
-    responses=_rows("incidents") | _NO_FEATURE | _NO_SNAPSHOT,
+    responses=_rows("incidents") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
 )
 def incidents(reader: Open, feature: str | None = None) -> Response:
     if feature is None:
@@ -227,7 +227,7 @@ def checks(reader: Open) -> Response:
     tags=["tables"],
     summary=f"A table as CSV: {', '.join(exports.TABLES)}",
     response_class=_Csv,
-    responses=problem(404, "No table has this name") | _NO_SNAPSHOT,
+    responses=problem(404, "No table has this name") | _NO_SNAPSHOT | ASKED,
 )
 def table(
     reader: Open,

@@ -14,7 +14,7 @@ from quality_assets.domain.quality import health
 from quality_assets.read import alerts as reading
 from quality_assets.read import overview, quality
 from quality_assets.serve.api.alerts import Severity
-from quality_assets.serve.api.features import EVERYWHERE, Instant, Store, problem
+from quality_assets.serve.api.features import ASKED, EVERYWHERE, Instant, Store, problem
 from quality_assets.serve.api.problems import StrictRoute
 from quality_assets.serve.api.writing import (
     Administrator,
@@ -43,7 +43,7 @@ _WRITING = (
 _CONFLICT = problem(409, "It was changed meanwhile")
 OfServer = Annotated[Settings, Depends(settings_of)]
 
-house_api = APIRouter(prefix="/api/v1", responses=EVERYWHERE | _BUSY, route_class=StrictRoute)
+house_api = APIRouter(prefix="/api/v1", responses=EVERYWHERE | ASKED | _BUSY, route_class=StrictRoute)
 
 
 class OverviewAnswer(BaseModel):
