@@ -16,6 +16,7 @@ from quality_assets.contracts import (
     raw,
     states,
     users,
+    watched,
 )
 from quality_assets.contracts.table import Table
 
@@ -38,11 +39,12 @@ TABLES: tuple[Table, ...] = _tables(
     drift,
     monitoring,
     live,
+    watched,
     ops,
 )
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")
-SCHEMAS = ("raw", "core", "product", "impact", "ml", "monitoring", "ops")
+SCHEMAS = ("raw", "core", "product", "impact", "ml", "monitoring", "ops", "datasets")
 
 
 def may_refuse_publication(asset: str) -> bool:

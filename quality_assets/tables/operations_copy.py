@@ -5,13 +5,17 @@ A capability that keeps something there adds its contract and a statement to COP
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from sqlalchemy import Select, select
 from sqlalchemy import Table as StoreTable
 
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS
 from quality_assets.contracts.table import Table
+from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.warehouse import WarehouseSession, insert_rows
 
@@ -23,9 +27,23 @@ def columns_of(table: Table, source: StoreTable) -> Select[tuple[object, ...]]:
     return select(*(source.c[name] for name in table.column_names))
 
 
+def renamed_columns(table: Table, source: StoreTable, names: Mapping[str, str]) -> Select[tuple[object, ...]]:
+    """As `columns_of`, where some columns have another name in the store."""
+    return select(*(source.c[names.get(name, name)] for name in table.column_names))
+
+
 COPIES: tuple[tuple[Table, Select[tuple[object, ...]]], ...] = (
     (ALERTS, columns_of(ALERTS, ALERT)),
     (ALERT_HISTORY, columns_of(ALERT_HISTORY, ALERT_EVENT)),
+    (BATCHES, renamed_columns(BATCHES, DATASET_BATCH, {"dataset": "dataset_id", "batch": "name"})),
+    (
+        FINDINGS,
+        renamed_columns(
+            FINDINGS,
+            DATASET_FINDING,
+            {"dataset": "dataset_id", "rule": "rule_id", "count": "cells", "is_alert": "is_alerting"},
+        ),
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from quality_assets.cli.main import app
 from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_RULE
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.tables.datasets.checking import check_dataset
@@ -167,3 +168,46 @@ def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> N
     assert (result.batch_id, result.status) == (batch.batch_id, "passed")
     assert list(check_dataset(store, settings, dataset)) == []
     close_operations()
+
+
+def test_a_fault_is_one_alert_until_two_good_batches_and_an_expected_one_is_quiet(quality, tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    write_days(folder, 14)
+    quality(
+        "dataset", "add", "orders", "--path", f"{folder}/*.csv", "--time", "ordered_at", "--owner", "ann@example.com"
+    )
+    quality("check", "orders")
+    settings = get_settings()
+    store = operations_of(settings)
+
+    def alerts() -> dict[str, tuple[str, str, int]]:
+        with store.read() as connection:
+            rows = connection.execute(select(ALERT).where(ALERT.c.kind == "dataset")).mappings()
+            return {row["check_name"]: (row["status"], row["owner"], row["occurrences"]) for row in rows}
+
+    # The missing addresses of day 9 were followed by good days; the words among prices of day 13 by one.
+    assert alerts()["missing(email)"] == ("resolved", "ann@example.com", 1)
+    assert alerts()["past_type(price)"] == ("open", "ann@example.com", 1)
+    with store.write() as connection:
+        connection.execute(ALERT.update().values(status="resolved", resolution="expected"))
+    table = orders(14).astype(object)
+    table.loc[:10, "price"] = "n.v."
+    table.to_csv(folder / "orders_15.csv", index=False)
+    (told,) = _lines(quality("check", "orders", "--format", "json")[1])
+    assert "type" not in {finding["kind"] for finding in told["findings"]}
+
+
+def test_a_refused_batch_is_told_and_judges_nothing_else(quality, tmp_path: Path) -> None:
+    (tmp_path / "a1.csv").write_bytes(b"")
+    quality("dataset", "add", "a", "--path", f"{tmp_path}/a*.csv")
+    code, output = quality("check", "a", "--format", "json")
+    (told,) = _lines(output)
+    assert (code, told["status"], told["score"], told["reasons"]) == (
+        1,
+        "refused",
+        None,
+        ["no rows: the file is empty"],
+    )
+    with operations_of(get_settings()).read() as connection:
+        row = connection.execute(select(ALERT)).mappings().one()
+    assert (row["title"], row["message"]) == ("a: a batch cannot be read", "no rows: the file is empty")

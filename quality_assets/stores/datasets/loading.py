@@ -23,6 +23,8 @@ from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
 
 MOST_COLUMNS = 2_000
+# Beside what Python holds of a block.
+MEMORY_LIMIT_MB = 120
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
 _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
@@ -52,7 +54,7 @@ def scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnec
     with TemporaryDirectory(prefix="batch-", dir=settings.scratch_dir) as folder:
         place = Path(folder)
         config: dict[str, Any] = {
-            "memory_limit": f"{min(settings.memory_limit_mb, 500)}MB",
+            "memory_limit": f"{min(settings.memory_limit_mb, MEMORY_LIMIT_MB)}MB",
             "threads": settings.workers,
             "temp_directory": str(place / "spill"),
         }

@@ -214,7 +214,8 @@ def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialec
             f"CREATE OR REPLACE TABLE batch AS SELECT * FROM read_csv($path, auto_detect=false, header=false,"
             f" skip={dialect.header_line}, columns={{{columns}}}, delim={literal(dialect.delimiter)}, quote='\"',"
             f" escape='\"', nullstr='', strict_mode=true, compression='none', hive_partitioning=false,"
-            f" max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, rejects_table='rejected',"
+            f" max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES},"
+            f" store_rejects=true, rejects_limit=0, rejects_table='rejected',"
             f" rejects_scan='rejected_scan')",
             {"path": str(text.path)},
         )

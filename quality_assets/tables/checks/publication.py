@@ -23,6 +23,7 @@ from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.contracts.table import Table
+from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.files import is_same_file
@@ -38,7 +39,7 @@ MAX_EXAMPLES = 5
 Content = Callable[[duckdb.DuckDBPyConnection], str]
 
 # What is written after the snapshot was taken, by these very checks among others.
-_GOES_ON = (CHECK_RESULTS, ALERTS, ALERT_HISTORY)
+_GOES_ON = (CHECK_RESULTS, ALERTS, ALERT_HISTORY, BATCHES, FINDINGS)
 _SHOWN = tuple(table for table in TABLES if table.schema != "ops" and table not in _GOES_ON)
 
 

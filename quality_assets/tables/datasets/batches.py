@@ -24,6 +24,7 @@ from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATAS
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.text import CHUNK_BYTES
 from quality_assets.tables.datasets.registering import Registered
+from quality_assets.tables.datasets.telling_of import tell_of_batch
 
 _HASH_LETTERS = 24
 
@@ -130,9 +131,13 @@ def start(store: Operations, dataset: str, batch: Waiting, run_id: str | None, b
             connection.execute(update(DATASET_BATCH).where(DATASET_BATCH.c.batch_id == batch.batch_id).values(**values))
 
 
-def finish(store: Operations, dataset: str, batch_id: str, values: dict[str, Any], findings: Sequence[Finding]) -> None:
-    """Write what was found of a batch, whole or not at all."""
-    rows = [_row(dataset, batch_id, number, finding) for number, finding in enumerate(_first_of_each(findings))]
+def finish(
+    store: Operations, dataset: Registered, batch_id: str, values: dict[str, Any], findings: Sequence[Finding]
+) -> None:
+    """Write what was found of a batch and tell of what must be known, whole or not at all."""
+    rows = [
+        _row(dataset.dataset_id, batch_id, number, finding) for number, finding in enumerate(_first_of_each(findings))
+    ]
     with store.write() as connection:
         connection.execute(delete(DATASET_FINDING).where(DATASET_FINDING.c.batch_id == batch_id))
         connection.execute(
@@ -140,6 +145,7 @@ def finish(store: Operations, dataset: str, batch_id: str, values: dict[str, Any
         )
         if rows:
             connection.execute(insert(DATASET_FINDING), rows)
+        tell_of_batch(connection, dataset, batch_id, values, findings)
 
 
 def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:

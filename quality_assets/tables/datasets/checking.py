@@ -13,6 +13,7 @@ from filelock import FileLock
 from sqlalchemy import select
 
 from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
+from quality_assets.domain.quality.alerting import FALSE_RESOLUTIONS
 from quality_assets.domain.quality.datasets import examine
 from quality_assets.domain.quality.datasets.findings import Finding
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
@@ -22,6 +23,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.scanning import Scan
+from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_RULE
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, verdict_on
@@ -234,7 +236,7 @@ def _check_batch(
         judgement = verdict_on(error)
         if isinstance(judgement, FileWaits):
             raise judgement from None
-        finish(store, dataset.dataset_id, batch.batch_id, {"status": "refused", "reason": judgement.reason}, ())
+        finish(store, dataset, batch.batch_id, {"status": "refused", "reason": judgement.reason}, ())
         return _refused(dataset.dataset_id, batch.name, batch.batch_id, judgement.reason)
 
 
@@ -259,7 +261,7 @@ def _check_loaded(
     judged = _judge(connection, loaded, batch.batch_id, past, asked)
     keeper.keep(judged.profile, judged.sample)
     result = _result(dataset.dataset_id, batch.name, batch.batch_id, judged, source.thresholds, len(teaching))
-    finish(store, dataset.dataset_id, batch.batch_id, _values(result, judged, every), result.findings)
+    finish(store, dataset, batch.batch_id, _values(result, judged, every), result.findings)
     return result
 
 
@@ -288,15 +290,19 @@ def _values(result: BatchResult, judged: _Judged, past: Sequence[Profile]) -> di
 
 
 def muted_rules(store: Operations, dataset: str) -> frozenset[str]:
-    """The rules that people said are not a problem."""
+    """The rules that people said are not a problem, by themselves or as the end of an alert."""
+    muted = select(DATASET_RULE.c.rule_id).where(DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "muted")
+    pinned = select(DATASET_RULE.c.rule_id).where(
+        DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "pinned"
+    )
+    ended = select(ALERT.c.check_name).where(
+        ALERT.c.kind == "dataset",
+        ALERT.c.subject == dataset,
+        ALERT.c.resolution.in_(FALSE_RESOLUTIONS),
+        ALERT.c.check_name.not_in(pinned),
+    )
     with store.read() as connection:
-        return frozenset(
-            connection.execute(
-                select(DATASET_RULE.c.rule_id).where(
-                    DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "muted"
-                )
-            ).scalars()
-        )
+        return frozenset([*connection.execute(muted).scalars(), *connection.execute(ended).scalars()]) - {""}
 
 
 def _check_state(

@@ -36,6 +36,10 @@ class Asked:
     muted: frozenset[str] = frozenset()
     """The rule_ids of what people say is not a problem."""
 
+    def is_quiet(self, rule: str) -> bool:
+        """Whether a rule, or its like with or without a past, is not a problem."""
+        return not self.muted.isdisjoint((rule, f"past_{rule}", rule.removeprefix("past_")))
+
 
 @dataclass(frozen=True)
 class Past:
@@ -75,7 +79,7 @@ def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
     rules = live_rules(past.blocks)
     tests = [*rules.alive, *detect(sample)]
-    kept = [t for t in tests if t.rule_id not in asked.muted and t.applies(sample)]
+    kept = [t for t in tests if not asked.is_quiet(t.rule_id) and t.applies(sample)]
     return Plan(kept, rules, spikes(sample))
 
 
@@ -112,8 +116,8 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         *distribution_findings(sample, past.blocks),
         *spike_findings(made.spikes, sample.rows, profiles),
     ]
-    told = [f for f in whole if f is not None and f.rule_id not in asked.muted]
-    counted = Counted(rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key)
+    told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
+    counted = Counted(rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted)
     return judge(counted, made.rules, profiles, told)
 
 

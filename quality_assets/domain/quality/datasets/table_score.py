@@ -40,6 +40,7 @@ class Counted:
     copied_rows: int = 0
     repeats: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     declared_key: tuple[str, ...] = ()
+    muted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
     for name in counted.columns:
         count = counted.tally.missing[name]
         shares = [p.missing[name] for p in past if name in p.missing]
-        if not count:
+        if not count or rule_id("missing", (name,)) in counted.muted:
             continue
         if not shares:
             mine = weights.missing_doubt(count / rows) * rows
@@ -204,7 +205,8 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
     """Rows that stand there again, whole or by a key that was never repeated."""
     rows, width = counted.rows, len(counted.columns)
     found, doubt = [], 0.0
-    if count := counted.copied_rows:
+    count = 0 if "copied_rows" in counted.muted else counted.copied_rows
+    if count:
         shares = [p.copied_share for p in past]
         beyond = (
             excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
@@ -237,7 +239,7 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
     for key, repeats in counted.repeats.items():
         name = rule_id("key", key)
         is_key = key == counted.declared_key or (len(past) >= 2 and all(p.repeats.get(name) == 0 for p in past))
-        if not is_key or not repeats:
+        if not is_key or not repeats or name in counted.muted:
             continue
         beyond_copies = max(0, repeats - counted.copied_rows)
         mine = weights.COPIED_ROW * beyond_copies * len(key)

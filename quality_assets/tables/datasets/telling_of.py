@@ -1,0 +1,74 @@
+"""Who must know of a batch: its alerts into the book, in the transaction that keeps its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.datasets.findings import Finding
+from quality_assets.tables.alerts import record_evaluation
+from quality_assets.tables.datasets.registering import Registered
+from quality_assets.tables.faults import severity_of
+
+UNREADABLE = "readable"
+_ACTION = "Look at the batch; where it is not a problem, resolve the alert as expected, and its rule stays quiet."
+
+
+def tell_of_batch(
+    connection: Connection, dataset: Registered, batch_id: str, values: Mapping[str, Any], findings: Sequence[Finding]
+) -> None:
+    """Raise what a batch must be told for; what was looked for and not found has passed.
+
+    A batch that could not be read says nothing of the faults of others: it is one of its own.
+    """
+    name = dataset.dataset_id
+    if values["status"] == "refused":
+        title = f"{name}: a batch cannot be read"
+        faults = [_fault(connection, dataset, batch_id, UNREADABLE, "", title, str(values["reason"]), "high")]
+        record_evaluation(
+            connection, "dataset", name, faults, evaluation=batch_id, asked=lambda row: row["check_name"] == UNREADABLE
+        )
+        return
+    faults = [_fault_of(connection, dataset, batch_id, finding) for finding in findings if finding.is_alert]
+    record_evaluation(connection, "dataset", name, faults, evaluation=batch_id)
+
+
+def _fault_of(connection: Connection, dataset: Registered, batch_id: str, finding: Finding) -> Fault:
+    column = finding.columns[-1] if finding.columns else ""
+    where = f" of {', '.join(finding.columns)}" if finding.columns else ""
+    title = f"{dataset.dataset_id}: {finding.kind.replace('_', ' ')}{where}"
+    more = {
+        "observed": finding.share,
+        "expected": finding.expected_share,
+        "n": finding.count,
+        "evidence": {"kind": finding.kind, "count": finding.count, "examples": list(finding.examples)},
+    }
+    return _fault(
+        connection, dataset, batch_id, finding.rule_id, column, title, finding.sentence, finding.severity, **more
+    )
+
+
+def _fault(
+    connection: Connection, dataset: Registered, batch_id: str, check: str, column: str, title: str, message: str,
+    severity: str, **more: Any,
+) -> Fault:  # fmt: skip
+    name = dataset.dataset_id
+    return Fault(
+        kind="dataset",
+        subject=name,
+        title=title,
+        message=message,
+        severity=severity_of(connection, name, check, severity),
+        check_name=check,
+        column_name=column,
+        action=_ACTION,
+        group=f"{name} {batch_id}",
+        evaluation=batch_id,
+        batch_id=batch_id,
+        owner=dataset.source.owner,
+        subjects=(("dataset", name),),
+        **more,
+    )
