@@ -30,6 +30,7 @@ from quality_assets.serve import logs
 from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.api import features as api
 from quality_assets.serve.api.alerts import alerts_api
+from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
 from quality_assets.serve.api.house import house_api
 from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.delivery import Delivery
@@ -37,6 +38,7 @@ from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.serve.theme import THEME_SCRIPT
 from quality_assets.serve.watching import keep_looking
 from quality_assets.settings import Settings, get_settings
+from quality_assets.tables.datasets.uploads import MOST_BYTES
 from quality_assets.tables.tokens import house_token, is_known
 from quality_assets.version import RELEASED, VERSION
 
@@ -90,7 +92,11 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     logs.configure()
     store = SnapshotStore(settings.published_dir)
-    rules = replace(rules_of(settings, settings.host, max_body_bytes=MEGABYTE), opens=partial(is_known, settings))
+    rules = replace(
+        rules_of(settings, settings.host, max_body_bytes=MEGABYTE),
+        opens=partial(is_known, settings),
+        streams={UPLOAD_PATH: MOST_BYTES},
+    )
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
@@ -126,6 +132,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(api.api)
     server.include_router(alerts_api)
     server.include_router(house_api)
+    server.include_router(datasets_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

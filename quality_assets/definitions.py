@@ -19,6 +19,7 @@ OWNERS: Mapping[str, str] = {
     "ml": "team:ml-platform",
     "monitoring": "team:ml-platform",
     "publish": "team:data-platform",
+    "datasets": "team:data-platform",
 }
 
 # Everything is expected to be rebuilt daily: the morning's schedule does so even when nothing arrives.

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from quality_assets.defs.datasets.assets import check_dataset_job, watched
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.requests import WAITING, note_ended, note_started, unended
@@ -13,7 +14,15 @@ from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import beat, watch
 from quality_assets.tables.telling import tell
 
-REQUESTED_JOBS = [ingest_logs, build_days, build_trends, score_and_report, train_risk_model, publish]
+REQUESTED_JOBS = [
+    ingest_logs,
+    build_days,
+    build_trends,
+    score_and_report,
+    train_risk_model,
+    publish,
+    check_dataset_job,
+]
 """The jobs that a server may ask for."""
 REQUEST_TAG = "quality/request"
 
@@ -42,7 +51,10 @@ def requests_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
                 note_started(connection, row["request_id"], run.run_id)
     # Asked for until Dagster has a run of it: the run key is the row's, so that there is one.
     asked = [row for row in rows if runs[row["request_id"]] is None and row["job"] in known]
-    return dg.SensorResult(run_requests=[_run_request(row) for row in asked])
+    return dg.SensorResult(
+        run_requests=[_run_request(row) for row in asked],
+        dynamic_partitions_requests=[watched.build_add_request(names)] if (names := _datasets(asked)) else [],
+    )
 
 
 def _run_of(instance: dg.DagsterInstance, request_id: int) -> dg.DagsterRun | None:
@@ -58,6 +70,11 @@ def _run_request(row: Mapping[str, Any]) -> dg.RunRequest:
         run_config=row["run_config"],
         tags={**row["tags"], REQUEST_TAG: str(row["request_id"])},
     )
+
+
+def _datasets(rows: list[dict[str, Any]]) -> list[str]:
+    """The watched tables that are asked to be judged: their partitions must be there first."""
+    return sorted({str(row["partition_key"]) for row in rows if row["job"] == check_dataset_job.name})
 
 
 @dg.sensor(

@@ -9,8 +9,8 @@ import hashlib
 import hmac
 import html
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,6 +45,8 @@ class Rules:
     token: str | None
     max_body_bytes: int
     needs_json: bool = False
+    # By path, how many bytes are handed on as they come, without waiting for the last.
+    streams: Mapping[str, int] = field(default_factory=dict)
     # Whether a token other than `token` opens the server, as those that people were given.
     opens: Callable[[str], bool] | None = None
 
@@ -111,8 +113,8 @@ class Guard:
             yield Refusal(403, "Another website asked for this.")
         if scope["type"] == "http" and is_writing and self._rules.needs_json and not _is_json(headers):
             yield Refusal(415, "What is sent must be application/json.")
-        if _stated_size(headers) > self._rules.max_body_bytes:
-            yield self._too_large()
+        if _stated_size(headers) > self._limit(scope):
+            yield self._too_large(self._limit(scope))
         is_open = scope["path"] in (*_OPEN_PATHS, SIGN_IN)
         if self._rules.token is not None and not is_open and not self._is_opened(headers, self._rules.token):
             yield Refusal(401, "Send the token: Authorization: Bearer …, or open this address in a browser to sign in.")
@@ -122,18 +124,25 @@ class Guard:
             return True
         return self._rules.opens is not None and bool(_bearer(headers)) and self._rules.opens(_bearer(headers))
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"More than {self._rules.max_body_bytes / MEGABYTE:g} MB at once is not taken.")
+    def _limit(self, scope: Scope) -> int:
+        return self._rules.streams.get(scope["path"], self._rules.max_body_bytes)
+
+    @staticmethod
+    def _too_large(limit: int) -> Refusal:
+        return Refusal(413, f"More than {limit / MEGABYTE:g} MB at once is not taken.")
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on a request with its body, which is read up to the limit and no further."""
         headers = Headers(scope=scope)
+        if scope["path"] in self._rules.streams:
+            await self._app(scope, receive, send)
+            return
         if not _stated_size(headers) and "transfer-encoding" not in headers:
             body = b""
         else:
             read = await _read(receive, self._rules.max_body_bytes)
             if read is None:
-                await _refuse(scope, send, self._too_large())
+                await _refuse(scope, send, self._too_large(self._rules.max_body_bytes))
                 return
             body = read
         if scope["path"] == SIGN_IN and self._rules.token is not None:

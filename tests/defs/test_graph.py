@@ -20,6 +20,7 @@ import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
 from quality_assets.contracts.pipeline import PIPELINE
+from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
 from quality_assets.settings import REPOSITORY_ROOT
@@ -30,7 +31,9 @@ POOL = "warehouse"
 _GRAPH = definitions().resolve_asset_graph()
 _ASSETS = sorted(_GRAPH.materializable_asset_keys)
 # Tables that every asset and check writes to as it goes belong to no single one.
-_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERTS, ALERT_HISTORY)
+_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERTS, ALERT_HISTORY, BATCHES, FINDINGS)
+# What has a lane of its own, beside the warehouse and never in it.
+_BESIDE = dg.AssetKey(["datasets", "dataset_checks"])
 
 
 def _name(key: dg.AssetKey) -> str:
@@ -107,7 +110,7 @@ def test_asset_is_checked(key: dg.AssetKey) -> None:
 def test_asset_shows_the_columns_of_its_contract(key: dg.AssetKey) -> None:
     table = TABLES_BY_NAME.get(".".join(key.path))
     if table is None:
-        assert key.path[0] in ("publish", "ml"), "only what is no table of the warehouse has no contract"
+        assert key.path[0] in ("publish", "ml", "datasets"), "only what is no table of the warehouse has no contract"
         return
     node = _GRAPH.get(key)
     assert [column.name for column in node.metadata["dagster/column_schema"].columns] == list(table.column_names)
@@ -120,7 +123,7 @@ def test_every_op_that_opens_the_warehouse_is_in_its_pool(graph: dg.Definitions)
     ops = [node for asset in graph.resolve_all_asset_specs() for node in [_GRAPH.get(asset.key).assets_def.op]]
     ops += [check.op for check in _checks(graph)]
     assert len(ops) > len(_ASSETS)
-    assert {op.name: op.pool for op in ops if op.pool != POOL} == {}
+    assert {op.name: op.pool for op in ops if op.pool != POOL} == {"datasets__dataset_checks": "datasets"}
 
 
 def test_every_table_of_the_graph_has_an_asset() -> None:
@@ -180,6 +183,7 @@ _JOBS = {
         "product.dim_feature_metadata publish.feature_daily_trends_csv publish.feature_metrics_csv"
         " publish.published_snapshot"
     ),
+    "check_dataset": "datasets.dataset_checks",
 }
 
 
@@ -202,7 +206,8 @@ def test_publication_comes_after_all_that_readers_wait_for() -> None:
 def test_every_check_is_of_an_asset_and_asked_once() -> None:
     asked = [(check.subject.name, check.name) for check in ALL_CHECKS]
     assert len(set(asked)) == len(asked)
-    assert {(".".join(check.asset_key.path), check.name) for check in _GRAPH.asset_check_keys} == set(asked)
+    of_tables = [check for check in _GRAPH.asset_check_keys if check.asset_key != _BESIDE]
+    assert {(".".join(check.asset_key.path), check.name) for check in of_tables} == set(asked)
     kinds = {check.subject.name: check.subject.kind for check in ALL_CHECKS}
     assert {name for name, kind in kinds.items() if kind == "table"} == {t.qualified_name for t in PIPELINE.tables}
 
@@ -266,7 +271,7 @@ def test_sensors_and_schedules_run_by_default(graph: dg.Definitions) -> None:
 
 def test_schedules_are_in_utc_like_the_partitions(graph: dg.Definitions) -> None:
     assert {s.execution_timezone for s in graph.schedules or [] if isinstance(s, dg.ScheduleDefinition)} == {"UTC"}
-    partitions = {_GRAPH.get(key).partitions_def for key in _ASSETS} - {None}
+    partitions = {_GRAPH.get(key).partitions_def for key in _ASSETS if key != _BESIDE} - {None}
     assert len(partitions) == 1
     (event_dates,) = partitions
     assert isinstance(event_dates, dg.DailyPartitionsDefinition)
@@ -405,7 +410,7 @@ def test_definitions_can_be_loaded_and_resolve(graph: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(graph)
 
 
-def test_dagster_yaml_gives_an_instance_with_one_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagster_yaml_gives_an_instance_with_a_slot_a_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (REPOSITORY_ROOT / "dagster.yaml").read_text()
     (tmp_path / "dagster.yaml").write_text(text)
     # Its folders are relative to where Dagster is started, as with `dagster dev -w workspace.yaml`.
@@ -418,7 +423,7 @@ def test_dagster_yaml_gives_an_instance_with_one_slot(tmp_path: Path, monkeypatc
         assert pools.pool_granularity.value == "run"
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
-        assert queue.max_concurrent_runs == 1
+        assert queue.max_concurrent_runs == 2
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         assert instance.get_runs() == []

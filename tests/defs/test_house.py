@@ -20,7 +20,10 @@ _LONG: set[str] = {"quality_assets/domain/features/trends.py: trends_sql"}
 
 # Folders of code that the page of the folder above speaks for, and rooms whose page says what only they need.
 _SPOKEN_FOR = {
-    *(f"quality_assets/defs/{stage}" for stage in ("raw", "core", "product", "impact", "ml", "monitoring", "publish")),
+    *(
+        f"quality_assets/defs/{stage}"
+        for stage in ("raw", "core", "product", "impact", "ml", "monitoring", "publish", "datasets")
+    ),
     "dash_app/pages",
     "dash_app/components",
     "quality_assets",

@@ -110,6 +110,14 @@ def _unpacked(path: Path, head: bytes, scratch: Path) -> Path:
     return target
 
 
+def check_ratio(path: Path) -> None:
+    """Raise TooLarge for a compressed file that unpacks to many times its size, without keeping what it holds."""
+    head = head_of(path)
+    if head.startswith((_GZIP, _ZSTD)):
+        with TemporaryDirectory(prefix="unpack-") as folder:
+            _unpacked(path, head, Path(folder))
+
+
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
     plain = literal(str(without_wildcards(path, scratch)))
     try:

@@ -105,3 +105,28 @@ def details(store: Operations, settings: Settings, name: str) -> dict[str, Any]:
         "batches": batches,
         "findings": findings,
     }
+
+
+def batch_details(store: Operations, batch_id: str) -> dict[str, Any] | None:
+    """A batch with its findings; None where no batch has the id."""
+    with store.read() as connection:
+        row = connection.execute(select(DATASET_BATCH).where(DATASET_BATCH.c.batch_id == batch_id)).mappings().first()
+        if row is None:
+            return None
+        return {**row, "state": state_of(dict(row)), "findings": findings_of(connection, batch_id)}
+
+
+def summary(store: Operations, settings: Settings) -> dict[str, Any]:
+    """How many tables are watched, in which states, and the lowest and the mean score."""
+    cards = overview(store, settings)
+    scores = [card["score"] for card in cards if card["score"] is not None]
+    states: dict[str, int] = {}
+    for card in cards:
+        states[card["status"]] = states.get(card["status"], 0) + 1
+    return {
+        "sources": len(cards),
+        "by_status": states,
+        "lowest_score": min(scores, default=None),
+        "mean_score": sum(scores) / len(scores) if scores else None,
+        "worst": cards[0]["dataset"] if cards else None,
+    }

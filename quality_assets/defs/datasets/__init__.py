@@ -1,0 +1,1 @@
+"""Watched tables: judged in a lane of their own, beside the warehouse and never in it."""

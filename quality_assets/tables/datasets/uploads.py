@@ -1,0 +1,152 @@
+"""Files that people upload: named safely, hashed on the way, and in the inbox whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import func, insert, select
+
+from quality_assets.clock import utc_now
+from quality_assets.contracts.sources.datasets import DatasetSource
+from quality_assets.settings import Settings
+from quality_assets.stores.datasets.loading import check_ratio
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH
+from quality_assets.stores.operations.store import Operations
+from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.tables.datasets.batches import batch_id_of
+from quality_assets.tables.datasets.registering import Registered, datasets, register
+
+MOST_BYTES = 5_000_000_000
+_MOST_NAME_BYTES = 200
+
+
+class UploadTooLargeError(ValueError):
+    """More was sent than is taken."""
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What became of an upload; `is_new` is false where the same bytes were there already."""
+
+    dataset: str
+    batch_id: str
+    name: str
+    is_new: bool
+
+
+def safe_name(name: str) -> str:
+    """The last part of a name as it may stand in a folder: composed letters, no controls, cut to 200 bytes."""
+    plain = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
+    plain = "".join(c for c in plain if unicodedata.category(c)[0] != "C").strip().lstrip(".")
+    stem, dot, ending = plain.rpartition(".")
+    ending = f".{ending}" if dot and len(ending.encode()) <= 16 else ""
+    kept = (stem if ending else plain).encode()[: _MOST_NAME_BYTES - len(ending.encode())].decode("utf-8", "ignore")
+    return f"{kept}{ending}" if kept else "upload"
+
+
+def dataset_name(file_name: str) -> str:
+    """The dataset that a file begins where none is named: its name without endings and numbers."""
+    stem = re.sub(r"\.(gz|zst|csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx?|ods)$", "", safe_name(file_name).lower())
+    stem = re.sub(r"\.(csv|tsv|json|jsonl)$", "", stem)
+    stem = re.sub(r"[-_. ]*\d[\d\-_. ]*$", "", stem) or stem
+    return re.sub(r"[^a-z0-9_.-]+", "_", stem).strip("_.-")[:80] or "upload"
+
+
+class Arriving:
+    """A file on its way in. `write` raises UploadTooLargeError as soon as there is too much of it."""
+
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._path, self._most = path, most_bytes
+        self._stream = path.open("wb")
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take a piece."""
+        self.size += len(chunk)
+        if self.size > self._most:
+            raise UploadTooLargeError(f"More than {self._most / 1e9:g} GB at once is not taken.")
+        self._digest.update(chunk)
+        self._stream.write(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what came."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """On the disk."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+
+
+@contextmanager
+def arriving(settings: Settings, most_bytes: int = MOST_BYTES) -> Iterator[tuple[Arriving, Path]]:
+    """A place for a file that is gone afterwards, unless it was moved."""
+    folder = settings.data_dir / "inbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{uuid4().hex}.part"
+    taken = Arriving(path, most_bytes)
+    try:
+        yield taken, path
+    finally:
+        taken._stream.close()
+        path.unlink(missing_ok=True)
+
+
+def accept(
+    store: Operations, settings: Settings, dataset: str, name: str, taken: Arriving, path: Path, by: str
+) -> Uploaded:
+    """Put a file that has come whole into the inbox of its dataset, which is made where there is none.
+
+    Raises FileRejected for an empty one, TooLarge for one that unpacks to many times its size, SourceError for a name
+    that no dataset can have.
+    """
+    if not taken.size:
+        raise FileRejected("no rows: the file is empty")
+    check_ratio(path)
+    there = datasets(store, settings, with_hidden=True).get(dataset)
+    if there is None or there.is_hidden:
+        folder = settings.data_dir / "inbox" / dataset
+        there = register(store, there.source if there else _made(dataset, folder), by)
+    batch_id, name = batch_id_of(dataset, taken.sha256), safe_name(name)
+    with store.write() as connection:
+        known = connection.execute(
+            select(DATASET_BATCH.c.batch_id).where(DATASET_BATCH.c.batch_id == batch_id)
+        ).scalar()
+        if known is not None:
+            return Uploaded(dataset, batch_id, name, False)
+        target = _place(settings, there, name, batch_id)
+        os.replace(path, target)
+        last = connection.execute(
+            select(func.max(DATASET_BATCH.c.sequence)).where(DATASET_BATCH.c.dataset_id == dataset)
+        ).scalar()
+        connection.execute(
+            insert(DATASET_BATCH).values(
+                batch_id=batch_id, dataset_id=dataset, sha256=taken.sha256, name=name, location=str(target),
+                sequence=(last or 0) + 1, status="waiting", bytes=taken.size, arrived_at=utc_now(), created_by=by,
+            )
+        )  # fmt: skip
+    return Uploaded(dataset, batch_id, name, True)
+
+
+def _made(dataset: str, folder: Path) -> DatasetSource:
+    from quality_assets.contracts.sources.datasets import make_dataset
+
+    return make_dataset({"name": dataset, "path": str(folder)}, "dataset")
+
+
+def _place(settings: Settings, dataset: Registered, name: str, batch_id: str) -> Path:
+    folder = settings.data_dir / "inbox" / dataset.dataset_id
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    return target if not target.exists() else folder / f"{batch_id[:8]}-{name}"

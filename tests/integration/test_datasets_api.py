@@ -1,0 +1,149 @@
+"""Watched tables through the API: uploads of every kind, and what is said of tables and rules."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from daily_orders import orders
+
+from dash_app.app import create_server
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.tables.datasets.checking import check_dataset
+from quality_assets.tables.datasets.registering import find
+
+ROUTE = "/api/v1/data-quality"
+OURS = {"X-Quality": "1", "X-Quality-Actor": "ann"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    made = Settings(data_dir=tmp_path / "data")
+    made.data_dir.mkdir()
+    yield made
+    close_operations()
+
+
+class Client:
+    """Asks the server without a socket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._transport = httpx.ASGITransport(create_server(settings))
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://127.0.0.1:8050") as opened:
+                return await opened.request(method, path, **more)
+
+        return asyncio.run(asked())
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self._ask("GET", path, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self._ask("POST", path, **more)
+
+    def put(self, path: str, **more: Any) -> httpx.Response:
+        return self._ask("PUT", path, **more)
+
+    def delete(self, path: str, **more: Any) -> httpx.Response:
+        return self._ask("DELETE", path, **more)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Client:
+    return Client(settings)
+
+
+def _upload(client: Client, content: bytes, name: str = "orders_1.csv", **query: str) -> httpx.Response:
+    return client.post(f"{ROUTE}/upload", params=query, headers=OURS, files={"file": (name, content)})
+
+
+def test_an_upload_is_judged_and_told(client: Client, settings: Settings) -> None:
+    content = orders(0).to_csv(index=False).encode()
+    answer = _upload(client, content)
+    told = answer.json()
+    assert (answer.status_code, told["dataset"], told["name"], told["is_new"]) == (202, "orders", "orders_1.csv", True)
+    assert client.get(told["status_url"]).json()["status"] == "waiting"
+    store = operations_of(settings)
+    (result,) = check_dataset(store, settings, find(store, settings, "orders"))
+    assert result.batch_id == told["batch_id"]
+    batch = client.get(told["status_url"]).json()
+    assert (batch["status"], batch["state"], batch["rows"], batch["score"]) == (
+        "checked",
+        "learning",
+        600,
+        result.score,
+    )
+    # The same bytes under another name are the same batch.
+    again = _upload(client, content, "again_2.csv", dataset="orders")
+    assert (again.status_code, again.json()["batch_id"]) == (200, told["batch_id"])
+    quality = client.get(f"{ROUTE}/sources/orders/quality").json()
+    assert (quality["score"], [b["rows"] for b in quality["history"]]) == (result.score, [600])
+    assert client.get(f"{ROUTE}/sources").json()["sources"][0]["dataset"] == "orders"
+    assert client.get(f"{ROUTE}/summary").json()["by_status"] == {"learning": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [(b"", 422, "no rows"), (gzip.compress(b"0" * 60_000_000), 413, "100 times"), (b"a,b\n", 202, "")],
+)
+def test_what_is_not_taken_leaves_nothing(
+    client: Client, settings: Settings, content: bytes, status: int, words: str
+) -> None:
+    answer = _upload(client, content, "x.csv")
+    assert (answer.status_code, words in answer.text) == (status, True)
+    left = [path.name for path in (settings.data_dir / "inbox").rglob("*") if path.is_file()]
+    assert left == (["x.csv"] if status == 202 else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../etc/passwd.csv", "passwd.csv"),
+        ("..\\..\\a.csv", "a.csv"),
+        ("\u202egnp.csv", "gnp.csv"),
+        ("u\u0308.csv", "ü.csv"),
+        ("n" * 300 + ".csv", "n" * 196 + ".csv"),
+        (".hidden", "hidden"),
+    ],
+)
+def test_a_name_is_made_safe(client: Client, name: str, kept: str) -> None:
+    answer = client.post(
+        f"{ROUTE}/upload", params={"dataset": "t", "name": name}, content=b"a,b\n1,2\n",
+        headers=OURS | {"content-type": "application/json"},
+    )  # fmt: skip
+    assert (answer.status_code, answer.json()["name"]) == (202, kept)
+
+
+def test_who_shows_no_right_writes_nothing(client: Client) -> None:
+    assert client.post(f"{ROUTE}/upload", content=b"a\n1\n").status_code == 403
+    assert client.delete(f"{ROUTE}/sources/x").status_code == 403
+
+
+def test_what_is_said_of_a_table(client: Client) -> None:
+    _upload(client, b"a,b\n1,2\n", "t.csv")
+    told = client.get(f"{ROUTE}/sources/t").json()
+    wanted = {"owner": "ann@example.com", "cadence": "daily", "thresholds": {"score": 0.9}}
+    changed = client.put(f"{ROUTE}/sources/t", json=wanted, headers=OURS | {"If-Match": f'"{told["version"]}"'})
+    assert (changed.status_code, changed.json()["owner"], changed.json()["thresholds"]["score"]) == (
+        200, "ann@example.com", 0.9,
+    )  # fmt: skip
+    late = client.put(f"{ROUTE}/sources/t", json={"owner": "bob"}, headers=OURS | {"If-Match": f'"{told["version"]}"'})
+    assert (late.status_code, "changed meanwhile" in late.json()["detail"]) == (409, True)
+    wrong = client.put(f"{ROUTE}/sources/t", json={"cadence": "often"}, headers=OURS)
+    assert (wrong.status_code, "hourly" in wrong.json()["detail"]) == (422, True)
+    assert client.post(f"{ROUTE}/sources/t/rules/past_range(a)", json={"state": "muted"}, headers=OURS).json() == {
+        "dataset": "t", "rule": "past_range(a)", "state": "muted",
+    }  # fmt: skip
+    assert client.post(f"{ROUTE}/sources/t/check", headers=OURS).status_code == 202
+    assert client.delete(f"{ROUTE}/sources/t", headers=OURS).json()["is_hidden"] is True
+    assert client.get(f"{ROUTE}/sources").json() == {"sources": []}
+    assert client.get(f"{ROUTE}/sources/none").status_code == 404
+    assert client.get(f"{ROUTE}/batches/none").status_code == 404
