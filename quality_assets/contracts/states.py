@@ -56,7 +56,7 @@ FEATURE_STATES = Table(
         Column("sample_size", "DOUBLE", "Events or values behind it; null for counts", unit="count"),
         Column("expected", "DOUBLE", "What was normal that day, in the metric's unit"),
         Column("size", "DOUBLE", "value - expected of the day, in the metric's unit"),
-        Column("change", "DOUBLE", "The same towards worse, as a fraction of expected; of scores in points"),
+        Column("change", "DOUBLE", "Towards worse, as a fraction of expected, at most 10; of scores in points"),
         Column("z", "DOUBLE", "How far the day lies towards worse, in deviations of its own noise", unit="sd"),
         Column("drift", "DOUBLE", "z smoothed over the days, in its own deviations", unit="sd"),
         Column("noise", "DOUBLE", "One deviation, in the metric's unit"),

@@ -43,12 +43,15 @@ def build_states(session: WarehouseSession, progress: Progress) -> int:
     try:
         with session.transaction():
             changed = _changed_days(connection)
-            connection.execute(f"delete from {name} where list_contains($days, event_date)", {"days": changed})
+            # What is left unread would be in the way of what comes next.
+            connection.execute(
+                f"delete from {name} where list_contains($days, event_date)", {"days": changed}
+            ).fetchall()
             connection.execute(
                 f"insert into {name} by name select * from states_now where list_contains($days, event_date)"
                 " order by event_date, feature, metric, event_name, platform",
                 {"days": changed},
-            )
+            ).fetchall()
     finally:
         connection.unregister("states_now")
     progress(f"states of {len(changed)} days")

@@ -12,6 +12,7 @@ import pytest
 from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.domain.features.incidents import incidents_of
+from quality_assets.domain.models.risk.inputs import risk_inputs
 from quality_assets.domain.models.risk.labels import degradation_labels, states_of
 from quality_assets.domain.series.state_rows import READ_COLUMNS, state_rows, watched_from
 from quality_assets.domain.series.states import Described, watch
@@ -88,8 +89,9 @@ def test_what_is_made_of_stored_rows_is_what_is_made_of_the_detector() -> None:
     counts = counts_of(SIMULATED[["event_date", "feature", "events"]], 70)
     watched = watch(facts, event_counts=counts)
     again = watched_from(state_rows(watched)[list(READ_COLUMNS)])
-    labels, same = (degradation_labels(states_of(facts, each)) for each in (watched, again))
-    pd.testing.assert_frame_equal(labels, same)
+    states, stored = (states_of(facts, each) for each in (watched, again))
+    pd.testing.assert_frame_equal(degradation_labels(states), degradation_labels(stored))
+    pd.testing.assert_frame_equal(risk_inputs(states), risk_inputs(stored))
     incidents, alike = (incidents_of(each, facts) for each in (watched, again))
     assert len(incidents) > 10
     assert "dead" in set(incidents["kind"])

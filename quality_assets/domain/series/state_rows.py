@@ -16,7 +16,7 @@ from quality_assets.domain.series.detection import Detections, episodes
 from quality_assets.domain.series.objectives import ObjectiveStates
 from quality_assets.domain.series.panel import Grid, Panel, build_grid, metric_family, worse_side
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
-from quality_assets.domain.series.states import PARTS, Watched, words_of
+from quality_assets.domain.series.states import MOST_CHANGE, PARTS, Watched, words_of
 
 
 def state_rows(watched: Sequence[Watched], settings: DetectionSettings = DEFAULT_SETTINGS) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def _rows(each: Watched, settings: DetectionSettings) -> pd.DataFrame:
         "sample_size": found.panel.sample,
         "expected": found.expected,
         "size": size,
-        "change": np.where(np.isfinite(found.change), found.change, np.nan),
+        "change": np.clip(found.change, -MOST_CHANGE, MOST_CHANGE),
         "z": found.z,
         "drift": found.ewma,
         "noise": found.noise,

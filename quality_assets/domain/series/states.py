@@ -35,6 +35,8 @@ _OBJECTIVES = {
 }
 ALL_METRICS = "all"
 GONE_DAYS = 14
+# Eleven times what was expected, or more: beyond that a ratio says nothing, least of all to an expected 0.
+MOST_CHANGE = 10.0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,15 @@ from quality_assets.contracts.risk_inputs import SIGNALS
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.series.panel import Grid, build_grid, columns_behind
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS
-from quality_assets.domain.series.states import GONE_DAYS, MONITORED_METRICS, Described, Watched, run_length, watch
+from quality_assets.domain.series.states import (
+    GONE_DAYS,
+    MONITORED_METRICS,
+    MOST_CHANGE,
+    Described,
+    Watched,
+    run_length,
+    watch,
+)
 
 # What states and the inputs made of them read of product.fact_feature_metrics, beside its key.
 LABEL_FACTS = tuple(dict.fromkeys((*columns_behind(MONITORED_METRICS), "events", "users")))
@@ -181,7 +189,7 @@ def _of_series(each: Watched, series: int) -> dict[str, np.ndarray]:
     nothing = np.full(z.shape, np.nan)
     return {
         "z": z,
-        "change": np.clip(found.change[series], -_MOST_CHANGE, _MOST_CHANGE),
+        "change": np.clip(found.change[series], -MOST_CHANGE, MOST_CHANGE),
         "drift": found.ewma[series],
         "speaks": speaks,
         "known": np.zeros(z.shape, bool) if is_part else each.is_known[series],
@@ -192,7 +200,7 @@ def _of_series(each: Watched, series: int) -> dict[str, np.ndarray]:
     }
 
 
-_Z_LIMIT, _MOST_CHANGE = 10.0, 10.0
+_Z_LIMIT = 10.0
 
 
 def degradation_labels(states: FeatureStates, settings: LabelSettings | None = None) -> pd.DataFrame:
