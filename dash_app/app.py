@@ -205,15 +205,15 @@ def _add_live(app: Dash, store: SnapshotStore, settings: Settings) -> None:
 
     @app.callback(Output(live.BODY, "children"), Input(live.CLOCK, "n_intervals"))
     async def show_today(_: int | None) -> Any:
-        return await asyncio.to_thread(lambda: live.body(store.reader(), settings))
+        return await asyncio.to_thread(router.part_or_failure, lambda: live.body(store.reader(), settings))
 
     @app.callback(Output(live.STRIP, "children"), Input(live.STRIP_CLOCK, "n_intervals"))
     async def show_strip(_: int | None) -> Any:
-        return await asyncio.to_thread(live.strip, settings)
+        return await asyncio.to_thread(router.part_or_failure, lambda: live.strip(settings))
 
     @app.callback(Output(collector.BODY, "children"), Input(collector.CLOCK, "n_intervals"))
     async def show_collector(_: int | None) -> Any:
-        return await asyncio.to_thread(collector.body, settings)
+        return await asyncio.to_thread(router.part_or_failure, lambda: collector.body(settings))
 
 
 server = create_server()

@@ -219,3 +219,13 @@ def render_part(store: SnapshotStore, request: Request, build: Callable[[Reader,
         reference = uuid.uuid4().hex[:8]
         log.exception("part failed", extra={"reference": reference, "path": request.path, "part": build.__name__})
         return states.failed(reference)
+
+
+def part_or_failure(build: Callable[[], Component]) -> Component:
+    """A part that is asked for again and again. Never raises: a failure is logged, and said in its place."""
+    try:
+        return build()
+    except Exception:
+        reference = uuid.uuid4().hex[:8]
+        log.exception("part failed", extra={"reference": reference})
+        return states.failed(reference)

@@ -65,7 +65,7 @@ def _last_kept(settings: Settings) -> datetime | None:
 @per_snapshot
 def curves(reader: Reader, weekday: int) -> Mapping[str, Curve]:
     """The curve on a weekday (0 is Monday), by minute, of each feature whose events come through the collector."""
-    if not reader.has(CURVES):
+    if "collected_share" not in reader.columns(CURVES):
         return {}
     found: dict[str, dict[int, Row]] = {}
     for row in reader.rows(
