@@ -51,11 +51,26 @@ def check_ports(settings: Settings) -> None:
         ("the dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT"),
         ("the collector", settings.collector_host, settings.collector_port, "QUALITY_COLLECTOR_PORT"),
     ):
+        if name == "QUALITY_COLLECTOR_PORT" and collector_runs(settings):
+            continue
         if not port_is_free(host, port):
             raise PortTakenError(
                 f"{what} cannot start: port {port} of {host} is taken. Stop what listens there,"
                 f" or choose another port: {name}={port + 1} quality serve"
             )
+
+
+def collector_runs(settings: Settings) -> bool:
+    """Whether a collector of this root runs already, which `quality collect` has started."""
+    if not settings.live_dir.is_dir():
+        return False
+    lock = FileLock(settings.live_dir / ".processor.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def serve(
@@ -73,11 +88,7 @@ def serve(
         check_ports(settings)
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        commands = {
-            "dagster": _dagster_command(settings),
-            "dashboard": _dashboard_command(settings),
-            "collector": _collector_command(),
-        }
+        commands = _commands(settings)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stopping = _stop_signals()
         try:
@@ -90,7 +101,7 @@ def serve(
                 "dashboard": address(settings.host, settings.dashboard_port),
                 "collector": address(settings.collector_host, settings.collector_port),
             }
-            _wait_until_up(processes, addresses, stopping)
+            _wait_until_up(processes, {name: addresses[name] for name in commands}, stopping)
             if not stopping:
                 announce(f"Dashboard   {addresses['dashboard']}")
                 announce(f"Dagster UI  {addresses['dagster']}")
@@ -216,6 +227,12 @@ def _end_group(name: str) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while is_alive(name) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+
+
+def _commands(settings: Settings) -> dict[str, list[str]]:
+    """What is started, by what it is; no collector where one of this root runs already."""
+    commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
+    return commands if collector_runs(settings) else {**commands, "collector": _collector_command()}
 
 
 def _dagster_command(settings: Settings) -> list[str]:

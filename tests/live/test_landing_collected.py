@@ -17,6 +17,7 @@ from running_collector import Collector, collecting, environment_of, free_port, 
 
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.serve.collector.landing import due
+from quality_assets.serve.processes import check_ports, collector_runs
 from quality_assets.settings import Settings
 from quality_assets.stores.live.outbox import Outbox, Waiting
 from quality_assets.stores.warehouse import open_warehouse
@@ -225,3 +226,15 @@ def test_two_collectors_of_a_root(data_root: Settings) -> None:
 def test_beyond_loopback_keys_are_needed(data_root: Settings) -> None:
     with pytest.raises(RuntimeError, match=r"Write keys into .*write_keys\.yaml"):
         Collector(data_root.data_dir, free_port(), QUALITY_COLLECTOR_HOST="0.0.0.0")
+
+
+def test_a_collector_that_runs_already_is_not_started_again(data_root: Settings) -> None:
+    assert not collector_runs(data_root)
+    with collecting(data_root.data_dir) as running:
+        assert collector_runs(data_root)
+        check_ports(data_root.model_copy(update={"collector_port": running.port, **_free()}))
+    assert not collector_runs(data_root)
+
+
+def _free() -> dict[str, int]:
+    return {"dagster_port": free_port(), "dashboard_port": free_port()}
