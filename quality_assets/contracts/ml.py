@@ -6,7 +6,8 @@ from quality_assets.contracts.risk_inputs import INPUTS, SIGNAL_WORDS
 from quality_assets.contracts.table import Build, Column, Table
 
 TARGETS = ("any", "onset")
-MODEL_ROLES = ("champion", "candidate", "baseline")
+MODEL_ROLES = ("champion", "candidate", "base", "baseline")
+SPLITS = ("time", "rolling", "group", "spatial", "random")
 SCORE_KINDS = ("model", "baseline", "unknown")
 ALIASES = ("champion", "challenger", "retired")
 
@@ -113,44 +114,49 @@ RISK_TRAINING_SET = Table(
 MODEL_METRICS = Table(
     schema="ml",
     name="model_metrics",
-    description="How well each model, candidate and baseline did on later days than it had seen, with intervals",
-    grain="one row per version, target, model and metric",
-    key=("model_version", "target", "model", "metric"),
+    description="How well each candidate, base and baseline of a model did on rows it had not seen, with intervals",
+    grain="one row per version, target, inputs known, candidate, split and metric",
+    key=("model", "model_version", "target", "known", "candidate", "split", "metric"),
     build=Build("training", inputs=_LEARNED_FROM),
     columns=(
+        Column("model", "VARCHAR", "Use case: feature_risk, sales, housing", nullable=False),
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
-        Column("trained_through", "DATE", "Last day whose facts it saw", nullable=False),
+        Column("trained_through", "DATE", "Last day whose facts it saw; null where rows have no order in time"),
         Column(
-            "target", "VARCHAR", "any: degraded within h days; onset: newly degraded", nullable=False, allowed=TARGETS
+            "target",
+            "VARCHAR",
+            "any: degraded within h days; onset: newly degraded; else the column that is predicted",
+            nullable=False,
         ),
         Column(
-            "model",
+            "candidate",
             "VARCHAR",
-            "random_forest, hist_gradient_boosting, logistic_regression, persistence, feature_base_rate, base_rate, "
-            "ewma_chart",
+            "What was tried: random_forest, hist_gradient_boosting, linear, persistence, base_rate, list_price, mean, …",
             nullable=False,
         ),
         Column(
             "role",
             "VARCHAR",
-            "Champion is the model in use, even where that is a baseline",
+            "Champion is what the version predicts with, even where that is a base or a baseline",
             nullable=False,
             allowed=MODEL_ROLES,
         ),
         Column(
             "metric",
             "VARCHAR",
-            "pr_auc, pr_auc_lift, roc_auc, brier, brier_skill, ece, precision_at_k, recall_at_k, "
-            "lead_days_median, warned_share",
+            "pr_auc, pr_auc_lift, roc_auc, brier, brier_skill, ece, precision_at_k, recall_at_k, lead_days_median, "
+            "warned_share; of numbers r2, rmse, mae, coverage, r2_permuted",
             nullable=False,
         ),
         Column("value", "DOUBLE", "Measured; null where it cannot be (one class only)"),
         Column("low", "DOUBLE", "Lower end of the 90 % block-bootstrap interval"),
         Column("high", "DOUBLE", "Upper end of the 90 % block-bootstrap interval"),
         Column("rows", "BIGINT", "Held-out rows", nullable=False, minimum=0),
-        Column("positives", "BIGINT", "Held-out rows that degraded", nullable=False, minimum=0),
+        Column("positives", "BIGINT", "Held-out rows that degraded; null where a number is predicted", minimum=0),
         Column("base_rate", "DOUBLE", "positives ÷ rows: the PR-AUC of a guess", unit="fraction", minimum=0, maximum=1),
         Column("k", "INTEGER", "Features a team can look at in a day, for the metrics at k", minimum=1),
+        Column("split", "VARCHAR", "How rows were held out", nullable=False, allowed=SPLITS),
+        Column("known", "VARCHAR", "Which inputs were given: all, or what is missing", nullable=False),
     ),
 )
 

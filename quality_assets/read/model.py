@@ -13,10 +13,15 @@ select * from ml.model_versions order by coalesce(alias, '') = 'champion' desc, 
 """
 
 _METRICS = """
-select target, model, role, metric, value, low, high, rows, positives, base_rate, k
+select target, candidate as model, role, metric, value, low, high, rows, positives, base_rate, k
 from ml.model_metrics
-where model_version = $version
-order by target, array_position(['champion', 'candidate', 'baseline'], role), model, metric
+where model = 'feature_risk' and model_version = $version
+order by target, array_position(['champion', 'candidate', 'baseline'], role), candidate, metric
+"""
+
+_HAS_CANDIDATES = """
+select 1 from duckdb_columns()
+where schema_name = 'ml' and table_name = 'model_metrics' and column_name = 'candidate'
 """
 
 _IMPORTANCE = """
@@ -104,7 +109,10 @@ def versions(reader: Reader) -> list[Row]:
 @per_snapshot
 def metrics(reader: Reader, version: str) -> list[Row]:
     """Held-out metrics of every model and baseline of a version, the champion first."""
-    return reader.rows(_METRICS, {"version": version}) if reader.has("ml.model_metrics") else []
+    # Until the next publication a snapshot may be of the layout in which one use case had the table for itself.
+    if not reader.has("ml.model_metrics") or not reader.rows(_HAS_CANDIDATES):
+        return []
+    return reader.rows(_METRICS, {"version": version})
 
 
 @per_snapshot

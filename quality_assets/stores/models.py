@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _RELEASES = "releases"
+_SPLIT = "time"
 
 
 class ModelUnavailableError(RuntimeError):
@@ -157,6 +158,11 @@ class ModelRegistry:
                     return str(version.version)
         return None
 
+    def promotions(self) -> list[tuple[str, datetime]]:
+        """Version and begin of each time that one became champion, oldest first; a rollback begins one as well."""
+        begun = [(datetime.fromisoformat(start), str(v.version)) for v in self._all() for start, _ in _intervals(v)]
+        return [(version, start) for start, version in sorted(begun)]
+
     def load(self, version: str) -> TrainedModel:
         """The model of a version.
 
@@ -212,6 +218,10 @@ class ModelRegistry:
         for name in ("metrics", "importance", "calibration"):
             frame = pd.read_parquet(folder / f"{name}.parquet")
             frame.insert(0, "model_version", version)
+            if name == "metrics":
+                # Files call what was tried a model; the table, which several use cases share, calls it a candidate.
+                frame = frame.rename(columns={"model": "candidate"}).assign(split=_SPLIT, known="all")
+                frame.insert(0, "model", self.use_case.name)
             out[name] = frame
         return out
 
@@ -232,7 +242,7 @@ class ModelRegistry:
     @property
     def _client(self) -> MlflowClient:
         if self._opened is None:
-            self._opened = _open_client(self.root, self._name)
+            self._opened = open_client(self.root, self._name)
         return self._opened
 
     def _create(self, result: TrainingResult, code_version: str, decision: Decision, identity: str) -> str:
@@ -321,7 +331,8 @@ def _unavailable(version: str, why: str) -> ModelUnavailableError:
     return ModelUnavailableError(f"model version {version} cannot be loaded: {why}{WHAT_NEXT}")
 
 
-def _open_client(root: Path, name: str) -> MlflowClient:
+def open_client(root: Path, name: str) -> MlflowClient:
+    """MLflow's client of the store under `root`, made on first use, with an experiment and a model called `name`."""
     # MLflow reads this once, when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient

@@ -17,12 +17,14 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from quality_assets.contracts.catalog import LAKE_TABLES, SCHEMAS, TABLES
+from quality_assets.contracts.ml import MODEL_METRICS
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.users import DIM_USERS
 from quality_assets.domain.impact.sessions import DIM_USERS_SQL
 from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import Lake, refresh_view
+from quality_assets.stores.shared_metrics import share_model_metrics
 
 LOCK_TIMEOUT_S = 600.0
 
@@ -167,6 +169,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
         "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
     ).fetchall():
         present.setdefault(name, set()).add(column)
+    share_model_metrics(connection, present.get(MODEL_METRICS.qualified_name))
     for table in tables:
         if table.store != "warehouse":
             continue

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 AS_SAID = "not coalesce(is_backfilled, false)"
 """Of ml.risk_scores: what was said of a day when it was the last one."""
+_OF_RISK = f"model = '{FEATURE_RISK.name}'"
 
 RISK_MODEL = Subject("model", "ml.risk_model")
 """The model as an asset and as what checks speak of; what is told of it is the champion's row of ml.model_versions."""
@@ -104,7 +105,8 @@ def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: 
     evidence = registry.evidence(version)
     tables = ((MODEL_METRICS, "metrics"), (FEATURE_IMPORTANCE, "importance"), (CALIBRATION, "calibration"))
     for table, name in tables:
-        replace_rows(session, table, evidence[name], "model_version = $version", {"version": version})
+        own = f"model_version = $version and {_OF_RISK}" if table is MODEL_METRICS else "model_version = $version"
+        replace_rows(session, table, evidence[name], own, {"version": version})
     replace_rows(session, MODEL_VERSIONS, registry.versions())
 
 

@@ -21,6 +21,12 @@ _IN_USE = f"(select model_version from {MODEL_VERSIONS.qualified_name} where ali
 _LAST_DRIFT = f"event_date = (select max(event_date) from {DATA_DRIFT.qualified_name})"
 
 
+# As the file has had them since it was first written: what was tried is called model there.
+_METRIC_COLUMNS = (
+    "trained_through, target, candidate as model, role, metric, value, low, high, rows, positives, base_rate, k"
+)
+
+
 def write(published_dir: Path, target: Path, content: Callable[[duckdb.DuckDBPyConnection], str]) -> None:
     """Write what `content` makes of the snapshot in force, whole or not at all; FileNotFoundError without one."""
     snapshot = current_snapshot(published_dir)
@@ -40,8 +46,8 @@ def metrics_json(connection: duckdb.DuckDBPyConnection) -> str:
             "model": model[0] if model else None,
             "metrics": plain_records(
                 connection,
-                f"select * exclude (model_version) from {MODEL_METRICS.qualified_name} where model_version = {_IN_USE}"
-                " order by target, model, metric",
+                f"select {_METRIC_COLUMNS} from {MODEL_METRICS.qualified_name}"
+                f" where model = 'feature_risk' and model_version = {_IN_USE} order by target, candidate, metric",
             ),
             "calibration": plain_records(
                 connection,

@@ -318,11 +318,11 @@ left join (select event_date, feature, label_any, days_to_degradation from ml.sc
 
 _METRIC_ROWS = """
 insert into ml.model_metrics
-select '12', cast($through as date) - 7, target, model, role, metric,
+select 'feature_risk', '12', cast($through as date) - 7, target, model, role, metric,
   case metric when 'pr_auc' then pr when 'pr_auc_lift' then pr / .18 when 'roc_auc' then .5 + pr / 2 when 'brier' then .16 - pr / 8
     when 'brier_skill' then pr - .2 when 'ece' then .03 when 'precision_at_k' then pr + .05 when 'recall_at_k' then .4
     when 'lead_days_median' then 3 else .5 end as value,
-  value * .9, value * 1.1, 4200, 756, .18, 3
+  value * .9, value * 1.1, 4200, 756, .18, 3, 'time', 'all'
 from (values ('random_forest', 'champion', .571), ('logistic_regression', 'candidate', .552), ('hist_gradient_boosting', 'candidate', .548),
     ('persistence', 'baseline', .33), ('feature_base_rate', 'baseline', .24), ('ewma_chart', 'baseline', .39)) m(model, role, pr),
   (values ('any'), ('onset')) t(target),

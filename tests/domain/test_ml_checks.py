@@ -208,7 +208,8 @@ def test_thirty_of_each_kind_are_enough_to_learn(
 def graded_models(warehouse: duckdb.DuckDBPyConnection, *rows: tuple[str, str, str, str, float]) -> None:
     """Rows of (version, target, role, metric, value)."""
     names = ("model_version", "target", "role", "metric", "value")
-    write(warehouse, MODEL_METRICS, [dict(zip(names, row, strict=True)) for row in rows])
+    named = [dict(zip(names, row, strict=True)) for row in rows]
+    write(warehouse, MODEL_METRICS, [{"model": "feature_risk", **row} for row in named])
 
 
 @pytest.mark.parametrize("is_baseline", [False, True])

@@ -138,7 +138,12 @@ def test_evidence_is_complete_and_fits_the_contracts(trained: TrainingResult) ->
         (FEATURE_IMPORTANCE, trained.importance),
         (CALIBRATION, trained.calibration),
     ):
-        versioned = frame.assign(model_version="1")[list(table.column_names)]
+        versioned = frame.assign(model_version="1")
+        if table is MODEL_METRICS:
+            versioned = versioned.rename(columns={"model": "candidate"}).assign(
+                model="feature_risk", split="time", known="all"
+            )
+        versioned = versioned[list(table.column_names)]
         assert not versioned.duplicated(list(table.key)).any()
         _insert(table.create_sql(), table.qualified_name, versioned)
     assert trained.importance.loc[trained.importance["target"] == "any", "importance"].max() > 0

@@ -167,7 +167,8 @@ def told() -> Reader:
         "monitoring.data_drift": rows("name", "latency_ms", status="ok", **now),
         "monitoring.drift_power": rows("statistic", "w1"),
         "ml.model_versions": rows("model_version", "12", alias="champion") + rows("model_version", "13"),
-        "ml.model_metrics": rows("model_version", "12", value=0.12) + rows("model_version", "13", value=0.13),
+        "ml.model_metrics": rows("model_version", "12", model="feature_risk", value=0.12)
+        + rows("model_version", "13", model="feature_risk", value=0.13),
         "ml.calibration": rows("model_version", "12", target="any", bin=12)
         + rows("model_version", "13", target="any", bin=13),
         "ml.feature_importance": rows("model_version", "12", target="any", rank=12)

@@ -66,14 +66,17 @@ def test_metrics_of_a_version_stand_by_target_role_model_and_metric() -> None:
         "base_rate": 0.2,
         "k": 3,
     }
+    kept = {name: value for name, value in told.items() if name != "model"}
+    kept |= {"model": "feature_risk", "candidate": told["model"]}
     rows: list[Cells] = [
-        told | {"model_version": "2", "target": "onset"},
-        told | {"model_version": "2", "role": "baseline", "model": "a"},
-        told | {"model_version": "2", "role": "candidate", "model": "c"},
-        told | {"model_version": "2", "role": "candidate", "model": "b", "metric": "z"},
-        told | {"model_version": "2", "role": "candidate", "model": "b", "metric": "brier"},
-        told | {"model_version": "2", "trained_through": ago(7)},
-        told | {"model_version": "1", "value": 0.9},
+        kept | {"model_version": "2", "target": "onset"},
+        kept | {"model_version": "2", "role": "baseline", "candidate": "a"},
+        kept | {"model_version": "2", "role": "candidate", "candidate": "c"},
+        kept | {"model_version": "2", "role": "candidate", "candidate": "b", "metric": "z"},
+        kept | {"model_version": "2", "role": "candidate", "candidate": "b", "metric": "brier"},
+        kept | {"model_version": "2", "trained_through": ago(7)},
+        kept | {"model_version": "1", "value": 0.9},
+        kept | {"model_version": "2", "model": "sales"},
     ]
     found = metrics(snapshot_of({METRICS: rows}), "2")
     assert [(row["target"], row["role"], row["model"], row["metric"]) for row in found] == [

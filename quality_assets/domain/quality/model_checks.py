@@ -135,7 +135,7 @@ select '' as partition_key, not any_value(v.is_baseline) as is_passed,
   case when any_value(v.is_baseline) then
     to_json([replace(replace(any_value(v.champion_model), '_', ' '), 'ewma', 'EWMA')]) end as examples
 from {_VERSIONS} as v left join {MODEL_METRICS.qualified_name} as m
-  on m.model_version = v.model_version and m.target = 'any' and m.metric = 'brier_skill'
+  on m.model = 'feature_risk' and m.model_version = v.model_version and m.target = 'any' and m.metric = 'brier_skill'
 where v.alias = 'champion'
 """,
         severity="WARN",

@@ -1,0 +1,26 @@
+"""ml.model_metrics as it was while one use case had it for itself, made the table that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import duckdb
+
+from quality_assets.contracts.ml import MODEL_METRICS
+
+
+def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collection[str] | None) -> None:
+    """Rewrite the table where its `columns` are those of before: what was tried stood in `model`, and is a candidate.
+
+    All rows were of feature_risk, held out by time. None where there is no table yet.
+    """
+    if columns is None or "candidate" in columns:
+        return
+    name = MODEL_METRICS.qualified_name
+    connection.execute(
+        "create or replace temp table metrics_before as select * exclude (model), model as candidate,"
+        f" 'feature_risk' as model, 'time' as split, 'all' as known from {name}"
+    )
+    connection.execute(MODEL_METRICS.create_sql(or_replace=True))
+    connection.execute(f"insert into {name} by name from metrics_before")
+    connection.execute("drop table metrics_before")
