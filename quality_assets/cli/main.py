@@ -17,6 +17,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     data,
     datasets,
     impact,
+    learning,
     live,
     models,
     rereading,

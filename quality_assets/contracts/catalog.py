@@ -15,6 +15,7 @@ from quality_assets.contracts import (
     product,
     raw,
     states,
+    use_cases,
     users,
     watched,
 )
@@ -41,6 +42,7 @@ TABLES: tuple[Table, ...] = _tables(
     live,
     watched,
     ops,
+    use_cases,
 )
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")

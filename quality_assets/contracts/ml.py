@@ -131,7 +131,7 @@ MODEL_METRICS = Table(
         Column(
             "candidate",
             "VARCHAR",
-            "What was tried: random_forest, hist_gradient_boosting, linear, persistence, base_rate, list_price, mean, …",
+            "What was tried: random_forest, linear, persistence, base_rate, list_price, mean, …",
             nullable=False,
         ),
         Column(

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Store = Literal["warehouse", "lake", "view"]
-Stage = Literal["arrival", "days", "trends", "impact", "model_inputs", "training", "scoring", "report", "publication"]
+Stage = Literal[
+    "arrival",
+    "days",
+    "trends",
+    "impact",
+    "model_inputs",
+    "training",
+    "learning",
+    "scoring",
+    "report",
+    "publication",
+]
 """The part of the graph that a table is made in: what is requested, and run, together."""
 ContractCheck = Literal["contract_kept", "key_unique"]
 OutsideInput = Literal["apdex_thresholds", "features_seen", "completions", "sharing"]

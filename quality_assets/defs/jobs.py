@@ -1,10 +1,17 @@
 """The jobs: parts of the graph that are run as one, by hand, by a sensor or by the command line."""
 
+from typing import Any
+
 import dagster as dg
 
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.table import Stage
+from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.domain.models.housing.use_case import HOUSING
+from quality_assets.domain.models.learning.tabular import TabularUseCase
+from quality_assets.domain.models.sales.use_case import SALES
+from quality_assets.tables.checks.learning_checks import evaluation_subject, model_subject, release_subject
 from quality_assets.tables.models import RISK_MODEL
 
 RETRIES = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_FAILURE"}
@@ -66,6 +73,21 @@ train_risk_model = dg.define_asset_job(
     description="Train a challenger: it replaces the risk model in use only if it wins on the same later data.",
     tags=AFTER_BUILDS,
 )
+
+
+def _training_of(use_case: TabularUseCase) -> Any:
+    own = (use_case.training_set, use_case.predictions, model_subject(use_case))
+    subjects = (evaluation_subject(use_case), release_subject(use_case))
+    shared = (MODEL_RELEASES, MODEL_LEAKS, MODEL_PERFORMANCE, INPUT_DRIFT)
+    return dg.define_asset_job(
+        f"train_{use_case.name}",
+        selection=dg.AssetSelection.assets(*(asset_key(each) for each in (*own, *subjects, *shared))),
+        description=f"Train {use_case.name} on what lies in training/: released only if it beats what is in use.",
+        tags=AFTER_BUILDS,
+    )
+
+
+train_sales, train_housing = (_training_of(use_case) for use_case in (SALES, HOUSING))
 
 publish = dg.define_asset_job(
     "publish",

@@ -22,6 +22,7 @@ from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.exports import is_exported
 from quality_assets.tables.failing import NOT_ANSWERED_SINCE
 from quality_assets.tables.lake_accounts import lake_faults
+from quality_assets.tables.learning import write_releases
 from quality_assets.tables.staleness import (
     contiguous_ranges,
     is_arrival_unaudited,
@@ -141,6 +142,7 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
             "through": snapshot.data_through,
         },
     )
+    write_releases(session)
     files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}
     connection.execute("checkpoint")
     connection.close()

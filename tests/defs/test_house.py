@@ -29,6 +29,8 @@ _SPOKEN_FOR = {
     "quality_assets",
     "quality_assets/domain/models",
     "quality_assets/domain/models/risk",
+    "quality_assets/domain/models/sales",
+    "quality_assets/domain/models/housing",
     "quality_assets/domain/series",
 }
 # Names that stand in several folders of one layer, and mean the same in each.

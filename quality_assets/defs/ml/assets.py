@@ -1,6 +1,7 @@
 """What will go wrong next, and how sure that is: labels, inputs, models, scores, and what became of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -15,12 +16,20 @@ from quality_assets.contracts.ml import (
     RISK_TRAINING_SET,
     SCORE_LEDGER,
 )
+from quality_assets.contracts.table import Table
+from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
+from quality_assets.defs.learning_failures import told_as_failure
 from quality_assets.defs.reporting import DATA_FINGERPRINT, building, listed
 from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.domain.models.learning.known_use_cases import TABULAR
+from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
+from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables import learning, predicted_tables
 from quality_assets.tables import models as risk_tables
+from quality_assets.tables.checks.learning_checks import evaluation_subject, model_subject, release_subject
 from quality_assets.tables.live import build_online_feature_skew
 from quality_assets.tables.model_inputs import build_labels_and_inputs
 from quality_assets.tables.models import RISK_MODEL
@@ -159,3 +168,99 @@ def online_feature_skew(context: dg.AssetExecutionContext, warehouse: WarehouseR
         rows = build_online_feature_skew(made.session)
         made.wrote(ONLINE_FEATURE_SKEW, rows)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+def _of_use_case(use_case: TabularUseCase) -> list[dg.AssetsDefinition]:
+    """Training set, model with evaluation and release, and predictions of a use case that learns from a table."""
+    name, title = use_case.name, use_case.contract.title
+    subjects = (model_subject(use_case), evaluation_subject(use_case), release_subject(use_case))
+    made_from_rows = [asset_key(use_case.training_set)]
+    shown = (
+        ("Versions of the model, each with its file, evidence and reference row, in the registry.", MODEL_LEAKS),
+        ("How well each candidate, base and baseline did on rows that it had not seen.", MODEL_METRICS),
+        ("Which version is in use: training releases only what beats it, the base and every baseline.", MODEL_RELEASES),
+    )
+
+    @dg.asset(**asset_arguments(use_case.training_set, "pandas"), description=f"The {title} that a model learns from.")
+    def training_set(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        with building(context, warehouse, use_case.training_set) as made, told_as_failure():
+            rows = learning.refresh_training_set(made.session, use_case)
+            made.wrote(use_case.training_set, rows)
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+    @dg.multi_asset(
+        name=f"{name}_model",
+        specs=[
+            dg.AssetSpec(
+                key=asset_key(subject),
+                group_name="ml",
+                kinds={"scikitlearn", "mlflow"},
+                description=words,
+                metadata={"dagster/column_schema": column_schema(table)},
+                deps=made_from_rows,
+            )
+            for subject, (words, table) in zip(subjects, shown, strict=True)
+        ],
+        pool=POOL,
+    )
+    def model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+        with building(context, warehouse, *subjects) as made, told_as_failure():
+            trained = learning.train_version(made.session, use_case, "baseline", report, release=True)
+        told: dict[str, Any] = {
+            "version": trained.version,
+            "is_released": trained.release is not None,
+            "decision": trained.decision.reason,
+            "quarantined": listed(trained.result.quarantine),
+            "refused": listed(each.words for each in trained.result.findings if each.verdict == "refused"),
+            **{key: value for key, value in trained.result.headline.items() if value == value},
+        }
+        for subject in subjects:
+            yield dg.MaterializeResult(asset_key=asset_key(subject), metadata=told)
+
+    @dg.asset(
+        **asset_arguments(use_case.predictions, "scikitlearn"),
+        description=f"What the version in use says of the {title}, beside what came.",
+    )
+    def predictions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        with building(context, warehouse, use_case.predictions) as made:
+            rows = predicted_tables.build_predictions(made.session, use_case)
+            made.wrote(use_case.predictions, rows)
+        return dg.MaterializeResult(metadata={"rows_in_run": rows})
+
+    return [training_set, model, predictions]
+
+
+sales_training_set, sales_model, sales_predictions = _of_use_case(TABULAR["sales"])
+housing_training_set, housing_model, housing_predictions = _of_use_case(TABULAR["housing"])
+
+
+def _gathered(table: Table, what: str, build: Callable[[WarehouseSession], int]) -> dg.AssetsDefinition:
+    """A table that all use cases that learn from tables share; it comes after all their models."""
+    models = [asset_key(release_subject(use_case)) for use_case in TABULAR.values()]
+
+    @dg.asset(**asset_arguments(table, "pandas", also=models), description=what)
+    def gathered(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        with building(context, warehouse, table) as made:
+            rows = build(made.session)
+            made.wrote(table, rows)
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+    return gathered
+
+
+model_releases = _gathered(
+    MODEL_RELEASES, "Every promotion and rollback of a model: who, when, why.", learning.write_releases
+)
+model_leaks = _gathered(
+    MODEL_LEAKS, "What each input knows of the target, and which are refused for it.", predicted_tables.gather_leaks
+)
+model_performance = _gathered(
+    MODEL_PERFORMANCE,
+    "How well each version did month after month, and where it became worse.",
+    predicted_tables.gather_performance,
+)
+input_drift = _gathered(
+    INPUT_DRIFT,
+    "How far the inputs of the last quarter lie from those before.",
+    lambda session: len(predicted_tables.build_input_drift(session)),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.stores.operations import alert_tables, dataset_tables, house_tables
+from quality_assets.stores.operations import alert_tables, dataset_tables, house_tables, model_tables
 from quality_assets.stores.operations.columns import METADATA
 
 # Importing a module puts its tables into METADATA.
@@ -10,6 +10,7 @@ TABLE_MODULES = (
     alert_tables,
     dataset_tables,
     house_tables,
+    model_tables,
 )
 
 __all__ = ["METADATA", "TABLE_MODULES"]

@@ -8,6 +8,7 @@ from quality_assets.domain.quality.check import Check, Subject
 from quality_assets.domain.quality.expectations import EXPECTATION_CHECKS
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.tables.checks.collected import COLLECTED_CHECKS
+from quality_assets.tables.checks.learning_checks import LEARNING_CHECKS
 from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
 from quality_assets.tables.checks.source_shapes import SHAPE_CHECKS
@@ -19,6 +20,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     *SHAPE_CHECKS,
     *COLLECTED_CHECKS,
     *COMPUTED_CHECKS,
+    *LEARNING_CHECKS,
     *EXPECTATION_CHECKS,
     *PUBLICATION_CHECKS,
 )

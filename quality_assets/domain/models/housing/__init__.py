@@ -1,0 +1,1 @@
+"""Median house values of census blocks."""

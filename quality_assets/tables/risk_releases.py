@@ -1,0 +1,23 @@
+"""Releases of feature_risk in the log that all use cases share: what its registry knew, and what training adds."""
+
+from __future__ import annotations
+
+from quality_assets.domain.models.learning.release_stack import in_use
+from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.settings import Settings
+from quality_assets.tables.champion import registry_of
+from quality_assets.tables.learning import release_log
+
+RISK = FEATURE_RISK.name
+
+
+def adopt_risk_releases(settings: Settings) -> None:
+    """Write the promotions that the registry knows into the log, where it has none of them or has missed the last."""
+    registry = registry_of(settings)
+    if registry is None:
+        return
+    log = release_log(settings)
+    log.adopt(RISK, registry.promotions(), "promoted by its training")
+    champion, current = registry.champion_version(), in_use(log.of(RISK))
+    if champion is not None and (current is None or current.version != champion):
+        log.promote(RISK, champion, actor="training", reason="promoted by its training")

@@ -1,0 +1,178 @@
+"""The commands of models that learn from tables, on files as people have them, and on files that are wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from quality_assets.cli.main import app
+from quality_assets.domain.models.housing.use_case import HOUSING
+from quality_assets.domain.models.learning.known_use_cases import TABULAR
+from quality_assets.domain.models.sales.use_case import SALES
+from quality_assets.settings import Settings
+from quality_assets.simulate.tables import housing_rows, sales_rows
+from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.table_files import TableFileError, read_table
+from tests.light_use_cases import LIGHT_HOUSING, LIGHT_SALES
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _root(data_root: Settings, monkeypatch: pytest.MonkeyPatch) -> object:
+    for use_case in (LIGHT_SALES, LIGHT_HOUSING):
+        monkeypatch.setitem(TABULAR, use_case.name, use_case)
+    yield data_root
+    close_operations()
+
+
+def run(*arguments: str) -> str:
+    result = RUNNER.invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def failed(*arguments: str, code: int = 1) -> str:
+    result = RUNNER.invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def told(*arguments: str) -> dict[str, object]:
+    return json.loads(run(*arguments, "--format", "json"))
+
+
+def sales_file(folder: Path, frame: pd.DataFrame) -> Path:
+    """As the sample has it: code page 850, days as 2/24/2003 0:00."""
+    dates = [f"{day.month}/{day.day}/{day.year} 0:00" for day in frame["ORDERDATE"]]
+    path = folder / "sales.csv"
+    text = frame.assign(ORDERDATE=dates, CUSTOMERNAME="Mini Modèles").to_csv(index=False)
+    path.write_bytes(text.encode("cp850"))
+    return path
+
+
+def test_from_a_file_to_releases_and_back(tmp_path: Path) -> None:
+    path = str(sales_file(tmp_path, sales_rows(90)))
+    first = run("train", "sales", "--data", path, "--promote")
+    assert "refused: SALES alone gives DEALSIZE" in first
+    assert "quarantined: 2004-11-" in first
+    assert "Released: " in first
+    assert "Not released: no gain beyond chance" in run("train", "sales", "--promote")
+    assert "is in use (release 2)" in run("model", "promote", "sales", "2", "--at", "2101-01-01T00:00")
+    assert "in use already" in run("model", "promote", "sales", "2")
+    assert told("model", "live-at", "sales", "2101-01-01T01:00+01:00")["version"] == "2"
+    assert told("model", "live-at", "sales", "--at", "2100-12-31T23:59")["version"] == "1"
+    assert "Version 1 of sales is in use again" in run("model", "rollback", "sales", "--at", "2102-01-01")
+    assert "no earlier release" in failed("model", "rollback", "sales")
+    assert told("model", "live-at", "sales", "2101-06-01") == {
+        "version": "2",
+        "since": "2101-01-01T00:00:00+00:00",
+        "until": "2102-01-01T00:00:00+00:00",
+    }
+    listed = json.loads(run("model", "list", "sales", "--format", "json"))
+    assert [(row["version"], row["stage"]) for row in listed] == [("1", "prod"), ("2", "retired")]
+    shown = told("model", "show", "sales")
+    assert shown["version"] == "1"
+    assert shown["is_usable"] is True
+    assert repr(shown["reference"]["prediction"]) in run("model", "show", "sales", "1")  # type: ignore[index]
+    rows = json.loads(run("sql", "select model, count(*) as n from ml.model_releases group by 1", "--format", "json"))
+    assert rows == [{"model": "sales", "n": 3}]
+    metrics = json.loads(
+        run(
+            "sql",
+            "select value, low, high from ml.model_metrics where model = 'sales' and model_version = '1'"
+            " and candidate = 'list_price' and split = 'time' and metric = 'r2' and known = 'without PRICEEACH'",
+            "--format",
+            "json",
+        )
+    )
+    assert metrics[0]["low"] <= metrics[0]["value"] <= metrics[0]["high"]
+
+
+def statlib(frame: pd.DataFrame) -> bytes:
+    """The headerless columns of StatLib."""
+    households = np.round(frame["Population"] / frame["AveOccup"]).clip(lower=1)
+    raw = pd.DataFrame(
+        {
+            "longitude": frame["Longitude"],
+            "latitude": frame["Latitude"],
+            "age": frame["HouseAge"],
+            "rooms": frame["AveRooms"] * households,
+            "bedrooms": frame["AveBedrms"] * households,
+            "population": frame["Population"],
+            "households": households,
+            "income": frame["MedInc"],
+            "value": frame["MedHouseVal"] * 1e5,
+        }
+    )
+    return raw.to_csv(index=False, header=False).encode()
+
+
+def test_statlibs_file_is_read_plain_and_gzipped(tmp_path: Path) -> None:
+    frame = housing_rows(300)
+    plain, zipped = tmp_path / "cal_housing.data", tmp_path / "cal_housing.data.gz"
+    plain.write_bytes(statlib(frame))
+    zipped.write_bytes(gzip.compress(statlib(frame)))
+    one, other = read_table(HOUSING.contract, plain), read_table(HOUSING.contract, zipped)
+    pd.testing.assert_frame_equal(one, other)
+    assert np.allclose(one["AveRooms"], frame["AveRooms"])
+    assert np.allclose(one["MedHouseVal"], frame["MedHouseVal"])
+    assert list(one["block"]) == list(range(1, 301))
+    output = run("train", "housing", "--data", str(zipped))
+    assert "housing: version 1" in output
+    assert told("model", "live-at", "housing")["version"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda f: f.head(20), "cannot learn: there are 20 rows"),
+        (lambda f: f.assign(SALES=7.5), "cannot learn: SALES is 7.5 in every row"),
+        (lambda f: f.assign(QUANTITYORDERED=np.nan), "cannot learn: QUANTITYORDERED is empty in every row"),
+        (lambda f: f.assign(ORDERLINENUMBER=1), "cannot learn: "),
+        (lambda f: f.assign(QUANTITYORDERED=-1.0), "cannot learn: "),
+        (lambda f: f.assign(PRODUCTLINE="Cheese"), "break the contract of sales, such as"),
+        (lambda f: f.assign(SALES=np.inf), "cannot learn: SALES is no finite number in some rows"),
+        (lambda f: f.assign(MSRP="many"), "is 'many', and no number"),
+        (lambda f: f.drop(columns=["MSRP"]), "cannot learn: the table has no MSRP"),
+    ],
+)
+def test_rows_that_teach_nothing_are_refused_in_a_sentence(tmp_path: Path, change: object, why: str) -> None:
+    path = sales_file(tmp_path, change(sales_rows(40)))  # type: ignore[operator]
+    assert why in failed("train", "sales", "--data", str(path))
+    assert json.loads(run("model", "list", "sales", "--format", "json")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (b"PK\x03\x04\x00\x00", "is no text"),
+        (b"\x1f\x8b\x08broken", "cannot be read"),
+        (b"1,2,3\n4,5,6\n", "9 columns were expected"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "housing.data"
+    path.write_bytes(content)
+    with pytest.raises(TableFileError, match=why):
+        read_table(HOUSING.contract, path)
+    with pytest.raises(TableFileError, match="there is no file"):
+        read_table(SALES.contract, tmp_path / "nowhere.csv")
+
+
+def test_wrong_usage_is_told() -> None:
+    assert "there is no use case 'cheese'; there are sales, housing, feature_risk" in failed("train", "cheese", code=2)
+    assert "is one of baseline, tuned, both" in failed("train", "sales", "--selection-mode", "all", code=2)
+    assert "there is nothing to learn sales from yet" in failed("train", "sales")
+    assert "there is no version 1 of sales; the registry has: none yet" in failed("model", "promote", "sales", "1")
+    assert "no earlier release" in failed("model", "rollback", "sales")
+    assert "is not a time like" in failed("model", "live-at", "sales", "yesterday", code=2)
+    assert "there is no version of sales yet" in failed("model", "show", "sales")
+    assert "no model of feature_risk" in failed("model", "rollback", "feature_risk")
