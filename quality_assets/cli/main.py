@@ -20,6 +20,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     learning,
     live,
     models,
+    predictions,
     rereading,
     selftest,
     servers,

@@ -11,7 +11,12 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.domain.models.housing.use_case import HOUSING
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.sales.use_case import SALES
-from quality_assets.tables.checks.learning_checks import evaluation_subject, model_subject, release_subject
+from quality_assets.tables.checks.learning_checks import (
+    evaluation_subject,
+    exploration_subject,
+    model_subject,
+    release_subject,
+)
 from quality_assets.tables.models import RISK_MODEL
 
 RETRIES = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_FAILURE"}
@@ -77,7 +82,7 @@ train_risk_model = dg.define_asset_job(
 
 def _training_of(use_case: TabularUseCase) -> Any:
     own = (use_case.training_set, use_case.predictions, model_subject(use_case))
-    subjects = (evaluation_subject(use_case), release_subject(use_case))
+    subjects = (evaluation_subject(use_case), release_subject(use_case), exploration_subject(use_case))
     shared = (MODEL_RELEASES, MODEL_LEAKS, MODEL_PERFORMANCE, INPUT_DRIFT)
     return dg.define_asset_job(
         f"train_{use_case.name}",

@@ -181,7 +181,7 @@ _JOBS = {
     ),
     **{
         f"train_{name}": f"ml.{name}_training_set ml.{name}_model ml.{name}_evaluation ml.{name}_release"
-        f" ml.{name}_predictions ml.model_releases ml.model_leaks ml.model_performance ml.input_drift"
+        f" ml.{name}_predictions ml.{name}_eda ml.model_releases ml.model_leaks ml.model_performance ml.input_drift"
         for name in ("sales", "housing")
     },
     "publish_facts": (

@@ -176,3 +176,48 @@ def test_wrong_usage_is_told() -> None:
     assert "is not a time like" in failed("model", "live-at", "sales", "yesterday", code=2)
     assert "there is no version of sales yet" in failed("model", "show", "sales")
     assert "no model of feature_risk" in failed("model", "rollback", "feature_risk")
+
+
+def test_a_model_in_use_is_asked_explained_compared_and_made_anew(tmp_path: Path, data_root: Settings) -> None:
+    path = str(sales_file(tmp_path, sales_rows(90)))
+    assert "no version of sales is released" in failed("predict", "sales")
+    run("train", "sales", "--data", path, "--promote")
+    reference = json.loads(run("predict", "sales"))
+    assert (reference["model"], reference["version"], reference["release_seq"]) == ("sales", "1", 1)
+    row = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "Iceland"}
+    asked = tmp_path / "rows.json"
+    asked.write_text(json.dumps([{**row, "MONTH_ID": month} for month in (1, 2)]))
+    answers = json.loads(run("predict", "sales", "--data", str(asked)))
+    assert [(each["prediction"], each["outside_training"]) for each in answers] == [(2400.0, ["COUNTRY"])] * 2
+    told = json.loads(run("explain", "sales", "--row", json.dumps({**row, "MONTH_ID": 1})))
+    assert told["base"] + sum(told["contributions"].values()) == pytest.approx(2400.0)
+    refused = failed("predict", "sales", "--row", json.dumps({**row, "MONTH_ID": "May"}))
+    assert "row 1 is refused: MONTH_ID: Input should be a valid number (given: a text)" in refused
+    assert "no JSON" in failed("predict", "sales", "--row", "{")
+    assert "0 rows were given" in failed("predict", "sales", "--row", "[]")
+    done = run("repro", "sales")
+    assert "version 1 is of these data and this code" in done
+    assert "the report was written" in done
+    assert "the report is of these data" in run("repro", "sales")
+    folder = Path(run("eda", "sales").replace("\n", ""))
+    assert json.loads((folder / "manifest.json").read_text())["dataset_fingerprint"].startswith(folder.name[2:])
+    (folder / "report.md").write_text("changed")
+    assert "the report was written" in run("repro", "sales")
+    changes = json.loads(run("metrics", "diff", "sales@1", "1", "--format", "json"))
+    assert {each["change"] for each in changes if each["change"] is not None} == {0.0}
+    shown = json.loads(run("metrics", "show", "sales", "--format", "json"))
+    assert {each["split"] for each in shown} == {"time", "rolling", "group", "random"}
+
+
+def test_months_are_forecast_of_all_and_of_some(tmp_path: Path, data_root: Settings) -> None:
+    run("train", "sales", "--data", str(sales_file(tmp_path, sales_rows(120))))
+    told = json.loads(run("forecast", "sales", "--format", "json"))
+    assert (told["months"], told["through"], told["risk"]["month"]) == (29, "2005-05", "2005-06")
+    part = ("forecast", "sales", "--where", "PRODUCTLINE=Planes", "--where", "COUNTRY=USA")
+    assert json.loads(run(*part, "--format", "json"))["series"] == "PRODUCTLINE=Planes, COUNTRY=USA"
+    risk = data_root.reports_dir / "forecast" / "sales" / "risk.json"
+    assert json.loads(risk.read_text())["probability"] == told["risk"]["probability"]
+    assert "sales has no column 'X'" in failed("forecast", "sales", "--where", "X=1")
+    assert "there are no rows of sales with COUNTRY = Mars" in failed("forecast", "sales", "--where", "COUNTRY=Mars")
+    assert "not of the form COLUMN=VALUE" in failed("forecast", "sales", "--where", "COUNTRY", code=2)
+    assert "no order in time" in failed("forecast", "housing")

@@ -29,7 +29,13 @@ from quality_assets.progress import report
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables import learning, predicted_tables
 from quality_assets.tables import models as risk_tables
-from quality_assets.tables.checks.learning_checks import evaluation_subject, model_subject, release_subject
+from quality_assets.tables.checks.learning_checks import (
+    evaluation_subject,
+    exploration_subject,
+    model_subject,
+    release_subject,
+)
+from quality_assets.tables.exploration import write_exploration
 from quality_assets.tables.live import build_online_feature_skew
 from quality_assets.tables.model_inputs import build_labels_and_inputs
 from quality_assets.tables.models import RISK_MODEL
@@ -227,11 +233,25 @@ def _of_use_case(use_case: TabularUseCase) -> list[dg.AssetsDefinition]:
             made.wrote(use_case.predictions, rows)
         return dg.MaterializeResult(metadata={"rows_in_run": rows})
 
-    return [training_set, model, predictions]
+    @dg.asset(
+        key=asset_key(exploration_subject(use_case)),
+        group_name="ml",
+        kinds={"json", "markdown"},
+        description=f"What the table of {title} looks like, as reports/eda/{name}: the same bytes for the same data.",
+        metadata={"dagster/column_schema": column_schema(use_case.training_set)},
+        deps=made_from_rows,
+        pool=POOL,
+    )
+    def exploration(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        with building(context, warehouse, exploration_subject(use_case)) as made, told_as_failure():
+            folder = write_exploration(made.session.settings, use_case, learning.training_set(made.session, use_case))
+        return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(folder)})
+
+    return [training_set, model, predictions, exploration]
 
 
-sales_training_set, sales_model, sales_predictions = _of_use_case(TABULAR["sales"])
-housing_training_set, housing_model, housing_predictions = _of_use_case(TABULAR["housing"])
+sales_training_set, sales_model, sales_predictions, sales_eda = _of_use_case(TABULAR["sales"])
+housing_training_set, housing_model, housing_predictions, housing_eda = _of_use_case(TABULAR["housing"])
 
 
 def _gathered(table: Table, what: str, build: Callable[[WarehouseSession], int]) -> dg.AssetsDefinition:

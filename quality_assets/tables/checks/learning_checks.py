@@ -10,6 +10,7 @@ from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.stores.released import VersionUnavailableError, load_version, manifest
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.exploration import faults_of
 from quality_assets.tables.learning import release_log
 
 NO_RELEASE = "no version is in use yet."
@@ -28,6 +29,22 @@ def evaluation_subject(use_case: TabularUseCase) -> Subject:
 def release_subject(use_case: TabularUseCase) -> Subject:
     """Which version is in use, as an asset."""
     return Subject("model", f"ml.{use_case.name}_release")
+
+
+def exploration_subject(use_case: TabularUseCase) -> Subject:
+    """The report on its table, as an asset."""
+    return Subject("file", f"ml.{use_case.name}_eda")
+
+
+def _report_is_whole(use_case: TabularUseCase) -> Callable[[WarehouseSession], Answer]:
+    def answer(session: WarehouseSession) -> Answer:
+        folders = [path for path in (session.settings.reports_dir / "eda" / use_case.name).glob("[!.]*")]
+        if not folders:
+            return Answer(None, why="no report was made yet.")
+        faults = [f"{folder.name}: {fault}" for folder in sorted(folders) for fault in faults_of(folder)]
+        return Answer(not faults, float(len(faults)), 0.0, len(faults), faults[:5])
+
+    return answer
 
 
 def _proves_itself(use_case: TabularUseCase) -> Callable[[WarehouseSession], Answer]:
@@ -113,4 +130,20 @@ def _checks(use_case: TabularUseCase) -> tuple[Check, ...]:
     )
 
 
-LEARNING_CHECKS = tuple(check for use_case in TABULAR.values() for check in _checks(use_case))
+def _report_check(use_case: TabularUseCase) -> Check:
+    return Check(
+        exploration_subject(use_case),
+        "report_is_as_its_manifest_says",
+        "Is every file of the reports on the table the one that was written?",
+        "consistency",
+        answer=_report_is_whole(use_case),
+        severity="WARN",
+        finding="{observed} of the reports were changed or are gone",
+        unit="file",
+        remedy=f"`quality repro {use_case.name}` writes the report of the present table anew.",
+    )
+
+
+LEARNING_CHECKS = tuple(
+    check for use_case in TABULAR.values() for check in (*_checks(use_case), _report_check(use_case))
+)
