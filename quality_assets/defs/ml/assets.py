@@ -224,7 +224,7 @@ def _of_use_case(use_case: TabularUseCase) -> list[dg.AssetsDefinition]:
             yield dg.MaterializeResult(asset_key=asset_key(subject), metadata=told)
 
     @dg.asset(
-        **asset_arguments(use_case.predictions, "scikitlearn"),
+        **asset_arguments(use_case.predictions, "scikitlearn", also=[asset_key(release_subject(use_case))]),
         description=f"What the version in use says of the {title}, beside what came.",
     )
     def predictions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
@@ -233,13 +233,19 @@ def _of_use_case(use_case: TabularUseCase) -> list[dg.AssetsDefinition]:
             made.wrote(use_case.predictions, rows)
         return dg.MaterializeResult(metadata={"rows_in_run": rows})
 
+    return [training_set, model, predictions]
+
+
+def _report_on(use_case: TabularUseCase) -> dg.AssetsDefinition:
+    """The report on the table of a use case, as files."""
+
     @dg.asset(
         key=asset_key(exploration_subject(use_case)),
         group_name="ml",
         kinds={"json", "markdown"},
-        description=f"What the table of {title} looks like, as reports/eda/{name}: the same bytes for the same data.",
+        description=f"What the table of {use_case.contract.title} looks like: the same bytes for the same data.",
         metadata={"dagster/column_schema": column_schema(use_case.training_set)},
-        deps=made_from_rows,
+        deps=[asset_key(use_case.training_set)],
         pool=POOL,
     )
     def exploration(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
@@ -247,11 +253,12 @@ def _of_use_case(use_case: TabularUseCase) -> list[dg.AssetsDefinition]:
             folder = write_exploration(made.session.settings, use_case, learning.training_set(made.session, use_case))
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(folder)})
 
-    return [training_set, model, predictions, exploration]
+    return exploration
 
 
-sales_training_set, sales_model, sales_predictions, sales_eda = _of_use_case(TABULAR["sales"])
-housing_training_set, housing_model, housing_predictions, housing_eda = _of_use_case(TABULAR["housing"])
+sales_training_set, sales_model, sales_predictions = _of_use_case(TABULAR["sales"])
+housing_training_set, housing_model, housing_predictions = _of_use_case(TABULAR["housing"])
+sales_eda, housing_eda = (_report_on(use_case) for use_case in TABULAR.values())
 
 
 def _gathered(table: Table, what: str, build: Callable[[WarehouseSession], int]) -> dg.AssetsDefinition:

@@ -38,7 +38,7 @@ def exploration_subject(use_case: TabularUseCase) -> Subject:
 
 def _report_is_whole(use_case: TabularUseCase) -> Callable[[WarehouseSession], Answer]:
     def answer(session: WarehouseSession) -> Answer:
-        folders = [path for path in (session.settings.reports_dir / "eda" / use_case.name).glob("[!.]*")]
+        folders = list((session.settings.reports_dir / "eda" / use_case.name).glob("[!.]*"))
         if not folders:
             return Answer(None, why="no report was made yet.")
         faults = [f"{folder.name}: {fault}" for folder in sorted(folders) for fault in faults_of(folder)]
