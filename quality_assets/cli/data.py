@@ -265,6 +265,7 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     from quality_assets.tables.failing import must_read_again
     from quality_assets.tables.ingest import waiting_files
     from quality_assets.tables.staleness import is_arrival_unaudited
+    from quality_assets.tables.telling import tell_of_run
 
     outcomes = []
     print_sources_off(settings)
@@ -276,6 +277,7 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
             with shown_activity("ingesting"):
                 outcomes.append(ingest_waiting(instance, settings))
         outcomes += _follow(bring_up_to_date(instance, settings, rebuild, with_models=with_models))
+    tell_of_run(settings)
     succeeded = all(outcome.succeeded for outcome in outcomes)
     if not outcomes:
         out.print("Nothing to do: everything that arrived is built and published.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality import alerting, messages
@@ -42,6 +44,7 @@ from quality_assets.tables.notifications import (
     plan_what_time_brings,
 )
 
+log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 200
 
 
@@ -74,12 +77,19 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
     return Delivered(sent.sent, sent.refused + len(unwritable))
 
 
-def is_due(connection: Connection, now: datetime) -> bool:
-    """Whether something waits to be sent."""
-    waiting = select(NOTIFICATION.c.notification_id).where(
-        NOTIFICATION.c.status.in_((PENDING, SENDING)), NOTIFICATION.c.due_at <= now
-    )
-    return connection.execute(waiting.limit(1)).first() is not None
+def tell_of_run(settings: Settings) -> None:
+    """Tell at once what a run that has ended found: what would join its groups is known. Never raises.
+
+    Where servers run it is left to them; without any, nobody else would tell.
+    """
+    if (settings.data_dir / ".servers.json").exists():
+        return
+    try:
+        with operations_of(settings).read() as connection:
+            waits = timedelta(seconds=policy_of(connection).group_wait_s)
+        tell(settings, utc_now() + waits)
+    except (SQLAlchemyError, OSError):
+        log.exception("nobody was told of the run")
 
 
 def _folder(settings: Settings) -> Path:

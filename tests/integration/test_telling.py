@@ -29,7 +29,7 @@ from quality_assets.stores.secret_refs import SecretMissingError, secret_of
 from quality_assets.tables.alerts import AlertBook, raise_fault
 from quality_assets.tables.channels import ChannelError, add_channel, channel, checked, send_test
 from quality_assets.tables.house_settings import change
-from quality_assets.tables.telling import Delivered, tell
+from quality_assets.tables.telling import Delivered, tell, tell_of_run
 
 MINUTE = timedelta(minutes=1)
 
@@ -158,6 +158,18 @@ def test_forty_checks_of_one_cause_are_one_message_and_a_newcomer_is_told_as_suc
     assert {tuple(each) for each in hook.taken[1:]} == {("text",), tuple(hook.taken[0])}
     told = next(each for each in hook.taken[1:] if len(each) > 1)
     assert [each["subject"] for each in told["alerts"]] == ["late"]
+
+
+def test_a_run_without_servers_tells_at_its_end(data_root: Settings, store: Operations, hook: Hook) -> None:
+    add_hook(store, hook)
+    found(store)
+    servers = data_root.data_dir / ".servers.json"
+    servers.write_text("{}")
+    tell_of_run(data_root)
+    assert hook.taken == [], "servers tell by themselves"
+    servers.unlink()
+    tell_of_run(data_root)
+    assert [each["title"] for each in hook.taken] == ["[high] core.valid_events is wrong"]
 
 
 def test_text_of_data_is_no_markup_of_a_chat_nor_a_header_of_a_mail(
