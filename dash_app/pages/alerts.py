@@ -244,5 +244,5 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> Component:
             ui.nothing("shield-check", "No check has told of anything", "Their record is kept here."),
             label="Checks",
         )
-    headers = ["Check", "Kind", "Told", "No fault", ""]
+    headers = ["Check", "Kind", "Told", "No fault", html.Span("Advice", className="unseen")]
     return ui.card(head, drawn(ui.table(headers, rows, label="Checks", numeric=(2, 3))), label="Checks")
