@@ -136,7 +136,9 @@ INCIDENTS = Table(
         Column("objective", "DOUBLE", "The metric's objective, in unit; null without one"),
         Column("objective_source", "VARCHAR", "From feature_metadata.csv, or by tier", allowed=OBJECTIVE_SOURCES),
         Column("is_objective_breach", "BOOLEAN", "Its objective is breached on its last day; null without one"),
-        Column("burn_rate", "DOUBLE", "Use of the error budget over 28 days, 1 = as allowed", unit="ratio", minimum=0),
+        Column(
+            "burn_rate_28d", "DOUBLE", "Use of the error budget over 28 days, 1 = as allowed", unit="ratio", minimum=0
+        ),
         Column(
             "days_pooled",
             "DOUBLE",

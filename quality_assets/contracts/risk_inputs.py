@@ -49,9 +49,9 @@ class RiskInput:
 
 
 _LEARNT = frozenset({
-    "worst_drift_share", "worst_spike_share", "worst_slope_z", "is_degraded", "is_open", "open_z", "open_days",
-    "open_calm_days", "degraded_days_7d", "degraded_days_28d", "budget_burn", "days_since_release", "releases_14d",
-    "newest_version_share",
+    "worst_ewma_z", "worst_drift_share", "worst_spike_share", "worst_slope_z", "is_degraded", "is_open", "open_z",
+    "open_days", "open_calm_days", "degraded_days_7d", "degraded_days_28d", "budget_burn", "days_since_release",
+    "releases_14d", "newest_version_share",
 })  # fmt: skip
 """The rest is kept for drift, reasons and readers, but costs the models skill: with some dozens of features, whatever
 changes slowly names the feature, so that its own past degradations are learnt by heart; and a column for each signal

@@ -25,8 +25,8 @@ _SAID = {
     "open_calm_days": "calm days since the open degradation",
     "log_events": "events a day (logarithm)",
     "events_trend": "events of the week against the month",
-    "volume_volatility": "day-to-day swing of events",
-    "latency_volatility": "day-to-day swing of latency",
+    "is_open": "not yet recovered",
+    "budget_burn": "use of the error budget over four weeks",
     "worst_drift_share": "how near a slide is to a degradation",
     "worst_spike_share": "how near a day is to a degradation",
     "peers_degraded_share": "share of other features that are bad",
@@ -38,7 +38,6 @@ _SAID = {
 }
 _SIGNALS = {
     "latency": "latency p95",
-    "tail": "latency p95 over p50",
     "crash": "crash rate",
     "error": "error rate",
     "feedback": "feedback",
@@ -49,7 +48,6 @@ _OF_SIGNAL = {
     "z": "{} today against its noise",
     "ewma_z": "recent slide of {}",
     "slope_z": "two-week trend of {}",
-    "noise": "day-to-day noise of {}",
 }
 _IS_MISSING = " is missing"
 

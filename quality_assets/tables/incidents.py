@@ -30,7 +30,7 @@ from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
-from quality_assets.tables.states import read_watched
+from quality_assets.tables.feature_states import read_watched
 
 # While these are the same, the events of an incident are: what was counted on them still holds.
 _UNCHANGED = ("start_date", "end_date", "metric", "events", "baseline_value", "peak_value")

@@ -22,7 +22,7 @@ from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
-from quality_assets.tables.states import read_watched
+from quality_assets.tables.feature_states import read_watched
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -34,9 +34,9 @@ from quality_assets.stores.model_files import WHAT_NEXT, export_file, registry_f
 from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
+from quality_assets.tables.feature_states import probe_sources, watch_warehouse
 from quality_assets.tables.model_inputs import labels_and_inputs, read_training_set
 from quality_assets.tables.risk_history import is_backfill_due
-from quality_assets.tables.states import probe_sources, watch_warehouse
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.artifact import TrainingResult

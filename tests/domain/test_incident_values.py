@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.domain.features.findings import Finding
+from quality_assets.domain.features.incident_findings import Finding
 from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
 from quality_assets.domain.features.incidents import (
     _cluster,
@@ -115,8 +115,8 @@ def test_what_does_not_work_has_all_points_whatever_it_was() -> None:
         (5.0, 2, None, {"is_objective_breach": True, "objective_source": "given"}, "high"),
         (5.0, 1, None, {"is_objective_breach": True, "objective_source": "given"}, "critical"),
         (5.0, 2, None, {"is_objective_breach": False, "objective_source": "given"}, "medium"),
-        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate": 9.9}, "medium"),
-        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate": 10.0}, "high"),
+        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate_28d": 9.9}, "medium"),
+        (5.0, 2, None, {"is_objective_breach": True, "objective_source": "default", "burn_rate_28d": 10.0}, "high"),
         (5.0, 1, 100, {"kind": "spike", "end_date": date(2026, 1, 4)}, "high"),
         (5.0, 1, 100, {"kind": "spike"}, "critical"),
         (1.5, 2, None, {"kind": "spike", "end_date": date(2026, 1, 4)}, "low"),

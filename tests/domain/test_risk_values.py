@@ -467,8 +467,8 @@ def test_a_leak_is_what_tells_rows_of_the_same_state_apart() -> None:
     )
     case, leaks = without_leaks(FEATURE_RISK, healthy)
     assert [leak.name for leak in leaks] == ["tier"]
-    assert set(FEATURE_RISK.without(["tail_z"]).learnt_columns) == set(FEATURE_RISK.learnt_columns) - {
-        INPUT_NAMES.index("tail_z")
+    assert set(FEATURE_RISK.without(["worst_slope_z"]).learnt_columns) == set(FEATURE_RISK.learnt_columns) - {
+        INPUT_NAMES.index("worst_slope_z")
     }
     assert case.withheld == {"tier"}
     # Of rows that are degraded the one question is which recover.

@@ -18,7 +18,7 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
-from quality_assets.domain.features.findings import Finding, breach_findings, findings_of, objective_on
+from quality_assets.domain.features.incident_findings import Finding, breach_findings, findings_of, objective_on
 from quality_assets.domain.features.incident_words import describe
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 from quality_assets.domain.features.severity import severity

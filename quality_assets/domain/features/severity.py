@@ -93,7 +93,7 @@ def _objective_points(row: Mapping[str, Any], settings: SeveritySettings) -> int
         return 0
     if row.get("objective_source") == "given":
         return 1
-    burn = _number(row.get("burn_rate"))
+    burn = _number(row.get("burn_rate_28d"))
     return int(burn is not None and burn >= settings.default_overspent)
 
 

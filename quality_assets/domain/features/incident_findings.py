@@ -180,7 +180,7 @@ def _beyond_objective(each: Watched, covered: Bools) -> Detections:
 
 def objective_on(watched: Sequence[Watched], finding: Finding, is_open: bool, last: date) -> dict[str, Any]:
     """The objective of a finding's metric, whose it is, and whether it is breached on its last day."""
-    out: dict[str, Any] = dict.fromkeys(("objective", "objective_source", "is_objective_breach", "burn_rate"))
+    out: dict[str, Any] = dict.fromkeys(("objective", "objective_source", "is_objective_breach", "burn_rate_28d"))
     each = next((w for w in watched if w.metric == finding.metric and w.part == "" and w.objective is not None), None)
     if each is None or finding.feature not in each.features or each.objective is None:
         return out
@@ -193,5 +193,5 @@ def objective_on(watched: Sequence[Watched], finding: Finding, is_open: bool, la
         "objective": float(own.limit[series]),
         "objective_source": "default" if own.is_default[series] else "given",
         "is_objective_breach": bool(own.is_breach[series, day]),
-        "burn_rate": float(burn) if np.isfinite(burn) else None,
+        "burn_rate_28d": float(burn) if np.isfinite(burn) else None,
     }
