@@ -260,11 +260,11 @@ def _unknown_reason(
         [
             np.broadcast_to(is_future, too_few.shape),
             ~too_few,
-            gone_ahead,
             gap_ahead,
+            gone_ahead,
             ~has_level,
         ],
-        ["future", "", "gone", "clock_gap", "no_baseline"],
+        ["future", "", "clock_gap", "gone", "no_baseline"],
         default="low_volume",
     )
 
