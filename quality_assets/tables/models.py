@@ -97,7 +97,15 @@ def train(session: WarehouseSession, progress: Progress) -> Trained:
     version = registry.save(result, code_version(), decision)
     write_evidence(session, registry, version)
     _export_champion(registry, session.settings)
+    _tell_releases(session.settings)
     return Trained(version, result, decision)
+
+
+def _tell_releases(settings: Settings) -> None:
+    """Have the log of releases, which all use cases share, know what the registry promoted."""
+    from quality_assets.tables.risk_releases import adopt_risk_releases
+
+    adopt_risk_releases(settings)
 
 
 def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: str) -> None:

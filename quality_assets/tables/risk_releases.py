@@ -9,6 +9,7 @@ from quality_assets.tables.champion import registry_of
 from quality_assets.tables.learning import release_log
 
 RISK = FEATURE_RISK.name
+_REASON = "promoted by its training"
 
 
 def adopt_risk_releases(settings: Settings) -> None:
@@ -17,7 +18,9 @@ def adopt_risk_releases(settings: Settings) -> None:
     if registry is None:
         return
     log = release_log(settings)
-    log.adopt(RISK, registry.promotions(), "promoted by its training")
+    promotions = registry.promotions()
+    log.adopt(RISK, promotions, _REASON)
     champion, current = registry.champion_version(), in_use(log.of(RISK))
     if champion is not None and (current is None or current.version != champion):
-        log.promote(RISK, champion, actor="training", reason="promoted by its training")
+        since = [at for version, at in promotions if version == champion]
+        log.promote(RISK, champion, actor="training", reason=_REASON, at=since[-1] if since else None)
