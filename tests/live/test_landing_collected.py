@@ -114,7 +114,7 @@ def test_what_lands_is_taken_like_any_log(data_root: Settings) -> None:
         assert [line.partition(" events of ")[0] for line in words.splitlines()] == ["1", "1", "2"]
         assert collector.client.post("/ingest", json=_event(4)).status_code == 200
         collector.processed()
-        assert collector.client.get("/live/today").json()["landing"]["waiting_events"] == 1
+        wait_for(lambda: collector.client.get("/live/today").json()["landing"]["waiting_events"] == 1)
     land_now(root)
     assert len(_landed(root)) == 5
     with open_warehouse(data_root) as session:

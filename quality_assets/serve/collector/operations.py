@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, date, datetime
 from typing import Any
@@ -46,7 +47,9 @@ def _condition_routes(routes: APIRouter, core: Core, access: Access) -> None:
     async def metrics(request: Request) -> Response:
         """Counters, as Prometheus reads them."""
         require_reader(access, request)
-        return Response(core.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            await asyncio.to_thread(core.measures.text), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
 
 def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -> None:
@@ -55,15 +58,15 @@ def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -
         """What came in today so far (UTC), by feature: provisional, since what is late will add to it."""
         require_reader(access, request)
         now = datetime.now(UTC)
-        found = today.day(_day(day) or now.date(), core.store.known_us)
-        return {"as_of": now.isoformat(), **found, "landing": today.landing()}
+        found = await asyncio.to_thread(today.day, _day(day) or now.date(), core.store.known_us)
+        return {"as_of": now.isoformat(), **found, "landing": await asyncio.to_thread(today.landing)}
 
     @routes.get("/live/tiles", tags=["today"])
     async def live_tiles(request: Request, day: str | None = None) -> dict[str, Any]:
         """Events of a day by feature and five minutes."""
         require_reader(access, request)
         found = _day(day) or datetime.now(UTC).date()
-        return {"date": found.isoformat(), "tiles": today.tiles(found)}
+        return {"date": found.isoformat(), "tiles": await asyncio.to_thread(today.tiles, found)}
 
     @routes.get("/live/collector", tags=["operations"])
     async def live_collector(request: Request, messages: int = 20, unmasked: bool = False) -> dict[str, Any]:
@@ -74,10 +77,12 @@ def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -
             "started_at": instant(int(core.condition()["started_at"] * 1e6)),
             "reasons": core.unready(),
             "events": core.measures.events_processed(),
-            "sources": today.sources(),
-            "last_messages": today.last_messages(max(0, min(messages, _MOST_SHOWN)), masked=not unmasked),
-            "landing": today.landing(),
-            "dead_letters": counts_by_reason(core.settings.live_dir / "state.db"),
+            "sources": await asyncio.to_thread(today.sources),
+            "last_messages": await asyncio.to_thread(
+                today.last_messages, max(0, min(messages, _MOST_SHOWN)), masked=not unmasked
+            ),
+            "landing": await asyncio.to_thread(today.landing),
+            "dead_letters": await asyncio.to_thread(counts_by_reason, core.settings.live_dir / "state.db"),
         }
 
 
@@ -88,7 +93,7 @@ def _letter_routes(routes: APIRouter, core: Core, access: Access) -> None:
     async def letters(request: Request, reason: str | None = None, unmasked: bool = False) -> list[dict[str, Any]]:
         """The newest refused items, with every reason; what was sent is shown where it is asked for."""
         require_reader(access, request)
-        found = dead_letters(path, reason=reason, state="waiting", limit=_MOST_SHOWN)
+        found = await asyncio.to_thread(dead_letters, path, reason=reason, state="waiting", limit=_MOST_SHOWN)
         return [
             {
                 "id": letter.id,
@@ -110,7 +115,7 @@ def _letter_routes(routes: APIRouter, core: Core, access: Access) -> None:
             "application/json"
         ):
             raise HTTPException(415, "What is sent must be application/json.")
-        found = replay(core.settings, reason=reason, dry_run=dry_run)
+        found = await asyncio.to_thread(replay, core.settings, reason=reason, dry_run=dry_run)
         core.processor.wake()
         return counts_of(found)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from quality_assets.stores.live.outbox import figures
 from quality_assets.stores.live.sqlite import all_rows, one_row, opened
@@ -13,16 +17,36 @@ from quality_assets.stores.live.state_tables import DAY_US
 
 _BUCKET = math.log(1.02)
 P95 = 0.95
+# Counting what waits reads all of it.
+_KEPT_S = 2.0
 _EPOCH = date(1970, 1, 1)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _one_at_a_time(method: Callable[Concatenate[Today, P], R]) -> Callable[Concatenate[Today, P], R]:
+    """A connection is used by one thread at a time."""
+
+    @functools.wraps(method)
+    def locked(self: Today, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Today:
-    """Reads the figures of a day by a connection of its own."""
+    """Reads the figures of a day by a connection of its own, in any thread: what is long must not hold up events."""
 
     def __init__(self, path: Path, tile_us: int) -> None:
         self._connection = opened(path, synchronous="NORMAL")
         self._tile_us = tile_us
+        self.lock = threading.Lock()
+        self._landing: tuple[float, dict[str, Any]] | None = None
 
+    @_one_at_a_time
     def day(self, day: date, known_us: int) -> dict[str, Any]:
         """The figures of a day, by feature and in all; users of a step are those who did an event of that name."""
         number = (day - _EPOCH).days
@@ -61,6 +85,7 @@ class Today:
             "steps": steps,
         }
 
+    @_one_at_a_time
     def tiles(self, day: date) -> list[dict[str, Any]]:
         """Events by feature and tile of a day; `minute` is that of the day at which the tile begins."""
         number = (day - _EPOCH).days
@@ -72,6 +97,7 @@ class Today:
         minutes = self._tile_us // 60_000_000
         return [{"feature": f, "minute": (tile - first) * minutes, "events": events} for f, tile, events in rows]
 
+    @_one_at_a_time
     def sources(self) -> list[dict[str, Any]]:
         """What each sender has sent since the state began."""
         rows = figures(self._connection, "select * from live_sources order by source")
@@ -79,6 +105,7 @@ class Today:
             row["last_at"] = instant(row.pop("last_us"))
         return rows
 
+    @_one_at_a_time
     def last_messages(self, n: int, *, masked: bool) -> list[dict[str, Any]]:
         """The last events that have not landed, with what was mapped; values are masked unless asked for."""
         rows = figures(self._connection, "select * from events order by seq desc limit ?", (n,))
@@ -92,20 +119,25 @@ class Today:
             shown.append(kept)
         return shown
 
+    @_one_at_a_time
     def landing(self) -> dict[str, Any]:
         """How many events wait to land, since when, and what has landed last."""
+        if self._landing is not None and time.monotonic() - self._landing[0] < _KEPT_S:
+            return self._landing[1]
         rows, oldest = one_row(self._connection, "select count(*), min(received_us) from events")
         last = figures(
             self._connection,
             "select name, rows, landed_us from exports where state = 'landed' order by batch desc limit 1",
         )
-        return {
+        found = {
             "waiting_events": rows,
             "waiting_since": None if oldest is None else instant(oldest),
             "oldest_us": oldest,
             "last_file": last[0]["name"] if last else None,
             "last_landed_at": instant(last[0]["landed_us"]) if last else None,
         }
+        self._landing = (time.monotonic(), found)
+        return found
 
     def _percentiles(self, number: int) -> dict[str, float]:
         """The 95th percentile of the latency (ms) by feature, from the counts of buckets 2 % wide."""
@@ -118,6 +150,7 @@ class Today:
             found.setdefault(feature, []).append((bucket, n))
         return {feature: _percentile(buckets) for feature, buckets in found.items()}
 
+    @_one_at_a_time
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

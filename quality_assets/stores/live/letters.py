@@ -53,11 +53,15 @@ def dead_letters(
 
 def counts_by_reason(path: Path) -> list[dict[str, Any]]:
     """How many letters wait by reason and endpoint; a letter counts once for each of its reasons."""
-    counts: dict[tuple[str, str], int] = {}
-    for letter in dead_letters(path, state="waiting"):
-        for reason in letter.reasons:
-            counts[reason, letter.endpoint] = counts.get((reason, letter.endpoint), 0) + 1
-    return [
-        {"reason": reason, "endpoint": endpoint, "letters": n}
-        for (reason, endpoint), n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    if not path.exists():
+        return []
+    connection = opened(path, synchronous="NORMAL", read_only=True)
+    try:
+        rows = all_rows(
+            connection,
+            "select reason.value, endpoint, count(*) from dead_letters, json_each(dead_letters.reasons) as reason"
+            " where state = 'waiting' group by 1, 2 order by 3 desc, 1, 2",
+        )
+    finally:
+        connection.close()
+    return [{"reason": reason, "endpoint": endpoint, "letters": n} for reason, endpoint, n in rows]

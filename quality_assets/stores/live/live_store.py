@@ -33,6 +33,7 @@ from quality_assets.stores.live.state_tables import (
 log = logging.getLogger("quality.collector")
 
 POISON = "database_error"
+_KEEP_LETTERS_DAYS, _KEEP_REPLAYED_DAYS = 90, 14
 _INSERT = f"insert into events ({', '.join(EVENT_COLUMNS)}) values ({', '.join('?' * len(EVENT_COLUMNS))})"
 _NEW = "from events not indexed where seq between ? and ?"
 
@@ -325,6 +326,10 @@ class LiveStore:
         self._writer.execute("delete from live_users where day < ?", (day - 2,))
         self._writer.execute("delete from live_steps where day < ?", (day - 2,))
         self._writer.execute("delete from live_metrics where tile < ?", ((day - 35) * DAY_US // self.features.tile_us,))
+        self._writer.execute(
+            "delete from dead_letters where received_us < ? or (state = 'replayed' and received_us < ?)",
+            (now_us - _KEEP_LETTERS_DAYS * DAY_US, now_us - _KEEP_REPLAYED_DAYS * DAY_US),
+        )
         self._writer.execute("delete from live_latency where hour < ?", ((day - 8) * 24,))
 
     def close(self) -> None:
