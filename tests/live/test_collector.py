@@ -322,3 +322,19 @@ def test_the_product_is_served_beside_it(collector: Any) -> None:
     assert page.status_code == 200
     assert "/app/assets/" in page.text
     assert collector.client.get("/app/../settings.py").status_code == 404
+
+
+def test_a_user_is_in_a_segment_as_soon_as_its_condition_holds(collector: Any) -> None:
+    user = str(uuid4())
+
+    def segments() -> dict[str, bool]:
+        collector.processed()
+        found = collector.client.get(f"/segments/{user}").json()["segments"]
+        return {name: each["value"] for name, each in found.items()}
+
+    assert segments() == {"buyers": False, "suspicious_use": False}
+    failures = [_event(user_id=user, status="error", device_type="mobile") for _ in range(10)]
+    collector.client.post("/ingest/batch", json={"batch": failures})
+    assert segments() == {"buyers": False, "suspicious_use": False}
+    collector.client.post("/ingest", json=_event(user_id=user, event_type="purchase", device_type="desktop"))
+    assert segments() == {"buyers": True, "suspicious_use": True}

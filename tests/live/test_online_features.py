@@ -274,6 +274,8 @@ def test_expressions_are_a_small_language(text: str) -> None:
          "e_1h is no aggregate with a window"),
         ({"aggregates": {"events": {"count": "colour == 1", "description": "d"}}}, "colour is not one of event_name"),
         ({"aggregates": {"events": {"description": "d"}}}, "needs exactly one of count, sum, max, latest"),
+        ({"segments": {"s": {"condition": "device_kinds_1h > 1", "description": "d"}}},
+         "device_kinds_1h is no feature of version 1"),
         ({"windows": {"1h": 0}}, "greater than or equal to 1"),
         ({"more": 1}, "more"),
     ],

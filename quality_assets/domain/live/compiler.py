@@ -83,6 +83,16 @@ def read_sql(features: FeatureSet, version: int, dialect: Dialect) -> str:
     )
 
 
+def segments_sql(features: FeatureSet, version: int, dialect: Dialect) -> str:
+    """Which segments of a version one user is in, by name: true, false, or null. Parameters as of `read_sql`."""
+    asked = ", ".join(
+        f"{sql_of(segment.condition, dialect)} as {name}"
+        for name, segment in features.segments.items()
+        if segment.version == version
+    )
+    return f"select {asked} from ({read_sql(features, version, dialect)}) as features"
+
+
 def _windowed_of_tiles(features: FeatureSet, name: str, dialect: Dialect, tile: str) -> str:
     aggregate, window = features.split(name)
     n = features.windows[window]

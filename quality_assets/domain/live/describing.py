@@ -56,4 +56,9 @@ def features_page(features: FeatureSet) -> str:
         lines.append(
             f"| `{name}` | {aggregate.description} | {', '.join(f'`{each}`' for each in used) or 'every event'} |"
         )
+    lines += ["", "## Segments", "", "| Segment | Condition | Meaning |", "|---|---|---|"]
+    lines += [
+        f"| `{name}` | `{segment.condition}` (version {segment.version}) | {segment.description} |"
+        for name, segment in features.segments.items()
+    ]
     return "\n".join(lines) + "\n"

@@ -67,6 +67,14 @@ class OnlineFeature(StrictModel):
     description: str
 
 
+class Segment(StrictModel):
+    """Users for whom a condition over the features of a version holds just now."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    condition: str
+    description: str
+
+
 class FeatureSet(StrictModel):
     """All that `features.yaml` says."""
 
@@ -74,6 +82,7 @@ class FeatureSet(StrictModel):
     windows: dict[str, Annotated[int, Field(ge=1)]]
     aggregates: dict[Name, Aggregate]
     features: tuple[OnlineFeature, ...]
+    segments: dict[Name, Segment] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> FeatureSet:
@@ -88,6 +97,10 @@ class FeatureSet(StrictModel):
             if (feature.name, feature.version) in seen:
                 raise ValueError(f"{feature.name}: version {feature.version} is there twice")
             seen.add((feature.name, feature.version))
+        for name, segment in self.segments.items():
+            unknown = names_of(segment.condition) - {feature.name for feature in self.view(segment.version)}
+            if unknown:
+                raise ValueError(f"{name}: {', '.join(sorted(unknown))} is no feature of version {segment.version}")
         return self
 
     @property

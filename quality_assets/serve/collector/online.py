@@ -84,6 +84,20 @@ def online_routes(core: Core, access: Access) -> APIRouter:
             "known_until": shown["known_until"],
         }
 
+    @routes.get("/segments/{user}")
+    async def segments_of_user(request: Request, user: str) -> dict[str, Any]:
+        """Which segments a user is in just now."""
+        require_reader(access, request)
+        _check_user(user)
+        now_us = time.time_ns() // 1000
+        found = core.store.segments(user, now_us)
+        computed_at = instant(now_us)
+        return {
+            "user_id": user,
+            "known_until": instant(core.store.known_us),
+            "segments": {name: {"value": is_in, "computed_at": computed_at} for name, is_in in found.items()},
+        }
+
     return routes
 
 

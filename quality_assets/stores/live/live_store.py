@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import apsw
 
-from quality_assets.domain.live.compiler import read_sql, upsert_sql
+from quality_assets.domain.live.compiler import read_sql, segments_sql, upsert_sql
 from quality_assets.domain.live.expressions import SQLITE
 from quality_assets.domain.live.feature_set import FeatureSet
 from quality_assets.stores.live.request_log import Entry, Letter, Record
@@ -285,6 +285,16 @@ class LiveStore:
             if values[at] is not None:
                 values[at] = bool(values[at])
         return Answer(user_id, version, dict(zip(self._names[version], values, strict=True)), as_of_us, known_us)
+
+    def segments(self, user_id: str, as_of_us: int) -> dict[str, bool]:
+        """Which segments a user is in as of an instant, by name; what cannot be said is no membership."""
+        asked = {"user_id": user_id, "tile": as_of_us // self.features.tile_us, "as_of_us": as_of_us}
+        found: dict[str, bool] = {}
+        for version in sorted({segment.version for segment in self.features.segments.values()}):
+            names = [name for name, each in self.features.segments.items() if each.version == version]
+            values = one_row(self._reader, segments_sql(self.features, version, SQLITE), asked)
+            found |= dict(zip(names, map(bool, values), strict=True))
+        return found
 
     def keep_served(self, answers: Sequence[Answer], most: int = 5_000) -> None:
         """Remember answers that were given, for them to be computed again from the lake."""
