@@ -64,13 +64,17 @@ def simulate(
     start_date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     dirt: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of rows that are dirty.")] = 0.015,
     log_format: Annotated[LogFormat, typer.Option("--format", help="Format of the logs.")] = LogFormat.CSV,
+    users: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many people with lives, who take up features, do a quiz and see experiments."),
+    ] = None,
 ) -> None:
     """Write realistic telemetry with known incidents and known dirt, and the ground truth beside it.
 
     Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv. With --to they are
-    sent instead, and end with today.
+    sent instead, and end with today. With --users, the truth of people and arms, and experiments' files, lie there too.
     """
-    from quality_assets.simulate import SimulationPlan
+    from quality_assets.simulate import PeoplePlan, SimulationPlan
     from quality_assets.simulate import simulate as write_telemetry
 
     if (out_dir is None) == (to_url is None):
@@ -80,6 +84,7 @@ def simulate(
     if out_dir is not None and out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         fail(f"{out_dir} is not an empty folder; name another, or empty it", 2)
     chosen: dict[str, Any] = {"start_date": start_date.date()} if start_date else {}
+    chosen |= {"people": PeoplePlan(users)} if users else {}
     try:
         plan = SimulationPlan(
             days=days, features=features, events_per_day=events_per_day, seed=seed, dirt_share=dirt, **chosen
@@ -307,13 +312,17 @@ def _follow(runs: Iterator[RunOutcome]) -> list[RunOutcome]:
             out.print(f"    {escape(asset)}: {escape(cause)}")
 
 
+SAMPLE_USERS_A_DAY = 40
+
+
 def put_sample(settings: Settings, days: int) -> None:
-    from quality_assets.simulate import SimulationPlan
+    from quality_assets.simulate import PeoplePlan, SimulationPlan
     from quality_assets.simulate import simulate as write_telemetry
 
     # The sample ends yesterday, so that it is as fresh as real telemetry would be.
     start = datetime.now(UTC).date() - timedelta(days=days)
-    plan = SimulationPlan(days=days, features=24, events_per_day=4_000, seed=7, start_date=start)
+    people = PeoplePlan(days * SAMPLE_USERS_A_DAY)
+    plan = SimulationPlan(days=days, features=24, events_per_day=4_000, seed=7, start_date=start, people=people)
     out.print(f"The landing zone is empty: simulating {days} days of telemetry of {plan.features} features.")
     scratch = settings.scratch_dir / "sample"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -321,6 +330,10 @@ def put_sample(settings: Settings, days: int) -> None:
         write_telemetry(plan, scratch, on_progress=lambda done, total: progress.report(f"{done} of {total} days"))
     settings.landing_dir.mkdir(parents=True, exist_ok=True)
     os.replace(scratch / "logs", settings.landing_dir / "sample")
+    # Its experiments are of its own days; whoever has some of their own keeps them.
+    own = settings.data_dir / "experiments"
+    if not own.exists():
+        shutil.copytree(scratch / "definitions" / "experiments", own)
     shutil.rmtree(scratch)
 
 

@@ -5,7 +5,7 @@ and which rows are dirty. The same plan gives the same bytes. Nothing here impor
 
 The parts: `plan` (what to simulate), `catalogue` and `profile` (what is healthy), `population` (who),
 `incidents` (what breaks), `telemetry` (a day of clean events), `dirt` (what spoils rows), `render` and
-`writer` (files).
+`writer` (files). With `people_plan`, users are `people` with lives and `journeys`; `people_truth` tells of them.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,14 @@ import numpy as np
 
 from quality_assets.simulate import dirt, profile, writer
 from quality_assets.simulate.incidents import INCIDENT_COLUMNS, incident_rows
+from quality_assets.simulate.people_plan import PeoplePlan
+from quality_assets.simulate.people_truth import write_people_truth
 from quality_assets.simulate.plan import FILE_FORMATS, FileFormat, Incident, SimulationPlan, SimulationResult
 from quality_assets.simulate.render import Renderer, Row
-from quality_assets.simulate.streams import Stream, generator
+from quality_assets.simulate.streams import Ids, Stream, generator
 from quality_assets.simulate.telemetry import DAY_MS, EventBatch, World, build_world, simulate_day
 
-__all__ = ["FileFormat", "Incident", "SimulationPlan", "SimulationResult", "simulate"]
+__all__ = ["FileFormat", "Incident", "PeoplePlan", "SimulationPlan", "SimulationResult", "simulate"]
 
 DirtTableRow = tuple[str, int, str, str, str]
 
@@ -36,9 +38,9 @@ def simulate(
     """Write the telemetry of a plan under `out` and return what was written.
 
     `logs/events-YYYY-MM-DD.<format>` holds the rows that ARRIVE on a day; events that would arrive after the
-    last day are not written. Beside it: incidents.csv, dirt.csv, releases.csv, feature_metadata.csv. Files of
-    the same name are replaced, others are left alone. `on_progress(days_done, days)` is called after each
-    day.
+    last day are not written. Beside it: incidents.csv, dirt.csv, releases.csv, feature_metadata.csv, and of a
+    plan with people the tables of `people_truth`. Files of the same name are replaced, others are left alone.
+    `on_progress(days_done, days)` is called after each day.
 
     Raises ValueError for an unknown format or for incidents that cannot happen in the plan.
     """
@@ -57,6 +59,8 @@ def simulate(
         if on_progress is not None:
             on_progress(day + 1, plan.days)
     _write_truth(world, out, dirt_rows)
+    if world.people is not None:
+        write_people_truth(world.people, plan, out, np.concatenate(carried.lost_event_ids))
     return SimulationResult(
         out=out,
         log_files=tuple(file.path for file in files),
@@ -73,6 +77,7 @@ class _Carried:
 
     in_transit: dict[int, list[EventBatch]] = field(default_factory=dict)
     to_repeat: list[Row] = field(default_factory=list)
+    lost_event_ids: list[Ids] = field(default_factory=list)
 
 
 def _write_day(
@@ -80,6 +85,7 @@ def _write_day(
 ) -> tuple[writer.WrittenFile, list[DirtTableRow]]:
     plan = world.plan
     batch = _arrivals(simulate_day(world, day), day, carried)
+    carried.lost_event_ids.append(batch.event_id[batch.is_broken])
     rng = generator(plan.seed, Stream.DIRT, day)
     dirty = dirt.soil(batch, renderer, file_format, plan.dirt_share, rng, carried.to_repeat)
     carried.to_repeat = dirt.rows_to_repeat(batch, renderer, dirty, rng)

@@ -13,7 +13,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Ints
 from quality_assets.simulate.plan import FileFormat
-from quality_assets.simulate.render import HEADER_LINE, Renderer, Row, csv_fields, csv_line, json_line
+from quality_assets.simulate.render import Renderer, Row, csv_fields, csv_line, json_line
 from quality_assets.simulate.telemetry import DAY_MS, EventBatch
 
 ACCEPTED = "accepted"
@@ -247,7 +247,7 @@ _IN_FILE = next(kind for kind in DIRT_KINDS if kind.name == "duplicate_in_file")
 
 def _damaged_line(kind: DirtKind, row: Row, salt: int, file_format: FileFormat) -> str:
     if kind.name == "repeated_header":
-        return HEADER_LINE
+        return ",".join(row) + "\n"
     if kind.name == "too_few_columns":
         return ",".join(csv_fields(row)[: 2 + salt % 11]) + "\n"
     if kind.name == "too_many_columns":

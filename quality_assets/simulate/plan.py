@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from quality_assets.simulate.catalogue import MAX_FEATURES
+from quality_assets.simulate.people_plan import PeoplePlan
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 IncidentKind = Literal[
@@ -102,6 +103,9 @@ class SimulationPlan:
     - incidents: exactly these incidents (an empty tuple = none); None = draw them from the seed.
     - incidents_per_feature_quarter: mean number of drawn incidents per feature and 91 days.
     - healthy_days_at_start: days before the first drawn incident, so that a baseline exists.
+    - people: with it, users are people with lives, who take up features, do a quiz and take part in experiments; how
+      many come decides how much happens, events_per_day being about what it comes to. None = sessions of the day's
+      users at random, without variants.
 
     Raises ValueError for a value out of range.
     """
@@ -118,6 +122,7 @@ class SimulationPlan:
     incidents: tuple[Incident, ...] | None = None
     incidents_per_feature_quarter: float = 1.0
     healthy_days_at_start: int = 14
+    people: PeoplePlan | None = None
 
     def __post_init__(self) -> None:
         _require(1 <= self.days <= 3660, f"days must be 1 to 3660, not {self.days}")

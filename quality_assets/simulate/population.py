@@ -5,6 +5,7 @@ Users come in cohorts, one a day, each from its own random stream. What they do 
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,7 @@ def cohort(seed: int, day: int, size: int, first_user: int) -> Users:
     stay_days = rng.exponential(np.where(stays_short, _SHORT_STAY_DAYS, _LONG_STAY_DAYS))
     platform = rng.choice(len(catalogue.PLATFORMS), size, p=catalogue.PLATFORM_SHARES)
     shares = np.array([country.share for country in catalogue.COUNTRIES])
-    device_draw = rng.random(size)
-    on_web = platform == 2
-    device = np.where(on_web, np.where(device_draw < catalogue.PHONE_SHARE_OF_WEB, 0, 2), 0)
-    device = np.where(~on_web & (device_draw < catalogue.TABLET_SHARE_OF_APPS), 1, device)
+    device = _device(platform, rng.random(size))
     return Users(
         user=np.arange(first_user, first_user + size),
         birth_day=np.full(size, day),
@@ -60,6 +58,24 @@ def cohort(seed: int, day: int, size: int, first_user: int) -> Users:
         device=device,
         update_lag_days=rng.exponential(np.array(_UPDATE_LAG_DAYS)[platform]),
     )
+
+
+def draw_traits(size: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw what does not change of `size` users: country, platform, device and patience with updates."""
+    shares = np.array([country.share for country in catalogue.COUNTRIES])
+    platform = rng.choice(len(catalogue.PLATFORMS), size, p=catalogue.PLATFORM_SHARES)
+    return {
+        "country": rng.choice(len(shares), size, p=shares / shares.sum()),
+        "platform": platform,
+        "device": _device(platform, rng.random(size)),
+        "update_lag_days": rng.exponential(np.array(_UPDATE_LAG_DAYS)[platform]),
+    }
+
+
+def _device(platform: Ints, draw: Floats) -> Ints:
+    on_web = platform == 2
+    device = np.where(on_web, np.where(draw < catalogue.PHONE_SHARE_OF_WEB, 0, 2), 0)
+    return np.where(~on_web & (draw < catalogue.TABLET_SHARE_OF_APPS), 1, device)
 
 
 class Population:

@@ -46,8 +46,8 @@ class FeatureProfiles:
         return np.asarray(self.latency_median_ms * np.exp(1.645 * spread) * 1.08)
 
 
-def feature_profiles(seed: int, features: int) -> FeatureProfiles:
-    """Draw the rates and habits of the first `features` product features.
+def feature_profiles(seed: int, features: int, extra: int = 0) -> FeatureProfiles:
+    """Draw the rates and habits of the first `features` product features, and of `extra` that nobody uses by chance.
 
     Apart from its share of use, a feature's profile does not depend on how many there are.
     """
@@ -70,8 +70,9 @@ def feature_profiles(seed: int, features: int) -> FeatureProfiles:
         "feedback_share": rng.uniform(0.02, 0.05, n),
         "day_noise": rng.uniform(0.02, 0.05, n),
     }
-    share = usage[:features] / usage[:features].sum()
-    return FeatureProfiles(usage_share=share, **{name: values[:features] for name, values in drawn.items()})
+    share = np.concatenate([usage[:features] / usage[:features].sum(), np.zeros(extra)])
+    chosen = np.concatenate([np.arange(features), MAX_FEATURES - 1 - np.arange(extra)])
+    return FeatureProfiles(usage_share=share, **{name: values[chosen] for name, values in drawn.items()})
 
 
 @dataclass(frozen=True)

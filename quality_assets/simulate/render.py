@@ -37,25 +37,20 @@ EVENT_COLUMNS = (
     "country",
     "properties",
 )
-HEADER_LINE = ",".join(EVENT_COLUMNS) + "\n"
+BROKEN_STATUS = "undefined"
+"""What rows that an arm loses say of how they ended; no validator knows it."""
+VARIANT_COLUMNS = (*EVENT_COLUMNS[:-1], "variant", EVENT_COLUMNS[-1])
+"""The columns of a world in which people take part in experiments."""
 
 Value = str | int | float | None
 Row = dict[str, Value]
 """One event by column: event_time is epoch ms as an integer, or any text; the others text or numbers."""
 
-PARQUET_SCHEMA = pa.schema(
-    [
-        (
-            column,
-            {
-                "event_time": pa.timestamp("ms", tz="UTC"),
-                "latency_ms": pa.float64(),
-                "feedback_score": pa.int32(),
-            }.get(column, pa.string()),
-        )
-        for column in EVENT_COLUMNS
-    ]
-)
+_PARQUET_TYPES = {
+    "event_time": pa.timestamp("ms", tz="UTC"),
+    "latency_ms": pa.float64(),
+    "feedback_score": pa.int32(),
+}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Bytes = npt.NDArray[np.uint8]
@@ -121,7 +116,7 @@ def csv_field(value: Value) -> str:
 
 def csv_fields(row: Row) -> list[str]:
     """The fields of a row, escaped, in column order."""
-    return [csv_field(_time_as_text(column, row[column])) for column in EVENT_COLUMNS]
+    return [csv_field(_time_as_text(column, value)) for column, value in row.items()]
 
 
 def csv_line(row: Row) -> str:
@@ -131,13 +126,8 @@ def csv_line(row: Row) -> str:
 
 def json_line(row: Row) -> str:
     """A row as a JSON line; non-finite numbers are texts, valid properties an object, invalid ones a text."""
-    fields = (f'"{column}":{_json_value(column, row[column])}' for column in EVENT_COLUMNS)
+    fields = (f'"{column}":{_json_value(column, value)}' for column, value in row.items())
     return "{" + ",".join(fields) + "}\n"
-
-
-def parquet_table(rows: Sequence[Row]) -> pa.Table:
-    """Rows as a table of `PARQUET_SCHEMA`; they must fit its types."""
-    return pa.Table.from_pylist(list(rows), schema=PARQUET_SCHEMA)
 
 
 def _time_as_text(column: str, value: Value) -> Value:
@@ -180,18 +170,26 @@ class Renderer:
     """Renders the events of one world; keeps the look-up tables of its names in each notation."""
 
     def __init__(self, world: World) -> None:
+        extras = world.extras
+        self.columns = EVENT_COLUMNS if extras is None else VARIANT_COLUMNS
+        self.header_line = ",".join(self.columns) + "\n"
+        self._schema = pa.schema([(column, _PARQUET_TYPES.get(column, pa.string())) for column in self.columns])
+        families = tuple(name for family in catalogue.EVENT_NAME_FAMILIES for name in family)
         self._names: dict[str, Sequence[str | None]] = {
             "feature": [feature.name for feature in world.features],
-            "event_name": [name for family in catalogue.EVENT_NAME_FAMILIES for name in family],
-            "status": STATUSES,
+            "event_name": families if extras is None else extras.event_names,
+            "status": (*STATUSES, BROKEN_STATUS),
             "feedback_score": [None, "1", "2", "3", "4", "5"],
             "device_type": catalogue.DEVICE_TYPES,
             "platform": catalogue.PLATFORMS,
             "app_version": [release.app_version for release in world.calendar.releases],
             "country": catalogue.COUNTRY_CODES,
-            "properties": catalogue.PROPERTIES,
+            "properties": (*catalogue.PROPERTIES, *(extras.properties if extras else ())),
+            "variant": extras.variants if extras else (None,),
         }
-        self._family_of_feature = np.array([catalogue.event_name_family(f.index) for f in world.features])
+        of_family = len(catalogue.EVENT_NAME_SHARES)
+        names_before = [catalogue.event_name_family(index) * of_family for index in range(world.plan.features)]
+        self._first_event_name = np.array([*names_before, *(extras.first_event_name if extras else ())])
 
     def csv_lines(self, batch: EventBatch) -> pa.Array:
         """One CSV line per event, newline included."""
@@ -203,7 +201,7 @@ class Renderer:
             hex_texts(batch.session_id),
             *self._named(batch, names, ("feature", "event_name")),
             pc.fill_null(_latency_texts(batch), ""),
-            *self._named(batch, names, EVENT_COLUMNS[7:]),
+            *self._named(batch, names, self.columns[7:]),
         ]
         return pc.binary_join_element_wise(*columns, ",")
 
@@ -217,16 +215,16 @@ class Renderer:
             hex_texts(batch.session_id, '"session_id":"', '"'),
             *self._named(batch, names, ("feature", "event_name")),
             pc.binary_join_element_wise('"latency_ms"', pc.fill_null(_latency_texts(batch), "null"), ":"),
-            *self._named(batch, names, EVENT_COLUMNS[7:]),
+            *self._named(batch, names, self.columns[7:]),
         ]
         return pc.binary_join_element_wise(*columns, ",")
 
     def table(self, batch: EventBatch) -> pa.Table:
-        """The events as a table of `PARQUET_SCHEMA`."""
+        """The events as a table: times and numbers typed, all else text."""
         feedback = pa.array(batch.feedback.astype(np.int32), mask=batch.feedback == 0)
         columns: dict[str, Any] = {
             "event_id": hex_texts(batch.event_id),
-            "event_time": pa.array(batch.event_ms).cast(PARQUET_SCHEMA.field("event_time").type),
+            "event_time": pa.array(batch.event_ms).cast(_PARQUET_TYPES["event_time"]),
             "user_id": pc.if_else(
                 pa.array(batch.user == NO_USER), pa.scalar(None, pa.string()), user_texts(batch.user)
             ),
@@ -234,10 +232,14 @@ class Renderer:
             "latency_ms": pa.array(batch.latency_ms, mask=np.isnan(batch.latency_ms)),
             "feedback_score": feedback,
         }
-        for column in EVENT_COLUMNS:
+        for column in self.columns:
             if column not in columns:
                 columns[column] = pa.array(self._names[column], pa.string()).take(self._codes(batch, column))
-        return pa.table([columns[column] for column in EVENT_COLUMNS], schema=PARQUET_SCHEMA)
+        return pa.table([columns[column] for column in self.columns], schema=self._schema)
+
+    def table_of(self, rows: Sequence[Row]) -> pa.Table:
+        """Rows as such a table; they must fit its types."""
+        return pa.Table.from_pylist(list(rows), schema=self._schema)
 
     def rows(self, batch: EventBatch) -> list[Row]:
         """The events as rows, for a FEW events: it costs microseconds each."""
@@ -249,25 +251,26 @@ class Renderer:
             "latency_ms": [None if value != value else value for value in batch.latency_ms.tolist()],
             "feedback_score": [score or None for score in batch.feedback.tolist()],
         }
-        for column in EVENT_COLUMNS:
+        for column in self.columns:
             if column not in columns:
                 names = self._names[column]
                 columns[column] = [names[code] for code in self._codes(batch, column).tolist()]
-        ordered = [columns[column] for column in EVENT_COLUMNS]
-        return [dict(zip(EVENT_COLUMNS, values, strict=True)) for values in zip(*ordered, strict=True)]
+        ordered = [columns[column] for column in self.columns]
+        return [dict(zip(self.columns, values, strict=True)) for values in zip(*ordered, strict=True)]
 
     def _codes(self, batch: EventBatch, column: str) -> Ints:
         if column == "event_name":
-            return self._family_of_feature[batch.feature] * len(catalogue.EVENT_NAME_SHARES) + batch.event
+            return self._first_event_name[batch.feature] + batch.event
         by_column = {
             "feature": batch.feature,
-            "status": batch.status,
+            "status": np.where(batch.is_broken, len(STATUSES), batch.status),
             "feedback_score": batch.feedback,
             "device_type": batch.device,
             "platform": batch.platform,
             "app_version": batch.version,
             "country": batch.country,
             "properties": batch.properties,
+            "variant": batch.variant,
         }
         return by_column[column]
 

@@ -29,6 +29,14 @@ class Stream(IntEnum):
     INCIDENT_EFFECTS = 9
     ARRIVAL = 10
     DIRT = 11
+    PEOPLE = 12
+    PEOPLE_DAYS = 13
+    PEOPLE_ADOPTION = 14
+    PEOPLE_INTEREST = 15
+    EXPERIMENTS = 16
+    JOURNEYS = 17
+    ARMS = 18
+    ARM_FAULTS = 19
 
 
 def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:

@@ -13,6 +13,8 @@ import numpy as np
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.simulate import catalogue, incidents, profile
 from quality_assets.simulate.incidents import Effect
+from quality_assets.simulate.journeys import Extras, build_extras, draw_extra_events, spoil_outcomes, stamp_arms
+from quality_assets.simulate.people import People, PeopleDay
 from quality_assets.simulate.plan import Incident, SimulationPlan
 from quality_assets.simulate.population import Population, Users
 from quality_assets.simulate.streams import Ids, Stream, generator, unique_ids
@@ -23,6 +25,8 @@ STATUSES = ("ok", "error", "crash")
 NO_USER = -1
 
 _EVENTS_PER_SESSION = 6.0
+# With what people take up, the quiz, and first days on which everybody comes.
+_EVENTS_PER_PERSON_SESSION = 12.0
 _GAP_S = 25.0
 _HOME_FEATURE_SHARE = 0.45
 _ANONYMOUS_SHARE = 0.02
@@ -39,7 +43,7 @@ class EventBatch:
     event_ms: epoch milliseconds, UTC. user: number, `NO_USER` = anonymous. latency_ms: NaN = not measured.
     feedback: 1-5, 0 = none. arrival_days: 0, 1 or 2 days after event_date. The others are codes: feature
     (rank), event (position in the feature's family), status (`STATUSES`), device, platform, country,
-    properties (catalogue), version (release calendar).
+    properties (catalogue), version (release calendar), variant (0 = none). is_broken: the row arrives spoilt.
     """
 
     event_id: Ids
@@ -56,6 +60,8 @@ class EventBatch:
     version: Ints
     country: Ints
     properties: Ints
+    variant: Ints
+    is_broken: Bools
     arrival_days: Ints
 
     def __len__(self) -> int:
@@ -81,6 +87,8 @@ class World:
     calendar: profile.ReleaseCalendar
     incidents: tuple[Incident, ...]
     population: Population
+    people: People | None = None
+    extras: Extras | None = None
 
     @cached_property
     def feature_index(self) -> dict[str, int]:
@@ -92,13 +100,20 @@ def build_world(plan: SimulationPlan) -> World:
     """Draw what stays the same over the plan. Raises ValueError for incidents that cannot happen in it."""
     features = catalogue.product_features(plan.features)
     calendar = profile.release_calendar(plan.seed, incidents.calendar_horizon_days(plan.days))
+    people = extras = None
+    if plan.people is not None:
+        sessions_per_day = plan.events_per_day / _EVENTS_PER_PERSON_SESSION
+        people = People(plan.seed, plan.days, plan.start_date.weekday(), sessions_per_day, plan.people)
+        extras = build_extras(people, plan.features, len(catalogue.PROPERTIES))
     return World(
         plan=plan,
-        features=features,
-        profiles=profile.feature_profiles(plan.seed, plan.features),
+        features=features if extras is None else (*features, *extras.features),
+        profiles=profile.feature_profiles(plan.seed, plan.features, len(extras.features) if extras else 0),
         calendar=calendar,
         incidents=incidents.plan_incidents(plan, features, calendar),
         population=Population(plan.seed, plan.events_per_day, plan.growth_per_day),
+        people=people,
+        extras=extras,
     )
 
 
@@ -108,6 +123,7 @@ class _Sessions:
 
     session_id: Ids
     user: Ints
+    person: Ints
     length: Ints
     start_ms: Floats
     latency_factor: Floats
@@ -119,24 +135,32 @@ class _Sessions:
 
 
 def simulate_day(world: World, day: int) -> EventBatch:
-    """Return the clean events that happen on a day index, by session; the same whatever came before."""
+    """Return the clean events that happen on a day index, by session; the same whatever came before.
+
+    People live their days in order: with them, ValueError for a day that is not the next, or the first again.
+    """
     plan = world.plan
     feature_volume = expected_events(world, day)
-    sessions = _draw_sessions(world, day, float(feature_volume.sum()))
+    came = world.people.live(day) if world.people is not None else None
+    sessions = _draw_sessions(world, day, float(feature_volume.sum()), came)
     session = np.repeat(np.arange(len(sessions.length)), sessions.length)
     rng = generator(plan.seed, Stream.EVENTS, day)
     count = len(session)
     feature = _draw_feature(feature_volume, sessions.home_feature_draw[session], rng)
     event = np.searchsorted(np.cumsum(catalogue.EVENT_NAME_SHARES)[:-1], rng.random(count))
     ms_of_day = _event_times_ms(sessions, session, rng)
+    drawn = _Happening(session, feature, event, ms_of_day, _draw_properties(count, rng), np.zeros(count, np.int64))
+    if world.people is not None and world.extras is not None and came is not None:
+        drawn = _with_journeys(world, world.people, world.extras, day, came, sessions, drawn)
+    session, count = drawn.session, len(drawn.session)
     midnight_ms = (plan.date_of(day).toordinal() - 719_163) * DAY_MS
     batch = EventBatch(
         event_id=unique_ids(plan.seed, _EVENT_ID, day, count),
-        event_ms=ms_of_day + midnight_ms,
+        event_ms=drawn.ms_of_day + midnight_ms,
         user=sessions.user[session],
         session_id=sessions.session_id[session],
-        feature=feature,
-        event=event,
+        feature=drawn.feature,
+        event=drawn.event,
         latency_ms=np.empty(0),
         status=np.empty(0, np.int64),
         feedback=np.empty(0, np.int64),
@@ -144,10 +168,48 @@ def simulate_day(world: World, day: int) -> EventBatch:
         platform=sessions.platform[session],
         version=sessions.version[session],
         country=sessions.country[session],
-        properties=_draw_properties(count, rng),
+        properties=drawn.properties,
+        variant=drawn.variant,
+        is_broken=np.zeros(count, bool),
         arrival_days=_draw_arrival(plan, day, count),
     )
     return _with_outcomes(world, day, batch, sessions.latency_factor[session])
+
+
+@dataclass(frozen=True)
+class _Happening:
+    """Events as they are drawn, before who and how well: session by position, the others as in `EventBatch`."""
+
+    session: Ints
+    feature: Ints
+    event: Ints
+    ms_of_day: Ints
+    properties: Ints
+    variant: Ints
+
+
+def _with_journeys(
+    world: World, people: People, extras: Extras, day: int, came: PeopleDay, sessions: _Sessions, drawn: _Happening
+) -> _Happening:
+    """Add what people do beside ordinary events, and the arms that they see."""
+    seed, person, is_known = world.plan.seed, sessions.person, sessions.user != NO_USER
+    more = draw_extra_events(people, extras, seed, day, came, person, is_known)
+    _, first = np.unique(drawn.session, return_index=True)
+    ms_of_day = (drawn.ms_of_day[first][more.session] + more.offset_ms).clip(max=DAY_MS - 1)
+    session = np.concatenate([drawn.session, more.session])
+    feature = np.concatenate([drawn.feature, more.feature])
+    properties = np.concatenate([drawn.properties, more.properties])
+    seen_by = np.where(is_known, person, NO_USER)
+    variant, properties = stamp_arms(people, extras, seed, day, seen_by, session, feature, properties)
+    people.end(came)
+    return _Happening(
+        session,
+        feature,
+        np.concatenate([drawn.event, more.event]),
+        np.concatenate([drawn.ms_of_day, ms_of_day]),
+        properties,
+        variant,
+    )
 
 
 def expected_events(world: World, day: int) -> Floats:
@@ -155,7 +217,7 @@ def expected_events(world: World, day: int) -> Floats:
     plan, profiles = world.plan, world.profiles
     rng = generator(plan.seed, Stream.VOLUME, day)
     common = np.exp(0.02 * plan.noise * rng.standard_normal())
-    own = np.exp(profiles.day_noise * plan.noise * rng.standard_normal(plan.features))
+    own = np.exp(profiles.day_noise * plan.noise * rng.standard_normal(len(profiles.day_noise)))
     weekday = plan.date_of(day).weekday()
     trend = (1 + profiles.trend_per_day) ** day * (1 + plan.growth_per_day) ** day
     return np.asarray(
@@ -163,17 +225,23 @@ def expected_events(world: World, day: int) -> Floats:
     )
 
 
-def _draw_sessions(world: World, day: int, events: float) -> _Sessions:
+def _draw_sessions(world: World, day: int, events: float, came: PeopleDay | None) -> _Sessions:
     rng = generator(world.plan.seed, Stream.SESSIONS, day)
-    count = int(rng.poisson(events / _EVENTS_PER_SESSION))
-    users, frequency = world.population.active(day)
-    cumulative = np.cumsum(frequency)
-    index = np.searchsorted(cumulative, rng.random(count) * cumulative[-1])
+    if came is not None and world.people is not None:
+        users = world.people.traits
+        index = np.repeat(came.person, came.sessions)
+        count = len(index)
+    else:
+        count = int(rng.poisson(events / _EVENTS_PER_SESSION))
+        users, frequency = world.population.active(day)
+        cumulative = np.cumsum(frequency)
+        index = np.searchsorted(cumulative, rng.random(count) * cumulative[-1])
     who = Users(**{f.name: getattr(users, f.name)[index] for f in fields(Users)})
     is_anonymous = (who.platform == 2) & (rng.random(count) < _ANONYMOUS_SHARE / catalogue.PLATFORM_SHARES[2])
     return _Sessions(
         session_id=unique_ids(world.plan.seed, _SESSION_ID, day, count),
         user=np.where(is_anonymous, NO_USER, who.user),
+        person=index,
         length=rng.geometric(1 / _EVENTS_PER_SESSION, count),
         start_ms=_start_times_ms(who.country, rng),
         latency_factor=np.exp(profile.SESSION_LATENCY_SIGMA * rng.standard_normal(count)),
@@ -257,7 +325,7 @@ def _with_outcomes(world: World, day: int, batch: EventBatch, session_latency: F
     rng = generator(world.plan.seed, Stream.OUTCOMES, day)
     outcomes = _healthy_outcomes(world, batch, session_latency, rng)
     effects = incidents.effects_on(day, world.plan, world.incidents, world.feature_index, world.calendar)
-    _apply_effects(effects, batch, world.plan.features, outcomes)
+    _apply_effects(effects, batch, len(world.features), outcomes)
     draw = rng.random(count)
     status = np.where(draw < outcomes.crash_rate, CRASH, OK)
     status[(status == OK) & (draw < outcomes.crash_rate + outcomes.error_rate)] = ERROR
@@ -266,14 +334,21 @@ def _with_outcomes(world: World, day: int, batch: EventBatch, session_latency: F
     latency_ms[unmeasured] = np.nan
     effect_rng = generator(world.plan.seed, Stream.INCIDENT_EFFECTS, day)
     feedback = _draw_feedback(world, batch.feature, outcomes.feedback_loss, rng, effect_rng)
-    done = replace(batch, latency_ms=latency_ms, status=status, feedback=feedback)
+    is_broken = batch.is_broken
+    if world.people is not None and world.extras is not None:
+        crashes, is_broken = spoil_outcomes(
+            world.people, world.extras, world.plan.seed, day, batch.variant, batch.feature, batch.event
+        )
+        status = np.where(crashes, CRASH, status)
+        latency_ms = np.where(crashes, np.nan, latency_ms)
+    done = replace(batch, latency_ms=latency_ms, status=status, feedback=feedback, is_broken=is_broken)
     if not any(effect.metric == "events" for effect in effects):
         return done
     return done.take(effect_rng.random(count) < outcomes.survival)
 
 
 def _healthy_outcomes(world: World, batch: EventBatch, session_latency: Floats, rng: np.random.Generator) -> _Outcomes:
-    profiles, noise, features = world.profiles, world.plan.noise, world.plan.features
+    profiles, noise, features = world.profiles, world.plan.noise, len(world.features)
     count, feature = len(batch), batch.feature
     day_latency = np.exp(profiles.day_noise * noise * rng.standard_normal(features))
     day_crash = np.exp(0.1 * noise * rng.standard_normal(features))
@@ -342,7 +417,7 @@ def _draw_feedback(
     profiles = world.profiles
     feedback = np.zeros(len(feature), np.int64)
     rated = np.flatnonzero(rng.random(len(feature)) < profiles.feedback_share[feature])
-    day_shift = 0.05 * world.plan.noise * rng.standard_normal(world.plan.features)
+    day_shift = 0.05 * world.plan.noise * rng.standard_normal(len(world.features))
     mean = (profiles.feedback_mean + day_shift)[feature[rated]]
     score = np.clip(np.round(mean + 1.1 * rng.standard_normal(len(rated))), 1, 5)
     score -= np.floor(loss[rated] + effect_rng.random(len(rated)))

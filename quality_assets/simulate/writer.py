@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from quality_assets.simulate.dirt import DirtyRow
 from quality_assets.simulate.plan import FileFormat
-from quality_assets.simulate.render import HEADER_LINE, Renderer, parquet_table
+from quality_assets.simulate.render import Renderer
 from quality_assets.simulate.telemetry import EventBatch
 
 # Bounds memory, and keeps a chunk's text below the 2 GB that Arrow's 32-bit offsets can address.
@@ -67,7 +67,7 @@ def _write_text(
 ) -> list[int]:
     line = 1
     if file_format == "csv":
-        file.write(HEADER_LINE.encode())
+        file.write(renderer.header_line.encode())
         line += 1
     lines: list[int] = []
     remaining = iter(dirty)
@@ -109,6 +109,6 @@ def _write_parquet(path: Path, batch: EventBatch, dirty: Sequence[DirtyRow], ren
     order = sources[np.argsort(places, kind="stable")]
     table = renderer.table(batch)
     if len(dirty):
-        table = pa.concat_tables([table, parquet_table([d.row for d in dirty])]).take(pa.array(order))
+        table = pa.concat_tables([table, renderer.table_of([d.row for d in dirty])]).take(pa.array(order))
     pq.write_table(table, path, compression="zstd")
     return [int(row) + 1 for row in np.flatnonzero(order >= count)]
