@@ -31,6 +31,7 @@ from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.api import features as api
 from quality_assets.serve.api.alerts import alerts_api
 from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
+from quality_assets.serve.api.experiments import experiments_api
 from quality_assets.serve.api.house import house_api
 from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.delivery import Delivery
@@ -131,6 +132,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.state.store = store
     server.include_router(api.api)
     server.include_router(alerts_api)
+    server.include_router(experiments_api)
     server.include_router(house_api)
     server.include_router(datasets_api)
 

@@ -22,6 +22,7 @@ from dash_app.pages import (
     collector,
     data_quality,
     drift,
+    experiments,
     feature,
     house_settings,
     live,
@@ -79,6 +80,7 @@ PAGES: dict[str, Page] = {
     "/drift": Page(lambda _: drift.TITLE, drift.build, ("show",)),
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
+    "/experiments": Page(lambda _: experiments.TITLE, experiments.build),
 }
 # What follows the content of a page that is kept with the snapshot, and is made each time.
 LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline": house_parts.build}
@@ -87,6 +89,7 @@ LIVE_PAGES: dict[str, LivePage] = {
     "/settings": LivePage(lambda _: house_settings.TITLE, house_settings.build),
 }
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
+EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, STATE)
 
 PAGES |= OF_COLLECTOR
@@ -94,6 +97,7 @@ PAGES |= OF_COLLECTOR
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
     NavEntry("/live", live.TITLE, "activity", "Product"),
+    NavEntry("/experiments", experiments.TITLE, "square-split-horizontal", "Product"),
     NavEntry("/model", model.TITLE, "brain", "Product"),
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
@@ -110,6 +114,8 @@ def page_of(request: Request) -> Page | LivePage | None:
     live = ALERT_PAGE if links.alert_of(request.path) else LIVE_PAGES.get(request.path.rstrip("/"))
     if live is not None:
         return live
+    if links.experiment_of(request.path):
+        return EXPERIMENT_PAGE
     return FEATURE_PAGE if request.feature else PAGES.get(request.path.rstrip("/") or "/")
 
 

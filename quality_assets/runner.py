@@ -32,6 +32,8 @@ from quality_assets.stores.files import write_atomically
 from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.champion import is_outgrown, is_training_due
+from quality_assets.tables.experiments.build import experiments_are_stale
+from quality_assets.tables.experiments.lift import lift_is_stale
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.impact.due import is_impact_due
@@ -250,7 +252,9 @@ def bring_up_to_date(
         must_score = with_models and bool(
             ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
         )
-        must_build_impact = with_models and is_impact_due(session)
+        must_build_impact = with_models and (
+            is_impact_due(session) or experiments_are_stale(session) or lift_is_stale(session)
+        )
         must_publish = must_score or must_build_impact or bool(ranges or trends) or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
         must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)

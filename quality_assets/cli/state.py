@@ -110,7 +110,7 @@ def report(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT. Schemas: raw, core, product, ml, monitoring, ops.")],
+    query: Annotated[str, typer.Argument(help="One SELECT. Schemas: raw, core, product, impact, ml, monitoring, ops.")],
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")] = OutputFormat.TABLE,
 ) -> None:
     """Ask the published snapshot, read-only.

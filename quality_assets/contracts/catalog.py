@@ -5,6 +5,7 @@ from __future__ import annotations
 from quality_assets.contracts import (
     drift,
     events,
+    experiments,
     facts_with_risk,
     impact,
     incidents,
@@ -35,6 +36,7 @@ TABLES: tuple[Table, ...] = _tables(
     states,
     incidents,
     impact,
+    experiments,
     ml,
     facts_with_risk,
     drift,

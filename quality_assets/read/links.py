@@ -13,6 +13,7 @@ WINDOWS = (7, 28, 90)
 DEFAULT_WINDOW = 28
 FEATURE_PREFIX = "/feature/"
 ALERT_PREFIX = "/alerts/"
+EXPERIMENT_PREFIX = "/experiments/"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ def table_csv(name: str, **query: str | int | None) -> str:
     """The address of one of the app's tables as CSV."""
     given = {k: v for k, v in query.items() if v is not None}
     return f"/api/v1/tables/{name}.csv" + (f"?{urlencode(given)}" if given else "")
+
+
+def experiment(name: str) -> str:
+    """The address of an experiment's page; any text is an experiment's name."""
+    return EXPERIMENT_PREFIX + quote(name, safe="")
+
+
+def experiment_of(path: str) -> str | None:
+    """The experiment that an `/experiments/…` address names; None where it names none."""
+    name = path[len(EXPERIMENT_PREFIX) :] if path.startswith(EXPERIMENT_PREFIX) else ""
+    return unquote(name) or None
 
 
 def alert_of(path: str) -> str | None:

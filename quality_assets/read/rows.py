@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
+from quality_assets.contracts.experiments import EXPERIMENT_HEALTH, EXPERIMENT_RESULTS, EXPERIMENTS, LIFT_ESTIMATES
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_VERSIONS
 from quality_assets.contracts.monitoring import ALERTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
+from quality_assets.contracts.table import Table
 from quality_assets.domain.escaping import spreadsheet_value
-from quality_assets.read import drift, links, model, pipeline, quality
+from quality_assets.read import drift, experiments, links, model, pipeline, quality
 from quality_assets.read import feature as feature_queries
 from quality_assets.read import overview as overview_queries
 from quality_assets.read.links import Request
@@ -75,6 +77,10 @@ def _of_version(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, 
     return rows
 
 
+def _of_experiment(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, Request], list[Row]]:
+    return lambda reader, request: table(reader, request.query.get("experiment", ""))
+
+
 def _of_feature(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, Request], list[Row]]:
     return lambda reader, request: table(reader, request.query.get("feature", ""))
 
@@ -110,7 +116,15 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "run_reports": lambda reader, _: pipeline.reports(reader),
     "alerts": lambda reader, _: pipeline.alerts(reader),
     "publications": lambda reader, _: pipeline.publications(reader),
+    "experiments": lambda reader, _: experiments.experiments(reader),
+    "experiment_health": _of_experiment(experiments.health),
+    "experiment_results": _of_experiment(experiments.results),
+    "lift": lambda reader, request: experiments.lift(reader, request.query.get("feature")),
 }
+
+
+def _without_fingerprint(table: Table) -> tuple[str, ...]:
+    return tuple(name for name in table.column_names if name != "inputs_fingerprint")
 
 
 def _named(names: str) -> tuple[str, ...]:
@@ -168,6 +182,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "run_reports": tuple(name for name in RUN_REPORT.column_names if name != "report"),
     "alerts": ALERTS.column_names,
     "publications": PUBLICATIONS.column_names,
+    "experiments": _without_fingerprint(EXPERIMENTS),
+    "experiment_health": EXPERIMENT_HEALTH.column_names,
+    "experiment_results": EXPERIMENT_RESULTS.column_names,
+    "lift": _without_fingerprint(LIFT_ESTIMATES),
 }
 
 

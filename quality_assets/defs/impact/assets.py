@@ -1,9 +1,17 @@
 """Whether features are used, finished, come back for, and by whom: each table brings its own stale dates up to date."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from quality_assets.contracts.experiments import (
+    EXPERIMENT_EXPOSURES,
+    EXPERIMENT_HEALTH,
+    EXPERIMENT_RESULTS,
+    EXPERIMENTS,
+    LIFT_ESTIMATES,
+)
 from quality_assets.contracts.impact import (
     ADOPTION_CURVE,
     DEFINITIONS,
@@ -20,7 +28,10 @@ from quality_assets.contracts.impact import (
 )
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
 from quality_assets.defs.reporting import build_stale, building, listed
-from quality_assets.defs.resources import WarehouseResource
+from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.progress import report
+from quality_assets.tables.experiments.build import build_experiments
+from quality_assets.tables.experiments.lift import build_lift
 from quality_assets.tables.impact import adoption, funnels
 from quality_assets.tables.impact.defined import refresh_definitions
 from quality_assets.tables.impact.engagement import build_engagement_days
@@ -108,3 +119,35 @@ def segment_days(context: dg.AssetExecutionContext, warehouse: WarehouseResource
     build_stale(context, warehouse, tables, build_segments)
     for table in tables:
         yield dg.MaterializeResult(asset_key=asset_key(table))
+
+
+_EXPERIMENT_TABLES = (EXPERIMENTS, EXPERIMENT_EXPOSURES, EXPERIMENT_HEALTH, EXPERIMENT_RESULTS)
+
+
+@dg.multi_asset(name="experiments", specs=[asset_spec(table) for table in _EXPERIMENT_TABLES], pool=POOL)
+def experiments(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+    """Each experiment: who saw which arm, whether that can be trusted, what it did; void ones show no effect."""
+    with building(context, warehouse, *_EXPERIMENT_TABLES) as made:
+        rows = build_experiments(made.session, report)
+        for table in _EXPERIMENT_TABLES:
+            made.wrote(table, rows[table.qualified_name])
+        verdicts = made.session.connection.execute(
+            f"select experiment || ': ' || verdict from {EXPERIMENTS.qualified_name} order by experiment"
+        ).fetchall()
+    for table in _EXPERIMENT_TABLES:
+        metadata: dict[str, Any] = {"dagster/row_count": rows[table.qualified_name]}
+        if table is EXPERIMENTS:
+            metadata["verdicts"] = listed([text for (text,) in verdicts])
+        yield dg.MaterializeResult(asset_key=asset_key(table), metadata=metadata)
+
+
+@dg.asset(**asset_arguments(LIFT_ESTIMATES, "scikitlearn"))
+def lift_estimates(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """What taking up each feature is associated with, once a week, and whether that may be quoted."""
+    with building(context, warehouse, LIFT_ESTIMATES) as made:
+        rows = build_lift(made.session, report)
+        made.wrote(LIFT_ESTIMATES, rows)
+        verdicts = made.session.connection.execute(
+            f"select verdict, count(*) from {LIFT_ESTIMATES.qualified_name} group by verdict order by verdict"
+        ).fetchall()
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, **dict(verdicts)})

@@ -56,7 +56,8 @@ def contract_kept(table: Table) -> Check:
 def key_unique(table: Table) -> Check:
     """No two rows of `table` share its key."""
     keys = table.select_list(table.key)
-    example = f"to_json(struct_pack({', '.join(f'{k} := any_value({k})' for k in table.key)})) as example"
+    packed = ", ".join(f'"{key}" := any_value("{key}")' for key in table.key)
+    example = f"to_json(struct_pack({packed})) as example"
     if table.is_dated:
         offenders = (
             f"select event_date, {example}"

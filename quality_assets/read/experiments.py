@@ -1,0 +1,116 @@
+"""Queries of experiments: which there are, what they say, what speaks for and against that."""
+
+from __future__ import annotations
+
+from quality_assets.contracts.experiments import (
+    EXPERIMENT_EXPOSURES,
+    EXPERIMENT_HEALTH,
+    EXPERIMENT_RESULTS,
+    EXPERIMENTS,
+    LIFT_ESTIMATES,
+)
+from quality_assets.read.reader import Reader, Row, per_snapshot
+
+_TABLES = tuple(t.qualified_name for t in (EXPERIMENTS, EXPERIMENT_EXPOSURES, EXPERIMENT_HEALTH, EXPERIMENT_RESULTS))
+
+_ALL = f"""
+select * exclude (inputs_fingerprint) from {EXPERIMENTS.qualified_name}
+order by array_position(['running', 'waiting', 'final', 'planned', 'undeclared', 'invalid'], state),
+  start_date desc nulls last, experiment
+"""
+
+_HEALTH = f"""
+select * from {EXPERIMENT_HEALTH.qualified_name} where experiment = $experiment
+order by array_position(['void', 'warning', 'unknown', 'info', 'ok'], status), "check", subject
+"""
+
+_RESULTS = f"""
+select * from {EXPERIMENT_RESULTS.qualified_name} where experiment = $experiment
+order by array_position(['primary', 'secondary', 'guardrail'], role), metric, is_control desc, arm
+"""
+
+_ARMS = f"""
+select arm, count(*) as people, count(*) filter (where reason_excluded is null) as included,
+  min(exposed_at) as first_at, max(exposed_at) as last_at
+from {EXPERIMENT_EXPOSURES.qualified_name} where experiment = $experiment group by arm order by arm
+"""
+
+_LEFT_OUT = f"""
+select reason_excluded as reason, count(*) as people
+from {EXPERIMENT_EXPOSURES.qualified_name} where experiment = $experiment and reason_excluded is not null
+group by 1 order by 2 desc, 1
+"""
+
+_BY_DAY = f"""
+select cast(exposed_at as date) as event_date, arm, count(*) as people
+from {EXPERIMENT_EXPOSURES.qualified_name} where experiment = $experiment and reason_excluded is null
+group by all order by all
+"""
+
+_LIFT = f"""
+select * exclude (inputs_fingerprint) from {LIFT_ESTIMATES.qualified_name}
+where $feature is null or feature = $feature
+order by array_position(['measured by experiment', 'associated (observational)', 'suggestive (do not quote)',
+  'not established', 'not measured'], verdict), calibrated desc nulls last, feature, outcome
+"""
+
+
+@per_snapshot
+def experiments(reader: Reader) -> list[Row]:
+    """Every experiment, those that run first."""
+    return reader.rows(_ALL) if reader.has(*_TABLES) else []
+
+
+def experiment(reader: Reader, name: str) -> Row | None:
+    """One experiment; None where there is none of this name."""
+    return next((row for row in experiments(reader) if row["experiment"] == name), None)
+
+
+@per_snapshot
+def health(reader: Reader, name: str) -> list[Row]:
+    """What was asked of its counts, what voids it first."""
+    return reader.rows(_HEALTH, {"experiment": name}) if reader.has(*_TABLES) else []
+
+
+@per_snapshot
+def results(reader: Reader, name: str) -> list[Row]:
+    """What each arm did to each metric, primary metrics first, the control before the others."""
+    return reader.rows(_RESULTS, {"experiment": name}) if reader.has(*_TABLES) else []
+
+
+@per_snapshot
+def arms(reader: Reader, name: str) -> list[Row]:
+    """How many people saw each arm, and how many of them are in."""
+    return reader.rows(_ARMS, {"experiment": name}) if reader.has(*_TABLES) else []
+
+
+@per_snapshot
+def left_out(reader: Reader, name: str) -> list[Row]:
+    """Why how many people are left out."""
+    return reader.rows(_LEFT_OUT, {"experiment": name}) if reader.has(*_TABLES) else []
+
+
+@per_snapshot
+def exposures_by_day(reader: Reader, name: str) -> list[Row]:
+    """New people per day and arm."""
+    return reader.rows(_BY_DAY, {"experiment": name}) if reader.has(*_TABLES) else []
+
+
+def whole(reader: Reader, name: str) -> Row | None:
+    """One experiment with its exposures, health and results; None where there is none of this name."""
+    found = experiment(reader, name)
+    if found is None:
+        return None
+    return {
+        **found,
+        "exposures": arms(reader, name),
+        "left_out": left_out(reader, name),
+        "health": health(reader, name),
+        "results": results(reader, name),
+    }
+
+
+@per_snapshot
+def lift(reader: Reader, feature: str | None = None) -> list[Row]:
+    """What taking up features is associated with, of one or of all: what may be quoted first."""
+    return reader.rows(_LIFT, {"feature": feature}) if reader.has(LIFT_ESTIMATES.qualified_name) else []

@@ -1,0 +1,1 @@
+"""Experiments and lift: who saw what, whether that can be trusted, and what it did."""
