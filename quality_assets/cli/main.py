@@ -16,6 +16,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     alerts,
     data,
     datasets,
+    deliveries,
     experiments,
     impact,
     learning,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quality_assets.contracts import (
+    destinations,
     drift,
     events,
     experiments,
@@ -37,6 +38,7 @@ TABLES: tuple[Table, ...] = _tables(
     incidents,
     impact,
     experiments,
+    destinations,
     ml,
     facts_with_risk,
     drift,

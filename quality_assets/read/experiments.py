@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.contracts.experiments import (
     EXPERIMENT_EXPOSURES,
     EXPERIMENT_HEALTH,
@@ -45,6 +46,10 @@ _BY_DAY = f"""
 select cast(exposed_at as date) as event_date, arm, count(*) as people
 from {EXPERIMENT_EXPOSURES.qualified_name} where experiment = $experiment and reason_excluded is null
 group by all order by all
+"""
+
+_DELIVERIES = f"""
+select * from {DELIVERIES.qualified_name} order by started_at desc, sync, batch limit 1000
 """
 
 _LIFT = f"""
@@ -108,6 +113,12 @@ def whole(reader: Reader, name: str) -> Row | None:
         "health": health(reader, name),
         "results": results(reader, name),
     }
+
+
+@per_snapshot
+def deliveries(reader: Reader) -> list[Row]:
+    """What was sent to destinations, batch by batch, the newest first."""
+    return reader.rows(_DELIVERIES) if reader.has(DELIVERIES.qualified_name) else []
 
 
 @per_snapshot

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.experiments import EXPERIMENT_HEALTH, EXPERIMENT_RESULTS, EXPERIMENTS, LIFT_ESTIMATES
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_VERSIONS
@@ -120,6 +121,7 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "experiment_health": _of_experiment(experiments.health),
     "experiment_results": _of_experiment(experiments.results),
     "lift": lambda reader, request: experiments.lift(reader, request.query.get("feature")),
+    "deliveries": lambda reader, _: experiments.deliveries(reader),
 }
 
 
@@ -186,6 +188,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "experiment_health": EXPERIMENT_HEALTH.column_names,
     "experiment_results": EXPERIMENT_RESULTS.column_names,
     "lift": _without_fingerprint(LIFT_ESTIMATES),
+    "deliveries": DELIVERIES.column_names,
 }
 
 

@@ -11,11 +11,13 @@ import pandas as pd
 from sqlalchemy import Select, select
 from sqlalchemy import Table as StoreTable
 
+from quality_assets.contracts.destinations import DELIVERED_ROWS, DELIVERIES
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
+from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELIVERY
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.warehouse import WarehouseSession, insert_rows
 
@@ -44,6 +46,8 @@ COPIES: tuple[tuple[Table, Select[tuple[object, ...]]], ...] = (
             {"dataset": "dataset_id", "rule": "rule_id", "count": "cells", "is_alert": "is_alerting"},
         ),
     ),
+    (DELIVERIES, columns_of(DELIVERIES, DELIVERY)),
+    (DELIVERED_ROWS, columns_of(DELIVERED_ROWS, DELIVERED_ROW)),
 )
 
 

@@ -1,4 +1,4 @@
-"""The routes of experiments: all of them, one with its health and results, lift of features."""
+"""The routes of experiments: all of them, one with its health and results, lift of features, deliveries."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def experiment(reader: Open, name: Annotated[str, Path(description="Name of the 
 )
 def lift(reader: Open, feature: Annotated[str | None, Query(description="Of one feature only")] = None) -> Response:
     return _as_json(queries.lift(reader, feature))
+
+
+@experiments_api.get(
+    "/deliveries",
+    summary="What was sent to destinations, batch by batch, the newest first",
+    response_class=_Rows,
+    responses=_rows("deliveries") | _NO_SNAPSHOT,
+)
+def deliveries(reader: Open) -> Response:
+    return _as_json(queries.deliveries(reader))

@@ -1,0 +1,54 @@
+"""Commands that send what was published elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.output import OutputFormat, err, fail, out
+from quality_assets.domain.escaping import json_text
+
+
+@app.command()
+def deliver(
+    name: Annotated[str, typer.Argument(help="Name of the destination, as its file in data/destinations has it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    output: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+) -> None:
+    """Send a destination what it lacks of what was published: new, changed and vanished rows.
+
+    Exit code 1 where it was stopped or refused; what was acknowledged before is not sent again.
+    """
+    from quality_assets.contracts.destinations import load_destinations
+    from quality_assets.tables.deliveries import NothingToSend
+    from quality_assets.tables.deliveries import deliver as send
+
+    settings = root_settings()
+    folder = settings.defined("destinations")
+    known = load_destinations(folder)
+    for error in known.errors:
+        err.print(escape(error))
+    if name not in known.by_name:
+        near = get_close_matches(name, known.by_name, 3, cutoff=0)
+        fail(f"no destination in {folder} is called {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
+    try:
+        outcome = send(settings, known.by_name[name], dry_run=dry_run)
+    except NothingToSend as error:
+        fail(str(error))
+    if output is OutputFormat.JSON:
+        print(json_text(json.dumps(asdict(outcome), default=str, ensure_ascii=False, indent=2)))
+    else:
+        changed = f"{outcome.inserts:,} inserts, {outcome.updates:,} updates, {outcome.deletes:,} deletes"
+        tried = "" if dry_run else f" in {outcome.batches:,} batches, {outcome.attempts:,} attempts"
+        out.print(escape(f"{name}: {outcome.status}, {changed}{tried}"))
+        for example in outcome.examples:
+            row = example.get("row")
+            out.print(escape(f"  {example['operation']} {example['key']}" + (f"  {json.dumps(row)}" if row else "")))
+    if outcome.error is not None:
+        fail(outcome.error)
