@@ -33,6 +33,7 @@ from quality_assets.serve.api.alerts import alerts_api
 from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
 from quality_assets.serve.api.experiments import experiments_api
 from quality_assets.serve.api.house import house_api
+from quality_assets.serve.api.impact import impact_api
 from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.delivery import Delivery
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
@@ -135,6 +136,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(experiments_api)
     server.include_router(house_api)
     server.include_router(datasets_api)
+    server.include_router(impact_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

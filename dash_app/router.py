@@ -24,12 +24,17 @@ from dash_app.pages import (
     drift,
     experiments,
     feature,
+    feature_impact,
+    funnels,
     house_settings,
     live,
+    impact,
     model,
     online_features,
     overview,
     pipeline,
+    retention,
+    segments,
     states,
 )
 from dash_app.pages.feature_parts import STATE
@@ -81,6 +86,10 @@ PAGES: dict[str, Page] = {
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
     "/experiments": Page(lambda _: experiments.TITLE, experiments.build),
+    "/impact": Page(lambda _: impact.TITLE, impact.build),
+    "/funnels": Page(lambda _: funnels.TITLE, funnels.build),
+    "/retention": Page(lambda _: retention.TITLE, retention.build, ("feature", "kind")),
+    "/segments": Page(lambda _: segments.TITLE, segments.build),
 }
 # What follows the content of a page that is kept with the snapshot, and is made each time.
 LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline": house_parts.build}
@@ -90,7 +99,8 @@ LIVE_PAGES: dict[str, LivePage] = {
 }
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
 EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
-FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, STATE)
+FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, (*STATE, feature_impact.TAB))
+FUNNEL_PAGE = Page(lambda request: links.funnel_of(request.path) or funnels.TITLE, funnels.build)
 
 PAGES |= OF_COLLECTOR
 
@@ -99,6 +109,10 @@ NAVIGATION = (
     NavEntry("/live", live.TITLE, "activity", "Product"),
     NavEntry("/experiments", experiments.TITLE, "square-split-horizontal", "Product"),
     NavEntry("/model", model.TITLE, "brain", "Product"),
+    NavEntry("/impact", impact.TITLE, "users", "People's use"),
+    NavEntry("/funnels", funnels.TITLE, "arrow-down", "People's use"),
+    NavEntry("/retention", retention.TITLE, "history", "People's use"),
+    NavEntry("/segments", segments.TITLE, "link", "People's use"),
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
     NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
@@ -116,6 +130,8 @@ def page_of(request: Request) -> Page | LivePage | None:
         return live
     if links.experiment_of(request.path):
         return EXPERIMENT_PAGE
+    if links.funnel_of(request.path):
+        return FUNNEL_PAGE
     return FEATURE_PAGE if request.feature else PAGES.get(request.path.rstrip("/") or "/")
 
 

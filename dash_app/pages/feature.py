@@ -9,7 +9,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.pages import states
+from dash_app.pages import feature_impact, states
 from dash_app.pages.feature_parts import DIMENSION_WORDS, PAIRS, RETENTION, SLICES, Component
 from dash_app.pages.feature_retention import retention_chart, retention_place
 from dash_app.pages.feature_risk import risk_panel
@@ -66,6 +66,8 @@ def build(reader: Reader, request: Request) -> Component:
     row = next((row for row in features(reader, request.days) if row["feature"] == name), None)
     if row is None:
         return states.unknown_feature(name, all_features.descriptions(reader))
+    if feature_impact.is_asked(request):
+        return html.Div([_head(row, request), feature_impact.build(reader, name)])
     filters = slice_filters(request)
     incidents = queries.incidents(reader, name)
     return html.Div(
@@ -119,7 +121,9 @@ def _head(row: Row, request: Request) -> Component:
     ]
     subtitle = " · ".join(fact for fact in (row["team"], *facts) if fact)
     title = html.Span([row["display_name"], *chips], className="title")
-    return ui.page_head(title, subtitle, [ui.window_links(request), ui.copy_link()], crumbs)
+    return ui.page_head(
+        title, subtitle, [feature_impact.tabs(request), ui.window_links(request), ui.copy_link()], crumbs
+    )
 
 
 def _filter_row(request: Request, filters: Sequence[tuple[str, str]]) -> Component:

@@ -16,9 +16,9 @@ from quality_assets.domain.impact.impact_words import Step
 from quality_assets.domain.impact.settings import LEFT_TRUNCATED_DAYS
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
-_DEFINITIONS, _FUNNEL_DAYS, _STEP_DAYS = "impact.definitions", "impact.funnel_days", "impact.funnel_step_days"
-_ENTRIES, _RETENTION, _ADOPTION = "impact.funnel_entries", "impact.retention", "impact.feature_adoption"
-_SEGMENT_DAYS, _ENGAGEMENT, _EVENT_DAYS = "impact.segment_days", "impact.engagement_days", "impact.event_days"
+DEFINITIONS, FUNNEL_DAYS, STEP_DAYS = "impact.definitions", "impact.funnel_days", "impact.funnel_step_days"
+ENTRIES, RETENTION, ADOPTION = "impact.funnel_entries", "impact.retention", "impact.feature_adoption"
+SEGMENT_DAYS, ENGAGEMENT, EVENT_DAYS = "impact.segment_days", "impact.engagement_days", "impact.event_days"
 
 # Checks of what the impact tables are made from: a day on which one is red is marked.
 _MADE_FROM = ("raw.raw_logs", "core.valid_events", "core.user_feature_days")
@@ -34,10 +34,10 @@ class UnknownNameError(KeyError):
 @per_snapshot
 def definitions(reader: Reader, kind: str) -> list[Row]:
     """The definitions of one kind by name: owner, what they say (`said`), and why they cannot be used."""
-    if not reader.has(_DEFINITIONS):
+    if not reader.has(DEFINITIONS):
         return []
     found = reader.rows(
-        f"select name, owner, spec, path, error, version from {_DEFINITIONS} where kind = $kind order by name",
+        f"select name, owner, spec, path, error, version from {DEFINITIONS} where kind = $kind order by name",
         {"kind": kind},
     )
     return [row | {"said": json.loads(row["spec"])} for row in found]
@@ -68,10 +68,10 @@ def funnel(reader: Reader, name: str) -> Funnel:
 @per_snapshot
 def last_seen(reader: Reader, name: str) -> dict[int, date | None]:
     """When the event of each step of a funnel was last seen; None where it never was."""
-    if not reader.has(_STEP_DAYS):
+    if not reader.has(STEP_DAYS):
         return {}
     rows = reader.rows(
-        f"select step, max(event_date) filter (where events > 0) as day from {_STEP_DAYS} where funnel = $name"
+        f"select step, max(event_date) filter (where events > 0) as day from {STEP_DAYS} where funnel = $name"
         " group by step",
         {"name": name},
     )
@@ -81,12 +81,12 @@ def last_seen(reader: Reader, name: str) -> dict[int, date | None]:
 @per_snapshot
 def funnel_rows(reader: Reader, name: str) -> list[Row]:
     """The rows of impact.funnel_days of one funnel, each with its verdict; everyone first, then by segment."""
-    if not reader.has(_FUNNEL_DAYS):
+    if not reader.has(FUNNEL_DAYS):
         return []
     seen = last_seen(reader, name)
     doubtful = doubtful_days(reader)
     rows = reader.rows(
-        f"select * from {_FUNNEL_DAYS} where funnel = $name"
+        f"select * from {FUNNEL_DAYS} where funnel = $name"
         " order by segment nulls first, value nulls first, entry_date, step",
         {"name": name},
     )
@@ -122,12 +122,12 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
     reached = _reached(reader, parameters, len(defined.steps))
     waiting = reader.rows(
         f"select count(*) as entered, count(*) filter (where not is_final and reached < $steps) as waiting"
-        f" from {_ENTRIES} where funnel = $name and entry_date > $end",
+        f" from {ENTRIES} where funnel = $name and entry_date > $end",
         {"name": name, "end": end, "steps": len(defined.steps)},
     )[0]
     counted = reader.rows(
         f"select step, sum(events) as events, sum(events_without_unit) as without_unit,"
-        f" sum(events_automated) as automated from {_STEP_DAYS}"
+        f" sum(events_automated) as automated from {STEP_DAYS}"
         " where funnel = $name and event_date between $start and $through group by step order by step",
         {"name": name, "start": start, "through": through},
     )
@@ -165,7 +165,7 @@ def _reached(reader: Reader, parameters: dict[str, Any], steps: int) -> dict[int
         f"""
 with first as (
   select unit, arg_min(step_at, entry_date) as step_at, arg_min(reached, entry_date) as reached
-  from {_ENTRIES} where funnel = $name and entry_date between $start and $end group by unit
+  from {ENTRIES} where funnel = $name and entry_date between $start and $end group by unit
 )
 select cast(step as integer) as step, count(*) as reached, median(epoch(step_at[step]) - epoch(step_at[1])) as median_s
 from first cross join range(1, $steps + 1) as steps(step) where reached >= step group by step
@@ -192,7 +192,7 @@ select segment, value,
   coalesce(sum(reached) filter (where entry_date > $middle), 0) as reached,
   coalesce(sum(entered) filter (where entry_date <= $middle), 0) as entered_before,
   coalesce(sum(reached) filter (where entry_date <= $middle), 0) as reached_before
-from {_FUNNEL_DAYS}
+from {FUNNEL_DAYS}
 where funnel = $name and step = $last and segment is not null and entry_date between $start and $end
 group by segment, value
 """,
@@ -219,30 +219,58 @@ group by segment, value
 
 
 @per_snapshot
+def funnel_change(reader: Reader, name: str) -> tuple[float, str] | None:
+    """How many people, and in which words, a funnel is finished by more or fewer than 28 days before."""
+    through, defined = reader.through, funnel(reader, name)
+    assert through is not None
+    end = through - timedelta(days=defined.reach_days)
+    rates = []
+    for last in (end, end - timedelta(days=MONTH_DAYS)):
+        reached = _reached(
+            reader, {"name": name, "start": last - timedelta(days=MONTH_DAYS - 1), "end": last}, len(defined.steps)
+        )
+        rates.append((reached.get(1, (0, None))[0], reached.get(len(defined.steps), (0, None))[0]))
+    (entered, done), (entered_before, done_before) = rates
+    seen = last_seen(reader, name)
+    steps = [Step("", 0, seen.get(n)) for n in range(1, len(defined.steps) + 1)]
+    if any(words.is_dead(step, through) for step in steps) or not entered or not entered_before:
+        return None
+    features = {step.feature for step in defined.steps if step.feature}
+    said = words.conversion_sentence(
+        name,
+        done / entered,
+        done_before / entered_before,
+        entered,
+        has_incident=bool(features & open_incident_features(reader)),
+    )
+    return (abs(done - entered * done_before / entered_before), said) if said else None
+
+
+@per_snapshot
 def first_date(reader: Reader) -> date | None:
     """The first day of all data."""
-    if not reader.has(_EVENT_DAYS):
+    if not reader.has(EVENT_DAYS):
         return None
-    found: date | None = reader.rows(f"select min(event_date) as day from {_EVENT_DAYS}")[0]["day"]
+    found: date | None = reader.rows(f"select min(event_date) as day from {EVENT_DAYS}")[0]["day"]
     return found
 
 
 @per_snapshot
 def retained_features(reader: Reader) -> list[str]:
     """Features that anything is known of the retention of; '*', the product, first."""
-    if not reader.has(_RETENTION):
+    if not reader.has(RETENTION):
         return []
-    return [row["feature"] for row in reader.rows(f"select distinct feature from {_RETENTION} order by feature")]
+    return [row["feature"] for row in reader.rows(f"select distinct feature from {RETENTION} order by feature")]
 
 
 @per_snapshot
 def retention_rows(reader: Reader, feature: str, kind: str | None = None) -> list[Row]:
     """The rows of impact.retention of a feature ('*' is the product), of one kind or of all, each with its verdict."""
     first = first_date(reader)
-    if not reader.has(_RETENTION) or first is None:
+    if not reader.has(RETENTION) or first is None:
         return []
     rows = reader.rows(
-        f"select * from {_RETENTION} where feature = $feature and kind = coalesce($kind, kind)"
+        f"select * from {RETENTION} where feature = $feature and kind = coalesce($kind, kind)"
         " order by kind, cohort_date, day_n",
         {"feature": feature, "kind": kind},
     )
@@ -267,6 +295,21 @@ def retention_means(reader: Reader, feature: str, kind: str) -> list[Row]:
     return [row | {"rate": row["returned"] / row["eligible"]} for _, row in sorted(found.items())]
 
 
+def left_out_note(reader: Reader, feature: str, kind: str) -> str:
+    """Which cohorts the means are of: those of the first 28 days of the data are no new people."""
+    rows, first = retention_rows(reader, feature, kind), first_date(reader)
+    is_fresh = [(row["cohort_date"] - first).days >= LEFT_TRUNCATED_DAYS for row in rows if first and row["is_final"]]
+    if not is_fresh:
+        return "No cohort's days are over yet."
+    if any(is_fresh):
+        return (
+            "Without the cohorts of the first 28 days of the data: people who were already there count as new in them."
+        )
+    return (
+        "All from the first 28 days of the data, in which people who were already there count as new: read with care."
+    )
+
+
 def retention_sentence(reader: Reader, feature: str, kind: str, day_n: int = 7) -> str:
     """How many return, by one kind: no rate of return stands without its kind."""
     means = {row["day_n"]: row for row in retention_means(reader, feature, kind)}
@@ -285,10 +328,10 @@ def known_feature(reader: Reader, feature: str) -> str:
 @per_snapshot
 def segment_rows(reader: Reader, name: str) -> list[Row]:
     """The rows of impact.segment_days of one segment, each with its verdict."""
-    if not reader.has(_SEGMENT_DAYS) or reader.through is None:
+    if not reader.has(SEGMENT_DAYS) or reader.through is None:
         return []
     through = reader.through
-    rows = reader.rows(f"select * from {_SEGMENT_DAYS} where segment = $name order by event_date", {"name": name})
+    rows = reader.rows(f"select * from {SEGMENT_DAYS} where segment = $name order by event_date", {"name": name})
     last = len(rows) - 1
     return [
         row | {"verdict": words.segment_sentence(row, through if n == last else row["event_date"])}
@@ -324,12 +367,12 @@ def segments(reader: Reader) -> list[Row]:
 def adoption(reader: Reader) -> list[Row]:
     """Every feature on the last day: adoption of 28 days, now and 28 days before, a spark of it, and engagement."""
     through = reader.through
-    if not reader.has(_ADOPTION, _ENGAGEMENT) or through is None:
+    if not reader.has(ADOPTION, ENGAGEMENT) or through is None:
         return []
     return reader.rows(
         f"""
 with days as (
-  select *, mau / nullif(all_mau, 0) as adoption from {_ADOPTION} where event_date > $through - 57
+  select *, mau / nullif(all_mau, 0) as adoption from {ADOPTION} where event_date > $through - 57
 ),
 past as (
   select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,
@@ -342,7 +385,7 @@ engaged as (
     arg_max(share_rate, event_date) as share_rate, arg_max(k_factor, event_date) as k_factor,
     arg_max(events_per_session_mean, event_date) as events_per_session,
     arg_max(duration_median_s, event_date) as duration_median_s
-  from {_ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
+  from {ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
 )
 select feature, adoption, adoption_before, spark, mau, users, past.new_adopters, second_use_7d, stickiness,
   completion_rate, share_rate, k_factor, events_per_session, duration_median_s
@@ -356,10 +399,10 @@ where days.event_date = $through order by adoption desc, feature
 @per_snapshot
 def adoption_days(reader: Reader, feature: str) -> list[Row]:
     """One feature's rows of impact.feature_adoption and impact.engagement_days, by day."""
-    if not reader.has(_ADOPTION, _ENGAGEMENT):
+    if not reader.has(ADOPTION, ENGAGEMENT):
         return []
     return reader.rows(
-        f"select * from {_ADOPTION} left join {_ENGAGEMENT} using (event_date, feature) where feature = $feature"
+        f"select * from {ADOPTION} left join {ENGAGEMENT} using (event_date, feature) where feature = $feature"
         " order by event_date",
         {"feature": feature},
     )
@@ -411,10 +454,10 @@ def catalogue(reader: Reader) -> list[Row]:
         for event in row["said"].get("events", [])
     }
     seen = []
-    if reader.has(_EVENT_DAYS):
+    if reader.has(EVENT_DAYS):
         seen = reader.rows(
             f"select feature, event_name, sum(events) as events, min(event_date) as first_seen_date,"
-            f" max(event_date) as last_seen_date from {_EVENT_DAYS} group by feature, event_name order by 1, 2"
+            f" max(event_date) as last_seen_date from {EVENT_DAYS} group by feature, event_name order by 1, 2"
         )
     found = [
         row | {"words": said["words"] if said else None, "signal": said["signal"] if said else None}

@@ -12,6 +12,7 @@ from quality_assets.settings import get_settings
 WINDOWS = (7, 28, 90)
 DEFAULT_WINDOW = 28
 FEATURE_PREFIX = "/feature/"
+FUNNELS = "/funnels"
 ALERT_PREFIX = "/alerts/"
 EXPERIMENT_PREFIX = "/experiments/"
 
@@ -48,6 +49,17 @@ class Request:
 def feature(name: str, query: Mapping[str, Any] | None = None) -> str:
     """The address of a feature's page; any text is a feature's name."""
     return FEATURE_PREFIX + quote(name, safe="") + (f"?{urlencode(query)}" if query else "")
+
+
+def funnel(name: str) -> str:
+    """The address of a funnel's page."""
+    return f"{FUNNELS}/{quote(name, safe='')}"
+
+
+def funnel_of(path: str) -> str | None:
+    """The funnel that an address names; None where it names none."""
+    rest = path.removeprefix(f"{FUNNELS}/")
+    return unquote(rest) if rest and rest != path else None
 
 
 def table_csv(name: str, **query: str | int | None) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.experiments import EXPERIMENT_HEALTH, EXPERIMENT_RESULTS, EXPERIMENTS, LIFT_ESTIMATES
+from quality_assets.contracts.impact import FUNNEL_DAYS, RETENTION, SEGMENT_DAYS
 from quality_assets.contracts.ml import FEATURE_IMPORTANCE, MODEL_VERSIONS
 from quality_assets.contracts.monitoring import ALERTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.escaping import spreadsheet_value
-from quality_assets.read import drift, experiments, links, model, pipeline, quality
+from quality_assets.read import drift, experiments, impact, links, model, pipeline, quality
 from quality_assets.read import feature as feature_queries
 from quality_assets.read import overview as overview_queries
 from quality_assets.read.links import Request
@@ -86,6 +87,10 @@ def _of_feature(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, 
     return lambda reader, request: table(reader, request.query.get("feature", ""))
 
 
+def _of_name(table: Callable[[Reader, str], list[Row]]) -> Callable[[Reader, Request], list[Row]]:
+    return lambda reader, request: table(reader, request.query.get("named", ""))
+
+
 TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "features": features,
     "incidents": lambda reader, _: overview_queries.open_incidents(reader),
@@ -112,6 +117,14 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "model_versions": lambda reader, _: model.versions(reader),
     "scores": lambda reader, _: model.recent_scores(reader),
     "scores_by_week": lambda reader, _: model.ledger_by_week(reader),
+    "adoption": lambda reader, _: impact.adoption(reader),
+    "funnel": _of_name(impact.funnel_rows),
+    "retention": lambda reader, request: impact.retention_rows(
+        reader, request.query.get("feature", "*"), request.query.get("kind")
+    ),
+    "segments": lambda reader, _: impact.segments(reader),
+    "segment": _of_name(impact.segment_rows),
+    "events": lambda reader, _: impact.catalogue(reader),
     "assets": lambda reader, _: pipeline.graph(reader),
     "runs": _runs,
     "run_reports": lambda reader, _: pipeline.reports(reader),
@@ -179,6 +192,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         " degraded_metrics_ahead model_version score_kind"
     ),
     "scores_by_week": _named("week scores predicted observed brier brier_of_base_rate versions"),
+    "adoption": _named(
+        "feature adoption adoption_before spark mau users new_adopters second_use_7d stickiness completion_rate"
+        " share_rate k_factor events_per_session duration_median_s"
+    ),
+    "funnel": (*FUNNEL_DAYS.column_names, "verdict"),
+    "retention": (*RETENTION.column_names, "verdict"),
+    "segments": _named("segment owner description error as_of members entered left spark verdict"),
+    "segment": (*SEGMENT_DAYS.column_names, "verdict"),
+    "events": _named("feature event_name events first_seen_date last_seen_date words signal"),
     "assets": ASSET_GRAPH.column_names,
     "runs": _named("asset run_id partition_key started_at status duration_s row_count usual_duration_s runs durations"),
     "run_reports": tuple(name for name in RUN_REPORT.column_names if name != "report"),

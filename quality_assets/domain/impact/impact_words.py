@@ -15,6 +15,9 @@ from quality_assets.contracts.definitions import Happening
 from quality_assets.domain.impact.settings import FRESH_DAYS, LEFT_TRUNCATED_DAYS, MOST_WITHOUT_UNIT
 from quality_assets.domain.wording import duration_text, plural, share_text
 
+ALREADY_THERE = "people already there"
+"""Begins the verdict on a cohort of the first days of the data."""
+
 LEAST_ENTRIES = 30
 """Of fewer entries a share says little; the interval says how little, the sentence that it is few."""
 LEAST_CHANGE = 0.02
@@ -150,7 +153,7 @@ def kind_words(kind: str, day_n: int) -> str:
 def retention_row_verdict(row: dict[str, Any], first_date: date) -> str:
     """What one row of impact.retention says of itself."""
     if (row["cohort_date"] - first_date).days < LEFT_TRUNCATED_DAYS:
-        return "people already there: within the first 28 days of the data everybody is new"
+        return f"{ALREADY_THERE}: within the first 28 days of the data everybody is new"
     return "final" if row["is_final"] else f"still open: {plural(row['observed_days'], 'day')} observed so far"
 
 

@@ -237,6 +237,8 @@ def table(
     version: Annotated[str | None, Query(description="Of tables of one model: which; the champion else")] = None,
     reason: Annotated[str | None, Query(description="Of quarantined rows: those with this reason")] = None,
     experiment: Annotated[str | None, Query(description="Of tables of one experiment: which")] = None,
+    named: Annotated[str | None, Query(description="Of a funnel or a segment: which")] = None,
+    kind: Annotated[str | None, Query(description="Of retention: what counts as a return; all else")] = None,
     platform: OfSlice = None,
     app_version: OfSlice = None,
     country: OfSlice = None,
@@ -244,7 +246,16 @@ def table(
     if name not in exports.TABLES:
         raise HTTPException(404, f"No table is called {name!r}; there are {', '.join(exports.TABLES)}.")
     of_slice = {"platform": platform, "app_version": app_version, "country": country}
-    asked = _request(window, feature=feature, version=version, reason=reason, experiment=experiment, **of_slice)
+    asked = _request(
+        window,
+        feature=feature,
+        version=version,
+        reason=reason,
+        experiment=experiment,
+        named=named,
+        kind=kind,
+        **of_slice,
+    )
     text = exports.to_csv(exports.TABLES[name](reader, asked), exports.COLUMNS[name])
     file_name = f"{name}-{reader.snapshot.version}.csv"
     headers = {"content-disposition": f'attachment; filename="{file_name}"'}

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from quality_assets.contracts.definitions import Funnel, Sharing
 from quality_assets.contracts.events import VALID_EVENTS
-from quality_assets.contracts.impact import ENGAGEMENT_DAYS, INVITED_WITHIN_DAYS
+from quality_assets.contracts.impact import ENGAGEMENT_DAYS, EVENT_DAYS, INVITED_WITHIN_DAYS
 from quality_assets.domain.impact import engagement as sql
 from quality_assets.domain.impact.funnels import Bound
 from quality_assets.progress import Progress, no_progress
@@ -18,16 +18,7 @@ from quality_assets.tables.impact.defined import definitions_of
 def build_engagement_days(session: WarehouseSession, progress: Progress = no_progress) -> dict[date, int]:
     """Bring impact.engagement_days up to date; rows per date."""
     sharing = next(iter(definitions_of(session, Sharing).values()), None)
-    speaking = _completing(definitions_of(session, Funnel))
-    session.connection.execute(
-        "create or replace temp table completing as select unnest($features) as feature, unnest($funnels) as funnel,"
-        " unnest($steps) as step",
-        {
-            "features": list(speaking),
-            "funnels": [funnel.name for funnel in speaking.values()],
-            "steps": [len(funnel.steps) for funnel in speaking.values()],
-        },
-    )
+    _make_completing(session, definitions_of(session, Funnel))
 
     def build(session: WarehouseSession, stretch: Stretch) -> Rows | None:
         _build(session, stretch, sharing)
@@ -36,14 +27,27 @@ def build_engagement_days(session: WarehouseSession, progress: Progress = no_pro
     return catch_up(session, (ENGAGEMENT_DAYS,), build, progress)
 
 
-def _completing(funnels: dict[str, Funnel]) -> dict[str, Funnel]:
-    """The funnel that speaks for each feature: the first by name whose first step is of it."""
-    found: dict[str, Funnel] = {}
-    for funnel in funnels.values():
-        feature = funnel.steps[0].feature
-        if feature is not None:
-            found.setdefault(feature, funnel)
-    return found
+def _make_completing(session: WarehouseSession, funnels: dict[str, Funnel]) -> None:
+    """Make `completing` the funnel that speaks for each feature: the first by name whose first step is of it.
+
+    A first step that names an event alone is of the features that have the event.
+    """
+    first = [funnel.steps[0] for funnel in funnels.values()]
+    session.connection.execute(
+        "create or replace temp table completing as with begun as ("
+        " select unnest($funnels) as funnel, unnest($steps) as step, unnest(cast($features as varchar[])) as feature,"
+        " unnest(cast($names as varchar[])) as event_name)"
+        " select days.feature, min(begun.funnel) as funnel, arg_min(begun.step, begun.funnel) as step from begun"
+        f" join (select distinct feature, event_name from {EVENT_DAYS.qualified_name}) as days"
+        " on coalesce(begun.feature, days.feature) = days.feature"
+        " and coalesce(begun.event_name, days.event_name) = days.event_name group by days.feature",
+        {
+            "funnels": list(funnels),
+            "steps": [len(funnel.steps) for funnel in funnels.values()],
+            "features": [step.feature for step in first],
+            "names": [step.event_name for step in first],
+        },
+    )
 
 
 def _build(session: WarehouseSession, stretch: Stretch, sharing: Sharing | None) -> None:

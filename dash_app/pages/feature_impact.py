@@ -1,0 +1,113 @@
+"""The impact tab of a feature's page: how many use it, take it up, finish it and come back to it."""
+
+from __future__ import annotations
+
+from dash import html
+
+from dash_app import formats
+from dash_app.components import charts, ui
+from dash_app.pages.feature_parts import Component
+from dash_app.pages.impact import doubt, no_impact
+from dash_app.pages.retention import triangle
+from quality_assets.domain.impact import impact_words as words
+from quality_assets.read import impact as queries
+from quality_assets.read.links import Request
+from quality_assets.read.reader import Reader, Row
+
+TAB = "tab"
+IMPACT = "impact"
+
+
+def is_asked(request: Request) -> bool:
+    """Whether the address asks for this tab."""
+    return request.query.get(TAB) == IMPACT
+
+
+def tabs(request: Request) -> Component:
+    """The choice between a feature's quality and its impact."""
+    chosen = is_asked(request)
+    return html.Nav(
+        [
+            html.A(
+                name,
+                href=request.url(tab=tab),
+                className="on" if on else "",
+                **({"aria-current": "page"} if on else {}),
+            )
+            for name, tab, on in (("Quality", None, not chosen), ("Impact", IMPACT, chosen))
+        ],
+        className="segments",
+        **{"aria-label": "Of this feature"},
+    )
+
+
+def build(reader: Reader, name: str) -> Component:
+    """The tab's content."""
+    row = next((row for row in queries.adoption(reader) if row["feature"] == name), None)
+    if row is None:
+        return ui.card(no_impact())
+    return html.Div(
+        [
+            _said(reader, row),
+            html.Div([_adoption(reader, name), _curve(reader, name)], className="grid-2"),
+            triangle(reader, name, queries.retention_kind(None)),
+            doubt(reader),
+        ],
+        className="stack",
+    )
+
+
+def _said(reader: Reader, row: Row) -> Component:
+    name = row["feature"]
+    incidents = queries.open_incident_features(reader)
+    changed = words.adoption_sentence(
+        name, row["adoption"], row["adoption_before"], row["mau"], has_incident=name in incidents
+    )
+    lines = [
+        changed or f"{formats.share(row['adoption'])} of all users used it in the last 28 days.",
+        queries.retention_sentence(reader, name, "exact"),
+    ]
+    if row["completion_rate"] is not None:
+        lines.append(
+            f"{formats.share(row['completion_rate'])} of those who began finished it, on the last day that is over."
+        )
+    return ui.card(*(html.P(html.B(formats.typeset(line))) for line in lines), label="In a sentence")
+
+
+def _adoption(reader: Reader, name: str) -> Component:
+    rows = queries.adoption_days(reader, name)
+    series = {
+        "28 days": [row["mau"] / row["all_mau"] if row["all_mau"] else None for row in rows],
+        "the day": [row["users"] / row["all_users"] if row["all_users"] else None for row in rows],
+    }
+    figure = charts.line_chart([row["event_date"] for row in rows], series, "fraction")
+    return ui.card(
+        ui.card_head("Adoption", html.Span(["Share of all users. From ", ui.asset_link(queries.ADOPTION)])),
+        charts.chart(figure, f"Adoption of {name} by day"),
+        charts.legend(("s1", "In 28 days"), ("s2", "On the day")),
+        label="Adoption",
+    )
+
+
+def _curve(reader: Reader, name: str) -> Component:
+    rows = queries.adoption_curve(reader, name)
+    months = sorted({row["cohort_month"] for row in rows})[-3:]
+    days = sorted({row["day_n"] for row in rows})
+    series = {}
+    for month in months:
+        by_day = {row["day_n"]: row["share"] for row in rows if row["cohort_month"] == month}
+        series[f"{month:%b %Y}"] = [by_day.get(day) for day in days]
+    note = html.Span(
+        [
+            "Who has taken it up so many days after joining, or after its launch. From ",
+            ui.asset_link("impact.adoption_curve"),
+        ]
+    )
+    return ui.card(
+        ui.card_head("Time to adopt", note),
+        charts.chart(
+            charts.line_chart(days, series, "fraction"), f"Share that has adopted {name} by days since joining"
+        ),
+        charts.legend(*((f"s{n}", month) for n, month in enumerate(series, start=1))),
+        label="Time to adopt",
+    )

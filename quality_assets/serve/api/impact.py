@@ -1,0 +1,112 @@
+"""The routes of use: adoption, funnels, retention and segments, as the pages and the command line tell them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+
+from quality_assets.read import impact
+from quality_assets.read import rows as exports
+from quality_assets.serve.api.features import EVERYWHERE, Answers, Open, problem
+
+_NO_SUCH = problem(404, "Nothing has this name; the nearest names are told")
+Named = Annotated[str, Path(description="Its name, as its YAML says", min_length=1)]
+
+NO_SNAPSHOT = problem(503, "No snapshot is published yet")
+
+impact_api = APIRouter(prefix="/api/v1", responses=EVERYWHERE)
+
+
+class RowsAnswer(Response):
+    """Rows as JSON."""
+
+    media_type = "application/json"
+
+
+def rows_of(table: str) -> Answers:
+    """What is said of an answer that is the rows of a table: the names of its columns."""
+    columns: dict[str, dict[str, Any]] = {name: {} for name in exports.COLUMNS[table]}
+    schema = {"type": "array", "items": {"type": "object", "properties": columns}}
+    return {200: {"description": "Rows; instants are UTC", "content": {"application/json": {"schema": schema}}}}
+
+
+def json_rows(rows: Any) -> Response:
+    """Rows as an answer."""
+    return Response(
+        orjson.dumps(rows, default=str, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z), media_type="application/json"
+    )
+
+
+@impact_api.get(
+    "/adoption",
+    tags=["impact"],
+    summary="Every feature: adoption of 28 days, new adopters, second use, stickiness, engagement",
+    response_class=RowsAnswer,
+    responses=rows_of("adoption") | NO_SNAPSHOT,
+)
+def adoption(reader: Open) -> Response:
+    return json_rows(impact.adoption(reader))
+
+
+@impact_api.get(
+    "/funnels/{name}",
+    tags=["impact"],
+    summary="One funnel by day of entry, segment and step, each row with its verdict",
+    response_class=RowsAnswer,
+    responses=rows_of("funnel") | _NO_SUCH | NO_SNAPSHOT,
+)
+def funnel(reader: Open, name: Named) -> Response:
+    try:
+        impact.funnel(reader, name)
+    except (impact.UnknownNameError, ValueError) as error:
+        raise HTTPException(404, str(error)) from error
+    return json_rows(impact.funnel_rows(reader, name))
+
+
+@impact_api.get(
+    "/retention/{feature}",
+    tags=["impact"],
+    summary="Who returned to a feature, by cohort, day and kind; '*' is the product",
+    response_class=RowsAnswer,
+    responses=rows_of("retention") | _NO_SUCH | NO_SNAPSHOT,
+)
+def retention(
+    reader: Open,
+    feature: Annotated[str, Path(description="As events name it; '*' is the product", min_length=1)],
+    kind: Annotated[
+        Literal["exact", "within_30", "on_or_after"] | None, Query(description="What counts as a return; all else")
+    ] = None,
+) -> Response:
+    try:
+        impact.known_feature(reader, feature)
+    except impact.UnknownNameError as error:
+        raise HTTPException(404, str(error)) from error
+    return json_rows(impact.retention_rows(reader, feature, kind))
+
+
+@impact_api.get(
+    "/segments",
+    tags=["impact"],
+    summary="Every segment as of its last day",
+    response_class=RowsAnswer,
+    responses=rows_of("segments") | NO_SNAPSHOT,
+)
+def segments(reader: Open) -> Response:
+    return json_rows(impact.segments(reader))
+
+
+@impact_api.get(
+    "/segments/{name}",
+    tags=["impact"],
+    summary="One segment, day by day",
+    response_class=RowsAnswer,
+    responses=rows_of("segment") | _NO_SUCH | NO_SNAPSHOT,
+)
+def segment(reader: Open, name: Named) -> Response:
+    try:
+        impact.definition(reader, "segment", name)
+    except impact.UnknownNameError as error:
+        raise HTTPException(404, str(error)) from error
+    return json_rows(impact.segment_rows(reader, name))
