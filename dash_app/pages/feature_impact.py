@@ -9,7 +9,6 @@ from dash_app.components import charts, ui
 from dash_app.pages.feature_parts import Component
 from dash_app.pages.impact import doubt, no_impact
 from dash_app.pages.retention import triangle
-from quality_assets.domain.impact import impact_words as words
 from quality_assets.read import impact as queries
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
@@ -59,10 +58,7 @@ def build(reader: Reader, name: str) -> Component:
 
 def _said(reader: Reader, row: Row) -> Component:
     name = row["feature"]
-    incidents = queries.open_incident_features(reader)
-    changed = words.adoption_sentence(
-        name, row["adoption"], row["adoption_before"], row["mau"], has_incident=name in incidents
-    )
+    changed = queries.adoption_change(reader, row)
     lines = [
         changed or f"{formats.share(row['adoption'])} of all users used it in the last 28 days.",
         queries.retention_sentence(reader, name, "exact"),

@@ -130,10 +130,9 @@ def _steps(reader: Reader, name: str, period: FunnelPeriod) -> Component:
 def _bar(share: float | None) -> Component:
     if share is None:
         return formats.UNKNOWN
-    filled = html.Span(className="bar", style={"width": f"{100 * share:.1f}%"})
-    return html.Div(
-        [html.Span(filled, className="bar-track", **{"aria-hidden": "true"}), formats.share(share)], className="bar-row"
-    )
+    filled = html.I(style={"width": f"{100 * share:.1f}%"})
+    track = html.Div(filled, className="bar-track", style={"minWidth": "120px"}, **{"aria-hidden": "true"})
+    return ui.two_lines(formats.share(share), track)
 
 
 def _changed(reader: Reader, name: str) -> Component:
@@ -146,7 +145,7 @@ def _changed(reader: Reader, name: str) -> Component:
             row["value"] if row["value"] is not None else "unknown",
             formats.whole(row["entered"]),
             formats.share(row["rate"]),
-            formats.share(row["rate_before"]),
+            ui.two_lines(formats.share(row["rate_before"]), f"of {formats.whole(row['entered_before'])}"),
         ]
         for row in rows
     ]

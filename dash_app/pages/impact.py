@@ -9,7 +9,6 @@ from dash import html
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.pages.feature_parts import Component
-from quality_assets.domain.impact import impact_words as words
 from quality_assets.read import impact as queries
 from quality_assets.read import links
 from quality_assets.read import overview as all_features
@@ -74,16 +73,12 @@ def _change(sentence: str, href: str) -> Component:
 
 def _told(reader: Reader, rows: Sequence[Row]) -> list[tuple[float, str, str]]:
     """(people, sentence, address) of every change; the people are how many more or fewer than before."""
-    incidents = queries.open_incident_features(reader)
     told = []
     for row in rows:
-        name = row["feature"]
-        said = words.adoption_sentence(
-            name, row["adoption"], row["adoption_before"], row["mau"], has_incident=name in incidents
-        )
+        said = queries.adoption_change(reader, row)
         if said:
             moved = abs(row["adoption"] - row["adoption_before"]) / row["adoption"] if row["adoption"] else 1.0
-            told.append((moved * row["mau"], said, links.feature(name, {"tab": "impact"})))
+            told.append((moved * row["mau"], said, links.feature(row["feature"], {"tab": "impact"})))
     for funnel in queries.definitions(reader, "funnel"):
         if funnel["error"] is None:
             told += [

@@ -238,9 +238,8 @@ def funnel_change(reader: Reader, name: str) -> tuple[float, str] | None:
     features = {step.feature for step in defined.steps if step.feature}
     said = words.conversion_sentence(
         name,
-        done / entered,
-        done_before / entered_before,
-        entered,
+        (done, entered),
+        (done_before, entered_before),
         has_incident=bool(features & open_incident_features(reader)),
     )
     return (abs(done - entered * done_before / entered_before), said) if said else None
@@ -377,6 +376,8 @@ with days as (
 past as (
   select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,
     max(adoption) filter (where event_date = $through - {MONTH_DAYS}) as adoption_before,
+    max(mau) filter (where event_date = $through - {MONTH_DAYS}) as mau_before,
+    max(all_mau) filter (where event_date = $through - {MONTH_DAYS}) as all_mau_before,
     sum(new_adopters) filter (where event_date > $through - {MONTH_DAYS}) as new_adopters
   from days group by feature
 ),
@@ -387,12 +388,24 @@ engaged as (
     arg_max(duration_median_s, event_date) as duration_median_s
   from {ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
 )
-select feature, adoption, adoption_before, spark, mau, users, past.new_adopters, second_use_7d, stickiness,
+select feature, adoption, adoption_before, spark, mau, all_mau, mau_before, all_mau_before, users,
+  past.new_adopters, second_use_7d, stickiness,
   completion_rate, share_rate, k_factor, events_per_session, duration_median_s
 from days join past using (feature) left join engaged using (feature)
 where days.event_date = $through order by adoption desc, feature
 """,
         {"through": through},
+    )
+
+
+def adoption_change(reader: Reader, row: Row) -> str | None:
+    """That more or fewer use a feature than a month before, of a row of `adoption`; None where neither."""
+    before = (row["mau_before"], row["all_mau_before"]) if row["all_mau_before"] else None
+    return words.adoption_sentence(
+        row["feature"],
+        (row["mau"], row["all_mau"]),
+        before,
+        has_incident=row["feature"] in open_incident_features(reader),
     )
 
 

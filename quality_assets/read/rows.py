@@ -193,7 +193,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "scores_by_week": _named("week scores predicted observed brier brier_of_base_rate versions"),
     "adoption": _named(
-        "feature adoption adoption_before spark mau users new_adopters second_use_7d stickiness completion_rate"
+        "feature adoption adoption_before spark mau all_mau mau_before all_mau_before users"
+        " new_adopters second_use_7d stickiness completion_rate"
         " share_rate k_factor events_per_session duration_median_s"
     ),
     "funnel": (*FUNNEL_DAYS.column_names, "verdict"),

@@ -5,6 +5,7 @@ No rate stands without how many it is of, nor before its time is over, nor where
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,8 @@ LEAST_ENTRIES = 30
 """Of fewer entries a share says little; the interval says how little, the sentence that it is few."""
 LEAST_CHANGE = 0.02
 """A smaller change of a share, in points as a fraction, is not told as one."""
+ODD_CHANGE = 2.58
+"""Nor is one of fewer standard errors: of a hundred shares that did not change, one would be told (99 %)."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +119,24 @@ def coverage_sentence(events: int, without_unit: int, automated: int, unit: str)
     return f"{'; '.join(parts)}." if parts else ""
 
 
+def is_change(now: tuple[float, float], before: tuple[float, float]) -> bool:
+    """Whether two shares, each as (how many, of how many), differ by more than matters and more than chance."""
+    if min(now[1], before[1]) < LEAST_ENTRIES:
+        return False
+    new, old = now[0] / now[1], before[0] / before[1]
+    pooled = (now[0] + before[0]) / (now[1] + before[1])
+    error = math.sqrt(pooled * (1 - pooled) * (1 / now[1] + 1 / before[1]))
+    return abs(new - old) >= LEAST_CHANGE and abs(new - old) >= ODD_CHANGE * error
+
+
 def split_sentence(split: str, value: str | None, now: tuple[int, int], before: tuple[int, int]) -> str | None:
     """How one part of a split changed, as (reached, entered) now and before; None where too little is known of it.
 
-    `**tablet** users …: 12 % instead of 41 %`.
+    `platform tablet: 12 % instead of 41 % reach the last step`.
     """
-    if min(now[1], before[1]) < LEAST_ENTRIES:
+    if not is_change(now, before):
         return None
     new, old = now[0] / now[1], before[0] / before[1]
-    if abs(new - old) < LEAST_CHANGE:
-        return None
     name = value if value is not None else "unknown"
     return f"{split} {name}: {share_text(new)} instead of {share_text(old)} reach the last step"
 
@@ -166,29 +177,32 @@ def segment_sentence(row: dict[str, Any], through: date) -> str:
 
 
 def adoption_sentence(
-    name: str, now: float | None, before: float | None, users: int, *, has_incident: bool
+    name: str, now: tuple[float, float], before: tuple[float, float] | None, *, has_incident: bool
 ) -> str | None:
     """That a feature is used by more or fewer than a month before; None where it is not, or nobody knows.
 
-    Where it has an open incident, a fall says so: it may be the reason.
+    Shares are (users, all users). Where it has an open incident, a fall says so: it may be the reason.
     """
-    if now is None or before is None or abs(now - before) < LEAST_CHANGE:
+    if before is None or not is_change(now, before):
         return None
-    verb = "more" if now > before else "fewer"
-    shares = f"{share_text(now)} of all in 28 days instead of {share_text(before)}"
-    text = f"{name}: {verb} people use it, {shares} ({users:,})."
-    return f"{text} It has an open incident." if has_incident and now < before else text
+    new, old = now[0] / now[1], before[0] / before[1]
+    shares = f"{share_text(new)} of all in 28 days instead of {share_text(old)}"
+    text = f"{name}: {'more' if new > old else 'fewer'} people use it, {shares} ({now[0]:,.0f})."
+    return f"{text} It has an open incident." if has_incident and new < old else text
 
 
 def conversion_sentence(
-    name: str, now: float | None, before: float | None, entered: int, *, has_incident: bool
+    name: str, now: tuple[float, float], before: tuple[float, float], *, has_incident: bool
 ) -> str | None:
-    """That more or fewer finish what a funnel asks than in the period before; None as in `adoption_sentence`."""
-    if now is None or before is None or abs(now - before) < LEAST_CHANGE or entered < LEAST_ENTRIES:
+    """That more or fewer finish a funnel than in the period before, as (finished, entered); as `adoption_sentence`."""
+    if not is_change(now, before):
         return None
-    verb = "more" if now > before else "fewer"
-    text = f"{name}: {verb} finish it, {share_text(now)} instead of {share_text(before)} ({entered:,} entered)."
-    return f"{text} A feature of its steps has an open incident." if has_incident and now < before else text
+    new, old = now[0] / now[1], before[0] / before[1]
+    text = (
+        f"{name}: {'more' if new > old else 'fewer'} finish it, {share_text(new)} instead of {share_text(old)}"
+        f" ({now[1]:,.0f} entered)."
+    )
+    return f"{text} A feature of its steps has an open incident." if has_incident and new < old else text
 
 
 def time_text(seconds: float | None) -> str:
