@@ -16,6 +16,7 @@ from quality_assets.contracts.drift import (
     EVENT_SKETCH_COUNTS,
 )
 from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.impact import ENGAGEMENT_DAYS, RETENTION, SEGMENT_DAYS
 from quality_assets.contracts.ml import SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.pipeline import PIPELINE
@@ -41,6 +42,8 @@ FOLLOWED_WITHIN_S = 45.0
 _DAY_CHAIN = (VALID_EVENTS, USER_FEATURE_DAYS, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS)
 _DAY_TABLES = tuple(table for table in PIPELINE.of_stages("days", "trends") if table.is_built_by_date)
 _IMPACT = PIPELINE.of_stages("impact")
+# What is made last of it.
+_IMPACT_ENDS = (RETENTION, ENGAGEMENT_DAYS, SEGMENT_DAYS)
 _SCORING = PIPELINE.of_stages("model_inputs", "scoring")
 _SCORED = (SCORE_LEDGER, DATA_DRIFT)
 _FOLLOWED: tuple[Table | Subject, ...] = (
@@ -175,12 +178,10 @@ def _trends_to_build(
 
 
 def _impact_to_build(instance: dg.DagsterInstance, made: Mapping[Made, Making], key: str) -> list[dg.RunRequest]:
-    """The impact tables, where days were made since any of them was."""
-    if not _runs(made, _DAY_TABLES):
-        return []
+    """The impact tables, where they were not made of the days as they are now."""
     before = newest(instance)
-    built = _last(made, _DAY_TABLES)
-    if all(table in before and before[table].storage_id > built for table in _IMPACT):
+    built = _newest_of(made, _DAY_TABLES)
+    if built is None or all(_is_of(before.get(table), built) for table in _IMPACT_ENDS):
         return []
     return [dg.RunRequest(run_key=f"{key}-impact", job_name=build_impact.name)]
 
@@ -190,14 +191,20 @@ def _must_score(instance: dg.DagsterInstance, made: Mapping[Made, Making]) -> bo
     is_trained = RISK_MODEL in made and made[RISK_MODEL].storage_id > _last(made, _SCORED)
     if is_trained or _runs(made, _SCORING) - _runs(made, [RUN_REPORT, RISK_MODEL]):
         return True
-    built = max((made[table] for table in _DAY_TABLES if table in made), key=lambda m: m.storage_id, default=None)
+    built = _newest_of(made, _DAY_TABLES)
     if built is None:
         return False
     before = newest(instance)
-    return any(
-        table not in before or built.fingerprint is None or before[table].fingerprint != built.fingerprint
-        for table in _SCORED
-    )
+    return not all(_is_of(before.get(table), built) for table in _SCORED)
+
+
+def _newest_of(made: Mapping[Made, Making], tables: Collection[Made]) -> Making | None:
+    return max((made[table] for table in tables if table in made), key=lambda making: making.storage_id, default=None)
+
+
+def _is_of(making: Making | None, built: Making) -> bool:
+    """Whether something was made of the data that were built."""
+    return making is not None and built.fingerprint is not None and making.fingerprint == built.fingerprint
 
 
 def is_queued(instance: dg.DagsterInstance, job: str) -> bool:

@@ -112,7 +112,11 @@ def build_stale(
     with building(context, warehouse, *tables) as made:
         rows = build(made.session, report)
         made.wrote(tables[0], sum(rows.values()))
-    said: dict[str, object] = {"rows_in_run": sum(rows.values()), "dates_in_run": len(rows)}
+    said: dict[str, object] = {
+        "rows_in_run": sum(rows.values()),
+        "dates_in_run": len(rows),
+        DATA_FINGERPRINT: made.data_fingerprint,
+    }
     if len(rows) > 1:
         said["rows_by_date"] = dg.MetadataValue.md(sparkline([rows[day] for day in sorted(rows)]))
     for table in tables:

@@ -20,6 +20,7 @@ from services import alert_rows
 
 from quality_assets.contracts.drift import DATA_DRIFT, EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
+from quality_assets.contracts.impact import ENGAGEMENT_DAYS, RETENTION, SEGMENT_DAYS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import RISK_SCORES, SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
@@ -29,7 +30,15 @@ from quality_assets.contracts.table import Table
 from quality_assets.defs import schedules, sensors
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.following import FOLLOWED_WITHIN_S, READ_ON_FOR_S, why_reading_waits
-from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
+from quality_assets.defs.jobs import (
+    build_days,
+    build_impact,
+    build_trends,
+    ingest_logs,
+    publish,
+    score_and_report,
+    train_risk_model,
+)
 from quality_assets.defs.publish.assets import _is_overtaken
 from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_END, RANGE_START, range_tags
 from quality_assets.defs.schedules import daily_catch_up, weekly_training
@@ -367,6 +376,7 @@ DAY_CHAIN = (
     FEATURE_DAILY_TRENDS,
     EVENT_SKETCH_COUNTS,
 )
+IMPACT = (RETENTION, ENGAGEMENT_DAYS, SEGMENT_DAYS)
 SCORED = (INCIDENTS, RISK_SCORES, SCORE_LEDGER, DATA_DRIFT, RUN_REPORT)
 
 
@@ -383,10 +393,10 @@ def _jobs(requests: Iterable[dg.RunRequest]) -> list[str | None]:
 def test_days_that_were_built_are_scored_and_what_was_scored_is_published(follow: Sensor) -> None:
     assert (follow.tick(), follow.skipped) == ([], "Nothing was made since the last look.")
     _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
-    (score,) = follow.tick()
-    assert score.job_name == score_and_report.name
+    # Neither waits for the other.
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
     assert follow.tick() == []
-    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    _made(follow.instance, *IMPACT, *SCORED, run=_run(follow.instance), data="a")
     (publication,) = follow.tick()
     assert publication.job_name == publish.name
 
@@ -396,18 +406,18 @@ def test_many_builds_between_two_looks_are_scored_once(follow: Sensor) -> None:
         _made(
             follow.instance, *DAY_CHAIN, days=[_after(2 * HISTORY_DAYS * number)], run=_run(follow.instance), data="a"
         )
-    assert _jobs(follow.tick()) == [score_and_report.name]
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
 
 
 def test_the_same_data_built_again_are_not_scored_again(follow: Sensor) -> None:
     _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
-    _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
+    _made(follow.instance, *IMPACT, *SCORED, run=_run(follow.instance), data="a")
     follow.tick()
     _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="a")
     # Whether readers have them is known to the publication, which then does nothing.
     assert _jobs(follow.tick()) == [publish.name]
     _made(follow.instance, *DAY_CHAIN, days=[DAY], run=_run(follow.instance), data="b")
-    assert _jobs(follow.tick()) == [score_and_report.name]
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
 
 
 @pytest.mark.parametrize("part", [1, 3, 4])
@@ -423,7 +433,7 @@ def test_a_part_of_a_day_that_somebody_asked_for_is_followed_by_the_rest(follow:
 def test_trends_that_look_back_on_what_was_built_are_made_anew(follow: Sensor) -> None:
     built = [_after(n) for n in (-1, 0, 1, 3, 4, HISTORY_DAYS, HISTORY_DAYS + 1)]
     _made(follow.instance, *DAY_CHAIN, days=built, run=_run(follow.instance), data="a")
-    assert _jobs(follow.tick()) == [score_and_report.name], "those of one run see all of it"
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name], "those of one run see all of it"
     _made(follow.instance, *DAY_CHAIN, days=[_after(-1), DAY], run=_run(follow.instance), data="b")
     trends = follow.tick()
     assert {request.job_name for request in trends} == {build_trends.name}
@@ -432,7 +442,7 @@ def test_trends_that_look_back_on_what_was_built_are_made_anew(follow: Sensor) -
     assert len({request.run_key for request in trends}) == len(trends)
     later = [_after(n) for n in (1, 3, 4, HISTORY_DAYS)]
     _made(follow.instance, FEATURE_DAILY_TRENDS, days=later, run=_run(follow.instance), data="b")
-    assert _jobs(follow.tick()) == [score_and_report.name]
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
 
 
 @pytest.mark.parametrize("part", [[INCIDENTS], [RISK_SCORES, SCORE_LEDGER], [RISK_MODEL]])
@@ -443,6 +453,11 @@ def test_a_part_of_the_scoring_and_a_new_model_are_followed_by_all_of_it(
     follow.tick()
     _made(follow.instance, *part, run=_run(follow.instance))
     assert _jobs(follow.tick()) == [score_and_report.name]
+
+
+def test_a_funnel_that_was_edited_is_published(follow: Sensor) -> None:
+    _made(follow.instance, *IMPACT, run=_run(follow.instance), data="a")
+    assert _jobs(follow.tick()) == [publish.name]
 
 
 def test_a_report_alone_is_published(follow: Sensor) -> None:
@@ -456,7 +471,7 @@ def test_descriptions_alone_let_the_warehouse_say_which_dates_they_concern(follo
     run = _run(follow.instance)
     _made(follow.instance, FEATURE_DESCRIPTIONS, run=run)
     _made(follow.instance, *DAY_CHAIN, days=[DAY], run=run, data="a")
-    assert _jobs(follow.tick()) == [score_and_report.name]
+    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
 
 
 def test_what_is_under_way_is_waited_for_and_what_failed_or_has_the_command_line_is_left_alone(follow: Sensor) -> None:
