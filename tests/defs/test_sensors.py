@@ -581,7 +581,7 @@ def test_what_waits_in_the_queue_already_is_not_requested_again(
     assert follow.tick() == []
     _made(follow.instance, *SCORED, run=_run(follow.instance), data="a")
     assert follow.tick() == []
-    assert [filters.job_name for filters in asked] == [score_and_report.name, publish.name]
+    assert [filters.job_name for filters in asked] == [build_impact.name, score_and_report.name, publish.name]
     assert {status for filters in asked for status in filters.statuses} == {dg.DagsterRunStatus.QUEUED}
 
 
