@@ -11,10 +11,12 @@ from user_logs import Event, build_impact, by_day, day_number, define, define_no
 
 from quality_assets.contracts.definitions import Funnel, Segment, Sharing, from_spec, load_file, load_folder
 from quality_assets.contracts.impact import FUNNEL_DAYS, FUNNEL_ENTRIES
+from quality_assets.contracts.users import USER_DAYS
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.impact.defined import WAITS, definitions_off, refresh_definitions
 from quality_assets.tables.impact.due import is_impact_due
+from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.staleness import published_fingerprint, stale_parts
 from tests.conftest import new_settings
 
@@ -277,3 +279,13 @@ def test_sharing_is_of_who_saw_a_result_and_invitations_count_for_the_share(sess
         "select share_rate, k_factor from impact.engagement_days where event_date = $day", {"day": day_number(30)}
     ).fetchall()
     assert rows == [(0.5, 1.0)]
+
+
+def test_a_file_that_is_lost_is_made_again(session: WarehouseSession) -> None:
+    for table in (FUNNEL_ENTRIES, USER_DAYS):
+        file = session.lake.files(table)[0]
+        (session.settings.data_dir / file.path).unlink()
+        assert is_impact_due(session)
+        build_impact(session)
+        assert lake_faults(session, table) == []
+        assert session.connection.execute(f"select count(*) > 0 from {table.qualified_name}").fetchall() == [(True,)]
