@@ -35,6 +35,8 @@ from dash_app.pages import (
     pipeline,
     retention,
     segments,
+    source,
+    sources,
     states,
 )
 from dash_app.pages.feature_parts import STATE
@@ -95,9 +97,11 @@ PAGES: dict[str, Page] = {
 LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline": house_parts.build}
 LIVE_PAGES: dict[str, LivePage] = {
     "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),
+    "/sources": LivePage(lambda _: sources.TITLE, sources.build),
     "/settings": LivePage(lambda _: house_settings.TITLE, house_settings.build),
 }
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
+DATASET_PAGE = LivePage(lambda request: links.dataset_of(request.path) or sources.TITLE, source.build)
 EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, (*STATE, feature_impact.TAB))
 FUNNEL_PAGE = Page(lambda request: links.funnel_of(request.path) or funnels.TITLE, funnels.build)
@@ -114,6 +118,7 @@ NAVIGATION = (
     NavEntry("/retention", retention.TITLE, "history", "People's use"),
     NavEntry("/segments", segments.TITLE, "link", "People's use"),
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
+    NavEntry("/sources", sources.TITLE, "inbox", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
     NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
     NavEntry("/collector", collector.TITLE, "database", "Trust"),
@@ -125,7 +130,11 @@ NAVIGATION = (
 
 def page_of(request: Request) -> Page | LivePage | None:
     """The page at an address; None where there is none."""
-    live = ALERT_PAGE if links.alert_of(request.path) else LIVE_PAGES.get(request.path.rstrip("/"))
+    live = LIVE_PAGES.get(request.path.rstrip("/"))
+    if links.alert_of(request.path):
+        live = ALERT_PAGE
+    elif links.dataset_of(request.path):
+        live = DATASET_PAGE
     if live is not None:
         return live
     if links.experiment_of(request.path):

@@ -15,6 +15,7 @@ FEATURE_PREFIX = "/feature/"
 FUNNELS = "/funnels"
 ALERT_PREFIX = "/alerts/"
 EXPERIMENT_PREFIX = "/experiments/"
+DATASET_PREFIX = "/sources/"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,16 @@ def alert_of(path: str) -> str | None:
 def alert(alert_id: str) -> str:
     """The address of an alert's page."""
     return ALERT_PREFIX + quote(alert_id, safe="")
+
+
+def dataset_of(path: str) -> str | None:
+    """The watched table that a `/sources/…` address names; None where it names none."""
+    return unquote(path[len(DATASET_PREFIX) :].strip("/")) or None if path.startswith(DATASET_PREFIX) else None
+
+
+def dataset(name: str) -> str:
+    """The address of a watched table's page."""
+    return DATASET_PREFIX + quote(name, safe="")
 
 
 def dagster(path: str = "") -> str:

@@ -9,16 +9,27 @@ from sqlalchemy import Connection, func, select
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
-from quality_assets.tables.datasets.registering import Registered, datasets, find
+from quality_assets.tables.datasets.registering import (
+    Registered,
+    UnknownDatasetError,
+    datasets,
+    find,
+    registered,
+)
 
 MOST_BATCHES = 30
 
 
 def overview(store: Operations, settings: Settings) -> list[dict[str, Any]]:
     """Each dataset with its last batch, the worst score first."""
-    known = datasets(store, settings)
+    datasets(store, settings)
     with store.read() as connection:
-        rows = [_card(connection, each) for each in known.values()]
+        return cards(connection)
+
+
+def cards(connection: Connection) -> list[dict[str, Any]]:
+    """As `overview`, of what the store knows."""
+    rows = [_card(connection, each) for each in registered(connection).values() if not each.is_hidden]
     return sorted(rows, key=lambda row: (row["score"] is None, row["score"] or 0.0, row["dataset"]))
 
 
@@ -43,7 +54,7 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         "status": state_of(last),
         "worst_finding": last.get("worst_finding") or (last.get("reason") if last.get("status") == "refused" else None),
         "checked_at": last.get("checked_at"),
-        "scores": [batch["score"] for batch in batches],
+        "scores": [batch["score"] for batch in batches if batch["status"] == "checked"],
         "version": dataset.version,
     }
 
@@ -83,15 +94,21 @@ def findings_of(connection: Connection, batch_id: str) -> list[dict[str, Any]]:
 
 def details(store: Operations, settings: Settings, name: str) -> dict[str, Any]:
     """A dataset, its last batches and the findings of the last that was judged. Raises UnknownDatasetError."""
-    dataset = find(store, settings, name)
+    find(store, settings, name)
     with store.read() as connection:
-        batches = last_batches(connection, name)
-        judged = [batch for batch in batches if batch["status"] == "checked"]
-        findings = findings_of(connection, judged[-1]["batch_id"]) if judged else []
-        card = _card(connection, dataset)
+        return told_of(connection, name)
+
+
+def told_of(connection: Connection, name: str) -> dict[str, Any]:
+    """As `details`, of what the store knows."""
+    dataset = registered(connection).get(name)
+    if dataset is None:
+        raise UnknownDatasetError(f"there is no dataset {name!r}")
+    batches = last_batches(connection, name)
+    judged = [batch for batch in batches if batch["status"] == "checked"]
     said = dataset.source
     return {
-        **card,
+        **_card(connection, dataset),
         "path": said.path,
         "query": said.query,
         "table": said.table,
@@ -103,7 +120,8 @@ def details(store: Operations, settings: Settings, name: str) -> dict[str, Any]:
         "yaml_keys": list(dataset.yaml_keys),
         "is_hidden": dataset.is_hidden,
         "batches": batches,
-        "findings": findings,
+        "judged": judged[-1] if judged else None,
+        "findings": findings_of(connection, judged[-1]["batch_id"]) if judged else [],
     }
 
 

@@ -81,14 +81,19 @@ def _values(source: DatasetSource) -> dict[str, Any]:
 def datasets(store: Operations, settings: Settings, *, with_hidden: bool = False) -> dict[str, Registered]:
     """All datasets by name, those of YAML files registered on the way where they are new or changed."""
     with store.read() as connection:
-        rows = [dict(row) for row in connection.execute(select(DATASET).order_by(DATASET.c.dataset_id)).mappings()]
-    found = {row["dataset_id"]: _registered(row) for row in rows}
+        found = registered(connection)
     for name, (source, keys) in load_datasets(settings.data_dir / "datasets").datasets.items():
         there = found.get(name)
         wanted = source if there is None else _overridden(there.source, source, keys)
         if there is None or there.source != wanted or set(there.yaml_keys) != set(keys):
             found[name] = register(store, wanted, f"datasets/{name}.yaml", keys)
     return {name: each for name, each in sorted(found.items()) if with_hidden or not each.is_hidden}
+
+
+def registered(connection: Connection) -> dict[str, Registered]:
+    """All datasets that the store knows, by name, hidden ones too."""
+    rows = connection.execute(select(DATASET).order_by(DATASET.c.dataset_id)).mappings()
+    return {row["dataset_id"]: _registered(dict(row)) for row in rows}
 
 
 def _overridden(there: DatasetSource, yaml_source: DatasetSource, keys: tuple[str, ...]) -> DatasetSource:

@@ -30,7 +30,10 @@ def change(
     with store.write():
         if version is not None and version != dataset.version:
             raise CannotChangeError(f"It was changed meanwhile: it is of version {dataset.version} now. Read it again.")
-        source = make_dataset({**dataset.source.model_dump(), **given}, dataset.dataset_id)
+        before = dataset.source.model_dump()
+        if given.get("thresholds") is not None:
+            given = {**given, "thresholds": {**before["thresholds"], **given["thresholds"]}}
+        source = make_dataset({**before, **given}, dataset.dataset_id)
         return register(store, source, by, dataset.yaml_keys)
 
 

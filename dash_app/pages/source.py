@@ -1,0 +1,174 @@
+"""`/sources/<name>`: one watched table: its batches, what was found in the last, its columns, what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from dash import html
+from sqlalchemy import Connection
+
+from dash_app import formats
+from dash_app.components import ui
+from dash_app.components.forms import actor_field, field, write_button, write_form
+from dash_app.components.markup import drawn
+from dash_app.pages.sources import drop_zone, score_text, state_badge, usual
+from dash_app.pages.states import not_found
+from quality_assets.read import links
+from quality_assets.read.links import Request
+from quality_assets.tables.datasets.reading import told_of
+from quality_assets.tables.datasets.registering import UnknownDatasetError
+
+Component = Any
+_API = "/api/v1/data-quality/sources/"
+
+
+def build(connection: Connection, request: Request) -> Component:
+    """The page."""
+    name = links.dataset_of(request.path) or ""
+    try:
+        told = told_of(connection, name)
+    except UnknownDatasetError:
+        return not_found(request.path)
+    check = write_button("Check now", f"{_API}{quote(name)}/check", {}, done="Asked: it is checked in a moment")
+    return html.Div(
+        [
+            ui.page_head(name, _lead(told), [actor_field(), check], html.A("Sources", href="/sources")),
+            _figures(told),
+            ui.card(
+                ui.card_head("What was found", _batch_note(told)),
+                _findings(told) if told["findings"] else _nothing_found(told),
+                label="Findings",
+            ),
+            html.Div([_batches(told["batches"]), _columns(told["judged"])], className="grid-2"),
+            ui.card(
+                ui.card_head("Another batch", "It is judged beside those before it."), drop_zone(name), label="Upload"
+            ),
+            _said(told),
+        ],
+        className="stack",
+    )
+
+
+def _lead(told: Mapping[str, Any]) -> Component:
+    where = told["path"] or told["query"] or told["table"] or ""
+    parts = [told["description"], f"of {told['owner']}" if told["owner"] else "", f"from {where}"]
+    return " · ".join(filter(None, parts))
+
+
+def _figures(told: Mapping[str, Any]) -> Component:
+    dimensions = (told["judged"] or {}).get("dimensions") or {}
+    cards = [
+        ui.figure_card("Score", "shield-check", score_text(told["score"]), note=f"usual: {usual(told)}"),
+        *(ui.figure_card(formats.words(name), "circle-check", score_text(value)) for name, value in dimensions.items()),
+    ]
+    return html.Div(cards, className="figures")
+
+
+def _batch_note(told: Mapping[str, Any]) -> str:
+    judged = told["judged"]
+    if judged is None:
+        return "No batch was judged yet."
+    learning = (judged["details"] or {}).get("learning")
+    said = f"In {judged['name']}, {formats.plural(judged['rows'] or 0, 'row')}."
+    return f"{said} {learning.capitalize()}." if learning else said
+
+
+def _nothing_found(told: Mapping[str, Any]) -> Component:
+    if told["judged"] is None:
+        return ui.nothing("circle-dashed", "No batch yet", "What is found in the first one is told here.")
+    return ui.nothing("circle-check", "Nothing is unusual", "All that was asked of the last batch is as it was.")
+
+
+def _findings(told: Mapping[str, Any]) -> Component:
+    rows = [
+        [
+            ui.badge("bad", "circle-x", "Alert") if row["is_alerting"] else ui.badge("none", "eye", "To see"),
+            formats.words(row["kind"]),
+            row["sentence"],
+            formats.count(row["cells"]),
+            formats.share(row["expected_share"]) if row["expected_share"] is not None else formats.UNKNOWN,
+            write_button(
+                "Not a problem",
+                f"{_API}{quote(told['dataset'])}/rules/{quote(row['rule_id'], safe='')}",
+                {"state": "muted"},
+                class_name="button quiet",
+                done="The next batch is quiet about it",
+            ),
+        ]
+        for row in told["findings"]
+    ]
+    headers = ["", "Kind", "Finding", "Count", "Usual share", ""]
+    return drawn(ui.table(headers, rows, label="Findings", numeric=(3, 4)))
+
+
+def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
+    rows = [
+        [
+            ui.two_lines(batch["name"], formats.moment(batch["arrived_at"])),
+            ui.badge("bad", "circle-x", "Cannot be read")
+            if batch["status"] == "refused"
+            else state_badge(_state(batch)),
+            score_text(batch["score"]),
+            formats.count(batch["rows"]),
+            batch["reason"] or batch["worst_finding"] or "",
+        ]
+        for batch in reversed(batches)
+    ]
+    head = ui.card_head("Batches", "The newest first.")
+    if not rows:
+        return ui.card(head, ui.nothing("history", "No batch yet", "Each file is one."), label="Batches")
+    headers = ["Batch", "State", "Score", "Rows", "What was found"]
+    return ui.card(head, drawn(ui.table(headers, rows, label="Batches", numeric=(2, 3))), label="Batches")
+
+
+def _state(batch: Mapping[str, Any]) -> str:
+    details = batch["details"] or {}
+    return str(details.get("outcome") or batch["status"])
+
+
+def _columns(judged: Mapping[str, Any] | None) -> Component:
+    head = ui.card_head("Columns", "As they are in the last batch.")
+    summary = ((judged or {}).get("details") or {}).get("summary") or {}
+    if not summary:
+        return ui.card(
+            head, ui.nothing("circle-dashed", "Nothing yet", "They are told by the first batch."), label="Columns"
+        )
+    rows = [
+        [
+            html.Code(name),
+            about["kind"],
+            formats.count(about["missing"]),
+            formats.count(about["distinct"]),
+            _range(about),
+        ]
+        for name, about in summary.items()
+    ]
+    headers = ["Column", "Kind", "Missing", "Distinct", "Range, or most frequent"]
+    return ui.card(head, drawn(ui.table(headers, rows, label="Columns", numeric=(2, 3))), label="Columns")
+
+
+def _range(about: Mapping[str, Any]) -> str:
+    quantiles = about.get("quantiles")
+    if about["kind"] == "number" and quantiles:
+        return f"{quantiles[0]:g} to {quantiles[-1]:g}"
+    return ", ".join(str(value) for value, _ in about["top"][:3])
+
+
+def _said(told: Mapping[str, Any]) -> Component:
+    by_yaml = ", ".join(told["yaml_keys"])
+    note = f"Its YAML file says, and wins for: {by_yaml}." if by_yaml else "What people say of it."
+    form = write_form(
+        [
+            field("owner", "Owner", value=told["owner"], hint="who is told"),
+            field("cadence", "A batch is due", value=told["cadence"] or "", hint="daily, weekly, 6h"),
+            field("thresholds.score", "Fails below a score of", kind="number", value=told["thresholds"]["score"]),
+        ],
+        f"{_API}{quote(told['dataset'])}",
+        "Keep",
+        method="PUT",
+        label="What is said of it",
+        done="Kept",
+    )
+    return ui.card(ui.card_head("What is said of it", note), form, label="What is said of it")

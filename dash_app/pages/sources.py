@@ -1,0 +1,113 @@
+"""`/sources`: the tables that people watch, the worst first, and where a file is dropped to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import html
+from sqlalchemy import Connection
+
+from dash_app import formats
+from dash_app.components import ui
+from dash_app.components.forms import actor_field
+from dash_app.components.markup import Element, drawn
+from quality_assets.read import links
+from quality_assets.read.links import Request
+from quality_assets.serve.api.datasets import UPLOAD_PATH
+from quality_assets.tables.datasets.reading import cards
+
+Component = Any
+TITLE = "Sources"
+_LOOKS = {
+    "passed": ("good", "circle-check", "As usual"),
+    "failed": ("bad", "circle-x", "Needs a look"),
+    "refused": ("bad", "circle-x", "Cannot be read"),
+    "learning": ("none", "circle-dashed", "Learning"),
+    "waiting": ("none", "clock", "Waiting"),
+    "checking": ("none", "clock", "Being checked"),
+    "none yet": ("none", "circle-dashed", "No batch yet"),
+}
+
+
+def build(connection: Connection, _request: Request) -> Component:
+    """The page."""
+    rows = cards(connection)
+    return html.Div(
+        [
+            ui.page_head(TITLE, _lead(rows), [actor_field(), ui.copy_link()]),
+            ui.card(
+                ui.card_head("Drop a table", "CSV, JSON lines, Parquet, Excel; plain or compressed."),
+                drop_zone(),
+                label="Upload",
+            ),
+            ui.card(
+                ui.card_head("Watched tables", "The worst score first."),
+                drawn(_table(rows)) if rows else _none(),
+                label="Watched tables",
+            ),
+        ],
+        className="stack",
+    )
+
+
+def _lead(rows: Sequence[Mapping[str, Any]]) -> Component:
+    if not rows:
+        return "Any table that a team depends on is judged here at each arrival."
+    wrong = sum(row["status"] in ("failed", "refused") for row in rows)
+    watched = html.B(formats.plural(len(rows), "watched table"))
+    return [watched, f", {formats.count(wrong)} of which need a look." if wrong else ", none of which needs a look."]
+
+
+def _none() -> Component:
+    return ui.nothing(
+        "circle-dashed", "No table is watched yet", "Drop a file above, or say where its files arrive.",
+        ui.command("quality dataset add NAME --path 'folder/*.csv'"),
+    )  # fmt: skip
+
+
+def drop_zone(dataset: str | None = None) -> Component:
+    """Where a file is dropped or chosen; how far it is, and what became of it, is said below."""
+    attributes = {"data-drop": UPLOAD_PATH, "data-dataset": dataset or "", "className": "drop-zone", "tabIndex": "0"}
+    choose = Element("input", {"type": "file", "aria-label": "Choose a file", "multiple": "multiple"})
+    children = [
+        html.Span("Drop files here, or choose them: "),
+        choose,
+        html.Div("", className="form-said note", role="status"),
+    ]
+    return drawn(Element("div", attributes, children))
+
+
+def state_badge(status: str) -> Component:
+    """The state of a batch as colour, icon and word."""
+    return ui.badge(*_LOOKS.get(status, ("none", "circle-dashed", formats.words(status))))
+
+
+def score_text(score: float | None) -> str:
+    """A score with the digits that tell batches apart."""
+    return formats.UNKNOWN if score is None else f"{score:.4f}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Component:
+    headers = ["Table", "State", "Score", "Usual", "Last 30", "Rows", "Worst finding", "Checked"]
+    return ui.table(headers, [_row(row) for row in rows], label="Watched tables", numeric=(2, 5))
+
+
+def _row(row: Mapping[str, Any]) -> list[Any]:
+    return [
+        ui.two_lines(html.A(row["dataset"], href=links.dataset(row["dataset"])), row["owner"] or row["kind"]),
+        state_badge(row["status"]),
+        score_text(row["score"]),
+        usual(row),
+        ui.spark(row["scores"], f"Scores of {row['dataset']}"),
+        formats.count(row["rows"]),
+        row["worst_finding"] or "",
+        formats.moment(row["checked_at"]) if row["checked_at"] else "",
+    ]
+
+
+def usual(row: Mapping[str, Any]) -> str:
+    """The usual band of the score."""
+    if row["usual_low"] is None:
+        return formats.UNKNOWN
+    return f"{row['usual_low']:.4f} to {row['usual_high']:.4f}"

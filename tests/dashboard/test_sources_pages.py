@@ -1,0 +1,68 @@
+"""The pages of watched tables, as a reader sees them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from plotly.io.json import to_json_plotly
+
+from dash_app import router
+from quality_assets.contracts.sources.datasets import DatasetSource
+from quality_assets.read.links import Request
+from quality_assets.read.reader import SnapshotStore
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.tables.datasets.checking import check_dataset
+from quality_assets.tables.datasets.registering import register
+from quality_assets.tables.datasets.ruling import set_state
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+from daily_orders import orders
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    made = Settings(data_dir=tmp_path / "data")
+    made.data_dir.mkdir()
+    yield made
+    close_operations()
+
+
+def _shown(settings: Settings, path: str) -> str:
+    content, _ = router.render(SnapshotStore(settings.published_dir), Request(path), settings)
+    return json.dumps(json.loads(to_json_plotly(content)), ensure_ascii=False)
+
+
+def test_without_a_table_the_page_says_how_to_watch_one(settings: Settings) -> None:
+    shown = _shown(settings, "/sources")
+    assert "No table is watched yet" in shown
+    assert "/api/v1/data-quality/upload" in shown
+
+
+def test_a_table_is_told_with_its_findings_and_its_columns(settings: Settings, tmp_path: Path) -> None:
+    table = orders(0).astype(object)
+    table.loc[:6, "price"] = "<b>n.v.</b>"
+    table.to_csv(tmp_path / "day.csv", index=False)
+    store = operations_of(settings)
+    dataset = register(
+        store, DatasetSource(name="orders & co".replace(" & ", "_"), path=str(tmp_path / "day.csv")), "t"
+    )
+    (result,) = check_dataset(store, settings, dataset)
+    shown = _shown(settings, "/sources")
+    assert f"{result.score:.4f}" in shown
+    assert "1 watched table" in shown
+    page = _shown(settings, "/sources/orders_co")
+    assert "7 values of price cannot be read as a number" in page
+    # What stands in a file is text.
+    assert "<b>n.v.</b>" not in page
+    assert "Learning, 0 of 3" in page
+    assert "/api/v1/data-quality/sources/orders_co/rules/type%28price%29" in page
+    set_state(store, "orders_co", "type(price)", "muted", "ann")
+    assert (
+        "There is no such page" in _shown(settings, "/sources/none")
+        or "not found" in _shown(settings, "/sources/none").lower()
+    )
