@@ -67,6 +67,10 @@ class RunOutcome:
     failed_steps: Mapping[str, str] = field(default_factory=dict)
 
 
+LANES = ("warehouse", "datasets")
+"""The pools of runs: one run of each at a time."""
+
+
 def prepare_home(settings: Settings) -> Path:
     """Make the data root Dagster's home, with the project's dagster.yaml and paths of its own; the folder."""
     home = settings.dagster_home
@@ -92,6 +96,9 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
     with FileLock(settings.dagster_home / ".storage.lock"):
         opened = DagsterInstance.get()
     with opened as instance:
+        # Else a lane is without a limit until its first run has begun.
+        for pool in LANES:
+            instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
         _end_dead_runs(instance, settings)
         forget_old_runs(instance, settings.keep_runs, settings.keep_history_mb)
         yield instance
