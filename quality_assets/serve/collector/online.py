@@ -84,6 +84,11 @@ def online_routes(core: Core, access: Access) -> APIRouter:
             "known_until": shown["known_until"],
         }
 
+    _segments_route(routes, core, access)
+    return routes
+
+
+def _segments_route(routes: APIRouter, core: Core, access: Access) -> None:
     @routes.get("/segments/{user}")
     async def segments_of_user(request: Request, user: str) -> dict[str, Any]:
         """Which segments a user is in just now."""
@@ -97,8 +102,6 @@ def online_routes(core: Core, access: Access) -> APIRouter:
             "known_until": instant(core.store.known_us),
             "segments": {name: {"value": is_in, "computed_at": computed_at} for name, is_in in found.items()},
         }
-
-    return routes
 
 
 def _check_user(user: str) -> None:
