@@ -155,6 +155,12 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create macro g(t) as (u(t || 'a') + u(t || 'b') + u(t || 'c') + u(t || 'd') - 2) * 1.73")
 
 
+_DESCRIBED = (
+    "feature", "display_name", "owner", "team", "lifecycle_stage", "tier", "launched_on", "slo_latency_p95_ms",
+    "slo_crash_rate", "slo_error_rate", "apdex_threshold_ms", "is_described", "first_seen_date", "last_seen_date",
+)  # fmt: skip
+
+
 def _features(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     stages = ("experimental", "beta", "ga", "deprecated")
     rows = []
@@ -169,8 +175,8 @@ def _features(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
                 THROUGH - timedelta(days=DAYS - 1), THROUGH,
             ]
         )  # fmt: skip
-    marks = ", ".join("?" * 14)
-    connection.executemany(f"insert into product.dim_feature_metadata values ({marks})", rows)
+    marks = ", ".join("?" * len(_DESCRIBED))
+    connection.executemany(f"insert into product.dim_feature_metadata ({', '.join(_DESCRIBED)}) values ({marks})", rows)
 
 
 _FAULTS = """

@@ -139,6 +139,7 @@ def test_depth_is_that_of_brackets_not_of_texts(collector: Any) -> None:
         (gzip.compress(b" " * 200_000_000, 1)[:500_000], 413),
         (gzip.compress(json.dumps({"event_id": "packed"}).encode()), 200),
     ],
+    ids=["no gzip", "cut", "more behind it", "too large once unpacked", "well packed"],
 )
 def test_packed_bodies(collector: Any, body: bytes, status: int) -> None:
     answer = collector.client.post("/ingest", content=body, headers={"content-encoding": "gzip"})

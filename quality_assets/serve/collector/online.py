@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -37,19 +38,7 @@ def require_reader(access: Access, request: Request) -> None:
 def online_routes(core: Core, access: Access) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["features"])
-
-    def read(user: str, version: int, as_of: str | None) -> Answer:
-        _check_user(user)
-        if version not in core.features.versions:
-            raise HTTPException(404, f"There is no version {version}; there are {list(core.features.versions)}.")
-        now_us = time.time_ns() // 1000
-        as_of_us = now_us if as_of is None else _instant(as_of, now_us)
-        started = time.perf_counter()
-        answer = core.store.read(user, version, as_of_us)
-        core.measures.read(answer, time.perf_counter() - started)
-        if as_of is None:
-            core.processor.served(answer)
-        return answer
+    read = partial(_read, core)
 
     @routes.post("/features/batch")
     async def features_of_users(request: Request, asked: FeatureBatch) -> dict[str, Any]:
@@ -86,6 +75,21 @@ def online_routes(core: Core, access: Access) -> APIRouter:
 
     _segments_route(routes, core, access)
     return routes
+
+
+def _read(core: Core, user: str, version: int, as_of: str | None) -> Answer:
+    """The features of a user, now or as they were at an instant that is past."""
+    _check_user(user)
+    if version not in core.features.versions:
+        raise HTTPException(404, f"There is no version {version}; there are {list(core.features.versions)}.")
+    now_us = time.time_ns() // 1000
+    as_of_us = now_us if as_of is None else _instant(as_of, now_us)
+    started = time.perf_counter()
+    answer = core.store.read(user, version, as_of_us)
+    core.measures.read(answer, time.perf_counter() - started)
+    if as_of is None:
+        core.processor.served(answer)
+    return answer
 
 
 def _segments_route(routes: APIRouter, core: Core, access: Access) -> None:
