@@ -133,7 +133,9 @@ def training_set(session: WarehouseSession, use_case: TabularUseCase) -> pd.Data
             f"there is nothing to learn {use_case.name} from yet: `quality train {use_case.name} --data FILE`, or"
             " --demo for rows that are made up"
         )
-    return frame
+    # A file that had no such column left none of it; what is empty in a file's every row is refused.
+    absent = [c.name for c in use_case.contract.inputs if c.nullable and frame[c.name].isna().all()]
+    return frame.drop(columns=absent)
 
 
 def train_version(

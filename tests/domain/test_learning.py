@@ -25,6 +25,7 @@ from quality_assets.domain.models.learning.tabular_model import ModelFormatError
 from quality_assets.domain.models.sales.use_case import SALES
 from quality_assets.progress import no_progress
 from quality_assets.simulate.tables import BROKEN_FROM, BROKEN_THROUGH, PRICE_CAP, housing_rows, sales_rows
+from tests.light_use_cases import LIGHT_SALES
 
 SETTINGS = LearningSettings()
 
@@ -220,6 +221,20 @@ def test_what_cannot_be_learnt_from_is_said(change: object, why: str) -> None:
     frame = change(sales_rows(40))  # type: ignore[operator]
     with pytest.raises(CannotLearnError, match=f"^cannot learn: {why}"):
         check_learnable(SALES, frame)
+
+
+def test_a_table_without_the_price_teaches_what_is_left() -> None:
+    found = train_table(LIGHT_SALES, sales_rows(60).drop(columns=["PRICEEACH", "DEALSIZE"]), "baseline", no_progress)
+    assert [view.known for view in found.model.views] == ["without PRICEEACH"]
+    assert "PRICEEACH" not in found.model.inputs
+    assert "DEALSIZE" not in found.model.inputs
+    assert found.headline["r2"] > 0.8
+
+
+def test_rows_of_one_day_cannot_be_held_out_by_time() -> None:
+    frame = sales_rows(40).assign(ORDERDATE=pd.Timestamp("2004-01-05"))
+    with pytest.raises(CannotLearnError, match="its rows cannot be held out by time"):
+        train_table(LIGHT_SALES, frame, "baseline", no_progress)
 
 
 def test_only_what_beats_all_replaces_what_is_in_use(sales: LearningResult) -> None:

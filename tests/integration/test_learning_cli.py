@@ -95,6 +95,13 @@ def test_from_a_file_to_releases_and_back(tmp_path: Path) -> None:
     assert metrics[0]["low"] <= metrics[0]["value"] <= metrics[0]["high"]
 
 
+def test_a_file_without_the_price_is_learnt_from(tmp_path: Path) -> None:
+    path = sales_file(tmp_path, sales_rows(60).drop(columns=["PRICEEACH", "STATUS"]))
+    output = run("train", "sales", "--data", str(path), "--promote")
+    assert "without PRICEEACH: list_price" in output
+    assert json.loads(run("predict", "sales"))["known"] == "without PRICEEACH"
+
+
 def statlib(frame: pd.DataFrame) -> bytes:
     """The headerless columns of StatLib."""
     households = np.round(frame["Population"] / frame["AveOccup"]).clip(lower=1)

@@ -60,7 +60,8 @@ def check_learnable(use_case: TabularUseCase, frame: pd.DataFrame) -> None:
         raise CannotLearnError(
             f"{int(repeated.sum())} rows have the key of another ({', '.join(contract.key)}: {', '.join(shown)})"
         )
-    empty = [c.name for c in contract.columns if c.role in ("input", "target") and frame[c.name].isna().all()]
+    said = [c for c in contract.columns if c.role in ("input", "target") and c.name in frame]
+    empty = [column.name for column in said if frame[column.name].isna().all()]
     if empty:
         raise CannotLearnError(f"{', '.join(empty)} is empty in every row")
     target = frame[contract.target.name]

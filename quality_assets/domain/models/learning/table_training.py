@@ -12,7 +12,7 @@ import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.learning.blocks import grades, share_interval
-from quality_assets.domain.models.learning.columns_of import taken
+from quality_assets.domain.models.learning.columns_of import is_unknown, taken
 from quality_assets.domain.models.learning.guards import Finding, guard_findings, refused_inputs
 from quality_assets.domain.models.learning.held_out_rows import (
     Choice,
@@ -25,7 +25,7 @@ from quality_assets.domain.models.learning.held_out_rows import (
     tried,
     view_rows,
 )
-from quality_assets.domain.models.learning.learnable import LearningRows, learning_rows
+from quality_assets.domain.models.learning.learnable import CannotLearnError, LearningRows, learning_rows
 from quality_assets.domain.models.learning.performance import performance_frame, walk_through_time
 from quality_assets.domain.models.learning.residuals import (
     Intervals,
@@ -88,12 +88,13 @@ def _train(use_case: TabularUseCase, frame: pd.DataFrame, mode: SelectionMode, p
     progress("asking what knows the target")
     findings = tuple(guard_findings(contract.inputs, contract.target, rows.columns, rows.y, use_case.settings))
     refused = refused_inputs(findings)
-    learnt = [column.name for column in contract.inputs if column.name not in refused]
+    absent = [name for name, values in rows.columns.items() if is_unknown(values).all()]
+    learnt = [column.name for column in contract.inputs if column.name not in (*refused, *absent)]
     columns, y, places = taken(rows.columns, clean), rows.y[clean], rows.places.taken(clean)
     views, metrics, performance, choices, held_out = [], [], [], {}, pd.DataFrame()
-    for view in use_case.views:
+    for view in views_without(use_case, absent):
         progress(f"training with {view.known} known" if view.missing == () else f"training {view.known}")
-        some = view_rows(use_case, view, columns, y, places, refused)
+        some = view_rows(use_case, view, columns, y, places, (*refused, *absent))
         view_result = _train_view(some, rows, mode)
         views.append(view_result.fitted)
         metrics.append(view_result.metrics)
@@ -148,6 +149,8 @@ def _train_view(some: ViewRows, rows: LearningRows, mode: SelectionMode) -> _Vie
     use_case, view = some.use_case, some.view
     candidates = tried(some, mode)
     splits = predicted_splits(some, candidates, use_case.splits)
+    if use_case.headline not in splits:
+        raise CannotLearnError(f"its rows cannot be held out by {use_case.headline}, which is how it is judged")
     choice = choose(some, candidates, splits)
     fitted = fit(use_case, choice.candidate, some.columns, some.y, some.inputs)
     is_exact = fitted.is_exact(some.columns)
@@ -319,6 +322,8 @@ def rows_fingerprint(use_case: TabularUseCase, rows: LearningRows) -> str:
     return digest.hexdigest()
 
 
-def view_named(use_case: TabularUseCase, known: str) -> View:
-    """The view of a name; KeyError where there is none."""
-    return {view.known: view for view in use_case.views}[known]
+def views_without(use_case: TabularUseCase, absent: Sequence[str]) -> list[View]:
+    """The views that can be learnt where some inputs are nowhere known: of what may be missing, those that miss it."""
+    optional = {name for view in use_case.views for name in view.missing}
+    gone = optional & set(absent)
+    return [view for view in use_case.views if gone <= set(view.missing)]
