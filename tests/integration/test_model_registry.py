@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quality_assets.cli.risk_versions import promote_risk, risk_version_rows, rollback_risk
 from quality_assets.contracts.ml import MODEL_METRICS, MODEL_VERSIONS
 from quality_assets.domain.models.artifact import TrainingResult
 from quality_assets.domain.models.estimators import Sigmoid
+from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, live_at
 from quality_assets.domain.models.promotion import Decision
 from quality_assets.domain.models.risk.inputs import risk_training_set
 from quality_assets.domain.models.risk.scoring import score_risk
@@ -28,10 +30,14 @@ from quality_assets.domain.models.risk.training import train_risk_model
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.state import from_state
 from quality_assets.domain.models.use_case import PrimaryMetric
+from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 from quality_assets.stores.model_files import export_file, registry_folder, write_state
 from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.models import ModelRegistry, ModelUnavailableError
+from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.releases import release_log
+from quality_assets.tables.risk_releases import adopt_risk_releases
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
@@ -319,3 +325,31 @@ def test_an_export_of_the_layout_before_is_known(result: TrainingResult, tmp_pat
     assert is_export(path)
     path.write_bytes(b"not compressed quality_assets")
     assert not is_export(path)
+
+
+def test_the_log_that_all_share_knows_what_was_promoted_before_it_was_there(
+    registry: ModelRegistry, result: TrainingResult, data_root: Settings
+) -> None:
+    settings = data_root.model_copy(update={"data_dir": registry.root.parent})
+    first = registry.save(result, "abc", Decision(True, "first"), _at(1))
+    second = registry.save(_other(result, 2), "abc", Decision(True, "better"), _at(2))
+    adopt_risk_releases(settings)
+    adopt_risk_releases(settings)
+    log = release_log(settings)
+    assert [(each.version, each.action, each.at.day) for each in log.of("feature_risk")] == [
+        (first, "promote", 1),
+        (second, "promote", 2),
+    ]
+    third = registry.save(_other(result, 3), "abc", Decision(True, "better still"), _at(3))
+    adopt_risk_releases(settings)
+    assert live_at(log.of("feature_risk"), _at(3)).version == third
+    assert rollback_risk(settings, "me", "why", _at(4)).version == second
+    assert rollback_risk(settings, "me", "why", _at(5)).version == first == registry.champion_version()
+    with pytest.raises(NoEarlierReleaseError, match="no earlier release"):
+        rollback_risk(settings, "me", "why", _at(6))
+    done = promote_risk(settings, third, "me", "why", _at(7))
+    assert done is not None
+    assert promote_risk(settings, third, "me", "again", _at(8)) is None
+    assert [row["stage"] for row in risk_version_rows(settings)] == ["retired", "retired", "prod"]
+    assert live_at(log.of("feature_risk"), _at(7)).version == third == registry.champion_version()
+    close_operations()
