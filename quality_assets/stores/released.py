@@ -30,7 +30,7 @@ TRUSTED_TYPES = frozenset(
 """All that skops asks leave for, in the models that learn from tables."""
 MOST_UNPACKED_BYTES = 512 << 20
 _SAME = 1e-9
-_TIMED = 40
+_WARMING_UP, _TIMED, _P99 = 5, 100, 0.99
 MOST_P99_S = 0.25
 
 
@@ -156,20 +156,25 @@ def _differs(use_case: TabularUseCase, model: TabularModel, reference: Mapping[s
 def gates(models_dir: Path, use_case: TabularUseCase, version: str) -> dict[str, Any]:
     """What a version must pass before it is released: it loads, proves itself, and answers in time.
 
-    The evidence: SHA-256 and the slowest of some single answers, in seconds. Raises VersionUnavailableError.
+    The evidence: SHA-256 and the 99th percentile of single answers, in seconds of CPU. Raises VersionUnavailableError.
     """
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
     told = manifest(models_dir, use_case.name, version)
     model = load_version(models_dir, use_case, version)
     columns = columns_of_rows(use_case.contract.inputs, [told["reference"]["row"]])
     times = []
-    for _ in range(_TIMED):
-        started = time.thread_time()
-        model.answers(columns)
-        times.append(time.thread_time() - started)
-    slowest = sorted(times)[-1]
-    if slowest > MOST_P99_S:
-        raise _unusable(use_case, version, f"an answer takes {slowest:.3f} s of CPU, more than {MOST_P99_S:g} s")
-    return {"sha256": told["sha256"], "slowest_s": slowest}
+    # One thread, as where it serves: those of OpenMP spin on a busy machine.
+    with ThreadpoolController().limit(limits=1):
+        for _ in range(_WARMING_UP + _TIMED):
+            started = time.thread_time()
+            model.answers(columns)
+            times.append(time.thread_time() - started)
+    # The first ones import and allocate.
+    p99 = sorted(times[_WARMING_UP:])[round(_P99 * _TIMED) - 1]
+    if p99 > MOST_P99_S:
+        raise _unusable(use_case, version, f"an answer takes {p99:.3f} s of CPU, more than {MOST_P99_S:g} s")
+    return {"sha256": told["sha256"], "p99_s": p99}
 
 
 def load_released(models_dir: Path, use_case: TabularUseCase, releases: Sequence[Release]) -> Released:
