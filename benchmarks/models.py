@@ -1,8 +1,8 @@
 """How good the models are: risk, change detection and drift over fixed seeds, beside their bars.
 
 `python -m benchmarks.models` prints every table, and writes them with `--out`. `benchmarks.models_risk`,
-`benchmarks.models_detection` and `benchmarks.models_incidents` say how each figure is made. Takes some fifteen minutes
-with all seeds. Not part of the test suite.
+`benchmarks.models_detection`, `benchmarks.models_incidents` and `benchmarks.models_truth` say how each figure is made.
+Takes some fifteen minutes with all seeds. Not part of the test suite.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import typer
 from benchmarks.models_detection import FIRST_SEED, Figure, run_detection, run_drift
 from benchmarks.models_incidents import run_incidents
 from benchmarks.models_risk import run_risk, run_scale, summary
+from benchmarks.models_truth import SEEDS, run_truth
 
 # Figure, how it is told, bar in words, least, most.
 RISK_BARS: tuple[tuple[str, str, str, float, float], ...] = (
@@ -71,6 +72,7 @@ def main(
         ("Risk: 40 features × 180 days", lambda: risk_figures(run_risk(chosen))),
         ("Change detection", lambda: run_detection(later)),
         ("Incidents in simulated logs", lambda: run_incidents(later)),
+        ("Held against the injected faults", lambda: run_truth(later[: max(SEEDS, seeds // 2)])),
         ("Drift", lambda: run_drift(later, trials)),
     ):
         sections[title] = run()
