@@ -109,12 +109,13 @@ def segment(
 
     JSON and CSV are the rows of impact.segment_days, each with its verdict.
     """
+    from quality_assets.domain.impact.impact_words import WAITS
     from quality_assets.read import impact
 
     reader = _reader()
     defined = _asked(lambda: impact.definition(reader, "segment", name))
     if defined["error"]:
-        fail(defined["error"])
+        fail(str(defined["error"]).removeprefix(WAITS))
     rows = impact.segment_rows(reader, name)
     if not rows:
         fail(f"nothing is built of segment {name!r} yet; `quality run` builds it")

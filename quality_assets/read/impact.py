@@ -61,7 +61,7 @@ def funnel(reader: Reader, name: str) -> Funnel:
     """A funnel that can be used; UnknownNameError where there is none, ValueError with the reason where it cannot."""
     row = definition(reader, "funnel", name)
     if row["error"]:
-        raise ValueError(row["error"])
+        raise ValueError(str(row["error"]).removeprefix(words.WAITS))
     return from_spec(Funnel, row["spec"])
 
 

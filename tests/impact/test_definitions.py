@@ -12,9 +12,10 @@ from user_logs import Event, build_impact, by_day, day_number, define, define_no
 from quality_assets.contracts.definitions import Funnel, Segment, Sharing, from_spec, load_file, load_folder
 from quality_assets.contracts.impact import FUNNEL_DAYS, FUNNEL_ENTRIES
 from quality_assets.contracts.users import USER_DAYS
+from quality_assets.domain.impact.impact_words import WAITS
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.impact.defined import WAITS, definitions_off, refresh_definitions
+from quality_assets.tables.impact.defined import definitions_off, refresh_definitions
 from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.staleness import published_fingerprint, stale_parts

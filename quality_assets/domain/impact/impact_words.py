@@ -16,6 +16,9 @@ from quality_assets.contracts.definitions import Happening
 from quality_assets.domain.impact.settings import FRESH_DAYS, LEFT_TRUNCATED_DAYS, MOST_WITHOUT_UNIT
 from quality_assets.domain.wording import duration_text, plural, share_text
 
+WAITS = "waits: "
+"""Begins the reason where nothing of what a definition names was ever seen: of another product, or early."""
+
 ALREADY_THERE = "people already there"
 """Begins the verdict on a cohort of the first days of the data."""
 

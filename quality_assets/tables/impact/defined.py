@@ -26,12 +26,10 @@ from quality_assets.contracts.definitions import (
     load_folder,
 )
 from quality_assets.contracts.impact import DEFINITIONS, EVENT_DAYS
+from quality_assets.domain.impact.impact_words import WAITS
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import record_built
-
-WAITS = "waits: "
-"""Begins the reason where nothing of what a definition names was ever seen: it is of another product, or early."""
 
 _OF_NO_DATE = date(1970, 1, 1)
 _KINDS: tuple[str, ...] = ("funnel", "segment", "sharing", "events")
