@@ -56,6 +56,11 @@ PATHS = (
     "channels",
     "silences",
     "tokens",
+    "data-quality/sources",
+    "data-quality/summary",
+    "data-quality/sources/{name}",
+    "data-quality/sources/{name}/quality",
+    "data-quality/batches/{batch_id}",
 )
 # What writes, by method: each is asked as a page of the server asks.
 WRITES = (
@@ -74,6 +79,11 @@ WRITES = (
     ("DELETE", "silences/{silence_id}"),
     ("POST", "tokens"),
     ("DELETE", "tokens/{token_id}"),
+    ("POST", "data-quality/upload"),
+    ("POST", "data-quality/sources/{name}/check"),
+    ("PUT", "data-quality/sources/{name}"),
+    ("DELETE", "data-quality/sources/{name}"),
+    ("POST", "data-quality/sources/{name}/rules/{rule}"),
 )
 
 

@@ -22,10 +22,10 @@ from quality_assets.domain.quality.datasets.drifting import (
     volume_finding,
 )
 from quality_assets.domain.quality.datasets.edits import SlipIndex, is_slip
-from quality_assets.domain.quality.datasets.findings import DIMENSION_OF, KINDS
 from quality_assets.domain.quality.datasets.identities import ratios_within
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.rules import live_rules
+from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, KINDS
 from quality_assets.domain.quality.datasets.table_score import excess
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.tally import Tally

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from quality_assets.contracts.watched import BATCHES
-from quality_assets.domain.quality.datasets.findings import DIMENSIONS
+from quality_assets.domain.quality.datasets.table_findings import DIMENSIONS
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.datasets.checking import BatchResult, check_dataset

@@ -25,7 +25,12 @@ from quality_assets.tables.datasets.registering import UnknownDatasetError, find
 
 UPLOAD_PATH = "/api/v1/data-quality/upload"
 _CHUNK_BYTES = 1 << 20
-_WRITING = problem(401, "The token opens nothing here") | problem(403, "The right to write is not shown")
+_WRITING = (
+    problem(401, "The token opens nothing here")
+    | problem(403, "The right to write is not shown")
+    | problem(415, "What is sent is neither JSON nor a form")
+    | problem(422, "What is sent cannot be taken; each thing that is wrong is named")
+)
 _NONE = problem(404, "No dataset has this name")
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from quality_assets.clock import utc_now
-from quality_assets.domain.quality.datasets.findings import Finding
 from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
 from quality_assets.domain.quality.alerting import FALSE_RESOLUTIONS
 from quality_assets.domain.quality.datasets import examine
-from quality_assets.domain.quality.datasets.findings import Finding
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
+from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
 from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.settings import Settings
@@ -309,7 +309,7 @@ def _check_state(
     store: Operations, settings: Settings, dataset: Registered, by: str, run_id: str | None
 ) -> Iterator[BatchResult]:
     """The present state of a table or of a query's result, as one batch, unless it is as it was."""
-    from quality_assets.tables.datasets.states import state_file
+    from quality_assets.tables.datasets.present_state import state_file
 
     with state_file(settings, dataset) as (path, name):
         sha256 = sha256_of(path)

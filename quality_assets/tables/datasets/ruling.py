@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import make_dataset
-from quality_assets.domain.quality.datasets.findings import DIMENSION_OF
+from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF
 from quality_assets.stores.operations.dataset_tables import DATASET_RULE
 from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.datasets.registering import Registered, register

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from quality_assets.domain.quality.alerting import Fault
-from quality_assets.domain.quality.datasets.findings import Finding
+from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.tables.alerts import record_evaluation
 from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.faults import severity_of

@@ -12,7 +12,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
-from quality_assets.domain.quality.datasets.findings import rule_id
+from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
 _WORD = re.compile(r"[^\W\d_]{5,}")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.quality.datasets.findings import Finding
 from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.values import Block, Cells
 

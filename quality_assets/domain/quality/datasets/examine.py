@@ -18,9 +18,9 @@ from quality_assets.domain.quality.datasets.drifting import (
     volume_finding,
     weekday_of,
 )
-from quality_assets.domain.quality.datasets.findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Rules, live_rules
+from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm

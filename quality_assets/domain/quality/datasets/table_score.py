@@ -15,9 +15,9 @@ from math import sqrt
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import CellTest
-from quality_assets.domain.quality.datasets.findings import SCORED_DIMENSIONS, Finding, rule_id
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
+from quality_assets.domain.quality.datasets.table_findings import SCORED_DIMENSIONS, Finding, rule_id
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 
