@@ -83,7 +83,7 @@ def _json(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool) 
     last: Exception | None = None
     for file_format in ("array",) if is_array else ("newline_delimited", "unstructured"):
         ignoring = options if file_format == "newline_delimited" else options.replace("ignore_errors=true, ", "")
-        relation = f"read_json({plain}, format='{file_format}', maximum_object_size=33554432, {ignoring})"
+        relation = f"read_json({plain}, format='{file_format}', maximum_object_size={2 * MAX_LINE_BYTES}, {ignoring})"
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             names, renamed = unique_names([row[0] for row in described])
