@@ -61,6 +61,10 @@ PATHS = (
     "data-quality/sources/{name}",
     "data-quality/sources/{name}/quality",
     "data-quality/batches/{batch_id}",
+    "experiments",
+    "experiments/{name}",
+    "lift",
+    "deliveries",
 )
 # What writes, by method: each is asked as a page of the server asks.
 WRITES = (

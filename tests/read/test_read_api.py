@@ -240,7 +240,8 @@ def test_the_description_tells_every_answer(get: Get) -> None:
     table = paths["/api/v1/tables/{name}.csv"]["get"]
     assert set(table["responses"]["200"]["content"]) == {"text/csv"}
     named = {parameter["name"]: parameter for parameter in table["parameters"]}
-    assert set(named) == {"name", "window", "feature", "version", "reason", "platform", "app_version", "country"}
+    of_one = {"feature", "version", "reason", "experiment", "kind", "named"}
+    assert set(named) == {"name", "window", *of_one, "platform", "app_version", "country"}
     assert named["name"]["schema"]["enum"] == list(exports.TABLES)
     rows = paths["/api/v1/features"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert list(rows["items"]["properties"]) == list(exports.COLUMNS["features"])
