@@ -111,11 +111,11 @@ PAGES |= OF_COLLECTOR
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
     NavEntry("/live", live.TITLE, "activity", "Product"),
-    NavEntry("/experiments", experiments.TITLE, "square-split-horizontal", "Product"),
     NavEntry("/model", model.TITLE, "brain", "Product"),
     NavEntry("/impact", impact.TITLE, "users", "People's use"),
     NavEntry("/funnels", funnels.TITLE, "arrow-down", "People's use"),
     NavEntry("/retention", retention.TITLE, "history", "People's use"),
+    NavEntry("/experiments", experiments.TITLE, "square-split-horizontal", "People's use"),
     NavEntry("/segments", segments.TITLE, "link", "People's use"),
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/sources", sources.TITLE, "inbox", "Trust"),
