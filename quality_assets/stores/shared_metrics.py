@@ -9,13 +9,13 @@ import duckdb
 from quality_assets.contracts.ml import MODEL_METRICS
 
 
-def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collection[str] | None) -> None:
+def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collection[str] | None) -> bool:
     """Rewrite the table where its `columns` are those of before: what was tried stood in `model`, and is a candidate.
 
-    All rows were of feature_risk, held out by time. None where there is no table yet.
+    All rows were of feature_risk, held out by time. None where there is no table yet. Gives whether it was rewritten.
     """
     if columns is None or "candidate" in columns:
-        return
+        return False
     name = MODEL_METRICS.qualified_name
     connection.execute(
         "create or replace temp table metrics_before as select * exclude (model), model as candidate,"
@@ -24,3 +24,4 @@ def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collecti
     connection.execute(MODEL_METRICS.create_sql(or_replace=True))
     connection.execute(f"insert into {name} by name from metrics_before")
     connection.execute("drop table metrics_before")
+    return True

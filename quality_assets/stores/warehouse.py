@@ -164,12 +164,9 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
     for (name,) in views:
         if name in names:
             connection.execute(f"drop view {name}")
-    present: dict[str, set[str]] = {}
-    for name, column in connection.execute(
-        "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
-    ).fetchall():
-        present.setdefault(name, set()).add(column)
-    share_model_metrics(connection, present.get(MODEL_METRICS.qualified_name))
+    present = _present_columns(connection)
+    if share_model_metrics(connection, present.get(MODEL_METRICS.qualified_name)):
+        present[MODEL_METRICS.qualified_name] = set(MODEL_METRICS.column_names)
     for table in tables:
         if table.store != "warehouse":
             continue
@@ -180,6 +177,15 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
         for column in table.columns:
             if column.name not in columns:
                 connection.execute(f'alter table {table.qualified_name} add column "{column.name}" {column.type}')
+
+
+def _present_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    present: dict[str, set[str]] = {}
+    for name, column in connection.execute(
+        "select schema_name || '.' || table_name, column_name from duckdb_columns() where not internal"
+    ).fetchall():
+        present.setdefault(name, set()).add(column)
+    return present
 
 
 def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
