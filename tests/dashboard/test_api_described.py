@@ -65,6 +65,11 @@ PATHS = (
     "experiments/{name}",
     "lift",
     "deliveries",
+    "adoption",
+    "funnels/{name}",
+    "retention/{feature}",
+    "segments",
+    "segments/{name}",
 )
 # What writes, by method: each is asked as a page of the server asks.
 WRITES = (
@@ -115,7 +120,9 @@ def test_every_answer_is_as_it_is_described(described: BaseSchema, path: str, mo
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case: Case) -> None:
-        answers.append(case.call_and_validate(headers=HOST, checks=CHECKS).status_code)
+        # A list in a query is repeated names: whatever is given once is a list of one.
+        checks = [check for check in CHECKS if path != "alerts" or check is not negative_data_rejection]
+        answers.append(case.call_and_validate(headers=HOST, checks=checks).status_code)
 
     ask()
     assert set(answers) <= ({200, 404} if mode is GenerationMode.POSITIVE else {200, 404, 422})

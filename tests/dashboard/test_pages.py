@@ -327,7 +327,14 @@ def test_what_is_asked_for_is_computed_once() -> None:
     assert calls == ["a", "b", "c", "a"]
 
 
-@pytest.mark.parametrize("name", sorted(exports.TABLES))
+# Of people's use, experiments and delivery: asked over warehouses that have them, beside their own tests.
+_OF_USE = {
+    "adoption", "deliveries", "events", "experiment_health", "experiment_results", "experiments", "funnel", "lift",
+    "retention", "segment", "segments",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(exports.TABLES.keys() - _OF_USE))
 def test_every_table_is_downloadable(client: Client, name: str) -> None:
     answer = client.get(f"/api/v1/tables/{name}.csv", params={"feature": "Search"})
     assert answer.status_code == 200
@@ -346,6 +353,8 @@ def test_a_download_names_the_columns_that_its_rows_have(full_root: Path) -> Non
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None
     for name, table in exports.TABLES.items():
+        if name in _OF_USE:
+            continue
         assert tuple(table(reader, Request("/", {"feature": "Search"}))[0]) == exports.COLUMNS[name], name
 
 

@@ -192,7 +192,7 @@ def trends(reader: Open, feature: str, window: Window = 28) -> Response:
     tags=["features"],
     summary="One feature's risk, day by day, beside what then came",
     response_class=_Rows,
-    responses=_rows("risk_past") | _NO_FEATURE | _NO_SNAPSHOT,
+    responses=_rows("risk_past") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
 )
 def risk(reader: Open, feature: str) -> Response:
     return _json(exports.risk_past(reader, _request(28, feature=_known(reader, feature))))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from quality_assets.read import impact
 from quality_assets.read import rows as exports
-from quality_assets.serve.api.features import EVERYWHERE, Answers, Open, problem
+from quality_assets.serve.api.features import ASKED, EVERYWHERE, Answers, Open, problem
 
 _NO_SUCH = problem(404, "Nothing has this name; the nearest names are told")
 Named = Annotated[str, Path(description="Its name, as its YAML says", min_length=1)]
@@ -55,7 +55,7 @@ def adoption(reader: Open) -> Response:
     tags=["impact"],
     summary="One funnel by day of entry, segment and step, each row with its verdict",
     response_class=RowsAnswer,
-    responses=rows_of("funnel") | _NO_SUCH | NO_SNAPSHOT,
+    responses=rows_of("funnel") | _NO_SUCH | NO_SNAPSHOT | ASKED,
 )
 def funnel(reader: Open, name: Named) -> Response:
     try:
@@ -70,7 +70,7 @@ def funnel(reader: Open, name: Named) -> Response:
     tags=["impact"],
     summary="Who returned to a feature, by cohort, day and kind; '*' is the product",
     response_class=RowsAnswer,
-    responses=rows_of("retention") | _NO_SUCH | NO_SNAPSHOT,
+    responses=rows_of("retention") | _NO_SUCH | NO_SNAPSHOT | ASKED,
 )
 def retention(
     reader: Open,
@@ -102,7 +102,7 @@ def segments(reader: Open) -> Response:
     tags=["impact"],
     summary="One segment, day by day",
     response_class=RowsAnswer,
-    responses=rows_of("segment") | _NO_SUCH | NO_SNAPSHOT,
+    responses=rows_of("segment") | _NO_SUCH | NO_SNAPSHOT | ASKED,
 )
 def segment(reader: Open, name: Named) -> Response:
     try:
