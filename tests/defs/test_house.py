@@ -171,7 +171,8 @@ def test_every_path_that_a_page_names_is_there() -> None:
 _PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py|\.md|/)?)`")
 # Folders of a data root, of Dagster, and of the papers that docs/counterparts.md reads, are none of the repository's.
 _ELSEWHERE = re.compile(
-    r"^(artifacts|data|dashboard|landing|lake|published|processed|reports|models|logs|ops|core|raw|product|ml)/"
+    r"^(artifacts|data|dashboard|landing|lake|published|processed|reports|models|logs|ops|core|raw|product|ml|inbox|live|datasets"
+    r"|experiments|funnels)/"
 )
 
 
