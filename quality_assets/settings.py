@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     )
     dagster_port: Port = Field(3000, description="Port of the Dagster UI")
     dashboard_port: Port = Field(8050, description="Port of the dashboard")
+    predict_port: Port = Field(8060, description="Port of the server of models: predictions, contributions, outcomes")
     collector_host: str = Field(
         "127.0.0.1", description="Address that the collector binds to; beyond loopback it needs keys and a token"
     )

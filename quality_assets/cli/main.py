@@ -26,6 +26,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     rereading,
     selftest,
     servers,
+    serving,
     state,
 )
 from quality_assets.cli.app import app

@@ -1,4 +1,4 @@
-"""Starting the Dagster UI with its daemon, the dashboard and the collector, and stopping all that they started."""
+"""Starting the Dagster UI with its daemon, the dashboard, the collector and the server of models, and ending all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class ServerDiedError(RuntimeError):
 
 def check_ports(settings: Settings) -> None:
     """Raise PortTakenError unless all servers can listen."""
+    models = ("the server of models", settings.host, settings.predict_port, "QUALITY_PREDICT_PORT")
     for what, host, port, name in (
+        *((models,) if serves_models(settings) else ()),
         ("the Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT"),
         ("the dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT"),
         ("the collector", settings.collector_host, settings.collector_port, "QUALITY_COLLECTOR_PORT"),
@@ -71,6 +73,18 @@ def collector_runs(settings: Settings) -> bool:
         return True
     lock.release()
     return False
+
+
+def serves_models(settings: Settings) -> bool:
+    """Whether a model that is asked over HTTP is released."""
+    from quality_assets.domain.models.learning.known_use_cases import TABULAR
+    from quality_assets.domain.models.learning.release_stack import in_use
+    from quality_assets.stores.releases import release_log
+
+    if settings.operations_url is None and not settings.operations_path.is_file():
+        return False
+    log = release_log(settings)
+    return any(in_use(log.of(name)) is not None for name in TABULAR)
 
 
 def serve(
@@ -100,12 +114,15 @@ def serve(
                 "dagster": address(settings.dagster_host, settings.dagster_port),
                 "dashboard": address(settings.host, settings.dashboard_port),
                 "collector": address(settings.collector_host, settings.collector_port),
+                "models": f"{address(settings.host, settings.predict_port)}/healthz",
             }
             _wait_until_up(processes, {name: addresses[name] for name in commands}, stopping)
             if not stopping:
                 announce(f"Dashboard   {addresses['dashboard']}")
                 announce(f"Dagster UI  {addresses['dagster']}")
                 announce(f"Collector   {addresses['collector']}")
+                if "models" in commands:
+                    announce(f"Models      {address(settings.host, settings.predict_port)}")
                 announce("Ctrl-C stops all.")
             code_server = CodeServerWatch()
             while not stopping:
@@ -164,7 +181,7 @@ def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
 
 def _rotate(logs: Path) -> None:
     """Keep each server's log, and one before it, below a size."""
-    for name in ("dagster", "dashboard", "collector"):
+    for name in ("dagster", "dashboard", "collector", "models"):
         log = logs / f"{name}.log"
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             shutil.copyfile(log, logs / f"{name}.log.1")
@@ -230,9 +247,14 @@ def _end_group(name: str) -> None:
 
 
 def _commands(settings: Settings) -> dict[str, list[str]]:
-    """What is started, by what it is; no collector where one of this root runs already."""
+    """What is started, by what it is; no collector where one of this root runs already, no server of models
+    where none is released."""
     commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
-    return commands if collector_runs(settings) else {**commands, "collector": _collector_command()}
+    if not collector_runs(settings):
+        commands["collector"] = _collector_command()
+    if serves_models(settings):
+        commands["models"] = [sys.executable, "-m", "quality_assets.cli", "serve-model"]
+    return commands
 
 
 def _dagster_command(settings: Settings) -> list[str]:

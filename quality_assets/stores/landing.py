@@ -28,6 +28,8 @@ IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".d
 # What Spark, Delta and Hadoop write beside their data.
 MARKER_NAMES = ("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc")
 MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
+# What the server of models predicts lies there, and is read as what it is.
+PREDICTIONS_FOLDER = "predictions"
 _CHUNK_BYTES = 1 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_LEAST_BYTES = 18
@@ -98,7 +100,8 @@ def _resolved(path: Path) -> Path:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in MARKER_FOLDERS]
+        passed = (*MARKER_FOLDERS, PREDICTIONS_FOLDER) if Path(parent) == folder else MARKER_FOLDERS
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in passed]
         # Folders that are not walked into are told of, as what they are.
         closed = [n for n in folders if (Path(parent) / n).is_symlink() or not os.access(Path(parent) / n, os.R_OK)]
         for name in (*names, *closed):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -59,7 +60,12 @@ def checked_row(contract: LearningContract, inputs: tuple[str, ...], row: object
     try:
         return request_model(contract, inputs).model_validate(row).model_dump()
     except ValidationError as error:
-        raise RefusedRowError([_problem(each) for each in error.errors(include_url=False)]) from None
+        raise RefusedRowError(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong with a row, field by field: what it must be, and the class of what was given."""
+    return [_problem(each) for each in error.errors(include_url=False)]
 
 
 def _problem(error: Mapping[str, Any]) -> dict[str, str]:
@@ -71,6 +77,8 @@ def _class(kind: str, value: object) -> str:
     """Of what was given, its class and not itself, which may be anybody's data."""
     if kind == "missing":
         return "nothing"
+    if isinstance(value, float) and not isfinite(value):
+        return "no finite number"
     names = {
         bool: "a truth value",
         str: "a text",

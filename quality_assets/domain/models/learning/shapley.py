@@ -7,6 +7,7 @@ Najmi 2020), so that contributions and reference prediction add up to the predic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import factorial
 from typing import Any
 
@@ -73,11 +74,18 @@ def _predicted(
 
 def _shapley(predicted: Floats, sets: np.ndarray) -> Floats:
     """Values of n players from the worth of all 2^n sets, of which row i holds the players of the bits of i."""
-    n = sets.shape[1]
-    size = sets.sum(axis=1)
-    out = np.zeros(n)
+    return np.asarray(_weights(sets.shape[1]) @ predicted)
+
+
+@lru_cache(maxsize=MOST_INPUTS + 1)
+def _weights(n: int) -> Floats:
+    """What the worth of each set counts for each player: n x 2^n."""
+    sets = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    of_size = np.array([factorial(s) * factorial(n - s - 1) / factorial(n) for s in range(n)] or [0.0])
+    out = np.zeros((n, 2**n))
     for player in range(n):
         without = np.flatnonzero(sets[:, player] == 0)
-        weight = np.array([factorial(int(s)) * factorial(n - int(s) - 1) / factorial(n) for s in size[without]])
-        out[player] = float((weight * (predicted[without + (1 << player)] - predicted[without])).sum())
+        weight = of_size[sets[without].sum(axis=1)]
+        out[player, without + (1 << player)] = weight
+        out[player, without] -= weight
     return out

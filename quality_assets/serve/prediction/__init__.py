@@ -1,0 +1,1 @@
+"""The server that answers for models: predictions, contributions, outcomes."""

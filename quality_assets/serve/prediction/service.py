@@ -1,0 +1,168 @@
+"""What the server of models does with a request, whatever brought it: predict, explain, take an outcome, tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quality_assets.domain.models.learning.requests import problems_of
+from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
+from quality_assets.serve.prediction.bodies import RefusedError, read_json, read_row, read_rows
+from quality_assets.serve.prediction.measures import Measures
+from quality_assets.serve.prediction.outcomes import OtherOutcomeError, Outcomes
+from quality_assets.serve.prediction.prediction_log import KEPT_DAYS, PredictionLog
+from quality_assets.serve.prediction.request_ids import RequestIds, key_of
+from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
+from quality_assets.settings import Settings
+
+RISK = "feature_risk"
+_RISK_SENTENCE = (
+    "feature_risk is scored once a day for every feature, from its own past, and not by request: ask"
+    " /api/v1/features of the dashboard, or the table ml.risk_scores."
+)
+
+
+class OutcomeBody(BaseModel):
+    """What came of a prediction."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    request_id: str = Field(min_length=1, max_length=200, description="As the prediction gave it")
+    y: float = Field(description="What it was, in the unit of the target")
+
+
+class Service:
+    """The models of one server, with their log and outcomes."""
+
+    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+        folder = settings.data_dir / "predictions"
+        self.shelf = Shelf(settings, names)
+        self.log = PredictionLog(settings.landing_dir)
+        self.ids = RequestIds(key_of(folder), KEPT_DAYS)
+        self.outcomes = Outcomes(folder)
+        self.measures = Measures()
+        self._gauged: dict[str, tuple[str, int]] = {}
+
+    def look(self) -> None:
+        """See whether something was released."""
+        self.shelf.look()
+        for name in self.shelf.served():
+            found = self.shelf.of(name)
+            now = (found.release.version, found.release.seq)
+            before = self._gauged.get(name)
+            if before != now:
+                if before is not None:
+                    self.measures.release.remove(name, before[0])
+                self._gauged[name] = now
+            self.measures.release.labels(name, now[0]).set(now[1])
+            self.measures.passed_over.labels(name).set(len(found.problems))
+
+    def in_use(self, name: str) -> InUse:
+        """The release that answers. Raises RefusedError: 404 where the model is unknown, 503 where none does."""
+        try:
+            return self.shelf.of(name)
+        except KeyError:
+            if name == RISK:
+                raise RefusedError(501, _RISK_SENTENCE) from None
+            known = ", ".join(self.shelf.names)
+            raise RefusedError(404, f"There is no model {name[:80]!r} here; there are: {known}.") from None
+        except NotServedError as error:
+            raise RefusedError(503, f"Nothing answers for {name}: {error}.") from None
+
+    def predict(self, name: str, body: bytes) -> dict[str, Any]:
+        """The answer for one row."""
+        started = time.perf_counter()
+        found = self.in_use(name)
+        row = read_row(found.row_type, read_json(body))
+        (answer,) = self._answers(found, [row], started)
+        return answer
+
+    def predict_batch(self, name: str, body: bytes) -> dict[str, Any]:
+        """The answers for up to a thousand rows, in their order."""
+        started = time.perf_counter()
+        found = self.in_use(name)
+        answers = self._answers(found, read_rows(found.row_type, read_json(body)), started)
+        about = {"model": name, "version": found.release.version, "release_seq": found.release.seq}
+        return {**about, "rows": len(answers), "predictions": answers}
+
+    def _answers(self, found: InUse, rows: list[dict[str, Any]], started: float) -> list[dict[str, Any]]:
+        answers = found.answers(rows)
+        name, release = found.use_case.name, found.release
+        outside = 0
+        at = int(time.time() * 1e6)
+        micros = (time.perf_counter() - started) * 1e6 / len(rows)
+        for row, each in zip(rows, answers, strict=True):
+            each["request_id"] = request_id = self.ids.new(name)
+            outside += bool(each["outside_training"])
+            self.log.append(
+                (
+                    request_id, at, name, release.version, release.seq, each["prediction"], each["p10"], each["p90"],
+                    each["interval_method"], each["interval_status"], each["known"], each["outside_training"], row,
+                    micros, "prod",
+                )
+            )  # fmt: skip
+        self.measures.predicted(name, len(rows), outside)
+        return answers
+
+    def explain(self, name: str, body: bytes) -> dict[str, Any]:
+        """What each input contributes to the prediction of one row."""
+        found = self.in_use(name)
+        row = read_row(found.row_type, read_json(body))
+        try:
+            told = explained(found.model, found.columns([row]))
+        except NotExplainableError as error:
+            raise RefusedError(501, f"{name} cannot be explained: {error}.") from None
+        return {**told, "y_hat": told["prediction"], "model": name, "version": found.release.version}
+
+    def take_outcome(self, name: str, body: bytes) -> dict[str, Any]:
+        """Keep what came of a prediction, once."""
+        if name not in self.shelf.names:
+            self.in_use(name)
+        try:
+            given = OutcomeBody.model_validate(read_json(body))
+        except ValidationError as error:
+            errors = [dict(each) for each in problems_of(error)]
+            first = errors[0]
+            raise RefusedError(422, f"{first['field']}: {first['why']} (given: {first['given']})", errors) from None
+        if not self.ids.is_known(name, given.request_id):
+            raise RefusedError(
+                404, f"No prediction of {name} of the last {KEPT_DAYS} days has this request_id; it is told with each."
+            )
+        try:
+            taken = self.outcomes.take(given.request_id, name, given.y)
+        except OtherOutcomeError as error:
+            raise RefusedError(409, f"{str(error).capitalize()}.") from None
+        return {"request_id": given.request_id, "y": given.y, "model": name, "status": taken}
+
+    def health(self, name: str) -> dict[str, Any]:
+        """What answers, since when, and whether a newer release was passed over."""
+        found = self.in_use(name)
+        release = found.release
+        return {
+            "status": "ok" if not found.problems else "stale",
+            "model": name,
+            "version": release.version,
+            "release_seq": release.seq,
+            "since": f"{release.at.isoformat()}Z",
+            "contract": found.use_case.contract.fingerprint,
+            "inputs": list(found.model.inputs),
+            "stale": bool(found.problems),
+            "problems": list(found.problems),
+            "coverage_last_30d": found.coverage_last_30d,
+        }
+
+    def all_health(self) -> Mapping[str, Any]:
+        """The same of all models."""
+        served = self.shelf.served()
+        return {"status": "ok" if served else "waiting", "models": [self.health(name) for name in served]}
+
+    def only_one(self) -> str:
+        """The model that is meant where none is named. Raises RefusedError (404) where there are several."""
+        names = self.shelf.names if len(self.shelf.names) == 1 else self.shelf.served()
+        if len(names) == 1:
+            return names[0]
+        several = ", ".join(self.shelf.names)
+        raise RefusedError(404, f"Name the model: /models/NAME/…, which is one of {several}.")

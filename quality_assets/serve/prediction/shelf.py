@@ -1,0 +1,143 @@
+"""The models that a server answers for: the release of each that is in use, loaded once it is proven, swapped.
+
+A release that cannot be used is passed over, and told of; whoever was asked before goes on with what it began with.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from quality_assets.domain.models.learning.columns_of import Columns, columns_of_rows
+from quality_assets.domain.models.learning.flat_trees import quick
+from quality_assets.domain.models.learning.known_use_cases import TABULAR
+from quality_assets.domain.models.learning.release_stack import Release, stack
+from quality_assets.domain.models.learning.requests import request_model
+from quality_assets.domain.models.learning.tabular import TabularUseCase
+from quality_assets.domain.models.learning.tabular_model import ModelFormatError, TabularModel
+from quality_assets.settings import Settings
+from quality_assets.stores.released import (
+    VersionUnavailableError,
+    differs_from_reference,
+    load_released,
+    manifest,
+)
+from quality_assets.stores.releases import release_log
+
+log = logging.getLogger("quality.prediction")
+
+_LEAST_OUTCOMES = 50
+_OFF_BY = 0.08
+
+
+@dataclass(frozen=True)
+class InUse:
+    """A release that answers. `coverage_last_30d`: of outcomes that came since, None where too few are known."""
+
+    use_case: TabularUseCase
+    model: TabularModel
+    release: Release
+    row_type: type[BaseModel]
+    problems: tuple[str, ...]
+    coverage_last_30d: float | None
+
+    def columns(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
+        """Checked rows as the model takes them."""
+        return columns_of_rows(self.use_case.contract.inputs, rows)
+
+    def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What is said of checked rows, without names of requests."""
+        found = self.model.answers(self.columns(rows))
+        coverage = self.coverage_last_30d
+        for each in found:
+            each["y_hat"] = each["prediction"]
+            each["model"], each["version"] = self.use_case.name, self.release.version
+            each["release_seq"], each["coverage_last_30d"] = self.release.seq, coverage
+            if coverage is not None:
+                wanted = self.use_case.settings.coverage
+                each["interval_status"] = "ok" if abs(coverage - wanted) <= _OFF_BY else "off"
+        return found
+
+
+class NotServedError(LookupError):
+    """Nothing answers for a model that is known; says why."""
+
+
+class Shelf:
+    """The models of a server by name. `look` is called by one thread at a time, `of` by anybody."""
+
+    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+        self.settings, self.names = settings, tuple(names)
+        self._log = release_log(settings)
+        self._seen: int | None = None
+        self._in_use: dict[str, InUse] = {}
+        self._why: dict[str, str] = {}
+        self._looked: dict[str, tuple[Any, ...]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str) -> InUse:
+        """The release that answers. Raises KeyError where the model is unknown here, NotServedError where none does."""
+        found = self._in_use.get(name)
+        if found is not None:
+            return found
+        if name not in self.names:
+            raise KeyError(name)
+        raise NotServedError(self._why.get(name, f"no version of {name} is released"))
+
+    def served(self) -> list[str]:
+        """The models for which something answers."""
+        return [name for name in self.names if name in self._in_use]
+
+    def look(self) -> None:
+        """Load what was released since; a no-op where the store was not written."""
+        with self._lock:
+            count = self._log.change_count()
+            for name in self.names:
+                told = self._coverage(name)
+                if count != self._seen or told != self._looked.get(name, (None, None))[1]:
+                    self._look_at(TABULAR[name], told)
+            self._seen = count
+
+    def _look_at(self, use_case: TabularUseCase, coverage: float | None) -> None:
+        releases = self._log.of(use_case.name)
+        state = (tuple(each.seq for each in stack(releases)), coverage)
+        if self._looked.get(use_case.name) == state:
+            return
+        try:
+            found = self._loaded(use_case, releases, coverage)
+        except (VersionUnavailableError, ModelFormatError) as error:
+            log.error("no release of %s can be used: %s", use_case.name, error)
+            self._why[use_case.name] = str(error)
+            if not stack(releases):
+                self._in_use.pop(use_case.name, None)
+        else:
+            self._in_use[use_case.name] = found
+            for problem in found.problems:
+                log.error("%s; version %s answers", problem, found.release.version)
+        self._looked[use_case.name] = state
+
+    def _loaded(self, use_case: TabularUseCase, releases: Sequence[Release], coverage: float | None) -> InUse:
+        models_dir = self.settings.models_dir
+        released = load_released(models_dir, use_case, releases)
+        version = released.release.version
+        model = quick(released.model)
+        wrong = differs_from_reference(use_case, model, manifest(models_dir, use_case.name, version)["reference"])
+        # What the trees say as arrays is what they said before; where it is not, they are asked as they are.
+        model = released.model if wrong else model
+        row_type = request_model(use_case.contract, model.inputs)
+        return InUse(use_case, model, released.release, row_type, released.problems, coverage)
+
+    def _coverage(self, name: str) -> float | None:
+        """What the last look at outcomes found, from the report that it has written."""
+        path = self.settings.reports_dir / "drift" / f"{name}.json"
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))["performance"]
+            return float(told["coverage"]) if told["outcomes"] >= _LEAST_OUTCOMES else None
+        except (OSError, ValueError, LookupError, TypeError):
+            return None

@@ -1,0 +1,288 @@
+"""The server of models: what it answers, what it refuses and how, what changes while it runs, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from quality_assets.domain.models.learning.known_use_cases import TABULAR
+from quality_assets.progress import no_progress
+from quality_assets.serve.prediction.app import MOST_WAITING, create_app
+from quality_assets.serve.prediction.prediction_log import PredictionLog
+from quality_assets.serve.prediction.service import Service
+from quality_assets.settings import Settings
+from quality_assets.simulate.tables import sales_rows
+from quality_assets.stores.landing import scan
+from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.released import manifest
+from quality_assets.stores.releases import release_log
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import learning
+from tests.conftest import new_settings
+from tests.light_use_cases import LIGHT_SALES as SALES
+
+# Below the cap the price is what was paid: 30 pieces at 80.
+ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A root with two versions of sales, the first in use."""
+    settings = new_settings(tmp_path_factory.mktemp("served") / "data")
+    with open_warehouse(settings) as session:
+        learning.write_training_set(session, SALES, sales_rows(120))
+        for _ in range(2):
+            learning.train_version(session, SALES, "baseline", no_progress, release=True)
+    close_operations()
+    return settings
+
+
+@pytest.fixture
+def root(trained: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A copy of it, to be changed at will."""
+    monkeypatch.setitem(TABULAR, "sales", SALES)
+    shutil.copytree(trained.data_dir, tmp_path / "data")
+    yield new_settings(tmp_path / "data")
+    close_operations()
+
+
+class Server:
+    """A server of a root in this process."""
+
+    def __init__(self, settings: Settings, names: list[str] | None = None, waiting: int = 0) -> None:
+        self._app, self.service = create_app(settings, names, backlog=lambda: waiting)
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(asked())
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        text = body if isinstance(body, str) else json.dumps(body)
+        return self.ask("POST", path, content=text, headers={"content-type": "application/json", **headers})
+
+
+@pytest.fixture
+def server(root: Settings) -> Server:
+    return Server(root, ["sales"])
+
+
+def test_a_prediction_is_that_of_the_release_with_its_name(server: Server) -> None:
+    for path in ("/models/sales/predict", "/predict"):
+        answer = server.post(path, ROW).json()
+        assert answer["prediction"] == answer["y_hat"] == 2400.0
+        assert (answer["p10"], answer["p90"]) == (2399.99, 2400.01)
+        assert (answer["model"], answer["version"], answer["release_seq"]) == ("sales", "1", 1)
+        assert answer["interval_status"] in ("ok", "off", "unknown")
+        assert answer["outside_training"] == []
+    unseen = server.post("/predict", ROW | {"COUNTRY": "Iceland"}).json()
+    assert (unseen["prediction"], unseen["outside_training"]) == (2400.0, ["COUNTRY"])
+    without = server.post("/predict", {k: v for k, v in ROW.items() if k != "PRICEEACH"}).json()
+    assert without["known"] == "without PRICEEACH"
+    assert without["p10"] < without["prediction"] < without["p90"]
+
+
+def test_contributions_and_base_add_up_to_the_prediction(server: Server) -> None:
+    told = server.post("/explain", ROW).json()
+    assert told["base"] + sum(told["contributions"].values()) == pytest.approx(2400.0, abs=1e-6)
+    assert told["y_hat"] == pytest.approx(2400.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "given"),
+    [
+        ('"MSRP": NaN', "MSRP", "no finite number"),
+        ('"MSRP": -Infinity', "MSRP", "no finite number"),
+        ('"MSRP": 1e999', "MSRP", "no finite number"),
+        ('"MSRP": "90"', "MSRP", "a text"),
+        ('"MSRP": true', "MSRP", "a truth value"),
+        ('"MSRP": null', "MSRP", "nothing"),
+        ('"MSRP": [1]', "MSRP", "a list"),
+        ('"MSRP": 0', "MSRP", "a number"),
+        ('"MONTH_ID": 13', "MONTH_ID", "a number"),
+        ('"PRODUCTLINE": "Cheese"', "PRODUCTLINE", "a text"),
+        ('"DEALSIZE": "Large"', "DEALSIZE", "a text"),
+        (f'"MSRP": 1{"0" * 400}', "MSRP", "a number"),
+    ],
+)
+def test_a_row_that_breaks_the_contract_is_refused_by_field(
+    server: Server, change: str, field: str, given: str
+) -> None:
+    name = change.partition(":")[0].strip('"')
+    body = json.dumps({k: v for k, v in ROW.items() if k != name})[:-1] + f", {change}}}"
+    for path in ("/predict", "/explain"):
+        refused = server.post(path, body)
+        assert refused.status_code == 422
+        (problem,) = refused.json()["errors"]
+        assert (problem["field"], problem["given"]) == (field, given)
+        assert "Cheese" not in refused.json()["detail"].split("given")[-1]
+
+
+def test_what_is_no_request_is_refused(server: Server) -> None:
+    assert server.post("/predict", "{").status_code == 422
+    assert server.post("/predict", "[]").status_code == 422
+    assert server.post("/predict", {}).json()["errors"][0] == {
+        "field": "QUANTITYORDERED",
+        "why": "Field required",
+        "given": "nothing",
+    }
+    assert server.post("/models/cheese/predict", ROW).status_code == 404
+    assert server.get("/models/cheese/health").status_code == 404
+    assert server.post("/models/feature_risk/predict", ROW).status_code == 501
+    assert server.ask("POST", "/predict", content=json.dumps(ROW)).status_code == 415
+    assert server.get("/health", headers={"host": "evil.example"}).status_code == 421
+    assert server.post("/predict", ROW, origin="https://evil.example").status_code == 403
+
+
+def test_a_batch_is_answered_in_order_up_to_a_thousand_rows(server: Server) -> None:
+    rows = [ROW | {"QUANTITYORDERED": n} for n in (1, 2, 3)]
+    for body in (rows, {"rows": rows}):
+        told = server.post("/predict/batch", body).json()
+        assert [each["prediction"] for each in told["predictions"]] == [80.0, 160.0, 240.0]
+    assert server.post("/predict/batch", [ROW] * 1000).json()["rows"] == 1000
+    assert server.post("/predict/batch", [ROW] * 1001).status_code == 413
+    assert server.post("/predict/batch", []).status_code == 422
+    refused = server.post("/predict/batch", [ROW, ROW | {"MSRP": "many"}]).json()
+    assert [(each["row"], each["field"]) for each in refused["errors"]] == [(1, "MSRP")]
+
+
+def test_an_outcome_is_taken_once_for_what_was_predicted(server: Server, root: Settings) -> None:
+    name = server.post("/predict", ROW).json()["request_id"]
+    assert server.post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "new"
+    assert server.post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "same"
+    assert server.post("/outcomes", {"request_id": name, "y": 2501.0}).status_code == 409
+    assert server.post("/outcomes", {"request_id": name[:-1], "y": 1.0}).status_code == 404
+    assert server.post("/outcomes", {"request_id": "ä-ö", "y": 1.0}).status_code == 404
+    assert server.post("/outcomes", f'{{"request_id": "{name}", "y": NaN}}').status_code == 422
+    # Another server of the same root knows it, and another root does not.
+    assert Server(root, ["sales"]).post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "same"
+
+
+def test_a_release_is_in_use_without_a_restart_and_so_is_a_rollback(root: Settings) -> None:
+    server = Server(root, ["sales"])
+    learning.promote(root, SALES, "2", actor="me", reason="try")
+    assert server.post("/predict", ROW).json()["version"] == "1"
+    server.service.look()
+    answer = server.post("/predict", ROW).json()
+    assert (answer["version"], answer["release_seq"]) == ("2", 2)
+    learning.rollback(root, SALES, actor="me", reason="back")
+    server.service.look()
+    assert server.get("/health").json()["version"] == "1"
+    assert 'model_release_seq{model="sales",version="1"} 1.0' in server.get("/metrics").text
+
+
+@pytest.mark.parametrize("harm", ["file", "reference"])
+def test_a_version_that_is_not_what_was_released_is_passed_over(root: Settings, harm: str) -> None:
+    learning.promote(root, SALES, "2", actor="me", reason="try")
+    told = manifest(root.models_dir, "sales", "2")
+    if harm == "file":
+        path = root.models_dir / "sales" / told["file"]
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    else:
+        told["reference"]["prediction"] += 1
+        (root.models_dir / "sales" / "versions" / "2.json").write_text(json.dumps(told))
+    server = Server(root, ["sales"])
+    health = server.get("/models/sales/health").json()
+    assert (health["version"], health["status"], health["stale"]) == ("1", "stale", True)
+    assert "version 2 of sales cannot be used" in health["problems"][0]
+    assert server.post("/predict", ROW).json()["version"] == "1"
+
+
+def test_what_runs_goes_on_where_the_next_release_is_broken(root: Settings) -> None:
+    server = Server(root, ["sales"])
+    path = root.models_dir / "sales" / manifest(root.models_dir, "sales", "2")["file"]
+    path.write_bytes(b"PK")
+    release_log(root).promote("sales", "2", actor="me", reason="by hand", evidence=None)
+    server.service.look()
+    assert server.post("/predict", ROW).json()["version"] == "1"
+    assert server.get("/health").json()["stale"] is True
+
+
+def test_nothing_released_is_said_and_several_models_are_asked_by_name(root: Settings) -> None:
+    server = Server(root)
+    refused = server.post("/models/housing/predict", {})
+    assert refused.status_code == 503
+    assert "no version of housing is released" in refused.json()["detail"]
+    assert server.post("/models/sales/predict", ROW).json()["prediction"] == 2400.0
+    # One of two is released: it is the one that is meant where none is named.
+    assert server.post("/predict", ROW).json()["model"] == "sales"
+    empty = Server(new_settings(root.data_dir.parent / "empty"))
+    assert empty.post("/predict", ROW).status_code == 404
+    assert empty.get("/health").json() == {"status": "waiting", "models": []}
+
+
+def test_too_many_at_once_are_sent_away_at_once(root: Settings) -> None:
+    refused = Server(root, ["sales"], waiting=MOST_WAITING + 1).post("/predict", ROW)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+
+
+def test_what_was_predicted_is_logged_and_is_no_log_of_events(root: Settings) -> None:
+    server = Server(root, ["sales"])
+    server.service.log.start()
+    answer = server.post("/predict", ROW | {"COUNTRY": "Iceland"}).json()
+    server.post("/predict/batch", [ROW, ROW])
+    server.service.log.stop()
+    (path,) = (root.landing_dir / "predictions").glob("*/*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    assert len(rows) == server.service.log.written == 3
+    first = rows[0]
+    assert (first["request_id"], first["model"], first["model_version"]) == (answer["request_id"], "sales", "1")
+    assert (first["prediction"], first["outside_training"]) == (2400.0, ["COUNTRY"])
+    assert json.loads(first["inputs"])["COUNTRY"] == "Iceland"
+    assert scan(root.landing_dir) == ([], [])
+
+
+def test_a_full_log_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, most_rows=2)
+    for n in range(3):
+        log.append((str(n), 0, "m", "1", 1, 1.0, 0.0, 2.0, "x", "ok", "all", [], {}, 1.0, "prod"))
+    assert log.dropped == 1
+    assert log.flush() == 2
+    (path,) = tmp_path.rglob("*.parquet")
+    assert pq.read_table(path)["request_id"].to_pylist() == ["1", "2"]
+
+
+def test_the_server_imports_neither_dagster_nor_mlflow(root: Settings) -> None:
+    script = (
+        "import sys; from pathlib import Path; from quality_assets.settings import Settings;"
+        "from quality_assets.serve.prediction.app import create_app;"
+        f"_, service = create_app(Settings(data_dir=Path({str(root.data_dir)!r}), _env_file=None), ['sales']);"
+        f"answer = service.predict('sales', b{json.dumps(ROW)!r});"
+        "print(answer['prediction'], [m for m in ('dagster', 'mlflow', 'duckdb', 'great_expectations')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2400.0 []"
+
+
+def test_no_frame_is_made_on_the_way_of_a_request(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+
+    service = Service(root, ["sales"])
+    service.look()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a frame was made")
+
+    monkeypatch.setattr(pd.DataFrame, "__init__", refuse)
+    body = json.dumps(ROW).encode()
+    assert service.predict("sales", body)["prediction"] == 2400.0
+    assert service.predict_batch("sales", b"[" + body + b"]")["rows"] == 1
+    assert math.isfinite(service.explain("sales", body)["base"])
