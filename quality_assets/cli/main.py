@@ -21,6 +21,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     impact,
     learning,
     live,
+    model_drift,
     models,
     predictions,
     rereading,

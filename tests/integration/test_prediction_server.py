@@ -18,7 +18,7 @@ import pytest
 
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.progress import no_progress
-from quality_assets.serve.prediction.app import MOST_WAITING, create_app
+from quality_assets.serve.prediction.prediction_app import MOST_WAITING, create_app
 from quality_assets.serve.prediction.prediction_log import PredictionLog
 from quality_assets.serve.prediction.service import Service
 from quality_assets.settings import Settings
@@ -108,9 +108,9 @@ def test_contributions_and_base_add_up_to_the_prediction(server: Server) -> None
 @pytest.mark.parametrize(
     ("change", "field", "given"),
     [
-        ('"MSRP": NaN', "MSRP", "no finite number"),
-        ('"MSRP": -Infinity', "MSRP", "no finite number"),
-        ('"MSRP": 1e999', "MSRP", "no finite number"),
+        ('"MSRP": NaN', "MSRP", "a number"),
+        ('"MSRP": -Infinity', "MSRP", "a number"),
+        ('"MSRP": 1e999', "MSRP", "a number"),
         ('"MSRP": "90"', "MSRP", "a text"),
         ('"MSRP": true', "MSRP", "a truth value"),
         ('"MSRP": null', "MSRP", "nothing"),
@@ -262,7 +262,7 @@ def test_a_full_log_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
 def test_the_server_imports_neither_dagster_nor_mlflow(root: Settings) -> None:
     script = (
         "import sys; from pathlib import Path; from quality_assets.settings import Settings;"
-        "from quality_assets.serve.prediction.app import create_app;"
+        "from quality_assets.serve.prediction.prediction_app import create_app;"
         f"_, service = create_app(Settings(data_dir=Path({str(root.data_dir)!r}), _env_file=None), ['sales']);"
         f"answer = service.predict('sales', b{json.dumps(ROW)!r});"
         "print(answer['prediction'], [m for m in ('dagster', 'mlflow', 'duckdb', 'great_expectations')"
@@ -286,3 +286,50 @@ def test_no_frame_is_made_on_the_way_of_a_request(root: Settings, monkeypatch: p
     assert service.predict("sales", body)["prediction"] == 2400.0
     assert service.predict_batch("sales", b"[" + body + b"]")["rows"] == 1
     assert math.isfinite(service.explain("sales", body)["base"])
+
+
+def _drift(root: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Any]:
+    from typer.testing import CliRunner
+
+    from quality_assets.cli.main import app
+    from quality_assets.settings import get_settings
+
+    monkeypatch.setenv("QUALITY_DATA_DIR", str(root.data_dir))
+    get_settings.cache_clear()
+    result = CliRunner().invoke(app, ["model", "drift", "sales", "--format", "json"], catch_exceptions=False)
+    get_settings.cache_clear()
+    return result.exit_code, json.loads((root.reports_dir / "drift" / "sales.json").read_text())
+
+
+def test_drift_is_told_of_what_was_asked_and_of_what_came(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows as were learnt from, then three times the quantity, at a time, with outcomes as promised or off."""
+    frame = sales_rows(120)
+    frame = frame[frame["PRODUCTLINE"].notna()].head(300)
+    names = list(manifest(root.models_dir, "sales", "1")["inputs"])
+    rows = [{k: v for k, v in each.items() if v == v} for each in frame[names].to_dict("records")]
+    server = Server(root, ["sales"])
+    told = server.post("/predict/batch", rows).json()["predictions"]
+    for each in told[:100]:
+        server.post("/outcomes", {"request_id": each["request_id"], "y": each["prediction"]})
+    server.service.log.flush()
+    code, report = _drift(root, monkeypatch)
+    assert report["source"] == "predictions"
+    assert report["current_rows"] == 300
+    assert report["performance"]["outcomes"] == 100
+    assert report["performance"]["coverage"] == 1.0
+    # All within p10 to p90, of which eight in ten should be: the interval is off, and said to be.
+    assert (code, report["status"]) == (1, "alert")
+    assert "lay between p10 and p90" in report["words"]
+    server.post("/predict/batch", [row | {"QUANTITYORDERED": row["QUANTITYORDERED"] * 3} for row in rows])
+    server.service.log.flush()
+    code, report = _drift(root, monkeypatch)
+    assert code == 1
+    assert {"QUANTITYORDERED", "prediction"} <= set(report["drifted"])
+    assert "MSRP" not in report["drifted"]
+    first = report["rows"][0]
+    assert (first["input"], first["is_drifted"]) in (("QUANTITYORDERED", True), ("prediction", True))
+    assert sum(first["histogram"]["current"]) == pytest.approx(1.0)
+    assert (root.reports_dir / "drift" / "sales.html").read_text().startswith("<!doctype html>")
+    server.service.look()
+    assert server.get("/health").json()["coverage_last_30d"] == 1.0
+    assert server.post("/predict", ROW).json()["interval_status"] == "off"

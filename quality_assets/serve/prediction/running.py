@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from quality_assets.serve.logs import configure
-from quality_assets.serve.prediction.app import create_app
+from quality_assets.serve.prediction.prediction_app import create_app
 from quality_assets.settings import Settings
 
 

@@ -30,12 +30,13 @@ def input_changes(columns: Mapping[str, np.ndarray], day: Ints, block: Ints, see
     of_block = np.array([is_recent[place == at].any() for at in range(len(blocks))])
     rng = np.random.default_rng(seed)
     drawn = [rng.permutation(of_block)[place] for _ in range(_ROUNDS)]
-    found = [_change(name, values, of_block[place], drawn) for name, values in columns.items()]
+    found = [change_of(name, values, of_block[place], drawn) for name, values in columns.items()]
     q = benjamini_hochberg([each["p_value"] for each in found])
     return [{**each, "is_drifted": bool(value <= FALSE_SHARE)} for each, value in zip(found, q, strict=True)]
 
 
-def _change(name: str, values: np.ndarray, is_recent: Bools, drawn: list[Bools]) -> dict[str, Any]:
+def change_of(name: str, values: np.ndarray, is_recent: Bools, drawn: list[Bools]) -> dict[str, Any]:
+    """Distance, chance and index of one input of n rows, `is_recent` against the rest; chance by the marks drawn."""
     codes = _codes(values)
     observed = _distance(codes, is_recent, values.dtype == object)
     by_chance = np.array([_distance(codes, each, values.dtype == object) for each in drawn])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -77,8 +76,6 @@ def _class(kind: str, value: object) -> str:
     """Of what was given, its class and not itself, which may be anybody's data."""
     if kind == "missing":
         return "nothing"
-    if isinstance(value, float) and not isfinite(value):
-        return "no finite number"
     names = {
         bool: "a truth value",
         str: "a text",

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.requests import request_model
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
-from quality_assets.serve.prediction.bodies import MOST_ROWS, RefusedError
+from quality_assets.serve.prediction.asked_rows import MOST_ROWS, RefusedError
 from quality_assets.serve.prediction.service import OutcomeBody, Service
 from quality_assets.settings import Settings
 from quality_assets.version import VERSION

@@ -1,0 +1,80 @@
+"""The command `quality model drift`: has a model in use drifted; exit code 1 where it has."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from quality_assets.cli.app import root_settings
+from quality_assets.cli.learning import RISK, FormatOption, UseCaseName, checked_name, models, tabular, told_errors
+from quality_assets.cli.output import OutputFormat, out, shown_activity
+from quality_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from quality_assets.tables.model_drift import DriftReport
+
+
+@models.command()
+def drift(
+    use_case: UseCaseName,
+    false_share: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="Of the inputs told to have moved, how many may not have.")
+    ] = 0.05,
+    least: Annotated[float, typer.Option(min=0, max=1, help="The smallest distance that matters.")] = 0.1,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Judge what a model is asked, what it answers, and how well: reports/drift/NAME.json and .html.
+
+    Exit code 1 on an alert.
+    """
+    settings = root_settings()
+    name = checked_name(use_case)
+    with told_errors(), shown_activity(f"looking at {name}"):
+        report = _risk(settings) if name == RISK else _tabular(settings, name, false_share, least)
+    if output is OutputFormat.JSON:
+        from quality_assets.domain.plain import plain_value
+
+        print(json.dumps(report.content, indent=1, default=plain_value))
+    else:
+        out.print(escape(f"{name}, version {report.version}: {report.status}. {report.words}"))
+        out.print(escape(f"As files: {settings.reports_dir / 'drift' / name}.json, .html"))
+    if report.status == "alert":
+        raise typer.Exit(1)
+
+
+def _tabular(settings: Settings, name: str, false_share: float, least: float) -> DriftReport:
+    from quality_assets.domain.models.learning.served_drift import DriftLimits
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.model_drift import check_drift
+
+    with open_warehouse(settings) as session:
+        return check_drift(session, tabular(name), DriftLimits(false_share=false_share, least_distance=least))
+
+
+def _risk(settings: Settings) -> DriftReport:
+    """What the daily monitor found last, in a file of the same name as that of other models."""
+    from quality_assets.domain.plain import plain_value
+    from quality_assets.stores.files import write_atomically
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.model_drift import DriftReport, report_path, risk_drift
+
+    with open_warehouse(settings) as session:
+        status, rows = risk_drift(session)
+    drifted = [str(row["metric"]) for row in rows if row["status"] == "drifted"]
+    words = f"moved beyond chance: {', '.join(drifted)}" if drifted else "nothing has moved beyond chance"
+    words = words if rows else "nothing was compared yet"
+    content = {"model": RISK, "status": status, "alert": status == "alert", "words": words, "rows": rows}
+    path = report_path(settings, RISK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(content, indent=1, default=plain_value))
+    from quality_assets.domain.reports import html
+
+    shown = ("kind", "metric", "status")
+    page = html.table(list(shown), [[row[each] for each in shown] for row in rows])
+    write_atomically(
+        report_path(settings, RISK, "html"), html.page(f"Drift of {RISK}", f"{words.capitalize()}.", [page])
+    )
+    return DriftReport(RISK, "in use", status, words, "monitor", content)
