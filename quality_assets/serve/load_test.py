@@ -11,11 +11,12 @@ import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 
 _MOST_CONNECTIONS = 64
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,24 @@ async def _run(url: str, body: bytes | None, rps: float, seconds: float, headers
     count = max(1, round(rps * seconds))
     latencies = np.full(count, np.nan)
     failed = np.zeros(count, dtype=bool)
-    method = "GET" if body is None else "POST"
-    if body is not None:
-        headers = {"content-type": "application/json", **headers}
-    limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS)
-    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-        # The first request opens the connection, and is none of those that count.
-        await _one(client, method, url, body, headers)
-        started = time.perf_counter()
+    pool = _Pool(url, body, headers)
+    # The first request opens a connection, and is none of those that count.
+    await pool.ask()
+    started = time.perf_counter()
 
-        async def send(at: int) -> None:
-            failed[at] = not await _one(client, method, url, body, headers)
-            latencies[at] = time.perf_counter() - started - at / rps
+    async def send(at: int) -> None:
+        failed[at] = not await pool.ask()
+        latencies[at] = time.perf_counter() - started - at / rps
 
-        tasks = []
-        for at in range(count):
-            wait = started + at / rps - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            tasks.append(asyncio.create_task(send(at)))
-        await asyncio.gather(*tasks)
-        took = time.perf_counter() - started
+    tasks = []
+    for at in range(count):
+        wait = started + at / rps - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        tasks.append(asyncio.create_task(send(at)))
+    await asyncio.gather(*tasks)
+    took = time.perf_counter() - started
+    pool.close()
     p50, p95, p99, highest = (float(each) for each in np.quantile(latencies, [0.5, 0.95, 0.99, 1.0]) * 1e3)
     return LoadResult(
         url, rps, round(took, 3), count, int(failed.sum()), round(float((~failed).sum() / took), 2), round(p50, 3),
@@ -82,9 +80,50 @@ async def _run(url: str, body: bytes | None, rps: float, seconds: float, headers
     )  # fmt: skip
 
 
-async def _one(client: httpx.AsyncClient, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> bool:
-    try:
-        answer = await client.request(method, url, content=body, headers=headers)
-    except httpx.HTTPError:
-        return False
-    return answer.status_code < 400
+class _Pool:
+    """Connections that stay open, each with one request at a time: a client of its own, since those that do all that
+    HTTP can take longer for a request than the server."""
+
+    def __init__(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+        self._is_encrypted = parts.scheme == "https"
+        told = {"host": parts.netloc, "content-length": str(len(body or b"")), **headers}
+        if body is not None:
+            told["content-type"] = "application/json"
+        lines = [f"{'GET' if body is None else 'POST'} {parts.path or '/'} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in told.items()]
+        self._request = "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._places = asyncio.Semaphore(_MOST_CONNECTIONS)
+
+    async def ask(self) -> bool:
+        """Send the request; whether the answer was one below 400."""
+        async with self._places:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    reader, writer = self._free.pop() if self._free else await self._opened()
+                    writer.write(self._request)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(_length(head))
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, TimeoutError):
+                return False
+            self._free.append((reader, writer))
+            return int(head[9:12]) < 400
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port, ssl=self._is_encrypted or None)
+
+    def close(self) -> None:
+        """Close what is open."""
+        for _, writer in self._free:
+            writer.close()
+
+
+def _length(head: bytes) -> int:
+    """How long the body is that follows; ValueError where it is not said."""
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(value)
+    raise ValueError("the answer does not say how long it is")

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
@@ -99,7 +100,10 @@ class _Routes:
         row = _row_schema(name, self._service)
         batch = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": row}
         service = self._service
-        self._post(f"{prefix}/predict", self._quick("predict", service.predict, name), row, "Predict one row")
+        predict = self._quick("predict", service.predict, name)
+        # What is asked most goes the short way; the route below is for the description of the API.
+        self._app.router.routes.insert(0, Route(f"{prefix}/predict", predict, methods=["POST"]))
+        self._post(f"{prefix}/predict", predict, row, "Predict one row")
         self._post(
             f"{prefix}/predict/batch", self._slow("batch", service.predict_batch, name), batch, "Predict up to 1,000"
         )
