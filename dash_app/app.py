@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 from dash import Dash, Input, Output
 from fastapi import FastAPI, HTTPException, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import Request as HttpRequest
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from dash_app import router
 from dash_app.components import shell
@@ -34,6 +35,7 @@ from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
 from quality_assets.serve.api.experiments import experiments_api
 from quality_assets.serve.api.house import house_api
 from quality_assets.serve.api.impact import impact_api
+from quality_assets.serve.api.models import models_api
 from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.delivery import Delivery
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
@@ -137,6 +139,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(house_api)
     server.include_router(datasets_api)
     server.include_router(impact_api)
+    server.include_router(models_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
@@ -152,6 +155,11 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
         if reader is None:
             return JSONResponse({"status": "waiting", "reason": "no snapshot is published yet"}, 503)
         return JSONResponse({"status": "ok", "version": reader.snapshot.version})
+
+    @server.get("/model", include_in_schema=False)
+    def moved_model(request: HttpRequest) -> RedirectResponse:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/models/feature_risk{query}", 308)
 
     @server.get("/api/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -30,6 +30,7 @@ from dash_app.pages import (
     impact,
     live,
     model,
+    models,
     online_features,
     overview,
     pipeline,
@@ -73,6 +74,13 @@ class LivePage:
     build: Callable[[Connection, Request], Component]
 
 
+@dataclass(frozen=True)
+class RootPage(LivePage):
+    """A live page of what lies in the data root besides; `build` is given its settings."""
+
+    build: Callable[[Any, Request], Component]
+
+
 # What the collector says is asked by the pages themselves, again and again; they need no snapshot.
 OF_COLLECTOR = {
     "/live": Page(lambda _: live.TITLE, live.build),
@@ -86,7 +94,9 @@ PAGES: dict[str, Page] = {
     "/data-quality": Page(lambda _: data_quality.TITLE, data_quality.build, ("reason",)),
     "/drift": Page(lambda _: drift.TITLE, drift.build, ("show",)),
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
+    # The old address: the server redirects it, and a link within the app finds it.
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
+    links.RISK_MODEL: Page(lambda _: model.TITLE, model.build, ("version",)),
     "/experiments": Page(lambda _: experiments.TITLE, experiments.build),
     "/impact": Page(lambda _: impact.TITLE, impact.build),
     "/funnels": Page(lambda _: funnels.TITLE, funnels.build),
@@ -98,9 +108,11 @@ LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline
 LIVE_PAGES: dict[str, LivePage] = {
     "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),
     "/sources": LivePage(lambda _: sources.TITLE, sources.build),
+    "/models": RootPage(lambda _: models.TITLE, models.build),
     "/settings": LivePage(lambda _: house_settings.TITLE, house_settings.build),
 }
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
+MODEL_PAGE = RootPage(lambda request: links.model_of(request.path) or models.TITLE, models.build_one)
 DATASET_PAGE = LivePage(lambda request: links.dataset_of(request.path) or sources.TITLE, source.build)
 EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, (*STATE, feature_impact.TAB))
@@ -111,7 +123,7 @@ PAGES |= OF_COLLECTOR
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
     NavEntry("/live", live.TITLE, "activity", "Product"),
-    NavEntry("/model", model.TITLE, "brain", "Product"),
+    NavEntry("/models", models.TITLE, "brain", "Product"),
     NavEntry("/impact", impact.TITLE, "users", "People's use"),
     NavEntry("/funnels", funnels.TITLE, "arrow-down", "People's use"),
     NavEntry("/retention", retention.TITLE, "history", "People's use"),
@@ -135,6 +147,8 @@ def page_of(request: Request) -> Page | LivePage | None:
         live = ALERT_PAGE
     elif links.dataset_of(request.path):
         live = DATASET_PAGE
+    elif links.model_of(request.path):
+        live = MODEL_PAGE
     if live is not None:
         return live
     if links.experiment_of(request.path):
@@ -184,6 +198,8 @@ def _content(page: Page | None, reader: Reader | None, request: Request) -> Comp
 
 
 def _live(page: LivePage, request: Request, settings: Settings) -> Component:
+    if isinstance(page, RootPage):
+        return page.build(settings, request)
     with operations_of(settings).read() as connection:
         return page.build(connection, request)
 

@@ -38,6 +38,7 @@
       const said = await write(element.dataset.write, element.dataset.method, body, element.dataset.version);
       if (said.delivered === false) { throw new Error(said.reason); }
       toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
+      if (said.prediction !== undefined) { show(element, predicted(said)); return true; }
       if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`); } else { show(element, ""); refresh(); }
       return true;
     } catch (error) {
@@ -48,6 +49,15 @@
     } finally {
       element.removeAttribute("aria-busy");
     }
+  }
+
+  /* A prediction with its interval, and what each input adds to that of the reference row. */
+  function predicted(said) {
+    const write = (value) => Number(value).toLocaleString(undefined, { maximumSignificantDigits: 6 });
+    const added = Object.entries(said.contributions || {}).filter(([, value]) => value).map(([name, value]) => `${name} ${value > 0 ? "+" : ""}${write(value)}`);
+    const unseen = said.outside_training?.length ? ` Not seen in training: ${said.outside_training.join(", ")}.` : "";
+    const why = added.length ? ` From ${write(said.base)}: ${added.join(", ")}.` : "";
+    return `${write(said.prediction)} (p10 ${write(said.p10)}, p90 ${write(said.p90)}; interval ${said.interval_status}).${why}${unseen}`;
   }
 
   function show(element, text) {

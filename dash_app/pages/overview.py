@@ -65,13 +65,19 @@ def _risk_figure(reader: Reader, days: int) -> Component:
     found = queries.at_risk(reader, days)
     if not found.scored:
         return ui.figure_card(
-            "Features at risk", "gauge", formats.UNKNOWN, note="No model has scored yet", href="/model"
+            "Features at risk", "gauge", formats.UNKNOWN, note="No model has scored yet", href=links.RISK_MODEL
         )
     change = _count_change(found.now, found.before)
     note = f"of {formats.whole(found.scored)} scored · risk at least {formats.share(states_of.AT_RISK)}"
     spark = ui.spark(found.by_day, f"Features at risk over {days} days")
     return ui.figure_card(
-        "Features at risk", "gauge", formats.whole(found.now), change=change, note=note, spark=spark, href="/model"
+        "Features at risk",
+        "gauge",
+        formats.whole(found.now),
+        change=change,
+        note=note,
+        spark=spark,
+        href=links.RISK_MODEL,
     )
 
 

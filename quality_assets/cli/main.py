@@ -24,6 +24,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     model_drift,
     models,
     predictions,
+    quality_report,
     rereading,
     selftest,
     servers,

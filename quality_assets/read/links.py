@@ -16,6 +16,8 @@ FUNNELS = "/funnels"
 ALERT_PREFIX = "/alerts/"
 EXPERIMENT_PREFIX = "/experiments/"
 DATASET_PREFIX = "/sources/"
+MODEL_PREFIX = "/models/"
+RISK_MODEL = "/models/feature_risk"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,17 @@ def dataset_of(path: str) -> str | None:
 def dataset(name: str) -> str:
     """The address of a watched table's page."""
     return DATASET_PREFIX + quote(name, safe="")
+
+
+def model_of(path: str) -> str | None:
+    """The model that a `/models/…` address names; None where it names none, or that of risk, which has its own page."""
+    named = path.startswith(MODEL_PREFIX) and path.rstrip("/") != RISK_MODEL
+    return unquote(path[len(MODEL_PREFIX) :].strip("/")) or None if named else None
+
+
+def model(name: str) -> str:
+    """The address of a model's page."""
+    return MODEL_PREFIX + quote(name, safe="")
 
 
 def dagster(path: str = "") -> str:

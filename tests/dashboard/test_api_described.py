@@ -70,6 +70,11 @@ PATHS = (
     "retention/{feature}",
     "segments",
     "segments/{name}",
+    "model-monitoring/models",
+    "model-monitoring/models/{name}",
+    "model-monitoring/models/{name}/performance",
+    "model-monitoring/models/{name}/drift",
+    "model-monitoring/summary",
 )
 # What writes, by method: each is asked as a page of the server asks.
 WRITES = (
@@ -93,6 +98,10 @@ WRITES = (
     ("PUT", "data-quality/sources/{name}"),
     ("DELETE", "data-quality/sources/{name}"),
     ("POST", "data-quality/sources/{name}/rules/{rule}"),
+    *(
+        ("POST", f"model-monitoring/models/{{name}}/{each}")
+        for each in ("promote", "rollback", "predict", "drift-check")
+    ),
 )
 
 
