@@ -16,6 +16,7 @@ from quality_assets.contracts import (
     ops,
     product,
     raw,
+    served,
     states,
     use_cases,
     users,
@@ -47,6 +48,7 @@ TABLES: tuple[Table, ...] = _tables(
     watched,
     ops,
     use_cases,
+    served,
 )
 TABLES_BY_NAME = {table.qualified_name: table for table in TABLES}
 LAKE_TABLES = tuple(table for table in TABLES if table.store == "lake")

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from quality_assets.contracts.pipeline import PIPELINE
+from quality_assets.contracts.served import PREDICTIONS
 from quality_assets.contracts.table import Stage
 from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_key
@@ -93,6 +94,13 @@ def _training_of(use_case: TabularUseCase) -> Any:
 
 
 train_sales, train_housing = (_training_of(use_case) for use_case in (SALES, HOUSING))
+
+watch_models = dg.define_asset_job(
+    "watch_models",
+    selection=dg.AssetSelection.assets(asset_key(PREDICTIONS)),
+    description="Read what models were asked and answered, and look for drift of each that is in use.",
+    tags=AFTER_BUILDS,
+)
 
 publish = dg.define_asset_job(
     "publish",

@@ -1,10 +1,10 @@
-"""When the models that learn from tables are trained: every Monday, and when a file in training/ is new."""
+"""When the models that learn from tables are trained, every Monday and when a file is new, and watched: every day."""
 
 import json
 
 import dagster as dg
 
-from quality_assets.defs.jobs import train_housing, train_sales
+from quality_assets.defs.jobs import train_housing, train_sales, watch_models
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.settings import get_settings
 from quality_assets.stores.released import manifests
@@ -31,6 +31,14 @@ def _weekly(name: str) -> dg.ScheduleDefinition:
     return weekly
 
 
+daily_watch_of_models = dg.ScheduleDefinition(
+    name="daily_watch_of_models",
+    job=watch_models,
+    cron_schedule="45 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day: what models were asked and answered is read, and judged for drift.",
+)
 weekly_training_of_sales = _weekly("sales")
 weekly_training_of_housing = _weekly("housing")
 

@@ -129,15 +129,20 @@ def _of_last_rows(
 def _outcomes(
     settings: Settings, use_case: TabularUseCase, released: Released, served: pd.DataFrame, limits: DriftLimits
 ) -> dict[str, Any]:
-    from quality_assets.serve.prediction.outcomes import Outcomes
-
-    folder = settings.data_dir / "predictions"
-    known = Outcomes(folder).rows() if (folder / "outcomes.db").is_file() else []
-    outcomes = pd.DataFrame(known, columns=["request_id", "model", "y", "at_us"]).drop(columns="model")
+    outcomes = known_outcomes(settings).drop(columns="model")
     both = served.merge(outcomes, on="request_id") if len(served) else pd.DataFrame(columns=["y", *_ANSWER])
     told = manifest(settings.models_dir, use_case.name, released.release.version)["headline"]
     y, predicted, low, high = (both[name].to_numpy(dtype=float) for name in ("y", *_ANSWER))
     return performance(y, predicted, low, high, told, use_case.settings.coverage, limits)
+
+
+def known_outcomes(settings: Settings) -> pd.DataFrame:
+    """What came of predictions: request_id, model, y, at_us; empty where nothing was told."""
+    from quality_assets.serve.prediction.outcomes import Outcomes
+
+    folder = settings.data_dir / "predictions"
+    rows = Outcomes(folder).rows() if (folder / "outcomes.db").is_file() else []
+    return pd.DataFrame(rows, columns=["request_id", "model", "y", "at_us"])
 
 
 _ANSWER = ("prediction", "p10", "p90")

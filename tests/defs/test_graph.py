@@ -184,6 +184,7 @@ _JOBS = {
         f" ml.{name}_predictions ml.{name}_eda ml.model_releases ml.model_leaks ml.model_performance ml.input_drift"
         for name in ("sales", "housing")
     },
+    "watch_models": "ml.predictions",
     "deliver": "",
     "publish_facts": (
         "product.dim_feature_metadata publish.feature_daily_trends_csv publish.feature_metrics_csv"

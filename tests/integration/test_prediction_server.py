@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import select
 
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.progress import no_progress
@@ -24,11 +25,12 @@ from quality_assets.serve.prediction.service import Service
 from quality_assets.settings import Settings
 from quality_assets.simulate.tables import sales_rows
 from quality_assets.stores.landing import scan
-from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.released import manifest
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.warehouse import open_warehouse
-from quality_assets.tables import learning
+from quality_assets.tables import learning, served_predictions
 from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
 
@@ -333,3 +335,26 @@ def test_drift_is_told_of_what_was_asked_and_of_what_came(root: Settings, monkey
     server.service.look()
     assert server.get("/health").json()["coverage_last_30d"] == 1.0
     assert server.post("/predict", ROW).json()["interval_status"] == "off"
+
+
+def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(root: Settings) -> None:
+    server = Server(root, ["sales"])
+    rows = [ROW | {"QUANTITYORDERED": 900 + n} for n in range(60)]
+    told = server.post("/predict/batch", rows).json()["predictions"]
+    server.post("/outcomes", {"request_id": told[0]["request_id"], "y": 7.0})
+    server.service.log.flush()
+    with open_warehouse(root) as session:
+        ask = session.connection.execute
+        assert served_predictions.build_predictions(session) == 60
+        found = ask("select y, prediction, model_version, role from ml.predictions where y is not null").fetchall()
+        assert found == [(7.0, told[0]["prediction"], "1", "prod")]
+        server.post("/outcomes", {"request_id": told[1]["request_id"], "y": 8.0})
+        server.post("/predict", ROW)
+        server.service.log.flush()
+        assert served_predictions.build_predictions(session) == 61
+        assert ask("select sum(y) from ml.predictions").fetchone() == (15.0,)
+        (report,) = served_predictions.watch_models(session, no_progress, "run")
+    assert report.status == "alert"
+    with operations_of(root).read() as connection:
+        alerts = connection.execute(select(ALERT.c.subject, ALERT.c.title, ALERT.c.severity)).fetchall()
+    assert alerts == [("ml.sales_model", "sales has drifted", "medium")]

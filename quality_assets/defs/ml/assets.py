@@ -16,6 +16,7 @@ from quality_assets.contracts.ml import (
     RISK_TRAINING_SET,
     SCORE_LEDGER,
 )
+from quality_assets.contracts.served import PREDICTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, column_schema
@@ -27,7 +28,7 @@ from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.progress import report
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables import learning, predicted_tables
+from quality_assets.tables import learning, predicted_tables, served_predictions
 from quality_assets.tables import models as risk_tables
 from quality_assets.tables.checks.learning_checks import (
     evaluation_subject,
@@ -291,3 +292,17 @@ input_drift = _gathered(
     "How far the inputs of the last quarter lie from those before.",
     lambda session: len(predicted_tables.build_input_drift(session)),
 )
+
+
+@dg.asset(
+    **asset_arguments(PREDICTIONS, "pandas"),
+    description="What models were asked and answered, with what came of it; each look at it is one for drift.",
+)
+def predictions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Read the log of the server of models, then judge every model in use."""
+    with building(context, warehouse, PREDICTIONS) as made:
+        rows = served_predictions.build_predictions(made.session)
+        made.wrote(PREDICTIONS, rows)
+        reports = served_predictions.watch_models(made.session, report, context.run_id)
+    told = {f"drift of {each.model}": f"{each.status}: {each.words}" for each in reports}
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, **told})
