@@ -29,6 +29,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     selftest,
     servers,
     serving,
+    shadows,
     state,
 )
 from quality_assets.cli.app import app

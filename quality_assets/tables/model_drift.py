@@ -66,7 +66,13 @@ def check_drift(
 
 
 def served_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
-    """The log of predictions of a model since a day, without those of shadows; empty where there is none."""
+    """What a model answered since a day, without what shadows said; empty where there is none."""
+    rows = logged_rows(settings, model, first)
+    return rows[rows["role"] == "prod"].reset_index(drop=True) if len(rows) else rows
+
+
+def logged_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
+    """The log of predictions of a model since a day, shadows too; empty where there is none."""
     import pyarrow.parquet as pq
 
     folder = settings.landing_dir / PREDICTIONS_FOLDER
@@ -75,8 +81,8 @@ def served_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     rows = pd.concat(tables, ignore_index=True)
-    rows = rows[(rows["model"] == model) & (rows["role"] == "prod")]
-    return rows.drop_duplicates("request_id").reset_index(drop=True)
+    rows = rows[rows["model"] == model]
+    return rows.drop_duplicates(["request_id", "model_version"]).reset_index(drop=True)
 
 
 def _of_served(

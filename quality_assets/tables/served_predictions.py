@@ -55,7 +55,7 @@ def _read_day(session: WarehouseSession, day: Path, when: date) -> None:
     if known is not None and known[0] == logged:
         return
     rows = pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
-    rows = rows.drop_duplicates("request_id").assign(event_date=when)
+    rows = rows.drop_duplicates(["request_id", "model_version"]).assign(event_date=when)
     replace_rows(session, PREDICTIONS, rows, "event_date = $day", {"day": when})
 
 

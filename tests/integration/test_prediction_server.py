@@ -29,8 +29,10 @@ from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.released import manifest
 from quality_assets.stores.releases import release_log
+from quality_assets.stores.shadows import start_shadow, stop_shadow
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import learning, served_predictions
+from quality_assets.tables.shadow_verdicts import verdicts
 from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
 
@@ -358,3 +360,22 @@ def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(root:
     with operations_of(root).read() as connection:
         alerts = connection.execute(select(ALERT.c.subject, ALERT.c.title, ALERT.c.severity)).fetchall()
     assert alerts == [("ml.sales_model", "sales has drifted", "medium")]
+
+
+def test_a_shadow_is_asked_beside_the_release_and_told_of(root: Settings) -> None:
+    start_shadow(root.models_dir, SALES, "2")
+    server = Server(root, ["sales"])
+    told = server.post("/predict/batch", [ROW] * 60).json()["predictions"]
+    assert {each["version"] for each in told} == {"1"}
+    for each in told:
+        server.post("/outcomes", {"request_id": each["request_id"], "y": 2000.0})
+    server.service.log.flush()
+    (found,) = verdicts(root, "sales")
+    # Both versions are of the same rows: nothing ever tells them apart.
+    assert (found["version"], found["verdict"], found["pairs"], found["gain"]) == ("2", "undecided", 60, 0.0)
+    assert (found["p_value"], found["is_silent"], found["mean_difference"]) == (1.0, False, 0.0)
+    with open_warehouse(root) as session:
+        assert served_predictions.build_predictions(session) == 120
+    stop_shadow(root.models_dir, "sales", "2")
+    server.service.look()
+    assert server.service.in_use("sales").shadows == ()

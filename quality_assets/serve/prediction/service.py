@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from quality_assets.serve.prediction.prediction_measures import Measures
 from quality_assets.serve.prediction.request_ids import RequestIds, key_of
 from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
 from quality_assets.settings import Settings
+
+log = logging.getLogger("quality.prediction")
 
 RISK = "feature_risk"
 _RISK_SENTENCE = (
@@ -105,7 +108,28 @@ class Service:
                 )
             )  # fmt: skip
         self.measures.predicted(name, len(rows), outside)
+        if found.shadows:
+            self._ask_shadows(found, rows, [each["request_id"] for each in answers], at)
         return answers
+
+    def _ask_shadows(self, found: InUse, rows: list[dict[str, Any]], names: list[str], at: int) -> None:
+        """Log what the shadows say of the same rows; where one fails, nobody who asked sees it."""
+        for version, model in found.shadows:
+            started = time.perf_counter()
+            try:
+                answers = model.answers(found.columns(rows))
+            except Exception:
+                log.exception("shadow %s of %s failed", version, found.use_case.name)
+                continue
+            micros = (time.perf_counter() - started) * 1e6 / len(rows)
+            for row, each, name in zip(rows, answers, names, strict=True):
+                self.log.append(
+                    (
+                        name, at, found.use_case.name, version, None, each["prediction"], each["p10"], each["p90"],
+                        each["interval_method"], each["interval_status"], each["known"], each["outside_training"], row,
+                        micros, "shadow",
+                    )
+                )  # fmt: skip
 
     def explain(self, name: str, body: bytes) -> dict[str, Any]:
         """What each input contributes to the prediction of one row."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,11 @@ from quality_assets.stores.released import (
     VersionUnavailableError,
     differs_from_reference,
     load_released,
+    load_version,
     manifest,
 )
 from quality_assets.stores.releases import release_log
+from quality_assets.stores.shadows import shadows_of
 
 log = logging.getLogger("quality.prediction")
 
@@ -46,6 +48,7 @@ class InUse:
     row_type: type[BaseModel]
     problems: tuple[str, ...]
     coverage_last_30d: float | None
+    shadows: tuple[tuple[str, TabularModel], ...] = ()
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """Checked rows as the model takes them."""
@@ -99,18 +102,18 @@ class Shelf:
         with self._lock:
             count = self._log.change_count()
             for name in self.names:
-                told = self._coverage(name)
+                told = (self._coverage(name), shadows_of(self.settings.models_dir, name))
                 if count != self._seen or told != self._looked.get(name, (None, None))[1]:
                     self._look_at(TABULAR[name], told)
             self._seen = count
 
-    def _look_at(self, use_case: TabularUseCase, coverage: float | None) -> None:
+    def _look_at(self, use_case: TabularUseCase, told: tuple[float | None, tuple[str, ...]]) -> None:
         releases = self._log.of(use_case.name)
-        state = (tuple(each.seq for each in stack(releases)), coverage)
+        state = (tuple(each.seq for each in stack(releases)), told)
         if self._looked.get(use_case.name) == state:
             return
         try:
-            found = self._loaded(use_case, releases, coverage)
+            found = self._loaded(use_case, releases, *told)
         except (VersionUnavailableError, ModelFormatError) as error:
             log.error("no release of %s can be used: %s", use_case.name, error)
             self._why[use_case.name] = str(error)
@@ -122,7 +125,9 @@ class Shelf:
                 log.error("%s; version %s answers", problem, found.release.version)
         self._looked[use_case.name] = state
 
-    def _loaded(self, use_case: TabularUseCase, releases: Sequence[Release], coverage: float | None) -> InUse:
+    def _loaded(
+        self, use_case: TabularUseCase, releases: Sequence[Release], coverage: float | None, shadows: tuple[str, ...]
+    ) -> InUse:
         models_dir = self.settings.models_dir
         released = load_released(models_dir, use_case, releases)
         version = released.release.version
@@ -131,7 +136,16 @@ class Shelf:
         # What the trees say as arrays is what they said before; where it is not, they are asked as they are.
         model = released.model if wrong else model
         row_type = request_model(use_case.contract, model.inputs)
-        return InUse(use_case, model, released.release, row_type, released.problems, coverage)
+        beside = tuple(self._shadows(use_case, [each for each in shadows if each != version]))
+        return InUse(use_case, model, released.release, row_type, released.problems, coverage, beside)
+
+    def _shadows(self, use_case: TabularUseCase, versions: Sequence[str]) -> Iterator[tuple[str, TabularModel]]:
+        """Those that can be used: what is only looked at stands in nobody's way."""
+        for version in versions:
+            try:
+                yield version, quick(load_version(self.settings.models_dir, use_case, version))
+            except (VersionUnavailableError, ModelFormatError) as error:
+                log.error("a shadow of %s cannot be used: %s", use_case.name, error)
 
     def _coverage(self, name: str) -> float | None:
         """What the last look at outcomes found, from the report that it has written."""
