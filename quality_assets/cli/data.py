@@ -68,14 +68,17 @@ def simulate(
         int | None,
         typer.Option(min=1, help="So many people with lives, who take up features, do a quiz and see experiments."),
     ] = None,
+    lasting: Annotated[int, typer.Option(min=0, help="More faults, which last until the end.")] = 0,
+    renames: Annotated[int, typer.Option(min=0, help="Features that are renamed, split or removed.")] = 0,
+    mixes: Annotated[int, typer.Option(min=0, help="Features whose users, devices, versions, countries shift.")] = 0,
 ) -> None:
     """Write realistic telemetry with known incidents and known dirt, and the ground truth beside it.
 
-    Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv. With --to they are
-    sent instead, and end with today. With --users, the truth of people and arms, and experiments' files, lie there too.
+    Logs go to OUT/logs, one file a day; what is wrong in them to OUT/incidents.csv and OUT/dirt.csv, what changes
+    without a fault to OUT/changes.csv. With --to they are sent instead, and end with today. With --users, the truth of
+    people and arms, and experiments' files, lie there too.
     """
     from quality_assets.simulate import PeoplePlan, SimulationPlan
-    from quality_assets.simulate import simulate as write_telemetry
 
     if (out_dir is None) == (to_url is None):
         fail("one of --out and --to says where it goes", 2)
@@ -85,6 +88,7 @@ def simulate(
         fail(f"{out_dir} is not an empty folder; name another, or empty it", 2)
     chosen: dict[str, Any] = {"start_date": start_date.date()} if start_date else {}
     chosen |= {"people": PeoplePlan(users)} if users else {}
+    chosen |= {"lasting_faults": lasting, "renames": renames, "mixes": mixes}
     try:
         plan = SimulationPlan(
             days=days, features=features, events_per_day=events_per_day, seed=seed, dirt_share=dirt, **chosen
@@ -94,6 +98,12 @@ def simulate(
     if to_url is not None or out_dir is None:
         _send(plan, to_url or "", speed, live)
         return
+    _write_simulated(plan, out_dir, log_format)
+
+
+def _write_simulated(plan: SimulationPlan, out_dir: Path, log_format: LogFormat) -> None:
+    from quality_assets.simulate import simulate as write_telemetry
+
     with shown_activity("simulating"):
         result = write_telemetry(
             plan,

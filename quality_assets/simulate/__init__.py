@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from quality_assets.simulate import dirt, profile, writer
+from quality_assets.simulate.changes import CHANGE_COLUMNS, Change, change_rows
 from quality_assets.simulate.incidents import INCIDENT_COLUMNS, incident_rows
 from quality_assets.simulate.people_plan import PeoplePlan
 from quality_assets.simulate.people_truth import write_people_truth
@@ -23,7 +24,7 @@ from quality_assets.simulate.render import Renderer, Row
 from quality_assets.simulate.streams import Ids, Stream, generator
 from quality_assets.simulate.telemetry import DAY_MS, EventBatch, World, build_world, simulate_day
 
-__all__ = ["FileFormat", "Incident", "PeoplePlan", "SimulationPlan", "SimulationResult", "simulate"]
+__all__ = ["Change", "FileFormat", "Incident", "PeoplePlan", "SimulationPlan", "SimulationResult", "simulate"]
 
 DirtTableRow = tuple[str, int, str, str, str]
 
@@ -38,8 +39,9 @@ def simulate(
     """Write the telemetry of a plan under `out` and return what was written.
 
     `logs/events-YYYY-MM-DD.<format>` holds the rows that ARRIVE on a day; events that would arrive after the
-    last day are not written. Beside it: incidents.csv, dirt.csv, releases.csv, feature_metadata.csv, and of a
-    plan with people the tables of `people_truth`. Files of the same name are replaced, others are left alone.
+    last day are not written. Beside it: incidents.csv, dirt.csv, releases.csv, feature_metadata.csv, of a plan
+    with people the tables of `people_truth`, and changes.csv where something changes that is no fault. Files of
+    the same name are replaced, others are left alone.
     `on_progress(days_done, days)` is called after each day.
 
     Raises ValueError for an unknown format or for incidents that cannot happen in the plan.
@@ -113,6 +115,8 @@ def _write_truth(world: World, out: Path, dirt_rows: list[DirtTableRow]) -> None
     plan = world.plan
     writer.write_table(out / "incidents.csv", INCIDENT_COLUMNS, incident_rows(world.incidents))
     writer.write_table(out / "dirt.csv", dirt.DIRT_COLUMNS, dirt_rows)
+    if world.changes:
+        writer.write_table(out / "changes.csv", CHANGE_COLUMNS, change_rows(world.changes))
     releases = profile.release_rows(world.calendar, plan.start_date, plan.days)
     writer.write_table(out / "releases.csv", profile.RELEASE_COLUMNS, releases)
     metadata = profile.metadata_rows(world.features, world.profiles, plan.start_date)

@@ -190,11 +190,36 @@ def _draw_incidents(
                     busy.setdefault(feature, []).append((fault.start_day, fault.end_day))
                     drawn.append((fault.start_day, feature, kind, fault))
                     break
+    drawn += _draw_lasting(plan, features, busy, calendar)
     begun = sorted((d for d in drawn if d[0] < plan.days), key=lambda d: d[:2])
     return tuple(
         _to_incident(f"INC-{number:04d}", features[feature], kind, fault, plan)
         for number, (_, feature, kind, fault) in enumerate(begun, start=1)
     )
+
+
+def _draw_lasting(
+    plan: SimulationPlan,
+    features: tuple[ProductFeature, ...],
+    busy: dict[int, list[tuple[int, int]]],
+    calendar: ReleaseCalendar,
+) -> list[tuple[int, int, IncidentKind, _Fault]]:
+    """Faults that begin before the middle of the plan and go on beyond its end, each on a feature that is free then."""
+    rng, out = generator(plan.seed, Stream.LASTING), []
+    kinds: tuple[IncidentKind, ...] = ("latency_creep", "crash_spike", "feedback_drop", "volume_loss", "error_burst")
+    first, last = plan.healthy_days_at_start, max(plan.days // 2, plan.healthy_days_at_start + 1)
+    for number in range(plan.lasting_faults):
+        kind = kinds[number % len(kinds)]
+        for _ in range(_TRIES_PER_INCIDENT):
+            feature, start_day = int(rng.integers(len(features))), int(rng.integers(first, last))
+            drawn = _draw_fault(kind, start_day, feature, calendar, rng)
+            # A version is left by its users long before.
+            fault = replace(drawn, end_day=plan.days + QUARTER_DAYS, app_version="")
+            if _is_free(busy.get(feature, []), fault):
+                busy.setdefault(feature, []).append((fault.start_day, fault.end_day))
+                out.append((start_day, feature, kind, fault))
+                break
+    return out
 
 
 def _is_free(windows: list[tuple[int, int]], fault: _Fault) -> bool:

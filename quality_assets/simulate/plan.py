@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from quality_assets.simulate.catalogue import MAX_FEATURES
+from quality_assets.simulate.changes import Change
 from quality_assets.simulate.people_plan import PeoplePlan
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
@@ -106,6 +107,9 @@ class SimulationPlan:
     - people: with it, users are people with lives, who take up features, do a quiz and take part in experiments; how
       many come decides how much happens, events_per_day being about what it comes to. None = sessions of the day's
       users at random, without variants.
+    - lasting_faults: faults drawn beside these that begin in the middle and go on to the end, for months.
+    - changes: exactly these changes that are no faults; renames, mixes: how many more are drawn, of names (renamed,
+      split, removed) and of who is measured.
 
     Raises ValueError for a value out of range.
     """
@@ -123,6 +127,10 @@ class SimulationPlan:
     incidents_per_feature_quarter: float = 1.0
     healthy_days_at_start: int = 14
     people: PeoplePlan | None = None
+    lasting_faults: int = 0
+    changes: tuple[Change, ...] = ()
+    renames: int = 0
+    mixes: int = 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.days <= 3660, f"days must be 1 to 3660, not {self.days}")
@@ -145,6 +153,8 @@ class SimulationPlan:
             0 <= self.incidents_per_feature_quarter <= 5,
             f"incidents_per_feature_quarter must be 0 to 5, not {self.incidents_per_feature_quarter}",
         )
+        for name in ("lasting_faults", "renames", "mixes"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative")
         _require(self.healthy_days_at_start >= 0, "healthy_days_at_start must not be negative")
         _require(
             self.start_date.toordinal() + self.days <= date(2098, 1, 1).toordinal(),

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Ints
 from quality_assets.simulate import catalogue
+from quality_assets.simulate.changes import new_names
 from quality_assets.simulate.streams import Ids
 from quality_assets.simulate.telemetry import DAY_MS, NO_USER, STATUSES, EventBatch, World
 
@@ -176,7 +177,7 @@ class Renderer:
         self._schema = pa.schema([(column, _PARQUET_TYPES.get(column, pa.string())) for column in self.columns])
         families = tuple(name for family in catalogue.EVENT_NAME_FAMILIES for name in family)
         self._names: dict[str, Sequence[str | None]] = {
-            "feature": [feature.name for feature in world.features],
+            "feature": [*(feature.name for feature in world.features), *new_names(world.changes)],
             "event_name": families if extras is None else extras.event_names,
             "status": (*STATUSES, BROKEN_STATUS),
             "feedback_score": [None, "1", "2", "3", "4", "5"],
@@ -189,7 +190,10 @@ class Renderer:
         }
         of_family = len(catalogue.EVENT_NAME_SHARES)
         names_before = [catalogue.event_name_family(index) * of_family for index in range(world.plan.features)]
-        self._first_event_name = np.array([*names_before, *(extras.first_event_name if extras else ())])
+        first = [*names_before, *(extras.first_event_name if extras else ())]
+        # A feature that is renamed keeps its events.
+        first += [first[world.feature_index[change.feature]] for change in world.changes for _ in change.new_names]
+        self._first_event_name = np.array(first)
 
     def csv_lines(self, batch: EventBatch) -> pa.Array:
         """One CSV line per event, newline included."""

@@ -37,6 +37,8 @@ class Stream(IntEnum):
     JOURNEYS = 17
     ARMS = 18
     ARM_FAULTS = 19
+    LASTING = 20
+    CHANGES = 21
 
 
 def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
-from quality_assets.simulate import catalogue, incidents, profile
+from quality_assets.simulate import catalogue, changes, incidents, profile
+from quality_assets.simulate.changes import Change
 from quality_assets.simulate.incidents import Effect
 from quality_assets.simulate.journeys import Extras, build_extras, draw_extra_events, spoil_outcomes, stamp_arms
 from quality_assets.simulate.people import People, PeopleDay
@@ -89,6 +90,7 @@ class World:
     population: Population
     people: People | None = None
     extras: Extras | None = None
+    changes: tuple[Change, ...] = ()
 
     @cached_property
     def feature_index(self) -> dict[str, int]:
@@ -114,6 +116,7 @@ def build_world(plan: SimulationPlan) -> World:
         population=Population(plan.seed, plan.events_per_day, plan.growth_per_day),
         people=people,
         extras=extras,
+        changes=changes.plan_changes(plan, features),
     )
 
 
@@ -173,7 +176,9 @@ def simulate_day(world: World, day: int) -> EventBatch:
         is_broken=np.zeros(count, bool),
         arrival_days=_draw_arrival(plan, day, count),
     )
-    return _with_outcomes(world, day, batch, sessions.latency_factor[session])
+    batch, latency_factor = changes.with_shifted_mix(world, day, batch, sessions.latency_factor[session])
+    done = _with_outcomes(world, day, batch, latency_factor)
+    return changes.with_new_names(world, day, done) if world.changes else done
 
 
 @dataclass(frozen=True)
