@@ -12,6 +12,14 @@ INCIDENT_KINDS = ("step", "creep", "spike", "dead", "objective")
 INCIDENT_SEVERITIES = ("low", "medium", "high", "critical")
 INCIDENT_SCOPES = ("feature", "product")
 SLICE_STATUSES = ("found", "everything", "unknown")
+END_KINDS = ("open", "recovered", "adopted", "silent")
+"""Still going on; back to what was normal before; still off, and taken for the new normal; no events any more."""
+VERDICTS = ("real", "partly", "measurement", "unknown")
+"""Of an open incident: whether the product is worse, or who and what was measured is another."""
+CAUSE_PARTS = (
+    "users", "app_version", "platform", "country", "event_name", "repeated_rows", "late_rows", "quarantined_rows",
+    "rows_per_user", "renamed", "real",
+)  # fmt: skip
 
 INCIDENTS = Table(
     schema="product",
@@ -25,6 +33,8 @@ INCIDENTS = Table(
             "product.feature_states",
             "product.fact_feature_metrics",
             "core.valid_events",
+            "core.quarantined_events",
+            "monitoring.event_sketch_counts",
             "raw.feature_descriptions",
         ),
     ),
@@ -145,5 +155,43 @@ INCIDENTS = Table(
             "Days whose events tell it together; null = each by itself",
             unit="days",
         ),
+        Column(
+            "end_kind",
+            "VARCHAR",
+            "How it ended: only recovered is back to what was normal; silent = renamed or removed",
+            allowed=END_KINDS,
+        ),
+        Column("adopted_on", "DATE", "The day on which its level was taken for the new normal; null otherwise"),
+        Column("still_off", "DOUBLE", "value − normal before it, of the last week, where adopted; in unit"),
+        Column("features", "VARCHAR[]", "Every feature that it is of, where it is of most of the product; else null"),
+        Column("renamed_to", "VARCHAR[]", "Names that appeared as this one vanished, in its size; null without any"),
+        Column("peak_count", "DOUBLE", "How many crashes or errors on its worst day, where few are usual; else null"),
+        Column("usual_most", "DOUBLE", "As many at most on 99 of 100 usual days, where few are usual; else null"),
+        Column("verdict", "VARCHAR", "Whether it is real, while it is open", allowed=VERDICTS),
+        Column("real_share", "DOUBLE", "Share of the change that remains when all else is held; null where unknown"),
+        Column("verdict_sentence", "VARCHAR", "The verdict as one would say it"),
+    ),
+)
+
+INCIDENT_CAUSES = Table(
+    schema="product",
+    name="incident_causes",
+    description="How much of the change of each open incident goes away when what is measured is held fixed",
+    grain="one row per open incident and part; the parts add up to the change",
+    key=("incident_id", "part"),
+    build=Build("scoring", made_with="product.incidents"),
+    columns=(
+        Column("incident_id", "VARCHAR", "In product.incidents", nullable=False),
+        Column("feature", "VARCHAR", "Product feature", nullable=False),
+        Column("part", "VARCHAR", "What is held fixed; real = what remains", nullable=False, allowed=CAUSE_PARTS),
+        Column("metric", "VARCHAR", "The incident's metric", nullable=False),
+        Column("unit", "VARCHAR", "Of size, low and high: count, ms, fraction, score", nullable=False),
+        Column("size", "DOUBLE", "Its part of the change, in unit", nullable=False),
+        Column("low", "DOUBLE", "Lower end of the 90 % interval of size"),
+        Column("high", "DOUBLE", "Upper end of the 90 % interval of size"),
+        Column("share", "DOUBLE", "size ÷ change; null where nothing has changed", unit="fraction"),
+        Column("value_before", "DOUBLE", "The metric over the days before, as measured"),
+        Column("value_now", "DOUBLE", "The metric over the last days, as measured"),
+        Column("rows_used", "BIGINT", "Events that it was told by", nullable=False, unit="count", minimum=0),
     ),
 )

@@ -29,7 +29,8 @@ outcomes as (
 ),
 ahead as (
   select event_date, feature, arg_min(incident_id, (start_date, incident_id)) as incident_ahead
-  from outcomes join (select feature, incident_id, start_date from {INCIDENTS.qualified_name}) as incidents
+  from outcomes join (select unnest(coalesce(features, [feature])) as feature, incident_id, start_date
+    from {INCIDENTS.qualified_name}) as incidents
     using (feature)
   where start_date > event_date and start_date <= event_date + horizon_days
   group by event_date, feature

@@ -21,6 +21,8 @@ from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
+from quality_assets.domain.features.attention import users_hit
+from quality_assets.domain.features.incident_words import names_of
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -219,32 +221,47 @@ def _still_fails(row: Mapping[str, Any], still: set[str], done: set[str]) -> boo
 
 @_unless_unreachable
 def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
-    """Tell of the open incidents, with their severity and the users whom they cost; what has ended is resolved."""
+    """Tell of the open incidents, with their severity and the users whom they cost; what has recovered is resolved.
+
+    What is taken for normal by now, or silent for good, has not recovered: its alert stays until somebody answers it.
+    """
     through = session.connection.execute(f"select max(detected_on) from {INCIDENTS.qualified_name}").fetchall()[0][0]
     since = max(through - timedelta(days=_NEWS_DAYS), date.min) if through else date.min
     rows = _rows(
         session.connection,
         f"""
-        select incident_id, feature, metric, kind, severity, sentence, affected_users, detected_on, start_date, change,
-          baseline_value, peak_value, slice_dimensions, slice_values, scope, described.owner as owner
+        select incident_id, feature, metric, kind, severity, sentence, verdict, verdict_sentence, affected_users,
+          users_today, detected_on, start_date, change, baseline_value, current_value, peak_value, slice_dimensions,
+          slice_values, scope, features, end_date, described.owner as owner
         from {INCIDENTS.qualified_name}
         left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
-        where end_date is null order by incident_id
+        where end_date is null or end_kind in ('adopted', 'silent') order by incident_id
         """,
     )
     with operations_of(session.settings).write() as connection:
-        known = set(connection.execute(select(ALERT.c.fingerprint).where(ALERT.c.kind == "incident")).scalars())
+        told = fetch(connection, select(ALERT.c.fingerprint, ALERT.c.status).where(ALERT.c.kind == "incident"))
+        known = {alert["fingerprint"] for alert in told}
+        live = {alert["fingerprint"] for alert in told if alert["status"] != alerting.RESOLVED}
         # A fault of the whole product is told with the features that it hits.
         wide = next((row["incident_id"] for row in rows if row["scope"] == "product"), None)
         faults = [_of_incident(connection, row, run_id, wide) for row in rows]
         news = [
             fault
             for fault, row in zip(faults, rows, strict=True)
-            if fault.fingerprint in known or row["detected_on"] >= since
+            if (
+                fault.fingerprint in live
+                if row["end_date"] is not None
+                else fault.fingerprint in known or row["detected_on"] >= since
+            )
         ]
         for fault in news:
             raise_fault(connection, fault)
         resolve_gone(connection, "incident", [fault.fingerprint for fault in faults])
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    features = names_of(row["features"])
+    return f"{len(features)} features at once" if len(features) > 1 else str(row["feature"])
 
 
 def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
@@ -254,8 +271,8 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         subject=row["feature"],
         check_name=row["incident_id"],
         column_name=row["metric"],
-        title=f"{row['feature']}: {name_in_words(row['metric'])} is worse",
-        message=row["sentence"],
+        title=f"{_whose(row)}: {name_in_words(row['metric'])} is worse",
+        message=" ".join(part for part in (row["sentence"], row["verdict_sentence"]) if part),
         severity=severity_of(connection, row["feature"], row["metric"], row["severity"]),
         action="Open the feature's page: since when, for whom, and what was released then.",
         group=f"product {row['detected_on']}" if row["scope"] == "product" and wide else f"feature {row['feature']}",
@@ -263,11 +280,17 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         partition_key=str(row["detected_on"]),
         run_id=run_id,
         owner=row["owner"] or "",
-        observed=row["peak_value"],
+        observed=row["peak_value"] if row["current_value"] is None else row["current_value"],
         expected=row["baseline_value"],
-        users=row["affected_users"],
+        users=users_hit(row),
         subjects=(("feature", row["feature"]), ("run", run_id)),
-        evidence={"since": row["start_date"], "kind": row["kind"], "change": row["change"], "slice": slices},
+        evidence={
+            "since": row["start_date"],
+            "kind": row["kind"],
+            "change": row["change"],
+            "slice": slices,
+            "verdict": row["verdict"],
+        },
     )
 
 

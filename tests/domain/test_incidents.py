@@ -319,7 +319,7 @@ def test_a_platform_whose_crashes_are_lost_in_the_whole_is_found():
     (row,) = found.to_dict("records")
     assert (row["feature"], row["platform"], row["metric"]) == ("chat", "web", "crash_rate")
     assert day(60) <= row["detected_on"] <= day(64)
-    assert row["sentence"].startswith("chat on web: crash rate ")
+    assert row["sentence"].startswith("chat on web: 6 crashes on 8 Mar where at most 3 are usual: crash rate at 3 % ")
     assert row["peak_value"] > 3 * row["baseline_value"]
     assert tuple(found.columns) == INCIDENTS.column_names
 

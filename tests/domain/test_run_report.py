@@ -495,6 +495,7 @@ def test_attention_of_a_busy_run_goes_by_severity_users_and_risk():
         "feature": "pay",
         "severity": "high",
         "affected_users": 900,
+        "real_share": 1.0,
         "risk_probability": 0.9,
         "expected_users_affected": 10.0,
         "reasons": [

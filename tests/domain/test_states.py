@@ -199,8 +199,17 @@ def test_data_are_silent_after_two_days_and_snapshots_stale_after_a_day_and_a_ha
     assert days_behind(date(2026, 4, 2), today) == 0
 
 
+def test_that_it_passes_is_said_only_where_it_was_right() -> None:
+    assert [outlook(0.1, was_right) for was_right in (None, 0.79, 0.8)] == [
+        Outlook.UNKNOWN,
+        Outlook.UNKNOWN,
+        Outlook.PASSES,
+    ]
+    assert outlook(0.5, None) == Outlook.LASTS
+
+
 def test_what_is_degraded_lasts_passes_or_is_undecided_by_its_risk() -> None:
-    assert [outlook(risk) for risk in (None, 0.0, 0.25, 0.5)] == [
+    assert [outlook(risk, was_right=0.8) for risk in (None, 0.0, 0.25, 0.5)] == [
         Outlook.UNKNOWN,
         Outlook.PASSES,
         Outlook.UNDECIDED,

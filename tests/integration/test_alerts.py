@@ -137,6 +137,40 @@ def test_incidents_are_told_with_severity_and_users_and_end_with_themselves(data
     assert [each["resolution"] for each in alert_rows(data_root)] == ["auto"]
 
 
+def test_what_is_taken_for_normal_is_not_resolved(data_root: Settings) -> None:
+    with open_warehouse(data_root) as session:
+        insert(session, INCIDENTS.qualified_name, **INCIDENT)
+        gone = {**INCIDENT, "incident_id": "i2", "feature": "Feed", "end_date": DAY, "end_kind": "silent"}
+        insert(session, INCIDENTS.qualified_name, **gone)
+        tell_of_incidents(session, "run-1")
+        table = INCIDENTS.qualified_name
+        session.connection.execute(
+            f"update {table} set end_date = $d, end_kind = 'adopted', sentence = 'New.' where incident_id = 'i1'",
+            {"d": DAY},
+        )
+        tell_of_incidents(session, "run-2")
+        # What had ended before it was ever told is not told now.
+        (alert,) = alert_rows(data_root)
+        assert (alert["subject"], alert["status"], alert["message"]) == ("Search", "open", "New.")
+        session.connection.execute(f"update {table} set end_kind = 'recovered' where incident_id = 'i1'")
+        tell_of_incidents(session, "run-3")
+    assert [each["resolution"] for each in alert_rows(data_root)] == ["auto"]
+
+
+def test_users_of_the_last_day_and_the_verdict_are_told_and_all_features_at_once_as_one(data_root: Settings) -> None:
+    more = {
+        "users_today": 7, "current_value": 0.03, "verdict_sentence": "Real.", "verdict": "real",
+        "features": ["Feed", "Maps", "Search"],
+    }  # fmt: skip
+    with open_warehouse(data_root) as session:
+        insert(session, INCIDENTS.qualified_name, **{**INCIDENT, **more})
+        tell_of_incidents(session, "run-1")
+    (alert,) = alert_rows(data_root)
+    assert (alert["users"], alert["observed"], alert["evidence"]["verdict"]) == (7, 0.03, "real")
+    assert alert["message"] == f"{INCIDENT['sentence']} Real."
+    assert alert["title"] == "3 features at once: crash rate is worse"
+
+
 @pytest.mark.parametrize(
     ("other", "told"),
     [

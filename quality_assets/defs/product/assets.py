@@ -1,15 +1,17 @@
 """What the product's features did each day, and how that compares with their own past."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pandas as pd
 
 from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
-from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.incidents import INCIDENT_CAUSES, INCIDENTS
 from quality_assets.contracts.live import ARRIVAL_CURVES, USER_FEATURES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.states import FEATURE_STATES
-from quality_assets.defs.contract_metadata import asset_arguments, asset_key
+from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
 from quality_assets.defs.reporting import build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
 from quality_assets.domain.features.descriptions import with_seen_dates
@@ -69,21 +71,28 @@ def feature_states(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 
-@dg.asset(**asset_arguments(INCIDENTS, "pandas"))
-def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """Degradations found on the facts: what got worse, since when, by how much, for whom, and where it comes from."""
-    with building(context, warehouse, INCIDENTS) as made:
-        found = build_incidents(made.session, report)
+@dg.multi_asset(
+    name="incidents",
+    specs=[asset_spec(INCIDENTS, "pandas"), asset_spec(INCIDENT_CAUSES, "pandas")],
+    **run_arguments(INCIDENTS),
+)
+def incidents(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+    """Degradations found on the facts, and of open ones how much is real; what got worse, since when, for whom."""
+    with building(context, warehouse, INCIDENTS, INCIDENT_CAUSES) as made:
+        found, causes = build_incidents(made.session, report)
         made.wrote(INCIDENTS, len(found))
+        made.wrote(INCIDENT_CAUSES, causes)
     opened = found[found["end_date"].isna()]
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
+        asset_key=asset_key(INCIDENTS),
         metadata={
             "dagster/row_count": len(found),
             "open": len(opened),
             "open_critical_or_high": int(opened["severity"].isin(("critical", "high")).sum()),
             "open_incidents": listed(opened["sentence"][:10]),
-        }
+        },
     )
+    yield dg.MaterializeResult(asset_key=asset_key(INCIDENT_CAUSES), metadata={"dagster/row_count": causes})
 
 
 @dg.asset(**asset_arguments(ARRIVAL_CURVES, "pandas"))

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
+from quality_assets.domain.features.incident_words import names_of
+from quality_assets.domain.features.severity import real_part
 from quality_assets.domain.plain import plain_value
 
 # About the base rate: below it there is nothing to look at.
@@ -22,17 +24,21 @@ def severity_level(severity: Any) -> int:
 def features_that_need_attention(
     incidents: pd.DataFrame | None, scores: pd.DataFrame | None, most: int = 5, minimum_risk: float = MINIMUM_RISK
 ) -> list[dict[str, Any]]:
-    """The features to look at first, with the reasons: open incidents by severity and users, then risk by users hit.
+    """The features to look at first, with the reasons: open incidents by severity and users today, then risk by users.
 
     `scores` are rows of ml.risk_scores of one day, `reasons` being JSON with `words`. Features without an open incident
     come in from `minimum_risk` on. An empty list means that nothing is known to be wrong.
     """
     faults: dict[str, list[dict[str, Any]]] = {}
+    wide: set[str] = set()
     if incidents is not None and len(incidents):
         for row in _rows(incidents[incidents["end_date"].isna()]):
             faults.setdefault(row["feature"], []).append(row)
+            wide |= set(names_of(row.get("features")))
     risks = {row["feature"]: row for row in _rows(scores)} if scores is not None and len(scores) else {}
-    found = [attention(name, faults.get(name, []), risks.get(name), minimum_risk) for name in {**faults, **risks}]
+    # What hits most of the product is told once, not with each of its features.
+    names = [name for name in {**faults, **risks} if name in faults or name not in wide]
+    found = [attention(name, faults.get(name, []), risks.get(name), minimum_risk) for name in names]
     ordered = sorted(filter(needs_attention, found), key=attention_order)[:most]
     return [plain_value(entry | {"rank": rank}) for rank, entry in enumerate(ordered, start=1)]
 
@@ -48,6 +54,7 @@ def attention(
         "feature": feature,
         "severity": None,
         "affected_users": None,
+        "real_share": None,
         "risk_probability": None,
         "expected_users_affected": None,
         "reasons": [],
@@ -55,7 +62,8 @@ def attention(
     for row in incidents:
         entry["reasons"].append(row["sentence"])
         entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
-        entry["affected_users"] = _largest(entry["affected_users"], row["affected_users"])
+        entry["affected_users"] = _largest(entry["affected_users"], users_hit(row))
+        entry["real_share"] = _largest_share(entry["real_share"], real_part(row))
     probability = plain_value(score["risk_probability"]) if score is not None else None
     if score is not None and probability is not None and probability >= minimum_risk:
         entry["risk_probability"] = float(probability)
@@ -73,7 +81,7 @@ def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float,
     """The key that sorts what `attention` gives: what hurts comes before what may, more users before fewer."""
     return (
         -severity_level(entry["severity"]),
-        -float(entry["affected_users"] or 0),
+        -float(entry["affected_users"] or 0) * (1.0 if entry["real_share"] is None else entry["real_share"]),
         -float(entry["expected_users_affected"] or 0),
         -float(entry["risk_probability"] or 0),
         entry["feature"],
@@ -82,6 +90,19 @@ def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float,
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def users_hit(incident: Mapping[str, Any]) -> int | None:
+    """Users whom an open incident hits on the last day; those of its worst day where that is not known."""
+    for name in ("users_today", "affected_users"):
+        value = incident.get(name)
+        if value is not None and not pd.isna(value):
+            return int(value)
+    return None
+
+
+def _largest_share(a: float | None, b: float) -> float:
+    return b if a is None else max(a, b)
 
 
 def _largest(a: Any, b: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -78,6 +79,12 @@ class Finding:
         """Evidence on the day it was found: known then, so that it may name the incident for good."""
         at = (self.episode.series, self.episode.detected_day)
         return float(np.nanmax([self.detections.z[at], self.detections.ewma[at], -self.detections.silence_log_p[at]]))
+
+
+def incident_id(feature: str, event_name: str | None, metric: str, detected_on: date) -> str:
+    """The id of an incident: what was found first, and when."""
+    text = "\x1f".join((feature, event_name or "", metric, detected_on.isoformat()))
+    return "inc-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _index_by(dates: Sequence[date], day: date) -> int:

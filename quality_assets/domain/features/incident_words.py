@@ -12,15 +12,29 @@ import pandas as pd
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS
 from quality_assets.domain.series.silence import silent_days_to_tell
-from quality_assets.domain.wording import count_text, value_text
+from quality_assets.domain.wording import count_text, plural, value_text
 
 
 def describe(row: Mapping[str, Any]) -> str:
     """An incident in a sentence: what, how much, since when, where, whom."""
     what = METRICS_BY_NAME[row["metric"]].label.lower()
+    said = f"{_change_text(row, what)} {_when_text(row)}{_where_text(row)}{_whom_text(row)}{_ending_text(row)}"
+    return f"{_subject(row)}: {said}."
+
+
+def _subject(row: Mapping[str, Any]) -> str:
+    features = names_of(row.get("features"))
+    if len(features) > 1:
+        return f"{len(features)} features at once"
     subject = row["feature"] if is_missing(row["event_name"]) else f"{row['feature']} ({row['event_name']} events)"
-    subject += "" if is_missing(row.get("platform")) else f" on {row['platform']}"
-    return f"{subject}: {_change_text(row, what)} {_when_text(row)}{_where_text(row)}{_whom_text(row)}."
+    return subject + ("" if is_missing(row.get("platform")) else f" on {row['platform']}")
+
+
+def names_of(value: Any) -> list[str]:
+    """A list of names as it lies in a frame or a table; empty where there is none."""
+    if value is None or isinstance(value, float | str):
+        return []
+    return [str(name) for name in value]
 
 
 def _change_text(row: Mapping[str, Any], what: str) -> str:
@@ -30,12 +44,46 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
         return f"{what} changed"
     if row["kind"] == "objective":
         return _objective_text(row, what)
-    unit, size, baseline = row["unit"], float(row["size"]), float(row["peak_value"]) - float(row["size"])
-    ratio = "" if is_missing(row["change"]) or unit == "score" else f" ({_ratio(float(row['change']))})"
+    value, size, change, worst = _told_values(row)
+    unit, counted = row["unit"], _counts_text(row)
     verb = {"creep": "grew to" if size > 0 else "sank to", "spike": "jumped to" if size > 0 else "fell to"}.get(
         row["kind"], "at"
     )
-    return f"{what} {verb} {value_text(row['peak_value'], unit)} instead of {value_text(baseline, unit)}{ratio}"
+    if counted:
+        return f"{counted}: {what} {verb} {value_text(value, unit)}{worst}"
+    ratio = "" if is_missing(change) or unit == "score" else f" ({_ratio(float(change))})"
+    return f"{what} {verb} {value_text(value, unit)} instead of {value_text(value - size, unit)}{ratio}{worst}"
+
+
+def _told_values(row: Mapping[str, Any]) -> tuple[float, float, Any, str]:
+    """Value, size, change of the last day with what it was at its worst, of an open incident; of its worst day else."""
+    peak, size = float(row["peak_value"]), float(row["size"])
+    if not is_missing(row["end_date"]) or is_missing(row.get("current_value")) or is_missing(row.get("current_size")):
+        return peak, size, row["change"], ""
+    now, own = float(row["current_value"]), float(row["current_size"])
+    change = own / (now - own) if now - own > _ZERO else None
+    if own * size <= 0:
+        return peak, size, row["change"], ", as usual again on the last day,"
+    if value_text(now, row["unit"]) == value_text(peak, row["unit"]):
+        return peak, size, row["change"], ""
+    if abs(own) >= abs(size):
+        return now, own, change, ""
+    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    return now, own, change, f", {value_text(peak, row['unit'])} at its worst{when},"
+
+
+def _counts_text(row: Mapping[str, Any]) -> str:
+    """Counts instead of a ratio where what is usual is chance's few: 20 errors where at most 2 are usual."""
+    if is_missing(row.get("peak_count")) or is_missing(row.get("usual_most")):
+        return ""
+    thing = {"crash": "crash", "error": "error"}.get(METRIC_GROUPS.get(row["metric"], ""))
+    if thing is None:
+        return ""
+    many = {"crash": "crashes"}.get(thing, f"{thing}s")
+    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    count, most = round(row["peak_count"]), round(row["usual_most"])
+    usual = "none is usual" if most == 0 else f"at most {most:,} {'is' if most == 1 else 'are'} usual"
+    return f"{plural(count, thing, many)}{when} where {usual}"
 
 
 def _objective_text(row: Mapping[str, Any], what: str) -> str:
@@ -56,7 +104,16 @@ def _silence_text(usual: Any) -> str:
 
 
 def _ratio(change: float) -> str:
-    return f"× {change + 1:.1f}" if change >= 1 else f"{change:+.0%}".replace("-", "−").replace("%", " %")
+    if change >= MOST_TIMES - 1:
+        return f"more than × {MOST_TIMES:.0f}"
+    if change >= 1:
+        return f"× {change + 1:.1f}"
+    return f"{max(change, -1.0):+.0%}".replace("-", "−").replace("%", " %")
+
+
+# Beyond tenfold a ratio says more of what was usual than of what came.
+MOST_TIMES = 10.0
+_ZERO = 1e-6
 
 
 def _when_text(row: Mapping[str, Any]) -> str:
@@ -69,6 +126,10 @@ def _when_text(row: Mapping[str, Any]) -> str:
 
 def _where_text(row: Mapping[str, Any]) -> str:
     if row["scope"] == "product":
+        features = names_of(row.get("features"))
+        if len(features) > 1:
+            rest = f" and {len(features) - 3} more" if len(features) > 3 else ""
+            return f" ({', '.join(features[:3])}{rest}): look upstream first"
         return ", as on most features at once: look upstream first"
     if row["slice_status"] == "everything":
         return ", everywhere alike"
@@ -81,11 +142,44 @@ def _where_text(row: Mapping[str, Any]) -> str:
 
 
 def _whom_text(row: Mapping[str, Any]) -> str:
-    if is_missing(row["affected_users"]) or not row["affected_users"]:
-        return ""
     verb = "missing" if METRIC_GROUPS.get(row["metric"]) == "volume" else "affected"
-    users = int(row["affected_users"])
-    return f"; about {users:,} {'user' if users == 1 else 'users'} a day {verb}"
+    most = 0 if is_missing(row["affected_users"]) else int(row["affected_users"])
+    if is_missing(row["end_date"]) and not is_missing(row.get("users_today")):
+        today = int(row["users_today"])
+        beside = f", {most:,} on its worst" if most > today else ""
+        return f"; {plural(today, 'user')} {verb} on the last day{beside}" if today or most else ""
+    return f"; about {plural(most, 'user')} a day {verb}" if most else ""
+
+
+def _ending_text(row: Mapping[str, Any]) -> str:
+    """What became of it, where it neither goes on nor is back to what was normal, and what came in its place."""
+    names = names_of(row.get("renamed_to"))
+    how = "may have been renamed to" if len(names) == 1 else "may have been split into"
+    renamed = f"; {how} {' and '.join(names)}, which appeared then in its size" if names else ""
+    if row.get("end_kind") == "silent":
+        return f"; silent for good{'' if renamed else ', removed or renamed'}{renamed}"
+    if row.get("end_kind") != "adopted":
+        return renamed
+    since = "" if is_missing(row.get("adopted_on")) else f" since {as_day(row['adopted_on']):%-d %b %Y}"
+    off = float("nan") if is_missing(row.get("still_off")) else float(row["still_off"])
+    by = "" if is_missing(off) else f", still off by {'+' if off > 0 else ''}{value_text(off, row['unit'])}"
+    return f"; not recovered: the new level counts as normal{since}{by}"
+
+
+END_WORDS = {
+    "open": "Open",
+    "recovered": "Resolved",
+    "adopted": "New normal, not recovered",
+    "silent": "Silent for good",
+}
+
+
+def end_word(row: Mapping[str, Any]) -> str:
+    """How an incident stands, in the words of every page, report and alert; only what has recovered is resolved."""
+    kind = row.get("end_kind")
+    if is_missing(kind):
+        return "Open" if is_missing(row["end_date"]) else "Ended"
+    return END_WORDS[str(kind)]
 
 
 def is_missing(value: Any) -> bool:

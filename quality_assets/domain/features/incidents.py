@@ -6,7 +6,6 @@ its result. How a change is found in a series lives in `detection`.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -18,11 +17,20 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
-from quality_assets.domain.features.incident_findings import Finding, breach_findings, findings_of, objective_on
+from quality_assets.domain.features.endings import ending
+from quality_assets.domain.features.incident_findings import (
+    Finding,
+    breach_findings,
+    findings_of,
+    incident_id,
+    objective_on,
+)
 from quality_assets.domain.features.incident_words import describe
+from quality_assets.domain.features.product_wide import told_once
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 from quality_assets.domain.features.severity import severity
 from quality_assets.domain.series.panel import MONITORED_METRICS, columns_behind
+from quality_assets.domain.series.scale import poisson_most
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import silence_log_p
 from quality_assets.domain.series.states import Described, Watched, watch
@@ -77,6 +85,7 @@ def incidents_of(
     clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
     rows = [_row(cluster, watched, facts, tiers or {}) for cluster in clusters]
     _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
+    rows = told_once(rows, facts, settings)
     for row in rows:
         row["sentence"] = describe(row)
     frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))
@@ -118,17 +127,14 @@ def _cluster(findings: list[Finding], settings: IncidentSettings) -> list[list[F
 def _belongs(finding: Finding, cluster: list[Finding], settings: IncidentSettings) -> bool:
     """Whether a finding is part of a fault, judged by what was known on the day it was found."""
     found = finding.detected_on
+    if finding.episode.kind != "objective" and all(other.episode.kind == "objective" for other in cluster):
+        # Worse than its own past is another matter than what has missed its objective all along.
+        return False
     if (found - cluster[0].detected_on).days <= settings.merge_within_days:
         return any((found - other.last_worse_by(found)).days <= 1 for other in cluster)
     same = [other for other in cluster if other.group == finding.group]
     pause = settings.reopen_within_days + 1
     return any(other.is_active_on(found) or (found - other.last_worse_by(found)).days <= pause for other in same)
-
-
-def incident_id(feature: str, event_name: str | None, metric: str, detected_on: date) -> str:
-    """The id of an incident: what was found first, and when."""
-    text = "\x1f".join((feature, event_name or "", metric, detected_on.isoformat()))
-    return "inc-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _row(
@@ -158,7 +164,6 @@ def _row(
         "kind": "dead" if "dead" in kinds else "step" if len(kinds) > 1 else kinds[0],
         "scope": "feature",
         "start_date": start,
-        "end_date": None if is_open else last,
         "detected_on": first.detected_on,
         "unit": METRICS_BY_NAME[lead.metric].unit,
         "score": max(f.episode.score for f in cluster),
@@ -167,7 +172,9 @@ def _row(
         "slice_values": [],
         "slice_share": None,
         "slice_traffic_share": None,
+        **dict.fromkeys(("features", "renamed_to", "verdict", "real_share", "verdict_sentence")),
         **measured,
+        **ending(cluster, is_open),
     }
     row |= _exposure(row, facts, start, last)
     row |= objective_on(watched, lead, is_open, last)
@@ -213,18 +220,45 @@ def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[s
         "real_change": _real_change(finding, window.start + peak, today if is_open else None),
         "excess": _excess(finding, window, worse),
         "worst_date": panel.dates[window.start + peak],
+        **_counted(finding, window.start + peak),
         "days_pooled": _number(days_pooled) if days_pooled > 1 else None,
     }
 
 
 _MEASURED = (
     "baseline_value", "current_value", "current_size", "peak_value", "size", "change", "real_change", "excess",
-    "worst_date", "days_pooled",
+    "worst_date", "peak_count", "usual_most", "days_pooled",
 )  # fmt: skip
 _CHANCE_SD = 1.64
 # What rounds to no expectation at all is nothing to hold a value against.
 _ZERO = 1e-9
 _RECENT_DAYS = 3
+
+
+# Up to so many expected, a ratio is one of chance.
+_FEW = 5.0
+_RARELY_MORE_SD = 2.33
+
+
+def _counted(finding: Finding, day: int) -> dict[str, float | None]:
+    """Of a rate of which so little is usual that chance makes its ratio: how many came, and how many do at most.
+
+    At most is what Poisson counts pass once in a hundred days, or what the series' own noise does.
+    """
+    found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
+    out: dict[str, float | None] = {"peak_count": None, "usual_most": None}
+    if panel.family != "rate" or finding.episode.kind == "objective":
+        return out
+    sample, expected = panel.sample[series, day], max(float(found.expected[series, day]), 0.0)
+    usual = expected * sample
+    if not isfinite(usual) or usual >= _FEW:
+        return out
+    noise = found.noise[series, day]
+    spread = usual + _RARELY_MORE_SD * float(noise) * sample if isfinite(noise) else 0.0
+    return {
+        "peak_count": float(round(panel.value[series, day] * sample)),
+        "usual_most": float(max(poisson_most(usual), np.floor(spread))),
+    }
 
 
 def _last_known_day(finding: Finding) -> int:

@@ -8,6 +8,9 @@ today, and how critical the feature is.
 | users hit on the last day, as a share of the product's users of a day | + 1 from 10 %, - 1 below 1 % |
 | tier | + 1 for tier 1, - 1 for tier 3 |
 
+Of an open incident the size and the users are those of its real part: what other users, versions or rows made of it is
+no fault of the product, and an incident that is measurement is low.
+
 0 or less is low, 1 and 2 medium, 3 high, 4 and more critical. A single day that passed by itself is one grade lower,
 and never critical. Sizes are relative, of feedback in points; what fails for half of all events does not work.
 """
@@ -61,6 +64,8 @@ def severity(
 
     product_users: of the whole product, on a usual day.
     """
+    if row.get("verdict") == "measurement":
+        return INCIDENT_SEVERITIES[0]
     points = size_points(row, settings) + _objective_points(row, settings)
     share = _user_share(row, product_users)
     if share is not None:
@@ -76,7 +81,7 @@ def size_points(row: Mapping[str, Any], settings: SeveritySettings = DEFAULT_SEV
     """0 small … 3 most of the feature does not work, by the size less what chance may add to it."""
     group = METRIC_GROUPS.get(row["metric"], "")
     steps = settings.steps.get(group, (0.25, 0.75, 4.0))
-    if row["kind"] == "dead":
+    if row["kind"] == "dead" and real_part(row) >= steps[2]:
         return 3 if is_missing(row["event_name"]) else 2
     value = _number(row["current_value"] if is_missing(row["end_date"]) else row["peak_value"])
     if group in ("crash", "error") and value is not None and value >= settings.failing_share:
@@ -85,7 +90,13 @@ def size_points(row: Mapping[str, Any], settings: SeveritySettings = DEFAULT_SEV
     if size is None:
         # Above an expected 0 there is no ratio: what was never there before is notable.
         return 1
-    return sum(size >= step for step in steps)
+    return sum(size * real_part(row) >= step for step in steps)
+
+
+def real_part(row: Mapping[str, Any]) -> float:
+    """The share of an open incident that is real; all of it where that is not known."""
+    share = _number(row.get("real_share"))
+    return 1.0 if share is None or not is_missing(row["end_date"]) else share
 
 
 def _objective_points(row: Mapping[str, Any], settings: SeveritySettings) -> int:
@@ -105,4 +116,4 @@ def _user_share(row: Mapping[str, Any], product_users: float | None) -> float | 
     users = _number(row["affected_users"] if is_missing(row.get("users_today")) else row["users_today"])
     if users is None or product_users is None or not isfinite(product_users) or product_users <= 0:
         return None
-    return users / product_users
+    return users * real_part(row) / product_users

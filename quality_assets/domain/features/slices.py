@@ -13,7 +13,7 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS
-from quality_assets.domain.features.incident_words import as_day, describe, is_missing
+from quality_assets.domain.features.incident_words import as_day, describe, is_missing, names_of
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 
 SLICE_DIMENSIONS = ("platform", "app_version", "country")
@@ -30,11 +30,15 @@ _WHOLE = 0.95
 
 
 def incident_windows(
-    incidents: pd.DataFrame, data_through: date, settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS
+    incidents: pd.DataFrame,
+    data_through: date,
+    settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS,
+    normal: Mapping[tuple[str, str], float] | None = None,
 ) -> pd.DataFrame:
     """What to compare for each incident: before with during. The relation `windows` of the slice queries.
 
-    One row per incident: incident_id, feature, event_name, metric, before_from, before_to, during_from, during_to
+    One row per incident and feature of it, whose own `normal` is by incident_id and feature: incident_id, feature,
+    event_name, metric, before_from, before_to, during_from, during_to, last_date
     (dates, inclusive), threshold (the metric's baseline value, for latency ms and feedback points).
     """
     rows = []
@@ -43,21 +47,28 @@ def incident_windows(
         end = data_through if is_missing(row["end_date"]) else as_day(row["end_date"])
         during_to = max(start, min(end, start + timedelta(days=settings.longest_during_days - 1)))
         # The day before the start may already be touched: dating is right to a day or so.
-        rows.append(
+        whole = names_of(row.get("features"))
+        rows += [
             {
                 "incident_id": row["incident_id"],
-                "feature": row["feature"],
+                "feature": feature,
                 "event_name": None if is_missing(row["event_name"]) else row["event_name"],
                 "metric": row["metric"],
                 "before_from": start - timedelta(days=settings.before_days + 1),
                 "before_to": start - timedelta(days=2),
                 "during_from": start,
                 "during_to": during_to,
-                "threshold": None if is_missing(row["baseline_value"]) else float(row["baseline_value"]),
+                "last_date": end,
+                "threshold": (normal or {}).get((row["incident_id"], feature))
+                if whole
+                else None
+                if is_missing(row["baseline_value"])
+                else float(row["baseline_value"]),
             }
-        )
+            for feature in whole or [row["feature"]]
+        ]
     columns = ["incident_id", "feature", "event_name", "metric", "before_from", "before_to", "during_from"]
-    return pd.DataFrame(rows, columns=[*columns, "during_to", "threshold"])
+    return pd.DataFrame(rows, columns=[*columns, "during_to", "last_date", "threshold"])
 
 
 _BAD_SQL = """case
@@ -81,8 +92,13 @@ _JOIN_SQL = """from {windows} w
   join {source} e
     on e.feature = w.feature
     and (w.event_name is null or e.event_name = w.event_name)
-    and (e.event_date between w.before_from and w.before_to or e.event_date between w.during_from and w.during_to)
+    and ({days})
   where e.event_date between $from_date and $to_date"""
+
+
+_BOTH_DAYS = "e.event_date between w.before_from and w.before_to or e.event_date between w.during_from and w.during_to"
+# However long it lasts, its last day is among those whose users are counted.
+_DURING = "e.event_date between w.during_from and w.during_to or e.event_date = w.last_date"
 
 
 def slice_sql(source: str = "core.valid_events", windows: str = "incident_windows") -> str:
@@ -100,7 +116,7 @@ def slice_sql(source: str = "core.valid_events", windows: str = "incident_window
         "with scoped as (\n  select\n    w.incident_id,\n"
         "    case when e.event_date >= w.during_from then 'during' else 'before' end as period,\n"
         f"    {dimensions},\n    {_COUNTS_SQL} as n,\n    {_BAD_SQL} as bad\n  "
-        + _JOIN_SQL.format(windows=windows, source=source)
+        + _JOIN_SQL.format(windows=windows, source=source, days=_BOTH_DAYS)
         + f"\n)\nselect incident_id, period, {', '.join(SLICE_DIMENSIONS)}, sum(n) as n, coalesce(sum(bad), 0) as bad\n"
         f"from scoped\ngroup by grouping sets (\n  {sets}\n)"
     )
@@ -113,7 +129,7 @@ def affected_users_sql(source: str = "core.valid_events", windows: str = "incide
     """
     return (
         f"with scoped as (\n  select w.incident_id, e.event_date, e.user_id, w.during_from, {_BAD_SQL} as bad\n  "
-        + _JOIN_SQL.format(windows=windows, source=source)
+        + _JOIN_SQL.format(windows=windows, source=source, days=_DURING)
         + "\n)\nselect incident_id, event_date, count(distinct user_id) as users\nfrom scoped\n"
         "where event_date >= during_from and bad > 0 and user_id is not null\ngroup by incident_id, event_date"
     )
@@ -137,13 +153,16 @@ def attribute_slices(
     settings: IncidentSettings = DEFAULT_INCIDENT_SETTINGS,
 ) -> dict[str, SliceVerdict]:
     """The verdict per incident_id, from the result of `slice_sql`; `unknown` where events do not show the change."""
-    windows = incident_windows(incidents, data_through, settings).set_index("incident_id")
+    windows = incident_windows(incidents, data_through, settings).drop_duplicates("incident_id")
+    windows = windows.set_index("incident_id")
+    # Of the whole product, what was expected is that of all its features.
+    usual = incidents.set_index("incident_id")["baseline_value"]
     verdicts = {str(i): SliceVerdict("unknown") for i in incidents["incident_id"]}
     for name, group in aggregate.groupby("incident_id"):
         window = windows.loc[name]
         days = (window["during_to"] - window["during_from"]).days + 1
         is_volume = METRIC_GROUPS.get(str(window["metric"])) == "volume"
-        expected = window["threshold"] * days if is_volume and pd.notna(window["threshold"]) else None
+        expected = usual[name] * days if is_volume and pd.notna(usual[name]) else None
         verdicts[str(name)] = best_slice(group, expected_events=expected, settings=settings)
     return verdicts
 

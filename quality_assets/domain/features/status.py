@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from quality_assets.domain.features.attention import users_hit
+
 Row = Mapping[str, Any]
 
 # A coin says as much below the first; from the second on a score is worth watching. Both are inclusive.
@@ -68,10 +70,20 @@ def risk_bands() -> list[tuple[Status, float, float]]:
     return [(Status.HEALTHY, 0.0, WATCH), (Status.WATCH, WATCH, AT_RISK), (Status.AT_RISK, AT_RISK, 1.0)]
 
 
-def outlook(probability: float | None) -> Outlook:
-    """Whether what is degraded already is expected to last; undecided between the bands."""
+def outlook(probability: float | None, was_right: float | None = None) -> Outlook:
+    """Whether what is degraded already is expected to last; undecided between the bands.
+
+    That it passes is said only where that was right of `RIGHT_SHARE` of the degraded days on which it could be said.
+    """
     by_status = {Status.AT_RISK: Outlook.LASTS, Status.WATCH: Outlook.UNDECIDED, Status.HEALTHY: Outlook.PASSES}
-    return by_status.get(risk_status(probability), Outlook.UNKNOWN)
+    expected = by_status.get(risk_status(probability), Outlook.UNKNOWN)
+    is_trusted = was_right is not None and was_right >= RIGHT_SHARE
+    return Outlook.UNKNOWN if expected == Outlook.PASSES and not is_trusted else expected
+
+
+RIGHT_SHARE = 0.8
+# Fewer graded days say nothing of how often it was right.
+LEAST_GRADED = 20
 
 
 def severe_incidents(incidents: Sequence[Row]) -> int:
@@ -80,8 +92,8 @@ def severe_incidents(incidents: Sequence[Row]) -> int:
 
 
 def users_affected(incidents: Sequence[Row], risk: Row | None) -> float | None:
-    """Users a day who are hit, else expected to be; None where neither is known."""
-    hit = [incident["affected_users"] for incident in incidents if incident["affected_users"] is not None]
+    """Users who are hit on the last day, else expected to be; None where neither is known."""
+    hit = [users for users in map(users_hit, incidents) if users is not None]
     return max(hit, default=risk["expected_users_affected"] if risk else None)
 
 

@@ -132,3 +132,14 @@ def nan_median(values: Floats) -> Floats:
     low = ordered[rows, np.maximum((count - 1) // 2, 0)]
     high = ordered[rows, np.minimum(count // 2, values.shape[1] - 1)]
     return np.where(count > 0, (low + high) / 2, np.nan)
+
+
+def poisson_most(expected: float, alpha: float = 0.01) -> int:
+    """The least count that a Poisson variable of mean `expected` passes with a probability below `alpha`."""
+    total = term = float(np.exp(-expected))
+    count = 0
+    while 1 - total > alpha and count < 1_000:
+        count += 1
+        term *= expected / count
+        total += term
+    return count
