@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,14 @@ from dash import html
 from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.pages import feature_impact, states
+from dash_app.pages.feature_causes import causes_chart
 from dash_app.pages.feature_parts import DIMENSION_WORDS, PAIRS, RETENTION, SLICES, Component
 from dash_app.pages.feature_retention import retention_chart, retention_place
 from dash_app.pages.feature_risk import risk_panel
 from dash_app.pages.feature_slices import pairs, slices, slices_place
 from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.domain.features.attention import users_hit
+from quality_assets.domain.features.incident_words import end_word
 from quality_assets.domain.quality import health
 from quality_assets.domain.quality.health import CheckState
 from quality_assets.read import feature as queries
@@ -255,7 +259,6 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component
             "This snapshot has no incident detection, so whether there was one is not known.",
         )
         return ui.card(ui.card_head("Incidents"), unknown, label="Incidents")
-    is_open = [fault for fault in incidents if fault["end_date"] is None]
     silence = html.P(
         [_silence_words(queries.silent_days_to_tell(reader, name)), " From ", ui.asset_link(queries.BASELINES), "."],
         className="note",
@@ -267,16 +270,27 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component
             "Nothing of this feature was ever worse than its own past by more than noise.",
         )
         return ui.card(ui.card_head("Incidents"), calm, silence, label="Incidents")
+    causes = queries.causes(reader, name)
     aside = [
-        html.Span(f"{len(is_open)} open · {len(incidents) - len(is_open)} resolved", className="note"),
+        html.Span(_standing(incidents), className="note"),
         ui.csv_link("feature_incidents", feature=name),
     ]
     return ui.card(
         ui.card_head("Incidents", ["From ", ui.asset_link("product.incidents")], aside),
-        html.Ul([_incident(fault) for fault in incidents[:10]], className="incidents"),
+        html.Ul(
+            [_incident(fault, causes.get(fault["incident_id"], [])) for fault in incidents[:10]], className="incidents"
+        ),
         silence,
         label="Incidents",
     )
+
+
+def _standing(incidents: Sequence[Row]) -> str:
+    """How many incidents stand how: `1 open · 2 resolved · 1 new normal, not recovered`."""
+    counts = Counter(end_word(fault) for fault in incidents)
+    counts.setdefault("Open", 0)
+    order = ["Open", "Resolved", *sorted(counts)]
+    return " · ".join(f"{counts[word]} {word.lower()}" for word in dict.fromkeys(order) if word in counts)
 
 
 def _silence_words(days: int | None) -> str:
@@ -286,7 +300,7 @@ def _silence_words(days: int | None) -> str:
     return f"If it went silent, that would be told from chance after {formats.plural(days, 'day')} without events."
 
 
-def _incident(fault: Row) -> Component:
+def _incident(fault: Row, parts: Sequence[Row]) -> Component:
     is_open = fault["end_date"] is None
     where = ", ".join(
         f"{DIMENSION_WORDS.get(d, d).lower()} {v}"
@@ -298,13 +312,19 @@ def _incident(fault: Row) -> Component:
         if where
         else None
     )
-    users = f"{formats.count(fault['affected_users'])} users a day" if fault["affected_users"] is not None else None
+    hit = users_hit(fault) if is_open else fault["affected_users"]
+    users = f"{formats.count(hit)} users {'on the last day' if is_open else 'a day'}" if hit is not None else None
     line = [formats.words(fault["severity"]), formats.span(fault["start_date"], fault["end_date"]), users, found]
     return html.Li(
         [
             html.Span(className="incident-dot" + (" open" if is_open else "")),
-            ui.two_lines(html.B(fault["sentence"]), " · ".join(part for part in line if part)),
-            html.Span("Open" if is_open else "Resolved", className="note"),
+            html.Div(
+                [
+                    ui.two_lines(html.B(fault["sentence"]), " · ".join(part for part in line if part)),
+                    causes_chart(fault, parts),
+                ]
+            ),
+            html.Span(end_word(fault), className="note"),
         ]
     )
 

@@ -159,7 +159,9 @@ def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
                 ],
                 className="section-head",
             ),
-            html.Div([_attention_card(row) for row in urgent[:CARDS]], className="grid-3"),
+            html.Div(
+                [_attention_card(row, queries.passes_were_right(reader)) for row in urgent[:CARDS]], className="grid-3"
+            ),
         ],
         className="section",
     )
@@ -185,14 +187,14 @@ def _calm(reader: Reader, rows: Sequence[Row]) -> Component:
     return html.Div([ui.icon("circle-question-mark"), html.Span([why, said])], className="card calm unsure")
 
 
-def _attention_card(row: Row) -> Component:
+def _attention_card(row: Row, was_right: float | None) -> Component:
     risk = row["risk"]
     is_scored = risk is not None and risk["risk_probability"] is not None
     is_hit = any(fault["affected_users"] is not None for fault in row["incidents"])
     if row["impact"] is None:
         who = "users unknown"
     else:
-        who = f"{formats.count(row['impact'])} users a day {'hit' if is_hit else 'expected to be hit'}"
+        who = f"{formats.count(row['impact'])} users {'hit on the last day' if is_hit else 'a day expected to be hit'}"
     return html.A(
         [
             html.Div(
@@ -203,7 +205,7 @@ def _attention_card(row: Row) -> Component:
                 className="between",
             ),
             html.H3(row["display_name"]),
-            html.P(_sentence(row)),
+            html.P(_sentence(row, was_right)),
             html.Div(
                 [
                     html.Span([ui.icon("users"), who]),
@@ -217,16 +219,22 @@ def _attention_card(row: Row) -> Component:
     )
 
 
-def _sentence(row: Row) -> list[Any]:
+def _sentence(row: Row, was_right: float | None) -> list[Any]:
     """What changed, since when, where, and what the model makes of it and why."""
     if row["incidents"]:
         incident = row["incidents"][0]
         # The card is headed by the feature already; the bold part says what changed, the rest since when and for whom.
         sentence = incident["sentence"].removeprefix(f"{row['feature']}: ")
         what, since, rest = sentence.partition(" since ")
+        verdict = incident.get("verdict_sentence")
         said: list[Any] = [html.B(what[:1].upper() + what[1:]), f"{since}{rest}"]
         more = len(row["incidents"]) - 1
-        return [*said, f" {formats.plural(more, 'more incident')} open." if more else "", _outlook(row["risk"])]
+        said += [f" {verdict}"] if verdict else []
+        return [
+            *said,
+            f" {formats.plural(more, 'more incident')} open." if more else "",
+            _outlook(row["risk"], was_right),
+        ]
     reasons = model_reasons(row["risk"])
     if row["status"] == Status.DEGRADED and not reasons:
         return ["Degraded today by more than its own noise."]
@@ -236,16 +244,16 @@ def _sentence(row: Row) -> list[Any]:
     return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days: {words}."]
 
 
-def _outlook(risk: Row | None) -> str:
+def _outlook(risk: Row | None, was_right: float | None) -> str:
     """Whether the model thinks that what is degraded already will stay so, and why."""
-    expected = states_of.outlook(risk["risk_probability"] if risk else None)
+    expected = states_of.outlook(risk["risk_probability"] if risk else None, was_right)
     if expected == Outlook.UNKNOWN:
         return ""
     if expected == Outlook.UNDECIDED:
         return " The model is undecided whether it lasts."
     if expected == Outlook.PASSES:
         # What speaks for that is that little moves, which in the words of single inputs reads like a contradiction.
-        return " The model expects it to pass."
+        return f" The model expects it to pass, which was right on {formats.share(was_right)} of such days."
     reasons = [reason["words"] for reason in model_reasons(risk) if reason["size"] > 0][:2]
     why = f", for {'; '.join(reasons)}" if reasons else ""
     return f" The model expects it to stay or come back{why}."

@@ -35,13 +35,24 @@ where feature = $feature and event_date > $through - $days and event_date <= $th
 order by metric, event_date
 """
 
+# Snapshots of before lack some; a page then says nothing of them.
+_NEWER = ("end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to")
+
 _INCIDENTS = """
 select incident_id, event_name, metric, metrics, kind, scope, start_date, end_date, detected_on, severity, sentence,
-  affected_users, slice_dimensions, slice_values, slice_share, slice_traffic_share, slice_status
+  affected_users, slice_dimensions, slice_values, slice_share, slice_traffic_share, slice_status{newer}
 from product.incidents
-where feature = $feature
+where feature = $feature{of_product}
 order by end_date is not null, start_date desc, incident_id
 limit 50
+"""
+
+CAUSES = "product.incident_causes"
+_CAUSES = f"""
+select incident_id, part, metric, unit, size, low, high, share, value_before, value_now, rows_used
+from {CAUSES}
+where feature = $feature
+order by incident_id, part = 'real', abs(size) desc, part
 """
 
 _LEDGER = """
@@ -163,7 +174,23 @@ def trends(reader: Reader, feature: str, days: int) -> dict[str, list[Row]]:
 @per_snapshot
 def incidents(reader: Reader, feature: str) -> list[Row]:
     """The feature's incidents, open ones first, then the newest."""
-    return reader.rows(_INCIDENTS, {"feature": feature}) if reader.has("product.incidents") else []
+    if not reader.has("product.incidents"):
+        return []
+    known = reader.columns("product.incidents")
+    newer = "".join(f", {name}" if name in known else f", null as {name}" for name in _NEWER)
+    of_product = " or list_contains(features, $feature)" if "features" in known else ""
+    return reader.rows(_INCIDENTS.format(newer=newer, of_product=of_product), {"feature": feature})
+
+
+@per_snapshot
+def causes(reader: Reader, feature: str) -> dict[str, list[Row]]:
+    """The parts of the change of each open incident of the feature, by incident_id, the largest first, real last."""
+    if not reader.has(CAUSES):
+        return {}
+    found: dict[str, list[Row]] = {}
+    for row in reader.rows(_CAUSES, {"feature": feature}):
+        found.setdefault(row["incident_id"], []).append(row)
+    return found
 
 
 @per_snapshot

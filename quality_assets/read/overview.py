@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import date
 
 from quality_assets.domain.features.attention import attention, attention_order, needs_attention
-from quality_assets.domain.features.status import AT_RISK, STATUS_ORDER, Status, feature_status, users_affected
+from quality_assets.domain.features.status import (
+    AT_RISK,
+    LEAST_GRADED,
+    STATUS_ORDER,
+    WATCH,
+    Status,
+    feature_status,
+    users_affected,
+)
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 TRENDS = "product.feature_daily_trends"
@@ -73,12 +81,23 @@ qualify row_number() over (
   partition by feature order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1
 """
 
+# Snapshots of before lack some.
+_NEWER = ("features", "users_today", "verdict", "real_share", "verdict_sentence")
+
 _OPEN_INCIDENTS = """
-select incident_id, feature, metric, kind, scope, start_date, detected_on, severity, sentence, affected_users, change,
-  slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share
+select incident_id, feature, metric, kind, scope, start_date, end_date, detected_on, severity, sentence, affected_users,
+  change, slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share{newer}
 from product.incidents
 where end_date is null
-order by array_position(['critical', 'high', 'medium', 'low'], severity), affected_users desc nulls last, incident_id
+order by array_position(['critical', 'high', 'medium', 'low'], severity),
+  coalesce(users_today, affected_users) * coalesce(real_share, 1) desc nulls last, incident_id
+"""
+
+RISK_PAST, LABELS = "product.feature_metrics_with_risk", "ml.degradation_labels"
+_PASSES = f"""
+select count(*) as days, avg(cast(not past.label_any as integer)) as share
+from {RISK_PAST} as past join {LABELS} as labels using (event_date, feature)
+where labels.is_degraded_today and past.label_any is not null and past.risk_probability < $limit
 """
 
 _RISK_BY_DAY = """
@@ -171,9 +190,26 @@ def risk_now(reader: Reader) -> dict[str, Row]:
 
 
 @per_snapshot
+def passes_were_right(reader: Reader) -> float | None:
+    """Of graded days on which a degraded feature had so little risk that it could pass, the share on which it did.
+
+    None where there are too few of them.
+    """
+    if not reader.has(RISK_PAST, LABELS):
+        return None
+    row = reader.rows(_PASSES, {"limit": WATCH})[0]
+    return row["share"] if row["days"] >= LEAST_GRADED else None
+
+
+@per_snapshot
 def open_incidents(reader: Reader) -> list[Row]:
     """Incidents without an end, worst first."""
-    return reader.rows(_OPEN_INCIDENTS) if reader.has(INCIDENTS) else []
+    if not reader.has(INCIDENTS):
+        return []
+    known = reader.columns(INCIDENTS)
+    return reader.rows(
+        _OPEN_INCIDENTS.format(newer="".join(f", {name}" if name in known else f", null as {name}" for name in _NEWER))
+    )
 
 
 @per_snapshot
@@ -252,19 +288,27 @@ def features(reader: Reader, days: int) -> list[Row]:
     """
     metrics, used, risks = current_metrics(reader), usage(reader, days), risk_now(reader)
     incidents: dict[str, list[Row]] = {}
+    wide: dict[str, list[Row]] = {}
     for incident in open_incidents(reader):
         incidents.setdefault(incident["feature"], []).append(incident)
+        for name in incident["features"] or ():
+            if name != incident["feature"]:
+                wide.setdefault(name, []).append(incident)
     rows = []
     for name, described in descriptions(reader).items():
         risk, current, faults = risks.get(name), metrics.get(name, {}), incidents.get(name, [])
         use = used.get(name, {})
-        status, reasons = feature_status(faults, risk, current), attention(name, faults, risk)
+        # What hits most of the product is said of each feature's state, and told once.
+        every = [*faults, *wide.get(name, [])]
+        status, reasons = feature_status(every, risk, current), attention(name, faults, risk)
+        is_told = bool(faults) or not every
         rows.append(
             described
             | {
                 "status": status,
                 # The run report goes by less risk than the word that a page would have to put beside it.
-                "needs_attention": status == Status.DEGRADED or (status != Status.HEALTHY and needs_attention(reasons)),
+                "needs_attention": is_told
+                and (status == Status.DEGRADED or (status != Status.HEALTHY and needs_attention(reasons))),
                 "attention": reasons,
                 "risk": risk,
                 "incidents": faults,
@@ -272,7 +316,7 @@ def features(reader: Reader, days: int) -> list[Row]:
                 "users": use.get("users"),
                 "users_change": _change(use.get("users"), use.get("users_before")),
                 "adoption": use.get("adoption"),
-                "impact": users_affected(faults, risk),
+                "impact": users_affected(every, risk),
             }
         )
     return sorted(rows, key=_order)

@@ -41,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     product.FACT_FEATURE_METRICS,
     product.FEATURE_DAILY_TRENDS,
     incidents.INCIDENTS,
+    incidents.INCIDENT_CAUSES,
     *ml.TABLES,
     *facts_with_risk.TABLES,
     monitoring.CHECK_RESULTS,
@@ -288,6 +289,17 @@ def _incidents(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "update product.incidents set worst_date = start_date, current_size = size, real_change = change,"
         " users_today = affected_users, is_objective_breach = false"
+    )
+    connection.execute("update product.incidents set end_kind = if(end_date is null, 'open', 'recovered')")
+    connection.execute(
+        "update product.incidents set verdict = 'partly', real_share = .6,"
+        " verdict_sentence = 'Partly real: 60 % of it (40 to 80 %) remains; other users (40 %) made the rest.'"
+        " where kind = 'creep' and end_date is null"
+    )
+    connection.execute(
+        "insert into product.incident_causes select incident_id, feature, part, metric, unit, ms, ms - 38,"
+        " ms + 38, ms / 190, 380, 570, 4000 from product.incidents,"
+        " (values ('users', 76.0), ('real', 114.0)) as parts(part, ms) where verdict = 'partly'"
     )
 
 

@@ -246,7 +246,21 @@ def test_open_incidents_stand_by_severity_then_users_then_name() -> None:
     )
     found = open_incidents(reader)
     assert [row["incident_id"] for row in found] == ["full", "more", "a", "b", "unknown", "medium", "low"]
-    assert found[0] == told
+    newer = ("end_date", "features", "users_today", "verdict", "real_share", "verdict_sentence")
+    assert found[0] == told | dict.fromkeys(newer)
+
+
+def test_incidents_of_one_severity_stand_by_the_users_of_today_that_are_really_hit() -> None:
+    rows = [
+        _incident("many once", affected_users=900, users_today=5),
+        _incident("many today", affected_users=90, users_today=80),
+        _incident("not real", affected_users=100, users_today=100, real_share=0.5),
+    ]
+    assert [row["incident_id"] for row in open_incidents(snapshot_of({INCIDENTS: rows}))] == [
+        "many today",
+        "not real",
+        "many once",
+    ]
 
 
 def test_a_feature_counts_as_at_risk_once_a_day_at_the_threshold_by_its_highest_score() -> None:
