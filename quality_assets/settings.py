@@ -65,6 +65,22 @@ class Settings(BaseSettings):
     )
     collector_certificate: Path | None = Field(None, description="Certificate (PEM) of the collector, for TLS")
     collector_private_key: Path | None = Field(None, description="Private key (PEM) of that certificate")
+    collector_processes: bool = Field(
+        True, description="Whether a collector that writes to Kafka runs processors too; `quality process` does else"
+    )
+    collector_lands: bool = Field(
+        True, description="Whether the collector lands what is due; no, where its landing zone is not the graph's"
+    )
+    live_url: SecretStr | None = Field(
+        None, description="PostgreSQL of the live state; state.db in data_dir/live where not set"
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis before the reads of online features from PostgreSQL; none where not set"
+    )
+    kafka_brokers: str | None = Field(
+        None, description="Kafka brokers of the collector's log, as host:9092, with commas; needs QUALITY_LIVE_URL"
+    )
+    kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of the topics that are made where missing")
     land_every_s: float = Field(900.0, gt=0, description="How often the collector lands events of today")
     land_late_every_s: float = Field(
         21_600.0, gt=0, description="How often it lands events that came after their day had been closed"
@@ -129,6 +145,11 @@ class Settings(BaseSettings):
     def live_dir(self) -> Path:
         """What the collector keeps: its log and its state."""
         return self.data_dir / "live"
+
+    @property
+    def live_state(self) -> Path | str:
+        """Where the live state is: the address of a PostgreSQL, else the file of SQLite."""
+        return self.live_url.get_secret_value() if self.live_url else self.live_dir / "state.db"
 
     @property
     def collector_keys_path(self) -> Path:

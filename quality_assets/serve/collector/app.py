@@ -12,7 +12,8 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -25,7 +26,7 @@ from quality_assets.serve.collector.online import online_routes
 from quality_assets.serve.collector.operations import operations_routes
 from quality_assets.serve.collector.today import Today
 from quality_assets.settings import REPOSITORY_ROOT, Settings
-from quality_assets.stores.live.outbox import Outbox
+from quality_assets.stores.live.chosen import outbox_of
 from quality_assets.version import VERSION
 
 log = logging.getLogger("quality.collector")
@@ -43,13 +44,15 @@ def create_app(settings: Settings) -> ASGIApp:
     """
     access = Access(settings)
     core = Core(settings)
-    today = Today(settings.live_dir / "state.db", core.features.tile_us)
+    today = Today(settings.live_state, core.features.tile_us)
     app = FastAPI(
         title="Feature Quality: collector",
         version=VERSION,
         description="Events in, online features of users, today so far.",
         lifespan=partial(_lifespan, core, today),
     )
+    if settings.live_url is not None:
+        _answer_while_away(app)
     app.include_router(online_routes(core, access))
     app.include_router(operations_routes(core, access, today))
     app.include_router(described_routes())
@@ -64,6 +67,8 @@ def create_app(settings: Settings) -> ASGIApp:
 async def _lifespan(core: Core, today: Today, _: FastAPI) -> AsyncIterator[None]:
     core.start()
     landing = asyncio.create_task(_land_what_is_due(core.settings))
+    if not core.settings.collector_lands:
+        landing.cancel()
     try:
         yield
     finally:
@@ -76,7 +81,7 @@ async def _lifespan(core: Core, today: Today, _: FastAPI) -> AsyncIterator[None]
 
 async def _land_what_is_due(settings: Settings) -> None:
     """Start a process that lands, whenever something is due; what it has begun, the next one ends."""
-    outbox = Outbox(settings.live_dir / "state.db")
+    outbox = outbox_of(settings.live_state)
     process: asyncio.subprocess.Process | None = None
     try:
         while True:
@@ -101,13 +106,25 @@ def _gauges(core: Core, today: Today) -> None:
     gauge(
         "collector_log_lag_records",
         "Requests in the log that are not processed",
-        lambda: max(core.committer.last_seq - core.processor.position, 0),
+        lambda: core.processor.lag(core.committer.last_seq),
     )
     gauge("collector_log_bytes", "Size of the log and its WAL", core.log.size_bytes)
     gauge("collector_lag_seconds", "For how long the processor has been behind", core.processor.behind_s)
     gauge("collector_disk_free_bytes", "Free space where the log is", lambda: core.condition()["disk_free_bytes"])
     gauge("drift_alerts_open", "Distributions that have drifted, by the last report", DriftAlerts(core.settings).count)
     gauge("collector_landing_age_seconds", "Age of the oldest event that has not landed", partial(_landing_age, today))
+
+
+def _answer_while_away(app: FastAPI) -> None:
+    """503 while PostgreSQL is away, which is no fault of who asks; events are taken all the while."""
+    from psycopg import InterfaceError, OperationalError
+
+    async def unavailable(_request: Request, error: Exception) -> JSONResponse:
+        log.warning("PostgreSQL does not answer: %s", error)
+        return JSONResponse({"detail": "The live state cannot be read just now."}, 503, {"Retry-After": "5"})
+
+    for kind in (OperationalError, InterfaceError):
+        app.add_exception_handler(kind, unavailable)
 
 
 class DriftAlerts:

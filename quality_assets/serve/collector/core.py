@@ -14,6 +14,7 @@ from quality_assets.serve.collector.committing import Committer, ReceivedClock
 from quality_assets.serve.collector.measures import Measures
 from quality_assets.serve.collector.processing import Processor
 from quality_assets.settings import Settings
+from quality_assets.stores.live.chosen import store_of
 from quality_assets.stores.live.live_store import LiveStore
 from quality_assets.stores.live.request_log import Entry, RequestLog, encoded
 
@@ -21,7 +22,7 @@ MOST_LAG_S = 30.0
 
 
 class CollectorRunningError(RuntimeError):
-    """Another collector serves this root. The message says what to do."""
+    """Another collector serves this root, or a service that it needs is away. The message says what to do."""
 
 
 @dataclass
@@ -37,16 +38,32 @@ class Core:
         self._lock = processor_lock(self.settings)
         try:
             self.features = load_features(self.settings.features_path)
-            self.log = RequestLog(folder / "log.db")
-            self.store = LiveStore(folder / "state.db", self.features)
-            _pass_over_lost(self.log, self.store)
+            self._open()
             self.clock = ReceivedClock(max(self.log.last()[1], int(self.store.known_us)))
-            self.processor = Processor(self.log, self.store, self.measures.processed)
             self.committer = Committer(self.log, folder, self.measures.committed, self.processor.wake)
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            if type(error).__module__.startswith("psycopg"):
+                raise CollectorRunningError(
+                    f"PostgreSQL, which QUALITY_LIVE_URL names, cannot be used: {error}."
+                    " Start it, or correct the address."
+                ) from error
             raise
         self.started = time.time()
+
+    def _open(self) -> None:
+        if self.settings.kafka_brokers is None:
+            self.log: Any = RequestLog(self.settings.live_dir / "log.db")
+            self.store = store_of(self.settings, self.features)
+            _pass_over_lost(self.log, self.store)
+            self.processor: Any = Processor(self.log, self.store, self.measures.processed)
+            return
+        from quality_assets.serve.collector.partitions import Partitions
+
+        self.log = topics_of(self.settings)
+        self.store = store_of(self.settings, self.features, "none")
+        most = None if self.settings.collector_processes else 0
+        self.processor = Partitions(self.settings, self.features, self.store, self.measures.processed, most)
 
     def start(self) -> None:
         """Start both threads, within an event loop."""
@@ -86,11 +103,33 @@ class Core:
         return {
             "started_at": self.started,
             "queued_items": self.committer.queued,
-            "log_lag_records": max(self.committer.last_seq - self.processor.position, 0),
+            "log_lag_records": self.processor.lag(self.committer.last_seq),
             "behind_s": round(self.processor.behind_s(), 3),
             "log_bytes": self.log.size_bytes(),
             "disk_free_bytes": disk.free,
         }
+
+
+def topics_of(settings: Settings) -> Any:
+    """The log in the topics of a broker. Raises CollectorRunningError where it cannot be had."""
+    from confluent_kafka import KafkaException
+
+    from quality_assets.stores.live.kafka import KafkaLog, TopicError
+
+    assert settings.kafka_brokers is not None
+    if settings.live_url is None:
+        raise CollectorRunningError(
+            "QUALITY_KAFKA_BROKERS needs QUALITY_LIVE_URL: what was processed of a partition stands in PostgreSQL, with"
+            " what came of it."
+        )
+    try:
+        return KafkaLog(settings.kafka_brokers, settings.kafka_partitions)
+    except KafkaException as error:
+        raise CollectorRunningError(
+            f"the brokers of QUALITY_KAFKA_BROKERS ({settings.kafka_brokers}) do not answer: {error}"
+        ) from error
+    except TopicError as error:
+        raise CollectorRunningError(str(error)) from error
 
 
 def processor_lock(settings: Settings) -> FileLock:

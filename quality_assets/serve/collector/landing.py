@@ -14,6 +14,7 @@ from filelock import Timeout
 
 from quality_assets.serve.collector.core import CollectorRunningError, processor_lock
 from quality_assets.settings import Settings, get_settings
+from quality_assets.stores.live.chosen import outbox_of, state_exists, store_of
 from quality_assets.stores.live.outbox import Batch, Outbox, Waiting, landing_lock
 
 MODULE = "quality_assets.serve.collector.landing"
@@ -57,26 +58,38 @@ def is_due(settings: Settings, outbox: Outbox) -> bool:
 
 def land(settings: Settings, choose: Callable[[list[Waiting]], list[Waiting]]) -> list[Batch]:
     """Bring planned batches to their end, then land what `choose` takes of what waits; what was landed."""
-    landed = []
-    outbox = Outbox(settings.live_dir / "state.db")
+    landed: list[Batch] = []
+    outbox = outbox_of(settings.live_state)
     try:
-        for batch in outbox.batches("planned"):
-            outbox.land(batch, settings.landing_dir, time.time_ns() // 1000)
-            landed.append(batch)
-        for waiting in choose(outbox.waiting()):
-            now_us = time.time_ns() // 1000
-            batch = outbox.plan(waiting, now_us)
-            outbox.land(batch, settings.landing_dir, now_us)
-            landed.append(batch)
+        with outbox.held():
+            landed += _landed(settings, outbox, choose)
     finally:
         outbox.close()
     return landed
 
 
+def _landed(settings: Settings, outbox: Outbox, choose: Callable[[list[Waiting]], list[Waiting]]) -> list[Batch]:
+    landed = []
+    for batch in outbox.batches("planned"):
+        outbox.land(batch, settings.landing_dir, time.time_ns() // 1000)
+        landed.append(batch)
+    for waiting in choose(outbox.waiting()):
+        now_us = time.time_ns() // 1000
+        batch = outbox.plan(waiting, now_us)
+        outbox.land(batch, settings.landing_dir, now_us)
+        landed.append(batch)
+    return landed
+
+
 def land_now(settings: Settings) -> list[Batch]:
     """Process what is in the log, or wait until the collector that runs has, and land all of it, of every date."""
-    if not (settings.live_dir / "log.db").exists():
+    if not (settings.live_dir / "log.db").exists() and not (settings.live_url and state_exists(settings.live_state)):
         return []
+    settings.live_dir.mkdir(parents=True, exist_ok=True)
+    if settings.kafka_brokers is not None:
+        _wait_for_topic(settings)
+        with landing_lock(settings.live_dir):
+            return land(settings, lambda waiting: waiting)
     try:
         lock = processor_lock(settings)
     except CollectorRunningError:
@@ -94,11 +107,10 @@ def land_now(settings: Settings) -> list[Batch]:
 def _catch_up(settings: Settings) -> None:
     from quality_assets.domain.live.feature_set import load_features
     from quality_assets.serve.collector.processing import Processor
-    from quality_assets.stores.live.live_store import LiveStore
     from quality_assets.stores.live.request_log import RequestLog
 
     log = RequestLog(settings.live_dir / "log.db")
-    store = LiveStore(settings.live_dir / "state.db", load_features(settings.features_path))
+    store = store_of(settings, load_features(settings.features_path))
     try:
         Processor(log, store, lambda _step, _seconds: None).catch_up()
     finally:
@@ -107,16 +119,19 @@ def _catch_up(settings: Settings) -> None:
 
 
 def _wait_for_processor(settings: Settings) -> None:
+    from quality_assets.stores.live.chosen import asked_state, own_log
     from quality_assets.stores.live.request_log import last_of
-    from quality_assets.stores.live.sqlite import one_row, opened
 
     wanted = last_of(settings.live_dir / "log.db")
-    state = opened(settings.live_dir / "state.db", synchronous="NORMAL")
+    state = asked_state(settings.live_state)
+    asked = ("select value from meta where name = ?", ("log_seq",))
+    if settings.live_url is not None:
+        asked = ("select next from positions where log = ?", (own_log(settings),))
     deadline = time.monotonic() + _CAUGHT_UP_WITHIN_S
     try:
         while True:
             # A state that has processed nothing stands at no position.
-            row = one_row(state, "select value from meta where name = 'log_seq'")
+            row = state.execute(*asked).fetchone()
             if (row[0] if row else 0) >= wanted:
                 return
             if time.monotonic() > deadline:
@@ -127,6 +142,34 @@ def _wait_for_processor(settings: Settings) -> None:
             time.sleep(0.05)
     finally:
         state.close()
+
+
+def _wait_for_topic(settings: Settings) -> None:
+    """Wait until processors, wherever they run, have taken what is in the topic now."""
+    from quality_assets.stores.live.chosen import asked_state
+    from quality_assets.stores.live.kafka import Partition, log_name
+
+    assert settings.kafka_brokers is not None
+    state = asked_state(settings.live_state)
+    parts = [Partition(settings.kafka_brokers, number) for number in range(settings.kafka_partitions)]
+    deadline = time.monotonic() + _CAUGHT_UP_WITHIN_S
+    try:
+        wanted = {log_name(part.number): part.end() for part in parts}
+        while True:
+            there = dict(state.execute("select log, next from positions").fetchall())
+            behind = [name for name, end in wanted.items() if there.get(name, 0) < end]
+            if not behind:
+                return
+            if time.monotonic() > deadline:
+                raise CollectorRunningError(
+                    f"{', '.join(behind)} has not been processed within {_CAUGHT_UP_WITHIN_S:.0f} s. Nothing is lost;"
+                    " does `quality process` run?"
+                )
+            time.sleep(0.05)
+    finally:
+        state.close()
+        for part in parts:
+            part.close()
 
 
 def main() -> None:

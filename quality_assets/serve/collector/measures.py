@@ -63,10 +63,13 @@ class Measures:
         self._syncs.observe(seconds)
         self._committed.inc(records)
 
-    def read(self, answer: Answer, seconds: float) -> None:
+    def read(self, answer: Answer, seconds: float, *, has_cache: bool = False) -> None:
         """A read of features."""
         self._reads.observe(seconds)
-        self.cache_misses.inc()
+        if answer.is_cached:
+            self.cache_hits.inc()
+        elif has_cache:
+            self.cache_misses.inc()
         variant = answer.values.get("ab_variant")
         if variant is not None:
             self._variants.labels(variant).inc()

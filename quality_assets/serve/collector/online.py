@@ -85,9 +85,10 @@ def _read(core: Core, user: str, version: int, as_of: str | None) -> Answer:
     now_us = time.time_ns() // 1000
     as_of_us = now_us if as_of is None else _instant(as_of, now_us)
     started = time.perf_counter()
-    answer = core.store.read(user, version, as_of_us)
-    core.measures.read(answer, time.perf_counter() - started)
-    if as_of is None:
+    answer = core.store.read(user, version, as_of_us, may_be_cached=as_of is None)
+    has_cache = as_of is None and core.settings.redis_url is not None and core.settings.live_url is not None
+    core.measures.read(answer, time.perf_counter() - started, has_cache=has_cache)
+    if as_of is None and not answer.is_cached:
         core.processor.served(answer)
     return answer
 

@@ -82,12 +82,12 @@ def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -
                 today.last_messages, max(0, min(messages, _MOST_SHOWN)), masked=not unmasked
             ),
             "landing": await asyncio.to_thread(today.landing),
-            "dead_letters": await asyncio.to_thread(counts_by_reason, core.settings.live_dir / "state.db"),
+            "dead_letters": await asyncio.to_thread(counts_by_reason, core.settings.live_state),
         }
 
 
 def _letter_routes(routes: APIRouter, core: Core, access: Access) -> None:
-    path = core.settings.live_dir / "state.db"
+    path = core.settings.live_state
 
     @routes.get("/live/deadletters", tags=["operations"])
     async def letters(request: Request, reason: str | None = None, unmasked: bool = False) -> list[dict[str, Any]]:

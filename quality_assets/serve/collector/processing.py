@@ -8,9 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from quality_assets.stores.live.live_store import Answer, LiveStore, Step
-from quality_assets.stores.live.request_log import RequestLog
+from quality_assets.stores.live.request_log import Record
+
+if TYPE_CHECKING:
+    from quality_assets.stores.live.postgres_store import PostgresStore
 
 log = logging.getLogger("quality.collector")
 
@@ -25,13 +29,24 @@ _PRUNE_S = 6 * 3600.0
 SERVED_SHARE = 50
 
 
+class Followed(Protocol):
+    """A log that is followed: that of this root, or a partition."""
+
+    def read_after(self, seq: int, most_items: int) -> list[Record]:
+        """What follows `seq`."""
+
+    def prune(self, before_seq: int, before_us: int) -> int:
+        """Forget what is older than both; how many."""
+
+
 @dataclass
 class Processor:
     """Follows `source` and writes to `store`, a step each ten milliseconds at most, until it is stopped."""
 
-    source: RequestLog
-    store: LiveStore
+    source: Followed
+    store: LiveStore | PostgresStore
     told: Callable[[Step, float], None]
+    look_s: float = LOOK_S
 
     def __post_init__(self) -> None:
         self._woken = threading.Event()
@@ -66,6 +81,10 @@ class Processor:
         """For how long there has been more than was processed; 0 where all is."""
         since = self.behind_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def lag(self, last_seq: int) -> int:
+        """How many records up to `last_seq` are not processed."""
+        return max(last_seq - self.position, 0)
 
     def catch_up(self) -> Step:
         """Process all that is in the log, in the caller's thread."""
@@ -118,7 +137,7 @@ class Processor:
         if pause and not self._stopping:
             time.sleep(pause)
         elif is_idle and not self._stopping:
-            self._woken.wait(LOOK_S)
+            self._woken.wait(self.look_s)
         left = CADENCE_S - (time.monotonic() - started)
         if left > 0:
             time.sleep(left)

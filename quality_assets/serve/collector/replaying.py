@@ -12,8 +12,9 @@ from quality_assets.domain.live.event_rows import EventSource
 from quality_assets.serve.collector.access import load_keys
 from quality_assets.serve.collector.receiving import sent_again
 from quality_assets.settings import Settings
+from quality_assets.stores.live.chosen import append_entries
 from quality_assets.stores.live.letters import DeadLetter, dead_letters
-from quality_assets.stores.live.request_log import Entry, RequestLog, encoded
+from quality_assets.stores.live.request_log import Entry, encoded
 
 _AT_ONCE = 500
 
@@ -80,7 +81,7 @@ def replay(
     Asked twice, an event counts once: keys are those that it would have had. Times of receipt stay as they were.
     `where` is a text that the item must hold.
     """
-    found = dead_letters(settings.live_dir / "state.db", ids=ids, reason=reason, state="waiting")
+    found = dead_letters(settings.live_state, ids=ids, reason=reason, state="waiting")
     letters = [letter for letter in reversed(found) if where is None or where in letter.body]
     sources = {key.name: EventSource(key.name, key.feature) for key in load_keys(settings.collector_keys_path)}
     strict = {key.name: frozenset(key.events or {}) for key in load_keys(settings.collector_keys_path) if key.strict}
@@ -116,12 +117,8 @@ def _item(letter: DeadLetter) -> Any:
 
 
 def _append(settings: Settings, entries: Sequence[Entry]) -> None:
-    log = RequestLog(settings.live_dir / "log.db")
-    try:
-        now_us = time.time_ns() // 1000
-        log.append([(now_us + at, max(entry.size, 1), encoded(entry)) for at, entry in enumerate(entries)])
-    finally:
-        log.close()
+    now_us = time.time_ns() // 1000
+    append_entries(settings, [(now_us + at, max(entry.size, 1), encoded(entry)) for at, entry in enumerate(entries)])
 
 
 def counts_of(results: Sequence[Replayed]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What came in today so far, from state.db: provisional, since late events will still add to it."""
+"""What came in today so far, from the live state: provisional, since late events will still add to it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from quality_assets.stores.live.chosen import asked_state
 from quality_assets.stores.live.outbox import figures
-from quality_assets.stores.live.sqlite import all_rows, one_row, opened
+from quality_assets.stores.live.sqlite import all_rows, one_row
 from quality_assets.stores.live.state_tables import DAY_US
 
 _BUCKET = math.log(1.02)
@@ -40,8 +41,8 @@ def _one_at_a_time(method: Callable[Concatenate[Today, P], R]) -> Callable[Conca
 class Today:
     """Reads the figures of a day by a connection of its own, in any thread: what is long must not hold up events."""
 
-    def __init__(self, path: Path, tile_us: int) -> None:
-        self._connection = opened(path, synchronous="NORMAL")
+    def __init__(self, state: Path | str, tile_us: int) -> None:
+        self._connection = asked_state(state)
         self._tile_us = tile_us
         self.lock = threading.Lock()
         self._landing: tuple[float, dict[str, Any]] | None = None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quality_assets.stores.live.sqlite import all_rows, opened
+from quality_assets.stores.live.chosen import asked_state, state_exists
+from quality_assets.stores.live.sqlite import all_rows
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,42 @@ class DeadLetter:
     replays: int
 
 
+@dataclass(frozen=True)
+class _Texts:
+    reasons: str
+    named: str
+    ids: str
+
+
+_SQLITE = _Texts("json_each(dead_letters.reasons)", "reason", "select value from json_each($ids)")
+_POSTGRESQL = _Texts(
+    "jsonb_array_elements_text(cast(dead_letters.reasons as jsonb))",
+    "reason(value)",
+    "select cast(value as bigint) from jsonb_array_elements_text(cast($ids as jsonb)) as each_id(value)",
+)
+
+
 def dead_letters(
-    path: Path,
+    path: Path | str,
     *,
     ids: Sequence[int] = (),
     reason: str | None = None,
     state: str | None = None,
     limit: int = 1_000_000,
 ) -> list[DeadLetter]:
-    """The letters of a state.db, newest first: those of `ids`, with a reason, in a state."""
-    if not path.exists():
+    """The letters of a state, newest first: those of `ids`, with a reason, in a state."""
+    if not state_exists(path):
         return []
-    connection = opened(path, synchronous="NORMAL", read_only=True)
+    connection = asked_state(path, read_only=True)
+    texts = _SQLITE if isinstance(path, Path) else _POSTGRESQL
     try:
         rows = all_rows(
             connection,
             "select id, received_us, source, endpoint, reasons, body, state, replays from dead_letters"
-            " where ($state is null or state = $state)"
-            " and ($reason is null or exists (select 1 from json_each(reasons) where value = $reason))"
-            " and ($ids is null or id in (select value from json_each($ids))) order by id desc limit $limit",
+            " where (cast($state as text) is null or state = $state)"
+            f" and (cast($reason as text) is null"
+            f" or exists (select 1 from {texts.reasons} as {texts.named} where value = $reason))"
+            f" and (cast($ids as text) is null or id in ({texts.ids})) order by id desc limit $limit",
             {"state": state, "reason": reason, "ids": json.dumps(list(ids)) if ids else None, "limit": limit},
         )
     finally:
@@ -51,15 +69,16 @@ def dead_letters(
     return [DeadLetter(row[0], row[1], row[2], row[3], tuple(json.loads(row[4])), *row[5:]) for row in rows]
 
 
-def counts_by_reason(path: Path) -> list[dict[str, Any]]:
+def counts_by_reason(path: Path | str) -> list[dict[str, Any]]:
     """How many letters wait by reason and endpoint; a letter counts once for each of its reasons."""
-    if not path.exists():
+    if not state_exists(path):
         return []
-    connection = opened(path, synchronous="NORMAL", read_only=True)
+    connection = asked_state(path, read_only=True)
+    texts = _SQLITE if isinstance(path, Path) else _POSTGRESQL
     try:
         rows = all_rows(
             connection,
-            "select reason.value, endpoint, count(*) from dead_letters, json_each(dead_letters.reasons) as reason"
+            f"select reason.value, endpoint, count(*) from dead_letters, {texts.reasons} as {texts.named}"
             " where state = 'waiting' group by 1, 2 order by 3 desc, 1, 2",
         )
     finally:

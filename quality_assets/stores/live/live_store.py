@@ -1,23 +1,22 @@
 """Events, tiles and today's figures of a collector: written in steps that either count whole or not at all.
 
-`OnlineStore` is what the processor writes to and what is read from; PostgreSQL may stand behind it as well.
+This is SQLite's; `postgres_store.py` has the same of PostgreSQL.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import apsw
 
 from quality_assets.domain.live.compiler import read_sql, segments_sql, upsert_sql
 from quality_assets.domain.live.expressions import SQLITE
 from quality_assets.domain.live.feature_set import FeatureSet
-from quality_assets.stores.live.request_log import Entry, Letter, Record
+from quality_assets.stores.live.request_log import Record
 from quality_assets.stores.live.sqlite import checkpoint, is_full, one_row, opened, roll_back
 from quality_assets.stores.live.state_tables import (
     DAY_US,
@@ -29,66 +28,26 @@ from quality_assets.stores.live.state_tables import (
     seen_table,
     seen_tables,
 )
+from quality_assets.stores.live.stepping import (
+    POISON,
+    Answer,
+    Step,
+    Stepping,
+    event_rows,
+    new_rows,
+    numbered,
+    written_letters,
+)
 
-log = logging.getLogger("quality.collector")
+__all__ = ["POISON", "Answer", "LiveStore", "Step"]
 
-POISON = "database_error"
 _KEEP_LETTERS_DAYS, _KEEP_REPLAYED_DAYS = 90, 14
 _INSERT = f"insert into events ({', '.join(EVENT_COLUMNS)}) values ({', '.join('?' * len(EVENT_COLUMNS))})"
 _NEW = "from events not indexed where seq between ? and ?"
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a step of the processor made of records: counts, and up to where of the log they reach."""
-
-    events: int = 0
-    duplicates: int = 0
-    calls: int = 0
-    letters: int = 0
-    position: int = 0
-    known_us: int = 0
-    reasons: tuple[str, ...] = ()
-
-    def __add__(self, other: Step) -> Step:
-        """Both, one after the other."""
-        return Step(
-            self.events + other.events,
-            self.duplicates + other.duplicates,
-            self.calls + other.calls,
-            self.letters + other.letters,
-            max(self.position, other.position),
-            max(self.known_us, other.known_us),
-            self.reasons + other.reasons,
-        )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Features of one user: values by name, the instant that they are of, and up to when all is known (µs)."""
-
-    user_id: str
-    version: int
-    values: dict[str, Any]
-    as_of_us: int
-    known_us: int
-
-
-class OnlineStore(Protocol):
-    """Where a processor writes and features are read from."""
-
-    def position(self) -> int:
-        """Up to where of the log all is in it."""
-
-    def write_batch(self, records: Sequence[Record]) -> Step:
-        """Take records, in one transaction with their position: repeated records change nothing."""
-
-    def read(self, user_id: str, version: int, as_of_us: int) -> Answer:
-        """The features of a user as of an instant."""
-
-
 @dataclass
-class LiveStore:
+class LiveStore(Stepping):
     """state.db. `write_batch` is for one thread of one process at a time; `read` uses a connection of its own."""
 
     path: Path
@@ -115,6 +74,12 @@ class LiveStore:
         self.known_us = self.meta("known_us", 0)
         self._seen_day = -1
 
+    def failed(self, error: Exception) -> bool:
+        """End the transaction that failed; whether the same may go well later."""
+        roll_back(self._writer)
+        self._seen_day = -1
+        return is_full(error) or isinstance(error, apsw.BusyError)
+
     def meta(self, name: str, default: Any) -> Any:
         """What is remembered under a name."""
         row = self._writer.execute("select value from meta where name = ?", (name,)).fetchone()
@@ -124,47 +89,6 @@ class LiveStore:
         """Up to where of the log all is in it."""
         return int(self.meta("log_seq", 0))
 
-    def write_batch(self, records: Sequence[Record], *, ends: bool = True) -> Step:
-        """Take records, in one transaction with their position: repeated records change nothing.
-
-        Without `ends`, more of the last record follows, and its position is not passed yet. A record at which the
-        database itself fails is found by halving, and its row becomes a dead letter; a full disk raises, and nothing
-        of the step is kept.
-        """
-        try:
-            step = self._written(records, ends)
-        except Exception as error:
-            roll_back(self._writer)
-            self._seen_day = -1
-            if is_full(error) or isinstance(error, apsw.BusyError):
-                raise
-            log.exception("a step failed; looking for the record that it fails at")
-            return self._halved(records, error, ends)
-        self.known_us = max(self.known_us, step.known_us)
-        return step
-
-    def _halved(self, records: Sequence[Record], error: Exception, ends: bool) -> Step:
-        if len(records) > 1:
-            middle = len(records) // 2
-            return self.write_batch(records[:middle]) + self.write_batch(records[middle:], ends=ends)
-        (record,) = records
-        rows = record.entry.rows
-        if len(rows) > 1:
-            # The position stands with the last part; a kill in between repeats the first, which changes nothing.
-            first = Entry(record.entry.source, rows[: len(rows) // 2])
-            rest = Entry(record.entry.source, rows[len(rows) // 2 :], record.entry.letters, record.entry.calls)
-            rest.replayed = record.entry.replayed
-            received = record.entry.received
-            first.received, rest.received = received[: len(first.rows)], received[len(first.rows) :]
-            before = self.write_batch([replace(record, entry=first)], ends=False)
-            return before + self.write_batch([replace(record, entry=rest)], ends=ends)
-        if not rows:
-            raise error
-        body = json.dumps([str(value) for value in rows[0]])
-        letter = Letter("processor", [POISON], body)
-        entry = Entry(record.entry.source, [], [*record.entry.letters, letter], record.entry.calls)
-        return self.write_batch([replace(record, entry=entry)], ends=ends)
-
     def _written(self, records: Sequence[Record], ends: bool) -> Step:
         connection = self._writer
         connection.execute("begin immediate")
@@ -173,10 +97,10 @@ class LiveStore:
         if not fresh:
             connection.execute("commit")
             return Step(position=position)
-        new, total, sources = self._new_rows(fresh)
+        new, total, sources = new_rows(fresh, self._unseen)
         first = int(self.meta("max_seq", 0)) + 1
         if new:
-            connection.executemany(_INSERT, _event_rows(new, first, self.features.tile_us))
+            connection.executemany(_INSERT, numbered(event_rows(new, self.features.tile_us), first))
             last = first + len(new) - 1
             for text in self._steps:
                 connection.execute(text, (first, last))
@@ -194,30 +118,6 @@ class LiveStore:
         connection.execute("commit")
         calls = sum(record.entry.calls for record in fresh)
         return Step(len(new), total - len(new), calls, letters, reached, known_us, reasons)
-
-    def _new_rows(self, records: Sequence[Record]) -> tuple[list[tuple[Record, int, Any]], int, dict[str, list[int]]]:
-        """The rows whose keys were not seen before, each once; how many rows there were; counts by source."""
-        by_key: dict[bytes, tuple[Record, int, Any]] = {}
-        total = 0
-        sources: dict[str, list[int]] = {}
-        for record in records:
-            entry = record.entry
-            counts = sources.setdefault(entry.source, [0, 0, 0, 0, 0])
-            total += len(entry.rows)
-            counts[1] += len(entry.rows)
-            counts[2] += len(entry.letters)
-            counts[3] += entry.calls
-            counts[4] = record.received_us
-            for at, row in enumerate(entry.rows):
-                received = entry.received[at] if entry.received else record.received_us
-                by_key.setdefault(row[0], (record, received, row))
-        unseen = self._unseen(sorted(by_key), records[-1].received_us)
-        new = [found for key, found in by_key.items() if key in unseen]
-        for record, _, _ in new:
-            counts = sources[record.entry.source]
-            counts[0] += 1
-            counts[1] -= 1
-        return new, total, sources
 
     def _unseen(self, keys: Sequence[bytes], received_us: int) -> set[bytes]:
         """Those of the keys that were not seen on this day or those before it; seen from now on."""
@@ -248,14 +148,7 @@ class LiveStore:
         self._seen_day = day
 
     def _write_letters(self, records: Sequence[Record]) -> tuple[int, tuple[str, ...]]:
-        rows = []
-        reasons: list[str] = []
-        replayed: list[int] = []
-        for record in records:
-            for endpoint, why, body in record.entry.letters:
-                rows.append((record.received_us, record.entry.source, endpoint, json.dumps(why), body))
-                reasons += why[:1]
-            replayed += record.entry.replayed
+        rows, reasons, replayed = written_letters(records)
         if rows:
             self._writer.executemany(
                 "insert into dead_letters (received_us, source, endpoint, reasons, body) values (?, ?, ?, ?, ?)", rows
@@ -264,7 +157,7 @@ class LiveStore:
             "update dead_letters set state = 'replayed', replays = replays + 1 where id = ?",
             [(number,) for number in replayed],
         )
-        return len(rows), tuple(reasons)
+        return len(rows), reasons
 
     def _write_sources(self, sources: dict[str, list[int]]) -> None:
         self._writer.executemany(
@@ -275,8 +168,10 @@ class LiveStore:
             [(source, *counts) for source, counts in sources.items()],
         )
 
-    def read(self, user_id: str, version: int, as_of_us: int) -> Answer:
+    def read(self, user_id: str, version: int, as_of_us: int, *, may_be_cached: bool = False) -> Answer:
         """The features of a user as of an instant. Raises KeyError where there is no such version."""
+        # There is nothing to cache: a read takes less time than asking a cache.
+        del may_be_cached
         text = self._read_sql[version]
         known_us = self.known_us
         asked = {"user_id": user_id, "tile": as_of_us // self.features.tile_us, "as_of_us": as_of_us}
@@ -346,13 +241,3 @@ class LiveStore:
         """Close both connections; what the WAL holds goes into the file."""
         self._reader.close()
         self._writer.close()
-
-
-def _event_rows(new: Sequence[tuple[Record, int, Any]], first: int, tile_us: int) -> Iterator[tuple[Any, ...]]:
-    for seq, (record, received_us, row) in enumerate(new, first):
-        (_, event_id, event_us, feature, event_name, user_id, session_id, status, latency_ms, feedback, *rest) = row
-        yield (
-            seq, record.seq, record.entry.source, event_us // DAY_US, event_us // tile_us, received_us, event_id,
-            event_us, feature, event_name, user_id, session_id, status, latency_ms,
-            None if latency_ms is None else int(latency_ms * 1000.0 + 0.5), feedback, *rest,
-        )  # fmt: skip

@@ -25,7 +25,7 @@ COLLECTOR_FOLDER = "collector"
 _EPOCH = date(1970, 1, 1)
 # One source may use the ids of another; in the lake they stand side by side.
 _EVENT_ID = "case source when 'default' then event_id else source || '/' || event_id end"
-_COLUMNS = ", ".join(
+COLUMNS = ", ".join(
     {"event_time": "event_us", "received_at": "received_us", "event_id": _EVENT_ID}.get(column.name, column.name)
     for column in EVENT_COLUMNS
 )
@@ -58,15 +58,22 @@ class Batch:
 class Outbox:
     """The events of a state.db that have not landed, for one process at a time (see `landing_lock`)."""
 
+    _WAITING = "from events"
+
     def __init__(self, path: Path) -> None:
         # FULL: a plan is on the disk before its file has its name, and with it all events that it speaks of.
         self._connection = opened(path, synchronous="FULL")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it against other hosts; there are none for a file."""
+        yield
 
     def waiting(self) -> list[Waiting]:
         """What waits, by date, without what is planned."""
         rows = all_rows(
             self._connection,
-            "select event_date, count(*), min(seq), max(seq), min(received_us) from events group by event_date"
+            f"select event_date, count(*), min(seq), max(seq), min(received_us) {self._WAITING} group by event_date"
             " order by event_date",
         )
         return [Waiting(_date(day), n, first, last, oldest) for day, n, first, last, oldest in rows]
@@ -75,14 +82,11 @@ class Outbox:
         """Decide on a batch of all that waits of a date, for good."""
         connection = self._connection
         (store,) = one_row(connection, "select value from meta where name = 'store'")
-        name = (
-            f"{COLLECTOR_FOLDER}/events_{waiting.event_date}_{store}_{waiting.first_seq:012d}_{waiting.last_seq:012d}"
-            ".parquet"
-        )
+        name = name_of(waiting.event_date, store, waiting.first_seq, waiting.last_seq)
         connection.execute(
             "insert into exports (event_date, first_seq, last_seq, rows, name, state, planned_us)"
             " values (?, ?, ?, ?, ?, 'planned', ?)",
-            (_day(waiting.event_date), waiting.first_seq, waiting.last_seq, waiting.rows, name, now_us),
+            (day_of(waiting.event_date), waiting.first_seq, waiting.last_seq, waiting.rows, name, now_us),
         )
         return self.batches("planned")[-1]
 
@@ -101,6 +105,9 @@ class Outbox:
         target = landing_dir / batch.name
         if not target.exists():
             self._write(batch, target)
+        self._done(batch, now_us)
+
+    def _done(self, batch: Batch, now_us: int) -> None:
         connection = self._connection
         with connection:
             connection.execute(
@@ -108,7 +115,7 @@ class Outbox:
             )
             connection.execute(
                 "delete from events where event_date = ? and seq between ? and ?",
-                (_day(batch.event_date), batch.first_seq, batch.last_seq),
+                (day_of(batch.event_date), batch.first_seq, batch.last_seq),
             )
 
     def _write(self, batch: Batch, target: Path) -> None:
@@ -117,10 +124,7 @@ class Outbox:
         import pyarrow.parquet as pq
 
         schema = pa.schema([(column.name, _arrow_type(pa, column.type)) for column in EVENT_COLUMNS])
-        rows = self._connection.execute(
-            f"select {_COLUMNS} from events where event_date = ? and seq between ? and ? order by seq",
-            (_day(batch.event_date), batch.first_seq, batch.last_seq),
-        )
+        rows = self._rows(batch)
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.tmp")
         with unfinished.open("wb") as stream:
@@ -135,6 +139,12 @@ class Outbox:
             os.fsync(stream.fileno())
         unfinished.rename(target)
         fsync_directory(target.parent)
+
+    def _rows(self, batch: Batch) -> Any:
+        return self._connection.execute(
+            f"select {COLUMNS} from events where event_date = ? and seq between ? and ? order by seq",
+            (day_of(batch.event_date), batch.first_seq, batch.last_seq),
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -160,8 +170,14 @@ def _date(day: int) -> date:
     return _EPOCH + timedelta(days=day)
 
 
-def _day(day: date) -> int:
+def day_of(day: date) -> int:
+    """A date, counted from 1970."""
     return (day - _EPOCH).days
+
+
+def name_of(event_date: date, store: str, first_seq: int, last_seq: int) -> str:
+    """The file of a batch, relative to the landing zone."""
+    return f"{COLLECTOR_FOLDER}/events_{event_date}_{store}_{first_seq:012d}_{last_seq:012d}.parquet"
 
 
 @contextmanager

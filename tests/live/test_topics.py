@@ -1,0 +1,202 @@
+"""Collector, topic, processors and PostgreSQL: what is sent counts once, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from running_collector import Collector, collecting, environment_of, free_port, land_now, wait_for
+from services import kafka_broker, redis_server
+
+from quality_assets.domain.live.event_rows import EventSource, accept
+from quality_assets.serve.collector.core import CollectorRunningError, topics_of
+from quality_assets.settings import Settings
+from quality_assets.stores.live.kafka import (
+    DEAD_LETTERS,
+    FEATURE_EVENTS,
+    KafkaLog,
+    Partition,
+    TopicError,
+    make_topics,
+    partition_of,
+)
+from quality_assets.stores.live.postgres import connect
+from quality_assets.stores.live.request_log import Entry, Letter, Record, encoded
+
+NOW_US = 1_795_000_000_000_000
+PARTITIONS = 2
+
+
+class Processors:
+    """A `quality process` of its own."""
+
+    def __init__(self, root: Path, *arguments: str, **settings: str) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "quality_assets.cli", "process", "--port", str(self.port), *arguments]
+        self.process = subprocess.Popen(
+            command, env=environment_of(root, **settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def partitions(self) -> list[int]:
+        """Which it follows; none while it does not answer."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=10)
+        except httpx.TransportError:
+            return []
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["partitions"])
+
+    def end(self, *, kill: bool) -> None:
+        """End it, at once or in peace."""
+        if kill:
+            self.process.kill()
+        else:
+            self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def services(postgresql: Any) -> Iterator[dict[str, str]]:
+    """Settings that name a broker, an empty PostgreSQL and a Redis."""
+    with kafka_broker() as brokers, redis_server() as redis:
+        yield {
+            "QUALITY_KAFKA_BROKERS": brokers,
+            "QUALITY_KAFKA_PARTITIONS": str(PARTITIONS),
+            "QUALITY_LIVE_URL": postgresql.new_database(),
+            "QUALITY_REDIS_URL": redis,
+        }
+
+
+def _row(event_id: str, user: str) -> Any:
+    return accept({"event_id": event_id, "user_id": user}, EventSource(), NOW_US, may_hold_nul=False)
+
+
+def _entry(*rows: Any, letters: tuple[Letter, ...] = (), replayed: tuple[int, ...] = ()) -> bytes:
+    return encoded(Entry("default", list(rows), list(letters), 0, list(replayed)))
+
+
+def _read(part: Partition, seq: int) -> list[Record]:
+    """What follows `seq`; where the broker is slow, what is asked for again."""
+    found: list[Record] = []
+    wait_for(lambda: bool(found.extend(part.read_after(seq, 1000)) or found))
+    return found
+
+
+def test_a_request_is_kept_by_user_and_read_again_from_any_position(services: dict[str, str]) -> None:
+    brokers = services["QUALITY_KAFKA_BROKERS"]
+    log = KafkaLog(brokers, PARTITIONS)
+    users = [f"user-{n}" for n in range(8)]
+    letter = Letter("/ingest", ["invalid_status"], "{}")
+    log.append([(NOW_US, 8, _entry(*(_row(user, user) for user in users))), (NOW_US, 1, _entry(letters=(letter,)))])
+    log.append([(NOW_US - 9, 1, _entry(_row("later", users[0])))])
+    parts = [Partition(brokers, number) for number in range(PARTITIONS)]
+    found = {part.number: _read(part, 0) for part in parts}
+    for number, records in found.items():
+        rows = [row for record in records for row in record.entry.rows]
+        assert {partition_of(row[5], PARTITIONS) for row in rows} <= {number}
+        times = [record.received_us for record in records]
+        assert times == sorted(set(times)), "what is read later was received later"
+        assert records[-1].seq >= parts[number].end()
+    all_rows = [row[1] for records in found.values() for record in records for row in record.entry.rows]
+    assert sorted(all_rows) == sorted([*users, "later"])
+    assert sum(len(record.entry.letters) for records in found.values() for record in records) == 1
+    mine = found[partition_of(users[0], PARTITIONS)]
+    again = _read(parts[partition_of(users[0], PARTITIONS)], mine[-1].seq - 1)
+    assert [record.entry.rows[0][1] for record in again] == ["later"]
+    assert parts[0].read_after(found[0][-1].seq, 10) == [], "where all is read there is nothing, and no error"
+    with pytest.raises(TopicError, match="it is not the topic it was"):
+        parts[0].read_after(1_000_000, 10)
+    with pytest.raises(TopicError, match=f"Set it to {PARTITIONS}"):
+        make_topics(brokers, PARTITIONS + 1)
+    for part in parts:
+        part.close()
+    log.close()
+
+
+def test_a_broker_alone_is_not_enough(tmp_path: Path) -> None:
+    with pytest.raises(CollectorRunningError, match="needs QUALITY_LIVE_URL"):
+        topics_of(Settings(data_dir=tmp_path, kafka_brokers="127.0.0.1:1"))
+
+
+def test_what_is_sent_counts_once_though_processors_are_killed(services: dict[str, str], tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    url = services["QUALITY_LIVE_URL"]
+    with collecting(root, QUALITY_COLLECTOR_PROCESSES="false", **services) as collector:
+        running = [Processors(root, **services), Processors(root, "--most", "1", **services)]
+        try:
+            wait_for(lambda: sum(len(each.partitions()) for each in running) == PARTITIONS)
+            sent = _send(collector, running, root, services)
+            with connect(url) as connection:
+
+                def count(text: str) -> int:
+                    row = connection.execute(text).fetchone()  # type: ignore[call-overload]
+                    assert row is not None
+                    return int(row[0] or 0)
+
+                wait_for(lambda: count("select count(*) from events") >= sent)
+                wait_for(lambda: collector.client.get("/live/collector").json()["log_lag_records"] == 0)
+                assert count("select count(*) from events") == sent
+                assert count("select count(distinct event_id) from events") == sent
+                assert count("select sum(events) from tiles") == sent
+                assert count("select sum(events) from live_metrics") == sent
+                assert count("select sum(duplicates) from live_sources") >= sent // 100
+                assert count("select count(*) from dead_letters") == 1
+            assert collector.client.get("/live/today").json()["events"] == sent
+            _look_at_features(collector)
+            told = _told(services["QUALITY_KAFKA_BROKERS"])
+            assert {"user-1", "user-2"} <= {each["user_id"] for each in told[FEATURE_EVENTS]}
+            assert [each["reasons"] for each in told[DEAD_LETTERS]] == [["invalid_status"]]
+        finally:
+            for each in running:
+                each.end(kill=False)
+    words = land_now(root, **services)
+    assert f"{sent} events of" in words
+
+
+def _send(collector: Collector, running: list[Processors], root: Path, services: dict[str, str]) -> int:
+    requests, size = 60, 20
+    for n in range(requests):
+        batch = [
+            {"event_id": f"{n}-{m}", "user_id": f"user-{(n * 7 + m) % 50}", "event_type": "view"} for m in range(size)
+        ]
+        for _ in range(2 if n % 20 == 3 else 1):
+            assert collector.client.post("/ingest/batch", json={"batch": batch}).status_code == 200
+        if n in (20, 40):
+            victim = running.pop(0)
+            victim.end(kill=True)
+            running.append(Processors(root, **services))
+    refused = {"event_id": "x", "user_id": "user-1", "event_type": "view", "status": "no status"}
+    assert collector.client.post("/ingest", json=refused).status_code == 422
+    return requests * size
+
+
+def _look_at_features(collector: Collector) -> None:
+    first, second = (collector.client.get("/features/user-1").json()["features"] for _ in range(2))
+    assert first["activity_count_24h"]["value"] == 24
+    assert first == second, "from the cache, with the time that it was computed at"
+    text = collector.client.get("/metrics").text
+    assert "cache_hits_total 1.0" in text
+    assert "cache_misses_total 1.0" in text
+
+
+def _told(brokers: str) -> dict[str, list[dict[str, Any]]]:
+    consumer = Consumer(
+        {"bootstrap.servers": brokers, "group.id": "test", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    )
+    found: dict[str, list[dict[str, Any]]] = {FEATURE_EVENTS: [], DEAD_LETTERS: []}
+    try:
+        for topic, told in found.items():
+            consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+            while (message := consumer.poll(3.0)) is not None:
+                assert message.error() is None
+                told.append(json.loads(message.value()))
+    finally:
+        consumer.close()
+    return found
