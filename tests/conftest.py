@@ -141,6 +141,11 @@ def build_all() -> Callable[..., None]:
     return build_tables
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marks that are ours."""
+    config.addinivalue_line("markers", "slow: starts what takes a quarter of a minute or more, such as Spark")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: Playwright leaves a running event loop in the thread, which Dagster cannot start in."""
     items.sort(key=lambda item: "browser" in item.path.parts)

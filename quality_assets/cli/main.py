@@ -30,6 +30,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     servers,
     serving,
     shadows,
+    spark,
     state,
 )
 from quality_assets.cli.app import app

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.metrics import ADOPTION_RATE
-from quality_assets.domain.events.metrics_sql import facts_sql
+from quality_assets.domain.events.metrics_sql import Engine, facts_sql, spelled
 
 AS_EVENT_JSON = f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in EVENT_COLUMN_NAMES)}))"
 """An event as JSON, for rows that were well-formed and are quarantined only for being a copy."""
@@ -80,16 +80,17 @@ group by event_date, feature, user_id
 """
 
 
-def fact_feature_metrics_sql(events: str, user_days: str, descriptions: str) -> str:
+def fact_feature_metrics_sql(events: str, user_days: str, descriptions: str, engine: Engine = "duckdb") -> str:
     """The rows of product.fact_feature_metrics; `$apdex_threshold_ms` is T for features that state none.
 
     `events` and `user_days` are relations of the same days; `descriptions` has `feature` and `apdex_threshold_ms`.
     """
+    default_ms = spelled("$apdex_threshold_ms", engine)
     timed = f"""
-(select events.*, coalesce(descriptions.apdex_threshold_ms, $apdex_threshold_ms) as apdex_threshold_ms
+(select events.*, coalesce(descriptions.apdex_threshold_ms, {default_ms}) as apdex_threshold_ms
  from {events} as events left join {descriptions} as descriptions using (feature))"""
     return f"""
-with metrics as ({facts_sql(timed, user_days, ["event_date", "feature"])}),
+with metrics as ({facts_sql(timed, user_days, ["event_date", "feature"], engine)}),
 everyone as (
   select event_date, nullif(count(distinct user_id), 0) as all_users from {user_days} group by event_date
 )

@@ -6,7 +6,7 @@ the tile that they belong to, so nothing closes and nothing is dropped ("sawtoot
 
 from __future__ import annotations
 
-from quality_assets.domain.live.expressions import DUCKDB, POSTGRESQL, SQLITE, Dialect, sql_of
+from quality_assets.domain.live.expressions import DUCKDB, POSTGRESQL, SPARK, SQLITE, Dialect, sql_of
 from quality_assets.domain.live.feature_set import EVENT_FIELDS, Aggregate, FeatureSet, OnlineFeature
 
 TILES = "tiles"
@@ -151,13 +151,15 @@ def _windowed_of_events(features: FeatureSet, name: str, dialect: Dialect) -> st
     return _unstamped(made) if kind == "latest" else made
 
 
-def lake_events_sql(relation: str) -> str:
-    """Events of the lake (DuckDB) with the fields that features are made of, as an SQL FROM item.
+def lake_events_sql(relation: str, dialect: Dialect = DUCKDB) -> str:
+    """Events of the lake with the fields that features are made of, as an SQL FROM item; Spark's session is in UTC.
 
     A latency is rounded to microseconds by floor, as the collector does it: casts round differently in each engine.
     """
+    micros = "unix_micros(cast({} as timestamp))" if dialect is SPARK else "epoch_us({})"
+    event_us, received_us = micros.format("event_time"), micros.format("coalesce(received_at, event_time)")
     return (
-        "(select user_id, epoch_us(event_time) as event_us, epoch_us(coalesce(received_at, event_time)) as received_us,"
+        f"(select user_id, {event_us} as event_us, {received_us} as received_us,"
         " event_name, status, device_type, feature, platform, country,"
         f" cast(floor(latency_ms * 1000e0 + 0.5e0) as bigint) as latency_us from {relation})"
     )

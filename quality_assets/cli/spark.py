@@ -1,0 +1,78 @@
+"""`quality spark`: facts and features of a lake on Spark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.output import fail, out
+
+spark = typer.Typer(help="Facts and features on Spark, from the same definitions, over the same lake.")
+app.add_typer(spark, name="spark")
+
+_Lake = Annotated[Path | None, typer.Option(help="The folder `lake` of a data root; that of this root if not given.")]
+_Out = Annotated[Path | None, typer.Option("--out", help="Folder to write Parquet to; what is there is replaced.")]
+
+
+@spark.command()
+def facts(lake: _Lake = None, out_dir: _Out = None) -> None:
+    """Compute product.fact_feature_metrics: metrics by feature and day."""
+    from quality_assets.domain.features.descriptions import read_feature_descriptions
+    from quality_assets.stores import spark as engine
+
+    settings = root_settings()
+    described = read_feature_descriptions(settings.feature_metadata_path)
+    thresholds = [
+        (feature, None if threshold != threshold else float(threshold))
+        for feature, threshold in zip(described["feature"], described["apdex_threshold_ms"], strict=True)
+    ]
+    _run(
+        lambda session: engine.facts(session, lake or settings.lake_dir, thresholds, settings.apdex_threshold_ms),
+        out_dir,
+        "days of features",
+    )
+
+
+@spark.command()
+def features(
+    lake: _Lake = None,
+    out_dir: _Out = None,
+    version: Annotated[int, typer.Option(min=1, help="Version of the features.")] = 1,
+    day: Annotated[str | None, typer.Option(help="As of the end of this day; the newest if not given.")] = None,
+) -> None:
+    """Compute the online features of all users of the last seven days."""
+    from quality_assets.domain.live.feature_set import FeatureFileError, load_features
+    from quality_assets.stores import spark as engine
+
+    settings = root_settings()
+    try:
+        definition = load_features(settings.features_path)
+    except FeatureFileError as error:
+        fail(str(error))
+    if version not in definition.versions:
+        fail(f"there is no version {version}; there are {', '.join(map(str, definition.versions))}", 2)
+    wanted = parse_day(day, "--day")
+    _run(
+        lambda session: engine.features(session, lake or settings.lake_dir, definition, version, wanted),
+        out_dir,
+        "users",
+    )
+
+
+def _run(compute: Any, out_dir: Path | None, what: str) -> None:
+    from quality_assets.stores.spark import SparkMissingError, spark_session
+
+    try:
+        with spark_session("feature-quality") as session:
+            frame = compute(session).cache()
+            rows = frame.count()
+            if out_dir is not None:
+                frame.coalesce(1).write.mode("overwrite").parquet(str(out_dir.resolve()))
+            else:
+                frame.show(20, truncate=False)
+    except SparkMissingError as error:
+        fail(str(error))
+    out.print(f"{rows:,} {what}" + (f" in {out_dir}" if out_dir else ""))
