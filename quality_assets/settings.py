@@ -118,6 +118,12 @@ class Settings(BaseSettings):
     def _names(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
+    @field_validator("live_url", "redis_url", "kafka_brokers", mode="before")
+    @classmethod
+    def _nothing(cls, given: object) -> object:
+        # A compose file passes on what is not set as nothing.
+        return given or None
+
     @field_validator("data_dir")
     @classmethod
     def _is_no_pattern(cls, path: Path) -> Path:

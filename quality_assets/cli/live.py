@@ -65,7 +65,7 @@ def process(
 
     settings = root_settings()
     try:
-        from quality_assets.serve.collector.processes import create_processor_app
+        from quality_assets.serve.collector.processor_app import create_processor_app
 
         application = create_processor_app(settings, most)
     except (CollectorRunningError, UnguardedError, KeyFileError, FeatureFileError) as error:

@@ -71,7 +71,7 @@ def test_compose_binds_to_this_machine_alone_and_everything_has_a_profile() -> N
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
     own = {name: service for name, service in services.items() if "feature-quality" in service["image"]}
-    assert set(own) == {"web", "dagster", "collector", "predict"}
+    assert set(own) == {"web", "dagster", "collector", "process", "predict"}
     for name, service in services.items():
         # Ours are asked by the image's own health check, at an address that is theirs.
         assert "HEALTH_URL" in service["environment"] if name in own else service["healthcheck"]["test"]
