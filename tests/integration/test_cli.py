@@ -28,25 +28,42 @@ from quality_assets.settings import REPOSITORY_ROOT, get_settings
 from quality_assets.version import RELEASED, VERSION
 
 COMMANDS = (
+    "token",
     "simulate",
     "ingest",
     "run",
-    "status",
-    "sql",
-    "serve",
-    "demo",
     "publish",
-    "doctor",
-    "report",
+    "check",
+    "deliver",
+    "experiment",
+    "funnel",
+    "retention",
+    "segment",
+    "train",
+    "collect",
+    "process",
+    "features",
     "backtest",
-    "licenses",
+    "predict",
+    "explain",
+    "eda",
+    "forecast",
+    "repro",
+    "quality-report",
     "reread",
     "replay",
-    "collect",
-    "deadletters",
-    "features",
     "selftest",
+    "serve",
+    "demo",
+    "serve-model",
+    "loadtest",
+    "status",
+    "report",
+    "sql",
+    "doctor",
+    "licenses",
 )
+GROUPS = ("alerts", "settings", "operations", "dataset", "model", "deadletters", "metrics", "shadow", "spark")
 HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
 
 Quality = Callable[..., Result]
@@ -147,7 +164,7 @@ def test_the_version_and_its_date_are_said(quality: Quality) -> None:
 def test_help_lists_every_command(quality: Quality) -> None:
     result = quality("--help")
     assert result.exit_code == 0
-    assert {command for command in COMMANDS if not re.search(rf"\b{command}\b", result.output)} == set()
+    assert {command for command in (*COMMANDS, *GROUPS) if not re.search(rf"\b{command}\b", result.output)} == set()
     assert {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     } == set(COMMANDS)

@@ -96,7 +96,7 @@ def test_a_file_of_the_first_layout_says_what_it_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_model_of_other_inputs_is_not_asked(name: str) -> None:
-    with pytest.raises(InputsMismatchError, match="changed .*tail_z"):
+    with pytest.raises(InputsMismatchError, match=r"changed .*tail_z"):
         score_risk(from_state(FEATURE_RISK, read_state(_old(name))), pd.read_parquet(DATA / "inputs.parquet"), "1")
 
 
