@@ -144,7 +144,7 @@ def _outcomes(
 
 def known_outcomes(settings: Settings) -> pd.DataFrame:
     """What came of predictions: request_id, model, y, at_us; empty where nothing was told."""
-    from quality_assets.serve.prediction.outcomes import Outcomes
+    from quality_assets.stores.outcomes import Outcomes
 
     folder = settings.data_dir / "predictions"
     rows = Outcomes(folder).rows() if (folder / "outcomes.db").is_file() else []

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import httpx
 from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.release_stack import (
@@ -25,7 +25,7 @@ from quality_assets.domain.models.learning.release_stack import (
     newest,
 )
 from quality_assets.read import models as reading
-from quality_assets.serve.api.features import EVERYWHERE, problem
+from quality_assets.serve.api.features import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.writing import Writer, json_response, settings_of
 from quality_assets.serve.ports import address
 from quality_assets.settings import Settings
@@ -46,7 +46,7 @@ OfServer = Annotated[Settings, Depends(settings_of)]
 Name = Annotated[str, Path(description="Of the model", min_length=1, max_length=80)]
 Answer = dict[str, Any]
 
-models_api = APIRouter(prefix="/api/v1/model-monitoring", tags=["models"], responses=EVERYWHERE)
+models_api = APIRouter(prefix="/api/v1/model-monitoring", tags=["models"], responses=EVERYWHERE | ASKED)
 
 
 class PromoteBody(BaseModel):
@@ -57,7 +57,7 @@ class PromoteBody(BaseModel):
     version: str = Field(min_length=1, max_length=40)
     reason: str = Field("promoted by hand", max_length=500)
     expected_seq: int | None = Field(
-        None, ge=0, le=2**53, description="Release that was seen last; 409 where it is another"
+        None, strict=False, ge=0, le=2**53, description="Release that was seen last; 409 where it is another"
     )
 
 
@@ -68,8 +68,13 @@ class RollbackBody(BaseModel):
 
     reason: str = Field("rolled back by hand", max_length=500)
     expected_seq: int | None = Field(
-        None, ge=0, le=2**53, description="Release that was seen last; 409 where it is another"
+        None, strict=False, ge=0, le=2**53, description="Release that was seen last; 409 where it is another"
     )
+
+
+def _time(given: object) -> object:
+    """An instant as ISO 8601 writes it; numbers are none."""
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
 
 
 def _known(name: str) -> str:
@@ -90,7 +95,7 @@ def one_model(
     settings: OfServer,
     name: Name,
     live_at: Annotated[
-        datetime | None, Query(description="A time, UTC where it has no zone: what was live then")
+        datetime | None, BeforeValidator(_time), Query(description="UTC where it has no zone: what was live then")
     ] = None,
 ) -> Answer:
     told = reading.told_of(settings, _known(name))

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quality_assets.domain.models.learning.requests import problems_of
 from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
 from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, read_row, read_rows
-from quality_assets.serve.prediction.outcomes import OtherOutcomeError, Outcomes
 from quality_assets.serve.prediction.prediction_log import KEPT_DAYS, PredictionLog
 from quality_assets.serve.prediction.prediction_measures import Measures
 from quality_assets.serve.prediction.request_ids import RequestIds, key_of
 from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
 from quality_assets.settings import Settings
+from quality_assets.stores.outcomes import OtherOutcomeError, Outcomes
 
 log = logging.getLogger("quality.prediction")
 
