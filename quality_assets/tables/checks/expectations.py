@@ -1,8 +1,9 @@
 """Running a suite of expectations on Parquet files or a small frame, inside DuckDB, and saying what was found.
 
 What is expected is said in `domain/quality/expectations.py`; how Great Expectations is made to run on DuckDB in
-`great_expectations.py`, which is imported when a suite runs and not before. Data are read from an in-memory
-database, never from the warehouse: partitions can be validated before they count, and no lock is taken.
+`great_expectations.py`, which is imported when plain SQL (`expectation_screen.py`) cannot say that the whole suite holds.
+Data are read from an in-memory database, never from the warehouse: partitions can be validated before they count, and
+no lock is taken.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib.util
 import math
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ from quality_assets.domain.wording import row_text
 from quality_assets.imports import after_imports, before_imports
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import apply_limits
+from quality_assets.tables.checks.expectation_screen import BATCH, rows_where_all_hold
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -81,7 +83,6 @@ def run_suite(
     """
     if (parquet_files is None) == (frame is None):
         raise ValueError("give either parquet_files or frame")
-    gx = _great_expectations()
 
     def prepare(connection: duckdb.DuckDBPyConnection) -> None:
         apply_limits(connection, settings)
@@ -90,8 +91,12 @@ def run_suite(
             connection.execute("create table data as select * from frame")
         else:
             connection.execute(f"create view data as {_files_sql(table, parquet_files or ())}")
-        connection.execute(f"create view {gx.BATCH} as {query or 'select * from data'}")
+        connection.execute(f"create view {BATCH} as {query or 'select * from data'}")
 
+    rows_held = _rows_where_all_hold(prepare, expectations)
+    if rows_held is not None:
+        return [_known(expectation, "passed", 0, (), rows_held) for expectation in expectations]
+    gx = _great_expectations()
     try:
         with gx.open_batch(prepare) as batch:
             found = gx.validate(batch, expectations)
@@ -99,6 +104,17 @@ def run_suite(
             return [_outcome(gx, batch, expectation, found.get(expectation.name), rows) for expectation in expectations]
     except gx.ENGINE_ERRORS as error:
         return [_unknown(expectation, str(error)) for expectation in expectations]
+
+
+def _rows_where_all_hold(
+    prepare: Callable[[duckdb.DuckDBPyConnection], None], expectations: Sequence[Expectation]
+) -> int | None:
+    with duckdb.connect() as connection:
+        try:
+            prepare(connection)
+        except duckdb.Error:
+            return None
+        return rows_where_all_hold(connection, BATCH, expectations)
 
 
 @cache

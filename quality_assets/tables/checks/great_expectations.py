@@ -1,7 +1,7 @@
 """Great Expectations on DuckDB: the dialect that it can work with, and the descriptions of a suite as its expectations.
 
 Importing this module imports Great Expectations, which costs seconds and hundreds of megabytes: only
-`expectations.py` imports it, when a suite runs. What outcomes are made of is said there.
+`expectations.py` imports it, when a suite does not hold. What outcomes are made of is said there.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.exc import SQLAlchemyError
 
 from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.tables.checks.expectation_screen import BATCH
 
-BATCH = "batch"
 DIALECT = "quality_duckdb"
 ENGINE_ERRORS = (duckdb.Error, SQLAlchemyError, GreatExpectationsError, SQLDatasourceError, OSError)
 """What data that cannot be read, or an engine that cannot read them, raises; anything else is a mistake of ours."""
