@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import numpy as np
 import pandas as pd
+
+from quality_assets.domain.arrays import Ints
 
 TILES = 288
 SAME_WEEKDAYS = 4
@@ -34,17 +37,22 @@ def arrival_curves(counts: pd.DataFrame) -> pd.DataFrame:
     if counts.empty:
         return pd.DataFrame(columns=_COLUMNS)
     so_far = _so_far(counts)
-    quantiles = _quantiles(so_far)
-    found = []
-    for key, days in so_far.groupby([so_far.index.get_level_values("feature"), _weekdays(so_far)]):
-        feature, weekday = cast("tuple[str, int]", key)
-        last = days.sort_index(level="event_date").tail(SAME_WEEKDAYS)
-        expected = last.mean()
-        curve = pd.DataFrame({"minute": expected.index * _TILE_MINUTES, "expected_so_far": expected.to_numpy()})
-        curve["expected_total"] = float(expected.iloc[-1])
+    features, weekdays = so_far.index.get_level_values("feature"), _weekdays(so_far)
+    values, found = so_far.to_numpy(), []
+    for (feature, weekday), rows in _rows_by_weekday(features, weekdays):
+        last = values[rows[-SAME_WEEKDAYS:]]
+        expected = last.mean(axis=0)
+        curve = pd.DataFrame({"minute": so_far.columns * _TILE_MINUTES, "expected_so_far": expected})
+        curve["expected_total"] = float(expected[-1])
         found.append(curve.assign(feature=feature, weekday=weekday, days=len(last)))
     curves = pd.concat(found, ignore_index=True)
-    return curves.merge(quantiles, on="minute", how="left")[_COLUMNS]
+    return curves.merge(_quantiles(so_far), on="minute", how="left")[_COLUMNS]
+
+
+def _rows_by_weekday(features: pd.Index, weekdays: pd.Index) -> list[tuple[tuple[str, int], Ints]]:
+    """The places of each feature's days of one weekday, in their order; days of a feature come sorted."""
+    places = pd.Series(range(len(features))).groupby([features, weekdays])
+    return [(cast("tuple[str, int]", key), rows.to_numpy()) for key, rows in places]
 
 
 def _so_far(counts: pd.DataFrame) -> pd.DataFrame:
@@ -70,10 +78,12 @@ def _weekdays(so_far: pd.DataFrame) -> pd.Index:
 
 def _quantiles(so_far: pd.DataFrame) -> pd.DataFrame:
     """By minute, where the days of the last four weeks lay about their own expectation, of all features together."""
-    features = so_far.index.get_level_values("feature")
-    expected = so_far.groupby([features, _weekdays(so_far)]).transform(
-        lambda column: column.shift(1).rolling(SAME_WEEKDAYS, min_periods=SAME_WEEKDAYS).mean()
-    )
+    features, values = so_far.index.get_level_values("feature"), so_far.to_numpy()
+    means = np.full(values.shape, math.nan)
+    for _, rows in _rows_by_weekday(features, _weekdays(so_far)):
+        for before in range(SAME_WEEKDAYS, len(rows)):
+            means[rows[before]] = values[rows[before - SAME_WEEKDAYS : before]].mean(axis=0)
+    expected = pd.DataFrame(means, index=so_far.index, columns=so_far.columns)
     since = so_far.index.get_level_values("event_date").max() - pd.Timedelta(days=BAND_DAYS - 1)
     is_recent = (so_far.index.get_level_values("event_date") >= since) & expected[TILES].notna().to_numpy()
     spread = (1.25 * expected + (0.1 * expected) ** 2) ** 0.5
