@@ -32,6 +32,7 @@ from quality_assets.stores.model_files import (
     read_state,
     write_state,
 )
+from quality_assets.stores.registry_reading import read_aliases, read_entry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -310,10 +311,18 @@ class ModelRegistry:
         return sorted(entries, key=lambda v: int(v.version))
 
     def _aliases(self) -> dict[str, str]:
+        if self._opened is None:
+            known = read_aliases(self.root / REGISTRY_FILE, self._name)
+            if known is not None:
+                return known
         aliases = self._client.get_registered_model(self._name).aliases
         return {str(alias): str(version) for alias, version in aliases.items()}
 
     def _get(self, version: str) -> Any:
+        if self._opened is None:
+            known = read_entry(self.root / REGISTRY_FILE, self._name, version)
+            if known is not None:
+                return known
         entry = next((v for v in self._all() if str(v.version) == version), None)
         if entry is None:
             known = ", ".join(str(v.version) for v in self._all()) or "none yet"
