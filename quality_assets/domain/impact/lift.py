@@ -213,10 +213,14 @@ def _logistic(x: Floats, y: Bools, at: Floats) -> Floats:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep linear algebra on one thread: on a busy machine several wait for each other longer than one works."""
+    """Keep linear algebra on one thread: on a busy machine several wait for each other longer than one works.
+
+    Hundreds of small fits, of numbers and settings that are made here, are not looked through each time either.
+    """
+    from sklearn import config_context
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), config_context(assume_finite=True, skip_parameter_validation=True):
         yield
 
 

@@ -1,7 +1,7 @@
 """Running a suite of expectations on Parquet files or a small frame, inside DuckDB, and saying what was found.
 
 What is expected is said in `domain/quality/expectations.py`; how Great Expectations is made to run on DuckDB in
-`great_expectations.py`, which is imported when plain SQL (`expectation_screen.py`) cannot say that the whole suite holds.
+`great_expectations.py`, imported where plain SQL (`expectation_screen.py`) cannot say that the whole suite holds.
 Data are read from an in-memory database, never from the warehouse: partitions can be validated before they count, and
 no lock is taken.
 """
