@@ -52,7 +52,7 @@ def arrival_curves(counts: pd.DataFrame) -> pd.DataFrame:
 def _rows_by_weekday(features: pd.Index, weekdays: pd.Index) -> list[tuple[tuple[str, int], Ints]]:
     """The places of each feature's days of one weekday, in their order; days of a feature come sorted."""
     places = pd.Series(range(len(features))).groupby([features, weekdays])
-    return [(cast("tuple[str, int]", key), rows.to_numpy()) for key, rows in places]
+    return [(cast("tuple[str, int]", key), np.asarray(rows, np.int64)) for key, rows in places]
 
 
 def _so_far(counts: pd.DataFrame) -> pd.DataFrame:
