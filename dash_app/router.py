@@ -21,6 +21,7 @@ from dash_app.pages import (
     alerts,
     collector,
     data_quality,
+    deliveries,
     drift,
     experiments,
     feature,
@@ -94,6 +95,7 @@ PAGES: dict[str, Page] = {
     "/data-quality": Page(lambda _: data_quality.TITLE, data_quality.build, ("reason",)),
     "/drift": Page(lambda _: drift.TITLE, drift.build, ("show",)),
     "/pipeline": Page(lambda _: pipeline.TITLE, pipeline.build, ("asset",)),
+    deliveries.PATH: Page(lambda _: deliveries.TITLE, deliveries.build),
     # The old address: the server redirects it, and a link within the app finds it.
     "/model": Page(lambda _: model.TITLE, model.build, ("version",)),
     links.RISK_MODEL: Page(lambda _: model.TITLE, model.build, ("version",)),

@@ -33,6 +33,8 @@ from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.champion import is_outgrown, is_training_due
 from quality_assets.tables.experiments.build import experiments_are_stale
+from quality_assets.tables.experiments.churn import engagement_is_stale
+from quality_assets.tables.experiments.crashes import crash_costs_are_stale
 from quality_assets.tables.experiments.lift import lift_is_stale
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_score_again, must_train_again
 from quality_assets.tables.faults import settle_failed_runs
@@ -260,7 +262,11 @@ def bring_up_to_date(
             ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
         )
         must_build_impact = with_models and (
-            is_impact_due(session) or experiments_are_stale(session) or lift_is_stale(session)
+            is_impact_due(session)
+            or experiments_are_stale(session)
+            or lift_is_stale(session)
+            or engagement_is_stale(session)
+            or crash_costs_are_stale(session)
         )
         must_publish = must_score or must_build_impact or bool(ranges or trends) or not is_published(session)
         # Where the lake is not what was written, publication is what says so.

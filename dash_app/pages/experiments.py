@@ -117,7 +117,14 @@ def _lift(rows: Sequence[Row]) -> Component:
         "Adopters against similar people of the same day, held against all other features. Once a week.",
         ui.csv_link("lift"),
     )
-    table = ui.table(
+    return ui.card(
+        head, drawn(lift_table(rows)), html.Div(ui.asset_link("impact.lift_estimates")), label="Lift of features"
+    )
+
+
+def lift_table(rows: Sequence[Row]) -> Component:
+    """What may be said of the lift of features: the raw difference only within its sentence."""
+    return ui.table(
         ("Feature", "Outcome", "Verdict", "What may be said"),
         [
             (
@@ -130,7 +137,6 @@ def _lift(rows: Sequence[Row]) -> Component:
         ],
         label="Lift of features",
     )
-    return ui.card(head, drawn(table), html.Div(ui.asset_link("impact.lift_estimates")), label="Lift of features")
 
 
 def _one(reader: Reader, name: str) -> Component:

@@ -6,9 +6,12 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
+from dash_app.components.markup import drawn
+from dash_app.pages.experiments import lift_table
 from dash_app.pages.feature_parts import Component
 from dash_app.pages.impact import doubt, no_impact
 from dash_app.pages.retention import triangle
+from quality_assets.read import experiments
 from quality_assets.read import impact as queries
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
@@ -48,6 +51,7 @@ def build(reader: Reader, name: str) -> Component:
     return html.Div(
         [
             _said(reader, row),
+            _lift(reader, name),
             html.Div([_adoption(reader, name), _curve(reader, name)], className="grid-2"),
             triangle(reader, name, queries.retention_kind(None)),
             doubt(reader),
@@ -68,6 +72,25 @@ def _said(reader: Reader, row: Row) -> Component:
             f"{formats.share(row['completion_rate'])} of those who began finished it, on the last day that is over."
         )
     return ui.card(*(html.P(html.B(formats.typeset(line))) for line in lines), label="In a sentence")
+
+
+def _lift(reader: Reader, name: str) -> Component:
+    rows, crashes = experiments.lift(reader, name), experiments.crash_costs(reader)
+    if not rows and not crashes:
+        return None
+    head = ui.card_head(
+        "Does it bring people back?",
+        "Those who took it up against similar people of the same day, held against all other features. Once a week.",
+    )
+    said = [html.P([html.B("Crashes of the whole product. "), row["reason"]]) for row in crashes]
+    sources = [ui.asset_link(table) for table in ("impact.lift_estimates", "impact.crash_costs")]
+    return ui.card(
+        head,
+        drawn(lift_table(rows)) if rows else None,
+        *said,
+        html.Div([sources[0], " ", sources[1]]),
+        label="Lift",
+    )
 
 
 def _adoption(reader: Reader, name: str) -> Component:

@@ -52,7 +52,11 @@ def build(reader: Reader, request: Request) -> Component:
             ui.page_head(
                 TITLE,
                 _summary(states, queries.downstream(reader)),
-                [ui.copy_link(), ui.dagster_link("Open Dagster", links.dagster("/assets"), "button")],
+                [
+                    html.A("Deliveries", href="/pipeline/deliveries", className="button"),
+                    ui.copy_link(),
+                    ui.dagster_link("Open Dagster", links.dagster("/assets"), "button"),
+                ],
             ),
             ui.card(
                 ui.card_head(

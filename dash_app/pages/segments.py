@@ -8,6 +8,7 @@ from dash_app import formats
 from dash_app.components import ui
 from dash_app.pages.feature_parts import Component
 from dash_app.pages.impact import doubt
+from quality_assets.read import experiments
 from quality_assets.read import impact as queries
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
@@ -26,8 +27,8 @@ def build(reader: Reader, request: Request) -> Component:
             "A YAML file in data/segments says whom it holds; the next run builds it.",
             ui.command("quality run"),
         )
-        return html.Div([head, ui.card(none)], className="stack")
-    return html.Div([head, *map(_card, rows), doubt(reader)], className="stack")
+        return html.Div([head, ui.card(none), _engagement(reader)], className="stack")
+    return html.Div([head, *map(_card, rows), _engagement(reader), doubt(reader)], className="stack")
 
 
 def _card(row: Row) -> Component:
@@ -38,4 +39,32 @@ def _card(row: Row) -> Component:
     source = html.Span([about, ". From ", ui.asset_link(queries.SEGMENT_DAYS)])
     return ui.card(
         ui.card_head(name, source, ui.csv_link("segment", named=name)), *lines, spark, label=f"Segment {name}"
+    )
+
+
+def _engagement(reader: Reader) -> Component:
+    """Who may stay away for the next 28 days, and what such scores were worth; a share only where it has held."""
+    bands, grades = experiments.engagement_bands(reader), experiments.engagement_grades(reader)
+    if not bands:
+        return None
+    held = next((row for row in grades if row["candidate"] == "logistic"), None)
+    is_probability = held is not None and held["verdict"] == "probabilities hold"
+    said = [
+        f"{formats.whole(row['people'])} {row['band']}"
+        + (f" ({formats.share(row['p_churn'])} expected)" if is_probability and row["p_churn"] is not None else "")
+        for row in bands
+    ]
+    best = held or next(iter(grades), None)
+    worth = f"{best['as_of_date']:%d %b %Y}, {best['candidate'].replace('_', ' ')}: {best['reason']}" if best else ""
+    tables = ("ml.engagement_scores", "ml.engagement_grades")
+    return ui.card(
+        ui.card_head(
+            "Who may stay away",
+            f"Users of 28 days, as of {bands[0]['as_of_date']:%d %b %Y}, by the risk of none of the next 28.",
+            ui.csv_link("engagement_grades"),
+        ),
+        html.P(html.B(", ".join(said) + ".")),
+        html.P(worth or "No week is graded yet: its 28 days are not over."),
+        html.Div([ui.asset_link(tables[0]), " ", ui.asset_link(tables[1])]),
+        label="Who may stay away",
     )

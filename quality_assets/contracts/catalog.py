@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quality_assets.contracts import (
+    churn,
     destinations,
     drift,
     events,
@@ -39,6 +40,7 @@ TABLES: tuple[Table, ...] = _tables(
     incidents,
     impact,
     experiments,
+    churn,
     destinations,
     ml,
     facts_with_risk,

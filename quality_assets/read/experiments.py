@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.churn import CRASH_COSTS, ENGAGEMENT_GRADES, ENGAGEMENT_SCORES
 from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.contracts.experiments import (
     EXPERIMENT_EXPOSURES,
@@ -46,6 +47,20 @@ _BY_DAY = f"""
 select cast(exposed_at as date) as event_date, arm, count(*) as people
 from {EXPERIMENT_EXPOSURES.qualified_name} where experiment = $experiment and reason_excluded is null
 group by all order by all
+"""
+
+_CRASH_COSTS = f"select * exclude (inputs_fingerprint) from {CRASH_COSTS.qualified_name} order by outcome"
+
+_GRADES = f"""
+select * from {ENGAGEMENT_GRADES.qualified_name}
+order by as_of_date desc, candidate <> 'logistic', roc_auc desc nulls last, candidate
+"""
+
+_BANDS = f"""
+select as_of_date, band, count(*) as people, avg(p_churn) as p_churn, any_value(scored_by) as scored_by
+from {ENGAGEMENT_SCORES.qualified_name}
+where as_of_date = (select max(as_of_date) from {ENGAGEMENT_SCORES.qualified_name})
+group by as_of_date, band order by array_position(['high', 'middle', 'low'], band)
 """
 
 _DELIVERIES = f"""
@@ -125,3 +140,21 @@ def deliveries(reader: Reader) -> list[Row]:
 def lift(reader: Reader, feature: str | None = None) -> list[Row]:
     """What taking up features is associated with, of one or of all: what may be quoted first."""
     return reader.rows(_LIFT, {"feature": feature}) if reader.has(LIFT_ESTIMATES.qualified_name) else []
+
+
+@per_snapshot
+def crash_costs(reader: Reader) -> list[Row]:
+    """What meeting a crash is associated with in return, and whether that may be said."""
+    return reader.rows(_CRASH_COSTS) if reader.has(CRASH_COSTS.qualified_name) else []
+
+
+@per_snapshot
+def engagement_grades(reader: Reader) -> list[Row]:
+    """How well each week foretold who stayed away, the newest first, the model before its baselines."""
+    return reader.rows(_GRADES) if reader.has(ENGAGEMENT_GRADES.qualified_name) else []
+
+
+@per_snapshot
+def engagement_bands(reader: Reader) -> list[Row]:
+    """How many people of the newest week are in each band: as_of_date, people, mean p_churn, scored_by."""
+    return reader.rows(_BANDS) if reader.has(ENGAGEMENT_SCORES.qualified_name) else []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from quality_assets.contracts.churn import CRASH_COSTS, ENGAGEMENT_GRADES
 from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.experiments import EXPERIMENT_HEALTH, EXPERIMENT_RESULTS, EXPERIMENTS, LIFT_ESTIMATES
@@ -134,6 +135,8 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     "experiment_health": _of_experiment(experiments.health),
     "experiment_results": _of_experiment(experiments.results),
     "lift": lambda reader, request: experiments.lift(reader, request.query.get("feature")),
+    "crash_costs": lambda reader, _: experiments.crash_costs(reader),
+    "engagement_grades": lambda reader, _: experiments.engagement_grades(reader),
     "deliveries": lambda reader, _: experiments.deliveries(reader),
 }
 
@@ -213,6 +216,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "experiment_health": EXPERIMENT_HEALTH.column_names,
     "experiment_results": EXPERIMENT_RESULTS.column_names,
     "lift": _without_fingerprint(LIFT_ESTIMATES),
+    "crash_costs": _without_fingerprint(CRASH_COSTS),
+    "engagement_grades": ENGAGEMENT_GRADES.column_names,
     "deliveries": DELIVERIES.column_names,
 }
 

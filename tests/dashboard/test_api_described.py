@@ -64,6 +64,8 @@ PATHS = (
     "experiments",
     "experiments/{name}",
     "lift",
+    "crash_costs",
+    "engagement_grades",
     "deliveries",
     "adoption",
     "funnels/{name}",

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from quality_assets.contracts.churn import CRASH_COSTS
 from quality_assets.contracts.experiments import (
     EXPERIMENT_EXPOSURES,
     EXPERIMENT_HEALTH,
@@ -31,6 +32,7 @@ from quality_assets.defs.reporting import build_stale, building, listed
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.progress import report
 from quality_assets.tables.experiments.build import build_experiments
+from quality_assets.tables.experiments.crashes import build_crash_costs
 from quality_assets.tables.experiments.lift import build_lift
 from quality_assets.tables.impact import adoption, funnels
 from quality_assets.tables.impact.defined import refresh_definitions
@@ -151,3 +153,12 @@ def lift_estimates(context: dg.AssetExecutionContext, warehouse: WarehouseResour
             f"select verdict, count(*) from {LIFT_ESTIMATES.qualified_name} group by verdict order by verdict"
         ).fetchall()
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, **dict(verdicts)})
+
+
+@dg.asset(**asset_arguments(CRASH_COSTS, "scikitlearn"))
+def crash_costs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """What a first crash is associated with in the next week's return, once a week, and whether that may be said."""
+    with building(context, warehouse, CRASH_COSTS) as made:
+        rows = build_crash_costs(made.session)
+        made.wrote(CRASH_COSTS, rows)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})

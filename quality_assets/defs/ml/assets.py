@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from quality_assets.contracts.churn import ENGAGEMENT_GRADES, ENGAGEMENT_SCORES
 from quality_assets.contracts.live import ONLINE_FEATURE_SKEW
 from quality_assets.contracts.ml import (
     CALIBRATION,
@@ -36,6 +37,7 @@ from quality_assets.tables.checks.learning_checks import (
     model_subject,
     release_subject,
 )
+from quality_assets.tables.experiments.churn import build_engagement
 from quality_assets.tables.exploration import write_exploration
 from quality_assets.tables.live import build_online_feature_skew
 from quality_assets.tables.model_inputs import build_labels_and_inputs
@@ -306,3 +308,21 @@ def predictions(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
         reports = served_predictions.watch_models(made.session, report, context.run_id)
     told = {f"drift of {each.model}": f"{each.status}: {each.words}" for each in reports}
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, **told})
+
+
+@dg.multi_asset(
+    name="engagement_scores",
+    specs=[asset_spec(ENGAGEMENT_SCORES), asset_spec(ENGAGEMENT_GRADES)],
+    pool=POOL,
+)
+def engagement_scores(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult]:
+    """Who may stay away for the next 28 days, once a week, and how well that was foretold once they are over."""
+    tables = (ENGAGEMENT_SCORES, ENGAGEMENT_GRADES)
+    with building(context, warehouse, *tables) as made:
+        counted = build_engagement(made.session, report)
+        for table, rows in zip(tables, counted, strict=True):
+            made.wrote(table, rows)
+    for table, rows in zip(tables, counted, strict=True):
+        yield dg.MaterializeResult(asset_key=asset_key(table), metadata={"dagster/row_count": rows})

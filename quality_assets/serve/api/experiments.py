@@ -70,6 +70,26 @@ def lift(reader: Open, feature: Annotated[str | None, Query(description="Of one 
 
 
 @experiments_api.get(
+    "/crash_costs",
+    summary="What meeting a crash is associated with in return, and whether that may be quoted",
+    response_class=_Rows,
+    responses=_rows("crash_costs") | _NO_SNAPSHOT,
+)
+def crash_costs(reader: Open) -> Response:
+    return _as_json(queries.crash_costs(reader))
+
+
+@experiments_api.get(
+    "/engagement_grades",
+    summary="How well each week foretold who stayed away, beside baselines",
+    response_class=_Rows,
+    responses=_rows("engagement_grades") | _NO_SNAPSHOT,
+)
+def engagement_grades(reader: Open) -> Response:
+    return _as_json(queries.engagement_grades(reader))
+
+
+@experiments_api.get(
     "/deliveries",
     summary="What was sent to destinations, batch by batch, the newest first",
     response_class=_Rows,
