@@ -73,10 +73,16 @@ with changes(user_id, day, number, delta) as (
   union all
   select user_id, cast($start as date), {len(measured) - 1}, 0 from members
 ),
-dated as (
-  select user_id, event_date, number, delta
-  from (select user_id, greatest(cast(day as date), cast($start as date)) as day, number, delta from changes) as c
+next_built as (
+  select c.day, event_date
+  from (select cast($start as date) + cast(n as integer) as day
+    from range((select max(event_date) from built) - cast($start as date) + 1) as days(n)) as c
   asof join built on built.event_date >= c.day
+),
+dated as (
+  select user_id, next_built.event_date, number, delta
+  from (select user_id, greatest(cast(day as date), cast($start as date)) as day, number, delta from changes) as c
+  join next_built using (day)
 ),
 summed as (select user_id, event_date, {sums} from dated group by user_id, event_date),
 counted as (
