@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,7 +103,8 @@ def learn(past: Sequence[Block]) -> list[CellTest]:
     found: list[CellTest] = []
     for name, cells in pooled.columns.items():
         if cells.filled >= _LEAST_CELLS:
-            found += _column_rules(name, cells)
+            goes_on = _goes_on([block.columns[name].numbers for block in past])
+            found += _column_rules(name, cells, goes_on)
     found += _dependencies(pooled)
     found += identities_within(pooled, LEAST_DOUBTING)
     return found
@@ -131,11 +133,20 @@ def _pooled(parts: Sequence[Cells]) -> Cells:
     return Cells(parts[0].form, np.concatenate(codes), list(place), of_unique, all(c.has_text for c in parts))
 
 
-def _column_rules(name: str, cells: Cells) -> Iterator[CellTest]:
+def _goes_on(parts: Sequence[Floats]) -> bool:
+    """Whether each batch lies beyond the one before, as times and running numbers do."""
+    known = [numbers[~np.isnan(numbers)] for numbers in parts]
+    if len(known) < LEAST_PAST or not all(map(len, known)):
+        return False
+    ends = [np.quantile(numbers, (0.1, 0.9)) for numbers in known]
+    return all(after[0] > before[1] for before, after in pairwise(ends))
+
+
+def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     kind = cells.form.kind
     if kind != "text":
         yield WrongType("type", "past_type", (name,), weights.PAST_TYPE, kind)
-        if rule := _range(name, cells):
+        if rule := _range(name, cells, goes_on):
             yield rule
     if not cells.has_text:
         return
@@ -162,12 +173,15 @@ def _unseen(counts: np.ndarray) -> float:
     return float((counts == 1).sum() / total) if total else 1.0
 
 
-def _range(name: str, cells: Cells) -> CellTest | None:
+def _range(name: str, cells: Cells, goes_on: bool) -> CellTest | None:
     known = np.sort(cells.numbers[~np.isnan(cells.numbers)])
     if len(known) < _LEAST_CELLS:
         return None
     low, high = float(known[0]), float(known[-1])
     below, above = _margin(known), _margin(-known[::-1])
+    if goes_on:
+        # A batch that taught nothing leaves a gap, and what comes after it is not out of range.
+        above = max(above, high - low)
     # What never was below zero has no business there.
     floor = 0.0 if low >= 0 and cells.form.kind == "number" else -np.inf
     said = "" if cells.form.kind == "number" else "lie outside the times that past batches had"
