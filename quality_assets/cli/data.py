@@ -347,6 +347,28 @@ def put_sample(settings: Settings, days: int) -> None:
     shutil.rmtree(scratch)
 
 
+def put_sample_tables(settings: Settings, days: int) -> None:
+    """Two watched tables, judged at once, so that they are in what is published; what is known of their faults stays.
+
+    Datasets of these names that a YAML file has are left alone.
+    """
+    from quality_assets.simulate.daily_tables import write_daily_tables
+    from quality_assets.stores.operations.store import operations_of
+    from quality_assets.tables.datasets.checking import check_dataset
+    from quality_assets.tables.datasets.registering import find
+
+    with shown_activity("judging tables"):
+        faults = write_daily_tables(settings.data_dir, datetime.now(UTC).date() - timedelta(days=1), days)
+        store = operations_of(settings)
+        for name, planted in faults.items():
+            batches = list(check_dataset(store, settings, find(store, settings, name), "demo"))
+            failed = sum(batch.status != "passed" for batch in batches)
+            out.print(
+                f"[green]✓[/green] {name}: {plural(len(batches), 'daily file')} judged, {failed} not as usual;"
+                f" faults were hidden in {planted}"
+            )
+
+
 @app.command()
 def publish() -> None:
     """Publish the warehouse as it stands, if every blocking check passes."""

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.data import build_and_follow, put_sample
+from quality_assets.cli.data import build_and_follow, put_sample, put_sample_tables
 from quality_assets.cli.output import fail, out
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
@@ -70,7 +70,9 @@ def demo(
             fail(str(error))
     if not scan(settings.landing_dir)[0]:
         put_sample(settings, days)
+        put_sample_tables(settings, min(days, 30))
     succeeded = build_and_follow(settings)
+    out.print("A model that learns from a table: `quality train sales --demo --promote`")
     if serving:
         # A process of its own: what building needed, Great Expectations and Dagster among it, goes with this one.
         sys.stdout.flush()

@@ -483,6 +483,9 @@ def test_demo_shows_something_out_of_nothing(quality: Quality, tmp_path: Path) -
     assert "Published snapshot" in result.stdout
     assert len(list((tmp_path / "data" / "landing").rglob("*.csv"))) == 1
     assert not (tmp_path / "data" / ".scratch" / "sample").exists()
+    assert "orders: 1 daily file judged, 0 not as usual; faults were hidden in 1" in result.stdout
+    told = quality("sql", "select dataset, count(*) from datasets.batches group by 1", "--format", "csv")
+    assert set(told.stdout.split()[1:]) == {"orders,1", "deliveries,1"}
     again = quality("demo", "--days", "1", "--no-serve")
     assert again.exit_code == 0
     assert "Nothing to do" in again.stdout

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from daily_orders import orders, write_days
 from sqlalchemy import select
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from quality_assets.cli.main import app
 from quality_assets.settings import Settings, get_settings
+from quality_assets.simulate.daily_tables import write_daily_tables
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_RULE
 from quality_assets.stores.operations.store import close_operations, operations_of
@@ -211,3 +214,19 @@ def test_a_refused_batch_is_told_and_judges_nothing_else(quality, tmp_path: Path
     with operations_of(get_settings()).read() as connection:
         row = connection.execute(select(ALERT)).mappings().one()
     assert (row["title"], row["message"]) == ("a: a batch cannot be read", "no rows: the file is empty")
+
+
+def test_of_the_two_tables_of_the_demo_all_faults_and_nothing_else_are_alerts(quality, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    assert write_daily_tables(root, date(2026, 3, 30), days=16) == {"orders": 3, "deliveries": 2}
+    truth = pd.read_csv(root / "tables" / "faults.csv")
+    for name, known in truth.groupby("dataset"):
+        told = _lines(quality("check", str(name), "--format", "json")[1])
+        assert len(told) == 16
+        assert [line["batch"] for line in told if line["alerts"]] == known["file"].tolist()
+        for line, kind in zip([line for line in told if line["alerts"]], known["kind"], strict=True):
+            assert kind in {alert["kind"] for alert in line["alerts"]}
+    # The last fault of orders waits to be answered.
+    code, output = quality("alerts", "list", "--format", "json")
+    assert code == 0
+    assert '"orders: missing of' in output
