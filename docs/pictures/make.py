@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCHEMES = ("light", "dark")
+TOUR = ("Impact", "Data quality", "Sources", "Drift", "Model", "Alerts", "Pipeline")
 TOUR_SIZE, STILL_SIZE = (1280, 800), (1280, 900)
 # Device pixels a CSS pixel: the README shows the tour at about 830 pixels, often on screens that have two for one.
 TOUR_SCALE, STILL_SCALE = 1.3125, 1.25
@@ -150,7 +151,7 @@ def entry(page: Page, title: str) -> Locator:
 
 
 def make_tour(browser: Browser, url: str, scheme: str, feature: str) -> Path:
-    """Overview, a feature with an incident, data quality, drift, model, pipeline: one moving picture."""
+    """Overview, a feature with an incident, its use, a watched table, drift, an alert book: one moving picture."""
     page = opened(browser, scheme, TOUR_SIZE, TOUR_SCALE)
     page.goto(url)
     settle(page)
@@ -161,7 +162,7 @@ def make_tour(browser: Browser, url: str, scheme: str, feature: str) -> Path:
     tour.click(page.get_by_role("main").get_by_role("link", name=feature).first)
     tour.look(3000)
     tour.scroll_to(page.get_by_role("heading", name="Incidents"))
-    for title in ("Data quality", "Drift", "Model", "Pipeline"):
+    for title in TOUR:
         page.mouse.wheel(0, -5000)
         tour.click(entry(page, title))
         tour.look(2800)
@@ -194,6 +195,9 @@ def make_stills(browser: Browser, url: str, scheme: str, feature: str) -> Iterat
     settle(page)
     page.get_by_role("main").get_by_role("link", name=feature).first.click()
     yield _still(page, f"feature-{scheme}")
+    for path, name in (("/funnels/quiz", "funnel"), ("/sources/orders", "source")):
+        page.goto(url + path)
+        yield _still(page, f"{name}-{scheme}")
     page.goto(f"{url}/api/docs")
     page.get_by_text("/api/").first.wait_for()
     yield _still(page, f"api-{scheme}")
@@ -213,7 +217,7 @@ def demo() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder, socket.socket() as probe:
         environment = os.environ | {"QUALITY_DATA_DIR": folder, "PYTHONPATH": str(REPOSITORY)}
         subprocess.run(
-            [sys.executable, "-m", "quality_assets.cli.main", "demo", "--no-serve"],
+            [sys.executable, "-m", "quality_assets.cli", "demo", "--no-serve"],
             cwd=REPOSITORY,
             env=environment,
             check=True,
