@@ -124,6 +124,7 @@ PAGES |= OF_COLLECTOR
 
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
+    NavEntry("/alerts", alerts.TITLE, "bell-ring", "Product"),
     NavEntry("/live", live.TITLE, "activity", "Product"),
     NavEntry("/models", models.TITLE, "brain", "Product"),
     NavEntry("/impact", impact.TITLE, "users", "People's use"),
@@ -134,11 +135,10 @@ NAVIGATION = (
     NavEntry("/data-quality", data_quality.TITLE, "shield-check", "Trust"),
     NavEntry("/sources", sources.TITLE, "inbox", "Trust"),
     NavEntry("/drift", drift.TITLE, "chart-scatter", "Trust"),
-    NavEntry("/pipeline", pipeline.TITLE, "workflow", "Trust"),
-    NavEntry("/collector", collector.TITLE, "database", "Trust"),
-    NavEntry("/online-features", online_features.TITLE, "users", "Trust"),
-    NavEntry("/alerts", alerts.TITLE, "bell-ring", "People"),
-    NavEntry("/settings", house_settings.TITLE, "sliders", "People"),
+    NavEntry("/pipeline", pipeline.TITLE, "workflow", "House"),
+    NavEntry("/collector", collector.TITLE, "database", "House"),
+    NavEntry("/online-features", online_features.TITLE, "users", "House"),
+    NavEntry("/settings", house_settings.TITLE, "sliders", "House"),
 )
 
 

@@ -226,7 +226,7 @@ def two_lines(first: Child, second: Child) -> Component:
 
 def nothing(icon_name: str, title: str, text: Child, action: Child = None, *, is_page: bool = False) -> Component:
     """A designed empty state: what is missing, why, and what makes it."""
-    heading = html.H1(title) if is_page else html.H3(title)
+    heading = html.H1(title) if is_page else html.H2(title)
     return html.Div(
         [html.Span(icon(icon_name), className="nothing-icon"), heading, html.P(text), action],
         className="nothing card" if is_page else "nothing",

@@ -210,7 +210,7 @@ def _told(alert: Mapping[str, Any]) -> Component:
     rows = [row for row in alert["notifications"] if row["status"] != "cancelled"]
     head = ui.card_head("Who was told")
     if not rows:
-        text = "No channel takes it, and its owner has no address. The bell shows it all the same."
+        text = "No channel takes it, and no mail goes out. The bell shows it all the same."
         action = html.A("Channels", href="/settings", className="button")
         return ui.card(head, ui.nothing("bell-ring", "Nobody, but here", text, action), label="Who was told")
     items = [

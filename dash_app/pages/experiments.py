@@ -117,14 +117,23 @@ def _lift(rows: Sequence[Row]) -> Component:
         "Adopters against similar people of the same day, held against all other features. Once a week.",
         ui.csv_link("lift"),
     )
+    told = [row for row in rows if row["verdict"] != "not measured"]
+    unmeasured = [row for row in rows if row["verdict"] == "not measured"]
+    folded = unmeasured and html.Details(
+        [html.Summary(f"Not measured: {len(unmeasured)} of {len(rows)}"), lift_table(unmeasured)], className="fold"
+    )
     return ui.card(
-        head, drawn(lift_table(rows)), html.Div(ui.asset_link("impact.lift_estimates")), label="Lift of features"
+        head,
+        lift_table(told) if told else None,
+        folded or None,
+        html.Div(ui.asset_link("impact.lift_estimates")),
+        label="Lift of features",
     )
 
 
 def lift_table(rows: Sequence[Row]) -> Component:
     """What may be said of the lift of features: the raw difference only within its sentence."""
-    return ui.table(
+    table = ui.table(
         ("Feature", "Outcome", "Verdict", "What may be said"),
         [
             (
@@ -137,6 +146,7 @@ def lift_table(rows: Sequence[Row]) -> Component:
         ],
         label="Lift of features",
     )
+    return drawn(table)
 
 
 def _one(reader: Reader, name: str) -> Component:

@@ -118,7 +118,7 @@ def _steps(reader: Reader, name: str, period: FunnelPeriod) -> Component:
     return ui.card(
         ui.card_head("Steps", note, ui.csv_link("funnel", named=name)),
         ui.table(
-            ("", "Step", "Reached", "Of all who began", "Of the step before", "Median time from the start"),
+            ("No.", "Step", "Reached", "Of all who began", "Of the step before", "Median time from the start"),
             body,
             label="Steps of the funnel",
             numeric=(2, 4, 5),
@@ -149,17 +149,18 @@ def _changed(reader: Reader, name: str) -> Component:
         ]
         for row in rows
     ]
+    table = ui.table(
+        ("Split", "Part", "Entered", "Finished", "Finished before"),
+        body,
+        label="Parts of the funnel",
+        numeric=(2, 3, 4),
+    )
     told = [row["sentence"] for row in rows if row["sentence"]]
     first = html.P(html.B(f"{told[0]}.")) if told else html.P("No part of it changed by more than can be told.")
     return ui.card(
         ui.card_head("Who changed", "The last 28 days whose windows are over, beside the 28 before"),
         first,
-        ui.table(
-            ("Split", "Part", "Entered", "Finished", "Finished before"),
-            body,
-            label="Parts of the funnel",
-            numeric=(2, 3, 4),
-        ),
+        html.Details([html.Summary(f"All {len(body)} parts"), table], className="fold"),
         label="Who changed",
     )
 

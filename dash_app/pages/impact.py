@@ -95,7 +95,7 @@ def _told(reader: Reader, rows: Sequence[Row]) -> list[tuple[float, str, str]]:
 def _table(reader: Reader, rows: Sequence[Row]) -> Component:
     statuses = {row["feature"]: row["status"] for row in all_features.features(reader, 28)}
     headers = (
-        *("Feature", "Adoption, 28 days", "", "New in 28 days", "Used again in 7 days", "Stickiness", "Finished"),
+        *("Feature", "Adoption, 28 days", "Trend", "New", "Used again in 7 days", "Stickiness", "Finished"),
         *("Events a session", "Time", "Quality"),
     )
     body = [
@@ -115,7 +115,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
     ]
     note = html.Span(
         [
-            "Of all users of the last 28 days. From ",
+            "Of all users of the last 28 days, beside the 28 days before. From ",
             ui.asset_link(queries.ADOPTION),
             " and ",
             ui.asset_link(queries.ENGAGEMENT),
@@ -129,7 +129,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
 
 
 def _was(before: float | None) -> str:
-    return f"{formats.share(before)} a month before" if before is not None else "a month before: not known"
+    return f"{formats.share(before)} before" if before is not None else "before: not known"
 
 
 def _events(reader: Reader) -> Component:

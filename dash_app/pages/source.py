@@ -21,6 +21,7 @@ from quality_assets.tables.datasets.reading import told_of
 from quality_assets.tables.datasets.registering import UnknownDatasetError
 
 Component = Any
+_NEWEST = 10
 _API = "/api/v1/data-quality/sources/"
 
 
@@ -41,7 +42,8 @@ def build(connection: Connection, request: Request) -> Component:
                 _findings(told) if told["findings"] else _nothing_found(told),
                 label="Findings",
             ),
-            html.Div([_batches(told["batches"]), _columns(told["judged"])], className="grid-2"),
+            _columns(told["judged"]),
+            _batches(told["batches"]),
             ui.card(
                 ui.card_head("Another batch", "It is judged beside those before it."), drop_zone(name), label="Upload"
             ),
@@ -99,7 +101,7 @@ def _findings(told: Mapping[str, Any]) -> Component:
         ]
         for row in told["findings"]
     ]
-    headers = ["", "Kind", "Finding", "Count", "Usual share", ""]
+    headers = ["State", "Kind", "Finding", "Count", "Usual share", "Answer"]
     return drawn(ui.table(headers, rows, label="Findings", numeric=(3, 4)))
 
 
@@ -117,10 +119,16 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
         for batch in reversed(batches)
     ]
     head = ui.card_head("Batches", "The newest first.")
+    newest, older = rows[:_NEWEST], rows[_NEWEST:]
     if not rows:
         return ui.card(head, ui.nothing("history", "No batch yet", "Each file is one."), label="Batches")
     headers = ["Batch", "State", "Score", "Rows", "What was found"]
-    return ui.card(head, drawn(ui.table(headers, rows, label="Batches", numeric=(2, 3))), label="Batches")
+    table = drawn(ui.table(headers, newest, label="Batches", numeric=(2, 3)))
+    if not older:
+        return ui.card(head, table, label="Batches")
+    before = drawn(ui.table(headers, older, label="Older batches", numeric=(2, 3)))
+    summary = html.Summary(formats.plural(len(older), "older batch", "older batches"))
+    return ui.card(head, table, html.Details([summary, before], className="fold"), label="Batches")
 
 
 def _state(batch: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ def list_datasets(
     for row in rows:
         grid.add_row(
             *(
-                shown("" if row[k] is None else row[k])
+                shown("" if row[k] is None else f"{row[k]:.4f}" if k == "score" else row[k])
                 for k in ("dataset", "batches", "batch", "score", "status", "worst_finding")
             )
         )

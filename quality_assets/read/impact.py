@@ -478,9 +478,11 @@ def catalogue(reader: Reader) -> list[Row]:
         for said in [described.pop((row["feature"], row["event_name"]), described.get((None, row["event_name"])))]
     ]
     never = {"events": 0, "first_seen_date": None, "last_seen_date": None}
+    names = {row["event_name"] for row in seen}
     return found + [
         {"feature": feature, "event_name": name, **never, "words": said["words"], "signal": said["signal"]}
         for (feature, name), said in described.items()
+        if feature is not None or name not in names
     ]
 
 
