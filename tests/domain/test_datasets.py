@@ -23,6 +23,7 @@ from quality_assets.domain.quality.datasets.drifting import (
 )
 from quality_assets.domain.quality.datasets.edits import SlipIndex, is_slip
 from quality_assets.domain.quality.datasets.identities import ratios_within
+from quality_assets.domain.quality.datasets.ordering import ordering_of, reach, stretches
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.rules import live_rules
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, KINDS
@@ -306,3 +307,65 @@ def test_more_errors_never_give_a_better_score(kind: str) -> None:
     assert scores[True] == sorted(scores[True], reverse=True)
     assert len(set(scores[True])) == 6
     assert scores[False] == sorted(scores[False], reverse=True) or kind == "closed_set"
+
+
+def test_what_stands_together_is_one_event_unless_it_is_strewn() -> None:
+    together, strewn = np.zeros(100, bool), np.zeros(100, bool)
+    together[[10, 11, 12, 13, 16, 17, 18, 19]] = True
+    strewn[::10] = True
+    # Two runs of eight: within three rows of each other they are one stretch, within two they are not.
+    assert stretches(together, 3) == 1
+    assert stretches(together, 2) == 2
+    assert stretches(strewn, 50) == 10
+    assert stretches(np.zeros(100, bool), 3) == 0
+    assert reach(0.75) == 4
+
+
+def test_a_file_that_is_sorted_is_ordered_and_one_that_is_not_is_none() -> None:
+    series = [
+        _block(t=[100 * i + j for j in range(60)], code=["ab"[(j * 7 + i) % 2] for j in range(60)]) for i in (0, 1)
+    ]
+    found = ordering_of(series)
+    assert found.values == {"t": pytest.approx(1.0)}
+    assert found.independent_share("code") == 1.0
+    assert found.independent_share("t") == pytest.approx(0.01 / 1.99)
+
+
+def _walk(batch: int) -> list[float]:
+    """A series that sways between −10 and 10, and in the sixth batch goes on to 13."""
+    peak = 13 if batch == 5 else 10
+    return [round(peak * math.sin(2 * math.pi * j / 120), 2) for j in range(120)]
+
+
+def _after_five(last: list[float]) -> examine.Verdict:
+    past = examine.Past()
+    for batch in range(5):
+        block = _block(level=_walk(batch))
+        past = examine.Past([*past.profiles, _judged(block, past)[1]], [*past.blocks, block])
+    return _judged(_block(level=last), past)[0]
+
+
+def test_a_series_that_wanders_on_is_told_by_no_alert_and_strewn_errors_by_one() -> None:
+    assert not _after_five(_walk(0)).alerts
+    assert not _after_five(_walk(5)).alerts
+    strewn = _walk(0)
+    strewn[::12] = [80.0] * 10
+    (alert,) = (f for f in _after_five(strewn).alerts if f.kind == "range")
+    assert (alert.columns, alert.count) == (("level",), 10)
+    jumped = [value + 100 for value in _walk(0)]
+    assert any(f.kind == "range" and f.count == 120 for f in _after_five(jumped).alerts)
+
+
+def test_a_rule_that_gave_way_at_once_in_one_step_moves_on() -> None:
+    days = [1, 1, 2, 2, 2, 2]
+    blocks = [_block(day=[day] * 40, other=["x", "y"] * 20) for day in days]
+    assert not [rule.rule_id for rule in live_rules(blocks).alive if rule.rule_id == "past_closed_set(day)"]
+    assert [rule for rule in live_rules(blocks).alive if rule.rule_id == "past_closed_set(other)"]
+
+
+def test_a_column_that_rises_from_batch_to_batch_has_no_far_end() -> None:
+    # Each batch spans a hundred, and each lies ten higher than the one before; or now higher and now lower.
+    rising = [_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
+    swaying = [_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]
+    assert "past_far_range(n)" not in {rule.rule_id for rule in live_rules(rising).alive}
+    assert "past_far_range(n)" in {rule.rule_id for rule in live_rules(swaying).alive}

@@ -15,6 +15,8 @@ from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
+_NEARLY_ALL = 0.9
+_WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
 _WORD = re.compile(r"[^\W\d_]{5,}")
 
 
@@ -47,6 +49,11 @@ class CellTest(ABC):
     @abstractmethod
     def broken(self, block: Block) -> Bools:
         """By row of the block: whether its cell is doubted."""
+
+    def counts_cells(self, count: int, cells: Cells) -> bool:
+        """Whether so many cells are no wandering on, even in a column that is ordered: nearly all of a text at once."""
+        does_wander = self.kind in _WANDERING
+        return not does_wander or (cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled)
 
     @property
     @abstractmethod
@@ -96,6 +103,12 @@ class OutsideRange(ValueTest):
     low: float = -np.inf
     high: float = np.inf
     said: str = ""
+    is_far: bool = False
+    """Whether the ends are so wide that no column wanders beyond them from one batch to the next."""
+
+    def counts_cells(self, count: int, cells: Cells) -> bool:
+        """Whether so many cells are no wandering on."""
+        return self.is_far or super().counts_cells(count, cells)
 
     def broken(self, block: Block) -> Bools:
         """By row."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets.ordering import Ordering
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.tails import binomial_tail
@@ -20,9 +21,9 @@ _MOST_COMPARED = 5
 _VOLUME_CHANGE, _VOLUME_SCATTER, _VOLUME_SIGMAS = 0.43, 0.08, 4.0
 _LATE_TIMES, _MOST_GAPS, _LEAST_GAPS = 1.5, 20, 3
 # A change of the spread of values: so far, and so many times the largest that past batches show among each other.
-_LEAST_MOVED, _MOVED_TIMES, _LEAST_COMPARED_ROWS = 0.15, 1.6, 50
+_LEAST_MOVED, _MOVED_TIMES, _LEAST_COMPARED_ROWS = 0.15, 2.0, 50
 # The distance by chance of two samples, in units of √(2/n), that one in hundred thousand exceeds (Kolmogorov).
-_CHANCE_DISTANCE = 2.5
+_CHANCE_DISTANCE, _MOST_BY_CHANCE = 2.5, 0.9
 _MOST_CATEGORIES = 200
 _SPIKE_SHARE, _SPIKE_TIMES, _SPIKE_VALUES, _SPIKE_NEIGHBOURS = 0.02, 3.0, 20, 5
 
@@ -185,14 +186,14 @@ def freshness_finding(
     return Finding("freshness", (), round(gap), gap / limit, sentence, severity="medium", is_alert=True, p_value=0.0)
 
 
-def distribution_findings(block: Block, blocks: Sequence[Block]) -> Iterator[Finding]:
+def distribution_findings(block: Block, blocks: Sequence[Block], ordering: Ordering) -> Iterator[Finding]:
     """Columns whose values are spread otherwise than in past batches, and than those are beside each other."""
     recent = blocks[-_MOST_COMPARED:]
     if len(recent) < 3 or block.rows < _LEAST_COMPARED_ROWS:
         return
     for name, cells in block.columns.items():
         parts = [b.columns[name] for b in recent if name in b.columns]
-        if len(parts) == len(recent) and (moved := _moved(cells, parts)):
+        if len(parts) == len(recent) and (moved := _moved(cells, parts, ordering.independent_share(name))):
             distance, usual = moved
             sentence = f"Values of {name} have moved by {distance:.2f}; {usual:.2f} was the most so far"
             count = round(distance * cells.filled)
@@ -201,7 +202,7 @@ def distribution_findings(block: Block, blocks: Sequence[Block]) -> Iterator[Fin
             )
 
 
-def _moved(cells: Cells, parts: Sequence[Cells]) -> tuple[float, float] | None:
+def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[float, float] | None:
     spreads = [_spread(each) for each in (*parts, cells)]
     if any(spread is None for spread in spreads):
         return None
@@ -210,7 +211,8 @@ def _moved(cells: Cells, parts: Sequence[Cells]) -> tuple[float, float] | None:
     usual = max(_apart(before[i], before[:i]) for i in range(1, len(before)))
     distance = _apart(now, before)
     fewest = min(cells.filled, *(each.filled for each in parts))
-    chance = _CHANCE_DISTANCE * np.sqrt(2 / fewest)
+    # Neighbours that are alike make fewer rows of many.
+    chance = min(_MOST_BY_CHANCE, _CHANCE_DISTANCE * np.sqrt(2 / (fewest * independent)))
     return (distance, usual) if distance > max(_LEAST_MOVED, _MOVED_TIMES * usual, chance) else None
 
 
@@ -248,7 +250,7 @@ def spikes(block: Block) -> dict[str, tuple[float, float, int]]:
 
 
 def spike_findings(
-    now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Profile]
+    now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Profile], ordering: Ordering
 ) -> Iterator[Finding]:
     """The spikes of a batch of so many rows that past ones do not show as well."""
     for name, (value, share, count) in now.items():
@@ -256,7 +258,9 @@ def spike_findings(
         if usual is not None and share <= 1.5 * usual + _SPIKE_SHARE:
             continue
         # A spike that was just too small to be one before may have stood in each batch.
-        p_value = None if usual is None else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
+        # In an ordered column the end of a range comes in one stretch.
+        is_told = usual is not None and name not in ordering.values
+        p_value = None if usual is None or not is_told else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
         sentence = (
             f"{count:,} values of {name} ({share:.1%}) are {value:g}, an end of its range: cut off there, or filled in"
         )

@@ -18,6 +18,7 @@ from quality_assets.domain.quality.datasets.drifting import (
     volume_finding,
     weekday_of,
 )
+from quality_assets.domain.quality.datasets.ordering import Ordering, ordering_of
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Rules, live_rules
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
@@ -63,6 +64,7 @@ class Plan:
     tests: Sequence[CellTest]
     rules: Rules
     spikes: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
+    ordering: Ordering = field(default_factory=Ordering)
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ class Rows:
 
 def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
+    ordering = ordering_of(past.blocks)
     rules = live_rules(past.blocks)
     tests = [*rules.alive, *detect(sample)]
     kept = [t for t in tests if not asked.is_quiet(t.rule_id) and t.applies(sample)]
-    return Plan(kept, rules, spikes(sample))
+    return Plan(kept, rules, spikes(sample), ordering)
 
 
 def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ...]]:
@@ -99,7 +102,7 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
 
 def count(blocks: Iterable[Block], made: Plan, clock: str | None = None) -> Tally:
     """The tests of a plan on all blocks of a batch."""
-    tally = Tally(made.tests)
+    tally = Tally(made.tests, made.ordering)
     for block in blocks:
         tally.add(block, clock)
     return tally
@@ -113,8 +116,8 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         *schema_findings(rows.columns, sample, profiles, past.blocks),
         volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
-        *distribution_findings(sample, past.blocks),
-        *spike_findings(made.spikes, sample.rows, profiles),
+        *distribution_findings(sample, past.blocks, made.ordering),
+        *spike_findings(made.spikes, sample.rows, profiles, made.ordering),
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
     counted = Counted(rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted)

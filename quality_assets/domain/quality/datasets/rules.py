@@ -37,7 +37,11 @@ LEAST_PAST = 2
 """Fewer past batches teach nothing that could be tried on one of them."""
 MOST_HELD_OUT = 3
 MOST_BROKEN_SHARE = 0.004
+# What gave way at once in one of the last steps moves on, however well it held since.
+_MOST_STEPS, _GAVE_WAY_SHARE = 5, 0.05
 _LEAST_CELLS = 15
+# How far beyond its ends, in widths of its range, a column may wander within one batch.
+_WANDERED = 1.0
 # The share of values never seen before, by Good and Turing, up to which a set counts as closed.
 _MOST_UNSEEN = 0.02
 _MOST_CLOSED, _MOST_CLOSED_NUMBERS = 1000, 40
@@ -78,23 +82,40 @@ def live_rules(past: Sequence[Block]) -> Rules:
     records: dict[str, Record] = {}
     dead: set[str] = set()
     tried: list[set[str]] = []
-    for index in range(len(past) - held_out, len(past)):
-        batch = past[index]
+    for index in range(max(1, len(past) - _MOST_STEPS), len(past)):
+        batch, is_recent = past[index], index >= len(past) - held_out
         names = set()
         for rule in learn(past[:index]):
             if not rule.applies(batch):
                 continue
-            names.add(rule.rule_id)
             cells = batch.columns[rule.column].filled
             broken = int(rule.broken(batch).sum())
+            if broken > _GAVE_WAY_SHARE * cells:
+                dead.add(rule.rule_id)
+            if not is_recent:
+                continue
+            names.add(rule.rule_id)
             records[rule.rule_id] = records.get(rule.rule_id, Record()).plus(broken, cells)
             if broken > MOST_BROKEN_SHARE * cells:
                 dead.add(rule.rule_id)
-        tried.append(names)
+        if is_recent:
+            tried.append(names)
     verified = set.intersection(*tried) - dead if tried else set()
     final = learn(past)
-    alive = tuple(rule for rule in final if rule.rule_id in verified)
+    alive = tuple(r for r in final if r.rule_id in verified and not (_is_far(r) and _has_trend(past, r.column)))
     return Rules(alive, records, tuple(sorted(r.rule_id for r in final if r.rule_id not in verified)))
+
+
+def _is_far(rule: CellTest) -> bool:
+    return isinstance(rule, OutsideRange) and rule.is_far
+
+
+def _has_trend(past: Sequence[Block], name: str) -> bool:
+    """Whether each of the last batches lay higher than the one before, or each lower: such a column has no ends."""
+    numbers = [block.columns[name].numbers for block in past[-_MOST_STEPS:] if name in block.columns]
+    medians = [float(np.nanmedian(each)) for each in numbers if not np.isnan(each).all()]
+    steps = np.diff(medians)
+    return len(steps) >= LEAST_PAST and bool((steps > 0).all() or (steps < 0).all())
 
 
 def learn(past: Sequence[Block]) -> list[CellTest]:
@@ -146,8 +167,7 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     kind = cells.form.kind
     if kind != "text":
         yield WrongType("type", "past_type", (name,), weights.PAST_TYPE, kind)
-        if rule := _range(name, cells, goes_on):
-            yield rule
+        yield from _ranges(name, cells, goes_on)
     if not cells.has_text:
         return
     if kind != "time":
@@ -173,10 +193,11 @@ def _unseen(counts: np.ndarray) -> float:
     return float((counts == 1).sum() / total) if total else 1.0
 
 
-def _range(name: str, cells: Cells, goes_on: bool) -> CellTest | None:
+def _ranges(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
+    """The range of a column, and a far one that also holds where its values wander from batch to batch."""
     known = np.sort(cells.numbers[~np.isnan(cells.numbers)])
     if len(known) < _LEAST_CELLS:
-        return None
+        return
     low, high = float(known[0]), float(known[-1])
     below, above = _margin(known), _margin(-known[::-1])
     if goes_on:
@@ -185,7 +206,10 @@ def _range(name: str, cells: Cells, goes_on: bool) -> CellTest | None:
     # What never was below zero has no business there.
     floor = 0.0 if low >= 0 and cells.form.kind == "number" else -np.inf
     said = "" if cells.form.kind == "number" else "lie outside the times that past batches had"
-    return OutsideRange("range", "past_range", (name,), weights.PAST_RANGE, max(low - below, floor), high + above, said)
+    weight, wander = weights.PAST_RANGE, _WANDERED * (high - low)
+    yield OutsideRange("range", "past_range", (name,), weight, max(low - below, floor), high + above, said)
+    far = (low - below - wander, high + above + wander)
+    yield OutsideRange("range", "past_far_range", (name,), weight, *far, said, is_far=True)
 
 
 def _margin(ascending: Floats) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from math import sqrt
+from math import ceil, sqrt
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import CellTest
@@ -28,6 +28,7 @@ _FALSE_ALARM_SHARE = 0.01
 _SECOND_LOOK = {"typo": 0.6, "type": 0.6}
 _SECOND_LOOK_ELSE = 0.15
 _HIGH_SHARE = 0.05
+_OFTEN_MISSING = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,12 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
         count = tally.broken[place]
         if not count:
             continue
-        cells = max(tally.filled[test.column], 1)
+        cells, events = max(tally.filled[test.column], 1), tally.events[place]
         usual, largest, record = _usual(test, rules, past, cells)
         weight = test.weight
         if past and test.rule_id not in rules.records:
             weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
-        beyond = excess(count, usual, largest) if past else weights.few(count, counted.rows, _few(test))
+        beyond = excess(events, usual, largest) if past else weights.few(count, counted.rows, _few(test))
         weight_of[place] = weight * beyond / count
         if past and beyond < 1:
             continue
@@ -118,7 +119,8 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
             Finding(
                 test.kind, test.columns, count, count / cells, _sentence(test, place, count, tally), test.detector,
                 weight, usual / cells if past else None, weight * beyond,
-                _tail(count, cells, record) if record else None, examples=tuple(tally.examples[place][:5]),
+                _tail_of_events(tally, test, count, events, record) if record else None,
+                examples=tuple(tally.examples[place][:5]),
             )
         )  # fmt: skip
     return _plainest(found), weight_of
@@ -178,14 +180,14 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
     found, doubt = [], 0.0
     rows = counted.rows
     for name in counted.columns:
-        count = counted.tally.missing[name]
+        count, events = counted.tally.missing[name], counted.tally.missing_events[name]
         shares = [p.missing[name] for p in past if name in p.missing]
         if not count or rule_id("missing", (name,)) in counted.muted:
             continue
         if not shares:
             mine = weights.missing_doubt(count / rows) * rows
         else:
-            mine = excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
+            mine = excess(events, sum(shares) / len(shares) * rows, max(shares) * rows)
         doubt += mine
         if shares and mine < 1:
             continue
@@ -195,7 +197,10 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
             round(sum(p.missing[name] * p.rows for p in past if name in p.missing)), sum(p.rows for p in past)
         )
         at_most = max(shares) if shares else 0.0
-        p_value = max(_tail(count, rows, record), binomial_tail(count, rows, at_most + 0.5 / rows)) if shares else None
+        # Where much is missing in long stretches, so many rows are worth fewer.
+        worth = counted.tally.ordering.independent_missing(name) if usual and usual > _OFTEN_MISSING else 1.0
+        some, of = ceil(events * worth), ceil(rows * worth)
+        p_value = max(_tail(some, of, record), binomial_tail(some, of, at_most + 0.5 / rows)) if shares else None
         sentence = f"{count:,} of {rows:,} values of {name} are missing ({count / rows:.1%}{was})"
         found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
     return found, doubt
@@ -260,6 +265,16 @@ def _with_alert(finding: Finding, past: Sequence[Profile], asked: int) -> Findin
     is_alert = finding.p_value <= _FALSE_ALARM_SHARE / asked and finding.weight >= 0.5
     severity = "high" if finding.share >= _HIGH_SHARE else "medium"
     return replace(finding, is_alert=is_alert, severity=severity if is_alert else "low")
+
+
+def _tail_of_events(tally: Tally, test: CellTest, count: int, events: int, record: Record) -> float:
+    """The chance of a count; where it comes in stretches, of so many of them among rows that are independent."""
+    cells = max(tally.filled[test.column], 1)
+    if events == count:
+        return _tail(count, cells, record)
+    worth = tally.ordering.independent_share(test.column)
+    independent = Record(ceil(record.broken * worth), ceil(record.cells * worth), record.batches)
+    return _tail(events, max(events, ceil(cells * worth)), independent)
 
 
 def _tail(count: int, cells: int, record: Record) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.ordering import Ordering, reach, stretches
 from quality_assets.domain.quality.datasets.values import Block
 
 MOST_EXAMPLES = 5
@@ -21,16 +22,20 @@ class Tally:
     """What was counted so far.
 
     `broken` and `examples` are by the place of a test among `tests`, `missing`, `filled` by column. `together` counts,
-    by column, the cells that break the same tests: a bit each, in the order of the column's tests.
+    by column, the cells that break the same tests: a bit each, in the order of the column's tests. `events` and
+    `missing_events` count once what stands together in a column that is ordered.
     """
 
     tests: Sequence[CellTest]
+    ordering: Ordering = field(default_factory=Ordering)
     rows: int = 0
     broken: Counter[int] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
     together: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     examples: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    events: Counter[int] = field(default_factory=Counter)
+    missing_events: Counter[str] = field(default_factory=Counter)
     spans: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -46,7 +51,11 @@ class Tally:
         """Count the rows of a block; `clock` is a column of times, by which the breaches are dated."""
         self.rows += block.rows
         for name, cells in block.columns.items():
-            self.missing[name] += int(cells.missing.sum())
+            count = int(cells.missing.sum())
+            self.missing[name] += count
+            self.missing_events[name] += _events(
+                cells.missing, count, self.ordering.missing.get(name) if count < 0.9 * block.rows else None
+            )
             self.filled[name] += cells.filled
         times = block.columns[clock].numbers if clock is not None and clock in block.columns else None
         for name, places in self.by_column.items():
@@ -66,6 +75,8 @@ class Tally:
         if not count:
             return
         self.broken[place] += count
+        r = None if test.counts_cells(count, block.columns[test.column]) else self.ordering.values.get(test.column)
+        self.events[place] += _events(offending, count, r)
         bits |= offending.astype(np.int64) << bit
         if len(self.examples[place]) < MOST_EXAMPLES:
             cells = block.columns[test.column]
@@ -87,3 +98,7 @@ class Tally:
                 total += count * max(flagged, default=0.0)
             found[name] = total
         return found
+
+
+def _events(offending: np.ndarray, count: int, dependence: float | None) -> int:
+    return count if dependence is None or not count else stretches(offending, reach(dependence))
