@@ -23,6 +23,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     live,
     model_drift,
     models,
+    mutating,
     predictions,
     quality_report,
     rereading,
