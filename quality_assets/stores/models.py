@@ -325,8 +325,8 @@ class ModelRegistry:
                 return known
         entry = next((v for v in self._all() if str(v.version) == version), None)
         if entry is None:
-            known = ", ".join(str(v.version) for v in self._all()) or "none yet"
-            raise ModelUnavailableError(f"there is no model version {version}; the registry has: {known}")
+            there = ", ".join(str(v.version) for v in self._all()) or "none yet"
+            raise ModelUnavailableError(f"there is no model version {version}; the registry has: {there}")
         return entry
 
     def _artifact(self, entry: Any) -> Path:
