@@ -7,10 +7,10 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test cover lint format typecheck web web-check lock clean
+.PHONY: help install run test test-services cover quality-report train serve-model loadtest lint format typecheck web web-check lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv and install the locked packages
 
@@ -31,8 +31,26 @@ run: install ## Build a sample, say what it shows, and start the Dagster UI and 
 test: install lint typecheck ## Lint, check types and run every test
 	@$(BIN)/python -m pytest $(WORKERS)
 
+test-services: install ## Only the tests that need PostgreSQL, Redis, a Kafka-protocol broker, Prometheus; fails where one is missing
+	@REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(WORKERS) tests/live/test_both_stores.py tests/live/test_topics.py \
+		tests/live/test_dashboard_queries.py tests/integration/test_operations_store.py
+
 cover: install ## Run every test and say which lines none reaches; fails below nine in ten
 	@$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+quality-report: install ## Run every test and put what it said into reports/quality/quality_report.json
+	@mkdir -p build
+	@$(BIN)/python -m pytest $(WORKERS) --junitxml=build/junit.xml --cov --cov-report=xml:build/coverage.xml; \
+		$(BIN)/quality quality-report --junit build/junit.xml --coverage build/coverage.xml --out reports/quality/quality_report.json
+
+train: install ## Train a model of made-up rows and release it where it wins: make train APP=housing
+	@$(BIN)/quality train $(or $(APP),sales) --demo --promote
+
+serve-model: install ## Serve a released model: make serve-model APP=sales
+	@$(BIN)/quality serve-model $(or $(APP),sales)
+
+loadtest: install ## Ask a served model at a steady rate: make loadtest APP=sales
+	@$(BIN)/quality loadtest $(or $(APP),sales)
 
 lint: install ## Check style and formatting
 	@$(BIN)/ruff check .
