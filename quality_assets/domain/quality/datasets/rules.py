@@ -90,7 +90,8 @@ def live_rules(past: Sequence[Block]) -> Rules:
                 continue
             cells = batch.columns[rule.column].filled
             broken = int(rule.broken(batch).sum())
-            if broken > _GAVE_WAY_SHARE * cells:
+            # One batch alone does not show that a column goes on.
+            if index >= LEAST_PAST and broken > _GAVE_WAY_SHARE * cells:
                 dead.add(rule.rule_id)
             if not is_recent:
                 continue
