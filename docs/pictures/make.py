@@ -102,6 +102,10 @@ def picture(page: Page) -> Image.Image:
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
+# What tells of now is another each second.
+_NEVER_AT_REST = ("/live", "/collector")
+
+
 def settle(page: Page) -> None:
     """Wait until the page is there, and three looks at it are the same.
 
@@ -109,6 +113,9 @@ def settle(page: Page) -> None:
     """
     page.get_by_role("heading").first.wait_for()
     page.evaluate("document.fonts.ready")
+    if page.url.endswith(_NEVER_AT_REST):
+        page.wait_for_timeout(4000)
+        return
     deadline, before, alike = time.monotonic() + SETTLED_WITHIN_S, b"", 0
     while time.monotonic() < deadline:
         page.wait_for_timeout(500)
