@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
+from textwrap import shorten
 from typing import Any, ParamSpec, TypeVar
 
 import duckdb
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 MAX_DATES_NAMED = 5
 _NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
 _MAX_CAUSE_LENGTH = 2000
+_MAX_FINDING_LENGTH = 160
 # An incident that was found long after it began is history, not news.
 _NEWS_DAYS = 14
 # An input whose drift moves the mean score by five points moves most ranks.
@@ -97,7 +99,7 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         kind="check",
         subject=last.asset,
         check_name=last.check_name,
-        title=f"{last.check_name.replace('_', ' ')} of {last.asset}",
+        title=_title_of(last),
         message=_told(found),
         severity=severity_of(connection, last.asset, last.check_name, usual),
         action="Open the asset in Dagster, mend the cause, then `quality run`.",
@@ -111,6 +113,12 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         subjects=(("asset", last.asset), ("run", run_id)),
         evidence={"examples": last.examples, "dimension": last.dimension, "is_blocking": last.is_blocking},
     )
+
+
+def _title_of(result: CheckResult) -> str:
+    """What a failed check found, in one line: `core.valid_events: 3 features have …`; what to do is the message's."""
+    finding = result.description.partition(". ")[0].rstrip(". ") or result.check_name.replace("_", " ")
+    return f"{result.asset}: {shorten(finding, _MAX_FINDING_LENGTH, placeholder=' …')}"
 
 
 def severity_of(connection: Connection, subject: str, check_name: str, usual: str) -> str:

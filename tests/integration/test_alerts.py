@@ -12,12 +12,19 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.defs.run_tags import run_partition
+from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.alerts import AlertBook
-from quality_assets.tables.faults import report_run_failure, settle_failed_runs, tell_of_drift, tell_of_incidents
+from quality_assets.tables.faults import (
+    report_run_failure,
+    settle_failed_runs,
+    tell_of_checks,
+    tell_of_drift,
+    tell_of_incidents,
+)
 from quality_assets.tables.house_settings import change
 from quality_assets.tables.operations_copy import copy_operations
 
@@ -88,6 +95,27 @@ def test_a_failed_run_is_one_fault_however_often_it_is_reported_and_tried(data_r
     for run_id in ("r1", "r1", "r2"):
         fail(data_root, run_id)
     assert [(alert["occurrences"], alert["run_id"]) for alert in alert_rows(data_root)] == [(2, "r2")]
+
+
+@pytest.mark.parametrize(
+    ("description", "title"),
+    [
+        (
+            "3 features with events but without a description: Search; Feed; Pay. Give it a row in data/x.csv.",
+            "product.dim_feature_metadata: 3 features with events but without a description: Search; Feed; Pay",
+        ),
+        (f"3 features: {'Search; ' * 40}. Mend it.", f"product.dim_feature_metadata: 3 features:{' Search;' * 18} …"),
+        ("", "product.dim_feature_metadata: features described"),
+    ],
+)
+def test_a_failed_check_is_titled_by_what_it_found(data_root: Settings, description: str, title: str) -> None:
+    found = CheckResult(
+        "product.dim_feature_metadata", "features_described", "", "completeness", "failed", "WARN", False, 3.0, 0.0, 3,
+        description,
+    )  # fmt: skip
+    tell_of_checks(data_root, [found], {}, "r1")
+    (alert,) = alert_rows(data_root)
+    assert (alert["title"], alert["message"], alert["check_name"]) == (title, description, "features_described")
 
 
 def test_a_refused_publication_is_critical(data_root: Settings) -> None:
