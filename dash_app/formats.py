@@ -221,7 +221,7 @@ def words(identifier: str) -> str:
     """An identifier as words: `missing_event_time` is `Missing event time`."""
     text = identifier.replace("_", " ").strip()
     # p95 and the like are written small.
-    return text if text[1:2].isdigit() else text[:1].upper() + text[1:]
+    return text if text[1:2].isdigit() else wording.capitalised(text)
 
 
 _MODELS = {
@@ -242,4 +242,4 @@ def about_models(text: str) -> str:
     text = text.removeprefix("any: ")
     for name in _MODEL_IDS:
         text = text.replace(name, model(name) if name == "ewma_chart" else model(name).lower())
-    return text[:1].upper() + text[1:]
+    return wording.capitalised(text)

@@ -13,7 +13,7 @@ from dash_app.components import charts, ui
 from dash_app.components.markup import drawn
 from quality_assets.contracts.risk_inputs import INPUTS
 from quality_assets.domain.drift.verdicts import is_felt
-from quality_assets.domain.wording import name_in_words
+from quality_assets.domain.wording import capitalised, name_in_words
 from quality_assets.read import drift as queries
 from quality_assets.read import links
 from quality_assets.read.drift import Fold
@@ -146,8 +146,7 @@ def _moved(row: Row, picture: Row | None) -> Component:
 
 
 def _name(row: Row) -> str:
-    text = name_in_words(row["name"])
-    return text[:1].upper() + text[1:]
+    return capitalised(name_in_words(row["name"]))
 
 
 def _from_to(row: Row) -> str:

@@ -13,6 +13,7 @@ from dash_app.components.markup import drawn
 from dash_app.pages import states
 from quality_assets.contracts.metric_names import parse_metric_name
 from quality_assets.domain.impact.experiment_words import level, signed
+from quality_assets.domain.wording import capitalised
 from quality_assets.read import experiments as queries
 from quality_assets.read import links
 from quality_assets.read.links import Request
@@ -179,7 +180,7 @@ def _health(reader: Reader, name: str) -> Component:
         ("Check", "Of", "Found", "Threshold", "Status", "In words"),
         [
             (
-                row["check"].capitalize(),
+                capitalised(row["check"]),
                 row["subject"],
                 "" if row["value"] is None else f"{row['value']:.3g}",
                 "" if row["threshold"] is None else f"{row['threshold']:.3g}",

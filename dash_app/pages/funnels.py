@@ -16,6 +16,10 @@ from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
 TITLE = "Funnels"
+_ENTRIES_COUNT = (
+    "Entries by their value at entry, not people: who enters on two days counts twice."
+    " The last 28 days whose windows are over, beside the 28 before"
+)
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -83,7 +87,9 @@ def _one(reader: Reader, name: str) -> Component:
 
 
 def _said(period: FunnelPeriod) -> Component:
-    notes = (words.open_sentence(period.entries_open, period.entries_recent), period.coverage)
+    counted = words.counted_sentence(period.unit) if period.steps[0].reached else ""
+    still_open = words.open_sentence(period.entries_open, period.entries_recent, period.end)
+    notes = (counted, still_open, period.coverage)
     return ui.card(
         html.P(html.B(formats.typeset(period.sentence))),
         *(html.P(formats.typeset(said), className="note") for said in notes if said),
@@ -145,12 +151,12 @@ def _changed(reader: Reader, name: str) -> Component:
             row["value"] if row["value"] is not None else "unknown",
             formats.whole(row["entered"]),
             formats.share(row["rate"]),
-            ui.two_lines(formats.share(row["rate_before"]), f"of {formats.whole(row['entered_before'])}"),
+            ui.two_lines(formats.share(row["rate_before"]), f"of {formats.whole(row['entered_before'])} entries"),
         ]
         for row in rows
     ]
     table = ui.table(
-        ("Split", "Part", "Entered", "Finished", "Finished before"),
+        ("Split", "Value at entry", "Entries", "Finished", "Finished before"),
         body,
         label="Parts of the funnel",
         numeric=(2, 3, 4),
@@ -158,7 +164,7 @@ def _changed(reader: Reader, name: str) -> Component:
     told = [row["sentence"] for row in rows if row["sentence"]]
     first = html.P(html.B(f"{told[0]}.")) if told else html.P("No part of it changed by more than can be told.")
     return ui.card(
-        ui.card_head("Who changed", "The last 28 days whose windows are over, beside the 28 before"),
+        ui.card_head("Who changed", _ENTRIES_COUNT),
         first,
         html.Details([html.Summary(f"All {len(body)} parts"), table], className="fold"),
         label="Who changed",

@@ -41,7 +41,7 @@ def build(reader: Reader | None, _request: Request) -> Component:
             ui.card(
                 ui.card_head("All features", _known_until()),
                 ui.table(headers, rows, label="Online features"),
-                ui.command("quality features USER", "curl localhost:8080/features/USER"),
+                ui.command("quality features USER", f"curl {queries.address(settings, '/features/USER')}"),
                 label="Online features",
             ),
         ]

@@ -16,6 +16,7 @@ from quality_assets.domain.features import status as states_of
 from quality_assets.domain.features.attention import model_reasons
 from quality_assets.domain.features.status import STATUS_ORDER, Outlook, Status
 from quality_assets.domain.quality import health
+from quality_assets.domain.wording import capitalised
 from quality_assets.read import links, quality
 from quality_assets.read import overview as queries
 from quality_assets.read.links import Request
@@ -227,7 +228,7 @@ def _sentence(row: Row, was_right: float | None) -> list[Any]:
         sentence = incident["sentence"].removeprefix(f"{row['feature']}: ")
         what, since, rest = sentence.partition(" since ")
         verdict = incident.get("verdict_sentence")
-        said: list[Any] = [html.B(what[:1].upper() + what[1:]), f"{since}{rest}"]
+        said: list[Any] = [html.B(capitalised(what)), f"{since}{rest}"]
         more = len(row["incidents"]) - 1
         said += [f" {verdict}"] if verdict else []
         return [

@@ -15,6 +15,7 @@ from dash_app.components.forms import actor_field, field, write_button, write_fo
 from dash_app.components.markup import drawn
 from dash_app.pages.sources import drop_zone, score_text, state_badge, usual
 from dash_app.pages.states import not_found
+from quality_assets.domain.wording import capitalised
 from quality_assets.read import links
 from quality_assets.read.links import Request
 from quality_assets.tables.datasets.reading import told_of
@@ -74,7 +75,7 @@ def _batch_note(told: Mapping[str, Any]) -> str:
         return "No batch was judged yet."
     learning = (judged["details"] or {}).get("learning")
     said = f"In {judged['name']}, {formats.plural(judged['rows'] or 0, 'row')}."
-    return f"{said} {learning.capitalize()}." if learning else said
+    return f"{said} {capitalised(learning)}." if learning else said
 
 
 def _nothing_found(told: Mapping[str, Any]) -> Component:

@@ -43,13 +43,14 @@ def funnel(
     if output is not OutputFormat.TABLE:
         _print(rows, output)
         return
-    from quality_assets.domain.impact.impact_words import dead_text, is_dead, open_sentence, time_text
+    from quality_assets.domain.impact.impact_words import counted_sentence, dead_text, is_dead, open_sentence, time_text
     from quality_assets.domain.wording import share_text
 
     assert reader.through is not None
     through = reader.through
     out.print(escape(period.sentence))
-    for line in (open_sentence(period.entries_open, period.entries_recent), period.coverage):
+    counted = counted_sentence(period.unit) if period.steps[0].reached else ""
+    for line in (counted, open_sentence(period.entries_open, period.entries_recent, period.end), period.coverage):
         if line:
             out.print(escape(line))
     entered, before = period.steps[0].reached, period.steps[0].reached

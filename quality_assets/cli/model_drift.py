@@ -71,10 +71,11 @@ def _risk(settings: Settings) -> DriftReport:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content, indent=1, default=plain_value))
     from quality_assets.domain.reports import html
+    from quality_assets.domain.wording import capitalised
 
     shown = ("kind", "metric", "status")
     page = html.table(list(shown), [[row[each] for each in shown] for row in rows])
     write_atomically(
-        report_path(settings, RISK, "html"), html.page(f"Drift of {RISK}", f"{words.capitalize()}.", [page])
+        report_path(settings, RISK, "html"), html.page(f"Drift of {RISK}", f"{capitalised(words)}.", [page])
     )
     return DriftReport(RISK, "in use", status, words, "monitor", content)

@@ -17,7 +17,7 @@ from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
 from quality_assets.domain.wording import duration_text, plural
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.reports import newest_scores
@@ -169,7 +169,7 @@ def _attention_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     if first:
         yield "Needs attention first:"
     for feature, reasons in first:
-        yield f"  {feature}: {'; '.join(reason.removeprefix(f'{feature}: ') for reason in reasons)}"
+        yield f"  {reasons_text(feature, reasons)}"
     worse = worse_features(connection, most - len(first), [feature for feature, _ in first])
     if worse:
         yield "Worse than their own past on the last day:"

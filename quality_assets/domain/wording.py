@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SAID = {
     "latency_ms": "latency",
     "latency_ms above its usual p95": "share of events slower than the usual p95",
@@ -48,6 +50,15 @@ _OF_SIGNAL = {
     "z": "{} today against its noise",
     "ewma_z": "recent slide of {}",
     "slope_z": "two-week trend of {}",
+}
+# Platforms that no sentence begins with a capital letter.
+_WRITTEN = {
+    "ios": "iOS",
+    "ipados": "iPadOS",
+    "macos": "macOS",
+    "tvos": "tvOS",
+    "watchos": "watchOS",
+    "visionos": "visionOS",
 }
 _IS_MISSING = " is missing"
 
@@ -129,6 +140,14 @@ def row_text(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _signed(f"{value:,.15g}")
     return "null" if value is None else str(value)
+
+
+def capitalised(text: str) -> str:
+    """A text that begins a sentence; a first word with capitals of its own keeps them, and `ios` is `iOS`."""
+    first = re.match(r"\w*", text)[0]  # type: ignore[index]
+    if first.lower() in _WRITTEN:
+        return _WRITTEN[first.lower()] + text[len(first) :]
+    return text if first != first.lower() else text[:1].upper() + text[1:]
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -100,8 +100,9 @@ def funnel_rows(reader: Reader, name: str) -> list[Row]:
 class FunnelPeriod:
     """How a funnel stands in the last days whose windows are over: units once each, by their first entry."""
 
-    start: date | None
-    end: date | None
+    start: date
+    end: date
+    unit: str
     steps: tuple[Step, ...]
     median_s: tuple[float | None, ...]
     entries_open: int
@@ -145,6 +146,7 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
     return FunnelPeriod(
         start,
         end,
+        defined.unit,
         steps,
         tuple(reached.get(n, (0, None))[1] for n in range(1, len(steps) + 1)),
         int(waiting["waiting"]),

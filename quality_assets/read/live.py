@@ -41,10 +41,15 @@ class FeatureToday:
 Curve = Mapping[int, Row]
 
 
+def address(settings: Settings, path: str) -> str:
+    """Where the collector of these settings answers to a path, asked from this machine."""
+    host = f"[{settings.collector_host}]" if ":" in settings.collector_host else settings.collector_host
+    return f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{settings.collector_port}{path}"  # noqa: S104
+
+
 def ask(settings: Settings, path: str, **parameters: str | int | bool) -> Any | Down:
     """What the collector answers to a question; Down where it does not."""
-    host = f"[{settings.collector_host}]" if ":" in settings.collector_host else settings.collector_host
-    url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{settings.collector_port}{path}"  # noqa: S104
+    url = address(settings, path)
     headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
         answer = httpx.get(url, params=parameters, headers=headers, timeout=ANSWERS_WITHIN_S)

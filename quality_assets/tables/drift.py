@@ -22,6 +22,7 @@ from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINI
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.models.retraining import retraining_reason
+from quality_assets.domain.wording import capitalised
 from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.model_files import WHAT_NEXT
@@ -128,7 +129,7 @@ def reason_to_retrain(session: WarehouseSession) -> str | None:
     loaded = load_champion(session.settings)
     if loaded.needs_training:
         why = loaded.why.removesuffix(WHAT_NEXT)
-        return f"{why[0].upper()}{why[1:]}."
+        return f"{capitalised(why)}."
     rows = read_frame(session, f"select * from {DATA_DRIFT.qualified_name} where event_date = $day", {"day": through})
     # A challenger that lost was trained on the same data: another would lose too.
     return retraining_reason(rows, newest[0], through)

@@ -20,6 +20,7 @@ from quality_assets.domain.models.learning.served_drift import BLOCK, DriftLimit
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.plain import plain_value
 from quality_assets.domain.reports import html
+from quality_assets.domain.wording import capitalised
 from quality_assets.settings import Settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.frames import read_frame
@@ -237,7 +238,7 @@ def drift_page(content: dict[str, Any]) -> str:
         told = [(each["period"], each["rows"], each["rmse"], each["words"]) for each in content["periods"]]
         body.append(html.section("Periods that were worse", html.table(["period", "rows", "error", "finding"], told)))
     title = f"Drift of {content['model']}"
-    return html.page(title, f"{content['words'].capitalize()}.", body, tones[content["status"]])
+    return html.page(title, f"{capitalised(content['words'])}.", body, tones[content["status"]])
 
 
 def _performance(known: dict[str, Any]) -> html.Markup:

@@ -120,6 +120,7 @@ def test_person(address: str | None, said: str) -> None:
 def test_words_keep_percentiles_small() -> None:
     assert formats.words("missing_event_time") == "Missing event time"
     assert formats.words("p95 latency") == "p95 latency"
+    assert formats.words("ios") == formats.words("iOS") == "iOS"
 
 
 def test_every_metric_has_a_format() -> None:

@@ -30,7 +30,9 @@ from quality_assets.contracts.ml import (
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
+from quality_assets.domain.quality.check import Answer
 from quality_assets.domain.quality.model_checks import MODEL_CHECKS
+from quality_assets.domain.quality.result import result_of
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 
 TODAY = date(2026, 3, 10)
@@ -232,6 +234,18 @@ def test_the_best_trained_model_is_held_against_the_best_baseline(
     wanted = (False, 0.4, 0.5, 1) if is_baseline else (True, 0.5, 0.3, 0)
     assert answer(warehouse, name) == wanted
     assert examples(warehouse, name) == (["EWMA chart"] if is_baseline else [])
+
+
+def test_where_nothing_was_graded_it_is_said_that_it_cannot_be_told(warehouse: duckdb.DuckDBPyConnection) -> None:
+    name = "model_metrics.model_beats_baselines"
+    version = {"alias": "champion", "model_version": "2", "champion_model": "ewma_chart", "is_baseline": True}
+    write(warehouse, MODEL_VERSIONS, [version])
+    assert answer(warehouse, name) == (False, None, None, 1)
+    said = result_of(BY_NAME[name], Answer(False, unexpected_count=1, examples=examples(warehouse, name))).description
+    assert said.startswith(
+        "There are too few graded days to tell whether a trained model beats the best baseline; a baseline scores in"
+        " its place: EWMA chart. "
+    )
 
 
 @pytest.mark.parametrize(("apart", "is_passed"), [(0.125, True), (0.126, False), (-0.126, False)])

@@ -11,7 +11,7 @@ import pytest
 from quality_assets.contracts.drift import DATA_DRIFT, DRIFT_POWER
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.monitoring import RUN_REPORT
-from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
 from quality_assets.domain.reports.drift_html import drift_report_html
 from quality_assets.domain.reports.html import (
     Markup,
@@ -168,6 +168,17 @@ def test_attention_goes_by_severity_then_users_then_risk():
     )
     assert [a["feature"] for a in features_that_need_attention(incidents, None, 3)] == ["f1", "f3", "f2"]
     assert features_that_need_attention(None, None) == []
+
+
+def test_the_reasons_of_a_feature_are_one_sentence():
+    reasons = [
+        "Search: crash rate at 3 % since 1 Mar 2026, 120 users affected.",
+        "risk of degradation 40 %: latency p95",
+    ]
+    assert reasons_text("Search", reasons) == (
+        "Search: crash rate at 3 % since 1 Mar 2026, 120 users affected; risk of degradation 40 %: latency p95."
+    )
+    assert reasons_text("Search", reasons[:1]) == "Search: crash rate at 3 % since 1 Mar 2026, 120 users affected."
 
 
 def test_unknown_is_not_ok():

@@ -6,6 +6,7 @@ import pytest
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.wording import (
+    capitalised,
     duration_text,
     measure_text,
     measure_texts,
@@ -141,3 +142,19 @@ def test_rounding_never_makes_two_different_values_one(
 )
 def test_a_value_of_a_row_is_said_whole(value: object, said: str) -> None:
     assert row_text(value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("crash rate is worse on iOS", "Crash rate is worse on iOS"),
+        ("iOS: crash rate is worse", "iOS: crash rate is worse"),
+        ("ios", "iOS"),
+        ("iostream is worse", "Iostream is worse"),
+        ("eCommerce, 3 of 4", "eCommerce, 3 of 4"),
+        ("§ 3", "§ 3"),
+        ("", ""),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_but_a_platform_is_written_as_it_is(text: str, said: str) -> None:
+    assert capitalised(text) == said

@@ -32,7 +32,8 @@ def test_a_funnel_as_json_is_its_rows_with_their_verdicts(reader: Reader) -> Non
 def test_a_funnel_says_who_finishes_and_what_is_open(reader: Reader) -> None:
     said = asked(reader, "funnel", "buy").output
     assert "Of 2 users who began between 11 Mar 2026 and 7 Apr 2026, 1 (50 %) reached the last step, pay." in said
-    assert "Still open: 2 of 4 entries have days left." in said
+    assert "Each user counts once, by the first entry of those days." in said
+    assert "Still open: 2 of 4 entries after 7 Apr 2026 have days left; none of these is counted above." in said
 
 
 def test_a_dead_step_says_since_when(reader: Reader) -> None:

@@ -50,7 +50,9 @@ def test_funnels_are_told_in_a_sentence_each_and_the_wrong_ones_why(reader: Read
 
 def test_a_funnel_shows_its_steps_what_is_open_and_a_dead_step_without_a_rate(reader: Reader) -> None:
     words = said(reader, links.funnel("buy"))
-    assert "Still open: 2 of 4 entries have days left." in words
+    assert "Each user counts once, by the first entry of those days." in words
+    assert "Still open: 2 of 4 entries after 7 Apr 2026 have days left; none of these is counted above." in words
+    assert "Entries by their value at entry, not people: who enters on two days counts twice." in words
     assert "By day of entry" in words
     dead = said(reader, links.funnel("dead"))
     assert "no such event since 3 Mar 2026" in dead

@@ -179,7 +179,9 @@ def test_a_fault_is_one_alert_until_two_good_batches_and_an_expected_one_is_quie
     quality(
         "dataset", "add", "orders", "--path", f"{folder}/*.csv", "--time", "ordered_at", "--owner", "ann@example.com"
     )
-    quality("check", "orders")
+    judged = _lines(quality("check", "orders", "--format", "json")[1])
+    reasons = [reason for told in judged for reason in told["reasons"]]
+    assert "it raised 1 alert; 0 are let pass" in reasons
     settings = get_settings()
     store = operations_of(settings)
 

@@ -148,6 +148,7 @@ def test_each_online_feature_is_told(answers: list[Any], data_root: Settings, mo
     )
     said = _said(online_features.build(object(), Request("/online-features")))  # type: ignore[arg-type]
     assert "Events until 20 Nov, 11:59 UTC are in them." in said
+    assert f"curl http://{data_root.collector_host}:{data_root.collector_port}/features/USER" in said
     assert "ab('quality') Categorical The user or the instant – All 9 the same" in said
     assert "Clicks, Views event_name 2 of 9 differ 1 and 2" in said
     assert said.count("Version 2") == 4

@@ -14,6 +14,7 @@ from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.defs.contract_metadata import asset_arguments
 from quality_assets.defs.reporting import DATA_FINGERPRINT, build_by_date, building, listed
 from quality_assets.defs.resources import WarehouseResource
+from quality_assets.domain.features.attention import reasons_text
 from quality_assets.progress import report
 from quality_assets.tables import drift as drift_tables
 from quality_assets.tables import models as risk_tables
@@ -93,7 +94,7 @@ def run_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         tell_of_incidents(made.session, context.run.run_id)
         tell_of_drift(made.session, context.run.run_id)
     page = warehouse.settings.reports_dir / run_reports.REPORT_HTML
-    attention = [f"{e['feature']}: {'; '.join(e['reasons'])}" for e in found["attention"]]
+    attention = [reasons_text(e["feature"], e["reasons"]) for e in found["attention"]]
     return dg.MaterializeResult(
         metadata={
             "status": found["status"],

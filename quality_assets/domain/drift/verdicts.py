@@ -16,7 +16,7 @@ from quality_assets.domain.drift.null import null_p_values
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
 from quality_assets.domain.drift.sketches import Sketch
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
-from quality_assets.domain.wording import name_in_words, share_text, value_text
+from quality_assets.domain.wording import capitalised, name_in_words, share_text, value_text
 
 # A tenth of a point of risk changes nobody's order of work.
 _FELT = 0.001
@@ -131,7 +131,7 @@ def _matters(judgement: Judgement, settings: DriftSettings) -> bool:
 
 def _verdict(row: Mapping[str, Any], judgement: Judgement) -> str:
     name = name_in_words(row["name"]) + (f" of {row['feature']}" if row["feature"] else "")
-    name = name[:1].upper() + name[1:]
+    name = capitalised(name)
     if row["status"] == "unknown":
         return f"{name}: unknown, {judgement.reason}"
     moved = _moved(row, judgement)

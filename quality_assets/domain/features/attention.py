@@ -88,6 +88,12 @@ def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float,
     )
 
 
+def reasons_text(feature: str, reasons: Sequence[str]) -> str:
+    """The reasons of an `attention` on one line that names the feature once: `Search: crash rate at …; risk of ….`"""
+    said = "; ".join(reason.removeprefix(f"{feature}: ").rstrip(". ") for reason in reasons)
+    return f"{feature}: {said}."
+
+
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 

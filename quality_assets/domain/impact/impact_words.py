@@ -105,11 +105,20 @@ def funnel_sentence(steps: Sequence[Step], start: date, end: date, unit: str, th
     return text
 
 
-def open_sentence(waiting: int, entered: int) -> str:
-    """`Still open: 412 of 1,930 entries have days left.`"""
+def counted_sentence(unit: str) -> str:
+    """Whom the sentence of a funnel counts: `Each user counts once, by the first entry of those days.`"""
+    return f"Each {unit} counts once, by the first entry of those days."
+
+
+def open_sentence(waiting: int, entered: int, end: date) -> str:
+    """`Still open: 412 of 1,930 entries after 8 Jun 2026 have days left, and are not counted above.`
+
+    `end` is the last day whose windows are over: the entries are later than those of `funnel_sentence`.
+    """
     if not entered:
         return ""
-    return f"Still open: {waiting:,} of {plural(entered, 'entry', 'entries')} have days left."
+    entries = plural(entered, "entry", "entries")
+    return f"Still open: {waiting:,} of {entries} after {day_text(end)} have days left; none of these is counted above."
 
 
 def coverage_sentence(events: int, without_unit: int, automated: int, unit: str) -> str:

@@ -74,7 +74,8 @@ class Check:
     warehouse, about the whole subject, or by `expectations`, all of one suite and dimension. `rows_at_once`: of a query
     by dates, ask for about so many rows at a time, where one large query costs more. What people read of a no is
     `finding`, a template of {observed} and {threshold} that its examples follow, and `remedy`; of an unknown it is
-    `needs`. `unit` is that of both numbers: `fraction`, a noun that is counted, or none.
+    `needs`. `finding_unmeasured` stands for `finding` where neither number is known. `unit` is that of both numbers:
+    `fraction`, a noun that is counted, or none.
     """
 
     subject: Subject
@@ -88,6 +89,7 @@ class Check:
     is_blocking: bool = False
     rows_at_once: int | None = None
     finding: str = ""
+    finding_unmeasured: str = ""
     unit: str = "row"
     remedy: str = MADE_AGAIN
     needs: str = "there is not enough history yet to hold it against"

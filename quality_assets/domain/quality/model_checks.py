@@ -141,6 +141,8 @@ where v.alias = 'champion'
         severity="WARN",
         finding="No trained model is better (Brier skill {observed}) than the best baseline ({threshold}) and ranks as"
         " well; a baseline scores in its place",
+        finding_unmeasured="There are too few graded days to tell whether a trained model beats the best baseline; a"
+        " baseline scores in its place",
         unit="",
         remedy=TIME_TELLS,
         needs="no model was trained yet",

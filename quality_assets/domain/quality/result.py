@@ -64,7 +64,9 @@ def _sentence(check: Check, answer: Answer, examples: str | None) -> str:
     if answer.is_passed is None:
         return f"{check.question} Unknown: {check.needs}."
     seen, limit = measure_texts(answer.observed, answer.threshold, check.unit)
-    found = check.finding.format(observed=seen, threshold=limit) or f"{check.question} No"
+    is_measured = answer.observed is not None or answer.threshold is not None
+    finding = check.finding if is_measured else check.finding_unmeasured or check.finding
+    found = finding.format(observed=seen, threshold=limit) or f"{check.question} No"
     named = [row_text(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
     # Where offenders are what was counted, it can be said how many are not named.
     counted = answer.unexpected_count

@@ -19,7 +19,7 @@ from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.domain.features.attention import features_that_need_attention, severity_level
 from quality_assets.domain.plain import plain_records, plain_value
 from quality_assets.domain.reports import html as html
-from quality_assets.domain.wording import plural, share_text
+from quality_assets.domain.wording import capitalised, plural, share_text
 
 REPORT_VERSION = 1
 
@@ -291,7 +291,7 @@ def _headline(report: Mapping[str, Any]) -> str:
     if report["steps"]["failed"]:
         parts.insert(0, f"failed in {', '.join(report['steps']['failed'][:3])}")
     text = "; ".join(parts)
-    return text[:1].upper() + text[1:] + "."
+    return capitalised(text) + "."
 
 
 def _intake_text(report: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Answer, Check
 from quality_assets.domain.quality.expectations import Expectation
 from quality_assets.domain.quality.result import CheckResult, result_of
-from quality_assets.domain.wording import plural
+from quality_assets.domain.wording import capitalised, plural
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.expectations import ExpectationOutcome, run_suite
 from quality_assets.tables.staleness import row_counts
@@ -70,7 +70,7 @@ def _answer(check: Check, outcomes: Sequence[ExpectationOutcome]) -> Answer:
         holding = plural(len(asked), "expectation holds", "expectations hold")
         text = f"{holding}: {check.dimension} is as the contract says."
     elif failed:
-        text = f"{text[:1].upper()}{text[1:]}. {check.remedy}"
+        text = f"{capitalised(text)}. {check.remedy}"
     examples = [example for outcome in failed for example in outcome.examples][:5]
     return Answer(
         False if failed else None if unknown else True,

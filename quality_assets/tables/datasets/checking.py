@@ -19,6 +19,7 @@ from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
 from quality_assets.domain.quality.datasets.values import Block
+from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
@@ -173,7 +174,7 @@ def _failed(judged: _Judged, thresholds: Thresholds) -> Iterator[str]:
     if thresholds.score is not None and score is not None and score < thresholds.score:
         yield f"its score is {score:.4f}, below {thresholds.score:g}"
     if thresholds.alerts is not None and alerts > thresholds.alerts:
-        yield f"it raised {alerts} alerts; {thresholds.alerts} are let pass"
+        yield f"it raised {plural(alerts, 'alert')}; {plural(thresholds.alerts, 'is', 'are')} let pass"
     if thresholds.rows_at_least is not None and judged.loaded.rows < thresholds.rows_at_least:
         yield f"it has {judged.loaded.rows:,} rows; {thresholds.rows_at_least:,} are the least"
     if thresholds.missing_share is not None:
