@@ -83,7 +83,7 @@ def loadtest(
 ) -> None:
     """Ask a served model so many times a second, whether it keeps up or not: p50, p95, p99, rps and errors as CSV.
 
-    Latency counts from when a request was due. Exit code 1 on any error, or above --p95-ms.
+    Latency counts from when a request was due. Exit code 1 on any error, or where p95 is too long.
     """
     if route not in ("predict", "explain"):
         fail(f"--route is predict or explain, not {route!r}", 2)

@@ -62,6 +62,7 @@ COMMANDS = (
     "sql",
     "doctor",
     "licenses",
+    "mutate",
 )
 GROUPS = ("alerts", "settings", "operations", "dataset", "model", "deadletters", "metrics", "shadow", "spark")
 HEADER = "event_id,event_time,feature,user_id,session_id,status,latency_ms"
@@ -321,7 +322,7 @@ def test_run_without_models_leaves_them_for_the_next(quality: Quality, tmp_path:
     assert "Nothing to do" in quality("run", "--without-models").output
     whole = quality("run")
     assert whole.exit_code == 0
-    assert re.findall("✓ ([a-z ]+)", whole.output) == ["score and report", "publish"]
+    assert re.findall("✓ ([a-z ]+)", whole.output) == ["build impact", "score and report", "publish"]
     assert waiting not in whole.output
     assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "5,1"
     assert "Nothing to do" in quality("run").output

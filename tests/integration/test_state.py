@@ -190,7 +190,7 @@ def test_the_fingerprint_of_a_trend_is_that_of_its_history_and_of_when_features_
     for day in facts:
         history = ",".join(facts[each] for each in sorted(facts) if day - timedelta(days=56) <= each <= day)
         cohorts = [md5(",".join(first[each])) for each in sorted(first) if each <= day]
-        wanted[day] = md5(history, md5(",".join(cohorts)), "1")
+        wanted[day] = md5(history, md5(",".join(cohorts)), str(FEATURE_DAILY_TRENDS.build.version))
     assert wanted_fingerprints(session.connection, FEATURE_DAILY_TRENDS) == wanted
 
 
