@@ -37,6 +37,7 @@ from quality_assets.serve.api.house import house_api
 from quality_assets.serve.api.impact import impact_api
 from quality_assets.serve.api.models import models_api
 from quality_assets.serve.api.problems import add_handlers
+from quality_assets.serve.api.user_models import DEPLOY_PATH, MOST_DEPLOY_BYTES, user_models_api
 from quality_assets.serve.delivery import Delivery
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.serve.theme import THEME_SCRIPT
@@ -99,7 +100,7 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     rules = replace(
         rules_of(settings, settings.host, max_body_bytes=MEGABYTE),
         opens=partial(is_known, settings),
-        streams={UPLOAD_PATH: MOST_BYTES},
+        streams={UPLOAD_PATH: MOST_BYTES, DEPLOY_PATH: MOST_DEPLOY_BYTES},
     )
 
     @asynccontextmanager
@@ -140,6 +141,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(datasets_api)
     server.include_router(impact_api)
     server.include_router(models_api)
+    server.include_router(user_models_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

@@ -33,6 +33,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     shadows,
     spark,
     state,
+    user_models,
 )
 from quality_assets.cli.app import app
 from quality_assets.cli.output import err, what_next

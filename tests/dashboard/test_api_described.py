@@ -100,6 +100,7 @@ WRITES = (
     ("PUT", "data-quality/sources/{name}"),
     ("DELETE", "data-quality/sources/{name}"),
     ("POST", "data-quality/sources/{name}/rules/{rule}"),
+    ("POST", "model-monitoring/deploy"),
     *(
         ("POST", f"model-monitoring/models/{{name}}/{each}")
         for each in ("promote", "rollback", "predict", "drift-check")

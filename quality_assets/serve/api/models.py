@@ -26,6 +26,13 @@ from quality_assets.domain.models.learning.release_stack import (
 )
 from quality_assets.read import models as reading
 from quality_assets.serve.api.features import ASKED, EVERYWHERE, problem
+from quality_assets.serve.api.user_models import (
+    brought_cards,
+    brought_drift,
+    brought_model,
+    brought_prediction,
+    is_brought,
+)
 from quality_assets.serve.api.writing import Writer, json_response, settings_of
 from quality_assets.serve.ports import address
 from quality_assets.settings import Settings
@@ -85,11 +92,13 @@ def _known(name: str) -> str:
 
 @models_api.get("/models", summary="Every model: what is in use since when, how well it does, whether it has drifted")
 def list_models(settings: OfServer) -> list[Answer]:
-    return reading.cards(settings)
+    return reading.cards(settings) + brought_cards(settings)
 
 
 @models_api.get(
-    "/models/{name}", summary="One model: inputs, versions, releases, what was live when", responses=_NO_SUCH
+    "/models/{name}",
+    summary="One model: inputs, versions, releases, what was live when",
+    responses=_NO_SUCH | problem(503, "What was kept of it is broken"),
 )
 def one_model(
     settings: OfServer,
@@ -98,6 +107,8 @@ def one_model(
         datetime | None, BeforeValidator(_time), Query(description="UTC where it has no zone: what was live then")
     ] = None,
 ) -> Answer:
+    if is_brought(settings, name):
+        return brought_model(settings, name)
     told = reading.told_of(settings, _known(name))
     return told | ({"live_at": reading.live(settings, name, live_at)} if live_at is not None else {})
 
@@ -179,6 +190,8 @@ def predict(
     settings: OfServer, name: Name, row: Annotated[dict[str, Any], Body()], actor: Writer,
     explain: Annotated[bool, Query(description="With base and contributions")] = False,
 ) -> Response:  # fmt: skip
+    if is_brought(settings, name):
+        return brought_prediction(settings, name, row)
     status, told = _asked(settings, f"/models/{_known(name)}/predict", row)
     if status >= _PROBLEM:
         errors = [{"where": ["body", each["field"]], "what": each["why"]} for each in told.get("errors", [])]
@@ -208,9 +221,11 @@ def _asked(settings: Settings, path: str, row: dict[str, Any]) -> tuple[int, Ans
 @models_api.post(
     "/models/{name}/drift-check",
     summary="Look for drift now: the report, as it is kept",
-    responses=_NO_SUCH | _CONFLICT | _NOT_ALLOWED | problem(503, "It took too long"),
+    responses=_NO_SUCH | _CONFLICT | _NOT_ALLOWED | problem(429, "It is busy") | problem(503, "It took too long"),
 )
 def drift_check(settings: OfServer, name: Name, actor: Writer) -> Answer:
+    if is_brought(settings, name):
+        return brought_drift(settings, name)
     command = [sys.executable, "-m", "quality_assets.cli", "model", "drift", _known(name), "--format", "json"]
     environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
     try:

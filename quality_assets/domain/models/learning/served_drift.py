@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.learning.columns_of import Columns, is_unknown, row_count, taken
 from quality_assets.domain.models.learning.input_changes import change_of
-from quality_assets.domain.models.learning.tabular_model import TabularModel
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
 
 PREDICTION = "prediction"
@@ -24,6 +23,15 @@ BLOCK = "block of rows"
 _BINS = 10
 _Z = 1.6448536269514722
 _BOOTSTRAP = 400
+
+
+class Asked(Protocol):
+    """What answers: inputs by name, and predictions of n rows, the first of what is returned."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    def predictions(self, columns: Columns) -> tuple[Floats, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class DriftLimits:
 
 
 def moved(
-    model: TabularModel, reference: Columns, current: Columns, answered: Floats, limits: DriftLimits, *,
+    model: Asked, reference: Columns, current: Columns, answered: Floats, limits: DriftLimits, *,
     passed: Sequence[str] = (), seed: int = 0,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What moved, the most important first: a row for each input, and one for the predictions.
@@ -97,9 +105,7 @@ def _compared(name: str, before: np.ndarray, now: np.ndarray, marks: list[Bools]
     return {**found, "histogram": histogram(before, now)}
 
 
-def _effect(
-    model: TabularModel, before: Columns, now: Columns, name: str, said: Floats, rng: np.random.Generator
-) -> float:
+def _effect(model: Asked, before: Columns, now: Columns, name: str, said: Floats, rng: np.random.Generator) -> float:
     """By how much the mean prediction moves where this input alone is as it is asked now."""
     changed = {**before, name: rng.choice(now[name], size=row_count(before))}
     return float(np.mean(model.predictions(changed)[0]) - np.mean(said))

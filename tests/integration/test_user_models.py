@@ -1,0 +1,184 @@
+"""Models that people bring: taken, asked and looked at by the routes; what is refused, and by which sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeClassifier
+
+from dash_app.app import create_server
+from quality_assets.settings import Settings
+from quality_assets.stores import user_models
+from quality_assets.stores.operations.store import close_operations
+from tests.conftest import new_settings
+
+API = "/api/v1/model-monitoring"
+# Of the hundred rows, those from x = 49 on have y = 1.
+SAMPLE = pd.DataFrame({"x": np.arange(100.0), "z": np.tile([0.0, 1.0], 50)}).assign(y=lambda f: (f.x >= 49).astype(int))
+PLAIN = LogisticRegression().fit(SAMPLE[["x", "z"]], SAMPLE.y)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """An empty root with one model of a name `steps`."""
+    settings = new_settings(tmp_path_factory.mktemp("user") / "data")
+    answer = _deploy(settings, "steps", skops.io.dumps(PLAIN))
+    assert answer.status_code == 201, answer.text
+    yield settings
+    close_operations()
+
+
+def _ask(settings: Settings, method: str, path: str, **more: Any) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=create_server(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.request(method, f"{API}/{path}", headers={"x-quality": "1"}, **more)
+
+    return asyncio.run(asked())
+
+
+def _deploy(
+    settings: Settings, name: str, model: bytes, sample: bytes | None = None, *, file: str = "m.skops", **form: str
+) -> httpx.Response:
+    content = sample if sample is not None else SAMPLE.to_csv(index=False).encode()
+    files = {"model": (file, model), "sample": ("sample.csv", content)}
+    return _ask(settings, "POST", "deploy", data={"name": name, "kind": "classification", **form}, files=files)
+
+
+def _zip(**parts: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in parts.items():
+            file.writestr(name.replace("__", "."), content)
+    return stream.getvalue()
+
+
+def test_a_model_is_brought_and_asked(root: Settings) -> None:
+    card = next(each for each in _ask(root, "GET", "models").json() if each["name"] == "steps")
+    assert (card["version"], card["candidate"], card["predicts"]) == ("1", "LogisticRegression", "y")
+    assert card["on_sample"]["accuracy"] == pytest.approx(PLAIN.score(SAMPLE[["x", "z"]], SAMPLE.y))
+    assert _ask(root, "GET", "models/steps").json()["inputs"] == [
+        {"name": "x", "nullable": False, "type": "number", "minimum": 0.0, "maximum": 99.0},
+        {"name": "z", "nullable": False, "type": "number", "minimum": 0.0, "maximum": 1.0},
+    ]
+    high = _ask(root, "POST", "models/steps/predict", json={"x": 150, "z": 1}).json()
+    # A logistic regression's shares were not calibrated on rows of their own: none is called a confidence.
+    assert high == {
+        "model": "steps", "version": "1", "prediction": 1, "confidence": None, "outside_training": ["x"]
+    }  # fmt: skip
+    assert _ask(root, "POST", "models/steps/predict", json={"x": 3, "z": 1}).json()["prediction"] == 0
+    assert _ask(root, "POST", "models/steps/drift-check").json()["status"] == "unknown"
+
+
+def test_what_moved_from_the_sample_is_told(root: Settings) -> None:
+    folder = root.models_dir / "user" / "steps" / "asked"
+    folder.mkdir(exist_ok=True)
+    rows = [{"version": "1", "row": {"x": 90.0 + n % 10, "z": float(n % 2)}} for n in range(80)]
+    (folder / "9999-01-01.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    told = _ask(root, "POST", "models/steps/drift-check").json()
+    moved = {each["input"]: each["is_drifted"] for each in told["inputs"]}
+    assert (told["status"], moved) == ("alert", {"x": True, "z": False, "prediction": True})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"x": 1}, "z: Field required"),
+        ({"x": 1, "z": 1, "w": 2}, "w: Extra inputs"),
+        ({"x": "1", "z": 1}, "x: Input should be a valid number"),
+        ({"x": True, "z": 1}, "x: Input should be a valid number"),
+        ({"x": None, "z": 1}, "x: Input should be a valid number"),
+    ],
+)
+def test_a_row_that_is_not_of_the_contract(root: Settings, row: dict[str, Any], said: str) -> None:
+    answer = _ask(root, "POST", "models/steps/predict", json=row)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+def test_files_that_are_refused_before_any_is_read(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_models, "_asked", lambda *_a, **_k: pytest.fail("a process was started"))
+    good, pickled = skops.io.dumps(PLAIN), pickle.dumps(PLAIN)
+    bomb = _zip(schema__json=b"{}", big__npy=b"\0" * (user_models.MOST_UNPACKED_BYTES + 1))
+    assert len(bomb) < 1 << 20
+    refused = [
+        (pickled, "m.skops", "runs whatever code"), (good, "m.joblib", "runs whatever code"),
+        (pickle.dumps(PLAIN, protocol=0), "m", "runs whatever code"), (b"cheese", "m.skops", "it is no zip"),
+        (_zip(data__pkl=pickled), "m.skops", "no schema.json"), (bomb, "m.skops", "unpacks to more than 256 MB"),
+    ]  # fmt: skip
+    for content, file, said in refused:
+        answer = _deploy(root, "other", content, file=file)
+        assert (answer.status_code, said in answer.json()["detail"]) == (422, True), answer.text
+    assert _deploy(root, "sales", good).status_code == 409
+    assert _deploy(root, "../up", good).status_code == 422
+    assert not (root.models_dir / "user" / "other").exists()
+
+
+def test_models_that_are_refused_by_who_reads_them(root: Settings) -> None:
+    foreign = FunctionTransformer(func=json.loads)
+    half = skops.io.dumps(PLAIN)
+    with zipfile.ZipFile(io.BytesIO(half)) as file:
+        forged = _zip(**{each.replace(".", "__"): b"not an array" for each in file.namelist() if each != "schema.json"},
+                      schema__json=file.read("schema.json"))  # fmt: skip
+    lacking = SAMPLE[["x", "y"]].to_csv(index=False).encode()
+    refused = [
+        (_deploy(root, "other", skops.io.dumps(foreign)), "types that are not trusted: json"),
+        (_deploy(root, "other", forged), "cannot be read"),
+        (_deploy(root, "other", half, lacking), "lacks what the model takes: z"),
+        (_deploy(root, "other", half, kind="regression"), "LogisticRegression, which is no model of kind regression"),
+    ]
+    for answer, said in refused:
+        assert (answer.status_code, said in answer.json()["detail"]) == (422, True), answer.text
+    assert not list((root.models_dir / "user").glob("*other*"))
+
+
+def test_a_forged_tree_ends_the_process_that_reads_it_and_no_other(root: Settings) -> None:
+    model = DecisionTreeClassifier(max_depth=1).fit(SAMPLE[["x", "z"]], SAMPLE.y)
+    state = model.tree_.__getstate__()
+    state["nodes"]["left_child"][0] = 2**40
+    model.tree_.__setstate__(state)
+    answer = _deploy(root, "other", skops.io.dumps(model))
+    assert answer.status_code == 422
+    assert "ended by signal 11" in answer.json()["detail"]
+    assert not list((root.models_dir / "user").glob("*other*"))
+
+
+def test_a_calibrated_model_says_how_sure_it_is_and_a_number_is_predicted(root: Settings) -> None:
+    calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(SAMPLE[["x", "z"]], SAMPLE.y)
+    told = _deploy(root, "sure", skops.io.dumps(calibrated), only_check="true")
+    assert (told.status_code, told.json()["version"]) == (200, None)
+    assert told.json()["first"]["confidence"] == pytest.approx(calibrated.predict_proba(SAMPLE[["x", "z"]])[0].max())
+    assert _ask(root, "POST", "models/sure/predict", json={"x": 1, "z": 1}).status_code == 404
+    line = LinearRegression().fit(SAMPLE[["x"]].to_numpy(), 2 * SAMPLE.x + 1)
+    sample = SAMPLE[["x"]].assign(out=2 * SAMPLE.x + 1)
+    stream = io.BytesIO()
+    sample.to_parquet(stream)
+    told = _deploy(root, "line", skops.io.dumps(line), stream.getvalue(), kind="regression", target="out")
+    assert told.status_code == 201, told.text
+    assert told.json()["on_sample"]["r2"] == pytest.approx(1)
+    assert told.json()["first"]["prediction"] == pytest.approx(1)
+
+
+def test_a_file_that_was_altered_is_not_read(root: Settings, tmp_path: Path) -> None:
+    settings = new_settings(tmp_path / "data")
+    assert _deploy(settings, "steps", skops.io.dumps(PLAIN)).status_code == 201
+    with (settings.models_dir / "user" / "steps" / "1" / "model").open("ab") as stream:
+        stream.write(b" ")
+    answer = _ask(settings, "POST", "models/steps/predict", json={"x": 1, "z": 1})
+    assert answer.status_code == 503
+    assert "the model file is not the one that was saved" in answer.json()["detail"]
