@@ -260,13 +260,14 @@ def publish(
 ) -> None:
     """Build the snapshot's folder, then make it the one in force and drop all but the last `keep`.
 
-    `warehouse` must be checkpointed and closed; `lake_files` gives per lake table its live files, relative to
+    Nobody may write to `warehouse` meanwhile; `lake_files` gives per lake table its live files, relative to
     `data_dir`. Nobody looks into the folder before the pointer names it, so a kill at any point leaves the snapshot
     before in force.
     """
     published_dir = snapshot.folder.parent
     shutil.rmtree(snapshot.folder, ignore_errors=True)
     _make_folder(snapshot.folder, keep)
+    _write_out(warehouse)
     shutil.copyfile(warehouse, snapshot.warehouse_path)
     _link_lake(snapshot.folder, data_dir, [file for files in lake_files.values() for file in files])
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
@@ -283,6 +284,16 @@ def publish(
     write_atomically(published_dir / CURRENT, json.dumps(pointer, indent=2))
     for folder in _outdated(published_dir, keep):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_out(warehouse: Path) -> None:
+    """Bring what DuckDB still holds in its log beside the file into the file: a copy of the file alone would lack it.
+
+    Closing does so, unless anything in this process holds the database a moment longer.
+    """
+    if warehouse.with_name(f"{warehouse.name}.wal").exists():
+        with duckdb.connect(str(warehouse)) as connection:
+            connection.execute("checkpoint")
 
 
 def _make_folder(folder: Path, keep: int) -> None:

@@ -95,6 +95,20 @@ def test_what_was_published_is_what_is_found(built_copy: Settings, published: Sn
     assert published.warehouse_path.is_file()
 
 
+def test_what_lies_in_the_log_beside_the_warehouse_is_published_too(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    # Whoever holds the database a moment longer keeps its log from being written out.
+    held = duckdb.connect(str(warehouse))
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create table told as select 7 as n")
+    assert warehouse.with_name("warehouse.duckdb.wal").exists()
+    snapshot = Snapshot("v1", AT, None, "run-1", "data", tmp_path / "published" / "v1")
+    publish(snapshot, warehouse=warehouse, data_dir=tmp_path, lake_files={}, keep=1)
+    held.close()
+    with open_snapshot(snapshot) as reading:
+        assert reading.execute("select n from told").fetchall() == [(7,)]
+
+
 def test_a_snapshot_of_no_data_is_one_too(data_root: Settings) -> None:
     with open_warehouse(data_root):
         pass
