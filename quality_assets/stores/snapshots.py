@@ -206,6 +206,7 @@ def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     Views name files by their whole paths, so that any tool can follow them: of a data root that was moved or copied,
     the first to open a snapshot makes another database of it, whose views say where it lies now, and puts it in place.
     """
+    _write_out(snapshot.warehouse_path)
     connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
     lake_dir = snapshot.folder / "lake"
     found = connection.execute(
@@ -273,6 +274,7 @@ def publish(
     with duckdb.connect(str(snapshot.warehouse_path)) as connection:
         for table in lake_files:
             refresh_view(connection, table, snapshot.folder / "lake")
+        connection.execute("checkpoint")
     fsync_directory(published_dir)
     pointer = {
         "version": snapshot.version,

@@ -98,6 +98,7 @@ def test_a_snapshot_from_before_distributions_still_shows(full_root: Path, tmp_p
     with duckdb.connect(str(snapshot)) as connection:
         connection.execute("drop table monitoring.drift_distributions")
         connection.execute("alter table monitoring.data_drift drop column window_days")
+        connection.execute("checkpoint")
     older = SnapshotStore(root / "published").reader()
     assert older is not None
     said = _said(older)

@@ -125,6 +125,7 @@ def _publish(root: Path, version: str, through: date | None = THROUGH) -> Snapsh
     warehouse.unlink(missing_ok=True)
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"create table told as select '{version}' as version")
+        connection.execute("checkpoint")
     snapshot = Snapshot(version, NOON, through, "run-1", "data", root / "published" / version)
     publish(snapshot, warehouse=warehouse, data_dir=root, lake_files={}, keep=3)
     return snapshot
