@@ -19,7 +19,7 @@ from small_snapshots import THROUGH, Cells, ago, snapshot_of
 
 from quality_assets.read import rows as exports
 from quality_assets.read.reader import Reader
-from quality_assets.serve.api import features as api_module
+from quality_assets.serve.api.answers import json_rows
 from quality_assets.serve.api.features import api
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import operations_of
@@ -210,7 +210,7 @@ def test_another_window_is_refused(get: Get, query: dict[str, Any]) -> None:
 def test_instants_carry_their_zone(reader: Reader) -> None:
     moment = datetime(2026, 4, 1, 6, 30, 0, 5)
     for value in (moment, moment.replace(tzinfo=UTC)):
-        assert json.loads(api_module._json([{"at": value}]).body) == [{"at": "2026-04-01T06:30:00.000005Z"}]
+        assert json.loads(json_rows([{"at": value}]).body) == [{"at": "2026-04-01T06:30:00.000005Z"}]
     rows = [{"at": moment, "list": [moment], "day": moment.date()}]
     text = exports.to_csv(rows, ("at", "list", "day"))
     assert list(csv.reader(io.StringIO(text)))[1] == [

@@ -11,7 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import AlertError, Fault
 from quality_assets.read import alerts as reading
-from quality_assets.serve.api.features import ASKED, EVERYWHERE, Instant, problem
+from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
+from quality_assets.serve.api.features import Instant
 from quality_assets.serve.api.problems import Problem, StrictRoute
 from quality_assets.serve.api.writing import (
     House,

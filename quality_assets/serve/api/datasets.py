@@ -12,7 +12,8 @@ from starlette.datastructures import UploadFile
 
 from quality_assets.contracts.sources.datasets import Thresholds
 from quality_assets.contracts.sources.model import SourceError
-from quality_assets.serve.api.features import EVERYWHERE, Instant, problem
+from quality_assets.serve.api.answers import EVERYWHERE, problem
+from quality_assets.serve.api.features import Instant
 from quality_assets.serve.api.problems import StrictRoute
 from quality_assets.serve.api.writing import House, IfMatch, Writer, json_response, settings_of, version_of
 from quality_assets.stores.datasets.loading import TooLarge

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi import Request as HttpRequest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -17,7 +16,15 @@ from quality_assets.read import rows as exports
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, SnapshotStore
 from quality_assets.read.token import page_token
-from quality_assets.serve.api.problems import Problem
+from quality_assets.serve.api.answers import (
+    ASKED,
+    EVERYWHERE,
+    NO_SNAPSHOT,
+    RowsAnswer,
+    json_rows,
+    problem,
+    rows_of,
+)
 
 # As the addresses of pages have it too: 7d.
 _WINDOWS = {f"{days}{unit}": days for days in links.WINDOWS for unit in ("", "d")}
@@ -66,13 +73,6 @@ class SearchEntry(BaseModel):
     href: str
 
 
-def _json(rows: Any) -> Response:
-    # orjson straight away: FastAPI would walk every row again to validate what DuckDB has typed already.
-    return Response(
-        orjson.dumps(rows, default=str, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z), media_type="application/json"
-    )
-
-
 def _store(http: HttpRequest) -> SnapshotStore:
     store: SnapshotStore = http.app.state.store
     return store
@@ -88,41 +88,13 @@ def _reader(store: Annotated[SnapshotStore, Depends(_store)]) -> Reader:
 Store = Annotated[SnapshotStore, Depends(_store)]
 Open = Annotated[Reader, Depends(_reader)]
 
-Answers = dict[int | str, dict[str, Any]]
-
-
-def problem(status: int, description: str) -> Answers:
-    """What is said of an answer that tells of a problem."""
-    # Whatever the route gives, what it says of a problem is JSON.
-    content = {"application/json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": description, "content": content}}
-
-
-EVERYWHERE: Answers = (
-    problem(401, "The server has a token, and the request does not show it")
-    | problem(413, "More is sent than is taken at once")
-    | problem(421, "The server does not answer to this host name")
-)
-ASKED = problem(422, "What is asked makes no sense; each thing that is wrong is named")
-_NO_SNAPSHOT = problem(503, "No snapshot is published yet")
 _NO_FEATURE = problem(404, "No feature has this name")
 
 api = APIRouter(prefix="/api/v1", responses=EVERYWHERE)
 
 
-class _Rows(Response):
-    media_type = "application/json"
-
-
 class _Csv(Response):
     media_type = "text/csv"
-
-
-def _rows(table: str) -> Answers:
-    """What is said of an answer that is the rows of a table: the names of its columns."""
-    columns: dict[str, dict[str, Any]] = {name: {} for name in exports.COLUMNS[table]}
-    schema = {"type": "array", "items": {"type": "object", "properties": columns}}
-    return {200: {"description": "Rows; instants are UTC", "content": {"application/json": {"schema": schema}}}}
 
 
 def _request(days: int, **query: str | None) -> Request:
@@ -141,7 +113,7 @@ def token(http: HttpRequest, store: Store) -> TokenAnswer:
 
 
 @api.get(
-    "/snapshot", tags=["snapshot"], summary="The snapshot in force and the last publication", responses=_NO_SNAPSHOT
+    "/snapshot", tags=["snapshot"], summary="The snapshot in force and the last publication", responses=NO_SNAPSHOT
 )
 def snapshot(reader: Open, store: Store) -> SnapshotAnswer:
     shown, attempt = reader.snapshot, store.attempt()
@@ -169,57 +141,57 @@ def search(store: Store) -> list[SearchEntry]:
     "/features",
     tags=["features"],
     summary="Every feature: status, risk, metrics, use",
-    response_class=_Rows,
-    responses=_rows("features") | _NO_SNAPSHOT | ASKED,
+    response_class=RowsAnswer,
+    responses=rows_of("features") | NO_SNAPSHOT | ASKED,
 )
 def features(reader: Open, window: Window = 28) -> Response:
-    return _json(exports.features(reader, _request(window)))
+    return json_rows(exports.features(reader, _request(window)))
 
 
 @api.get(
     "/trends",
     tags=["features"],
     summary="One feature's metrics, day by day, with expected bands",
-    response_class=_Rows,
-    responses=_rows("trends") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
+    response_class=RowsAnswer,
+    responses=rows_of("trends") | _NO_FEATURE | NO_SNAPSHOT | ASKED,
 )
 def trends(reader: Open, feature: str, window: Window = 28) -> Response:
-    return _json(exports.trends(reader, _request(window, feature=_known(reader, feature))))
+    return json_rows(exports.trends(reader, _request(window, feature=_known(reader, feature))))
 
 
 @api.get(
     "/risk",
     tags=["features"],
     summary="One feature's risk, day by day, beside what then came",
-    response_class=_Rows,
-    responses=_rows("risk_past") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
+    response_class=RowsAnswer,
+    responses=rows_of("risk_past") | _NO_FEATURE | NO_SNAPSHOT | ASKED,
 )
 def risk(reader: Open, feature: str) -> Response:
-    return _json(exports.risk_past(reader, _request(28, feature=_known(reader, feature))))
+    return json_rows(exports.risk_past(reader, _request(28, feature=_known(reader, feature))))
 
 
 @api.get(
     "/incidents",
     tags=["features"],
     summary="Open incidents, or all of one feature",
-    response_class=_Rows,
-    responses=_rows("incidents") | _NO_FEATURE | _NO_SNAPSHOT | ASKED,
+    response_class=RowsAnswer,
+    responses=rows_of("incidents") | _NO_FEATURE | NO_SNAPSHOT | ASKED,
 )
 def incidents(reader: Open, feature: str | None = None) -> Response:
     if feature is None:
-        return _json(overview_queries.open_incidents(reader))
-    return _json(feature_queries.incidents(reader, _known(reader, feature)))
+        return json_rows(overview_queries.open_incidents(reader))
+    return json_rows(feature_queries.incidents(reader, _known(reader, feature)))
 
 
 @api.get(
     "/checks",
     tags=["quality"],
     summary="The result that stands for each check",
-    response_class=_Rows,
-    responses=_rows("checks") | _NO_SNAPSHOT,
+    response_class=RowsAnswer,
+    responses=rows_of("checks") | NO_SNAPSHOT,
 )
 def checks(reader: Open) -> Response:
-    return _json(quality.latest(reader))
+    return json_rows(quality.latest(reader))
 
 
 @api.get(
@@ -227,7 +199,7 @@ def checks(reader: Open) -> Response:
     tags=["tables"],
     summary=f"A table as CSV: {', '.join(exports.TABLES)}",
     response_class=_Csv,
-    responses=problem(404, "No table has this name") | _NO_SNAPSHOT | ASKED,
+    responses=problem(404, "No table has this name") | NO_SNAPSHOT | ASKED,
 )
 def table(
     reader: Open,

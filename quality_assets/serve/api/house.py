@@ -14,7 +14,8 @@ from quality_assets.domain.quality import health
 from quality_assets.read import alerts as reading
 from quality_assets.read import overview, quality
 from quality_assets.serve.api.alerts import Severity
-from quality_assets.serve.api.features import ASKED, EVERYWHERE, Instant, Store, problem
+from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
+from quality_assets.serve.api.features import Instant, Store
 from quality_assets.serve.api.problems import StrictRoute
 from quality_assets.serve.api.writing import (
     Administrator,

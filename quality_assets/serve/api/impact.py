@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from quality_assets.read import impact
-from quality_assets.read import rows as exports
-from quality_assets.serve.api.features import ASKED, EVERYWHERE, Answers, Open, problem
+from quality_assets.serve.api.answers import (
+    ASKED,
+    EVERYWHERE,
+    NO_SNAPSHOT,
+    RowsAnswer,
+    json_rows,
+    problem,
+    rows_of,
+)
+from quality_assets.serve.api.features import Open
 
 _NO_SUCH = problem(404, "Nothing has this name; the nearest names are told")
 Named = Annotated[str, Path(description="Its name, as its YAML says", min_length=1)]
 
-NO_SNAPSHOT = problem(503, "No snapshot is published yet")
-
 impact_api = APIRouter(prefix="/api/v1", responses=EVERYWHERE)
-
-
-class RowsAnswer(Response):
-    """Rows as JSON."""
-
-    media_type = "application/json"
-
-
-def rows_of(table: str) -> Answers:
-    """What is said of an answer that is the rows of a table: the names of its columns."""
-    columns: dict[str, dict[str, Any]] = {name: {} for name in exports.COLUMNS[table]}
-    schema = {"type": "array", "items": {"type": "object", "properties": columns}}
-    return {200: {"description": "Rows; instants are UTC", "content": {"application/json": {"schema": schema}}}}
-
-
-def json_rows(rows: Any) -> Response:
-    """Rows as an answer."""
-    return Response(
-        orjson.dumps(rows, default=str, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z), media_type="application/json"
-    )
 
 
 @impact_api.get(

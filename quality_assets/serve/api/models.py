@@ -25,7 +25,7 @@ from quality_assets.domain.models.learning.release_stack import (
     newest,
 )
 from quality_assets.read import models as reading
-from quality_assets.serve.api.features import ASKED, EVERYWHERE, problem
+from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.user_models import (
     brought_cards,
     brought_drift,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Response, Upl
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.requests import RefusedRowError
 from quality_assets.domain.models.learning.served_drift import DriftLimits
-from quality_assets.serve.api.features import ASKED, EVERYWHERE, problem
+from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.writing import Writer, json_response, settings_of
 from quality_assets.settings import Settings
 from quality_assets.stores import user_models as store
