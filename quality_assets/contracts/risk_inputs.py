@@ -288,5 +288,4 @@ INPUTS: tuple[RiskInput, ...] = (
 )
 
 INPUT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS)
-LEARNT_NAMES: tuple[str, ...] = tuple(item.name for item in INPUTS if item.is_learnt)
 INPUTS_BY_NAME = {item.name: item for item in INPUTS}

@@ -30,3 +30,8 @@ def plain_records(frame: pd.DataFrame, columns: Sequence[str], most: int | None 
     known = [c for c in columns if c in frame]
     rows = frame[known].head(most) if most is not None else frame[known]
     return [{str(c): plain_value(v) for c, v in row.items()} for row in rows.to_dict("records")]
+
+
+def rows_of_frame(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a small frame, each a dict, with its values as they are."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

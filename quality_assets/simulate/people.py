@@ -4,7 +4,7 @@ Days are lived in order: what somebody took up, or saw, on a day changes how oft
 session lives in `journeys`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -187,8 +187,3 @@ def _assigned(seed: int, index: int, experiment: Experiment, n: int) -> Ints:
     draw = generator(seed, Stream.EXPERIMENTS, index).random(n)
     bounds = np.cumsum([arm.weight for arm in experiment.arms])[:-1]
     return np.asarray(np.searchsorted(bounds, draw, side="right"))
-
-
-def of_people(users: Users, person: Ints) -> Users:
-    """The traits of some people, in their order."""
-    return Users(**{f.name: getattr(users, f.name)[person] for f in fields(Users)})

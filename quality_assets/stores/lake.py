@@ -21,7 +21,7 @@ import duckdb
 from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
-from quality_assets.stores.files import fsync_directory, link_or_copy
+from quality_assets.stores.files import fsync_path, link_or_copy
 from quality_assets.stores.landing import sha256_of
 
 ROW_GROUP_ROWS = 122_880
@@ -181,7 +181,7 @@ class Lake:
         if rows == 0:
             scratch.unlink(missing_ok=True)
             return None
-        _sync(scratch)
+        fsync_path(scratch)
         path = self._place(table, event_date, label)
         size, digest = scratch.stat().st_size, sha256_of(scratch)
         os.replace(scratch, self._data_dir / path)
@@ -205,7 +205,7 @@ class Lake:
         Dates that are not replaced keep theirs and are added to.
         """
         for event_date in {file.event_date for file in files}:
-            fsync_directory((self._data_dir / self._place(table, event_date, "")).parent)
+            fsync_path((self._data_dir / self._place(table, event_date, "")).parent)
         name = table.qualified_name
         dates = list(replaced_dates)
         if dates:
@@ -259,11 +259,3 @@ class Lake:
         relative = Path("lake") / table.name / f"{_partition(table)}={event_date.isoformat()}"
         (self._data_dir / relative).mkdir(parents=True, exist_ok=True)
         return str(relative / f"{label}.parquet")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,7 +25,7 @@ from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.settings import get_settings
-from quality_assets.stores.files import fsync_directory, is_same_file, link_or_copy, write_atomically
+from quality_assets.stores.files import fsync_path, is_same_file, link_or_copy, write_atomically
 from quality_assets.stores.lake import is_current_view, refresh_view
 
 CURRENT = "CURRENT"
@@ -275,7 +275,7 @@ def publish(
         for table in lake_files:
             refresh_view(connection, table, snapshot.folder / "lake")
         connection.execute("checkpoint")
-    fsync_directory(published_dir)
+    fsync_path(published_dir)
     pointer = {
         "version": snapshot.version,
         "published_at": snapshot.published_at.isoformat(),

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.models.user_contract import Contract, Kind, checked_row, outside
-from quality_assets.stores.files import fsync_directory, write_atomically
+from quality_assets.stores.files import fsync_path, write_atomically
 from quality_assets.stores.released import TRUSTED_TYPES
 
 USER_FOLDER = "user"
@@ -152,7 +152,7 @@ def _kept(root: Path, arriving: Path) -> str:
             if not (root / version).exists():
                 raise
             continue
-        fsync_directory(root)
+        fsync_path(root)
         return version
 
 

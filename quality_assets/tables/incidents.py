@@ -27,6 +27,7 @@ from quality_assets.domain.features.slices import (
     with_affected_users,
     with_slices,
 )
+from quality_assets.domain.plain import rows_of_frame
 from quality_assets.progress import Progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.lake import files_sql
@@ -65,12 +66,14 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> tuple[pd.D
     before = read_frame(session, f"select * from {INCIDENTS.qualified_name}")
     incidents = _attributed(session, found, before, facts, progress)
     through = pd.to_datetime(facts["event_date"]).max().date()
-    verdicts = judge_open(session, _records(incidents), through, renamed_a_day, progress)
+    verdicts = judge_open(session, rows_of_frame(incidents), through, renamed_a_day, progress)
     for name in ("verdict", "real_share", "verdict_sentence"):
         values = [told(verdicts.get(key))[name] for key in incidents["incident_id"]]
         incidents[name] = pd.Series(values, index=incidents.index, dtype=object)
     # Users, and what is real, are known only now.
-    graded = [severity(row, usual_product_users(facts), tier_of.get(row["feature"])) for row in _records(incidents)]
+    graded = [
+        severity(row, usual_product_users(facts), tier_of.get(row["feature"])) for row in rows_of_frame(incidents)
+    ]
     incidents["severity"] = pd.Series(graded, index=incidents.index, dtype=object)
     replace_rows(session, INCIDENTS, incidents)
     return incidents, sum(len(verdict.parts) for verdict in verdicts.values())
@@ -79,11 +82,11 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> tuple[pd.D
 def _attributed(
     session: WarehouseSession, found: pd.DataFrame, before: pd.DataFrame, facts: pd.DataFrame, progress: Progress
 ) -> pd.DataFrame:
-    known = {row["incident_id"]: row for row in _records(before)}
-    rows = _records(found)
+    known = {row["incident_id"]: row for row in rows_of_frame(before)}
+    rows = rows_of_frame(found)
     is_settled = [_is_same(row, known.get(row["incident_id"])) for row in rows]
     fresh = found[[not settled for settled in is_settled]].reset_index(drop=True)
-    counted = {row["incident_id"]: row for row in _records(_count(session, fresh, facts, progress))}
+    counted = {row["incident_id"]: row for row in rows_of_frame(_count(session, fresh, facts, progress))}
     out = []
     for row, settled in zip(rows, is_settled, strict=True):
         source = known[row["incident_id"]] if settled else counted[row["incident_id"]]
@@ -120,7 +123,7 @@ def normal_by_feature(incidents: pd.DataFrame, facts: pd.DataFrame) -> dict[tupl
     """What is normal for each feature of incidents of the whole product: the median of the four weeks before."""
     out: dict[tuple[str, str], float] = {}
     days = pd.to_datetime(facts["event_date"])
-    for row in _records(incidents):
+    for row in rows_of_frame(incidents):
         start = pd.Timestamp(row["start_date"])
         if names_of(row["features"]) and row["metric"] in facts:
             past = facts[(days < start) & (days >= start - pd.Timedelta(days=28))]
@@ -131,7 +134,7 @@ def normal_by_feature(incidents: pd.DataFrame, facts: pd.DataFrame) -> dict[tupl
 
 def renamed(session: WarehouseSession, incidents: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, float]]:
     """The names that came in the place of what is dead, by incident_id, and how many events a day they have."""
-    dead = [row for row in _records(incidents) if row["kind"] == "dead"]
+    dead = [row for row in rows_of_frame(incidents) if row["kind"] == "dead"]
     if not dead:
         return {}, {}
     appeared = [Appeared(*row) for row in session.connection.execute(APPEARED_SQL).fetchall()]
@@ -160,10 +163,6 @@ order by first_seen, first.feature, first.event_name
 def _typed(windows: pd.DataFrame) -> pd.DataFrame:
     # A column of nothing but nulls has no type of its own.
     return windows.astype({"event_name": "string", "threshold": "float64"})
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _is_same(row: dict[str, Any], before: dict[str, Any] | None) -> bool:

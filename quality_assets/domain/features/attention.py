@@ -11,7 +11,7 @@ import pandas as pd
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
 from quality_assets.domain.features.incident_words import names_of
 from quality_assets.domain.features.severity import real_part
-from quality_assets.domain.plain import plain_value
+from quality_assets.domain.plain import plain_value, rows_of_frame
 
 # About the base rate: below it there is nothing to look at.
 MINIMUM_RISK = 0.2
@@ -32,10 +32,10 @@ def features_that_need_attention(
     faults: dict[str, list[dict[str, Any]]] = {}
     wide: set[str] = set()
     if incidents is not None and len(incidents):
-        for row in _rows(incidents[incidents["end_date"].isna()]):
+        for row in rows_of_frame(incidents[incidents["end_date"].isna()]):
             faults.setdefault(row["feature"], []).append(row)
             wide |= set(names_of(row.get("features")))
-    risks = {row["feature"]: row for row in _rows(scores)} if scores is not None and len(scores) else {}
+    risks = {row["feature"]: row for row in rows_of_frame(scores)} if scores is not None and len(scores) else {}
     # What hits most of the product is told once, not with each of its features.
     names = [name for name in {**faults, **risks} if name in faults or name not in wide]
     found = [attention(name, faults.get(name, []), risks.get(name), minimum_risk) for name in names]
@@ -92,10 +92,6 @@ def reasons_text(feature: str, reasons: Sequence[str]) -> str:
     """The reasons of an `attention` on one line that names the feature once: `Search: crash rate at …; risk of ….`"""
     said = "; ".join(reason.removeprefix(f"{feature}: ").rstrip(". ") for reason in reasons)
     return f"{feature}: {said}."
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def users_hit(incident: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from quality_assets.contracts.metric_names import MetricName
 from quality_assets.domain.impact.experiments import ArmResult
@@ -125,8 +125,3 @@ def undeclared_sentence(counts: Mapping[str, int]) -> str:
     """Seen in events, and declared nowhere: health only."""
     people = ", ".join(f"{count_text(n)} in {arm}" for arm, n in counts.items())
     return f"Not declared: {people}. Without a file in data/experiments it gets no verdict."
-
-
-def last_window_day(end: date, window_days: int) -> date:
-    """The day through which data must reach for every window to be over."""
-    return end + timedelta(days=window_days)

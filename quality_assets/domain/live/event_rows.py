@@ -54,14 +54,6 @@ MISSING_ID, INVALID_ID = "missing_event_id", "invalid_event_id"
 INVALID_TEXT = "invalid_text"
 UNKNOWN_EVENT = "unknown_event"
 PROPERTIES_TOO_LARGE = "properties_too_large"
-REASONS = (
-    NOT_AN_OBJECT, MISSING_ID, INVALID_ID, Reason.NUL_BYTE.value, Reason.MISSING_EVENT_TIME.value,
-    Reason.INVALID_EVENT_TIME.value, Reason.EVENT_TIME_TOO_EARLY.value, Reason.EVENT_TIME_IN_FUTURE.value,
-    INVALID_TEXT, UNKNOWN_EVENT, Reason.INVALID_STATUS.value, Reason.INVALID_LATENCY.value,
-    Reason.NEGATIVE_LATENCY.value, Reason.IMPLAUSIBLE_LATENCY.value, Reason.INVALID_FEEDBACK_SCORE.value,
-    Reason.FEEDBACK_SCORE_OUT_OF_RANGE.value, Reason.INVALID_PROPERTIES.value, PROPERTIES_TOO_LARGE,
-)  # fmt: skip
-"""Every reason that a dead letter can have."""
 
 
 @dataclass(frozen=True)

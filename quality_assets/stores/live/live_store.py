@@ -43,7 +43,6 @@ __all__ = ["POISON", "Answer", "LiveStore", "Step"]
 
 _KEEP_LETTERS_DAYS, _KEEP_REPLAYED_DAYS = 90, 14
 _INSERT = f"insert into events ({', '.join(EVENT_COLUMNS)}) values ({', '.join('?' * len(EVENT_COLUMNS))})"
-_NEW = "from events not indexed where seq between ? and ?"
 
 
 @dataclass

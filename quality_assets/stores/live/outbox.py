@@ -18,7 +18,7 @@ import apsw
 from filelock import FileLock
 
 from quality_assets.contracts.events import EVENT_COLUMNS
-from quality_assets.stores.files import fsync_directory
+from quality_assets.stores.files import fsync_path
 from quality_assets.stores.live.sqlite import all_rows, one_row, opened
 
 COLLECTOR_FOLDER = "collector"
@@ -138,7 +138,7 @@ class Outbox:
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.rename(target)
-        fsync_directory(target.parent)
+        fsync_path(target.parent)
 
     def _rows(self, batch: Batch) -> Any:
         return self._connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -148,8 +148,3 @@ def last_of(path: Path, default: int = 0) -> int:
         return int(row[0] or 0)
     finally:
         connection.close()
-
-
-def letters_of(items: Iterable[Any]) -> list[Letter]:
-    """Refused items of a decoded entry."""
-    return [Letter(*item) for item in items]

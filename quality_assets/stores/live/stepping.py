@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from quality_assets.stores.live.request_log import Entry, Letter, Record
 from quality_assets.stores.live.state_tables import DAY_US
@@ -53,19 +53,6 @@ class Answer:
     as_of_us: int
     known_us: int
     is_cached: bool = False
-
-
-class OnlineStore(Protocol):
-    """Where a processor writes and features are read from."""
-
-    def position(self) -> int:
-        """Up to where of the log all is in it."""
-
-    def write_batch(self, records: Sequence[Record]) -> Step:
-        """Take records, in one transaction with their position: repeated records change nothing."""
-
-    def read(self, user_id: str, version: int, as_of_us: int) -> Answer:
-        """The features of a user as of an instant."""
 
 
 class Stepping:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import DatasetSource, load_datasets, make_dataset
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.dataset_tables import DATASET, DATASET_BATCH
+from quality_assets.stores.operations.dataset_tables import DATASET
 from quality_assets.stores.operations.store import Operations
 
 
@@ -139,15 +138,3 @@ def hide(store: Operations, name: str) -> None:
         connection.execute(
             update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=utc_now(), is_active=False)
         )
-
-
-def last_checked(store: Operations, name: str) -> datetime | None:
-    """When a batch of a dataset was judged last."""
-    with store.read() as connection:
-        found = connection.execute(
-            select(DATASET_BATCH.c.checked_at)
-            .where(DATASET_BATCH.c.dataset_id == name, DATASET_BATCH.c.checked_at.is_not(None))
-            .order_by(DATASET_BATCH.c.checked_at.desc())
-            .limit(1)
-        ).scalar()
-    return found if isinstance(found, datetime) else None
