@@ -41,5 +41,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         put_days(session, by_day(events))
         build_impact(session)
         snapshot = Snapshot("v", datetime(2026, 4, 12, 6), day_number(39), "run", "fingerprint", Path("nowhere"))
+        # While it opens, and no longer: other tests of this process open snapshots of their own.
         with patch.dict(Reader.__init__.__globals__, open_snapshot=lambda _: session.connection):
-            yield Reader(snapshot)
+            reader = Reader(snapshot)
+        yield reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -126,7 +125,6 @@ def _publish(root: Path, version: str, through: date | None = THROUGH) -> Snapsh
     warehouse.unlink(missing_ok=True)
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"create table told as select '{version}' as version")
-        connection.execute("checkpoint")
     snapshot = Snapshot(version, NOON, through, "run-1", "data", root / "published" / version)
     publish(snapshot, warehouse=warehouse, data_dir=root, lake_files={}, keep=3)
     return snapshot
@@ -137,9 +135,6 @@ def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
     assert (store.reader(), store.attempt(), store.token()) == (None, None, "|")
 
 
-@pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" in os.environ, reason="depends on what ran before it in its process: run this file alone"
-)
 def test_the_store_follows_the_pointer_and_leaves_the_old_reader_to_who_has_it(tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path / "published")
     _publish(tmp_path, "v1")
@@ -157,9 +152,6 @@ def test_the_store_follows_the_pointer_and_leaves_the_old_reader_to_who_has_it(t
     ]
 
 
-@pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" in os.environ, reason="depends on what ran before it in its process: run this file alone"
-)
 def test_a_snapshot_is_open_once_in_a_process_and_closed_with_its_last_reader(tmp_path: Path) -> None:
     snapshot = _publish(tmp_path, "v1")
     reader = open_reader(snapshot)
