@@ -71,9 +71,8 @@ def build_incidents(session: WarehouseSession, progress: Progress) -> tuple[pd.D
         values = [told(verdicts.get(key))[name] for key in incidents["incident_id"]]
         incidents[name] = pd.Series(values, index=incidents.index, dtype=object)
     # Users, and what is real, are known only now.
-    graded = [
-        severity(row, usual_product_users(facts), tier_of.get(row["feature"])) for row in rows_of_frame(incidents)
-    ]
+    usual_users = usual_product_users(facts)
+    graded = [severity(row, usual_users, tier_of.get(row["feature"])) for row in rows_of_frame(incidents)]
     incidents["severity"] = pd.Series(graded, index=incidents.index, dtype=object)
     replace_rows(session, INCIDENTS, incidents)
     return incidents, sum(len(verdict.parts) for verdict in verdicts.values())
