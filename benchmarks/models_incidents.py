@@ -31,6 +31,23 @@ GRACE = timedelta(days=3)
 BUSY_EVENTS_PER_DAY = 200
 
 
+def load_facts(connection: duckdb.DuckDBPyConnection, folder: str) -> pd.DataFrame:
+    """Make the simulated logs under `folder` the table `events`, as the lake has them, and give their facts."""
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute(
+        "create table events as select *, cast(cast(event_time as timestamp) as date) as event_date,"
+        " null::timestamp as received_at, 'f' as file_id, row_number() over () as line_number"
+        f" from read_parquet('{folder}/logs/*.parquet')"
+    )
+    connection.execute(f"create table user_days as {user_feature_days_sql('events')}")
+    connection.execute(
+        "create table described as select feature, cast(apdex_threshold_ms as double) as apdex_threshold_ms"
+        f" from read_csv('{folder}/feature_metadata.csv')"
+    )
+    facts_sql = fact_feature_metrics_sql("events", "user_days", "described")
+    return connection.execute(facts_sql, {"apdex_threshold_ms": 500.0}).df()
+
+
 def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
     """Facts, counts by event name and by platform, and the incidents that were injected, of one simulated product."""
     plan = SimulationPlan(
@@ -43,19 +60,7 @@ def simulated(seed: int, is_healthy: bool) -> tuple[pd.DataFrame, dict[str, pd.D
     )
     with TemporaryDirectory() as folder, duckdb.connect() as connection:
         truth = simulate(plan, Path(folder), format="parquet").incidents
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(
-            "create table events as select *, cast(cast(event_time as timestamp) as date) as event_date"
-            f" from read_parquet('{folder}/logs/*.parquet')"
-        )
-        connection.execute(f"create table user_days as {user_feature_days_sql('events')}")
-        connection.execute(
-            "create table described as select feature, cast(apdex_threshold_ms as double) as apdex_threshold_ms"
-            f" from read_csv('{folder}/feature_metadata.csv')"
-        )
-        facts = connection.execute(
-            fact_feature_metrics_sql("events", "user_days", "described"), {"apdex_threshold_ms": 500.0}
-        ).df()
+        facts = load_facts(connection, folder)
         span = {"from_date": plan.start_date, "to_date": plan.end_date}
         counted = connection.execute(event_counts_sql("events"), span).df()
     counts = {

@@ -17,6 +17,7 @@ from quality_assets.cli.output import OutputFormat, fail, out, print_rows
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from quality_assets.domain.live.feature_set import FeatureSet
     from quality_assets.serve.collector.replaying import Replayed
 
 deadletters = typer.Typer(help="What the collector refused, with every reason: look at it, mend it, send it again.")
@@ -268,6 +269,19 @@ def _print(records: list[dict[str, Any]], columns: tuple[str, ...], output: Outp
     print_rows(columns, iter([rows]), output)
 
 
+def features_with(settings: Settings, version: int) -> FeatureSet:
+    """The features of the root, which have this version; ends the command where they do not, or cannot be read."""
+    from quality_assets.domain.live.feature_set import FeatureFileError, load_features
+
+    try:
+        definition = load_features(settings.features_path)
+    except FeatureFileError as error:
+        fail(str(error))
+    if version not in definition.versions:
+        fail(f"there is no version {version}; there are {', '.join(map(str, definition.versions))}", 2)
+    return definition
+
+
 @app.command()
 def features(
     user: Annotated[str, typer.Argument(help="The user.")],
@@ -277,17 +291,11 @@ def features(
     """Say what is known of a user just now: the online features, from the collector's state."""
     import time
 
-    from quality_assets.domain.live.feature_set import FeatureFileError, load_features
     from quality_assets.serve.collector.today import instant
     from quality_assets.stores.live.chosen import store_of
 
     settings = root_settings()
-    try:
-        definition = load_features(settings.features_path)
-    except FeatureFileError as error:
-        fail(str(error))
-    if version not in definition.versions:
-        fail(f"there is no version {version}; there are {', '.join(map(str, definition.versions))}", 2)
+    definition = features_with(settings, version)
     with _state(settings):
         store = store_of(settings, definition)
         try:

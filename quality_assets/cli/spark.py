@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.live import features_with
 from quality_assets.cli.output import fail, out
 
 spark = typer.Typer(help="Facts and features on Spark, from the same definitions, over the same lake.")
@@ -44,16 +45,10 @@ def features(
     day: Annotated[str | None, typer.Option(help="As of the end of this day; the newest if not given.")] = None,
 ) -> None:
     """Compute the online features of all users of the last seven days."""
-    from quality_assets.domain.live.feature_set import FeatureFileError, load_features
     from quality_assets.stores import spark as engine
 
     settings = root_settings()
-    try:
-        definition = load_features(settings.features_path)
-    except FeatureFileError as error:
-        fail(str(error))
-    if version not in definition.versions:
-        fail(f"there is no version {version}; there are {', '.join(map(str, definition.versions))}", 2)
+    definition = features_with(settings, version)
     wanted = parse_day(day, "--day")
     _run(
         lambda session: engine.features(session, lake or settings.lake_dir, definition, version, wanted),

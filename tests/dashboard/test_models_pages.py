@@ -16,29 +16,20 @@ from plotly.io.json import to_json_plotly
 from dash_app import router
 from dash_app.app import create_server
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
-from quality_assets.progress import no_progress
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
 from quality_assets.settings import Settings
-from quality_assets.simulate.tables import sales_rows
 from quality_assets.stores.operations.store import close_operations
-from quality_assets.stores.warehouse import open_warehouse
-from quality_assets.tables import learning
 from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
+from tests.light_use_cases import root_with_two_versions_of_sales
 from tests.live.running_collector import free_port
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A root with two versions of sales, the first in use."""
-    settings = new_settings(tmp_path_factory.mktemp("pages") / "data")
-    with open_warehouse(settings) as session:
-        learning.write_training_set(session, SALES, sales_rows(120))
-        for _ in range(2):
-            learning.train_version(session, SALES, "baseline", no_progress, release=True)
-    close_operations()
-    return settings
+    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("pages") / "data")
 
 
 @pytest.fixture

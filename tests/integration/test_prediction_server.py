@@ -35,6 +35,7 @@ from quality_assets.tables import learning, served_predictions
 from quality_assets.tables.shadow_verdicts import verdicts
 from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
+from tests.light_use_cases import root_with_two_versions_of_sales
 
 # Below the cap the price is what was paid: 30 pieces at 80.
 ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
@@ -43,13 +44,7 @@ ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Plane
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A root with two versions of sales, the first in use."""
-    settings = new_settings(tmp_path_factory.mktemp("served") / "data")
-    with open_warehouse(settings) as session:
-        learning.write_training_set(session, SALES, sales_rows(120))
-        for _ in range(2):
-            learning.train_version(session, SALES, "baseline", no_progress, release=True)
-    close_operations()
-    return settings
+    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("served") / "data")
 
 
 @pytest.fixture

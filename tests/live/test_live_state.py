@@ -31,8 +31,7 @@ from quality_assets.serve.collector.committing import Committer, OverloadedError
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.processing import Processor
 from quality_assets.settings import REPOSITORY_ROOT, Settings
-from quality_assets.stores.live.letters import dead_letters
-from quality_assets.stores.live.live_store import POISON, LiveStore
+from quality_assets.stores.live.live_store import LiveStore
 from quality_assets.stores.live.outbox import Outbox
 from quality_assets.stores.live.request_log import Entry, Record, RequestLog, encoded
 from quality_assets.stores.live.state_tables import DAY_US, seen_tables
@@ -85,21 +84,6 @@ def test_keys_are_known_for_two_days_and_then_forgotten(store: LiveStore) -> Non
     # The third is as late as it takes to forget the first; the lake tells copies of all times.
     assert _count(store, "events") == 2
     assert len(seen_tables(store._writer)) == 2
-
-
-def test_a_row_that_the_database_refuses_becomes_a_letter(store: LiveStore) -> None:
-    poison = list(_rows("bad")[0])
-    poison[8] = object()
-    records = [
-        Record(1, NOW_US, Entry("default", _rows("a", "b"))),
-        Record(2, NOW_US + 1, Entry("default", [*_rows("c", "d"), tuple(poison), *_rows("e")])),
-        Record(3, NOW_US + 2, Entry("default", _rows("f"))),
-    ]
-    store.write_batch(records)
-    assert (store.position(), _count(store, "events")) == (3, 6)
-    (letter,) = dead_letters(store.path)
-    assert (letter.reasons, letter.endpoint) == ((POISON,), "processor")
-    assert store.read("u", 1, NOW_US + 3).values["activity_count_1h"] == 6
 
 
 def test_tiles_that_no_window_reaches_are_forgotten(store: LiveStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ _POSTGRESQL = _Texts(
 )
 
 
+def _texts(path: Path | str) -> _Texts:
+    return _SQLITE if isinstance(path, Path) else _POSTGRESQL
+
+
 def dead_letters(
     path: Path | str,
     *,
@@ -52,9 +57,8 @@ def dead_letters(
     """The letters of a state, newest first: those of `ids`, with a reason, in a state."""
     if not state_exists(path):
         return []
-    connection = asked_state(path, read_only=True)
-    texts = _SQLITE if isinstance(path, Path) else _POSTGRESQL
-    try:
+    texts = _texts(path)
+    with closing(asked_state(path, read_only=True)) as connection:
         rows = all_rows(
             connection,
             "select id, received_us, source, endpoint, reasons, body, state, replays from dead_letters"
@@ -64,8 +68,6 @@ def dead_letters(
             f" and (cast($ids as text) is null or id in ({texts.ids})) order by id desc limit $limit",
             {"state": state, "reason": reason, "ids": json.dumps(list(ids)) if ids else None, "limit": limit},
         )
-    finally:
-        connection.close()
     return [DeadLetter(row[0], row[1], row[2], row[3], tuple(json.loads(row[4])), *row[5:]) for row in rows]
 
 
@@ -73,14 +75,11 @@ def counts_by_reason(path: Path | str) -> list[dict[str, Any]]:
     """How many letters wait by reason and endpoint; a letter counts once for each of its reasons."""
     if not state_exists(path):
         return []
-    connection = asked_state(path, read_only=True)
-    texts = _SQLITE if isinstance(path, Path) else _POSTGRESQL
-    try:
+    texts = _texts(path)
+    with closing(asked_state(path, read_only=True)) as connection:
         rows = all_rows(
             connection,
             f"select reason.value, endpoint, count(*) from dead_letters, {texts.reasons} as {texts.named}"
             " where state = 'waiting' group by 1, 2 order by 3 desc, 1, 2",
         )
-    finally:
-        connection.close()
     return [{"reason": reason, "endpoint": endpoint, "letters": n} for reason, endpoint, n in rows]

@@ -1,6 +1,6 @@
 """How true what is told of incidents is: whether they are real, and how they end, where the truth is simulated.
 
-`python -m benchmarks.models_truths` prints the figures. Mixes that shift without a fault are held against faults,
+`python -m benchmarks.models_verdicts` prints the figures. Mixes that shift without a fault are held against faults,
 faults that last against what is said to have recovered. Not part of the test suite.
 """
 
@@ -16,8 +16,8 @@ import duckdb
 import pandas as pd
 
 from benchmarks.models_detection import FIRST_SEED, Figure
+from benchmarks.models_incidents import load_facts
 from quality_assets.contracts.metrics import METRIC_GROUPS
-from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
 from quality_assets.domain.features.incidents import event_counts_sql, find_incidents
 from quality_assets.simulate import SimulationPlan, simulate
 from quality_assets.tables.causes import cause_windows, judge_windows
@@ -36,20 +36,7 @@ def _world(plan: SimulationPlan) -> tuple[duckdb.DuckDBPyConnection, pd.DataFram
         truth = simulate(plan, Path(folder), format="parquet").incidents
         changes = Path(folder) / "changes.csv"
         moved = pd.read_csv(changes, parse_dates=["start_date"]) if changes.exists() else pd.DataFrame()
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(
-            "create table events as select *, cast(cast(event_time as timestamp) as date) as event_date,"
-            " null::timestamp as received_at, 'f' as file_id, row_number() over () as line_number"
-            f" from read_parquet('{folder}/logs/*.parquet')"
-        )
-        connection.execute(f"create table user_days as {user_feature_days_sql('events')}")
-        connection.execute(
-            "create table described as select feature, cast(apdex_threshold_ms as double) as apdex_threshold_ms"
-            f" from read_csv('{folder}/feature_metadata.csv')"
-        )
-    facts = connection.execute(
-        fact_feature_metrics_sql("events", "user_days", "described"), {"apdex_threshold_ms": 500.0}
-    ).df()
+        facts = load_facts(connection, folder)
     counted = connection.execute(event_counts_sql("events"), {"from_date": plan.start_date, "to_date": plan.end_date})
     by_name = counted.df().groupby(["event_date", "feature", "event_name"], as_index=False)["events"].sum()
     return connection, facts, {"event_counts": by_name}, (truth, moved)
@@ -123,7 +110,7 @@ def lasting_ends(seed: int, days: int = 130) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "size", "end_kind", "seed"])
 
 
-def run_truths(seeds: Iterable[int]) -> list[Figure]:
+def run_verdicts(seeds: Iterable[int]) -> list[Figure]:
     """Shares over all seeds together."""
     seeds = list(seeds)
     mixes = pd.concat([mix_verdicts(seed) for seed in seeds], ignore_index=True)
@@ -144,7 +131,7 @@ def main() -> None:
     """Print every figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=4, help="number of seeds")
-    for figure in run_truths(range(FIRST_SEED, FIRST_SEED + parser.parse_args().seeds)):
+    for figure in run_verdicts(range(FIRST_SEED, FIRST_SEED + parser.parse_args().seeds)):
         print(f"{figure.name:<60} {figure.mean:6.3f}  {figure.bar:<7} {'holds' if figure.holds else 'MISSED'}")
 
 
