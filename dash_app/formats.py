@@ -36,22 +36,14 @@ def _signless(number: float, digits: int) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """A duration given in milliseconds: `4.2 ms`, `467 ms`, `1.04 s`, `2.5 min`."""
+    """A duration given in milliseconds, as sentences say it: `4.2 ms`, `467 ms`, `1.04 s`, `2.5 min`."""
     if ms is None or _is_missing(ms):
         return UNKNOWN
-    if abs(ms) < 10:
-        return f"{_signless(ms, 1)}{NARROW}ms"
-    if abs(ms) < 999.5:
-        return f"{_signless(ms, 0)}{NARROW}ms"
-    if abs(ms) < 59_995:
-        return f"{_signless(ms / 1000, 2 if abs(ms) < 9_995 else 1)}{NARROW}s"
-    return f"{_signless(ms / 60_000, 1)}{NARROW}min"
+    return wording.duration_text(ms).replace(",", NARROW).replace(" ", NARROW)
 
 
 def seconds(value: float | None) -> str:
-    """A duration given in seconds, as `duration` writes it; hours from 90 minutes on."""
-    if value is not None and not _is_missing(value) and abs(value) >= 5400:
-        return f"{_signless(value / 3600, 1)}{NARROW}h"
+    """A duration given in seconds, as `duration` writes it."""
     return duration(None if value is None else value * 1000)
 
 
@@ -86,16 +78,8 @@ def probability(fraction: float | None) -> str:
 
 
 def change(fraction: float | None) -> str:
-    """A relative change with its sign: `+243 %`, `−0.8 %`, `±0 %`, `×12`."""
-    if fraction is None or _is_missing(fraction):
-        return UNKNOWN
-    points = fraction * 100
-    if abs(points) < 0.05:
-        return f"±0{NARROW}%"
-    if points >= 999.5:
-        return f"×{fraction + 1:.0f}"
-    digits = 1 if abs(points) < 9.95 else 0
-    return f"{'+' if points > 0 else MINUS}{abs(points):.{digits}f}{NARROW}%"
+    """A relative change with its sign, as sentences say it: `+243 %`, `−0.8 %`, `±0 %`, `×12`."""
+    return UNKNOWN if fraction is None or _is_missing(fraction) else wording.change_text(fraction).replace(" ", NARROW)
 
 
 def points(difference: float | None, unit: str = "pts") -> str:

@@ -18,7 +18,7 @@ from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
-from quality_assets.domain.wording import duration_text, plural
+from quality_assets.domain.wording import change_text, plural, value_text
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.reports import newest_scores
 
@@ -122,18 +122,10 @@ def _sentence(
     feature: str, metric: str, value: float, expected: float | None, change: float | None, users: int | None
 ) -> str:
     known = METRICS_BY_NAME[metric]
-    against = f", expected {_number(expected, known.unit)}" if expected is not None else ""
-    by = f" ({change:+.0%})".replace("-", "−") if change is not None and abs(change) < 100 else ""
+    against = f", expected {value_text(expected, known.unit)}" if expected is not None else ""
+    by = f" ({change_text(change)})" if change is not None and abs(change) < 100 else ""
     who = f", {plural(users, 'user')} that day" if users else ""
-    return f"{feature}: {known.label.lower()} {_number(value, known.unit)}{against}{by}{who}"
-
-
-def _number(value: float, unit: str) -> str:
-    if unit == "fraction":
-        return f"{value:.2%}"
-    if unit == "ms":
-        return duration_text(value)
-    return f"{value:,.0f}" if unit == "count" else f"{value:.2f}"
+    return f"{feature}: {known.label.lower()} {value_text(value, known.unit)}{against}{by}{who}"
 
 
 def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SAID = {
@@ -61,6 +62,16 @@ _WRITTEN = {
     "visionos": "visionOS",
 }
 _IS_MISSING = " is missing"
+# Below how many milliseconds a duration is said in which unit, with how many decimals.
+_DURATIONS: tuple[tuple[float, str, int, int], ...] = (
+    (9.95, "ms", 1, 1),
+    (999.5, "ms", 1, 0),
+    (9_995, "s", 1_000, 2),
+    (59_950, "s", 1_000, 1),
+    (5_400_000, "min", 60_000, 1),
+    (172_800_000, "h", 3_600_000, 1),
+    (math.inf, "days", 86_400_000, 1),
+)
 
 
 def name_in_words(name: str) -> str:
@@ -74,11 +85,11 @@ def name_in_words(name: str) -> str:
 
 
 def value_text(value: float, unit: str) -> str:
-    """A value in a unit of the metric registry or of a model input: `0.42 %`, `1,204 ms`, `45 s`, `3.44`, `12`."""
+    """A value in a unit of the metric registry or of a model input: `0.42 %`, `1.20 s`, `45.3 s`, `3.44`, `12`."""
     if unit in ("fraction", "probability"):
         return share_text(value)
     if unit == "ms":
-        return _signed(duration_text(value))
+        return duration_text(value)
     if unit in ("score", "sd", "ratio", ""):
         return _signed(f"{value:.2f}")
     return count_text(value)
@@ -93,6 +104,16 @@ def share_text(value: float) -> str:
     return _signed(f"{points:.0f} %" if size >= 10 or size == 0 else f"{points:.2g} %" if size >= 0.01 else "0 %")
 
 
+def change_text(fraction: float) -> str:
+    """A relative change with its sign: `+243 %`, `−0.8 %`, `±0 %`; from eleven times on as a multiple, `×12`."""
+    points = 100 * fraction
+    if abs(points) < 0.05:
+        return "±0 %"
+    if points >= 999.5:
+        return f"×{fraction + 1:.0f}"
+    return f"{'+' if points > 0 else '−'}{abs(points):.{1 if abs(points) < 9.95 else 0}f} %"
+
+
 def count_text(value: float) -> str:
     """A count, or a mean of counts: `12,345`, `3.4`, `0`."""
     return _signed(f"{value:,.0f}" if abs(value) >= 10 or float(value).is_integer() else f"{value:.2g}")
@@ -105,11 +126,9 @@ def _signed(text: str) -> str:
 
 
 def duration_text(milliseconds: float) -> str:
-    """A duration with the unit in which a person would say it: ms up to ten seconds, then s, min and h."""
-    for limit, unit, size in ((10_000, "ms", 1), (120_000, "s", 1_000), (7_200_000, "min", 60_000)):
-        if abs(milliseconds) < limit:
-            return f"{milliseconds / size:,.0f} {unit}"
-    return f"{milliseconds / 3_600_000:,.1f} h"
+    """A duration in the unit in which a person would say it: `4.2 ms`, `467 ms`, `1.04 s`, `2.5 min`, `5.7 h`."""
+    _, unit, unit_ms, digits = next(known for known in _DURATIONS if abs(milliseconds) < known[0])
+    return _signed(f"{milliseconds / unit_ms:,.{digits if milliseconds else 0}f} {unit}")
 
 
 def measure_text(value: float, unit: str, digits: int = 2) -> str:

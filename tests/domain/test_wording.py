@@ -7,6 +7,7 @@ import pytest
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.wording import (
     capitalised,
+    change_text,
     duration_text,
     measure_text,
     measure_texts,
@@ -25,7 +26,7 @@ from quality_assets.domain.wording import (
         (0.00000012, "fraction", "0 %"),
         (-0.0412, "fraction", "−4.1 %"),
         (0.996, "probability", ">99 %"),
-        (12345.678, "ms", "12 s"),
+        (12345.678, "ms", "12.3 s"),
         (-0.0001, "sd", "0.00"),
         (-1.25, "sd", "−1.25"),
         (3.456, "score", "3.46"),
@@ -41,7 +42,7 @@ from quality_assets.domain.wording import (
         (0.00012, "fraction", "0.012 %"),
         (0.00009, "fraction", "0 %"),
         (-3.21, "ratio", "−3.21"),
-        (-45_300.0, "ms", "−45 s"),
+        (-45_300.0, "ms", "−45.3 s"),
     ],
 )
 def test_values_are_said_in_their_unit(value, unit, said):
@@ -63,16 +64,17 @@ def test_inputs_are_called_what_they_mean() -> None:
     ("milliseconds", "text"),
     [
         (0, "0 ms"),
-        (1234.4, "1,234 ms"),
-        (9_999, "9,999 ms"),
-        (10_000, "10 s"),
-        (45_300, "45 s"),
-        (119_500, "120 s"),
-        (120_000, "2 min"),
-        (3_510_684, "59 min"),
-        (7_170_000, "120 min"),
-        (7_200_000, "2.0 h"),
+        (4.21, "4.2 ms"),
+        (467, "467 ms"),
+        (999.6, "1.00 s"),
+        (1234.4, "1.23 s"),
+        (-15_500, "−15.5 s"),
+        (59_960, "1.0 min"),
+        (150_000, "2.5 min"),
+        (3_510_684, "58.5 min"),
+        (5_400_000, "1.5 h"),
         (20_424_000, "5.7 h"),
+        (172_800_000, "2.0 days"),
     ],
 )
 def test_durations_are_told_as_a_person_would(milliseconds: float, text: str) -> None:
@@ -158,3 +160,11 @@ def test_a_value_of_a_row_is_said_whole(value: object, said: str) -> None:
 )
 def test_a_sentence_begins_with_a_capital_but_a_platform_is_written_as_it_is(text: str, said: str) -> None:
     assert capitalised(text) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(2.43, "+243 %"), (-0.008, "−0.8 %"), (0.0004, "±0 %"), (-1.0, "−100 %"), (9.99, "+999 %"), (11.0, "×12")],
+)
+def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
+    assert change_text(fraction) == said
