@@ -9,10 +9,12 @@ from dash_app.components import charts, ui
 from dash_app.components.markup import drawn
 from dash_app.pages.experiments import lift_table
 from dash_app.pages.feature_parts import Component
-from dash_app.pages.impact import doubt, no_impact
+from dash_app.pages.impact import doubt, incident_note, no_impact
 from dash_app.pages.retention import triangle
 from quality_assets.read import experiments
 from quality_assets.read import impact as queries
+from quality_assets.read.impact_changes import adoption_change, changes
+from quality_assets.read.impact_events import changed_events, events_of
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
@@ -52,6 +54,7 @@ def build(reader: Reader, name: str) -> Component:
         [
             _said(reader, row),
             _lift(reader, name),
+            _engagement(reader, row),
             html.Div([_adoption(reader, name), _curve(reader, name)], className="grid-2"),
             triangle(reader, name, queries.retention_kind(None)),
             doubt(reader),
@@ -62,7 +65,8 @@ def build(reader: Reader, name: str) -> Component:
 
 def _said(reader: Reader, row: Row) -> Component:
     name = row["feature"]
-    changed = queries.adoption_change(reader, row)
+    changed = adoption_change(reader, row)
+    met = next((each for each in changes(reader) if (each["kind"], each["name"]) == ("adoption", name)), None)
     lines = [
         changed or f"{formats.share(row['adoption'])} of all users used it in the last 28 days.",
         queries.retention_sentence(reader, name, "exact"),
@@ -71,7 +75,41 @@ def _said(reader: Reader, row: Row) -> Component:
         lines.append(
             f"{formats.share(row['completion_rate'])} of those who began finished it, on the last day that is over."
         )
-    return ui.card(*(html.P(html.B(formats.typeset(line))) for line in lines), label="In a sentence")
+    if row["k_factor"] is not None:
+        lines.append(
+            f"{row['k_factor']:.2f} new users came by invitation of each who shared (K), on the last day that is over."
+        )
+    said = (html.P(html.B(formats.typeset(line))) for line in lines)
+    return ui.card(*said, incident_note(met) if met else None, label="In a sentence")
+
+
+def _engagement(reader: Reader, row: Row) -> Component:
+    """How deep a session goes, beside the events that make it up: a new event makes it longer, and nobody keener."""
+    name = row["feature"]
+    events = events_of(reader, name)
+    body = [
+        [
+            html.Code(each["event_name"]),
+            each["words"] or formats.UNKNOWN,
+            each["signal"] or formats.UNKNOWN,
+            formats.count(each["events"]),
+            formats.day(each["last_seen_date"], year=True) if each["last_seen_date"] else "never seen",
+        ]
+        for each in events
+    ]
+    depth = f"{formats.decimal(row['events_per_session'], 1)} events a session"
+    if row["duration_median_s"] is not None:
+        lasted = formats.seconds(row["duration_median_s"])
+        depth += f", {lasted} from its first to its last (median of those with two or more)"
+    changed = changed_events(reader, name)
+    note = f"{'; '.join(changed)}: figures of sessions move with that, not with people." if changed else ""
+    return ui.card(
+        ui.card_head("Engagement", html.Span(["On the last day. From ", ui.asset_link(queries.ENGAGEMENT)])),
+        html.P(html.B(f"{depth}.")),
+        html.P(formats.typeset(note), className="note") if note else None,
+        ui.table(("Event", "In words", "Signal", "Events", "Last seen"), body, label="Its events", numeric=(3,)),
+        label="Engagement",
+    )
 
 
 def _lift(reader: Reader, name: str) -> Component:

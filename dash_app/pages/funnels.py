@@ -7,11 +7,13 @@ from dash import html
 from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.pages.feature_parts import Component
-from dash_app.pages.impact import doubt, no_impact
+from dash_app.pages.impact import doubt, incident_note, no_impact
 from quality_assets.domain.impact import impact_words as words
 from quality_assets.read import impact as queries
 from quality_assets.read import links
 from quality_assets.read.impact import FunnelPeriod
+from quality_assets.read.impact_changes import changes
+from quality_assets.read.impact_events import step_meaning
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
@@ -76,7 +78,7 @@ def _one(reader: Reader, name: str) -> Component:
     return html.Div(
         [
             head,
-            _said(period),
+            _said(reader, name, period),
             _steps(reader, name, period),
             _changed(reader, name),
             _by_day(reader, name),
@@ -86,13 +88,17 @@ def _one(reader: Reader, name: str) -> Component:
     )
 
 
-def _said(period: FunnelPeriod) -> Component:
+def _said(reader: Reader, name: str, period: FunnelPeriod) -> Component:
     counted = words.counted_sentence(period.unit) if period.steps[0].reached else ""
     still_open = words.open_sentence(period.entries_open, period.entries_recent, period.end)
     notes = (counted, still_open, period.coverage)
+    met = next(
+        (row for row in changes(reader) if (row["kind"], row["name"]) == ("funnel", name) and row["incident"]), None
+    )
     return ui.card(
         html.P(html.B(formats.typeset(period.sentence))),
         *(html.P(formats.typeset(said), className="note") for said in notes if said),
+        incident_note(met) if met else None,
         label="In a sentence",
     )
 
@@ -100,6 +106,7 @@ def _said(period: FunnelPeriod) -> Component:
 def _steps(reader: Reader, name: str, period: FunnelPeriod) -> Component:
     through = reader.through
     assert through is not None
+    defined = queries.funnel(reader, name).steps
     entered = period.steps[0].reached
     body = []
     before = entered
@@ -113,7 +120,15 @@ def _steps(reader: Reader, name: str, period: FunnelPeriod) -> Component:
                 _bar(share),
                 formats.share(step.reached / before) if before else formats.UNKNOWN,
             ]
-        body.append([str(number), step.words, *cells, words.time_text(median_s) if number > 1 else ""])
+        meaning = step_meaning(reader, defined[number - 1])
+        body.append(
+            [
+                str(number),
+                ui.two_lines(step.words, meaning) if meaning else step.words,
+                *cells,
+                words.time_text(median_s) if number > 1 else "",
+            ]
+        )
         before = step.reached
     note = html.Span(
         [

@@ -9,14 +9,18 @@ from dash import html
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.pages.feature_parts import Component
+from quality_assets.domain.wording import capitalised
+from quality_assets.read import experiments, links
 from quality_assets.read import impact as queries
-from quality_assets.read import links
+from quality_assets.read import impact_changes as changes
 from quality_assets.read import overview as all_features
+from quality_assets.read.impact_events import catalogue_by_name
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
 TITLE = "Impact"
 _LEAD = "What changed in how people use the product."
+_FIRST = 6
 
 
 def build(reader: Reader, request: Request) -> Component:
@@ -26,7 +30,7 @@ def build(reader: Reader, request: Request) -> Component:
     if not rows:
         return html.Div([head, ui.card(no_impact())], className="stack")
     return html.Div(
-        [head, _changes(reader, rows), _table(reader, rows), _events(reader)],
+        [head, _changes(reader), _table(reader, rows), _events(reader)],
         className="stack",
     )
 
@@ -57,46 +61,41 @@ def doubt(reader: Reader) -> Component:
     )
 
 
-def _changes(reader: Reader, rows: Sequence[Row]) -> Component:
-    cards = [_change(sentence, href) for _, sentence, href in sorted(_told(reader, rows), key=lambda each: -each[0])]
-    if not cards:
+def _changes(reader: Reader) -> Component:
+    found = changes.changes(reader)
+    if not found:
         quiet = [ui.icon("circle-check"), "Nobody uses a feature, or finishes a funnel, otherwise than a month ago."]
         return html.Div([html.Div(quiet, className="card calm"), doubt(reader)], className="stack")
+    first, rest = found[:_FIRST], found[_FIRST:]
+    more = rest and html.Details(
+        [html.Summary(f"{formats.plural(len(rest), 'more change')}"), html.Div(map(_change, rest), className="grid-2")],
+        className="fold",
+    )
+    head = html.Div([html.H2("What changed"), ui.csv_link("changes")], className="between")
     return html.Div(
-        [html.H2("What changed"), html.Div(cards[:6], className="grid-2"), doubt(reader)], className="stack"
+        [head, html.Div(list(map(_change, first)), className="grid-2"), more or None, doubt(reader)], className="stack"
     )
 
 
-def _change(sentence: str, href: str) -> Component:
-    return html.A(html.P(formats.typeset(sentence)), href=href, className="card")
+def _change(row: Row) -> Component:
+    said = html.A(formats.typeset(row["sentence"]), href=row["href"])
+    return ui.card(html.P(said), incident_note(row), label=f"{row['kind']} {row['name']}")
 
 
-def _told(reader: Reader, rows: Sequence[Row]) -> list[tuple[float, str, str]]:
-    """(people, sentence, address) of every change; the people are how many more or fewer than before."""
-    told = []
-    for row in rows:
-        said = queries.adoption_change(reader, row)
-        if said:
-            moved = abs(row["adoption"] - row["adoption_before"]) / row["adoption"] if row["adoption"] else 1.0
-            told.append((moved * row["mau"], said, links.feature(row["feature"], {"tab": "impact"})))
-    for funnel in queries.definitions(reader, "funnel"):
-        if funnel["error"] is None:
-            told += [
-                (split["people"], f"{funnel['name']}: {split['sentence']}.", links.funnel(funnel["name"]))
-                for split in queries.funnel_splits(reader, funnel["name"])
-                if split["sentence"]
-            ]
-            change = queries.funnel_change(reader, funnel["name"])
-            if change is not None:
-                told.append((*change, links.funnel(funnel["name"])))
-    return told
+def incident_note(row: Row) -> Component:
+    """The open incident that a fall of a row of `changes` meets, with the way to it; nothing where it meets none."""
+    if row["incident"] is None:
+        return None
+    link = html.A(row["incident"], href=links.feature(row["incident_feature"]))
+    return html.P([ui.icon("triangle-alert"), " Open incident: ", link], className="note")
 
 
 def _table(reader: Reader, rows: Sequence[Row]) -> Component:
+    lifts = {row["feature"]: row["verdict"] for row in experiments.lift(reader) if row["outcome"].startswith("return_")}
     statuses = {row["feature"]: row["status"] for row in all_features.features(reader, 28)}
     headers = (
         *("Feature", "Adoption, 28 days", "Trend", "New", "Used again in 7 days", "Stickiness", "Finished"),
-        *("Events a session", "Time", "Quality"),
+        *("Events a session", "Time", "Brings people back", "Quality"),
     )
     body = [
         [
@@ -109,6 +108,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
             formats.share(row["completion_rate"]),
             formats.decimal(row["events_per_session"], 1),
             formats.seconds(row["duration_median_s"]),
+            capitalised(lifts[row["feature"]]) if row["feature"] in lifts else formats.UNKNOWN,
             ui.status_badge(statuses[row["feature"]]) if row["feature"] in statuses else formats.UNKNOWN,
         ]
         for row in rows
@@ -133,14 +133,17 @@ def _was(before: float | None) -> str:
 
 
 def _events(reader: Reader) -> Component:
-    rows = [row for row in queries.catalogue(reader) if row["words"]]
+    rows = catalogue_by_name(reader)
     if not rows:
         return None
     body = [
         [
-            html.Code(row["event_name"]),
+            ui.two_lines(html.Code(row["event_name"]), row["feature"])
+            if row["features"] == 1
+            else html.Code(row["event_name"]),
             row["words"],
             row["signal"] or formats.UNKNOWN,
+            formats.whole(row["features"]),
             formats.count(row["events"]),
             formats.day(row["last_seen_date"], year=True) if row["last_seen_date"] else "never seen",
         ]
@@ -152,6 +155,11 @@ def _events(reader: Reader) -> Component:
             html.Span(["From events.yaml and ", ui.asset_link(queries.EVENT_DAYS)]),
             ui.csv_link("events"),
         ),
-        ui.table(("Event", "In words", "Signal", "Events", "Last seen"), body, label="Event catalogue", numeric=(3,)),
+        ui.table(
+            ("Event", "In words", "Signal", "Features", "Events", "Last seen"),
+            body,
+            label="Event catalogue",
+            numeric=(3, 4),
+        ),
         label="What events stand for",
     )

@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from quality_assets.contracts.definitions import Funnel, from_spec
-from quality_assets.contracts.impact import MONTH_DAYS, RETENTION_KINDS
+from quality_assets.contracts.impact import COHORT_DAYS, MONTH_DAYS, RETENTION_KINDS
 from quality_assets.domain.impact import impact_words as words
 from quality_assets.domain.impact.impact_words import Step
-from quality_assets.domain.impact.settings import LEFT_TRUNCATED_DAYS
+from quality_assets.domain.impact.settings import LAST_RETENTION_DAY, LEFT_TRUNCATED_DAYS
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 DEFINITIONS, FUNNEL_DAYS, STEP_DAYS = "impact.definitions", "impact.funnel_days", "impact.funnel_step_days"
@@ -120,7 +120,7 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
     end = through - timedelta(days=defined.reach_days)
     start = end - timedelta(days=days - 1)
     parameters: dict[str, Any] = {"name": name, "start": start, "end": end}
-    reached = _reached(reader, parameters, len(defined.steps))
+    reached = reached_steps(reader, parameters, len(defined.steps))
     waiting = reader.rows(
         f"select count(*) as entered, count(*) filter (where not is_final and reached < $steps) as waiting"
         f" from {ENTRIES} where funnel = $name and entry_date > $end",
@@ -161,7 +161,7 @@ def funnel_period(reader: Reader, name: str, days: int = MONTH_DAYS) -> FunnelPe
     )
 
 
-def _reached(reader: Reader, parameters: dict[str, Any], steps: int) -> dict[int, tuple[int, float | None]]:
+def reached_steps(reader: Reader, parameters: dict[str, Any], steps: int) -> dict[int, tuple[int, float | None]]:
     """How many reached each step, and their median time to it: units of a period by their first entry in it."""
     rows = reader.rows(
         f"""
@@ -221,33 +221,6 @@ group by segment, value
 
 
 @per_snapshot
-def funnel_change(reader: Reader, name: str) -> tuple[float, str] | None:
-    """How many people, and in which words, a funnel is finished by more or fewer than 28 days before."""
-    through, defined = reader.through, funnel(reader, name)
-    assert through is not None
-    end = through - timedelta(days=defined.reach_days)
-    rates = []
-    for last in (end, end - timedelta(days=MONTH_DAYS)):
-        reached = _reached(
-            reader, {"name": name, "start": last - timedelta(days=MONTH_DAYS - 1), "end": last}, len(defined.steps)
-        )
-        rates.append((reached.get(1, (0, None))[0], reached.get(len(defined.steps), (0, None))[0]))
-    (entered, done), (entered_before, done_before) = rates
-    seen = last_seen(reader, name)
-    steps = [Step("", 0, seen.get(n)) for n in range(1, len(defined.steps) + 1)]
-    if any(words.is_dead(step, through) for step in steps) or not entered or not entered_before:
-        return None
-    features = {step.feature for step in defined.steps if step.feature}
-    said = words.conversion_sentence(
-        name,
-        (done, entered),
-        (done_before, entered_before),
-        has_incident=bool(features & open_incident_features(reader)),
-    )
-    return (abs(done - entered * done_before / entered_before), said) if said else None
-
-
-@per_snapshot
 def first_date(reader: Reader) -> date | None:
     """The first day of all data."""
     if not reader.has(EVENT_DAYS):
@@ -275,7 +248,18 @@ def retention_rows(reader: Reader, feature: str, kind: str | None = None) -> lis
         " order by kind, cohort_date, day_n",
         {"feature": feature, "kind": kind},
     )
-    return [row | {"verdict": words.retention_row_verdict(row, first)} for row in rows]
+    doubtful = sorted(doubtful_days(reader))
+    for row in rows:
+        verdict = words.retention_row_verdict(row, first)
+        row["verdict"] = verdict + ("; a blocking check fails on a day of it" if _touches(row, doubtful) else "")
+    return rows
+
+
+def _touches(row: Row, days: Sequence[date]) -> bool:
+    """Whether a row of impact.retention counts anybody of one of `days`."""
+    last = {"exact": row["day_n"], "within_30": LAST_RETENTION_DAY, "on_or_after": COHORT_DAYS}[row["kind"]]
+    ages = ((day - row["cohort_date"]).days for day in days)
+    return any(age == 0 or row["day_n"] <= age <= last for age in ages)
 
 
 @per_snapshot
@@ -334,8 +318,13 @@ def segment_rows(reader: Reader, name: str) -> list[Row]:
     through = reader.through
     rows = reader.rows(f"select * from {SEGMENT_DAYS} where segment = $name order by event_date", {"name": name})
     last = len(rows) - 1
+    doubtful = doubtful_days(reader)
     return [
-        row | {"verdict": words.segment_sentence(row, through if n == last else row["event_date"])}
+        row
+        | {
+            "verdict": words.segment_sentence(row, through if n == last else row["event_date"])
+            + (" A blocking check fails on this day." if row["event_date"] in doubtful else "")
+        }
         for n, row in enumerate(rows)
     ]
 
@@ -400,27 +389,18 @@ where days.event_date = $through order by adoption desc, feature
     )
 
 
-def adoption_change(reader: Reader, row: Row) -> str | None:
-    """That more or fewer use a feature than a month before, of a row of `adoption`; None where neither."""
-    before = (row["mau_before"], row["all_mau_before"]) if row["all_mau_before"] else None
-    return words.adoption_sentence(
-        row["feature"],
-        (row["mau"], row["all_mau"]),
-        before,
-        has_incident=row["feature"] in open_incident_features(reader),
-    )
-
-
 @per_snapshot
 def adoption_days(reader: Reader, feature: str) -> list[Row]:
-    """One feature's rows of impact.feature_adoption and impact.engagement_days, by day."""
+    """One feature's rows of impact.feature_adoption and impact.engagement_days by day; is_doubtful: a check is red."""
     if not reader.has(ADOPTION, ENGAGEMENT):
         return []
-    return reader.rows(
+    rows = reader.rows(
         f"select * from {ADOPTION} left join {ENGAGEMENT} using (event_date, feature) where feature = $feature"
         " order by event_date",
         {"feature": feature},
     )
+    doubtful = doubtful_days(reader)
+    return [row | {"is_doubtful": row["event_date"] in doubtful} for row in rows]
 
 
 @per_snapshot
@@ -432,15 +412,6 @@ def adoption_curve(reader: Reader, feature: str) -> list[Row]:
         "select * from impact.adoption_curve where feature = $feature order by cohort_month, day_n",
         {"feature": feature},
     )
-
-
-@per_snapshot
-def open_incident_features(reader: Reader) -> frozenset[str]:
-    """Features that have an open incident."""
-    if not reader.has("product.incidents"):
-        return frozenset()
-    rows = reader.rows("select distinct feature from product.incidents where end_date is null")
-    return frozenset(row["feature"] for row in rows)
 
 
 @per_snapshot
@@ -458,34 +429,6 @@ select distinct try_cast(partition_key as date) as day from (
         {"assets": list(_MADE_FROM)},
     )
     return frozenset(row["day"] for row in rows if row["day"] is not None)
-
-
-@per_snapshot
-def catalogue(reader: Reader) -> list[Row]:
-    """Every event that was seen, or that somebody has described: in words, its signal, and when it was last seen."""
-    described = {
-        (event.get("feature"), event["event_name"]): event
-        for row in definitions(reader, "events")
-        for event in row["said"].get("events", [])
-    }
-    seen = []
-    if reader.has(EVENT_DAYS):
-        seen = reader.rows(
-            f"select feature, event_name, sum(events) as events, min(event_date) as first_seen_date,"
-            f" max(event_date) as last_seen_date from {EVENT_DAYS} group by feature, event_name order by 1, 2"
-        )
-    found = [
-        row | {"words": said["words"] if said else None, "signal": said["signal"] if said else None}
-        for row in seen
-        for said in [described.pop((row["feature"], row["event_name"]), described.get((None, row["event_name"])))]
-    ]
-    never = {"events": 0, "first_seen_date": None, "last_seen_date": None}
-    names = {row["event_name"] for row in seen}
-    return found + [
-        {"feature": feature, "event_name": name, **never, "words": said["words"], "signal": said["signal"]}
-        for (feature, name), said in described.items()
-        if feature is not None or name not in names
-    ]
 
 
 def retention_kind(asked: str | None) -> str:

@@ -19,7 +19,17 @@ from quality_assets.contracts.monitoring import ALERTS, RUN_REPORT
 from quality_assets.contracts.ops import ASSET_GRAPH, PUBLICATIONS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.escaping import spreadsheet_value
-from quality_assets.read import drift, experiments, impact, links, model, pipeline, quality
+from quality_assets.read import (
+    drift,
+    experiments,
+    impact,
+    impact_changes,
+    impact_events,
+    links,
+    model,
+    pipeline,
+    quality,
+)
 from quality_assets.read import feature as feature_queries
 from quality_assets.read import overview as overview_queries
 from quality_assets.read.links import Request
@@ -125,7 +135,8 @@ TABLES: dict[str, Callable[[Reader, Request], Sequence[Row]]] = {
     ),
     "segments": lambda reader, _: impact.segments(reader),
     "segment": _of_name(impact.segment_rows),
-    "events": lambda reader, _: impact.catalogue(reader),
+    "events": lambda reader, _: impact_events.catalogue(reader),
+    "changes": lambda reader, _: impact_changes.changes(reader),
     "assets": lambda reader, _: pipeline.graph(reader),
     "runs": _runs,
     "run_reports": lambda reader, _: pipeline.reports(reader),
@@ -207,6 +218,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "segments": _named("segment owner description error as_of members entered left spark verdict"),
     "segment": (*SEGMENT_DAYS.column_names, "verdict"),
     "events": _named("feature event_name events first_seen_date last_seen_date words signal"),
+    "changes": _named("kind name sentence people is_dead href incident_id incident_feature incident"),
     "assets": ASSET_GRAPH.column_names,
     "runs": _named("asset run_id partition_key started_at status duration_s row_count usual_duration_s runs durations"),
     "run_reports": tuple(name for name in RUN_REPORT.column_names if name != "report"),

@@ -36,9 +36,9 @@ def said(reader: Reader, path: str, **query: str) -> str:
 
 def test_the_impact_page_says_what_changed_before_it_shows_every_feature(reader: Reader) -> None:
     words = said(reader, "/impact")
-    quiet = "Nobody uses a feature, or finishes a funnel, otherwise than a month ago."
-    assert quiet in words
-    assert words.index(quiet) < words.index("Every feature") < words.index("Search")
+    dead = "dead: Unknown beyond step 1: step 2, rate: no such event since 3 Mar 2026."
+    assert words.index("What changed") < words.index(dead) < words.index("Every feature") < words.index("Search")
+    assert "0\u202f%" not in words[: words.index("Every feature")]
 
 
 def test_funnels_are_told_in_a_sentence_each_and_the_wrong_ones_why(reader: Reader) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from quality_assets.read import impact
+from quality_assets.read import impact, impact_changes, impact_events
 from quality_assets.serve.api.answers import (
     ASKED,
     EVERYWHERE,
@@ -33,6 +33,28 @@ impact_api = APIRouter(prefix="/api/v1", responses=EVERYWHERE)
 )
 def adoption(reader: Open) -> Response:
     return json_rows(impact.adoption(reader))
+
+
+@impact_api.get(
+    "/changes",
+    tags=["impact"],
+    summary="What changed in how people use the product, in sentences, with the open incident that a fall meets",
+    response_class=RowsAnswer,
+    responses=rows_of("changes") | NO_SNAPSHOT,
+)
+def changes(reader: Open) -> Response:
+    return json_rows(impact_changes.changes(reader))
+
+
+@impact_api.get(
+    "/event-catalogue",
+    tags=["impact"],
+    summary="Every event in words, the signal that it stands for, and when it was last seen",
+    response_class=RowsAnswer,
+    responses=rows_of("events") | NO_SNAPSHOT,
+)
+def events(reader: Open) -> Response:
+    return json_rows(impact_events.catalogue(reader))
 
 
 @impact_api.get(
