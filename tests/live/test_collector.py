@@ -179,7 +179,16 @@ def test_a_broken_authorization(collector: Any) -> None:
 def test_otlp_that_is_none(collector: Any, path: str) -> None:
     protobuf = {"content-type": "application/x-protobuf"}
     assert collector.client.post(path, content=b"\xff\xff garbage", headers=protobuf).status_code == 400
-    assert collector.client.post(path, json={}).status_code == 415
+    assert collector.client.post(path, content=b"x", headers={"content-type": "text/plain"}).status_code == 415
+    for body in (
+        b"{",
+        b"[]",
+        b'{"resourceLogs": 3, "resourceSpans": 3}',
+        b'{"resourceLogs": [3], "resourceSpans": [3]}',
+    ):
+        answer = collector.client.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, answer.text
+    assert collector.client.post(path, json={}).json() == {}
 
 
 def test_names_and_origins_of_others(collector: Any) -> None:
@@ -316,6 +325,28 @@ def test_a_span_without_ids_is_refused_in_part(collector: Any) -> None:
     told = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (told.rejected_spans, told.error_message) == (1, "record 1: missing_event_id")
     assert _letters(collector) == before + 1
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_otlp_in_json(collector: Any, *, is_packed: bool) -> None:
+    user, now_ns = str(uuid4()), time.time_ns()
+    attributes = [{"key": "user.id", "value": {"stringValue": user}}]
+    spans = [
+        {"traceId": uuid4().hex, "spanId": uuid4().hex[:16], "name": "pay", "startTimeUnixNano": str(now_ns)},
+        {"traceId": "no hex", "spanId": uuid4().hex[:16], "name": "pay", "startTimeUnixNano": str(now_ns)},
+    ]
+    request = {"resourceSpans": [{"scopeSpans": [{"spans": [{**span, "attributes": attributes} for span in spans]}]}]}
+    body, headers = json.dumps(request).encode(), {"content-type": "application/json; charset=utf-8"}
+    if is_packed:
+        body, headers = gzip.compress(body), {**headers, "content-encoding": "gzip"}
+    before = _letters(collector)
+    for _ in range(2):
+        answer = collector.client.post("/v1/traces", content=body, headers=headers)
+        assert answer.headers["content-type"] == "application/json"
+        told = {"rejectedSpans": "1", "errorMessage": "record 1: invalid_record"}
+        assert (answer.status_code, answer.json()) == (200, {"partialSuccess": told})
+    assert _letters(collector) == before + 2
+    assert collector.client.get(f"/features/{user}/activity_count_1h").json()["value"] == 1
 
 
 def test_the_product_is_served_beside_it(collector: Any) -> None:

@@ -81,7 +81,7 @@ def described_routes() -> APIRouter:
 
         @routes.post(f"/v1/{name}", name=f"otlp {name}")
         async def otlp() -> None:
-            """OTLP over HTTP, protobuf."""
+            """OTLP over HTTP, as protobuf or as JSON."""
             raise _answered_before()
 
     return routes

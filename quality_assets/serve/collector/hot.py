@@ -196,13 +196,14 @@ class Hot:
         from quality_assets.serve.collector.otlp import received as otlp_received
 
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if content_type != b"application/x-protobuf":
-            raise RefusedError(415, "OTLP is taken as protobuf: Content-Type application/x-protobuf.")
+        if content_type not in (b"application/x-protobuf", b"application/json"):
+            raise RefusedError(415, "OTLP is taken as application/x-protobuf or application/json.")
+        is_json = content_type == b"application/json"
         sender = self._sender(headers)
         received_us = self._core.clock.next()
-        found, answer = otlp_received(kind, body, sender.source, received_us)
+        found, answer = otlp_received(kind, body, sender.source, received_us, is_json=is_json)
         await self._keep(found, sender, received_us)
-        return 200, answer, [_PROTOBUF]
+        return 200, answer, [_JSON if is_json else _PROTOBUF]
 
 
 _PREFLIGHT = [

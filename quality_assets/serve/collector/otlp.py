@@ -1,88 +1,184 @@
-"""OTLP over HTTP (protobuf): log records and spans, in the contract's names."""
+"""OTLP over HTTP, as protobuf or as JSON: log records and spans, in the contract's names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from quality_assets.domain.live.event_rows import EventSource
-from quality_assets.serve.collector.bodies import MOST_PLAIN_BYTES, RefusedError
+from quality_assets.serve.collector.bodies import MOST_PLAIN_BYTES, RefusedError, decoded
 from quality_assets.serve.collector.receiving import Received, take
 
+INVALID_RECORD = "invalid_record"
 _US = 1000
 _ERROR_SEVERITY, _FATAL_SEVERITY = 17, 21
 _ERROR_CODE = 2
 _MOST_ITEMS = 10_000
+# What of a request could not be read, as it was sent.
+_UNREAD = "otlp"
+_REJECTED = {"logs": ("rejectedLogRecords", "rejected_log_records"), "traces": ("rejectedSpans", "rejected_spans")}
 
 
-def received(kind: str, body: bytes, source: EventSource, received_us: int) -> tuple[Received, bytes]:
+@dataclass(frozen=True)
+class LogRecord:
+    """A log record of either encoding; its time in ns since 1970, 0 where there is none; `digest` is its identity."""
+
+    time_ns: int
+    name: str
+    severity: int
+    body: Any
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of either encoding; ids in hex, empty where they have not their length; times in ns since 1970."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    start_ns: int
+    end_ns: int
+    status_code: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A record that is none: what was sent."""
+
+    sent: Any
+
+
+OtlpRecord = LogRecord | Span | Unread
+
+
+def received(kind: str, body: bytes, source: EventSource, received_us: int, *, is_json: bool) -> tuple[Received, bytes]:
     """What was made of a request to /v1/logs or /v1/traces, and the answer that its exporter reads."""
     assert len(body) <= MOST_PLAIN_BYTES
-    request, response, rejected = _messages(kind)
-    try:
-        request.ParseFromString(body)
-    except Exception as error:
-        raise RefusedError(400, f"The body is no OTLP in protobuf: {error}.") from None
-    items = list(_logs(request) if kind == "logs" else _spans(request))
+    if is_json:
+        from quality_assets.serve.collector.otlp_json import records
+
+        read: Iterator[OtlpRecord] = records(kind, decoded(body))
+    else:
+        read = _records(kind, body)
+    items = [_fields_of(record) for record in read]
     if len(items) > _MOST_ITEMS:
         raise RefusedError(413, f"More than {_MOST_ITEMS} records at once are not taken.")
-    found = take(items, source, received_us, f"/v1/{kind}", dict, may_hold_nul=True)
+    found = take(items, source, received_us, f"/v1/{kind}", _or_why_not, may_hold_nul=True)
+    message = ""
     if found.errors:
-        setattr(response.partial_success, rejected, len(found.errors))
         first = found.errors[0]
-        response.partial_success.error_message = f"record {first['index']}: {', '.join(first['reasons'])}"
-    return found, response.SerializeToString()
+        message = f"record {first['index']}: {', '.join(first['reasons'])}"
+    return found, _answer(kind, len(found.errors), message, is_json=is_json)
 
 
-def _messages(kind: str) -> tuple[Any, Any, str]:
+def _or_why_not(item: dict[str, Any]) -> dict[str, Any] | list[str]:
+    return [INVALID_RECORD] if item.keys() == {_UNREAD} else item
+
+
+def _answer(kind: str, rejected: int, message: str, *, is_json: bool) -> bytes:
+    in_json, in_protobuf = _REJECTED[kind]
+    if is_json:
+        # 64-bit integers are texts in the JSON of protobuf.
+        told = {"partialSuccess": {in_json: str(rejected), "errorMessage": message}} if rejected else {}
+        return msgspec.json.encode(told)
+    response = _messages(kind)[1]
+    if rejected:
+        setattr(response.partial_success, in_protobuf, rejected)
+        response.partial_success.error_message = message
+    answer: bytes = response.SerializeToString()
+    return answer
+
+
+def _messages(kind: str) -> tuple[Any, Any]:
     # Heavy, and only where somebody speaks OTLP.
     if kind == "logs":
         from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 
-        return logs.ExportLogsServiceRequest(), logs.ExportLogsServiceResponse(), "rejected_log_records"
+        return logs.ExportLogsServiceRequest(), logs.ExportLogsServiceResponse()
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 
-    return traces.ExportTraceServiceRequest(), traces.ExportTraceServiceResponse(), "rejected_spans"
+    return traces.ExportTraceServiceRequest(), traces.ExportTraceServiceResponse()
 
 
-def _logs(request: Any) -> Iterator[dict[str, Any]]:
+def _records(kind: str, body: bytes) -> Iterator[OtlpRecord]:
+    request = _messages(kind)[0]
+    try:
+        request.ParseFromString(body)
+    except Exception as error:
+        raise RefusedError(400, f"The body is no OTLP in protobuf: {error}.") from None
+    return _logs(request) if kind == "logs" else _spans(request)
+
+
+def _logs(request: Any) -> Iterator[LogRecord]:
     for of_resource in request.resource_logs:
         resource = _attributes(of_resource.resource.attributes)
         for of_scope in of_resource.scope_logs:
             for record in of_scope.log_records:
-                attributes = _attributes(record.attributes)
-                # A record has no id: the same bytes sent again are the same record.
-                whole = record.SerializeToString(deterministic=True) + repr(resource).encode()
-                fields = _fields(attributes, resource)
-                fields["event_id"] = attributes.get("event.id") or f"log-{blake2b(whole, digest_size=16).hexdigest()}"
-                fields["event_time"] = _time(record.time_unix_nano or record.observed_time_unix_nano)
-                fields["event_name"] = getattr(record, "event_name", "") or attributes.get("event.name") or "log"
-                fields["status"] = fields["status"] or _status_of(record.severity_number)
-                said = _value(record.body)
-                fields["properties"] = {**attributes, **({"body": said} if said not in (None, "") else {})}
-                yield fields
+                yield LogRecord(
+                    record.time_unix_nano or record.observed_time_unix_nano,
+                    getattr(record, "event_name", ""),
+                    record.severity_number,
+                    _value(record.body),
+                    _attributes(record.attributes),
+                    resource,
+                    digest(record.SerializeToString(deterministic=True), resource),
+                )
 
 
-def _spans(request: Any) -> Iterator[dict[str, Any]]:
+def _spans(request: Any) -> Iterator[Span]:
     for of_resource in request.resource_spans:
         resource = _attributes(of_resource.resource.attributes)
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
-                attributes = _attributes(span.attributes)
-                fields = _fields(attributes, resource)
-                is_known = len(span.trace_id) == 16 and len(span.span_id) == 8
-                fields["event_id"] = f"{span.trace_id.hex()}-{span.span_id.hex()}" if is_known else None
-                fields["event_time"] = _time(span.start_time_unix_nano)
-                fields["event_name"] = span.name or "span"
-                fields["status"] = fields["status"] or ("error" if span.status.code == _ERROR_CODE else "ok")
-                took_ns = span.end_time_unix_nano - span.start_time_unix_nano
-                fields["latency_ms"] = took_ns / 1e6 if span.end_time_unix_nano else None
-                fields["properties"] = attributes
-                yield fields
+                yield Span(
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.name,
+                    span.start_time_unix_nano,
+                    span.end_time_unix_nano,
+                    span.status.code,
+                    _attributes(span.attributes),
+                    resource,
+                )
 
 
-def _fields(attributes: dict[str, Any], resource: dict[str, Any]) -> dict[str, Any]:
+def digest(record: bytes, resource: dict[str, Any]) -> str:
+    """What tells a log record from others, which has no id: the same bytes sent again are the same record."""
+    return blake2b(record + repr(resource).encode(), digest_size=16).hexdigest()
+
+
+def _fields_of(record: OtlpRecord) -> dict[str, Any]:
+    if isinstance(record, Unread):
+        return {_UNREAD: record.sent}
+    fields = _common(record.attributes, record.resource)
+    if isinstance(record, Span):
+        is_known = len(record.trace_id) == 32 and len(record.span_id) == 16
+        fields["event_id"] = f"{record.trace_id}-{record.span_id}" if is_known else None
+        fields["event_time"] = _time(record.start_ns)
+        fields["event_name"] = record.name or "span"
+        fields["status"] = fields["status"] or ("error" if record.status_code == _ERROR_CODE else "ok")
+        fields["latency_ms"] = (record.end_ns - record.start_ns) / 1e6 if record.end_ns else None
+        fields["properties"] = record.attributes
+        return fields
+    fields["event_id"] = record.attributes.get("event.id") or f"log-{record.digest}"
+    fields["event_time"] = _time(record.time_ns)
+    fields["event_name"] = record.name or record.attributes.get("event.name") or "log"
+    fields["status"] = fields["status"] or _status_of(record.severity)
+    said = {"body": record.body} if record.body not in (None, "") else {}
+    fields["properties"] = {**record.attributes, **said}
+    return fields
+
+
+def _common(attributes: dict[str, Any], resource: dict[str, Any]) -> dict[str, Any]:
     latency = attributes.get("duration_ms")
     return {
         "feature": attributes.get("feature") or resource.get("service.name"),

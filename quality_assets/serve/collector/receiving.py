@@ -28,13 +28,16 @@ class Received:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
-Fields = Callable[[Any], dict[str, Any] | None]
+Fields = Callable[[Any], dict[str, Any] | list[str] | None]
 
 
 def take(
     items: Sequence[Any], source: EventSource, received_us: int, endpoint: str, fields_of: Fields, *, may_hold_nul: bool
 ) -> Received:
-    """Judge items one by one: rows, dead letters, and calls that are no events (`fields_of` gives None)."""
+    """Judge items one by one: rows, dead letters, and calls that are no events.
+
+    `fields_of` gives the fields of an item in the contract's names, None of a call, or reasons against it.
+    """
     rows: list[Any] = []
     letters: list[Any] = []
     errors: list[dict[str, Any]] = []
@@ -48,7 +51,10 @@ def take(
                 if fields is None:
                     calls += 1
                     continue
-                found = accept(fields, source, received_us, may_hold_nul=may_hold_nul)
+                if isinstance(fields, list):
+                    found = fields
+                else:
+                    found = accept(fields, source, received_us, may_hold_nul=may_hold_nul)
             except Exception:
                 # No item may cost the others, or be lost without a word.
                 log.exception("an item could not be judged")
