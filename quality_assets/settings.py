@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     collector_jwt_secret: SecretStr | None = Field(
         None, min_length=32, description="Secret (HS256) of the tokens that readers of online features show"
     )
+    collector_jwt_public_key: Path | None = Field(
+        None, description="Public key (PEM; P-256 for ES256, or Ed25519 for EdDSA) that such tokens are signed for"
+    )
     collector_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Websites whose pages may send events, as https://shop.example, with commas; * for any"
     )

@@ -11,21 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 import yaml
-from pydantic import SecretStr
 
 from quality_assets.domain.live.event_rows import EventSource, accept
 from quality_assets.domain.live.feature_set import load_features
-from quality_assets.serve.collector.access import (
-    AUDIENCE,
-    Access,
-    DeniedError,
-    KeyFileError,
-    TooMuchError,
-    load_keys,
-)
+from quality_assets.serve.collector.access import Access, DeniedError, KeyFileError, TooMuchError, load_keys
 from quality_assets.serve.collector.app import DriftAlerts
 from quality_assets.serve.collector.committing import Committer, OverloadedError, ReceivedClock
 from quality_assets.serve.collector.core import Core
@@ -38,7 +29,6 @@ from quality_assets.stores.live.state_tables import DAY_US, seen_tables
 
 FEATURES = load_features(REPOSITORY_ROOT / "data" / "features.yaml")
 NOW_US = 1_795_000_000_000_000
-SECRET = "s" * 40
 
 
 def _rows(*ids: str, received_us: int = NOW_US, **fields: Any) -> list[Any]:
@@ -247,35 +237,6 @@ def test_a_key_file_that_is_wrong(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys.yaml").write_text(text)
     with pytest.raises(KeyFileError, match=r"keys\.yaml"):
         load_keys(tmp_path / "keys.yaml")
-
-
-def test_tokens_of_readers(data_root: Settings) -> None:
-    access = Access(data_root.model_copy(update={"collector_jwt_secret": SecretStr(SECRET)}))
-
-    def token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-        return "Bearer " + jwt.encode({"aud": AUDIENCE, "exp": time.time() + 60, **claims}, secret, algorithm)
-
-    for _ in range(2):
-        access.check_reader(token())
-    wrong = [
-        token(exp=time.time() - 60),
-        token(aud="others"),
-        token(secret="t" * 40),
-        token(secret=SECRET * 2, algorithm="HS512"),
-        "Bearer " + jwt.encode({"aud": AUDIENCE}, SECRET, "HS256"),
-        "Bearer x",
-        None,
-    ]
-    for shown in wrong:
-        with pytest.raises(DeniedError):
-            access.check_reader(shown)
-
-
-def test_a_reader_may_show_the_token_of_the_servers(data_root: Settings) -> None:
-    access = Access(data_root.model_copy(update={"token": SecretStr("t" * 20)}))
-    access.check_reader("Bearer " + "t" * 20)
-    with pytest.raises(DeniedError):
-        access.check_reader("Bearer " + "u" * 20)
 
 
 def test_ids_of_several_senders_land_apart(data_root: Settings, store: LiveStore) -> None:

@@ -7,25 +7,24 @@ import binascii
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import Field, ValidationError
 
 from quality_assets.contracts.sources.model import StrictModel
 from quality_assets.domain.live.event_rows import EventSource
+from quality_assets.serve.collector.tokens import SignedTokens, TokenError, TokenKeyError
 from quality_assets.serve.guard import UnguardedError, is_loopback
 from quality_assets.settings import Settings
 
-AUDIENCE = "quality-features"
 _KEPT_TOKENS = 10_000
 
 
 class KeyFileError(ValueError):
-    """The file of write keys is wrong. The message names file, key and what is allowed."""
+    """The file of write keys, or a key for tokens, is wrong. The message names file, key and what is allowed."""
 
 
 class DeniedError(RuntimeError):
@@ -114,19 +113,22 @@ class Access:
         }
         self._by_header: dict[str, Sender] = {}
         self._token = settings.token.get_secret_value() if settings.token else None
-        self._secret = settings.collector_jwt_secret.get_secret_value() if settings.collector_jwt_secret else None
+        try:
+            self._signed = SignedTokens.of(settings)
+        except TokenKeyError as error:
+            raise KeyFileError(str(error)) from error
         self._until: dict[str, float] = {}
         if not is_loopback(settings.collector_host) and not (self._keys and self.needs_reader_token):
             raise UnguardedError(
                 f"a collector on {settings.collector_host} is reached from other machines and would take and tell"
-                f" anything. Write keys into {settings.collector_keys_path}, and set QUALITY_COLLECTOR_JWT_SECRET or"
-                " QUALITY_TOKEN, or bind to 127.0.0.1."
+                f" anything. Write keys into {settings.collector_keys_path}, and set QUALITY_COLLECTOR_JWT_SECRET,"
+                " QUALITY_COLLECTOR_JWT_PUBLIC_KEY or QUALITY_TOKEN, or bind to 127.0.0.1."
             )
 
     @property
     def needs_reader_token(self) -> bool:
         """Whether features and figures are told to those only who show a token."""
-        return bool(self._token or self._secret)
+        return bool(self._token or self._signed)
 
     def sender(self, authorization: str | None, key_of_body: str | None = None) -> Sender:
         """Who sends, by Basic with the key as user name, Bearer, or a key in the body. Raises DeniedError."""
@@ -156,22 +158,15 @@ class Access:
             return
         if self._until.get(shown, 0.0) > time.time():
             return
-        self._check_jwt(shown)
-
-    def _check_jwt(self, shown: str) -> None:
-        import jwt
-
-        if self._secret is None:
+        if not self._signed:
             raise DeniedError("This token is not known.")
         try:
-            claims: Mapping[str, Any] = jwt.decode(
-                shown, self._secret, algorithms=["HS256"], audience=AUDIENCE, options={"require": ["exp", "aud"]}
-            )
-        except jwt.PyJWTError as error:
+            until = self._signed.until(shown)
+        except TokenError as error:
             raise DeniedError(f"This token is not valid: {error}.") from None
         if len(self._until) >= _KEPT_TOKENS:
             self._until.clear()
-        self._until[shown] = float(claims["exp"])
+        self._until[shown] = until
 
 
 def _key_of(authorization: str) -> str:

@@ -1,0 +1,123 @@
+"""Who may read: the token of the servers, or one that a secret or a private key has signed; nothing that is forged."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
+
+from quality_assets.serve.collector.access import Access, DeniedError, KeyFileError
+from quality_assets.serve.collector.tokens import AUDIENCE
+from quality_assets.settings import Settings
+
+SECRET = "s" * 40
+
+
+def test_tokens_of_readers(data_root: Settings) -> None:
+    access = Access(data_root.model_copy(update={"collector_jwt_secret": SecretStr(SECRET)}))
+
+    def token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+        return "Bearer " + jwt.encode({"aud": AUDIENCE, "exp": time.time() + 60, **claims}, secret, algorithm)
+
+    for _ in range(2):
+        access.check_reader(token())
+    wrong = [
+        token(exp=time.time() - 60),
+        token(aud="others"),
+        token(secret="t" * 40),
+        token(secret=SECRET * 2, algorithm="HS512"),
+        "Bearer " + jwt.encode({"aud": AUDIENCE}, SECRET, "HS256"),
+        "Bearer x",
+        None,
+    ]
+    for shown in wrong:
+        with pytest.raises(DeniedError):
+            access.check_reader(shown)
+
+
+def _key_files(folder: Path, key: Any) -> tuple[bytes, Path]:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    public = folder / "public.pem"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), public
+
+
+def _access(settings: Settings, **more: Any) -> Access:
+    return Access(settings.model_copy(update=more))
+
+
+def _token(key: Any, algorithm: str, **claims: Any) -> str:
+    return "Bearer " + jwt.encode({"aud": AUDIENCE, "exp": time.time() + 60, **claims}, key, algorithm)
+
+
+def _forged(claims: dict[str, Any], algorithm: str, secret: bytes) -> str:
+    """A token as PyJWT refuses to make one: signed by HMAC with whatever bytes."""
+
+    def part(data: bytes) -> bytes:
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    signed = part(json.dumps({"alg": algorithm}).encode()) + b"." + part(json.dumps(claims).encode())
+    mac = hmac.new(secret, signed, "sha256").digest() if secret else b""
+    return "Bearer " + (signed + b"." + part(mac)).decode()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key", "other"),
+    [
+        ("ES256", ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())),
+        ("EdDSA", Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()),
+    ],
+)
+def test_tokens_that_a_private_key_signs(
+    data_root: Settings, tmp_path: Path, algorithm: str, key: Any, other: Any
+) -> None:
+    private, public = _key_files(tmp_path, key)
+    access = _access(data_root, collector_jwt_public_key=public)
+    assert access.needs_reader_token
+    for _ in range(2):
+        access.check_reader(_token(private, algorithm))
+    claims = {"aud": AUDIENCE, "exp": time.time() + 60}
+    wrong = [
+        _token(other, algorithm),
+        _token(private, algorithm, exp=time.time() - 60),
+        _token(private, algorithm, aud="others"),
+        _token("t" * 40, "HS256"),
+        _forged(claims, "HS256", public.read_bytes()),
+        _forged(claims, "none", b""),
+        _forged(claims, algorithm, public.read_bytes()),
+    ]
+    for shown in wrong:
+        with pytest.raises(DeniedError):
+            access.check_reader(shown)
+    both = _access(data_root, collector_jwt_public_key=public, collector_jwt_secret=SecretStr(SECRET))
+    both.check_reader(_token(private, algorithm))
+    both.check_reader(_token(SECRET, "HS256"))
+    with pytest.raises(DeniedError, match=f"another algorithm than HS256 or {algorithm}"):
+        both.check_reader(_forged(claims, "HS512", public.read_bytes()))
+
+
+def test_keys_that_are_no_public_keys_of_ours(data_root: Settings, tmp_path: Path) -> None:
+    private, public = _key_files(tmp_path, ec.generate_private_key(ec.SECP384R1()))
+    with pytest.raises(KeyFileError, match="P-256 key"):
+        _access(data_root, collector_jwt_public_key=public)
+    (tmp_path / "private.pem").write_bytes(private)
+    for path in (tmp_path / "private.pem", tmp_path / "none.pem"):
+        with pytest.raises(KeyFileError, match="no public key in PEM"):
+            _access(data_root, collector_jwt_public_key=path)
+
+
+def test_a_reader_may_show_the_token_of_the_servers(data_root: Settings) -> None:
+    access = Access(data_root.model_copy(update={"token": SecretStr("t" * 20)}))
+    access.check_reader("Bearer " + "t" * 20)
+    with pytest.raises(DeniedError):
+        access.check_reader("Bearer " + "u" * 20)
