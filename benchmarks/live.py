@@ -2,8 +2,9 @@
 
 `python benchmarks/live.py cost` sends events one, twenty and a hundred a request, to the collector and to a plain one
 as people write it (FastAPI and sqlite3, a commit a request), and prints CPU µs of the server an event, durable.
-`freshness` measures event → feature and event → today, `reads` the read in process, `kills` how many of the events that
-were acknowledged over kills have landed. Figures of walls hold for the machine that they were taken on.
+`freshness` measures event → feature and event → today, `page` event → what Chromium shows on /live, `reads` the read in
+process, `kills` how many of the events that were acknowledged over kills have landed. Figures of walls hold for the
+machine that they were taken on, and for the load that is printed with them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import resource
+import shutil
 import signal
 import socket
 import statistics
@@ -125,7 +128,7 @@ def plain(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def _running(command: Sequence[str], environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until_up(port)
         yield process
@@ -272,6 +275,45 @@ def freshness(per_s: int, seconds: int) -> None:
             print(f"CPU of the collector: {share:.2f} of a core, probes included")
 
 
+_SHOWN = """([name, n]) => [...document.querySelectorAll("#live-body tr")]
+    .some((row) => row.innerText.startsWith(name) && row.cells[2].innerText.trim() === n)"""
+
+
+def page(probes: int) -> None:
+    """Event → the page of today in Chromium: from before it is sent until its row says so."""
+    import httpx
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder:
+        port, shown = free_port(), free_port()
+        root = Path(folder) / "root"
+        environment = {**os.environ, "QUALITY_DATA_DIR": str(root), "QUALITY_COLLECTOR_PORT": str(port)}
+        command = [sys.executable, "-m", "uvicorn", "dash_app.app:server", "--port", str(shown), "--no-access-log"]
+        with collector(root, port) as process, _running(command, environment, shown), sync_playwright() as playwright:
+            many = [{**event(number, "past"), "event_id": f"past-{number}"} for number in range(480)]
+            sender = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+            sender.post("/ingest/batch", json={"batch": many})
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            )
+            window = browser.new_page()
+            window.goto(f"http://127.0.0.1:{shown}/live")
+            window.wait_for_selector("#live-body table", timeout=60_000)
+            seen = []
+            for number in range(1, probes + 1):
+                # Not in step with the page's own clock.
+                time.sleep(random.uniform(0.0, 1.5))
+                started = time.perf_counter()
+                sender.post("/ingest", json={**event(number, "probe"), "feature": "Probe"})
+                window.wait_for_function(_SHOWN, arg=["Probe", str(number)], timeout=60_000)
+                seen.append(time.perf_counter() - started)
+            browser.close()
+            print(f"memory of the collector: {memory_mb(process.pid):.0f} MB")
+    cuts = statistics.quantiles(seen, n=100)
+    shown_cuts = ", ".join(f"p{p} {cuts[p - 1]:.2f}" for p in (50, 95, 99))
+    print(f"event → /live in Chromium: {shown_cuts} s ({probes} probes, load {os.getloadavg()[0]:.0f})")
+
+
 def reads() -> None:
     """A read of all features of a user with twenty tiles, in process."""
     from quality_assets.domain.live.event_rows import EventSource, accept
@@ -369,17 +411,20 @@ def _live_and_die(root: Path, port: int) -> None:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "freshness", "reads", "kills"))
+    parser.add_argument("what", choices=("cost", "freshness", "page", "reads", "kills"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="how much is sent")
     parser.add_argument("--per-second", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--probes", type=int, default=60)
     asked = parser.parse_args()
     if asked.what == "cost":
         costs(asked.rounds, asked.scale)
     elif asked.what == "freshness":
         freshness(asked.per_second, asked.seconds)
+    elif asked.what == "page":
+        page(asked.probes)
     elif asked.what == "reads":
         reads()
     else:

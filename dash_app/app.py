@@ -126,7 +126,8 @@ def create_server(settings: Settings | None = None) -> FastAPI:
     server.state.settings = settings
     add_handlers(server)
     _add_routes(server, store)
-    _add_live(_add_dash(server, store, settings), store, settings)
+    _add_live(server, store, settings)
+    _add_dash(server, store, settings)
     server.add_middleware(Guard, rules=rules)
     server.add_middleware(Delivery)
     return server
@@ -180,7 +181,7 @@ def _part(store: SnapshotStore, build: Callable[..., Any]) -> Callable[[dict[str
     return show
 
 
-def _add_dash(server: FastAPI, store: SnapshotStore, settings: Settings) -> Dash:
+def _add_dash(server: FastAPI, store: SnapshotStore, settings: Settings) -> None:
     app = _App(
         __name__,
         server=server,
@@ -211,23 +212,20 @@ def _add_dash(server: FastAPI, store: SnapshotStore, settings: Settings) -> Dash
     for place, build in feature.PARTS.items():
         app.callback(Output(place, "children"), Input(PARTS_REQUEST, "data"))(_part(store, build))
 
-    return app
 
+def _add_live(server: FastAPI, store: SnapshotStore, settings: Settings) -> None:
+    """What pages ask of the collector again and again, as HTML; in threads, since it may be slow, or gone."""
+    parts: dict[str, Callable[[], Any]] = {
+        "today": lambda: live.body(store.reader(), settings),
+        "strip": lambda: live.strip(settings),
+        "collector": lambda: collector.body(settings),
+    }
 
-def _add_live(app: Dash, store: SnapshotStore, settings: Settings) -> None:
-    """What is asked of the collector again and again, in threads: the collector may be slow, or gone."""
-
-    @app.callback(Output(live.BODY, "children"), Input(live.CLOCK, "n_intervals"))
-    async def show_today(_: int | None) -> Any:
-        return await asyncio.to_thread(router.part_or_failure, lambda: live.body(store.reader(), settings))
-
-    @app.callback(Output(live.STRIP, "children"), Input(live.STRIP_CLOCK, "n_intervals"))
-    async def show_strip(_: int | None) -> Any:
-        return await asyncio.to_thread(router.part_or_failure, lambda: live.strip(settings))
-
-    @app.callback(Output(collector.BODY, "children"), Input(collector.CLOCK, "n_intervals"))
-    async def show_collector(_: int | None) -> Any:
-        return await asyncio.to_thread(router.part_or_failure, lambda: collector.body(settings))
+    @server.get("/parts/{name}", include_in_schema=False)
+    def part(name: str) -> HTMLResponse:
+        if name not in parts:
+            raise HTTPException(404, f"There is no part {name}.")
+        return HTMLResponse(router.part_or_failure(parts[name]), headers={"cache-control": "no-store"})
 
 
 server = create_server()

@@ -15,6 +15,7 @@ from plotly.io.json import to_json_plotly
 from sqlalchemy import Connection
 
 from dash_app.components import house_parts, shell
+from dash_app.components.markup import markup
 from dash_app.components.shell import NavEntry
 from dash_app.pages import (
     alert,
@@ -270,11 +271,11 @@ def render_part(store: SnapshotStore, request: Request, build: Callable[[Reader,
         return states.failed(reference)
 
 
-def part_or_failure(build: Callable[[], Component]) -> Component:
-    """A part that is asked for again and again. Never raises: a failure is logged, and said in its place."""
+def part_or_failure(build: Callable[[], Component]) -> str:
+    """A part that is asked for again and again, as HTML. Never raises: a failure is logged, and said in its place."""
     try:
-        return build()
+        return markup(build())
     except Exception:
         reference = uuid.uuid4().hex[:8]
         log.exception("part failed", extra={"reference": reference})
-        return states.failed(reference)
+        return markup(states.failed(reference))

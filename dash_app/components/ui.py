@@ -238,6 +238,11 @@ def command(*lines: str) -> Component:
     return html.Pre("\n".join(lines), className="command", tabIndex="0")
 
 
+def asked_again(name: str, address: str, each_ms: int) -> Component:
+    """A place whose content `live.js` asks for at once, and again so often; not a callback, which costs far more."""
+    return html.Div(id=name, **{"data-live": address, "data-each": str(each_ms), "aria-live": "off"})
+
+
 def change_tone(is_worse: bool | None) -> str:
     """The tone of a change: coloured only where it is worse than what was expected."""
     return "bad" if is_worse else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dash import dcc, html
+from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
@@ -18,13 +18,13 @@ from quality_assets.settings import Settings
 
 Component = Any
 TITLE = "Collector"
-CLOCK, BODY = "collector-clock", "collector-body"
+BODY = "collector-body"
 _EACH_MS = 2_000
 _MESSAGES = 15
 
 
 def build(_reader: Reader | None, _request: Request) -> Component:
-    """The page, whose content comes with the first tick."""
+    """The page, whose content comes after it."""
     return html.Div(
         [
             ui.page_head(
@@ -36,8 +36,7 @@ def build(_reader: Reader | None, _request: Request) -> Component:
                 ],
                 [ui.copy_link()],
             ),
-            dcc.Interval(id=CLOCK, interval=_EACH_MS),
-            html.Div(id=BODY, **{"aria-live": "off"}),
+            ui.asked_again(BODY, "/parts/collector", _EACH_MS),
         ]
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dash import dcc, html
+from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
@@ -23,8 +23,7 @@ from quality_assets.settings import Settings
 
 Component = Any
 TITLE = "Today so far"
-CLOCK, BODY = "live-clock", "live-body"
-STRIP_CLOCK, STRIP = "live-strip-clock", "live-strip"
+BODY = "live-body"
 _EACH_MS, _STRIP_EACH_MS = 1_000, 5_000
 _STEPS = 12
 
@@ -37,7 +36,7 @@ _STATES = {
 
 
 def build(_reader: Reader | None, _request: Request) -> Component:
-    """The page, whose content comes with the first tick."""
+    """The page, whose content comes after it."""
     return html.Div(
         [
             ui.page_head(
@@ -46,8 +45,7 @@ def build(_reader: Reader | None, _request: Request) -> Component:
                 " it. A day is final when it is over and built; only then it counts in metrics, incidents and risk.",
                 [ui.copy_link()],
             ),
-            dcc.Interval(id=CLOCK, interval=_EACH_MS),
-            html.Div(id=BODY, **{"aria-live": "off"}),
+            ui.asked_again(BODY, "/parts/today", _EACH_MS),
         ]
     )
 
@@ -73,7 +71,7 @@ def body(reader: Reader | None, settings: Settings) -> Component:
 
 def strip_place() -> Component:
     """Where the overview shows today so far, in a line."""
-    return html.Div([dcc.Interval(id=STRIP_CLOCK, interval=_STRIP_EACH_MS), html.Div(id=STRIP)])
+    return ui.asked_again("live-strip", "/parts/strip", _STRIP_EACH_MS)
 
 
 def strip(settings: Settings) -> Component:
