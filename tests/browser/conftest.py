@@ -23,6 +23,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "dashboard"))
+# Last: both folders have a conftest.
+sys.path.append(str(ROOT / "tests" / "live"))
 
 from snapshot_builder import Plan, build  # noqa: E402  (found through the line above)
 
