@@ -7,16 +7,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 
+from quality_assets.cli.doctor_services import examine_services
 from quality_assets.cli.faults import find_faults
+from quality_assets.cli.finding import Finding
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
-from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.snapshots import current_snapshot, last_attempt
 
@@ -26,25 +26,13 @@ _LOCK_FILE = REPOSITORY_ROOT / "requirements.lock"
 _TOLD_PACKAGES = ("dagster", "duckdb", "pandas", "great-expectations", "dash", "scikit-learn")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `mend` says how to put it right, where it is not."""
-
-    subject: str
-    is_ok: bool
-    detail: str
-    mend: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at versions, paths, disk, ports, locks, sources, feature descriptions, stores, the snapshot."""
+    """Look at versions, paths, disk, processes, locks, sources, feature descriptions, stores, the snapshot."""
     yield _python()
     yield _packages()
     yield from _folders(settings)
     yield _disk(settings)
-    yield _port("Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT")
-    yield _port("Dashboard", settings.host, settings.dashboard_port, "QUALITY_DASHBOARD_PORT")
-    yield _port("Collector", settings.collector_host, settings.collector_port, "QUALITY_COLLECTOR_PORT")
+    yield from examine_services(settings)
     yield _dagster_home(settings)
     yield _writer(settings)
     yield _sources(settings)
@@ -110,14 +98,6 @@ def _disk(settings: Settings) -> Finding:
     )
 
 
-def _port(what: str, host: str, port: int, setting: str) -> Finding:
-    free = port_is_free(host, port)
-    detail = f"{host}:{port} is {'free' if free else 'taken'}"
-    return Finding(
-        f"Port of {what}", free, detail, f"stop what listens there (it may be ours), or set {setting} to another port"
-    )
-
-
 def _dagster_home(settings: Settings) -> Finding:
     told = os.environ.get("DAGSTER_HOME")
     is_other = told is not None and Path(told).expanduser().resolve() != settings.dagster_home
@@ -168,7 +148,11 @@ def _stores(settings: Settings) -> Iterator[Finding]:
     found = find_faults(settings)
     yield from (Finding(fault.subject, False, fault.detail, fault.mend) for fault in found)
     if not found:
-        yield Finding("Stores", True, "warehouse, lake, snapshot, models and the history of runs are whole")
+        yield Finding(
+            "Stores",
+            True,
+            "warehouse, lake, snapshot, models, operations store, history of runs and the collector's files are whole",
+        )
 
 
 def _snapshot(settings: Settings) -> Finding:

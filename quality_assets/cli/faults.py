@@ -7,15 +7,14 @@ from the landing zone, which holds all that ever came.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from quality_assets.cli.fault import Fault
+from quality_assets.cli.store_faults import collector_faults, operations_faults, sqlite_problem
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
@@ -28,19 +27,16 @@ from quality_assets.tables.lake_accounts import changed_files, footer_rows
 MAX_NAMED = 3
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is broken. `set_aside` are the paths that mending moves away; then all is brought up to date."""
-
-    subject: str
-    detail: str
-    set_aside: tuple[Path, ...]
-    mend: str = "`quality doctor --mend` sets it aside and makes it anew"
-
-
 def find_faults(settings: Settings) -> list[Fault]:
     """What is broken in the stores of a data root, the most fundamental first; nothing is changed."""
-    looks: Sequence[Callable[[Settings], Iterator[Fault]]] = (_warehouse, _published, _registry, _dagster)
+    looks: Sequence[Callable[[Settings], Iterator[Fault]]] = (
+        _warehouse,
+        _published,
+        _registry,
+        _dagster,
+        operations_faults,
+        collector_faults,
+    )
     return [fault for look in looks for fault in look(settings)]
 
 
@@ -141,7 +137,7 @@ def _registry(settings: Settings) -> Iterator[Fault]:
     # One for each use case, and the one of roots made before use cases had folders.
     models = settings.models_dir
     for path in (models / REGISTRY_FILE, *sorted(models.glob(f"*/{REGISTRY_FILE}"))):
-        problem = _sqlite_problem(path)
+        problem = sqlite_problem(path)
         if problem:
             yield Fault("Model registry", f"{path}: {problem}", (path.parent,))
 
@@ -149,7 +145,7 @@ def _registry(settings: Settings) -> Iterator[Fault]:
 def _dagster(settings: Settings) -> Iterator[Fault]:
     home = settings.dagster_home
     for path in sorted(home.rglob("*.db")):
-        problem = _sqlite_problem(path)
+        problem = sqlite_problem(path)
         if problem:
             yield Fault(
                 "Dagster's history",
@@ -158,28 +154,6 @@ def _dagster(settings: Settings) -> Iterator[Fault]:
                 "`quality doctor --mend` sets it aside; the history of runs begins anew, no data are lost",
             )
             return
-
-
-def _sqlite_problem(path: Path) -> str | None:
-    """What is wrong with a SQLite file; None where it is whole, absent, or in use."""
-    if not path.is_file():
-        return None
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
-            (answer,) = connection.execute("pragma quick_check(1)").fetchone()
-            if answer != "ok":
-                return str(answer)
-            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
-            heads = (
-                connection.execute("select count(*) from alembic_version").fetchone()[0]
-                if ("alembic_version" in tables)
-                else 1
-            )
-            return None if heads <= 1 else f"it was prepared by two at once ({heads} heads)"
-    except sqlite3.OperationalError as error:
-        return None if "locked" in str(error) or "busy" in str(error) else str(error)
-    except sqlite3.DatabaseError as error:
-        return str(error)
 
 
 def can_be_made_anew(settings: Settings) -> bool:

@@ -226,11 +226,17 @@ def what_next(error: Exception) -> str:
         )
     if number == errno.EMFILE:
         return "Too many files are open: `ulimit -n 1024`, or more, in this shell, and run the command again."
+    if any(words in str(error) for words in _BROKEN):
+        return (
+            f"A database under {root} is broken. `quality doctor` says which, and `quality doctor --mend` sets it aside"
+            f" and goes on without it. {_log_unforeseen()}."
+        )
     return f"This was not foreseen. {_log_unforeseen()}; `quality doctor` may know what is wrong."
 
 
 # As SQLite and DuckDB say it.
 _FULL = ("No space left on device", "disk is full")
+_BROKEN = ("file is not a database", "database disk image is malformed", "file is encrypted")
 
 
 def _is_full(folder: Path) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from datetime import date
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -27,6 +29,9 @@ from quality_assets.cli.output import (
 from quality_assets.domain.escaping import json_text
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from quality_assets.cli.fault import Fault
 
 
 @app.command()
@@ -157,10 +162,8 @@ def doctor(
 
 
 def _mend(settings: Settings) -> None:
-    from filelock import FileLock, Timeout
-
     from quality_assets.cli.data import build_and_follow
-    from quality_assets.cli.faults import can_be_made_anew, find_faults, set_aside
+    from quality_assets.cli.faults import can_be_made_anew, find_faults
 
     faults = find_faults(settings)
     if not faults:
@@ -168,17 +171,30 @@ def _mend(settings: Settings) -> None:
         return
     for fault in faults:
         out.print(f"[red]✗[/red] {fault.subject}: {escape(fault.detail)}")
-    if not can_be_made_anew(settings):
+    needs_logs = any(settings.warehouse_path in fault.set_aside for fault in faults)
+    if needs_logs and not can_be_made_anew(settings):
         fail(f"{settings.landing_dir} is empty: put the raw logs there, since all is made anew from them")
-    try:
-        with FileLock(settings.data_dir / ".writer.lock", timeout=0):
-            folder = set_aside(settings, faults)
-    except Timeout:
-        fail("a run is writing: stop it, and what serves this data root, and mend then")
+    folder = _moved_away(settings, faults)
     if folder:
         out.print(f"Set aside: {escape(str(folder))}; delete it once all is well again")
     if not build_and_follow(settings):
         raise typer.Exit(1)
+
+
+def _moved_away(settings: Settings, faults: Sequence[Fault]) -> Path | None:
+    """Set aside what is broken, while nobody has it open; the folder where it is."""
+    from filelock import FileLock, Timeout
+
+    from quality_assets.cli.faults import set_aside
+    from quality_assets.serve.processes import collector_runs, is_served
+
+    if is_served(settings) or collector_runs(settings):
+        fail("servers of this data root run and have its files open: stop them (Ctrl-C, or SIGTERM), and mend then")
+    try:
+        with FileLock(settings.data_dir / ".writer.lock", timeout=0):
+            return set_aside(settings, faults)
+    except Timeout:
+        fail("a run is writing: stop it, and what serves this data root, and mend then")
 
 
 @app.command()

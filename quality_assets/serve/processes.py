@@ -198,7 +198,21 @@ def _remember(settings: Settings, processes: Mapping[str, subprocess.Popen[bytes
     write_atomically(_record_path(settings), json.dumps(names))
 
 
-def _remembered(settings: Settings) -> dict[str, str]:
+def is_served(settings: Settings) -> bool:
+    """Whether a `quality serve` of this root runs."""
+    lock_path = settings.data_dir / ".serve.lock"
+    if not lock_path.exists():
+        return False
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def remembered_servers(settings: Settings) -> dict[str, str]:
     """The servers of this root that still run, by what they are."""
     try:
         names: dict[str, str] = json.loads(_record_path(settings).read_text(encoding="utf-8"))
@@ -214,14 +228,14 @@ def _only_one(settings: Settings, *, take_over: bool, announce: Callable[[str], 
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        others = ", ".join(f"{what} {pid_of(name)}" for what, name in _remembered(settings).items()) or "unknown"
+        others = ", ".join(f"{what} {pid_of(name)}" for what, name in remembered_servers(settings).items()) or "unknown"
         raise ServersRunningError(
             f"{settings.data_dir} is served already (processes: {others}). Stop that one with Ctrl-C, or"
             " `kill` and the number of serve."
         ) from None
     try:
         # Who has the lock is the only one that serves; `serve` itself leads no group of its own that could be ended.
-        left = {what: name for what, name in _remembered(settings).items() if what != "serve"}
+        left = {what: name for what, name in remembered_servers(settings).items() if what != "serve"}
         if left and not take_over:
             named = ", ".join(f"{what} {pid_of(name)}" for what, name in left.items())
             raise ServersRunningError(

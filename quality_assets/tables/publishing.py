@@ -15,7 +15,7 @@ from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.stores.snapshots import Snapshot, current_snapshot, publish, record_attempt
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, publish, published_fault, record_attempt
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
@@ -167,6 +167,9 @@ def _newest_shown(session: WarehouseSession) -> datetime | None:
 def is_published(session: WarehouseSession) -> bool:
     """Whether readers have the data that the warehouse holds, and what was last reported of them, as files as well."""
     current = current_snapshot(session.settings.published_dir)
+    # A record that was half written is written anew by the next publication.
+    if published_fault(session.settings.published_dir) is not None:
+        return False
     if current is None or current.data_fingerprint != published_fingerprint(session.connection):
         return False
     # What is written after the swap may have been cut off.

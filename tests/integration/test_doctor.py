@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import threading
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +14,13 @@ import pytest
 from filelock import FileLock
 
 from quality_assets.cli import doctor
-from quality_assets.cli.doctor import Finding, examine
+from quality_assets.cli.doctor import examine
+from quality_assets.cli.doctor_services import COMPOSE_FILE, compose_finding
+from quality_assets.cli.finding import Finding
 from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import Settings
+from quality_assets.stores.process_ids import process_name
+from quality_assets.stores.releases import release_log
 from quality_assets.stores.snapshots import record_attempt
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import publish_warehouse
@@ -21,11 +28,13 @@ from quality_assets.tables.publishing import publish_warehouse
 
 @pytest.fixture
 def settings(data_root: Settings) -> Settings:
-    """A data root whose two ports are free."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        ports = {"dagster_port": one.getsockname()[1], "dashboard_port": two.getsockname()[1]}
+    """A data root whose ports are free."""
+    with ExitStack() as stack:
+        names = ("dagster_port", "dashboard_port", "collector_port", "predict_port")
+        servers = {name: stack.enter_context(socket.socket()) for name in names}
+        for server in servers.values():
+            server.bind(("127.0.0.1", 0))
+        ports = {name: server.getsockname()[1] for name, server in servers.items()}
     return data_root.model_copy(update=ports)
 
 
@@ -57,6 +66,10 @@ def test_a_root_in_use_is_well(settings: Settings) -> None:
 def test_every_finding_that_may_be_bad_says_how_to_mend_it(settings: Settings) -> None:
     told = findings(settings)
     assert {s for s, f in told.items() if not f.mend} <= {
+        "Servers",
+        "Collector's files",
+        "Served models",
+        "Compose file",
         "Warehouse lock",
         "Sources",
         "Feature descriptions",
@@ -175,3 +188,76 @@ def test_a_snapshot_whose_file_is_gone_is_told(settings: Settings) -> None:
         snapshot = publish_warehouse(session, "run-1")
     getattr(snapshot, "warehouse_path", Path()).unlink()
     assert list(ill(settings)) == ["Published snapshot"]
+
+
+def test_servers_that_a_killed_serve_left_behind_are_named_with_their_processes(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    (settings.data_dir / ".servers.json").write_text(json.dumps({"dagster": process_name(os.getpid())}))
+    found = ill(settings)
+    assert list(found) == ["Servers"]
+    assert f"dagster {os.getpid()}" in found["Servers"].detail
+    assert "`quality serve --take-over`" in found["Servers"].mend
+
+
+def test_servers_of_a_serve_that_runs_are_well_and_so_are_their_ports(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    (settings.data_dir / ".servers.json").write_text(json.dumps({"dashboard": process_name(os.getpid())}))
+    held, done = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with FileLock(settings.data_dir / ".serve.lock"):
+            held.set()
+            done.wait(30)
+
+    other = threading.Thread(target=serve)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", settings.dashboard_port))
+        server.listen()
+        other.start()
+        held.wait(30)
+        try:
+            assert ill(settings) == {}
+            assert findings(settings)["Port of Dashboard"].detail.endswith(f"is our own, process {os.getpid()}")
+        finally:
+            done.set()
+            other.join()
+
+
+def test_a_mistake_in_what_the_collector_reads_is_told_with_its_file(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    keys = settings.data_dir / "write_keys.yaml"
+    keys.write_text("write_keys: [{name: web, sha256: short}]")
+    assert f"{keys}: write_keys.0.sha256" in ill(settings)["Collector's files"].detail
+    keys.unlink()
+    (settings.data_dir / "features.yaml").write_text("aggregates: 3")
+    assert "features.yaml" in ill(settings)["Collector's files"].detail
+    elsewhere = settings.model_copy(update={"collector_host": "0.0.0.0"})
+    (settings.data_dir / "features.yaml").unlink()
+    assert "Write keys into" in ill(elsewhere)["Collector's files"].detail
+
+
+def test_a_released_model_whose_file_is_gone_or_another_is_told(settings: Settings) -> None:
+    release_log(settings).promote("sales", "3", actor="ann", reason="better")
+    found = ill(settings)["Served models"]
+    assert found.detail == "there is no version 3 of sales; the registry has: none yet"
+    assert "`quality model rollback sales`" in found.mend
+    folder = settings.models_dir / "sales"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "versions" / "3.json").write_text(json.dumps({"version": "3", "file": "3.skops", "sha256": "0" * 64}))
+    assert "the file of version 3 of sales is gone" in ill(settings)["Served models"].detail
+    (folder / "3.skops").write_bytes(b"another")
+    assert "is not the one that was saved" in ill(settings)["Served models"].detail
+
+
+def test_the_compose_file_is_read_and_what_it_asks_for_is_named(settings: Settings, tmp_path: Path) -> None:
+    shipped = compose_finding(COMPOSE_FILE, settings)
+    assert shipped.is_ok
+    assert "QUALITY_TOKEN (16 or more characters), without which nothing starts" in shipped.detail
+    assert f"{COMPOSE_FILE.parent / 'prometheus' / 'token'}, which a profile mounts" in shipped.detail
+    own = tmp_path / "compose.yaml"
+    assert compose_finding(own, settings).is_ok, "a wheel has none"
+    own.write_text("services: {web: {environment: {QUALITY_DASHBORD_PORT: 1}}}")
+    assert "sets QUALITY_DASHBORD_PORT, which nothing reads" in compose_finding(own, settings).detail
+    for text in ("services: [", "services: 3", "{}", "services: {web: {environment: 3}}"):
+        own.write_text(text)
+        assert f"{own} cannot be read" in compose_finding(own, settings).detail

@@ -9,10 +9,17 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+import apsw
 import pytest
+from pydantic import SecretStr
 
-from quality_assets.cli.faults import Fault, can_be_made_anew, find_faults, set_aside
+from quality_assets.cli.fault import Fault
+from quality_assets.cli.faults import can_be_made_anew, find_faults, set_aside
+from quality_assets.cli.store_faults import operations_revision
+from quality_assets.serve.collector.core import Core
 from quality_assets.settings import Settings
+from quality_assets.stores.live.request_log import Entry, encoded
+from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot, published_fault
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
@@ -59,6 +66,8 @@ def test_a_pointer_that_cannot_be_read_is_named_and_written_anew(root: Settings,
     (root.published_dir / name).write_text(text)
     assert f"{root.published_dir / name} cannot be read" in only(root).detail
     assert "`quality run`" in only(root).mend
+    with open_warehouse(root) as session:
+        assert not is_published(session), "`quality run` publishes although nothing else is to be done"
     published(root)
     assert find_faults(root) == []
 
@@ -162,3 +171,65 @@ def test_a_root_that_was_moved_goes_on_where_it_lies(root: Settings, tmp_path: P
     assert counts(moved) == before
     assert find_faults(moved) == []
     assert [path.name for path in elsewhere.rglob(".warehouse*")] == []
+
+
+def test_a_store_of_operations_that_is_broken_is_found_and_set_aside_with_what_is_beside_it(root: Settings) -> None:
+    operations_of(root)
+    close_operations()
+    assert find_faults(root) == []
+    assert operations_revision(root).is_current
+    beside = root.operations_path.with_name("operations.db-wal")
+    for path in (root.operations_path, beside):
+        path.write_bytes(b"garbage" * 1000)
+    fault = only(root)
+    assert fault.subject == "Operations store"
+    assert str(root.operations_path) in fault.detail
+    assert "`quality operations backup FILE`" in fault.mend
+    folder = set_aside(root, [fault])
+    assert folder is not None
+    assert {"operations.db", "operations.db-wal"} <= {path.name for path in folder.iterdir()}
+    assert operations_of(root).change_count() == 0, "a new one is begun"
+    assert find_faults(root) == []
+
+
+def test_a_store_of_operations_of_a_newer_version_is_told_and_left_alone(root: Settings) -> None:
+    operations_of(root)
+    close_operations()
+    with closing(sqlite3.connect(root.operations_path)) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+        connection.commit()
+    fault = only(root)
+    assert "written by a newer version (revision 9999" in fault.detail
+    assert fault.set_aside == ()
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://127.0.0.1/none"])
+def test_a_database_of_operations_that_does_not_answer_is_told_without_its_address(root: Settings, url: str) -> None:
+    fault = only(root.model_copy(update={"operations_url": SecretStr(url)}))
+    assert fault.subject == "Operations store"
+    assert "QUALITY_OPERATIONS_URL" in fault.mend
+    assert "nobody" not in fault.detail
+
+
+@pytest.mark.parametrize("name", ["log.db", "state.db"])
+def test_a_database_of_the_collector_that_is_broken_is_set_aside_and_begun_anew(root: Settings, name: str) -> None:
+    body = encoded(Entry("default", []))
+    core = Core(root)
+    assert core.log.append([(1, 0, body), (2, 0, body)]) == 2
+    core.processor.catch_up()
+    core.stop()
+    assert find_faults(root) == []
+    for path in root.live_dir.glob(f"{name}*"):
+        path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(apsw.NotADBError):
+        Core(root)
+    fault = only(root)
+    assert fault.subject == f"Collector's {name}"
+    set_aside(root, [fault])
+    assert find_faults(root) == []
+    core = Core(root)
+    core.processor.catch_up()
+    # Without its log, what comes is numbered from where the state stands; without its state, the log is read anew.
+    assert core.store.position() == 2
+    assert core.log.append([(3, 0, body)]) == 3
+    core.stop()
