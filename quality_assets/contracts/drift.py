@@ -81,6 +81,27 @@ EVENT_SKETCH_COUNTS = Table(
     ),
 )
 
+USER_FEATURE_SKETCHES = Table(
+    schema="monitoring",
+    name="user_feature_sketches",
+    description="How many users had what in which bin of each online feature at the end of a day: days compare cheaply",
+    grain="one row per day, online feature and bin that has users",
+    key=("event_date", "name", "bin"),
+    partition_column="event_date",
+    build=Build(
+        "scoring",
+        inputs=("product.user_features", "core.valid_events"),
+        contract_checks=("key_unique",),
+        precedes_publication=False,
+    ),
+    columns=(
+        Column("event_date", "DATE", "The day at whose end they hold, UTC", nullable=False),
+        Column("name", "VARCHAR", "Online feature, as in product.user_features", nullable=False),
+        Column("bin", "VARCHAR", "Its value, or the number of its bin; missing where it is null", nullable=False),
+        Column("n", "BIGINT", "Users; a sample of days before the first that was scored", nullable=False, minimum=1),
+    ),
+)
+
 DATA_DRIFT = Table(
     schema="monitoring",
     name="data_drift",
@@ -92,6 +113,7 @@ DATA_DRIFT = Table(
         "scoring",
         inputs=(
             "monitoring.event_sketch_counts",
+            "monitoring.user_feature_sketches",
             "ml.risk_training_set",
             "ml.risk_scores",
             "ml.score_ledger",
@@ -110,7 +132,8 @@ DATA_DRIFT = Table(
         Column(
             "name",
             "VARCHAR",
-            "What is monitored: a model input, an event column, a rate, the score, a grade",
+            "What is monitored: a model input, an event column, a rate, the score, a grade; user_features.NAME is an "
+            "online feature of users",
             nullable=False,
         ),
         Column(
@@ -134,7 +157,7 @@ DATA_DRIFT = Table(
             "q_value",
             "DOUBLE",
             "After Benjamini–Hochberg over the day's tests of one family: event columns, model inputs, missing inputs, "
-            "predictions, performance",
+            "online features of users, predictions, performance",
             minimum=0,
             maximum=1,
         ),

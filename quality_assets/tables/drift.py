@@ -17,6 +17,7 @@ from quality_assets.contracts.drift import (
     DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
+    USER_FEATURE_SKETCHES,
 )
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
@@ -78,6 +79,7 @@ def build_drift_distributions(session: WarehouseSession) -> pd.DataFrame:
 
 def _sketches(session: WarehouseSession, through: date) -> list[Any]:
     from quality_assets.domain.drift.sketches import event_sketches, frame_sketches, performance_sketches
+    from quality_assets.domain.drift.user_features import user_feature_sketches
 
     since = {"since": through - timedelta(days=SKETCH_DAYS - 1), "through": through}
     window = "event_date between $since and $through"
@@ -108,9 +110,11 @@ def _sketches(session: WarehouseSession, through: date) -> list[Any]:
         f"select event_date, risk_probability, label_any from {SCORE_LEDGER.qualified_name} where {window} {newest}",
         since,
     )
+    users = read_frame(session, f"select * from {USER_FEATURE_SKETCHES.qualified_name} where {window}", since)
     graded["label_any"] = graded["label_any"].astype("Float64")
     return [
         *event_sketches(counts),
+        *user_feature_sketches(users),
         *frame_sketches(inputs, WATCHED_INPUTS),
         *frame_sketches(scores, ["risk_probability"], "prediction"),
         *performance_sketches(graded),

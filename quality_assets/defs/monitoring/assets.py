@@ -8,6 +8,7 @@ from quality_assets.contracts.drift import (
     DRIFT_DISTRIBUTIONS,
     DRIFT_POWER,
     EVENT_SKETCH_COUNTS,
+    USER_FEATURE_SKETCHES,
 )
 from quality_assets.contracts.live import LIVE_RECONCILIATION
 from quality_assets.contracts.monitoring import RUN_REPORT
@@ -24,6 +25,7 @@ from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.faults import tell_of_drift, tell_of_incidents
 from quality_assets.tables.live import build_live_reconciliation
 from quality_assets.tables.sketches import build_event_sketches
+from quality_assets.tables.user_feature_sketches import build_user_feature_sketches
 
 
 @dg.asset(**asset_arguments(EVENT_SKETCH_COUNTS))
@@ -44,6 +46,15 @@ def baseline_stats(context: dg.AssetExecutionContext, warehouse: WarehouseResour
             **{str(k): int(n) for k, n in stats["status"].value_counts().items()},
         }
     )
+
+
+@dg.asset(**asset_arguments(USER_FEATURE_SKETCHES))
+def user_feature_sketches(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Each day's users as counts per bin of their online features, so that the drift monitor compares days cheaply."""
+    with building(context, warehouse, USER_FEATURE_SKETCHES) as made:
+        rows = build_user_feature_sketches(made.session)
+        made.wrote(USER_FEATURE_SKETCHES, rows)
+    return dg.MaterializeResult(metadata={"rows_in_run": rows})
 
 
 @dg.asset(**asset_arguments(DATA_DRIFT, "pandas"))

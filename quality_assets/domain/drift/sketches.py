@@ -88,7 +88,7 @@ def event_sketches(
     """Sketches from the rows of `event_sketch_sql`: latency, feedback, crash and error rate, and the three mixes."""
     if not len(counts):
         return []
-    dates = _calendar(counts["event_date"], known_dates)
+    dates = calendar(counts["event_date"], known_dates)
     sketches: list[Sketch] = []
     for (feature, name), group in counts.groupby(["feature", "name"], sort=True):
         sketches += _event_sketch(str(feature), str(name), group, dates, settings)
@@ -98,7 +98,7 @@ def event_sketches(
 def _event_sketch(
     feature: str, name: str, group: pd.DataFrame, dates: tuple[date, ...], settings: DriftSettings
 ) -> list[Sketch]:
-    bins, counts = _matrix(group, dates, is_numeric=name in ("latency_ms", "feedback_score"))
+    bins, counts = matrix(group, dates, is_numeric=name in ("latency_ms", "feedback_score"))
     if name == "latency_ms":
         position = (np.array([float(b) for b in bins]) + 0.5) / LATENCY_BINS_PER_E
         typical = np.exp(position) - 1
@@ -159,7 +159,8 @@ def tail_sketch(sketch: Sketch, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS
     )
 
 
-def _matrix(group: pd.DataFrame, dates: tuple[date, ...], is_numeric: bool) -> tuple[list[str], Floats]:
+def matrix(group: pd.DataFrame, dates: tuple[date, ...], is_numeric: bool) -> tuple[list[str], Floats]:
+    """The bins of rows (event_date, bin, n) in order, by number or as text, and how many of each day are in which."""
     labels = sorted(group["bin"].astype(str).unique(), key=(lambda b: (float(b), b)) if is_numeric else str)
     index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
     counts = np.zeros((len(dates), len(labels)))
@@ -168,7 +169,8 @@ def _matrix(group: pd.DataFrame, dates: tuple[date, ...], is_numeric: bool) -> t
     return labels, counts
 
 
-def _calendar(days: pd.Series, known_dates: Iterable[date] | None) -> tuple[date, ...]:
+def calendar(days: pd.Series, known_dates: Iterable[date] | None = None) -> tuple[date, ...]:
+    """Every date from the first to the last of those that are there."""
     every = pd.DatetimeIndex(pd.to_datetime(days).unique())
     if known_dates is not None:
         every = every.union(pd.DatetimeIndex(pd.to_datetime(list(known_dates))))
@@ -190,7 +192,7 @@ def frame_sketches(
     """
     if not len(frame):
         return []
-    dates = _calendar(frame["event_date"], None)
+    dates = calendar(frame["event_date"], None)
     index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
     rows = index.get_indexer(pd.DatetimeIndex(pd.to_datetime(frame["event_date"])))
     sketches: list[Sketch] = []
@@ -258,7 +260,7 @@ def performance_sketches(
     daily = pd.DataFrame(
         {"day": pd.to_datetime(matured["event_date"]), "brier": (score - label) ** 2, "calibration": score - label}
     )
-    dates = _calendar(matured["event_date"], None)
+    dates = calendar(matured["event_date"], None)
     index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
     sums = daily.groupby("day")[["brier", "calibration"]].sum().reindex(index, fill_value=0.0)
     rows = daily.groupby("day").size().reindex(index, fill_value=0)
