@@ -8,7 +8,8 @@ included), wall seconds and peak resident memory are measured, and all results a
 where they differ, the command says in what and exits with 1.
 
 `--growth` measures one more day after 10 and after 365 days of history; `--kill N` kills `quality ingest` and `quality
-run` N times at random moments, completes them, and compares all tables with those of an undisturbed run.
+run` at random moments, completes them, and compares all tables with those of an undisturbed run, until there were N
+kills in all: what an earlier go has done in the same `--work` counts, while the code is the same.
 
 Never part of the test suite. `--write` puts the table into docs/benchmarks.md.
 """
@@ -27,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -364,33 +365,80 @@ class Undisturbed:
     wall_s: dict[str, float]
 
 
+@dataclass(frozen=True)
+class KilledRoot:
+    """What came of one data root: which command was killed after which delays, how often it was hit, what differs."""
+
+    victim: str
+    delays: list[float]
+    hits: int
+    problems: list[str]
+
+
 def kill(work: Path, times: int, seed: int) -> tuple[str, list[str]]:
-    """Kill `ingest` and `run`, several times in a row at random moments, complete the work, and compare all tables."""
+    """Kill `ingest` and `run`, several times in a row at random moments, complete the work, and compare all tables.
+
+    What is done stays in `kills.jsonl`, so that another call goes on from there to `times`, while the code is the same.
+    """
     plan = SimulationPlan(days=KILL_DAYS, features=12, events_per_day=KILL_EVENTS_PER_DAY, seed=7, start_date=START)
     logs = simulated(work, "logs-kill", plan)
-    out = fresh(work / "out-kill")
-    undisturbed = run_undisturbed(logs, out)
-    moments = random.Random(seed)
-    problems: list[str] = []
-    hits = {"ingest": 0, "run": 0}
-    roots = 0
-    while sum(hits.values()) < times:
-        victim = ("ingest", "run")[roots % 2]
-        roots += 1
-        wanted = min(KILLS_A_ROOT, times - sum(hits.values()))
+    out = work / "out-kill"
+    undisturbed, done = go_on(out) if is_of_this_code(out) else (None, [])
+    if undisturbed is None:
+        undisturbed = run_undisturbed(logs, fresh(out))
+    while sum(root.hits for root in done) < times:
+        # Moments by the number of the root: another go draws others.
+        moments = random.Random(f"{seed} {len(done)}")
+        victim = ("ingest", "run")[len(done) % 2]
+        wanted = min(KILLS_A_ROOT, times - sum(root.hits for root in done))
         delays = [undisturbed.wall_s[victim] * moments.uniform(KILL_FROM_SHARE, 1.0) for _ in range(wanted)]
-        hit, found = kill_root(logs, out, undisturbed, victim, delays)
-        hits[victim] += hit
+        hits, problems = kill_root(logs, out, undisturbed, victim, delays)
+        done.append(KilledRoot(victim, delays, hits, problems))
+        with (out / "kills.jsonl").open("a") as stream:
+            stream.write(json.dumps(asdict(done[-1])) + "\n")
         after = ", ".join(f"{delay:.1f}" for delay in delays)
-        problems += [f"data root {roots} ({victim} after {after} s): {what}" for what in found]
-        say(f"{sum(hits.values())}/{times} kills: {victim} after {after} s, {hit} hit, {len(found)} differ")
+        all_hits = sum(root.hits for root in done)
+        say(f"{all_hits}/{times} kills: {victim} after {after} s, {hits} hit, {len(problems)} differ")
+    return kill_report(done, undisturbed, logs.rows)
+
+
+def kill_report(done: Sequence[KilledRoot], undisturbed: Undisturbed, rows: int) -> tuple[str, list[str]]:
+    """All kills of all goes in a sentence, and what differs after which."""
+    hits = {name: sum(root.hits for root in done if root.victim == name) for name in ("ingest", "run")}
+    problems = [
+        f"data root {number} ({root.victim} after {', '.join(f'{delay:.1f}' for delay in root.delays)} s): {what}"
+        for number, root in enumerate(done, 1)
+        for what in root.problems
+    ]
     text = (
         f"{sum(hits.values())} kills of a running process ({hits['ingest']} of `quality ingest`, {hits['run']} of"
-        f" `quality run`) on {roots} data roots; after completion {len(problems)} tables differed from those of an"
-        f" undisturbed run ({len(undisturbed.tables)} tables in {', '.join(KILL_SCHEMAS)}; {logs.rows:,} rows,"
+        f" `quality run`) on {len(done)} data roots; after completion {len(problems)} tables differed from those of an"
+        f" undisturbed run ({len(undisturbed.tables)} tables in {', '.join(KILL_SCHEMAS)}; {rows:,} rows,"
         f" {KILL_DAYS} days)."
     )
     return text, problems
+
+
+def code_hash() -> str:
+    """A hash of the product's code: kills of another are not summed up with its."""
+    files = sorted((ROOT / "quality_assets").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def is_of_this_code(out: Path) -> bool:
+    """Whether the undisturbed run that is kept there was made by the code as it is."""
+    kept = out / "undisturbed.json"
+    return kept.exists() and json.loads(kept.read_text())["code"] == code_hash()
+
+
+def go_on(out: Path) -> tuple[Undisturbed, list[KilledRoot]]:
+    """The undisturbed run and the kills of earlier goes."""
+    kept = json.loads((out / "undisturbed.json").read_text())
+    tables = {name: (rows, hash_) for name, (rows, hash_) in kept["tables"].items()}
+    journal = out / "kills.jsonl"
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    done = [KilledRoot(**json.loads(line)) for line in lines]
+    return Undisturbed(tables, out / "ingested", kept["wall_s"]), done
 
 
 def run_undisturbed(logs: Logs, out: Path) -> Undisturbed:
@@ -401,7 +449,10 @@ def run_undisturbed(logs: Logs, out: Path) -> Undisturbed:
     shutil.copytree(data, out / "ingested", symlinks=True)
     run = measured([QUALITY, "run"], environment, out, "run")
     say(f"undisturbed: ingest {ingest.wall_s:.1f} s, run {run.wall_s:.1f} s")
-    return Undisturbed(published_tables(data), out / "ingested", {"ingest": ingest.wall_s, "run": run.wall_s})
+    found = Undisturbed(published_tables(data), out / "ingested", {"ingest": ingest.wall_s, "run": run.wall_s})
+    kept = {"code": code_hash(), "tables": found.tables, "wall_s": found.wall_s}
+    (out / "undisturbed.json").write_text(json.dumps(kept))
+    return found
 
 
 def kill_root(

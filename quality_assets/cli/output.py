@@ -236,7 +236,12 @@ def what_next(error: Exception) -> str:
 
 # As SQLite and DuckDB say it.
 _FULL = ("No space left on device", "disk is full")
-_BROKEN = ("file is not a database", "database disk image is malformed", "file is encrypted")
+_BROKEN = (
+    "file is not a database",
+    "database disk image is malformed",
+    "not a valid DuckDB database file",
+    "No magic bytes",
+)
 
 
 def _is_full(folder: Path) -> bool:
