@@ -24,7 +24,7 @@ from quality_assets.contracts.table import Column, Table
 from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
 from quality_assets.domain.quality.expectations import Expectation, Rule, suite_of
 from quality_assets.settings import Settings
-from quality_assets.tables.checks.expectations import ExpectationOutcome, _great_expectations, run_suite
+from quality_assets.tables.checks.expectations import ExpectationOutcome, push_down, run_suite
 
 ROWS = 1000
 EVENTS_SQL = f"""
@@ -42,7 +42,7 @@ from range({ROWS}) as numbers(i)
 
 @pytest.fixture(scope="module")
 def gx_push_down() -> Any:
-    return _great_expectations()
+    return push_down()
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from great_expectations.data_context.types.base import (
 from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasourceError
 from great_expectations.exceptions import GreatExpectationsError
+from great_expectations.expectations.registry import get_expectation_impl
 from sqlalchemy.dialects import registry
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -101,6 +102,24 @@ def open_batch(prepare: Callable[[duckdb.DuckDBPyConnection], None]) -> Iterator
     finally:
         source.get_execution_engine().close()
         engine.dispose()
+
+
+@contextmanager
+def open_frame(frame: Any) -> Iterator[Batch]:
+    """A pandas frame as Great Expectations sees it: here it asks what its SQL cannot ask, such as patterns."""
+    context = gx.get_context(mode="ephemeral", project_config=_project())
+    asset = context.data_sources.add_pandas(BATCH).add_dataframe_asset(BATCH)
+    yield asset.add_batch_definition_whole_dataframe(BATCH).get_batch({"dataframe": frame})
+
+
+def ask(batch: Batch, kind: str, parameters: Mapping[str, Any], examples: int) -> ExpectationValidationResult:
+    """What an expectation finds that is named as suites name it. Raises whatever its parameters are wrong by."""
+    given = {name: value for name, value in parameters.items() if name not in ("batch_id", "result_format")}
+    result_format = {"result_format": "SUMMARY", "partial_unexpected_count": examples}
+    found: ExpectationValidationResult = batch.validate(
+        get_expectation_impl(kind)(**given), result_format=result_format
+    )
+    return found
 
 
 def _project() -> DataContextConfig:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
 from quality_assets.domain.quality.alerting import FALSE_RESOLUTIONS
 from quality_assets.domain.quality.datasets import examine
+from quality_assets.domain.quality.datasets.plugins import with_plugins
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
@@ -23,6 +24,7 @@ from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
+from quality_assets.stores.datasets.plugin_files import Plugins, load_plugins
 from quality_assets.stores.datasets.scanning import Scan
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_RULE
@@ -39,6 +41,7 @@ from quality_assets.tables.datasets.batches import (
     start,
     waiting_files,
 )
+from quality_assets.tables.datasets.plugin_runs import ask_plugins
 from quality_assets.tables.datasets.registering import Registered
 
 
@@ -120,7 +123,8 @@ def check_file(settings: Settings, path: Path) -> BatchResult:
     try:
         with scratch_database(settings) as (connection, scratch):
             loaded = load_file(connection, path, scratch)
-            judged = _judge(connection, loaded, "", examine.Past(), examine.Asked())
+            plugins = load_plugins(settings.data_dir / "checks").of(name)
+            judged = _judge(connection, loaded, "", examine.Past(), examine.Asked(), plugins)
     except (FileRejected, FileWaits) as refusal:
         return _refused(name, path.name, "", refusal.reason)
     except (duckdb.Error, OSError, MemoryError) as error:
@@ -129,8 +133,9 @@ def check_file(settings: Settings, path: Path) -> BatchResult:
 
 
 def _judge(
-    connection: duckdb.DuckDBPyConnection, loaded: Loaded, batch_id: str, past: examine.Past, asked: examine.Asked
-) -> _Judged:
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, batch_id: str, past: examine.Past, asked: examine.Asked,
+    plugins: Plugins,
+) -> _Judged:  # fmt: skip
     scan = Scan(connection, loaded, past.forms)
     sample = scan.sample
     made = examine.plan(sample, past, asked)
@@ -140,6 +145,9 @@ def _judge(
     rows = examine.Rows(loaded.rows, loaded.columns, scan.copied_rows(), repeats)
     verdict = examine.verdict(rows, sample, tally, made, past, asked)
     profile = examine.profile(batch_id, rows, sample, tally, made, verdict, asked)
+    # What people ask themselves is nothing that is learnt: batches that break it teach as they would without it.
+    own = ask_plugins(connection, loaded, sample, plugins, asked.muted)
+    verdict = with_plugins(verdict, own, loaded.rows, len(loaded.columns))
     return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded, past)))
 
 
@@ -259,7 +267,8 @@ def _check_loaded(
     past = examine.Past(teaching, [keeper.rows(profile) for profile in teaching], ends)
     cadence = cadence_hours(source.cadence) if source.cadence else None
     asked = examine.Asked(source.key, source.time, cadence, muted_rules(store, dataset.dataset_id))
-    judged = _judge(connection, loaded, batch.batch_id, past, asked)
+    plugins = load_plugins(settings.data_dir / "checks").of(dataset.dataset_id)
+    judged = _judge(connection, loaded, batch.batch_id, past, asked, plugins)
     keeper.keep(judged.profile, judged.sample)
     result = _result(dataset.dataset_id, batch.name, batch.batch_id, judged, source.thresholds, len(teaching))
     finish(store, dataset, batch.batch_id, _values(result, judged, every), result.findings)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.datasets.plugins import could_not_run
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.tables.alerts import record_evaluation
 from quality_assets.tables.datasets.registering import Registered
@@ -33,13 +34,18 @@ def tell_of_batch(
         )
         return
     faults = [_fault_of(connection, dataset, batch_id, finding) for finding in findings if finding.is_alert]
-    record_evaluation(connection, "dataset", name, faults, evaluation=batch_id)
+    unasked = could_not_run(findings)
+    record_evaluation(
+        connection, "dataset", name, faults, evaluation=batch_id,
+        asked=lambda row: row["check_name"].partition("(")[0] not in unasked,
+    )  # fmt: skip
 
 
 def _fault_of(connection: Connection, dataset: Registered, batch_id: str, finding: Finding) -> Fault:
     column = finding.columns[-1] if finding.columns else ""
     where = f" of {', '.join(finding.columns)}" if finding.columns else ""
-    title = f"{dataset.dataset_id}: {finding.kind.replace('_', ' ')}{where}"
+    what = finding.detector if finding.kind == "custom" else finding.kind.replace("_", " ")
+    title = f"{dataset.dataset_id}: {what}{where}"
     more = {
         "observed": finding.share,
         "expected": finding.expected_share,

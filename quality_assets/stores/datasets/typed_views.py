@@ -1,0 +1,58 @@
+"""The table `batch` of a scratch database as people speak of it: by names of columns, with numbers and times."""
+
+from __future__ import annotations
+
+import duckdb
+
+from quality_assets.domain.quality.datasets.values import Block, ColumnForm
+from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.stores.datasets.loading import Loaded
+
+NAMED = "batch_named"
+"""The view."""
+# Beyond it a whole number is not told apart from its neighbour.
+_EXACT = float(1 << 53)
+
+
+def typed_view(connection: duckdb.DuckDBPyConnection, loaded: Loaded, sample: Block) -> str:
+    """Make the view of all rows, and return its name.
+
+    A column of numbers is BIGINT where all of them are whole, else DOUBLE; one of times is TIMESTAMP; what is no number
+    or no time in such a column, and what stands for nothing, is null.
+    """
+    types = [row[1] for row in connection.execute("DESCRIBE batch").fetchall()]
+    parts = [_typed(f"c{index}", types[index], sample.columns[name].form) for index, name in enumerate(loaded.columns)]
+    whole = _whole(connection, parts)
+    columns = [
+        f"{f'CAST({part} AS BIGINT)' if index in whole else part} AS {identifier(name)}"
+        for index, (name, part) in enumerate(zip(loaded.columns, parts, strict=True))
+    ]
+    connection.execute(f"CREATE OR REPLACE VIEW {NAMED} AS SELECT {', '.join(columns)} FROM batch")
+    return NAMED
+
+
+def _typed(column: str, physical: str, form: ColumnForm) -> str:
+    if physical != "VARCHAR":
+        return column
+    tokens = ", ".join(literal(token) for token in sorted(form.missing_tokens))
+    text = f"CASE WHEN lower(trim({column})) IN ({tokens}) THEN NULL ELSE {column} END"
+    if form.kind == "number":
+        plain = f"replace({column}, ',', '')" if form.has_commas else column
+        return f"TRY_CAST(trim({plain}) AS DOUBLE)"
+    if form.kind != "time" or form.time_format is None:
+        return text
+    if form.time_format == "ISO8601":
+        return f"TRY_CAST(trim({column}) AS TIMESTAMP)"
+    return f"TRY_STRPTIME(trim({column}), {literal(form.time_format)})"
+
+
+def _whole(connection: duckdb.DuckDBPyConnection, parts: list[str]) -> set[int]:
+    """The places of numbers read from text that are all whole."""
+    numbers = [index for index, part in enumerate(parts) if part.startswith("TRY_CAST") and part.endswith("AS DOUBLE)")]
+    if not numbers:
+        return set()
+    asked = ", ".join(f"count(*) FILTER (x{i} <> round(x{i}) OR abs(x{i}) > {_EXACT:.0f})" for i in numbers)
+    given = ", ".join(f"{parts[i]} AS x{i}" for i in numbers)
+    row = connection.execute(f"SELECT {asked} FROM (SELECT {given} FROM batch)").fetchone()
+    assert row is not None  # an aggregate without GROUP BY has one row
+    return {index for index, others in zip(numbers, row, strict=True) if not others}
