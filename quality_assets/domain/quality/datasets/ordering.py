@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from math import ceil
 
 import numpy as np
-from scipy.stats import rankdata
 
 from quality_assets.domain.arrays import Bools
 from quality_assets.domain.quality.datasets.rules import pool
@@ -74,6 +73,9 @@ def _dependence(cells: Cells) -> float:
     known = known[~np.isnan(known)]
     if len(known) < _LEAST_ROWS or known.min() == known.max():
         return alike
+    # Every command loads this module, and hardly any ranks: the import takes a third of a second.
+    from scipy.stats import rankdata
+
     ranks = rankdata(known)
     if ranks[:-1].std() == 0 or ranks[1:].std() == 0:
         return alike
