@@ -26,7 +26,7 @@ def deliver(
     Exit code 1 where it was stopped or refused; what was acknowledged before is not sent again.
     """
     from quality_assets.contracts.destinations import load_destinations
-    from quality_assets.tables.deliveries import NothingToSend
+    from quality_assets.tables.deliveries import DeliveryRunningError, NothingToSend
     from quality_assets.tables.deliveries import deliver as send
 
     settings = root_settings()
@@ -39,7 +39,7 @@ def deliver(
         fail(f"no destination in {folder} is called {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
     try:
         outcome = send(settings, known.by_name[name], dry_run=dry_run)
-    except NothingToSend as error:
+    except (NothingToSend, DeliveryRunningError) as error:
         fail(str(error))
     if output is OutputFormat.JSON:
         print(json_text(json.dumps(asdict(outcome), default=str, ensure_ascii=False, indent=2)))

@@ -17,6 +17,7 @@ from quality_assets.contracts.table import Column, Table
 MOST_DELETED_SHARE = 0.3
 """More of what was delivered is not deleted at once, unless the file says that it may be."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_SENDS = ("experiments", "lift", "insights", "scores", "engagement")
 _FORMATS = ("csv", "jsonl", "parquet")
 
 DELIVERIES = Table(
@@ -51,7 +52,7 @@ DELIVERED_ROWS = Table(
     columns=(
         Column("sync", "VARCHAR", "Name of the destination", nullable=False),
         Column("row_key", "VARCHAR", "The row's key", nullable=False),
-        Column("row_hash", "VARCHAR", "Fingerprint of the row", nullable=False),
+        Column("row_hash", "VARCHAR", "Fingerprint of the row; empty where it is not known to have arrived", False),
         Column("delivered_at", "TIMESTAMP", "When it was acknowledged", nullable=False, unit="UTC"),
     ),
 )
@@ -62,7 +63,7 @@ class DestinationError(ValueError):
 
 
 class Destination(StrictModel):
-    """Where something is sent: `send` is segment:NAME, experiments, lift or scores; only published snapshots are sent.
+    """Where something published is sent: `send` is segment:NAME, experiments, lift, insights, scores or engagement.
 
     `file` writes `path`, whole each time; `webhook` posts batches to `url`, signed with what `secret` leads to; `sql`
     writes the table `table` of the database that `url` names, or `secret` leads to. A secret is `env:NAME`.
@@ -85,8 +86,8 @@ class Destination(StrictModel):
     @classmethod
     def _can_be_sent(cls, value: str) -> str:
         kind, _, name = value.partition(":")
-        if not (kind == "segment" and name) and value not in ("experiments", "lift", "scores"):
-            raise ValueError(f"{value!r} is not one of segment:NAME, experiments, lift, scores")
+        if not (kind == "segment" and name) and value not in _SENDS:
+            raise ValueError(f"{value!r} is not one of segment:NAME, {', '.join(_SENDS)}")
         return value
 
     @model_validator(mode="after")

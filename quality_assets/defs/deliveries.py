@@ -6,7 +6,7 @@ import dagster as dg
 
 from quality_assets.contracts.destinations import load_destinations
 from quality_assets.settings import get_settings
-from quality_assets.tables.deliveries import NothingToSend, deliver
+from quality_assets.tables.deliveries import DeliveryRunningError, NothingToSend, deliver
 
 
 @dg.op(
@@ -27,7 +27,7 @@ def deliver_all(context: dg.OpExecutionContext) -> None:
             continue
         try:
             outcome = deliver(settings, destination, dry_run=config["dry_run"])
-        except NothingToSend as error:
+        except (NothingToSend, DeliveryRunningError) as error:
             context.log.info(f"{name}: {error}")
             continue
         context.log.info(

@@ -27,6 +27,7 @@ from quality_assets.stores.secret_refs import secret_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy.exc import SQLAlchemyError
 
 MOST_ATTEMPTS = 8
 FIRST_WAIT_S = 0.5
@@ -37,11 +38,15 @@ _KEY_COLUMN = "row_key"
 
 
 class NotDelivered(RuntimeError):  # noqa: N818
-    """A batch was not acknowledged; `attempts` were made, and the message says what the destination answered."""
+    """A batch was not acknowledged; `attempts` were made, and the message says what the destination answered.
 
-    def __init__(self, message: str, attempts: int) -> None:
+    `in_doubt`: it may have the batch all the same.
+    """
+
+    def __init__(self, message: str, attempts: int, *, in_doubt: bool = False) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.in_doubt = in_doubt
 
 
 @dataclass
@@ -99,11 +104,13 @@ class Sender:
                     return attempt
                 said = f"it answered {answer.status_code} {answer.reason_phrase}".strip()
                 if answer.status_code not in _TRY_AGAIN and answer.status_code < 500:
-                    raise NotDelivered(f"{said}: {answer.text[:200]}".rstrip(": "), attempt)
+                    # What an earlier attempt has brought, whose answer was lost, is there all the same.
+                    refused = f"{said}: {answer.text[:200]}".rstrip(": ")
+                    raise NotDelivered(refused, attempt, in_doubt=attempt > 1)
                 after = answer.headers.get("Retry-After", "")
             if attempt < MOST_ATTEMPTS:
                 self.wait(self._pause_s(attempt, after))
-        raise NotDelivered(f"{said}, {MOST_ATTEMPTS} times", MOST_ATTEMPTS)
+        raise NotDelivered(f"{said}, {MOST_ATTEMPTS} times", MOST_ATTEMPTS, in_doubt=True)
 
     def _pause_s(self, attempt: int, after: str) -> float:
         if after.isdecimal():
@@ -125,8 +132,13 @@ class Sender:
                     _delete(connection, table, gone)
         except SQLAlchemyError as error:
             text = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise NotDelivered(f"table {self.destination.table}: {text}", 1) from None
+            # The connection may have been lost while it committed.
+            raise NotDelivered(f"table {self.destination.table}: {text}", 1, in_doubt=_is_lost(error)) from None
         return 1
+
+
+def _is_lost(error: SQLAlchemyError) -> bool:
+    return bool(getattr(error, "connection_invalidated", False))
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """Sending what was published to where it is used: what a destination lacks, batch by batch, and what it has since.
 
-Only published snapshots are sent. What a destination has is committed batch by batch, after it acknowledged: a kill
-repeats one batch at most, and rows carry keys of their own.
+Only published snapshots are sent. What a destination has is committed batch by batch, after it acknowledged; before,
+the rows of the batch are marked as in doubt. So a kill repeats one batch at most, rows carry keys of their own, and
+what was in doubt is put right by the next delivery even where its row is gone by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +20,7 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.destinations import Destination
 from quality_assets.domain.impact.delivery import (
     EXAMPLES,
+    IN_DOUBT,
     Change,
     MassDeleteError,
     Row,
@@ -34,6 +39,7 @@ from quality_assets.stores.snapshots import current_snapshot, open_snapshot
 
 if TYPE_CHECKING:
     import duckdb
+    from sqlalchemy import Connection
 
 
 class NothingToSend(RuntimeError):  # noqa: N818
@@ -67,6 +73,22 @@ _SENT: dict[str, tuple[str, tuple[str, ...]]] = {
         " from impact.lift_estimates",
         ("feature", "outcome"),
     ),
+    "insights": (
+        "select 'experiment' as kind, experiment as subject, as_of_date, verdict as sentence from impact.experiments"
+        " where state <> 'invalid' union all"
+        " select 'lift', feature || ', ' || outcome, as_of_date, reason from impact.lift_estimates"
+        " where verdict <> 'not measured' union all"
+        " select 'crashes', outcome, as_of_date, reason from impact.crash_costs",
+        ("kind", "subject"),
+    ),
+    # The week's scores of users; a probability goes out where the last grade says that probabilities hold.
+    "engagement": (
+        "select user_id, as_of_date, rank, band, case when (select arg_max(verdict, as_of_date)"
+        " from ml.engagement_grades where candidate = 'logistic') = 'probabilities hold' then p_churn end as p_churn,"
+        " reasons, scored_by from ml.engagement_scores"
+        " where as_of_date = (select max(as_of_date) from ml.engagement_scores)",
+        ("user_id",),
+    ),
     "scores": (
         "select feature, event_date, risk_probability, low, high, rank, model_version from ml.risk_scores"
         " where event_date = (select max(event_date) from ml.risk_scores)",
@@ -88,8 +110,38 @@ def deliver(
 ) -> DeliveryOutcome:
     """Send a destination what it lacks of the published snapshot; or, dry, say what that is.
 
-    Raises NothingToSend where nothing is published, or what it sends is not there.
+    Raises NothingToSend where nothing is published, or what it sends is not there; DeliveryRunningError where another
+    delivery to it is under way.
     """
+    if dry_run:
+        return _deliver(settings, destination, dry_run=True, wait=wait)
+    with _alone(settings, destination.name):
+        return _deliver(settings, destination, dry_run=False, wait=wait)
+
+
+class DeliveryRunningError(RuntimeError):
+    """Another delivery to the same destination is under way: two at once could undo each other."""
+
+
+@contextmanager
+def _alone(settings: Settings, sync: str) -> Iterator[None]:
+    """Hold the lock of a destination; a process that is killed lets go of it."""
+    folder = settings.data_dir / ".outbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / f".deliver-{sync}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeliveryRunningError(f"another delivery to {sync} is under way; try again once it is over") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _deliver(
+    settings: Settings, destination: Destination, *, dry_run: bool, wait: Callable[[float], None] | None
+) -> DeliveryOutcome:
     snapshot = current_snapshot(settings.published_dir)
     if snapshot is None:
         raise NothingToSend("nothing is published yet; `quality run` publishes")
@@ -109,7 +161,7 @@ def deliver(
         run.tell(0, found, 0, "refused", str(error))
         return DeliveryOutcome(destination.name, "refused", **counted, error=str(error))
     sender = Sender(destination) if wait is None else Sender(destination, wait=wait)
-    return _send(store, sender, found, rows, _Run(store, destination.name, snapshot.version, started_at))
+    return _send(sender, found, rows, delivered, _Run(store, destination.name, snapshot.version, started_at))
 
 
 @dataclass
@@ -122,39 +174,69 @@ class _Run:
     started_at: datetime
     run: str = field(default_factory=lambda: uuid4().hex[:12])
 
+    def begin(self, number: int, found: Sequence[Change]) -> None:
+        """Write that a batch is about to be sent: from now on nobody knows what the destination has of its rows."""
+        with self.store.write() as connection:
+            self._write(connection, number, found, 0, "started", None)
+            self._remember(connection, found, {change.key: IN_DOUBT for change in found})
+
     def tell(self, number: int, found: Sequence[Change], attempts: int, status: str, error: str | None = None) -> None:
-        """Write a batch, and of a delivered one what the destination has now."""
+        """Write how a batch ended, and of a delivered one what the destination has now."""
+        with self.store.write() as connection:
+            self._write(connection, number, found, attempts, status, error)
+            if status == "delivered":
+                self._remember(connection, found, {c.key: c.row_hash for c in found if c.row is not None})
+
+    def take_back(self, found: Sequence[Change], delivered: Mapping[str, str]) -> None:
+        """Write that the destination has of a batch's rows what it had before: it has refused them."""
+        with self.store.write() as connection:
+            self._remember(connection, found, {c.key: delivered[c.key] for c in found if c.key in delivered})
+
+    def _write(
+        self,
+        connection: Connection,
+        number: int,
+        found: Sequence[Change],
+        attempts: int,
+        status: str,
+        error: str | None,
+    ) -> None:
         from sqlalchemy import delete, insert
 
-        from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELIVERY
+        from quality_assets.stores.operations.delivery_tables import DELIVERY
 
-        now = utc_now()
-        with self.store.write() as connection:
+        batch = f"{self.run}-{number:05d}"
+        finished_at = None if status == "started" else utc_now()
+        connection.execute(delete(DELIVERY).where(DELIVERY.c.sync == self.sync, DELIVERY.c.batch == batch))
+        connection.execute(
+            insert(DELIVERY).values(
+                sync=self.sync, batch=batch, started_at=self.started_at, finished_at=finished_at,
+                snapshot=self.snapshot, attempts=attempts, status=status, error=error, **counts(found),
+            )
+        )  # fmt: skip
+
+    def _remember(self, connection: Connection, found: Sequence[Change], hashes: Mapping[str, str]) -> None:
+        """Keep the fingerprints of a batch's rows that the destination has, by key, and of no others of the batch."""
+        from sqlalchemy import delete, insert
+
+        from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW
+
+        keys = [change.key for change in found]
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
             connection.execute(
-                insert(DELIVERY).values(
-                    sync=self.sync, batch=f"{self.run}-{number:05d}", started_at=self.started_at, finished_at=now,
-                    snapshot=self.snapshot, attempts=attempts, status=status, error=error, **counts(found),
-                )
-            )  # fmt: skip
-            if status != "delivered":
-                return
-            keys = [change.key for change in found]
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                connection.execute(
-                    delete(DELIVERED_ROW).where(DELIVERED_ROW.c.sync == self.sync, DELIVERED_ROW.c.row_key.in_(some))
-                )
-            kept = [
-                {"sync": self.sync, "row_key": c.key, "row_hash": c.row_hash, "delivered_at": now}
-                for c in found
-                if c.row is not None
-            ]
-            if kept:
-                connection.execute(insert(DELIVERED_ROW), kept)
+                delete(DELIVERED_ROW).where(DELIVERED_ROW.c.sync == self.sync, DELIVERED_ROW.c.row_key.in_(some))
+            )
+        now = utc_now()
+        kept = [
+            {"sync": self.sync, "row_key": key, "row_hash": said, "delivered_at": now} for key, said in hashes.items()
+        ]
+        if kept:
+            connection.execute(insert(DELIVERED_ROW), kept)
 
 
 def _send(
-    store: Operations, sender: Sender, found: Sequence[Change], rows: dict[str, Row], run: _Run
+    sender: Sender, found: Sequence[Change], rows: dict[str, Row], delivered: Mapping[str, str], run: _Run
 ) -> DeliveryOutcome:
     destination = sender.destination
     # A file is written whole, so that its changes are one batch.
@@ -162,18 +244,21 @@ def _send(
     sent, attempts = 0, 0
     counted: Any = counts(found)
     for number, batch in enumerate(batches(found, size)):
+        run.begin(number, batch)
         try:
             tries = sender.send(batch, rows)
         except (NotDelivered, SecretMissingError) as error:
             tries = getattr(error, "attempts", 0)
+            if not getattr(error, "in_doubt", False):
+                run.take_back(batch, delivered)
             run.tell(number, batch, tries, "stopped", str(error))
-            _raise_alert(store, destination, str(error), run.run)
+            _raise_alert(run.store, destination, str(error), run.run)
             return DeliveryOutcome(
                 destination.name, "stopped", **counted, batches=sent, attempts=attempts + tries, error=str(error)
             )
         run.tell(number, batch, tries, "delivered")
         sent, attempts = sent + 1, attempts + tries
-    _raise_alert(store, destination, None, run.run)
+    _raise_alert(run.store, destination, None, run.run)
     return DeliveryOutcome(destination.name, "delivered", **counted, batches=sent, attempts=attempts)
 
 

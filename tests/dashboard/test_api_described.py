@@ -68,6 +68,8 @@ PATHS = (
     "engagement_grades",
     "deliveries",
     "adoption",
+    "changes",
+    "event_catalogue",
     "funnels/{name}",
     "retention/{feature}",
     "segments",

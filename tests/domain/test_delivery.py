@@ -84,7 +84,11 @@ def test_a_key_of_several_columns_is_told_from_another_that_runs_together() -> N
     ("old", "new", "said"),
     [
         ("https://crm.example.com/in", "http://crm.example.com/in", "is neither https nor of this machine"),
-        ("segment:keen", "everything", "send: 'everything' is not one of segment:NAME, experiments, lift, scores"),
+        (
+            "segment:keen",
+            "everything",
+            "send: 'everything' is not one of segment:NAME, experiments, lift, insights, scores, engagement",
+        ),
         ("kind: webhook", "kind: ftp", "kind: input should be 'file', 'webhook' or 'sql'"),
         ("kind: webhook\nurl: https://crm.example.com/in", "kind: file\npath: a.xls", "path: a file needs a path"),
         (

@@ -6,125 +6,24 @@ import csv
 import hashlib
 import hmac
 import json
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from receiving import Receiver, publish_session, published, receiver
 from sqlalchemy import create_engine, select, text
 
-from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.destinations import Destination
-from quality_assets.contracts.experiments import EXPERIMENTS
-from quality_assets.contracts.impact import SEGMENT_DAYS, SEGMENT_MEMBERS
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELIVERY
 from quality_assets.stores.operations.store import fetch, operations_of
-from quality_assets.stores.snapshots import Snapshot, publish
-from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.deliveries import DeliveryOutcome, NothingToSend, deliver
 from tests.services import PostgresServer
 
-
-@dataclass
-class Receiver:
-    """An HTTP server that answers with `answers` in turn, then 200; it applies what it acknowledges."""
-
-    answers: list[int] = field(default_factory=list)
-    loses_replies: int = 0
-    rows: dict[str, Any] = field(default_factory=dict)
-    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
-
-    def take(self, headers: dict[str, str], body: bytes) -> tuple[int, bool]:
-        """The status for a request, and whether the answer is lost on its way."""
-        self.requests.append((headers, body))
-        status = self.answers.pop(0) if self.answers else 200
-        if status == 200:
-            for row in json.loads(body)["rows"]:
-                if row["operation"] == "delete":
-                    self.rows.pop(row["key"], None)
-                else:
-                    self.rows[row["key"]] = row["row"]
-        is_lost = status == 200 and self.loses_replies > 0
-        self.loses_replies -= is_lost
-        return status, is_lost
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, is_lost = found.take(dict(self.headers), body)
-            if is_lost:
-                self.close_connection = True
-                self.connection.close()
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            if status == 429:
-                self.send_header("Retry-After", "7")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: tests are read by people."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_address[1]}/in"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-_version = 0
-
-
-def published(settings: Settings, users: dict[str, str]) -> None:
-    """Publish a snapshot whose segment `keen` has these users, each since a day."""
-    global _version
-    _version += 1
-    with open_warehouse(settings) as session:
-        for table in (SEGMENT_MEMBERS, SEGMENT_DAYS, EXPERIMENTS):
-            session.connection.execute(f"delete from {table.qualified_name}")
-        for user, since in users.items():
-            session.connection.execute(
-                "insert into impact.segment_members by name select 'keen' as segment, $u as user_id,"
-                " cast($d as date) as entered_on",
-                {"u": user, "d": since},
-            )
-        session.connection.execute(
-            "insert into impact.segment_days by name select date '2026-03-01' as event_date, 'keen' as segment,"
-            ' 1 as members, 0 as entered, 0 as "left"'
-        )
-        _publish(settings, session)
-
-
-def _publish(settings: Settings, session: WarehouseSession) -> None:
-    session.connection.execute("checkpoint")
-    session.connection.close()
-    snapshot = Snapshot(
-        version=f"2026-{_version:04d}",
-        folder=settings.published_dir / f"2026-{_version:04d}",
-        published_at=datetime(2026, 3, 1, tzinfo=UTC),
-        data_through=None,
-        run_id="run",
-        data_fingerprint=str(_version),
-    )
-    publish(
-        snapshot, warehouse=settings.warehouse_path, data_dir=settings.data_dir,
-        lake_files=dict.fromkeys(LAKE_TABLES, ()), keep=3,
-    )  # fmt: skip
+__all__ = ["receiver"]
 
 
 def webhook(receiver: Receiver, **options: Any) -> Destination:
@@ -289,3 +188,83 @@ def test_nothing_published_and_no_such_segment_say_so(data_root: Settings, recei
     other = webhook(receiver).model_copy(update={"send": "segment:none"})
     with pytest.raises(NothingToSend, match="no segment is called 'none'"):
         deliver(data_root, other)
+
+
+def test_the_job_of_the_schedule_sends_to_all_and_fails_for_one_that_refuses(
+    data_root: Settings, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+
+    from quality_assets.defs import deliveries as defs
+
+    folder = data_root.data_dir / "destinations"
+    folder.mkdir(parents=True)
+    common = "owner: a@example.com\nsend: segment:keen\n"
+    (folder / "crm.yaml").write_text(f"name: crm\n{common}kind: webhook\nurl: {receiver.url}\n")
+    (folder / "kept.yaml").write_text(f"name: kept\n{common}kind: file\npath: {tmp_path / 'kept.csv'}\n")
+    (folder / "late.yaml").write_text("name: late\nowner: a@example.com\nsend: segment:none\nkind: file\npath: n.csv\n")
+    published(data_root, {"u1": "2026-03-01", "u2": "2026-03-01"})
+    monkeypatch.setattr(defs, "get_settings", lambda: data_root)
+    due = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = defs.daily_delivery(dg.build_schedule_context(instance=instance, scheduled_execution_time=due))
+        assert isinstance(asked, dg.RunRequest)
+        assert asked.run_key == due.isoformat()
+        receiver.answers = [422]
+        failed = defs.deliver_job.execute_in_process(instance=instance, raise_on_error=False)
+        assert not failed.success
+        assert "crm: it answered 422" in str(failed.failure_data_for_node("deliver_all").error)  # type: ignore[union-attr]
+        assert set(_file(tmp_path / "kept.csv")) == {"u1", "u2"}
+        only = {"ops": {"deliver_all": {"config": {"names": ["crm"], "dry_run": True}}}}
+        assert defs.deliver_job.execute_in_process(instance=instance, run_config=only).success
+        assert receiver.rows == {}
+        assert defs.deliver_job.execute_in_process(instance=instance).success
+    assert set(receiver.rows) == {"u1", "u2"}
+
+
+def test_scores_of_users_go_out_as_ranks_until_probabilities_have_held(data_root: Settings, tmp_path: Path) -> None:
+    destination = Destination(
+        name="scores", owner="a@example.com", send="engagement", kind="file", path=str(tmp_path / "scores.jsonl")
+    )
+    for verdict, sent_value in (("ranks only", None), ("probabilities hold", 0.8)):
+        with open_warehouse(data_root) as session:
+            for table in ("ml.engagement_scores", "ml.engagement_grades"):
+                session.connection.execute(f"delete from {table}")
+            session.connection.execute(
+                "insert into ml.engagement_scores by name select date '2026-03-01' as as_of_date, 'u1' as user_id,"
+                " 0.8 as p_churn, 0.95 as rank, 'high' as band, ['rarely here'] as reasons, 'logistic' as scored_by,"
+                " 'f' as inputs_fingerprint"
+            )
+            session.connection.execute(
+                "insert into ml.engagement_grades by name select date '2026-02-01' as as_of_date,"
+                " 'logistic' as candidate, 9 as users, 3 as churned, $said as verdict, 'r' as reason",
+                {"said": verdict},
+            )
+            publish_session(data_root, session)
+        assert sent(data_root, destination).status == "delivered"
+        (row,) = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+        assert (row["row_key"], row["band"], row["p_churn"]) == ("u1", "high", sent_value)
+
+
+def test_insights_are_sentences_and_none_of_them_is_a_raw_difference(data_root: Settings, tmp_path: Path) -> None:
+    destination = Destination(
+        name="told", owner="a@example.com", send="insights", kind="file", path=str(tmp_path / "told.jsonl")
+    )
+    with open_warehouse(data_root) as session:
+        session.connection.execute(
+            "insert into impact.lift_estimates by name select date '2026-03-01' as as_of_date, 'Quiz' as feature,"
+            " 'return_7d' as outcome, 0.3 as naive, 400 as adopters, 'not established' as verdict,"
+            " 'Not established. …' as reason, 'f' as inputs_fingerprint"
+        )
+        session.connection.execute(
+            "insert into impact.experiments by name select 'layout' as experiment, 'final' as state, 900 as exposed,"
+            " 0 as excluded, [''] as reasons, 'Better: …' as verdict, 'f' as inputs_fingerprint"
+        )
+        publish_session(data_root, session)
+    assert sent(data_root, destination).inserts == 2
+    rows = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    assert {(row["kind"], row["subject"], row["sentence"]) for row in rows} == {
+        ("experiment", "layout", "Better: …"),
+        ("lift", "Quiz, return_7d", "Not established. …"),
+    }
+    assert not any("naive" in row for row in rows)

@@ -17,6 +17,8 @@ from quality_assets.contracts.destinations import MOST_DELETED_SHARE
 Row = dict[str, Any]
 Operation = Literal["insert", "update", "delete"]
 EXAMPLES = 5
+IN_DOUBT = ""
+"""In place of a row's fingerprint where it was sent and nobody knows whether it arrived: no row has it."""
 
 
 class MassDeleteError(RuntimeError):

@@ -47,7 +47,7 @@ def changes(reader: Open) -> Response:
 
 
 @impact_api.get(
-    "/event-catalogue",
+    "/event_catalogue",
     tags=["impact"],
     summary="Every event in words, the signal that it stands for, and when it was last seen",
     response_class=RowsAnswer,
