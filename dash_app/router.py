@@ -14,7 +14,7 @@ from dash import html
 from plotly.io.json import to_json_plotly
 from sqlalchemy import Connection
 
-from dash_app.components import house_parts, shell
+from dash_app.components import house_parts, mutation_parts, shell
 from dash_app.components.markup import markup
 from dash_app.components.shell import NavEntry
 from dash_app.pages import (
@@ -107,7 +107,10 @@ PAGES: dict[str, Page] = {
     "/segments": Page(lambda _: segments.TITLE, segments.build),
 }
 # What follows the content of a page that is kept with the snapshot, and is made each time.
-LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {"/pipeline": house_parts.build}
+LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {
+    "/pipeline": house_parts.build,
+    "/data-quality": mutation_parts.build,
+}
 LIVE_PAGES: dict[str, LivePage] = {
     "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),
     "/sources": LivePage(lambda _: sources.TITLE, sources.build),

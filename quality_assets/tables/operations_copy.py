@@ -13,11 +13,13 @@ from sqlalchemy import Table as StoreTable
 
 from quality_assets.contracts.destinations import DELIVERED_ROWS, DELIVERIES
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS
+from quality_assets.contracts.mutation import MUTANTS, MUTATION_REPORTS
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELIVERY
+from quality_assets.stores.operations.mutation_tables import MUTANT, MUTATION_REPORT
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.warehouse import WarehouseSession, insert_rows
 
@@ -46,6 +48,8 @@ COPIES: tuple[tuple[Table, Select[tuple[object, ...]]], ...] = (
             {"dataset": "dataset_id", "rule": "rule_id", "count": "cells", "is_alert": "is_alerting"},
         ),
     ),
+    (MUTATION_REPORTS, columns_of(MUTATION_REPORTS, MUTATION_REPORT)),
+    (MUTANTS, renamed_columns(MUTANTS, MUTANT, {"count": "cells"})),
     (DELIVERIES, columns_of(DELIVERIES, DELIVERY)),
     (DELIVERED_ROWS, columns_of(DELIVERED_ROWS, DELIVERED_ROW)),
 )

@@ -19,6 +19,7 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 import quality_assets.definitions
 from quality_assets.contracts.catalog import TABLES, TABLES_BY_NAME
 from quality_assets.contracts.monitoring import ALERT_HISTORY, ALERTS, CHECK_RESULTS
+from quality_assets.contracts.mutation import MUTANTS, MUTATION_REPORTS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.dagster_ext.partitions import EventDates
@@ -31,7 +32,7 @@ POOL = "warehouse"
 _GRAPH = definitions().resolve_asset_graph()
 _ASSETS = sorted(_GRAPH.materializable_asset_keys)
 # Tables that every asset and check writes to as it goes belong to no single one.
-_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERTS, ALERT_HISTORY, BATCHES, FINDINGS)
+_WRITTEN_BY_ALL = (CHECK_RESULTS, ALERTS, ALERT_HISTORY, BATCHES, FINDINGS, MUTATION_REPORTS, MUTANTS)
 # What has a lane of its own, beside the warehouse and never in it.
 _BESIDE = dg.AssetKey(["datasets", "dataset_checks"])
 

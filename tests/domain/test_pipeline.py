@@ -105,6 +105,7 @@ def test_what_is_audited_fingerprinted_and_awaited() -> None:
 def test_only_tables_that_things_happen_to_are_made_by_nobody() -> None:
     unmade = {table.qualified_name for table in TABLES if table.build is None and table.schema != "ops"}
     copied = {"monitoring.alerts", "monitoring.alert_history", "datasets.batches", "datasets.findings"}
+    copied |= {"monitoring.mutation_reports", "monitoring.mutants"}
     assert unmade == {"monitoring.check_results", *copied}
     assert {table.qualified_name for table in TABLES if table.build is not None and table.schema == "ops"} == set()
 

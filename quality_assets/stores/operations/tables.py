@@ -8,6 +8,7 @@ from quality_assets.stores.operations import (
     delivery_tables,
     house_tables,
     model_tables,
+    mutation_tables,
 )
 from quality_assets.stores.operations.columns import METADATA
 
@@ -18,6 +19,7 @@ TABLE_MODULES = (
     delivery_tables,
     house_tables,
     model_tables,
+    mutation_tables,
 )
 
 __all__ = ["METADATA", "TABLE_MODULES"]

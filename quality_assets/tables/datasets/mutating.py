@@ -55,6 +55,8 @@ class Mutant:
     is_killed: bool
     score: float | None
     suggestion: str | None
+    told_by: str | None = None
+    """The first check that told of it, where one by name does."""
 
 
 @dataclass(frozen=True)
