@@ -56,7 +56,7 @@ def build(connection: Connection, request: Request) -> Component:
 
 def _lead(told: Mapping[str, Any]) -> Component:
     where = told["path"] or told["query"] or told["table"] or ""
-    parts = [told["description"], f"of {told['owner']}" if told["owner"] else "", f"from {where}"]
+    parts = [told["late"] or "", told["description"], f"of {told['owner']}" if told["owner"] else "", f"from {where}"]
     return " · ".join(filter(None, parts))
 
 

@@ -83,6 +83,11 @@ def state_badge(status: str) -> Component:
     return ui.badge(*_LOOKS.get(status, ("none", "circle-dashed", formats.words(status))))
 
 
+def late_badge(row: Mapping[str, Any]) -> Component:
+    """That the next batch is overdue, where it is."""
+    return html.Span(ui.badge("warn", "clock", "Late"), title=row["late"]) if row["late"] else None
+
+
 def score_text(score: float | None) -> str:
     """A score with the digits that tell batches apart."""
     return formats.UNKNOWN if score is None else f"{score:.4f}"
@@ -96,7 +101,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Component:
 def _row(row: Mapping[str, Any]) -> list[Any]:
     return [
         ui.two_lines(html.A(row["dataset"], href=links.dataset(row["dataset"])), row["owner"] or row["kind"]),
-        state_badge(row["status"]),
+        html.Div([state_badge(row["status"]), late_badge(row)]),
         score_text(row["score"]),
         usual(row),
         ui.spark(row["scores"], f"Scores of {row['dataset']}"),

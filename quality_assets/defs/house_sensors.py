@@ -10,6 +10,7 @@ from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publ
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.requests import WAITING, note_ended, note_started, unended
 from quality_assets.stores.operations.store import operations_of
+from quality_assets.tables.datasets.lateness import watch_datasets
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import beat, watch
 from quality_assets.tables.telling import tell
@@ -87,9 +88,11 @@ def telling_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     beat(settings)
     parts = watch(settings)
     settle_failed_runs(settings, _succeeded(context))
+    late = watch_datasets(settings)
     told = tell(settings)
     failing = [part.name for part in parts if part.status == "failing"]
-    looked = f"{', '.join(failing)} failing." if failing else "All is well."
+    wrong = [f"{', '.join(failing)} failing."] * bool(failing) + [f"{', '.join(late)} late."] * bool(late)
+    looked = " ".join(wrong) or "All is well."
     return dg.SkipReason(f"{told.sent} messages sent, {told.refused} not taken. {looked}")
 
 

@@ -69,7 +69,6 @@ def _answer(dimension: str, results: list[BatchResult]) -> dg.AssetCheckResult:
 check_dataset_job = dg.define_asset_job(
     "check_dataset",
     selection=dg.AssetSelection.assets(DATASET_CHECKS),
-    partitions_def=watched,
     description="Judge the batches of a watched table that were not judged yet.",
     tags={"dagster/max_retries": "2", "dagster/priority": "1"},
 )

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 
+from quality_assets.contracts.sources.datasets import cadence_hours
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.datasets.batches import files_of, uploads_of
@@ -22,9 +23,13 @@ def changed_listings(store: Operations, settings: Settings, cursor: str | None) 
 
 
 def _digest(settings: Settings, dataset: Registered) -> str | None:
-    """What the files of a dataset are, as far as they are settled; None without any, and for what is no file."""
+    """What the files of a dataset are, as far as they are settled; None without any.
+
+    What is no file is looked at as often as a batch of it is due, and only where that is said.
+    """
     if dataset.source.kind != "files" or dataset.source.path is None:
-        return None
+        hours = cadence_hours(dataset.source.cadence) if dataset.source.cadence else None
+        return None if hours is None else f"look {time.time() // (hours * 3600):.0f}"
     latest = time.time() - settings.file_stable_s
     files = [*files_of(settings, dataset.source.path), *uploads_of(settings, dataset.dataset_id)]
     lines = [told for path in files if (told := _told(path, latest)) is not None]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
+from quality_assets.tables.datasets.lateness import late
 from quality_assets.tables.datasets.registering import (
     Registered,
     UnknownDatasetError,
@@ -39,6 +40,7 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         select(func.count()).select_from(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset.dataset_id)
     ).scalar()
     last: dict[str, Any] = batches[-1] if batches else {}
+    overdue_by = late(connection, dataset)
     return {
         "dataset": dataset.dataset_id,
         "description": dataset.source.description,
@@ -54,6 +56,7 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         "status": state_of(last),
         "worst_finding": last.get("worst_finding") or (last.get("reason") if last.get("status") == "refused" else None),
         "checked_at": last.get("checked_at"),
+        "late": overdue_by.sentence if overdue_by is not None else None,
         "scores": [batch["score"] for batch in batches if batch["status"] == "checked"],
         "version": dataset.version,
     }

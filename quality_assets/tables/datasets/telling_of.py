@@ -11,6 +11,7 @@ from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.quality.datasets.plugins import could_not_run
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.tables.alerts import record_evaluation
+from quality_assets.tables.datasets.lateness import settle_lateness
 from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.faults import severity_of
 
@@ -26,6 +27,7 @@ def tell_of_batch(
     A batch that could not be read says nothing of the faults of others: it is one of its own.
     """
     name = dataset.dataset_id
+    settle_lateness(connection, name)
     if values["status"] == "refused":
         title = f"{name}: a batch cannot be read"
         faults = [_fault(connection, dataset, batch_id, UNREADABLE, "", title, str(values["reason"]), "high")]

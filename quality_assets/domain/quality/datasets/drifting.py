@@ -20,6 +20,8 @@ _MOST_COMPARED = 5
 # Rows beside the usual: a change of a third, far beyond the scatter of past batches.
 _VOLUME_CHANGE, _VOLUME_SCATTER, _VOLUME_SIGMAS = 0.43, 0.08, 4.0
 _LATE_TIMES, _MOST_GAPS, _LEAST_GAPS = 1.5, 20, 3
+# Of arrivals: what comes within five minutes is one delivery; what was dropped a few times by hand has no cadence.
+_ONE_DELIVERY_H, _LEAST_ARRIVAL_GAPS, _LEAST_WAIT_H = 1 / 12, 5, 1.0
 # A change of the spread of values: so far, and so many times the largest that past batches show among each other.
 _LEAST_MOVED, _MOVED_TIMES, _LEAST_COMPARED_ROWS = 0.15, 2.0, 50
 # The distance by chance of two samples, in units of √(2/n), that one in hundred thousand exceeds (Kolmogorov).
@@ -184,6 +186,23 @@ def freshness_finding(
         return None
     sentence = f"It ends {gap:,.0f} hours after the batch before it; {why}"
     return Finding("freshness", (), round(gap), gap / limit, sentence, severity="medium", is_alert=True, p_value=0.0)
+
+
+def overdue(arrivals: Sequence[float], waited_s: float, cadence_hours: float | None = None) -> tuple[float, str] | None:
+    """Whether a batch should have come by now: how many hours it may take, and why; None where it is not overdue.
+
+    `arrivals` are when batches came, in seconds since whenever, oldest first.
+    """
+    if cadence_hours is not None:
+        limit, why = _LATE_TIMES * cadence_hours, f"every {cadence_hours:g} hours one is due"
+    else:
+        gaps = np.diff(np.asarray(arrivals)) / 3600
+        gaps = gaps[gaps > _ONE_DELIVERY_H][-_MOST_GAPS:]
+        if len(gaps) < _LEAST_ARRIVAL_GAPS:
+            return None
+        limit = max(_LEAST_WAIT_H, _LATE_TIMES * float(gaps.max()))
+        why = f"{gaps.max():,.1f} hours were the most so far"
+    return (limit, why) if waited_s / 3600 > limit else None
 
 
 def distribution_findings(block: Block, blocks: Sequence[Block], ordering: Ordering) -> Iterator[Finding]:
