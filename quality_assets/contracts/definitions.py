@@ -183,6 +183,24 @@ class Tenure(StrictModel):
         return self
 
 
+class Score(StrictModel):
+    """The latest week's score of who may stay away: its band, its rank (0 least likely, 1 most), or both."""
+
+    band: (
+        Annotated[tuple[Literal["high", "middle", "low"], ...], BeforeValidator(_listed), Field(min_length=1)] | None
+    ) = None
+    at_least: Annotated[float, Field(ge=0, le=1)] | None = None
+    at_most: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Score:
+        if self.band is None and self.at_least is None and self.at_most is None:
+            raise ValueError("needs band, at_least or at_most")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least} is more than at_most {self.at_most}")
+        return self
+
+
 class Condition(StrictModel):
     """One thing that holds of a user at the end of a day; exactly one key."""
 
@@ -190,6 +208,7 @@ class Condition(StrictModel):
     uses: Uses | None = None
     not_used: NotUsed | None = None
     tenure: Tenure | None = None
+    score: Score | None = None
     platform: Values | None = None
     country: Values | None = None
     version: Values | None = None

@@ -287,7 +287,8 @@ SEGMENT_DAYS = Table(
     partition_column="event_date",
     build=Build(
         "impact",
-        inputs=("core.user_days", "core.first_uses", "impact.definitions"),
+        # Scores of a week follow from user days before it: a day's fingerprint covers them.
+        inputs=("core.user_days", "core.first_uses", "ml.engagement_scores", "impact.definitions"),
         defined_by="segment",
         is_audited=True,
     ),

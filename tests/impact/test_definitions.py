@@ -71,7 +71,11 @@ def test_a_wrong_funnel_is_told_its_file_its_key_and_what_is_allowed(tmp_path: P
         ("- active_days: {at_least: 2}", "all.0.active_days.within: is missing"),
         ("- active_days: {within: 7d}", "all.0.active_days: needs at_least, at_most, or both"),
         ("- uses: {at_least: 2, within: 12h, feature: a}", "all.0.uses.within: 12h is not a number of whole days"),
-        ("- shoe_size: 40", "all.0.shoe_size: is not one of active_days, uses, not_used, tenure, platform"),
+        ("- shoe_size: 40", "all.0.shoe_size: is not one of active_days, uses, not_used, tenure, score, platform"),
+        ("- score: {band: [dire]}", "'dire' is not one of high, middle, low"),
+        ("- score: {at_least: 1.5}", "all.0.score.at_least: input should be less than or equal to 1, not '1.5'"),
+        ("- score: {at_least: 0.9, at_most: 0.1}", "all.0.score: at_least 0.9 is more than at_most 0.1"),
+        ("- score: {}", "all.0.score: needs band, at_least or at_most"),
         ("- {platform: ios, country: de}", "all.0: has 2 keys; exactly one of active_days"),
     ],
 )

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from user_logs import Event, build_impact, by_day, day_number, define_nothing, put_days
+from user_logs import Event, build_impact, by_day, day_number, define, define_nothing, put_days
 
 from quality_assets.contracts.churn import CRASH_COSTS, ENGAGEMENT_GRADES, ENGAGEMENT_SCORES
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.experiments.churn import build_engagement, engagement_is_stale
 from quality_assets.tables.experiments.crashes import build_crash_costs, crash_costs_are_stale
+from quality_assets.tables.impact.defined import refresh_definitions
+from quality_assets.tables.impact.segments import build_segments
 from tests.conftest import new_settings
 
 DAYS = 106
@@ -42,6 +44,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseSessi
         build_impact(opened)
         build_engagement(opened)
         build_crash_costs(opened)
+        # Once there are scores, as the graph has it.
+        define(settings, "segments/leaving.yaml", "name: leaving\nowner: me\nall: [{score: {band: [high, middle]}}]\n")
+        define(settings, "segments/last.yaml", "name: last\nowner: me\nall: [{score: {at_least: 0.5, at_most: 0.8}}]\n")
+        refresh_definitions(opened)
+        build_segments(opened)
         yield opened
 
 
@@ -76,6 +83,32 @@ def test_who_has_left_ranks_above_who_comes_as_usual(session: WarehouseSession) 
     ).fetchall()
     assert rows[0][0] < 0.6
     assert rows[0][1] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("segment", "condition"), [("leaving", "band in ('high', 'middle')"), ("last", "rank between 0.5 and 0.8")]
+)
+def test_a_segment_by_score_has_who_the_latest_week_says_until_the_next(
+    session: WarehouseSession, segment: str, condition: str
+) -> None:
+    scored = session.connection.execute(
+        f"select as_of_date, user_id from {ENGAGEMENT_SCORES.qualified_name} where {condition}"
+    ).fetchall()
+    by_week: dict[date, set[str]] = {}
+    for as_of, user in scored:
+        by_week.setdefault(as_of, set()).add(user)
+    rows = session.connection.execute(
+        "select event_date, members from impact.segment_days where segment = $name order by 1", {"name": segment}
+    ).fetchall()
+    assert len(rows) == DAYS
+    for day, members in rows:
+        week = day - timedelta(days=(day.weekday() + 1) % 7)
+        assert members == len(by_week.get(week, set())), day
+    now = session.connection.execute(
+        "select user_id from impact.segment_members where segment = $name and left_on is null", {"name": segment}
+    ).fetchall()
+    assert {user for (user,) in now} == by_week[LAST_WEEK]
+    assert 0 < len(now) < STEADY + LEAVING
 
 
 def test_only_weeks_that_are_over_are_graded_by_what_came_true(session: WarehouseSession) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quality_assets.contracts.definitions import AtLeast, Condition, Segment
+from quality_assets.contracts.definitions import AtLeast, Condition, Score, Segment
 from quality_assets.contracts.impact import MOST_WINDOW_DAYS
 from quality_assets.domain.impact.funnels import Bound
 
 _SAID = ("platform", "country", "version")
+SCORE_DAYS = 7
+"""A week's score holds until the next week's."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,16 @@ def asks_tenure(segment: Segment) -> bool:
     return any(each.tenure is not None for each in (*segment.all, *segment.any))
 
 
+def asks_score(segment: Segment) -> bool:
+    """Whether a condition asks how likely somebody is to stay away."""
+    return any(each.score is not None for each in (*segment.all, *segment.any))
+
+
 def transitions_sql(segment: Segment, user_days: str, user_feature_days: str, bound: Bound) -> str:
     """(user_id, day, is_member) whenever that changes; `user_days` and `user_feature_days` are within the horizon.
 
-    `members` are the user_ids of who was a member before `$start`.
+    `members` are the user_ids of who was a member before `$start`; `joined` and `scored` say since when they are there,
+    and how likely they are to stay away.
     """
     horizon = horizon_days(segment)
     measured = [_measured(each, user_days, user_feature_days, bound) for each in (*segment.all, *segment.any)]
@@ -117,8 +125,22 @@ def _measured(condition: Condition, user_days: str, user_feature_days: str, boun
                 f" union all select user_id, joined_date + {max(condition.tenure.at_most + 1, begins)}, -1 from joined"
             )
         return Measured(tenure, "{n} >= 1")
+    if condition.score is not None:
+        scored = f"(select * from scored where {_score_test(condition.score, bound)})"
+        counted = f"select user_id, as_of_date as day, 1 as delta from {scored}"
+        counted += f" union all select user_id, as_of_date + {SCORE_DAYS}, -1 from {scored}"
+        return Measured(counted, "{n} >= 1")
     column = next(name for name in _SAID if getattr(condition, name) is not None)
     return Measured(_last_said(user_days, column, bound.mark(list(getattr(condition, column)))), "{n} >= 1")
+
+
+def _score_test(score: Score, bound: Bound) -> str:
+    tests = [f"list_contains({bound.mark(list(score.band))}, band)"] if score.band is not None else []
+    if score.at_least is not None:
+        tests.append(f"rank >= {bound.mark(score.at_least)}")
+    if score.at_most is not None:
+        tests.append(f"rank <= {bound.mark(score.at_most)}")
+    return " and ".join(tests)
 
 
 def _between(asked: AtLeast, bound: Bound) -> str:

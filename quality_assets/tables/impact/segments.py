@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from quality_assets.contracts.churn import ENGAGEMENT_SCORES
 from quality_assets.contracts.definitions import Segment
 from quality_assets.contracts.events import USER_FEATURE_DAYS
 from quality_assets.contracts.impact import SEGMENT_DAYS, SEGMENT_MEMBERS
@@ -57,7 +58,7 @@ def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> Non
         {**bound.values, "start": stretch.start},
     )
     _write(session, span)
-    for table in ("members", "people", "lived", "used", "joined", "transitions"):
+    for table in ("members", "people", "lived", "used", "joined", "scored", "transitions"):
         connection.execute(f"drop table {table}")
 
 
@@ -71,7 +72,7 @@ def _forget_since(session: WarehouseSession, segment: str, start: date) -> None:
 
 
 def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
-    """Make `lived`, `used`, `joined` and `members` temporary tables of what the conditions ask; users are numbers.
+    """Make what the conditions ask temporary tables: lived, used, joined, scored and members; users are numbers.
 
     `people` has the number of each: to sort numbers costs a fraction of what names do.
     """
@@ -113,6 +114,23 @@ def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) 
     connection.execute(
         "create or replace temp table joined as select id as user_id, joined_date"
         f" from {FIRST_USES.qualified_name} as uses {asked}"
+    )
+
+    _make_scored(session, stretch, segment)
+
+
+def _make_scored(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
+    """Make `scored` a temporary table of the scores that hold on a day of the stretch, where a condition asks."""
+    session.connection.execute(
+        "create or replace temp table scored as select id as user_id, as_of_date, rank, band"
+        f" from {ENGAGEMENT_SCORES.qualified_name} join people using (user_id)"
+        " where $is_asked and as_of_date > cast($start as date) - cast($days as integer) and as_of_date <= $end",
+        {
+            "is_asked": sql.asks_score(segment),
+            "start": stretch.start,
+            "days": sql.SCORE_DAYS,
+            "end": stretch.end,
+        },
     )
 
 
