@@ -31,6 +31,7 @@ from quality_assets.serve import logs
 from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.api import features as api
 from quality_assets.serve.api.alerts import alerts_api
+from quality_assets.serve.api.collector import collector_api
 from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
 from quality_assets.serve.api.experiments import experiments_api
 from quality_assets.serve.api.house import house_api
@@ -138,6 +139,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(api.api)
     server.include_router(alerts_api)
     server.include_router(experiments_api)
+    server.include_router(collector_api)
     server.include_router(house_api)
     server.include_router(datasets_api)
     server.include_router(impact_api)
@@ -219,6 +221,7 @@ def _add_live(server: FastAPI, store: SnapshotStore, settings: Settings) -> None
         "today": lambda: live.body(store.reader(), settings),
         "strip": lambda: live.strip(settings),
         "collector": lambda: collector.body(settings),
+        "collector-unmasked": lambda: collector.body(settings, unmasked=True),
     }
 
     @server.get("/parts/{name}", include_in_schema=False)

@@ -1,5 +1,6 @@
 /* Parts that are asked for again and again: [data-live] says where, [data-each] how often in ms. What has changed is
-   changed in place, so that focus and selection stay; the next question waits for the answer to the one before. */
+   changed in place, so that focus and selection stay, and what is marked [data-keep] is left as it is while the mark is
+   the same; the next question waits for the answer to the one before. */
 (function () {
   "use strict";
 
@@ -24,6 +25,7 @@
         if (there.data !== node.data) { there.data = node.data; }
         return;
       }
+      if (node.dataset.keep !== undefined && there.dataset.keep === node.dataset.keep) { return; }
       attributesLike(there, node);
       childrenLike(there, node);
     });

@@ -37,6 +37,7 @@
     try {
       const said = await write(element.dataset.write, element.dataset.method, body, element.dataset.version);
       if (said.delivered === false) { throw new Error(said.reason); }
+      if (said.said !== undefined) { show(element, said.said); toast(said.said); return false; }
       toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
       if (said.prediction !== undefined) { show(element, predicted(said)); return true; }
       if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`); } else { show(element, ""); refresh(); }

@@ -9,7 +9,7 @@ from typing import Any
 from dash import html
 
 from dash_app import formats
-from dash_app.components import ui
+from dash_app.components import forms, ui
 from quality_assets.read import live as queries
 from quality_assets.read.links import Request
 from quality_assets.read.live import Down
@@ -20,30 +20,39 @@ Component = Any
 TITLE = "Collector"
 BODY = "collector-body"
 _EACH_MS = 2_000
-_MESSAGES = 15
+_MESSAGES = 5
+_VALUES = "values"
 
 
-def build(_reader: Reader | None, _request: Request) -> Component:
-    """The page, whose content comes after it."""
+def build(_reader: Reader | None, request: Request) -> Component:
+    """The page, whose content comes after it. Values are masked unless the address asks for them."""
+    is_unmasked = request.query.get(_VALUES) == "shown"
     return html.Div(
         [
             ui.page_head(
                 TITLE,
                 [
-                    "Events over HTTP: how many come, how far behind it is, what was refused. Values are masked; ",
+                    "Events over HTTP: how many come, how far behind it is, what was refused. Values are masked unless"
+                    " they are asked for; ",
                     html.Code("quality deadletters show"),
                     " tells what was sent.",
                 ],
-                [ui.copy_link()],
+                [_values_link(is_unmasked=is_unmasked), ui.copy_link()],
             ),
-            ui.asked_again(BODY, "/parts/collector", _EACH_MS),
+            ui.asked_again(BODY, "/parts/collector-unmasked" if is_unmasked else "/parts/collector", _EACH_MS),
         ]
     )
 
 
-def body(settings: Settings) -> Component:
+def _values_link(*, is_unmasked: bool) -> Component:
+    if is_unmasked:
+        return html.A("Mask values", href="/collector", className="button")
+    return html.A("Show values", href=f"/collector?{_VALUES}=shown", className="button")
+
+
+def body(settings: Settings, *, unmasked: bool = False) -> Component:
     """The collector as it is now."""
-    told = queries.ask(settings, "/live/collector", messages=_MESSAGES)
+    told = queries.ask(settings, "/live/collector", messages=_MESSAGES, unmasked=unmasked)
     if isinstance(told, Down):
         since = f"since {formats.moment(told.since)}" if told.since else ""
         words = f"Collector down {since}".strip() if told.since else "No collector has run here yet"
@@ -53,6 +62,7 @@ def body(settings: Settings) -> Component:
             _condition(told["reasons"]),
             _figures(told),
             _sources(told["sources"]),
+            _topics(told["topics"]),
             _letters(told["dead_letters"]),
             _messages(told["last_messages"]),
         ],
@@ -122,11 +132,53 @@ def _letters(rows: Sequence[Mapping[str, Any]]) -> Component:
         return ui.card(ui.card_head("Refused", "Nothing waits to be mended."), label="Refused")
     shown = [[formats.words(row["reason"]), row["endpoint"], formats.whole(row["letters"])] for row in rows]
     return ui.card(
-        ui.card_head("Refused", "What was sent and could not be taken, by reason: mended and sent again by a command."),
+        ui.card_head(
+            "Refused",
+            "What was sent and could not be taken, by reason. Sent again it counts once, with its time of receipt; a"
+            " dry run only says what would be accepted.",
+        ),
         ui.table(["Reason", "Sent to", "Items"], shown, label="Dead letters", numeric=(2,)),
+        _replay_form(sorted({row["reason"] for row in rows})),
         ui.command("quality deadletters list", "quality deadletters replay --dry-run --map status.success=ok"),
         label="Refused",
     )
+
+
+def _replay_form(reasons: Sequence[str]) -> Component:
+    """Sends letters again; the page leaves what is being filled in as it is while the reasons are the same."""
+    options = [("", "Any"), *((reason, formats.words(reason)) for reason in reasons)]
+    form = forms.write_form(
+        [
+            forms.choice("reason", "Reason", options),
+            forms.field("mapping[]", "Mended by", hint="status.success=ok, status.fail=error"),
+            forms.field("dry_run", "Dry run", kind="checkbox", value=True),
+        ],
+        "/api/v1/collector/deadletters/replay",
+        "Send again",
+        label="Send refused items again",
+    )
+    return html.Div(form, **{"data-keep": " ".join(reasons)})
+
+
+def _topics(rows: Sequence[Mapping[str, Any]]) -> Component:
+    if not rows:
+        return None
+    shown = [
+        [
+            row["topic"],
+            *(formats.whole(row[name]) for name in ("partition", "end", "position", "lag")),
+            "Here" if row["is_followed_here"] else "Elsewhere",
+        ]
+        for row in rows
+    ]
+    return ui.card(
+        ui.card_head("Topics", "How far what was acknowledged is processed, by partition of the broker's topic."),
+        ui.table(
+            ["Topic", "Partition", "Records", "Processed", "Behind", "Processor"],
+            shown, label="Topics", numeric=(1, 2, 3, 4),
+        ),
+        label="Topics",
+    )  # fmt: skip
 
 
 def _messages(rows: Sequence[Mapping[str, Any]]) -> Component:
@@ -136,7 +188,7 @@ def _messages(rows: Sequence[Mapping[str, Any]]) -> Component:
     shown = [[_moment(row["received_at"]), *(row[name] or formats.UNKNOWN for name in names)] for row in rows]
     headers = ["Received", "Sender", "Feature", "Event", "Status", "User", "Device", "Properties"]
     return ui.card(
-        ui.card_head("Last events", "What was mapped of each; what has landed is not shown any more."),
+        ui.card_head("Last events", "Of each sender, with what was mapped; what has landed is not shown any more."),
         ui.table(headers, shown, label="Last events"),
         label="Last events",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from quality_assets.settings import Settings
 
 CURVES = "product.arrival_curves"
 ANSWERS_WITHIN_S = 2.0
+_REPLAYED_WITHIN_S = 60.0
 _TILE_MINUTES = 5
 _LAST_MINUTE = 1440
 
@@ -51,20 +53,50 @@ def address(settings: Settings, path: str) -> str:
 @functools.cache
 def _client() -> httpx.Client:
     """One for all questions: making it reads the certificates of the machine, some 20 ms of CPU."""
-    return httpx.Client(timeout=ANSWERS_WITHIN_S)
+    client = httpx.Client(timeout=ANSWERS_WITHIN_S)
+    atexit.register(client.close)
+    return client
 
 
 def ask(settings: Settings, path: str, **parameters: str | int | bool) -> Any | Down:
     """What the collector answers to a question; Down where it does not."""
     url = address(settings, path)
-    headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
-        answer = _client().get(url, params=parameters, headers=headers)
+        answer = _client().get(url, params=parameters, headers=_headers(settings))
     except httpx.HTTPError as error:
         return Down(_last_kept(settings), type(error).__name__)
     if not answer.is_success:
         return Down(_last_kept(settings), f"it answers {answer.status_code}")
     return answer.json()
+
+
+def replay(settings: Settings, reason: str | None, mapping: Sequence[str], *, dry_run: bool) -> Row | str | Down:
+    """Have refused items sent again: what came of it, a text that says what is wrong with what was asked, or Down."""
+    parameters: list[tuple[str, str | int | float | bool | None]] = [
+        ("dry_run", str(dry_run).lower()),
+        *(("map", text) for text in mapping),
+    ]
+    if reason is not None:
+        parameters.append(("reason", reason))
+    try:
+        answer = _client().post(
+            address(settings, "/live/deadletters/replay"),
+            params=parameters,
+            headers=_headers(settings),
+            timeout=_REPLAYED_WITHIN_S,
+        )
+    except httpx.HTTPError as error:
+        return Down(_last_kept(settings), type(error).__name__)
+    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+        return str(answer.json()["detail"])
+    if not answer.is_success:
+        return Down(_last_kept(settings), f"it answers {answer.status_code}")
+    found: Row = answer.json()
+    return found
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    return {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
 
 
 def _last_kept(settings: Settings) -> datetime | None:

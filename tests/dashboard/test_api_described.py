@@ -88,6 +88,7 @@ WRITES = (
         ("POST", f"alerts/{{alert_id}}/{each}")
         for each in ("acknowledge", "resolve", "reopen", "snooze", "assign", "note")
     ),
+    ("POST", "collector/deadletters/replay"),
     ("PUT", "settings/{key}"),
     ("POST", "channels"),
     ("PUT", "channels/{channel_id}"),

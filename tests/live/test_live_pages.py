@@ -39,7 +39,7 @@ def _told(**more: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "started_at": "2026-11-20T10:00:00+00:00", "queued_items": 0, "log_lag_records": 2, "behind_s": 0.25,
         "log_bytes": 5_000_000, "disk_free_bytes": 9_000_000_000, "reasons": [], "events": 12, "sources": [],
-        "last_messages": [], "landing": LANDING, "dead_letters": [],
+        "last_messages": [], "landing": LANDING, "dead_letters": [], "topics": [],
     }  # fmt: skip
     return {**base, **more}
 
@@ -125,12 +125,23 @@ def test_the_collector_in_words(answers: list[Any], data_root: Settings) -> None
             last_messages=[message],
             dead_letters=[{"reason": "invalid_status", "endpoint": "/ingest", "letters": 2}],
             reasons=["the processor fails: x"],
+            topics=[
+                {
+                    "topic": "raw-events",
+                    "partition": 1,
+                    "end": 900,
+                    "position": 890,
+                    "lag": 10,
+                    "is_followed_here": False,
+                }
+            ],
         )
     )
     said = _said(collector.body(data_root))
     for words in (
         "Not well. the processor fails: x", "2 requests not processed yet", "web 12 1 2 3 20 Nov, 11:00 UTC",
-        "Invalid status /ingest 2", "Search view ok ••• – –", "5.0 MB", "Nothing has landed yet",
+        "Invalid status /ingest 2", "raw-events 1 900 890 10 Elsewhere", "Search view ok ••• – –", "5.0 MB",
+        "Nothing has landed yet",
     ):  # fmt: skip
         assert words in said
     answers.append(_told())

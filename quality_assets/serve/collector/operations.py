@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from quality_assets.serve.collector.access import Access
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.online import require_reader
-from quality_assets.serve.collector.replaying import counts_of, replay
+from quality_assets.serve.collector.replaying import MappingError, counts_of, parsed_mapping, replay
 from quality_assets.serve.collector.today import Today, instant
 from quality_assets.stores.live.letters import counts_by_reason, dead_letters
 
@@ -70,13 +70,14 @@ def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -
 
     @routes.get("/live/collector", tags=["operations"])
     async def live_collector(request: Request, messages: int = 20, unmasked: bool = False) -> dict[str, Any]:
-        """The collector itself: queue, lag, senders, the last messages (values masked unless asked for), landing."""
+        """The collector itself: queue, lag, senders, the last messages of each (values masked, or not), landing."""
         require_reader(access, request)
         return {
             **core.condition(),
             "started_at": instant(int(core.condition()["started_at"] * 1e6)),
             "reasons": core.unready(),
             "events": core.measures.events_processed(),
+            "topics": core.processor.topics(),
             "sources": await asyncio.to_thread(today.sources),
             "last_messages": await asyncio.to_thread(
                 today.last_messages, max(0, min(messages, _MOST_SHOWN)), masked=not unmasked
@@ -108,14 +109,29 @@ def _letter_routes(routes: APIRouter, core: Core, access: Access) -> None:
         ]
 
     @routes.post("/live/deadletters/replay", tags=["operations"])
-    async def replay_letters(request: Request, reason: str | None = None, dry_run: bool = True) -> dict[str, Any]:
-        """Send refused items again; with `dry_run` (the default) only say what would be accepted."""
+    async def replay_letters(
+        request: Request,
+        reason: str | None = None,
+        where: str | None = None,
+        mapping: Annotated[list[str] | None, Query(alias="map", max_length=20)] = None,
+        dry_run: bool = True,
+    ) -> dict[str, Any]:
+        """Send refused items again, mended where `map` says how (status.success=ok), of those that hold `where`.
+
+        With `dry_run` (the default) it only says what would be accepted.
+        """
         require_reader(access, request)
         if request.headers.get("origin") is not None and not request.headers.get("content-type", "").startswith(
             "application/json"
         ):
             raise HTTPException(415, "What is sent must be application/json.")
-        found = await asyncio.to_thread(replay, core.settings, reason=reason, dry_run=dry_run)
+        try:
+            mended = parsed_mapping(mapping or ())
+        except MappingError as error:
+            raise HTTPException(422, f"map: {error}.") from None
+        found = await asyncio.to_thread(
+            replay, core.settings, reason=reason, where=where, mapping=mended, dry_run=dry_run
+        )
         core.processor.wake()
         return counts_of(found)
 

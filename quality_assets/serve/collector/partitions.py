@@ -19,7 +19,7 @@ from quality_assets.serve.collector.processing import SERVED_SHARE, Processor
 from quality_assets.serve.collector.today import instant
 from quality_assets.settings import Settings
 from quality_assets.stores.live.chosen import store_of
-from quality_assets.stores.live.kafka import Announcer, Partition, log_name
+from quality_assets.stores.live.kafka import RAW_EVENTS, Announcer, Partition, log_name
 from quality_assets.stores.live.postgres import PARTITION_LOCK, connect
 from quality_assets.stores.live.stepping import Answer, NewRow, Step
 
@@ -57,7 +57,7 @@ class Partitions:
         self._ending = threading.Event()
         self._locks: Any = None
         self._failure: str | None = None
-        self._lag = 0
+        self._far: list[tuple[int, int, int]] = []
         self._served: list[Answer] = []
         self._reads = 0
         self._take_at = 0.0
@@ -71,7 +71,22 @@ class Partitions:
 
     def lag(self, _: int = 0) -> int:
         """Records of the topic that nobody has processed, as of a moment ago."""
-        return self._lag
+        return sum(max(end - position, 0) for _, end, position in self._far)
+
+    def topics(self) -> list[dict[str, Any]]:
+        """How far each partition of the topic is, and who follows it is behind; as of a moment ago."""
+        here = self.partitions()
+        return [
+            {
+                "topic": RAW_EVENTS,
+                "partition": number,
+                "end": end,
+                "position": position,
+                "lag": max(end - position, 0),
+                "is_followed_here": number in here,
+            }
+            for number, end, position in self._far
+        ]
 
     def partitions(self) -> list[int]:
         """The partitions that are followed here."""
@@ -115,7 +130,7 @@ class Partitions:
             self._take_at = time.monotonic() + _TAKE_EVERY_S
         rows = self._locks.execute("select log, next from positions").fetchall()
         positions = {name: int(next_) for name, next_ in rows}
-        self._lag = sum(max(part.end() - positions.get(log_name(part.number), 0), 0) for part in self._watched)
+        self._far = [(part.number, part.end(), positions.get(log_name(part.number), 0)) for part in self._watched]
         served, self._served = self._served, []
         if served:
             self.store.keep_served(served)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quality_assets.stores.live.live_store import Answer, LiveStore, Step
 from quality_assets.stores.live.request_log import Record
@@ -85,6 +85,10 @@ class Processor:
     def lag(self, last_seq: int) -> int:
         """How many records up to `last_seq` are not processed."""
         return max(last_seq - self.position, 0)
+
+    def topics(self) -> list[dict[str, Any]]:
+        """How far each topic is read: none, where the log is a file."""
+        return []
 
     def catch_up(self) -> Step:
         """Process all that is in the log, in the caller's thread."""

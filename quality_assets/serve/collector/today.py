@@ -20,6 +20,8 @@ _BUCKET = math.log(1.02)
 P95 = 0.95
 # Counting what waits reads all of it.
 _KEPT_S = 2.0
+# One sender's many must not hide another's few, and what is looked at every second must not be all that waits.
+_LOOKED_THROUGH = 2_000
 _EPOCH = date(1970, 1, 1)
 
 
@@ -108,8 +110,14 @@ class Today:
 
     @_one_at_a_time
     def last_messages(self, n: int, *, masked: bool) -> list[dict[str, Any]]:
-        """The last events that have not landed, with what was mapped; values are masked unless asked for."""
-        rows = figures(self._connection, "select * from events order by seq desc limit ?", (n,))
+        """The last events of each sender that have not landed, with what was mapped; values masked unless asked for."""
+        rows = figures(
+            self._connection,
+            "select * from (select *, row_number() over (partition by source order by seq desc) as nth"
+            " from (select * from events order by seq desc limit ?) as latest) as numbered"
+            " where nth <= ? order by seq desc",
+            (_LOOKED_THROUGH, n),
+        )
         shown = []
         for row in rows:
             kept = {name: row[name] for name in ("source", "feature", "event_name", "status")}
