@@ -223,14 +223,17 @@ def _topics(client: httpx.Client, settings: Settings) -> str:
         raise _NotConfiguredError("the log is a file; topics are there with a Kafka-protocol broker only")
     from confluent_kafka import KafkaException
 
-    from quality_assets.stores.live.kafka import TopicError, make_topics
+    from quality_assets.stores.live.kafka import TOPICS, partitions_of_topics
 
     try:
-        partitions = make_topics(settings.kafka_brokers, settings.kafka_partitions)
-    except (KafkaException, TopicError) as error:
-        raise _FailedError(str(error)) from None
+        there = partitions_of_topics(settings.kafka_brokers)
+    except KafkaException as error:
+        raise _FailedError(f"the brokers at {settings.kafka_brokers} do not answer: {error}") from None
+    wrong = [name for name in TOPICS if there.get(name) != settings.kafka_partitions]
+    if wrong:
+        raise _FailedError(f"not in {settings.kafka_partitions} partitions: {', '.join(wrong)}; there are {there}")
     lag = _get(client, "/live/collector")["log_lag_records"]
-    return f"the topics are there in {partitions} partitions, and {lag} records wait to be processed"
+    return f"the topics are there in {settings.kafka_partitions} partitions, and {lag} records wait to be processed"
 
 
 def _measures(client: httpx.Client, _: Settings) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,36 @@ def _told(brokers: str) -> dict[str, list[dict[str, Any]]]:
     finally:
         consumer.close()
     return found
+
+
+def _selftest(root: Path, collector: Collector, **services: str) -> dict[str, dict[str, str]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "quality_assets.cli", "selftest", "--format", "json"],
+        env=environment_of(root, QUALITY_COLLECTOR_PORT=str(collector.port), **services),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {each["category"]: each for each in json.loads(done.stdout)}
+    assert done.returncode == (1 if any(each["status"] == "failed" for each in found.values()) else 0)
+    return found
+
+
+def test_the_selftest_asks_cache_topics_and_database_that_are_there(postgresql: Any, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    services = {"QUALITY_KAFKA_PARTITIONS": str(PARTITIONS), "QUALITY_LIVE_URL": postgresql.new_database()}
+    with kafka_broker() as brokers, ExitStack() as until_gone:
+        services["QUALITY_KAFKA_BROKERS"] = brokers
+        services["QUALITY_REDIS_URL"] = until_gone.enter_context(redis_server())
+        with collecting(root, **services) as collector:
+            found = _selftest(root, collector, **services)
+            unset = {name: each["status"] for name, each in found.items() if each["status"] != "passed"}
+            assert unset == {"drift detection": "not configured"}, found
+            assert found["cache"]["detail"] == "the second read of a user's features came from the cache"
+            assert found["topics"]["detail"].startswith(f"the topics are there in {PARTITIONS} partitions")
+            assert "PostgreSQL answers" in found["database verification"]["detail"]
+            until_gone.close()
+            found = _selftest(root, collector, **{**services, "QUALITY_KAFKA_PARTITIONS": "3"})
+            failed = {name for name, each in found.items() if each["status"] == "failed"}
+            assert failed == {"cache", "topics"}
+            assert "not in 3 partitions: raw-events" in found["topics"]["detail"]

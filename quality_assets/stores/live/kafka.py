@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from quality_assets.stores.live.request_log import Entry, Record
 
 RAW_EVENTS, FEATURE_EVENTS, DEAD_LETTERS = "raw-events", "feature-events", "dead-letter-queue"
+TOPICS = (RAW_EVENTS, FEATURE_EVENTS, DEAD_LETTERS)
 _DELIVERED_WITHIN_S = 10.0
 _ANSWERS_WITHIN_S = 10.0
 _POLL_S = 0.1
@@ -56,11 +57,17 @@ def log_of_user(partitions: int) -> Callable[[str], str]:
     return lambda user_id: log_name(partition_of(user_id, partitions))
 
 
+def partitions_of_topics(brokers: str) -> dict[str, int]:
+    """How many partitions each of our topics has; those that are missing are left out. Raises KafkaException."""
+    there = AdminClient({"bootstrap.servers": brokers, "log_level": 2}).list_topics(timeout=_ANSWERS_WITHIN_S).topics
+    return {name: len(there[name].partitions) for name in TOPICS if name in there}
+
+
 def make_topics(brokers: str, partitions: int) -> int:
     """Make the topics that are missing; how many partitions raw-events has. Raises KafkaException, TopicError."""
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
     there = admin.list_topics(timeout=_ANSWERS_WITHIN_S).topics
-    missing = [name for name in (RAW_EVENTS, FEATURE_EVENTS, DEAD_LETTERS) if name not in there]
+    missing = [name for name in TOPICS if name not in there]
     if missing:
         made = admin.create_topics([NewTopic(name, partitions, 1) for name in missing])
         for future in made.values():
