@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from running_collector import wait_for
 from services import redis_server
 
 from quality_assets.domain.live.event_rows import EventSource, accept
@@ -20,6 +22,7 @@ from quality_assets.stores.live.cache import Cache, key_of
 from quality_assets.stores.live.chosen import asked_state, store_of
 from quality_assets.stores.live.letters import counts_by_reason, dead_letters
 from quality_assets.stores.live.live_store import POISON, LiveStore
+from quality_assets.stores.live.postgres import connect
 from quality_assets.stores.live.postgres_store import PostgresStore
 from quality_assets.stores.live.request_log import Entry, Letter, Record
 from quality_assets.stores.live.state_tables import DAY_US
@@ -217,6 +220,49 @@ def test_two_that_follow_one_log_count_once(postgresql: Any) -> None:
     step = third.write_batch([record])
     assert (step.events, step.duplicates) == (0, 1)
     for each in (first, second, third):
+        each.close()
+
+
+def _midnight(day: int) -> int:
+    return (NOW_US // DAY_US + day) * DAY_US
+
+
+def test_a_copy_on_the_other_side_of_midnight_is_one(postgresql: Any) -> None:
+    url = postgresql.new_database()
+    behind, ahead = (PostgresStore(url, FEATURES, f"log/{n}") for n in range(2))
+    before_us, after_us = _midnight(1) - 1_000_000, _midnight(1) + 1_000_000
+    assert behind.write_batch([Record(1, before_us, Entry("default", _rows("a")))]).events == 1
+    assert ahead.write_batch([Record(1, after_us, Entry("default", _rows("b")))]).events == 1
+    # Whose log is behind has not come to midnight, and gets what the other has taken after it.
+    step = behind.write_batch([Record(2, before_us + 1, Entry("default", _rows("b", "c")))])
+    assert (step.events, step.duplicates) == (1, 1)
+    step = ahead.write_batch([Record(2, after_us + 1, Entry("default", _rows("a", "c", "d")))])
+    assert (step.events, step.duplicates) == (1, 2)
+    for each in (behind, ahead):
+        each.close()
+
+
+def test_midnight_waits_for_a_step_that_is_under_way(postgresql: Any) -> None:
+    url = postgresql.new_database()
+    first, second = (PostgresStore(url, FEATURES, f"log/{n}") for n in range(2))
+    first.write_batch([Record(1, _midnight(1) - 2, Entry("default", _rows("a")))])
+    (row,) = _rows("b")
+    steps: list[Any] = []
+    with connect(url, autocommit=False) as under_way, connect(url) as asked:
+        under_way.execute("insert into seen values (%s, %s, %s)", (NOW_US // DAY_US, row[0], NOW_US))
+        late = [Record(1, _midnight(1) + 1, Entry("default", [row]))]
+        thread = Thread(target=lambda: steps.append(second.write_batch(late)))
+        thread.start()
+
+        def waits() -> bool:
+            found = asked.execute("select count(*) from pg_locks where not granted").fetchone()
+            return found is not None and found[0] > 0
+
+        wait_for(waits)
+        under_way.commit()
+        thread.join()
+    assert (steps[0].events, steps[0].duplicates) == (0, 1)
+    for each in (first, second):
         each.close()
 
 

@@ -130,6 +130,7 @@ class PostgresStore(Stepping):
         fresh = [record for record in records if record.seq > position]
         if not fresh:
             return Step(position=position, known_us=known_us), [], []
+        self._seen_day = self._day_of_all()
         new, total, sources = new_rows(fresh, self._unseen)
         if new:
             with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -155,6 +156,19 @@ class PostgresStore(Stepping):
             return set()
         asked = {"day": self._seen_day, "keys": list(keys), "before": SEEN_DAYS_BEFORE, "received_us": received_us}
         return {bytes(row[0]) for row in self._writer.execute(_UNSEEN, asked)}
+
+    def _day_of_all(self) -> int:
+        """The day that all processors keep keys under now: until this step ends none turns it.
+
+        Who is behind would else look for keys before midnight only, and miss what others have taken after it.
+        """
+        connection = self._writer
+        connection.execute("lock table seen in row exclusive mode")
+        row = connection.execute(
+            "select max(cast(substring(relname from '[0-9]+$') as integer)) from pg_inherits"
+            " join pg_class on pg_class.oid = inhrelid where inhparent = 'seen'::regclass"
+        ).fetchone()
+        return self._seen_day if row is None or row[0] is None else int(row[0])
 
     def _turn_day(self, received_day: int) -> None:
         """Have a partition for the keys of a day, drop those that are forgotten; days of all processors only rise."""
