@@ -92,6 +92,26 @@
     if (await perform(form, bodyOf(form)) && form.dataset.method === "POST") { form.reset(); document.activeElement?.blur(); }
   });
 
+  /* Thresholds as they are typed: what they would have done to the last batches. */
+  let asking;
+  document.addEventListener("input", (event) => {
+    const place = event.target.closest("[data-what-if]");
+    if (!place || !event.target.name?.startsWith("thresholds.")) { return; }
+    clearTimeout(asking);
+    asking = setTimeout(async () => {
+      const given = new URLSearchParams();
+      for (const input of place.querySelectorAll("input[name^='thresholds.']")) {
+        if (input.value !== "") { given.set(input.name.slice("thresholds.".length), input.value); }
+      }
+      const said = place.querySelector("[data-what-if-said]");
+      try {
+        const answer = await fetch(`${place.dataset.whatIf}?${given}`);
+        const told = await answer.json();
+        said.textContent = answer.ok ? `${told.sentence} As it is now: ${told.fail_now}.` : told.detail;
+      } catch (error) { said.textContent = error.message; }
+    }, 250);
+  });
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-write]");
     if (button) { perform(button, JSON.parse(button.dataset.body)); return; }

@@ -274,6 +274,63 @@ def line_chart(
     return {"data": traces, "layout": layout(x_range, unit, **changes)}
 
 
+def score_chart(batches: Sequence[Mapping[str, Any]], lowest: float) -> Figure:
+    """Scores batch by batch, before the band of those that were usual then; the dots are batches that failed."""
+    x = list(range(1, len(batches) + 1))
+    said = [f"{_plain(str(batch['name']))}: {batch['score']:.4f}" for batch in batches]
+    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "x": x}
+    failed = [(place, batch["score"]) for place, batch in zip(x, batches, strict=True) if batch["reason"]]
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": [batch["score"] for batch in batches],
+        "customdata": said,
+        "line": {"color": SERIES[0], "width": 2},
+        "hovertemplate": "%{customdata}<extra></extra>",
+    }
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [place for place, _ in failed],
+        "y": [score for _, score in failed],
+        "marker": {"color": "var(--bad)", "size": 8},
+        "hoverinfo": "skip",
+    }
+    band = [
+        edge | {"y": [batch["usual_high"] for batch in batches]},
+        edge | {"y": [batch["usual_low"] for batch in batches], "fill": "tonexty", "fillcolor": "var(--band)"},
+    ]
+    room = max((1 - lowest) * 0.1, 1e-5)
+    axes = {
+        "xaxis": {"tickformat": "d", "hoverformat": "d", "range": [0.5, len(batches) + 0.5]},
+        "yaxis": {"range": [lowest - room, 1 + room], "tickformat": ".4f"},
+    }
+    return {"data": [*band, line, dots], "layout": layout(None, "score", hovermode="closest", **axes)}
+
+
+def stacked_shares(names: Sequence[str], series: Mapping[str, Sequence[float]]) -> Figure:
+    """One bar a name, stacked by series in the order of the palette; shares, with as many digits as they need."""
+    x = list(range(1, len(names) + 1))
+    traces = [
+        {
+            "type": "bar",
+            "x": x,
+            "y": list(values),
+            "name": name,
+            "customdata": [_plain(str(each)) for each in names],
+            "marker": {"color": color, "line": {"width": 0}},
+            "hovertemplate": f"%{{customdata}}: %{{y:.5f}}<extra>{_plain(name)}</extra>",
+        }
+        for (name, values), color in zip(series.items(), SERIES, strict=False)
+    ]
+    axes = {
+        "xaxis": {"tickformat": "d", "hoverformat": "d", "range": [0.5, len(names) + 0.5]},
+        "yaxis": {"tickformat": ".4f", "rangemode": "tozero", "nticks": 3},
+    }
+    return {"data": traces, "layout": layout(None, "score", barmode="stack", hovermode="closest", **axes)}
+
+
 def stacked_bars(
     x: Sequence[Any], series: Mapping[str, Sequence[int]], *, x_range: Sequence[Any] | None = None
 ) -> Figure:

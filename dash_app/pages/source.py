@@ -13,6 +13,7 @@ from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, field, write_button, write_form
 from dash_app.components.markup import drawn
+from dash_app.pages import source_history
 from dash_app.pages.sources import drop_zone, score_text, state_badge, usual
 from dash_app.pages.states import not_found
 from quality_assets.domain.wording import capitalised
@@ -43,8 +44,10 @@ def build(connection: Connection, request: Request) -> Component:
                 _findings(told) if told["findings"] else _nothing_found(told),
                 label="Findings",
             ),
+            source_history.scores(told["batches"]),
             _columns(told["judged"]),
             _batches(told["batches"]),
+            source_history.schema(told["schema_history"]),
             ui.card(
                 ui.card_head("Another batch", "It is judged beside those before it."), drop_zone(name), label="Upload"
             ),
@@ -172,7 +175,7 @@ def _said(told: Mapping[str, Any]) -> Component:
         [
             field("owner", "Owner", value=told["owner"], hint="who is told"),
             field("cadence", "A batch is due", value=told["cadence"] or "", hint="daily, weekly, 6h"),
-            field("thresholds.score", "Fails below a score of", kind="number", value=told["thresholds"]["score"]),
+            *_threshold_fields(told["thresholds"]),
         ],
         f"{_API}{quote(told['dataset'])}",
         "Keep",
@@ -180,4 +183,18 @@ def _said(told: Mapping[str, Any]) -> Component:
         label="What is said of it",
         done="Kept",
     )
-    return ui.card(ui.card_head("What is said of it", note), form, label="What is said of it")
+    what_if = f"{_API}{quote(told['dataset'])}/what-if"
+    return ui.card(
+        ui.card_head("What is said of it", note),
+        html.Div([form, source_history.effect(told)], **{"data-what-if": what_if}),
+        label="What is said of it",
+    )
+
+
+def _threshold_fields(said: Mapping[str, Any]) -> list[Component]:
+    return [
+        field("thresholds.score", "Fails below a score of", kind="number", value=said["score"]),
+        field("thresholds.alerts", "Fails with more alerts than", kind="number", value=said["alerts"], step="1"),
+        field("thresholds.missing_share", "Fails above a missing share of", kind="number", value=said["missing_share"]),
+        field("thresholds.rows_at_least", "Fails below so many rows", kind="number", value=said["rows_at_least"]),
+    ]

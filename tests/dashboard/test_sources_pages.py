@@ -66,3 +66,23 @@ def test_a_table_is_told_with_its_findings_and_its_columns(settings: Settings, t
         "There is no such page" in _shown(settings, "/sources/none")
         or "not found" in _shown(settings, "/sources/none").lower()
     )
+
+
+def test_a_table_with_a_past_shows_its_scores_its_columns_and_what_thresholds_do(
+    settings: Settings, tmp_path: Path
+) -> None:
+    store = operations_of(settings)
+    for day in range(5):
+        table = orders(day)
+        if day == 4:
+            table = table.rename(columns={"sku": "article"})
+        table.to_csv(tmp_path / f"day_{day}.csv", index=False)
+    dataset = register(store, DatasetSource(name="orders", path=str(tmp_path / "day_*.csv")), "t")
+    results = list(check_dataset(store, settings, dataset))
+    page = _shown(settings, "/sources/orders")
+    assert f"Scores of 5 batches, the last {results[-1].score:.4f}" in page
+    assert "What each dimension took away from the score" in page
+    assert "They fail 1 of the last 5 batches. The last: day_4.csv." in page
+    assert "/api/v1/data-quality/sources/orders/what-if" in page
+    assert "Renamed, it seems: Column sku is gone, and article holds what it held" in page
+    assert "The first: 10 columns." in page

@@ -140,10 +140,93 @@ def test_what_is_said_of_a_table(client: Client) -> None:
     wrong = client.put(f"{ROUTE}/sources/t", json={"cadence": "often"}, headers=OURS)
     assert (wrong.status_code, "hourly" in wrong.json()["detail"]) == (422, True)
     assert client.post(f"{ROUTE}/sources/t/rules/past_range(a)", json={"state": "muted"}, headers=OURS).json() == {
-        "dataset": "t", "rule": "past_range(a)", "state": "muted",
+        "dataset": "t", "rule": "past_range(a)", "state": "muted", "version": 1,
     }  # fmt: skip
     assert client.post(f"{ROUTE}/sources/t/check", headers=OURS).status_code == 202
     assert client.delete(f"{ROUTE}/sources/t", headers=OURS).json()["is_hidden"] is True
-    assert client.get(f"{ROUTE}/sources").json() == {"sources": []}
+    assert client.get(f"{ROUTE}/sources").json() == {"sources": [], "next_cursor": None}
     assert client.get(f"{ROUTE}/sources/none").status_code == 404
     assert client.get(f"{ROUTE}/batches/none").status_code == 404
+
+
+def _judged(settings: Settings, name: str) -> None:
+    store = operations_of(settings)
+    list(check_dataset(store, settings, find(store, settings, name)))
+
+
+def test_a_write_with_a_key_is_done_once(client: Client) -> None:
+    keyed = OURS | {"Idempotency-Key": "k1"}
+    first = client.post(f"{ROUTE}/upload", headers=keyed, files={"file": ("t.csv", b"a,b\n1,2\n")})
+    again = client.post(f"{ROUTE}/upload", headers=keyed, files={"file": ("t.csv", b"a,b\n1,2\n")})
+    assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    other = client.post(f"{ROUTE}/upload", headers=keyed, files={"file": ("t.csv", b"a,b\n1,3\n")})
+    assert (other.status_code, "choose a new one" in other.text) == (422, True)
+    asked = [client.post(f"{ROUTE}/sources/t/check", headers=keyed).json()["request_id"] for _ in range(2)]
+    assert asked[0] == asked[1]
+    versions = [
+        client.put(f"{ROUTE}/sources/t", json={"owner": "ann"}, headers=keyed).json()["version"] for _ in range(2)
+    ]
+    assert versions == [2, 2]
+    assert client.post(f"{ROUTE}/sources/none/check", headers=keyed).status_code == 404
+
+
+def test_what_was_changed_meanwhile_is_not_overwritten(client: Client) -> None:
+    _upload(client, b"a,b\n1,2\n", "t.csv")
+    rule = f"{ROUTE}/sources/t/rules/past_range(a)"
+    assert client.post(rule, json={"state": "muted"}, headers=OURS | {"If-Match": "0"}).json()["version"] == 1
+    late = client.post(rule, json={"state": "pinned"}, headers=OURS | {"If-Match": "0"})
+    assert (late.status_code, late.json()["present"]["state"]) == (409, "muted")
+    gone = client.delete(f"{ROUTE}/sources/t", headers=OURS | {"If-Match": '"7"'})
+    assert (gone.status_code, gone.json()["present"]["version"]) == (409, 1)
+    assert client.delete(f"{ROUTE}/sources/t", headers=OURS | {"If-Match": '"1"'}).json()["is_hidden"] is True
+    assert client.delete(f"{ROUTE}/sources/none", headers=OURS).status_code == 404
+
+
+def test_lists_go_on_where_their_cursor_says(client: Client, settings: Settings) -> None:
+    for number in range(3):
+        _upload(client, f"a,b\n{number},2\n1,{number}\n".encode(), f"t_{number}.csv")
+        _judged(settings, "t")
+    for name in ("u", "v"):
+        _upload(client, name.encode() + b",b\n1,2\n", f"{name}.csv")
+    page = client.get(f"{ROUTE}/sources?limit=2").json()
+    rest = client.get(f"{ROUTE}/sources", params={"limit": 2, "cursor": page["next_cursor"]}).json()
+    assert [each["dataset"] for each in page["sources"] + rest["sources"]] == ["t", "u", "v"]
+    assert rest["next_cursor"] is None
+    quality = client.get(f"{ROUTE}/sources/t/quality?limit=2").json()
+    before = client.get(f"{ROUTE}/sources/t/quality", params={"limit": 2, "cursor": quality["next_cursor"]}).json()
+    assert [b["name"] for b in before["history"] + quality["history"]] == ["t_0.csv", "t_1.csv", "t_2.csv"]
+    assert before["next_cursor"] is None
+    for path in ("sources", "sources/t/quality"):
+        assert client.get(f"{ROUTE}/{path}?cursor=nonsense").status_code == 404
+
+
+def test_other_thresholds_are_tried_on_the_last_batches(client: Client, settings: Settings) -> None:
+    for number in range(3):
+        rows = "".join(f"{i},{'' if i < number else 'x'}\n" for i in range(4))
+        _upload(client, f"a,b\n{rows}".encode(), f"t_{number}.csv")
+        _judged(settings, "t")
+    told = client.get(f"{ROUTE}/sources/t/what-if?missing_share=0.3").json()
+    # None, one and two of four cells are missing.
+    assert (told["batches"], told["would_fail"], told["fail_now"]) == (3, 1, 0)
+    assert [(each["batch"], each["reasons"]) for each in told["failing"]] == [
+        ("t_2.csv", ["50.0% of b are missing; 30.0% are let pass"])
+    ]
+    assert told["sentence"] == "They fail 1 of the last 3 batches."
+    assert client.get(f"{ROUTE}/sources/t/what-if?missing_share=0.2").json()["would_fail"] == 2
+    assert client.get(f"{ROUTE}/sources/t/what-if?rows_at_least=5").json()["would_fail"] == 3
+    assert client.get(f"{ROUTE}/sources/t/what-if?score=2").status_code == 422
+    assert client.get(f"{ROUTE}/sources/none/what-if").status_code == 404
+
+
+def test_how_columns_came_and_went(client: Client, settings: Settings) -> None:
+    for number, text in enumerate(("a,b\n1,2\n", "a,b,c\n1,2,x\n", "c,b,a\nx,2,1\n", "c,b\nx,2\n")):
+        _upload(client, text.encode(), f"t_{number}.csv")
+        _judged(settings, "t")
+    told = client.get(f"{ROUTE}/sources/t").json()["schema_history"]
+    assert [(e["batch"], e["added"], e["lost"], e["kinds"], e["order"]) for e in told] == [
+        ("t_3.csv", [], ["a"], [], False),
+        ("t_2.csv", [], [], [], True),
+        ("t_1.csv", ["c"], [], [], False),
+        ("t_0.csv", ["a", "b"], [], [], False),
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -15,13 +17,31 @@ from quality_assets.contracts.sources.model import SourceError
 from quality_assets.serve.api.answers import EVERYWHERE, problem
 from quality_assets.serve.api.features import Instant
 from quality_assets.serve.api.problems import StrictRoute
-from quality_assets.serve.api.writing import House, IfMatch, Writer, json_response, settings_of, version_of
+from quality_assets.serve.api.writing import (
+    House,
+    IdempotencyKey,
+    IfMatch,
+    Writer,
+    answered_once,
+    json_response,
+    settings_of,
+    version_of,
+)
 from quality_assets.stores.datasets.loading import TooLarge
 from quality_assets.stores.operations.requests import ask
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.tables.datasets import ruling
 from quality_assets.tables.datasets import uploads as arriving_files
-from quality_assets.tables.datasets.reading import batch_details, details, overview, summary
+from quality_assets.tables.datasets.reading import (
+    MOST_BATCHES,
+    batch_details,
+    details,
+    judged_before,
+    overview,
+    summary,
+    thresholds_effect,
+    told_of,
+)
 from quality_assets.tables.datasets.registering import UnknownDatasetError, find, hide
 
 UPLOAD_PATH = "/api/v1/data-quality/upload"
@@ -33,6 +53,12 @@ _WRITING = (
     | problem(422, "What is sent cannot be taken; each thing that is wrong is named")
 )
 _NONE = problem(404, "No dataset has this name")
+_READING = problem(422, "What is asked for cannot be; each thing that is wrong is named")
+_NO_CURSOR = "This cursor was not given out here; ask without one for the first page."
+_HISTORY = ("batch_id", "name", "rows", "score", "dimensions", "checked_at")
+_MOST, _MOST_DIGITS = 2**53, 16
+Limit = Annotated[int, Query(ge=1, le=500, description="How many at once")]
+Cursor = Annotated[str | None, Query(max_length=400, description="As `next_cursor` was given")]
 
 
 class UploadAnswer(BaseModel):
@@ -64,9 +90,10 @@ class SourceCard(BaseModel):
 
 
 class SourceList(BaseModel):
-    """Watched tables, the worst score first."""
+    """Watched tables, the worst score first, and the cursor of those that follow."""
 
     sources: list[SourceCard]
+    next_cursor: str | None
 
 
 class QualityAnswer(BaseModel):
@@ -79,7 +106,42 @@ class QualityAnswer(BaseModel):
     usual_high: float | None
     status: str
     history: list[dict[str, Any]]
+    next_cursor: str | None
     findings: list[dict[str, Any]]
+
+
+class WhatIfAnswer(BaseModel):
+    """What thresholds would have done to the last batches: how many they fail, and how many those in force do."""
+
+    batches: int
+    would_fail: int
+    fail_now: int
+    sentence: str
+    failing: list[dict[str, Any]]
+    thresholds: Thresholds
+
+
+class RuleAnswer(BaseModel):
+    """A rule, and what people say of it."""
+
+    dataset: str
+    rule: str
+    state: str
+    version: int
+
+
+class HiddenAnswer(BaseModel):
+    """A dataset that is watched no longer."""
+
+    dataset: str
+    is_hidden: bool
+
+
+class SourceConflict(BaseModel):
+    """Why it was not done, and how what was to be changed stands now."""
+
+    detail: str
+    present: dict[str, Any] | None = None
 
 
 class ChangeBody(BaseModel):
@@ -109,6 +171,9 @@ class RequestAnswer(BaseModel):
     status_url: str
 
 
+_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": SourceConflict, "description": "It was changed meanwhile, or its YAML file says it"}
+}
 datasets_api = APIRouter(
     prefix="/api/v1/data-quality",
     tags=["data quality"],
@@ -126,6 +191,7 @@ async def upload(
     http: Request,
     store: House,
     actor: Writer,
+    key: IdempotencyKey = None,
     dataset: Annotated[str | None, Query(max_length=80, description="Which table it is a batch of")] = None,
     name: Annotated[
         str | None, Query(max_length=500, description="What the file is called, where it is the body")
@@ -136,21 +202,27 @@ async def upload(
         with arriving_files.arriving(settings) as (taken, path):
             file_name = await _received(http, taken) or name or unquote(http.headers.get("x-file-name", "")) or "upload"
             taken.close()
-            told = await asyncio.to_thread(
-                arriving_files.accept, store, settings, dataset or arriving_files.dataset_name(file_name), file_name,
-                taken, path, actor,
-            )  # fmt: skip
+            named = dataset or arriving_files.dataset_name(file_name)
+
+            def accept() -> tuple[int, Any]:
+                return _accepted(arriving_files.accept(store, settings, named, file_name, taken, path, actor))
+
+            said = {"dataset": named, "name": file_name, "sha256": taken.sha256}
+            return await asyncio.to_thread(answered_once, http, store, key, actor, said, accept)
     except (arriving_files.UploadTooLargeError, TooLarge) as error:
         raise HTTPException(413, str(error)) from None
     except FileRejected as error:
         raise HTTPException(422, error.reason) from None
     except SourceError as error:
         raise HTTPException(422, str(error)) from None
+
+
+def _accepted(told: arriving_files.Uploaded) -> tuple[int, Any]:
     answer = {
         "dataset": told.dataset, "batch_id": told.batch_id, "name": told.name, "is_new": told.is_new,
         "status_url": f"/api/v1/data-quality/batches/{told.batch_id}",
     }  # fmt: skip
-    return json_response(answer, 202 if told.is_new else 200)
+    return (202 if told.is_new else 200), answer
 
 
 async def _received(http: Request, taken: arriving_files.Arriving) -> str | None:
@@ -168,9 +240,35 @@ async def _received(http: Request, taken: arriving_files.Arriving) -> str | None
         return file.filename
 
 
-@datasets_api.get("/sources", summary="Watched tables, the worst first", response_model=SourceList)
-def list_sources(http: Request, store: House) -> Response:
-    return json_response({"sources": overview(store, settings_of(http))})
+@datasets_api.get(
+    "/sources", summary="Watched tables, the worst first", response_model=SourceList,
+    responses=problem(404, "The cursor was not given out here") | _READING,
+)  # fmt: skip
+def list_sources(http: Request, store: House, limit: Limit = 200, cursor: Cursor = None) -> Response:
+    cards = overview(store, settings_of(http))
+    names = [card["dataset"] for card in cards]
+    first = 0 if cursor is None else _after(cursor, names)
+    following = _cursor(names[first + limit - 1]) if len(cards) > first + limit else None
+    return json_response({"sources": cards[first : first + limit], "next_cursor": following})
+
+
+def _cursor(place: str) -> str:
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def _opened(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor.encode()).decode()
+    except ValueError:
+        raise HTTPException(404, _NO_CURSOR) from None
+
+
+def _after(cursor: str, names: list[str]) -> int:
+    """The place after the one that a cursor names, as things stand now."""
+    name = _opened(cursor)
+    if name not in names:
+        raise HTTPException(404, _NO_CURSOR)
+    return names.index(name) + 1
 
 
 @datasets_api.get("/summary", summary="How many tables are watched, and how they are")
@@ -190,62 +288,130 @@ def show_source(http: Request, store: House, name: Name) -> Response:
     return json_response(_found(http, store, name))
 
 
-@datasets_api.get("/sources/{name}/quality", summary="Its quality", response_model=QualityAnswer, responses=_NONE)
-def source_quality(http: Request, store: House, name: Name) -> Response:
+@datasets_api.get(
+    "/sources/{name}/quality", summary="Its quality", response_model=QualityAnswer,
+    responses=problem(404, "No dataset has this name, or the cursor was not given out here") | _READING,
+)  # fmt: skip
+def source_quality(
+    http: Request, store: House, name: Name, limit: Limit = MOST_BATCHES, cursor: Cursor = None
+) -> Response:
     told = _found(http, store, name)
-    judged = [batch for batch in told["batches"] if batch["status"] == "checked"]
-    history = [
-        {key: batch[key] for key in ("batch_id", "name", "rows", "score", "dimensions", "checked_at")}
-        for batch in judged
-    ]
+    before = None if cursor is None else _opened(cursor)
+    if before is not None and not (before.isascii() and before.isdigit() and len(before) < _MOST_DIGITS):
+        raise HTTPException(404, _NO_CURSOR)
+    with store.read() as connection:
+        found = judged_before(connection, name, int(before) if before else None, limit + 1)
+    history = [{key: batch[key] for key in _HISTORY} for batch in found[-limit:]]
+    following = _cursor(str(found[-limit]["sequence"])) if len(found) > limit else None
     answer = {key: told[key] for key in ("dataset", "score", "usual_low", "usual_high", "status", "findings")}
-    return json_response(answer | {"dimensions": judged[-1]["dimensions"] if judged else {}, "history": history})
+    dimensions = told["judged"]["dimensions"] if told["judged"] else {}
+    return json_response(answer | {"dimensions": dimensions, "history": history, "next_cursor": following})
+
+
+@datasets_api.get(
+    "/sources/{name}/what-if", summary="What thresholds would have done to the last batches",
+    response_model=WhatIfAnswer, responses=_NONE | _READING,
+)  # fmt: skip
+def source_what_if(
+    http: Request,
+    store: House,
+    name: Name,
+    score: Annotated[float | None, Query(ge=0, le=1)] = None,
+    alerts: Annotated[int | None, Query(ge=0, le=_MOST)] = None,
+    missing_share: Annotated[float | None, Query(ge=0, le=1)] = None,
+    rows_at_least: Annotated[int | None, Query(ge=0, le=_MOST)] = None,
+) -> Response:
+    given = {"score": score, "alerts": alerts, "missing_share": missing_share, "rows_at_least": rows_at_least}
+    wanted = {key: value for key, value in given.items() if value is not None}
+    try:
+        return json_response(thresholds_effect(store, settings_of(http), name, wanted))
+    except UnknownDatasetError as error:
+        raise HTTPException(404, str(error)) from None
 
 
 @datasets_api.post(
     "/sources/{name}/check", summary="Judge it now", status_code=202, response_model=RequestAnswer,
     responses=_WRITING | _NONE,
 )  # fmt: skip
-def check_source(http: Request, store: House, name: Name, actor: Writer) -> Response:
+def check_source(http: Request, store: House, name: Name, actor: Writer, key: IdempotencyKey = None) -> Response:
     _found(http, store, name)
-    with store.write() as connection:
-        request_id = ask(connection, "check_dataset", actor=actor, partition_key=name, subject=f"dataset {name}")
-    return json_response({"request_id": request_id, "status_url": f"/api/v1/data-quality/sources/{name}"}, 202)
+
+    def act() -> tuple[int, Any]:
+        with store.write() as connection:
+            request_id = ask(connection, "check_dataset", actor=actor, partition_key=name, subject=f"dataset {name}")
+        return 202, {"request_id": request_id, "status_url": f"/api/v1/data-quality/sources/{name}"}
+
+    return answered_once(http, store, key, actor, None, act)
 
 
 @datasets_api.put(
     "/sources/{name}", summary="Thresholds, cadence, owner", response_model=SourceCard,
-    responses=_WRITING | _NONE | problem(409, "It was changed meanwhile, or its YAML file says it"),
+    responses=_WRITING | _NONE | _CONFLICT,
 )  # fmt: skip
 def change_source(
-    http: Request, store: House, name: Name, body: ChangeBody, actor: Writer, if_match: IfMatch = None
+    http: Request, store: House, name: Name, body: ChangeBody, actor: Writer, if_match: IfMatch = None,
+    key: IdempotencyKey = None,
+) -> Response:  # fmt: skip
+    settings, version, given = settings_of(http), version_of(if_match), body.model_dump(exclude_unset=True)
+
+    def act() -> tuple[int, Any]:
+        with store.write() as connection:
+            ruling.change(store, find(store, settings, name), given, version, actor)
+            # As it is within this transaction: to whoever reads beside it nothing has happened yet.
+            return 200, told_of(connection, name)
+
+    return _written(http, store, key, actor, given | {"if-match": version}, act, lambda: _found(http, store, name))
+
+
+@datasets_api.post(
+    "/sources/{name}/rules/{rule}", summary="Pin or mute a rule", response_model=RuleAnswer,
+    responses=_WRITING | _NONE | _CONFLICT,
+)  # fmt: skip
+def set_rule(
+    http: Request, store: House, name: Name, rule: Annotated[str, Path(max_length=500)], body: RuleBody, actor: Writer,
+    if_match: IfMatch = None, key: IdempotencyKey = None,
+) -> Response:  # fmt: skip
+    version = version_of(if_match)
+
+    def act() -> tuple[int, Any]:
+        _found(http, store, name)
+        return 200, ruling.set_state(store, name, rule, body.state, actor, version)
+
+    said = {"state": body.state, "if-match": version}
+    return _written(http, store, key, actor, said, act, lambda: ruling.rule_of(store, name, rule))
+
+
+@datasets_api.delete(
+    "/sources/{name}", summary="Watch it no longer; its history stays", response_model=HiddenAnswer,
+    responses=_WRITING | _NONE | _CONFLICT,
+)  # fmt: skip
+def remove_source(
+    http: Request, store: House, name: Name, actor: Writer, if_match: IfMatch = None, key: IdempotencyKey = None
 ) -> Response:
-    settings = settings_of(http)
+    settings, version = settings_of(http), version_of(if_match)
+
+    def act() -> tuple[int, Any]:
+        with store.write():
+            ruling.check_version(find(store, settings, name).version, version)
+            hide(store, name)
+        return 200, {"dataset": name, "is_hidden": True}
+
+    return _written(http, store, key, actor, {"if-match": version}, act, lambda: _found(http, store, name))
+
+
+def _written(
+    http: Request, store: House, key: str | None, actor: str, body: Any, act: Callable[[], tuple[int, Any]],
+    present: Callable[[], Any],
+) -> Response:  # fmt: skip
+    """The answer to a write: once by its key; where it cannot be done, how things stand now."""
     try:
-        there = find(store, settings, name)
-        ruling.change(store, there, body.model_dump(exclude_unset=True), version_of(if_match), actor)
+        return answered_once(http, store, key, actor, body, act)
     except UnknownDatasetError as error:
         raise HTTPException(404, str(error)) from None
     except ruling.CannotChangeError as error:
-        raise HTTPException(409, str(error)) from None
+        return json_response({"detail": str(error), "present": present()}, 409)
     except SourceError as error:
         raise HTTPException(422, str(error)) from None
-    return json_response(details(store, settings, name))
-
-
-@datasets_api.post("/sources/{name}/rules/{rule}", summary="Pin or mute a rule", responses=_WRITING | _NONE)
-def set_rule(
-    http: Request, store: House, name: Name, rule: Annotated[str, Path(max_length=500)], body: RuleBody, actor: Writer
-) -> dict[str, Any]:
-    _found(http, store, name)
-    return ruling.set_state(store, name, rule, body.state, actor)
-
-
-@datasets_api.delete("/sources/{name}", summary="Watch it no longer; its history stays", responses=_WRITING | _NONE)
-def remove_source(http: Request, store: House, name: Name, actor: Writer) -> dict[str, Any]:
-    _found(http, store, name)
-    hide(store, name)
-    return {"dataset": name, "is_hidden": True}
 
 
 @datasets_api.get("/batches/{batch_id}", summary="A batch with its findings", responses=problem(404, "No such batch"))

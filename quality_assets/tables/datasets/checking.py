@@ -19,8 +19,8 @@ from quality_assets.domain.quality.datasets.plugins import with_plugins
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
+from quality_assets.domain.quality.datasets.thresholds import Measured, failures
 from quality_assets.domain.quality.datasets.values import Block
-from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
@@ -177,18 +177,9 @@ def _result(dataset: str, name: str, batch_id: str, judged: _Judged, thresholds:
 
 
 def _failed(judged: _Judged, thresholds: Thresholds) -> Iterator[str]:
-    """The thresholds that a batch fails, in words."""
-    score, alerts = judged.verdict.score, sum(finding.is_alert for finding in judged.findings)
-    if thresholds.score is not None and score is not None and score < thresholds.score:
-        yield f"its score is {score:.4f}, below {thresholds.score:g}"
-    if thresholds.alerts is not None and alerts > thresholds.alerts:
-        yield f"it raised {plural(alerts, 'alert')}; {plural(thresholds.alerts, 'is', 'are')} let pass"
-    if thresholds.rows_at_least is not None and judged.loaded.rows < thresholds.rows_at_least:
-        yield f"it has {judged.loaded.rows:,} rows; {thresholds.rows_at_least:,} are the least"
-    if thresholds.missing_share is not None:
-        for name, share in judged.profile.missing.items():
-            if share > thresholds.missing_share:
-                yield f"{share:.1%} of {name} are missing; {thresholds.missing_share:.1%} are let pass"
+    alerts = sum(finding.is_alert for finding in judged.findings)
+    measured = Measured(judged.verdict.score, alerts, judged.loaded.rows, judged.profile.missing)
+    yield from failures(measured, thresholds)
 
 
 def _refused(dataset: str, name: str, batch_id: str, reason: str) -> BatchResult:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from quality_assets.contracts.sources.datasets import make_dataset
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.datasets.lateness import late
+from quality_assets.tables.datasets.past_batches import schema_history, thresholds_on
 from quality_assets.tables.datasets.registering import (
     Registered,
     UnknownDatasetError,
@@ -84,6 +87,15 @@ def last_batches(connection: Connection, dataset: str, most: int = MOST_BATCHES)
     return [dict(row) for row in rows][::-1]
 
 
+def judged_before(connection: Connection, dataset: str, sequence: int | None, most: int) -> list[dict[str, Any]]:
+    """The last batches of a dataset that were judged, of those before the one of a number, oldest first."""
+    asked = select(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset, DATASET_BATCH.c.status == "checked")
+    if sequence is not None:
+        asked = asked.where(DATASET_BATCH.c.sequence < sequence)
+    rows = connection.execute(asked.order_by(DATASET_BATCH.c.sequence.desc()).limit(most)).mappings()
+    return [dict(row) for row in rows][::-1]
+
+
 def findings_of(connection: Connection, batch_id: str) -> list[dict[str, Any]]:
     """What was found in a batch, what people must know first."""
     rows = connection.execute(
@@ -125,7 +137,23 @@ def told_of(connection: Connection, name: str) -> dict[str, Any]:
         "batches": batches,
         "judged": judged[-1] if judged else None,
         "findings": findings_of(connection, judged[-1]["batch_id"]) if judged else [],
+        "what_if": thresholds_on(connection, batches, said.thresholds),
+        "schema_history": schema_history(connection, name),
     }
+
+
+def thresholds_effect(store: Operations, settings: Settings, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What thresholds would have done to the last batches of a dataset; those that are not given are as they are.
+
+    Raises UnknownDatasetError, or SourceError for what is no threshold.
+    """
+    source = find(store, settings, name).source
+    wanted = make_dataset({**source.model_dump(), "thresholds": {**source.thresholds.model_dump(), **given}}, name)
+    with store.read() as connection:
+        batches = last_batches(connection, name)
+        now = thresholds_on(connection, batches, source.thresholds)
+        then = thresholds_on(connection, batches, wanted.thresholds)
+    return {**then, "thresholds": wanted.thresholds.model_dump(), "fail_now": now["would_fail"]}
 
 
 def batch_details(store: Operations, batch_id: str) -> dict[str, Any] | None:

@@ -28,8 +28,7 @@ def change(
     if said:
         raise CannotChangeError(f"{', '.join(said)}: data/datasets/{dataset.dataset_id}.yaml says it; change it there.")
     with store.write():
-        if version is not None and version != dataset.version:
-            raise CannotChangeError(f"It was changed meanwhile: it is of version {dataset.version} now. Read it again.")
+        check_version(dataset.version, version)
         before = dataset.source.model_dump()
         if given.get("thresholds") is not None:
             given = {**given, "thresholds": {**before["thresholds"], **given["thresholds"]}}
@@ -37,14 +36,31 @@ def change(
         return register(store, source, by, dataset.yaml_keys)
 
 
-def set_state(store: Operations, dataset: str, rule: str, state: str, by: str) -> dict[str, Any]:
-    """Pin a rule, mute it, or leave it to what is learnt."""
+def check_version(there: int, wanted: int | None) -> None:
+    """Raise CannotChangeError where something is of another version than whoever changes it has read."""
+    if wanted is not None and wanted != there:
+        raise CannotChangeError(f"It was changed meanwhile: it is of version {there} now. Read it again.")
+
+
+def rule_of(store: Operations, dataset: str, rule: str) -> dict[str, Any] | None:
+    """What people say of a rule; None where nobody says anything."""
+    is_it = (DATASET_RULE.c.dataset_id == dataset) & (DATASET_RULE.c.rule_id == rule)
+    with store.read() as connection:
+        row = connection.execute(select(DATASET_RULE.c.state, DATASET_RULE.c.version).where(is_it)).first()
+    return None if row is None else {"dataset": dataset, "rule": rule, "state": row.state, "version": row.version}
+
+
+def set_state(
+    store: Operations, dataset: str, rule: str, state: str, by: str, version: int | None = None
+) -> dict[str, Any]:
+    """Pin a rule, mute it, or leave it to what is learnt. Raises CannotChangeError where it is of another version."""
     now = utc_now()
     detector, _, inside = rule.partition("(")
     kind = re.sub(r"^(past_)?(local_|weak_)?", "", detector).rstrip("*+")
     is_it = (DATASET_RULE.c.dataset_id == dataset) & (DATASET_RULE.c.rule_id == rule)
     with store.write() as connection:
         there = connection.execute(select(DATASET_RULE.c.version).where(is_it)).scalar()
+        check_version(there or 0, version)
         if there is None:
             connection.execute(
                 insert(DATASET_RULE).values(
@@ -56,4 +72,4 @@ def set_state(store: Operations, dataset: str, rule: str, state: str, by: str) -
         else:
             values = {"state": state, "updated_at": now, "updated_by": by, "version": there + 1}
             connection.execute(update(DATASET_RULE).where(is_it).values(**values))
-    return {"dataset": dataset, "rule": rule, "state": state}
+    return {"dataset": dataset, "rule": rule, "state": state, "version": (there or 0) + 1}
