@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+import re
 import time
 from typing import Any
 from uuid import uuid4
@@ -227,6 +228,10 @@ def test_features_of_several_users(collector: Any) -> None:
     assert [each["user_id"] for each in users] == [user, "nobody"]
     assert [each["features"]["activity_count_1h"]["value"] for each in users] == [3, 0]
     assert [each["features"]["user_segment"]["value"] for each in users] == ["casual", "unseen"]
+    # As `curl -d` sends it, which calls everything a form.
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    as_curl = collector.client.post("/features/batch", content=json.dumps(asked), headers=form).json()["users"]
+    assert [each["user_id"] for each in as_curl] == [user, "nobody"]
     assert collector.client.post("/features/batch", json={"users": ["a"], "features": ["x"]}).status_code == 404
     assert collector.client.post("/features/batch", json={"users": "a"}).status_code == 422
 
@@ -265,6 +270,63 @@ def test_the_collector_tells_of_itself(collector: Any) -> None:
     assert collector.client.get("/ready").json() == {"status": "ok", "reasons": []}
     described = collector.client.get("/openapi.json").json()["paths"]
     assert {"/ingest", "/ingest/batch", "/v1/batch", "/v1/track", "/v1/logs", "/features/{user}"} <= set(described)
+
+
+def test_the_description_is_a_page_of_this_machine(collector: Any) -> None:
+    page = collector.client.get("/docs").text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert [part for part in parts if not part.startswith(("/", "data:"))] == []
+    for part in parts:
+        if part.startswith("/"):
+            assert collector.client.get(part).status_code == 200, part
+    assert len(parts) == 3
+
+
+_ITEMS: list[tuple[dict[str, Any], str]] = [
+    ({"timestamp": 10**18}, "event_time_too_early"),
+    ({"timestamp": -(10**18)}, "invalid_event_time"),
+    ({"timestamp": 10**18 + 0.5}, "event_time_too_early"),
+    ({"timestamp": "10000-01-01T00:00:00Z"}, "invalid_event_time"),
+    ({"timestamp": [1]}, "invalid_event_time"),
+    ({"timestamp": "2999-01-01T00:00:00Z"}, "event_time_in_future"),
+    ({"status": ["ok"]}, "invalid_status"),
+    ({"status": {"a": 1}}, "invalid_status"),
+    ({"status": 3}, "invalid_status"),
+    ({"feedback_score": "good"}, "invalid_feedback_score"),
+    ({"feedback_score": 7}, "feedback_score_out_of_range"),
+    ({"latency_ms": -1}, "negative_latency"),
+    ({"latency_ms": {"a": 1}}, "invalid_latency"),
+    ({"user_id": "a\0b"}, "nul_byte"),
+    ({"properties": {"a": ["\0"]}}, "nul_byte"),
+    ({"properties": {"a\0": 1}}, "nul_byte"),
+    ({"properties": "text"}, "invalid_properties"),
+    ({"properties": {"a": "x" * 33_000}}, "properties_too_large"),
+    ({"event_id": 5}, "invalid_event_id"),
+    ({"event_id": "x" * 256}, "invalid_event_id"),
+    ({"event_id": None}, "missing_event_id"),
+]
+
+
+def test_no_item_is_too_odd_to_be_refused_with_its_reason(collector: Any) -> None:
+    for more, reason in _ITEMS:
+        event = _event(**more)
+        alone = collector.client.post("/ingest", json=event)
+        assert (alone.status_code, alone.json()["reasons"]) == (422, [reason]), (more, alone.text)
+        told = collector.client.post("/ingest/batch", json={"batch": [event, _event()]}).json()
+        assert (told["accepted"], told["errors"]) == (1, [{"index": 0, "reasons": [reason]}])
+    both = collector.client.post("/ingest", json=_event(status=[1], latency_ms="x", timestamp=10**18)).json()["reasons"]
+    assert set(both) == {"invalid_status", "invalid_latency", "event_time_too_early"}
+    assert collector.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more", [{"timestamp": -(10**18)}, {"userId": "a\0"}, {"properties": {"status": [1]}}, {"type": 7}]
+)
+def test_no_call_of_segment_is_too_odd_to_be_kept(collector: Any, more: dict[str, Any]) -> None:
+    before = _letters(collector)
+    call = {"type": "track", "event": "click", "userId": "u", "messageId": str(uuid4()), **more}
+    assert collector.client.post("/v1/batch", json={"batch": [call]}).status_code == 200
+    assert _letters(collector) - before == (0 if "type" in more else 1)
 
 
 def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from quality_assets.serve.theme import THEME_SCRIPT
+from quality_assets.settings import REPOSITORY_ROOT
 
 _VENDOR = "/assets/vendor"
+FOLDER = REPOSITORY_ROOT / "dash_app" / "assets" / "vendor"
 SCRIPT = "swagger-ui-bundle-5.35.0.js"
 STYLE = "swagger-ui-5.35.0.css"
 

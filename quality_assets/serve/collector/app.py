@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from quality_assets.serve.api.docs import FOLDER, SCRIPT, STYLE
 from quality_assets.serve.collector.access import Access
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.described import described_routes
@@ -50,7 +52,10 @@ def create_app(settings: Settings) -> ASGIApp:
         version=VERSION,
         description="Events in, online features of users, today so far.",
         lifespan=partial(_lifespan, core, today),
+        docs_url=None,
+        redoc_url=None,
     )
+    _add_docs(app)
     if settings.live_url is not None:
         _answer_while_away(app)
     app.include_router(online_routes(core, access))
@@ -61,6 +66,22 @@ def create_app(settings: Settings) -> ASGIApp:
     _gauges(core, today)
     hosts = frozenset(name.lower() for name in (*_LOOPBACK, settings.collector_host, *settings.allowed_hosts))
     return Hot(app, core, access, hosts, settings.collector_origins)
+
+
+def _add_docs(app: FastAPI) -> None:
+    """The description as a page, whose parts come from this machine."""
+    if FOLDER.is_dir():
+        app.mount("/docs/parts", StaticFiles(directory=FOLDER), name="docs-parts")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url=f"/docs/parts/{SCRIPT}",
+            swagger_css_url=f"/docs/parts/{STYLE}",
+            swagger_favicon_url="data:,",
+        )
 
 
 @contextlib.asynccontextmanager

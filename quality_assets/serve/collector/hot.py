@@ -26,6 +26,7 @@ log = logging.getLogger("quality.collector")
 
 _JSON = (b"content-type", b"application/json")
 _PROTOBUF = (b"content-type", b"application/x-protobuf")
+_FORM = b"application/x-www-form-urlencoded"
 _RETRY = (b"retry-after", b"2")
 _NUL = b"\\u0000"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -71,6 +72,10 @@ class Hot:
             return
         handler = self._handlers.get(scope["path"])
         method = scope["method"]
+        if scope["path"] == "/features/batch" and headers.get(b"content-type", _FORM) == _FORM:
+            # What `curl -d` calls everything that it sends.
+            kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            scope = {**scope, "headers": [*kept, _JSON]}
         if handler is None or method not in ("POST", "OPTIONS"):
             await self._app(scope, receive, send)
             return
