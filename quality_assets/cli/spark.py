@@ -57,6 +57,32 @@ def features(
     )
 
 
+@spark.command()
+def stream(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of tiles, and of how far the job has come.")],
+    landing: Annotated[
+        Path | None, typer.Option(help="Folder of the collector's landed files; that of this root if not given.")
+    ] = None,
+    files_at_once: Annotated[int, typer.Option(min=1, help="How many files a step takes at most.")] = 100,
+) -> None:
+    """Follow the landed files of the collector by Structured Streaming: tiles of online features, each event once.
+
+    It takes what has landed since it was last run, and ends. Killed, it goes on where it stood when it is run again.
+    """
+    from quality_assets.stores import spark as engine
+    from quality_assets.stores.spark_stream import follow_landing
+
+    settings = root_settings()
+    definition = features_with(settings, 1)
+    try:
+        with engine.spark_session("feature-quality-stream") as session:
+            folder = landing or settings.landing_dir / "collector"
+            tiles = follow_landing(session, folder, out_dir.resolve(), definition, files_at_once)
+    except engine.SparkMissingError as error:
+        fail(str(error))
+    out.print(f"{tiles:,} tiles in {out_dir / 'tiles'}")
+
+
 def _run(compute: Any, out_dir: Path | None, what: str) -> None:
     from quality_assets.stores.spark import SparkMissingError, spark_session
 

@@ -7,20 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from running_collector import environment_of
 from services import missing
 
 from quality_assets.domain.events.metrics_sql import spelled
-from quality_assets.domain.live.compiler import lake_events_sql, offline_sql
+from quality_assets.domain.live.compiler import lake_events_sql, offline_sql, partial_tiles_sql
+from quality_assets.domain.live.expressions import DUCKDB
 from quality_assets.domain.live.feature_set import load_features
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.warehouse import open_warehouse
 
+DAY = datetime(2026, 11, 20)
 FEATURES = load_features(REPOSITORY_ROOT / "data" / "features.yaml")
 
 
@@ -80,6 +85,59 @@ def test_facts_of_spark_are_those_of_duckdb(built_copy: Settings, tmp_path: Path
         if not _same(row[name], other[name])
     ]
     assert wrong == []
+
+
+def _land(folder: Path, name: str, numbers: range) -> None:
+    """A landed file of events, of some users, hours and orders; each number is always the same event."""
+    rows = [
+        {
+            "event_id": f"e{n}",
+            "event_time": DAY + timedelta(minutes=(n * 7919) % 2880),
+            "received_at": DAY + timedelta(days=2, seconds=n),
+            "feature": "Search",
+            "event_name": ("view", "click", "purchase", "share", "session_start")[n % 5],
+            "user_id": None if n % 31 == 0 else f"user-{n % 17}",
+            "status": ("ok", "ok", "error", "crash")[n % 4],
+            "latency_ms": None if n % 6 == 0 else n / 7,
+            "device_type": ("mobile", "desktop", None)[n % 3],
+            "platform": "web",
+            "country": "DE",
+        }
+        for n in numbers
+    ]
+    types = {"event_time": pa.timestamp("us"), "received_at": pa.timestamp("us"), "latency_ms": pa.float64()}
+    schema = pa.schema([(column, types.get(column, pa.string())) for column in rows[0]])
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{name}.parquet")
+
+
+@pytest.mark.slow
+def test_tiles_of_a_stream_that_was_stopped_are_those_of_duckdb(tmp_path: Path) -> None:
+    _needs_spark()
+    landing, out = tmp_path / "collector", tmp_path / "out"
+
+    def follow() -> list[dict[str, Any]]:
+        command = ["spark", "stream", "--landing", str(landing), "--out", str(out), "--files-at-once", "1"]
+        done = subprocess.run(
+            [sys.executable, "-m", "quality_assets.cli", *command],
+            env=environment_of(tmp_path / "root"), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = duckdb.sql(f"select * from read_parquet('{out}/tiles/*.parquet') order by user_id, tile")
+        return list(found.to_arrow_table().to_pylist())
+
+    _land(landing, "first", range(400))
+    # Ids that came before come again, in the same run and in the next.
+    _land(landing, "second", range(350, 700))
+    before = follow()
+    _land(landing, "third", range(600, 1000))
+    after = follow()
+    assert len(before) < len(after) > 300
+    once = f"(select distinct * from read_parquet('{landing}/*.parquet'))"
+    text = partial_tiles_sql(FEATURES, lake_events_sql(once), DUCKDB)
+    mine = duckdb.sql(f"select * from ({text}) order by user_id, tile").to_arrow_table().to_pylist()
+    assert after == mine
+    assert sum(row["events"] for row in mine) == sum(n % 31 != 0 for n in range(1000))
 
 
 @pytest.mark.slow

@@ -70,6 +70,25 @@ def _added(name: str, aggregate: Aggregate) -> str:
     return f"case when {old} is null or {new} > {old} then {new} else {old} end"
 
 
+def partial_tiles_sql(features: FeatureSet, events: str, dialect: Dialect) -> str:
+    """The tiles of some events, to be added up with those of others. `events` is as of `lake_events_sql`."""
+    tile = f"cast(floor(cast(event_us as {dialect.double}) / {features.tile_us}) as bigint)"
+    made = ", ".join(f"{aggregate_sql(each, dialect)} as {name}" for name, each in features.aggregates.items())
+    return (
+        f"select user_id, tile, {made} from (select *, {tile} as tile from {events}) as tiled"
+        " where user_id is not null group by user_id, tile"
+    )
+
+
+def merged_tiles_sql(features: FeatureSet, parts: str) -> str:
+    """Partial tiles added up, one row a user and tile."""
+    merged = ", ".join(
+        f"{'sum' if each.kind in ('count', 'sum') else 'max'}({name}) as {name}"
+        for name, each in features.aggregates.items()
+    )
+    return f"select user_id, tile, {merged} from {parts} group by user_id, tile"
+
+
 def read_sql(features: FeatureSet, version: int, dialect: Dialect) -> str:
     """The features of one user from tiles. Parameters: user_id, tile (the current one), as_of_us."""
     user, tile, as_of = (dialect.parameter(name) for name in ("user_id", "tile", "as_of_us"))
