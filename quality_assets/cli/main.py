@@ -33,6 +33,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     shadows,
     spark,
     state,
+    training_set,
     user_models,
 )
 from quality_assets.cli.app import app

@@ -10,7 +10,7 @@ import functools
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -57,6 +57,13 @@ class Cache:
             return value
 
 
+def arrow(connection: Any, sql: str, tables: Mapping[str, Any]) -> Any:
+    """The rows of one query as an Arrow table; `tables` are Arrow tables that it may name. Raises duckdb.Error."""
+    for name, table in tables.items():
+        connection.register(name, table)
+    return connection.sql(sql).to_arrow_table()
+
+
 class Reader:
     """One published snapshot, open for reading from any thread."""
 
@@ -77,6 +84,14 @@ class Reader:
             cursor.execute(sql, parameters)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        finally:
+            cursor.close()
+
+    def arrow(self, sql: str, **tables: Any) -> Any:
+        """The rows of one query as an Arrow table; `tables` are Arrow tables that it may name. Raises duckdb.Error."""
+        cursor = self._connection.cursor()
+        try:
+            return arrow(cursor, sql, tables)
         finally:
             cursor.close()
 

@@ -15,6 +15,8 @@ from quality_assets.domain.live.arrivals import deviation, judged
 from quality_assets.domain.live.curves import arrival_curves
 from quality_assets.domain.live.event_rows import EventSource, accept
 from quality_assets.domain.live.feature_set import load_features
+from quality_assets.read.reader import arrow
+from quality_assets.read.training_set import AskedFileError, training_set
 from quality_assets.serve.collector.landing import land
 from quality_assets.settings import Settings
 from quality_assets.stores.live.live_store import LiveStore
@@ -170,6 +172,36 @@ def test_vectors_of_users_at_the_end_of_the_day(session: WarehouseSession) -> No
     purchases = len([n for n in range(100) if n % 5 == 2 and n % 3 == 2])
     assert rows == [("u2", DAY, 20, purchases, "buyer", 23, end)]
     assert build_user_features(session) == 5, "made again, they are the same"
+
+
+def _known(session: WarehouseSession, text: str, path: Path, version: int = 1) -> list[dict[str, Any]]:
+    path.write_text(text)
+    features = load_features(session.settings.features_path)
+    found = training_set(lambda sql, **tables: arrow(session.connection, sql, tables), path, features, version)
+    return list(found.to_pylist())
+
+
+def test_what_was_known_at_an_instant_of_the_past(session: WarehouseSession, tmp_path: Path) -> None:
+    noon = datetime.fromtimestamp(NOON_US / 1e6, UTC)
+    # Events 0 to 59 were received a minute after noon, the others forty seconds later.
+    asked = "user_id,as_of,label\n" + "".join(
+        f"u2,{(noon + timedelta(seconds=after)).isoformat()},{label}\n" for after, label in ((59, 0), (61, 1), (101, 1))
+    )
+    rows = _known(session, asked + f"nobody,{noon.isoformat()},0\n", tmp_path / "asked.csv")
+    by_label = [(row["user_id"], row["label"], row["activity_count_24h"], row["purchase_count_24h"]) for row in rows]
+    purchases = [len([n for n in range(until) if n % 5 == 2 and n % 3 == 2]) for until in (60, 100)]
+    assert by_label == [
+        ("nobody", 0, 0, 0), ("u2", 0, 0, 0), ("u2", 1, 12, purchases[0]), ("u2", 1, 20, purchases[1])
+    ]  # fmt: skip
+    assert "session_count_7d" in _known(session, asked, tmp_path / "asked.csv", 2)[0]
+
+
+@pytest.mark.parametrize("text", ["user_id,label\nu2,1\n", "user_id,as_of\nu2,soon\n", ""])
+def test_a_file_that_asks_for_nothing_is_told(session: WarehouseSession, tmp_path: Path, text: str) -> None:
+    with pytest.raises(AskedFileError, match=r"asked\.csv: it needs the columns user_id and as_of"):
+        _known(session, text, tmp_path / "asked.csv")
+    with pytest.raises(AskedFileError, match=r"\.csv or \.parquet is read"):
+        _known(session, text, tmp_path / "asked.json")
 
 
 def test_curves_of_the_root(session: WarehouseSession) -> None:
