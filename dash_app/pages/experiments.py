@@ -141,7 +141,7 @@ def lift_table(rows: Sequence[Row]) -> Component:
                 html.A(row["feature"], href=links.feature(row["feature"])),
                 parse_metric_name(row["outcome"]).label,
                 ui.badge(*_LIFT[row["verdict"]], row["verdict"][0].upper() + row["verdict"][1:]),
-                row["reason"],
+                html.Div(row["reason"], className="words"),
             )
             for row in rows
         ],
@@ -177,20 +177,19 @@ def _health(reader: Reader, name: str) -> Component:
     fine = sum(row["status"] == "ok" for row in rows)
     note = f"Asked before results: {fine} of {len(rows)} are fine."
     table = ui.table(
-        ("Check", "Of", "Found", "Threshold", "Status", "In words"),
+        ("Check", "Status", "In words", "Found", "Threshold"),
         [
             (
-                capitalised(row["check"]),
-                row["subject"],
+                ui.two_lines(capitalised(row["check"].replace("srm", "sample ratio")), row["subject"]),
+                ui.badge(*_HEALTH[row["status"]]),
+                html.Div(row["detail"], className="words"),
                 "" if row["value"] is None else f"{row['value']:.3g}",
                 "" if row["threshold"] is None else f"{row['threshold']:.3g}",
-                ui.badge(*_HEALTH[row["status"]]),
-                row["detail"],
             )
             for row in rows
         ],
         label="Health",
-        numeric=(2, 3),
+        numeric=(3, 4),
     )
     head = ui.card_head("Health", note, ui.csv_link("experiment_health", experiment=name))
     return ui.card(head, drawn(table), html.Div(ui.asset_link("impact.experiment_health")), label="Health")

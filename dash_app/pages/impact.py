@@ -68,7 +68,10 @@ def _changes(reader: Reader) -> Component:
         return html.Div([html.Div(quiet, className="card calm"), doubt(reader)], className="stack")
     first, rest = found[:_FIRST], found[_FIRST:]
     more = rest and html.Details(
-        [html.Summary(f"{formats.plural(len(rest), 'more change')}"), html.Div(map(_change, rest), className="grid-2")],
+        [
+            html.Summary(f"{formats.plural(len(rest), 'more change')}"),
+            html.Div(list(map(_change, rest)), className="grid-2"),
+        ],
         className="fold",
     )
     head = html.Div([html.H2("What changed"), ui.csv_link("changes")], className="between")
@@ -78,8 +81,9 @@ def _changes(reader: Reader) -> Component:
 
 
 def _change(row: Row) -> Component:
-    said = html.A(formats.typeset(row["sentence"]), href=row["href"])
-    return ui.card(html.P(said), incident_note(row), label=f"{row['kind']} {row['name']}")
+    rest = str(row["sentence"]).removeprefix(row["name"])
+    said = html.P([html.B(html.A(row["name"], href=row["href"])), formats.typeset(rest)])
+    return ui.card(said, incident_note(row), label=f"{row['kind']} {row['name']}")
 
 
 def incident_note(row: Row) -> Component:
@@ -94,22 +98,22 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
     lifts = {row["feature"]: row["verdict"] for row in experiments.lift(reader) if row["outcome"].startswith("return_")}
     statuses = {row["feature"]: row["status"] for row in all_features.features(reader, 28)}
     headers = (
-        *("Feature", "Adoption, 28 days", "Trend", "New", "Used again in 7 days", "Stickiness", "Finished"),
-        *("Events a session", "Time", "Brings people back", "Quality"),
+        *("Feature", "Adoption, 28 days", "Trend", "Quality", "Brings people back", "New", "Again in 7 days"),
+        *("Stickiness", "Finished", "Events a session", "Time"),
     )
     body = [
         [
             html.A(row["feature"], href=links.feature(row["feature"], {"tab": "impact"})),
             ui.two_lines(formats.share(row["adoption"]), _was(row["adoption_before"])),
             ui.spark(row["spark"] or [], f"Adoption of {row['feature']} in 28 days"),
+            ui.status_badge(statuses[row["feature"]]) if row["feature"] in statuses else formats.UNKNOWN,
+            capitalised(lifts[row["feature"]]) if row["feature"] in lifts else formats.UNKNOWN,
             formats.count(row["new_adopters"]),
             formats.share(row["second_use_7d"]),
             formats.share(row["stickiness"]),
             formats.share(row["completion_rate"]),
             formats.decimal(row["events_per_session"], 1),
             formats.seconds(row["duration_median_s"]),
-            capitalised(lifts[row["feature"]]) if row["feature"] in lifts else formats.UNKNOWN,
-            ui.status_badge(statuses[row["feature"]]) if row["feature"] in statuses else formats.UNKNOWN,
         ]
         for row in rows
     ]
@@ -123,7 +127,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
     )
     return ui.card(
         ui.card_head("Every feature", note, ui.csv_link("adoption")),
-        ui.table(headers, body, label="Features by adoption", numeric=(3, 4, 5, 6, 7, 8)),
+        ui.table(headers, body, label="Features by adoption", numeric=(5, 6, 7, 8, 9, 10)),
         label="Every feature",
     )
 

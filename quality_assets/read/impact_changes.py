@@ -13,6 +13,9 @@ from quality_assets.read import experiments, impact, links
 from quality_assets.read.overview import open_incidents
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
+# The others stand on the funnel's own page: one funnel's parts would hide what else has changed.
+_SPLITS = 3
+
 
 @per_snapshot
 def changes(reader: Reader) -> list[Row]:
@@ -93,10 +96,10 @@ def _of_funnels(reader: Reader) -> Iterator[Row]:
         if change is not None:
             people, said, is_fall = change
             yield _change(reader, "funnel", name, said, people, href, funnel_features(reader, name) if is_fall else ())
-        for split in impact.funnel_splits(reader, name):
-            if split["sentence"]:
-                lost = funnel_features(reader, name) if split["rate"] < split["rate_before"] else ()
-                yield _change(reader, "funnel", name, f"{name}: {split['sentence']}.", split["people"], href, lost)
+        told = [split for split in impact.funnel_splits(reader, name) if split["sentence"]]
+        for split in told[:_SPLITS]:
+            lost = funnel_features(reader, name) if split["rate"] < split["rate_before"] else ()
+            yield _change(reader, "funnel", name, f"{name}: {split['sentence']}.", split["people"], href, lost)
 
 
 def _of_experiments(reader: Reader) -> Iterator[Row]:

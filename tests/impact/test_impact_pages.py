@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from plotly.io.json import to_json_plotly
 
 from dash_app.pages import feature_impact, funnels, impact, retention, segments
 from dash_app.router import page_of
@@ -31,12 +32,15 @@ def said(reader: Reader, path: str, **query: str) -> str:
     request = Request(path, query)
     page = page_of(request)
     assert page is not None
-    return " ".join(_texts(page.build(reader, request)))  # type: ignore[arg-type]
+    built = page.build(reader, request)
+    # What is sent to a browser.
+    assert to_json_plotly(built)
+    return " ".join(_texts(built))  # type: ignore[arg-type]
 
 
 def test_the_impact_page_says_what_changed_before_it_shows_every_feature(reader: Reader) -> None:
     words = said(reader, "/impact")
-    dead = "dead: Unknown beyond step 1: step 2, rate: no such event since 3 Mar 2026."
+    dead = ": Unknown beyond step 1: step 2, rate: no such event since 3 Mar 2026."
     assert words.index("What changed") < words.index(dead) < words.index("Every feature") < words.index("Search")
     assert "0\u202f%" not in words[: words.index("Every feature")]
 

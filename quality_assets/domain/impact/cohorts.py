@@ -19,6 +19,8 @@ _KEY = "hash(feature, user_id)"
 """A user of a feature as one number: to sort and join numbers costs a fraction of what names do. Among ten million of
 them two are the same once in 370,000 times (2^64 values), and would then count as one user of one feature."""
 
+_USER_KEY = "hash('*', user_id)"
+
 
 def usage_sql(user_feature_days: str, user_days: str) -> str:
     """`usage` of relations of core.user_feature_days and core.user_days of the same dates."""
@@ -36,18 +38,22 @@ def keyed_usage_sql(user_feature_days: str, user_days: str) -> str:
 
 
 def new_uses_sql(usage: str) -> str:
-    """(feature, user_id, first_use_date) of everyone in `usage` whom core.first_uses does not know."""
+    """(feature, user_id, first_use_date, key, user_key) of everyone in `usage` whom core.first_uses does not know.
+
+    `key` is that of the user of the feature, `user_key` that of the user of the product.
+    """
     return f"""
-select feature, user_id, min(event_date) as first_use_date from {usage}
-where event_date between $start and $end group by feature, user_id
+select *, {_KEY} as key, {_USER_KEY} as user_key from (
+  select feature, user_id, min(event_date) as first_use_date from {usage}
+  where event_date between $start and $end group by feature, user_id
+) anti join core.first_uses using (feature, user_id)
 """
 
 
 def first_moments_sql(new: str, events: str) -> str:
-    """(feature, user_id, moment, attributes) of the first events of `new`, of `new_uses_sql`, on one date."""
+    """(key, moment) of the first events of `new`, of `new_uses_sql`, on one date."""
     return f"""
-select feature, user_id, min({_MOMENT}) as moment from {events} semi join {new} using (feature, user_id)
-group by feature, user_id
+select {_KEY} as key, min({_MOMENT}) as moment from {events} where {_KEY} in (select key from {new}) group by key
 """
 
 
@@ -63,31 +69,34 @@ def first_uses_sql(new: str, moments: str, said: str) -> str:
     """
     return f"""
 with joined as (
-  select user_id, first_use_date as joined_date from core.first_uses where feature = '*'
-    and user_id in (select user_id from {new})
-  union all
-  select user_id, first_use_date from {new} where feature = '*'
+  select user_key, min(first_use_date) as joined_date from (
+    select {_USER_KEY} as user_key, first_use_date from core.first_uses
+    where feature = '*' and {_USER_KEY} in (select user_key from {new})
+    union all
+    select user_key, first_use_date from {new} where feature = '*'
+  ) group by user_key
 ),
 everything as (
-  select feature, user_id, moment from {moments}
+  select key, moment from {moments}
   union all
-  select '*', user_id, min(moment) from {moments} semi join (from {new} where feature = '*') using (user_id)
-  group by user_id
+  select user_key, min(moment) from {moments} join {new} as new using (key) group by user_key
 )
 select feature, user_id, first_use_date, {moment_at("moment")} as first_event_at, platform, country,
   first_use_date < cast($first_date as date) + {LEFT_TRUNCATED_DAYS} as is_left_truncated, joined_date
-from everything join {new} as new using (feature, user_id) join joined using (user_id)
+from {new} as new join everything using (key) join joined using (user_key)
 join {said} as said on {attributes_of("moment")} = said.attributes
 """
 
 
-def active_sql(usage: str) -> str:
-    """(key, cohort_date) of everybody in `usage`, of `keyed_usage_sql`, whose first use was not long before."""
+def active_sql(usage: str, *, of_many_days: bool) -> str:
+    """(key, cohort_date) of everybody in `usage`, of `keyed_usage_sql`, whose first use was not long before `$start`.
+
+    Of many days most of those are in it anyway, and are not looked for.
+    """
+    seen = "" if of_many_days else f" and {_KEY} in (select key from {usage})"
     return f"""
 select {_KEY} as key, any_value(first_use_date) as cohort_date from core.first_uses
-where first_use_date between (select min(event_date) - {COHORT_DAYS} from {usage}) and $end
-  and {_KEY} in (select key from {usage})
-group by key
+where first_use_date between cast($start as date) - {COHORT_DAYS} and $end{seen} group by key
 """
 
 
@@ -191,7 +200,8 @@ recent as ({recent}),
 everyone as (select event_date, users, wau, mau from recent where feature = '*'),
 used as (
   select event_date, feature, sum(events) as events, avg(features) as features_per_user
-  from (select *, count(*) over (partition by event_date, user_id) as features from {uses}) group by event_date, feature
+  from (select *, count(*) over (partition by event_date, hash(user_id)) as features from {uses})
+  group by event_date, feature
 ),
 adopters as (
   select feature, first_use_date, count(*) as new_adopters from core.first_uses

@@ -116,7 +116,8 @@ where event_date between $start and $end
 def entries_sql(funnel: Funnel, steps: str, bound: Bound) -> str:
     """The rows of impact.funnel_entries for entries of `$start` to `$end`, from those of `steps_sql`.
 
-    `$through_at` is the end of the last day of all.
+    `$through_at` is the end of the last day of all. Units are followed by a number of 64 bits: to sort those costs a
+    fraction of what names do.
     """
     splits = "".join(f", {_at_entry(f'split_{n}')} as split_{n}" for n in range(len(funnel.segments)))
     kept = "".join(f", split_{n}" for n in range(len(funnel.segments)))
@@ -124,7 +125,7 @@ def entries_sql(funnel: Funnel, steps: str, bound: Bound) -> str:
     queries = [
         f"""
 entered_1 as (
-  select event_date as entry_date, unit, min(event_time) as at_1{splits}
+  select event_date as entry_date, unit, any_value(key) as key, min(event_time) as at_1{splits}
   from usable where is_step_1 and event_date between $start and $end group by event_date, unit
 )"""
     ]
@@ -132,10 +133,11 @@ entered_1 as (
         before = ", ".join(f"e.at_{k}" for k in range(1, n))
         queries.append(f"""
 entered_{n} as (
-  select e.entry_date, e.unit, {before}, case when s.event_time < e.{ends_at} then s.event_time end as at_{n}{kept}
+  select e.entry_date, e.unit, e.key, {before},
+    case when s.event_time < e.{ends_at} then s.event_time end as at_{n}{kept}
   from entered_{n - 1} as e
-  asof left join (select unit, event_time from usable where is_step_{n}) as s
-    on s.unit = e.unit and s.event_time >= e.at_{n - 1}
+  asof left join (select key, event_time from usable where is_step_{n}) as s
+    on s.key = e.key and s.event_time >= e.at_{n - 1}
 )""")
     last = len(funnel.steps)
     times = ", ".join(f"at_{n}" for n in range(1, last + 1))
@@ -144,7 +146,8 @@ entered_{n} as (
     # A map of no keys has no types of its own.
     said = f"map([{names}], [{values}])" if funnel.segments else "cast(map {} as map(varchar, varchar))"
     return f"""
-with usable as (select * from {steps} where unit is not null and not is_automated), {",".join(queries)}
+with usable as (select *, hash(unit) as key from {steps} where unit is not null and not is_automated),
+{",".join(queries)}
 select entry_date, {bound.mark(funnel.name)} as funnel, unit,
   list_filter([{times}], lambda x: x is not null) as step_at,
   cast(len(list_filter([{times}], lambda x: x is not null)) as integer) as reached, {said} as segments,

@@ -7,6 +7,7 @@ first date that is built, `built` has all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quality_assets.contracts.definitions import AtLeast, Condition, Score, Segment
@@ -20,10 +21,13 @@ SCORE_DAYS = 7
 
 @dataclass(frozen=True)
 class Measured:
-    """One condition: its changes as (user_id, day, delta), and what its sum must be, with `{n}` for it."""
+    """A number that changes on some days: since when (user_id, day, delta) counts, and until when.
 
-    changes: str
-    test: str
+    `ends_after` is after how many days what began is over, where that is the same for all; else `rows` say it all.
+    """
+
+    rows: str
+    ends_after: int | None = None
 
 
 def horizon_days(segment: Segment) -> int:
@@ -59,64 +63,88 @@ def asks_score(segment: Segment) -> bool:
     return any(each.score is not None for each in (*segment.all, *segment.any))
 
 
-def transitions_sql(segment: Segment, user_days: str, user_feature_days: str, bound: Bound) -> str:
+def transitions_sql(
+    segment: Segment, user_days: str, user_feature_days: str, bound: Bound, *, is_daily: bool = False
+) -> str:
     """(user_id, day, is_member) whenever that changes; `user_days` and `user_feature_days` are within the horizon.
 
     `members` are the user_ids of who was a member before `$start`; `joined` and `scored` say since when they are there,
-    and how likely they are to stay away.
+    and how likely they are to stay away. `is_daily`: no day is missing among those that are built.
     """
-    horizon = horizon_days(segment)
-    measured = [_measured(each, user_days, user_feature_days, bound) for each in (*segment.all, *segment.any)]
+    asked = [_measured(each, user_days, user_feature_days, bound) for each in (*segment.all, *segment.any)]
     # Last comes being there at all.
-    measured.append(Measured(_counted(user_days, "1", horizon), "{n} >= 1"))
-    changes = " union all ".join(f"select user_id, day, {n}, delta from ({m.changes})" for n, m in enumerate(measured))
-    sums = ", ".join(f"sum(delta) filter (where number = {n}) as n_{n}" for n in range(len(measured)))
-    so_far = ", ".join(f"coalesce(sum(n_{n}) over so_far, 0) as n_{n}" for n in range(len(measured)))
-    tests = [f"({m.test.format(n=f'n_{n}')})" for n, m in enumerate(measured)]
+    asked.append((_counted(user_days, "1", horizon_days(segment)), "{n} >= 1"))
+    numbers = list(dict.fromkeys(measured for measured, _ in asked))
+    tests = [f"({test.format(n=f'{{}}n_{numbers.index(measured)}')})" for measured, test in asked]
     every, some = tests[: len(segment.all)], tests[len(segment.all) : -1]
     holds = " and ".join([*every, *([f"({' or '.join(some)})"] if some else []), tests[-1]])
+    names = [f"n_{n}" for n in range(len(numbers))]
+    so_far = ", ".join(f"coalesce(sum({n}) over so_far, 0) as {n}, {n} as change_{n}" for n in names)
+    before = ", ".join(f"{n} - coalesce(change_{n}, 0) as before_{n}" for n in names)
     return f"""
-with changes(user_id, day, number, delta) as (
-  {changes}
-  union all
-  select user_id, cast($start as date), {len(measured) - 1}, 0 from members
+with changes as (
+  {_changes_sql(numbers)}
+  union all by name
+  select user_id, cast($start as date) as day, 0 as n_{len(numbers) - 1} from members
 ),
-next_built as (
-  select c.day, event_date
-  from (select cast($start as date) + cast(n as integer) as day
-    from range((select max(event_date) from built) - cast($start as date) + 1) as days(n)) as c
-  asof join built on built.event_date >= c.day
+dated as ({_DAILY if is_daily else _TO_NEXT_BUILT}),
+summed as (
+  select user_id, event_date, {", ".join(f"sum({n}) as {n}" for n in names)} from dated group by user_id, event_date
 ),
-dated as (
-  select user_id, next_built.event_date, number, delta
-  from (select user_id, greatest(cast(day as date), cast($start as date)) as day, number, delta from changes) as c
-  join next_built using (day)
-),
-summed as (select user_id, event_date, {sums} from dated group by user_id, event_date),
 counted as (
   select user_id, event_date, {so_far} from summed
   window so_far as (partition by user_id order by event_date)
 ),
-held as (select user_id, event_date, {holds} as is_member from counted),
 compared as (
-  select user_id, event_date, is_member,
-    coalesce(lag(is_member) over (partition by user_id order by event_date),
-      user_id in (select user_id from members)) as was_member
-  from held
+  select user_id, event_date, {holds.format(*[""] * holds.count("{}"))} as is_member,
+    -- Nothing changes between two rows: what held before this one is what holds without its changes.
+    case when event_date = (select min(event_date) from built) then user_id in (select user_id from members)
+      else {holds.format(*["before_"] * holds.count("{}"))} end as was_member
+  from (select *, {before} from counted)
 )
 select user_id, event_date as day, is_member from compared where is_member <> was_member
 """
 
 
-def _measured(condition: Condition, user_days: str, user_feature_days: str, bound: Bound) -> Measured:
+_DAILY = """
+  select * exclude (day), greatest(cast(day as date), cast($start as date)) as event_date from changes
+  where day <= (select max(event_date) from built)"""
+_TO_NEXT_BUILT = """
+  select c.* exclude (day), next_built.event_date
+  from (select * replace (greatest(cast(day as date), cast($start as date)) as day) from changes) as c
+  join (
+    select calendar.day, event_date
+    from (select cast($start as date) + cast(n as integer) as day
+      from range((select max(event_date) from built) - cast($start as date) + 1) as days(n)) as calendar
+    asof join built on built.event_date >= calendar.day
+  ) as next_built using (day)"""
+
+
+def _changes_sql(numbers: Sequence[Measured]) -> str:
+    """All changes with a column a number: what begins the same days is one row, however many numbers it begins."""
+    begun: dict[str, list[int]] = {}
+    for n, measured in enumerate(numbers):
+        begun.setdefault(measured.rows, []).append(n)
+    parts = []
+    for rows, columns in begun.items():
+        parts.append(f"select user_id, day, {', '.join(f'delta as n_{n}' for n in columns)} from ({rows})")
+        for n in columns:
+            after = numbers[n].ends_after
+            if after is not None:
+                parts.append(f"select user_id, day + {after} as day, -delta as n_{n} from ({rows})")
+    return " union all by name ".join(parts)
+
+
+def _measured(condition: Condition, user_days: str, user_feature_days: str, bound: Bound) -> tuple[Measured, str]:
+    """A condition's number, and what it must be, with `{n}` for it."""
     if condition.active_days is not None:
-        return Measured(_counted(user_days, "1", condition.active_days.within), _between(condition.active_days, bound))
+        return _counted(user_days, "1", condition.active_days.within), _between(condition.active_days, bound)
     if condition.uses is not None:
         of_feature = f"(select * from {user_feature_days} where feature = {bound.mark(condition.uses.feature)})"
-        return Measured(_counted(of_feature, "events", condition.uses.within), _between(condition.uses, bound))
+        return _counted(of_feature, "events", condition.uses.within), _between(condition.uses, bound)
     if condition.not_used is not None:
         of_feature = f"(select * from {user_feature_days} where feature = {bound.mark(condition.not_used.feature)})"
-        return Measured(_counted(of_feature, "events", condition.not_used.within), "{n} = 0")
+        return _counted(of_feature, "events", condition.not_used.within), "{n} = 0"
     if condition.tenure is not None:
         begins = condition.tenure.at_least or 0
         tenure = f"select user_id, joined_date + {begins} as day, 1 as delta from joined"
@@ -124,14 +152,14 @@ def _measured(condition: Condition, user_days: str, user_feature_days: str, boun
             tenure += (
                 f" union all select user_id, joined_date + {max(condition.tenure.at_most + 1, begins)}, -1 from joined"
             )
-        return Measured(tenure, "{n} >= 1")
+        return Measured(tenure), "{n} >= 1"
     if condition.score is not None:
-        scored = f"(select * from scored where {_score_test(condition.score, bound)})"
-        counted = f"select user_id, as_of_date as day, 1 as delta from {scored}"
-        counted += f" union all select user_id, as_of_date + {SCORE_DAYS}, -1 from {scored}"
-        return Measured(counted, "{n} >= 1")
+        scored = (
+            f"select user_id, as_of_date as day, 1 as delta from scored where {_score_test(condition.score, bound)}"
+        )
+        return Measured(scored, SCORE_DAYS), "{n} >= 1"
     column = next(name for name in _SAID if getattr(condition, name) is not None)
-    return Measured(_last_said(user_days, column, bound.mark(list(getattr(condition, column)))), "{n} >= 1")
+    return Measured(_last_said(user_days, column, bound.mark(list(getattr(condition, column))))), "{n} >= 1"
 
 
 def _score_test(score: Score, bound: Bound) -> str:
@@ -152,11 +180,8 @@ def _between(asked: AtLeast, bound: Bound) -> str:
     return " and ".join(tests)
 
 
-def _counted(days: str, what: str, within: int) -> str:
-    return (
-        f"select user_id, event_date as day, {what} as delta from {days}"
-        f" union all select user_id, event_date + {within}, -{what} from {days}"
-    )
+def _counted(days: str, what: str, within: int) -> Measured:
+    return Measured(f"select user_id, event_date as day, {what} as delta from {days}", within)
 
 
 def _last_said(user_days: str, column: str, values: str) -> str:

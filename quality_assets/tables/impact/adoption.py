@@ -74,7 +74,8 @@ def build_retention_cells(session: WarehouseSession, progress: Progress = no_pro
 def _cells(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     connection = session.connection
     now = keyed_usage(session, stretch.start, stretch.end)
-    connection.execute(f"create or replace temp table active as {cohorts.active_sql(f'({now})')}", {"end": stretch.end})
+    active = cohorts.active_sql(f"({now})", of_many_days=len(stretch.dates) > MONTH_DAYS)
+    connection.execute(f"create or replace temp table active as {active}", {"start": stretch.start, "end": stretch.end})
     used = keyed_usage(session, days_before(stretch.start, COHORT_DAYS), stretch.end)
     connection.execute(
         f"insert into {RETENTION_CELLS.qualified_name} by name {cohorts.retention_cells_sql('active', f'({used})')}",

@@ -87,11 +87,10 @@ def _first_uses(session: WarehouseSession, stretch: Stretch) -> Rows | None:
         f"delete from {FIRST_USES.qualified_name} where first_use_date >= $start", {"start": stretch.start}
     )
     connection.execute(
-        f"create or replace temp table new_uses as from ({cohorts.new_uses_sql(f'({usage(session, *span.values())})')})"
-        f" anti join {FIRST_USES.qualified_name} using (feature, user_id)",
+        f"create or replace temp table new_uses as {cohorts.new_uses_sql(f'({usage(session, *span.values())})')}",
         span,
     )
-    connection.execute("create or replace temp table moments (feature varchar, user_id varchar, moment hugeint)")
+    connection.execute("create or replace temp table moments (key ubigint, moment hugeint)")
     connection.execute(
         "create or replace temp table said (attributes ubigint primary key, platform varchar, country varchar)"
     )

@@ -51,7 +51,8 @@ def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> Non
     register_dates(session, stretch.dates)
     _make_inputs(session, stretch, segment)
     bound = Bound()
-    transitions = sql.transitions_sql(segment, "lived", "used", bound)
+    is_daily = (stretch.end - stretch.start).days + 1 == len(stretch.dates)
+    transitions = sql.transitions_sql(segment, "lived", "used", bound, is_daily=is_daily)
     connection.execute(
         "create or replace temp table transitions as select people.user_id, day, is_member"
         f" from ({transitions}) as moved join people on people.id = moved.user_id",
