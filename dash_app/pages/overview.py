@@ -13,7 +13,8 @@ from dash_app.components import ui
 from dash_app.pages import live, states
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.features import status as states_of
-from quality_assets.domain.features.attention import model_reasons
+from quality_assets.domain.features.attention import DEGRADED_TODAY, model_reasons
+from quality_assets.domain.features.incident_words import told_sentence
 from quality_assets.domain.features.status import STATUS_ORDER, Outlook, Status
 from quality_assets.domain.quality import health
 from quality_assets.domain.wording import capitalised
@@ -225,20 +226,18 @@ def _sentence(row: Row, was_right: float | None) -> list[Any]:
     if row["incidents"]:
         incident = row["incidents"][0]
         # The card is headed by the feature already; the bold part says what changed, the rest since when and for whom.
-        sentence = incident["sentence"].removeprefix(f"{row['feature']}: ")
+        sentence = told_sentence(incident).removeprefix(f"{row['feature']}: ")
         what, since, rest = sentence.partition(" since ")
-        verdict = incident.get("verdict_sentence")
-        said: list[Any] = [html.B(capitalised(what)), f"{since}{rest}"]
         more = len(row["incidents"]) - 1
-        said += [f" {verdict}"] if verdict else []
         return [
-            *said,
+            html.B(capitalised(what)),
+            f"{since}{rest}",
             f" {formats.plural(more, 'more incident')} open." if more else "",
             _outlook(row["risk"], was_right),
         ]
     reasons = model_reasons(row["risk"])
-    if row["status"] == Status.DEGRADED and not reasons:
-        return ["Degraded today by more than its own noise."]
+    if DEGRADED_TODAY in row["attention"]["reasons"]:
+        return [f"{capitalised(DEGRADED_TODAY)}."]
     if not reasons:
         return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days; the model gives no reason."]
     words = "; ".join(reason["words"] for reason in reasons[:2])

@@ -18,6 +18,7 @@ from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
+from quality_assets.domain.features.status import is_worse_sql, state_join_sql
 from quality_assets.domain.wording import change_text, plural, value_text
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.reports import newest_scores
@@ -102,10 +103,11 @@ def worse_features(connection: duckdb.DuckDBPyConnection, limit: int = 5, but: S
         f"""
 with last as (select max(event_date) as event_date from {FEATURE_DAILY_TRENDS.qualified_name}),
 worse as (
-  select feature, metric, value, expected, change,
-    row_number() over (partition by feature order by list_position($metrics, metric)) as place
-  from {FEATURE_DAILY_TRENDS.qualified_name} join last using (event_date)
-  where is_worse and list_contains($metrics, metric)
+  select trend.feature, trend.metric, trend.value, trend.expected, trend.change,
+    row_number() over (partition by trend.feature order by list_position($metrics, trend.metric)) as place
+  from {FEATURE_DAILY_TRENDS.qualified_name} as trend join last on trend.event_date = last.event_date
+  {state_join_sql("trend", "state")}
+  where {is_worse_sql("trend", "state")} and list_contains($metrics, trend.metric)
 )
 select worse.feature, metric, value, expected, change, fact.users
 from worse left join {FACT_FEATURE_METRICS.qualified_name} as fact

@@ -7,8 +7,10 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from quality_assets.domain.events.metrics_sql import metrics_sql
+from quality_assets.domain.features.attention import incident_order
 from quality_assets.domain.features.settings import RELEASE_SHARE
 from quality_assets.read.reader import Reader, Row, per_snapshot
+from quality_assets.read.worse import worse_by
 
 EVENTS = "core.valid_events"
 BASELINES = "monitoring.baseline_stats"
@@ -28,11 +30,12 @@ TRUST_ASSETS = (
 )
 
 _TRENDS = """
-select event_date, metric, value, expected, expected_low, expected_high, change, is_outside_band, is_worse
-from product.feature_daily_trends
-where feature = $feature and event_date > $through - $days and event_date <= $through
-  and list_contains($metrics, metric)
-order by metric, event_date
+select trend.event_date, trend.metric, trend.value, trend.expected, trend.expected_low, trend.expected_high,
+  trend.change, trend.is_outside_band, {is_worse} as is_worse
+from product.feature_daily_trends as trend {states}
+where trend.feature = $feature and trend.event_date > $through - $days and trend.event_date <= $through
+  and list_contains($metrics, trend.metric)
+order by trend.metric, trend.event_date
 """
 
 # Snapshots of before lack some; a page then says nothing of them.
@@ -166,7 +169,7 @@ def trends(reader: Reader, feature: str, days: int) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     if reader.has("product.feature_daily_trends") and reader.through:
         parameters = {"feature": feature, "days": days, "through": reader.through, "metrics": list(CHART_METRICS)}
-        for row in reader.rows(_TRENDS, parameters):
+        for row in reader.rows(_TRENDS.format_map(worse_by(reader)), parameters):
             found.setdefault(row["metric"], []).append(row)
     return found
 
@@ -179,7 +182,9 @@ def incidents(reader: Reader, feature: str) -> list[Row]:
     known = reader.columns("product.incidents")
     newer = "".join(f", {name}" if name in known else f", null as {name}" for name in _NEWER)
     of_product = " or list_contains(features, $feature)" if "features" in known else ""
-    return reader.rows(_INCIDENTS.format(newer=newer, of_product=of_product), {"feature": feature})
+    rows = reader.rows(_INCIDENTS.format(newer=newer, of_product=of_product), {"feature": feature})
+    # Open ones stand in the order of the overview and of the run report; what is over is the newest first already.
+    return sorted(rows, key=lambda row: (0, *incident_order(row)[:2]) if row["end_date"] is None else (1,))
 
 
 @per_snapshot

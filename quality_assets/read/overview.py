@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from quality_assets.domain.features.attention import attention, attention_order, needs_attention
+from quality_assets.domain.features.attention import attention, attention_order, incident_order, needs_attention
 from quality_assets.domain.features.status import (
     AT_RISK,
     LEAST_GRADED,
     STATUS_ORDER,
     WATCH,
-    Status,
     feature_status,
     users_affected,
 )
 from quality_assets.read.reader import Reader, Row, per_snapshot
+from quality_assets.read.worse import worse_by
 
 TRENDS = "product.feature_daily_trends"
 FACTS = "product.fact_feature_metrics"
@@ -33,9 +33,11 @@ order by feature
 """
 
 _CURRENT = """
-select feature, metric, value, expected, expected_low, expected_high, change, is_worse, days_observed
-from product.feature_daily_trends
-where event_date = $through and metric in ('latency_p95_ms', 'crash_rate', 'error_rate', 'feedback_mean', 'events')
+select trend.feature, trend.metric, trend.value, trend.expected, trend.expected_low, trend.expected_high, trend.change,
+  {is_worse} as is_worse, trend.days_observed
+from product.feature_daily_trends as trend {states}
+where trend.event_date = $through
+  and trend.metric in ('latency_p95_ms', 'crash_rate', 'error_rate', 'feedback_mean', 'events')
 """
 
 _USAGE = """
@@ -89,8 +91,6 @@ select incident_id, feature, metric, kind, scope, start_date, end_date, detected
   change, slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share{newer}
 from product.incidents
 where end_date is null
-order by array_position(['critical', 'high', 'medium', 'low'], severity),
-  coalesce(users_today, affected_users) * coalesce(real_share, 1) desc nulls last, incident_id
 """
 
 RISK_PAST, LABELS = "product.feature_metrics_with_risk", "ml.degradation_labels"
@@ -161,7 +161,7 @@ def current_metrics(reader: Reader) -> dict[str, dict[str, Row]]:
     """The last day's headline metrics against what was expected, by feature and metric."""
     found: dict[str, dict[str, Row]] = {}
     if reader.has(TRENDS) and reader.through:
-        for row in reader.rows(_CURRENT, {"through": reader.through}):
+        for row in reader.rows(_CURRENT.format_map(worse_by(reader)), {"through": reader.through}):
             found.setdefault(row["feature"], {})[row["metric"]] = row
     return found
 
@@ -207,9 +207,8 @@ def open_incidents(reader: Reader) -> list[Row]:
     if not reader.has(INCIDENTS):
         return []
     known = reader.columns(INCIDENTS)
-    return reader.rows(
-        _OPEN_INCIDENTS.format(newer="".join(f", {name}" if name in known else f", null as {name}" for name in _NEWER))
-    )
+    newer = "".join(f", {name}" if name in known else f", null as {name}" for name in _NEWER)
+    return sorted(reader.rows(_OPEN_INCIDENTS.format(newer=newer)), key=incident_order)
 
 
 @per_snapshot
@@ -306,9 +305,7 @@ def features(reader: Reader, days: int) -> list[Row]:
             described
             | {
                 "status": status,
-                # The run report goes by less risk than the word that a page would have to put beside it.
-                "needs_attention": is_told
-                and (status == Status.DEGRADED or (status != Status.HEALTHY and needs_attention(reasons))),
+                "needs_attention": is_told and needs_attention(reasons),
                 "attention": reasons,
                 "risk": risk,
                 "incidents": faults,

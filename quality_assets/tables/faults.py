@@ -23,7 +23,7 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.domain.features.attention import users_hit
-from quality_assets.domain.features.incident_words import names_of
+from quality_assets.domain.features.incident_words import names_of, told_sentence
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -280,7 +280,7 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         check_name=row["incident_id"],
         column_name=row["metric"],
         title=f"{_whose(row)}: {name_in_words(row['metric'])} is worse",
-        message=" ".join(part for part in (row["sentence"], row["verdict_sentence"]) if part),
+        message=told_sentence(row),
         severity=severity_of(connection, row["feature"], row["metric"], row["severity"]),
         action="Open the feature's page: since when, for whom, and what was released then.",
         group=f"product {row['detected_on']}" if row["scope"] == "product" and wide else f"feature {row['feature']}",

@@ -424,7 +424,7 @@ def busy_inputs(**changes):
     scores = pd.DataFrame(
         {
             "feature": ["likely", "likelier", "at the edge", "below it", "pay", "chat"],
-            "risk_probability": [0.4, 0.5, 0.2, 0.19, 0.9, 0.21],
+            "risk_probability": [0.4, 0.5, 0.25, 0.24, 0.9, 0.26],
             "horizon_days": [7, None, 7, 7, 7, 7],
             "expected_users_affected": [np.nan, np.nan, 50.0, 900.0, 10.0, 60.0],
             "reasons": [None, '[{"words": "a"}, {"words": "b"}]', "[]", "[]", "[]", "[]"],
@@ -510,8 +510,8 @@ def test_attention_of_a_busy_run_goes_by_severity_users_and_risk():
         "risk_probability": 0.9,
         "expected_users_affected": 10.0,
         "reasons": [
-            "pay: crash rate at 3 % instead of 1 %.",
             "pay: error rate rose.",
+            "pay: crash rate at 3 % instead of 1 %.",
             "risk of degradation within 7 days 90 %",
         ],
         "rank": 2,
@@ -652,11 +652,11 @@ def test_the_page_of_a_busy_run_says_all_of_it():
     ]  # fmt: skip
     assert found["Needs attention"][:3] == [
         "feed critical / feed: crash rate at 3 % instead of 1 %.",
-        "pay high / pay: crash rate at 3 % instead of 1 %. / pay: error rate rose."
+        "pay high / pay: error rate rose. / pay: crash rate at 3 % instead of 1 %."
         " / risk of degradation within 7 days 90 %",
         "cart medium / cart: crash rate at 3 % instead of 1 %.",
     ]
-    assert found["Needs attention"][3] == "chat at risk / risk of degradation within 7 days 21 %"
+    assert found["Needs attention"][3] == "chat at risk / risk of degradation within 7 days 26 %"
     assert "<ol><li><b>feed</b>" in page_text
     assert found["Checks that did not pass"] == [
         "Status | Check | Partition | Weight | Finding",

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
-from quality_assets.domain.features.incident_words import names_of
+from quality_assets.domain.features.incident_words import names_of, told_sentence
 from quality_assets.domain.features.severity import real_part
 from quality_assets.domain.plain import plain_value, rows_of_frame
 
-# About the base rate: below it there is nothing to look at.
-MINIMUM_RISK = 0.2
+# About the base rate: below it there is nothing to look at, and no page says so.
+MINIMUM_RISK = 0.25
+DEGRADED_TODAY = "degraded today by more than its own noise"
 
 
 def severity_level(severity: Any) -> int:
@@ -32,7 +33,7 @@ def features_that_need_attention(
     faults: dict[str, list[dict[str, Any]]] = {}
     wide: set[str] = set()
     if incidents is not None and len(incidents):
-        for row in rows_of_frame(incidents[incidents["end_date"].isna()]):
+        for row in sorted(rows_of_frame(incidents[incidents["end_date"].isna()]), key=incident_order):
             faults.setdefault(row["feature"], []).append(row)
             wide |= set(names_of(row.get("features")))
     risks = {row["feature"]: row for row in rows_of_frame(scores)} if scores is not None and len(scores) else {}
@@ -60,11 +61,13 @@ def attention(
         "reasons": [],
     }
     for row in incidents:
-        entry["reasons"].append(row["sentence"])
+        entry["reasons"].append(told_sentence(row))
         entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
         entry["affected_users"] = _largest(entry["affected_users"], users_hit(row))
         entry["real_share"] = _largest_share(entry["real_share"], real_part(row))
     probability = plain_value(score["risk_probability"]) if score is not None else None
+    if not incidents and score is not None and plain_value(score.get("is_degraded_today")):
+        entry["reasons"].append(DEGRADED_TODAY)
     if score is not None and probability is not None and probability >= minimum_risk:
         entry["risk_probability"] = float(probability)
         entry["expected_users_affected"] = plain_value(score.get("expected_users_affected"))
@@ -86,6 +89,12 @@ def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float,
         -float(entry["risk_probability"] or 0),
         entry["feature"],
     )
+
+
+def incident_order(incident: Mapping[str, Any]) -> tuple[int, float, str]:
+    """What sorts incidents wherever they are listed: severity, then the users whom their real part hits today."""
+    users = users_hit(incident) or 0
+    return -severity_level(incident["severity"]), -users * real_part(incident), str(incident.get("incident_id"))
 
 
 def reasons_text(feature: str, reasons: Sequence[str]) -> str:

@@ -22,6 +22,12 @@ def describe(row: Mapping[str, Any]) -> str:
     return f"{_subject(row)}: {said}."
 
 
+def told_sentence(row: Mapping[str, Any]) -> str:
+    """What is told of an incident, in alerts, cards, reports and on the command line: its sentence and its verdict."""
+    parts = (row["sentence"], row.get("verdict_sentence"))
+    return " ".join(str(part) for part in parts if not is_missing(part) and part)
+
+
 def _subject(row: Mapping[str, Any]) -> str:
     features = names_of(row.get("features"))
     if len(features) > 1:

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from quality_assets.domain.features.attention import users_hit
+from quality_assets.contracts.states import FEATURE_STATES
+from quality_assets.domain.features.attention import MINIMUM_RISK, users_hit
+from quality_assets.domain.series.panel import MONITORED_METRICS
 
 Row = Mapping[str, Any]
 
 # A coin says as much below the first; from the second on a score is worth watching. Both are inclusive.
 AT_RISK = 0.5
-WATCH = 0.25
+WATCH = MINIMUM_RISK
 SEVERE = ("critical", "high")
 ATTENTION_METRICS = ("latency_p95_ms", "crash_rate", "error_rate", "feedback_mean")
 # A total over all features moves by so much from week to week with nothing behind it.
@@ -56,6 +58,30 @@ def feature_status(incidents: Sequence[Row], risk: Row | None, current: Mapping[
         return Status.WATCH
     has_verdict = probability is not None or any(flag is not None for flag in flags)
     return Status.HEALTHY if has_verdict else Status.UNKNOWN
+
+
+def is_worse_sql(trend: str, state: str) -> str:
+    """SQL for whether a metric is worse on a day, over aliases of a row of product.feature_daily_trends and of its row
+    of product.feature_states.
+
+    The state says it, so that no page calls worse what is no incident and counts for no label; nor is what does not
+    count by feature_metadata.csv. The band of the trend speaks where there is no state of that day yet.
+    """
+    watched = ", ".join(f"'{name}'" for name in MONITORED_METRICS)
+    return (
+        f"case when {state}.state is null then {trend}.is_worse when {state}.state = 'unknown' then null"
+        f" else {state}.state in ('worse', 'breached')"
+        f" and ({state}.is_counted or {trend}.metric not in ({watched})) end"
+    )
+
+
+def state_join_sql(trend: str, state: str) -> str:
+    """SQL that joins the state of the whole feature to each row of product.feature_daily_trends; null where none is."""
+    same = " and ".join(f"{state}.{name} = {trend}.{name}" for name in ("event_date", "feature", "metric"))
+    return (
+        f"left join {FEATURE_STATES.qualified_name} as {state}"
+        f" on {same} and {state}.event_name = '' and {state}.platform = ''"
+    )
 
 
 def risk_status(probability: float | None) -> Status:

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from quality_assets.contracts.monitoring import RUN_REPORT
-from quality_assets.domain.features.attention import features_that_need_attention, severity_level
-from quality_assets.domain.plain import plain_records, plain_value
+from quality_assets.domain.features.attention import features_that_need_attention, incident_order
+from quality_assets.domain.plain import plain_records, plain_value, rows_of_frame
 from quality_assets.domain.reports import html as html
 from quality_assets.domain.wording import capitalised, plural, share_text
 
@@ -259,13 +259,11 @@ def _incidents(incidents: pd.DataFrame | None) -> dict[str, Any]:
         "detected_on",
         "affected_users",
         "sentence",
+        "verdict_sentence",
     )
-    rows = (
-        incidents[is_open]
-        .assign(level=lambda f: f["severity"].map(severity_level))
-        .sort_values("level", ascending=False)
-    )
-    return {"is_known": True, "open": int(is_open.sum()), "list": plain_records(rows, columns)}
+    rows = sorted(rows_of_frame(incidents[is_open]), key=incident_order)
+    told = [{name: plain_value(row.get(name)) for name in columns} for row in rows]
+    return {"is_known": True, "open": int(is_open.sum()), "list": told}
 
 
 def _status(report: Mapping[str, Any]) -> str:
