@@ -23,10 +23,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 PLAIN = """
 import sqlite3
@@ -219,9 +221,10 @@ def costs(rounds: int, scale: float) -> None:
 
 async def _freshness(port: int, per_s: int, seconds: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    feature_reader, feature_writer = await asyncio.open_connection("127.0.0.1", port)
+    asking = await asyncio.open_connection("127.0.0.1", port)
     acknowledged: list[float] = []
     fresh: list[float] = []
+    today: list[float] = []
     stop = asyncio.Event()
 
     async def load() -> None:
@@ -245,27 +248,43 @@ async def _freshness(port: int, per_s: int, seconds: int) -> None:
         probe += 1
         user = f"probe_{probe}"
         started = time.perf_counter()
-        body = {**event(probe, "probe"), "user_id": user}
+        # Of a feature of its own, for today's figures to show it.
+        body = {**event(probe, "probe"), "user_id": user, **({} if probe % 2 else {"feature": user})}
         await exchange(reader, writer, post("/ingest", body))
         acknowledged.append(time.perf_counter() - started)
-        while True:
-            request = f"GET /features/{user}/activity_count_1h HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
-            _, answer = await exchange(feature_reader, feature_writer, request)
-            if json.loads(answer)["value"]:
-                break
-            await asyncio.sleep(0.001)
-        fresh.append(time.perf_counter() - started)
+        if probe % 2:
+            await _until(asking, f"/features/{user}/activity_count_1h", lambda said: bool(said["value"]))
+            fresh.append(time.perf_counter() - started)
+        else:
+            await _until(asking, "/live/today", partial(_counts, user))
+            today.append(time.perf_counter() - started)
         await asyncio.sleep(0.02)
     stop.set()
     await loading
-    for name, values in (("acknowledged", acknowledged), ("event → feature", fresh)):
+    for name, values in (("acknowledged", acknowledged), ("event → feature", fresh), ("event → today", today)):
         cuts = statistics.quantiles(values, n=100)
         shown = ", ".join(f"p{p} {cuts[p - 1] * 1000:.1f}" for p in (50, 95, 99))
         print(f"{name}: {shown} ms ({len(values)} probes, {per_s}/s beside)")
 
 
+async def _until(
+    line: tuple[asyncio.StreamReader, asyncio.StreamWriter], path: str, holds: Callable[[Any], bool]
+) -> None:
+    """Ask until an answer is as it has to be."""
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+    while True:
+        _, answer = await exchange(*line, request)
+        if holds(json.loads(answer)):
+            return
+        await asyncio.sleep(0.001)
+
+
+def _counts(feature: str, today: dict[str, Any]) -> bool:
+    return any(row["feature"] == feature for row in today["features"])
+
+
 def freshness(per_s: int, seconds: int) -> None:
-    """Event → feature over HTTP, with a load beside it; and what that load costs."""
+    """Event → feature and event → today over HTTP, with a load beside it; and what that load costs."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         with collector(Path(folder) / "root", port) as process:
