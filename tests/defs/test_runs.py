@@ -20,6 +20,7 @@ from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAY
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.defs import reporting
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.datasets.assets import DATASET_CHECKS
 from quality_assets.defs.run_failures import without_class
 from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
@@ -453,3 +454,57 @@ def test_a_line_is_a_picture_that_markdown_shows() -> None:
     head, _, address = text.partition("](data:image/svg+xml;base64,")
     assert head == "![from 1 to 3"
     assert b64decode(address.removesuffix(")")).startswith(b'<svg xmlns="http://www.w3.org/2000/svg" width="160"')
+
+
+def _answers(instance: dg.DagsterInstance, run_id: str, name: str) -> list[Any]:
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    found = [r.event_log_entry.dagster_event.asset_check_evaluation_data for r in records]  # type: ignore[union-attr]
+    return [answer for answer in found if answer.check_name == name]
+
+
+def test_a_date_that_fails_stays_failing_when_another_passes_and_holds_up_none_but_itself(
+    run: Run, write_events: WriteEvents, instance: dg.DagsterInstance
+) -> None:
+    write_events("a.csv", dict.fromkeys(DAYS[:2], 4), dirty=DAYS[:1])
+    assert run("ingest_logs").succeeded
+    with _lost_quarantine():
+        run("build_days", (DAYS[0], DAYS[0]))
+    other = run("build_days", (DAYS[1], DAYS[1]))
+    assert FACT_FEATURE_METRICS.qualified_name in _made(instance, other.run_id), "another date's failure stops nothing"
+    (answer,) = _answers(instance, other.run_id, "rows_accounted")
+    assert not answer.passed
+    assert answer.severity is dg.AssetCheckSeverity.WARN
+    assert f"Failing still, of other runs: 1 date: {DAYS[0]}." in answer.description.replace("\\", "")
+    assert [row.data["event_date"] for row in answer.metadata["failing"].value.records] == [str(DAYS[0])]
+    assert run("build_days", (DAYS[0], DAYS[0])).succeeded
+    (healed,) = _answers(instance, run("build_days", (DAYS[1], DAYS[1])).run_id, "rows_accounted")
+    assert healed.passed
+
+
+def test_each_check_is_executed_by_itself_as_the_ui_offers(
+    run: Run, write_events: WriteEvents, instance: dg.DagsterInstance, graph: dg.Definitions, data_root: Settings
+) -> None:
+    # Checks of one op that cannot be asked one by one have one identifier, and their buttons do nothing.
+    repository = graph.get_repository_def()
+    keys = repository.asset_graph.asset_check_keys
+    assert len(keys) > 200
+    # Those of a watched table are findings of one judgement of its batch.
+    together = {key for key in keys if repository.asset_graph.get_execution_set_identifier(key) is not None}
+    assert {key.asset_key for key in together} == {DATASET_CHECKS}
+
+    write_events("a.csv", dict.fromkeys(DAYS[:1], 4))
+    assert run("ingest_logs").succeeded
+    assert run("build_days", (DAYS[0], DAYS[0])).succeeded
+    due = "select table_name, event_date from ops.audits_due order by all"
+    with open_warehouse(data_root) as session:
+        session.connection.execute(
+            "insert into ops.audits_due by name select 'core.valid_events' as table_name, $day as event_date",
+            {"day": DAYS[0]},
+        )
+    before = _rows(data_root, due)
+    key = dg.AssetCheckKey(asset_key(VALID_EVENTS), "event_ids_unique")
+    job = repository.get_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
+    alone = job.execute_in_process(instance=instance)
+    assert alone.success
+    assert [e.asset_check_key for e in alone.get_asset_check_evaluations()] == [key]
+    assert _rows(data_root, due) == before, "one check of several has not checked what was built"

@@ -51,8 +51,12 @@ where len(vanished_columns) > 0 and arrived_at >= (select max(arrived_at) from f
 
 
 def names_alike() -> str:
-    """An (example) query: features whose names differ in case, width, composition, blanks or invisible characters."""
+    """An (example) query: features whose names differ in case, width, composition, blanks or invisible characters.
+
+    Of features with events: a description of what was never seen, as the shipped ones, is no second way of writing.
+    """
     return f"""
 select string_agg(feature || ' (' || length(feature) || ' characters)', ' and ' order by feature) as example
-from {DIM_FEATURE_METADATA.qualified_name} group by {folded_sql("feature")} having count(*) > 1
+from {DIM_FEATURE_METADATA.qualified_name} where first_seen_date is not null
+group by {folded_sql("feature")} having count(*) > 1
 """

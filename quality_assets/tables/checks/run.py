@@ -131,6 +131,19 @@ def _standing_failures(connection: duckdb.DuckDBPyConnection, assets: Collection
     return {(asset, name): count for asset, name, count in rows}
 
 
+def failing_dates(session: WarehouseSession, asset: str) -> dict[str, dict[str, int]]:
+    """The partitions of an asset that fail as the data stand, by check: of each, how much of it is not as expected."""
+    rows = session.connection.execute(
+        f"select check_name, partition_key, coalesce(unexpected_count, 0) from ({LATEST_RESULTS_SQL})"
+        " where asset = $asset and status = 'failed' and partition_key <> '' order by partition_key",
+        {"asset": asset},
+    ).fetchall()
+    found: dict[str, dict[str, int]] = {}
+    for check_name, partition_key, unexpected_count in rows:
+        found.setdefault(check_name, {})[partition_key] = unexpected_count
+    return found
+
+
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, list[object]]) -> None:
     unnested = ", ".join(f'unnest(${name}) as "{name}"' for name in columns)
     connection.execute(f"insert into {table} by name select {unnested}", columns)
