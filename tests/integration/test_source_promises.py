@@ -89,6 +89,24 @@ def test_more_refused_than_promised_is_told(ask: Ask, bad: int, status: str) -> 
         assert "web of web-team: 0.03 of the rows refused, at most 0.02 promised" in found[1]
 
 
+def test_what_is_refused_is_told_when_it_was_read_and_its_day_not_built(
+    data_root: Settings, ingest_all: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "utc_now", lambda: NOW)
+    (data_root.data_dir / "sources").mkdir(parents=True)
+    text = YAML.format(promises="max_quarantined_share: 0.001")
+    (data_root.data_dir / "sources" / "web.yaml").write_text(text)
+    (data_root.landing_dir / "web").mkdir(parents=True)
+    # A time that cannot be read is of no day; the share is of all rows all the same.
+    rows = [f"2026-03-11T06:00:{n % 60:02d}Z,search,ok" for n in range(98)] + ["bad,search,ok"] * 2
+    (data_root.landing_dir / "web" / "a.csv").write_text("\n".join(["ts,page,state", *rows]) + "\n")
+    with open_warehouse(data_root) as session:
+        ingest_all(session)
+        (found,) = run_check(session, CHECKS["quarantined_as_promised"])
+    assert found.status == "failed"
+    assert "web of web-team: 0.02 of the rows refused, at most 0.001 promised" in found.description
+
+
 @pytest.mark.parametrize(("most", "status"), [(27, "passed"), (26, "failed")])
 def test_silence_for_longer_than_promised_is_told(ask: Ask, most: int, status: str) -> None:
     # The last event is of 06:00 on the day before: 27 hours, less the second that it came after the hour.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from quality_assets.clock import utc_now
-from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, VALID_EVENTS
+from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources.events import Source, load_sources
 from quality_assets.domain.quality.check import Answer, Check, subject_of
@@ -49,17 +49,19 @@ came as (
 select event_date, coalesce(n, 0) from wanted left join came using (event_date) order by event_date
 """
 
+# What is wrong in a row is known once it is read, before its day is built; that it is a copy of another load's, after.
 _QUARANTINED_SHARE = f"""
-with files as (select file_id from {_FILES} where status = 'loaded' and source = $source),
-newest as (select max(event_date) as day from {VALID_EVENTS.qualified_name}),
-counted as (
-  select 'valid' as kind, count(*) as n from {VALID_EVENTS.qualified_name}
-  where event_date > (select day from newest) - {PROMISED_DAYS} and file_id in (select file_id from files)
-  union all
-  select 'refused', count(*) from {QUARANTINED_EVENTS.qualified_name}
-  where event_date > (select day from newest) - {PROMISED_DAYS} and file_id in (select file_id from files)
+with files as (select file_id, last_event_time from {_FILES} where status = 'loaded' and source = $source),
+since as (select cast(max(last_event_time) as date) - {PROMISED_DAYS} as day from {_FILES} where status = 'loaded'),
+arrived as (
+  select count(*) as rows, count(*) filter (len(reasons) > 0) as wrong from {_RAW}
+  where event_date > (select day from since) and file_id in (select file_id from files)
+),
+refused as (
+  select count(*) as rows from {QUARANTINED_EVENTS.qualified_name}
+  where event_date > (select day from since) and file_id in (select file_id from files)
 )
-select sum(n) filter (kind = 'refused') / nullif(cast(sum(n) as double), 0) from counted
+select greatest(arrived.wrong, refused.rows) / nullif(cast(arrived.rows as double), 0) from arrived cross join refused
 """
 
 _HOURS_SILENT = f"""
