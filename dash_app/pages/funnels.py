@@ -111,8 +111,9 @@ def _steps(reader: Reader, name: str, period: FunnelPeriod) -> Component:
     body = []
     before = entered
     for number, (step, median_s) in enumerate(zip(period.steps, period.median_s, strict=True), start=1):
-        if words.is_dead(step, through):
-            cells = [formats.UNKNOWN, html.B(words.dead_text(step.last_seen)), formats.UNKNOWN]
+        unknown = words.unknown_text(step, through, period.unit)
+        if unknown:
+            cells = [formats.UNKNOWN, html.B(unknown), formats.UNKNOWN]
         else:
             share = step.reached / entered if entered else None
             cells = [

@@ -43,7 +43,7 @@ def funnel(
     if output is not OutputFormat.TABLE:
         _print(rows, output)
         return
-    from quality_assets.domain.impact.impact_words import counted_sentence, dead_text, is_dead, open_sentence, time_text
+    from quality_assets.domain.impact.impact_words import counted_sentence, open_sentence, time_text, unknown_text
     from quality_assets.domain.wording import share_text
 
     assert reader.through is not None
@@ -56,14 +56,14 @@ def funnel(
     entered, before = period.steps[0].reached, period.steps[0].reached
     table = []
     for n, (step, median_s) in enumerate(zip(period.steps, period.median_s, strict=True), start=1):
-        dead = is_dead(step, through)
+        unknown = unknown_text(step, through, period.unit)
         table.append(
             (
                 n,
                 step.words,
-                "" if dead else f"{step.reached:,}",
-                dead_text(step.last_seen) if dead else share_text(step.reached / entered) if entered else "–",
-                "" if dead or n == 1 or not before else share_text(step.reached / before),
+                "" if unknown else f"{step.reached:,}",
+                unknown or (share_text(step.reached / entered) if entered else "–"),
+                "" if unknown or n == 1 or not before else share_text(step.reached / before),
                 time_text(median_s) if n > 1 else "",
             )
         )

@@ -40,6 +40,8 @@ class Event:
     country: str | None = None
     properties: str | None = None
     feedback_score: float | None = None
+    variant: str | None = None
+    received_after_s: int | None = None
 
     @property
     def time(self) -> datetime:
@@ -99,8 +101,12 @@ def _put_day(session: WarehouseSession, day: date, events: Sequence[Event]) -> N
 def _frame(day: date, events: Sequence[Event]) -> pd.DataFrame:
     rows = [astuple(event)[1:] for event in events]
     names = ["user_id", "event_name", "feature", "session_id", "status", "platform", "country", "properties"]
-    frame = pd.DataFrame(rows, columns=[*names, "feedback_score"], dtype=object)
+    frame = pd.DataFrame(rows, columns=[*names, "feedback_score", "variant", "received_after_s"], dtype=object)
     frame["event_time"] = [event.time for event in events]
+    frame["received_at"] = [
+        None if event.received_after_s is None else event.time + timedelta(seconds=event.received_after_s)
+        for event in events
+    ]
     frame["event_date"] = day
     frame["event_id"] = [f"{day}-{n}" for n in range(len(events))]
     frame["file_id"], frame["line_number"] = f"file-{day}", range(1, len(events) + 1)

@@ -63,6 +63,15 @@ def is_dead(step: Step, through: date) -> bool:
     return step.last_seen is None or (through - step.last_seen).days >= FRESH_DAYS
 
 
+def unknown_text(step: Step, through: date, unit: str) -> str:
+    """Why nobody knows how many reached a step: its event is dead, or mostly nobody's; '' of one that is known."""
+    if is_dead(step, through):
+        return dead_text(step.last_seen)
+    if (step.without_unit or 0) > MOST_WITHOUT_UNIT:
+        return f"{share_text(step.without_unit or 0)} of its events have no {unit}"
+    return ""
+
+
 def funnel_row_verdict(row: dict[str, Any], last_seen: date | None) -> str:
     """What one row of impact.funnel_days says of itself: final, still open, or why it has no rate."""
     if not row["is_final"]:
