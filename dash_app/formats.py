@@ -137,6 +137,13 @@ def score(number: float | None) -> str:
     return "100" if number == 100 else f"{min(number, 99.9):.1f}"
 
 
+def share_of_cells(number: float | None) -> str:
+    """A score of data from 0 to 1, with the digits that tell days and batches apart: `0.9987`; 1 only where it is."""
+    if number is None or _is_missing(number):
+        return UNKNOWN
+    return "1.0000" if number == 1 else f"{min(number, 0.9999):.4f}"
+
+
 def metric(name: str, value: float | None) -> str:
     """The value of a registry metric in its own unit."""
     if name == "adoption_rate":

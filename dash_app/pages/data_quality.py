@@ -218,7 +218,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
         html.Div(
             [html.Span(formats.day(dates[0])), html.Span(formats.day(dates[-1]))], className="note ends wide-only"
         ),
-        html.Div("Score", className="note num wide-only"),
+        html.Div("Points", className="note num wide-only"),
         html.Div("Now", className="note"),
     ]
     for asset in order:
@@ -268,24 +268,25 @@ def _heat_row(asset: str, found: Mapping[date, Row], dates: Sequence[date], now:
 def _score(reader: Reader, days: int) -> Component:
     rows = queries.score_by_day(reader, days)
     now = queries.score_now(reader)
-    note = "Pass 100, warning 50, failure 0, by dimension. The line is of daily partitions, the figure of everything"
+    note = "The share of cells of a day's events that nothing doubts, as of datasets. Below, by dimension."
     if not any(row["score"] is not None for row in rows) or reader.through is None:
-        empty = ui.nothing("circle-question-mark", "No score", "Where nothing was checked there is no score.")
+        empty = ui.nothing("circle-question-mark", "No score", "Where no event came there is no score.")
         return ui.card(ui.card_head("Quality score", note), empty, label="Quality score")
     lowest = min(row["score"] for row in rows if row["score"] is not None)
+    room = max((1 - lowest) * 0.1, 1e-5)
     figure = charts.line_chart(
         [row["day"] for row in rows],
         {"Score": [row["score"] for row in rows]},
         "score",
         x_range=charts.day_range(reader.through, days),
-        texts={"Score": [formats.score(row["score"]) for row in rows]},
-        # No score is above 100, and a straight line has no scale of its own.
-        yaxis={"range": [max(0.0, lowest - 5), 100.5]},
+        texts={"Score": [formats.share_of_cells(row["score"]) for row in rows]},
+        # No score is above 1, and a straight line has no scale of its own.
+        yaxis={"range": [max(0.0, lowest - room), 1 + room], "tickformat": ".4f"},
     )
-    head = ui.card_head("Quality score", note, html.Span(formats.score(now), className="figure-small"))
-    return ui.card(
-        head, charts.chart(figure, f"Quality score, now {formats.score(now)}, over {days} days"), label="Quality score"
-    )
+    said = [f"{formats.words(name)} {formats.share_of_cells(v)}" for name, v in rows[-1]["dimensions"].items()]
+    head = ui.card_head("Quality score", note, html.Span(formats.share_of_cells(now), className="figure-small"))
+    label = f"Quality score, now {formats.share_of_cells(now)}, over {days} days"
+    return ui.card(head, charts.chart(figure, label), html.P(" · ".join(said), className="note"), label="Quality score")
 
 
 def _quarantine_chart(reader: Reader, days: int) -> Component:
@@ -432,9 +433,12 @@ def _files(reader: Reader) -> Component:
         f"{formats.plural(ledger['files'], 'file')} with {formats.whole(ledger['rows'])} rows,"
         f" the last on {formats.moment(ledger['last_arrival'])}. From "
     )
-    sources = [_source_row(row, reader.through) for row in queries.sources(reader)]
-    headers = ["Source", "Arrival", "Last event", "Last file came", "Files", "Rows", "Refused"]
-    table = ui.table(headers, sources, label="Sources", numeric=(4, 5, 6)) if sources else None
+    scores = queries.source_scores(reader)
+    sources = [
+        _source_row(row | {"score": scores.get(row["source"])}, reader.through) for row in queries.sources(reader)
+    ]
+    headers = ["Source", "Score", "Arrival", "Last event", "Last file came", "Files", "Rows", "Refused"]
+    table = ui.table(headers, sources, label="Sources", numeric=(1, 5, 6, 7)) if sources else None
     return ui.card(
         ui.card_head(
             "Raw logs by source", html.Span([said, ui.asset_link("raw.log_files"), "."]), ui.csv_link("sources")
@@ -451,6 +455,7 @@ def _source_row(row: Row, through: date) -> list[Component]:
     refused = row["rows_refused"] / row["rows"] if row["rows"] else None
     return [
         html.B(row["source"] or "not recognised"),
+        formats.share_of_cells(row["score"]),
         ui.badge("none", "circle-question-mark", "No event")
         if late is None
         else ui.badge("warn", "clock", f"{formats.plural(late, 'day')} behind the others")

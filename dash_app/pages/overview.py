@@ -129,15 +129,22 @@ def _quality_figure(reader: Reader, days: int) -> Component:
     now = quality.score_now(reader)
     if now is None:
         return ui.figure_card(
-            "Data quality", "shield-check", formats.UNKNOWN, note="No check has run", href="/data-quality"
+            "Data quality", "shield-check", formats.UNKNOWN, note="No event has come", href="/data-quality"
         )
     look = len(health.needing_a_look(quality.latest(reader)))
-    change = known[-1] - known[0] if known else 0.0
-    moved = None if formats.is_nought(change) else ui.delta(formats.points(change), "bad" if change < 0 else "good")
+    change = round(known[-1] - known[0], 4) if known else 0.0
+    said = f"{change:+.4f}".replace("-", "−")
+    moved = ui.delta(said, "bad" if change < 0 else "good") if change else None
     note = f"{formats.plural(look, 'check')} {'needs' if look == 1 else 'need'} a look" if look else "All checks pass"
     spark = ui.spark(scores, f"Quality score over {days} days")
     return ui.figure_card(
-        "Data quality", "shield-check", formats.score(now), change=moved, note=note, spark=spark, href="/data-quality"
+        "Data quality",
+        "shield-check",
+        formats.share_of_cells(now),
+        change=moved,
+        note=note,
+        spark=spark,
+        href="/data-quality",
     )
 
 

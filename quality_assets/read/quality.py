@@ -1,16 +1,19 @@
 """Queries of the data quality page: check results, scores, quarantine, volume.
 
-A check that could not run is unknown: it has no points."""
+The score is of the data, as that of datasets is. Checks have points beside it: how much of what is asked holds; a check
+that could not run is unknown, and has none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quality_assets.domain.quality.score import POINTS_SQL, Judged, score
+from quality_assets.domain.quality.score import POINTS_SQL, telemetry_score
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
 CHECKS = "monitoring.check_results"
 QUARANTINE = "core.quarantined_events"
+STATE = "ops.partition_state"
+VALID = "core.valid_events"
 
 # The day a result speaks of: its partition, or the day it was evaluated where the asset is not partitioned. Checks run
 # after the day they judge, so those of the last run belong to the last day with events.
@@ -44,13 +47,28 @@ _BY_ASSET = (
 )
 _BY_CHECK = _RESULTS_BY_DAY + f"select asset, check_name, day, {_WORST} as worst from results group by all order by day"
 _BY_DIMENSION = _RESULTS_BY_DAY + f"select dimension, day, {_WORST} as worst from results group by all order by day"
-_SCORE_BY_DAY = (
-    _RESULTS_BY_DAY
-    + """, dimensions as (
-  select day, dimension, avg(points) as score from results where partition_key <> '' group by all
+_ROWS_BY_DAY = """
+select event_date as day, sum(row_count)::bigint as rows from ops.partition_state
+where table_name in ('core.valid_events', 'core.quarantined_events')
+  and event_date > $through - $days and event_date <= $through
+group by event_date order by event_date
+"""
+
+_ALL_REASONS_BY_DAY = """
+select event_date as day, reason, count(*) as rows
+from (
+  select event_date, unnest(reasons) as reason from core.quarantined_events
+  where event_date > $through - $days and event_date <= $through
 )
-select day, avg(score) as score from dimensions group by day order by day"""
-)
+group by all
+"""
+
+_REASONS_BY_SOURCE = """
+select files.source, refused.reason, count(*) as rows
+from (select file_id, unnest(reasons) as reason from core.quarantined_events) as refused
+join raw.log_files as files using (file_id)
+group by all
+"""
 
 _REASONS_BY_DAY = """
 select event_date, reasons[1] as reason, count(*) as rows
@@ -130,9 +148,9 @@ def latest(reader: Reader) -> list[Row]:
 
 @per_snapshot
 def score_now(reader: Reader) -> float | None:
-    """Quality score, from 0 to 100, of the results that stand; None where none could run."""
-    found = score(Judged(row["dimension"], row["status"], row["severity"]) for row in latest(reader))
-    return None if found.value is None else _MOST_POINTS * found.value
+    """Quality score of the last day's events, from 0 to 1; None where no row came, or nobody says how many."""
+    days = score_by_day(reader, 1)
+    return days[-1]["score"] if days else None
 
 
 def mean_points(results: Sequence[Row]) -> float | None:
@@ -172,12 +190,19 @@ def worst_by_dimension(reader: Reader, days: int) -> list[Row]:
     return _by_day(reader, _BY_DIMENSION, days)
 
 
+@per_snapshot
 def score_by_day(reader: Reader, days: int) -> list[Row]:
-    """Quality score of the daily partitions, per day: mean over dimensions of their mean points; null if unknown.
-
-    Tables without partitions are judged as they stand now, so they would only weigh on the last day.
-    """
-    return _by_day(reader, _SCORE_BY_DAY, days)
+    """Quality score of the events of each day, from 0 to 1, with its `dimensions`; as datasets are scored."""
+    if not (all(reader.has(name) for name in (STATE, QUARANTINE, VALID)) and reader.through):
+        return []
+    refused: dict[object, dict[str, int]] = {}
+    for row in reader.rows(_ALL_REASONS_BY_DAY, _window(reader, days)):
+        refused.setdefault(row["day"], {})[row["reason"]] = row["rows"]
+    found = []
+    for row in reader.rows(_ROWS_BY_DAY, _window(reader, days)):
+        score = telemetry_score(row["rows"], refused.get(row["day"], {}))
+        found.append({"day": row["day"], "score": score.value, "dimensions": dict(score.by_dimension)})
+    return found
 
 
 def _window(reader: Reader, days: int) -> dict[str, object]:
@@ -231,6 +256,18 @@ def files(reader: Reader) -> Row | None:
 def sources(reader: Reader) -> list[Row]:
     """Per source of raw logs: files, rows, rows refused, last arrival and last event (UTC); the latest source last."""
     return reader.rows(_SOURCES) if reader.has("raw.log_files") else []
+
+
+@per_snapshot
+def source_scores(reader: Reader) -> dict[str | None, float | None]:
+    """By source of raw logs the quality score of all its rows, from 0 to 1."""
+    if not reader.has(QUARANTINE):
+        return {}
+    refused: dict[str | None, dict[str, int]] = {}
+    for row in reader.rows(_REASONS_BY_SOURCE) if reader.has("raw.log_files") else []:
+        refused.setdefault(row["source"], {})[row["reason"]] = row["rows"]
+    rows = {row["source"]: row["rows"] or 0 for row in sources(reader)}
+    return {source: telemetry_score(count, refused.get(source, {})).value for source, count in rows.items()}
 
 
 @per_snapshot

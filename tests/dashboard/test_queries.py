@@ -101,12 +101,12 @@ def test_a_release_is_dated_by_its_share(reader: Reader) -> None:
     ]
 
 
-def test_quality_score_is_unknown_without_checks(reader: Reader, bare_reader: Reader) -> None:
-    score = quality.score_now(reader)
-    assert score is not None
-    assert 90 < score < 100
-    assert quality.score_now(bare_reader) is None
-    assert quality.score_by_day(bare_reader, 28) == []
+def test_the_quality_score_is_of_the_data_whether_or_not_checks_have_run(reader: Reader, bare_reader: Reader) -> None:
+    for each in (reader, bare_reader):
+        score = quality.score_now(each)
+        assert score is not None
+        assert 0.9 < score <= 1
+        assert quality.score_by_day(each, 28)[-1]["score"] == score
 
 
 def test_a_check_that_could_not_run_has_no_points(reader: Reader) -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_assets.contracts.events import RAW_LOGS, VALID_EVENTS
+from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.ml import RISK_SCORES
 from quality_assets.domain.quality.check import Answer, Check, Subject, subject_of
 from quality_assets.domain.quality.expectations import Expectation, expectation_checks
 from quality_assets.domain.quality.result import CheckResult, result_of
-from quality_assets.domain.quality.score import Judged, Score, points, score
+from quality_assets.domain.quality.score import TelemetryScore, doubted_cells, telemetry_score
 
 ENDPOINT = Subject("endpoint", "serve.predict")
 CHECK = Check(
@@ -105,62 +105,39 @@ def test_a_suite_is_a_check_a_dimension_that_blocks_where_one_of_it_does() -> No
 
 # --- The score --------------------------------------------------------------------------------------------------------
 
-VERDICTS = st.builds(
-    Judged,
-    st.sampled_from(["validity", "volume", "accuracy"]),
-    st.sampled_from(["passed", "failed", "unknown"]),
-    st.sampled_from(["WARN", "ERROR"]),
-)
+N = len(EVENT_COLUMNS)
 
 
-def test_the_score_is_the_mean_of_the_means_of_dimensions() -> None:
-    results = [
-        Judged("validity", "passed", "ERROR"),
-        Judged("validity", "passed", "WARN"),
-        Judged("validity", "failed", "WARN"),
-        Judged("validity", "unknown", "ERROR"),
-        Judged("volume", "failed", "ERROR"),
-        Judged("accuracy", "unknown", "WARN"),
-    ]
-    # Validity (1 + 1 + ½) ÷ 3, volume 0; accuracy could not be asked. Two of six are unknown.
-    assert score(results) == Score(
-        pytest.approx((2.5 / 3 + 0) / 2), {"validity": pytest.approx(2.5 / 3), "volume": 0.0, "accuracy": None}, 2 / 6
-    )
+def test_the_score_of_events_is_the_share_of_cells_that_nothing_doubts() -> None:
+    refused = {"missing_feature": 3, "invalid_status": 2, "malformed_row": 1, "duplicate_event_id": 2}
+    found = telemetry_score(100, refused)
+    copies = 0.9 * N * 2
+    assert found.by_dimension == {
+        "completeness": pytest.approx(1 - 3 / (100 * N)),
+        "validity": pytest.approx(1 - (2 + N) / (100 * N)),
+        "uniqueness": pytest.approx(1 - copies / (100 * N)),
+    }
+    assert found.value == pytest.approx(1 - (3 + 2 + N + copies) / (100 * N))
 
 
-def test_without_any_known_result_there_is_no_score() -> None:
-    assert score([]) == Score(None, {}, None)
-    assert score([Judged("volume", "unknown", "ERROR")]) == Score(None, {"volume": None}, 1.0)
+def test_where_nothing_came_there_is_no_score_and_where_all_is_well_it_is_one() -> None:
+    assert telemetry_score(0, {}) == TelemetryScore(None, dict.fromkeys(("completeness", "validity", "uniqueness")))
+    assert telemetry_score(7, {}).value == 1.0
+    assert telemetry_score(1, {"nul_byte": 1, "missing_status": 1}).value == 0.0
 
 
-def test_results_of_checks_are_scored_as_they_are() -> None:
-    failed, passed = result_of(CHECK, Answer(False, 1.0, 1.0, 1)), result_of(CHECK, Answer(True))
-    assert score([failed, passed, passed]) == Score(2.5 / 3, {"timeliness": 2.5 / 3}, 0.0)
-
-
-@given(st.lists(VERDICTS))
-def test_a_score_lies_between_none_and_all_and_what_is_unknown_does_not_move_it(results: list[Judged]) -> None:
-    found = score(results)
-    known = [result for result in results if points(result) is not None]
-    assert found.value == score(known).value
-    assert found.value is None if not known else 0 <= found.value <= 1  # type: ignore[operator]
-    assert (found.unknown_share or 0) * len(results) == pytest.approx(len(results) - len(known))
-
-
-def test_the_order_of_results_does_not_show_in_the_score() -> None:
-    # Summed one after the other, 1 + 1 + ⅓ and ⅓ + 1 + 1 differ in the last digit.
-    third = [Judged("validity", "passed", "ERROR"), *[Judged("validity", "failed", "ERROR")] * 2]
-    whole = [Judged("volume", "passed", "ERROR"), Judged("accuracy", "passed", "ERROR")]
-    assert score([*third, *whole]).value == score([*whole, *third]).value == 7 / 9
-
-
-@given(st.lists(VERDICTS, min_size=1))
-def test_a_result_that_gets_better_never_lowers_the_score(results: list[Judged]) -> None:
-    worst = results[0]._replace(status="failed", severity="ERROR")
-    before = score([worst, *results[1:]]).value
-    for better in (worst._replace(severity="WARN"), worst._replace(status="passed")):
-        after = score([better, *results[1:]]).value
-        assert before is not None
+@given(st.integers(1, 1000), st.dictionaries(st.sampled_from(list(map(str, Reason))), st.integers(0, 300)))
+def test_one_more_refused_row_never_raises_the_score(rows: int, refused: dict[str, int]) -> None:
+    before = telemetry_score(rows, refused).value
+    assert before is not None
+    for reason in map(str, Reason):
+        after = telemetry_score(rows, refused | {reason: refused.get(reason, 0) + 1}).value
         assert after is not None
-        assert after > before
-        before = after
+        assert 0 <= after <= before <= 1
+
+
+def test_every_reason_is_weighed() -> None:
+    cells = {str(reason): doubted_cells(reason)[1] for reason in Reason}
+    assert {reason for reason, n in cells.items() if n != 1} == {
+        "malformed_row", "repeated_header", "nul_byte", "duplicate_event_id",
+    }  # fmt: skip

@@ -18,6 +18,7 @@ from quality_assets.read.quality import (
     rejected_files,
     score_by_day,
     score_now,
+    source_scores,
     sources,
     volume,
     worst_by_asset,
@@ -118,11 +119,9 @@ def test_what_has_no_partitions_is_judged_on_the_day_it_was_evaluated_and_not_af
 def test_points_and_rank_of_a_result(status: str, severity: str, points: float | None, worst: int) -> None:
     reader = snapshot_of({CHECKS: [_result(0, status=status, severity=severity)]})
     assert latest(reader)[0]["points"] == points
-    assert score_now(reader) == points
     assert worst_by_asset(reader, 7) == [{"asset": "core.a", "day": THROUGH, "worst": worst, "score": points}]
     assert worst_by_check(reader, 7) == [{"asset": "core.a", "check_name": "keys", "day": THROUGH, "worst": worst}]
     assert worst_by_dimension(reader, 7) == [{"dimension": "validity", "day": THROUGH, "worst": worst}]
-    assert score_by_day(reader, 7) == [{"day": THROUGH, "score": points}]
 
 
 def _mixed() -> list[Cells]:
@@ -137,17 +136,36 @@ def _mixed() -> list[Cells]:
     ]
 
 
-def test_the_score_is_a_mean_over_dimensions_of_what_could_run() -> None:
-    # Validity (100 + 100 + 50) ÷ 3, volume 0, timeliness 50 where assets without partitions count.
-    reader = snapshot_of({CHECKS: _mixed()})
-    assert score_now(reader) == pytest.approx((250 / 3 + 0 + 50) / 3)
-    (day,) = score_by_day(reader, 7)
-    assert day == {"day": THROUGH, "score": pytest.approx((250 / 3 + 0) / 2)}
+def _rows(days: int, table: str, rows: int) -> Cells:
+    return {"table_name": table, "event_date": ago(days), "row_count": rows}
 
 
-def test_the_score_is_unknown_where_nothing_could_run() -> None:
-    assert score_now(snapshot_of({CHECKS: []})) is None
-    assert score_now(snapshot_of({CHECKS: [_result(0, status="unknown")]})) is None
+def test_the_score_is_of_the_cells_of_each_days_events() -> None:
+    state = [_rows(0, "core.valid_events", 95), _rows(0, QUARANTINE, 5), _rows(2, "core.valid_events", 10)]
+    state += [_rows(0, "core.user_feature_days", 50), _rows(9, "core.valid_events", 10)]
+    refused = [_refused(0, 1, "missing_feature", "invalid_status"), _refused(0, 2, "malformed_row")]
+    reader = snapshot_of({STATE: state, QUARANTINE: refused, "core.valid_events": []})
+    # Two cells, and all sixteen of a row, of a hundred rows.
+    assert score_now(reader) == pytest.approx(1 - (2 + 16) / 1600)
+    before, last = score_by_day(reader, 7)
+    assert (before["day"], before["score"]) == (ago(2), 1.0)
+    assert (last["day"], last["dimensions"]["completeness"]) == (THROUGH, pytest.approx(1 - 1 / 1600))
+
+
+def test_the_score_is_unknown_where_nothing_came() -> None:
+    assert score_now(snapshot_of({STATE: [], QUARANTINE: [], "core.valid_events": []})) is None
+    nothing = [_rows(0, "core.valid_events", 0)]
+    assert score_now(snapshot_of({STATE: nothing, QUARANTINE: [], "core.valid_events": []})) is None
+
+
+def test_the_score_of_a_source_is_of_all_its_rows() -> None:
+    ledger: list[Cells] = [
+        {"file_id": "f1", "source": "app", "status": "loaded", "rows": 50},
+        {"file_id": "f2", "source": "web", "status": "loaded", "rows": 10},
+    ]
+    refused = [_refused(0, 1, "missing_feature"), _refused(3, 2, "malformed_row")]
+    found = source_scores(snapshot_of({FILES: ledger, QUARANTINE: refused}))
+    assert found == {"app": pytest.approx(1 - (1 + 16) / 800), "web": 1.0}
 
 
 def test_an_asset_is_as_bad_as_its_worst_check_and_scores_the_mean() -> None:
@@ -192,11 +210,6 @@ def test_results_by_day_are_those_of_the_window_evaluated_last() -> None:
         {"dimension": "validity", "day": ago(3), "worst": 0},
         {"dimension": "validity", "day": THROUGH, "worst": 2},
     ]
-    assert score_by_day(reader, 7) == [
-        {"day": ago(6), "score": 75.0},
-        {"day": ago(3), "score": 100.0},
-        {"day": THROUGH, "score": 50.0},
-    ]
 
 
 def test_each_evaluation_of_another_day_counts_where_there_are_no_partitions() -> None:
@@ -207,7 +220,6 @@ def test_each_evaluation_of_another_day_counts_where_there_are_no_partitions() -
     ]
     reader = snapshot_of({CHECKS: rows})
     assert [(row["day"], row["worst"]) for row in worst_by_check(reader, 7)] == [(ago(1), 2), (THROUGH, 0)]
-    assert score_by_day(reader, 7) == []
 
 
 def _refused(days: int, line: int, *reasons: str, **cells: object) -> Cells:

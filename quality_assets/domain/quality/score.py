@@ -1,15 +1,18 @@
-"""The quality score: how much of what is asked of the data holds, each dimension of quality weighing the same.
+"""The quality score, everywhere: the share of cells that nothing doubts, of a batch of a dataset or of a day of events.
 
-A check that passes has all points, one that fails has none, a warning half; one that could not run is unknown and has
-no points, neither good nor bad.
+What doubts a cell of a dataset is said in `datasets/table_score.py`. Of the product's own events, what is quarantined
+is doubted: a refused row in the cell that its reason names; in all of them where nothing of it could be read; as a
+copied row where it came before. Volume and freshness stand beside the score, as do checks on what was made of events.
+Checks have points of their own: how much of what is asked holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
-from typing import NamedTuple, Protocol
+
+from quality_assets.contracts.events import EVENT_COLUMNS, Reason
+from quality_assets.domain.quality.datasets.weights import COPIED_ROW
 
 PASSED_POINTS, WARNED_POINTS, FAILED_POINTS = 1.0, 0.5, 0.0
 
@@ -19,56 +22,41 @@ POINTS_SQL = f"""case when status = 'passed' then {PASSED_POINTS:e}
 """The points of a row of check results; null where it is unknown."""
 
 
-class Verdict(Protocol):
-    """What the score needs of a result: a CheckResult, or a row of them as a `Judged`."""
-
-    @property
-    def dimension(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
+def share_left(doubt: float, cells: float) -> float:
+    """1 − doubt / cells, in [0, 1]; `doubt` is a number of cells too. Where there is no cell nothing is doubted."""
+    return min(1.0, max(0.0, 1 - doubt / cells)) if cells else 1.0
 
 
-class Judged(NamedTuple):
-    """One result, as far as it bears on the score."""
-
-    dimension: str
-    status: str
-    severity: str
+_COLUMNS = len(EVENT_COLUMNS)
+_UNREADABLE = frozenset((Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE))
 
 
 @dataclass(frozen=True)
-class Score:
-    """`value` from 0 to 1 is the mean over dimensions, `by_dimension` the mean points of each; None where none could
-    run. `unknown_share` is that of all results, None without any."""
+class TelemetryScore:
+    """`value` from 0 to 1 is the share of cells that nothing doubts, `by_dimension` the same of each dimension alone;
+    None where no row came."""
 
     value: float | None
     by_dimension: Mapping[str, float | None]
-    unknown_share: float | None
 
 
-def points(result: Verdict) -> float | None:
-    """What one result is worth, from 0 to 1; None where it is unknown."""
-    if result.status == "unknown":
-        return None
-    if result.status == "passed":
-        return PASSED_POINTS
-    return WARNED_POINTS if result.severity == "WARN" else FAILED_POINTS
+def doubted_cells(reason: str) -> tuple[str, float]:
+    """The dimension that a reason for quarantine bears on, and how many cells of the row it doubts."""
+    if reason == Reason.DUPLICATE_EVENT_ID:
+        return "uniqueness", COPIED_ROW * _COLUMNS
+    if reason in _UNREADABLE:
+        return "validity", float(_COLUMNS)
+    return ("completeness" if reason.startswith("missing_") else "validity"), 1.0
 
 
-def score(results: Iterable[Verdict]) -> Score:
-    """The score of results of any checks and subjects."""
-    found: dict[str, list[float | None]] = {}
-    for result in results:
-        found.setdefault(result.dimension, []).append(points(result))
-    by_dimension = {dimension: _mean(worth) for dimension, worth in found.items()}
-    everything = [worth for each in found.values() for worth in each]
-    unknown = sum(worth is None for worth in everything)
-    return Score(_mean(by_dimension.values()), by_dimension, unknown / len(everything) if everything else None)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    # Rounded once, so that the order of results does not show.
-    return fmean(known) if known else None
+def telemetry_score(rows: int, refused: Mapping[str, int]) -> TelemetryScore:
+    """The score of so many rows, refused ones included; `refused` counts rows by reason, each under all of its own."""
+    dimensions = dict.fromkeys(("completeness", "validity", "uniqueness"), 0.0)
+    for reason, count in refused.items():
+        dimension, cells = doubted_cells(reason)
+        dimensions[dimension] += cells * count
+    if not rows:
+        return TelemetryScore(None, dict.fromkeys(dimensions))
+    every = rows * _COLUMNS
+    told = {dimension: share_left(doubt, every) for dimension, doubt in dimensions.items()}
+    return TelemetryScore(share_left(sum(dimensions.values()), every), told)

@@ -20,6 +20,7 @@ from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import SCORED_DIMENSIONS, Finding, rule_id
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.tally import Tally
+from quality_assets.domain.quality.score import share_left
 
 LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
@@ -73,16 +74,12 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     dimensions: dict[str, float | None] = {}
     for dimension in SCORED_DIMENSIONS:
         own = {p: w for p, w in weight_of.items() if _dimension(counted.tally.tests[p]) == dimension}
-        dimensions[dimension] = _share_left(sum(counted.tally.doubt(own).values()) + apart.get(dimension, 0.0), cells)
+        dimensions[dimension] = share_left(sum(counted.tally.doubt(own).values()) + apart.get(dimension, 0.0), cells)
     found = [*whole, *missing, *copies, *cell_findings]
     asked = max(1, len(rules.alive) + 3 * len(counted.columns))
     told = [_with_alert(finding, past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
-    return Verdict(_share_left(doubt, cells), dimensions, tuple(order))
-
-
-def _share_left(doubt: float, cells: int) -> float:
-    return min(1.0, max(0.0, 1 - doubt / cells)) if cells else 1.0
+    return Verdict(share_left(doubt, cells), dimensions, tuple(order))
 
 
 def _dimension(test: CellTest) -> str:
