@@ -36,6 +36,7 @@ from quality_assets.serve.api.datasets import UPLOAD_PATH, datasets_api
 from quality_assets.serve.api.experiments import experiments_api
 from quality_assets.serve.api.house import house_api
 from quality_assets.serve.api.impact import impact_api
+from quality_assets.serve.api.model_watch import model_watch_api
 from quality_assets.serve.api.models import models_api
 from quality_assets.serve.api.problems import add_handlers
 from quality_assets.serve.api.user_models import DEPLOY_PATH, MOST_DEPLOY_BYTES, user_models_api
@@ -145,6 +146,7 @@ def _add_routes(server: FastAPI, store: SnapshotStore) -> None:
     server.include_router(impact_api)
     server.include_router(models_api)
     server.include_router(user_models_api)
+    server.include_router(model_watch_api)
 
     @server.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

@@ -39,7 +39,8 @@
       if (said.delivered === false) { throw new Error(said.reason); }
       if (said.said !== undefined) { show(element, said.said); toast(said.said); return false; }
       toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
-      if (said.prediction !== undefined) { show(element, predicted(said)); return true; }
+      // What was asked stays in its fields: the next question differs by one of them.
+      if (said.prediction !== undefined) { show(element, predicted(said)); return "kept"; }
       if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`); } else { show(element, ""); refresh(); }
       return true;
     } catch (error) {
@@ -58,6 +59,10 @@
     const added = Object.entries(said.contributions || {}).filter(([, value]) => value).map(([name, value]) => `${name} ${value > 0 ? "+" : ""}${write(value)}`);
     const unseen = said.outside_training?.length ? ` Not seen in training: ${said.outside_training.join(", ")}.` : "";
     const why = added.length ? ` From ${write(said.base)}: ${added.join(", ")}.` : "";
+    if (said.p10 === undefined) {
+      const sure = said.confidence == null ? "" : ` (confidence ${write(said.confidence)})`;
+      return `${typeof said.prediction === "number" ? write(said.prediction) : said.prediction}${sure}.${unseen.replace("training", "the sample")}`;
+    }
     return `${write(said.prediction)} (p10 ${write(said.p10)}, p90 ${write(said.p90)}; interval ${said.interval_status}).${why}${unseen}`;
   }
 
@@ -89,7 +94,8 @@
     const form = event.target.closest("form[data-write]");
     if (!form) { return; }
     event.preventDefault();
-    if (await perform(form, bodyOf(form)) && form.dataset.method === "POST") { form.reset(); document.activeElement?.blur(); }
+    const done = await perform(form, bodyOf(form));
+    if (done === true && form.dataset.method === "POST") { form.reset(); document.activeElement?.blur(); }
   });
 
   /* Thresholds as they are typed: what they would have done to the last batches. */

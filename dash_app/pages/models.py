@@ -12,6 +12,8 @@ from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, choice, field, write_button, write_form
 from dash_app.components.markup import drawn
+from dash_app.pages import brought_models as brought
+from dash_app.pages import model_watching as watching
 from dash_app.pages.states import not_found
 from quality_assets.read import links
 from quality_assets.read import models as reading
@@ -21,12 +23,6 @@ from quality_assets.settings import Settings
 Component = Any
 Row = Mapping[str, Any]
 TITLE = "Models"
-_API = "/api/v1/model-monitoring/models/"
-_DRIFT = {
-    "ok": ("good", "circle-check", "As it was"),
-    "alert": ("bad", "circle-x", "Drifted"),
-    "unknown": ("none", "circle-dashed", "Drift unknown"),
-}
 _HEADLINE_METRICS = ("r2", "rmse", "mae")
 _GUARDS = {
     "target_gives_input": "The target alone gives the input",
@@ -40,20 +36,26 @@ _GUARDS = {
 def build(settings: Settings, _request: Request) -> Component:
     """All models."""
     rows = reading.cards(settings)
-    used = sum(row["version"] is not None for row in rows)
+    theirs = brought.reading.cards(settings)
+    used = sum(row["version"] is not None for row in (*rows, *theirs))
     risk = ui.figure_card(
         "feature_risk", "brain", "Daily", note="Scores of every feature, made each day", href=links.RISK_MODEL
     )
-    lead = [html.B(formats.plural(len(rows) + 1, "model")), f"; {formats.count(used)} of those asked by row in use."]
+    lead = [
+        html.B(formats.plural(len(rows) + len(theirs) + 1, "model")),
+        f"; {formats.count(used)} of those asked by row in use.",
+    ]
     return html.Div(
         [
             ui.page_head(TITLE, lead, [ui.copy_link()]),
-            html.Div([risk, *map(_card, rows)], className="figures"),
+            html.Div([risk, *map(_card, rows), *map(brought.figure, theirs)], className="figures"),
             ui.card(
                 ui.card_head("Models that are asked by row", "How well each does on rows that it had not seen."),
                 drawn(_all(rows)),
                 label="Models that are asked by row",
             ),
+            brought.listed(theirs),
+            brought.deploy_form(),
         ],
         className="stack",
     )
@@ -82,7 +84,7 @@ def _all(rows: Sequence[Row]) -> Component:
             formats.decimal(row["figures"].get("r2"), 3),
             formats.number(row["figures"].get("mae")),
             formats.share(row["figures"].get("coverage")),
-            ui.badge(*_DRIFT[row["drift"]]),
+            ui.badge(*watching.DRIFT[row["drift"]]),
         ]
         for row in rows
     ]
@@ -92,10 +94,12 @@ def _all(rows: Sequence[Row]) -> Component:
 def build_one(settings: Settings, request: Request) -> Component:
     """One model."""
     name = links.model_of(request.path) or ""
+    if brought.is_brought(settings, name):
+        return brought.build(settings, name)
     if name not in reading.NAMES:
         return not_found(request.path)
     told = reading.told_of(settings, name)
-    address = f"{_API}{quote(name)}"
+    address = f"{watching.API}{quote(name)}"
     buttons = [
         actor_field(),
         write_button("Look for drift", f"{address}/drift-check", {}, done="Looked"),
@@ -112,8 +116,13 @@ def build_one(settings: Settings, request: Request) -> Component:
             _try(told),
             _skill(reading.evidence(settings, name, version, "metrics"), told),
             html.Div([_inputs(told), _leaks(reading.evidence(settings, name, version, "leaks"))], className="grid-2"),
+            watching.beside_card(settings, told),
+            html.Div(
+                [watching.drift_card(reading.drift_report(settings, name)), watching.limits_card(settings, name)],
+                className="grid-2",
+            ),
             _periods(reading.evidence(settings, name, version, "performance"), told),
-            html.Div([_versions(told, address), _releases(told)], className="grid-2"),
+            html.Div([_versions(told, address), watching.releases_card(told)], className="grid-2"),
         ],
         className="stack",
     )
@@ -144,7 +153,9 @@ def _figures(told: Row) -> Component:
             "In p10–p90", "chart-scatter", formats.share(figures.get("coverage")),
             note=f"of outcomes since: {formats.share(coverage)}" if coverage is not None else "80 % is meant",
         ),
-        ui.figure_card("Drift", "eye", _DRIFT[told["drift"]][2], note=told["drift_words"] or "nobody has looked yet"),
+        ui.figure_card(
+            "Drift", "eye", watching.DRIFT[told["drift"]][2], note=told["drift_words"] or "nobody has looked yet"
+        ),
     ]  # fmt: skip
     return html.Div(cards, className="figures")
 
@@ -154,7 +165,7 @@ def _try(told: Row) -> Component:
     fields = [_field(each, reference.get(each["name"])) for each in told["inputs"] if each["is_used"]]
     form = write_form(
         fields,
-        f"{_API}{quote(told['name'])}/predict?explain=true",
+        f"{watching.API}{quote(told['name'])}/predict?explain=true",
         "Predict",
         label="Try a prediction",
         done="Predicted",
@@ -248,18 +259,3 @@ def _versions(told: Row, address: str) -> Component:
 
 def _promote(version: str, address: str) -> Component:
     return write_button("Put in use", f"{address}/promote", {"version": version}, done=f"Version {version} is in use")
-
-
-def _releases(told: Row) -> Component:
-    rows = [
-        [
-            row["at"].partition(".")[0].replace("T", " "),
-            f"{row['action']} {row['version']}",
-            row["actor"],
-            row["reason"],
-        ]
-        for row in reversed(told["releases"])
-    ]
-    table = ui.table(["When (UTC)", "What", "Who", "Why"], rows, label="Releases")
-    return ui.card(ui.card_head("What was in use when", "The last release counts until the next."), drawn(table),
-                   label="Releases")  # fmt: skip

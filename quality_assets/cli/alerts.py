@@ -182,11 +182,13 @@ def snooze(
 def send() -> None:
     """Look at the house, and tell what is due now: what servers do by themselves. Exit code 1 where a channel fails."""
     from quality_assets.tables.house import watch
+    from quality_assets.tables.shadow_watch import watch_shadows
     from quality_assets.tables.telling import tell
 
     _store()
     settings = root_settings()
     watch(settings)
+    watch_shadows(settings, at_once=True)
     told = tell(settings)
     out.print(f"{told.sent} sent, {told.refused} not taken")
     if told.refused:

@@ -44,14 +44,26 @@ def tabular(name: str) -> TabularUseCase:
     return TABULAR[name]
 
 
-def checked_name(name: str) -> str:
-    """The name of any use case; the command ends where there is none."""
+def checked_name(name: str, *, brought: bool = False) -> str:
+    """The name of a use case, or with `brought` of a model that people brought; the command ends where it is none."""
     if name != RISK:
         from quality_assets.domain.models.learning.known_use_cases import TABULAR
 
-        if name not in TABULAR:
+        if name not in TABULAR and not (brought and is_brought(name)):
             fail(f"there is no use case {name!r}; there are {', '.join((*TABULAR, RISK))}", 2)
     return name
+
+
+def is_brought(name: str) -> bool:
+    """Whether people brought a model of this name."""
+    from quality_assets.stores.user_models import USER_FOLDER
+
+    # Looked up first, since what is asked for is mostly ours, and the rest takes long to import.
+    if not (root_settings().models_dir / USER_FOLDER).is_dir():
+        return False
+    from quality_assets.tables import brought_models
+
+    return brought_models.is_brought(root_settings(), name)
 
 
 @contextmanager
@@ -61,11 +73,13 @@ def told_errors() -> Iterator[None]:
     from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, ReleaseConflictError
     from quality_assets.stores.released import VersionUnavailableError
     from quality_assets.stores.table_files import TableFileError
+    from quality_assets.stores.user_models import AlteredModelError, BusyError, RefusedModelError, UnknownModelError
 
     try:
         yield
     except (
         CannotLearnError, NoEarlierReleaseError, ReleaseConflictError, VersionUnavailableError, TableFileError,
+        AlteredModelError, BusyError, RefusedModelError, UnknownModelError,
     ) as error:  # fmt: skip
         fail(str(error))
 
@@ -174,10 +188,14 @@ def parsed_time(text: str | None, what: str) -> datetime | None:
 def list_versions(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> None:
     """Every version, how well it did on rows it had not seen, and which one is in use."""
     settings = root_settings()
-    if checked_name(use_case) == RISK:
+    if checked_name(use_case, brought=True) == RISK:
         from quality_assets.cli.risk_versions import risk_version_rows
 
         rows = risk_version_rows(settings)
+    elif is_brought(use_case):
+        from quality_assets.cli.user_models import version_rows_of_brought
+
+        rows = version_rows_of_brought(settings, use_case)
     else:
         from quality_assets.tables.learning import version_rows
 
@@ -207,10 +225,15 @@ def show(
 ) -> None:
     """All that is told of a version: what it learnt from, what was refused, how well it does, its reference row."""
     settings = root_settings()
-    if checked_name(use_case) == RISK:
+    if checked_name(use_case, brought=True) == RISK:
         from quality_assets.cli.risk_versions import show_risk_version
 
         show_risk_version(settings, version, output)
+        return
+    if is_brought(use_case):
+        from quality_assets.cli.user_models import show_brought
+
+        show_brought(settings, use_case, version)
         return
     with told_errors():
         account = _account(settings, tabular(use_case), version)
@@ -258,10 +281,14 @@ def promote(
     when = parsed_time(at, "--at")
     settings = root_settings()
     with told_errors():
-        if checked_name(use_case) == RISK:
+        if checked_name(use_case, brought=True) == RISK:
             from quality_assets.cli.risk_versions import promote_risk
 
             done = promote_risk(settings, version, getuser(), reason, when)
+        elif is_brought(use_case):
+            from quality_assets.tables import brought_models
+
+            done = brought_models.put_in_use(settings, use_case, version, actor=getuser(), reason=reason, at=when)
         else:
             from quality_assets.tables import learning
 
@@ -279,10 +306,14 @@ def rollback(use_case: UseCaseName, at: AtOption = None, reason: ReasonOption = 
     when = parsed_time(at, "--at")
     settings = root_settings()
     with told_errors():
-        if checked_name(use_case) == RISK:
+        if checked_name(use_case, brought=True) == RISK:
             from quality_assets.cli.risk_versions import rollback_risk
 
             done = rollback_risk(settings, getuser(), reason, when)
+        elif is_brought(use_case):
+            from quality_assets.tables import brought_models
+
+            done = brought_models.take_back(settings, use_case, actor=getuser(), reason=reason, at=when)
         else:
             from quality_assets.tables import learning
 
@@ -306,7 +337,7 @@ def live_at(
 
     settings = root_settings()
     when = parsed_time(time if time is not None else at, "the time") or datetime.now(UTC)
-    if checked_name(use_case) == RISK:
+    if checked_name(use_case, brought=True) == RISK:
         from quality_assets.tables.risk_releases import adopt_risk_releases
 
         adopt_risk_releases(settings)

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import json
+from getpass import getuser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import root_settings
-from quality_assets.cli.learning import RISK, FormatOption, UseCaseName, checked_name, models, tabular, told_errors
-from quality_assets.cli.output import OutputFormat, out, shown_activity
+from quality_assets.cli.learning import (
+    RISK,
+    FormatOption,
+    UseCaseName,
+    checked_name,
+    is_brought,
+    models,
+    tabular,
+    told_errors,
+)
+from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown_activity
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from quality_assets.tables.model_drift import DriftReport
+    from quality_assets.tables.drift_reports import DriftReport
+
+
+FalseShare = Annotated[
+    float | None, typer.Option(min=0.001, max=0.5, help="Of the inputs told to have moved, how many may not have.")
+]
+Least = Annotated[float | None, typer.Option(min=0, max=1, help="The smallest distance that matters.")]
 
 
 @models.command()
 def drift(
     use_case: UseCaseName,
-    false_share: Annotated[
-        float, typer.Option(min=0.001, max=0.5, help="Of the inputs told to have moved, how many may not have.")
-    ] = 0.05,
-    least: Annotated[float, typer.Option(min=0, max=1, help="The smallest distance that matters.")] = 0.1,
+    false_share: FalseShare = None,
+    least: Least = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Judge what a model is asked, what it answers, and how well: reports/drift/NAME.json and .html.
 
-    Exit code 1 on an alert.
+    By the limits of the model (`quality model limits`), but for those that are given. Exit code 1 on an alert.
     """
     settings = root_settings()
-    name = checked_name(use_case)
+    name = checked_name(use_case, brought=True)
     with told_errors(), shown_activity(f"looking at {name}"):
-        report = _risk(settings) if name == RISK else _tabular(settings, name, false_share, least)
+        report = _report(settings, name, false_share, least)
     if output is OutputFormat.JSON:
         from quality_assets.domain.plain import plain_value
 
@@ -45,13 +59,49 @@ def drift(
         raise typer.Exit(1)
 
 
-def _tabular(settings: Settings, name: str, false_share: float, least: float) -> DriftReport:
-    from quality_assets.domain.models.learning.served_drift import DriftLimits
+def _report(settings: Settings, name: str, false_share: float | None, least: float | None) -> DriftReport:
+    if name == RISK:
+        return _risk(settings)
     from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.brought_models import look_for_drift
+    from quality_assets.tables.drift_limits import changed, limits_of
     from quality_assets.tables.model_drift import check_drift
 
+    limits = changed(limits_of(settings, name), {"false_share": false_share, "least_distance": least})
+    if is_brought(name):
+        return look_for_drift(settings, name, limits)
     with open_warehouse(settings) as session:
-        return check_drift(session, tabular(name), DriftLimits(false_share=false_share, least_distance=least))
+        return check_drift(session, tabular(name), limits)
+
+
+@models.command()
+def limits(
+    use_case: UseCaseName,
+    false_share: FalseShare = None,
+    least: Least = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """When drift of a model is told, and what that and other limits would have told in the last 30 days.
+
+    With an option the limit is set, for every look from then on.
+    """
+    from quality_assets.tables.drift_limits import set_limits, tried
+
+    settings = root_settings()
+    name = checked_name(use_case, brought=True)
+    if name == RISK:
+        fail(f"{RISK} is watched by the daily monitor of features, whose limits are the same for all it watches", 2)
+    set_limits(settings, name, {"false_share": false_share, "least_distance": least}, getuser())
+    told = tried(settings, name)
+    if output is OutputFormat.JSON:
+        print(json.dumps(told, indent=1))
+        return
+    out.print(escape(told["words"]))
+    if not told["days"]:
+        return
+    names = ["false_share", "least_distance", "days_looked", "days_told", "first_told", "inputs"]
+    shown = [tuple(", ".join(v) if isinstance(v, list) else v for v in (r[n] for n in names)) for r in told["replay"]]
+    print_rows(names, iter([shown]), output)
 
 
 def _risk(settings: Settings) -> DriftReport:
@@ -59,7 +109,8 @@ def _risk(settings: Settings) -> DriftReport:
     from quality_assets.domain.plain import plain_value
     from quality_assets.stores.files import write_atomically
     from quality_assets.stores.warehouse import open_warehouse
-    from quality_assets.tables.model_drift import DriftReport, report_path, risk_drift
+    from quality_assets.tables.drift_reports import DriftReport, report_path
+    from quality_assets.tables.model_drift import risk_drift
 
     with open_warehouse(settings) as session:
         status, rows = risk_drift(session)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.learning import FormatOption, UseCaseName, tabular, told_errors
+from quality_assets.cli.learning import FormatOption, UseCaseName, is_brought, tabular, told_errors
 from quality_assets.cli.output import OutputFormat, err, fail, out, print_rows, shown_activity
 from quality_assets.settings import Settings
 
@@ -31,6 +31,14 @@ def predict(use_case: UseCaseName, row: RowOption = None, data: DataOption = Non
     """What the model in use says of rows, with p10 and p90, as JSON; of its reference row where none is given."""
     from quality_assets.domain.models.learning.columns_of import columns_of_rows
 
+    if is_brought(use_case):
+        from quality_assets.cli.user_models import predict_by_brought
+
+        if (row is None) == (data is None):
+            fail(f"give --row or --data: which rows {use_case} is asked for", 2)
+        said = predict_by_brought(root_settings(), use_case, _parsed(row, data))
+        print(json.dumps(said[0] if len(said) == 1 else said, indent=1))
+        return
     case = tabular(use_case)
     released = _released(root_settings(), case)
     rows = _checked(case, released, row, data)

@@ -1,15 +1,16 @@
-"""The group `shadow`: versions that are asked beside the one in use, and how they do."""
+"""The groups `shadow` and `canary`: versions that are asked beside the one in use, or answer for some keys."""
 
 from __future__ import annotations
 
 import json
+from getpass import getuser
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.learning import FormatOption, UseCaseName, tabular, told_errors
+from quality_assets.cli.learning import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
 from quality_assets.cli.output import OutputFormat, fail, out
 
 shadow = typer.Typer(
@@ -55,3 +56,55 @@ def show(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> No
         out.print(escape(f"version {row['version']}: {row['verdict']}. {row['words']}.{silent}"))
     if not rows:
         out.print(f"No version is asked beside the one in use: `quality shadow start {use_case} VERSION`")
+
+
+canary = typer.Typer(
+    name="canary",
+    help="A version that answers a share of the keys, and is taken back by itself where it fails, is slow or worse.",
+    no_args_is_help=True,
+)
+app.add_typer(canary)
+
+
+@canary.command("start")
+def start_as_canary(
+    use_case: UseCaseName,
+    version: Version,
+    share: Annotated[float, typer.Option(help="Of the keys that it answers, above 0 and at most 1.")] = 0.1,
+    reason: ReasonOption = "started by hand",
+) -> None:
+    """Have a version answer a share of the keys, or another share than before; a key keeps its version."""
+    from quality_assets.stores.canaries import start_canary
+
+    with told_errors():
+        try:
+            found = start_canary(root_settings(), tabular(use_case), version, share, actor=getuser(), reason=reason)
+        except ValueError as error:
+            fail(str(error), 2)
+    out.print(escape(f"Version {version} of {use_case} answers {found.share:.0%} of the keys (release {found.seq})."))
+
+
+@canary.command("stop")
+def stop_canary(use_case: UseCaseName, reason: ReasonOption = "taken back by hand") -> None:
+    """Have it answer no longer: the version in use answers everything again."""
+    from quality_assets.stores.canaries import end_canary
+
+    found = end_canary(root_settings(), tabular(use_case).name, actor=getuser(), reason=reason)
+    if found is None:
+        fail(f"no version of {use_case} is a canary; `quality canary start {use_case} VERSION` begins one")
+    out.print(escape(f"Version {found.version} of {use_case} answers no longer; the one in use answers everything."))
+
+
+@canary.command("show")
+def show_canary(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> None:
+    """Which version answers which share, and how it does beside the one in use on the same requests."""
+    from quality_assets.tables.shadow_verdicts import canary_verdict
+
+    told = canary_verdict(root_settings(), tabular(use_case).name)
+    if output is OutputFormat.JSON:
+        print(json.dumps(told, indent=1))
+    elif told is None:
+        out.print(f"No version is a canary: `quality canary start {use_case} VERSION --share 0.1`")
+    else:
+        line = f"version {told['version']} answers {told['share']:.0%} since {told['since']}: {told['verdict']}."
+        out.print(escape(f"{line} {told['words']}. {told['answered']} answers were its own."))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from quality_assets.cli.app import root_settings
-from quality_assets.cli.learning import RISK, models
+from quality_assets.cli.learning import RISK, models, told_errors
 from quality_assets.cli.output import fail, shown_activity
+from quality_assets.settings import Settings
 
 
 @models.command()
@@ -25,8 +26,8 @@ def deploy(
 ) -> None:
     """Judge a model on a sample of its rows, keep it as the version in use, and print the contract as JSON."""
     from quality_assets.domain.models.learning.known_use_cases import TABULAR
-    from quality_assets.stores.user_models import Brought, BusyError, RefusedModelError
-    from quality_assets.stores.user_models import deploy as keep
+    from quality_assets.stores.user_models import Brought
+    from quality_assets.tables.brought_models import bring
 
     if name in (*TABULAR, RISK):
         fail(f"{name} is a model of this product; choose another name", 2)
@@ -34,9 +35,47 @@ def deploy(
         brought = Brought(name, kind, model.read_bytes(), sample.read_bytes(), model.name, target)
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror}", 2)
-    try:
-        with shown_activity(f"judging {name}"):
-            told = keep(root_settings().models_dir, brought, getuser(), only_check=only_check)
-    except (RefusedModelError, BusyError) as error:
-        fail(str(error))
+    with told_errors(), shown_activity(f"judging {name}"):
+        told = bring(root_settings(), brought, getuser(), only_check=only_check)
     print(json.dumps(told, indent=1))
+
+
+def version_rows_of_brought(settings: Settings, name: str) -> list[dict[str, object]]:
+    """Every version of a model that was brought: when, by whom, what it is, how well it does on its sample."""
+    from quality_assets.read.brought_models import told_of
+
+    return [
+        {
+            "version": each["version"], "stage": "prod" if each["is_in_use"] else "none",
+            "created_at": each["created_at"], "candidate": each["candidate"], "actor": each["actor"],
+            **(each["on_sample"] or {}),
+        }
+        for each in told_of(settings, name)["versions"]
+    ]  # fmt: skip
+
+
+def show_brought(settings: Settings, name: str, version: str | None) -> None:
+    """What is kept of a version, as JSON."""
+    from quality_assets.stores.user_models import about_model
+    from quality_assets.tables.brought_models import version_in_use
+
+    with told_errors():
+        told = about_model(settings.models_dir, name, version or version_in_use(settings, name))
+    print(json.dumps(told, indent=1))
+
+
+def predict_by_brought(settings: Settings, name: str, rows: list[Any]) -> list[dict[str, Any]]:
+    """What a model that was brought says of rows; the command ends where one is refused."""
+    from quality_assets.domain.models.learning.requests import RefusedRowError
+    from quality_assets.tables.brought_models import predict
+
+    found = []
+    for at, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            fail(f"row {at} is refused: it is no object of inputs by name")
+        try:
+            with told_errors():
+                found.append(predict(settings, name, row))
+        except RefusedRowError as error:
+            fail(f"row {at} is refused: {error}")
+    return found

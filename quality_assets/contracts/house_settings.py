@@ -62,6 +62,13 @@ HOUSE_SETTINGS: tuple[HouseSetting, ...] = (
     HouseSetting(
         "house.publication_late_h", "number", 36.0, "A snapshot that is older than this is late", "h", 1, 8760
     ),
+    HouseSetting(
+        "models.drift",
+        "map",
+        {},
+        "By “model.false_share” and “model.least_distance”: of what is told to have moved, the share that may not have;"
+        " the smallest distance that matters",
+    ),
     HouseSetting("retention.resolved_alerts_d", "number", 365.0, "Resolved alerts stay", "d", 1, 36500),
     HouseSetting("retention.answered_writes_d", "number", 1.0, "How long idempotency keys are known", "d", 0.01, 30),
 )

@@ -99,7 +99,9 @@ MODEL_RELEASES = Table(
         Column("seq", "BIGINT", "Order of releases, over all use cases", nullable=False, minimum=1),
         Column("model_version", "VARCHAR", "Version that it speaks of", nullable=False),
         Column("action", "VARCHAR", "What was done", nullable=False, allowed=("promote", "rollback", "retire")),
-        Column("stage", "VARCHAR", "Where it stands from then on", nullable=False, allowed=("staging", "prod")),
+        Column(
+            "stage", "VARCHAR", "Where it stands from then on", nullable=False, allowed=("staging", "canary", "prod")
+        ),
         Column("actor", "VARCHAR", "Who did it", nullable=False),
         Column("reason", "VARCHAR", "Why, in a sentence", nullable=False),
         Column("at", "TIMESTAMP", "When", nullable=False, unit="UTC"),

@@ -13,6 +13,7 @@ from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.datasets.lateness import watch_datasets
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import beat, watch
+from quality_assets.tables.shadow_watch import watch_shadows
 from quality_assets.tables.telling import tell
 
 REQUESTED_JOBS = [
@@ -87,6 +88,7 @@ def telling_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     settings = get_settings()
     beat(settings)
     parts = watch(settings)
+    watch_shadows(settings)
     settle_failed_runs(settings, _succeeded(context))
     late = watch_datasets(settings)
     told = tell(settings)

@@ -72,7 +72,7 @@ def told_of(settings: Settings, name: str) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         **own, "contract": contract.fingerprint, "inputs": inputs, "versions": versions,
-        "releases": [_release(each) for each in releases], "account": account,
+        "releases": [release_row(each) for each in releases], "account": account,
     }  # fmt: skip
 
 
@@ -85,7 +85,8 @@ def _version(told: dict[str, Any], current: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _release(release: Release) -> dict[str, Any]:
+def release_row(release: Release) -> dict[str, Any]:
+    """A release as it is told."""
     return {
         "seq": release.seq, "version": release.version, "action": release.action, "stage": release.stage,
         "actor": release.actor, "reason": release.reason, "at": instant(release.at),

@@ -9,6 +9,7 @@ import logging
 from quality_assets.settings import Settings
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import watch
+from quality_assets.tables.shadow_watch import watch_shadows
 from quality_assets.tables.telling import tell
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def look(settings: Settings, *, also_watch: bool = True) -> None:
         if also_watch:
             watch(settings)
             settle_failed_runs(settings)
+            watch_shadows(settings)
         tell(settings)
     except Exception:
         log.exception("nobody was told: looking at the house failed")

@@ -76,6 +76,14 @@ class ReleaseLog:
                 connection, before, model, version, "promote", actor, reason, evidence, None, stage="staging"
             )
 
+    def canary_step(
+        self, model: str, version: str, action: Action, *, actor: str, reason: str, evidence: str | None = None
+    ) -> Release:
+        """Note that a version answers a share of the requests from now on, or no longer."""
+        with self._store.write() as connection:
+            before = _rows(connection, model)
+            return _append(connection, before, model, version, action, actor, reason, evidence, None, stage="canary")
+
     def adopt(self, model: str, versions: list[tuple[str, datetime]], reason: str) -> None:
         """Write down promotions that another store knew of before there was this one; a no-op where any is here."""
         with self._store.write() as connection:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
+from quality_assets.clock import utc_now
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.released import load_version, registry_folder_of
@@ -17,6 +19,16 @@ def shadows_of(models_dir: Path, name: str) -> tuple[str, ...]:
         return tuple(str(each) for each in found["versions"])
     except (OSError, ValueError, LookupError, TypeError):
         return ()
+
+
+def shadow_starts(models_dir: Path, name: str) -> dict[str, datetime | None]:
+    """When each began, in UTC without zone; None where that was not written down."""
+    try:
+        told = json.loads(_path(models_dir, name).read_text(encoding="utf-8")).get("since", {})
+        began = {str(version): datetime.fromisoformat(at) for version, at in told.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        began = {}
+    return {version: began.get(version) for version in shadows_of(models_dir, name)}
 
 
 def start_shadow(models_dir: Path, use_case: TabularUseCase, version: str) -> bool:
@@ -38,7 +50,10 @@ def stop_shadow(models_dir: Path, name: str, version: str) -> bool:
 
 
 def _write(models_dir: Path, name: str, versions: tuple[str, ...]) -> None:
-    write_atomically(_path(models_dir, name), json.dumps({"versions": list(versions)}))
+    known = shadow_starts(models_dir, name)
+    began = {each: known[each] if each in known else utc_now() for each in versions}
+    since = {each: at.isoformat() for each, at in began.items() if at is not None}
+    write_atomically(_path(models_dir, name), json.dumps({"versions": list(versions), "since": since}))
 
 
 def _path(models_dir: Path, name: str) -> Path:

@@ -103,7 +103,7 @@ def _judge(request: dict[str, Any]) -> dict[str, Any]:
     answers = asked.answers(as_learnt(sample, contract))
     return {
         "contract": contract,
-        "learner": type(model).__name__,
+        "learner": type(model.steps[-1][1] if hasattr(model, "steps") else model).__name__,
         "first": answers[0],
         "on_sample": None if target is None else figures(kind, sample[target], answers),
     }
@@ -119,9 +119,15 @@ def _predict(request: dict[str, Any]) -> list[dict[str, Any]]:
     return AskedModel(_model(request), contract).answers(as_learnt(pd.DataFrame(request["rows"]), contract))
 
 
-def _drift(request: dict[str, Any]) -> list[dict[str, Any]]:
+def _drift(request: dict[str, Any]) -> dict[str, Any]:
+    """What has moved in the last 30 days, and a look for each of them."""
+    from datetime import date
+
+    import numpy as np
     import pandas as pd
 
+    from quality_assets.domain.models.learning.columns_of import taken
+    from quality_assets.domain.models.learning.drift_replay import WINDOW_DAYS, looks
     from quality_assets.domain.models.learning.served_drift import DriftLimits, moved
     from quality_assets.domain.models.user_contract import as_learnt
     from quality_assets.stores.user_model_asked import AskedModel, columns_of
@@ -130,7 +136,13 @@ def _drift(request: dict[str, Any]) -> list[dict[str, Any]]:
     asked = AskedModel(_model(request), contract)
     before = columns_of(as_learnt(_sample(request), contract))
     now = columns_of(as_learnt(pd.DataFrame(request["rows"]), contract))
-    return moved(asked, before, now, asked.predictions(now)[0], DriftLimits())
+    answered, limits = asked.predictions(now)[0], DriftLimits(**request["limits"])
+    days, last = [date.fromisoformat(each) for each in request["days"]], date.fromisoformat(request["last"])
+    is_late = np.array([(last - day).days < WINDOW_DAYS for day in days])
+    return {
+        "inputs": moved(asked, before, taken(now, is_late), answered[is_late], limits),
+        "days": looks(asked, before, now, answered, days, last, limits),
+    }
 
 
 _ACTS = {"judge": _judge, "predict": _predict, "drift": _drift}

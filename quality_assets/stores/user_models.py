@@ -18,13 +18,15 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from quality_assets.clock import utc_now
+from quality_assets.domain.models.learning.drift_replay import WINDOW_DAYS
+from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.domain.models.user_contract import Contract, Kind, checked_row, outside
 from quality_assets.stores.files import fsync_path, write_atomically
 from quality_assets.stores.released import TRUSTED_TYPES
@@ -40,7 +42,8 @@ USER_TRUSTED_TYPES = TRUSTED_TYPES | {
 }
 """All that skops asks leave for in usual models of scikit-learn; a file with any other type is refused by its name."""
 NAME = r"^[a-z][a-z0-9_]{0,59}$"
-KEPT_DAYS = 30
+# A look of 30 days ago looks back on 30 more.
+KEPT_DAYS = 2 * WINDOW_DAYS
 _WITHIN_S = 90.0
 _AT_ONCE = threading.BoundedSemaphore(2)
 _CHILD = "quality_assets.stores.user_model_child"
@@ -103,10 +106,13 @@ def check_file(content: bytes, file_name: str) -> None:
         )
 
 
-def deploy(models_dir: Path, brought: Brought, actor: str, *, only_check: bool = False) -> dict[str, Any]:
-    """Judge a model on its sample and keep it as the version in use; with `only_check` nothing is kept.
+def deploy(
+    models_dir: Path, brought: Brought, actor: str, *, only_check: bool = False, confirmed: str | None = None
+) -> dict[str, Any]:
+    """Judge a model on its sample and keep it as the newest version; with `only_check` nothing is kept.
 
-    What is told: contract, learner, first answer, how well it does on the sample. Raises RefusedModelError, BusyError.
+    What is told: contract and its SHA-256, learner, first answer, how well it does on the sample. `confirmed`: the
+    SHA-256 of the contract that somebody has agreed to. Raises RefusedModelError, BusyError.
     """
     if not re.fullmatch(NAME, brought.name):
         raise RefusedModelError("A name is a small letter and up to 59 small letters, digits or underscores.")
@@ -126,6 +132,9 @@ def deploy(models_dir: Path, brought: Brought, actor: str, *, only_check: bool =
             "name": brought.name, "kind": brought.kind, "actor": actor,
             "deployed_at": f"{utc_now().isoformat()}Z", **found,
         }  # fmt: skip
+        about["contract_sha256"] = hashlib.sha256(json.dumps(about["contract"], sort_keys=True).encode()).hexdigest()
+        if confirmed is not None and confirmed != about["contract_sha256"]:
+            raise RefusedModelError("The contract that was learnt is not the one that was confirmed: look at it again.")
         if only_check:
             return {**about, "version": None}
         write_atomically(arriving / "about.json", json.dumps(about, indent=1))
@@ -167,13 +176,16 @@ def names(models_dir: Path) -> list[str]:
     return sorted(name for name in found if re.fullmatch(NAME, name))
 
 
-def about_model(models_dir: Path, name: str) -> dict[str, Any]:
-    """What is kept of the version in use. Raises UnknownModelError, AlteredModelError."""
+def about_model(models_dir: Path, name: str, version: str | None = None) -> dict[str, Any]:
+    """What is kept of a version, the newest where none is named. Raises UnknownModelError, AlteredModelError."""
     root = models_dir / USER_FOLDER / name
     versions = _versions(root) if re.fullmatch(NAME, name) else []
     if not versions:
         raise UnknownModelError(f"Nobody has brought a model of the name {name!r}.")
-    version = str(max(versions))
+    version = str(max(versions)) if version is None else version
+    if version not in map(str, versions):
+        known = ", ".join(map(str, sorted(versions)))
+        raise UnknownModelError(f"There is no version {version} of {name}; there are: {known}.")
     try:
         found = json.loads((root / version / "about.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -181,12 +193,37 @@ def about_model(models_dir: Path, name: str) -> dict[str, Any]:
     return {**found, "version": version, "versions": len(versions)}
 
 
-def predict(models_dir: Path, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def about_versions(models_dir: Path, name: str) -> list[dict[str, Any]]:
+    """What is kept of every version that can be read, the newest last."""
+    found = []
+    for version in sorted(_versions(models_dir / USER_FOLDER / name)):
+        try:
+            found.append(about_model(models_dir, name, str(version)))
+        except AlteredModelError:
+            continue
+    return found
+
+
+def check_whole(models_dir: Path, about: Mapping[str, Any]) -> None:
+    """Raise AlteredModelError unless the files of a version are those that were saved."""
+    for what in ("model", "sample"):
+        try:
+            content = (_folder(models_dir, about) / what).read_bytes()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != about[f"{what}_sha256"]:
+            raise AlteredModelError(
+                f"Version {about['version']} of {about['name']} cannot be used: the {what} file is not the one that was"
+                " saved; deploy it again."
+            )
+
+
+def predict(models_dir: Path, name: str, row: Mapping[str, Any], version: str | None = None) -> dict[str, Any]:
     """What a model says of a row, and which inputs lie outside its sample; the row is written down for drift.
 
     Raises RefusedRowError, RefusedModelError, UnknownModelError, AlteredModelError, BusyError.
     """
-    about = about_model(models_dir, name)
+    about = about_model(models_dir, name, version)
     contract: Contract = about["contract"]
     checked = checked_row(contract, dict(row))
     (answer,) = _asked(_folder(models_dir, about), about, "predict", contract=contract, rows=[checked])
@@ -194,18 +231,31 @@ def predict(models_dir: Path, name: str, row: Mapping[str, Any]) -> dict[str, An
     return {"model": name, "version": about["version"], **answer, "outside_training": outside(contract, checked)}
 
 
-def drift(models_dir: Path, name: str, least_rows: int) -> dict[str, Any]:
-    """Whether what the version in use was asked in the last 30 days has moved from its sample; unknown of few rows."""
-    about = about_model(models_dir, name)
-    rows = _noted(models_dir / USER_FOLDER / name / "asked", about["version"])
-    told: dict[str, Any] = {"model": name, "version": about["version"], "rows": len(rows), "inputs": [], "alert": False}
-    if min(len(rows), about["contract"]["rows"]) < least_rows:
-        words = f"{len(rows)} rows were asked, and the sample has {about['contract']['rows']}; {least_rows} are needed"
+def drift(models_dir: Path, name: str, limits: DriftLimits, version: str | None = None) -> dict[str, Any]:
+    """Whether what a version was asked in the last 30 days has moved from its sample; unknown of few rows.
+
+    `days`: a look for each of these days, on which other limits may be tried.
+    """
+    about = about_model(models_dir, name, version)
+    past = _noted(models_dir / USER_FOLDER / name / "asked", about["version"])
+    first = utc_now().date() - timedelta(days=WINDOW_DAYS)
+    rows = [row for day, row in past if day > first]
+    told: dict[str, Any] = {
+        "model": name, "version": about["version"], "rows": len(rows), "reference_rows": about["contract"]["rows"],
+        "inputs": [], "days": [], "alert": False,
+    }  # fmt: skip
+    if min(len(rows), about["contract"]["rows"]) < limits.least_rows:
+        known = about["contract"]["rows"]
+        words = f"{len(rows)} rows were asked, and the sample has {known}; {limits.least_rows} are needed"
         return told | {"status": "unknown", "words": words}
-    found = _asked(_folder(models_dir, about), about, "drift", contract=about["contract"], rows=rows)
-    moved = [each["input"] for each in found if each["is_drifted"]]
-    words = f"moved: {', '.join(moved)}" if moved else "nothing has moved"
-    return told | {"inputs": found, "alert": bool(moved), "status": "alert" if moved else "ok", "words": words}
+    asked = {
+        "contract": about["contract"], "rows": [row for _, row in past], "days": [f"{day}" for day, _ in past],
+        "last": f"{utc_now().date()}", "limits": asdict(limits),
+    }  # fmt: skip
+    found = _asked(_folder(models_dir, about), about, "drift", **asked)
+    moved = [each["input"] for each in found["inputs"] if each["is_drifted"]]
+    words = f"moved beyond chance: {', '.join(moved)}" if moved else "nothing has moved beyond chance"
+    return told | found | {"alert": bool(moved), "status": "alert" if moved else "ok", "words": words}
 
 
 def _folder(models_dir: Path, about: Mapping[str, Any]) -> Path:
@@ -226,16 +276,21 @@ def _note(folder: Path, told: Mapping[str, Any]) -> None:
         stream.write(json.dumps(told).encode() + b"\n")
 
 
-def _noted(folder: Path, version: str) -> list[dict[str, Any]]:
+def _noted(folder: Path, version: str) -> list[tuple[date, dict[str, Any]]]:
+    """The rows that a version was asked, each with its day, the earliest first."""
     found = []
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        try:
+            day = date.fromisoformat(path.stem)
+        except ValueError:
+            continue
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 told = json.loads(line)
             except ValueError:
                 continue
             if told["version"] == version:
-                found.append(told["row"])
+                found.append((day, told["row"]))
     return found
 
 

@@ -77,7 +77,27 @@ def _checked_map(setting: HouseSetting, given: object) -> dict[str, str]:
         wrong = [value for value in given.values() if value not in SEVERITIES]
         if wrong:
             raise SettingError(f"{setting.key}: {wrong[0]!r} is none of {', '.join(SEVERITIES)}.")
+    if setting.key == "models.drift":
+        _check_limits(given)
     return given
+
+
+LIMITS_OF_DRIFT = {"false_share": (0.001, 0.5), "least_distance": (0.0, 1.0)}
+
+
+def _check_limits(given: dict[str, str]) -> None:
+    """Each is named MODEL.LIMIT and lies where such a limit may."""
+    for name, text in given.items():
+        low, high = LIMITS_OF_DRIFT.get(name.rpartition(".")[2], (math.nan, math.nan))
+        try:
+            is_within = "." in name and low <= float(text) <= high
+        except ValueError:
+            is_within = False
+        if not is_within:
+            raise SettingError(
+                f"models.drift: {name!r} is {text!r}; a name is MODEL.false_share (0.001 to 0.5) or"
+                " MODEL.least_distance (0 to 1), its value a number within."
+            )
 
 
 def _checked_number(setting: HouseSetting, given: object) -> float:

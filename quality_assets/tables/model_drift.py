@@ -7,83 +7,71 @@ order in time.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.models.learning.columns_of import columns_of_frame, columns_of_rows, row_count, taken
+from quality_assets.domain.models.learning.drift_replay import WINDOW_DAYS, alternatives, looks
 from quality_assets.domain.models.learning.served_drift import BLOCK, DriftLimits, moved, performance
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.plain import plain_value
-from quality_assets.domain.reports import html
-from quality_assets.domain.wording import capitalised
 from quality_assets.settings import Settings
-from quality_assets.stores.files import write_atomically
 from quality_assets.stores.frames import read_frame
-from quality_assets.stores.landing import PREDICTIONS_FOLDER
+from quality_assets.stores.logged_predictions import known_outcomes, served_rows
 from quality_assets.stores.released import Released, load_released, manifest
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.drift_limits import limits_of
+from quality_assets.tables.drift_reports import DriftReport, Status, read_report, write_report
 from quality_assets.tables.learning import release_log
 
-WINDOW_DAYS = 30
 _RECENT_DAYS = 90
-
-Status = Literal["ok", "alert", "unknown"]
-
-
-@dataclass(frozen=True)
-class DriftReport:
-    """What was found of a model. `rows`: what is told of each input and of the predictions; `words`: the finding."""
-
-    model: str
-    version: str
-    status: Status
-    words: str
-    source: str
-    content: dict[str, Any]
 
 
 def check_drift(
     session: WarehouseSession, use_case: TabularUseCase, limits: DriftLimits | None = None, now: datetime | None = None
 ) -> DriftReport:
     """Judge the model in use and write reports/drift/NAME.json and .html. Raises VersionUnavailableError."""
-    limits, moment = limits or DriftLimits(), now or utc_now()
-    settings = session.settings
+    settings, moment = session.settings, now or utc_now()
+    limits = limits or limits_of(settings, use_case.name)
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     frame = read_frame(session, f"select * from {use_case.training_set.qualified_name}")
-    served = served_rows(settings, use_case.name, moment.date() - timedelta(days=WINDOW_DAYS))
+    served = served_rows(settings, use_case.name, moment.date() - timedelta(days=2 * WINDOW_DAYS))
+    past, served = served, _since(served, moment - timedelta(days=WINDOW_DAYS))
     if len(served) >= limits.least_rows:
         found = _of_served(use_case, released, frame, served, limits)
     else:
         found = _of_last_rows(session, use_case, released, frame, limits)
+    found["days"] = _days(settings, use_case, released, frame, past, limits, moment)
     found["performance"] = _outcomes(settings, use_case, released, served, limits)
     report = _report(use_case, released, found, len(served), limits, moment)
     write_report(settings, report)
     return report
 
 
-def served_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
-    """What a model answered since a day, without what shadows said; empty where there is none."""
-    rows = logged_rows(settings, model, first)
-    return rows[rows["role"] == "prod"].reset_index(drop=True) if len(rows) else rows
+def _since(rows: pd.DataFrame, first: datetime) -> pd.DataFrame:
+    return rows[pd.to_datetime(rows["at"]) >= first].reset_index(drop=True) if len(rows) else rows
 
 
-def logged_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
-    """The log of predictions of a model since a day, shadows too; empty where there is none."""
-    import pyarrow.parquet as pq
-
-    folder = settings.landing_dir / PREDICTIONS_FOLDER
-    days = sorted(path for path in folder.iterdir() if path.name >= first.isoformat()) if folder.is_dir() else []
-    tables = [pq.read_table(file).to_pandas() for day in days for file in sorted(day.glob("*.parquet"))]
-    if not tables:
-        return pd.DataFrame()
-    rows = pd.concat(tables, ignore_index=True)
-    rows = rows[rows["model"] == model]
-    return rows.drop_duplicates(["request_id", "model_version"]).reset_index(drop=True)
+def _days(
+    settings: Settings, use_case: TabularUseCase, released: Released, frame: pd.DataFrame, rows: pd.DataFrame,
+    limits: DriftLimits, moment: datetime,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """A look for each of the last 30 days, as limits would be tried on it; those that were made before are kept."""
+    version = released.release.version
+    rows = rows[rows["model_version"] == version] if len(rows) else rows
+    if len(rows) < limits.least_rows:
+        return []
+    inputs = use_case.contract.inputs
+    before = read_report(settings, use_case.name) or {}
+    known = before.get("days", []) if before.get("version") == version else []
+    clean = columns_of_frame(inputs, frame[frame["quarantined_because"].isna()])
+    asked = columns_of_rows(inputs, [json.loads(each) for each in rows["inputs"]])
+    answered = rows["prediction"].to_numpy(dtype=float)
+    return looks(released.model, clean, asked, answered, [at.date() for at in rows["at"]], moment.date(), limits, known)
 
 
 def _of_served(
@@ -143,15 +131,6 @@ def _outcomes(
     return performance(y, predicted, low, high, told, use_case.settings.coverage, limits)
 
 
-def known_outcomes(settings: Settings) -> pd.DataFrame:
-    """What came of predictions: request_id, model, y, at_us; empty where nothing was told."""
-    from quality_assets.stores.outcomes import Outcomes
-
-    folder = settings.data_dir / "predictions"
-    rows = Outcomes(folder).rows() if (folder / "outcomes.db").is_file() else []
-    return pd.DataFrame(rows, columns=["request_id", "model", "y", "at_us"])
-
-
 _ANSWER = ("prediction", "p10", "p90")
 
 
@@ -185,71 +164,9 @@ def _report(
         "drifted": drifted,
         "limits": asdict(limits),
         **found,
+        "replay": alternatives(found["days"], limits),
     }
     return DriftReport(use_case.name, released.release.version, status, content["words"], found["source"], content)
-
-
-def report_path(settings: Settings, name: str, ending: str = "json") -> Path:
-    """Where the report on a model lies."""
-    return settings.reports_dir / "drift" / f"{name}.{ending}"
-
-
-def write_report(settings: Settings, report: DriftReport) -> None:
-    """reports/drift/NAME.json and .html, each whole or not at all."""
-    path = report_path(settings, report.model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(report.content, indent=1, default=plain_value, allow_nan=False))
-    write_atomically(report_path(settings, report.model, "html"), drift_page(report.content))
-
-
-def drift_page(content: dict[str, Any]) -> str:
-    """The same as a page that needs nothing beside it."""
-    tones: dict[str, html.Tone] = {"alert": "bad", "ok": "good", "unknown": "muted"}
-    known = content["performance"]
-    body = [
-        html.facts(
-            [
-                ("state", html.tag(content["status"], tones[content["status"]])),
-                ("version", content["version"]),
-                ("rows now", content["current_rows"]),
-                ("rows it is held against", content["reference_rows"]),
-                ("outcomes", known["outcomes"]),
-                ("share in p10–p90", known["coverage"]),
-            ]
-        ),
-        html.section(
-            "What is asked and answered",
-            "A distance matters from the limit on, where it is beyond chance. The stability index decides nothing.",
-            html.table(
-                ["what", "kind", "moved", "distance", "q", "PSI", "effect on the mean prediction", "before and now"],
-                [
-                    (
-                        each["input"], each["kind"], "yes" if each["is_drifted"] else "no", each["distance"],
-                        each["q_value"], each["psi"], each["effect"],
-                        html.histogram(each["histogram"]["reference"], each["histogram"]["current"], each["input"]),
-                    )
-                    for each in content["rows"]
-                ],
-            ),
-        ),
-        html.section("How well it is predicted", known["words"] or "As well as was promised.", _performance(known)),
-    ]  # fmt: skip
-    if content.get("periods"):
-        told = [(each["period"], each["rows"], each["rmse"], each["words"]) for each in content["periods"]]
-        body.append(html.section("Periods that were worse", html.table(["period", "rows", "error", "finding"], told)))
-    title = f"Drift of {content['model']}"
-    return html.page(title, f"{capitalised(content['words'])}.", body, tones[content["status"]])
-
-
-def _performance(known: dict[str, Any]) -> html.Markup:
-    return html.table(
-        ["figure", "now", "from", "to", "promised"],
-        [
-            ("mean absolute error", known["mae"], known["mae_low"], known["mae_high"], known["mae_held_out"]),
-            ("share in p10–p90", known["coverage"], known["coverage_low"], known["coverage_high"],
-             known["coverage_wanted"]),
-        ],
-    )  # fmt: skip
 
 
 def risk_drift(session: WarehouseSession) -> tuple[Status, list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,13 +12,20 @@ from quality_assets.contracts.served import PREDICTIONS
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.progress import Progress
+from quality_assets.settings import Settings
 from quality_assets.stores.frames import as_arrow, replace_rows
 from quality_assets.stores.landing import PREDICTIONS_FOLDER
+from quality_assets.stores.logged_predictions import known_outcomes
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.released import VersionUnavailableError
+from quality_assets.stores.user_models import AlteredModelError, BusyError, RefusedModelError, UnknownModelError
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables import brought_models
 from quality_assets.tables.alerts import record_evaluation
-from quality_assets.tables.model_drift import DriftReport, check_drift, known_outcomes
+from quality_assets.tables.drift_reports import DriftReport
+from quality_assets.tables.model_drift import check_drift
+
+log = logging.getLogger(__name__)
 
 KIND = "model drift"
 
@@ -83,11 +91,31 @@ def watch_models(session: WarehouseSession, progress: Progress, run_id: str = ""
         except VersionUnavailableError:
             continue
         found.append(report)
-        faults = [_fault(report, run_id)] if report.status == "alert" else []
-        with operations_of(session.settings).write() as connection:
-            evaluation = run_id or datetime.now(UTC).isoformat()
-            record_evaluation(connection, KIND, f"ml.{use_case.name}_model", faults, evaluation=evaluation)
+        _tell(session.settings, report, run_id)
+    return [*found, *_watch_brought(session.settings, progress, run_id)]
+
+
+def _watch_brought(settings: Settings, progress: Progress, run_id: str) -> list[DriftReport]:
+    """The same of the models that people brought; one that cannot be asked is told of, and holds up no other."""
+    found = []
+    for name in brought_models.names(settings):
+        progress(f"looking at {name}")
+        try:
+            report = brought_models.look_for_drift(settings, name)
+        except (AlteredModelError, RefusedModelError, UnknownModelError, BusyError) as error:
+            log.warning("%s cannot be looked at: %s", name, error)
+            continue
+        found.append(report)
+        _tell(settings, report, run_id)
     return found
+
+
+def _tell(settings: Settings, report: DriftReport, run_id: str) -> None:
+    """Raise an alert where a model has drifted, or note that it has not; where nothing is known the alert stays."""
+    faults = [_fault(report, run_id)] if report.status == "alert" else []
+    with operations_of(settings).write() as connection:
+        evaluation = run_id or datetime.now(UTC).isoformat()
+        record_evaluation(connection, KIND, f"ml.{report.model}_model", faults, evaluation=evaluation)
 
 
 def _fault(report: DriftReport, run_id: str) -> Fault:
@@ -99,7 +127,12 @@ def _fault(report: DriftReport, run_id: str) -> Fault:
         title=f"{report.model} has drifted",
         message=f"Version {report.version}: {report.words}.",
         severity="high" if is_worse else "medium",
-        action=f"Open /models/{report.model}; retrain where the change is to stay: quality train {report.model}.",
+        action=f"Open /models/{report.model}; {_mend(report.model)}",
         evaluation=run_id,
         run_id=run_id,
     )
+
+
+def _mend(name: str) -> str:
+    verb = f"retrain where the change is to stay: quality train {name}."
+    return verb if name in TABULAR else "deploy a version that has learnt from such rows where the change is to stay."

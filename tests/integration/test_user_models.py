@@ -8,6 +8,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
+from sqlalchemy import select
 
 from dash_app.app import create_server
+from quality_assets.clock import utc_now
+from quality_assets.progress import no_progress
 from quality_assets.settings import Settings
+from quality_assets.simulate.brought_models import SAMPLES, sample_rows
 from quality_assets.stores import user_models
-from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables import served_predictions
 from tests.conftest import new_settings
 
 API = "/api/v1/model-monitoring"
@@ -182,3 +190,76 @@ def test_a_file_that_was_altered_is_not_read(root: Settings, tmp_path: Path) -> 
     answer = _ask(settings, "POST", "models/steps/predict", json={"x": 1, "z": 1})
     assert answer.status_code == 503
     assert "the model file is not the one that was saved" in answer.json()["detail"]
+
+
+def test_the_contract_that_was_confirmed_is_the_one_that_is_kept(root: Settings) -> None:
+    shown = _deploy(root, "agreed", skops.io.dumps(PLAIN), only_check="true").json()
+    other = SAMPLE.assign(x=SAMPLE.x + 1).to_csv(index=False).encode()
+    refused = _deploy(root, "agreed", skops.io.dumps(PLAIN), other, contract_sha256=shown["contract_sha256"])
+    assert (refused.status_code, "not the one that was confirmed" in refused.json()["detail"]) == (422, True)
+    kept = _deploy(root, "agreed", skops.io.dumps(PLAIN), contract_sha256=shown["contract_sha256"])
+    assert (kept.status_code, kept.json()["version"]) == (201, "1")
+
+
+def test_versions_are_put_in_use_and_taken_back(root: Settings) -> None:
+    for _ in range(2):
+        assert _deploy(root, "twice", skops.io.dumps(PLAIN)).status_code == 201
+    path = "models/twice"
+    assert _ask(root, "GET", path).json()["version"] == "2"
+    assert _ask(root, "POST", f"{path}/rollback", json={}).json()["version"] == "1"
+    assert _ask(root, "POST", f"{path}/predict", json={"x": 3, "z": 1}).json()["version"] == "1"
+    assert _ask(root, "POST", f"{path}/rollback", json={}).status_code == 409
+    assert _ask(root, "POST", f"{path}/promote", json={"version": "9"}).status_code == 409
+    done = _ask(root, "POST", f"{path}/promote", json={"version": "2"}).json()
+    assert (done["version"], done["changed"]) == ("2", True)
+    assert _ask(root, "POST", f"{path}/promote", json={"version": "2"}).json()["changed"] is False
+    actions = [(each["action"], each["version"]) for each in _ask(root, "GET", path).json()["releases"]]
+    assert actions == [("promote", "1"), ("promote", "2"), ("rollback", "1"), ("promote", "2")]
+    (root.models_dir / "user" / "twice" / "1" / "model").write_bytes(b"PK")
+    refused = _ask(root, "POST", f"{path}/rollback", json={})
+    assert (refused.status_code, "the model file is not the one" in refused.json()["detail"]) == (409, True)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_the_examples_that_are_shipped_are_taken(root: Settings, kind: str) -> None:
+    (example,) = (each for each in _ask(root, "GET", "samples").json() if each["kind"] == kind)
+    model, sample = (_ask(root, "GET", example[what].removeprefix(f"{API}/")).content for what in ("model", "sample"))
+    told = _deploy(root, example["name"], model, sample, kind=kind, only_check="true")
+    assert told.status_code == 200, told.text
+    assert told.json()["contract"]["target"] == {"classification": "cancelled", "regression": "minutes"}[kind]
+    # Only of a calibrated classifier is a confidence told.
+    assert (told.json()["first"]["confidence"] is None) == (kind == "regression")
+    rows = sample_rows(kind)
+    assert rows.to_csv(index=False).encode() == sample
+    assert _ask(root, "GET", "samples/..%2Fcustomers.csv").status_code == 404
+
+
+def test_every_day_what_was_asked_is_looked_at_and_told_in_the_book(root: Settings, tmp_path: Path) -> None:
+    settings = new_settings(tmp_path / "data")
+    assert _deploy(settings, "steps", skops.io.dumps(PLAIN)).status_code == 201
+    today, folder = utc_now().date(), settings.models_dir / "user" / "steps" / "asked"
+    folder.mkdir()
+    for back, low in ((3, 0.0), (0, 90.0)):
+        rows = [{"version": "1", "row": {"x": low + n % 10, "z": float(n % 2)}} for n in range(60)]
+        text = "".join(json.dumps(each) + "\n" for each in rows)
+        (folder / f"{today - timedelta(days=back)}.jsonl").write_text(text)
+    with open_warehouse(settings) as session:
+        (report,) = served_predictions.watch_models(session, no_progress)
+    assert (report.model, report.status) == ("steps", "alert")
+    with operations_of(settings).read() as connection:
+        (alert,) = connection.execute(select(ALERT.c.kind, ALERT.c.subject, ALERT.c.status)).all()
+    assert alert == ("model drift", "ml.steps_model", "open")
+    kept = json.loads((settings.reports_dir / "drift" / "steps.json").read_text())
+    assert [(each["day"], each["rows"]) for each in kept["days"]] == [
+        *((f"{today - timedelta(days=back)}", 60) for back in (3, 2, 1)),
+        (f"{today}", 120),
+    ]
+    assert (settings.reports_dir / "drift" / "steps.html").stat().st_size > 1000
+    # What moved lies 0.5 and more from the sample on every day: a limit beyond that tells of nothing.
+    limits = _ask(settings, "GET", "models/steps/limits").json()
+    assert (limits["false_share"], limits["least_distance"], limits["replay"][0]["days_told"]) == (0.05, 0.1, 4)
+    higher = _ask(settings, "PUT", "models/steps/limits", json={"least_distance": 0.95}).json()
+    assert (higher["least_distance"], higher["replay"][0]["days_told"], higher["replay"][0]["inputs"]) == (0.95, 0, [])
+    assert _ask(settings, "POST", "models/steps/drift-check").json()["status"] == "ok"
+    assert _ask(settings, "PUT", "models/steps/limits", json={"false_share": 0.9}).status_code == 422
+    assert _ask(settings, "PUT", "models/nobody/limits", json={}).status_code == 404

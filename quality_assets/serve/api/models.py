@@ -31,7 +31,10 @@ from quality_assets.serve.api.user_models import (
     brought_drift,
     brought_model,
     brought_prediction,
+    brought_report,
     is_brought,
+    promote_brought,
+    roll_back_brought,
 )
 from quality_assets.serve.api.writing import Writer, json_response, settings_of
 from quality_assets.serve.ports import address
@@ -107,9 +110,8 @@ def one_model(
         datetime | None, BeforeValidator(_time), Query(description="UTC where it has no zone: what was live then")
     ] = None,
 ) -> Answer:
-    if is_brought(settings, name):
-        return brought_model(settings, name)
-    told = reading.told_of(settings, _known(name))
+    is_theirs = is_brought(settings, name)
+    told = brought_model(settings, name) if is_theirs else reading.told_of(settings, _known(name))
     return told | ({"live_at": reading.live(settings, name, live_at)} if live_at is not None else {})
 
 
@@ -117,6 +119,11 @@ def one_model(
     "/models/{name}/performance", summary="How well the version in use does, period by period", responses=_NO_SUCH
 )
 def performance(settings: OfServer, name: Name) -> Answer:
+    if is_brought(settings, name):
+        told = brought_model(settings, name)
+        return {"model": name, "version": told["version"], "metrics": [], "periods": [], "served": None} | {
+            "on_sample": told["on_sample"]
+        }
     version = reading.card(settings, _known(name))["version"]
     found = reading.drift_report(settings, name)
     metrics, periods = (
@@ -129,13 +136,14 @@ def performance(settings: OfServer, name: Name) -> Answer:
 
 @models_api.get("/models/{name}/drift", summary="What the last look for drift found", responses=_NO_SUCH)
 def drift(settings: OfServer, name: Name) -> Answer:
-    found = reading.drift_report(settings, _known(name))
+    is_theirs = is_brought(settings, name)
+    found = brought_report(settings, name) if is_theirs else reading.drift_report(settings, _known(name))
     return found or {"model": name, "status": "unknown", "alert": False, "words": "nobody has looked yet"}
 
 
 @models_api.get("/summary", summary="All models in numbers")
 def summary(settings: OfServer) -> Answer:
-    found = reading.cards(settings)
+    found = reading.cards(settings) + brought_cards(settings)
     return {
         "models": len(found),
         "in_use": sum(each["version"] is not None for each in found),
@@ -150,6 +158,8 @@ def summary(settings: OfServer) -> Answer:
     responses=_NO_SUCH | _CONFLICT | _NOT_ALLOWED,
 )
 def promote(settings: OfServer, name: Name, body: PromoteBody, actor: Writer) -> Answer:
+    if is_brought(settings, name):
+        return promote_brought(settings, name, body.version, actor, body.reason, body.expected_seq)
     use_case = TABULAR[_known(name)]
     try:
         evidence = gates(settings.models_dir, use_case, body.version)
@@ -168,6 +178,8 @@ def promote(settings: OfServer, name: Name, body: PromoteBody, actor: Writer) ->
     responses=_NO_SUCH | _CONFLICT | _NOT_ALLOWED,
 )
 def rollback(settings: OfServer, name: Name, body: RollbackBody, actor: Writer) -> Answer:
+    if is_brought(settings, name):
+        return roll_back_brought(settings, name, actor, body.reason, body.expected_seq)
     use_case, log = TABULAR[_known(name)], release_log(settings)
     try:
         before = log.of(name)

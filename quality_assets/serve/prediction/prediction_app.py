@@ -33,6 +33,8 @@ LOOK_EVERY_S = 0.5
 MOST_IN_THREADS = 8
 MOST_WAITING = 256
 _BUSY = {"retry-after": "1"}
+KEY_HEADER = "x-row-key"
+"""Of what is asked for, such as an order: the same version answers for it as long as a canary has the same share."""
 
 Backlog = Callable[[], int]
 """How many requests wait for their answer."""
@@ -75,9 +77,14 @@ async def _keep_looking(service: Service) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
-            await asyncio.to_thread(service.look)
+            await asyncio.to_thread(_look, service)
         except Exception:
             log.exception("releases could not be looked up, and are tried again")
+
+
+def _look(service: Service) -> None:
+    service.look()
+    service.judge_canaries()
 
 
 class _Routes:
@@ -141,7 +148,8 @@ class _Routes:
             if self._backlog() > MOST_WAITING:
                 return self._busy()
             body = await request.body() if request.method == "POST" else b""
-            return self._told(route, name, act, body, started)
+            key = request.headers.get(KEY_HEADER) if route == "predict" else None
+            return self._told(route, name, act if key is None else partial(act, key=key.encode()), body, started)
 
         return answer
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quality_assets.domain.models.learning.requests import problems_of
 from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
 from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, read_row, read_rows
+from quality_assets.serve.prediction.canary_watch import CanaryWatch, take_back
 from quality_assets.serve.prediction.prediction_log import KEPT_DAYS, PredictionLog
 from quality_assets.serve.prediction.prediction_measures import Measures
 from quality_assets.serve.prediction.request_ids import RequestIds, key_of
 from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
 from quality_assets.settings import Settings
+from quality_assets.stores.canaries import Canary
 from quality_assets.stores.outcomes import OtherOutcomeError, Outcomes
 
 log = logging.getLogger("quality.prediction")
@@ -48,6 +52,7 @@ class Service:
         self.outcomes = Outcomes(folder)
         self.measures = Measures()
         self._gauged: dict[str, tuple[str, int]] = {}
+        self._canaries: dict[str, CanaryWatch] = {}
 
     def look(self) -> None:
         """See whether something was released."""
@@ -75,12 +80,12 @@ class Service:
         except NotServedError as error:
             raise RefusedError(503, f"Nothing answers for {name}: {error}.") from None
 
-    def predict(self, name: str, body: bytes) -> dict[str, Any]:
-        """The answer for one row."""
+    def predict(self, name: str, body: bytes, key: bytes | None = None) -> dict[str, Any]:
+        """The answer for one row. `key`: of what is asked for, by which a canary answers; else the row itself."""
         started = time.perf_counter()
         found = self.in_use(name)
         row = read_row(found.row_type, read_json(body))
-        (answer,) = self._answers(found, [row], started)
+        (answer,) = self._answers(found, [row], started, key)
         return answer
 
     def predict_batch(self, name: str, body: bytes) -> dict[str, Any]:
@@ -91,26 +96,77 @@ class Service:
         about = {"model": name, "version": found.release.version, "release_seq": found.release.seq}
         return {**about, "rows": len(answers), "predictions": answers}
 
-    def _answers(self, found: InUse, rows: list[dict[str, Any]], started: float) -> list[dict[str, Any]]:
-        answers = found.answers(rows)
-        name, release = found.use_case.name, found.release
+    def _answers(
+        self, found: InUse, rows: list[dict[str, Any]], started: float, key: bytes | None = None
+    ) -> list[dict[str, Any]]:
+        if found.canary is None:
+            answers, roles = found.answers(rows), None
+        else:
+            answers, roles = self._with_canary(found, found.canary, rows, key)
+        name = found.use_case.name
         outside = 0
         at = int(time.time() * 1e6)
         micros = (time.perf_counter() - started) * 1e6 / len(rows)
-        for row, each in zip(rows, answers, strict=True):
+        for place, (row, each) in enumerate(zip(rows, answers, strict=True)):
             each["request_id"] = request_id = self.ids.new(name)
             outside += bool(each["outside_training"])
-            self.log.append(
-                (
-                    request_id, at, name, release.version, release.seq, each["prediction"], each["p10"], each["p90"],
-                    each["interval_method"], each["interval_status"], each["known"], each["outside_training"], row,
-                    micros, "prod",
-                )
-            )  # fmt: skip
+            role = "prod" if roles is None else roles[place][0]
+            self.log.append(_logged(request_id, at, name, each, row, micros, role, each["release_seq"]))
+            if roles is not None and (other := roles[place][1]) is not None:
+                self.log.append(_logged(request_id, at, name, other, row, micros, "shadow", None))
         self.measures.predicted(name, len(rows), outside)
         if found.shadows:
             self._ask_shadows(found, rows, [each["request_id"] for each in answers], at)
         return answers
+
+    def _with_canary(
+        self, found: InUse, beside: tuple[Canary, InUse], rows: list[dict[str, Any]], key: bytes | None
+    ) -> tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any] | None]]]:
+        """The answers, by the canary where it answers for the key; of each the role, and what the other would say.
+
+        Where the canary fails the version in use answers, and nobody who asks sees it.
+        """
+        canary, other = beside
+        began = time.thread_time()
+        answers = found.answers(rows)
+        took = (time.thread_time() - began) / len(rows)
+        began = time.thread_time()
+        try:
+            own = other.answers(rows)
+            if not all(isfinite(each["prediction"]) for each in own):
+                raise ValueError("a prediction is no finite number")
+        except Exception:
+            log.exception("canary %s of %s failed", canary.version, found.use_case.name)
+            self._watch_of(found, canary).asked(took, None)
+            return answers, [("prod", None)] * len(rows)
+        self._watch_of(found, canary).asked(took, (time.thread_time() - began) / len(rows))
+        keys = [key if key is not None else orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows]
+        is_own = [canary.answers(each) for each in keys]
+        said = [b if mine else a for a, b, mine in zip(answers, own, is_own, strict=True)]
+        roles: list[tuple[str, dict[str, Any] | None]] = [
+            ("canary", a) if mine else ("prod", b) for a, b, mine in zip(answers, own, is_own, strict=True)
+        ]
+        return said, roles
+
+    def _watch_of(self, found: InUse, canary: Canary) -> CanaryWatch:
+        name = found.use_case.name
+        watch = self._canaries.get(name)
+        if watch is None or watch.canary != canary:
+            watch = self._canaries[name] = CanaryWatch(canary, found.release.version)
+        return watch
+
+    def judge_canaries(self) -> None:
+        """Take back what answers wrongly, slowly, or worse than what is in use."""
+        for name in self.shelf.served():
+            beside = self.shelf.of(name).canary
+            if beside is None:
+                self._canaries.pop(name, None)
+                continue
+            watch = self._watch_of(self.shelf.of(name), beside[0])
+            reason = watch.why_not() or watch.why_worse(self.shelf.settings, name)
+            if reason is not None:
+                take_back(self.shelf.settings, name, beside[0], reason)
+                self.shelf.look()
 
     def _ask_shadows(self, found: InUse, rows: list[dict[str, Any]], names: list[str], at: int) -> None:
         """Log what the shadows say of the same rows; where one fails, nobody who asked sees it."""
@@ -123,13 +179,8 @@ class Service:
                 continue
             micros = (time.perf_counter() - started) * 1e6 / len(rows)
             for row, each, name in zip(rows, answers, names, strict=True):
-                self.log.append(
-                    (
-                        name, at, found.use_case.name, version, None, each["prediction"], each["p10"], each["p90"],
-                        each["interval_method"], each["interval_status"], each["known"], each["outside_training"], row,
-                        micros, "shadow",
-                    )
-                )  # fmt: skip
+                each["version"] = version
+                self.log.append(_logged(name, at, found.use_case.name, each, row, micros, "shadow", None))
 
     def explain(self, name: str, body: bytes) -> dict[str, Any]:
         """What each input contributes to the prediction of one row."""
@@ -176,6 +227,8 @@ class Service:
             "stale": bool(found.problems),
             "problems": list(found.problems),
             "coverage_last_30d": found.coverage_last_30d,
+            "canary": {"version": found.canary[0].version, "share": found.canary[0].share} if found.canary else None,
+            "shadows": [version for version, _ in found.shadows],
         }
 
     def all_health(self) -> Mapping[str, Any]:
@@ -190,3 +243,14 @@ class Service:
             return names[0]
         several = ", ".join(self.shelf.names)
         raise RefusedError(404, f"Name the model: /models/NAME/…, which is one of {several}.")
+
+
+def _logged(
+    request_id: str, at: int, name: str, told: Mapping[str, Any], row: dict[str, Any], micros: float, role: str,
+    release_seq: int | None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """A row of the log of predictions."""
+    return (
+        request_id, at, name, told["version"], release_seq, told["prediction"], told["p10"], told["p90"],
+        told["interval_method"], told["interval_status"], told["known"], told["outside_training"], row, micros, role,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from quality_assets.domain.models.learning.requests import request_model
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.learning.tabular_model import ModelFormatError, TabularModel
 from quality_assets.settings import Settings
+from quality_assets.stores.canaries import Canary, canary_of
 from quality_assets.stores.released import (
     VersionUnavailableError,
     differs_from_reference,
@@ -49,6 +50,7 @@ class InUse:
     problems: tuple[str, ...]
     coverage_last_30d: float | None
     shadows: tuple[tuple[str, TabularModel], ...] = ()
+    canary: tuple[Canary, InUse] | None = None
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """Checked rows as the model takes them."""
@@ -66,6 +68,10 @@ class InUse:
                 wanted = self.use_case.settings.coverage
                 each["interval_status"] = "ok" if abs(coverage - wanted) <= _OFF_BY else "off"
         return found
+
+
+Told = tuple[float | None, tuple[str, ...], Canary | None]
+"""Coverage of the last 30 days, versions that are shadows, and the canary."""
 
 
 class NotServedError(LookupError):
@@ -102,18 +108,19 @@ class Shelf:
         with self._lock:
             count = self._log.change_count()
             for name in self.names:
-                told = (self._coverage(name), shadows_of(self.settings.models_dir, name))
+                models_dir = self.settings.models_dir
+                told = (self._coverage(name), shadows_of(models_dir, name), canary_of(models_dir, name))
                 if count != self._seen or told != self._looked.get(name, (None, None))[1]:
                     self._look_at(TABULAR[name], told)
             self._seen = count
 
-    def _look_at(self, use_case: TabularUseCase, told: tuple[float | None, tuple[str, ...]]) -> None:
+    def _look_at(self, use_case: TabularUseCase, told: Told) -> None:
         releases = self._log.of(use_case.name)
         state = (tuple(each.seq for each in stack(releases)), told)
         if self._looked.get(use_case.name) == state:
             return
         try:
-            found = self._loaded(use_case, releases, *told)
+            found = self._loaded(use_case, releases, told)
         except (VersionUnavailableError, ModelFormatError) as error:
             log.error("no release of %s can be used: %s", use_case.name, error)
             self._why[use_case.name] = str(error)
@@ -125,9 +132,7 @@ class Shelf:
                 log.error("%s; version %s answers", problem, found.release.version)
         self._looked[use_case.name] = state
 
-    def _loaded(
-        self, use_case: TabularUseCase, releases: Sequence[Release], coverage: float | None, shadows: tuple[str, ...]
-    ) -> InUse:
+    def _loaded(self, use_case: TabularUseCase, releases: Sequence[Release], told: Told) -> InUse:
         models_dir = self.settings.models_dir
         released = load_released(models_dir, use_case, releases)
         version = released.release.version
@@ -136,8 +141,21 @@ class Shelf:
         # What the trees say as arrays is what they said before; where it is not, they are asked as they are.
         model = released.model if wrong else model
         row_type = request_model(use_case.contract, model.inputs)
-        beside = tuple(self._shadows(use_case, [each for each in shadows if each != version]))
-        return InUse(use_case, model, released.release, row_type, released.problems, coverage, beside)
+        coverage, shadows, canary = told
+        is_beside = canary is not None and canary.version != version
+        others = [each for each in shadows if each != version and not (canary and is_beside and each == canary.version)]
+        beside = tuple(self._shadows(use_case, others))
+        found = InUse(use_case, model, released.release, row_type, released.problems, coverage, beside)
+        return replace(found, canary=self._canary(found, canary)) if canary is not None and is_beside else found
+
+    def _canary(self, found: InUse, canary: Canary) -> tuple[Canary, InUse] | None:
+        """The version that answers some of the keys, if it takes the same rows; None where it cannot be used."""
+        own = next(self._shadows(found.use_case, [canary.version]), None)
+        if own is None or set(own[1].inputs) != set(found.model.inputs):
+            log.error("the canary of %s, version %s, cannot be used", found.use_case.name, canary.version)
+            return None
+        release = replace(found.release, version=canary.version, seq=canary.seq)
+        return canary, InUse(found.use_case, own[1], release, found.row_type, (), None)
 
     def _shadows(self, use_case: TabularUseCase, versions: Sequence[str]) -> Iterator[tuple[str, TabularModel]]:
         """Those that can be used: what is only looked at stands in nobody's way."""

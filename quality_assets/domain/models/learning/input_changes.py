@@ -46,7 +46,7 @@ def change_of(name: str, values: np.ndarray, is_recent: Bools, drawn: list[Bools
         "reference_rows": int((~is_recent).sum()),
         "psi": _psi(values, codes, is_recent),
         "distance": observed,
-        "p_value": float((1 + (by_chance >= observed - 1e-12).sum()) / (_ROUNDS + 1)),
+        "p_value": float((1 + (by_chance >= observed - 1e-12).sum()) / (len(drawn) + 1)),
     }
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 Action = Literal["promote", "rollback", "retire"]
-Stage = Literal["staging", "prod"]
+Stage = Literal["staging", "canary", "prod"]
 
 
 class NoEarlierReleaseError(ValueError):

@@ -7,6 +7,7 @@ people know (PSI) is shown and decides nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ BLOCK = "block of rows"
 _BINS = 10
 _Z = 1.6448536269514722
 _BOOTSTRAP = 400
+_MOST_ROUNDS = 1_999
 
 
 class Asked(Protocol):
@@ -65,7 +67,7 @@ def moved(
     rng = np.random.default_rng(seed)
     before, now = _drawn(reference, limits, rng), _drawn({**current, PREDICTION: answered}, limits, rng)
     said_before = model.predictions(before)[0]
-    marks = _marks(before, now, limits, rng)
+    marks = _marks(before, now, limits, len(model.inputs) + 1, rng)
     found = [
         _compared(name, before[name], now[name], marks) | {"kind": "data", "effect": effect}
         for name in model.inputs
@@ -76,11 +78,19 @@ def moved(
         _compared(PREDICTION, said_before, now[PREDICTION], marks)
         | {"kind": "prediction", "effect": float(np.mean(now[PREDICTION]) - np.mean(said_before))}
     )
-    q = benjamini_hochberg([each["p_value"] for each in found])
-    for each, value in zip(found, q, strict=True):
-        each["q_value"] = float(value)
-        each["is_drifted"] = bool(value <= limits.false_share and each["distance"] >= limits.least_distance)
-    return sorted(found, key=lambda each: (not each["is_drifted"], -abs(each["effect"])))
+    return sorted(decided(found, limits), key=lambda each: (not each["is_drifted"], -abs(each["effect"])))
+
+
+def decided(found: Sequence[Mapping[str, Any]], limits: DriftLimits) -> list[dict[str, Any]]:
+    """Which of several that were compared at once have moved: `p_value` and `distance` of each, with what follows."""
+    q: Sequence[Any] = list(benjamini_hochberg([each["p_value"] for each in found])) if found else []
+    return [
+        {
+            **each, "q_value": float(value),
+            "is_drifted": bool(value <= limits.false_share and each["distance"] >= limits.least_distance),
+        }
+        for each, value in zip(found, q, strict=True)
+    ]  # fmt: skip
 
 
 def _drawn(columns: Columns, limits: DriftLimits, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -89,15 +99,19 @@ def _drawn(columns: Columns, limits: DriftLimits, rng: np.random.Generator) -> d
     return taken(columns, rows)
 
 
-def _marks(before: Columns, now: Columns, limits: DriftLimits, rng: np.random.Generator) -> list[Bools]:
-    """Which of all rows count as those of now: first as it is, then drawn, whole blocks at a time."""
+def _marks(before: Columns, now: Columns, limits: DriftLimits, tests: int, rng: np.random.Generator) -> list[Bools]:
+    """Which of all rows count as those of now: first as it is, then drawn, whole blocks at a time.
+
+    Drawn so often that one of `tests` that moved alone can be told at all.
+    """
+    rounds = max(limits.rounds, min(_MOST_ROUNDS, math.ceil(1.1 * tests / limits.false_share)))
     n, m = row_count(before), row_count(now)
     block = np.concatenate([before[BLOCK], now[BLOCK]]) if BLOCK in before and BLOCK in now else np.arange(n + m)
     is_now = np.arange(n + m) >= n
     blocks, place = np.unique(block, return_inverse=True)
     of_block = np.zeros(len(blocks), dtype=bool)
     of_block[place[is_now]] = True
-    return [is_now, *(rng.permutation(of_block)[place] for _ in range(limits.rounds))]
+    return [is_now, *(rng.permutation(of_block)[place] for _ in range(rounds))]
 
 
 def _compared(name: str, before: np.ndarray, now: np.ndarray, marks: list[Bools]) -> dict[str, Any]:

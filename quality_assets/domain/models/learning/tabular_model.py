@@ -6,6 +6,7 @@ estimators; whoever changes what a state holds raises FORMAT.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -195,6 +196,11 @@ class TabularModel:
             if name in view.missing:
                 continue
             values = columns[name]
+            if len(found) == 1:
+                # A server is asked one row at a time, of which an array says no more than its value.
+                if _is_unseen(values[0], seen):
+                    found[0].append(name)
+                continue
             if values.dtype == object:
                 unseen = np.array([value is not None and value not in seen for value in values], dtype=bool)
             else:
@@ -225,6 +231,13 @@ class TabularModel:
                 for view in self.views
             ],
         }
+
+
+def _is_unseen(value: Any, seen: tuple[Any, ...]) -> bool:
+    """Whether a name, or where a number lies, was not seen in training; what is unknown is nothing unseen."""
+    if value is None or isinstance(value, str):
+        return value is not None and value not in seen
+    return math.isfinite(value) and not seen[0] <= value <= seen[1]
 
 
 def model_of(state: Any) -> TabularModel:
