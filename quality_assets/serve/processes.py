@@ -30,6 +30,7 @@ CODE_SERVER_GONE_S = 10.0
 MAX_MENDED = 3
 MAX_LOG_BYTES = 10 << 20
 _POLL_S = 0.3
+_LOOK_FOR_RELEASES_S = 3.0
 
 
 class PortTakenError(RuntimeError):
@@ -124,7 +125,7 @@ def serve(
                 if "models" in commands:
                     announce(f"Models      {address(settings.host, settings.predict_port)}")
                 announce("Ctrl-C stops all.")
-            code_server = CodeServerWatch()
+            code_server, models = CodeServerWatch(), _ModelsWatch(settings)
             while not stopping:
                 _raise_if_dead(processes, logs.as_posix())
                 if code_server.is_gone(commands_of_session(processes["dagster"].pid), time.monotonic()):
@@ -132,11 +133,42 @@ def serve(
                     _stop({"dagster": processes["dagster"]})
                     processes["dagster"] = _started(commands["dagster"], logs / "dagster.log", environment)
                     _remember(settings, processes)
+                if "models" not in processes and (said := models.due(time.monotonic())) is not None:
+                    announce(said)
+                    if models.may_start:
+                        processes["models"] = _started(_models_command(), logs / "models.log", environment)
+                        _remember(settings, processes)
                 _rotate(logs)
                 time.sleep(_POLL_S)
         finally:
             _stop(processes)
             _record_path(settings).unlink(missing_ok=True)
+
+
+class _ModelsWatch:
+    """Whether the server of models is to be started: once something is released that it could answer for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._looked_at = settings, -_LOOK_FOR_RELEASES_S
+        self._was_told, self.may_start = False, False
+
+    def due(self, now: float) -> str | None:
+        """What is said of it where there is news, `may_start` says which; None where nothing is to be done."""
+        if now - self._looked_at < _LOOK_FOR_RELEASES_S:
+            return None
+        self._looked_at = now
+        if not serves_models(self._settings):
+            return None
+        host, port = self._settings.host, self._settings.predict_port
+        self.may_start = port_is_free(host, port)
+        if self.may_start:
+            return f"Models      {address(host, port)}, since a model was released"
+        if self._was_told:
+            return None
+        self._was_told = True
+        return (
+            f"A model is released, and its server cannot start: port {port} of {host} is taken (QUALITY_PREDICT_PORT)."
+        )
 
 
 class CodeServerWatch:
@@ -262,13 +294,17 @@ def _end_group(name: str) -> None:
 
 def _commands(settings: Settings) -> dict[str, list[str]]:
     """What is started, by what it is; no collector where one of this root runs already, no server of models
-    where none is released."""
+    before any is released."""
     commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
     if not collector_runs(settings):
         commands["collector"] = _collector_command()
     if serves_models(settings):
-        commands["models"] = [sys.executable, "-m", "quality_assets.cli", "serve-model"]
+        commands["models"] = _models_command()
     return commands
+
+
+def _models_command() -> list[str]:
+    return [sys.executable, "-m", "quality_assets.cli", "serve-model"]
 
 
 def _dagster_command(settings: Settings) -> list[str]:

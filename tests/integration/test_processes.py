@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from quality_assets.serve.processes import (
     ServersRunningError,
 )
 from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
+from quality_assets.stores.releases import release_log
 
 CODE = ["python -m dagster api grpc --port 1", "python -m dagster dev"]
 
@@ -115,3 +118,23 @@ def test_an_interrupt_that_somebody_else_swallows_ends_it_all_the_same() -> None
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_the_server_of_models_is_started_once_something_is_released(data_root: Settings) -> None:
+    data_root.data_dir.mkdir()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = data_root.model_copy(update={"predict_port": taken.getsockname()[1]})
+        watch = processes._ModelsWatch(settings)
+        assert watch.due(0.0) is None
+        release_log(settings).promote("sales", "1", actor="me", reason="try")
+        assert watch.due(1.0) is None, "it is looked for every three seconds"
+        said = watch.due(5.0)
+        assert said is not None
+        assert ("is taken" in said, watch.may_start) == (True, False)
+        assert watch.due(10.0) is None, "it is said once"
+    said = watch.due(15.0)
+    assert said is not None
+    assert ("since a model was released" in said, watch.may_start) == (True, True)
+    close_operations()
