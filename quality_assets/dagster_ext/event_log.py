@@ -8,9 +8,11 @@ more time on that than on the data.
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +23,9 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._serdes import ConfigurableClassData
+from dagster.version import __version__ as dagster_version
 from dagster_shared.record import copy
 from sqlalchemy import Connection, Engine, and_, create_engine, func, or_, select
 from sqlalchemy import event as engine_event
@@ -43,6 +47,8 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[str, Engine] = {}
         self._in_use: dict[str, Connection] = {}
+        self._tables: set[str] = set()
+        self._indexes: set[str] = set()
         super().__init__(base_dir, inst_data)
         self._db_lock = threading.RLock()  # type: ignore[assignment]  # one that its holder can take again
         # Without this Dagster takes its batches apart again.
@@ -129,6 +135,50 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
         # Dagster looks this up for every event; no storage of this project is older than the columns.
         return True
 
+    def has_table(self, table_name: str) -> bool:
+        # Dagster asks this for every event of a check, by a connection made for it. No table is ever taken away.
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def has_secondary_index(self, name: str) -> bool:
+        # Likewise: a migration that is done stays done.
+        if name not in self._indexes and super().has_secondary_index(name):
+            self._indexes.add(name)
+        return name in self._indexes
+
+    def _copy_empty(self, shard: str) -> bool:
+        """Begin the file of a run as a copy of an empty one, if there is one: to make it takes alembic a while."""
+        path, empty = Path(self.path_for_shard(shard)), self._empty_shard
+        if shard == INDEX_SHARD_NAME or path.exists() or not empty.exists():
+            return False
+        copied = path.with_name(f".{path.name}.{os.getpid()}")
+        shutil.copyfile(empty, copied)
+        # Another process may make it at the same moment: whoever is first has made it.
+        with suppress(OSError):
+            os.link(copied, path)
+        copied.unlink()
+        return path.exists()
+
+    def _keep_empty(self, shard: str, engine: Engine) -> None:
+        """Keep the file of a run that has just been made, before anything is in it, for those that follow."""
+        if shard == INDEX_SHARD_NAME or self._empty_shard.exists():
+            return
+        copied = self._empty_shard.with_name(f"{self._empty_shard.name}.{os.getpid()}")
+        with engine.connect() as connection:
+            if connection.execute(select(func.count()).select_from(SqlEventLogStorageTable)).scalar():
+                return
+            connection.exec_driver_sql("vacuum into ?", (str(copied),))
+        with closing(sqlite3.connect(copied)) as kept:
+            # The copy would have the other kind of journal.
+            kept.execute("pragma journal_mode = wal")
+        os.replace(copied, self._empty_shard)
+
+    @property
+    def _empty_shard(self) -> Path:
+        # What Dagster expects of one may differ from version to version. Files that begin with a dot are no runs.
+        return Path(self._base_dir) / f".empty-{dagster_version}"
+
     def _engine(self, shard: str) -> Engine:
         engine = self._engines.pop(shard, None)
         if engine is None:
@@ -141,7 +191,9 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             # built is known from the warehouse.
             engine_event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = NORMAL"))
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                if not self._copy_empty(shard):
+                    self._initdb(engine)
+                    self._keep_empty(shard, engine)
                 self._initialized_dbs.add(shard)
         self._engines[shard] = engine
         while len(self._engines) > _MAX_OPEN:

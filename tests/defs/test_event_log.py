@@ -97,6 +97,24 @@ def test_answers_are_those_of_dagsters_own_log(tmp_path: Path, monkeypatch: pyte
     assert ours[f"not built, of {two.key}"] == {"2026-01-07", "2026-01-08", LAST}
 
 
+def test_the_file_of_a_run_begins_as_a_copy_of_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = OpenSqliteEventLogStorage(str(tmp_path))
+
+    def what_is_in(run: str) -> tuple[Any, ...]:
+        with log.run_connection(run) as connection:
+            tables = connection.exec_driver_sql("select sql from sqlite_master order by name").fetchall()
+            version = connection.exec_driver_sql("select version_num from alembic_version").fetchall()
+            return tables, version, connection.exec_driver_sql("pragma journal_mode").scalar()
+
+    made = what_is_in("first")
+    assert made[2] == "wal"
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_initdb", lambda *_, **__: 1 / 0)
+        assert what_is_in("second") == made
+    assert set(log.get_all_run_ids()) == {"first", "second"}, "the empty one is no run"
+    log.dispose()
+
+
 def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with _instance(tmp_path, OpenSqliteEventLogStorage) as instance:
         result = dg.materialize([one], instance=instance, partition_key=FIRST)
