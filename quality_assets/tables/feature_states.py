@@ -82,7 +82,53 @@ def watch_warehouse(
     metrics: Sequence[str] = MONITORED_METRICS,
     probe_sources: Sequence[str] = (),
 ) -> list[Watched]:
-    """What the detector says of the facts as they were known at the end of `through`, or as they are known now."""
+    """What the detector says of the facts as they were known at the end of `through`, or as they are known now.
+
+    What it said last in this process of the same facts is not worked out again, where that is small.
+    """
+    described = read_described(connection, probe_sources)
+    size, asked = _asked_of(connection, through, described)
+    if _said and _said[-1][0] == asked and set(metrics) <= set(_said[-1][1]):
+        return [each for each in _said[-1][2] if each.part or each.metric in metrics]
+    watched = _watch(connection, through, metrics, described)
+    _said.clear()
+    if size <= MAX_KEPT:
+        _said.append((asked, tuple(metrics), watched))
+    return watched
+
+
+MAX_KEPT = 20_000
+"""Feature-days of which what the detector said is kept: a few tens of megabytes."""
+
+# At most one: what was asked, by metrics, and what the detector said.
+_said: list[tuple[tuple[object, ...], tuple[str, ...], list[Watched]]] = []
+
+
+def _asked_of(
+    connection: DuckDBPyConnection, through: date | None, described: Described
+) -> tuple[int, tuple[object, ...]]:
+    """How many feature-days the detector would go over, and all that its answer depends on, in short."""
+    counted = "name in ('event_name', 'platform_events', 'platform_crashes')"
+    upto = {"through": through}
+    digest = (
+        "select count(*), sum(cast(hash({}) as hugeint)) from {}"
+        " where {} and event_date <= coalesce($through, event_date)"
+    )
+    asked = [
+        connection.execute(digest.format(table.select_list(), table.qualified_name, where), upto).fetchall()[0]
+        for table, where in ((FACT_FEATURE_METRICS, "true"), (EVENT_SKETCH_COUNTS, counted))
+    ]
+    # Days after the last one are gaps, and make another answer.
+    last = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchall()[0][0]
+    gap = through if through is not None and (last is None or through > last) else None
+    rows = described.objectives
+    said = "" if rows is None else rows.to_csv(index=False)
+    return int(asked[0][0]), (*asked, gap, said, tuple(sorted(described.probes)))
+
+
+def _watch(
+    connection: DuckDBPyConnection, through: date | None, metrics: Sequence[str], described: Described
+) -> list[Watched]:
     facts = read_facts(connection, STATE_FACTS, through)
     upto = {"through": through}
     counts = EVENT_SKETCH_COUNTS.qualified_name
@@ -100,7 +146,7 @@ def watch_warehouse(
             " and event_date <= coalesce($through, event_date) group by all",
             upto,
         ).df(),
-        described=read_described(connection, probe_sources),
+        described=described,
         through=through,
         metrics=metrics,
     )

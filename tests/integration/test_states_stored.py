@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.domain.series.panel import MONITORED_METRICS
+from quality_assets.domain.series.states import Watched, watch
 from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 from quality_assets.stores.frames import replace_rows
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import feature_states
 from quality_assets.tables.feature_states import build_states, probe_sources, read_watched
 
 FACTS = simulate_daily_facts(DailyPlan(4, 60, seed=2)).facts
@@ -81,3 +87,31 @@ def test_a_source_is_a_probe_where_its_file_says_so(session: WarehouseSession) -
     (folder / "pings.yaml").write_text(f"name: pings\nkind: probe\n{common}")
     (folder / "people.yaml").write_text(f"name: people\n{common}")
     assert probe_sources(session.settings) == ["pings"]
+
+
+def test_the_detector_goes_once_over_the_same_facts(session: WarehouseSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+
+    def counted(*args: Any, **named: Any) -> list[Watched]:
+        found = watch(*args, **named)
+        runs.append(len(found))
+        return found
+
+    monkeypatch.setattr(feature_states, "watch", counted)
+    know(session, FACTS)
+    again = feature_states.watch_warehouse(session.connection)
+    assert runs == [len(TREND_METRICS)]
+    assert {each.metric for each in again} == set(MONITORED_METRICS)
+    assert len(feature_states.watch_warehouse(session.connection, LAST.date())) == len(again)
+    assert len(runs) == 1, "cut at the last day, the facts are the same"
+    shorter = feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=1))
+    assert (len(runs), len(shorter[0].grid.dates)) == (2, 59)
+    beyond = feature_states.watch_warehouse(session.connection, LAST.date() + timedelta(days=1))
+    assert (len(runs), len(beyond[0].grid.dates)) == (3, 61)
+    session.connection.execute("update product.fact_feature_metrics set crashes = crashes + 1")
+    feature_states.watch_warehouse(session.connection)
+    assert len(runs) == 4
+    monkeypatch.setattr(feature_states, "MAX_KEPT", 10)
+    feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=2))
+    feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=2))
+    assert len(runs) == 6, "of many nothing is kept"

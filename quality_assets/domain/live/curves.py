@@ -38,14 +38,21 @@ def arrival_curves(counts: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=_COLUMNS)
     so_far = _so_far(counts)
     features, weekdays = so_far.index.get_level_values("feature"), _weekdays(so_far)
-    values, found = so_far.to_numpy(), []
-    for (feature, weekday), rows in _rows_by_weekday(features, weekdays):
-        last = values[rows[-SAME_WEEKDAYS:]]
-        expected = last.mean(axis=0)
-        curve = pd.DataFrame({"minute": so_far.columns * _TILE_MINUTES, "expected_so_far": expected})
-        curve["expected_total"] = float(expected[-1])
-        found.append(curve.assign(feature=feature, weekday=weekday, days=len(last)))
-    curves = pd.concat(found, ignore_index=True)
+    values, tiles = so_far.to_numpy(), len(so_far.columns)
+    found = _rows_by_weekday(features, weekdays)
+    last = [values[rows[-SAME_WEEKDAYS:]] for _, rows in found]
+    expected = np.array([days.mean(axis=0) for days in last])
+    # A row a curve and tile: to make a frame of each curve would cost more than all else here.
+    curves = pd.DataFrame(
+        {
+            "minute": np.tile(so_far.columns.to_numpy() * _TILE_MINUTES, len(found)),
+            "expected_so_far": expected.ravel(),
+            "expected_total": np.repeat(expected[:, -1], tiles),
+            "feature": np.repeat(np.array([feature for (feature, _), _ in found], object), tiles),
+            "weekday": np.repeat([weekday for (_, weekday), _ in found], tiles),
+            "days": np.repeat([len(days) for days in last], tiles),
+        }
+    )
     return curves.merge(_quantiles(so_far), on="minute", how="left")[_COLUMNS]
 
 
