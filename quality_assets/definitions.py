@@ -1,18 +1,16 @@
 """The asset graph: everything under `defs/`, with owners, freshness and code references said once for all."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
-from importlib import import_module
-from pkgutil import walk_packages
-from types import ModuleType
 from typing import Any
 
 import dagster as dg
 
 import quality_assets.defs
-from quality_assets.defs import resources
+from quality_assets.catching_up import bring_up_to_date_job
+from quality_assets.dagster_ext.loading import definitions_under
 
 OWNERS: Mapping[str, str] = {
     "raw": "team:data-platform",
@@ -39,42 +37,18 @@ def with_policies(spec: dg.AssetSpec) -> dg.AssetSpec:
 @lru_cache(maxsize=1)
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    loaded = _under_defs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        mapped = loaded.map_asset_specs(func=with_policies)
+        mapped = definitions_under(quality_assets.defs).map_asset_specs(func=with_policies)
     return dg.Definitions(
         assets=with_code_references(mapped.assets or []),
         asset_checks=mapped.asset_checks,
-        jobs=mapped.jobs,
+        jobs=[*(mapped.jobs or []), bring_up_to_date_job],
         schedules=mapped.schedules,
         sensors=mapped.sensors,
         resources=mapped.resources,
         executor=dg.in_process_executor,
     )
-
-
-def _under_defs() -> dg.Definitions:
-    """What the modules under `defs/` define.
-
-    Dagster's own loader of such a folder looks for components of installed packages too, and writes out a schema of
-    each: a quarter of what the graph costs, in every process.
-    """
-    with warnings.catch_warnings():
-        # Dagster says of each table that its partition mappings are beta, and of the loader that it is a preview.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        modules = list(_modules())
-        lazy = type(resources.resources)
-        functions = {id(found): found for each in modules for found in vars(each).values() if isinstance(found, lazy)}
-        plain = dg.load_definitions_from_modules(modules)
-        return dg.Definitions.merge(plain, *(function() for function in functions.values()))
-
-
-def _modules() -> Iterator[ModuleType]:
-    package = quality_assets.defs
-    for found in walk_packages(package.__path__, f"{package.__name__}."):
-        yield import_module(found.name)
 
 
 def with_code_references(assets: Iterable[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -21,17 +21,30 @@ import yaml
 from filelock import FileLock
 
 from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
-from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_failure, unmade
-from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
+from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure, unmade
+from quality_assets.defs.run_tags import (
+    BUILD_AND_REPORT,
+    PARTS_OF_THE_CHAIN,
+    PROCESS_TAG,
+    range_tags,
+    run_partition,
+)
 from quality_assets.imports import after_imports
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.process_ids import is_alive, process_name
-from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.champion import is_outgrown, is_training_due
+from quality_assets.stores.warehouse import WarehouseSession, keep_open, open_warehouse
+from quality_assets.tables.champion import (
+    MIN_TRAINING_DAYS,
+    has_scored,
+    is_outgrown,
+    is_training_due,
+)
 from quality_assets.tables.experiments.build import experiments_are_stale
 from quality_assets.tables.experiments.churn import engagement_is_stale
 from quality_assets.tables.experiments.crashes import crash_costs_are_stale
@@ -101,12 +114,12 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
         # Else a lane is without a limit until its first run has begun.
         for pool in LANES:
             instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
-        _end_dead_runs(instance, settings)
+        end_dead_runs(instance, settings)
         forget_old_runs(instance, settings.keep_runs, settings.keep_history_mb)
         yield instance
 
 
-def _end_dead_runs(instance: DagsterInstance, settings: Settings) -> None:
+def end_dead_runs(instance: DagsterInstance, settings: Settings) -> None:
     """Report runs of processes that are gone as failed, and free the pool slots that they still hold."""
     from dagster import DagsterRunStatus, RunsFilter
 
@@ -134,7 +147,7 @@ def run_job(
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
-    with _ending_on_interrupt(), _kept_open(settings, job), as_run_of_the_graph(instance, job):
+    with _ending_on_interrupt(), keep_open(settings), as_run_of_the_graph(instance, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )
@@ -143,7 +156,7 @@ def run_job(
     if not result.success:
         tell_of_failure(settings, result.dagster_run, failed, error or "no message")
     else:
-        settle_failed_runs(settings, [job])
+        settle_failed_runs(settings, [job, *(PARTS_OF_THE_CHAIN if job == BUILD_AND_REPORT else ())])
     return RunOutcome(
         job=job,
         run_id=result.run_id,
@@ -186,14 +199,6 @@ def _graph() -> Definitions:
     graph = defs()
     after_imports()
     return graph
-
-
-@contextmanager
-def _kept_open(settings: Settings, job: str) -> Iterator[None]:
-    """Keep the warehouse open between the steps of a job: each would load its file, and write it out, anew."""
-    # What is published is a copy of the file, which must not be open then.
-    with nullcontext() if job in ("publish", "publish_facts") else open_warehouse(settings):
-        yield
 
 
 def _failed_steps(result: ExecuteInProcessResult) -> dict[str, str]:
@@ -250,35 +255,89 @@ def bring_up_to_date(
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
     with open_warehouse(settings) as session:
-        ranges = _ranges_to_build(session, rebuild)
-    for dates in ranges:
+        earlier = _ranges_to_build(session, rebuild)
+        is_one_run = with_models and bool(earlier) and can_be_one_run(session, earlier)
+        last = earlier.pop() if is_one_run else None
+    for dates in earlier:
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
-        built = [day for dates in ranges for day in _days(*dates)]
+        built = [day for dates in earlier for day in _days(*dates)]
+        coming = _days(*last) if last else []
         # What was built just now and fails would fail again.
         failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(built)
-        trends = contiguous_ranges(failing.union(trends_to_build(session.connection)))
-        must_score = with_models and bool(
-            ranges or trends or not is_up_to_date(session) or must_score_again(session.connection)
-        )
-        must_build_impact = with_models and (
-            is_impact_due(session)
-            or experiments_are_stale(session)
-            or lift_is_stale(session)
-            or engagement_is_stale(session)
-            or crash_costs_are_stale(session)
-        )
-        must_publish = must_score or must_build_impact or bool(ranges or trends) or not is_published(session)
+        trends = contiguous_ranges(failing.union(trends_to_build(session.connection)).difference(coming))
+        has_built = bool(earlier or trends or last)
+        must_score = with_models and (has_built or not is_up_to_date(session) or must_score_again(session.connection))
+        must_build_impact = with_models and (last is not None or _is_impact_due(session))
+        must_publish = must_score or must_build_impact or has_built or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
         must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
-    if must_build_impact:
-        yield run_job(instance, settings, "build_impact")
-    if must_score:
-        yield from _score(instance, settings)
+    if last is not None:
+        yield from _in_one_run(instance, settings, last)
+    else:
+        if must_build_impact:
+            yield run_job(instance, settings, "build_impact")
+        if must_score:
+            yield from _score(instance, settings)
     if must_publish:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+
+
+def _is_impact_due(session: WarehouseSession) -> bool:
+    return (
+        is_impact_due(session)
+        or experiments_are_stale(session)
+        or lift_is_stale(session)
+        or engagement_is_stale(session)
+        or crash_costs_are_stale(session)
+    )
+
+
+def can_be_one_run(session: WarehouseSession, ranges: Sequence[tuple[date, date]]) -> bool:
+    """Whether the last of these dates, and what follows from them, can be built, scored and reported in one run.
+
+    So it is where no later date looks back on them, and no model is to be trained between: the one in use has scored,
+    or the dates are too few to train on.
+    """
+    if must_train_again(session.connection):
+        return False
+    there = dates_there(session.connection, date.min, date.max)
+    # A date that is not over has something, and is not built.
+    over = set(there).difference(dates_not_over(session.connection))
+    if not over or ranges[-1][1] < max(over):
+        return False
+    return has_scored(session) or len(over) < MIN_TRAINING_DAYS
+
+
+def _in_one_run(instance: DagsterInstance, settings: Settings, dates: tuple[date, date]) -> Iterator[RunOutcome]:
+    """Build the newest dates and what follows, score and report; where a part fails, what it held back by itself.
+
+    What fails of one part holds back no other for good: each is made as far as it can be, as by runs of its own.
+    """
+    whole = run_job(instance, settings, BUILD_AND_REPORT, dates)
+    yield whole
+    if whole.succeeded:
+        with open_warehouse(settings) as session:
+            # Only loading, which scoring did, shows that a model that has scored cannot any more.
+            must_train = is_training_due(session)
+        if must_train:
+            yield from _score(instance, settings)
+        return
+    if _was_held_back(whole, "build_impact"):
+        yield run_job(instance, settings, "build_impact")
+    if _was_held_back(whole, "score_and_report"):
+        yield from _score(instance, settings)
+    elif RUN_REPORT.qualified_name not in whole.metadata:
+        yield run_job(instance, settings, "report_run")
+
+
+def _was_held_back(whole: RunOutcome, part: str) -> bool:
+    """Whether tables of a part of the run were not made, and none of them failed: what failed was before it."""
+    tables = {table.qualified_name for table in PIPELINE.of_stages(*PARTS_OF_THE_CHAIN[part])}
+    failed = {asset.removeprefix(CHECKS_OF) for asset in whole.failed_steps}
+    return not tables & failed and not tables <= whole.metadata.keys()
 
 
 def _ranges_to_build(session: WarehouseSession, rebuild: tuple[date, date] | None) -> list[tuple[date, date]]:

@@ -277,17 +277,20 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     """Run and print; whether all went well."""
     from quality_assets.runner import bring_up_to_date, graph_instance, ingest_waiting
     from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.champion import import_reader
     from quality_assets.tables.failing import must_read_again
     from quality_assets.tables.ingest import waiting_files
-    from quality_assets.tables.staleness import is_arrival_unaudited
+    from quality_assets.tables.staleness import days_to_build, is_arrival_unaudited
     from quality_assets.tables.telling import tell_of_run
 
     outcomes = []
     print_sources_off(settings)
+    with open_warehouse(settings) as session:
+        is_waiting = bool(waiting_files(session)[0])
+        is_waiting = is_waiting or is_arrival_unaudited(session.connection) or must_read_again(session.connection)
+        if with_models and (is_waiting or days_to_build(session.connection)):
+            import_reader(settings)
     with graph_instance(settings) as instance:
-        with open_warehouse(settings) as session:
-            is_waiting = bool(waiting_files(session)[0])
-            is_waiting = is_waiting or is_arrival_unaudited(session.connection) or must_read_again(session.connection)
         if is_waiting:
             with shown_activity("ingesting"):
                 outcomes.append(ingest_waiting(instance, settings))

@@ -85,6 +85,10 @@ def checks_step(
 def _date_range(context: dg.AssetCheckExecutionContext, subject: Subject) -> tuple[date | None, date | None]:
     if subject.partition_column is None:
         return None, None
+    table = TABLES_BY_NAME.get(subject.name)
+    # The dates of a run are those of its tables that are built by date; others are made, and checked, whole.
+    if table is not None and not table.is_built_by_date:
+        return date.min, date.max
     tags = context.run.tags
     start = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
     end = tags.get("dagster/asset_partition_range_end") or start

@@ -26,7 +26,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_impact, build_trends, ingest_logs, publish, score_and_report
 from quality_assets.defs.reporting import DATA_FINGERPRINT
-from quality_assets.defs.run_tags import PROCESS_TAG, range_tags, run_partition
+from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG, range_tags, run_partition
 from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.domain.quality.check import Subject
 from quality_assets.tables.models import RISK_MODEL
@@ -241,14 +241,14 @@ def why_reading_waits(instance: dg.DagsterInstance, published_at: float | None, 
 
 def _is_chain_under_way(instance: dg.DagsterInstance, now: float) -> bool:
     jobs = (
-        *(ingest_logs.name, build_days.name, build_trends.name),
+        *(BRING_UP_TO_DATE, ingest_logs.name, build_days.name, build_trends.name),
         *(build_impact.name, score_and_report.name, publish.name),
     )
     for job in jobs:
         for last in instance.get_run_records(dg.RunsFilter(job_name=job), limit=1):
             if last.dagster_run.status in _UNFINISHED:
                 return True
-            is_followed = job != publish.name and last.dagster_run.status == Status.SUCCESS
+            is_followed = job not in (publish.name, BRING_UP_TO_DATE) and last.dagster_run.status == Status.SUCCESS
             if is_followed and last.end_time and now - last.end_time < FOLLOWED_WITHIN_S:
                 return True
     return False

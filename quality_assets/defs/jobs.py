@@ -9,6 +9,7 @@ from quality_assets.contracts.served import PREDICTIONS
 from quality_assets.contracts.table import Stage
 from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_key
+from quality_assets.defs.run_tags import BUILD_AND_REPORT, PARTS_OF_THE_CHAIN
 from quality_assets.domain.models.housing.use_case import HOUSING
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.sales.use_case import SALES
@@ -40,7 +41,7 @@ ingest_logs = dg.define_asset_job(
 
 build_days = dg.define_asset_job(
     "build_days",
-    selection=made_in("days", "trends"),
+    selection=made_in(*PARTS_OF_THE_CHAIN["build_days"]),
     description="Rebuild events, facts, trends and sketches of a range of event dates.",
     tags=RETRIES,
 )
@@ -54,16 +55,23 @@ build_trends = dg.define_asset_job(
 
 build_impact = dg.define_asset_job(
     "build_impact",
-    selection=made_in("impact"),
+    selection=made_in(*PARTS_OF_THE_CHAIN["build_impact"]),
     description="Bring sessions, adoption, retention, funnels and segments up to date, as far as they are stale.",
     tags=RETRIES,
 )
 
 score_and_report = dg.define_asset_job(
     "score_and_report",
-    selection=made_in("model_inputs", "scoring", "report"),
+    selection=made_in(*PARTS_OF_THE_CHAIN["score_and_report"]),
     description="Find incidents, score the day's risk, grade past scores, look for drift, and report.",
     tags=AFTER_BUILDS,
+)
+
+build_and_report = dg.define_asset_job(
+    BUILD_AND_REPORT,
+    selection=made_in(*(stage for stages in PARTS_OF_THE_CHAIN.values() for stage in stages)),
+    description="Build the newest event dates and all that follows from them, score, and report: as one run.",
+    tags=RETRIES,
 )
 
 report_run = dg.define_asset_job(

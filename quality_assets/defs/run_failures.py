@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from quality_assets.clock import utc_now
-from quality_assets.contracts.catalog import SCHEMAS, TABLES
+from quality_assets.contracts.catalog import SCHEMAS, TABLES, TABLES_BY_NAME
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 
 CHECKS_OF = "checks of "
+TOLD = "is_told_of"
+"""In the metadata of a failure: runs that it speaks of were told of when they failed."""
 _WILL_RETRY = "dagster/will_retry"
 _ROOT_RUN = "dagster/root_run_id"
 
@@ -76,8 +78,10 @@ def tell_of_failure(settings: Settings, run: "DagsterRun", failed: Mapping[str, 
     A run that is tried again is not told of, nor one that failed by its checks alone, which raise their own alerts; nor
     a publication that is refused for what was told.
     """
-    dates = _dates(run)
+    of_run = _dates(run)
     for asset, cause in failed.items():
+        table = TABLES_BY_NAME.get(asset)
+        dates = of_run if table is None or table.is_built_by_date else None
         # What an asset said itself while it was made is kept already, by the run that it was.
         if not asset.startswith(CHECKS_OF) and not _is_kept(settings, asset, run.run_id):
             record_failure(settings.published_dir, asset, dates, run_id=run.run_id, cause=cause, failed_at=utc_now())

@@ -1,12 +1,26 @@
-"""What a run's tags say of it: which event dates it covers, and whether the command line follows it up."""
+"""What a run's tags say of it: which event dates it covers, and whether the command line follows it up; and of which
+parts the run is that makes several as one."""
 
 from collections.abc import Mapping
 from datetime import date
+
+from quality_assets.contracts.table import Stage
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PROCESS_TAG = "quality/process"
 """The process of the command line that runs it, and goes on with what follows from it."""
+
+BRING_UP_TO_DATE = "bring_up_to_date"
+"""The job of the daemon that does all that `quality run` does, in one process."""
+
+BUILD_AND_REPORT = "build_and_report"
+PARTS_OF_THE_CHAIN: dict[str, tuple[Stage, ...]] = {
+    "build_days": ("days", "trends"),
+    "build_impact": ("impact",),
+    "score_and_report": ("model_inputs", "scoring", "report"),
+}
+"""The jobs whose tables `build_and_report` makes in one run, in order, and the stages of each (docs/adr/0024)."""
 
 
 def range_tags(start: date, end: date) -> dict[str, str]:

@@ -3,16 +3,17 @@
 import dagster as dg
 
 from quality_assets.dagster_ext.run_history import forget_old_runs
-from quality_assets.defs.jobs import ingest_logs, train_risk_model
+from quality_assets.defs.jobs import train_risk_model
+from quality_assets.defs.run_tags import BRING_UP_TO_DATE
 from quality_assets.settings import get_settings
 
 
 @dg.schedule(
-    target=ingest_logs,
+    job_name=BRING_UP_TO_DATE,
     cron_schedule="0 6 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every morning: read what was missed, request every day not yet built, and notice if nothing has come.",
+    description="Every morning: read what was missed, build every day not yet built, and notice if nothing has come.",
 )
 def daily_catch_up(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     # Whoever leaves the servers running for months never comes by the command line, which does this as well.

@@ -36,26 +36,29 @@ from quality_assets.defs.jobs import (
     train_risk_model,
 )
 from quality_assets.defs.partitions import event_dates
-from quality_assets.defs.run_failures import asset_of_step, step_cause, tell_of_failure, unmade
-from quality_assets.defs.run_tags import PROCESS_TAG, RANGE_START, range_tags
+from quality_assets.defs.run_failures import TOLD, asset_of_step, step_cause, tell_of_failure, unmade
+from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG, RANGE_START, range_tags
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.landing import LandingFile, scan, sha256_of
+from quality_assets.stores.process_ids import is_alive
 from quality_assets.stores.snapshots import current_snapshot, last_attempt, open_snapshot
 from quality_assets.tables.drift import RETRAIN
 from quality_assets.tables.staleness import contiguous_ranges
 
 MAX_MATERIALIZATIONS_A_TICK = 100
 MAX_FILES_HASHED_A_TICK = 500
+LANDING_LOOKED_AT_EVERY_S = 6
+"""A file whose size is the same at two looks is whole: whoever writes slower is read again when it has grown."""
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
 @dg.sensor(
-    target=ingest_logs,
-    minimum_interval_seconds=15,
+    job_name=BRING_UP_TO_DATE,
+    minimum_interval_seconds=LANDING_LOOKED_AT_EVERY_S,
     default_status=_RUNNING,
-    description="Files have landed: once their size is stable, new content is read, the same bytes never twice.",
+    description="Files have landed: once their size is stable, new content is read, built and published by one run.",
 )
 def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     settings = get_settings()
@@ -81,7 +84,7 @@ def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     key = hashlib.sha256("".join(sorted(set(contents.values()))).encode()).hexdigest()
     cursor = _remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor)
     # Whoever waits to read will read these as well.
-    is_asked = is_queued(context.instance, ingest_logs.name)
+    is_asked = is_queued(context.instance, BRING_UP_TO_DATE)
     requests = [] if is_asked else [dg.RunRequest(run_key=f"landing-{key[:32]}")]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 
@@ -158,6 +161,8 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
     ).records
     if not records:
         return dg.SkipReason("No logs were read since the last look.")
+    if _is_followed_up(context.instance, records[-1].run_id):
+        return dg.SkipReason("Whoever read them builds what they touched.")
     last = records[-1].storage_id
     touched = {
         date.fromisoformat(day): record.storage_id
@@ -182,6 +187,13 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
         for start, end in contiguous_ranges(asked)
     ]
     return dg.SensorResult(run_requests=requests, cursor=str(last))
+
+
+def _is_followed_up(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run belongs to a process that goes on with what follows from it, and lives."""
+    run = instance.get_run_by_id(run_id)
+    process = run.tags.get(PROCESS_TAG) if run else None
+    return process is not None and is_alive(process)
 
 
 @dg.sensor(
@@ -255,7 +267,7 @@ def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | 
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     run, settings = context.dagster_run, get_settings()
     # The command line tells of its own runs at once.
-    if PROCESS_TAG in run.tags:
+    if PROCESS_TAG in run.tags or any(map(_is_told_of, context.get_step_failure_events())):
         return
     failed = {asset_of_step(str(event.step_key)): step_cause(event) for event in context.get_step_failure_events()}
     error = context.failure_event.message or "no message"
@@ -264,3 +276,9 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
         context.log.info("It is told of already, or is tried again.")
         return
     context.log.error(told)
+
+
+def _is_told_of(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because of runs that were told of when they failed."""
+    said = event.step_failure_data.user_failure_data
+    return said is not None and TOLD in said.metadata

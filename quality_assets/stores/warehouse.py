@@ -75,13 +75,44 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
     try:
         if lock.lock_counter == 1:
             _sweep_scratch(settings)
-        # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
-        with duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"}) as connection:
+        with _connect(settings) as connection:
             apply_limits(connection, settings)
             _bootstrap(connection, settings)
             yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
     finally:
         lock.release()
+
+
+@contextmanager
+def keep_open(settings: Settings) -> Iterator[None]:
+    """Keep the warehouse open, and its lock held, meanwhile: to open it for each of many steps loads its file anew."""
+    with open_warehouse(settings) as session:
+        _kept.append(session.connection)
+        try:
+            yield
+        finally:
+            while _kept:
+                _kept.pop().close()
+
+
+@contextmanager
+def let_go(settings: Settings) -> Iterator[None]:
+    """Meanwhile, keep open nothing that `keep_open` does: what is copied must not be open. The lock stays held."""
+    is_kept = bool(_kept)
+    while _kept:
+        _kept.pop().close()
+    yield
+    if is_kept:
+        _kept.append(_connect(settings))
+
+
+# What is kept open, by this process.
+_kept: list[duckdb.DuckDBPyConnection] = []
+
+
+def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
+    return duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"})
 
 
 def _sweep_scratch(settings: Settings) -> None:

@@ -77,6 +77,16 @@ def registry_of(settings: Settings, use_case: UseCase = FEATURE_RISK) -> ModelRe
     return ModelRegistry(folder, use_case)
 
 
+def import_reader(settings: Settings) -> None:
+    """Import what reads model files, where there are any; to be called before Dagster is imported.
+
+    skops looks for every function of NumPy and SciPy in all modules that are there by then: among Dagster's for a
+    second, without them for a third of one.
+    """
+    if (registry_folder(settings.models_dir, FEATURE_RISK) / REGISTRY_FILE).is_file():
+        import skops.io  # noqa: F401
+
+
 def load_champion(settings: Settings, use_case: UseCase = FEATURE_RISK) -> LoadedModel:
     """The model in use, or none and why. Read once for as long as no file of the registry is touched."""
     folder = registry_folder(settings.models_dir, use_case)
@@ -117,6 +127,22 @@ def is_outgrown(session: WarehouseSession) -> bool:
     Loading takes seconds, so one that has scored the last day is believed as long as its file is there, of a layout
     that is read. What only loading shows is found by `is_training_due`, once there is something to score.
     """
+    found = _trusted_champion(session)
+    if found is None:
+        return False
+    is_usable, is_trusted = found
+    if not is_usable:
+        return True
+    return not is_trusted and load_champion(session.settings).needs_training
+
+
+def has_scored(session: WarehouseSession) -> bool:
+    """Whether there is a champion that is taken for usable, and has scored the last day that is scored."""
+    return _trusted_champion(session) == (True, True)
+
+
+def _trusted_champion(session: WarehouseSession) -> tuple[bool, bool] | None:
+    """Whether the champion's file is one for the present inputs, and has scored; None where there is no champion."""
     row = session.connection.execute(
         f"select inputs_fingerprint, artifact_sha256, exists(from {RISK_SCORES.qualified_name} as scores where"
         f" scores.model_version = versions.model_version and score_kind <> 'unknown' and event_date ="
@@ -124,12 +150,10 @@ def is_outgrown(session: WarehouseSession) -> bool:
         f" from {MODEL_VERSIONS.qualified_name} as versions where alias = 'champion'"
     ).fetchone()
     if row is None:
-        return False
+        return None
     fingerprint, sha256, has_scored = row
     folder = registry_folder(session.settings.models_dir, FEATURE_RISK)
-    if fingerprint != FEATURE_RISK.inputs_fingerprint or not _has_model_file(folder, sha256):
-        return True
-    return not has_scored and load_champion(session.settings).needs_training
+    return fingerprint == FEATURE_RISK.inputs_fingerprint and _has_model_file(folder, sha256), bool(has_scored)
 
 
 def _has_model_file(folder: Path, sha256: str) -> bool:

@@ -24,6 +24,7 @@ from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
+from quality_assets.defs.run_tags import PARTS_OF_THE_CHAIN
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.tables.checks.known import ALL_CHECKS, blocking_checks
 
@@ -187,12 +188,16 @@ _JOBS = {
     },
     "watch_models": "ml.predictions",
     "deliver": "",
+    "bring_up_to_date": "",
     "publish_facts": (
         "product.dim_feature_metadata publish.feature_daily_trends_csv publish.feature_metrics_csv"
         " publish.published_snapshot"
     ),
     "check_dataset": "datasets.dataset_checks",
 }
+
+
+_JOBS["build_and_report"] = " ".join(_JOBS[part] for part in PARTS_OF_THE_CHAIN)
 
 
 def test_jobs_make_what_belongs_together(graph: dg.Definitions) -> None:
@@ -336,7 +341,7 @@ _FLOORS = (
     {"simulate", "stores"},
     {"tables", "read", "dagster_ext"},
     {"defs", "serve"},
-    {"definitions", "event_log", "runner"},
+    {"catching_up", "definitions", "event_log", "runner"},
     {"cli"},
     {"dash_app"},
 )
@@ -431,7 +436,8 @@ def test_dagster_yaml_gives_an_instance_with_a_slot_a_lane(tmp_path: Path, monke
         assert pools.pool_granularity.value == "run"
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
-        assert queue.max_concurrent_runs == 2
+        # The daemon's run, the one within it, and one of the other lane.
+        assert queue.max_concurrent_runs == 3
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         assert instance.get_runs() == []

@@ -162,9 +162,7 @@ def test_second_run_does_nothing_and_the_same_bytes_count_once(
     assert ingest_waiting(instance, data_root).succeeded
     outcomes = list(bring_up_to_date(instance, data_root))
     assert [(o.job, o.partition_key) for o in outcomes] == [
-        ("build_days", f"{FIRST}...{LAST}"),
-        ("build_impact", ""),
-        ("score_and_report", ""),
+        ("build_and_report", f"{FIRST}...{LAST}"),
         ("publish", ""),
     ]
     assert all(outcome.succeeded for outcome in outcomes)

@@ -301,7 +301,7 @@ def test_failing_score_is_reported_and_facts_are_published(
     monkeypatch.setattr("quality_assets.tables.models.build_scores", fail)
     outcomes = _run(copy, logs[DAYS : DAYS + 1])
     assert [(o.job, o.succeeded) for o in outcomes[-3:]] == [
-        ("score_and_report", False),
+        ("build_and_report", False),
         ("report_run", True),
         ("publish", True),
     ]

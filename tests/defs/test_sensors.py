@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -18,6 +19,7 @@ from dagster._utils.schedules import cron_string_iterator
 from filelock import FileLock
 from services import alert_rows
 
+from quality_assets.catching_up import bring_up_to_date_job
 from quality_assets.contracts.drift import DATA_DRIFT, EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.impact import ENGAGEMENT_DAYS, RETENTION, SEGMENT_DAYS
@@ -46,6 +48,7 @@ from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.domain.quality.check import Subject
 from quality_assets.runner import RunOutcome
 from quality_assets.settings import Settings
+from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import drift as drift_tables
 from quality_assets.tables import models as risk_tables
@@ -270,6 +273,17 @@ def test_logs_that_touched_nothing_request_nothing(touched: Sensor) -> None:
     assert touched.skipped is None
     assert touched.tick() == []
     assert touched.skipped is not None
+
+
+def test_what_a_living_process_read_it_builds_itself(touched: Sensor) -> None:
+    mine, gone = process_name(os.getpid()), "999999:1"
+    _made(touched.instance, RAW_LOGS, run=_run(touched.instance, **{PROCESS_TAG: mine}))
+    assert touched.tick() == []
+    assert touched.skipped == "Whoever read them builds what they touched."
+    event = dg.AssetMaterialization(asset_key(RAW_LOGS), metadata={"touched_dates": [DAY.isoformat()]})
+    made = dg.DagsterEvent("ASSET_MATERIALIZATION", "any", event_specific_data=StepMaterializationData(event))
+    touched.instance.report_dagster_event(made, run_id=_run(touched.instance, **{PROCESS_TAG: gone}))
+    assert _ranges(touched.tick()) == [(str(DAY), str(DAY))], "one that was killed builds nothing"
 
 
 def test_what_is_queued_already_is_not_requested_for_the_same_days(
@@ -639,7 +653,7 @@ def test_morning_forgets_runs_of_long_ago(
 @pytest.mark.parametrize(
     ("schedule", "job", "due", "days"),
     [
-        (daily_catch_up, ingest_logs, datetime(2025, 3, 3, 6, tzinfo=UTC), 1),
+        (daily_catch_up, bring_up_to_date_job, datetime(2025, 3, 3, 6, tzinfo=UTC), 1),
         (weekly_training, train_risk_model, datetime(2025, 3, 3, 5, tzinfo=UTC), 7),
     ],
     ids=["daily_catch_up", "weekly_training"],

@@ -205,7 +205,7 @@ def test_ingest_says_what_became_of_every_file(root: Root) -> None:
 def test_run_builds_checks_and_publishes(root: Root) -> None:
     assert root.ran.exit_code == 0
     assert "Traceback" not in root.ran.output
-    for step in ("build days", "score and report", "publish"):
+    for step in ("build and report", "publish"):
         assert re.search(rf"✓ {step}", root.ran.stdout), step
     assert "7 files, 21 rows = 20 valid + 1 quarantined" in root.ran.stdout
     assert "Published snapshot" in root.ran.stdout
@@ -272,7 +272,7 @@ def test_range_is_rebuilt_to_the_same_data(root: Root) -> None:
     before = json.loads(root.quality(*question).stdout)
     result = root.quality("run", "--from", "2025-03-02", "--to", "2025-03-03")
     assert result.exit_code == 0
-    assert "build days 2025-03-02 to 2025-03-03" in result.stdout
+    assert "build and report 2025-03-02 to 2025-03-03" in result.stdout
     assert json.loads(root.quality(*question).stdout) == before
     assert {row["event_date"] for row in before} == {"2025-03-01", "2025-03-02", "2025-03-03"}
 

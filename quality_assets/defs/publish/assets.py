@@ -19,6 +19,7 @@ from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.reporting import listed, publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
 from quality_assets.stores.snapshots import current_snapshot
+from quality_assets.stores.warehouse import let_go
 from quality_assets.tables import report_files
 from quality_assets.tables.exports import export_csv
 from quality_assets.tables.operations_copy import copy_operations
@@ -59,7 +60,8 @@ def published_snapshot(
                 marks = ", ".join(f"${name} as {name}" for name in row)
                 session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
             copy_operations(session)
-            outcome = publish_warehouse(session, context.run.run_id)
+            with let_go(warehouse.settings):
+                outcome = publish_warehouse(session, context.run.run_id)
         if isinstance(outcome, Refusal):
             current = current_snapshot(warehouse.settings.published_dir)
             stays = f"Snapshot {current.version} stays in force." if current else "There is no snapshot yet."

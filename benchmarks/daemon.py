@@ -1,0 +1,216 @@
+"""What a small file costs on its way from the landing zone to its readers, by the daemon of `quality serve`.
+
+`python -m benchmarks.daemon` simulates logs, builds a data root with so many days of history, starts `quality serve` on
+free ports, and drops a file of 200 rows of the last day: wall seconds until a snapshot has them, and CPU seconds of all
+its processes until they rest again, less what they take while nothing happens. `--burst N` drops N files five seconds
+apart instead, and counts runs and publications. Never part of the test suite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.pipeline import QUALITY, environment_of, fresh, machine, measured, say, simulated
+from quality_assets.simulate import SimulationPlan
+from quality_assets.stores.snapshots import current_snapshot
+
+ROWS = 200
+WORK = Path(tempfile.gettempdir()) / "quality-daemon"
+FILES = 3
+IDLE_S = 30.0
+PATIENCE_S = 600.0
+BURST_EVERY_S = 5.0
+_TICK_S = os.sysconf("SC_CLK_TCK")
+_PORTS = ("DASHBOARD", "DAGSTER", "COLLECTOR", "PREDICT")
+
+
+@dataclass(frozen=True)
+class Root:
+    """A data root with a history, what its commands run in, and what of its last day is to come, a file each."""
+
+    data: Path
+    environment: dict[str, str]
+    files: tuple[str, ...]
+
+
+def prepared(work: Path, days: int, files: int) -> Root:
+    """A root with `days` of history, of which the last rows of the last day are held back."""
+    plan = SimulationPlan(days=days, features=20, events_per_day=4_000, seed=7, start_date=date(2025, 9, 1))
+    logs = simulated(work, f"logs-daemon-{days}", plan)
+    out = fresh(work / "out-daemon" / str(days))
+    *before, last = sorted(logs.folder.glob("*.csv"))
+    header, *rows = last.read_text().splitlines(keepends=True)
+    kept = len(rows) - ROWS * files
+    (out / "begun").mkdir()
+    begun = out / "begun" / last.name
+    begun.write_text(header + "".join(rows[:kept]))
+    parts = [rows[start : start + ROWS] for start in range(kept, len(rows), ROWS)]
+    environment = environment_of(out / "data", logs)
+    say(f"preparing a history of {days} days")
+    measured([QUALITY, "ingest", *before, begun], environment, out, "history-ingest")
+    measured([QUALITY, "run"], environment, out, "history-run")
+    return Root(out / "data", environment, tuple(header + "".join(part) for part in parts))
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(root: Root) -> Iterator[int]:
+    """`quality serve` on free ports; the number of its process."""
+    ports = {f"QUALITY_{name}_PORT": str(free_port()) for name in _PORTS}
+    with (root.data.parent / "serve.log").open("wb") as log:
+        server = subprocess.Popen(
+            [QUALITY, "serve"], env={**os.environ, **root.environment, **ports}, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            yield server.pid
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(60)
+
+
+def cpu_s(root_pid: int) -> float:
+    """CPU seconds of a process and all that it started: those that live, and those that were waited for."""
+    children: dict[int, list[int]] = {}
+    used: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+            used[int(folder.name)] = sum(map(int, fields[11:15])) / _TICK_S
+    found, waiting = 0.0, [root_pid]
+    while waiting:
+        pid = waiting.pop()
+        found += used.get(pid, 0.0)
+        waiting += children.get(pid, [])
+    return found
+
+
+def until(is_so: Callable[[], bool], what: str) -> float:
+    """Wait for something; wall seconds that it took. TimeoutError says what did not come."""
+    started = time.monotonic()
+    while not is_so():
+        if time.monotonic() - started > PATIENCE_S:
+            raise TimeoutError(f"{what} did not come within {PATIENCE_S:.0f} s")
+        time.sleep(0.2)
+    return time.monotonic() - started
+
+
+def rest(pid: int) -> float:
+    """Wait until the processes have started and rest; CPU seconds a second that they take then."""
+    rates = [float("inf")]
+    while len(rates) < 3 or rates[-1] < 0.8 * rates[-2]:
+        before = cpu_s(pid)
+        time.sleep(IDLE_S)
+        rates.append((cpu_s(pid) - before) / IDLE_S)
+        say(f"idle: {rates[-1]:.2f} CPU s a second")
+    return min(rates)
+
+
+def version(root: Root) -> str:
+    """The snapshot in force."""
+    snapshot = current_snapshot(root.data / "published")
+    return snapshot.version if snapshot else ""
+
+
+def drop(root: Root, number: int) -> None:
+    """Put a held back file into the landing zone, whole at once."""
+    hidden = root.data / "landing" / f".late-{number}.csv"
+    hidden.write_text(root.files[number])
+    hidden.rename(hidden.with_name(f"late-{number}.csv"))
+
+
+def one_file(root: Root, pid: int, number: int, idle: float) -> tuple[float, float]:
+    """Wall seconds from file to page, and CPU seconds of it all, less what idling takes."""
+    shown, before, started = version(root), cpu_s(pid), time.monotonic()
+    drop(root, number)
+    wall = until(lambda: version(root) != shown, "a publication")
+    time.sleep(IDLE_S)
+    cpu = cpu_s(pid) - before - idle * (time.monotonic() - started)
+    say(f"file {number}: {wall:.0f} s to the page, {cpu:.1f} CPU s")
+    return wall, cpu
+
+
+def by_file(work: Path, days: int) -> str:
+    """A row of the table: one file after the other."""
+    root = prepared(work, days, FILES)
+    with serving(root) as pid:
+        idle = rest(pid)
+        found = [one_file(root, pid, number, idle) for number in range(FILES)]
+    walls, cpus = zip(*found, strict=True)
+    return f"| {days} | {max(walls):.0f} | {statistics.median(cpus):.1f} | {max(cpus):.1f} | {idle:.2f} |"
+
+
+def in_a_burst(work: Path, days: int, files: int) -> str:
+    """How often is run and published while files keep coming, and how soon after the last."""
+    root = prepared(work, days, files)
+    runs = root.data / "logs" / "runs.jsonl"
+    with serving(root) as pid:
+        rest(pid)
+        known = len(runs.read_text().splitlines())
+        shown = [version(root)]
+        started, dropped = time.monotonic(), 0
+        last_change = started
+        while dropped < files or time.monotonic() - last_change < 90:
+            if dropped < files and time.monotonic() - started >= dropped * BURST_EVERY_S:
+                drop(root, dropped)
+                dropped += 1
+                last_dropped = time.monotonic()
+            if version(root) != shown[-1]:
+                shown.append(version(root))
+                last_change = time.monotonic()
+                say(f"{last_change - started:.0f} s: publication {len(shown) - 1}, {dropped} files dropped")
+            time.sleep(0.2)
+        lines = runs.read_text().splitlines()[known:]
+    jobs = Counter(dict(map(_run_and_job, lines)).values())
+    late = last_change - last_dropped
+    return (
+        f"{files} files, {BURST_EVERY_S:g} s apart: {len(shown) - 1} publications, the last {late:.0f} s after"
+        f" the last file; runs: {', '.join(f'{job} {count}' for job, count in sorted(jobs.items()))}"
+    )
+
+
+def _run_and_job(line: str) -> tuple[str, str]:
+    step = json.loads(line)
+    return step["run_id"], step["job"]
+
+
+def main(
+    days: Annotated[list[int], typer.Option(help="Days of history; several may be given.")] = [30],  # noqa: B006
+    burst: Annotated[int, typer.Option(help="So many files, five seconds apart, instead of one after the other.")] = 0,
+    work: Annotated[Path, typer.Option(help="Where logs and data roots lie.")] = WORK,
+) -> None:
+    """Measure, and print a table."""
+    load = f"{machine()}, load {os.getloadavg()[0]:.1f} at the start"
+    if burst:
+        typer.echo("\n".join([in_a_burst(work, each, burst) for each in days]))
+    else:
+        lines = [by_file(work, each) for each in days]
+        typer.echo("| days of history | s to the page, worst | CPU s, median | CPU s, worst | CPU s a second idle |")
+        typer.echo("|---|---|---|---|---|\n" + "\n".join(lines))
+    typer.echo(load)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,106 @@
+"""The daemon's one run: what has landed is read, built and published within it, each job as a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from services import alert_rows
+
+from quality_assets.catching_up import bring_up_to_date_job
+from quality_assets.defs import sensors
+from quality_assets.defs.run_failures import TOLD
+from quality_assets.defs.run_tags import PROCESS_TAG
+from quality_assets.settings import Settings
+from quality_assets.stores.process_ids import is_alive
+from quality_assets.stores.snapshots import current_snapshot
+from quality_assets.tables import models as risk_tables
+
+WriteEvents = Callable[..., Path]
+FIRST = date(2025, 3, 3)
+
+
+def _caught_up(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return bring_up_to_date_job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def _jobs_within(instance: dg.DagsterInstance, before: set[str]) -> list[tuple[str, bool]]:
+    """The jobs that ran since, in order, but the daemon's own, and whether each succeeded."""
+    runs = [run for run in reversed(instance.get_runs()) if run.run_id not in before and PROCESS_TAG in run.tags]
+    assert all(is_alive(run.tags[PROCESS_TAG]) for run in runs), "sensors leave alone what this process goes on with"
+    return [(run.job_name, run.is_success) for run in runs]
+
+
+def _known(instance: dg.DagsterInstance) -> set[str]:
+    return {run.run_id for run in instance.get_runs()}
+
+
+def test_one_run_reads_builds_and_publishes_and_the_same_data_once(
+    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings
+) -> None:
+    before = _known(instance)
+    write_events("a.csv", {FIRST + timedelta(days=n): 4 for n in range(3)})
+    assert _caught_up(instance).success
+    assert _jobs_within(instance, before) == [("ingest_logs", True), ("build_and_report", True), ("publish", True)]
+    snapshot = current_snapshot(data_root.published_dir)
+    assert snapshot is not None
+    assert snapshot.data_through == FIRST + timedelta(days=2)
+
+    before = _known(instance)
+    assert _caught_up(instance).success
+    assert _jobs_within(instance, before) == [("ingest_logs", True)]
+    assert current_snapshot(data_root.published_dir) == snapshot
+
+    before = _known(instance)
+    write_events("late.csv", {FIRST: 2}, prefix="late")
+    assert _caught_up(instance).success
+    late = [name for name, _ in _jobs_within(instance, before)]
+    assert late == ["ingest_logs", "build_days", "build_trends", "build_impact", "score_and_report", "publish"]
+
+
+def test_what_fails_within_is_told_of_once_and_holds_back_no_facts(
+    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _known(instance)
+    write_events("a.csv", {FIRST: 4})
+    monkeypatch.setattr(risk_tables, "build_ledger", lambda _: 1 / 0)
+    result = _caught_up(instance)
+    jobs = [("ingest_logs", True), ("build_and_report", False), ("report_run", True), ("publish", True)]
+    assert _jobs_within(instance, before) == jobs
+    assert current_snapshot(data_root.published_dir) is not None
+    (failed,) = result.get_step_failure_events()
+    said = failed.step_failure_data.user_failure_data
+    assert said is not None
+    assert "build_and_report: ZeroDivisionError: division by zero" in (said.description or "")
+    assert TOLD in said.metadata
+    (alert,) = [each for each in alert_rows(data_root) if each["kind"] == "run"]
+    assert (alert["subject"], alert["occurrences"]) == ("build_and_report", 1)
+    failure = result.get_run_failure_event()
+    context = dg.build_run_status_sensor_context(
+        sensor_name=sensors.run_failure_alerts.name, dagster_event=failure, dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    )  # fmt: skip
+    sensors.run_failure_alerts(context.for_run_failure())
+    assert [each["occurrences"] for each in alert_rows(data_root) if each["kind"] == "run"] == [1]
+
+
+def test_facts_that_fail_hold_back_scores_only_within_their_run(
+    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores are made of the facts that there are; what is half built is not published."""
+    write_events("a.csv", {FIRST: 4})
+    assert _caught_up(instance).success
+    shown, before = current_snapshot(data_root.published_dir), _known(instance)
+    write_events("b.csv", {FIRST + timedelta(days=1): 4}, prefix="b")
+    monkeypatch.setattr("quality_assets.defs.product.assets.build_facts", lambda *_: 1 / 0)
+    assert not _caught_up(instance).success
+    assert _jobs_within(instance, before) == [
+        ("ingest_logs", True),
+        ("build_and_report", False),
+        ("score_and_report", True),
+        ("publish", False),
+    ]
+    assert current_snapshot(data_root.published_dir) == shown
