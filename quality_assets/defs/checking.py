@@ -134,7 +134,7 @@ def _asset_check_result(
 
 
 def _failing_table(failing: Sequence[CheckResult], others: Mapping[str, int]) -> dg.TableMetadataValue:
-    rows = [
+    rows: list[dict[str, str | int | float | bool | None]] = [
         {"event_date": r.partition_key, "unexpected": r.unexpected_count or 0, "examples": r.examples or ""}
         for r in failing
     ]
