@@ -37,7 +37,7 @@
     try {
       const said = await write(element.dataset.write, element.dataset.method, body, element.dataset.version);
       if (said.delivered === false) { throw new Error(said.reason); }
-      if (said.said !== undefined) { show(element, said.said); toast(said.said); return false; }
+      if (said.said !== undefined) { show(element, said.said, true); toast(said.said); return false; }
       toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
       // What was asked stays in its fields: the next question differs by one of them.
       if (said.prediction !== undefined) { show(element, predicted(said)); return "kept"; }
@@ -66,9 +66,9 @@
     return `${write(said.prediction)} (p10 ${write(said.p10)}, p90 ${write(said.p90)}; interval ${said.interval_status}).${why}${unseen}`;
   }
 
-  function show(element, text) {
+  function show(element, text, isWell = false) {
     const place = element.querySelector?.(".form-said");
-    if (place) { place.textContent = text; }
+    if (place) { place.textContent = text; place.classList.toggle("well", isWell); }
   }
 
   /* A form as JSON: options.host is a field within options, routes.0.severity one within the first of a list. */

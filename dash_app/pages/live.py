@@ -157,7 +157,8 @@ def _silences(found: Sequence[FeatureToday]) -> Component:
 
 
 def _features(found: Sequence[FeatureToday]) -> Component:
-    headers = ["Feature", "", "Events", "Usual by now", "Whole day", "Users", "Errors", "Crashes", "p95", "Last event"]
+    numbers = ["Events", "Usual by now", "Whole day", "Users", "Errors", "Crashes", "p95"]
+    headers = ["Feature", "State", *numbers, "Last event"]
     return ui.card(
         ui.card_head(
             "By feature",
