@@ -14,10 +14,12 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +61,12 @@ def quality(root: Path, *arguments: str) -> Ended:
 def environment_of(root: Path) -> dict[str, str]:
     """The environment of a command on a root, wide enough that no sentence is broken."""
     own = {"QUALITY_DATA_DIR": str(root), "PYTHONPATH": str(REPOSITORY_ROOT), "COLUMNS": "1000"}
+    # What else runs on this machine is no fault of the root.
+    with ExitStack() as stack:
+        for name in ("DAGSTER", "DASHBOARD", "COLLECTOR", "PREDICT"):
+            server = stack.enter_context(socket.socket())
+            server.bind(("127.0.0.1", 0))
+            own[f"QUALITY_{name}_PORT"] = str(server.getsockname()[1])
     return {**os.environ, **own}
 
 
@@ -214,7 +222,7 @@ def tried(fault: Fault, root: Path, work: Path, expected: Tables) -> Seen:
     met = quality(hurt, *fault.meets)
     mended = quality(hurt, *fault.mends)
     after = quality(hurt, "doctor")
-    still = [line for line in after.words.splitlines() if line.startswith("✗") and "Port of" not in line]
+    still = [line for line in after.words.splitlines() if line.startswith("✗")]
     found = tables_of(hurt)
     lost = tuple(name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name))
     return Seen(
@@ -380,7 +388,8 @@ def main() -> int:
             seen.append(tried(fault, root, work, expected))
             print(f"{fault.name}: {'holds' if seen[-1].holds else 'DOES NOT HOLD'}", flush=True)
             if not seen[-1].holds:
-                print(f"{seen[-1].words}\n  met: {seen[-1].met.words[-MOST_WORDS:]}", flush=True)
+                held = {name: getattr(seen[-1], name) for name in ("is_found", "names_mend", "is_mended", "lost")}
+                print(f"{held}\n{seen[-1].words}\n  met: {seen[-1].met.words[-MOST_WORDS:]}", flush=True)
     for name, trial in TRIALS:
         if asked.only in name:
             trials.append((name, trial(root, work, expected)))

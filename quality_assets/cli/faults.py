@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from quality_assets.cli.fault import Fault
-from quality_assets.cli.store_faults import collector_faults, operations_faults, sqlite_problem
+from quality_assets.cli.store_faults import collector_faults, operations_faults, sqlite_problem, with_its_log
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
@@ -135,10 +135,21 @@ def _published(settings: Settings) -> Iterator[Fault]:
 
 def _registry(settings: Settings) -> Iterator[Fault]:
     # One for each use case, and the one of roots made before use cases had folders.
+    from quality_assets.stores.released import MANIFESTS
+
     models = settings.models_dir
     for path in (models / REGISTRY_FILE, *sorted(models.glob(f"*/{REGISTRY_FILE}"))):
         problem = sqlite_problem(path)
-        if problem:
+        if problem and (path.parent / MANIFESTS).is_dir():
+            # What is served is told by files of their own: only what MLflow's tools read of it is lost.
+            yield Fault(
+                "Model registry",
+                f"{path}: {problem}",
+                with_its_log(path),
+                "`quality doctor --mend` sets it aside; versions that were released are served all the same, and the"
+                " next training begins MLflow's record anew",
+            )
+        elif problem:
             yield Fault("Model registry", f"{path}: {problem}", (path.parent,))
 
 

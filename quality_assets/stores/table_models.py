@@ -70,12 +70,15 @@ class TableModelRegistry:
         tags = {
             name: str(about[name]) for name in ("sha256", "contract", "data_fingerprint", "code_version", "decision")
         }
-        entry = client.create_model_version(
-            self.use_case.name, source=folder.resolve().as_uri(), run_id=run.info.run_id, tags=tags
-        )
-        version = str(entry.version)
         versions = self.root / MANIFESTS
         versions.mkdir(exist_ok=True)
+        version = ""
+        # Where MLflow's store was begun anew, it counts from 1: what was told of a version is never written over.
+        while not version or (versions / f"{version}.json").exists():
+            entry = client.create_model_version(
+                self.use_case.name, source=folder.resolve().as_uri(), run_id=run.info.run_id, tags=tags
+            )
+            version = str(entry.version)
         write_atomically(versions / f"{version}.json", json.dumps({"version": version, **about}, indent=1))
         return version
 

@@ -144,6 +144,12 @@ def test_databases_of_models_and_of_dagster_that_are_broken_are_found(root: Sett
         assert only(root).subject == "Model registry"
         assert only(root).set_aside == (folder,)
         (folder / "registry.db").unlink()
+    (root.models_dir / "sales" / "versions").mkdir(parents=True)
+    registry = root.models_dir / "sales" / "registry.db"
+    registry.write_bytes(b"garbage" * 500)
+    assert registry in only(root).set_aside
+    assert registry.parent not in only(root).set_aside, "what is served stays"
+    registry.unlink()
     history = root.dagster_home / "history" / "runs.db"
     history.parent.mkdir(parents=True)
     with closing(sqlite3.connect(history)) as connection:

@@ -63,6 +63,17 @@ def test_versions_count_from_one_and_the_first_that_wins_is_in_use(trained: Sett
     assert "no gain beyond chance" in str(rows[2]["decision"])
 
 
+def test_a_record_of_mlflow_that_was_lost_is_begun_anew_and_no_version_is_written_over(copy: Settings) -> None:
+    for path in (copy.models_dir / "sales").glob("registry.db*"):
+        path.unlink()
+    before = manifest(copy.models_dir, "sales", "3")
+    with open_warehouse(copy) as session:
+        learning.train_version(session, SALES, "baseline", no_progress, release=False)
+    assert manifest(copy.models_dir, "sales", "3") == before
+    assert manifest(copy.models_dir, "sales", "4")["run_id"] != before["run_id"]
+    assert load_released(copy.models_dir, SALES, release_log(copy).of("sales")).release.version == "1"
+
+
 def test_mlflows_client_reads_back_what_a_version_is(trained: Settings) -> None:
     from mlflow.models import Model
 
