@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-services cover quality-report train serve-model loadtest lint format typecheck web web-check lock clean
+.PHONY: help install run test test-services cover quality-report train serve-model loadtest lint format typecheck web web-check image-check lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ web-check: web ## Check types and tests of the browser's code, and that what is 
 	@for part in sdk configurator; do (cd $$part && npm run --silent check && npm run --silent test) || exit 1; done
 	@git diff --exit-code --stat -- configurator/dist && test -z "$$(git status --porcelain configurator/dist)" \
 		|| { echo "configurator/dist is not what its sources give: commit what make web has built"; exit 1; }
+
+image-check: install ## Build the image, start its processes, see them answer (needs buildah and root; a quarter of an hour)
+	@$(BIN)/python deploy/image_check.py
 
 lock: ## Resolve requirements.lock anew (needs uv on the PATH)
 	@uv pip compile pyproject.toml --extra dev --extra demo --extra alerts --extra forecast --extra scale-out --universal --python-version 3.11 --generate-hashes \

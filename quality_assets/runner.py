@@ -14,16 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
-from filelock import FileLock
 
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure, unmade
@@ -35,8 +32,7 @@ from quality_assets.defs.run_tags import (
     run_partition,
 )
 from quality_assets.imports import after_imports
-from quality_assets.settings import REPOSITORY_ROOT, Settings
-from quality_assets.stores.files import write_atomically
+from quality_assets.settings import Settings
 from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.warehouse import WarehouseSession, keep_open, open_warehouse
 from quality_assets.tables.champion import (
@@ -86,31 +82,10 @@ LANES = ("warehouse", "datasets")
 """The pools of runs: one run of each at a time."""
 
 
-def prepare_home(settings: Settings) -> Path:
-    """Make the data root Dagster's home, with the project's dagster.yaml and paths of its own; the folder."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    configuration = yaml.safe_load((REPOSITORY_ROOT / "dagster.yaml").read_text())
-    for store in configuration.values():
-        if isinstance(store, dict) and "base_dir" in store.get("config", {}):
-            below = Path(store["config"]["base_dir"]).relative_to("data/.dagster")
-            store["config"]["base_dir"] = str(home / below)
-    write_atomically(home / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
-    os.environ["DAGSTER_HOME"] = str(home)
-    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    return home
-
-
 @contextmanager
 def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
     """The data root's Dagster instance, cleared of what killed processes, and runs of long ago, have left."""
-    prepare_home(settings)
-    from dagster import DagsterInstance
-
-    # Two that make the storage of a fresh root at once leave it half made for good.
-    with FileLock(settings.dagster_home / ".storage.lock"):
-        opened = DagsterInstance.get()
-    with opened as instance:
+    with open_instance(settings) as instance:
         # Else a lane is without a limit until its first run has begun.
         for pool in LANES:
             instance.event_log_storage.initialize_concurrency_limit_to_default(pool)

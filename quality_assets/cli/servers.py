@@ -35,7 +35,7 @@ def serve(
 
 
 def _serve(settings: Settings, *, take_over: bool) -> None:
-    from quality_assets.runner import prepare_home
+    from quality_assets.dagster_ext.home import prepare_home
     from quality_assets.serve.guard import UnguardedError
     from quality_assets.serve.processes import PortTakenError, ServerDiedError, ServersRunningError
     from quality_assets.serve.processes import serve as run_servers

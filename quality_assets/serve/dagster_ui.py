@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.servers import run_dev, run_webserver
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
 from quality_assets.settings import Settings, get_settings
@@ -69,6 +70,9 @@ def main() -> None:
     if name == "webserver":
         run_webserver(lambda app: guarded(app, get_settings()))
     elif name == "dev":
+        # Started by itself, as in a container, it may find no home, and its servers would make the storage at once.
+        with open_instance(get_settings()):
+            pass
         run_dev([__spec__.name, "webserver"])
     else:
         sys.exit(f"expected dev or webserver, not {name!r}")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,34 @@ def test_every_panel_of_the_dashboard_asks_something() -> None:
     board = json.loads((DEPLOY / "grafana" / "live.json").read_text())
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     assert len(asked) == len(set(asked)) >= len(board["panels"]) == 12
+
+
+def _image_check() -> Any:
+    found = spec_from_file_location("image_check", DEPLOY / "image_check.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    # A dataclass looks its module up.
+    sys.modules["image_check"] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def test_the_image_is_asked_as_the_compose_file_starts_it_on_other_ports() -> None:
+    checking = _image_check()
+    (compose,) = _documents(DEPLOY / "compose.yaml")
+    for name in checking.OWN_SERVICES:
+        service = checking.service_of(compose, name, 4711, {"QUALITY_TOKEN": "of sixteen characters"})
+        assert ":4711/" in service.environment["HEALTH_URL"]
+        assert service.environment["QUALITY_TOKEN"] == "of sixteen characters"
+        assert not [value for value in (*service.environment.values(), *service.command) if "${" in value]
+        told = (service.environment.get(checking.PORT_SETTINGS[name]), *service.command)
+        assert "4711" in told, "it listens there"
+        assert name in checking.CHECKS
+
+
+def test_values_of_a_compose_file_are_filled_in() -> None:
+    substituted = _image_check().substituted
+    given = {"GIVEN": "here", "EMPTY": ""}
+    assert substituted("${GIVEN}-${GIVEN:?must be}-${GIVEN:-usual}", given) == "here-here-here"
+    assert substituted("${NOT:-usual},${EMPTY:-usual},${NOT},${NOT:-}", given) == "usual,usual,,"
