@@ -1,31 +1,35 @@
-"""What the impact tables cost: CPU seconds and memory over a whole history, for one more day, and beside a script.
+"""What the impact tables cost, in CPU seconds and memory, beside the same results by a script and as dbt models.
 
-`python -m benchmarks.impact OUT --days 90` writes so many days of events straight into a lake, builds every impact
-table of them, adds a day and builds what that makes stale. `--events` a day come from `--users` people in sessions;
-`--derived` leaves their sessions out, so that they are found by idle time. Each phase is a process of its own, so that
-memory is that of the phase; `beside_by_hand` is the same adoption, retention and funnel as one DuckDB script without
-state.
+`python -m benchmarks.impact --work DIR` writes so many days of events into a lake, once, and then measures, each in a
+process of its own: all impact tables of 90 days; what one more day makes stale; lift of all features; the models in
+`peers/impact_project` as one DuckDB script, and by dbt. Sums of all results are compared. `--growth` measures one more
+day after 90 and after 365 days. `--events` a day come from `--users` people in sessions; `--derived` leaves their
+sessions out, so that they are found by idle time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
+import os
+import shutil
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from benchmarks.pipeline import PEERS, ROOT, Cost, fresh, measured, peer_python
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.domain.events.tables import user_feature_days_sql
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse, refresh_lake_views
+from quality_assets.tables.experiments.lift import build_lift
 from quality_assets.tables.impact import adoption, funnels
 from quality_assets.tables.impact.defined import refresh_definitions
 from quality_assets.tables.impact.engagement import build_engagement_days
@@ -78,10 +82,29 @@ from events
 """
 
 
-def write_day(session: WarehouseSession, day: date, args: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """How much data: days, events a day, people, and whether sessions have to be found."""
+
+    days: int
+    events: int
+    users: int
+    derived: bool
+
+    @property
+    def name(self) -> str:
+        """Of the folder that keeps its days."""
+        return f"base-{self.days}-{self.events}-{self.users}" + ("-derived" if self.derived else "")
+
+    def day(self, number: int) -> date:
+        """The day of a number, from 0."""
+        return FIRST_DAY + timedelta(days=number)
+
+
+def write_day(session: WarehouseSession, day: date, plan: Plan) -> None:
     """One more day of events in the lake, as if it had been read and built."""
-    said = "null" if args.derived else f"'{day}-' || session_number"
-    query = _DAY_SQL.format(users=args.users, sessions=args.events // 7, day=day, session_id=said)
+    said = "null" if plan.derived else f"'{day}-' || session_number"
+    query = _DAY_SQL.format(users=plan.users, sessions=plan.events // 7, day=day, session_id=said)
     columns = ", ".join(f'cast("{c.name}" as {c.type}) as "{c.name}"' for c in VALID_EVENTS.columns)
     file = session.lake.write(
         session.connection, VALID_EVENTS, day, f"select {columns} from ({query}) order by event_time", label="bench"
@@ -106,71 +129,209 @@ def build(session: WarehouseSession) -> dict[str, float]:
     return spent
 
 
-def _phase(settings: Settings, args: argparse.Namespace, days: list[date], *, only_write: bool) -> dict[str, Any]:
-    with open_warehouse(settings) as session:
+def settings_of(root: Path) -> Settings:
+    """The settings of a data root; definitions are those that are shipped."""
+    return Settings(data_dir=root, threads=2, _env_file=None)  # type: ignore[call-arg]
+
+
+def write_base(work: Path, plan: Plan) -> Path:
+    """The root of all days of a plan and one more, written where it is not there yet."""
+    base = work / plan.name
+    with open_warehouse(settings_of(base)) as session:
+        there = {file.event_date for file in session.lake.files(USER_FEATURE_DAYS, plan.day(0), plan.day(plan.days))}
+        for number in range(plan.days + 1):
+            if plan.day(number) not in there:
+                write_day(session, plan.day(number), plan)
+    return base
+
+
+def link_days(base: Path, root: Path, days: Sequence[date]) -> None:
+    """Put days of a base into a root, as if they had been read and built there just now."""
+    tables = (VALID_EVENTS, USER_FEATURE_DAYS)
+    with open_warehouse(settings_of(base)) as source:
+        files = {table: source.lake.files(table, days[0], days[-1]) for table in tables}
+    with open_warehouse(settings_of(root)) as session, session.transaction():
+        for table, found in files.items():
+            for file in found:
+                place = root / file.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(base / file.path, place)
+            session.lake.commit(table, found, days)
+            fingerprints = {file.event_date: f"bench-{file.event_date}" for file in found}
+            record_built(session.connection, table, fingerprints, {f.event_date: f.row_count for f in found})
+
+
+def run_phase(phase: str, root: Path) -> None:
+    """Build in this process; CPU seconds by table as JSON on standard output."""
+    with open_warehouse(settings_of(root)) as session:
         session.connection.execute("set enable_progress_bar = false")
-        for day in days:
-            write_day(session, day, args)
-        refresh_lake_views(session.connection, settings)
-        if only_write:
-            return {}
-        spent = build(session)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu_s": round(sum(spent.values()), 2), "peak_mb": round(peak_mb), "by_table": spent}
+        refresh_lake_views(session.connection, session.settings)
+        before = time.process_time()
+        if phase == "lift":
+            build_lift(session)
+            spent = {"lift": round(time.process_time() - before, 2)}
+        else:
+            spent = build(session)
+    (root / f"{phase}.json").write_text(json.dumps(spent))
 
 
-def beside_by_hand(settings: Settings) -> dict[str, float]:
-    """CPU seconds of the same adoption, retention on a day and funnel as plain queries over all events."""
-    with duckdb.connect() as connection:
-        connection.execute("set threads = 2")
-        events = f"read_parquet('{settings.lake_dir}/valid_events/*/*.parquet')"
-        queries = {
-            "adoption": f"""
-select d.event_date, feature, count(distinct user_id) from (select distinct event_date from {events}) as d
-join {events} as e on e.event_date between d.event_date - 27 and d.event_date group by all""",
-            "retention": f"""
-with used as (select distinct event_date, feature, user_id from {events}),
-first as (select feature, user_id, min(event_date) as cohort from used group by all)
-select feature, cohort, event_date - cohort as n, count(*)
-from used join first using (feature, user_id) group by all""",
-            "funnel": f"""
-with s as (select user_id, event_name, event_time, event_date from {events} where feature = 'Quiz'),
-entered as (select event_date, user_id, min(event_time) as t from s where event_name = 'quiz_started' group by all)
-select e.event_date, count(distinct e.user_id), count(distinct s.user_id) from entered as e
-left join s on s.user_id = e.user_id and s.event_name = 'result_shared'
-  and s.event_time between e.t and e.t + interval 7 days
-group by all""",
-        }
-        spent = {}
-        for name, query in queries.items():
-            before = time.process_time()
-            connection.execute(query).fetchall()
-            spent[name] = round(time.process_time() - before, 2)
-        return spent
+def product(root: Path, phase: str) -> tuple[Cost, dict[str, float]]:
+    """What a phase costs as a process of its own, start included, and CPU seconds by table."""
+    command = [sys.executable, "-m", "benchmarks.impact", "--phase", phase, "--root", str(root)]
+    cost = measured(command, {"PYTHONPATH": str(ROOT)}, root / "cost", phase)
+    return cost, json.loads((root / f"{phase}.json").read_text())
+
+
+def peer(name: str, python: Path, root: Path, work: Path) -> tuple[Cost, Path]:
+    """The models of `peers/impact_project` over the events of a root; the cost, and the database."""
+    out = fresh(work / f"out-{name}")
+    environment = {
+        "PEER_OUT": str(out),
+        "PEER_EVENTS": f"{root}/lake/valid_events/*/*.parquet",
+        "PEER_USES": f"{root}/lake/user_feature_days/*/*.parquet",
+        "PEER_THREADS": "2",
+        "PEER_MEMORY_MB": "2000",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    cost = measured([python, "-B", PEERS / "impact_models.py", name], environment, out, "all")
+    return cost, out / "result.duckdb"
+
+
+# What must be the same, whoever computed it: (name, of the product, of the models).
+SAME: tuple[tuple[str, str, str], ...] = (
+    (
+        "sessions, those that go on",
+        "select count(*), count(*) filter (is_continued), sum(events) from core.user_sessions",
+        "select count(*), count(*) filter (is_continued), sum(events) from user_sessions",
+    ),
+    (
+        "user days",
+        "select count(*), sum(sessions), sum(features), sum(errors) from core.user_days",
+        "select count(*), sum(sessions), sum(features), sum(errors) from user_days",
+    ),
+    (
+        "first uses",
+        "select count(*), sum(first_use_date - date '2026-01-01'), max(first_event_at) from core.first_uses",
+        "select count(*), sum(first_use_date - date '2026-01-01'), max(first_event_at) from first_uses",
+    ),
+    (
+        "adoption",
+        "select sum(users), sum(wau), sum(mau), sum(all_mau), sum(new_adopters) from impact.feature_adoption",
+        "select sum(users), sum(wau), sum(mau), sum(all_mau), sum(new_adopters) from feature_adoption",
+    ),
+    *(
+        (
+            f"retention, {kind}",
+            f"select sum(eligible), sum(returned) from impact.retention where kind = '{kind}' and day_n <= 30",
+            f"select sum(eligible), sum(returned) from retention where kind = '{kind}'",
+        )
+        for kind in ("exact", "within_30", "on_or_after")
+    ),
+    (
+        "funnel",
+        "select count(*), sum(entered), sum(reached), sum(open) from impact.funnel_days",
+        "select count(*), sum(entered), sum(reached), sum(open) from funnel_days",
+    ),
+    (
+        "engagement",
+        "select sum(sessions), sum(one_event_sessions), round(sum(duration_median_s), 3) from impact.engagement_days",
+        "select sum(sessions), sum(one_event_sessions), round(sum(duration_median_s), 3) from engagement_days",
+    ),
+    (
+        "segments",
+        'select sum(members), sum(entered), sum("left") from impact.segment_days',
+        "select sum(members), sum(entered), sum(gone) from segment_days",
+    ),
+)
+
+
+def disagreements(root: Path, database: Path) -> list[str]:
+    """In what the models say something else than the product."""
+    told = []
+    with open_warehouse(settings_of(root)) as session, duckdb.connect(str(database), read_only=True) as other:
+        refresh_lake_views(session.connection, session.settings)
+        for name, ours, theirs in SAME:
+            mine, peers = session.connection.execute(ours).fetchone(), other.execute(theirs).fetchone()
+            if mine != peers:
+                told.append(f"{name}: {mine} here, {peers} there")
+    return told
+
+
+def whole(work: Path, plan: Plan, with_peers: bool) -> dict[str, Any]:
+    """Measure all of it at one size."""
+    base = write_base(work, plan)
+    root = fresh(work / "root")
+    days = [plan.day(number) for number in range(plan.days)]
+    link_days(base, root, days)
+    found: dict[str, Any] = {"plan": vars(plan) | {"load": os.getloadavg()[0]}}
+    _told(found, "whole history", *product(root, "whole"))
+    differs = []
+    if with_peers:
+        for name, python in (
+            ("script", Path(sys.executable)),
+            ("dbt", peer_python(work, PEERS / "requirements-dbt.txt")),
+        ):
+            cost, database = peer(name, python, root, work)
+            _told(found, name, cost, {})
+            differs += [f"{name}: {said}" for said in disagreements(root, database)]
+    link_days(base, root, [plan.day(plan.days)])
+    _told(found, "one more day", *product(root, "day"))
+    _told(found, "lift", *product(root, "lift"))
+    found["differs"] = differs
+    return found
+
+
+def growth(work: Path, plan: Plan, histories: Sequence[int]) -> dict[str, Any]:
+    """One more day after histories of several lengths."""
+    found: dict[str, Any] = {"plan": vars(plan) | {"load": os.getloadavg()[0]}}
+    base = write_base(work, plan)
+    for days in histories:
+        root = fresh(work / f"root-{days}")
+        first = plan.days - days
+        link_days(base, root, [plan.day(first + number) for number in range(days)])
+        _told(found, f"history of {days} days", *product(root, "whole"))
+        link_days(base, root, [plan.day(plan.days)])
+        _told(found, f"one more day after {days}", *product(root, "day"))
+        shutil.rmtree(root)
+    return found
+
+
+def _told(found: dict[str, Any], what: str, cost: Cost, by_table: Mapping[str, float]) -> None:
+    found[what] = {
+        "cpu_s": round(cost.cpu_s, 2),
+        "peak_mb": round(cost.peak_mb),
+        "build_cpu_s": round(sum(by_table.values()), 2) if by_table else None,
+        "by_table": dict(by_table),
+    }
+    print(what, json.dumps(found[what]), flush=True)
 
 
 def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("--work", type=Path)
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--events", type=int, default=119_000)
     parser.add_argument("--users", type=int, default=500_000)
     parser.add_argument("--derived", action="store_true")
-    parser.add_argument("--by-hand", action="store_true")
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--without-peers", action="store_true")
+    parser.add_argument("--phase", help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    settings = Settings(data_dir=args.out, threads=2, _env_file=None)  # type: ignore[call-arg]
-    days = [FIRST_DAY + timedelta(days=n) for n in range(args.days)]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1, maxtasksperchild=1) as pool:
-        pool.apply(_phase, (settings, args, days), {"only_write": True})
-        whole = pool.apply(_phase, (settings, args, []), {"only_write": False})
-        pool.apply(_phase, (settings, args, [days[-1] + timedelta(days=1)]), {"only_write": True})
-        more = pool.apply(_phase, (settings, args, []), {"only_write": False})
-        found = {"whole_history": whole, "one_more_day": more}
-        if args.by_hand:
-            found["by_hand"] = pool.apply(beside_by_hand, (settings,))
-    print(json.dumps(found, indent=1))
+    if args.phase:
+        run_phase(args.phase, args.root)
+        return
+    if args.growth:
+        plan = Plan(365, args.events, args.users, args.derived)
+        found = growth(args.work, plan, (90, 365))
+    else:
+        plan = Plan(args.days, args.events, args.users, args.derived)
+        found = whole(args.work, plan, not args.without_peers)
+    (args.work / f"impact-{'growth' if args.growth else 'whole'}.json").write_text(json.dumps(found, indent=1))
+    for said in found.get("differs", []):
+        print("DIFFERS", said)
+    sys.exit(1 if found.get("differs") else 0)
 
 
 if __name__ == "__main__":
