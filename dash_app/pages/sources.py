@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.forms import actor_field
+from dash_app.components.forms import actor_field, field, write_form
 from dash_app.components.markup import Element, drawn
 from quality_assets.read import links
 from quality_assets.read.links import Request
-from quality_assets.serve.api.datasets import UPLOAD_PATH
+from quality_assets.serve.api.datasets import SOURCES_PATH, UPLOAD_PATH
 from quality_assets.tables.datasets.reading import cards
 
 Component = Any
@@ -42,6 +42,11 @@ def build(connection: Connection, _request: Request) -> Component:
                 label="Upload",
             ),
             ui.card(
+                ui.card_head("Or watch what arrives elsewhere", "Each file is a batch; a query's result is one."),
+                _watch_form(),
+                label="Watch a table",
+            ),
+            ui.card(
                 ui.card_head("Watched tables", "The worst score first."),
                 drawn(_table(rows)) if rows else _none(),
                 label="Watched tables",
@@ -49,6 +54,20 @@ def build(connection: Connection, _request: Request) -> Component:
         ],
         className="stack",
     )
+
+
+def _watch_form() -> Component:
+    fields = [
+        field("name", "Name", is_required=True),
+        field("path", "Files: a path, a folder, a glob", hint="/data/orders/*.csv"),
+        field("query", "Or one SELECT", hint="one statement that reads"),
+        field("secret", "Which database: a reference", hint="env:SHOP_DB or file:PATH"),
+        field("key[]", "Columns that no two rows share", hint="order_id"),
+        field("time", "Column of times", hint="ordered_at"),
+        field("owner", "Owner", hint="who is told"),
+        field("cadence", "A batch is due", hint="daily, weekly, 6h"),
+    ]
+    return write_form(fields, SOURCES_PATH, "Watch it", label="Watch a table", done="It is watched from now on")
 
 
 def _lead(rows: Sequence[Mapping[str, Any]]) -> Component:
@@ -85,6 +104,8 @@ def state_badge(status: str) -> Component:
 
 def late_badge(row: Mapping[str, Any]) -> Component:
     """That the next batch is overdue, where it is."""
+    if row["unreadable"]:
+        return html.Span(ui.badge("bad", "circle-x", "Cannot be read: an old score"), title=row["unreadable"])
     return html.Span(ui.badge("warn", "clock", "Late"), title=row["late"]) if row["late"] else None
 
 

@@ -127,6 +127,15 @@ def resolve_gone(connection: Connection, kind: str, failing: Iterable[str], now:
     return len(gone)
 
 
+def resolve_fault(connection: Connection, fingerprint: str, now: datetime | None = None) -> None:
+    """A fault that has an end by itself is over; nothing where nobody was told of it."""
+    moment = now or utc_now()
+    live = select(ALERT).where(ALERT.c.fingerprint == fingerprint, ALERT.c.status != alerting.RESOLVED)
+    row = fetch_one(connection, live)
+    if row is not None:
+        _apply(connection, row, alerting.resolved(row, "auto", moment), moment, GRAPH, policy_of(connection))
+
+
 def _pass(connection: Connection, row: Mapping[str, Any], evaluation: str, now: datetime) -> None:
     policy = policy_of(connection)
     change = alerting.passed(row, evaluation, now, policy)

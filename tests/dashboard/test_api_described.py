@@ -100,6 +100,7 @@ WRITES = (
     ("POST", "tokens"),
     ("DELETE", "tokens/{token_id}"),
     ("POST", "data-quality/upload"),
+    ("POST", "data-quality/sources"),
     ("POST", "data-quality/sources/{name}/check"),
     ("PUT", "data-quality/sources/{name}"),
     ("DELETE", "data-quality/sources/{name}"),

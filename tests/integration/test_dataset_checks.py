@@ -20,6 +20,7 @@ from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATAS
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.tables.datasets.checking import check_dataset
 from quality_assets.tables.datasets.registering import find
+from quality_assets.tables.datasets.ruling import set_state
 
 KEYS = {"dataset", "batch", "rows", "score", "dimensions", "findings", "alerts", "status"}
 
@@ -153,6 +154,27 @@ def test_a_muted_rule_is_quiet_in_the_next_batch(quality, tmp_path: Path) -> Non
     table.to_csv(tmp_path / "orders" / "orders_17.csv", index=False)
     (told,) = _lines(quality("check", "orders", "--format", "json")[1])
     assert "closed_set" not in {finding["kind"] for finding in told["findings"]}
+
+
+def test_what_is_not_a_problem_does_not_come_back_under_another_rule(quality, tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    for day in range(5):
+        orders(day).to_csv(folder / f"orders_{day}.csv", index=False)
+    quality("dataset", "add", "orders", "--path", f"{folder}/*.csv")
+    quality("check", "orders")
+
+    def formats(day: int) -> list[str]:
+        table = orders(day).astype(object)
+        table.loc[:10, "status"] = "lost in transit"
+        table.to_csv(folder / f"orders_{day}.csv", index=False)
+        (told,) = _lines(quality("check", "orders", "--format", "json")[1])
+        found = [f for f in told["findings"] if f["columns"] == ["status"]]
+        return [f["rule"] for f in found if f["kind"] == "format"]
+
+    (rule,) = formats(5)
+    set_state(operations_of(get_settings()), "orders", rule, "muted", "ann")
+    assert formats(6) == []
 
 
 def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
-from quality_assets.contracts.sources.datasets import Thresholds
+from quality_assets.contracts.sources.datasets import Thresholds, make_dataset
 from quality_assets.contracts.sources.model import SourceError
 from quality_assets.serve.api.answers import EVERYWHERE, problem
 from quality_assets.serve.api.features import Instant
 from quality_assets.serve.api.problems import StrictRoute
 from quality_assets.serve.api.writing import (
+    Administrator,
     House,
     IdempotencyKey,
     IfMatch,
@@ -28,8 +29,9 @@ from quality_assets.serve.api.writing import (
     version_of,
 )
 from quality_assets.stores.datasets.loading import TooLarge
+from quality_assets.stores.datasets.queries import try_query
 from quality_assets.stores.operations.requests import ask
-from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.stores.readers.faults import FileRejected, FileWaits
 from quality_assets.tables.datasets import ruling
 from quality_assets.tables.datasets import uploads as arriving_files
 from quality_assets.tables.datasets.reading import (
@@ -42,9 +44,10 @@ from quality_assets.tables.datasets.reading import (
     thresholds_effect,
     told_of,
 )
-from quality_assets.tables.datasets.registering import UnknownDatasetError, find, hide
+from quality_assets.tables.datasets.registering import UnknownDatasetError, datasets, find, hide, register
 
 UPLOAD_PATH = "/api/v1/data-quality/upload"
+SOURCES_PATH = "/api/v1/data-quality/sources"
 _CHUNK_BYTES = 1 << 20
 _WRITING = (
     problem(401, "The token opens nothing here")
@@ -154,6 +157,18 @@ class ChangeBody(BaseModel):
     team: Annotated[str | None, Field(max_length=200)] = None
     cadence: Annotated[str | None, Field(max_length=40)] = None
     thresholds: Thresholds | None = None
+
+
+class SourceBody(ChangeBody):
+    """A table to be watched: where its batches come from, as in a YAML file of `data/datasets/`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    path: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
+    query: Annotated[str | None, Field(min_length=1, max_length=20_000)] = None
+    secret: Annotated[str | None, Field(max_length=500, description="env:NAME or file:PATH")] = None
+    table: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    key: Annotated[list[str], Field(max_length=20)] = []
+    time: Annotated[str | None, Field(max_length=200)] = None
 
 
 class RuleBody(BaseModel):
@@ -269,6 +284,32 @@ def _after(cursor: str, names: list[str]) -> int:
     if name not in names:
         raise HTTPException(404, _NO_CURSOR)
     return names.index(name) + 1
+
+
+@datasets_api.post(
+    "/sources", summary="Watch a table: files, a query, a table", status_code=201, response_model=SourceCard,
+    responses=_WRITING | {409: {"model": SourceConflict, "description": "There is one of this name"}},
+)  # fmt: skip
+def add_source(
+    http: Request, store: House, body: SourceBody, actor: Administrator, key: IdempotencyKey = None
+) -> Response:
+    settings, given = settings_of(http), body.model_dump(exclude_none=True)
+
+    def act() -> tuple[int, Any]:
+        source = make_dataset(given, "dataset")
+        if source.query is not None and source.secret is not None:
+            try_query(source.query, source.secret)
+        there = datasets(store, settings, with_hidden=True).get(source.name)
+        if there is not None and not there.is_hidden:
+            raise ruling.CannotChangeError(f"There is a dataset {source.name!r} already; change that one.")
+        with store.write() as connection:
+            register(store, source, actor)
+            return 201, told_of(connection, source.name)
+
+    try:
+        return _written(http, store, key, actor, given, act, lambda: _found(http, store, body.name))
+    except (FileRejected, FileWaits) as error:
+        raise HTTPException(422, error.reason) from None
 
 
 @datasets_api.get("/summary", summary="How many tables are watched, and how they are")

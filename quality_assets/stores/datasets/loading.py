@@ -6,6 +6,7 @@ What cannot be read as a row is counted; what cannot be read at all raises FileR
 from __future__ import annotations
 
 import gzip
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.settings import Settings
@@ -82,6 +84,7 @@ def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) 
     if head.startswith((_ZIP, _OFFICE)):
         from quality_assets.stores.datasets.workbooks import load_workbook
 
+        check_ratio(path)
         return load_workbook(connection, path)
     if head[_DUCKDB_AT : _DUCKDB_AT + 4] == _DUCKDB:
         return load_duckdb(connection, path)
@@ -116,6 +119,37 @@ def check_ratio(path: Path) -> None:
     if head.startswith((_GZIP, _ZSTD)):
         with TemporaryDirectory(prefix="unpack-") as folder:
             _unpacked(path, head, Path(folder))
+    if head.startswith(_ZIP):
+        check_archive(path)
+
+
+def check_archive(path: Path) -> None:
+    """Raise TooLarge for a workbook whose parts are together many times its size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return
+    if size > max(MOST_RATIO * path.stat().st_size, LEAST_BOMB_BYTES):
+        raise TooLarge(f"it unpacks to more than {MOST_RATIO} times its size; save its sheet as CSV if it is meant so")
+
+
+def check_width(path: Path) -> None:
+    """Raise TooLarge for a file whose first line, or Parquet schema, has more columns than are looked at."""
+    head = head_of(path)
+    if head.startswith((_GZIP, _ZSTD, _ZIP, _OFFICE)):
+        return
+    if head.startswith(_PARQUET):
+        try:
+            columns = len(pq.read_schema(path))
+        except (pa.ArrowException, OSError):
+            return
+    else:
+        with path.open("rb") as stream:
+            first = stream.readline(CHUNK_BYTES)
+        columns = 1 + max(first.count(sign) for sign in (b",", b";", b"\t", b"|"))
+    if columns > MOST_COLUMNS and not head.lstrip().startswith((b"{", b"[")):
+        raise TooLarge(f"it has {columns:,} columns; {MOST_COLUMNS:,} are the most that are looked at")
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:

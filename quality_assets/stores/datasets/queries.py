@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
-from quality_assets.stores.readers.faults import FileRejected, first_line
+from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line
 
 MOST_ROWS = 10_000_000
 TIMEOUT_S = 300
@@ -24,6 +25,7 @@ _WRITES = re.compile(
     r"\b(insert|update|delete|merge|drop|alter|create|truncate|grant|revoke|attach|copy|call|pragma|vacuum|replace\s+into|into)\b",
     re.IGNORECASE,
 )
+_LOCKED = re.compile(r"\block(ed|ing)?\b.*|deadlock|lock timeout", re.IGNORECASE)
 _TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -60,6 +62,21 @@ def load_query(
     connection: duckdb.DuckDBPyConnection, query: str, secret_ref: str, most_rows: int = MOST_ROWS
 ) -> Loaded:
     """The result of a query. Raises FileRejected with the driver's words, without the address."""
+    with _answered(query, secret_ref) as result:
+        names, renamed = unique_names(list(result.keys()))
+        rows = insert_texts(connection, len(names), _limited(result, most_rows))
+    return Loaded(names, rows, file_format="sql", renamed=renamed)
+
+
+def try_query(query: str, secret_ref: str) -> None:
+    """Ask a query for its first row, to see that it is answered. Raises as `load_query`."""
+    with _answered(query, secret_ref) as result:
+        result.fetchmany(1)
+
+
+@contextmanager
+def _answered(query: str, secret_ref: str) -> Iterator[Any]:
+    """The result of a query, streamed. Raises FileWaits for what is locked just now."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -72,16 +89,15 @@ def load_query(
         with engine.connect() as foreign:
             for command in _read_only(engine.dialect.name):
                 foreign.exec_driver_sql(command)
-            result = foreign.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(text(statement))
-            names, renamed = unique_names(list(result.keys()))
-            rows = insert_texts(connection, len(names), _limited(result, most_rows))
+            yield foreign.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(text(statement))
             foreign.rollback()
     except SQLAlchemyError as error:
         said = first_line(getattr(error, "orig", None) or error)
+        if _LOCKED.search(said):
+            raise FileWaits(f"it waits: the database is locked just now ({_without(said, address)})") from None
         raise FileRejected(f"the database did not answer the query: {_without(said, address)}") from None
     finally:
         engine.dispose()
-    return Loaded(names, rows, file_format="sql", renamed=renamed)
 
 
 def _read_only(dialect: str) -> tuple[str, ...]:

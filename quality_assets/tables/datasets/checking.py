@@ -27,7 +27,7 @@ from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_fil
 from quality_assets.stores.datasets.plugin_files import Plugins, load_plugins
 from quality_assets.stores.datasets.scanning import Scan
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.dataset_tables import DATASET_RULE
+from quality_assets.stores.operations.dataset_tables import DATASET_FINDING, DATASET_RULE
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, verdict_on
 from quality_assets.tables.datasets.batches import (
@@ -43,6 +43,7 @@ from quality_assets.tables.datasets.batches import (
 )
 from quality_assets.tables.datasets.plugin_runs import ask_plugins
 from quality_assets.tables.datasets.registering import Registered
+from quality_assets.tables.datasets.telling_of import tell_of_source
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,12 @@ def check_dataset(
             for batch in _in_order(settings, waiting, dataset.source.time):
                 yield _check_batch(store, settings, dataset, batch, by, run_id)
         else:
-            yield from _check_state(store, settings, dataset, by, run_id)
+            try:
+                yield from _check_state(store, settings, dataset, by, run_id)
+            except FileRejected as refusal:
+                # Nothing came that could be a batch: the last score stands, and somebody is told.
+                tell_of_source(store, dataset, refusal.reason)
+                yield _refused(dataset.dataset_id, "", "", refusal.reason)
 
 
 def _in_order(settings: Settings, waiting: Sequence[Waiting], time_column: str | None) -> Sequence[Waiting]:
@@ -257,7 +263,9 @@ def _check_loaded(
     ends = [p.last_time for p in every if p.last_time is not None]
     past = examine.Past(teaching, [keeper.rows(profile) for profile in teaching], ends)
     cadence = cadence_hours(source.cadence) if source.cadence else None
-    asked = examine.Asked(source.key, source.time, cadence, muted_rules(store, dataset.dataset_id))
+    muted = muted_rules(store, dataset.dataset_id)
+    kinds = muted_kinds(store, dataset.dataset_id, muted)
+    asked = examine.Asked(source.key, source.time, cadence, muted, kinds)
     plugins = load_plugins(settings.data_dir / "checks").of(dataset.dataset_id)
     judged = _judge(connection, loaded, batch.batch_id, past, asked, plugins)
     keeper.keep(judged.profile, judged.sample)
@@ -306,6 +314,17 @@ def muted_rules(store: Operations, dataset: str) -> frozenset[str]:
         return frozenset([*connection.execute(muted).scalars(), *connection.execute(ended).scalars()]) - {""}
 
 
+def muted_kinds(store: Operations, dataset: str, rules: frozenset[str]) -> frozenset[tuple[str, tuple[str, ...]]]:
+    """Kind and columns of the findings that muted rules have made: another rule would say the same again."""
+    asked = select(DATASET_FINDING.c.kind, DATASET_FINDING.c.columns).where(
+        DATASET_FINDING.c.dataset_id == dataset, DATASET_FINDING.c.rule_id.in_(sorted(rules))
+    )
+    with store.read() as connection:
+        return (
+            frozenset((kind, tuple(columns)) for kind, columns in connection.execute(asked)) if rules else frozenset()
+        )
+
+
 def _check_state(
     store: Operations, settings: Settings, dataset: Registered, by: str, run_id: str | None
 ) -> Iterator[BatchResult]:
@@ -314,6 +333,7 @@ def _check_state(
 
     with state_file(settings, dataset) as (path, name):
         sha256 = sha256_of(path)
+        tell_of_source(store, dataset, None)
         if sha256 in judged_hashes(store, dataset.dataset_id):
             return
         batch = Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size)

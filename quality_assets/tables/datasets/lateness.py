@@ -18,7 +18,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET, DATASET_BATCH
 from quality_assets.stores.operations.store import fetch, operations_of
-from quality_assets.tables.alerts import raise_fault, resolve_gone
+from quality_assets.tables.alerts import raise_fault, resolve_fault
 from quality_assets.tables.datasets.registering import Registered, registered
 from quality_assets.tables.faults import severity_of
 
@@ -94,11 +94,7 @@ def _is_answered(rows: list[dict[str, Any]], name: str, since: datetime) -> bool
 
 def settle_lateness(connection: Connection, name: str, now: datetime | None = None) -> None:
     """A batch has come: the alert that says that none does is over."""
-    live = select(ALERT.c.fingerprint).where(ALERT.c.kind == "lateness", ALERT.c.status != alerting.RESOLVED)
-    if connection.execute(live.where(ALERT.c.subject == name, ALERT.c.check_name == FRESHNESS).limit(1)).first():
-        mine = alerting.fingerprint_of("lateness", name, FRESHNESS)
-        others = [found for found in connection.execute(live).scalars() if found != mine]
-        resolve_gone(connection, "lateness", others, now=now)
+    resolve_fault(connection, alerting.fingerprint_of("lateness", name, FRESHNESS), now)
 
 
 def _fault(connection: Connection, dataset: Registered, overdue_by: Late, now: datetime) -> Fault:

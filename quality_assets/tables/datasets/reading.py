@@ -20,6 +20,7 @@ from quality_assets.tables.datasets.registering import (
     find,
     registered,
 )
+from quality_assets.tables.datasets.telling_of import unreadable
 
 MOST_BATCHES = 30
 
@@ -59,6 +60,7 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         "status": state_of(last),
         "worst_finding": last.get("worst_finding") or (last.get("reason") if last.get("status") == "refused" else None),
         "checked_at": last.get("checked_at"),
+        "unreadable": unreadable(connection, dataset.dataset_id) if dataset.source.kind != "files" else None,
         "late": overdue_by.sentence if overdue_by is not None else None,
         "scores": [batch["score"] for batch in batches if batch["status"] == "checked"],
         "version": dataset.version,

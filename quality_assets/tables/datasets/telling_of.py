@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from quality_assets.domain.quality.alerting import Fault
+from quality_assets.clock import utc_now
+from quality_assets.domain.quality.alerting import RESOLVED, Fault, fingerprint_of
 from quality_assets.domain.quality.datasets.plugins import could_not_run
 from quality_assets.domain.quality.datasets.table_findings import Finding
-from quality_assets.tables.alerts import record_evaluation
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import Operations
+from quality_assets.tables.alerts import raise_fault, record_evaluation, resolve_fault
 from quality_assets.tables.datasets.lateness import settle_lateness
 from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.faults import severity_of
@@ -41,6 +45,33 @@ def tell_of_batch(
         connection, "dataset", name, faults, evaluation=batch_id,
         asked=lambda row: row["check_name"].partition("(")[0] not in unasked,
     )  # fmt: skip
+
+
+def tell_of_source(store: Operations, dataset: Registered, reason: str | None) -> None:
+    """Tell that a table that is no file cannot be read; without a reason, that it could be."""
+    name, now = dataset.dataset_id, utc_now()
+    fingerprint = fingerprint_of("dataset", name, UNREADABLE)
+    if reason is None:
+        with store.read() as connection:
+            if unreadable(connection, name) is None:
+                return
+    with store.write() as connection:
+        if reason is None:
+            resolve_fault(connection, fingerprint, now)
+            return
+        fault = _fault(
+            connection, dataset, f"{name} {now}", UNREADABLE, "", f"{name}: the source cannot be read", reason, "high"
+        )
+        raise_fault(connection, replace(fault, batch_id=None, group=name))
+
+
+def unreadable(connection: Connection, name: str) -> str | None:
+    """Why a table cannot be read just now; None where it can, as far as is known."""
+    live = select(ALERT.c.message).where(
+        ALERT.c.fingerprint == fingerprint_of("dataset", name, UNREADABLE), ALERT.c.status != RESOLVED
+    )
+    found = connection.execute(live).scalar()
+    return None if found is None else str(found)
 
 
 def _fault_of(connection: Connection, dataset: Registered, batch_id: str, finding: Finding) -> Fault:

@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select
 from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import DatasetSource
 from quality_assets.settings import Settings
-from quality_assets.stores.datasets.loading import check_ratio
+from quality_assets.stores.datasets.loading import check_ratio, check_width
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected
@@ -108,12 +108,13 @@ def accept(
 ) -> Uploaded:
     """Put a file that has come whole into the inbox of its dataset, which is made where there is none.
 
-    Raises FileRejected for an empty one, TooLarge for one that unpacks to many times its size, SourceError for a name
-    that no dataset can have.
+    Raises FileRejected for an empty one, TooLarge for one that unpacks to many times its size or has too many
+    columns, SourceError for a name that no dataset can have.
     """
     if not taken.size:
         raise FileRejected("no rows: the file is empty")
     check_ratio(path)
+    check_width(path)
     there = datasets(store, settings, with_hidden=True).get(dataset)
     if there is None or there.is_hidden:
         folder = settings.data_dir / "inbox" / dataset

@@ -36,6 +36,8 @@ class Asked:
     cadence_hours: float | None = None
     muted: frozenset[str] = frozenset()
     """The rule_ids of what people say is not a problem."""
+    muted_kinds: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
+    """Kinds and columns of findings that people say are no problem: of whichever rule they come next time."""
 
     def is_quiet(self, rule: str) -> bool:
         """Whether a rule, or its like with or without a past, is not a problem."""
@@ -82,7 +84,8 @@ def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     ordering = ordering_of(past.blocks)
     rules = live_rules(past.blocks)
     tests = [*rules.alive, *detect(sample)]
-    kept = [t for t in tests if not asked.is_quiet(t.rule_id) and t.applies(sample)]
+    told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
+    kept = [t for t in told if t.applies(sample)]
     return Plan(kept, rules, spikes(sample), ordering)
 
 
