@@ -76,54 +76,65 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(root: Root) -> Iterator[int]:
-    """`quality serve` on free ports; the number of its process."""
+def serving(root: Root) -> Iterator[None]:
+    """`quality serve` on free ports."""
     ports = {f"QUALITY_{name}_PORT": str(free_port()) for name in _PORTS}
     with (root.data.parent / "serve.log").open("wb") as log:
         server = subprocess.Popen(
             [QUALITY, "serve"], env={**os.environ, **root.environment, **ports}, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            yield server.pid
+            yield
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(60)
 
 
-def cpu_s(root_pid: int) -> float:
-    """CPU seconds of a process and all that it started: those that live, and those that were waited for."""
-    children: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(folder.name))
-            used[int(folder.name)] = sum(map(int, fields[11:15])) / _TICK_S
-    found, waiting = 0.0, [root_pid]
-    while waiting:
-        pid = waiting.pop()
-        found += used.get(pid, 0.0)
-        waiting += children.get(pid, [])
-    return found
+class Meter:
+    """CPU seconds of all processes that work on a data root, by their environment: whoever started them."""
+
+    def __init__(self, root: Root) -> None:
+        self._mark = f"QUALITY_DATA_DIR={root.data}".encode()
+        self._others: set[int] = set()
+        self._used: dict[int, float] = {}
+
+    def cpu_s(self) -> float:
+        """CPU seconds until now, of those that have ended as when they were looked at last: ask it often."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            pid = int(folder.name)
+            with suppress(OSError):
+                if pid not in self._used and (pid in self._others or not self._is_mine(folder)):
+                    self._others.add(pid)
+                    continue
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                self._used[pid] = sum(map(int, fields[11:13])) / _TICK_S
+        return sum(self._used.values())
+
+    def _is_mine(self, folder: Path) -> bool:
+        return self._mark in (folder / "environ").read_bytes().split(b"\0")
+
+    def during(self, seconds: float) -> float:
+        """CPU seconds of so many seconds from now."""
+        before, ends = self.cpu_s(), time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= ends, "the end")
+        return self.cpu_s() - before
+
+    def until(self, is_so: Callable[[], bool], what: str) -> float:
+        """Wait for something; wall seconds that it took. TimeoutError says what did not come."""
+        started = time.monotonic()
+        while not is_so():
+            if time.monotonic() - started > PATIENCE_S:
+                raise TimeoutError(f"{what} did not come within {PATIENCE_S:.0f} s")
+            self.cpu_s()
+            time.sleep(0.2)
+        return time.monotonic() - started
 
 
-def until(is_so: Callable[[], bool], what: str) -> float:
-    """Wait for something; wall seconds that it took. TimeoutError says what did not come."""
-    started = time.monotonic()
-    while not is_so():
-        if time.monotonic() - started > PATIENCE_S:
-            raise TimeoutError(f"{what} did not come within {PATIENCE_S:.0f} s")
-        time.sleep(0.2)
-    return time.monotonic() - started
-
-
-def rest(pid: int) -> float:
+def rest(meter: Meter) -> float:
     """Wait until the processes have started and rest; CPU seconds a second that they take then."""
     rates = [float("inf")]
     while len(rates) < 3 or rates[-1] < 0.8 * rates[-2]:
-        before = cpu_s(pid)
-        time.sleep(IDLE_S)
-        rates.append((cpu_s(pid) - before) / IDLE_S)
+        rates.append(meter.during(IDLE_S) / IDLE_S)
         say(f"idle: {rates[-1]:.2f} CPU s a second")
     return min(rates)
 
@@ -141,13 +152,13 @@ def drop(root: Root, number: int) -> None:
     hidden.rename(hidden.with_name(f"late-{number}.csv"))
 
 
-def one_file(root: Root, pid: int, number: int, idle: float) -> tuple[float, float]:
+def one_file(root: Root, meter: Meter, number: int, idle: float) -> tuple[float, float]:
     """Wall seconds from file to page, and CPU seconds of it all, less what idling takes."""
-    shown, before, started = version(root), cpu_s(pid), time.monotonic()
+    shown, before, started = version(root), meter.cpu_s(), time.monotonic()
     drop(root, number)
-    wall = until(lambda: version(root) != shown, "a publication")
-    time.sleep(IDLE_S)
-    cpu = cpu_s(pid) - before - idle * (time.monotonic() - started)
+    wall = meter.until(lambda: version(root) != shown, "a publication")
+    meter.during(IDLE_S)
+    cpu = meter.cpu_s() - before - idle * (time.monotonic() - started)
     say(f"file {number}: {wall:.0f} s to the page, {cpu:.1f} CPU s")
     return wall, cpu
 
@@ -155,9 +166,10 @@ def one_file(root: Root, pid: int, number: int, idle: float) -> tuple[float, flo
 def by_file(work: Path, days: int) -> str:
     """A row of the table: one file after the other."""
     root = prepared(work, days, FILES)
-    with serving(root) as pid:
-        idle = rest(pid)
-        found = [one_file(root, pid, number, idle) for number in range(FILES)]
+    with serving(root):
+        meter = Meter(root)
+        idle = rest(meter)
+        found = [one_file(root, meter, number, idle) for number in range(FILES)]
     walls, cpus = zip(*found, strict=True)
     return f"| {days} | {max(walls):.0f} | {statistics.median(cpus):.1f} | {max(cpus):.1f} | {idle:.2f} |"
 
@@ -166,8 +178,8 @@ def in_a_burst(work: Path, days: int, files: int) -> str:
     """How often is run and published while files keep coming, and how soon after the last."""
     root = prepared(work, days, files)
     runs = root.data / "logs" / "runs.jsonl"
-    with serving(root) as pid:
-        rest(pid)
+    with serving(root):
+        rest(Meter(root))
         known = len(runs.read_text().splitlines())
         shown = [version(root)]
         started, dropped = time.monotonic(), 0
