@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from quality_assets.domain.quality.datasets import examine, weights
-from quality_assets.domain.quality.datasets.cell_tests import Dependency, Identity, OutsideRange, Ratio, Typo, WrongType
+from quality_assets.domain.quality.datasets.cell_tests import (
+    Dependency,
+    Identity,
+    OutsideRange,
+    Ratio,
+    Typo,
+    WrongType,
+    signs,
+)
 from quality_assets.domain.quality.datasets.dependencies import pairing
 from quality_assets.domain.quality.datasets.drifting import (
     freshness_finding,
@@ -23,15 +31,17 @@ from quality_assets.domain.quality.datasets.drifting import (
 )
 from quality_assets.domain.quality.datasets.edits import SlipIndex, is_slip
 from quality_assets.domain.quality.datasets.identities import ratios_within
-from quality_assets.domain.quality.datasets.ordering import ordering_of, reach, stretches
+from quality_assets.domain.quality.datasets.ordering import ordering_of, reach, shown_by, stretches
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
-from quality_assets.domain.quality.datasets.rules import live_rules
+from quality_assets.domain.quality.datasets.rules import Record, live_rules
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, KINDS
 from quality_assets.domain.quality.datasets.table_score import excess
-from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import (
     Block,
+    Cells,
+    ColumnForm,
     block_of,
     exact_shape,
     form_of,
@@ -369,3 +379,68 @@ def test_a_column_that_rises_from_batch_to_batch_has_no_far_end() -> None:
     swaying = [_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]
     assert "past_far_range(n)" not in {rule.rule_id for rule in live_rules(rising).alive}
     assert "past_far_range(n)" in {rule.rule_id for rule in live_rules(swaying).alive}
+
+
+def _after(days: list[Block], last: Block) -> examine.Verdict:
+    past = examine.Past()
+    for block in days:
+        past = examine.Past([*past.profiles, _judged(block, past)[1]], [*past.blocks, block])
+    return _judged(last, past)[0]
+
+
+def _visits(group: list[str], seed: int, factor: float = 1.0) -> Block:
+    generator = np.random.default_rng(seed)
+    weight = (generator.lognormal(4, 0.5, len(group)) * factor).round(2)
+    return _block(group=group, weight=weight.tolist())
+
+
+def test_rows_of_a_group_that_was_never_there_are_no_alert_and_single_strange_ones_are() -> None:
+    past = [_visits(["control"] * 200, seed) for seed in range(5)]
+    sorted_file = _after(past, _visits(["treated"] * 200, 9, 1.6))
+    assert not sorted_file.alerts
+    assert (sorted_file.score or 0.0) > 0.99
+    strewn = _after(past, _visits(["treated" if row % 20 == 7 else "control" for row in range(200)], 9))
+    assert [(f.kind, f.columns, f.count) for f in strewn.alerts] == [("closed_set", ("group",), 10)]
+
+
+def test_another_unit_is_told_by_its_factor() -> None:
+    past = [_visits(["a", "b"] * 100, seed) for seed in range(5)]
+    (moved,) = (f for f in _after(past, _visits(["a", "b"] * 100, 9, 1000)).alerts if f.kind == "distribution")
+    assert moved.columns == ("weight",)
+    assert "as if multiplied by 1000" in moved.sentence
+
+
+def test_cells_that_come_together_are_worth_fewer() -> None:
+    # 0, 30, 0 and 30 of 100: χ² = 4 × 15² / (100 × .15 × .85) = 70.6 over three degrees of freedom.
+    record = Record()
+    for broken in (0, 30, 0, 30):
+        record = record.plus(broken, 100)
+    assert record.scatter == pytest.approx(4 * 225 / 12.75 / 3)
+    assert Record().plus(3, 100).plus(3, 100).scatter == 1.0
+    assert scattered_tail(40, 100, 0.15, 1.0) == pytest.approx(binomial_tail(40, 100, 0.15))
+    assert scattered_tail(40, 100, 0.15, 20.0) == pytest.approx(binomial_tail(2, 5, 0.15))
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, unique=True))
+def test_what_hangs_on_the_mask_of_a_value_is_as_of_the_value(values: list[str]) -> None:
+    cells = Cells(ColumnForm("text"), np.arange(len(values)), values, np.full(len(values), np.nan))
+    assert cells.shapes == [exact_shape(value) for value in values]
+    assert cells.loose_shapes == [loose_shape(exact_shape(value)) for value in values]
+    masks, codes = cells.masks
+    assert [signs(masks[code]) for code in codes] == [signs(value) for value in values]
+
+
+def test_a_group_that_is_the_same_all_through_is_ordered_by_the_batch_that_first_shows_another() -> None:
+    past = ordering_of([_block(g=["a"] * 40), _block(g=["a"] * 40)])
+    assert past.values == {}
+    assert shown_by(_block(g=["b"] * 40), past).values == {"g": 1.0}
+    assert shown_by(_block(g=["a"] * 40), past).values == {}
+    # One step from a to b among 39 neighbours: κ = (38/39 − 1/2) / (1/2).
+    assert shown_by(_block(g=["a"] * 20 + ["b"] * 20), past).values == {"g": pytest.approx(2 * 38 / 39 - 1)}
+    assert shown_by(_block(g=["a", "b"] * 20), past).values == {}
+
+
+def test_a_column_that_was_empty_so_far_is_read_as_it_is() -> None:
+    block = _block(paid=[None] * 30, n=list(range(30)))
+    past = examine.Past([_judged(block)[1]], [block])
+    assert set(past.forms) == {"n"}

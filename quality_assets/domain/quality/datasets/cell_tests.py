@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,10 +13,11 @@ import numpy as np
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.table_findings import rule_id
-from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
 
 _NEARLY_ALL = 0.9
-_WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
+WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
+"""The kinds that a column may break by going on from batch to batch."""
 _WORD = re.compile(r"[^\W\d_]{5,}")
 
 
@@ -50,10 +51,13 @@ class CellTest(ABC):
     def broken(self, block: Block) -> Bools:
         """By row of the block: whether its cell is doubted."""
 
-    def counts_cells(self, count: int, cells: Cells) -> bool:
-        """Whether so many cells are no wandering on, even in a column that is ordered: nearly all of a text at once."""
-        does_wander = self.kind in _WANDERING
-        return not does_wander or (cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled)
+    def counts_cells(self, count: int, cells: Cells, is_varied: bool = True) -> bool:
+        """Whether so many cells are no wandering on, even in a column that is ordered: nearly all of a text at once.
+
+        Where the past holds but a few values (not `is_varied`), another one may be the next of them.
+        """
+        is_whole = is_varied and cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled
+        return self.kind not in WANDERING or is_whole
 
     @property
     @abstractmethod
@@ -106,9 +110,14 @@ class OutsideRange(ValueTest):
     is_far: bool = False
     """Whether the ends are so wide that no column wanders beyond them from one batch to the next."""
 
-    def counts_cells(self, count: int, cells: Cells) -> bool:
+    def counts_cells(self, count: int, cells: Cells, is_varied: bool = True) -> bool:
         """Whether so many cells are no wandering on."""
-        return self.is_far or super().counts_cells(count, cells)
+        return (self.is_far and is_varied) or super().counts_cells(count, cells, is_varied)
+
+    def widened(self) -> OutsideRange:
+        """The same with ends farther by half of what they lie apart."""
+        width = (self.high - self.low) / 2
+        return replace(self, low=self.low - width, high=self.high + width)
 
     def broken(self, block: Block) -> Bools:
         """By row."""
@@ -154,7 +163,8 @@ class OddShape(ValueTest):
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
-        return np.array([s not in self.shapes for s in (cells.shapes if self.is_exact else cells.loose_shapes)], bool)
+        shape = exact_shape if self.is_exact else lambda mask: loose_shape(exact_shape(mask))
+        return cells.by_mask(lambda mask: shape(mask) not in self.shapes).astype(bool)
 
     @property
     def words(self) -> str:
@@ -191,7 +201,7 @@ class OddCharacters(ValueTest):
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
-        return np.array([not signs(value) <= self.known for value in cells.uniques], bool)
+        return cells.by_mask(lambda mask: not signs(mask) <= self.known).astype(bool)
 
     @property
     def words(self) -> str:
@@ -223,11 +233,12 @@ class Typo(ValueTest):
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
+        if self.of_words:
+            slips = {w for w in set(words_of("\n".join(cells.uniques))) - self.fine if self._index.origins(w)}
+            return np.array([bool(slips) and not slips.isdisjoint(words_of(v)) for v in cells.uniques], bool)
         return np.array([self._is_slip(value) for value in cells.uniques], bool)
 
     def _is_slip(self, value: str) -> bool:
-        if self.of_words:
-            return any(word not in self.fine and bool(self._index.origins(word)) for word in words_of(value))
         return value not in self.fine and value not in self.common and bool(self._index.origins(value))
 
     @property

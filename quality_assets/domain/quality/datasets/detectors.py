@@ -137,8 +137,10 @@ def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:
 
 def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
     tally: Counter[str] = Counter()
-    for value, count in zip(cells.uniques, cells.counts.tolist(), strict=True):
-        for sign in signs(value):
+    masks, codes = cells.masks
+    counts = np.bincount(codes, cells.counts, minlength=len(masks)).astype(int)
+    for mask, count in zip(masks, counts.tolist(), strict=True):
+        for sign in signs(mask):
             tally[sign] += count
     limit = max(1.0, 0.005 * cells.filled)
     odd = {sign for sign, count in tally.items() if count <= limit}

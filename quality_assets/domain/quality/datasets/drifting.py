@@ -25,7 +25,13 @@ _ONE_DELIVERY_H, _LEAST_ARRIVAL_GAPS, _LEAST_WAIT_H = 1 / 12, 5, 1.0
 # A change of the spread of values: so far, and so many times the largest that past batches show among each other.
 _LEAST_MOVED, _MOVED_TIMES, _LEAST_COMPARED_ROWS = 0.15, 2.0, 50
 # The distance by chance of two samples, in units of √(2/n), that one in hundred thousand exceeds (Kolmogorov).
-_CHANCE_DISTANCE, _MOST_BY_CHANCE = 2.5, 0.9
+_CHANCE_DISTANCE = 2.5
+_STRETCHES = 4
+# Changes of unit: tens, seconds and minutes, hours and days, inches, feet, miles, pounds; and of sign.
+_UNITS = (10.0, 100.0, 1000.0, 1e6, 60.0, 3600.0, 24.0, 2.54, 3.2808, 1.6093, 2.2046)
+_FACTORS = (-1.0, *_UNITS, *(1 / unit for unit in _UNITS))
+_LARGE_FACTORS = tuple(factor for factor in _FACTORS if not 1 / 9 < factor < 9)
+_REBASED, _PARTED, _LIKE, _LEAST_SIZES = 0.5, 0.8, 0.15, 20
 _MOST_CATEGORIES = 200
 _SPIKE_SHARE, _SPIKE_TIMES, _SPIKE_VALUES, _SPIKE_NEIGHBOURS = 0.02, 3.0, 20, 5
 
@@ -205,23 +211,32 @@ def overdue(arrivals: Sequence[float], waited_s: float, cadence_hours: float | N
     return (limit, why) if waited_s / 3600 > limit else None
 
 
-def distribution_findings(block: Block, blocks: Sequence[Block], ordering: Ordering) -> Iterator[Finding]:
-    """Columns whose values are spread otherwise than in past batches, and than those are beside each other."""
+def distribution_findings(
+    block: Block, blocks: Sequence[Block], ordering: Ordering, is_new_group: bool = False
+) -> Iterator[Finding]:
+    """Columns whose values are spread otherwise than in past batches, and than those are beside each other.
+
+    Rows of a group that no batch had before are spread as that group is, and are no alert.
+    """
     recent = blocks[-_MOST_COMPARED:]
     if len(recent) < 3 or block.rows < _LEAST_COMPARED_ROWS:
         return
     for name, cells in block.columns.items():
         parts = [b.columns[name] for b in recent if name in b.columns]
-        if len(parts) == len(recent) and (moved := _moved(cells, parts, ordering.independent_share(name))):
-            distance, usual = moved
-            sentence = f"Values of {name} have moved by {distance:.2f}; {usual:.2f} was the most so far"
-            count = round(distance * cells.filled)
-            yield Finding(
-                "distribution", (name,), count, distance, sentence, expected_share=usual, is_alert=True, p_value=0.0
-            )
+        if len(parts) < len(recent) or (moved := _moved(cells, parts, ordering.independent_share(name))) is None:
+            continue
+        distance, usual, factor = moved
+        as_if = f", as if multiplied by {factor:g}" if factor else ""
+        sentence = f"Values of {name} have moved by {distance:.2f}{as_if}; {usual:.2f} was the most so far"
+        count, is_alert = round(distance * cells.filled), bool(factor) or not is_new_group
+        p_value = 0.0 if is_alert else None
+        yield Finding(
+            "distribution", (name,), count, distance, sentence, expected_share=usual, is_alert=is_alert, p_value=p_value
+        )
 
 
-def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[float, float] | None:
+def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[float, float, float | None] | None:
+    """How far a column has moved, the most that it did before, and by which factor it is as if multiplied."""
     spreads = [_spread(each) for each in (*parts, cells)]
     if any(spread is None for spread in spreads):
         return None
@@ -229,10 +244,36 @@ def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[fl
     # Each beside those before it, as this one is: where values wander on, that is usual.
     usual = max(_apart(before[i], before[:i]) for i in range(1, len(before)))
     distance = _apart(now, before)
+    if distance <= max(_LEAST_MOVED, _MOVED_TIMES * usual):
+        return None
+    if cells.form.kind == "number" and distance > _REBASED:
+        factor = _factor(_known(cells.numbers), np.concatenate([_known(each.numbers) for each in parts]))
+        if factor:
+            return distance, usual, factor
     fewest = min(cells.filled, *(each.filled for each in parts))
     # Neighbours that are alike make fewer rows of many.
-    chance = min(_MOST_BY_CHANCE, _CHANCE_DISTANCE * np.sqrt(2 / (fewest * independent)))
-    return (distance, usual) if distance > max(_LEAST_MOVED, _MOVED_TIMES * usual, chance) else None
+    if distance <= _CHANCE_DISTANCE * np.sqrt(2 / (fewest * independent)) or distance <= _within(parts):
+        return None
+    return distance, usual, None
+
+
+def _within(parts: Sequence[Cells]) -> float:
+    """How far the stretches of some batches lie from all before them: so far a whole batch may wander as well."""
+    stretches = []
+    for cells in parts:
+        for rows in np.array_split(np.arange(cells.rows), _STRETCHES):
+            part = Cells(cells.form, cells.codes[rows], cells.uniques, cells.of_unique, cells.has_text)
+            stretches.append(_known(part.numbers) if cells.form.kind == "number" else _counted(part))
+    return max(_apart(stretches[i], stretches[:i]) for i in range(_STRETCHES, len(stretches)))
+
+
+def _factor(now: Floats, before: Floats) -> float | None:
+    """By which change of unit, or of sign, numbers are spread as they were; None where by none."""
+    if len(np.unique(before)) < _LEAST_SIZES:
+        return None
+    factors = _FACTORS if _distance(now, before) > _PARTED else _LARGE_FACTORS
+    found = min(factors, key=lambda factor: _distance(now / factor, before))
+    return found if _distance(now / found, before) <= _LIKE else None
 
 
 def _spread(cells: Cells) -> Floats | Counter[str] | None:
@@ -243,13 +284,20 @@ def _spread(cells: Cells) -> Floats | Counter[str] | None:
         return _known(cells.numbers)
     if len(cells.uniques) > _MOST_CATEGORIES:
         return None
+    return _counted(cells)
+
+
+def _counted(cells: Cells) -> Counter[str]:
     return Counter(dict(zip(cells.uniques, cells.counts.tolist(), strict=True)))
 
 
 def _apart(one, others) -> float:  # type: ignore[no-untyped-def]
+    """How far one spread lies from several others together; nothing lies nowhere, and is not apart."""
     if isinstance(one, Counter):
-        return 1 - _overlap(one, sum(others, Counter()))
-    return _distance(one, np.concatenate(others)) if len(one) else 0.0
+        tally: Counter[str] = sum(others, Counter())
+        return 1 - _overlap(one, tally) if one and tally else 0.0
+    every = np.concatenate(others)
+    return _distance(one, every) if len(one) and len(every) else 0.0
 
 
 def spikes(block: Block) -> dict[str, tuple[float, float, int]]:

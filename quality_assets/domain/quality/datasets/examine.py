@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.cell_tests import CellTest, OutsideRange
 from quality_assets.domain.quality.datasets.detectors import detect
 from quality_assets.domain.quality.datasets.drifting import (
     distribution_findings,
@@ -18,13 +18,16 @@ from quality_assets.domain.quality.datasets.drifting import (
     volume_finding,
     weekday_of,
 )
-from quality_assets.domain.quality.datasets.ordering import Ordering, ordering_of
+from quality_assets.domain.quality.datasets.ordering import Ordering, is_new_group, ordering_of, shown_by
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Rules, live_rules
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
+
+_SERIES = 0.8
+"""So alike neighbours are where values go on from each other."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,16 @@ class Past:
 
     @property
     def forms(self) -> dict[str, ColumnForm]:
-        """How columns were read last, so that a batch does not decide by itself what its columns are."""
-        return {name: form for profile in self.profiles for name, form in profile.forms.items()}
+        """How columns were read last, so that a batch does not decide by itself what its columns are.
+
+        One of which nothing was there yet was not read in any way.
+        """
+        return {
+            name: form
+            for profile in self.profiles
+            for name, form in profile.forms.items()
+            if profile.missing.get(name, 0.0) < 1
+        }
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Plan:
     rules: Rules
     spikes: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     ordering: Ordering = field(default_factory=Ordering)
+    is_new_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,18 @@ class Rows:
 
 def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
-    ordering = ordering_of(past.blocks)
+    ordering = shown_by(sample, ordering_of(past.blocks))
     rules = live_rules(past.blocks)
-    tests = [*rules.alive, *detect(sample)]
+    tests = [*(_widened(rule, ordering) for rule in rules.alive), *detect(sample)]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
     kept = [t for t in told if t.applies(sample)]
-    return Plan(kept, rules, spikes(sample), ordering)
+    return Plan(kept, rules, spikes(sample), ordering, is_new_group(sample, ordering, past.blocks))
+
+
+def _widened(rule: CellTest, ordering: Ordering) -> CellTest:
+    """A rule as it is; the far ends of a series, which wanders, lie farther."""
+    is_series = ordering.values.get(rule.column, 0.0) >= _SERIES
+    return rule.widened() if isinstance(rule, OutsideRange) and rule.is_far and is_series else rule
 
 
 def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ...]]:
@@ -119,11 +137,13 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         *schema_findings(rows.columns, sample, profiles, past.blocks),
         volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
-        *distribution_findings(sample, past.blocks, made.ordering),
+        *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group),
         *spike_findings(made.spikes, sample.rows, profiles, made.ordering),
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
-    counted = Counted(rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted)
+    counted = Counted(
+        rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group
+    )
     return judge(counted, made.rules, profiles, told)
 
 

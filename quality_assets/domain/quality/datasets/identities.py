@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, permutations
 
 import numpy as np
@@ -18,6 +18,10 @@ _MOST_ROWS = 5_000
 _LEAST_ROWS = 30
 # An identity that holds for fewer is a coincidence; one that holds for half is shown, and doubts no cell.
 _LEAST_SHOWN, LEAST_DOUBTING = 0.4, 0.9
+# With such numbers an identity says nothing.
+_TRIVIAL = {"*": (0.0, 1.0), "+": (0.0,)}
+# So many rows are looked at first, and of so few that tell nothing follows.
+_FEW_ROWS, _LEAST_FEW = 200, 20
 _BAND_CORE = 0.8
 # A ratio keeps to a band where its scatter is so much of that of the column, and of a ratio to one column less.
 _NARROWER = 0.6
@@ -36,26 +40,40 @@ def numbers_of_block(block: Block, most: int = _MOST_COLUMNS) -> dict[str, Float
 
 def identities_within(block: Block, least: float = _LEAST_SHOWN) -> Iterator[Identity]:
     """The identities that at least `least` of the rows keep; those of a sum are not told again as differences."""
-    head = first_rows(block, _MOST_ROWS)
-    numbers = numbers_of_block(head)
-    for result, y in numbers.items():
-        for (one, a), (other, b) in combinations([item for item in numbers.items() if item[0] != result], 2):
-            for operation in ("*", "+"):
-                share = _holding(a, b, y, operation)
-                if share is not None and share >= least:
-                    weight = weights.IDENTITY if share >= LEAST_DOUBTING else 0.0
-                    yield Identity("identity", f"identity{operation}", (one, other, result), weight, operation)
+    numbers = numbers_of_block(first_rows(block, _MOST_ROWS))
+    for one, other, result, operation in _likely(numbers):
+        share = _holding(numbers[one], numbers[other], numbers[result], operation)
+        if share is not None and share >= least:
+            weight = weights.IDENTITY if share >= LEAST_DOUBTING else 0.0
+            yield Identity("identity", f"identity{operation}", (one, other, result), weight, operation)
+
+
+def _likely(numbers: Mapping[str, Floats]) -> list[tuple[str, str, str, str]]:
+    """Two columns, a result and an operation that some rows keep, or too few rows can tell, in the order of results."""
+    if len(numbers) < 3:
+        return []
+    names = list(numbers)
+    step = max(1, len(numbers[names[0]]) // _FEW_ROWS)
+    few = np.column_stack([values[::step] for values in numbers.values()])
+    found = []
+    for i, j in combinations(range(len(names)), 2):
+        for operation, trivial in _TRIVIAL.items():
+            one, other = few[:, i], few[:, j]
+            with np.errstate(invalid="ignore", over="ignore"):
+                told = ~np.isin(one, trivial) & ~np.isin(other, trivial) & ~np.isnan(one + other)
+            rows = few[told]
+            held = agrees(one[told, None], other[told, None], rows, operation).sum(axis=0)
+            telling = (~np.isnan(rows)).sum(axis=0)
+            likely = np.flatnonzero((telling < _LEAST_FEW) | (held >= _LEAST_SHOWN / 2 * telling)).tolist()
+            found += [(k, i, j, operation) for k in likely if k not in (i, j)]
+    return [(names[i], names[j], names[k], operation) for k, i, j, operation in sorted(found, key=lambda f: f[:3])]
 
 
 def _holding(a: Floats, b: Floats, result: Floats, operation: str) -> float | None:
     """The share of rows that keep an identity, among those where it says something; None for too few."""
-    trivial = (0.0, 1.0) if operation == "*" else (0.0,)
+    trivial = _TRIVIAL[operation]
     telling = ~np.isnan(a + b + result) & ~np.isin(a, trivial) & ~np.isin(b, trivial)
     if telling.sum() < _LEAST_ROWS:
-        return None
-    every = np.flatnonzero(telling)
-    few = every[:: max(1, len(every) // 200)]
-    if agrees(a[few], b[few], result[few], operation).mean() < _LEAST_SHOWN / 2:
         return None
     return float(agrees(a[telling], b[telling], result[telling], operation).mean())
 

@@ -6,13 +6,14 @@ one event and not many: a count of offenders is a count of the stretches that th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 
-from quality_assets.domain.arrays import Bools
+from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.quality.datasets.rules import pool
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
@@ -22,6 +23,9 @@ _MOST_BATCHES = 5
 _MOST_REACH = 100
 # Among so few others, how offenders stand together cannot be told.
 _LEAST_OTHERS = 5
+_LEAST_VARIED = 20
+# A group of which so few rows were is a new one, and a batch is of one of which so many of its rows are.
+_HARDLY, _MOST_OF = 0.02, 0.5
 # So many of the stretches that offenders would form by chance are enough for them to be strewn.
 _STREWN_SHARE = 0.5
 
@@ -32,6 +36,10 @@ class Ordering:
 
     values: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, float] = field(default_factory=dict)
+    few: frozenset[str] = frozenset()
+    """The columns that hold so few values that the next one may well be new."""
+    untold: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The values of the columns that are the same in nearly all rows, and so show no order."""
 
     def independent_share(self, column: str) -> float:
         """How many independent rows a row of a column is worth: (1 − r) / (1 + r) at a correlation r of neighbours."""
@@ -52,18 +60,63 @@ def ordering_of(blocks: Sequence[Block]) -> Ordering:
     recent = [block for block in blocks[-_MOST_BATCHES:] if block.rows >= _LEAST_ROWS]
     if len(recent) < 2:
         return Ordering()
-    values, missing = {}, {}
+    values, missing, untold = {}, {}, {}
     every = pool(recent)
     for name, cells in every.columns.items():
         # Within batches, and from one to the next: a day may be the same all through each.
         within = [_dependence(block.columns[name]) for block in recent]
         values[name] = max(float(np.median(within)), _dependence(cells))
+        if _differing(cells) < _LEAST_OTHERS:
+            untold[name] = frozenset(cells.uniques)
         missing[name] = _agreement(cells.missing.astype(np.int64))
-    return Ordering(_only_ordered(values), _only_ordered(missing))
+    few = frozenset(name for name, cells in every.columns.items() if len(cells.uniques) < _LEAST_VARIED)
+    return Ordering(_only_ordered(values), _only_ordered(missing), few, untold)
+
+
+def shown_by(now: Block, past: Ordering) -> Ordering:
+    """The order of past batches, and that of the one that is judged where what was nearly the same all through those
+    could show none.
+    """
+    told = {
+        name: max(past.values.get(name, 0.0), _dependence_now(now.columns[name], before))
+        for name, before in past.untold.items()
+        if name in now.columns
+    }
+    return replace(past, values={**past.values, **_only_ordered(told)})
 
 
 def _only_ordered(found: Mapping[str, float]) -> dict[str, float]:
     return {name: r for name, r in found.items() if r >= LEAST_DEPENDENCE}
+
+
+def is_new_group(now: Block, ordering: Ordering, recent: Sequence[Block]) -> bool:
+    """Whether most rows of a batch are of a group that hardly a row of the last ones was of: an ordered column, which
+    held a few values, holds others there. Then all else may be as that group is.
+    """
+    for name in ordering.values.keys() & ordering.few & now.columns.keys():
+        before: Counter[str] = Counter()
+        for block in recent[-_MOST_BATCHES:]:
+            if name in block.columns:
+                cells = block.columns[name]
+                before.update(dict(zip(cells.uniques, cells.counts.tolist(), strict=True)))
+        known = {value for value, count in before.items() if count > _HARDLY * before.total()}
+        cells = now.columns[name]
+        fresh = sum(n for v, n in zip(cells.uniques, cells.counts.tolist(), strict=True) if v not in known)
+        if known and fresh > _MOST_OF * cells.filled:
+            return True
+    return False
+
+
+def _differing(cells: Cells) -> int:
+    """How many rows hold another value than the most frequent one."""
+    return cells.filled - int(cells.counts.max(initial=0))
+
+
+def _dependence_now(now: Cells, before: frozenset[str]) -> float:
+    """How a batch is ordered that is the first to show it; one that holds nothing but one new value is one stretch."""
+    if len(now.uniques) == 1:
+        return float(now.uniques[0] not in before)
+    return _dependence(now)
 
 
 def _dependence(cells: Cells) -> float:
@@ -73,13 +126,16 @@ def _dependence(cells: Cells) -> float:
     known = known[~np.isnan(known)]
     if len(known) < _LEAST_ROWS or known.min() == known.max():
         return alike
-    # Every command loads this module, and hardly any ranks: the import takes a third of a second.
-    from scipy.stats import rankdata
-
-    ranks = rankdata(known)
+    ranks = _ranks(known)
     if ranks[:-1].std() == 0 or ranks[1:].std() == 0:
         return alike
     return max(alike, float(np.corrcoef(ranks[:-1], ranks[1:])[0, 1]))
+
+
+def _ranks(values: Floats) -> Floats:
+    """The rank of each value; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _agreement(codes: np.ndarray) -> float:

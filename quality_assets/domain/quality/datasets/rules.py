@@ -44,6 +44,8 @@ _LEAST_CELLS = 15
 _WANDERED = 1.0
 # The share of values never seen before, by Good and Turing, up to which a set counts as closed.
 _MOST_UNSEEN = 0.02
+# The same of forms, among distinct values.
+_MOST_UNSEEN_FORMS = 0.1
 _MOST_CLOSED, _MOST_CLOSED_NUMBERS = 1000, 40
 
 
@@ -54,10 +56,21 @@ class Record:
     broken: int = 0
     cells: int = 0
     batches: int = 0
+    squares: float = 0.0
+    """The sum over batches of broken² / cells, for their scatter."""
 
     def plus(self, broken: int, cells: int) -> Record:
         """With one batch more."""
-        return Record(self.broken + broken, self.cells + cells, self.batches + 1)
+        square = broken**2 / cells if cells else 0.0
+        return Record(self.broken + broken, self.cells + cells, self.batches + 1, self.squares + square)
+
+    @property
+    def scatter(self) -> float:
+        """How many times that of independent cells the scatter of the batches is, at least 1 (Pearson, χ² / df)."""
+        p = self.broken / self.cells if self.cells else 0.0
+        if self.batches < LEAST_PAST or not 0 < p < 1:
+            return 1.0
+        return max(1.0, (self.squares - self.broken * p) / (p * (1 - p)) / (self.batches - 1))
 
     @property
     def share(self) -> float:
@@ -116,7 +129,10 @@ def _has_trend(past: Sequence[Block], name: str) -> bool:
     numbers = [block.columns[name].numbers for block in past[-_MOST_STEPS:] if name in block.columns]
     medians = [float(np.nanmedian(each)) for each in numbers if not np.isnan(each).all()]
     steps = np.diff(medians)
-    return len(steps) >= LEAST_PAST and bool((steps > 0).all() or (steps < 0).all())
+    return (
+        max(int((steps > 0).sum()) if (steps >= 0).all() else 0, int((steps < 0).sum()) if (steps <= 0).all() else 0)
+        >= LEAST_PAST
+    )
 
 
 def learn(past: Sequence[Block]) -> list[CellTest]:
@@ -225,8 +241,9 @@ def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
         tally: Counter[str] = Counter()
         for shape, count in zip(shapes, cells.counts.tolist(), strict=True):
             tally[shape] += count
-        counts = np.array(list(tally.values()))
-        if _unseen(counts) <= _MOST_UNSEEN:
+        counts, values = np.array(list(tally.values())), np.array(list(Counter(shapes).values()))
+        # A value that stands there a thousand times says no more of the form of the next value than once.
+        if _unseen(counts) <= _MOST_UNSEEN and _unseen(values) <= _MOST_UNSEEN_FORMS:
             common = max(tally, key=lambda shape: tally[shape])
             weight = weights.PAST_SHAPE if is_exact else weights.PAST_FORMAT
             detector = "past_shape" if is_exact else "past_format"
@@ -234,7 +251,7 @@ def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
 
 
 def _characters(name: str, cells: Cells) -> CellTest:
-    known = frozenset(sign for value in cells.uniques for sign in signs(value))
+    known = frozenset(sign for mask in cells.masks[0] for sign in signs(mask))
     return OddCharacters("format", "past_characters", (name,), weights.PAST_CHARACTERS, known)
 
 

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from math import ceil, sqrt
 
 from quality_assets.domain.quality.datasets import weights
-from quality_assets.domain.quality.datasets.cell_tests import CellTest
+from quality_assets.domain.quality.datasets.cell_tests import WANDERING, CellTest
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import SCORED_DIMENSIONS, Finding, rule_id
-from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tails import scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.score import share_left
 
@@ -28,6 +28,8 @@ _FALSE_ALARM_SHARE = 0.01
 # With a past that knows its ways, what looks odd in a batch by itself is worth so much less.
 _SECOND_LOOK = {"typo": 0.6, "type": 0.6}
 _SECOND_LOOK_ELSE = 0.15
+# Of a group that was not there before, the past says so much.
+_NEW_GROUP = 0.1
 _HIGH_SHARE = 0.05
 _OFTEN_MISSING = 0.05
 
@@ -43,6 +45,8 @@ class Counted:
     repeats: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     declared_key: tuple[str, ...] = ()
     muted: frozenset[str] = frozenset()
+    is_new_group: bool = False
+    """Whether most rows are of a group that the past does not know, so that it says little of them."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
         dimensions[dimension] = share_left(sum(counted.tally.doubt(own).values()) + apart.get(dimension, 0.0), cells)
     found = [*whole, *missing, *copies, *cell_findings]
     asked = max(1, len(rules.alive) + 3 * len(counted.columns))
-    told = [_with_alert(finding, past, asked) for finding in found]
+    told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
     return Verdict(share_left(doubt, cells), dimensions, tuple(order))
 
@@ -109,6 +113,8 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
         if past and test.rule_id not in rules.records:
             weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
         beyond = excess(events, usual, largest) if past else weights.few(count, counted.rows, _few(test))
+        if counted.is_new_group and test.kind in WANDERING:
+            weight *= _NEW_GROUP
         weight_of[place] = weight * beyond / count
         if past and beyond < 1:
             continue
@@ -190,14 +196,15 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
             continue
         usual = sum(shares) / len(shares) if shares else None
         was = f"; {usual:.1%} are usual" if usual is not None else ""
-        record = Record(
-            round(sum(p.missing[name] * p.rows for p in past if name in p.missing)), sum(p.rows for p in past)
-        )
+        record = Record()
+        for p in past:
+            if name in p.missing:
+                record = record.plus(round(p.missing[name] * p.rows), p.rows)
         at_most = max(shares) if shares else 0.0
         # Where much is missing in long stretches, so many rows are worth fewer.
         worth = counted.tally.ordering.independent_missing(name) if usual and usual > _OFTEN_MISSING else 1.0
         some, of = ceil(events * worth), ceil(rows * worth)
-        p_value = max(_tail(some, of, record), binomial_tail(some, of, at_most + 0.5 / rows)) if shares else None
+        p_value = _beyond_all(some, of, at_most, record) if shares else None
         sentence = f"{count:,} of {rows:,} values of {name} are missing ({count / rows:.1%}{was})"
         found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
     return found, doubt
@@ -217,12 +224,10 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
         )
         doubt = weights.COPIED_ROW * beyond * width
         if not shares or beyond >= 1:
-            record = Record(round(sum(p.copied_share * p.rows for p in past)), sum(p.rows for p in past))
-            p_value = (
-                max(_tail(count, rows, record), binomial_tail(count, rows, max(shares) + 0.5 / rows))
-                if shares
-                else None
-            )
+            record = Record()
+            for p in past:
+                record = record.plus(round(p.copied_share * p.rows), p.rows)
+            p_value = _beyond_all(count, rows, max(shares), record) if shares else None
             sentence = f"{count:,} of {rows:,} rows are copies of another row"
             found.append(
                 Finding(
@@ -275,4 +280,11 @@ def _tail_of_events(tally: Tally, test: CellTest, count: int, events: int, recor
 
 
 def _tail(count: int, cells: int, record: Record) -> float:
-    return binomial_tail(count, cells, min(record.share, 1.0)) if record.cells else 1.0
+    """The chance of a count; where batches scatter more than independent cells would, cells are worth fewer."""
+    return scattered_tail(count, cells, min(record.share, 1.0), record.scatter) if record.cells else 1.0
+
+
+def _beyond_all(count: int, cells: int, largest: float, record: Record) -> float:
+    """The chance of a count both under the mean and under the largest share of past batches."""
+    share = min(1.0, largest + 0.5 / max(cells, 1))
+    return max(_tail(count, cells, record), scattered_tail(count, cells, share, record.scatter))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, lgamma, log, log1p
+from math import ceil, exp, lgamma, log, log1p
 
 
 def binomial_tail(count: int, n: int, p: float) -> float:
@@ -23,3 +23,8 @@ def binomial_tail(count: int, n: int, p: float) -> float:
             break
         k += 1
     return min(total, 1.0)
+
+
+def scattered_tail(count: int, n: int, p: float, scatter: float) -> float:
+    """As `binomial_tail`, of cells that come together, so that each `scatter` of them are worth one."""
+    return binomial_tail(count, n, p) if scatter <= 1 else binomial_tail(ceil(count / scatter), ceil(n / scatter), p)

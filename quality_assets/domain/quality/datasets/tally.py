@@ -75,7 +75,9 @@ class Tally:
         if not count:
             return
         self.broken[place] += count
-        r = None if test.counts_cells(count, block.columns[test.column]) else self.ordering.values.get(test.column)
+        is_varied = test.column not in self.ordering.few
+        counts_cells = test.counts_cells(count, block.columns[test.column], is_varied)
+        r = None if counts_cells else self.ordering.values.get(test.column)
         self.events[place] += _events(offending, count, r)
         bits |= offending.astype(np.int64) << bit
         if len(self.examples[place]) < MOST_EXAMPLES:

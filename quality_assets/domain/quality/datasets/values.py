@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -75,6 +75,9 @@ _MOST_TRIED = 2000
 _ASCII_SHAPE = {
     c: "a" if chr(c).islower() else "A" if chr(c).isupper() else "9" for c in range(128) if chr(c).isalnum()
 }
+_MASK_OF_BYTE = np.arange(256, dtype=np.uint8)
+for _byte, _sign in _ASCII_SHAPE.items():
+    _MASK_OF_BYTE[_byte] = ord(_sign)
 _ASCII_SHAPE |= dict.fromkeys((9, 10, 13), " ")
 _RUN = re.compile(r"(.)\1+", re.DOTALL)
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
@@ -150,14 +153,35 @@ class Cells:
         return np.where(self.codes >= 0, of_unique[self.codes], otherwise)
 
     @cached_property
+    def masks(self) -> tuple[list[str], Ints]:
+        """The distinct masks of the uniques, and which one each has: letters as a and A, digits as 9, all else as is.
+
+        Letters beyond ASCII stay. There are far fewer masks than values, so what hangs on them alone is asked of masks.
+        """
+        texts = pa.array(self.uniques, pa.large_string())
+        _, offsets, data = texts.buffers()
+        if not len(texts) or data is None:
+            return ([""] if len(texts) else []), np.zeros(len(texts), np.int64)
+        masked = pa.py_buffer(_MASK_OF_BYTE[np.frombuffer(data, np.uint8)].tobytes())
+        coded = pa.LargeStringArray.from_buffers(len(texts), offsets, masked).dictionary_encode()
+        return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def by_mask(self, told: Callable[[str], object]) -> np.ndarray:
+        """What holds of the mask of each unique, for the uniques."""
+        masks, codes = self.masks
+        return np.array([told(mask) for mask in masks])[codes] if masks else np.empty(0)
+
+    @cached_property
     def shapes(self) -> list[str]:
-        """The exact shape of each unique."""
-        return [exact_shape(value) for value in self.uniques]
+        """The exact shape of each unique; equal ones are one object."""
+        shapes = [exact_shape(mask) for mask in self.masks[0]]
+        return [shapes[code] for code in self.masks[1].tolist()]
 
     @cached_property
     def loose_shapes(self) -> list[str]:
         """The loose shape of each unique."""
-        return [loose_shape(shape) for shape in self.shapes]
+        shapes = [loose_shape(exact_shape(mask)) for mask in self.masks[0]]
+        return [shapes[code] for code in self.masks[1].tolist()]
 
 
 @dataclass
@@ -281,7 +305,8 @@ def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) 
     uniques, codes = encoded(array)
     if form is None:
         form = form_of(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)))
-    is_missing = np.array([value.lower() in form.missing_tokens for value in uniques], bool)
+    longest, tokens = max(map(len, form.missing_tokens), default=0), form.missing_tokens
+    is_missing = np.array([len(value) <= longest and value.lower() in tokens for value in uniques], bool)
     if is_missing.any():
         place = np.cumsum(~is_missing) - 1
         codes = np.where(codes >= 0, np.where(is_missing, -1, place)[codes], -1)
