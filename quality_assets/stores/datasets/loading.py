@@ -26,7 +26,7 @@ from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wil
 
 MOST_COLUMNS = 2_000
 # Beside what Python holds of a block.
-MEMORY_LIMIT_MB = 120
+MEMORY_LIMIT_MB = 80
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
 _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
@@ -57,7 +57,7 @@ def scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnec
         place = Path(folder)
         config: dict[str, Any] = {
             "memory_limit": f"{min(settings.memory_limit_mb, MEMORY_LIMIT_MB)}MB",
-            "threads": settings.workers,
+            "threads": 1,
             "temp_directory": str(place / "spill"),
         }
         with duckdb.connect(str(place / "batch.duckdb"), config=config) as connection:

@@ -14,8 +14,8 @@ from quality_assets.stores.datasets.loading import Loaded
 
 SMALL_ROWS = 60_000
 """A table of so many rows is its own sample, and its numbers are looked at as they are written."""
-SAMPLE_ROWS = 40_000
-_BLOCK_ROWS = 30_000
+SAMPLE_ROWS = 30_000
+_BLOCK_ROWS = 10_000
 # A column of numbers that takes more values is not looked at value by value in a large table.
 _MOST_WRITTEN = 1_000
 
