@@ -10,12 +10,14 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.series.baseline import fit_baseline
 from quality_assets.domain.series.dating import date_change, date_end
 from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
 from quality_assets.domain.series.panel import Panel, metric_family, panel_from_facts
+from quality_assets.domain.series.scale import normal_score
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings, Limits
 from quality_assets.domain.series.silence import silence_log_p, silent_days_to_tell
 
@@ -148,6 +150,13 @@ def deviance(observed: float, expected: float) -> float:
     )
 
 
+def of_t(t: float, degrees: int) -> float:
+    """Wallace's approximation of the normal quantile that is as rare as `t` is of Student's t."""
+    nu = max(degrees, 3)
+    root = math.sqrt(nu * math.log(1 + t * t / nu)) if math.isfinite(t) else t
+    return math.copysign((8 * nu + 1) / (8 * nu + 3) * root, t)
+
+
 class PlainSeries:
     """One series of a panel as it goes through the days."""
 
@@ -196,6 +205,8 @@ class PlainSeries:
         if self.family == "rate":
             gap = deviance(amount, wanted * sample) / math.sqrt(sample + 0.5) if math.isfinite(gap) else NAN
         z = self.panel.worse * gap / own
+        if self.family in ("positive", "score"):
+            z = of_t(z, self.normal.days - 2)
         change = self.panel.worse * self.change(self.value[day], wanted)
         upper = unscaled(self.family, middle + own, sample) if math.isfinite(middle) else NAN
         told = {"expected": wanted, "z": z, "change": change, "noise": abs(upper - wanted)}
@@ -358,9 +369,18 @@ def test_a_slide_starts_on_a_bad_day_only() -> None:
     sample = np.full(45, 20_000.0)
     sample[43] = 20
     found = detect(panel_of("positive", value, 1, sample))
-    assert found.z[0, 43] == pytest.approx(math.log(1.1) / (0.004 * math.sqrt(1000)))
+    # The baseline is of the first 35 of the 43 days before it.
+    assert found.z[0, 43] == pytest.approx(of_t(math.log(1.1) / (0.004 * math.sqrt(1000)), 35 - 2))
     assert found.ewma[0, 43] > 4.1
     assert np.flatnonzero(found.is_start[0]).tolist() == [44]
+
+
+@pytest.mark.parametrize("degrees", [10, 20, 33])
+def test_a_deviation_learnt_from_few_days_counts_as_rare_as_students_t_makes_it(degrees: int) -> None:
+    for t in (-6.0, -2.0, 0.0, 1.0, 4.0, 6.0):
+        exact = stats.norm.isf(stats.t.sf(t, degrees))
+        assert normal_score(np.array(t), np.array(float(degrees))) == pytest.approx(exact, abs=0.02)
+    assert math.isnan(normal_score(np.array(np.nan), np.array(20.0)))
 
 
 def test_half_an_event_is_taken_off_above_what_is_expected() -> None:
@@ -552,4 +572,4 @@ def test_an_episode_is_of_the_metric_and_series_it_was_found_in() -> None:
     assert (found.series, found.metric, found.detected_day, found.start_day, found.end_day) == (
         1, "latency_p95_ms", 41, 41, None,
     )  # fmt: skip
-    assert found.score == pytest.approx(math.log(1.3) / 0.004)
+    assert found.score == pytest.approx(of_t(math.log(1.3) / 0.004, 33 - 2))

@@ -107,6 +107,41 @@ def test_states_of_a_day_are_the_same_whatever_comes_later() -> None:
     pd.testing.assert_frame_equal(then.sort_values(list(FEATURE_STATES.key), ignore_index=True)[causal], now[causal])
 
 
+def test_a_platform_that_comes_later_changes_nothing_that_was_said_before() -> None:
+    """What is usual of a few crashes is drawn towards all series: so nothing may join them in hindsight."""
+    rng = np.random.default_rng(0)
+    days = pd.date_range(START, periods=100)
+    rows = [
+        {"event_date": day, "feature": name, "platform": platform, "events": 40, "crashes": int(rng.binomial(40, rate))}
+        for name, rate in (("pay", 0.01), ("late", 0.2), ("maps", 0.01))
+        for day in days
+        for platform in ("ios", "web")
+        if not (name == "late" and platform == "web" and day < days[60])
+    ]
+    counts = pd.DataFrame(rows)
+    counts.loc[
+        (counts["feature"] == "pay") & (counts["platform"] == "web") & (counts["event_date"] >= days[45]), "crashes"
+    ] = 3
+    facts = counts.groupby(["event_date", "feature"], as_index=False)[["events", "crashes"]].sum()
+
+    def platforms(through: pd.Timestamp) -> pd.DataFrame:
+        known = [each[each["event_date"] <= through] for each in (facts, counts)]
+        own = watch(known[0], platform_counts=known[1], through=through.date())[-1]
+        assert own.part == "platform"
+        frame = own.grid.long_keys(own.grid.is_present)
+        return frame.assign(
+            drift=own.found.days_pooled.T[own.grid.is_present.T], is_bad=own.is_bad.T[own.grid.is_present.T]
+        )
+
+    now, then = platforms(days[-1]), platforms(days[50])
+    assert set(then["feature"]) == {"pay", "maps"}
+    assert then["is_bad"].any()
+    pd.testing.assert_frame_equal(now[now["event_date"] <= days[50]].reset_index(drop=True), then)
+    late = now[now["feature"] == "late"]
+    assert late["event_date"].min() == days[60]
+    assert set(late["platform"]) == {"ios", "web"}
+
+
 def test_a_day_without_any_data_is_unknown_and_so_is_a_feature_without_events() -> None:
     facts = pd.concat([facts_of([10] * 60), facts_of([10] * 60, feature="cart")])
     day = (facts["event_date"] - START).dt.days

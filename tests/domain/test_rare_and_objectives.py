@@ -57,11 +57,11 @@ def test_what_an_event_says_against_a_rate() -> None:
 def test_how_many_days_a_failure_takes_and_from_which_volume_it_could_be_told() -> None:
     usual, calm = np.array([0.1]), np.ones(1)
     gain = 0.3 * math.log(3) + 0.7 * math.log(0.7 / 0.9)
-    assert days_to_tell(usual, np.array([8.0]), calm)[0] == math.ceil(10 / (8 * gain))
+    assert days_to_tell(usual, np.array([8.0]), calm)[0] == math.ceil(DEFAULT_RARE.evidence / (8 * gain))
     assert math.isinf(days_to_tell(usual, np.array([0.0]), calm)[0])
-    assert events_to_tell(usual, calm)[0] == pytest.approx(10 / (gain * 28))
+    assert events_to_tell(usual, calm)[0] == pytest.approx(DEFAULT_RARE.evidence / (gain * 28))
     # Where failures come twice as clumped, it takes twice as long.
-    assert events_to_tell(usual, 2 * calm)[0] == pytest.approx(20 / (gain * 28))
+    assert events_to_tell(usual, 2 * calm)[0] == pytest.approx(2 * DEFAULT_RARE.evidence / (gain * 28))
     assert silence_days(np.array([2.0, 0.0]), 1e-4).tolist() == [5, math.inf]
     assert least_events_a_day(1e-4, 28) == 0.33
 

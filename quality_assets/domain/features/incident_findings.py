@@ -52,6 +52,14 @@ class Finding:
     def last_date(self) -> date:
         return self.day(self.episode.last_day)
 
+    @property
+    def evidence_since(self) -> date:
+        """The first day of the evidence that it was found by, as known then: of pooled days it is days before."""
+        found, at = self.detections, (self.episode.series, self.episode.detected_day)
+        if found.is_pooled is None or not found.is_pooled[at]:
+            return self.detected_on
+        return self.day(min(int(found.run_start[at]), self.episode.detected_day))
+
     def is_active_on(self, day: date) -> bool:
         """Whether its episode was going on."""
         return bool(self._active_by(day).all())

@@ -134,7 +134,8 @@ def _belongs(finding: Finding, cluster: list[Finding], settings: IncidentSetting
         return any((found - other.last_worse_by(found)).days <= 1 for other in cluster)
     same = [other for other in cluster if other.group == finding.group]
     pause = settings.reopen_within_days + 1
-    return any(other.is_active_on(found) or (found - other.last_worse_by(found)).days <= pause for other in same)
+    since = finding.evidence_since
+    return any(other.is_active_on(found) or (since - other.last_worse_by(found)).days <= pause for other in same)
 
 
 def _row(

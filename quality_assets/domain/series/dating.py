@@ -37,8 +37,9 @@ def date_end(z: Floats) -> int:
     """Index of the last changed day of a standardised residual that begins changed and ends normal.
 
     The split that fits two levels best, the change's own median and zero: the largest sum of z less half the change.
-    A single noisy day long after the recovery does not prolong it.
+    A single noisy day long after the recovery does not prolong it; days of which nothing is known say nothing.
     """
-    known = np.clip(np.nan_to_num(z, nan=0.0), -10.0, 10.0)
-    half = max(float(np.median(known)) / 2, 0.75)
-    return int(np.argmax(np.cumsum(known - half)))
+    is_known = np.isfinite(z)
+    bounded = np.clip(np.where(is_known, z, 0.0), -10.0, 10.0)
+    half = max(float(np.median(bounded[is_known])) / 2, 0.75) if is_known.any() else 0.75
+    return int(np.argmax(np.cumsum(np.where(is_known, bounded - half, 0.0))))

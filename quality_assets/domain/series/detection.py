@@ -35,7 +35,14 @@ from quality_assets.domain.series.rare import (
     least_events_a_day,
     silence_days,
 )
-from quality_assets.domain.series.scale import change_from, deviance_residual, from_scale, to_scale, usable_days
+from quality_assets.domain.series.scale import (
+    change_from,
+    deviance_residual,
+    from_scale,
+    normal_score,
+    to_scale,
+    usable_days,
+)
 from quality_assets.domain.series.settings import DEFAULT_RARE, DEFAULT_SETTINGS, DetectionSettings
 from quality_assets.domain.series.silence import SilenceWatch
 from quality_assets.domain.series.walk import Switch, Walk
@@ -103,6 +110,10 @@ def detect(panel: Panel, settings: DetectionSettings = DEFAULT_SETTINGS) -> Dete
     for day in range(len(panel.dates)):
         tracker.step(day)
     return tracker.result()
+
+
+# A level and a deviation were learnt from a baseline's days.
+_FITTED = 2
 
 
 class _Tracker:
@@ -202,6 +213,9 @@ class _Tracker:
                 # A handful of crashes where one a month is usual is far rarer than its arcsine says.
                 gap = deviance_residual(self.amount[:, day], expected * sample) / np.sqrt(sample + 0.5)
             z = worse * gap / deviation
+        if family in ("positive", "score"):
+            # What chance does to counts and rates is known; the noise of these was learnt from a few weeks.
+            z = normal_score(z, self.baseline.days - _FITTED)
         upper = from_scale(family, centre + deviation, sample)
         change = worse * change_from(family, self.panel.value[:, day], expected)
         self.out["expected"][:, day], self.out["z"][:, day] = expected, z

@@ -23,6 +23,17 @@ def deviance_residual(observed: Floats, expected: Floats) -> Floats:
     return np.asarray(np.where(above, 1, -1) * np.sqrt(2 * np.maximum(deviance, 0.0)))
 
 
+def normal_score(t: Floats, degrees: Floats) -> Floats:
+    """The deviation of a normal distribution that is as rare as `t` is of Student's t with so many degrees of freedom.
+
+    A residual over a deviation that was learnt from few days is far off more often than one over the true deviation.
+    Within .02 of the exact quantile up to 6 with 10 degrees and more (Wallace 1959).
+    """
+    nu = np.maximum(degrees, 3.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.sign(t) * (8 * nu + 1) / (8 * nu + 3) * np.sqrt(nu * np.log1p(t * t / nu)))
+
+
 def usable_days(panel: Panel, settings: DetectionSettings) -> tuple[Floats, Floats]:
     """The amounts and sample sizes that may be used: too few values behind a number make it unknown."""
     amount, sample = panel.amount.astype(float), panel.sample.astype(float)

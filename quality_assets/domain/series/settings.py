@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
 
@@ -91,15 +91,16 @@ class RareSettings:
     """What rare bad events are judged by.
 
     evidence: natural logarithm of the likelihood ratio from which on a series is worse; the mean time between false
-    alarms of a CUSUM is at least its exponential, here 60 years of days. recovery: the same for its end, 1 in 20.
+    alarms of a CUSUM is at least its exponential, here 3 years of days, and many times that where bad events are
+    rare. recovery: the same for its end, 1 in 50: faults of a few bad events a day have calm weeks.
     most_a_day: no day alone tells, as failures come in clumps. multiples, failure_share: the rates that are looked for,
     as multiples of the usual one and as a share of all events. few: where more bad events than this are usual a day, a
     day speaks for itself. prior_variance: bad events' worth of evidence that they do not clump. longest_days: what
     would take longer is not told at all. window_days, minimum_days: the past that says what is usual.
     """
 
-    evidence: float = 10.0
-    recovery: float = 3.0
+    evidence: float = 7.0
+    recovery: float = 4.0
     most_a_day: float = 4.5
     multiples: tuple[float, ...] = (3.0, 10.0)
     failure_share: float = 0.3
@@ -129,8 +130,8 @@ class DetectionSettings:
         five values place well enough for its noise to be learnt.
     minimum_score_sample: the same for a mean of scores: two count for little, but seven days of two do not.
     rare: how rare bad events are judged over several days; None = a day at a time only.
-    limits: with these about one false episode per series and year on heavy-tailed latencies, .1 elsewhere. Counts and
-        rates have lower ones, because the chance in them is known; what lies below the least change that matters is
+    limits: with these about half a false episode per series and year on heavy-tailed latencies, .1 elsewhere. Counts
+        and rates have lower ones, because the chance in them is known; what lies below the least change that matters is
         real at best, never important.
     """
 
@@ -170,6 +171,11 @@ class DetectionSettings:
     def limits_of(self, family: Family) -> Limits:
         """The limits of a family of metrics."""
         return dict(self.limits)[family]
+
+    @property
+    def of_silence(self) -> DetectionSettings:
+        """The same, where only silence is told: what single events lose otherwise belongs to their feature's volume."""
+        return replace(self, limits=tuple((family, Limits(inf, inf, inf, inf)) for family, _ in self.limits))
 
     def rules_of(self, family: Family) -> WalkRules:
         """How series of a family of metrics are walked through."""

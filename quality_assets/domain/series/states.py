@@ -144,7 +144,8 @@ def watch(
         metric = "events" if part == "event_name" else "crash_rate"
         parts = build_grid(rows, columns_behind([metric]), key=("feature", part), known_dates=known, through=through)
         counted = np.array([described.is_counted(str(key[0]), metric) for key in parts.keys], bool)
-        out.append(Watched(parts, detect(panel_of(parts, metric), settings), counted))
+        rules = settings.of_silence if part == "event_name" else settings
+        out.append(Watched(parts, detect(panel_of(parts, metric), rules), counted))
     return out
 
 
@@ -153,11 +154,22 @@ def _parts(event_counts: pd.DataFrame | None, platform_counts: pd.DataFrame | No
     if event_counts is not None and len(event_counts):
         out["event_name"] = event_counts
     if platform_counts is not None and len(platform_counts):
-        # Of a feature with a single platform the whole says it all.
-        own = platform_counts[platform_counts.groupby("feature")["platform"].transform("nunique") > 1]
+        own = platform_counts[_has_two_platforms(platform_counts)]
         if len(own):
             out["platform"] = own.assign(crash_rate=own["crashes"] / own["events"])
     return out
+
+
+def _has_two_platforms(counts: pd.DataFrame) -> pd.Series:
+    """Rows of the days from which on a feature is known to have more than one platform.
+
+    Of a single one the whole says it all. A second one that comes later must not change what is said of the days
+    before: series of a panel share what is usual of them all.
+    """
+    first_seen = counts.groupby(["feature", "platform"])["event_date"].min().sort_values()
+    second = first_seen.groupby(level="feature").nth(1).droplevel("platform")
+    since = pd.to_datetime(counts["feature"].map(second))
+    return pd.to_datetime(counts["event_date"]) >= since
 
 
 def _objective(grid: Grid, metric: str, described: Described, settings: ObjectiveSettings) -> ObjectiveStates | None:
