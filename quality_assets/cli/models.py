@@ -35,12 +35,16 @@ def backtest(
         fail("nothing is published yet; `quality run` publishes")
     # What learns takes seconds to import.
     from quality_assets.domain.models.risk.backtest import backtest as replay
-    from quality_assets.domain.models.risk.labels import LABEL_FACTS
+    from quality_assets.domain.models.risk.labels import LABEL_FACTS, states_of
     from quality_assets.tables.facts import read_facts
+    from quality_assets.tables.feature_states import read_watched
     from quality_assets.tables.model_inputs import risk_context
 
     with shown_activity("replaying"), open_snapshot(snapshot) as connection:
-        result = replay(read_facts(connection, LABEL_FACTS), start, end, context=risk_context(connection))
+        facts = read_facts(connection, LABEL_FACTS)
+        # By the one state: what is bad in incidents and labels is what is graded here.
+        states = states_of(facts, read_watched(connection))
+        result = replay(facts, start, end, context=risk_context(connection), states=states)
     for note in result.notes:
         err.print(escape(note))
     if not len(result.grades):

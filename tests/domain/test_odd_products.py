@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from quality_assets.domain.features.incidents import incidents_of
+from quality_assets.domain.models.risk.backtest import backtest
 from quality_assets.domain.models.risk.inputs import risk_inputs
 from quality_assets.domain.models.risk.labels import degradation_labels, states_of
+from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.series.state_rows import state_rows
 from quality_assets.domain.series.states import watch
 
@@ -19,6 +21,7 @@ START = pd.Timestamp(date(2026, 1, 1))
 NAN = np.nan
 UNTIMED = {"latency_count": 0, "latency_p50_ms": NAN, "latency_p95_ms": NAN}
 UNRATED = {"feedback_count": 0, "feedback_sum": NAN}
+FAST = RiskSettings(forest_trees=10, boosting_rounds=10, folds=2, bootstrap_rounds=10, threads=1)
 
 
 def product(days: int = 80, features: int = 4, seed: int = 0, **columns: Any) -> pd.DataFrame:
@@ -178,6 +181,65 @@ def test_all_features_renamed_at_once_are_silent_as_a_product_and_the_new_ones_u
     new = rows[rows["feature"].str.contains(" 2")]
     assert set(new["reason_unknown"]) == {"too_little_history"}
     assert labels[labels["feature"].isin(new["feature"])]["label_any"].isna().all()
+
+
+def _slow(facts: pd.DataFrame) -> pd.DataFrame:
+    """The same, feature_3 being slow for ten days of each month."""
+    day = (facts["event_date"] - START).dt.days
+    hit = (facts["feature"] == "feature_3") & (day % 30 >= 20)
+    return facts.assign(latency_p95_ms=facts["latency_p95_ms"].where(~hit, 900.0))
+
+
+def _down() -> pd.DataFrame:
+    facts = _slow(product(100))
+    return facts.assign(crashes=facts["crashes"].where(facts["feature"] != "feature_0", facts["events"]))
+
+
+def _ending() -> pd.DataFrame:
+    facts = _slow(product(100))
+    last = START + pd.to_timedelta(facts["feature"].map({f"feature_{n}": 99 - 15 * n for n in range(4)}), unit="D")
+    return facts[facts["event_date"] <= last]
+
+
+def _with_a_hole() -> pd.DataFrame:
+    facts = _slow(product(130))
+    return facts[~facts["event_date"].between(START + pd.Timedelta(days=40), START + pd.Timedelta(days=70))]
+
+
+def _renamed() -> pd.DataFrame:
+    facts = _slow(product(100))
+    late = facts["event_date"] >= START + pd.Timedelta(days=80)
+    return facts.assign(feature=facts["feature"].where(~late, facts["feature"] + " 2"))
+
+
+ODD = {
+    "a feature that is always down": _down,
+    "one event a day": lambda: product(100, events=1, users=1, errors=0, crashes=0, **UNTIMED, **UNRATED),
+    "rates alone": lambda: product(100, **UNTIMED, **UNRATED),
+    "latency alone": lambda: _slow(product(100)).drop(columns=["errors", "crashes", "feedback_count", "feedback_sum"]),
+    "no users": lambda: _slow(product(100)).drop(columns=["users", "all_users"]),
+    "series that end on different days": _ending,
+    "eleven days": lambda: product(11),
+    "a month without events": _with_a_hole,
+    "a metric that is constant": lambda: product(100, latency_p95_ms=300.0, latency_p50_ms=100.0),
+    "all renamed at once": _renamed,
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_history_is_replayed_and_graded_or_it_is_said_why_not(kind: str) -> None:
+    facts = ODD[kind]()
+    last = facts["event_date"].max()
+    found = backtest(facts, (last - pd.Timedelta(days=20)).date(), (last - pd.Timedelta(days=7)).date(), FAST)
+    assert len(found.notes) or len(found.grades)
+    assert all(": no model: " in note for note in found.notes)
+    if len(found.grades):
+        said = found.scores[["risk_model", "persistence", "base_rate"]].to_numpy(float)
+        assert ((said >= 0) & (said <= 1)).all()
+        assert found.scores["event_date"].min() >= last - pd.Timedelta(days=20)
+        assert found.grades["rows"].gt(0).all()
+    learnt = {"a feature that is always down", "latency alone", "no users", "a month without events"}
+    assert (len(found.grades) > 0) >= (kind in learnt)
 
 
 @pytest.mark.parametrize("column", ["errors", "crashes"])

@@ -17,7 +17,7 @@ from quality_assets.domain.models.artifact import TrainedModel
 from quality_assets.domain.models.estimators import TargetModel
 from quality_assets.domain.models.leaks import without_leaks
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
-from quality_assets.domain.models.risk.labels import LabelSettings, degradation_labels, feature_states
+from quality_assets.domain.models.risk.labels import FeatureStates, LabelSettings, degradation_labels, feature_states
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.risk.training import train_risk_model
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
@@ -57,10 +57,12 @@ def backtest(
     label_settings: LabelSettings | None = None,
     context: RiskContext | None = None,
     replay: BacktestSettings | None = None,
+    states: FeatureStates | None = None,
 ) -> BacktestResult:
     """Replay first_date .. last_date on rows of product.fact_feature_metrics.
 
-    `facts` hold all history, up to any later day.
+    `facts` hold all history, up to any later day; `states` are those that they are in, where these are known already:
+    the facts alone know no objectives, platforms or single events.
 
     Inputs and states of a day depend on that day and earlier only (see `risk_inputs`), so they are computed once;
     labels are hidden from training until their horizon had passed. Raises ValueError when last_date is before
@@ -70,7 +72,7 @@ def backtest(
         raise ValueError(f"last_date {last_date} lies before first_date {first_date}")
     settings, replay = settings or RiskSettings(), replay or BacktestSettings()
     label_settings = label_settings or LabelSettings(horizon_days=settings.horizon_days)
-    states = feature_states(facts, label_settings)
+    states = feature_states(facts, label_settings) if states is None else states
     labels = degradation_labels(states, label_settings)
     history = with_labels(risk_inputs(states, context), labels)
     when = pd.to_datetime(history["event_date"])
