@@ -164,7 +164,12 @@ def _attention_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield "Needs attention first:"
     for feature, reasons in first:
         yield f"  {reasons_text(feature, reasons)}"
-    worse = worse_features(connection, most - len(first), [feature for feature, _ in first])
+    # What an incident of the whole product names has been told with it.
+    wide = connection.execute(
+        f"select distinct unnest(features) from {INCIDENTS.qualified_name} where end_date is null"
+    ).fetchall()
+    told = [*(feature for feature, _ in first), *(name for (name,) in wide)]
+    worse = worse_features(connection, most - len(first), told)
     if worse:
         yield "Worse than their own past on the last day:"
     elif not first:

@@ -149,6 +149,22 @@ def test_names_that_appeared_in_the_size_of_what_vanished_are_its_candidates() -
     assert rename_candidates([rows[0] | {"kind": "step"}], appeared) == {}
 
 
+def test_of_a_product_that_was_renamed_at_once_every_name_that_came_is_told() -> None:
+    old = [f"f{number}" for number in range(5)]
+    row = dead("a", "f0", 500) | {"features": old}
+    appeared = [Appeared(f"{name} 2", None, day(50), 95) for name in old]
+    assert named(rename_candidates([row], appeared)) == {"a": [f"{name} 2" for name in old]}
+    # A fifth of it is no other name of all.
+    assert rename_candidates([row], appeared[:1]) == {}
+    told = row | {
+        "metric": "events", "unit": "count", "scope": "product", "events": 0, "end_date": None, "peak_value": 0.0,
+        "platform": None, "affected_users": None, "renamed_to": [f"{name} 2" for name in old],
+    }  # fmt: skip
+    assert describe(told).endswith(
+        "; may have been renamed to f0 2, f1 2, f2 2 and 2 more, which appeared then in their size."
+    )
+
+
 def test_candidates_are_told_and_what_came_under_them_is_not_lost() -> None:
     days = pd.DataFrame(
         [

@@ -159,9 +159,7 @@ def _whom_text(row: Mapping[str, Any]) -> str:
 
 def _ending_text(row: Mapping[str, Any]) -> str:
     """What became of it, where it neither goes on nor is back to what was normal, and what came in its place."""
-    names = names_of(row.get("renamed_to"))
-    how = "may have been renamed to" if len(names) == 1 else "may have been split into"
-    renamed = f"; {how} {' and '.join(names)}, which appeared then in its size" if names else ""
+    renamed = _renamed_text(row)
     if row.get("end_kind") == "silent":
         return f"; silent for good{'' if renamed else ', removed or renamed'}{renamed}"
     if row.get("end_kind") != "adopted":
@@ -170,6 +168,17 @@ def _ending_text(row: Mapping[str, Any]) -> str:
     off = float("nan") if is_missing(row.get("still_off")) else float(row["still_off"])
     by = "" if is_missing(off) else f", still off by {'+' if off > 0 else ''}{value_text(off, row['unit'])}"
     return f"; not recovered: the new level counts as normal{since}{by}"
+
+
+def _renamed_text(row: Mapping[str, Any]) -> str:
+    """The names that came in its place; of many features at once the first three."""
+    names, is_wide = names_of(row.get("renamed_to")), len(names_of(row.get("features"))) > 1
+    if not names:
+        return ""
+    how = "may have been renamed to" if is_wide or len(names) == 1 else "may have been split into"
+    rest = f" and {len(names) - 3} more" if is_wide and len(names) > 3 else ""
+    told = ", ".join(names[:3]) + rest if rest else " and ".join(names)
+    return f"; {how} {told}, which appeared then in {'their' if is_wide else 'its'} size"
 
 
 END_WORDS = {

@@ -9,7 +9,7 @@ from itertools import combinations
 from math import log
 from typing import Any, NamedTuple
 
-from quality_assets.domain.features.incident_words import as_day, is_missing
+from quality_assets.domain.features.incident_words import as_day, is_missing, names_of
 
 # Dating is right to a day or so, and a release reaches its users over days.
 _DAYS_BEFORE, _DAYS_AFTER = 2, 3
@@ -63,7 +63,8 @@ def rename_candidates(
     take_single(_LEAST_SUM, _MOST_SUM)
     for row in sorted(dead, key=lambda r: str(r["incident_id"])):
         if row["incident_id"] not in out:
-            parts = _split(row, [new for new in appeared if _is_near(row, new) and new not in taken])
+            near = [new for new in appeared if _is_near(row, new) and new not in taken]
+            parts = _all_at_once(row, near) or _split(row, near)
             if parts:
                 out[row["incident_id"]] = sorted(parts, key=lambda new: new.name)
                 taken.update(parts)
@@ -87,6 +88,13 @@ def _distance(row: Mapping[str, Any], new: Appeared) -> float:
     old = row["feature"] if is_missing(row["event_name"]) else row["event_name"]
     likeness = SequenceMatcher(None, str(old).casefold(), new.name.casefold()).ratio()
     return abs(log(new.events_a_day / _usual(row))) - _LIKENESS * likeness
+
+
+def _all_at_once(row: Mapping[str, Any], names: Sequence[Appeared]) -> tuple[Appeared, ...]:
+    """Of several features that vanished together every name that came then, where these add up to them all."""
+    several = len(names_of(row.get("features"))) > 1
+    total = sum(new.events_a_day for new in names) / _usual(row)
+    return tuple(names) if several and _LEAST_SUM <= total <= _MOST_SUM else ()
 
 
 def _split(row: Mapping[str, Any], names: Sequence[Appeared]) -> tuple[Appeared, ...]:
