@@ -39,11 +39,11 @@ order by trend.metric, trend.event_date
 """
 
 # Snapshots of before lack some; a page then says nothing of them.
-_NEWER = ("end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to")
+_NEWER = ("end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to", "current_size")
 
 _INCIDENTS = """
 select incident_id, event_name, metric, metrics, kind, scope, start_date, end_date, detected_on, severity, sentence,
-  affected_users, slice_dimensions, slice_values, slice_share, slice_traffic_share, slice_status{newer}
+  affected_users, slice_dimensions, slice_values, slice_share, slice_traffic_share, slice_status, size{newer}
 from product.incidents
 where feature = $feature{of_product}
 order by end_date is not null, start_date desc, incident_id
@@ -184,7 +184,7 @@ def incidents(reader: Reader, feature: str) -> list[Row]:
     of_product = " or list_contains(features, $feature)" if "features" in known else ""
     rows = reader.rows(_INCIDENTS.format(newer=newer, of_product=of_product), {"feature": feature})
     # Open ones stand in the order of the overview and of the run report; what is over is the newest first already.
-    return sorted(rows, key=lambda row: (0, *incident_order(row)[:2]) if row["end_date"] is None else (1,))
+    return sorted(rows, key=lambda row: (0, *incident_order(row)[:3]) if row["end_date"] is None else (1,))
 
 
 @per_snapshot

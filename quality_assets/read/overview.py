@@ -84,11 +84,11 @@ qualify row_number() over (
 """
 
 # Snapshots of before lack some.
-_NEWER = ("features", "users_today", "verdict", "real_share", "verdict_sentence")
+_NEWER = ("features", "users_today", "verdict", "real_share", "verdict_sentence", "current_size")
 
 _OPEN_INCIDENTS = """
 select incident_id, feature, metric, kind, scope, start_date, end_date, detected_on, severity, sentence, affected_users,
-  change, slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share{newer}
+  change, slice_status, slice_dimensions, slice_values, slice_share, slice_traffic_share, metrics, size{newer}
 from product.incidents
 where end_date is null
 """

@@ -21,7 +21,7 @@ from quality_assets.contracts.ml import RISK_SCORES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.features.attention import features_that_need_attention, has_eased
 from quality_assets.domain.reports.run import RunInputs, report_text, run_report
 from quality_assets.read import feature, overview
 from quality_assets.read.links import Request
@@ -42,8 +42,12 @@ TOLD: tuple[dict[str, Any], ...] = (
     {"incident_id": "d", "feature": "Pay", "severity": "low", "users_today": 9, "affected_users": 9},
     {"incident_id": "e", "feature": "Feed", "severity": "critical", "users_today": 5, "end_date": DAY,
      "end_kind": "recovered"},
+    # A fifth as far off as at its worst: it goes on no more, and speaks beside a risk alone.
+    {"incident_id": "f", "feature": "Search", "severity": "critical", "users_today": 2, "size": 0.05,
+     "current_size": 0.01},
+    {"incident_id": "g", "feature": "Dull", "severity": "high", "users_today": 4, "size": -0.05, "current_size": 0.01},
 )  # fmt: skip
-IN_ORDER = ["c", "b", "a", "d"]
+IN_ORDER = ["c", "b", "a", "d", "f", "g"]
 SAID = {
     "a": "Maps: crash rate at 5 % instead of 1 % since 1 Mar 2026. Half of it is real.",
     **{row["incident_id"]: f"{row['feature']}: crash rate at 5 % instead of 1 % since 1 Mar 2026." for row in TOLD[1:]},
@@ -128,7 +132,7 @@ def test_features_stand_in_one_order_and_for_the_same_reasons(session: Warehouse
         "Chat": [SAID["c"]],
         "Pay": [SAID["b"], SAID["d"], "risk of degradation within 7 days 90 %"],
         "Maps": [SAID["a"]],
-        "Search": ["risk of degradation within 7 days 40 %"],
+        "Search": [SAID["f"], "risk of degradation within 7 days 40 %"],
     }
     cards = [row for row in overview.features(reader, 7) if row["needs_attention"]]
     assert {row["feature"]: row["attention"]["reasons"] for row in cards} == reasons
@@ -139,8 +143,8 @@ def test_features_stand_in_one_order_and_for_the_same_reasons(session: Warehouse
     )
     made = run_report(RunInputs("run-1", datetime(2026, 3, 3, tzinfo=UTC), DAY, incidents=incidents, scores=scores))
     assert [(entry["feature"], entry["reasons"]) for entry in made["attention"]] == list(reasons.items())
-    assert [entry["affected_users"] for entry in made["attention"]] == [3, 200, 300, None]
-    assert [row["impact"] for row in cards] == [3, 200, 300, None]
+    assert [entry["affected_users"] for entry in made["attention"]] == [3, 200, 300, 2]
+    assert [row["impact"] for row in cards] == [3, 200, 300, 2]
     listed = json.loads(api.features(reader).body)
     assert [row["feature"] for row in listed][:4] == list(reasons)
     text = report_text(made)
@@ -165,7 +169,8 @@ def test_an_incident_reads_alike_on_its_card_its_page_in_its_alert_and_on_the_co
     alerts = {alert["check_name"]: alert for alert in alert_rows(data_root)}
     assert {key: alert["message"] for key, alert in alerts.items()} == {key: SAID[key] for key in IN_ORDER}
     assert {key: (alert["severity"], alert["users"]) for key, alert in alerts.items()} == {
-        "a": ("medium", 300), "b": ("medium", 200), "c": ("high", 3), "d": ("low", 9),
+        "a": ("medium", 300), "b": ("medium", 200), "c": ("high", 3), "d": ("low", 9), "f": ("critical", 2),
+        "g": ("high", 4),
     }  # fmt: skip
     lines = list(summary_lines(session.connection))
     assert lines[lines.index("Needs attention first:") + 3] == f"  {SAID['a']}"
@@ -181,6 +186,7 @@ def test_an_incident_reads_alike_on_its_card_its_page_in_its_alert_and_on_the_co
 def test_a_metric_is_worse_where_its_state_says_so_whatever_the_band_says(
     session: WarehouseSession, state: str | None, is_counted: bool | None, is_worse: bool | None
 ) -> None:
+    session.connection.execute(f"delete from {INCIDENTS.qualified_name}")
     key = {"event_date": DAY, "feature": "Dull", "metric": "crash_rate"}
     put(session, FEATURE_DAILY_TRENDS, key | {"value": 0.5, "expected": 0.1, "is_worse": True})
     if state is not None:
@@ -192,6 +198,21 @@ def test_a_metric_is_worse_where_its_state_says_so_whatever_the_band_says(
     assert [line.split(":")[0] for line in worse_features(session.connection)] == (["Dull"] if is_worse else [])
     dull = next(row for row in overview.features(reader, 7) if row["feature"] == "Dull")
     assert dull["status"] == ("watch" if is_worse else "healthy")
+
+
+@pytest.mark.parametrize(
+    ("cells", "eased"),
+    [
+        ({"size": 0.04, "current_size": 0.011}, False), ({"size": 0.04, "current_size": 0.009}, True),
+        ({"size": -0.04, "current_size": -0.03}, False), ({"size": -0.04, "current_size": 0.001}, True),
+        ({"size": 0.04, "current_size": None}, False), ({"size": 0.0, "current_size": 0.0}, False),
+        ({"size": 0.04, "current_size": 0.0, "kind": "objective"}, False),
+        ({"size": 0.04, "current_size": 0.0, "metrics": ["crash_rate", "latency_p95_ms"]}, False),
+        ({"size": 0.04, "current_size": 0.0, "metrics": ["latency_p50_ms", "latency_p95_ms"]}, True),
+    ],
+)  # fmt: skip
+def test_what_is_hardly_off_any_more_has_eased(cells: dict[str, Any], eased: bool) -> None:
+    assert has_eased(incident(feature="Pay", **cells)) is eased
 
 
 def test_what_is_degraded_without_an_incident_is_told_alike(session: WarehouseSession) -> None:

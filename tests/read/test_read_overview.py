@@ -246,8 +246,8 @@ def test_open_incidents_stand_by_severity_then_users_then_name() -> None:
     )
     found = open_incidents(reader)
     assert [row["incident_id"] for row in found] == ["full", "more", "a", "b", "unknown", "medium", "low"]
-    newer = ("end_date", "features", "users_today", "verdict", "real_share", "verdict_sentence")
-    assert found[0] == told | dict.fromkeys(newer)
+    newer = ("end_date", "features", "users_today", "verdict", "real_share", "verdict_sentence", "size", "current_size")
+    assert found[0] == told | {"metrics": ["crash_rate"]} | dict.fromkeys(newer)
 
 
 def test_incidents_of_one_severity_stand_by_the_users_of_today_that_are_really_hit() -> None:

@@ -9,13 +9,16 @@ from typing import Any
 import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
-from quality_assets.domain.features.incident_words import names_of, told_sentence
+from quality_assets.contracts.metrics import METRIC_GROUPS
+from quality_assets.domain.features.incident_words import is_missing, names_of, told_sentence
 from quality_assets.domain.features.severity import real_part
 from quality_assets.domain.plain import plain_value, rows_of_frame
 
 # About the base rate: below it there is nothing to look at, and no page says so.
 MINIMUM_RISK = 0.25
 DEGRADED_TODAY = "degraded today by more than its own noise"
+# An incident ends after some calm days; on the first of them nobody is hurt any more.
+_EASED_SHARE = 0.25
 
 
 def severity_level(severity: Any) -> int:
@@ -50,7 +53,10 @@ def attention(
     score: Mapping[str, Any] | None,
     minimum_risk: float = MINIMUM_RISK,
 ) -> dict[str, Any]:
-    """What speaks for looking at one feature: its open incidents, and its score from `minimum_risk` on."""
+    """What speaks for looking at one feature: its open incidents, and its score from `minimum_risk` on.
+
+    What has eased waits for the calm days that end it: it has no severity here, and speaks beside a risk alone.
+    """
     entry: dict[str, Any] = {
         "feature": feature,
         "severity": None,
@@ -60,15 +66,20 @@ def attention(
         "expected_users_affected": None,
         "reasons": [],
     }
+    probability = plain_value(score["risk_probability"]) if score is not None else None
+    is_risky = probability is not None and probability >= minimum_risk
     for row in incidents:
+        is_live = not has_eased(row)
+        if not (is_live or is_risky):
+            continue
         entry["reasons"].append(told_sentence(row))
-        entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
+        if is_live:
+            entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
         entry["affected_users"] = _largest(entry["affected_users"], users_hit(row))
         entry["real_share"] = _largest_share(entry["real_share"], real_part(row))
-    probability = plain_value(score["risk_probability"]) if score is not None else None
     if not incidents and score is not None and plain_value(score.get("is_degraded_today")):
         entry["reasons"].append(DEGRADED_TODAY)
-    if score is not None and probability is not None and probability >= minimum_risk:
+    if score is not None and is_risky:
         entry["risk_probability"] = float(probability)
         entry["expected_users_affected"] = plain_value(score.get("expected_users_affected"))
         entry["reasons"].append(_risk_text(score))
@@ -91,10 +102,23 @@ def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float,
     )
 
 
-def incident_order(incident: Mapping[str, Any]) -> tuple[int, float, str]:
-    """What sorts incidents wherever they are listed: severity, then the users whom their real part hits today."""
+def has_eased(incident: Mapping[str, Any]) -> bool:
+    """Whether an open incident is less than a quarter as far off on its last day as it was on its worst.
+
+    Its sizes are those of one metric: where it has others of another kind, it goes on.
+    """
+    now, worst = incident.get("current_size"), incident.get("size")
+    kinds = {METRIC_GROUPS.get(name, name) for name in names_of(incident.get("metrics"))}
+    if incident.get("kind") == "objective" or len(kinds) > 1 or is_missing(now) or is_missing(worst) or not worst:
+        return False
+    return float(now) / float(worst) < _EASED_SHARE
+
+
+def incident_order(incident: Mapping[str, Any]) -> tuple[bool, int, float, str]:
+    """What sorts incidents wherever they are listed: what goes on, severity, users whom the real part hits today."""
     users = users_hit(incident) or 0
-    return -severity_level(incident["severity"]), -users * real_part(incident), str(incident.get("incident_id"))
+    severity = -severity_level(incident["severity"])
+    return has_eased(incident), severity, -users * real_part(incident), str(incident.get("incident_id"))
 
 
 def reasons_text(feature: str, reasons: Sequence[str]) -> str:
