@@ -1,8 +1,9 @@
 """How good the models are: risk, change detection and drift over fixed seeds, beside their bars.
 
 `python -m benchmarks.models` prints every table, and writes them with `--out`. `benchmarks.models_risk`,
-`benchmarks.models_detection`, `benchmarks.models_incidents` and `benchmarks.models_truth` say how each figure is made.
-Takes some fifteen minutes with all seeds. Not part of the test suite.
+`benchmarks.models_detection`, `benchmarks.models_incidents`, `benchmarks.models_truth`, `benchmarks.models_cards` and
+`benchmarks.models_verdicts` say how each figure is made. Takes some half an hour with all seeds. Not part of the test
+suite.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from benchmarks.models_cards import run_cards
 from benchmarks.models_detection import FIRST_SEED, Figure, run_detection, run_drift
 from benchmarks.models_incidents import run_incidents
 from benchmarks.models_risk import run_risk, run_scale, summary
 from benchmarks.models_truth import SEEDS, run_truth
+from benchmarks.models_verdicts import run_verdicts
 
 # Figure, how it is told, bar in words, least, most.
 RISK_BARS: tuple[tuple[str, str, str, float, float], ...] = (
@@ -73,6 +76,8 @@ def main(
         ("Change detection", lambda: run_detection(later)),
         ("Incidents in simulated logs", lambda: run_incidents(later)),
         ("Held against the injected faults", lambda: run_truth(later[: max(SEEDS, seeds // 2)])),
+        ("Cards of a morning", lambda: run_cards(later)),
+        ("Real or measured, and how it ended", lambda: run_verdicts(later[: max(SEEDS, seeds // 2)])),
         ("Drift", lambda: run_drift(later, trials)),
     ):
         sections[title] = run()

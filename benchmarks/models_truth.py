@@ -25,13 +25,14 @@ from quality_assets.contracts.metrics import METRIC_GROUPS
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.features.descriptions import read_feature_descriptions
 from quality_assets.domain.features.incidents import incidents_of
-from quality_assets.domain.features.status import ATTENTION_METRICS
+from quality_assets.domain.features.status import AT_RISK, ATTENTION_METRICS, WATCH
 from quality_assets.domain.features.trends import HISTORY_DAYS, trends_sql
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, with_labels
 from quality_assets.domain.models.risk.labels import degradation_labels, states_of
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.risk.training import train_risk_model
-from quality_assets.domain.series.states import Described, watch
+from quality_assets.domain.series.state_rows import state_rows
+from quality_assets.domain.series.states import Described, Watched, watch
 from quality_assets.simulate import SimulationPlan, simulate
 
 SEEDS = 3
@@ -59,7 +60,8 @@ def figures_of(seed: int) -> dict[str, float]:
     watched = watch(facts, **counts, described=own)
     incidents = incidents_of(watched, facts, tiers=tiers)
     healthy, healthy_counts, _ = simulated(seed, is_healthy=True)
-    false = incidents_of(watch(healthy, **healthy_counts, described=own), healthy, tiers=tiers)
+    calm = watch(healthy, **healthy_counts, described=own)
+    false = incidents_of(calm, healthy, tiers=tiers)
     feature_years = healthy["feature"].nunique() * healthy["event_date"].nunique() / 365
     states = states_of(facts, watched)
     labels = degradation_labels(states)
@@ -72,6 +74,7 @@ def figures_of(seed: int) -> dict[str, float]:
         "severity: share critical of what is told without any fault": float((false["severity"] == "critical").mean()),
         **{f"severity: share {s}": float((incidents["severity"] == s).mean()) for s in INCIDENT_SEVERITIES},
         "trends: feature-days flagged without any fault": _flagged(healthy),
+        "pages: feature-days that say Watch without any fault": _watched_share(healthy, calm, false),
         **_graded(held_out[held_out["target"] == "any"], truth, incidents),
     }
 
@@ -110,6 +113,28 @@ def _flagged(facts: pd.DataFrame) -> float:
         rows = connection.execute(trends_sql(), span).df()
     own = rows[rows["metric"].isin(ATTENTION_METRICS)]
     return float(own.groupby(["event_date", "feature"])["is_worse"].agg(lambda flags: flags.eq(True).any()).mean())
+
+
+def _watched_share(facts: pd.DataFrame, watched: list[Watched], incidents: pd.DataFrame) -> float:
+    """Share of feature-days of which a page says Watch: no open incident, and a metric that its state calls worse, or a
+    risk that is worth watching, by the model that these logs give."""
+    states = states_of(facts, watched)
+    training = with_labels(risk_inputs(states, RiskContext()), degradation_labels(states))
+    result = train_risk_model(training, _QUICK)
+    said = result.held_out[result.held_out["target"] == "any"]
+    rows = training[["event_date", "feature"]].assign(risk=np.nan)
+    if "any" in result.model.targets and len(said):
+        name = result.model.targets["any"].name
+        rows = rows.drop(columns="risk").merge(
+            said[["event_date", "feature", name]].rename(columns={name: "risk"}), how="left"
+        )
+    told = state_rows(watched)
+    own = told[told["metric"].isin(ATTENTION_METRICS) & told["is_bad"] & (told["platform"] == "")]
+    worse = rows.merge(own[["event_date", "feature"]].drop_duplicates().assign(is_worse=True), how="left")["is_worse"]
+    until = incidents["end_date"].fillna(pd.Timestamp("2200-01-01").date())
+    is_open = _is_in(rows, incidents["feature"], incidents["detected_on"], until, 0)
+    is_risky = rows["risk"].ge(WATCH) & rows["risk"].lt(AT_RISK)
+    return float(((worse.eq(True) | is_risky) & ~is_open).mean())
 
 
 def _graded(held_out: pd.DataFrame, truth: pd.DataFrame, incidents: pd.DataFrame) -> dict[str, float]:
@@ -153,6 +178,7 @@ BARS: dict[str, tuple[str, float, float]] = {
     "severity: share critical of what is told without any fault": ("≤ .05", 0.0, 0.05),
     **{f"severity: share {s}": ("> 0", 1e-9, 1.0) for s in INCIDENT_SEVERITIES},
     "trends: feature-days flagged without any fault": ("≤ .01", 0.0, 0.01),
+    "pages: feature-days that say Watch without any fault": ("≤ .02", 0.0, 0.02),
     "truth: Brier skill, logistic_regression": ("≥ .10", 0.10, 1.0),
     "truth: calibration error, logistic_regression": ("≤ .06", 0.0, 0.06),
     "open incident-days: said less what came, logistic_regression": ("within .15", -0.15, 0.15),
