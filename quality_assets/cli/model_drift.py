@@ -130,3 +130,17 @@ def _risk(settings: Settings) -> DriftReport:
         report_path(settings, RISK, "html"), html.page(f"Drift of {RISK}", f"{capitalised(words)}.", [page])
     )
     return DriftReport(RISK, "in use", status, words, "monitor", content)
+
+
+@models.command("recalibrate")
+def recalibrate_intervals(use_case: UseCaseName) -> None:
+    """Learn p10 and p90 of the version in use from what came of its predictions: what is done every night."""
+    from quality_assets.tables.recalibration import recalibrate
+
+    with told_errors():
+        found = recalibrate(root_settings(), tabular(use_case))
+    for known, each in found.items():
+        share = "not measured yet" if each.coverage is None else f"{each.coverage:.1%} of later ones lay within"
+        out.print(escape(f"{use_case}, {known}: learnt from outcomes; {share}"))
+    if not found:
+        out.print(escape(f"{use_case}: too few outcomes are known; the intervals stay as they were learnt"))

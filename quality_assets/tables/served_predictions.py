@@ -24,6 +24,7 @@ from quality_assets.tables import brought_models
 from quality_assets.tables.alerts import record_evaluation
 from quality_assets.tables.drift_reports import DriftReport
 from quality_assets.tables.model_drift import check_drift
+from quality_assets.tables.recalibration import recalibrate
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +83,14 @@ def _add_outcomes(session: WarehouseSession) -> None:
 
 
 def watch_models(session: WarehouseSession, progress: Progress, run_id: str = "") -> list[DriftReport]:
-    """Look for drift of every model in use: a report each, and an alert where there is one."""
+    """Look for drift of every model in use, and learn its intervals from what came: a report each, an alert where there
+    is one."""
     found = []
     for use_case in TABULAR.values():
         progress(f"looking at {use_case.name}")
         try:
             report = check_drift(session, use_case)
+            recalibrate(session.settings, use_case)
         except VersionUnavailableError:
             continue
         found.append(report)

@@ -23,6 +23,7 @@ from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.learning.tabular_model import ModelFormatError, TabularModel
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import Canary, canary_of
+from quality_assets.stores.recalibrated import kept_text, with_intervals
 from quality_assets.stores.released import (
     VersionUnavailableError,
     differs_from_reference,
@@ -70,8 +71,8 @@ class InUse:
         return found
 
 
-Told = tuple[float | None, tuple[str, ...], Canary | None]
-"""Coverage of the last 30 days, versions that are shadows, and the canary."""
+Told = tuple[float | None, tuple[str, ...], Canary | None, str]
+"""Coverage of the last 30 days, versions that are shadows, the canary, and intervals learnt from outcomes."""
 
 
 class NotServedError(LookupError):
@@ -109,7 +110,10 @@ class Shelf:
             count = self._log.change_count()
             for name in self.names:
                 models_dir = self.settings.models_dir
-                told = (self._coverage(name), shadows_of(models_dir, name), canary_of(models_dir, name))
+                told = (
+                    self._coverage(name), shadows_of(models_dir, name), canary_of(models_dir, name),
+                    kept_text(models_dir, name),
+                )  # fmt: skip
                 if count != self._seen or told != self._looked.get(name, (None, None))[1]:
                     self._look_at(TABULAR[name], told)
             self._seen = count
@@ -141,7 +145,9 @@ class Shelf:
         # What the trees say as arrays is what they said before; where it is not, they are asked as they are.
         model = released.model if wrong else model
         row_type = request_model(use_case.contract, model.inputs)
-        coverage, shadows, canary = told
+        coverage, shadows, canary, intervals = told
+        # Proven as it was saved; what outcomes say of its intervals comes after.
+        model = with_intervals(model, version, intervals)
         is_beside = canary is not None and canary.version != version
         others = [each for each in shadows if each != version and not (canary and is_beside and each == canary.version)]
         beside = tuple(self._shadows(use_case, others))

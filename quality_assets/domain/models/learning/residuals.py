@@ -8,7 +8,7 @@ not shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from quality_assets.domain.models.learning.tabular import LearningSettings
 
 METHOD_ROLLING = "rolling_residuals"
 METHOD_BY_SIZE = "residuals_by_size"
+METHOD_OUTCOMES = "residuals_of_outcomes"
 _CENT = 0.01
 _SIZES = 5
 _OFF_BY = 0.08
@@ -96,6 +97,25 @@ def learn_intervals(
     levels = [_levels(residual[size == at], settings) for at in range(len(edges) + 1)]
     low, high = (np.array(each) for each in zip(*levels, strict=True))
     return Intervals(METHOD_BY_SIZE, is_relative, edges, low, high, coverage, settings.coverage)
+
+
+def recalibrated(
+    intervals: Intervals, day: Ints, y: Floats, predicted: Floats, settings: LearningSettings
+) -> Intervals | None:
+    """Intervals of n predictions whose outcome came, in order of time; None where too few are known to say.
+
+    Their coverage is that of the same made each day from what was known then, and None before there is enough of it.
+    """
+    if len(y) < _LEAST_MEASURED:
+        return None
+    inside, is_known = rolling_hits(day, y, predicted, intervals.is_relative, settings)
+    coverage = float(inside[is_known].mean()) if is_known.sum() >= _LEAST_MEASURED else None
+    by_size = intervals.method != METHOD_ROLLING and len(y) >= _SIZES * _LEAST_MEASURED
+    found = learn_intervals(
+        y[-settings.window :], predicted[-settings.window :], by_size=by_size, is_relative=intervals.is_relative,
+        coverage=coverage, settings=settings,
+    )  # fmt: skip
+    return replace(found, method=METHOD_OUTCOMES)
 
 
 def rolling_hits(
