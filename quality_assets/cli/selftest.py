@@ -51,10 +51,11 @@ def selftest(
     """
     import httpx
 
+    from quality_assets.read.live import headers_of
+
     settings = root_settings()
     base = url or f"http://{settings.collector_host}:{settings.collector_port}"
-    headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
-    with httpx.Client(base_url=base, headers=headers, timeout=10.0) as client:
+    with httpx.Client(base_url=base, headers=headers_of(settings), timeout=10.0) as client:
         outcomes = [_outcome(name, ask, client, settings) for name, ask in _CATEGORIES.items()]
     if output is OutputFormat.JSON:
         print(json.dumps([asdict(each) for each in outcomes], indent=2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from quality_assets.contracts.table import Build, Column, Table
 
+FEATURES_AUDIENCE = "quality-features"
+"""Whom tokens of readers of online features are for."""
 RECONCILIATION_STATES = ("balanced", "waiting", "differs")
 
 COLLECTED_BATCHES = Table(

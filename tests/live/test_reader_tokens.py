@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
+from quality_assets.contracts.live import FEATURES_AUDIENCE as AUDIENCE
+from quality_assets.read.live import headers_of
 from quality_assets.serve.collector.access import Access, DeniedError, KeyFileError
-from quality_assets.serve.collector.tokens import AUDIENCE
 from quality_assets.settings import Settings
 
 SECRET = "s" * 40
@@ -114,6 +115,14 @@ def test_keys_that_are_no_public_keys_of_ours(data_root: Settings, tmp_path: Pat
     for path in (tmp_path / "private.pem", tmp_path / "none.pem"):
         with pytest.raises(KeyFileError, match="no public key in PEM"):
             _access(data_root, collector_jwt_public_key=path)
+
+
+def test_the_dashboard_opens_the_collector_of_its_root(data_root: Settings) -> None:
+    signed = data_root.model_copy(update={"collector_jwt_secret": SecretStr(SECRET)})
+    both = signed.model_copy(update={"token": SecretStr("t" * 20)})
+    assert headers_of(data_root) == {}
+    for settings in (signed, both):
+        Access(settings).check_reader(headers_of(settings)["authorization"])
 
 
 def test_a_reader_may_show_the_token_of_the_servers(data_root: Settings) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quality_assets.contracts.live import FEATURES_AUDIENCE
 from quality_assets.settings import Settings
-
-AUDIENCE = "quality-features"
 
 
 class TokenKeyError(ValueError):
@@ -50,7 +49,7 @@ class SignedTokens:
             if key is None:
                 raise TokenError(f"it is signed with another algorithm than {' or '.join(self.keys)}")
             claims = jwt.decode(
-                shown, key, algorithms=[str(algorithm)], audience=AUDIENCE, options={"require": ["exp", "aud"]}
+                shown, key, algorithms=[str(algorithm)], audience=FEATURES_AUDIENCE, options={"require": ["exp", "aud"]}
             )
             return float(claims["exp"])
         except (jwt.PyJWTError, OverflowError, ValueError) as error:
