@@ -29,6 +29,10 @@ class FileWaits(Exception):  # noqa: N818
         self.reason = reason
 
 
+WAITS = "it waits:"
+"""How it begins what is said of a file that is read later, since nothing is wrong with it."""
+
+
 def lacks_room(error: BaseException) -> bool:
     """Whether the disk is full."""
     is_os_error = isinstance(error, OSError) and error.errno in _NO_ROOM
@@ -45,15 +49,15 @@ def verdict_on(error: Exception) -> FileRejected | FileWaits:
     if isinstance(error, FileRejected | FileWaits):
         return error
     if lacks_room(error):
-        return FileWaits("it waits: there is no space left on the disk. It is read as soon as there is")
+        return FileWaits(f"{WAITS} there is no space left on the disk. It is read as soon as there is")
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
-        return FileWaits("it waits: there is not enough memory to read it. Raise QUALITY_MEMORY_LIMIT_MB, or split it")
+        return FileWaits(f"{WAITS} there is not enough memory to read it. Raise QUALITY_MEMORY_LIMIT_MB, or split it")
     if isinstance(error, FileNotFoundError):
         return FileRejected("the file is no longer there")
     if isinstance(error, OSError) and error.errno is not None:
-        return FileWaits(f"it waits: it cannot be read just now: {error.strerror or error}")
+        return FileWaits(f"{WAITS} it cannot be read just now: {error.strerror or error}")
     if isinstance(error, duckdb.IOException) and any(words in str(error) for words in _MACHINE_WORDS):
-        return FileWaits(f"it waits: it cannot be read just now: {first_line(error)}")
+        return FileWaits(f"{WAITS} it cannot be read just now: {first_line(error)}")
     if isinstance(error, RecursionError):
         return FileRejected("it is nested too deeply to be read")
     return FileRejected(f"it cannot be read: {first_line(error)}")
