@@ -30,7 +30,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "tests" /
 from conftest import ARGUMENTS, BROWSERS, serving  # noqa: E402
 from snapshot_builder import Plan, build  # noqa: E402
 
-PAGES = ("/", "FEATURE", "/data-quality", "/drift", "/model", "/pipeline")
+PAGES = (
+    *("/", "FEATURE", "/data-quality", "/drift", "/model", "/pipeline"),
+    *("/impact", "/funnels", "/retention", "/experiments", "/segments"),
+)
 USERS, ROUNDS, THINK_S = 20, 12, 1.0
 MB, KB = 1e6, 1e3
 
@@ -74,8 +77,8 @@ def load(browser: Browser, url: str, *, is_warm: bool = False) -> Load:
 def callback_body(path: str, search: str) -> dict[str, Any]:
     """What the browser sends when it asks for a page."""
     return {
-        "output": "..main.children...sidebar.children..",
-        "outputs": [{"id": "main", "property": "children"}, {"id": "sidebar", "property": "children"}],
+        "output": "..main.children...sidebar.children...bell.children..",
+        "outputs": [{"id": name, "property": "children"} for name in ("main", "sidebar", "bell")],
         "inputs": [
             {"id": "url", "property": "pathname", "value": path},
             {"id": "url", "property": "search", "value": search},
