@@ -38,8 +38,8 @@ from quality_assets.tables.datasets.reading import (
     MOST_BATCHES,
     batch_details,
     details,
-    judged_before,
     overview,
+    quality_of,
     summary,
     thresholds_effect,
     told_of,
@@ -58,6 +58,7 @@ _WRITING = (
 _NONE = problem(404, "No dataset has this name")
 _READING = problem(422, "What is asked for cannot be; each thing that is wrong is named")
 _NO_CURSOR = "This cursor was not given out here; ask without one for the first page."
+_QUALITY = ("dataset", "score", "dimensions", "usual_low", "usual_high", "status", "findings")
 _HISTORY = ("batch_id", "name", "rows", "score", "dimensions", "checked_at")
 _MOST, _MOST_DIGITS = 2**53, 16
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at once")]
@@ -324,6 +325,13 @@ def _found(http: Request, store: House, name: str) -> dict[str, Any]:
         raise HTTPException(404, str(error)) from None
 
 
+def _known(http: Request, store: House, name: str) -> None:
+    try:
+        find(store, settings_of(http), name)
+    except UnknownDatasetError as error:
+        raise HTTPException(404, str(error)) from None
+
+
 @datasets_api.get("/sources/{name}", summary="A watched table", response_model=SourceCard, responses=_NONE)
 def show_source(http: Request, store: House, name: Name) -> Response:
     return json_response(_found(http, store, name))
@@ -336,17 +344,17 @@ def show_source(http: Request, store: House, name: Name) -> Response:
 def source_quality(
     http: Request, store: House, name: Name, limit: Limit = MOST_BATCHES, cursor: Cursor = None
 ) -> Response:
-    told = _found(http, store, name)
     before = None if cursor is None else _opened(cursor)
     if before is not None and not (before.isascii() and before.isdigit() and len(before) < _MOST_DIGITS):
         raise HTTPException(404, _NO_CURSOR)
-    with store.read() as connection:
-        found = judged_before(connection, name, int(before) if before else None, limit + 1)
+    try:
+        told, found = quality_of(store, settings_of(http), name, int(before) if before else None, limit + 1)
+    except UnknownDatasetError as error:
+        raise HTTPException(404, str(error)) from None
     history = [{key: batch[key] for key in _HISTORY} for batch in found[-limit:]]
     following = _cursor(str(found[-limit]["sequence"])) if len(found) > limit else None
-    answer = {key: told[key] for key in ("dataset", "score", "usual_low", "usual_high", "status", "findings")}
-    dimensions = told["judged"]["dimensions"] if told["judged"] else {}
-    return json_response(answer | {"dimensions": dimensions, "history": history, "next_cursor": following})
+    answer = {key: told[key] for key in _QUALITY}
+    return json_response(answer | {"history": history, "next_cursor": following})
 
 
 @datasets_api.get(
@@ -375,7 +383,7 @@ def source_what_if(
     responses=_WRITING | _NONE,
 )  # fmt: skip
 def check_source(http: Request, store: House, name: Name, actor: Writer, key: IdempotencyKey = None) -> Response:
-    _found(http, store, name)
+    _known(http, store, name)
 
     def act() -> tuple[int, Any]:
         with store.write() as connection:
@@ -415,7 +423,7 @@ def set_rule(
     version = version_of(if_match)
 
     def act() -> tuple[int, Any]:
-        _found(http, store, name)
+        find(store, settings_of(http), name)
         return 200, ruling.set_state(store, name, rule, body.state, actor, version)
 
     said = {"state": body.state, "if-match": version}

@@ -23,6 +23,7 @@ from quality_assets.tables.datasets.registering import (
 from quality_assets.tables.datasets.telling_of import unreadable
 
 MOST_BATCHES = 30
+_HISTORY = ("batch_id", "name", "rows", "score", "dimensions", "checked_at", "sequence")
 
 
 def overview(store: Operations, settings: Settings) -> list[dict[str, Any]]:
@@ -39,11 +40,10 @@ def cards(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
-    batches = last_batches(connection, dataset.dataset_id)
+    batches, last = _brief(connection, dataset.dataset_id)
     count = connection.execute(
         select(func.count()).select_from(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset.dataset_id)
     ).scalar()
-    last: dict[str, Any] = batches[-1] if batches else {}
     overdue_by = late(connection, dataset)
     return {
         "dataset": dataset.dataset_id,
@@ -65,6 +65,14 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         "scores": [batch["score"] for batch in batches if batch["status"] == "checked"],
         "version": dataset.version,
     }
+
+
+def _brief(connection: Connection, dataset: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """State and score of the last batches of a dataset, oldest first, and all of the last one: the rest is long."""
+    asked = select(DATASET_BATCH.c.status, DATASET_BATCH.c.score).where(DATASET_BATCH.c.dataset_id == dataset)
+    rows = connection.execute(asked.order_by(DATASET_BATCH.c.sequence.desc()).limit(MOST_BATCHES)).mappings()
+    newest = last_batches(connection, dataset, 1)
+    return [dict(row) for row in rows][::-1], newest[0] if newest else {}
 
 
 def state_of(batch: dict[str, Any]) -> str:
@@ -91,7 +99,9 @@ def last_batches(connection: Connection, dataset: str, most: int = MOST_BATCHES)
 
 def judged_before(connection: Connection, dataset: str, sequence: int | None, most: int) -> list[dict[str, Any]]:
     """The last batches of a dataset that were judged, of those before the one of a number, oldest first."""
-    asked = select(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset, DATASET_BATCH.c.status == "checked")
+    asked = select(*(DATASET_BATCH.c[name] for name in _HISTORY)).where(
+        DATASET_BATCH.c.dataset_id == dataset, DATASET_BATCH.c.status == "checked"
+    )
     if sequence is not None:
         asked = asked.where(DATASET_BATCH.c.sequence < sequence)
     rows = connection.execute(asked.order_by(DATASET_BATCH.c.sequence.desc()).limit(most)).mappings()
@@ -114,6 +124,21 @@ def details(store: Operations, settings: Settings, name: str) -> dict[str, Any]:
     find(store, settings, name)
     with store.read() as connection:
         return told_of(connection, name)
+
+
+def quality_of(
+    store: Operations, settings: Settings, name: str, before: int | None, most: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A dataset's card with the dimensions and findings of its last judged batch, and its history as `judged_before`.
+
+    Raises UnknownDatasetError.
+    """
+    dataset = find(store, settings, name)
+    with store.read() as connection:
+        last = judged_before(connection, name, None, 1)
+        found = findings_of(connection, last[0]["batch_id"]) if last else []
+        more = {"dimensions": last[0]["dimensions"] if last else {}, "findings": found}
+        return _card(connection, dataset) | more, judged_before(connection, name, before, most)
 
 
 def told_of(connection: Connection, name: str) -> dict[str, Any]:
