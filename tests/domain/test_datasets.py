@@ -22,6 +22,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     WrongType,
     signs,
 )
+from quality_assets.domain.quality.datasets.copies import copies_by_chance
 from quality_assets.domain.quality.datasets.dependencies import pairing
 from quality_assets.domain.quality.datasets.drifting import (
     freshness_finding,
@@ -444,3 +445,16 @@ def test_a_column_that_was_empty_so_far_is_read_as_it_is() -> None:
     block = _block(paid=[None] * 30, n=list(range(30)))
     past = examine.Past([_judged(block)[1]], [block])
     assert set(past.forms) == {"n"}
+
+
+def test_rows_that_are_alike_by_chance_are_few_doubts() -> None:
+    # Sides of two dice: 360 rows of 36 kinds. Of n rows, 60 share each first side: 6 × 60 × 59 / 2 = 10,620 pairs, and
+    # 36 × 10 × 9 / 2 = 1,620 of them share the second as well. Two rows agree in a side in 10,620 of 64,620 pairs.
+    dice = _block(one=[r % 6 for r in range(360)], other=[r // 6 % 6 for r in range(360)])
+    agree = 10_620 / 64_620
+    assert copies_by_chance(dice, 360) == pytest.approx(3 * 9_000 * agree / (1 - agree))
+    assert copies_by_chance(dice, 720) == pytest.approx(4 * copies_by_chance(dice, 360))
+    told = _block(name=[f"p{r}" for r in range(98)] + ["p0", "p1"], side=[r % 6 for r in range(98)] + [0, 1])
+    assert copies_by_chance(told, 100) < 1
+    assert weights.few_copied(324, 360, 324) == pytest.approx(0.003 * 324)
+    assert weights.few_copied(2, 100, 0.0) == pytest.approx(1 + 0.03)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, OutsideRange
+from quality_assets.domain.quality.datasets.copies import copies_by_chance
 from quality_assets.domain.quality.datasets.detectors import detect
 from quality_assets.domain.quality.datasets.drifting import (
     distribution_findings,
@@ -142,8 +143,9 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
     counted = Counted(
-        rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group
-    )
+        rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group,
+        copies_by_chance(sample, rows.rows) if rows.copied_rows and not profiles else 0.0,
+    )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 
 

@@ -47,6 +47,7 @@ class Counted:
     muted: frozenset[str] = frozenset()
     is_new_group: bool = False
     """Whether most rows are of a group that the past does not know, so that it says little of them."""
+    copies_by_chance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
         beyond = (
             excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
             if shares
-            else weights.few(count, rows, weights.FEW_COPIED)
+            else weights.few_copied(count, rows, counted.copies_by_chance)
         )
         doubt = weights.COPIED_ROW * beyond * width
         if not shares or beyond >= 1:

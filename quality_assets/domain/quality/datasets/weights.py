@@ -37,9 +37,16 @@ def missing_doubt(share: float) -> float:
 # What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for a trifle.
 FEW_OUTLYING, FEW_COPIED, FEW_ELSE = 0.02, 0.01, 0.1
 BEYOND_FEW = 0.03
+COPIED_BY_CHANCE = 0.003
 
 
 def few(count: float, rows: int, share: float) -> float:
     """A count of what stands for itself as far as it is up to a share of the rows, and hardly beyond."""
     at_most = share * rows
     return min(count, at_most) + BEYOND_FEW * max(0.0, count - at_most)
+
+
+def few_copied(count: float, rows: int, by_chance: float) -> float:
+    """A count of copied rows as `few`; as many as are alike by chance count for a trifle."""
+    plain = min(count, by_chance)
+    return few(count - plain, rows, FEW_COPIED) + COPIED_BY_CHANCE * plain
