@@ -66,7 +66,7 @@ def attention(
         "expected_users_affected": None,
         "reasons": [],
     }
-    probability = plain_value(score["risk_probability"]) if score is not None else None
+    probability: Any = plain_value(score["risk_probability"]) if score is not None else None
     is_risky = probability is not None and probability >= minimum_risk
     for row in incidents:
         is_live = not has_eased(row)
@@ -107,7 +107,8 @@ def has_eased(incident: Mapping[str, Any]) -> bool:
 
     Its sizes are those of one metric: where it has others of another kind, it goes on.
     """
-    now, worst = incident.get("current_size"), incident.get("size")
+    now: Any = incident.get("current_size")
+    worst: Any = incident.get("size")
     kinds = {METRIC_GROUPS.get(name, name) for name in names_of(incident.get("metrics"))}
     if incident.get("kind") == "objective" or len(kinds) > 1 or is_missing(now) or is_missing(worst) or not worst:
         return False

@@ -167,7 +167,7 @@ def _has_two_platforms(counts: pd.DataFrame) -> pd.Series:
     before: series of a panel share what is usual of them all.
     """
     first_seen = counts.groupby(["feature", "platform"])["event_date"].min().sort_values()
-    second = first_seen.groupby(level="feature").nth(1).droplevel("platform")
+    second = first_seen.groupby(level="feature").nth(1).droplevel("platform").to_dict()
     since = pd.to_datetime(counts["feature"].map(second))
     return pd.to_datetime(counts["event_date"]) >= since
 
