@@ -60,7 +60,8 @@ def _tell_incident(connection: object) -> None:
     """An open incident of Basket, and one that is over of Search."""
     connection.execute(  # type: ignore[attr-defined]
         "create or replace table product.incidents as select 'i1' as incident_id, 'Basket' as feature,"
-        " 'crash_rate' as metric, 'rate' as kind, 'feature' as scope, date '2026-04-06' as start_date,"
+        " 'crash_rate' as metric, ['crash_rate'] as metrics, 0.1 as size, 'rate' as kind,"
+        " 'feature' as scope, date '2026-04-06' as start_date,"
         " cast(null as date) as end_date, date '2026-04-07' as detected_on, 'high' as severity,"
         " 'Basket crashes 6 times as often' as sentence, 30 as affected_users, 0.1 as change,"
         " 'none' as slice_status, [''] as slice_dimensions, [''] as slice_values, 1.0 as slice_share,"
