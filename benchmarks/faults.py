@@ -25,7 +25,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.peers.agreement import table_hashes
-from quality_assets.settings import REPOSITORY_ROOT
+from quality_assets.serve.collector.core import Core
+from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.simulate import SimulationPlan, simulate
 from quality_assets.stores.snapshots import current_snapshot
 
@@ -89,10 +90,12 @@ def healthy(work: Path) -> Path:
     (root / "landing").mkdir(parents=True)
     for file in (work / "simulated" / "logs").iterdir():
         shutil.copyfile(file, root / "landing" / file.name)
-    for arguments in (["run"], ["train", "sales", "--demo", "--promote"], ["collect", "--land-now"]):
+    for arguments in (["run"], ["train", "sales", "--demo", "--promote"]):
         ended = quality(root, *arguments)
         if ended.code:
             raise SystemExit(f"quality {' '.join(arguments)} on a fresh root ended with {ended.code}: {ended.words}")
+    # A collector that was started, and stopped.
+    Core(Settings(data_dir=root)).stop()
     return root
 
 
