@@ -24,6 +24,7 @@ from quality_assets.serve.prediction.prediction_log import PredictionLog
 from quality_assets.serve.prediction.service import Service
 from quality_assets.settings import Settings
 from quality_assets.simulate.tables import sales_rows
+from quality_assets.stores.canaries import start_canary
 from quality_assets.stores.landing import scan
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import close_operations, operations_of
@@ -258,17 +259,23 @@ def test_a_full_log_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
     assert pq.read_table(path)["request_id"].to_pylist() == ["1", "2"]
 
 
-def test_the_server_imports_neither_dagster_nor_mlflow(root: Settings) -> None:
+def test_the_process_imports_neither_dagster_nor_mlflow_nor_pandas_and_writes_its_log(root: Settings) -> None:
+    start_canary(root, SALES, "2", 1.0, actor="me", reason="try")
     script = (
         "import sys; from pathlib import Path; from quality_assets.settings import Settings;"
+        "from quality_assets.serve.prediction.running import leave_out_pandas; leave_out_pandas();"
         "from quality_assets.serve.prediction.prediction_app import create_app;"
         f"_, service = create_app(Settings(data_dir=Path({str(root.data_dir)!r}), _env_file=None), ['sales']);"
         f"answer = service.predict('sales', b{json.dumps(ROW)!r});"
-        "print(answer['prediction'], [m for m in ('dagster', 'mlflow', 'duckdb', 'great_expectations')"
-        " if m in sys.modules])"
+        "import json; told = {'request_id': answer['request_id'], 'y': 2400.0};"
+        "service.take_outcome('sales', json.dumps(told).encode()); written = service.log.flush();"
+        "service.judge_canaries();"
+        "print(answer['prediction'], answer['version'], written, [m for m in ('dagster', 'mlflow', 'duckdb', 'pandas',"
+        " 'great_expectations') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "2400.0 []"
+    # Both versions are in the log.
+    assert done.stdout.strip() == "2400.0 2 2 []"
 
 
 def test_no_frame_is_made_on_the_way_of_a_request(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

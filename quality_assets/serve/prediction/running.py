@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 
 import uvicorn
 
@@ -12,12 +13,18 @@ from quality_assets.serve.prediction.prediction_app import create_app
 from quality_assets.settings import Settings
 
 
-def _leave_out_pandas() -> None:
-    """Import scikit-learn and Arrow without pandas, which they do without: 50 MB that no request needs."""
-    if {"pandas", "sklearn"} & sys.modules.keys():
-        return
-    # None says of a module that there is none; it stays, since both look again where they were not refused once.
-    sys.modules["pandas"] = None  # type: ignore[assignment]
+class _NoPandas(MetaPathFinder):
+    """There is no pandas, for whoever looks for it."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the server of models does without pandas", name=fullname)
+
+
+def leave_out_pandas() -> None:
+    """Have scikit-learn and Arrow do without pandas, as they can: 50 MB that no request needs."""
+    if not {"pandas", "sklearn"} & sys.modules.keys():
+        sys.meta_path.insert(0, _NoPandas())
 
 
 def run(settings: Settings, names: Sequence[str] | None, port: int) -> None:
@@ -27,7 +34,7 @@ def run(settings: Settings, names: Sequence[str] | None, port: int) -> None:
     def backlog() -> int:
         return len(servers[0].server_state.tasks) if servers else 0
 
-    _leave_out_pandas()
+    leave_out_pandas()
     app, _ = create_app(settings, names, backlog=backlog)
     configure()
     servers.append(
