@@ -3,8 +3,8 @@
     python -m benchmarks.datasets [--rows 1000000]
 
 Prints, by kind of fault, how often the score of the dirty table is lower than that of the clean one, the area under the
-curve of dirty against clean, and how often clean batches alert: of shuffled tables, and of tables cut as they stand, whose
-batches go on from each other. With --rows, CPU seconds and peak memory of one CSV.
+curve of dirty against clean, and how often clean batches alert: of shuffled tables, and of tables cut as they stand.
+With --rows, CPU seconds and peak memory of one CSV.
 """
 
 from __future__ import annotations

@@ -66,8 +66,7 @@ def test_a_handful_of_crashes_is_told_where_there_are_hardly_any():
     crashes[0, 60:62] = 6
     rates = panel(crashes / sample, "crash_rate", "rate", amount=crashes, sample=sample)
     (found,) = episodes(detect(rates))
-    # Until a day without any is told from a day of the fault, it may go on.
-    assert (found.detected_day, found.start_day, found.end_day) == (60, 60, 62)
+    assert (found.detected_day, found.start_day, found.end_day) == (60, 60, 61)
 
 
 def test_sparse_scores_add_up_over_days():

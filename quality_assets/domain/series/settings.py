@@ -91,16 +91,16 @@ class RareSettings:
     """What rare bad events are judged by.
 
     evidence: natural logarithm of the likelihood ratio from which on a series is worse; the mean time between false
-    alarms of a CUSUM is at least its exponential, here 3 years of days, and many times that where bad events are
-    rare. recovery: the same for its end, 1 in 50: faults of a few bad events a day have calm weeks.
+    alarms of a CUSUM is at least its exponential, here 60 years of days. recovery: the same for its end, 1 in 20;
+    with 1 in 50 what was over stood open for weeks, and labels with it.
     most_a_day: no day alone tells, as failures come in clumps. multiples, failure_share: the rates that are looked for,
     as multiples of the usual one and as a share of all events. few: where more bad events than this are usual a day, a
     day speaks for itself. prior_variance: bad events' worth of evidence that they do not clump. longest_days: what
     would take longer is not told at all. window_days, minimum_days: the past that says what is usual.
     """
 
-    evidence: float = 7.0
-    recovery: float = 4.0
+    evidence: float = 10.0
+    recovery: float = 3.0
     most_a_day: float = 4.5
     multiples: tuple[float, ...] = (3.0, 10.0)
     failure_share: float = 0.3
