@@ -15,6 +15,7 @@ _FEATURE_DAY = (
     Column("event_date", "DATE", "The UTC day", nullable=False),
     Column("feature", "VARCHAR", "Product feature", nullable=False),
 )
+_MODEL = Column("model", "VARCHAR", "Use case: feature_risk, sales, housing", nullable=False)
 _LEARNED_FROM = ("ml.risk_training_set", "ml.degradation_labels")
 _SIGNAL_LIST = "any of latency, crash, error, feedback, volume; comma-separated, empty for none"
 
@@ -119,7 +120,7 @@ MODEL_METRICS = Table(
     key=("model", "model_version", "target", "known", "candidate", "split", "metric"),
     build=Build("training", inputs=_LEARNED_FROM),
     columns=(
-        Column("model", "VARCHAR", "Use case: feature_risk, sales, housing", nullable=False),
+        _MODEL,
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("trained_through", "DATE", "Last day whose facts it saw; null where rows have no order in time"),
         Column(
@@ -168,9 +169,10 @@ FEATURE_IMPORTANCE = Table(
         " PR-AUC on held-out days when it is permuted"
     ),
     grain="one row per version, target and input",
-    key=("model_version", "target", "input"),
+    key=("model", "model_version", "target", "input"),
     build=Build("training", inputs=_LEARNED_FROM),
     columns=(
+        _MODEL,
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("target", "VARCHAR", "any or onset", nullable=False, allowed=TARGETS),
         Column("input", "VARCHAR", "Column of ml.risk_training_set", nullable=False),
@@ -194,9 +196,10 @@ CALIBRATION = Table(
     name="calibration",
     description="Of the feature-days given a risk of about p, how many degraded",
     grain="one row per version, target and bin of predicted risk",
-    key=("model_version", "target", "bin"),
+    key=("model", "model_version", "target", "bin"),
     build=Build("training", inputs=_LEARNED_FROM),
     columns=(
+        _MODEL,
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("target", "VARCHAR", "any or onset", nullable=False, allowed=TARGETS),
         Column("bin", "INTEGER", "1 is the lowest risk; bins hold about equally many rows", nullable=False, minimum=1),
@@ -321,9 +324,13 @@ MODEL_VERSIONS = Table(
     name="model_versions",
     description="Every model there was: what it was made of, whether it was promoted, why, and when it was live",
     grain="one row per version",
-    key=("model_version",),
+    key=(
+        "model",
+        "model_version",
+    ),
     build=Build("training", inputs=_LEARNED_FROM),
     columns=(
+        _MODEL,
         Column("model_version", "VARCHAR", "Version in the registry", nullable=False),
         Column("created_at", "TIMESTAMP", "When it was saved", nullable=False, unit="UTC"),
         Column("trained_through", "DATE", "Last day whose facts it saw", nullable=False),

@@ -25,7 +25,7 @@ where schema_name = 'ml' and table_name = 'model_metrics' and column_name = 'can
 """
 
 _IMPORTANCE = """
-select * exclude (model_version)
+select columns(lambda name: name not in ('model', 'model_version'))
 from ml.feature_importance
 where model_version = $version and target = 'any'
 order by rank

@@ -201,7 +201,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "drift_power": DRIFT_POWER.column_names,
     "model_metrics": _named("target model role metric value low high rows positives base_rate k"),
     "calibration": _named("bin predicted observed low high rows"),
-    "importance": FEATURE_IMPORTANCE.column_names[1:],
+    "importance": FEATURE_IMPORTANCE.column_names[2:],
     "model_versions": MODEL_VERSIONS.column_names,
     "scores": _named(
         "event_date feature risk_probability rank label_any is_graded graded_date days_to_degradation"

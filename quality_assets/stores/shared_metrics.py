@@ -1,4 +1,4 @@
-"""ml.model_metrics as it was while one use case had it for itself, made the table that all share."""
+"""Tables of models as they were while one use case had them for itself, made those that all share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import duckdb
 
-from quality_assets.contracts.ml import MODEL_METRICS
+from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_METRICS, MODEL_VERSIONS
 
 
 def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collection[str] | None) -> bool:
@@ -25,3 +25,9 @@ def share_model_metrics(connection: duckdb.DuckDBPyConnection, columns: Collecti
     connection.execute(f"insert into {name} by name from metrics_before")
     connection.execute("drop table metrics_before")
     return True
+
+
+def name_use_case(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Say of the rows of a table that has just gained its column `model` that they are of feature_risk."""
+    if table in {each.qualified_name for each in (CALIBRATION, FEATURE_IMPORTANCE, MODEL_VERSIONS)}:
+        connection.execute(f"update {table} set model = 'feature_risk' where model is null")

@@ -24,7 +24,7 @@ from quality_assets.domain.impact.sessions import DIM_USERS_SQL
 from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import Lake, refresh_view
-from quality_assets.stores.shared_metrics import share_model_metrics
+from quality_assets.stores.shared_metrics import name_use_case, share_model_metrics
 
 LOCK_TIMEOUT_S = 600.0
 
@@ -205,9 +205,15 @@ def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ..
         if columns is None:
             connection.execute(table.create_sql())
             continue
-        for column in table.columns:
-            if column.name not in columns:
-                connection.execute(f'alter table {table.qualified_name} add column "{column.name}" {column.type}')
+        _add_columns(connection, table, columns)
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table, present: Collection[str]) -> None:
+    for column in table.columns:
+        if column.name not in present:
+            connection.execute(f'alter table {table.qualified_name} add column "{column.name}" {column.type}')
+            if column.name == "model":
+                name_use_case(connection, table.qualified_name)
 
 
 def _present_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:

@@ -113,9 +113,9 @@ def write_evidence(session: WarehouseSession, registry: ModelRegistry, version: 
     evidence = registry.evidence(version)
     tables = ((MODEL_METRICS, "metrics"), (FEATURE_IMPORTANCE, "importance"), (CALIBRATION, "calibration"))
     for table, name in tables:
-        own = f"model_version = $version and {_OF_RISK}" if table is MODEL_METRICS else "model_version = $version"
-        replace_rows(session, table, evidence[name], own, {"version": version})
-    replace_rows(session, MODEL_VERSIONS, registry.versions())
+        own = f"model_version = $version and {_OF_RISK}"
+        replace_rows(session, table, evidence[name].assign(model=FEATURE_RISK.name), own, {"version": version})
+    replace_rows(session, MODEL_VERSIONS, registry.versions().assign(model=FEATURE_RISK.name), _OF_RISK)
 
 
 def _export_champion(registry: ModelRegistry, settings: Settings) -> None:

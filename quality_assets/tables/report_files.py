@@ -51,8 +51,8 @@ def metrics_json(connection: duckdb.DuckDBPyConnection) -> str:
             ),
             "calibration": plain_records(
                 connection,
-                f"select * exclude (model_version) from {CALIBRATION.qualified_name} where model_version = {_IN_USE}"
-                " order by target, bin",
+                f"select * exclude (model, model_version) from {CALIBRATION.qualified_name}"
+                f" where model_version = {_IN_USE} order by target, bin",
             ),
         }
     )

@@ -359,18 +359,18 @@ from (values ('random_forest', 'champion', .571), ('logistic_regression', 'candi
 
 _MODEL = """
 insert into ml.feature_importance
-select '12', 'any', name, description, .12 / i, .09 / i, .15 / i, i, 'random_forest', .12 / i, .09 / i, .15 / i, i from (values
+select 'feature_risk', '12', 'any', name, description, .12 / i, .09 / i, .15 / i, i, 'random_forest', .12 / i, .09 / i, .15 / i, i from (values
   ('latency_p95_excess', 'p95 latency above its usual level', 1), ('crash_trend', 'Slope of the crash rate over a week', 2),
   ('error_rate_excess', 'Error rate above its usual level', 3), ('days_since_release', 'Days since the last release', 4),
   ('weekday', 'Day of the week', 5)) t(name, description, i);
 insert into ml.calibration
-select '12', 'any', n, n / 10.0 - .05, least(1, n / 10.0 - .05 + .03 * g('c' || n)), greatest(0, n / 10.0 - .11), least(1, n / 10.0 + .01), 420 from range(1, 11) t(n);
+select 'feature_risk', '12', 'any', n, n / 10.0 - .05, least(1, n / 10.0 - .05 + .03 * g('c' || n)), greatest(0, n / 10.0 - .11), least(1, n / 10.0 + .01), 420 from range(1, 11) t(n);
 insert into ml.model_versions values
-  ('12', timestamp '2026-11-13 06:00', date '2026-11-12', 7, 'random_forest', false, true, 'd1', 'c1', 'i1', 'ab12', 'champion',
+  ('feature_risk', '12', timestamp '2026-11-13 06:00', date '2026-11-12', 7, 'random_forest', false, true, 'd1', 'c1', 'i1', 'ab12', 'champion',
    timestamp '2026-11-13 06:01', null, 'Beats the best baseline (EWMA chart) by 46 % in PR-AUC and is calibrated.', .571, .39),
-  ('11', timestamp '2026-11-06 06:00', date '2026-11-05', 7, 'logistic_regression', false, false, 'd0', 'c1', 'i1', 'ab11', 'retired',
+  ('feature_risk', '11', timestamp '2026-11-06 06:00', date '2026-11-05', 7, 'logistic_regression', false, false, 'd0', 'c1', 'i1', 'ab11', 'retired',
    timestamp '2026-11-06 06:01', timestamp '2026-11-13 06:01', 'First model to beat every baseline.', .55, .38),
-  ('10', timestamp '2026-10-30 06:00', date '2026-10-29', 7, 'ewma_chart', true, false, 'd9', 'c0', 'i1', 'ab10', null,
+  ('feature_risk', '10', timestamp '2026-10-30 06:00', date '2026-10-29', 7, 'ewma_chart', true, false, 'd9', 'c0', 'i1', 'ab10', null,
    null, null, 'No candidate beat the EWMA chart, so the chart scores.', .38, .38);
 """
 

@@ -130,8 +130,8 @@ def test_promotion_rollback_and_who_was_live(registry: ModelRegistry, result: Tr
     with duckdb.connect() as connection:
         connection.execute("create schema ml")
         connection.execute(MODEL_VERSIONS.create_sql())
-        connection.execute("insert into ml.model_versions select * from frame")
-    assert tuple(frame.columns) == MODEL_VERSIONS.column_names
+        connection.execute("insert into ml.model_versions select 'feature_risk', * from frame")
+    assert ("model", *frame.columns) == MODEL_VERSIONS.column_names
 
 
 def test_a_rollback_takes_back_one_promotion_after_another(registry: ModelRegistry, result: TrainingResult) -> None:

@@ -237,3 +237,14 @@ def test_metrics_of_one_use_case_become_those_of_all() -> None:
     assert (row["model_version"], row["value"]) == ("3", pytest.approx(0.5))
     assert list(row) == list(MODEL_METRICS.column_names)
     assert pd.notna(row["k"])
+
+
+def test_tables_of_one_use_case_say_whose_their_rows_are() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create schema ml")
+        connection.execute("create table ml.calibration as select '3' as model_version, 'any' as target, 1 as bin")
+        create_tables(connection)
+        connection.execute("insert into ml.calibration by name select 'sales' as model, '1' as model_version")
+        create_tables(connection)
+        rows = connection.execute("select model, model_version from ml.calibration order by all").fetchall()
+    assert rows == [("feature_risk", "3"), ("sales", "1")]
