@@ -79,6 +79,10 @@ PATHS = (
     "model-monitoring/models/{name}",
     "model-monitoring/models/{name}/performance",
     "model-monitoring/models/{name}/drift",
+    "model-monitoring/models/{name}/limits",
+    "model-monitoring/models/{name}/shadow",
+    "model-monitoring/samples",
+    "model-monitoring/samples/{file}",
     "model-monitoring/summary",
 )
 # What writes, by method: each is asked as a page of the server asks.
@@ -108,8 +112,9 @@ WRITES = (
     ("POST", "model-monitoring/deploy"),
     *(
         ("POST", f"model-monitoring/models/{{name}}/{each}")
-        for each in ("promote", "rollback", "predict", "drift-check")
+        for each in ("promote", "rollback", "predict", "drift-check", "shadow", "canary")
     ),
+    ("PUT", "model-monitoring/models/{name}/limits"),
 )
 
 

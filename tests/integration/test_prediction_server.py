@@ -15,6 +15,15 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from sqlalchemy import select
 
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
@@ -40,6 +49,9 @@ from tests.light_use_cases import root_with_two_versions_of_sales
 
 # Below the cap the price is what was paid: 30 pieces at 80.
 ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
+
+HOST = {"host": "127.0.0.1"}
+DESCRIBED = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
@@ -381,3 +393,21 @@ def test_a_shadow_is_asked_beside_the_release_and_told_of(root: Settings) -> Non
     stop_shadow(root.models_dir, "sales", "2")
     server.service.look()
     assert server.service.in_use("sales").shadows == ()
+
+
+@pytest.mark.parametrize(
+    "path", ["predict", "predict/batch", "explain", "outcomes", "health", "metrics", "models", "healthz"]
+)
+def test_answers_are_as_they_are_described_whatever_is_sent(root: Settings, path: str) -> None:
+    served, _ = create_app(root, ["sales"])
+    method = "POST" if path in ("predict", "predict/batch", "explain", "outcomes") else "GET"
+    operation = schemathesis.openapi.from_asgi("/openapi.json", served, headers=HOST)[f"/{path}"][method]
+
+    wrong = GenerationMode.NEGATIVE if method == "POST" else GenerationMode.POSITIVE
+
+    @given(case=operation.as_strategy(generation_mode=wrong))
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def ask(case: Case) -> None:
+        case.call_and_validate(headers=HOST, checks=DESCRIBED)
+
+    ask()

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -100,7 +101,7 @@ class _Routes:
             self._add_of(name)
         self._get("/models", self._models, "Which models answer")
         self._get("/healthz", self._alive, "That the server lives")
-        self._get("/metrics", self._metrics, "Figures for Prometheus")
+        self._get("/metrics", self._metrics, "Figures for Prometheus", PlainTextResponse)
 
     def _add_of(self, name: str | None) -> None:
         prefix = f"/models/{name}" if name is not None else ""
@@ -121,7 +122,7 @@ class _Routes:
         )  # fmt: skip
         self._get(f"{prefix}/health", self._quick("health", self._health, name), "What answers, and since when")
         if name is not None:
-            self._get(f"{prefix}/metrics", self._metrics, "Figures for Prometheus")
+            self._get(f"{prefix}/metrics", self._metrics, "Figures for Prometheus", PlainTextResponse)
             return
         # Whatever name there is none of is answered by the same words on every route.
         for path, method in _EVERY.items():
@@ -136,8 +137,10 @@ class _Routes:
             response_model=None,
         )  # fmt: skip
 
-    def _get(self, path: str, act: Any, summary: str) -> None:
-        self._app.add_api_route(path, act, methods=["GET"], summary=summary, responses=_RESPONSES, response_model=None)
+    def _get(self, path: str, act: Any, summary: str, kind: type[Response] = JSONResponse) -> None:
+        self._app.add_api_route(
+            path, act, methods=["GET"], summary=summary, responses=_RESPONSES, response_model=None, response_class=kind
+        )
 
     def _health(self, name: str | None, _: bytes) -> Any:
         return self._service.health(name) if name is not None else self._service.all_health()
