@@ -42,7 +42,11 @@ def limits_card(settings: Settings, name: str) -> Component:
         done="The limits are set",
     )
     head = ui.card_head("When drift is told", told["words"])
-    return ui.card(head, form, drawn(_replay(told["replay"])) if told["days"] else None, label="Limits of drift")
+    return ui.card(head, form, _folded(told) if told["days"] else None, label="Limits of drift")
+
+
+def _folded(told: Row) -> Component:
+    return drawn(html.Details([html.Summary("What other limits would have told"), _replay(told["replay"])]))
 
 
 def _replay(rows: Sequence[Row]) -> Component:

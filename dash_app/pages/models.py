@@ -117,10 +117,8 @@ def build_one(settings: Settings, request: Request) -> Component:
             _skill(reading.evidence(settings, name, version, "metrics"), told),
             html.Div([_inputs(told), _leaks(reading.evidence(settings, name, version, "leaks"))], className="grid-2"),
             watching.beside_card(settings, told),
-            html.Div(
-                [watching.drift_card(reading.drift_report(settings, name)), watching.limits_card(settings, name)],
-                className="grid-2",
-            ),
+            watching.drift_card(reading.drift_report(settings, name)),
+            watching.limits_card(settings, name),
             _periods(reading.evidence(settings, name, version, "performance"), told),
             html.Div([_versions(told, address), watching.releases_card(told)], className="grid-2"),
         ],
@@ -186,22 +184,34 @@ def _field(each: Row, value: Any) -> Any:
 
 
 def _skill(metrics: Sequence[Row], told: Row) -> Component:
+    headline = told["account"]["headline_split"]
+    shown = [row for row in metrics if row["metric"] in _HEADLINE_METRICS]
+    first = [row for row in shown if row["split"] == headline and row["known"] == next(iter(told["account"]["chosen"]))]
+    rest = [row for row in shown if row not in first]
+    note = "; ".join(f"{known}: {each['words']}" for known, each in told["account"]["chosen"].items())
+    more = (
+        _folded(f"{formats.plural(len(rest), 'figure')} of other splits and inputs", _skill_table(rest))
+        if rest
+        else None
+    )
+    return ui.card(ui.card_head("Beside its baselines", note), drawn(_skill_table(first)), more, label="Skill")
+
+
+def _folded(title: str, table: Component) -> Component:
+    """What is opened by who wants it."""
+    return drawn(html.Details([html.Summary(title), table]))
+
+
+def _skill_table(metrics: Sequence[Row]) -> Component:
     rows = [
         [
             formats.words(row["candidate"]), row["role"], row["split"], row["known"], row["metric"],
             formats.number(row["value"]), f"{formats.number(row['low'])} to {formats.number(row['high'])}",
         ]
         for row in metrics
-        if row["metric"] in _HEADLINE_METRICS
     ]  # fmt: skip
-    note = "; ".join(f"{known}: {each['words']}" for known, each in told["account"]["chosen"].items())
-    table = ui.table(
-        ["Tried", "Role", "Held out by", "Known", "Metric", "Value", "90 % interval"],
-        rows,
-        label="Skill",
-        numeric=(5, 6),
-    )
-    return ui.card(ui.card_head("Beside its baselines", note), drawn(table), label="Skill")
+    headers = ["Tried", "Role", "Held out by", "Known", "Metric", "Value", "90 % interval"]
+    return ui.table(headers, rows, label="Skill", numeric=(5, 6))
 
 
 def _inputs(told: Row) -> Component:
@@ -228,6 +238,15 @@ def _leaks(leaks: Sequence[Row]) -> Component:
 
 
 def _periods(periods: Sequence[Row], told: Row) -> Component:
+    main = next(iter(told["account"]["chosen"]))
+    first, rest = ([row for row in periods if (row["known"] == main) is is_main] for is_main in (True, False))
+    broken = told["account"]["quarantine"]
+    note = f"Set aside: {'; '.join(broken)}" if broken else "On rows that it had not seen, 80 % of them within p10–p90."
+    more = _folded("Where less is known", _periods_table(rest)) if rest else None
+    return ui.card(ui.card_head("Over time", note), drawn(_periods_table(first)), more, label="Over time")
+
+
+def _periods_table(periods: Sequence[Row]) -> Component:
     rows = [
         [
             row["period"], row["known"], formats.count(row["rows"]), formats.decimal(row["r2"], 2),
@@ -235,12 +254,8 @@ def _periods(periods: Sequence[Row], told: Row) -> Component:
         ]
         for row in periods
     ]  # fmt: skip
-    table = ui.table(
-        ["Period", "Known", "Rows", "R²", "Error", "In p10–p90", "Finding"], rows, label="Periods", numeric=(2, 3, 4, 5)
-    )
-    broken = told["account"]["quarantine"]
-    note = f"Set aside: {'; '.join(broken)}" if broken else "On rows that it had not seen, 80 % of them within p10–p90."
-    return ui.card(ui.card_head("Over time", note), drawn(table), label="Over time")
+    headers = ["Period", "Known", "Rows", "R²", "Error", "In p10–p90", "Finding"]
+    return ui.table(headers, rows, label="Periods", numeric=(2, 3, 4, 5))
 
 
 def _versions(told: Row, address: str) -> Component:
