@@ -329,8 +329,8 @@ def test_what_is_asked_for_is_computed_once() -> None:
 
 # Of people's use, experiments and delivery: asked over warehouses that have them, beside their own tests.
 _OF_USE = {
-    "adoption", "crash_costs", "deliveries", "engagement_grades", "events", "experiment_health", "experiment_results",
-    "experiments", "funnel", "lift", "retention", "segment", "segments",
+    "adoption", "changes", "crash_costs", "deliveries", "engagement_grades", "events", "experiment_health",
+    "experiment_results", "experiments", "funnel", "lift", "retention", "segment", "segments",
 }  # fmt: skip
 
 

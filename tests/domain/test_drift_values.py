@@ -319,7 +319,7 @@ def test_all_of_a_judged_day_is_in_its_row() -> None:
 
 def test_verdicts_say_what_moved() -> None:
     calm = one_row(latencies())
-    assert re_dots(calm["verdict"]) == "Latency is as usual: median 1 ms as before, the distribution N away"
+    assert re_dots(calm["verdict"]) == "Latency is as usual: median 1.3 ms as before, the distribution N away"
     mix = with_rows(mixes(), d79=[300.0, 0, 0, 0, 0, 0])
     old = pool(mix.counts, 79, False)[0]
     assert one_row(mix)["verdict"].startswith(

@@ -40,6 +40,7 @@ COMMANDS = (
     "retention",
     "segment",
     "train",
+    "training-set",
     "collect",
     "process",
     "features",

@@ -42,7 +42,7 @@ def test_a_silent_daemon_is_told_while_the_servers_should_run_and_is_over_when_i
         house.watch(data_root, later)
     (alert,) = alert_rows(data_root)
     assert (alert["kind"], alert["subject"], alert["occurrences"]) == ("house", "Daemon", 1)
-    assert "have not run for 3 min" in alert["message"]
+    assert "have not run for 3.3 min" in alert["message"]
     house.beat(data_root)
     house.watch(data_root)
     assert [row["status"] for row in alert_rows(data_root)] == ["resolved"]
