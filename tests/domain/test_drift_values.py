@@ -304,7 +304,7 @@ def test_all_of_a_judged_day_is_in_its_row() -> None:
     assert row["effect_on_predictions"] == 0.0123
     times = row["observed"] / row["threshold"]
     assert row["verdict"] == (
-        f"Latency has drifted: median 2 ms against 1 ms, {times:.1f} times what chance and relevance allow; "
+        f"Latency has drifted: median 1.6 ms against 1.3 ms, {times:.1f} times what chance and relevance allow; "
         "alone it moves scores by 1.2 points"
     )
     assert one_row(sketch, effects={"latency_ms": 0.0009})["verdict"].endswith("; scores do not feel it")

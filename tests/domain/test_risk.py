@@ -140,9 +140,8 @@ def test_evidence_is_complete_and_fits_the_contracts(trained: TrainingResult) ->
     ):
         versioned = frame.assign(model_version="1")
         if table is MODEL_METRICS:
-            versioned = versioned.rename(columns={"model": "candidate"}).assign(
-                model="feature_risk", split="time", known="all"
-            )
+            versioned = versioned.rename(columns={"model": "candidate"}).assign(split="time", known="all")
+        versioned = versioned.assign(model="feature_risk")
         versioned = versioned[list(table.column_names)]
         assert not versioned.duplicated(list(table.key)).any()
         _insert(table.create_sql(), table.qualified_name, versioned)

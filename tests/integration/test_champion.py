@@ -198,7 +198,7 @@ def _break(session: WarehouseSession, damage: str) -> None:
         path.write_bytes(content)
         registry = _registry(session)
         registry._client.set_model_version_tag("risk_model", "1", "artifact_sha256", sha256(content).hexdigest())
-        replace_rows(session, MODEL_VERSIONS, registry.versions())
+        replace_rows(session, MODEL_VERSIONS, registry.versions().assign(model="feature_risk"))
 
 
 @pytest.mark.parametrize(
