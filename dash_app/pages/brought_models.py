@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.forms import actor_field, choice, field, write_button, write_form
+from dash_app.components.forms import choice, field, write_form
 from dash_app.components.markup import Element, drawn
 from dash_app.pages import model_watching as watching
 from quality_assets.read import brought_models as reading
@@ -109,12 +108,8 @@ def build(settings: Settings, name: str) -> Component:
         return ui.nothing(
             "circle-x", f"{name} cannot be read", str(error), html.A("Models", href="/models"), is_page=True
         )
-    address = f"{watching.API}{quote(name)}"
-    buttons = [
-        actor_field(),
-        write_button("Look for drift", f"{address}/drift-check", {}, done="Looked"),
-        write_button("Roll back", f"{address}/rollback", {}, done="The version before is in use again"),
-    ]
+    address = watching.address_of(name)
+    buttons = watching.head_buttons(address)
     lead = f"Predicts {told['predicts']}. A model that was brought, of kind {told['kind']}."
     return html.Div(
         [
@@ -194,14 +189,10 @@ def _versions(told: Row, address: str) -> Component:
             _day(row["created_at"]),
             row["actor"],
             on_sample(row) or "no target in it",
-            "" if row["is_in_use"] else _put_in_use(row["version"], address),
+            "" if row["is_in_use"] else watching.put_in_use(address, row["version"]),
         ]
         for row in reversed(told["versions"])
     ]
     table = ui.table(["Version", "Deployed", "By", "On its sample", "Release"], rows, label="Versions")
     return ui.card(ui.card_head("Versions", "The newest that was deployed is in use, unless somebody said otherwise."),
                    table, label="Versions")  # fmt: skip
-
-
-def _put_in_use(version: str, address: str) -> Component:
-    return write_button("Put in use", f"{address}/promote", {"version": version}, done=f"Version {version} is in use")

@@ -10,7 +10,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.forms import choice, field, write_button, write_form
+from dash_app.components.forms import actor_field, choice, field, write_button, write_form
 from dash_app.components.markup import drawn
 from quality_assets.settings import Settings
 from quality_assets.tables import drift_limits
@@ -26,6 +26,25 @@ DRIFT = {
 }
 
 
+def address_of(name: str) -> str:
+    """Where the API is asked about a model."""
+    return f"{API}{quote(name)}"
+
+
+def head_buttons(address: str) -> list[Component]:
+    """What stands in the head of a model's page: who one is, and what may be done with the model as a whole."""
+    return [
+        actor_field(),
+        write_button("Look for drift", f"{address}/drift-check", {}, done="Looked"),
+        write_button("Roll back", f"{address}/rollback", {}, done="The version before is in use again"),
+    ]
+
+
+def put_in_use(address: str, version: str) -> Component:
+    """The button that puts a version in use."""
+    return write_button("Put in use", f"{address}/promote", {"version": version}, done=f"Version {version} is in use")
+
+
 def limits_card(settings: Settings, name: str) -> Component:
     """When drift of a model is told, a form to change that, and what other limits would have told."""
     told = drift_limits.tried(settings, name)
@@ -35,7 +54,7 @@ def limits_card(settings: Settings, name: str) -> Component:
             field("false_share", "False share of what is told", kind="number", value=share),
             field("least_distance", "Smallest distance that matters", kind="number", value=least),
         ],
-        f"{API}{quote(name)}/limits",
+        f"{address_of(name)}/limits",
         "Set limits",
         label="Limits of drift",
         method="PUT",
@@ -111,7 +130,7 @@ _VERDICTS = {
 
 def beside_card(settings: Settings, told: Row) -> Component:
     """Versions that are asked beside the one in use, the canary, their verdicts, and what is missing to decide."""
-    name, address = told["name"], f"{API}{quote(told['name'])}"
+    name, address = told["name"], address_of(told["name"])
     rows = [_beside_row(each, "shadow", address) for each in verdicts(settings, name)]
     canary = canary_verdict(settings, name)
     if canary is not None:

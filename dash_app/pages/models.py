@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.forms import actor_field, choice, field, write_button, write_form
+from dash_app.components.forms import choice, field, write_form
 from dash_app.components.markup import drawn
 from dash_app.pages import brought_models as brought
 from dash_app.pages import model_watching as watching
@@ -99,12 +98,8 @@ def build_one(settings: Settings, request: Request) -> Component:
     if name not in reading.NAMES:
         return not_found(request.path)
     told = reading.told_of(settings, name)
-    address = f"{watching.API}{quote(name)}"
-    buttons = [
-        actor_field(),
-        write_button("Look for drift", f"{address}/drift-check", {}, done="Looked"),
-        write_button("Roll back", f"{address}/rollback", {}, done="The version before is in use again"),
-    ]
+    address = watching.address_of(name)
+    buttons = watching.head_buttons(address)
     lead = f"Predicts {told['predicts']} of {told['of']}{_in_unit(told)}."
     if told["account"] is None:
         return html.Div([ui.page_head(name, lead, buttons[:1]), ui.card(_none_yet(name))], className="stack")
@@ -163,7 +158,7 @@ def _try(told: Row) -> Component:
     fields = [_field(each, reference.get(each["name"])) for each in told["inputs"] if each["is_used"]]
     form = write_form(
         fields,
-        f"{watching.API}{quote(told['name'])}/predict?explain=true",
+        f"{watching.address_of(told['name'])}/predict?explain=true",
         "Predict",
         label="Try a prediction",
         done="Predicted",
@@ -264,13 +259,9 @@ def _versions(told: Row, address: str) -> Component:
             f"{row['version']} (in use)" if row["is_in_use"] else row["version"],
             _day(row["created_at"]),
             formats.decimal(row["r2"], 3),
-            "" if row["is_in_use"] else _promote(row["version"], address),
+            "" if row["is_in_use"] else watching.put_in_use(address, row["version"]),
         ]
         for row in reversed(told["versions"])
     ]
     table = ui.table(["Version", "Made", "R²", "Release"], rows, label="Versions", numeric=(2,))
     return ui.card(ui.card_head("Versions", "Gates are passed before any is in use."), table, label="Versions")
-
-
-def _promote(version: str, address: str) -> Component:
-    return write_button("Put in use", f"{address}/promote", {"version": version}, done=f"Version {version} is in use")

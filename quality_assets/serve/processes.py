@@ -67,7 +67,12 @@ def collector_runs(settings: Settings) -> bool:
     """Whether a collector of this root runs already, which `quality collect` has started."""
     if not settings.live_dir.is_dir():
         return False
-    lock = FileLock(settings.live_dir / ".processor.lock")
+    return _is_held(settings.live_dir / ".processor.lock")
+
+
+def _is_held(path: Path) -> bool:
+    """Whether another process holds a file lock."""
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -235,13 +240,7 @@ def is_served(settings: Settings) -> bool:
     lock_path = settings.data_dir / ".serve.lock"
     if not lock_path.exists():
         return False
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    return _is_held(lock_path)
 
 
 def remembered_servers(settings: Settings) -> dict[str, str]:
