@@ -13,7 +13,7 @@ from dash_app.components import ui
 from dash_app.pages import live, states
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.features import status as states_of
-from quality_assets.domain.features.attention import DEGRADED_TODAY, model_reasons
+from quality_assets.domain.features.attention import DEGRADED_TODAY, model_reasons, raising_reasons
 from quality_assets.domain.features.incident_words import told_sentence
 from quality_assets.domain.features.status import STATUS_ORDER, Outlook, Status
 from quality_assets.domain.quality import health
@@ -261,7 +261,7 @@ def _outlook(risk: Row | None, was_right: float | None) -> str:
     if expected == Outlook.PASSES:
         # What speaks for that is that little moves, which in the words of single inputs reads like a contradiction.
         return f" The model expects it to pass, which was right on {formats.share(was_right)} of such days."
-    reasons = [reason["words"] for reason in model_reasons(risk) if reason["size"] > 0][:2]
+    reasons = raising_reasons(risk)[:2]
     why = f", for {'; '.join(reasons)}" if reasons else ""
     return f" The model expects it to stay or come back{why}."
 

@@ -5,6 +5,9 @@ Add an input here and compute it in `risk_inputs`; training set, models, contrac
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 SIGNALS = ("latency", "crash", "error", "feedback", "volume")
@@ -22,7 +25,8 @@ class RiskInput:
     """One input. `words` is a format string over `value`, for flags `yes|no`.
 
     `is_optional` inputs are null where their source is absent. `low` and `high` clip the value for models that
-    extrapolate. Candidates learn only from inputs with `is_learnt`.
+    extrapolate. Candidates learn only from inputs with `is_learnt`. `undo` gives what a reader knows of a value that
+    models see as a logarithm.
     """
 
     name: str
@@ -32,6 +36,7 @@ class RiskInput:
     is_optional: bool = False
     low: float = -1e9
     high: float = 1e9
+    undo: Callable[[float], float] | None = None
 
     @property
     def is_learnt(self) -> bool:
@@ -45,7 +50,8 @@ class RiskInput:
         if "|" in self.words:
             yes, no = self.words.split("|")
             return yes if value > 0.5 else no
-        return self.words.format(value=value)
+        told = self.words.format(value=self.undo(value) if self.undo else value)
+        return re.sub(r"-(?=\d)", "−", told).replace("%", " %")
 
 
 _LEARNT = frozenset({
@@ -200,18 +206,26 @@ INPUTS: tuple[RiskInput, ...] = (
         "budget_burn",
         "log ratio",
         "Error budget of four weeks used by the signal that used most, 1 + its burn rate as a logarithm",
-        "error budget used at a rate of {value:.1f} (log)",
+        "error budget used {value:.1f} times as fast as it may be",
         low=0,
         high=5,
+        undo=math.expm1,
     ),
-    RiskInput("log_events", "log10 events", "Mean events a day over 28 days", "volume of 10^{value:.1f} events a day"),
+    RiskInput(
+        "log_events",
+        "log10 events",
+        "Mean events a day over 28 days",
+        "about {value:,.0f} events a day",
+        undo=lambda logarithm: 10**logarithm - 1,
+    ),
     RiskInput(
         "events_trend",
         "log ratio",
         "Events of the last 7 days against the 28 days before",
-        "weekly volume at {value:+.0%} (log) against the month before",
+        "{value:.1f} times the events a week of the month before",
         low=-3,
         high=3,
+        undo=math.exp,
     ),
     RiskInput(
         "peers_degraded_share",

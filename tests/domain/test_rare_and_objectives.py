@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quality_assets.domain.features.incident_words import _objective_text
 from quality_assets.domain.features.incidents import find_incidents, incidents_of
 from quality_assets.domain.series.objectives import judge_objective
 from quality_assets.domain.series.rare import (
@@ -155,6 +156,26 @@ def test_what_is_bad_from_its_birth_is_told_once_and_stays_open() -> None:
     assert "where 10 % is the objective by default" in row["sentence"]
     states = rows_of(facts)["state"]
     assert set(states[15:]) == {"breached"}
+
+
+def test_what_is_within_its_objective_again_is_told_so_beside_its_worst() -> None:
+    row = {
+        "current_value": 0.06, "peak_value": 0.4, "objective": 0.1, "baseline_value": 0.1, "unit": "fraction",
+        "objective_source": "default", "worst_date": date(2026, 5, 4), "end_date": None,
+    }  # fmt: skip
+    assert _objective_text(row, "error rate") == (
+        "error rate at 6 % on the last day, within the objective of 10 % by default, 40 % at its worst on 4 May,"
+    )
+    beyond = row | {"current_value": 0.2, "objective_source": "given"}
+    assert _objective_text(beyond, "error rate") == (
+        "error rate at 20 % where 10 % is the objective, 40 % at its worst on 4 May,"
+    )
+    assert _objective_text(beyond | {"current_value": 0.4}, "error rate") == (
+        "error rate at 40 % where 10 % is the objective,"
+    )
+    # Feedback is bad below its objective.
+    score = beyond | {"unit": "score", "objective": 4.0, "peak_value": 3.0, "current_value": 4.2}
+    assert _objective_text(score, "feedback").startswith("feedback at 4.20 on the last day, within the objective of 4")
 
 
 def test_objectives_are_those_that_are_given_the_stricter_of_two_else_those_of_the_tier() -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.ml import RISK_TRAINING_SET
-from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS
+from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS, INPUTS_BY_NAME
 from quality_assets.domain.models.risk.inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
 from quality_assets.domain.models.risk.labels import FeatureStates, SignalState, degradation_labels, feature_states
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
@@ -97,6 +97,22 @@ def test_every_input_can_be_worded() -> None:
         assert item.phrase(0.25)
         assert "{" not in item.phrase(1.0)
         assert "unknown" in item.phrase(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("error_change", -0.25, "error rate −25 % on the bad side of usual over 3 days"),
+        ("crash_z", -1.0, "crash rate today off by −1.0 times its usual swing"),
+        ("worst_slope_z", -0.5, "steepest two-week trend −0.5 times its usual swing"),
+        ("newest_version_share", 0.55, "55 % of all events on a version younger than two weeks"),
+        ("budget_burn", math.log(3.5), "error budget used 2.5 times as fast as it may be"),
+        ("log_events", math.log10(1201), "about 1,200 events a day"),
+        ("events_trend", math.log(0.8), "0.8 times the events a week of the month before"),
+    ],
+)
+def test_a_reason_is_worded_in_numbers_that_a_reader_knows(name: str, value: float, told: str) -> None:
+    assert INPUTS_BY_NAME[name].phrase(value) == told
 
 
 # --- Each input the plain way -----------------------------------------------------------------------------------------

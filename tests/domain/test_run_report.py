@@ -126,7 +126,11 @@ def full_inputs(**changes):
                 "risk_probability": [0.6, 0.3, 0.05],
                 "horizon_days": [7, 7, 7],
                 "expected_users_affected": [300.0, np.nan, 1.0],
-                "reasons": ['[{"words": "latency has grown 5 %"}]', "[]", "[]"],
+                "reasons": [
+                    '[{"words": "latency has grown 5 %", "size": 9.1}, {"words": "calm", "size": -4.0}]',
+                    "[]",
+                    "[]",
+                ],
             }
         ),
         "model": {"model_version": "3", "champion_model": "random_forest"},
@@ -162,7 +166,8 @@ def test_a_late_file_is_not_charged_with_what_its_days_had_before():
 def test_attention_goes_by_severity_then_users_then_risk():
     report = run_report(full_inputs())
     assert [(a["rank"], a["feature"]) for a in report["attention"]] == [(1, "pay"), (2, "search")]
-    assert any("risk of degradation within 7 days 60 %" in r for r in report["attention"][1]["reasons"])
+    # What lowers the risk, as that it is calm, is no reason for it.
+    assert report["attention"][1]["reasons"][-1] == "risk of degradation within 7 days 60 %: latency has grown 5 %"
     incidents = pd.DataFrame(
         [incident(f"f{i}", s, u) for i, (s, u) in enumerate([("low", 9e3), ("critical", 1), ("high", 5), ("high", 50)])]
     )
@@ -427,7 +432,7 @@ def busy_inputs(**changes):
             "risk_probability": [0.4, 0.5, 0.25, 0.24, 0.9, 0.26],
             "horizon_days": [7, None, 7, 7, 7, 7],
             "expected_users_affected": [np.nan, np.nan, 50.0, 900.0, 10.0, 60.0],
-            "reasons": [None, '[{"words": "a"}, {"words": "b"}]', "[]", "[]", "[]", "[]"],
+            "reasons": [None, '[{"words": "a", "size": 2.0}, {"words": "b", "size": 1.0}]', "[]", "[]", "[]", "[]"],
         }
     )
     incidents = [

@@ -147,7 +147,7 @@ def _largest(a: Any, b: Any) -> int | None:
 
 
 def _risk_text(row: Mapping[str, Any]) -> str:
-    causes = [str(reason["words"]) for reason in model_reasons(row)]
+    causes = raising_reasons(row)
     why = f": {'; '.join(causes)}" if causes else ""
     horizon = row.get("horizon_days")
     within = f" within {int(horizon)} days" if horizon is not None and not pd.isna(horizon) else ""
@@ -157,3 +157,8 @@ def _risk_text(row: Mapping[str, Any]) -> str:
 def model_reasons(score: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The model's reasons for a score, largest first; none where it gives none."""
     return json.loads(score.get("reasons") or "[]") if score is not None else []
+
+
+def raising_reasons(score: Mapping[str, Any] | None) -> list[str]:
+    """What raises a score, in words, largest first; what lowers it explains no risk."""
+    return [str(reason["words"]) for reason in model_reasons(score) if reason["size"] > 0]

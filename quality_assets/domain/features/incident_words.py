@@ -97,7 +97,13 @@ def _objective_text(row: Mapping[str, Any], what: str) -> str:
     value = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
     whose = " by default" if row.get("objective_source") == "default" else ""
     limit = row["baseline_value"] if is_missing(row.get("objective")) else row["objective"]
-    return f"{what} at {value_text(value, row['unit'])} where {value_text(limit, row['unit'])} is the objective{whose},"
+    told, told_limit = value_text(value, row["unit"]), value_text(limit, row["unit"])
+    peak = value_text(row["peak_value"], row["unit"])
+    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    worst = "" if peak == told else f" {peak} at its worst{when},"
+    if is_missing(row["end_date"]) and (value - limit) * (row["peak_value"] - limit) < 0:
+        return f"{what} at {told} on the last day, within the objective of {told_limit}{whose},{worst}"
+    return f"{what} at {told} where {told_limit} is the objective{whose},{worst}"
 
 
 def _silence_text(usual: Any) -> str:
