@@ -397,6 +397,35 @@ def test_parquet_types(stage: Stage) -> None:
     assert stage.accounts() == [(1, None), (2, ["missing_event_time", "non_finite_latency"])]
 
 
+def test_parquet_nanoseconds_are_cut(stage: Stage) -> None:
+    last = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp()) * 1_000_000_000 + 86_399_999_999_999
+    data = pa.table(
+        {
+            # What pandas makes of times with a zone.
+            "event_time": pa.array([last, None], pa.timestamp("ns", tz="Asia/Kolkata")),
+            "received_at": pa.array([last, 2**63 - 1], pa.timestamp("ns")),
+            "feature": ["a", "b"],
+            "status": ["ok", "ok"],
+        }
+    )
+    path = stage.folder / "events"
+    pq.write_table(data, path)
+    stage.stage(path)
+    end = datetime(2026, 2, 1, 23, 59, 59, 999999)
+    assert stage.rows("event_time", "received_at") == [(end, end), (None, None)]
+    assert stage.accounts()[1] == (2, ["missing_event_time", "invalid_received_at"])
+
+
+def test_bytes_that_are_no_text_are_ids_all_the_same(stage: Stage) -> None:
+    ids = pa.array([bytes(15) + b"1", b"plain", b"\xff" * 16], pa.binary())
+    data = pa.table({"event_time": [T] * 3, "feature": ["a"] * 3, "status": ["ok"] * 3, "user_id": ids})
+    path = stage.folder / "events"
+    pq.write_table(data, path)
+    stage.stage(path)
+    assert stage.accounts() == [(1, None), (2, None), (3, None)]
+    assert stage.rows("user_id") == ["\\x00" * 15 + "1", "plain", "\\xFF" * 16]
+
+
 def test_truncated_parquet_is_rejected(stage: Stage) -> None:
     path = stage.folder / "events.parquet"
     pq.write_table(pa.table({"event_time": [T] * 1000, "feature": ["a"] * 1000, "status": ["ok"] * 1000}), path)

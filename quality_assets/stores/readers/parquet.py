@@ -127,17 +127,23 @@ def _zones(source: Source, header: Sequence[str]) -> dict[str, str]:
 
 def _parquet_text(column: str, kind: str, zone: str | None) -> str:
     """A typed column as the text that a CSV would hold; a time without a zone is of its source's zone, else UTC."""
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return _zulu(f"timezone('UTC', {column})")
+    if kind in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+        return _zulu(_in_microseconds(column) if kind.endswith("_NS") else f"timezone('UTC', {column})")
     if kind.startswith("TIMESTAMP"):
-        local = f"CAST({column} AS TIMESTAMP)"
+        local = _in_microseconds(column) if kind.endswith("_NS") else f"CAST({column} AS TIMESTAMP)"
         return _zulu(local if zone is None else f"timezone('UTC', timezone({literal(zone)}, {local}))")
     if kind == "BLOB":
-        # Text whose writer did not mark it as such.
-        return f"coalesce(try(decode({column})), CAST({column} AS VARCHAR))"
+        # Text whose writer did not mark it as such; with a NUL it is none, but the bytes of a UUID or a hash.
+        text = f"try(decode({column}))"
+        return f"coalesce(CASE WHEN NOT contains({text}, chr(0)) THEN {text} END, CAST({column} AS VARCHAR))"
     if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
         return f"CAST(to_json({column}) AS VARCHAR)"
     return f"CAST({column} AS VARCHAR)"
+
+
+def _in_microseconds(nanoseconds: str) -> str:
+    """A time in nanoseconds, of UTC where it has a zone, as TIMESTAMP: cut, where a cast rounds into the next day."""
+    return f"coalesce(make_timestamp(epoch_ns({nanoseconds}) // 1000), CAST({nanoseconds} AS TIMESTAMP))"
 
 
 def _zulu(utc: str) -> str:
