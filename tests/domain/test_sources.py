@@ -72,6 +72,7 @@ def test_minimal_source(tmp_path: Path) -> None:
         ({"owner": ""}, "owner"),
         (with_columns(feature={"from": "t", "extract": "["}), "columns.feature.extract: '[' is no regular expression"),
         (with_columns(feature={"from": "t", "extract": "a"}), "has no group in parentheses"),
+        (with_columns(event_time={"from": "t", "decimal": ","}), "decimal means nothing for this column"),
         (with_columns(feature={"from": "t", "maximum": 5}), "maximum means nothing for this column"),
         ({"properties_from": ["a"], **with_columns(properties="p")}, "exclude each other"),
     ],

@@ -105,6 +105,10 @@ def judged(**cells: str | None) -> dict[str, Any]:
         "1769940000000000",
         "1769940000000000999",
         "1769940000.0",
+        "1769940000000.0",
+        "1769940000000000.4",
+        "2026-02-01T11:00:00+01:00[Europe/Berlin]",
+        "2026-02-01T10:00:00.000Z[UTC]",
         "2026-02-01 10:00:00 UTC",
         "2026-02-01 10:00:00.000000999 UTC",
         "2026-02-01T10:00:00 gmt",
@@ -128,6 +132,9 @@ def test_times(text: str) -> None:
         "2026-02-01T25:00:00Z",
         "2026-02-01T10:00:00+19:00",
         "2026-02-01T10:00:00 Europe/Berlin",
+        "2026-02-01T10:00:00[Europe/Berlin]",
+        "2026-02-01T10:00:00Z[]",
+        "17699400.5",
         "01.02.2026 10:00",
         "46054.4166666667",
         "46054",
@@ -342,6 +349,28 @@ def test_units_clipping_joining_and_missing() -> None:
     assert got["reasons"] == ["invalid_event_time"]
     got = staged(of, header, ["2026", "2", "5", "x", "1", " ", "1.5", None, None])
     assert (got["latency_ms"], got["status"], got["reasons"]) == (90_000.0, "error", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("100,5", 100.5),
+        (" 1.234,5 ", 1234.5),
+        ("12", 12.0),
+        ("1.000.000", 1_000_000.0),
+        ("1.5", "invalid_latency"),
+        ("1,234.5", "invalid_latency"),
+        ("12.34,5", "invalid_latency"),
+        (",5", "invalid_latency"),
+        ("-3,0", "negative_latency"),
+    ],
+)
+def test_numbers_with_a_decimal_comma(text: str, expected: float | str) -> None:
+    of = source(columns={"latency_ms": {"from": "d", "decimal": ","}})
+    got = staged(of, (*HEAD, "d"), (*GOOD_ROW, text))
+    assert (got["latency_ms"], got["reasons"]) == (
+        (expected, None) if isinstance(expected, float) else (got["latency_ms"], [expected])
+    )
 
 
 def test_names_and_values_cannot_break_out_of_the_sql() -> None:

@@ -65,6 +65,8 @@ class ColumnMapping(StrictModel):
     is read with the offset from before the jump, so it moves forward by the jump; one that occurs twice is the later.
     A fraction of a second behind %S, and a trailing UTC, are read whether or not the format has them.
 
+    `decimal: ","` reads numbers as most of Europe writes them: `1.234,5`, where a point parts thousands.
+
     `clip_minimum` lifts what is lower; a latency above `maximum`, or among `sentinels`, stands for no measurement and
     is quarantined. All three are in the unit of the column as it is stored (ms), sentinels in that of the source.
     """
@@ -78,6 +80,7 @@ class ColumnMapping(StrictModel):
     if_missing: TextMap | None = None
     default: Text | None = None
     constant: Text | None = None
+    decimal: Literal[","] | None = None
     clip_minimum: float | None = None
     maximum: Annotated[float, Field(gt=0)] | None = None
     sentinels: tuple[float, ...] | None = None
@@ -217,7 +220,7 @@ def _check_column(name: str, mapping: ColumnMapping) -> None:
     """Refuse options that mean nothing for this contract column."""
     options = {
         key
-        for key in ("unit", "format", "zone", "clip_minimum", "maximum", "sentinels")
+        for key in ("unit", "format", "zone", "decimal", "clip_minimum", "maximum", "sentinels")
         if getattr(mapping, key) is not None
     }
     if name in TIME_COLUMNS:
@@ -227,7 +230,7 @@ def _check_column(name: str, mapping: ColumnMapping) -> None:
         if mapping.unit and mapping.format:
             raise ValueError(f"{name}: unit and format exclude each other")
     elif name in NUMBER_COLUMNS:
-        allowed = {"clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
+        allowed = {"decimal", "clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
     else:
         allowed = set()
     if options - allowed:

@@ -56,6 +56,15 @@ def number_sql(text: str) -> str:
     return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
 
 
+def comma_number_sql(text: str) -> str:
+    """A number whose fraction stands behind a comma and whose thousands a point may part; null where it is none."""
+    plain = blankless_sql(text)
+    return (
+        rf"CASE WHEN regexp_full_match({plain}, '[+-]?([0-9]+|[0-9]{{1,3}}(\.[0-9]{{3}})+)(,[0-9]+)?')"
+        f" THEN try_cast(replace(replace({plain}, '.', ''), ',', '.') AS DOUBLE) END"
+    )
+
+
 def id_sql(text: str) -> str:
     """A trimmed id; null where it says that there is none. `7.0` is the `7` that pandas made it of."""
     words = ", ".join(map(literal, NULL_LIKE_IDS))

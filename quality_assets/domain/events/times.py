@@ -15,7 +15,9 @@ _ISO_LOCAL = r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
 # minus) write.
 _OFFSET = r"[+\x{2212}-](0\d|1[0-8])(:?[0-5]\d(:00)?)?"
 _USUAL_OFFSET = r" ?([Zz]|[+-](0\d|1[0-8])(:?[0-5]\d)?)"
-_ISO_OFFSET = rf"( ?(Z|UTC|GMT)| ?{_OFFSET}( ?(Z|UTC))?)"
+# Java names the zone behind the offset.
+_ZONE_NAME = r"\[[A-Za-z][A-Za-z0-9_+/-]*\]"
+_ISO_OFFSET = rf"( ?(Z|UTC|GMT)| ?{_OFFSET}( ?(Z|UTC))?)({_ZONE_NAME})?"
 
 
 def time_sql(text: str, mapping: ColumnMapping, *, usual_only: bool = False) -> str:
@@ -76,13 +78,15 @@ def _usual_sql(text: str, zone: str | None) -> str:
 
 
 def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
-    """ISO 8601, or an epoch whose unit shows in its number of digits: 9 to 11 s, to 14 ms, to 17 µs, to 19 ns.
+    """ISO 8601, or an epoch whose unit shows in its number of whole digits: 9 to 11 s, to 14 ms, to 17 µs, to 19 ns.
 
-    Fewer digits are no epoch of our days: 46328 is a day of a spreadsheet.
+    Fewer digits are no epoch of our days: 46328 is a day of a spreadsheet. What was a number with a fraction once, as a
+    column with gaps is in pandas, has one here.
     """
     # ISO 8601 allows a comma before the fraction; a cast wants a point, one offset, and no blank before it.
     upper = f"replace(replace(upper({text}), ',', '.'), '\u2212', '-')"
-    offset = rf"regexp_replace(regexp_replace({upper}, ' ?(UTC|GMT|Z)$', 'Z'), ' ?([+-][0-9:]+)Z$', '\1')"
+    unnamed = f"regexp_replace({upper}, {literal(_ZONE_NAME + '$')}, '')"
+    offset = rf"regexp_replace(regexp_replace({unnamed}, ' ?(UTC|GMT|Z)$', 'Z'), ' ?([+-][0-9:]+)Z$', '\1')"
     instant = rf"regexp_replace(regexp_replace({offset}, ' ([Z+-])', '\1'), '([+-]\d\d:\d\d):00$', '\1')"
     number = f"CAST({text} AS BIGINT)"
     epoch = (
@@ -92,6 +96,9 @@ def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
     cases = (
         f"WHEN regexp_full_match({text}, '[0-9]{{9,19}}') THEN {epoch} "
         rf"WHEN regexp_full_match({text}, '[0-9]{{9,11}}\.[0-9]+') THEN {_epoch_sql(text, 's')} "
+        rf"WHEN regexp_full_match({text}, '[0-9]{{12,14}}\.[0-9]+') THEN {_epoch_sql(text, 'ms')} "
+        rf"WHEN regexp_full_match({text}, '[0-9]{{15,17}}\.[0-9]+') "
+        f"THEN make_timestamp(CAST(split_part({text}, '.', 1) AS BIGINT)) "
         f"WHEN regexp_full_match({text}, {literal('(?i)' + _ISO_LOCAL + _ISO_OFFSET)}) "
         f"THEN {_instant_sql(f'try_cast({instant} AS TIMESTAMPTZ)')}"
     )

@@ -30,6 +30,7 @@ from quality_assets.contracts.sources.model import find_columns
 from quality_assets.domain.events.texts import (
     Blanks,
     blankless_sql,
+    comma_number_sql,
     folded_sql,
     id_sql,
     needs_trim_sql,
@@ -121,7 +122,8 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
         )
     for name in NUMBER_COLUMNS:
         mapping = source.columns.get(name, _ABSENT)
-        number = _in_milliseconds(f"try_cast(x_{name} AS DOUBLE)", mapping)
+        cast = f"try_cast(x_{name} AS DOUBLE)" if mapping.decimal is None else comma_number_sql(f"x_{name}")
+        number = _in_milliseconds(cast, mapping)
         typed[name] = number if mapping.clip_minimum is None else _finite(number, mapping)
     typed |= {name: f"try_cast({typed[name]} AS {type_})" for name, type_ in form.encoded.items()}
     select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
@@ -269,7 +271,7 @@ def typed_expressions(source: Source) -> dict[str, str]:
 def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
     """Per reason that a row can have by itself, the SQL of its condition (never null) over `x_` and `v_` columns."""
     time = "v_event_time"
-    latency = number_sql("x_latency_ms")
+    latency = _number_sql("x_latency_ms", source.columns.get("latency_ms", _ABSENT))
     unread = {name: f"({blankless_sql(f'x_{name}')} IS NOT NULL AND v_{name} IS NULL)" for name in _TYPED}
     conditions = {
         Reason.MALFORMED_ROW: columns.malformed or "",
@@ -356,7 +358,11 @@ def json_object_valid_sql(text: str) -> str:
 
 def _measure_sql(text: str, mapping: ColumnMapping) -> str:
     """A finite number in the contract's unit; null where it is none."""
-    return _finite(_in_milliseconds(number_sql(text), mapping), mapping)
+    return _finite(_in_milliseconds(_number_sql(text, mapping), mapping), mapping)
+
+
+def _number_sql(text: str, mapping: ColumnMapping) -> str:
+    return number_sql(text) if mapping.decimal is None else comma_number_sql(text)
 
 
 def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:
