@@ -16,6 +16,7 @@ from quality_assets.contracts.live import FEATURES_AUDIENCE
 from quality_assets.domain.live.arrivals import SoFar, comes_live, judged, unexplained_silence
 from quality_assets.read.reader import Reader, Row, per_snapshot
 from quality_assets.settings import Settings
+from quality_assets.stores.live.readers_key import known_key
 
 CURVES = "product.arrival_curves"
 ANSWERS_WITHIN_S = 2.0
@@ -98,11 +99,13 @@ def replay(settings: Settings, reason: str | None, mapping: Sequence[str], *, dr
 
 
 def headers_of(settings: Settings) -> dict[str, str]:
-    """What opens the collector of these settings to a reader: their token, or one that their secret signs."""
+    """What opens the collector of these settings to a reader: their token, or one that a secret of theirs signs."""
     if settings.token is not None:
         return {"authorization": f"Bearer {settings.token.get_secret_value()}"}
     if settings.collector_jwt_secret is not None:
         return {"authorization": f"Bearer {_signed(settings.collector_jwt_secret.get_secret_value(), _hour())}"}
+    if settings.collector_jwt_public_key is not None and (own := known_key(settings.live_dir)) is not None:
+        return {"authorization": f"Bearer {_signed(own, _hour())}"}
     return {}
 
 

@@ -101,6 +101,9 @@ def test_tokens_that_a_private_key_signs(
         with pytest.raises(DeniedError):
             access.check_reader(shown)
     both = _access(data_root, collector_jwt_public_key=public, collector_jwt_secret=SecretStr(SECRET))
+    own = headers_of(data_root.model_copy(update={"collector_jwt_public_key": public}))
+    with pytest.raises(DeniedError):
+        both.check_reader(own["authorization"])
     both.check_reader(_token(private, algorithm))
     both.check_reader(_token(SECRET, "HS256"))
     with pytest.raises(DeniedError, match=f"another algorithm than HS256 or {algorithm}"):
@@ -123,6 +126,23 @@ def test_the_dashboard_opens_the_collector_of_its_root(data_root: Settings) -> N
     assert headers_of(data_root) == {}
     for settings in (signed, both):
         Access(settings).check_reader(headers_of(settings)["authorization"])
+
+
+def test_the_dashboard_opens_a_collector_that_has_a_public_key_alone(data_root: Settings, tmp_path: Path) -> None:
+    _, public = _key_files(tmp_path, ec.generate_private_key(ec.SECP256R1()))
+    settings = data_root.model_copy(update={"collector_jwt_public_key": public})
+    assert headers_of(settings) == {}, "no collector has made a key yet"
+    first = _access(settings)
+    second = _access(settings)
+    shown = headers_of(settings)["authorization"]
+    for access in (first, second):
+        access.check_reader(shown)
+    kept = settings.live_dir / "readers.key"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in settings.live_dir.iterdir()] == ["readers.key"]
+    elsewhere = data_root.model_copy(update={"collector_jwt_public_key": public, "data_dir": tmp_path / "other"})
+    with pytest.raises(DeniedError):
+        _access(elsewhere).check_reader(shown)
 
 
 def test_a_reader_may_show_the_token_of_the_servers(data_root: Settings) -> None:

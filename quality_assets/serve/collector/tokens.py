@@ -8,6 +8,7 @@ from typing import Any
 
 from quality_assets.contracts.live import FEATURES_AUDIENCE
 from quality_assets.settings import Settings
+from quality_assets.stores.live.readers_key import made_key
 
 
 class TokenKeyError(ValueError):
@@ -27,13 +28,18 @@ class SignedTokens:
 
     @classmethod
     def of(cls, settings: Settings) -> SignedTokens:
-        """The keys that the settings name. Raises TokenKeyError."""
+        """The keys that the settings name, and where that is a public one alone, the root's own as well.
+
+        Raises TokenKeyError.
+        """
         keys: dict[str, Any] = {}
         if settings.collector_jwt_secret is not None:
             keys["HS256"] = settings.collector_jwt_secret.get_secret_value()
         if settings.collector_jwt_public_key is not None:
             algorithm, key = _public_key(settings.collector_jwt_public_key)
             keys[algorithm] = key
+            # Of a public key the dashboard can sign nothing.
+            keys.setdefault("HS256", made_key(settings.live_dir))
         return cls(keys)
 
     def __bool__(self) -> bool:
