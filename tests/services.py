@@ -95,9 +95,9 @@ class PostgresServer:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresServer]:
-    """A PostgreSQL server, for as long as this test process lives."""
+@contextmanager
+def postgresql_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL on a free port."""
     programs = _postgresql_programs()
     if programs is None:
         missing("PostgreSQL")
@@ -105,10 +105,19 @@ def postgresql() -> Iterator[PostgresServer]:
     # pytest's own temporary folders are closed to the server's user.
     folder = Path(tempfile.mkdtemp(prefix="quality-pg-"))
     folder.chmod(0o755)
-    server = PostgresServer(programs, folder)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        server = PostgresServer(programs, folder)
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, for as long as this test process lives."""
+    with postgresql_server() as server:
+        yield server
 
 
 @contextmanager

@@ -23,8 +23,8 @@ COOKIE = "quality_token"
 SIGN_IN = "/sign-in"
 _READING = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# What says only that the server lives is told to whoever watches it.
-_OPEN_PATHS = ("/healthz",)
+OPEN_PATHS = ("/healthz",)
+"""What says only that the server lives is told to whoever watches it, without the token."""
 
 MEGABYTE = 1 << 20
 
@@ -115,7 +115,7 @@ class Guard:
             yield Refusal(415, "What is sent must be application/json.")
         if _stated_size(headers) > self._limit(scope):
             yield self._too_large(self._limit(scope))
-        is_open = scope["path"] in (*_OPEN_PATHS, SIGN_IN)
+        is_open = scope["path"] in (*OPEN_PATHS, SIGN_IN)
         if self._rules.token is not None and not is_open and not self._is_opened(headers, self._rules.token):
             yield Refusal(401, "Send the token: Authorization: Bearer …, or open this address in a browser to sign in.")
 

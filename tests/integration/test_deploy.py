@@ -16,6 +16,8 @@ import pytest
 import yaml
 from services import missing
 
+from quality_assets.serve.guard import OPEN_PATHS
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -62,6 +64,20 @@ def test_every_container_has_probes_and_bounds_and_no_rights() -> None:
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+# The collector and its processors tell their health to anybody; the others stand behind the guard.
+_HEALTH = dict.fromkeys(("web", "dagster", "predict"), "/healthz") | dict.fromkeys(("collector", "process"), "/health")
+
+
+def test_health_is_asked_where_no_token_is_needed() -> None:
+    assert OPEN_PATHS == ("/healthz",)
+    (compose,) = _documents(DEPLOY / "compose.yaml")
+    for name, path in _HEALTH.items():
+        assert compose["services"][name]["environment"]["HEALTH_URL"].endswith(path)
+    for container in _containers():
+        probe = container["livenessProbe"]["httpGet"]
+        assert probe["path"] == _HEALTH[container["name"].replace("processor", "process")]
 
 
 def test_compose_binds_to_this_machine_alone_and_everything_has_a_profile() -> None:
@@ -144,7 +160,7 @@ def test_the_image_is_asked_as_the_compose_file_starts_it_on_other_ports() -> No
         assert ":4711/" in service.environment["HEALTH_URL"]
         assert service.environment["QUALITY_TOKEN"] == "of sixteen characters"
         assert not [value for value in (*service.environment.values(), *service.command) if "${" in value]
-        told = (service.environment.get(checking.PORT_SETTINGS[name]), *service.command)
+        told = (service.environment.get(checking.PORT_SETTINGS.get(name, "")), *service.command)
         assert "4711" in told, "it listens there"
         assert name in checking.CHECKS
 
