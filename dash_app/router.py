@@ -32,6 +32,7 @@ from dash_app.pages import (
     impact,
     live,
     model,
+    model_watching,
     models,
     online_features,
     overview,
@@ -110,6 +111,7 @@ PAGES: dict[str, Page] = {
 LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {
     "/pipeline": house_parts.build,
     "/data-quality": mutation_parts.build,
+    links.RISK_MODEL: lambda _, settings: model_watching.limits_of_risk(settings),
 }
 LIVE_PAGES: dict[str, LivePage] = {
     "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),

@@ -64,6 +64,11 @@ def limits_card(settings: Settings, name: str) -> Component:
     return ui.card(head, form, _folded(told) if told["days"] else None, label="Limits of drift")
 
 
+def limits_of_risk(settings: Settings) -> Component:
+    """The same below the page of feature_risk, which is kept with its snapshot and has nobody to write."""
+    return html.Div([actor_field(), limits_card(settings, drift_limits.RISK)], className="stack")
+
+
 def _folded(told: Row) -> Component:
     return drawn(html.Details([html.Summary("What other limits would have told"), _replay(told["replay"])]))
 

@@ -20,7 +20,7 @@ from quality_assets.cli.learning import (
     tabular,
     told_errors,
 )
-from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown_activity
+from quality_assets.cli.output import OutputFormat, out, print_rows, shown_activity
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,17 +60,18 @@ def drift(
 
 
 def _report(settings: Settings, name: str, false_share: float | None, least: float | None) -> DriftReport:
-    if name == RISK:
-        return _risk(settings)
     from quality_assets.stores.warehouse import open_warehouse
     from quality_assets.tables.brought_models import look_for_drift
     from quality_assets.tables.drift_limits import changed, limits_of
     from quality_assets.tables.model_drift import check_drift
+    from quality_assets.tables.risk_drift import risk_report
 
     limits = changed(limits_of(settings, name), {"false_share": false_share, "least_distance": least})
     if is_brought(name):
         return look_for_drift(settings, name, limits)
     with open_warehouse(settings) as session:
+        if name == RISK:
+            return risk_report(session, limits)
         return check_drift(session, tabular(name), limits)
 
 
@@ -89,8 +90,6 @@ def limits(
 
     settings = root_settings()
     name = checked_name(use_case, brought=True)
-    if name == RISK:
-        fail(f"{RISK} is watched by the daily monitor of features, whose limits are the same for all it watches", 2)
     set_limits(settings, name, {"false_share": false_share, "least_distance": least}, getuser())
     told = tried(settings, name)
     if output is OutputFormat.JSON:
@@ -102,34 +101,6 @@ def limits(
     names = ["false_share", "least_distance", "days_looked", "days_told", "first_told", "inputs"]
     shown = [tuple(", ".join(v) if isinstance(v, list) else v for v in (r[n] for n in names)) for r in told["replay"]]
     print_rows(names, iter([shown]), output)
-
-
-def _risk(settings: Settings) -> DriftReport:
-    """What the daily monitor found last, in a file of the same name as that of other models."""
-    from quality_assets.domain.plain import plain_value
-    from quality_assets.stores.files import write_atomically
-    from quality_assets.stores.warehouse import open_warehouse
-    from quality_assets.tables.drift_reports import DriftReport, report_path
-    from quality_assets.tables.model_drift import risk_drift
-
-    with open_warehouse(settings) as session:
-        status, rows = risk_drift(session)
-    drifted = [str(row["metric"]) for row in rows if row["status"] == "drifted"]
-    words = f"moved beyond chance: {', '.join(drifted)}" if drifted else "nothing has moved beyond chance"
-    words = words if rows else "nothing was compared yet"
-    content = {"model": RISK, "status": status, "alert": status == "alert", "words": words, "rows": rows}
-    path = report_path(settings, RISK)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content, indent=1, default=plain_value))
-    from quality_assets.domain.reports import html
-    from quality_assets.domain.wording import capitalised
-
-    shown = ("kind", "metric", "status")
-    page = html.table(list(shown), [[row[each] for each in shown] for row in rows])
-    write_atomically(
-        report_path(settings, RISK, "html"), html.page(f"Drift of {RISK}", f"{capitalised(words)}.", [page])
-    )
-    return DriftReport(RISK, "in use", status, words, "monitor", content)
 
 
 @models.command("recalibrate")

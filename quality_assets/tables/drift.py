@@ -7,6 +7,7 @@ works on sketches and daily tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from quality_assets.contracts.drift import (
 from quality_assets.contracts.ml import MODEL_VERSIONS, RISK_SCORES, RISK_TRAINING_SET, SCORE_LEDGER
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.risk_inputs import INPUT_NAMES
+from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
 from quality_assets.domain.models.retraining import retraining_reason
 from quality_assets.domain.wording import capitalised
 from quality_assets.progress import Progress
@@ -29,6 +31,7 @@ from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.model_files import WHAT_NEXT
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import load_champion
+from quality_assets.tables.drift_limits import RISK, limits_of
 from quality_assets.tables.sketches import SKETCH_DAYS
 
 RETRAIN = "reason_to_retrain"
@@ -61,9 +64,17 @@ def build_data_drift(session: WarehouseSession, effects: Mapping[str, float], pr
     dates = [day.date() for day in pd.date_range(min(first, through), through)]
     sketches = _sketches(session, through)
     progress(f"drift of {len(sketches)} things on {len(dates)} days")
-    rows = drift_rows(sketches, dates, effects)
+    rows = drift_rows(sketches, dates, effects, _judged_by(session))
     replace_rows(session, DATA_DRIFT, rows, "event_date >= $first", {"first": dates[0]})
     return rows
+
+
+def _judged_by(session: WarehouseSession) -> DriftSettings:
+    """The monitor's settings with the limits that people have set for the model whose inputs it watches."""
+    limits = limits_of(session.settings, RISK)
+    return replace(
+        DEFAULT_DRIFT_SETTINGS, false_discovery_rate=limits.false_share, least_distance=limits.least_distance
+    )
 
 
 def build_drift_distributions(session: WarehouseSession) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS
 from quality_assets.domain.models.learning.drift_replay import alternatives, replayed
 from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.settings import Settings
@@ -16,6 +17,14 @@ from quality_assets.tables.house_settings import LIMITS_OF_DRIFT, change, value_
 KEY = "models.drift"
 LIMITS = tuple(LIMITS_OF_DRIFT)
 """What can be set of a model."""
+RISK = "feature_risk"
+# Each kind of thing that the daily monitor watches has a least distance of its own, beyond which limits go.
+USUAL = {
+    RISK: DriftLimits(
+        false_share=DEFAULT_DRIFT_SETTINGS.false_discovery_rate, least_distance=DEFAULT_DRIFT_SETTINGS.least_distance
+    )
+}
+"""The limits of models that have others than most, as long as nobody sets any."""
 
 
 def limits_of(settings: Settings, model: str) -> DriftLimits:
@@ -23,7 +32,7 @@ def limits_of(settings: Settings, model: str) -> DriftLimits:
     with operations_of(settings).read() as connection:
         told = value_of(connection, KEY)
     own = {name: float(told[f"{model}.{name}"]) for name in LIMITS if f"{model}.{name}" in told}
-    return changed(DriftLimits(), own)
+    return changed(USUAL.get(model, DriftLimits()), own)
 
 
 def changed(limits: DriftLimits, given: Mapping[str, float | None]) -> DriftLimits:

@@ -167,15 +167,3 @@ def _report(
         "replay": alternatives(found["days"], limits),
     }
     return DriftReport(use_case.name, released.release.version, status, content["words"], found["source"], content)
-
-
-def risk_drift(session: WarehouseSession) -> tuple[Status, list[dict[str, Any]]]:
-    """What the daily monitor says of feature_risk: its state, and rows of monitoring.data_drift of the last day."""
-    frame = read_frame(
-        session,
-        "select * from monitoring.data_drift where event_date = (select max(event_date) from monitoring.data_drift)",
-    )
-    rows = [{str(k): plain_value(v) for k, v in each.items()} for each in frame.to_dict("records")]
-    if not rows:
-        return "unknown", rows
-    return ("alert" if any(row["status"] == "drifted" for row in rows) else "ok"), rows

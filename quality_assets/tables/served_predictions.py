@@ -25,6 +25,7 @@ from quality_assets.tables.alerts import record_evaluation
 from quality_assets.tables.drift_reports import DriftReport
 from quality_assets.tables.model_drift import check_drift
 from quality_assets.tables.recalibration import recalibrate
+from quality_assets.tables.risk_drift import risk_report
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,10 @@ def watch_models(session: WarehouseSession, progress: Progress, run_id: str = ""
             continue
         found.append(report)
         _tell(session.settings, report, run_id)
+    # What the monitor finds of feature_risk is an alert of its own; here is the report beside those of other models.
+    of_risk = risk_report(session)
+    if of_risk.content["days"]:
+        found.append(of_risk)
     return [*found, *_watch_brought(session.settings, progress, run_id)]
 
 

@@ -31,6 +31,8 @@ class DriftSettings:
     shift_floor: in deviations of the earlier days' means.
     false_discovery_rate: Benjamini & Hochberg (1995) over all tests of a day and family; with one test alone it is
         the share of false alarms, to stay below 2 %.
+    least_distance: smaller distances of a kind do not matter either: w1, traffic that moved, or of a rate the share of
+        itself that it has moved by; 0 leaves it at the floors above.
     thin_above: earlier days with so many times today's rows are thinned to today's number for the null.
     """
 
@@ -51,6 +53,7 @@ class DriftSettings:
     mix_floor: float = 0.03
     shift_floor: float = 3.0
     false_discovery_rate: float = 0.02
+    least_distance: float = 0.0
     thin_above: float = 1.5
 
     def reference_offsets(self, is_turnover: bool) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ from quality_assets.domain.wording import capitalised, name_in_words, share_text
 
 # A tenth of a point of risk changes nobody's order of work.
 _FELT = 0.001
+FARTHEST = 1.0
+"""The largest that a limit of distance can be."""
 
 
 def is_felt(effect_on_predictions: float | None) -> bool | None:
@@ -124,9 +126,27 @@ def _drift_row(
 
 def _matters(judgement: Judgement, settings: DriftSettings) -> bool:
     """A rate must also have moved by a share of itself: at a million rows everything is beyond chance."""
-    if judgement.sketch.statistic != "binomial_z" or not judgement.reference_value:
-        return True
-    return abs((judgement.current_value or 0.0) / judgement.reference_value - 1) >= settings.rate_floor_change
+    statistic, observed = judgement.sketch.statistic, judgement.observed or 0.0
+    distance = distance_of(statistic, observed, judgement.reference_value, judgement.current_value)
+    return distance >= least_distance_of(statistic, settings)
+
+
+def distance_of(statistic: str, observed: float, reference: float | None, current: float | None) -> float:
+    """How far something has moved, as limits of distance are told: of a rate, by which share of itself.
+
+    A grade is counted in deviations, and what comes out of nothing has no share: both have moved as far as can be.
+    """
+    if statistic in ("w1", "total_variation"):
+        return observed
+    if statistic != "binomial_z" or not reference:
+        return FARTHEST
+    return abs((current or 0.0) / reference - 1)
+
+
+def least_distance_of(statistic: str, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS) -> float:
+    """From which distance on something has moved by enough to matter."""
+    floor = settings.rate_floor_change if statistic == "binomial_z" else 0.0
+    return max(floor, settings.least_distance)
 
 
 def _verdict(row: Mapping[str, Any], judgement: Judgement) -> str:

@@ -37,8 +37,8 @@ class LimitsBody(BaseModel):
 
 
 def _known(settings: Settings, name: str) -> str:
-    if name not in TABULAR and not brought_models.is_brought(settings, name):
-        raise HTTPException(404, f"There is no model of this name; there are: {', '.join(TABULAR)}.")
+    if name not in brought_models.OURS and not brought_models.is_brought(settings, name):
+        raise HTTPException(404, f"There is no model of this name; there are: {', '.join(brought_models.OURS)}.")
     return name
 
 

@@ -25,7 +25,10 @@ _MOST_ROWS = 500
 _LEAST_SHARE = 0.02
 
 Look = Mapping[str, Any]
-"""`day`, `rows` that were asked up to it, and `found`: input, kind, distance and p_value of each comparison."""
+"""`day`, `rows` that were asked up to it, and `found`: input, kind, distance and p_value of each comparison.
+
+What was judged among others of its day has its `q_value` instead, and `is_beyond`: whether it lies beyond its limit.
+"""
 
 
 def looks(
@@ -60,9 +63,24 @@ def replayed(days: Sequence[Look], limits: DriftLimits) -> list[dict[str, Any]]:
     """What each look would have told: `day`, `rows` and the names of what had moved; nothing where it would not."""
     found = []
     for each in days:
-        told = [row["input"] for row in decided(each["found"], limits) if row["is_drifted"]]
+        told = [row["input"] for row in _judged(each["found"], limits) if row["is_drifted"]]
         found.append({"day": each["day"], "rows": each["rows"], "moved": told})
     return found
+
+
+def _judged(found: Sequence[Mapping[str, Any]], limits: DriftLimits) -> list[dict[str, Any]]:
+    own = [each for each in found if "q_value" not in each]
+    known = [each for each in found if "q_value" in each]
+    return [
+        *decided(own, limits),
+        *(
+            {
+                **each, "is_drifted": each["is_beyond"] and each["q_value"] <= limits.false_share
+                and each["distance"] >= limits.least_distance,
+            }
+            for each in known
+        ),
+    ]  # fmt: skip
 
 
 def alternatives(days: Sequence[Look], limits: DriftLimits) -> list[dict[str, Any]]:
