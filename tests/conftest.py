@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import hypothesis
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.features.descriptions import read_feature_descriptions, with_seen_dates
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
+from quality_assets.stores import warehouse
 from quality_assets.stores.landing import place
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
@@ -85,6 +87,32 @@ def build_tables(session: WarehouseSession, start: date = FIRST_DATE, end: date 
         f" from {FACT_FEATURE_METRICS.qualified_name} group by feature"
     ).df()
     replace_table(session, DIM_FEATURE_METADATA, with_seen_dates(descriptions, seen))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tables of a new warehouse are made by the first test that needs one and copied for the others.
+
+    To make them is most of what a small test of the warehouse would do.
+    """
+    made = new_settings(tmp_path_factory.mktemp("empty") / "data")
+    connect = warehouse._connect
+
+    def connect_to_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
+        path = settings.warehouse_path
+        if path.exists() or settings.lake_dir.exists():
+            return connect(settings)
+        if not made.warehouse_path.exists():
+            made.data_dir.mkdir()
+            with connect(made) as connection:
+                warehouse._bootstrap(connection, made)
+        shutil.copyfile(made.warehouse_path, path)
+        warehouse._prepared.add((str(path), path.stat().st_ino))
+        return connect(settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warehouse, "_connect", connect_to_tables)
+        yield
 
 
 @pytest.fixture

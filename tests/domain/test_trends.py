@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quality_assets.contracts.metrics import TREND_METRICS
@@ -164,16 +164,27 @@ def test_every_column_is_what_plain_python_computes(watched: Series) -> None:
     assert mine == {on(day) for day in range(first, len(watched))}
 
 
-@given(past=series, future=series)
-def test_days_to_come_never_change_days_gone(past: Series, future: Series) -> None:
-    before = trends_of({"watched": past, "other": [facts(1)] * len(past)})
-    after = trends_of({"watched": [*past, *future], "other": [facts(1)] * (len(past) + len(future))})
-    assert {key: row for key, row in after.items() if key[0] < on(len(past))} == before
+# To plan the query is most of its work: an example has several features.
+some_series = st.lists(series, min_size=1, max_size=6)
 
 
-@given(watched=series, cut=st.integers(0, 45))
-def test_a_range_built_in_pieces_is_the_range_built_at_once(watched: Series, cut: int) -> None:
-    features = {"watched": watched, "other": [facts(1)] * len(watched)}
+@settings(max_examples=8)
+@given(pasts=some_series, futures=some_series)
+def test_days_to_come_never_change_days_gone(pasts: list[Series], futures: list[Series]) -> None:
+    last = max(map(len, pasts))
+    gone = {f"watched {n}": [*past, *[None] * (last - len(past))] for n, past in enumerate(pasts)}
+    to_come = {f"watched {n}": future for n, future in enumerate(futures)}
+    days = last + max(map(len, futures))
+    before = trends_of({**gone, "other": [facts(1)] * last})
+    whole = {name: [*gone.get(name, [None] * last), *to_come.get(name, [])] for name in gone | to_come}
+    after = trends_of({**whole, "other": [facts(1)] * days})
+    assert {key: row for key, row in after.items() if key[0] < on(last)} == before
+
+
+@settings(max_examples=8)
+@given(watched=some_series, cut=st.integers(0, 45))
+def test_a_range_built_in_pieces_is_the_range_built_at_once(watched: list[Series], cut: int) -> None:
+    features = {f"watched {n}": one for n, one in enumerate(watched)} | {"other": [facts(1)] * max(map(len, watched))}
     pieces = trends_of(features, end=cut) | trends_of(features, start=cut + 1)
     assert pieces == trends_of(features)
 

@@ -774,7 +774,7 @@ written = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(rows=st.lists(events, min_size=1, max_size=8), options=written, order=st.randoms(use_true_random=False))
 def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any], order: Any) -> None:
@@ -800,7 +800,7 @@ def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any
         assert (json.loads(found[7]) if found[7] else None) == event["properties"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=300), lines=st.lists(st.integers(0, 9), max_size=12))
 @example(data=b"\r\x00", lines=[])
 def test_no_bytes_bring_it_down(data: bytes, lines: list[int]) -> None:
