@@ -228,7 +228,7 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
     assert quality(root, "simulate", "--out", str(logs.parent), "--days", "12", "--features", "16", *start) == 0
     *first, last = sorted(logs.iterdir())
     assert quality(root, "ingest", *map(str, first)) == 0
-    assert quality(root, "run") == 0
+    assert quality(root, "run", "--without-models") == 0
     with serving(root) as base:
         page = visit(base, height=500).open("/?sort=users.desc&window=7d")
         settled(page, 16)
@@ -236,7 +236,7 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
         before = sidebar.locator("code").inner_text()
         page.evaluate("scrollTo(0, 300)")
         assert quality(root, "ingest", str(last)) == 0
-        assert quality(root, "run") == 0
+        assert quality(root, "run", "--without-models") == 0
         expect(sidebar.locator("code")).not_to_have_text(before)
         expect(sidebar).to_contain_text("12 Jun 2026")
         assert page.evaluate("scrollY") == 300
@@ -252,7 +252,7 @@ def test_what_the_graph_publishes_is_followed_and_what_it_refuses_is_told(visit:
         banner = page.get_by_role("alert")
         expect(banner).to_contain_text("The last publication was refused; none has succeeded since")
         expect(banner).to_contain_text("product.fact_feature_metrics is not built for 2026-06-12")
-        assert quality(root, "run") == 0
+        assert quality(root, "run", "--without-models") == 0
         expect(banner).to_have_count(0)
         assert page.evaluate("scrollY") == 300
         # It asks for news every few seconds, and the server ends here.
