@@ -42,6 +42,14 @@ def named_sql(step: Happening, bound: Bound) -> str:
     return " and ".join(f"{column} = {bound.mark(value)}" for column, value in said if value is not None)
 
 
+def _any_named_sql(funnel: Funnel, bound: Bound) -> str:
+    """Whether an event may be one of the steps: asked of a column that all of them name, it skips most as it reads."""
+    names = [step.event_name for step in funnel.steps if step.event_name is not None]
+    if len(names) == len(funnel.steps):
+        return f"event_name in ({', '.join(map(bound.mark, dict.fromkeys(names)))})"
+    return " or ".join(f"({named_sql(step, bound)})" for step in funnel.steps)
+
+
 def step_sql(step: Happening, bound: Bound) -> str:
     """Whether an event is the step; never null."""
     asked = [f"{property_sql(key, bound)} = {bound.mark(value)}" for key, value in step.where.items()]
@@ -68,7 +76,7 @@ def steps_sql(funnel: Funnel, events: str, sessions: str, automated: str, bound:
     wanted = " or ".join(f"is_step_{n} or lacks_{n}" for n in range(1, len(funnel.steps) + 1))
     chosen = f"""
 select event_date, user_id, session_id, event_time, {", ".join([*flags, *lacks, *splits])}
-from {events} where {" or ".join(f"({named_sql(step, bound)})" for step in funnel.steps)}
+from {events} where {_any_named_sql(funnel, bound)}
 """
     automated_sql = f"{automated} as automated on automated.event_date = e.event_date and automated.user_id = e.user_id"
     if funnel.unit == "user":
@@ -93,23 +101,28 @@ def _split_sql(name: str, bound: Bound) -> str:
 
 
 def step_days_sql(funnel: Funnel, steps: str, bound: Bound) -> str:
-    """The rows of impact.funnel_step_days of `built` dates, from those of `steps_sql`."""
-    counted = " union all ".join(
-        f"""
-select event_date, {n} as step, count(*) filter (where is_step_{n}) as events,
-  count(*) filter (where is_step_{n} and unit is null) as events_without_unit,
-  count(*) filter (where is_step_{n} and is_automated) as events_automated,
-  count(*) filter (where lacks_{n}) as events_without_property
-from {steps} group by event_date"""
-        for n in range(1, len(funnel.steps) + 1)
-    )
+    """The rows of impact.funnel_step_days of `built` dates, from those of `steps_sql`, which are read once.
+
+    A bit of `is_any` says that an event is that step, one of `lacks_any` that it lacks a property: counting by few
+    numbers costs a fraction of counting each flag of each event.
+    """
+    every = range(1, len(funnel.steps) + 1)
+    is_any = " | ".join(f"(cast(is_step_{n} as integer) << {n})" for n in every)
+    lacks_any = " | ".join(f"(cast(lacks_{n} as integer) << {n})" for n in every)
+    counted = f"""
+  select event_date, ({is_any}) as is_any, ({lacks_any}) as lacks_any, unit is null as is_without_unit, is_automated,
+    count(*) as events
+  from {steps} group by all"""
+    is_step = "(is_any >> step) & 1 = 1"
     return f"""
 select event_date, {bound.mark(funnel.name)} as funnel, cast(step as integer) as step,
-  coalesce(events, 0) as events, coalesce(events_without_unit, 0) as events_without_unit,
-  coalesce(events_automated, 0) as events_automated, coalesce(events_without_property, 0) as events_without_property
+  coalesce(sum(events) filter (where {is_step}), 0) as events,
+  coalesce(sum(events) filter (where {is_step} and is_without_unit), 0) as events_without_unit,
+  coalesce(sum(events) filter (where {is_step} and is_automated), 0) as events_automated,
+  coalesce(sum(events) filter (where (lacks_any >> step) & 1 = 1), 0) as events_without_property
 from built cross join range(1, {len(funnel.steps) + 1}) as steps(step)
-left join ({counted}) as counted using (event_date, step)
-where event_date between $start and $end
+left join ({counted}) as counted using (event_date)
+where event_date between $start and $end group by event_date, step
 """
 
 

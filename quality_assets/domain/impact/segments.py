@@ -41,6 +41,17 @@ def horizon_days(segment: Segment) -> int:
     return max(looks) if is_of_present else MOST_WINDOW_DAYS
 
 
+def least_active_days(segment: Segment) -> int:
+    """On how many of the days within the horizon somebody was there who is ever a member, at least."""
+    return max((c.active_days.at_least or 1 for c in segment.all if c.active_days is not None), default=1)
+
+
+def longest_tenure_days(segment: Segment) -> int | None:
+    """For how many days after their first somebody may be a member; None where that is not limited."""
+    asked = [c.tenure.at_most for c in segment.all if c.tenure is not None and c.tenure.at_most is not None]
+    return min(asked, default=None)
+
+
 def columns_asked(segment: Segment) -> tuple[str, ...]:
     """What conditions ask of a user's last day: columns of core.user_days."""
     conditions = (*segment.all, *segment.any)

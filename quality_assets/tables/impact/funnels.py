@@ -52,30 +52,30 @@ def _of_each(session: WarehouseSession, build: object) -> Build:
     return built
 
 
-def _make_steps(session: WarehouseSession, funnel: Funnel, start: date, end: date) -> None:
-    """Make `steps` a temporary table of the events from `start` to `end` that are steps of `funnel`."""
-    bound = sql.Bound()
+def _steps(session: WarehouseSession, funnel: Funnel, start: date, end: date, bound: sql.Bound) -> str:
+    """The events from `start` to `end` that are steps of `funnel`, as a query."""
     automated = f"(select event_date, user_id from {lake_rows(session, USER_DAYS, start, end)} where is_automated)"
     events = lake_rows(session, VALID_EVENTS, start, end)
     sessions = lake_rows(session, USER_SESSIONS, start, end)
-    query = sql.steps_sql(funnel, events, sessions, automated, bound)
-    session.connection.execute(f"create or replace temp table steps as {query}", bound.values)
+    return sql.steps_sql(funnel, events, sessions, automated, bound)
 
 
 def _step_days(session: WarehouseSession, stretch: Stretch, funnel: Funnel) -> None:
-    _make_steps(session, funnel, stretch.start, stretch.end)
     register_dates(session, stretch.dates)
     bound = sql.Bound()
+    # Counted as they are read: only what is counted is taken out of the files.
+    steps = f"({_steps(session, funnel, stretch.start, stretch.end, bound)})"
     session.connection.execute(
-        f"insert into {FUNNEL_STEP_DAYS.qualified_name} by name {sql.step_days_sql(funnel, 'steps', bound)}",
+        f"insert into {FUNNEL_STEP_DAYS.qualified_name} by name {sql.step_days_sql(funnel, steps, bound)}",
         {**bound.values, "start": stretch.start, "end": stretch.end},
     )
-    session.connection.execute("drop table steps")
 
 
 def _entries(session: WarehouseSession, stretch: Stretch, funnel: Funnel) -> None:
     connection = session.connection
-    _make_steps(session, funnel, stretch.start, stretch.end + timedelta(days=funnel.reach_days))
+    of_steps = sql.Bound()
+    steps = _steps(session, funnel, stretch.start, stretch.end + timedelta(days=funnel.reach_days), of_steps)
+    connection.execute(f"create or replace temp table steps as {steps}", of_steps.values)
     through = datetime.combine(built_dates(session)[-1] + timedelta(days=1), time())
     bound = sql.Bound()
     query = sql.entries_sql(funnel, "steps", bound)

@@ -54,9 +54,7 @@ def _build(session: WarehouseSession, stretch: Stretch, segment: Segment) -> Non
     is_daily = (stretch.end - stretch.start).days + 1 == len(stretch.dates)
     transitions = sql.transitions_sql(segment, "lived", "used", bound, is_daily=is_daily)
     connection.execute(
-        "create or replace temp table transitions as select people.user_id, day, is_member"
-        f" from ({transitions}) as moved join people on people.id = moved.user_id",
-        {**bound.values, "start": stretch.start},
+        f"create or replace temp table transitions as {transitions}", {**bound.values, "start": stretch.start}
     )
     _write(session, span)
     for table in ("members", "people", "lived", "used", "joined", "scored", "transitions"):
@@ -73,28 +71,12 @@ def _forget_since(session: WarehouseSession, segment: str, start: date) -> None:
 
 
 def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
-    """Make what the conditions ask temporary tables: lived, used, joined, scored and members; users are numbers.
+    """Make what the conditions ask temporary tables: people, lived, used, joined, scored and members.
 
-    `people` has the number of each: to sort numbers costs a fraction of what names do.
+    Users are numbers: to sort those costs a fraction of what names do.
     """
+    _make_people(session, stretch, segment)
     connection = session.connection
-    days = lake_rows(session, USER_DAYS, days_before(stretch.start, sql.horizon_days(segment)), stretch.end)
-    said = sql.columns_asked(segment)
-    listed = "".join(f", {column}" for column in said)
-    connection.execute(
-        f"create or replace temp table named as select user_id, event_date{listed} from {days} where not is_automated"
-    )
-    connection.execute(
-        "create or replace temp table people as select row_number() over () as id, user_id from ("
-        f" select distinct user_id from named union select user_id from {_MEMBERS}"
-        " where segment = $segment and left_on is null)",
-        {"segment": segment.name},
-    )
-    connection.execute(
-        f"create or replace temp table lived as select id as user_id, event_date{listed}"
-        " from named join people using (user_id)"
-    )
-    connection.execute("drop table named")
     connection.execute(
         f"create or replace temp table members as select id as user_id from {_MEMBERS} join people using (user_id)"
         " where segment = $segment and left_on is null",
@@ -111,13 +93,45 @@ def _make_inputs(session: WarehouseSession, stretch: Stretch, segment: Segment) 
         else "create or replace temp table used (feature varchar, user_id bigint, event_date date, events bigint)",
         {"features": features} if features else {},
     )
-    asked = "join people using (user_id) where feature = '*'" if sql.asks_tenure(segment) else "join people on false"
+    _make_scored(session, stretch, segment)
+
+
+def _make_people(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
+    """Make `people` the numbers of all who may be members, `joined` their first days, and `lived` the days that count.
+
+    Whoever was there on too few days, or is there for too long, is a member on no day of the stretch: only those are
+    among them who were members before.
+    """
+    connection = session.connection
+    days = lake_rows(session, USER_DAYS, days_before(stretch.start, sql.horizon_days(segment)), stretch.end)
+    listed = "".join(f", {column}" for column in sql.columns_asked(segment))
+    most = sql.longest_tenure_days(segment)
+    since = {"joined_since": days_before(stretch.start, most) if most is not None else date.min}
+    joined = f"{FIRST_USES.qualified_name} where feature = '*' and joined_date >= $joined_since"
+    is_new = f" and user_id in (select user_id from {joined})" if most is not None else ""
+    connection.execute(
+        "create or replace temp table named as"
+        f" select user_id, event_date{listed} from {days} where not is_automated{is_new}",
+        since if is_new else {},
+    )
+    connection.execute(
+        "create or replace temp table people as select row_number() over () as id, user_id from ("
+        " select user_id from named group by user_id having count(*) >= $least"
+        f" union select user_id from {_MEMBERS} where segment = $segment and left_on is null)",
+        {"segment": segment.name, "least": sql.least_active_days(segment)},
+    )
     connection.execute(
         "create or replace temp table joined as select id as user_id, joined_date"
-        f" from {FIRST_USES.qualified_name} as uses {asked}"
+        f" from (select user_id, joined_date from {joined} and $is_asked) join people using (user_id)",
+        {**since, "is_asked": sql.asks_tenure(segment)},
     )
-
-    _make_scored(session, stretch, segment)
+    # Once somebody is there for too long, nothing that they do makes them a member.
+    early = f" join joined on joined.user_id = id and event_date <= joined_date + {most}" if most is not None else ""
+    connection.execute(
+        f"create or replace temp table lived as select id as user_id, event_date{listed}"
+        f" from named join people using (user_id){early}"
+    )
+    connection.execute("drop table named")
 
 
 def _make_scored(session: WarehouseSession, stretch: Stretch, segment: Segment) -> None:
@@ -139,14 +153,16 @@ def _write(session: WarehouseSession, span: dict[str, object]) -> None:
     connection = session.connection
     connection.execute(
         f"update {_MEMBERS} as m set left_on = t.day from ("
-        " select user_id, min(day) as day from transitions group by user_id) as t"
+        " select people.user_id, day from (select user_id as id, min(day) as day from transitions group by id)"
+        " join people using (id)) as t"
         " where m.segment = $segment and m.left_on is null and m.entered_on < $start and m.user_id = t.user_id",
         span,
     )
     connection.execute(
         f"insert into {_MEMBERS} by name"
-        " select $segment as segment, user_id, day as entered_on, until as left_on from ("
-        " select *, lead(day) over (partition by user_id order by day) as until from transitions) where is_member",
+        " select $segment as segment, people.user_id, day as entered_on, until as left_on from ("
+        " select *, lead(day) over (partition by user_id order by day) as until from transitions) as moved"
+        " join people on people.id = moved.user_id where is_member",
         {"segment": span["segment"]},
     )
     connection.execute(
