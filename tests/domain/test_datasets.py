@@ -27,12 +27,13 @@ from quality_assets.domain.quality.datasets.dependencies import pairing
 from quality_assets.domain.quality.datasets.drifting import (
     freshness_finding,
     schema_findings,
+    spike_findings,
     spikes,
     volume_finding,
 )
 from quality_assets.domain.quality.datasets.edits import SlipIndex, is_slip
 from quality_assets.domain.quality.datasets.identities import ratios_within
-from quality_assets.domain.quality.datasets.ordering import ordering_of, reach, shown_by, stretches
+from quality_assets.domain.quality.datasets.ordering import Ordering, ordering_of, reach, shown_by, stretches
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.rules import Record, live_rules
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, KINDS
@@ -456,5 +457,104 @@ def test_rows_that_are_alike_by_chance_are_few_doubts() -> None:
     assert copies_by_chance(dice, 720) == pytest.approx(4 * copies_by_chance(dice, 360))
     told = _block(name=[f"p{r}" for r in range(98)] + ["p0", "p1"], side=[r % 6 for r in range(98)] + [0, 1])
     assert copies_by_chance(told, 100) < 1
-    assert weights.few_copied(324, 360, 324) == pytest.approx(0.003 * 324)
-    assert weights.few_copied(2, 100, 0.0) == pytest.approx(1 + 0.03)
+    assert weights.few_copied(324, 360, 324) == pytest.approx(0.0003 * 324)
+    assert weights.few_copied(2, 100, 0.0) == pytest.approx(1 + 0.002)
+
+
+def test_where_all_columns_are_constant_all_rows_are_alike_by_chance() -> None:
+    assert copies_by_chance(_block(a=["x"] * 20, b=["y"] * 20), 20) == 20 * 19 / 2
+    # One row of twenty differs in both: 171 of 190 pairs agree in each, so that 0.81 of the pairs would in both.
+    nearly = _block(a=["x"] * 19 + ["u"], b=["y"] * 19 + ["v"])
+    assert copies_by_chance(nearly, 20) == pytest.approx(190 * (171 / 190) ** 2)
+
+
+def test_what_a_table_has_in_several_columns_counts_whole_in_one() -> None:
+    assert weights.of_habits([]) == 0
+    assert weights.of_habits([1.0, 4.0, 2.0]) == pytest.approx(4 + 0.2 * 3)
+    one, other = [None] * 5 + ["x"] * 95, [None] * 2 + ["y"] * 98
+    alone = 1 - _judged(_block(a=one, b=["y"] * 100, n=list(range(100))))[0].score  # type: ignore[operator]
+    both = 1 - _judged(_block(a=one, b=other, n=list(range(100))))[0].score  # type: ignore[operator]
+    assert both - alone == pytest.approx(0.2 * weights.missing_doubt(0.02) * 100 / 300)
+
+
+def test_a_value_that_always_stood_so_often_is_no_new_spike() -> None:
+    now = {"price": (0.0, 0.3, 30)}
+    usual, never = _block(price=[0] * 27 + list(range(1, 74))), _block(price=list(range(1, 101)))
+    assert list(spike_findings(now, 100, [usual] * 3, Ordering())) == []
+    (found,) = spike_findings(now, 100, [never] * 3, Ordering())
+    assert (found.count, found.expected_share, found.examples) == (30, 0.0, ("0",))
+    (hidden,) = spike_findings(now, 100, [never] * 3, Ordering(), keeps_examples=False)
+    assert (hidden.examples, "are 0" in hidden.sentence) == ((), False)
+
+
+def test_a_column_that_goes_one_way_from_batch_to_batch_has_a_trend() -> None:
+    rising = [_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
+    assert ordering_of(rising).trends == {"n": pytest.approx(40)}
+    # Of a range of a hundred, medians of a hundred rows that are one apart may be so by chance.
+    assert ordering_of([_block(n=[batch + j for j in range(100)]) for batch in range(5)]).trends == {}
+    assert ordering_of([_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]).trends == {}
+
+
+def test_signs_are_known_where_few_values_have_one_of_their_own() -> None:
+    def has_rule(names: list[str]) -> bool:
+        blocks = [_block(name=names[part::3]) for part in range(3)]
+        return "past_characters(name)" in {rule.rule_id for rule in live_rules(blocks).alive}
+
+    plain = [f"name {a}{b}" for a in "abcdefghijklmno" for b in "abcdefghijklmnopqrst"]
+    assert has_rule(plain)
+    # Each of the last six has a sign that no other has, so that one of fifty brings one.
+    assert not has_rule([*plain[:-6], *(f"name {sign}" for sign in "éàôñüç")])
+
+
+def _days_of(kinds: list[str], others: list[str]) -> Block:
+    return _block(kind=kinds, other=others)
+
+
+def test_where_a_rule_gave_way_without_an_error_one_like_it_may_as_well() -> None:
+    plain = ["a", "b"] * 50
+    days = [_days_of(plain, plain) for _ in range(5)]
+    # On the fourth day one of ten rows is of a kind that was never there.
+    days[3] = _days_of(["c"] * 10 + plain[10:], plain)
+    assert live_rules(days).surprises["past_closed_set"] == (0.1,)
+
+    def is_told(count: int) -> bool:
+        strewn = ["z" if i % (100 // count) == 0 else value for i, value in enumerate(plain)]
+        alerts = _after(days, _days_of(plain, strewn)).alerts
+        return any(f.kind == "closed_set" and f.columns == ("other",) for f in alerts)
+
+    assert not is_told(20)
+    assert is_told(25)
+
+
+def test_a_change_that_the_order_of_a_file_explains_is_no_alert() -> None:
+    generator = np.random.default_rng(4)
+
+    def day(is_sorted: bool, of_a: int, middle: float) -> Block:
+        group = ["a"] * of_a + ["b"] * (120 - of_a)
+        level = generator.normal(middle, 1, 120).round(3)
+        if not is_sorted:
+            group = generator.permutation(group).tolist()
+        return _block(group=group, level=level.tolist())
+
+    def moved(is_sorted: bool) -> list[bool]:
+        past = [day(is_sorted, 60, 0.0) for _ in range(5)]
+        verdict = _after(past, day(is_sorted, 12, 4.0))
+        return [f.is_alert for f in verdict.findings if f.kind == "distribution" and f.columns == ("level",)]
+
+    assert moved(is_sorted=True) == [False]
+    assert moved(is_sorted=False) == [True]
+
+
+def test_no_value_is_shown_where_none_may_be() -> None:
+    block = _block(
+        amount=[*range(100, 149), "secret-1"], flag=["usual"] * 49 + ["secret-2"], level=[7] * 48 + [3, 9],
+        price=[4711] * 20 + list(range(30)),
+    )  # fmt: skip
+    shown, hidden = _judged(block), _judged(block, keeps_examples=False)
+    assert {"secret-1", "secret-2", "4711"} <= {e for f in shown[0].findings for e in f.examples}
+    assert all(f.examples == () for f in hidden[0].findings)
+    said = " ".join(f.sentence for f in hidden[0].findings)
+    assert [word for word in ("secret", "usual'", "4711", "not 7") if word in said] == []
+    assert [f.rule_id for f in hidden[0].findings] == [f.rule_id for f in shown[0].findings]
+    assert hidden[0].score == shown[0].score
+    assert all(set(about) == {"kind", "missing", "distinct"} for about in hidden[1].summary.values())

@@ -18,6 +18,7 @@ from quality_assets.domain.quality.datasets.values import Block, Cells, exact_sh
 _NEARLY_ALL = 0.9
 WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
 """The kinds that a column may break by going on from batch to batch."""
+_UNLIKE_MOST = "are not the value that nearly all have"
 _WORD = re.compile(r"[^\W\d_]{5,}")
 
 
@@ -58,6 +59,10 @@ class CellTest(ABC):
         """
         is_whole = is_varied and cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled
         return self.kind not in WANDERING or is_whole
+
+    def without_values(self) -> CellTest:
+        """The same, with no value of a cell in its words."""
+        return self
 
     @property
     @abstractmethod
@@ -114,10 +119,11 @@ class OutsideRange(ValueTest):
         """Whether so many cells are no wandering on."""
         return (self.is_far and is_varied) or super().counts_cells(count, cells, is_varied)
 
-    def widened(self) -> OutsideRange:
-        """The same with ends farther by half of what they lie apart."""
-        width = (self.high - self.low) / 2
-        return replace(self, low=self.low - width, high=self.high + width)
+    def widened(self, share: float = 0.5) -> OutsideRange:
+        """The same with ends farther by a share of what they lie apart; what never was below zero stays so."""
+        width = (self.high - self.low) * share
+        low = self.low if self.low == 0 and not self.is_far else self.low - width
+        return replace(self, low=low, high=self.high + width)
 
     def broken(self, block: Block) -> Bools:
         """By row."""
@@ -129,6 +135,10 @@ class OutsideRange(ValueTest):
         """By distinct value."""
         with np.errstate(invalid="ignore"):
             return (cells.of_unique < self.low) | (cells.of_unique > self.high)
+
+    def without_values(self) -> OutsideRange:
+        """The same, with no value of a cell in its words."""
+        return self if self.low < self.high else replace(self, said=_UNLIKE_MOST)
 
     @property
     def words(self) -> str:
@@ -146,6 +156,10 @@ class NotAmong(ValueTest):
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
         return np.array([value not in self.allowed for value in cells.uniques], bool)
+
+    def without_values(self) -> NotAmong:
+        """The same, with no value of a cell in its words."""
+        return replace(self, said=_UNLIKE_MOST) if self.said else self
 
     @property
     def words(self) -> str:

@@ -15,7 +15,8 @@ _MIXED = np.uint64(0x9E3779B97F4A7C15)
 def copies_by_chance(sample: Block, rows: int) -> float:
     """The pairs of rows that are alike by chance in a table of so many rows, told from a sample of them.
 
-    From the pairs that agree in all columns but the one of most values, and from how often two rows agree in that one.
+    From the pairs that agree in all columns but the one of most values, and from how often two rows agree in that one;
+    at least as many as there would be if no column said anything of another.
     """
     if len(sample.columns) < 2 or sample.rows < 2:
         return 0.0
@@ -25,10 +26,12 @@ def copies_by_chance(sample: Block, rows: int) -> float:
     for each in others:
         mixed = _mixed(mixed, each)
     near = _pairs(mixed) - _pairs(_mixed(mixed, last))
-    agree = _pairs(last) / (sample.rows * (sample.rows - 1) / 2)
+    pairs = sample.rows * (sample.rows - 1) / 2
+    agree = _pairs(last) / pairs
     # Where all rows agree in it the last column tells nothing, and all columns are constant.
-    by_chance = near * agree / (1 - agree) if agree < 1 else 0.0
-    return _KIN * by_chance * (rows / sample.rows) ** 2
+    by_chance = _KIN * near * agree / (1 - agree) if agree < 1 else pairs
+    independent = pairs * float(np.prod([_pairs(each) / pairs for each in codes]))
+    return max(by_chance, independent) * (rows / sample.rows) ** 2
 
 
 def _mixed(hashes: np.ndarray, codes: Ints) -> np.ndarray:

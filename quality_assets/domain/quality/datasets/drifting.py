@@ -221,22 +221,36 @@ def distribution_findings(
     recent = blocks[-_MOST_COMPARED:]
     if len(recent) < 3 or block.rows < _LEAST_COMPARED_ROWS:
         return
+    found, is_other_group = {}, False
     for name, cells in block.columns.items():
         parts = [b.columns[name] for b in recent if name in b.columns]
-        if len(parts) < len(recent) or (moved := _moved(cells, parts, ordering.independent_share(name))) is None:
+        shift = _shift(cells, parts) if len(parts) == len(recent) else None
+        if shift is None:
             continue
-        distance, usual, factor = moved
+        moved = _moved(cells, parts, shift, ordering.independent_share(name))
+        if moved:
+            found[name] = moved
+        is_rebased = moved is not None and moved[2] is not None
+        is_other_group |= name in ordering.values and not is_rebased
+
+    def explained(name: str) -> bool:
+        """Whether its rows are ordered, or those of a group are others than before, or it goes on as it went."""
+        is_stuck = len(block.columns[name].uniques) == 1 and name not in ordering.few
+        return not is_stuck and (is_other_group or name in ordering.values or name in ordering.trends)
+
+    for name, (distance, usual, factor) in found.items():
+        cells = block.columns[name]
         as_if = f", as if multiplied by {factor:g}" if factor else ""
         sentence = f"Values of {name} have moved by {distance:.2f}{as_if}; {usual:.2f} was the most so far"
-        count, is_alert = round(distance * cells.filled), bool(factor) or not is_new_group
+        count, is_alert = round(distance * cells.filled), bool(factor) or not (is_new_group or explained(name))
         p_value = 0.0 if is_alert else None
         yield Finding(
             "distribution", (name,), count, distance, sentence, expected_share=usual, is_alert=is_alert, p_value=p_value
         )
 
 
-def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[float, float, float | None] | None:
-    """How far a column has moved, the most that it did before, and by which factor it is as if multiplied."""
+def _shift(cells: Cells, parts: Sequence[Cells]) -> tuple[float, float] | None:
+    """How far a column has moved and the most that it did before, where it is much farther."""
     spreads = [_spread(each) for each in (*parts, cells)]
     if any(spread is None for spread in spreads):
         return None
@@ -244,8 +258,14 @@ def _moved(cells: Cells, parts: Sequence[Cells], independent: float) -> tuple[fl
     # Each beside those before it, as this one is: where values wander on, that is usual.
     usual = max(_apart(before[i], before[:i]) for i in range(1, len(before)))
     distance = _apart(now, before)
-    if distance <= max(_LEAST_MOVED, _MOVED_TIMES * usual):
-        return None
+    return (distance, usual) if distance > max(_LEAST_MOVED, _MOVED_TIMES * usual) else None
+
+
+def _moved(
+    cells: Cells, parts: Sequence[Cells], shift: tuple[float, float], independent: float
+) -> tuple[float, float, float | None] | None:
+    """A shift that is none by chance, and by which factor the column is as if multiplied."""
+    distance, usual = shift
     if cells.form.kind == "number" and distance > _REBASED:
         factor = _factor(_known(cells.numbers), np.concatenate([_known(each.numbers) for each in parts]))
         if factor:
@@ -317,21 +337,26 @@ def spikes(block: Block) -> dict[str, tuple[float, float, int]]:
 
 
 def spike_findings(
-    now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Profile], ordering: Ordering
-) -> Iterator[Finding]:
-    """The spikes of a batch of so many rows that past ones do not show as well."""
+    now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Block], ordering: Ordering,
+    keeps_examples: bool = True,
+) -> Iterator[Finding]:  # fmt: skip
+    """The spikes of a batch of so many rows that past ones do not show as well, whether or not they stood at an end."""
     for name, (value, share, count) in now.items():
-        usual = max((p.spikes.get(name, 0.0) for p in past), default=None)
+        usual = max((_share_of(value, block.columns[name]) for block in past if name in block.columns), default=None)
         if usual is not None and share <= 1.5 * usual + _SPIKE_SHARE:
             continue
-        # A spike that was just too small to be one before may have stood in each batch.
         # In an ordered column the end of a range comes in one stretch.
         is_told = usual is not None and name not in ordering.values
         p_value = None if usual is None or not is_told else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
-        sentence = (
-            f"{count:,} values of {name} ({share:.1%}) are {value:g}, an end of its range: cut off there, or filled in"
-        )
+        what = f"{value:g}, an end" if keeps_examples else "one and the same, an end"
+        sentence = f"{count:,} values of {name} ({share:.1%}) are {what} of its range: cut off there, or filled in"
         yield Finding(
             "spike", (name,), count, share, sentence, "", 0.5 if past else 0.0, usual, p_value=p_value,
-            examples=(f"{value:g}",),
+            examples=(f"{value:g}",) if keeps_examples else (),
         )  # fmt: skip
+
+
+def _share_of(value: float, cells: Cells) -> float:
+    """The share of the numbers of a column that are one value."""
+    known = _known(cells.numbers)
+    return float((known == value).mean()) if len(known) else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Rules, live_rules
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
-from quality_assets.domain.quality.datasets.tally import Tally
+from quality_assets.domain.quality.datasets.tally import MOST_EXAMPLES, Tally
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 
+_WANDERING_ENDS = 0.25
+"""By so much of its width the range of a column that is ordered is wider than what it has shown."""
 _SERIES = 0.8
 """So alike neighbours are where values go on from each other."""
 
@@ -42,6 +44,8 @@ class Asked:
     """The rule_ids of what people say is not a problem."""
     muted_kinds: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
     """Kinds and columns of findings that people say are no problem: of whichever rule they come next time."""
+    keeps_examples: bool = True
+    """Whether findings may show values of cells."""
 
     def is_quiet(self, rule: str) -> bool:
         """Whether a rule, or its like with or without a past, is not a problem."""
@@ -80,6 +84,7 @@ class Plan:
     spikes: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     ordering: Ordering = field(default_factory=Ordering)
     is_new_group: bool = False
+    keeps_examples: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,14 +103,21 @@ def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     rules = live_rules(past.blocks)
     tests = [*(_widened(rule, ordering) for rule in rules.alive), *detect(sample)]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
-    kept = [t for t in told if t.applies(sample)]
-    return Plan(kept, rules, spikes(sample), ordering, is_new_group(sample, ordering, past.blocks))
+    kept = [t if asked.keeps_examples else t.without_values() for t in told if t.applies(sample)]
+    is_new = is_new_group(sample, ordering, past.blocks)
+    return Plan(kept, rules, spikes(sample), ordering, is_new, asked.keeps_examples)
 
 
 def _widened(rule: CellTest, ordering: Ordering) -> CellTest:
-    """A rule as it is; the far ends of a series, which wanders, lie farther."""
-    is_series = ordering.values.get(rule.column, 0.0) >= _SERIES
-    return rule.widened() if isinstance(rule, OutsideRange) and rule.is_far and is_series else rule
+    """A rule as it is; the ends of a column that is ordered, which wanders, lie farther, and more so of a series."""
+    if not isinstance(rule, OutsideRange):
+        return rule
+    r = ordering.values.get(rule.column, 0.0)
+    if rule.is_far:
+        return rule.widened() if r >= _SERIES else rule
+    wider = rule.widened(_WANDERING_ENDS) if r > 0 else rule
+    trend = ordering.trends.get(rule.column, 0.0)
+    return replace(wider, low=wider.low + min(trend, 0.0), high=wider.high + max(trend, 0.0))
 
 
 def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ...]]:
@@ -124,7 +136,7 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
 
 def count(blocks: Iterable[Block], made: Plan, clock: str | None = None) -> Tally:
     """The tests of a plan on all blocks of a batch."""
-    tally = Tally(made.tests, made.ordering)
+    tally = Tally(made.tests, made.ordering, most_examples=MOST_EXAMPLES if made.keeps_examples else 0)
     for block in blocks:
         tally.add(block, clock)
     return tally
@@ -139,12 +151,14 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
         *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group),
-        *spike_findings(made.spikes, sample.rows, profiles, made.ordering),
+        *spike_findings(made.spikes, sample.rows, past.blocks, made.ordering, made.keeps_examples),
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
+    asks_chance = not profiles or made.ordering.is_wandering
     counted = Counted(
         rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group,
-        copies_by_chance(sample, rows.rows) if rows.copied_rows and not profiles else 0.0,
+        # Where rows come in groups, those of the next may be more alike than rows were so far.
+        copies_by_chance(sample, rows.rows) if rows.copied_rows and asks_chance else 0.0,
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 
@@ -167,7 +181,7 @@ def profile(batch: str, rows: Rows, sample: Block, tally: Tally, made: Plan, giv
         tested=tested,
         spikes={name: share for name, (_, share, _) in made.spikes.items()},
         repeats={rule_id("key", key): repeats for key, repeats in rows.repeats.items()},
-        summary=summary(sample, tally),
+        summary=summary(sample, tally, asked.keeps_examples),
         first_time=first,
         last_time=last,
         is_normal=not given.alerts,
@@ -192,8 +206,10 @@ def clock_of(sample: Block, asked: Asked) -> str | None:
     return times[0] if len(times) == 1 else None
 
 
-def summary(sample: Block, tally: Tally) -> dict[str, dict[str, object]]:
-    """Each column in a few numbers, for people: kind, missing, distinct in the sample, range, most frequent values."""
+def summary(sample: Block, tally: Tally, keeps_examples: bool = True) -> dict[str, dict[str, object]]:
+    """Each column in a few numbers, for people: kind, missing, distinct in the sample, and where values may be shown
+    its range and most frequent ones.
+    """
     told: dict[str, dict[str, object]] = {}
     for name, cells in sample.columns.items():
         about: dict[str, object] = {
@@ -201,10 +217,12 @@ def summary(sample: Block, tally: Tally) -> dict[str, dict[str, object]]:
             "missing": tally.missing[name],
             "distinct": len(cells.uniques),
         }
+        told[name] = about
+        if not keeps_examples:
+            continue
         if cells.form.kind != "text" and not np.isnan(cells.numbers).all():
             quantiles = np.nanquantile(cells.numbers, (0, 0.25, 0.5, 0.75, 1)).tolist()
             about["quantiles"] = [round(value, 6) for value in quantiles]
         order = np.argsort(-cells.counts, kind="stable")[:5]
         about["top"] = [[cells.uniques[i][:60], int(cells.counts[i])] for i in order]
-        told[name] = about
     return told

@@ -24,6 +24,8 @@ _MOST_REACH = 100
 # Among so few others, how offenders stand together cannot be told.
 _LEAST_OTHERS = 5
 _LEAST_VARIED = 20
+# A trend is of so many batches; medians of samples differ by more than so many quartile distances over √n once in 100.
+_LEAST_TREND, _TREND_ERRORS = 3, 2.5
 # A group of which so few rows were is a new one, and a batch is of one of which so many of its rows are.
 _HARDLY, _MOST_OF = 0.02, 0.5
 # So many of the stretches that offenders would form by chance are enough for them to be strewn.
@@ -38,12 +40,19 @@ class Ordering:
     missing: Mapping[str, float] = field(default_factory=dict)
     few: frozenset[str] = frozenset()
     """The columns that hold so few values that the next one may well be new."""
+    trends: Mapping[str, float] = field(default_factory=dict)
+    """By column of numbers that rose, or fell, in each step from batch to batch: by how much from first to last."""
     untold: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The values of the columns that are the same in nearly all rows, and so show no order."""
 
     def independent_share(self, column: str) -> float:
         """How many independent rows a row of a column is worth: (1 − r) / (1 + r) at a correlation r of neighbours."""
         return _independent(self.values.get(column, 0.0))
+
+    @property
+    def is_wandering(self) -> bool:
+        """Whether rows come in groups: a column of few values is ordered, so that the next batch may be of others."""
+        return not self.values.keys().isdisjoint(self.few)
 
     def independent_missing(self, column: str) -> float:
         """The same of whether its cells are missing."""
@@ -70,7 +79,24 @@ def ordering_of(blocks: Sequence[Block]) -> Ordering:
             untold[name] = frozenset(cells.uniques)
         missing[name] = _agreement(cells.missing.astype(np.int64))
     few = frozenset(name for name, cells in every.columns.items() if len(cells.uniques) < _LEAST_VARIED)
-    return Ordering(_only_ordered(values), _only_ordered(missing), few, untold)
+    trends = {name: trend for name in every.columns if (trend := _trend([b.columns[name] for b in recent]))}
+    return Ordering(_only_ordered(values), _only_ordered(missing), few, trends, untold)
+
+
+def _trend(parts: Sequence[Cells]) -> float:
+    """How far the middle of a column of numbers has gone where it went one way in each step, farther than by chance."""
+    known = [cells.numbers[~np.isnan(cells.numbers)] for cells in parts if cells.form.kind == "number"]
+    if len(known) < _LEAST_TREND or min(map(len, known)) < _LEAST_ROWS:
+        return 0.0
+    middles = [float(np.median(numbers)) for numbers in known]
+    steps = np.diff(middles)
+    if not ((steps >= 0).all() or (steps <= 0).all()) or (steps != 0).sum() < _LEAST_TREND - 1:
+        return 0.0
+    # The quartiles part the first from the last: by chance medians lie far closer.
+    spread = max(float(np.subtract(*np.quantile(numbers, (0.75, 0.25)))) for numbers in (known[0], known[-1]))
+    by_chance = _TREND_ERRORS * spread / np.sqrt(min(map(len, known)))
+    gone = middles[-1] - middles[0]
+    return gone if abs(gone) > by_chance else 0.0
 
 
 def shown_by(now: Block, past: Ordering) -> Ordering:

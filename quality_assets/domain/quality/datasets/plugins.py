@@ -20,6 +20,7 @@ SEVERITIES = ("info", "low", "medium", "high", "critical")
 DEFAULT_TIMEOUT_S = 60.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _UNKNOWN_MARK = " could not run"
+_QUOTED = re.compile(r"(?<=')[^']*(?=')|(?<=\")[^\"]*(?=\")")
 # Its owner has said what is wrong: no share of such flags was measured that would be less.
 _WEIGHT = 1.0
 
@@ -138,6 +139,15 @@ def finding_of(asked: PluginCheck, columns: Sequence[str], rows: int, offence: O
         examples=offence.examples, severity="low" if asked.severity == "info" else asked.severity,
         own_dimension=asked.dimension,
     )  # fmt: skip
+
+
+def without_examples(finding: Finding) -> Finding:
+    """A finding that shows no value of a cell, nor words of a library in quotes, which may be one."""
+    shown = f", such as {finding.examples[0]}" if finding.examples else ""
+    sentence = finding.sentence.removesuffix(shown)
+    if finding.detector.endswith(_UNKNOWN_MARK):
+        sentence = _QUOTED.sub("…", sentence)
+    return replace(finding, examples=(), sentence=sentence)
 
 
 def _sentence(asked: PluginCheck, columns: Sequence[str], rows: int, offence: Offence) -> str:

@@ -39,6 +39,7 @@ MOST_HELD_OUT = 3
 MOST_BROKEN_SHARE = 0.004
 # What gave way at once in one of the last steps moves on, however well it held since.
 _MOST_STEPS, _GAVE_WAY_SHARE = 5, 0.05
+_LEAST_SURPRISE, _SURPRISING_SHARE = 3, 0.025
 _LEAST_CELLS = 15
 # How far beyond its ends, in widths of its range, a column may wander within one batch.
 _WANDERED = 1.0
@@ -46,6 +47,8 @@ _WANDERED = 1.0
 _MOST_UNSEEN = 0.02
 # The same of forms, among distinct values.
 _MOST_UNSEEN_FORMS = 0.1
+# And of signs, of which a value has many.
+_MOST_UNSEEN_SIGNS = 0.005
 _MOST_CLOSED, _MOST_CLOSED_NUMBERS = 1000, 40
 
 
@@ -85,6 +88,8 @@ class Rules:
     alive: tuple[CellTest, ...] = ()
     records: Mapping[str, Record] = field(default_factory=dict)
     dead: tuple[str, ...] = ()
+    surprises: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """By detector, the shares of cells that broke a rule which had held before: so rules of that kind give way here."""
 
 
 def live_rules(past: Sequence[Block]) -> Rules:
@@ -95,6 +100,7 @@ def live_rules(past: Sequence[Block]) -> Rules:
     records: dict[str, Record] = {}
     dead: set[str] = set()
     tried: list[set[str]] = []
+    surprises = _Surprises()
     for index in range(max(1, len(past) - _MOST_STEPS), len(past)):
         batch, is_recent = past[index], index >= len(past) - held_out
         names = set()
@@ -103,6 +109,7 @@ def live_rules(past: Sequence[Block]) -> Rules:
                 continue
             cells = batch.columns[rule.column].filled
             broken = int(rule.broken(batch).sum())
+            surprises.see(rule, broken, cells)
             # One batch alone does not show that a column goes on.
             if index >= LEAST_PAST and broken > _GAVE_WAY_SHARE * cells:
                 dead.add(rule.rule_id)
@@ -117,7 +124,25 @@ def live_rules(past: Sequence[Block]) -> Rules:
     verified = set.intersection(*tried) - dead if tried else set()
     final = learn(past)
     alive = tuple(r for r in final if r.rule_id in verified and not (_is_far(r) and _has_trend(past, r.column)))
-    return Rules(alive, records, tuple(sorted(r.rule_id for r in final if r.rule_id not in verified)))
+    left = tuple(sorted(r.rule_id for r in final if r.rule_id not in verified))
+    return Rules(alive, records, left, {detector: tuple(shares) for detector, shares in surprises.found.items()})
+
+
+@dataclass
+class _Surprises:
+    """Which rules have held so far, and, by detector, the share of cells that broke one which had."""
+
+    held: set[str] = field(default_factory=set)
+    found: dict[str, list[float]] = field(default_factory=dict)
+
+    def see(self, rule: CellTest, broken: int, cells: int) -> None:
+        """A rule tried on one batch more."""
+        if broken < _LEAST_SURPRISE or broken <= _SURPRISING_SHARE * cells:
+            self.held.add(rule.rule_id)
+            return
+        if rule.rule_id in self.held:
+            self.found.setdefault(rule.detector, []).append(broken / cells)
+        self.held.discard(rule.rule_id)
 
 
 def _is_far(rule: CellTest) -> bool:
@@ -201,7 +226,7 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
             yield TooManyDecimals("format", "past_decimals", (name,), weights.PAST_FORMAT, most)
     else:
         yield from _forms(name, cells)
-        yield _characters(name, cells)
+        yield from _characters(name, cells)
 
 
 def _unseen(counts: np.ndarray) -> float:
@@ -250,9 +275,21 @@ def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
             yield OddShape("format", detector, (name,), weight, frozenset(tally), is_exact, common)
 
 
-def _characters(name: str, cells: Cells) -> CellTest:
-    known = frozenset(sign for mask in cells.masks[0] for sign in signs(mask))
-    return OddCharacters("format", "past_characters", (name,), weights.PAST_CHARACTERS, known)
+def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
+    masks, codes = cells.masks
+    rows, values = np.bincount(codes, cells.counts, minlength=len(masks)), np.bincount(codes, minlength=len(masks))
+    by_row, by_value = Counter[str](), Counter[str]()
+    for mask, some, different in zip(masks, rows.tolist(), values.tolist(), strict=True):
+        for sign in signs(mask):
+            by_row[sign] += int(some)
+            by_value[sign] += different
+    # As of forms: where signs that a single value has are many, the next value has one of its own.
+    unseen = sum(count == 1 for count in by_row.values()) / max(cells.filled, 1)
+    unseen_values = sum(count == 1 for count in by_value.values()) / max(len(cells.uniques), 1)
+    if unseen <= _MOST_UNSEEN_SIGNS and (
+        unseen_values <= _MOST_UNSEEN_FORMS or len(cells.uniques) < _MOST_CLOSED_NUMBERS
+    ):
+        yield OddCharacters("format", "past_characters", (name,), weights.PAST_CHARACTERS, frozenset(by_row))
 
 
 def _dependencies(pooled: Block) -> Iterator[CellTest]:

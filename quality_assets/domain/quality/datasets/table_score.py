@@ -30,6 +30,8 @@ _SECOND_LOOK = {"typo": 0.6, "type": 0.6}
 _SECOND_LOOK_ELSE = 0.15
 # Of a group that was not there before, the past says so much.
 _NEW_GROUP = 0.1
+# Of a rule whose like gave way in past batches, without an error, it says so much.
+_GIVING_WAY = 0.3
 _HIGH_SHARE = 0.05
 _OFTEN_MISSING = 0.05
 
@@ -75,16 +77,26 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     lost = [f for f in whole if f.detector == "lost_column" or f.kind == "rename"]
     cells = counted.rows * (len(counted.columns) + len(lost))
     apart = {"completeness": missing_doubt, "uniqueness": copied_doubt, "schema": float(counted.rows * len(lost))}
-    doubt = sum(counted.tally.doubt(weight_of).values()) + sum(apart.values())
+    doubt = _doubt_of_cells(counted.tally, weight_of, bool(past)) + sum(apart.values())
     dimensions: dict[str, float | None] = {}
     for dimension in SCORED_DIMENSIONS:
         own = {p: w for p, w in weight_of.items() if _dimension(counted.tally.tests[p]) == dimension}
-        dimensions[dimension] = share_left(sum(counted.tally.doubt(own).values()) + apart.get(dimension, 0.0), cells)
+        doubted = _doubt_of_cells(counted.tally, own, bool(past)) + apart.get(dimension, 0.0)
+        dimensions[dimension] = share_left(doubted, cells)
     found = [*whole, *missing, *copies, *cell_findings]
     asked = max(1, len(rules.alive) + 3 * len(counted.columns))
     told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
     return Verdict(share_left(doubt, cells), dimensions, tuple(order))
+
+
+def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], has_past: bool) -> float:
+    """The doubt of all cells; without a past, what lies far out in several columns is a habit of the table."""
+    every = tally.doubt(weight_of)
+    if has_past:
+        return sum(every.values())
+    plain = tally.doubt({place: w for place, w in weight_of.items() if tally.tests[place].kind != "outlier"})
+    return sum(plain.values()) + weights.of_habits(max(0.0, every[name] - plain[name]) for name in every)
 
 
 def _dimension(test: CellTest) -> str:
@@ -113,6 +125,9 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
         weight = test.weight
         if past and test.rule_id not in rules.records:
             weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
+        # Where like rules gave way as far in past batches, this one may do so as well.
+        is_surprise = not any(2 * share >= count / cells for share in rules.surprises.get(test.detector, ()))
+        weight *= 1.0 if is_surprise else _GIVING_WAY
         beyond = excess(events, usual, largest) if past else weights.few(count, counted.rows, _few(test))
         if counted.is_new_group and test.kind in WANDERING:
             weight *= _NEW_GROUP
@@ -123,7 +138,7 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
             Finding(
                 test.kind, test.columns, count, count / cells, _sentence(test, place, count, tally), test.detector,
                 weight, usual / cells if past else None, weight * beyond,
-                _tail_of_events(tally, test, count, events, record) if record else None,
+                _tail_of_events(tally, test, count, events, record) if record and is_surprise else None,
                 examples=tuple(tally.examples[place][:5]),
             )
         )  # fmt: skip
@@ -131,7 +146,7 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
 
 
 def _few(test: CellTest) -> float:
-    is_habit = test.kind == "outlier" or test.weight <= weights.WEAK_DEPENDENCY
+    is_habit = test.kind == "outlier" or test.detector == "word_typo" or test.weight <= weights.WEAK_DEPENDENCY
     return weights.FEW_OUTLYING if is_habit else weights.FEW_ELSE
 
 
@@ -181,7 +196,7 @@ def _plainest(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
-    found, doubt = [], 0.0
+    found, doubts = [], []
     rows = counted.rows
     for name in counted.columns:
         count, events = counted.tally.missing[name], counted.tally.missing_events[name]
@@ -192,7 +207,7 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
             mine = weights.missing_doubt(count / rows) * rows
         else:
             mine = excess(events, sum(shares) / len(shares) * rows, max(shares) * rows)
-        doubt += mine
+        doubts.append(mine)
         if shares and mine < 1:
             continue
         usual = sum(shares) / len(shares) if shares else None
@@ -208,7 +223,7 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
         p_value = _beyond_all(some, of, at_most, record) if shares else None
         sentence = f"{count:,} of {rows:,} values of {name} are missing ({count / rows:.1%}{was})"
         found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
-    return found, doubt
+    return found, sum(doubts) if past else weights.of_habits(doubts)
 
 
 def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
@@ -219,16 +234,17 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
     if count:
         shares = [p.copied_share for p in past]
         beyond = (
-            excess(count, sum(shares) / len(shares) * rows, max(shares) * rows)
+            excess(count, sum(shares) / len(shares) * rows, max(max(shares) * rows, counted.copies_by_chance))
             if shares
             else weights.few_copied(count, rows, counted.copies_by_chance)
         )
-        doubt = weights.COPIED_ROW * beyond * width
+        doubt = (weights.COPIED_ROW if shares else weights.COPIED_HERE) * beyond * width
         if not shares or beyond >= 1:
             record = Record()
             for p in past:
                 record = record.plus(round(p.copied_share * p.rows), p.rows)
-            p_value = _beyond_all(count, rows, max(shares), record) if shares else None
+            by_chance = counted.copies_by_chance / max(rows, 1)
+            p_value = _beyond_all(count, rows, max(max(shares), by_chance), record) if shares else None
             sentence = f"{count:,} of {rows:,} rows are copies of another row"
             found.append(
                 Finding(

@@ -15,6 +15,7 @@ from quality_assets.domain.quality.datasets.values import Block
 MOST_EXAMPLES = 5
 # Bits of a signed integer of 64.
 _MOST_TESTS = 62
+_IN_GROUPS = 0.5
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Tally:
 
     tests: Sequence[CellTest]
     ordering: Ordering = field(default_factory=Ordering)
+    most_examples: int = MOST_EXAMPLES
     rows: int = 0
     broken: Counter[int] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
@@ -53,9 +55,9 @@ class Tally:
         for name, cells in block.columns.items():
             count = int(cells.missing.sum())
             self.missing[name] += count
-            self.missing_events[name] += _events(
-                cells.missing, count, self.ordering.missing.get(name) if count < 0.9 * block.rows else None
-            )
+            # Where rows come in groups, a group may lack what others have.
+            together = self.ordering.missing.get(name, _IN_GROUPS if self.ordering.is_wandering else None)
+            self.missing_events[name] += _events(cells.missing, count, together if count < 0.9 * block.rows else None)
             self.filled[name] += cells.filled
         times = block.columns[clock].numbers if clock is not None and clock in block.columns else None
         for name, places in self.by_column.items():
@@ -78,12 +80,16 @@ class Tally:
         is_varied = test.column not in self.ordering.few
         counts_cells = test.counts_cells(count, block.columns[test.column], is_varied)
         r = None if counts_cells else self.ordering.values.get(test.column)
-        self.events[place] += _events(offending, count, r)
+        events = _events(offending, count, r)
+        if events < count and block.columns[test.column].form.kind == "text":
+            # A value that comes again in an ordered column is the same event.
+            events = min(events, len(np.unique(block.columns[test.column].codes[offending])))
+        self.events[place] += events
         bits |= offending.astype(np.int64) << bit
-        if len(self.examples[place]) < MOST_EXAMPLES:
+        if len(self.examples[place]) < self.most_examples:
             cells = block.columns[test.column]
             seen = dict.fromkeys(cells.codes[offending][:200].tolist())
-            self.examples[place] += [cells.uniques[code] for code in seen if code >= 0][:MOST_EXAMPLES]
+            self.examples[place] += [cells.uniques[code] for code in seen if code >= 0][: self.most_examples]
         if times is not None:
             known = times[offending & ~np.isnan(times)]
             if len(known):

@@ -7,6 +7,8 @@ tables; those of a table by itself are drawn towards what faults planted in two 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 TYPO, WORD_TYPO = 0.97, 0.8
 STREWN = 0.98
 RARE_FORMAT, EXACT_SHAPE, ODD_CHARACTERS = 0.5, 0.35, 0.4
@@ -37,16 +39,27 @@ def missing_doubt(share: float) -> float:
 # What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for a trifle.
 FEW_OUTLYING, FEW_COPIED, FEW_ELSE = 0.02, 0.01, 0.1
 BEYOND_FEW = 0.03
-COPIED_BY_CHANCE = 0.003
+# Copies without a past: many are a habit, and one that breaks must not be worth more than what broke it.
+COPIED_HERE, BEYOND_FEW_COPIED, COPIED_BY_CHANCE = 0.45, 0.002, 0.0003
+# What tables have in several columns, cells that lie far out or are missing, is their way: the column with most of it
+# counts whole, and the others for so much.
+IN_OTHERS = 0.2
 
 
-def few(count: float, rows: int, share: float) -> float:
+def of_habits(doubts: Iterable[float]) -> float:
+    """The doubts of what a table without a past has in several columns: the largest, and little of the others."""
+    found = list(doubts)
+    largest = max(found, default=0.0)
+    return largest + IN_OTHERS * (sum(found) - largest)
+
+
+def few(count: float, rows: int, share: float, beyond: float = BEYOND_FEW) -> float:
     """A count of what stands for itself as far as it is up to a share of the rows, and hardly beyond."""
     at_most = share * rows
-    return min(count, at_most) + BEYOND_FEW * max(0.0, count - at_most)
+    return min(count, at_most) + beyond * max(0.0, count - at_most)
 
 
 def few_copied(count: float, rows: int, by_chance: float) -> float:
     """A count of copied rows as `few`; as many as are alike by chance count for a trifle."""
     plain = min(count, by_chance)
-    return few(count - plain, rows, FEW_COPIED) + COPIED_BY_CHANCE * plain
+    return few(count - plain, rows, FEW_COPIED, BEYOND_FEW_COPIED) + COPIED_BY_CHANCE * plain
