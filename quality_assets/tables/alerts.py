@@ -127,13 +127,16 @@ def resolve_gone(connection: Connection, kind: str, failing: Iterable[str], now:
     return len(gone)
 
 
-def resolve_fault(connection: Connection, fingerprint: str, now: datetime | None = None) -> None:
+def resolve_fault(
+    connection: Connection, fingerprint: str, now: datetime | None = None, note: str | None = None
+) -> None:
     """A fault that has an end by itself is over; nothing where nobody was told of it."""
     moment = now or utc_now()
     live = select(ALERT).where(ALERT.c.fingerprint == fingerprint, ALERT.c.status != alerting.RESOLVED)
     row = fetch_one(connection, live)
     if row is not None:
-        _apply(connection, row, alerting.resolved(row, "auto", moment), moment, GRAPH, policy_of(connection))
+        change = alerting.resolved(row, "auto", moment)._replace(note=note)
+        _apply(connection, row, change, moment, GRAPH, policy_of(connection))
 
 
 def _pass(connection: Connection, row: Mapping[str, Any], evaluation: str, now: datetime) -> None:

@@ -16,7 +16,7 @@ from quality_assets.cli.main import app
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate.daily_tables import write_daily_tables
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_RULE
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING, DATASET_RULE
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.tables.datasets.checking import check_dataset
 from quality_assets.tables.datasets.registering import find
@@ -172,9 +172,47 @@ def test_what_is_not_a_problem_does_not_come_back_under_another_rule(quality, tm
         found = [f for f in told["findings"] if f["columns"] == ["status"]]
         return [f["rule"] for f in found if f["kind"] == "format"]
 
+    store = operations_of(get_settings())
+
+    def live() -> dict[str, str]:
+        with store.read() as connection:
+            rows = connection.execute(select(ALERT.c.check_name, ALERT.c.resolution).where(ALERT.c.subject == "orders"))
+            return {name: resolution for name, resolution in rows if "status" in name}
+
     (rule,) = formats(5)
-    set_state(operations_of(get_settings()), "orders", rule, "muted", "ann")
+    assert live() == {"past_closed_set(status)": None, rule: None}
+    # Its alert ends at once, that of the other rule stays until a batch is good, or somebody answers it.
+    set_state(store, "orders", rule, "muted", "ann")
+    assert live() == {"past_closed_set(status)": None, rule: "auto"}
     assert formats(6) == []
+    assert live()[rule] == "auto"
+
+
+def test_no_example_is_kept_where_none_may_be(quality, tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    table = orders(0).astype(object)
+    table.loc[:2, "price"] = "Anna Geheim"
+    table.to_csv(folder / "a.csv", index=False)
+    settings = get_settings()
+    (settings.data_dir / "datasets").mkdir(parents=True)
+    (settings.data_dir / "checks").mkdir()
+    (settings.data_dir / "checks" / "no_anna.sql").write_text(
+        "-- no price is a name\nselect price from {batch} where price is null or price like 'Anna%'\n"
+    )
+    said = f"path: {folder}/*.csv\nkeep_examples: false\n"
+    (settings.data_dir / "datasets" / "orders.yaml").write_text(said)
+    _, output = quality("check", "orders", "--format", "json")
+    (told,) = _lines(output)
+    assert "type" in {finding["kind"] for finding in told["findings"]}, output
+    assert {tuple(finding["examples"]) for finding in told["findings"]} == {()}
+    with operations_of(settings).read() as connection:
+        kept = [
+            str(dict(row))
+            for table in (DATASET_BATCH, DATASET_FINDING, ALERT)
+            for row in connection.execute(select(table)).mappings()
+        ]
+    assert [text for text in (output, *kept) if "Geheim" in text] == []
 
 
 def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> None:

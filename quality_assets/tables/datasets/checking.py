@@ -10,10 +10,8 @@ from typing import Any
 import duckdb
 import numpy as np
 from filelock import FileLock
-from sqlalchemy import select
 
 from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
-from quality_assets.domain.quality.alerting import FALSE_RESOLUTIONS
 from quality_assets.domain.quality.datasets import examine
 from quality_assets.domain.quality.datasets.plugins import with_plugins
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
@@ -26,8 +24,6 @@ from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.plugin_files import Plugins, load_plugins
 from quality_assets.stores.datasets.scanning import Scan
-from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.dataset_tables import DATASET_FINDING, DATASET_RULE
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, verdict_on
 from quality_assets.tables.datasets.batches import (
@@ -41,6 +37,7 @@ from quality_assets.tables.datasets.batches import (
     start,
     waiting_files,
 )
+from quality_assets.tables.datasets.muting import quiet
 from quality_assets.tables.datasets.plugin_runs import ask_plugins
 from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.datasets.telling_of import tell_of_source
@@ -147,7 +144,7 @@ def _judge(
     verdict = examine.verdict(rows, sample, tally, made, past, asked)
     profile = examine.profile(batch_id, rows, sample, tally, made, verdict, asked)
     # What people ask themselves is nothing that is learnt: batches that break it teach as they would without it.
-    own = ask_plugins(connection, loaded, sample, plugins, asked.muted)
+    own = ask_plugins(connection, loaded, sample, plugins, asked.muted, asked.keeps_examples)
     verdict = with_plugins(verdict, own, loaded.rows, len(loaded.columns))
     return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded, past)))
 
@@ -263,9 +260,10 @@ def _check_loaded(
     ends = [p.last_time for p in every if p.last_time is not None]
     past = examine.Past(teaching, [keeper.rows(profile) for profile in teaching], ends)
     cadence = cadence_hours(source.cadence) if source.cadence else None
-    muted = muted_rules(store, dataset.dataset_id)
-    kinds = muted_kinds(store, dataset.dataset_id, muted)
-    asked = examine.Asked(source.key, source.time, cadence, muted, kinds)
+    with store.read() as reading:
+        asked = examine.Asked(
+            source.key, source.time, cadence, *quiet(reading, dataset.dataset_id), source.keep_examples
+        )
     plugins = load_plugins(settings.data_dir / "checks").of(dataset.dataset_id)
     judged = _judge(connection, loaded, batch.batch_id, past, asked, plugins)
     keeper.keep(judged.profile, judged.sample)
@@ -296,33 +294,6 @@ def _values(result: BatchResult, judged: _Judged, past: Sequence[Profile]) -> di
             "rules": len(judged.made.rules.alive), "summary": judged.profile.summary,
         },
     }  # fmt: skip
-
-
-def muted_rules(store: Operations, dataset: str) -> frozenset[str]:
-    """The rules that people said are not a problem, by themselves or as the end of an alert."""
-    muted = select(DATASET_RULE.c.rule_id).where(DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "muted")
-    pinned = select(DATASET_RULE.c.rule_id).where(
-        DATASET_RULE.c.dataset_id == dataset, DATASET_RULE.c.state == "pinned"
-    )
-    ended = select(ALERT.c.check_name).where(
-        ALERT.c.kind == "dataset",
-        ALERT.c.subject == dataset,
-        ALERT.c.resolution.in_(FALSE_RESOLUTIONS),
-        ALERT.c.check_name.not_in(pinned),
-    )
-    with store.read() as connection:
-        return frozenset([*connection.execute(muted).scalars(), *connection.execute(ended).scalars()]) - {""}
-
-
-def muted_kinds(store: Operations, dataset: str, rules: frozenset[str]) -> frozenset[tuple[str, tuple[str, ...]]]:
-    """Kind and columns of the findings that muted rules have made: another rule would say the same again."""
-    asked = select(DATASET_FINDING.c.kind, DATASET_FINDING.c.columns).where(
-        DATASET_FINDING.c.dataset_id == dataset, DATASET_FINDING.c.rule_id.in_(sorted(rules))
-    )
-    with store.read() as connection:
-        return (
-            frozenset((kind, tuple(columns)) for kind, columns in connection.execute(asked)) if rules else frozenset()
-        )
 
 
 def _check_state(

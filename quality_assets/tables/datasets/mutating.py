@@ -26,7 +26,7 @@ from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.tables.datasets.batches import checked_batches
-from quality_assets.tables.datasets.checking import muted_kinds, muted_rules
+from quality_assets.tables.datasets.muting import quiet
 from quality_assets.tables.datasets.registering import Registered
 
 SHARES = (0.01, 0.05)
@@ -112,8 +112,8 @@ def mutate(store: Operations, settings: Settings, dataset: Registered) -> Mutati
     blocks = [keeper.rows(profile) for profile in normal]
     source = dataset.source
     cadence = cadence_hours(source.cadence) if source.cadence else None
-    muted = muted_rules(store, dataset.dataset_id)
-    asked = examine.Asked(source.key, source.time, cadence, muted, muted_kinds(store, dataset.dataset_id, muted))
+    with store.read() as connection:
+        asked = examine.Asked(source.key, source.time, cadence, *quiet(connection, dataset.dataset_id))
     past = _past_of(normal, blocks, len(normal) - 1)
     table = _table_of(blocks[-1])
     mutants = tuple(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from quality_assets.domain.quality.datasets.plugins import Offence, PluginCheck, finding_of, unknown
+from quality_assets.domain.quality.datasets.plugins import Offence, PluginCheck, finding_of, unknown, without_examples
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.domain.sql_text import identifier
@@ -29,8 +29,9 @@ _GRACE_S = 2.0
 
 
 def ask_plugins(
-    connection: duckdb.DuckDBPyConnection, loaded: Loaded, sample: Block, plugins: Plugins, muted: frozenset[str]
-) -> list[Finding]:
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, sample: Block, plugins: Plugins, muted: frozenset[str],
+    keeps_examples: bool = True,
+) -> list[Finding]:  # fmt: skip
     """What the checks of people's own find in a batch; one that raises, or takes too long, is a finding by its name."""
     if plugins.is_empty:
         return []
@@ -47,7 +48,8 @@ def ask_plugins(
                 found += _asked(connection, view, check, column, loaded.rows)
     for suite in plugins.suites:
         found += _of_suite(connection, view, suite, loaded.rows, muted)
-    return [finding for finding in found if finding.rule_id not in muted]
+    told = [finding for finding in found if finding.rule_id not in muted]
+    return told if keeps_examples else [without_examples(finding) for finding in told]
 
 
 def _asked(

@@ -13,6 +13,7 @@ from quality_assets.contracts.sources.datasets import make_dataset
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF
 from quality_assets.stores.operations.dataset_tables import DATASET_RULE
 from quality_assets.stores.operations.store import Operations
+from quality_assets.tables.datasets.muting import end_quiet_alerts
 from quality_assets.tables.datasets.registering import Registered, register
 
 
@@ -53,7 +54,10 @@ def rule_of(store: Operations, dataset: str, rule: str) -> dict[str, Any] | None
 def set_state(
     store: Operations, dataset: str, rule: str, state: str, by: str, version: int | None = None
 ) -> dict[str, Any]:
-    """Pin a rule, mute it, or leave it to what is learnt. Raises CannotChangeError where it is of another version."""
+    """Pin a rule, mute it, which ends its alert, or leave it to what is learnt.
+
+    Raises CannotChangeError where it is of another version.
+    """
     now = utc_now()
     detector, _, inside = rule.partition("(")
     kind = re.sub(r"^(past_)?(local_|weak_)?", "", detector).rstrip("*+")
@@ -72,4 +76,5 @@ def set_state(
         else:
             values = {"state": state, "updated_at": now, "updated_by": by, "version": there + 1}
             connection.execute(update(DATASET_RULE).where(is_it).values(**values))
+        end_quiet_alerts(connection, dataset)
     return {"dataset": dataset, "rule": rule, "state": state, "version": (there or 0) + 1}

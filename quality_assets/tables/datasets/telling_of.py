@@ -16,6 +16,7 @@ from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.alerts import raise_fault, record_evaluation, resolve_fault
 from quality_assets.tables.datasets.lateness import settle_lateness
+from quality_assets.tables.datasets.muting import end_quiet_alerts
 from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.faults import severity_of
 
@@ -32,6 +33,8 @@ def tell_of_batch(
     """
     name = dataset.dataset_id
     settle_lateness(connection, name)
+    # Before what was looked for: the alert of a rule that is not asked any more has no batch to wait for.
+    end_quiet_alerts(connection, name)
     if values["status"] == "refused":
         title = f"{name}: a batch cannot be read"
         faults = [_fault(connection, dataset, batch_id, UNREADABLE, "", title, str(values["reason"]), "high")]
