@@ -39,7 +39,9 @@ order by trend.metric, trend.event_date
 """
 
 # Snapshots of before lack some; a page then says nothing of them.
-_NEWER = ("end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to", "current_size")
+_NEWER = (
+    "end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to", "current_size", "real_change",
+)  # fmt: skip
 
 _INCIDENTS = """
 select incident_id, event_name, metric, metrics, kind, scope, start_date, end_date, detected_on, severity, sentence,

@@ -84,7 +84,7 @@ qualify row_number() over (
 """
 
 # Snapshots of before lack some.
-_NEWER = ("features", "users_today", "verdict", "real_share", "verdict_sentence", "current_size")
+_NEWER = ("features", "users_today", "verdict", "real_share", "verdict_sentence", "current_size", "real_change")
 
 _OPEN_INCIDENTS = """
 select incident_id, feature, metric, kind, scope, start_date, end_date, detected_on, severity, sentence, affected_users,

@@ -170,7 +170,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "incidents": _named(
         "incident_id feature metric kind scope start_date end_date detected_on severity sentence affected_users change"
         " slice_status slice_dimensions slice_values slice_share slice_traffic_share metrics size features users_today"
-        " verdict real_share verdict_sentence current_size"
+        " verdict real_share verdict_sentence current_size real_change"
     ),
     "trends": _named("event_date metric value expected expected_low expected_high change is_outside_band is_worse"),
     "slices": _named(
@@ -179,7 +179,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "feature_incidents": _named(
         "incident_id event_name metric metrics kind scope start_date end_date detected_on severity sentence"
         " affected_users slice_dimensions slice_values slice_share slice_traffic_share slice_status size"
-        " end_kind users_today verdict verdict_sentence real_share renamed_to current_size"
+        " end_kind users_today verdict verdict_sentence real_share renamed_to current_size real_change"
     ),
     "feature_weeks": _named("ago users retained resurrected new"),
     "risk_past": _named(

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quality_assets.domain.features.attention import attention, features_that_need_attention, users_hit
+from quality_assets.domain.features.attention import (
+    attention,
+    features_that_need_attention,
+    harm_today,
+    incident_order,
+    users_hit,
+)
 from quality_assets.domain.features.causes import (
     EventRows,
     Part,
@@ -350,3 +356,31 @@ def test_the_ranking_weighs_users_by_what_is_real() -> None:
     )  # fmt: skip
     assert [entry["feature"] for entry in features_that_need_attention(rows, None)] == ["all", "half", "once"]
     assert attention("all", rows[2:].to_dict("records"), None)["affected_users"] == 60
+
+
+@pytest.mark.parametrize(
+    ("metric", "size", "harm"),
+    [
+        # 4 in 5 of those who crash would not have without it; nobody of whom nothing beyond chance is known.
+        ("crash_rate", 4.0, 80.0), ("error_rate", 1.0, 50.0), ("error_rate", 0.0, 0.0), ("crash_rate", None, 100.0),
+        ("latency_p95_ms", 0.25, 25.0), ("latency_p95_ms", 3.0, 100.0),
+        ("feedback_mean", 0.5, 25.0), ("feedback_mean", 2.5, 100.0), ("events", 0.3, 100.0),
+    ],
+)  # fmt: skip
+def test_harm_is_users_of_the_last_day_by_how_bad_it_is_for_them(metric: str, size: float | None, harm: float) -> None:
+    row = {"metric": metric, "real_change": size, "users_today": 100, "affected_users": 900, "end_date": None}
+    assert harm_today(row) == pytest.approx(harm)
+    assert harm_today(row | {"real_share": 0.5}) == pytest.approx(harm / 2)
+    assert harm_today(row | {"users_today": None, "affected_users": None}) is None
+
+
+def test_of_two_alike_severe_the_one_that_does_more_harm_is_first() -> None:
+    cells = {"severity": "medium", "end_date": None, "features": None, "metric": "latency_p95_ms"}
+    rows = [
+        cells | {"feature": name, "incident_id": name, "sentence": name, "users_today": users, "real_change": size}
+        for name, users, size in (("many, hardly", 1000, 0.1), ("few, much", 200, 0.9))
+    ]
+    told = features_that_need_attention(pd.DataFrame(rows), None)
+    assert [entry["feature"] for entry in told] == ["few, much", "many, hardly"]
+    assert [entry["harm_today"] for entry in told] == [180.0, 100.0]
+    assert sorted(rows, key=incident_order) == rows[::-1]

@@ -163,7 +163,7 @@ def test_a_late_file_is_not_charged_with_what_its_days_had_before():
     assert unknown["headline"].startswith("What came in is unknown, how many are quarantined is unknown")
 
 
-def test_attention_goes_by_severity_then_users_then_risk():
+def test_attention_goes_by_severity_then_harm_then_risk():
     report = run_report(full_inputs())
     assert [(a["rank"], a["feature"]) for a in report["attention"]] == [(1, "pay"), (2, "search")]
     # What lowers the risk, as that it is calm, is no reason for it.
@@ -501,7 +501,7 @@ def test_of_a_busy_run_every_figure_is_right():
     )
 
 
-def test_attention_of_a_busy_run_goes_by_severity_users_and_risk():
+def test_attention_of_a_busy_run_goes_by_severity_harm_and_risk():
     report = run_report(busy_inputs(), most_features=9)
     assert [(a["rank"], a["feature"], a["severity"], a["affected_users"]) for a in report["attention"]] == [
         (1, "feed", "critical", 3), (2, "pay", "high", 900), (3, "cart", "medium", 7), (4, "chat", None, None),
@@ -512,6 +512,7 @@ def test_attention_of_a_busy_run_goes_by_severity_users_and_risk():
         "severity": "high",
         "affected_users": 900,
         "real_share": 1.0,
+        "harm_today": 900.0,
         "risk_probability": 0.9,
         "expected_users_affected": 10.0,
         "reasons": [

@@ -100,6 +100,7 @@ def test_incidents_stand_open_ones_first_then_the_newest() -> None:
     assert [row["incident_id"] for row in found] == ["open", "open older", "ended a", "ended b", "told"]
     newer = (
         "end_kind", "users_today", "verdict", "verdict_sentence", "real_share", "renamed_to", "size", "current_size",
+        "real_change",
     )  # fmt: skip
     assert found[-1] == told | dict.fromkeys(newer)
     wide = {"incident_id": "wide", "feature": "pay", "features": ["maps", "pay"], "start_date": ago(2)}

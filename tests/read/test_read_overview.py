@@ -246,7 +246,10 @@ def test_open_incidents_stand_by_severity_then_users_then_name() -> None:
     )
     found = open_incidents(reader)
     assert [row["incident_id"] for row in found] == ["full", "more", "a", "b", "unknown", "medium", "low"]
-    newer = ("end_date", "features", "users_today", "verdict", "real_share", "verdict_sentence", "size", "current_size")
+    newer = (
+        "end_date", "features", "users_today", "verdict", "real_share", "verdict_sentence", "size", "current_size",
+        "real_change",
+    )  # fmt: skip
     assert found[0] == told | {"metrics": ["crash_rate"]} | dict.fromkeys(newer)
 
 

@@ -19,6 +19,8 @@ MINIMUM_RISK = 0.25
 DEGRADED_TODAY = "degraded today by more than its own noise"
 # An incident ends after some calm days; on the first of them nobody is hurt any more.
 _EASED_SHARE = 0.25
+# From this size on a change of feedback counts in full; all others are relative, and do from 1 on.
+_WHOLE_SIZE = {"feedback": 2.0}
 
 
 def severity_level(severity: Any) -> int:
@@ -28,7 +30,7 @@ def severity_level(severity: Any) -> int:
 def features_that_need_attention(
     incidents: pd.DataFrame | None, scores: pd.DataFrame | None, most: int = 5, minimum_risk: float = MINIMUM_RISK
 ) -> list[dict[str, Any]]:
-    """The features to look at first, with the reasons: open incidents by severity and users today, then risk by users.
+    """The features to look at first, with the reasons: open incidents by severity and harm today, then risk by users.
 
     `scores` are rows of ml.risk_scores of one day, `reasons` being JSON with `words`. Features without an open incident
     come in from `minimum_risk` on. An empty list means that nothing is known to be wrong.
@@ -62,6 +64,7 @@ def attention(
         "severity": None,
         "affected_users": None,
         "real_share": None,
+        "harm_today": None,
         "risk_probability": None,
         "expected_users_affected": None,
         "reasons": [],
@@ -77,6 +80,7 @@ def attention(
             entry["severity"] = max(entry["severity"], row["severity"], key=severity_level)
         entry["affected_users"] = _largest(entry["affected_users"], users_hit(row))
         entry["real_share"] = _largest_share(entry["real_share"], real_part(row))
+        entry["harm_today"] = _largest_harm(entry["harm_today"], harm_today(row))
     if not incidents and score is not None and plain_value(score.get("is_degraded_today")):
         entry["reasons"].append(DEGRADED_TODAY)
     if score is not None and is_risky:
@@ -92,10 +96,10 @@ def needs_attention(entry: Mapping[str, Any]) -> bool:
 
 
 def attention_order(entry: Mapping[str, Any]) -> tuple[int, float, float, float, str]:
-    """The key that sorts what `attention` gives: what hurts comes before what may, more users before fewer."""
+    """The key that sorts what `attention` gives: what hurts comes before what may, more harm before less."""
     return (
         -severity_level(entry["severity"]),
-        -float(entry["affected_users"] or 0) * (1.0 if entry["real_share"] is None else entry["real_share"]),
+        -float(entry["harm_today"] or 0),
         -float(entry["expected_users_affected"] or 0),
         -float(entry["risk_probability"] or 0),
         entry["feature"],
@@ -116,10 +120,30 @@ def has_eased(incident: Mapping[str, Any]) -> bool:
 
 
 def incident_order(incident: Mapping[str, Any]) -> tuple[bool, int, float, str]:
-    """What sorts incidents wherever they are listed: what goes on, severity, users whom the real part hits today."""
-    users = users_hit(incident) or 0
+    """What sorts incidents wherever they are listed: what goes on, severity, how much harm is done today."""
     severity = -severity_level(incident["severity"])
-    return has_eased(incident), severity, -users * real_part(incident), str(incident.get("incident_id"))
+    return has_eased(incident), severity, -(harm_today(incident) or 0.0), str(incident.get("incident_id"))
+
+
+def harm_today(incident: Mapping[str, Any]) -> float | None:
+    """Users hit on the last day, each counted by how bad it is for them, of the real part; None where unknown.
+
+    1 is a user for whom it fails, or takes twice as long, or is two points of feedback worse. Of those who met a crash
+    or an error only those count who would not have met one without it.
+    """
+    users = users_hit(incident)
+    if users is None:
+        return None
+    size: Any = incident.get("real_change")
+    group = METRIC_GROUPS.get(incident.get("metric", ""), "")
+    if is_missing(size) or group == "volume":
+        # Who is missing is missing whole; above an expected 0 everything is of the incident.
+        share = 1.0
+    elif group in ("crash", "error"):
+        share = float(size) / (1.0 + float(size))
+    else:
+        share = min(float(size) / _WHOLE_SIZE.get(group, 1.0), 1.0)
+    return users * share * real_part(incident)
 
 
 def reasons_text(feature: str, reasons: Sequence[str]) -> str:
@@ -139,6 +163,11 @@ def users_hit(incident: Mapping[str, Any]) -> int | None:
 
 def _largest_share(a: float | None, b: float) -> float:
     return b if a is None else max(a, b)
+
+
+def _largest_harm(a: float | None, b: float | None) -> float | None:
+    known = [each for each in (a, b) if each is not None]
+    return max(known, default=None)
 
 
 def _largest(a: Any, b: Any) -> int | None:
