@@ -63,12 +63,24 @@ def _why_nothing(notes: Sequence[str]) -> str:
 _GRADES = ("pr_auc", "brier_skill", "ece", "precision_at_k", "lead_days_median", "warned_share", "alerts_per_week")
 
 
+# With fewer outcomes of a kind, each figure is a figure of these few days.
+LEAST_OF_A_KIND = 5
+
+
 def _print_grades(grades: pd.DataFrame) -> None:
     first = grades.iloc[0]
+    degraded, healthy = int(first["positives"]), int(first["rows"]) - int(first["positives"])
     out.print(
-        f"{int(first['rows']):,} feature-days with a known outcome, {int(first['positives']):,} of them degraded within"
+        f"{degraded + healthy:,} feature-days with a known outcome, {degraded:,} of them degraded within"
         f" a week ({first['base_rate']:.1%})"
     )
+    if min(degraded, healthy) < LEAST_OF_A_KIND:
+        kind = "degraded" if degraded <= healthy else "healthy"
+        out.print(
+            f"Too few to grade a model on: {min(degraded, healthy)} {kind} feature-days, {LEAST_OF_A_KIND} are needed."
+            " Take a longer time, or wait for more outcomes."
+        )
+        return
     grid = Grid(box=None, pad_edge=False)
     grid.add_column("model")
     for name in _GRADES:
