@@ -19,8 +19,9 @@ from scipy.stats import kendalltau
 from benchmarks.models_detection import FIRST_SEED, Figure
 from benchmarks.models_incidents import DAYS, GRACE, simulated
 from benchmarks.models_truth import described
-from quality_assets.domain.features.attention import features_that_need_attention
+from quality_assets.domain.features.attention import features_that_need_attention, incident_order
 from quality_assets.domain.features.incidents import find_incidents
+from quality_assets.domain.plain import rows_of_frame
 from quality_assets.domain.series.states import Described
 
 SEEDS = 12
@@ -70,7 +71,11 @@ def mornings(seed: int) -> list[dict[str, float]]:
         known = {name: rows[rows["event_date"] <= through] for name, rows in counts.items()}
         found = find_incidents(facts[facts["event_date"] <= through], **known, tiers=tiers, described=own)
         told = [entry["feature"] for entry in features_that_need_attention(found, None, most=100)]
-        out.append(_judged(told, faults, through.date(), facts, counts))
+        listed = sorted(rows_of_frame(found[found["end_date"].isna()]), key=incident_order)
+        order = list(dict.fromkeys(row["feature"] for row in listed))
+        judged = _judged(told, faults, through.date(), facts, counts)
+        in_list = _judged(order, faults, through.date(), facts, counts)["tau"]
+        out.append(judged | {"tau of the list": in_list})
     return out
 
 
@@ -106,6 +111,7 @@ def run_cards(seeds: Iterable[int]) -> list[Figure]:
             sums["true or just over"] / sums["cards"], "", None,
         ),
         ("cards: Kendall's tau of the order with the true harm", by_seed["tau"].mean(), "≥ .50", 0.5),
+        ("open incidents, what has eased last: the same", by_seed["tau of the list"].mean(), "", None),
     ]  # fmt: skip
     return [
         Figure(name, float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0, bar,

@@ -22,6 +22,7 @@ _SAID = {
     "worst_ewma_z": "recent slide of the worst metric",
     "second_ewma_z": "recent slide of the second-worst metric",
     "worst_slope_z": "steepest two-week trend",
+    "worst_two_weeks_z": "two weeks of the worst metric",
     "worst_run_days": "longest run of bad days",
     "open_z": "size of the open degradation",
     "open_days": "age of the open degradation",

@@ -144,6 +144,14 @@ def slope(row: Sequence[float], day: int) -> float:
     return sum((i - 6.5) * v for i, v in enumerate(z)) / math.sqrt(sum((i - 6.5) ** 2 for i in range(14)))
 
 
+def together(row: Sequence[float], day: int) -> float:
+    """Fourteen days summed in the deviations of their sum; half of them must be known."""
+    z = past(row, day, 14)
+    if len(known(z)) < 7:
+        return NAN
+    return sum(min(max(v, -3.0), 8.0) for v in known(z)) / math.sqrt(14)
+
+
 def streak(flags: Sequence[bool], day: int) -> int:
     run = 0
     while run <= day and flags[day - run]:
@@ -163,6 +171,7 @@ def plain_signals(states: FeatureStates, f: int, d: int) -> dict[str, float]:
     signals = [states.signals[name] for name in SIGNALS]
     out["worst_ewma_z"], out["second_ewma_z"] = largest([s.drift[f, d] for s in signals])[:2]
     out["worst_slope_z"] = largest([out[f"{name}_slope_z"] for name in SIGNALS])[0]
+    out["worst_two_weeks_z"] = largest([together(s.z[f], d) for s in signals])[0]
     out["worst_drift_share"] = largest([s.drift_share[f, d] for s in signals])[0]
     out["worst_spike_share"] = largest([s.spike_share[f, d] for s in signals])[0]
     out["worst_run_days"] = min(max(streak([z > 0.5 for z in s.z[f]], d) for s in signals), 28)

@@ -27,6 +27,9 @@ from quality_assets.domain.series.panel import Grid, day_index
 _SHRINKAGE_DAYS = 30.0
 _RELEASE_DAYS = 14
 _SLOPE_DAYS = 14
+_TOGETHER_DAYS = 14
+# One good day makes up for a bad one, but not for a week of them; what is off the scale is one day all the same.
+_TOGETHER_LOW, _TOGETHER_HIGH = -3.0, 8.0
 _RUN_Z = 0.5
 
 
@@ -122,6 +125,7 @@ def _signal_inputs(states: FeatureStates) -> dict[str, Floats]:
     signals = list(states.signals.values())
     out["worst_ewma_z"], out["second_ewma_z"] = _worst([s.drift for s in signals])
     out["worst_slope_z"], _ = _worst([out[f"{name}_slope_z"] for name in SIGNALS])
+    out["worst_two_weeks_z"], _ = _worst([_together_z(s) for s in signals])
     out["worst_drift_share"], _ = _worst([s.drift_share for s in signals])
     out["worst_spike_share"], _ = _worst([s.spike_share for s in signals])
     runs = [run_length(np.isfinite(s.z) & (s.z > _RUN_Z)) for s in signals]
@@ -166,6 +170,14 @@ def _slope_z(state: SignalState) -> Floats:
         out[:, lag:] += weight * z[:, : z.shape[1] - lag]
     enough = _trailing_sum(known.astype(float), _SLOPE_DAYS) >= _SLOPE_DAYS / 2
     return np.where(enough, out, np.nan)
+
+
+def _together_z(state: SignalState) -> Floats:
+    """Sum of z over the last two weeks ÷ its sd under independent unit noise; unknown days count as 0."""
+    known = np.isfinite(state.z)
+    total = _trailing_sum(np.clip(state.z, _TOGETHER_LOW, _TOGETHER_HIGH), _TOGETHER_DAYS)
+    enough = _trailing_sum(known.astype(float), _TOGETHER_DAYS) >= _TOGETHER_DAYS / 2
+    return np.where(enough, total / np.sqrt(_TOGETHER_DAYS), np.nan)
 
 
 def _history_inputs(states: FeatureStates) -> dict[str, Floats]:

@@ -18,7 +18,7 @@ _GROUPS = {
         "is_degraded", "degraded_signals", "days_in_state", "degraded_days_7d", "degraded_days_28d", "onsets_90d",
         "own_degraded_share", "open_z", "open_days", "open_calm_days", "is_open", "budget_burn",
     ),
-    "drift": ("second_ewma_z", "worst_run_days"),
+    "drift": ("second_ewma_z", "worst_two_weeks_z", "worst_run_days"),
     "peers": ("peers_degraded_share", "peers_worst_share"),
     "releases": ("days_since_release", "releases_14d", "newest_version_share"),
     "activity": ("log_events", "events_trend", "silent_days", "active_days_28d", "age_days"),
