@@ -67,6 +67,9 @@ def as_arrow(table: Table, frame: pd.DataFrame) -> pa.Table:
 def _array(values: pd.Series, wanted: Any) -> Any:
     import pyarrow as pa
 
+    if not len(values):
+        # Of no values pandas knows no type.
+        return pa.array([], wanted)
     if pa.types.is_date32(wanted):
         values = pd.to_datetime(values)
     if values.dtype == object and not pa.types.is_nested(wanted):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from user_logs import Event, build_impact, by_day, day_number, define, define_nothing, put_days
 
 from quality_assets.contracts.churn import CRASH_COSTS, ENGAGEMENT_GRADES, ENGAGEMENT_SCORES
+from quality_assets.stores.frames import as_arrow
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.experiments.churn import build_engagement, engagement_is_stale
 from quality_assets.tables.experiments.crashes import build_crash_costs, crash_costs_are_stale
@@ -153,3 +156,24 @@ def _made_of(session: WarehouseSession) -> dict[date, str]:
         f"select distinct as_of_date, inputs_fingerprint from {ENGAGEMENT_SCORES.qualified_name}"
     ).fetchall()
     return dict(rows)
+
+
+def test_a_product_that_knows_no_users_has_nobody_to_score(tmp_path: Path) -> None:
+    settings = new_settings(tmp_path / "data")
+    settings.data_dir.mkdir()
+    define_nothing(settings)
+    with open_warehouse(settings) as opened:
+        put_days(opened, by_day([Event(at=day * 86_400, user_id=None) for day in range(50)]))
+        build_impact(opened)
+        assert build_engagement(opened) == (0, 0)
+        # Nor is a week of nobody made anew with every run.
+        assert not engagement_is_stale(opened)
+
+
+def test_a_table_of_no_rows_has_the_types_of_its_contract() -> None:
+    nothing = pd.DataFrame({"user_id": [], "reasons": [], "as_of_date": [], "p_churn": []})
+    made = as_arrow(ENGAGEMENT_SCORES, nothing)
+    assert made.num_rows == 0
+    assert [str(made.schema.field(name).type) for name in ("user_id", "reasons", "as_of_date", "p_churn")] == [
+        "string", "list<item: string>", "date32[day]", "double",
+    ]  # fmt: skip

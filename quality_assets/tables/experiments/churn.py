@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -102,11 +102,22 @@ def _stale_weeks(session: WarehouseSession, there: Mapping[date, str]) -> dict[d
     ).fetchall()
     known: dict[date, str] = dict(rows)
     wanted = {week: _week_fingerprint(there, week) for week in _weeks(there)}
-    return {week: said for week, said in wanted.items() if known.get(week) != said and _has_users(there, week)}
+    stale = {week: said for week, said in wanted.items() if known.get(week) != said}
+    # A week of nobody leaves no row, by which it would be known: it would be stale for ever.
+    used = _days_with_users(session) if stale else []
+    return {week: said for week, said in stale.items() if _has_users(used, week)}
 
 
-def _has_users(there: Mapping[date, str], as_of: date) -> bool:
-    return any(as_of - timedelta(days=churn.LEAST_PAST_DAYS - 1) <= day <= as_of for day in there)
+def _days_with_users(session: WarehouseSession) -> list[date]:
+    rows = session.connection.execute(
+        f"select event_date from {PARTITION_STATE.qualified_name} where table_name = $name and row_count > 0",
+        {"name": USER_DAYS.qualified_name},
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
+def _has_users(used: Sequence[date], as_of: date) -> bool:
+    return any(as_of - timedelta(days=churn.LEAST_PAST_DAYS - 1) <= day <= as_of for day in used)
 
 
 def _ungraded_weeks(session: WarehouseSession, there: Mapping[date, str]) -> list[date]:
