@@ -1,7 +1,7 @@
 """Model files: where they lie, and plain state (`domain.models.state`) as bytes, by skops, which needs no pickle;
 whoever reads one knows beforehand that the bytes are those that were saved.
 
-skops is imported on first use because that takes a second; `is_model_file` does without it.
+skops is imported on first use because that takes a second; `is_model_file`, and files of baselines, do without it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quality_assets.stores import model_layout_1
+from quality_assets.stores.plain_skops import NotPlainError, read_plain
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.use_case import UseCase
@@ -101,6 +102,10 @@ def _is_of_layout_1(content: bytes) -> bool:
 
 
 def _construct(content: bytes, trusted: tuple[str, ...]) -> Any:
+    try:
+        return read_plain(content)
+    except NotPlainError:
+        pass
     import skops.io
 
     types = skops.io.get_untrusted_types(data=content)

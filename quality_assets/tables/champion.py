@@ -14,6 +14,8 @@ from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.use_case import UseCase
 from quality_assets.settings import Settings
 from quality_assets.stores.model_files import MODEL_FILE, REGISTRY_FILE, is_model_file, registry_folder
+from quality_assets.stores.plain_skops import is_plain
+from quality_assets.stores.registry_reading import read_aliases, read_entry
 from quality_assets.stores.warehouse import WarehouseSession
 
 if TYPE_CHECKING:
@@ -78,13 +80,23 @@ def registry_of(settings: Settings, use_case: UseCase = FEATURE_RISK) -> ModelRe
 
 
 def import_reader(settings: Settings) -> None:
-    """Import what reads model files, where there are any; to be called before Dagster is imported.
+    """Import what reads the file of the model in use, if that takes any; to be called before Dagster is imported.
 
     skops looks for every function of NumPy and SciPy in all modules that are there by then: among Dagster's for a
     second, without them for a third of one.
     """
-    if (registry_folder(settings.models_dir, FEATURE_RISK) / REGISTRY_FILE).is_file():
+    folder = registry_folder(settings.models_dir, FEATURE_RISK)
+    if (folder / REGISTRY_FILE).is_file() and not _is_baseline_in_use(folder):
         import skops.io  # noqa: F401
+
+
+def _is_baseline_in_use(folder: Path) -> bool:
+    """Whether the file of the model in use is read without skops."""
+    registry, name = folder / REGISTRY_FILE, FEATURE_RISK.registry_name
+    version = (read_aliases(registry, name) or {}).get("champion")
+    entry = read_entry(registry, name, version) if version else None
+    path = folder / "artifacts" / entry.run_id / "artifacts" / MODEL_FILE if entry else None
+    return path is not None and path.is_file() and is_plain(path.read_bytes())
 
 
 def load_champion(settings: Settings, use_case: UseCase = FEATURE_RISK) -> LoadedModel:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import pytest
 import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from quality_assets.domain.models import state as model_state
 from quality_assets.domain.models.artifact import InputsMismatchError, TrainedModel
@@ -33,6 +35,7 @@ from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.state import from_state, to_state
 from quality_assets.stores import model_files
 from quality_assets.stores.model_files import UnreadableModelError, is_model_file, read_state, write_state
+from quality_assets.stores.plain_skops import NotPlainError, is_plain, read_plain
 
 DATA = Path(__file__).parent.parent / "data" / "model_layout_1"
 FILES = ("trained", "forest_and_logistic", "boosting_and_chart", "base_rate_and_persistence")
@@ -129,6 +132,56 @@ def test_what_is_written_names_nothing_of_ours_and_comes_back(name: str) -> None
     again = from_state(FEATURE_RISK, read_state(content))
     inputs = pd.read_parquet(DATA / "inputs.parquet")
     pd.testing.assert_frame_equal(_asked(again, inputs), _asked(model, inputs), check_exact=True)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.lists(st.floats(), max_size=4))
+def test_what_is_plain_is_read_as_by_skops(values: dict[str, Any], numbers: list[float]) -> None:
+    content = skops.io.dumps({"values": values, "numbers": np.array(numbers)})
+    assert is_plain(content)
+    one, other = read_plain(content), skops.io.loads(content)
+    assert one["values"] == other["values"] == values
+    np.testing.assert_array_equal(one["numbers"], other["numbers"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LogisticRegression(),
+        {1: "a key that is no text"},
+        np.float64(1.5),
+        np.array(["an object"], dtype=object),
+        ("a tuple",),
+        Path("/"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_not_plain_is_left_to_skops(value: object) -> None:
+    content = skops.io.dumps({"value": value})
+    assert not is_plain(content)
+    with pytest.raises(NotPlainError):
+        read_plain(content)
+
+
+def test_a_baseline_is_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path: Path) -> None:
+    (tmp_path / "model.skops").write_bytes(NEW)
+    code = (
+        "import sys; sys.modules['skops'] = sys.modules['sklearn'] = sys.modules['scipy'] = None\n"
+        "from pathlib import Path\n"
+        "from quality_assets.domain.models.risk.use_case import FEATURE_RISK\n"
+        "from quality_assets.domain.models.state import from_state\n"
+        "from quality_assets.stores.model_files import read_state\n"
+        f"state = read_state(Path({str(tmp_path / 'model.skops')!r}).read_bytes())\n"
+        "print(*sorted({each.name for each in from_state(FEATURE_RISK, state).targets.values()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["feature_base_rate", "persistence"]
 
 
 def test_state_and_files_have_one_format() -> None:

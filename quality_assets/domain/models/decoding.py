@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from quality_assets.domain.models.estimators import Decode, Imputer
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class ModelStateError(ValueError):
@@ -71,12 +74,13 @@ def imputer(value: object, where: str) -> Imputer:
     return Imputer(array(np.floating)(found["median"], f"{where}.median"))
 
 
-def fitted(made: type[BaseEstimator]) -> Decode:
-    """A fitted scikit-learn estimator of exactly this class."""
+def fitted(module: str, name: str) -> Decode:
+    """A fitted scikit-learn estimator of exactly the class that `module` has under `name`; imported once it is read."""
 
     def decode(value: object, where: str) -> BaseEstimator:
-        if type(value) is not made or not hasattr(value, "classes_"):
-            raise ModelStateError(f"{where}: a fitted {made.__name__} was expected, not {type(value).__name__}")
+        made: type[BaseEstimator] = getattr(import_module(module), name)
+        if not isinstance(value, made) or type(value) is not made or not hasattr(value, "classes_"):
+            raise ModelStateError(f"{where}: a fitted {name} was expected, not {type(value).__name__}")
         return value
 
     return decode

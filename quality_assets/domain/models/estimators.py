@@ -2,6 +2,8 @@
 
 Each fits and predicts on a matrix of inputs. Which rows it may see, and which one wins, is decided by `training`; what
 of it is stored, and under which name, by `kinds`. Baselines that know what an input means live with their use case.
+
+scikit-learn is imported where one of its estimators is made: a baseline in use, and whoever asks for none, need it not.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from quality_assets.domain.arrays import Floats, Ints
@@ -83,6 +83,8 @@ class Forest:
     """Random forest (Breiman 2001) without class weights, which would ruin its probabilities."""
 
     def __init__(self, columns: Ints, settings: TrainingSettings, trees: int) -> None:
+        from sklearn.ensemble import RandomForestClassifier
+
         self.columns = columns
         self.imputer = Imputer()
         self.tree_rows = settings.forest_tree_rows
@@ -114,6 +116,8 @@ class Boosting:
     """Histogram gradient boosting; unknown inputs go their own way at each split."""
 
     def __init__(self, columns: Ints, settings: TrainingSettings) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         self.columns = columns
         self.is_known: NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self.model = HistGradientBoostingClassifier(
@@ -143,6 +147,8 @@ class Logistic:
     """Logistic regression with ridge shrinkage on standardised inputs."""
 
     def __init__(self, columns: Ints, settings: TrainingSettings) -> None:
+        from sklearn.linear_model import LogisticRegression
+
         self.columns = columns
         self.imputer = Imputer()
         self.mean: Floats = np.zeros(0)

@@ -6,8 +6,6 @@ A stored model is read for as long as it is in use anywhere: a kind that changes
 from __future__ import annotations
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
 from quality_assets.domain.arrays import Ints
 from quality_assets.domain.models.decoding import array, fitted, imputer, whole
@@ -27,7 +25,7 @@ FOREST = EstimatorKind(
         "columns": array(np.integer),
         "imputer": imputer,
         "tree_rows": whole,
-        "model": fitted(RandomForestClassifier),
+        "model": fitted("sklearn.ensemble", "RandomForestClassifier"),
     },
 )
 BOOSTING = EstimatorKind(
@@ -36,7 +34,7 @@ BOOSTING = EstimatorKind(
     {
         "columns": array(np.integer),
         "is_known": array(np.bool_),
-        "model": fitted(HistGradientBoostingClassifier),
+        "model": fitted("sklearn.ensemble", "HistGradientBoostingClassifier"),
     },
 )
 LOGISTIC = EstimatorKind(
@@ -47,6 +45,6 @@ LOGISTIC = EstimatorKind(
         "imputer": imputer,
         "mean": array(np.floating),
         "sd": array(np.floating),
-        "model": fitted(LogisticRegression),
+        "model": fitted("sklearn.linear_model", "LogisticRegression"),
     },
 )

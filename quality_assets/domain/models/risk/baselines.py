@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS_BY_NAME
 from quality_assets.domain.arrays import Floats
@@ -67,6 +66,8 @@ class EwmaChart:
     """The control-chart rule: the worst EWMA of the five signals, turned into a probability."""
 
     def __init__(self) -> None:
+        from sklearn.linear_model import LogisticRegression
+
         self.everyone = 0.0
         self.model = LogisticRegression(C=1.0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, LINEAR_INPUTS
 from quality_assets.domain.arrays import Ints
@@ -41,7 +40,9 @@ RECIPE = Recipe(
         ),
         "base_rate": EstimatorKind(BaseRate, lambda *_: BaseRate(), {"everyone": number}),
         "ewma_chart": EstimatorKind(
-            EwmaChart, lambda *_: EwmaChart(), {"everyone": number, "model": fitted(LogisticRegression)}
+            EwmaChart,
+            lambda *_: EwmaChart(),
+            {"everyone": number, "model": fitted("sklearn.linear_model", "LogisticRegression")},
         ),
     },
     splits=by_time,
