@@ -87,7 +87,7 @@ def watch_warehouse(
     What it said last in this process of the same facts is not worked out again, where that is small.
     """
     described = read_described(connection, probe_sources)
-    size, asked = _asked_of(connection, through, described)
+    size, asked = asked_of(connection, through, described)
     if _said and _said[-1][0] == asked and set(metrics) <= set(_said[-1][1]):
         return [each for each in _said[-1][2] if each.part or each.metric in metrics]
     watched = _watch(connection, through, metrics, described)
@@ -104,7 +104,7 @@ MAX_KEPT = 20_000
 _said: list[tuple[tuple[object, ...], tuple[str, ...], list[Watched]]] = []
 
 
-def _asked_of(
+def asked_of(
     connection: DuckDBPyConnection, through: date | None, described: Described
 ) -> tuple[int, tuple[object, ...]]:
     """How many feature-days the detector would go over, and all that its answer depends on, in short."""

@@ -17,9 +17,8 @@ from quality_assets.tables import models as risk_tables
 from quality_assets.tables.champion import NO_VERSION, load_champion
 from quality_assets.tables.model_inputs import read_training_set
 from quality_assets.tables.models import RISK_MODEL
+from quality_assets.tables.past_inputs import differing_past_inputs, past_day
 
-# Two days are recomputed: one late enough for every input to have its history, and the last.
-_SAMPLE_AT = (0.7, 1.0)
 # Permuted labels score like the base rate; with few positives the PR-AUC of pure chance lies above it.
 _MAX_PERMUTED_LIFT = 1.5
 _MIN_PERMUTED_POSITIVES, _AMPLE_POSITIVES = 100, 500
@@ -35,16 +34,16 @@ def _training_days(session: WarehouseSession) -> list[date]:
 
 
 def point_in_time(session: WarehouseSession) -> Answer:
-    """A sample of days recomputed from a warehouse cut at each."""
+    """Two days recomputed from a warehouse cut at each: the last, and a past one where anything of it has changed."""
     days = _training_days(session)
     if not days:
         return Answer(None, why="there are no rows yet.")
-    sample = sorted({days[round(share * (len(days) - 1))] for share in _SAMPLE_AT})
-    count = 0
-    examples: list[str] = []
-    for day in sample:
-        differing, found = risk_tables.differing_inputs(session, day)
-        count, examples = count + differing, [*examples, *found]
+    # The last day first: what the detector says of it is at hand.
+    count, examples = risk_tables.differing_inputs(session, days[-1])
+    past = past_day(days)
+    if past != days[-1]:
+        differing, found = differing_past_inputs(session, past)
+        count, examples = count + differing, [*found, *examples]
     return Answer(count == 0, float(count), 0.0, count, examples[:5])
 
 
