@@ -270,6 +270,6 @@ def print_sources_off(settings: Settings) -> bool:
     from quality_assets.contracts.sources.events import load_sources
 
     errors = load_sources(settings.source_files_dir, settings.earliest_date).errors
-    for error in errors:
-        err.print(f"a source is off, and its logs wait, until its file is mended: {shown(error)}", style="red")
+    for reason in ("; ".join(error.splitlines()) for error in errors):
+        err.print(f"a source is off, and its logs wait, until its file is mended: {shown(reason)}", style="red")
     return bool(errors)

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from quality_assets.contracts.events import STATUSES
-from quality_assets.contracts.sources.events import Source, load_source, load_sources, match_source
-from quality_assets.contracts.sources.model import NoSourceMatches, SourceError, find_columns
+from quality_assets.contracts.sources.events import Source, Sources, load_source, load_sources, match_source
+from quality_assets.contracts.sources.model import NoSourceMatches, SourceDisabled, SourceError, find_columns
 
 FOLDER = Path(__file__).parents[2] / "data" / "sources"
 MINIMAL: dict[str, Any] = {
@@ -141,6 +141,21 @@ def test_longest_pattern_wins() -> None:
     assert found == {"web/a/errors-1.csv": "narrow", "web/a/b/errors-1.csv": "wide"}
 
 
+def test_a_file_that_two_sources_claim_alike_waits_and_both_are_named() -> None:
+    both = {
+        name: Source.model_validate(MINIMAL | {"name": name, "paths": paths})
+        for name, paths in (("shop", ["web/*.csv"]), ("till", ["web/*.csv", "web/a*.cs?"]))
+    }
+    sources = Sources(both)
+    with pytest.raises(SourceDisabled, match="it waits: 'shop', 'till' claim it alike"):
+        sources.by_path("web/day.csv")
+    assert sources.expected("web/day.csv") is None
+    found = sources.by_path("web/a1.csv")
+    assert found is not None
+    assert found.name == "till"
+    assert sources.errors == ("'shop' and 'till': paths: both claim 'web/*.csv'",)
+
+
 def test_find_columns_prefers_exact_names() -> None:
     assert find_columns(["Ts", "page", "none"], ["ts", "Ts", " PAGE"]) == {"Ts": 1, "page": 2}
 
@@ -183,5 +198,5 @@ expectations: {max_quarantined_share: 0.5}
 def test_a_key_that_comes_twice_is_an_error_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + "owner: other\n", encoding="utf-8")
-    with pytest.raises(SourceError, match=r"the key 'owner' comes twice in .*line \d+, column 1"):
+    with pytest.raises(SourceError, match=r"the key 'owner' comes twice at line \d+, column 1"):
         load_source(path)

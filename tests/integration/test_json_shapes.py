@@ -47,6 +47,18 @@ def pretty(objects: list[Any]) -> str:
     return "\n".join(json.dumps(item, indent=2, ensure_ascii=False) for item in objects)
 
 
+def test_an_array_in_which_rows_may_be_is_named(stage: Stage) -> None:
+    body = {"sentAt": T, "ids": [1, 2], "batch": [event(1), event(2)]}
+    with pytest.raises(FileRejected, match=r"needs event_time.*may be the elements of 'batch': `explode`"):
+        stage.load(json.dumps(body), name="body.json")
+
+
+def test_lines_that_are_no_objects_lose_no_column(stage: Stage) -> None:
+    lines = "".join(json.dumps(event(number)) + "\n" for number in range(5))
+    staged = stage.load(lines + "null\n42\n'end'\nexported\n")
+    assert (staged.rows, staged.good_rows, staged.vanished_columns) == (9, 5, ())
+
+
 SHAPES = {
     "lines": lambda objects: "".join(json.dumps(item) + "\n" for item in objects),
     "array on one line": json.dumps,
@@ -57,6 +69,7 @@ SHAPES = {
     "objects in a row": lambda objects: "".join(map(json.dumps, objects)),
     "lines that end in commas": lambda objects: "".join(json.dumps(item) + ",\n" for item in objects),
     "arrays in a row": lambda objects: "".join(json.dumps([item]) + "\n" for item in objects),
+    "behind record separators": lambda objects: "".join(f"\x1e{json.dumps(item)}\n" for item in objects),
     "carriage returns": lambda objects: json.dumps(objects, indent=1).replace("\n", "\r\n"),
 }
 

@@ -257,6 +257,16 @@ def test_embedded_line_ends_and_rejects(stage: Stage) -> None:
     assert stage.rows("feature") == ["search", "one\ntwo\r\n\nthree", None, "search", "a\nb", "search"]
 
 
+def test_lines_of_spaces_are_no_rows(stage: Stage) -> None:
+    content = table(row(1), "   ", row(2), "a,b", "", " ", row(3))
+    assert stage.load(content).rows == 4
+    expected = [(2, None), (4, None), (5, MALFORMED), (8, None)]
+    assert stage.accounts() == expected
+    # A quote that is never closed sends the file to the reader that reads line by line.
+    stage.load(content + row(4, feature='"open') + "\n", file_id="f2")
+    assert stage.accounts() == [*expected, *expected, (9, MALFORMED)]
+
+
 def test_embedded_and_real_blank_lines(stage: Stage) -> None:
     stage.load(table(row(1, feature='"a\n\nb"'), "", row(2)))
     assert stage.accounts() == [(2, None), (6, None)]
@@ -290,8 +300,9 @@ def test_text_behind_a_closing_quote(stage: Stage) -> None:
     assert stage.rows("feature") == ["search", None, 'a"b', "a"]
 
 
-def test_repeated_headers(stage: Stage) -> None:
-    stage.load(table(HEADER, row(1), HEADER, row(2)))
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_repeated_headers(stage: Stage, mark: str) -> None:
+    stage.load(mark + table(HEADER, row(1), mark + HEADER, row(2)))
     assert stage.accounts() == [(2, ["repeated_header"]), (3, None), (4, ["repeated_header"]), (5, None)]
 
 
@@ -454,6 +465,11 @@ def test_truncated_parquet_is_rejected(stage: Stage) -> None:
         (b"\0" * 1000, "binary"),
         (b"PK\x03\x04rest", "zip"),
         (b"SQLite format 3\0rest", "SQLite"),
+        (gzip.compress(gzip.compress(b"event_time,feature,status\n", mtime=0), mtime=0), "compressed twice"),
+        (pa.compress(b"a" * 100, codec="lz4", asbytes=True), "an LZ4 archive; gzip and zstd are read"),
+        (b"7z\xbc\xaf\x27\x1crest", "7-Zip"),
+        (gzip.compress(b"a.csv".ljust(257, b"\0") + b"ustar\x0000" + bytes(247), mtime=0), "is a tar archive"),
+        (b"ORC\x0a\x0b\x0c", "ORC file; Parquet is read"),
         (b"a,b,c\n1,2,3\n", "needs event_time, feature, status; the file has a, b, c"),
         (b"event_time,feature\n1,2\n", "needs status"),
         (b'{"a": 1}\n', "needs event_time, feature, status"),

@@ -266,7 +266,12 @@ class Sources:
     @property
     def errors(self) -> tuple[str, ...]:
         """What is wrong with the source files: one text each, which names the file, the key and what is allowed."""
-        return tuple(source.reason for source in self.disabled)
+        claims: dict[str, list[str]] = {}
+        for source in self.by_name.values():
+            for pattern in source.paths:
+                claims.setdefault(pattern, []).append(repr(source.name))
+        shared = (f"{' and '.join(names)}: paths: both claim {p!r}" for p, names in claims.items() if len(names) > 1)
+        return (*(source.reason for source in self.disabled), *shared)
 
     def __getitem__(self, name: str) -> Source:
         """The source called `name`; SourceDisabled where it is switched off, NoSourceMatches when there is none."""
@@ -283,7 +288,7 @@ class Sources:
     def by_path(self, landing_path: str) -> Source | None:
         """The source whose path pattern matches; the longest pattern where several do.
 
-        Raises SourceDisabled where that source is switched off.
+        Raises SourceDisabled where that source is switched off, or where another one claims the file as well.
         """
         known: list[Source | DisabledSource] = [*self.by_name.values(), *self.disabled]
         hits = [
@@ -294,10 +299,17 @@ class Sources:
         ]
         if not hits:
             return None
-        found = max(hits, key=lambda hit: hit[:3])[-1]
-        if isinstance(found, DisabledSource):
-            raise _disabled(found)
-        return found
+        longest = max(hits, key=lambda hit: hit[:2])[:2]
+        found = sorted({hit[2]: hit[-1] for hit in hits if hit[:2] == longest}.items())
+        if len(found) > 1:
+            raise SourceDisabled(
+                f"it waits: {listed([repr(name) for name, _ in found])} claim it alike by their paths; "
+                "make the pattern of one of these sources longer, or take it out"
+            )
+        source = found[0][1]
+        if isinstance(source, DisabledSource):
+            raise _disabled(source)
+        return source
 
     def expected(self, landing_path: str, named: str | None = None) -> Source | None:
         """The source that a file is read by: the one it is said to be of, or that its path decides.
@@ -401,7 +413,7 @@ def load_source(path: Path) -> Source:
     try:
         content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
         raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
     if not isinstance(content, dict):
         raise SourceError(f"{_shown(path)}: holds no keys")

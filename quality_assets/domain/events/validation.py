@@ -326,6 +326,9 @@ def repeated_header_sql(columns: RawColumns) -> str:
         f"coalesce({column} = {literal(name)}, false)" if name else f"coalesce({column} = '', true)"
         for name, column in zip(columns.header[:own], columns.identifiers[:own], strict=True)
     ]
+    if same and columns.header[0]:
+        # Of files that were put together each brings its mark of UTF-8 along.
+        same[0] = f"coalesce(ltrim({columns.identifiers[0]}, '\ufeff') = {literal(columns.header[0])}, false)"
     return f"({' AND '.join(same)})"
 
 

@@ -134,8 +134,9 @@ def _stage_csv_fast(
     rejected_lines = [place[number] for number in rejected]
     if rejected_lines and rejected_lines[-1] > text.lines:
         return False
-    broken = list(records_of(index.lines(rejected_lines), dialect, is_record))
-    if len(broken) != len(rejected) or any(record.malformed is None for record in broken):
+    lines = [line for line in index.lines(rejected_lines) if not line.is_blank]
+    broken = list(records_of(lines, dialect, is_record))
+    if len(broken) != len(lines) or any(record.malformed is None for record in broken):
         return False
     _renumber(job, numbering.steps)
     # Rows with NUL bytes are taken up again as they stand, which spares all others the search for them.

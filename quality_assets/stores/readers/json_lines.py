@@ -20,7 +20,7 @@ from quality_assets.stores.readers.delimited import drop_rejects, rejected_recor
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.readers.job import Job, Staged, unique
 from quality_assets.stores.readers.json_shapes import as_lines, is_one_object_a_line
-from quality_assets.stores.readers.json_survey import HEAD_LINES, surveyed
+from quality_assets.stores.readers.json_survey import HEAD_LINES, Survey, surveyed
 from quality_assets.stores.readers.records import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -40,7 +40,7 @@ _LINES = "/* lines */"
 
 def looks_like_json(path: Path) -> bool:
     """Whether a text file begins as JSON does."""
-    return head_of(path).removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+    return head_of(path).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\x1e")[:1] in (b"{", b"[")
 
 
 def as_object_lines(text: Text, scratch: Path, source: Source | None) -> Text:
@@ -59,7 +59,10 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
     if not survey.objects:
         raise FileRejected(f"none of the first {HEAD_LINES} lines is a JSON object")
     paths = [name for name in job.nested_columns if name not in survey.keys and survey.leads_somewhere(name)]
-    source = job.source_of([*survey.keys, *paths])
+    try:
+        source = job.source_of([*survey.keys, *paths])
+    except FileRejected as error:
+        raise FileRejected(f"{error}{_where_rows_may_be(survey)}") from None
     flat = [name for name in source.source_columns if name in survey.keys or not is_nested(name)]
     keys = tuple(dict.fromkeys([*survey.keys, *survey.spellings(flat)]))
     # A key that only later lines have is read as well.
@@ -80,6 +83,15 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
         for lines in _batched(lines_of(text.path)):
             _insert_lines(job, source, raw, objects, lines)
     return Staged(source, columns, frozenset([*keys, *paths]), survey.vanished(flat))
+
+
+def _where_rows_may_be(survey: Survey) -> str:
+    """A word on the first array of objects, which often has the rows of what is sent as a whole."""
+    for item in survey.objects:
+        for key, value in item.items():
+            if isinstance(value, list) and any(isinstance(element, dict) for element in value):
+                return f". Its rows may be the elements of {key!r}: `explode` in the source's YAML takes them apart"
+    return ""
 
 
 def _taken_apart(

@@ -25,9 +25,11 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 
 def is_one_object_a_line(path: Path) -> bool:
     """Whether a file that begins as JSON has one object a line, as far as its first lines tell."""
-    text = head_of(path).decode("utf-8-sig", "replace").lstrip()
-    if text.startswith("["):
+    text = head_of(path).decode("utf-8-sig", "replace").lstrip(" \t\r\n")
+    # As is each text of RFC 7464, which a record separator begins.
+    if text.startswith(("[", "\x1e")):
         return False
+    text = text.lstrip()
     first, _, others = text.partition("\n")
     try:
         _, end = _DECODER.raw_decode(text)

@@ -85,7 +85,8 @@ class Survey:
         last = self._content.rfind(token)
         if last < 0 or self._content.count(b"\n", last) < GONE_LINES_IF_ALWAYS:
             return False
-        has_it = [token in line for line in self.lines]
+        # A line that is no object has lost no key.
+        has_it = [token in line for line in self.lines if line.lstrip().startswith(b"{")]
         count = sum(has_it)
         before = len(has_it) - has_it[::-1].index(True)
         after = len(has_it) - before

@@ -41,6 +41,11 @@ class Line:
     text: str
     damage: str | None = None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it holds spaces at most."""
+        return self.damage is None and not self.text.strip(" \r\n")
+
 
 def lines_of(path: Path, after: int = 0) -> Iterator[Line]:
     """The physical lines behind line `after`."""
@@ -232,7 +237,7 @@ def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str
         if line.damage is not None:
             yield Record(line.number, None, line.damage)
             continue
-        if not text:
+        if line.is_blank:
             continue
         fields: list[str] | None
         try:

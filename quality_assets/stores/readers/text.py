@@ -40,7 +40,18 @@ _MAGIC = {
     b"ARROW1": "an Arrow file; Parquet is read",
     b"Obj\x01": "an Avro file; Parquet is read",
     b"\x7fELF": "a program",
+    b"\x04\x22\x4d\x18": "an LZ4 archive; gzip and zstd are read",
+    b"\xff\x06\x00\x00sNaPpY": "compressed by Snappy; gzip and zstd are read",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; gzip and zstd are read",
+    b"Rar!\x1a\x07": "a RAR archive; gzip and zstd are read",
+    b"ORC": "an ORC file; Parquet is read",
+    b"FEA1": "a Feather file; Parquet is read",
+    # What is compressed once has been taken out of it by now.
+    b"\x1f\x8b": "compressed twice; once is read",
+    b"\x28\xb5\x2f\xfd": "compressed twice; once is read",
 }
+# Where a tar archive says what it is.
+_TAR_OFFSET = 257
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _WIDE_BLANKS = "\u00a0\u3000\ufeff"
@@ -232,6 +243,8 @@ def _wide_encoding(head: bytes) -> str | None:
 
 
 def _refuse_binary(head: bytes) -> None:
+    if head[_TAR_OFFSET:].startswith(b"ustar"):
+        raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet")
