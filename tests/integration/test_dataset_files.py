@@ -48,6 +48,8 @@ def _read(tmp_path: Path, content: bytes, name: str = "table.csv") -> tuple[Load
         (b"1.5,x\n2.5,y\n3.5,z\n", ("column_1", "column_2"), [("1.5", "x"), ("2.5", "y"), ("3.5", "z")], 0),
         (b"country,2019,2020\nDE,5,6\nFR,7,8\n", ("country", "2019", "2020"), [("DE", "5", "6"), ("FR", "7", "8")], 0),
         (b"\xef\xbb\xbfa,b\n1,x\n", ("a", "b"), [("1", "x")], 0),
+        (b"sep=;\r\na;b\r\n1;x\r\n2;y,z\r\n", ("a", "b"), [("1", "x"), ("2", "y,z")], 0),
+        (b"\xef\xbb\xbfSEP=|\na|b\n1|x\n", ("a", "b"), [("1", "x")], 0),
         ("a,b\n1,ü\n".encode("utf-16"), ("a", "b"), [("1", "ü")], 0),
         (b"a,b\n", ("a", "b"), [], 0),
         (b"a,b\n=cmd(),<b>x</b>\n", ("a", "b"), [("=cmd()", "<b>x</b>")], 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from quality_assets.stores.readers.records import (
 from quality_assets.stores.readers.text import Text, as_text, chunks
 
 _DELIMITERS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _LOOKED_AT = 200
 _HIGH_BYTES_LOOKED_AT = 1 << 20
 _BATCH_ROWS = 20_000
@@ -153,8 +155,15 @@ def _dialect(path: Path) -> tuple[Dialect, bool]:
             break
     if not lines:
         raise FileRejected("no rows: the file is empty")
-    best, score = _DELIMITERS[0], (0.0, 0)
-    for delimiter in _DELIMITERS:
+    # Excel writes the delimiter above the names.
+    told = _SEPARATOR_LINE.fullmatch(lines[0].text.strip())
+    if told:
+        lines = lines[1:]
+    if not lines:
+        raise FileRejected("no rows: the file is empty but for its sep= line")
+    delimiters = (told[1],) if told else _DELIMITERS
+    best, score = delimiters[0], (0.0, 0)
+    for delimiter in delimiters:
         widths = [len(_split(line.text, delimiter)) for line in lines]
         width = widths[0]
         alike = sum(w == width for w in widths) / len(widths)
