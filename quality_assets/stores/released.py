@@ -190,5 +190,6 @@ def load_released(models_dir: Path, use_case: TabularUseCase, releases: Sequence
             problems.append(str(error))
             continue
         return Released(model, release, tuple(problems))
-    why = "; ".join(problems) if problems else f"no version of {use_case.name} is released"
-    raise VersionUnavailableError(why)
+    name = use_case.name
+    none = f"no version of {name} is released: `quality train {name} --promote`, or `quality model promote {name} N`"
+    raise VersionUnavailableError("; ".join(problems) if problems else none)
