@@ -155,7 +155,8 @@ class ExperimentFile(StrictModel):
         if any(weight <= 0 for weight in given):
             raise ValueError("has a weight that is not above 0")
         if given and abs(sum(given) - 1) > _WEIGHT_TOLERANCE:
-            raise ValueError(f"weights sum to {sum(given):g}, not to 1")
+            shares = ", ".join(f"{arm}: {(weight or 0) / sum(given):.4g}" for arm, weight in arms.items())
+            raise ValueError(f"weights sum to {sum(given):g}, not to 1; of that sum they are {{{shares}}}")
         return arms
 
     @model_validator(mode="after")

@@ -56,7 +56,11 @@ def test_arms_may_stand_in_a_property_and_have_no_weights(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("test: 0.5", "test: 0.4", "arms: weights sum to 0.9, not to 1"),
+        (
+            "test: 0.5",
+            "test: 0.4",
+            "arms: weights sum to 0.9, not to 1; of that sum they are {control: 0.5556,",
+        ),
         ("test: 0.5", "test: null", "arms: gives a weight to some arms only"),
         ("{control: 0.5, test: 0.5}", "{control: 1}", "arms: needs two arms or more"),
         ("control: control", "control: [control, test]", "control: has 2 arms; exactly one arm is the control"),

@@ -157,6 +157,12 @@ def test_a_name_that_was_never_seen_is_told_the_nearest_three_and_nothing_is_bui
     # Nothing of the other was ever seen: it may be of another product, and is no alarm.
     assert str(errors["other"]).startswith(WAITS)
     assert definitions_off(session) == [errors["typo"]]
+    odd = "name: odd\nowner: me\nvariants_from: variant\narms: {grey: 1, blue: 1}\ncontrol: grey\n"
+    odd += "start: 2026-01-01\nend: 2026-01-31\nwindow: 7d\nmetrics: {primary: [crash_rate]}\n"
+    define(session.settings, "experiments/odd.yaml", odd)
+    of_funnel, of_experiment = definitions_off(session)
+    assert of_funnel == errors["typo"]
+    assert "experiments/odd.yaml: arms: weights sum to 2, not to 1" in of_experiment
     build_impact(session)
     built = session.connection.execute("select distinct funnel from impact.funnel_days").fetchall()
     assert built == [("buy",)]

@@ -48,6 +48,8 @@ def root(
     shutil.copytree(out / "definitions" / "experiments", data_dir / "experiments")
     (data_dir / "experiments" / "nobody_declared.yaml").unlink()
     write(data_dir, "unseen", {**read(data_dir, "runs"), "name": "unseen", "start": date(2026, 3, 5)})
+    over = {"name": "over", "start": date(2026, 3, 5), "end": date(2026, 3, 8), "window": "7d"}
+    write(data_dir, "over", {**read(data_dir, "runs"), **over})
     write(data_dir, "wrong", {**read(data_dir, "runs"), "name": "wrong", "arms": {"control": 0.5, "test": 0.4}})
     settings = Settings(data_dir=data_dir, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
     place([out / "logs"], settings.landing_dir)
@@ -134,6 +136,7 @@ def test_what_is_not_declared_is_listed_with_health_only(root: Settings, found: 
 
 def test_a_declared_one_that_nobody_saw_and_a_wrong_file_say_so(found: dict[str, dict[str, Any]]) -> None:
     assert found["unseen"]["verdict"] == "No exposures since 2026-03-05."
+    assert (found["unseen"]["state"], found["over"]["state"]) == ("running", "final")
     assert found["wrong"]["state"] == "invalid"
     assert "weights sum to 0.9, not to 1" in found["wrong"]["verdict"]
 

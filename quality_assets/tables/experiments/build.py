@@ -231,9 +231,11 @@ def _row(
 
 def _unseen_row(file: ExperimentFile, through: date | None, fingerprint: str) -> dict[str, Any]:
     is_planned = through is None or through < file.start
+    is_over = through is not None and through >= file.end + timedelta(days=file.window_days)
+    state = "planned" if is_planned else "final" if is_over else "running"
     return {
         "experiment": file.name, "as_of_date": through, "owner": file.owner, "about": file.about,
-        "state": "planned" if is_planned else "running", "start_date": file.start, "end_date": file.end,
+        "state": state, "start_date": file.start, "end_date": file.end,
         "window_days": file.window_days, "arms": list(file.weights), "control": file.control, "exposed": 0,
         "excluded": 0, "grade": None, "reasons": [], "verdict": no_exposures_sentence(file.start, through),
         "definition_version": file.version, "inputs_fingerprint": fingerprint,

@@ -25,6 +25,7 @@ from quality_assets.contracts.definitions import (
     load_file,
     load_folder,
 )
+from quality_assets.contracts.experiment_files import load_experiments
 from quality_assets.contracts.impact import DEFINITIONS, EVENT_DAYS
 from quality_assets.domain.impact.impact_words import WAITS
 from quality_assets.settings import Settings
@@ -131,9 +132,10 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 
 def definitions_off(session: WarehouseSession) -> list[str]:
-    """Why definitions are not used, of those that are wrong; those that only wait for their events are left out."""
+    """Why definitions and experiments are not used, of those that are wrong, and not waiting for their events alone."""
     rows = session.connection.execute(
         f"select error from {DEFINITIONS.qualified_name} where not starts_with(error, $waits) order by path",
         {"waits": WAITS},
     ).fetchall()
-    return [line for (error,) in rows for line in str(error).splitlines()]
+    experiments = load_experiments(session.settings.defined("experiments")).errors
+    return [line for error in (*(error for (error,) in rows), *experiments) for line in str(error).splitlines()]
