@@ -73,6 +73,14 @@ def test_a_json_array_is_a_table(tmp_path: Path) -> None:
     assert (loaded.columns, found) == (("a",), [("1",), ("2",)])
 
 
+def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    table = pa.table([pa.array([1, 2]), pa.array(["x", "y"]), pa.array([3, 4])], names=["a", "b", "a"])
+    pq.write_table(table, tmp_path / "twice.parquet")
+    loaded, found = _read(tmp_path, (tmp_path / "twice.parquet").read_bytes())
+    assert (loaded.columns, loaded.renamed) == (("a", "b", "a_2"), ("a",))
+    assert found == [("1", "x", "3"), ("2", "y", "4")]
+
+
 def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -> None:
     from openpyxl import Workbook
 

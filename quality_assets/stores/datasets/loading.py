@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -155,7 +155,11 @@ def check_width(path: Path) -> None:
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
     plain = literal(str(without_wildcards(path, scratch)))
     try:
-        return _viewed(connection, f"read_parquet({plain}, hive_partitioning=false)", "parquet")
+        loaded = _viewed(connection, f"read_parquet({plain}, hive_partitioning=false)", "parquet")
+        # DuckDB gives a name that comes twice another one, and does not say so.
+        columns, renamed = unique_names(pq.read_schema(path).names)
+        is_same_width = len(columns) == len(loaded.columns)
+        return replace(loaded, columns=columns, renamed=renamed) if renamed and is_same_width else loaded
     except duckdb.Error as error:
         raise FileRejected(f"it is a Parquet file that is damaged or cut short: {first_line(error)}") from None
 
