@@ -28,7 +28,7 @@ class Settings(BaseSettings):
         REPOSITORY_ROOT / "data", description="Root of all stores: landing, lake, warehouse, published"
     )
     sources_dir: Path | None = Field(
-        None, description="Where the source YAML files are; data_dir/sources, else the shipped ones"
+        None, description="Where the source YAML files are; data_dir/sources and the shipped ones"
     )
     feature_metadata_file: Path | None = Field(
         None, description="CSV that describes the features; data_dir/feature_metadata.csv, else the shipped one"
@@ -218,9 +218,19 @@ class Settings(BaseSettings):
 
     @property
     def source_files_dir(self) -> Path:
-        """The source YAML files in force."""
-        own = self.data_dir / "sources"
-        return self.sources_dir or (own if own.is_dir() else REPOSITORY_ROOT / "data" / "sources")
+        """The source YAML files that are one's own to mend."""
+        return self.source_folders[0]
+
+    @property
+    def source_folders(self) -> tuple[Path, ...]:
+        """Where the source YAML files in force are: what an earlier folder says goes before what a later one does.
+
+        A data root's own add to the shipped ones; with `sources_dir` there are no others.
+        """
+        shipped, own = REPOSITORY_ROOT / "data" / "sources", self.data_dir / "sources"
+        if self.sources_dir is not None:
+            return (self.sources_dir,)
+        return (own, shipped) if own.is_dir() and own.resolve() != shipped.resolve() else (shipped,)
 
     def defined(self, name: str) -> Path:
         """The folder or file of definitions called `name`, such as funnels: the data root's own, else the shipped."""

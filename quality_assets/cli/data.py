@@ -157,7 +157,7 @@ def ingest(
     if missing:
         fail(f"{', '.join(missing)}: no such file or folder", 2)
     try:
-        sources = load_sources(settings.source_files_dir, settings.earliest_date)
+        sources = load_sources(settings.source_folders, settings.earliest_date)
         if source is not None:
             sources[source]
     except NoSourceMatches as error:

@@ -127,12 +127,14 @@ def _writer(settings: Settings) -> Finding:
 def _sources(settings: Settings) -> Finding:
     folder = settings.source_files_dir
     try:
-        sources = load_sources(folder, settings.earliest_date)
+        sources = load_sources(settings.source_folders, settings.earliest_date)
     except OSError as error:
         return Finding("Sources", False, str(error), f"make {folder} readable")
     if sources.errors:
         return Finding("Sources", False, "; ".join(sources.errors), f"mend the file in {folder}: its source is off")
-    return Finding("Sources", True, f"{', '.join(source.name for source in sources)} in {folder}")
+    own = [source.name for source in sources if source.name not in sources.added]
+    shipped = f"; shipped: {', '.join(sorted(sources.added))}" if sources.added else ""
+    return Finding("Sources", True, f"{', '.join(own) or 'none'} in {folder}{shipped}")
 
 
 def _descriptions(settings: Settings) -> Finding:

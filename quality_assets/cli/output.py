@@ -269,7 +269,7 @@ def print_sources_off(settings: Settings) -> bool:
     """Say which sources are switched off since their files are wrong; whether there are any."""
     from quality_assets.contracts.sources.events import load_sources
 
-    errors = load_sources(settings.source_files_dir, settings.earliest_date).errors
+    errors = load_sources(settings.source_folders, settings.earliest_date).errors
     for reason in ("; ".join(error.splitlines()) for error in errors):
         err.print(f"a source is off, and its logs wait, until its file is mended: {shown(reason)}", style="red")
     return bool(errors)

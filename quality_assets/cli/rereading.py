@@ -78,7 +78,7 @@ def _sources(settings: Settings, source: str | None) -> Sources:
     if not settings.warehouse_path.exists():
         fail("nothing has been read yet: `quality ingest PATH…`")
     try:
-        sources = load_sources(settings.source_files_dir)
+        sources = load_sources(settings.source_folders)
         if source is not None:
             sources[source]
     except (NoSourceMatches, SourceError) as error:

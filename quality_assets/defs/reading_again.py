@@ -46,7 +46,7 @@ def _asked(instance: dg.DagsterInstance, cursor: dict[str, str], run_key: str) -
 def _rules(settings: Settings) -> str:
     """A hash of the source files in force, whatever their times."""
     found = hashlib.sha256()
-    for path in sorted(settings.source_files_dir.glob("*.y*ml")):
+    for path in sorted(path for folder in settings.source_folders for path in folder.glob("*.y*ml")):
         try:
             found.update(f"{path.name}\0".encode() + path.read_bytes())
         except OSError:

@@ -154,7 +154,7 @@ def _watch(
 
 def probe_sources(settings: Settings) -> list[str]:
     """The names of the sources in force that are probes."""
-    sources = load_sources(settings.source_files_dir).by_name
+    sources = load_sources(settings.source_folders).by_name
     return sorted(name for name, source in sources.items() if source.kind == "probe")
 
 

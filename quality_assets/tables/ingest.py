@@ -84,7 +84,7 @@ def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ig
     Those are not known under their path, size and time, or were read by what a source's YAML meant before.
     """
     files, waiting, ignored = _look(session)
-    sources = load_sources(session.settings.source_files_dir, session.settings.earliest_date)
+    sources = load_sources(session.settings.source_folders, session.settings.earliest_date)
     names = {
         row[0]
         for row in session.connection.execute(

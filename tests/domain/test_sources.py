@@ -156,6 +156,22 @@ def test_a_file_that_two_sources_claim_alike_waits_and_both_are_named() -> None:
     assert sources.errors == ("'shop' and 'till': paths: both claim 'web/*.csv'",)
 
 
+def test_own_sources_add_to_the_shipped_ones_and_go_before_them(tmp_path: Path) -> None:
+    own = written(tmp_path, paths=["nginx/*"]).parent
+    (own / "cloudfront.yaml").write_text("name: cloudfront\ncolumns: [")
+    sources = load_sources([own, FOLDER])
+    header = ("event_time", "feature", "status")
+    assert match_source(sources, "day.csv", header).name == "default"
+    # The pattern of the shipped source is longer.
+    assert getattr(sources.by_path("nginx/access.log"), "name", None) == "web"
+    assert getattr(sources.by_path("nginx/old/access.log"), "name", None) == "nginx"
+    with pytest.raises(SourceDisabled, match="source 'cloudfront' is off until its file is mended"):
+        sources.by_path("cloudfront/a.log")
+    assert len(sources.errors) == 1
+    assert "web" not in sources.added
+    assert {"default", "nginx"} < sources.added
+
+
 def test_find_columns_prefers_exact_names() -> None:
     assert find_columns(["Ts", "page", "none"], ["ts", "Ts", " PAGE"]) == {"Ts": 1, "page": 2}
 

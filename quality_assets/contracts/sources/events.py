@@ -262,13 +262,15 @@ class Sources:
 
     by_name: Mapping[str, Source]
     disabled: tuple[DisabledSource, ...] = ()
+    added: frozenset[str] = frozenset()
+    """Those that come with the product: they claim what no other does."""
 
     @property
     def errors(self) -> tuple[str, ...]:
         """What is wrong with the source files: one text each, which names the file, the key and what is allowed."""
         claims: dict[str, list[str]] = {}
         for source in self.by_name.values():
-            for pattern in source.paths:
+            for pattern in source.paths if source.name not in self.added else ():
                 claims.setdefault(pattern, []).append(repr(source.name))
         shared = (f"{' and '.join(names)}: paths: both claim {p!r}" for p, names in claims.items() if len(names) > 1)
         return (*(source.reason for source in self.disabled), *shared)
@@ -286,21 +288,21 @@ class Sources:
         return iter(self.by_name.values())
 
     def by_path(self, landing_path: str) -> Source | None:
-        """The source whose path pattern matches; the longest pattern where several do.
+        """The source whose path pattern matches; one's own, then the longest pattern, where several do.
 
         Raises SourceDisabled where that source is switched off, or where another one claims the file as well.
         """
         known: list[Source | DisabledSource] = [*self.by_name.values(), *self.disabled]
         hits = [
-            (len(pattern), isinstance(source, Source), source.name, source)
+            ((source.name not in self.added, len(pattern), isinstance(source, Source)), source.name, source)
             for source in known
             for pattern in source.paths
             if glob_pattern(pattern).fullmatch(landing_path)
         ]
         if not hits:
             return None
-        longest = max(hits, key=lambda hit: hit[:2])[:2]
-        found = sorted({hit[2]: hit[-1] for hit in hits if hit[:2] == longest}.items())
+        first = max(rank for rank, *_ in hits)
+        found = sorted({name: source for rank, name, source in hits if rank == first}.items())
         if len(found) > 1:
             raise SourceDisabled(
                 f"it waits: {listed([repr(name) for name, _ in found])} claim it alike by their paths; "
@@ -371,11 +373,24 @@ def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:
     )
 
 
-def load_sources(folder: Path, earliest: date | None = None) -> Sources:
+def load_sources(folders: Path | Sequence[Path], earliest: date | None = None) -> Sources:
     """All `*.yaml` and `*.yml` files of a folder; one that is wrong switches off its own source alone.
 
-    A source that starts before `earliest`, the first date that can be built, is wrong too.
+    Of further folders, the sources whose names the ones before do not have. A source that starts before `earliest`,
+    the first date that can be built, is wrong too.
     """
+    if isinstance(folders, Path):
+        return _of_folder(folders, earliest)
+    own, *others = [_of_folder(folder, earliest) for folder in folders]
+    for other in others:
+        taken = {*own.by_name, *(off.name for off in own.disabled)}
+        more = {source.name: source for source in other if source.name not in taken}
+        off = tuple(source for source in other.disabled if source.name not in taken)
+        own = Sources({**own.by_name, **more}, own.disabled + off, own.added | {*more, *(s.name for s in off)})
+    return own
+
+
+def _of_folder(folder: Path, earliest: date | None) -> Sources:
     loaded: dict[str, Source] = {}
     disabled: list[DisabledSource] = []
     for path in sorted(p for kind in ("*.yaml", "*.yml") for p in folder.glob(kind) if not p.name.startswith(".")):

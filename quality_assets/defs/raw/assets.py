@@ -41,7 +41,7 @@ def raw_logs(
 ) -> Iterator[dg.MaterializeResult]:
     """Every waiting file of the landing zone, read once and split by event date, with its entry in the ledger."""
     settings = warehouse.settings
-    sources = load_sources(settings.source_files_dir, settings.earliest_date)
+    sources = load_sources(settings.source_folders, settings.earliest_date)
     with building(context, warehouse, RAW_LOGS, LOG_FILES) as made:
         session = made.session
         arrived = ingest(session, sources, report, config.source_names, config.asked)

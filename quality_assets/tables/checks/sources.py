@@ -71,7 +71,7 @@ where status = 'loaded' and source = $source
 
 
 def _promises(session: WarehouseSession, name: str) -> Iterable[tuple[Source, float]]:
-    for source in load_sources(session.settings.source_files_dir):
+    for source in load_sources(session.settings.source_folders):
         promised = getattr(source.expectations, name) if source.expectations else None
         if promised is not None:
             yield source, promised

@@ -53,7 +53,7 @@ def refused_between(session: WarehouseSession, start: date, end: date) -> Relati
     """
     files = session.lake.files(QUARANTINED_EVENTS, start, end)
     read = {name for (name,) in session.connection.execute("select distinct source from raw.log_files").fetchall()}
-    known = load_sources(session.settings.source_files_dir, session.settings.earliest_date)
+    known = load_sources(session.settings.source_folders, session.settings.earliest_date)
     sources = [source for source in known if source.name in read]
     parameters: dict[str, Any] = {}
     columns = []
