@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Taken = Literal["new", "same"]
 
-_TABLE = (
-    "create table if not exists outcome (request_id text primary key, model text not null, y real not null,"
+Value = Literal["real", "text"]
+
+_TABLES: dict[Value, str] = {
+    kind: f"create table if not exists outcome (request_id text primary key, model text not null, y {kind} not null,"
     " at_us integer not null) without rowid"
-)
+    for kind in ("real", "text")
+}
 
 
 class OtherOutcomeError(ValueError):
@@ -22,16 +25,16 @@ class OtherOutcomeError(ValueError):
 
 
 class Outcomes:
-    """The outcomes of a root, in a file of SQLite."""
+    """Outcomes in a file of SQLite: numbers of our models, and texts of those that people brought."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, value: Value = "real") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "outcomes.db"
         with self._connection() as connection:
             connection.execute("pragma journal_mode = wal")
-            connection.execute(_TABLE)
+            connection.execute(_TABLES[value])
 
-    def take(self, request_id: str, model: str, y: float) -> Taken:
+    def take(self, request_id: str, model: str, y: float | str) -> Taken:
         """Keep an outcome; `same` where it is known already. Raises OtherOutcomeError."""
         with self._connection() as connection:
             done = connection.execute(
@@ -45,7 +48,7 @@ class Outcomes:
             raise OtherOutcomeError("another outcome of this prediction is known; what was said first stays")
         return "same"
 
-    def rows(self) -> list[tuple[str, str, float, int]]:
+    def rows(self) -> list[tuple[str, str, Any, int]]:
         """All of them: request_id, model, y, when in microseconds of UTC."""
         with self._connection() as connection:
             return connection.execute("select request_id, model, y, at_us from outcome").fetchall()

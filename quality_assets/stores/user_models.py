@@ -26,9 +26,11 @@ from uuid import uuid4
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.models.learning.drift_replay import WINDOW_DAYS
+from quality_assets.domain.models.learning.outcome_grades import is_outcome_of, outcome_grades
 from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.domain.models.user_contract import Contract, Kind, checked_row, outside
 from quality_assets.stores.files import fsync_path, write_atomically
+from quality_assets.stores.outcomes import Outcomes, Taken
 from quality_assets.stores.released import TRUSTED_TYPES
 
 USER_FOLDER = "user"
@@ -218,17 +220,49 @@ def check_whole(models_dir: Path, about: Mapping[str, Any]) -> None:
             )
 
 
-def predict(models_dir: Path, name: str, row: Mapping[str, Any], version: str | None = None) -> dict[str, Any]:
-    """What a model says of a row, and which inputs lie outside its sample; the row is written down for drift.
+def predict(
+    models_dir: Path, name: str, row: Mapping[str, Any], version: str | None = None, request_id: str | None = None
+) -> dict[str, Any]:
+    """What a model says of a row, and which inputs lie outside its sample; both are written down for drift.
 
-    Raises RefusedRowError, RefusedModelError, UnknownModelError, AlteredModelError, BusyError.
+    `request_id`: by which it is told what came of it. Raises RefusedRowError, RefusedModelError, UnknownModelError,
+    AlteredModelError, BusyError.
     """
     about = about_model(models_dir, name, version)
     contract: Contract = about["contract"]
     checked = checked_row(contract, dict(row))
     (answer,) = _asked(_folder(models_dir, about), about, "predict", contract=contract, rows=[checked])
-    _note(models_dir / USER_FOLDER / name / "asked", {"version": about["version"], "row": checked})
-    return {"model": name, "version": about["version"], **answer, "outside_training": outside(contract, checked)}
+    told = {"version": about["version"], "row": checked, "said": answer["prediction"], "request_id": request_id}
+    _note(models_dir / USER_FOLDER / name / "asked", told)
+    return {
+        "model": name, "version": about["version"], **answer, "outside_training": outside(contract, checked),
+        "request_id": request_id,
+    }  # fmt: skip
+
+
+def take_outcome(models_dir: Path, name: str, request_id: str, y: Any) -> Taken:
+    """Keep what came of a prediction. Raises RefusedModelError where it cannot be, OtherOutcomeError,
+    UnknownModelError, AlteredModelError."""
+    kind = about_model(models_dir, name)["kind"]
+    if not is_outcome_of(kind, y):
+        raise RefusedModelError(f"What came of a {kind} is {'a number' if kind == 'regression' else 'a class'}.")
+    came = float(y) if kind == "regression" else y
+    return Outcomes(models_dir / USER_FOLDER / name, "text").take(request_id, name, json.dumps(came))
+
+
+def performance(
+    models_dir: Path, name: str, limits: DriftLimits, version: str | None = None, today: date | None = None
+) -> dict[str, Any]:
+    """How a version does on what came of the last 30 days, beside the 30 before. Raises UnknownModelError,
+    AlteredModelError."""
+    about = about_model(models_dir, name, version)
+    folder = models_dir / USER_FOLDER / name
+    came = {each[0]: json.loads(each[2]) for each in Outcomes(folder, "text").rows()}
+    said = [each for each in _noted(folder / "asked", about["version"]) if each[1].get("request_id") in came]
+    first = (today or utc_now().date()) - timedelta(days=WINDOW_DAYS)
+    known = [(day > first, (told["said"], came[told["request_id"]])) for day, told in said]
+    late, before = ([pair for is_late, pair in known if is_late is wanted] for wanted in (True, False))
+    return outcome_grades(about["kind"], late, before, about["on_sample"], limits)
 
 
 def drift(models_dir: Path, name: str, limits: DriftLimits, version: str | None = None) -> dict[str, Any]:
@@ -239,7 +273,7 @@ def drift(models_dir: Path, name: str, limits: DriftLimits, version: str | None 
     about = about_model(models_dir, name, version)
     past = _noted(models_dir / USER_FOLDER / name / "asked", about["version"])
     first = utc_now().date() - timedelta(days=WINDOW_DAYS)
-    rows = [row for day, row in past if day > first]
+    rows = [told for day, told in past if day > first]
     told: dict[str, Any] = {
         "model": name, "version": about["version"], "rows": len(rows), "reference_rows": about["contract"]["rows"],
         "inputs": [], "days": [], "alert": False,
@@ -249,7 +283,7 @@ def drift(models_dir: Path, name: str, limits: DriftLimits, version: str | None 
         words = f"{len(rows)} rows were asked, and the sample has {known}; {limits.least_rows} are needed"
         return told | {"status": "unknown", "words": words}
     asked = {
-        "contract": about["contract"], "rows": [row for _, row in past], "days": [f"{day}" for day, _ in past],
+        "contract": about["contract"], "rows": [told["row"] for _, told in past], "days": [f"{day}" for day, _ in past],
         "last": f"{utc_now().date()}", "limits": asdict(limits),
     }  # fmt: skip
     found = _asked(_folder(models_dir, about), about, "drift", **asked)
@@ -277,7 +311,8 @@ def _note(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def _noted(folder: Path, version: str) -> list[tuple[date, dict[str, Any]]]:
-    """The rows that a version was asked, each with its day, the earliest first."""
+    """What a version was asked, each `row` with its day, the earliest first; since outcomes are taken with what it said
+    and its `request_id`."""
     found = []
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
         try:
@@ -290,7 +325,7 @@ def _noted(folder: Path, version: str) -> list[tuple[date, dict[str, Any]]]:
             except ValueError:
                 continue
             if told["version"] == version:
-                found.append((day, told["row"]))
+                found.append((day, told))
     return found
 
 

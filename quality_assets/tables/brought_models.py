@@ -6,6 +6,8 @@ Files are kept by `stores/user_models`; each deployment is a release, and so is 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from quality_assets.clock import utc_now
@@ -16,6 +18,7 @@ from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.settings import Settings
 from quality_assets.stores import user_models as store
 from quality_assets.stores.releases import release_log
+from quality_assets.stores.request_ids import RequestIds, key_of
 from quality_assets.tables.drift_limits import limits_of, shown
 from quality_assets.tables.drift_reports import DriftReport, write_report
 
@@ -99,7 +102,28 @@ def take_back(
 
 def predict(settings: Settings, name: str, row: dict[str, Any]) -> dict[str, Any]:
     """What the version in use says of a row. Raises as `store.predict`."""
-    return store.predict(settings.models_dir, name, row, version_in_use(settings, name))
+    version = version_in_use(settings, name)
+    return store.predict(settings.models_dir, name, row, version, _ids(settings.data_dir / "predictions").new(name))
+
+
+def take_outcome(settings: Settings, name: str, request_id: str, y: Any) -> dict[str, Any]:
+    """Keep what came of a prediction, once. Raises UnknownRequestError, and as `store.take_outcome`."""
+    if not _ids(settings.data_dir / "predictions").is_known(name, request_id):
+        raise UnknownRequestError(
+            f"No prediction of {name} of the last {store.KEPT_DAYS} days has this request_id; it is told with each."
+        )
+    taken = store.take_outcome(settings.models_dir, name, request_id, y)
+    return {"request_id": request_id, "y": y, "model": name, "status": taken}
+
+
+class UnknownRequestError(LookupError):
+    """No prediction that is known has this name."""
+
+
+@lru_cache(maxsize=4)
+def _ids(folder: Path) -> RequestIds:
+    """One for each root, since it counts."""
+    return RequestIds(key_of(folder), store.KEPT_DAYS)
 
 
 def look_for_drift(
@@ -107,26 +131,25 @@ def look_for_drift(
 ) -> DriftReport:
     """Judge what the version in use was asked, and write reports/drift/NAME.json and .html. Raises UnknownModelError,
     AlteredModelError, RefusedModelError, BusyError."""
-    limits = limits or limits_of(settings, name)
+    limits, moment = limits or limits_of(settings, name), now or utc_now()
     found = store.drift(settings.models_dir, name, limits, version_in_use(settings, name))
     content = {
         **found,
         "rows": found["inputs"],
         "source": "predictions",
         "current_rows": found["rows"],
-        "checked_at": f"{(now or utc_now()).isoformat(timespec='seconds')}Z",
+        "checked_at": f"{moment.isoformat(timespec='seconds')}Z",
         "drifted": [each["input"] for each in found["inputs"] if each["is_drifted"]],
         "limits": shown(limits),
-        "performance": dict(_NO_OUTCOMES),
+        "performance": store.performance(settings.models_dir, name, limits, found["version"], moment.date()),
         "replay": alternatives(found["days"], limits),
     }
-    report = DriftReport(name, found["version"], found["status"], found["words"], "predictions", content)
+    if content["performance"]["is_drifted"]:
+        worse = content["performance"]["words"]
+        content |= {
+            "status": "alert", "alert": True,
+            "words": f"{found['words']}; {worse}" if found["status"] == "alert" else worse,
+        }  # fmt: skip
+    report = DriftReport(name, found["version"], content["status"], content["words"], "predictions", content)
     write_report(settings, report)
     return report
-
-
-_NO_OUTCOMES = {
-    "outcomes": 0, "coverage": None, "coverage_low": None, "coverage_high": None, "coverage_wanted": None, "mae": None,
-    "mae_low": None, "mae_high": None, "mae_held_out": None, "is_drifted": False,
-    "words": "outcomes of models that people bring are not taken",
-}  # fmt: skip

@@ -117,5 +117,7 @@ def _performance(known: dict[str, Any]) -> html.Markup:
             ("mean absolute error", known["mae"], known["mae_low"], known["mae_high"], known["mae_held_out"]),
             ("share in p10–p90", known["coverage"], known["coverage_low"], known["coverage_high"],
              known["coverage_wanted"]),
+            *([("share of wrong classes", known["error_share"], known["error_share_low"], known["error_share_high"],
+                known.get("error_share_before"))] if known.get("error_share") is not None else []),
         ],
     )  # fmt: skip

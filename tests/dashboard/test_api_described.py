@@ -112,7 +112,7 @@ WRITES = (
     ("POST", "model-monitoring/deploy"),
     *(
         ("POST", f"model-monitoring/models/{{name}}/{each}")
-        for each in ("promote", "rollback", "predict", "drift-check", "shadow", "canary")
+        for each in ("promote", "rollback", "predict", "outcomes", "drift-check", "shadow", "canary")
     ),
     ("PUT", "model-monitoring/models/{name}/limits"),
 )

@@ -31,6 +31,7 @@ from quality_assets.simulate.brought_models import SAMPLES, sample_rows
 from quality_assets.stores import user_models
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.stores.outcomes import Outcomes
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import served_predictions
 from tests.conftest import new_settings
@@ -87,7 +88,8 @@ def test_a_model_is_brought_and_asked(root: Settings) -> None:
     high = _ask(root, "POST", "models/steps/predict", json={"x": 150, "z": 1}).json()
     # A logistic regression's shares were not calibrated on rows of their own: none is called a confidence.
     assert high == {
-        "model": "steps", "version": "1", "prediction": 1, "confidence": None, "outside_training": ["x"]
+        "model": "steps", "version": "1", "prediction": 1, "confidence": None, "outside_training": ["x"],
+        "request_id": high["request_id"],
     }  # fmt: skip
     assert _ask(root, "POST", "models/steps/predict", json={"x": 3, "z": 1}).json()["prediction"] == 0
     assert _ask(root, "POST", "models/steps/drift-check").json()["status"] == "unknown"
@@ -263,3 +265,38 @@ def test_every_day_what_was_asked_is_looked_at_and_told_in_the_book(root: Settin
     assert _ask(settings, "POST", "models/steps/drift-check").json()["status"] == "ok"
     assert _ask(settings, "PUT", "models/steps/limits", json={"false_share": 0.9}).status_code == 422
     assert _ask(settings, "PUT", "models/nobody/limits", json={}).status_code == 404
+
+
+def test_what_came_of_a_prediction_is_taken_once_and_shown(root: Settings, tmp_path: Path) -> None:
+    settings = new_settings(tmp_path / "data")
+    line = LinearRegression().fit(SAMPLE[["x"]], 2 * SAMPLE.x + 1)
+    sample = SAMPLE[["x"]].assign(out=2 * SAMPLE.x + 1).to_csv(index=False).encode()
+    assert _deploy(settings, "line", skops.io.dumps(line), sample, kind="regression").status_code == 201
+    told = _ask(settings, "POST", "models/line/predict", json={"x": 3}).json()
+    assert told["prediction"] == pytest.approx(7)
+    asked, other = told["request_id"], f"{told['request_id']}0"
+    path = "models/line/outcomes"
+    done = [
+        _ask(settings, "POST", path, json=body)
+        for body in (
+            {"request_id": asked, "y": "seven"}, {"request_id": asked, "y": 8}, {"request_id": asked, "y": 8.0},
+            {"request_id": asked, "y": 9}, {"request_id": other, "y": 8}, {"request_id": asked},
+        )
+    ]  # fmt: skip
+    assert [each.status_code for each in done] == [422, 200, 200, 409, 404, 422]
+    assert [done[1].json()["status"], done[2].json()["status"]] == ["new", "same"]
+    # As 50 such predictions, and as 60 of the month before that were nearer.
+    folder, today = settings.models_dir / "user" / "line", utc_now().date()
+    outcomes = Outcomes(folder, "text")
+    for back, n, y in ((0, 49, 8), (40, 60, 7.5)):
+        rows = [{"version": "1", "row": {"x": 3}, "said": 7.0, "request_id": f"{back}-{at}"} for at in range(n)]
+        with (folder / "asked" / f"{today - timedelta(days=back)}.jsonl").open("a") as stream:
+            stream.writelines(f"{json.dumps(each)}\n" for each in rows)
+        for each in rows:
+            outcomes.take(each["request_id"], "line", json.dumps(y))
+    report = _ask(settings, "POST", "models/line/drift-check").json()
+    assert (report["status"], report["words"].split("; ")[-1]) == (
+        "alert", "the mean error is 1, and was 0.5 in the month before",
+    )  # fmt: skip
+    served = _ask(settings, "GET", "models/line/performance").json()["served"]
+    assert (served["outcomes"], served["mae"], served["mae_before"]) == (50, pytest.approx(1), pytest.approx(0.5))

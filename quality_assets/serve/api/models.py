@@ -30,6 +30,7 @@ from quality_assets.serve.api.user_models import (
     brought_cards,
     brought_drift,
     brought_model,
+    brought_outcome,
     brought_prediction,
     brought_report,
     is_brought,
@@ -82,6 +83,15 @@ class RollbackBody(BaseModel):
     )
 
 
+class OutcomeBody(BaseModel):
+    """What came of a prediction: a number, or of a classification the class."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    request_id: str = Field(min_length=1, max_length=200, description="As the prediction gave it")
+    y: float | int | str | bool = Field(description="What it was, in the unit of the target")
+
+
 def _time(given: object) -> object:
     """An instant as ISO 8601 writes it; numbers are none."""
     return datetime.fromisoformat(given) if isinstance(given, str) else given
@@ -121,9 +131,11 @@ def one_model(
 def performance(settings: OfServer, name: Name) -> Answer:
     if is_brought(settings, name):
         told = brought_model(settings, name)
-        return {"model": name, "version": told["version"], "metrics": [], "periods": [], "served": None} | {
-            "on_sample": told["on_sample"]
-        }
+        report = brought_report(settings, name)
+        return {
+            "model": name, "version": told["version"], "metrics": [], "periods": [],
+            "served": report["performance"] if report else None, "on_sample": told["on_sample"],
+        }  # fmt: skip
     version = reading.card(settings, _known(name))["version"]
     found = reading.drift_report(settings, name)
     metrics, periods = (
@@ -212,6 +224,18 @@ def predict(
         why, found = _asked(settings, f"/models/{name}/explain", row)
         told |= {each: found[each] for each in ("base", "contributions")} if why < _PROBLEM else {}
     return json_response(told)
+
+
+@models_api.post(
+    "/models/{name}/outcomes",
+    summary="Tell what came of a prediction; of our models the server of models takes it",
+    responses=_NO_SUCH | _NOT_ALLOWED | _DOWN | problem(409, "Another outcome is known") | problem(429, "It is busy"),
+)
+def outcomes(settings: OfServer, name: Name, body: OutcomeBody, actor: Writer) -> Response:
+    if is_brought(settings, name):
+        return json_response(brought_outcome(settings, name, body.request_id, body.y))
+    status, told = _asked(settings, f"/models/{_known(name)}/outcomes", body.model_dump())
+    return json_response(told if status < _PROBLEM else {"detail": told.get("detail", ""), "errors": []}, status)
 
 
 def _asked(settings: Settings, path: str, row: dict[str, Any]) -> tuple[int, Answer]:

@@ -17,6 +17,7 @@ from quality_assets.settings import Settings
 from quality_assets.simulate.brought_models import FOLDER as SAMPLES_FOLDER
 from quality_assets.simulate.brought_models import SAMPLES
 from quality_assets.stores import user_models as store
+from quality_assets.stores.outcomes import OtherOutcomeError
 from quality_assets.tables import brought_models
 from quality_assets.tables.drift_reports import read_report
 
@@ -135,6 +136,16 @@ def brought_prediction(settings: Settings, name: str, row: dict[str, Any]) -> Re
     except RefusedRowError as error:
         errors = [{"where": ["body", each["field"]], "what": each["why"]} for each in error.problems]
         return json_response({"detail": str(error), "errors": errors}, 422)
+
+
+def brought_outcome(settings: Settings, name: str, request_id: str, y: Any) -> Answer:
+    """Keep what came of a prediction."""
+    try:
+        return _told(lambda: brought_models.take_outcome(settings, name, request_id, y))
+    except brought_models.UnknownRequestError as error:
+        raise HTTPException(404, str(error)) from None
+    except OtherOutcomeError as error:
+        raise HTTPException(409, f"{str(error).capitalize()}.") from None
 
 
 def brought_drift(settings: Settings, name: str) -> Answer:

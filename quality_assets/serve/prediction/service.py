@@ -17,11 +17,11 @@ from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, 
 from quality_assets.serve.prediction.canary_watch import CanaryWatch, take_back
 from quality_assets.serve.prediction.prediction_log import KEPT_DAYS, PredictionLog
 from quality_assets.serve.prediction.prediction_measures import Measures
-from quality_assets.serve.prediction.request_ids import RequestIds, key_of
 from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import Canary
 from quality_assets.stores.outcomes import OtherOutcomeError, Outcomes
+from quality_assets.stores.request_ids import RequestIds, key_of
 
 log = logging.getLogger("quality.prediction")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 _KEY_BYTES = 32
 _DIGEST_BYTES = 8
 _DAY_MS = 86_400_000
+_MOST_MODELS = 100
 
 
 class RequestIds:
@@ -26,6 +27,7 @@ class RequestIds:
         # Two processes of one root give different names.
         self._process = secrets.token_hex(4)
         self._next = count()
+        self._of_model: dict[str, blake2b] = {}
 
     def new(self, model: str) -> str:
         """The name of a prediction that is made now."""
@@ -40,7 +42,15 @@ class RequestIds:
         return time.time() * 1000 - int(text.partition("-")[0], 16) <= self._kept_ms
 
     def _digest(self, model: str, text: str) -> str:
-        return blake2b(f"{model} {text}".encode(errors="replace"), key=self._key, digest_size=_DIGEST_BYTES).hexdigest()
+        started = self._of_model.get(model)
+        if started is None:
+            started = blake2b(f"{model} ".encode(errors="replace"), key=self._key, digest_size=_DIGEST_BYTES)
+            # Names that people make up are not kept.
+            if len(self._of_model) < _MOST_MODELS:
+                self._of_model[model] = started
+        digest = started.copy()
+        digest.update(text.encode(errors="replace"))
+        return digest.hexdigest()
 
 
 def key_of(folder: Path) -> bytes:
