@@ -45,13 +45,14 @@ def risk_report(
     drifted = _moved(looks[-1:], limits)
     status: Status = "unknown" if not looks else "alert" if drifted else "ok"
     words = f"moved beyond chance: {', '.join(drifted)}" if drifted else "nothing has moved beyond chance"
-    content = {
+    words = words if looks else "nothing was compared yet"
+    content: dict[str, Any] = {
         "model": RISK, "version": "in use", "status": status, "alert": status == "alert",
-        "words": words if looks else "nothing was compared yet",
+        "words": words,
         "checked_at": f"{(now or utc_now()).isoformat(timespec='seconds')}Z", "drifted": drifted,
         "limits": shown(limits), "rows": rows, "days": looks, "replay": alternatives(looks, limits),
     }  # fmt: skip
-    report = DriftReport(RISK, "in use", status, content["words"], "monitor", content)
+    report = DriftReport(RISK, "in use", status, words, "monitor", content)
     _write(session, report)
     return report
 

@@ -45,6 +45,16 @@ def test_rollback_pops_to_any_depth_and_a_promotion_after_it_pushes_on_what_is_l
     assert given_back(again).version == "1"
 
 
+def test_what_was_given_back_is_in_use_since_then() -> None:
+    found = log(
+        ("promote", "1", 1), ("promote", "2", 2), ("promote", "3", 3), ("rollback", "2", 4), ("rollback", "1", 5)
+    )
+    for upto, seq, since in ((3, 3, 3), (4, 2, 4), (5, 1, 5)):
+        current = in_use(found[:upto])
+        assert current is not None
+        assert (current.seq, current.at) == (seq, live_at(found[:upto], at(9)).since) == (seq, at(since))
+
+
 def test_a_retired_model_has_no_version_in_use() -> None:
     found = log(("promote", "1", 1), ("promote", "2", 2), ("retire", "2", 3))
     assert in_use(found) is None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from quality_assets.domain.models.learning.requests import problems_of
 
@@ -53,6 +54,11 @@ def read_rows(row_type: type[BaseModel], given: Any) -> list[dict[str, Any]]:
         raise RefusedError(422, "The batch has no row.")
     if len(rows) > MOST_ROWS:
         raise RefusedError(413, f"The batch has {len(rows):,} rows; up to {MOST_ROWS:,} are taken at once.")
+    try:
+        # All at once takes two thirds of the time of one by one, which tells which of them is wrong.
+        return [each.__dict__ for each in _list_of(row_type).validate_python(rows)]
+    except (ValidationError, OverflowError):
+        pass
     found, errors = [], []
     for at, each in enumerate(rows):
         try:
@@ -65,6 +71,11 @@ def read_rows(row_type: type[BaseModel], given: Any) -> list[dict[str, Any]]:
         first = f"row {errors[0]['row']}: {_sentence(errors)}"
         raise RefusedError(422, first, errors[:_MOST_TOLD])
     return found
+
+
+@lru_cache(maxsize=64)
+def _list_of(row_type: type[BaseModel]) -> TypeAdapter[list[BaseModel]]:
+    return TypeAdapter(list[row_type])  # type: ignore[valid-type]
 
 
 def _problems(error: ValidationError | OverflowError) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ class Shelf:
 
     def _look_at(self, use_case: TabularUseCase, told: Told) -> None:
         releases = self._log.of(use_case.name)
-        state = (tuple(each.seq for each in stack(releases)), told)
+        state = (tuple((each.seq, each.at) for each in stack(releases)), told)
         if self._looked.get(use_case.name) == state:
             return
         try:

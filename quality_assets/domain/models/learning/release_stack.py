@@ -58,7 +58,10 @@ def in_order(releases: Iterable[Release]) -> list[Release]:
 
 
 def stack(releases: Iterable[Release]) -> list[Release]:
-    """The promotions that were not taken back, the one in use last; empty where none is."""
+    """The promotions that were not taken back, the one in use last; empty where none is.
+
+    `at` of each is from when on it was in use last: of one that was given back, when it was.
+    """
     found: list[Release] = []
     for each in in_order(releases):
         if each.action == "promote":
@@ -67,6 +70,7 @@ def stack(releases: Iterable[Release]) -> list[Release]:
             found.clear()
         elif found:
             found.pop()
+            found[-1:] = [replace(back, at=each.at) for back in found[-1:]]
     return found
 
 
