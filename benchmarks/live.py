@@ -2,9 +2,10 @@
 
 `python benchmarks/live.py cost` sends events one, twenty and a hundred a request, to the collector and to a plain one
 as people write it (FastAPI and sqlite3, a commit a request), and prints CPU µs of the server an event, durable.
-`freshness` measures event → feature and event → today, `page` event → what Chromium shows on /live, `reads` the read in
-process, `kills` how many of the events that were acknowledged over kills have landed. Figures of walls hold for the
-machine that they were taken on, and for the load that is printed with them.
+`freshness` measures event → feature and event → today, `steady` what 1,000 events a second cost while nobody asks,
+`page` event → what Chromium shows on /live, `reads` the read in process, `kills` how many of the events that were
+acknowledged over kills have landed. Figures of walls hold for the machine that they were taken on, and for the load
+that is printed with them.
 """
 
 from __future__ import annotations
@@ -294,6 +295,39 @@ def freshness(per_s: int, seconds: int) -> None:
             print(f"CPU of the collector: {share:.2f} of a core, probes included")
 
 
+async def _paced(port: int, per_s: int, events: int) -> float:
+    """Single events when they are due, over sixteen connections; how many a second were answered."""
+    bodies = [post("/ingest", event(number, "paced")) for number in range(events)]
+    started, turn = time.monotonic(), iter(range(events))
+
+    async def line() -> None:
+        own = await asyncio.open_connection("127.0.0.1", port)
+        for number in turn:
+            await asyncio.sleep(max(started + number / per_s - time.monotonic(), 0))
+            await exchange(*own, bodies[number])
+
+    await asyncio.gather(*(line() for _ in range(16)))
+    return events / (time.monotonic() - started)
+
+
+def steady(per_s: int, seconds: int) -> None:
+    """What so many single events a second cost the collector, when nobody asks it anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        with collector(Path(folder) / "root", port) as process:
+            time.sleep(2.0)
+            before, started = cpu_seconds(process.pid), time.monotonic()
+            rate = asyncio.run(_paced(port, per_s, per_s * seconds))
+            # What was acknowledged is processed within that.
+            time.sleep(1.0)
+            spent = cpu_seconds(process.pid) - before
+            print(
+                f"{per_s * seconds} events at {rate:.0f} a second: {spent:.2f} s of CPU in"
+                f" {time.monotonic() - started:.1f} s, {spent / seconds:.3f} of a core at {per_s} a second"
+                f" (load {os.getloadavg()[0]:.0f})"
+            )
+
+
 _SHOWN = """([name, n]) => [...document.querySelectorAll("#live-body tr")]
     .some((row) => row.innerText.startsWith(name) && row.cells[2].innerText.trim() === n)"""
 
@@ -430,7 +464,7 @@ def _live_and_die(root: Path, port: int) -> None:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "freshness", "page", "reads", "kills"))
+    parser.add_argument("what", choices=("cost", "freshness", "steady", "page", "reads", "kills"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="how much is sent")
     parser.add_argument("--per-second", type=int, default=1000)
@@ -442,6 +476,8 @@ def main() -> None:
         costs(asked.rounds, asked.scale)
     elif asked.what == "freshness":
         freshness(asked.per_second, asked.seconds)
+    elif asked.what == "steady":
+        steady(asked.per_second, asked.seconds)
     elif asked.what == "page":
         page(asked.probes)
     elif asked.what == "reads":
