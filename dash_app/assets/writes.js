@@ -40,8 +40,8 @@
       if (said.said !== undefined) { show(element, said.said, true); toast(said.said); return false; }
       toast(said.token ? `Copy it now, it is not shown again: ${said.token}` : element.dataset.done);
       // What was asked stays in its fields: the next question differs by one of them.
-      if (said.prediction !== undefined) { show(element, predicted(said)); return "kept"; }
-      if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`); } else { show(element, ""); refresh(); }
+      if (said.prediction !== undefined) { show(element, predicted(said), true); return "kept"; }
+      if (said.token) { show(element, `Copy it now, it is not shown again: ${said.token}`, true); } else { show(element, ""); refresh(); }
       return true;
     } catch (error) {
       show(element, error.message);
@@ -58,7 +58,8 @@
     const write = (value) => Number(value).toLocaleString(undefined, { maximumSignificantDigits: 6 });
     const added = Object.entries(said.contributions || {}).filter(([, value]) => value).map(([name, value]) => `${name} ${value > 0 ? "+" : ""}${write(value)}`);
     const unseen = said.outside_training?.length ? ` Not seen in training: ${said.outside_training.join(", ")}.` : "";
-    const why = added.length ? ` From ${write(said.base)}: ${added.join(", ")}.` : "";
+    const same = said.contributions ? " This is the row that others are compared with: no input adds anything." : "";
+    const why = added.length ? ` From ${write(said.base)}: ${added.join(", ")}.` : same;
     if (said.p10 === undefined) {
       const sure = said.confidence == null ? "" : ` (confidence ${write(said.confidence)})`;
       return `${typeof said.prediction === "number" ? write(said.prediction) : said.prediction}${sure}.${unseen.replace("training", "the sample")}`;
