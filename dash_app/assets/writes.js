@@ -56,7 +56,9 @@
   /* A prediction with its interval, and what each input adds to that of the reference row. */
   function predicted(said) {
     const write = (value) => Number(value).toLocaleString(undefined, { maximumSignificantDigits: 6 });
-    const added = Object.entries(said.contributions || {}).filter(([, value]) => value).map(([name, value]) => `${name} ${value > 0 ? "+" : ""}${write(value)}`);
+    // What is left of sums of floats is nothing.
+    const least = 1e-9 * Math.max(1, Math.abs(Number(said.prediction)));
+    const added = Object.entries(said.contributions || {}).filter(([, value]) => Math.abs(value) > least).map(([name, value]) => `${name} ${value > 0 ? "+" : ""}${write(value)}`);
     const unseen = said.outside_training?.length ? ` Not seen in training: ${said.outside_training.join(", ")}.` : "";
     const same = said.contributions ? " This is the row that others are compared with: no input adds anything." : "";
     const why = added.length ? ` From ${write(said.base)}: ${added.join(", ")}.` : same;

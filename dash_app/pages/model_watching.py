@@ -66,7 +66,7 @@ def limits_card(settings: Settings, name: str) -> Component:
 
 def limits_of_risk(settings: Settings) -> Component:
     """The same below the page of feature_risk, which is kept with its snapshot and has nobody to write."""
-    return html.Div([actor_field(), limits_card(settings, drift_limits.RISK)], className="stack")
+    return html.Div([actor_field(), limits_card(settings, drift_limits.RISK)], className="stack live-parts")
 
 
 def _folded(told: Row) -> Component:
