@@ -48,6 +48,10 @@ def test_inputs_are_of_the_days_before_and_labels_of_the_days_after() -> None:
     assert (bob["recency"], bob["active_days_7"], bob["active_days_28"], bob["trend"]) == (3, 1, 2, 0)
     assert bob["recency_by_gap"] == pytest.approx(3 / 24)
     assert ann["sessions_28"] == pytest.approx(log(9))
+    assert (ann["events_a_day"], ann["features_a_day"]) == (pytest.approx(log(11)), 3)
+    # Four days in three weeks, two in twenty-five days.
+    assert (ann["tenure"], ann["usual_gap"]) == (pytest.approx(log(21)), pytest.approx(log(1 + 21 / 4)))
+    assert (bob["tenure"], bob["usual_gap"]) == (pytest.approx(log(28)), pytest.approx(log(1 + 25 / 2)))
     assert ann["trouble_share"] == pytest.approx(0.1)
     assert set(churn.INPUTS) <= set(ann)
 
@@ -83,6 +87,12 @@ def test_reasons_say_which_end_of_a_count_speaks_for_staying_away() -> None:
 def test_too_few_of_one_kind_teach_nothing() -> None:
     x = np.zeros((100, len(churn.INPUTS)))
     assert churn.fit_churn(x, np.arange(100) < churn.LEAST_OF_EACH - 1) is None
+
+
+def test_baselines_rise_with_what_speaks_for_staying_away() -> None:
+    inputs = {name: np.array([1.0, 2.0]) * at for at, name in enumerate(churn.INPUTS, start=1)}
+    found = {name: score.tolist() for name, score in churn.baselines(inputs).items()}
+    assert found == {"recency": [1.0, 2.0], "active_days": [-4.0, -8.0], "recency_by_gap": [2.0, 4.0]}
 
 
 def test_ranks_and_bands() -> None:
