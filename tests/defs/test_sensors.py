@@ -556,23 +556,20 @@ def test_a_run_that_scores_and_one_that_fails_are_told_apart(
     assert retraining.tick() == []
     assert retraining.skipped == "Drift was not looked at since the last look."
 
-    scored = run("score_and_report")
-    assert scored.succeeded
-    assert retraining.tick() == [], "nothing has drifted"
+    def drifted() -> RunOutcome:
+        with monkeypatch.context() as patch:
+            patch.setattr(drift_tables, "reason_to_retrain", lambda _: "Brier score 0.3, 0.1 before")
+            return run("score_and_report")
+
+    assert drifted().succeeded
+    assert run("score_and_report").succeeded
+    assert retraining.tick() == [], "only the newest word counts, and nothing has drifted any more"
     assert retraining.skipped is None
 
-    with monkeypatch.context() as patch:
-        patch.setattr(drift_tables, "reason_to_retrain", lambda _: "Brier score 0.3, 0.1 before")
-        assert run("score_and_report").succeeded
+    assert drifted().succeeded
     (train,) = retraining.tick()
     assert (train.run_key or "").startswith("drift-")
     assert retraining.tick() == [], "each look at drift counts once"
-
-    with monkeypatch.context() as patch:
-        patch.setattr(drift_tables, "reason_to_retrain", lambda _: "Brier score 0.3, 0.1 before")
-        assert run("score_and_report").succeeded
-    assert run("score_and_report").succeeded
-    assert retraining.tick() == [], "only the newest word counts"
 
     with monkeypatch.context() as patch:
         patch.setattr(risk_tables, "build_ledger", lambda _: 1 / 0)

@@ -300,16 +300,20 @@ def test_a_spike_is_one_that_was_not_there_before() -> None:
     now = {"v": (100.0, 0.1, 10)}
     (first,) = spike_findings(now, 100, [], Ordering())
     assert (first.weight, first.expected_share, first.p_value, first.examples) == (0.0, None, None, ("100",))
-    past = [
-        replace(profile, spikes={"v": share}) for profile, share in zip(_profiles(100, 100), (0.01, 0.04), strict=True)
-    ]
+    # Whether or not it stood at an end there.
+    past = [_block(v=[*range(50, 150 - count), *[100] * (count - 1)]) for count in (2, 4)]
     (told,) = spike_findings(now, 100, past, Ordering())
-    assert (told.count, told.share, told.weight, told.expected_share) == (10, 0.1, 0.5, 0.04)
-    assert told.p_value == pytest.approx(binomial_tail(10, 100, 0.04))
+    assert (told.count, told.share, told.weight, told.expected_share) == (10, 0.1, 0.5, pytest.approx(4 / 99))
+    assert told.p_value == pytest.approx(binomial_tail(10, 100, 4 / 99))
     (ordered,) = spike_findings(now, 100, past, Ordering({"v": 0.9}))
     assert ordered.p_value is None
+    (elsewhere,) = spike_findings(now, 100, [_block(w=range(50))], Ordering())
+    assert (elsewhere.weight, elsewhere.expected_share) == (0.5, None)
     # 1.5 × .06 + .02 = .11.
-    assert list(spike_findings(now, 100, [replace(past[0], spikes={"v": 0.06})], Ordering())) == []
+    assert list(spike_findings(now, 100, [_block(v=[*range(94), *[100] * 6])], Ordering())) == []
+    (hushed,) = spike_findings(now, 100, [], Ordering(), keeps_examples=False)
+    assert hushed.examples == ()
+    assert "10 values of v (10.0%) are one and the same, an end of its range" in hushed.sentence
 
 
 def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
@@ -346,6 +350,9 @@ def test_chances_at_their_ends() -> None:
 def test_beyond_a_few_cells_more_count_for_a_trifle() -> None:
     assert weights.few(1, 100, 0.02) == 1
     assert weights.few(10, 100, 0.02) == pytest.approx(2 + 0.03 * 8)
+    assert weights.few(10, 100, 0.02, 0.5) == pytest.approx(2 + 0.5 * 8)
+    # Of what several columns show the largest counts whole, the others a fifth.
+    assert (weights.of_habits([1, 4, 2]), weights.of_habits([])) == (pytest.approx(4 + 0.2 * 3), 0.0)
     assert weights.missing_doubt(0.02) == pytest.approx(0.15 * 0.02)
     assert weights.missing_doubt(0.5) == pytest.approx(0.15 * 0.03 + 0.01 * 0.47)
 
