@@ -103,6 +103,9 @@ def test_batches_become_one() -> None:
     numbers = pool([_block(n=[1, 2]), _block(n=[None, None]), _block(n=[2, 3])]).columns["n"].numbers
     assert np.nan_to_num(numbers, nan=-1).tolist() == [1, 2, -1, -1, 2, 3]
     assert pool([]).rows == 0
+    text, parsed = _block(n=[1, 2]), _block(n=[3, 4])
+    parsed.columns["n"].has_text = False
+    assert (pool([text, text]).columns["n"].has_text, pool([text, parsed]).columns["n"].has_text) == (True, False)
 
 
 def _colours(*blue: int) -> list[Block]:

@@ -346,6 +346,23 @@ def test_users_of_the_last_day_count_and_only_those_really_hit() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("metric", "steps"),
+    [
+        ("latency_p95_ms", (0.25, 0.75, 4.0)),
+        ("crash_rate", (1.0, 4.0, np.inf)),
+        ("error_rate", (1.0, 4.0, np.inf)),
+        ("feedback_mean", (0.3, 0.8, 2.0)),
+        ("events", (0.3, 0.6, 0.9)),
+    ],
+)
+def test_from_which_change_on_it_is_small_middling_or_large(metric: str, steps: tuple[float, ...]) -> None:
+    row = {"metric": metric, "kind": "step", "end_date": None, "current_value": 0.1, "peak_value": 0.1}
+    for points, step in enumerate(steps, start=1):
+        at = [size_points(row | {"real_change": min(step, 1e9) * share}) for share in (0.999, 1.0)]
+        assert at == [points - 1, points if np.isfinite(step) else points - 1]
+
+
 def test_the_ranking_weighs_users_by_what_is_real() -> None:
     rows = pd.DataFrame(
         [

@@ -18,7 +18,7 @@ from quality_assets.domain.models.artifact import InputsMismatchError, TrainingR
 from quality_assets.domain.models.decoding import ModelStateError, number
 from quality_assets.domain.models.estimators import EstimatorKind
 from quality_assets.domain.models.evidence import Evidence
-from quality_assets.domain.models.kinds import LOGISTIC
+from quality_assets.domain.models.kinds import FOREST, LOGISTIC
 from quality_assets.domain.models.leaks import SuspectedLeakError
 from quality_assets.domain.models.promotion import promotion_decision
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
@@ -238,3 +238,10 @@ def test_what_all_use_cases_share_names_none(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     found = re.findall(r"(?i:risk|pr.auc|random_forest|degrad|onset|event_date|\bfeature\b)|INPUT_NAMES", text)
     assert found == []
+
+
+@pytest.mark.parametrize(("trees", "small"), [(400, 80), (55, 11), (30, 10)])
+def test_forests_that_only_give_intervals_are_a_fifth_and_ten_trees_at_least(trees: int, small: int) -> None:
+    settings = TrainingSettings(forest_trees=trees)
+    made: list[Any] = [FOREST.make(np.arange(2), settings, is_small) for is_small in (False, True)]
+    assert [forest.model.n_estimators for forest in made] == [trees, small]

@@ -164,7 +164,15 @@ def test_a_sentence_begins_with_a_capital_but_a_platform_is_written_as_it_is(tex
 
 @pytest.mark.parametrize(
     ("fraction", "said"),
-    [(2.43, "+243 %"), (-0.008, "−0.8 %"), (0.0004, "±0 %"), (-1.0, "−100 %"), (9.99, "+999 %"), (11.0, "×12")],
+    [
+        (2.43, "+243 %"),
+        (-0.008, "−0.8 %"),
+        (0.0004, "±0 %"),
+        (0.0005, "+0.1 %"),
+        (-1.0, "−100 %"),
+        (9.99, "+999 %"),
+        (11.0, "×12"),
+    ],
 )
 def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
     assert change_text(fraction) == said
