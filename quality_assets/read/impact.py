@@ -54,7 +54,9 @@ def definition(reader: Reader, kind: str, name: str) -> Row:
 
 def _no_such(kind: str, name: str, names: Sequence[str]) -> str:
     near = get_close_matches(name, sorted(names), n=3, cutoff=0.0)
-    return f"there is no {kind} {name!r}" + (f"; the nearest names are {', '.join(near)}" if near else "")
+    if not near:
+        return f"there is no {kind} {name!r}, nor any other in what is published: `quality run` makes those of the data"
+    return f"there is no {kind} {name!r}; the nearest names are {', '.join(near)}"
 
 
 def funnel(reader: Reader, name: str) -> Funnel:

@@ -61,6 +61,12 @@ def test_a_wrong_name_or_definition_is_told_what_is_wrong(reader: Reader, comman
     assert said in result.output
 
 
+def test_where_no_use_is_published_yet_the_command_that_makes_it_is_named(reader: Reader) -> None:
+    told = "no funnel 'buy', nor any other in what is published: `quality run` makes those"
+    with patch.object(impact, "definitions", lambda reader, kind: []), pytest.raises(KeyError, match=told):
+        impact.definition(reader, "funnel", "buy")
+
+
 def test_retention_never_stands_without_its_kind(reader: Reader) -> None:
     said = asked(reader, "retention", "Search").output
     for kind in ("on day 7 exactly", "between day 7 and day 30", "on day 7 or later"):

@@ -51,9 +51,10 @@ select *, {_KEY} as key, {_USER_KEY} as user_key from (
 
 
 def first_moments_sql(new: str, events: str) -> str:
-    """(key, moment) of the first events of `new`, of `new_uses_sql`, on one date."""
+    """(key, moment, user_key) of the first events of `new`, of `new_uses_sql`, on one date."""
     return f"""
-select {_KEY} as key, min({_MOMENT}) as moment from {events} where {_KEY} in (select key from {new}) group by key
+select {_KEY} as key, min({_MOMENT}) as moment, any_value({_USER_KEY}) as user_key
+from {events} where {_KEY} in (select key from {new}) group by key
 """
 
 
@@ -79,7 +80,7 @@ with joined as (
 everything as (
   select key, moment from {moments}
   union all
-  select user_key, min(moment) from {moments} join {new} as new using (key) group by user_key
+  select user_key, min(moment) from {moments} group by user_key
 )
 select feature, user_id, first_use_date, {moment_at("moment")} as first_event_at, platform, country,
   first_use_date < cast($first_date as date) + {LEFT_TRUNCATED_DAYS} as is_left_truncated, joined_date
@@ -95,8 +96,8 @@ def active_sql(usage: str, *, of_many_days: bool) -> str:
     """
     seen = "" if of_many_days else f" and {_KEY} in (select key from {usage})"
     return f"""
-select {_KEY} as key, any_value(first_use_date) as cohort_date from core.first_uses
-where first_use_date between cast($start as date) - {COHORT_DAYS} and $end{seen} group by key
+select {_KEY} as key, first_use_date as cohort_date from core.first_uses
+where first_use_date between cast($start as date) - {COHORT_DAYS} and $end{seen}
 """
 
 
@@ -105,17 +106,17 @@ def retention_cells_sql(active: str, usage: str) -> str:
 
     `active` is of `active_sql`. Whoever is there on day k of their life was there last on day p: the furthest that
     somebody came is k where it was p, so that counts by p are all that is needed to say of any later date who returned
-    on or after any day.
+    on or after any day. Everybody is there on day 0, so only who came back is put in order.
     """
     return f"""
 with lived as (
   select key, feature, cohort_date, event_date
   from {usage} join {active} as active using (key)
-  where event_date between cohort_date and least(cohort_date + {COHORT_DAYS}, $end)
+  where event_date > cohort_date and event_date <= least(cohort_date + {COHORT_DAYS}, $end)
 ),
 spaced as (
   select feature, cohort_date, event_date,
-    lag(event_date) over (partition by key order by event_date) - cohort_date as previous_day
+    coalesce(lag(event_date) over (partition by key order by event_date), cohort_date) - cohort_date as previous_day
   from lived
 )
 select event_date, feature, cohort_date, count(*) as users,
@@ -123,6 +124,9 @@ select event_date, feature, cohort_date, count(*) as users,
     cast(map {{}} as map(integer, bigint))) as previous
 from spaced where event_date between $start and $end
 group by event_date, feature, cohort_date
+union all
+select first_use_date, feature, first_use_date, count(*), cast(map {{}} as map(integer, bigint))
+from core.first_uses where first_use_date between $start and $end group by feature, first_use_date
 """
 
 
@@ -188,7 +192,7 @@ from observed
 
 def feature_adoption_sql(usage: str, uses: str, *, of_one_day: bool) -> str:
     """The rows of impact.feature_adoption; `usage`, of `keyed_usage_sql`, goes back 27 days before `$start`, and
-    `uses` has counts of events.
+    `uses` has the events of each use, and how many features its user used on the day.
 
     Who used a feature in the last n days is who used it last in them: of one day that is a maximum by user, of many
     the stretch from each use until n days later or the next use.
@@ -200,8 +204,7 @@ recent as ({recent}),
 everyone as (select event_date, users, wau, mau from recent where feature = '*'),
 used as (
   select event_date, feature, sum(events) as events, avg(features) as features_per_user
-  from (select *, count(*) over (partition by event_date, hash(user_id)) as features from {uses})
-  group by event_date, feature
+  from {uses} group by event_date, feature
 ),
 adopters as (
   select feature, first_use_date, count(*) as new_adopters from core.first_uses

@@ -64,52 +64,65 @@ _COUNTED_SQL = """
   count(feedback_score) as feedback_count, min(moment) as first_moment, max(moment) as last_moment"""
 
 
-def user_sessions_sql(feature_sessions: str, attributes: str, before: str, day: str) -> str:
-    """The rows of core.user_sessions from those of `feature_sessions_sql` and `attributes_sql`.
+def sat_sql(feature_sessions: str, before: str) -> str:
+    """One row per user and session of the day, from those of `feature_sessions_sql`; what was said comes last of all.
 
-    `day` is the date as SQL, `before` are the events of the last idle minutes of the day before. A named session
-    goes on if it was seen there, a derived one if its user's last event there is near enough.
+    `before` are the events of the last idle minutes of the day before. A named session goes on if it was seen there, a
+    derived one if its user's last event there is near enough.
     """
     return f"""
 with sessions as (
-  select user_id, session_key, is_derived, sum(events) as events, count(*) as features,
-    sum(errors) as errors, sum(crashes) as crashes, min(first_moment) as first_moment, max(last_moment) as last_moment
+  select user_id, session_key, is_derived, sum(events) as events, count(*) as features, sum(errors) as errors,
+    sum(crashes) as crashes, sum(feedback_sum) as feedback_sum, sum(feedback_count) as feedback_count,
+    min(first_moment) as first_moment, max(last_moment) as last_moment
   from {feature_sessions} group by user_id, session_key, is_derived
 ),
 earlier as (
   select user_id, session_id, max(event_time) as last_at from {before} where user_id is not null
   group by user_id, session_id
 )
-select {day} as event_date, sessions.user_id, session_key, {moment_at("first_moment")} as started_at,
-  {moment_at("last_moment")} as ended_at, cast(sessions.events as bigint) as events, features,
-  cast(errors as bigint) as errors, cast(crashes as bigint) as crashes, is_derived,
+select sessions.*,
   coalesce(not is_derived or {moment_at("first_moment")} <= last_at + interval {IDLE_MINUTES} minutes, false)
-    and last_at is not null as is_continued,
-  platform, device_type as device, country, app_version as version
-from sessions join {attributes} as said on {attributes_of("first_moment")} = said.attributes
-left join earlier on earlier.user_id = sessions.user_id
+    and last_at is not null as is_continued
+from sessions left join earlier on earlier.user_id = sessions.user_id
   and earlier.session_id is not distinct from case when is_derived then null else session_key end
 """
 
 
-def user_days_sql(feature_sessions: str, sessions: str, attributes: str, day: str) -> str:
-    """The rows of core.user_days from those of `feature_sessions_sql` and of core.user_sessions."""
+def user_sessions_sql(sat: str, attributes: str, day: str) -> str:
+    """The rows of core.user_sessions of `day`, a date as SQL, from those of `sat_sql` and `attributes_sql`."""
+    return f"""
+select {day} as event_date, user_id, session_key, {moment_at("first_moment")} as started_at,
+  {moment_at("last_moment")} as ended_at, cast(events as bigint) as events, features,
+  cast(errors as bigint) as errors, cast(crashes as bigint) as crashes, is_derived, is_continued,
+  platform, device_type as device, country, app_version as version
+from {sat} join {attributes} as said on {attributes_of("first_moment")} = said.attributes
+"""
+
+
+def user_days_sql(feature_sessions: str, sat: str, attributes: str, day: str) -> str:
+    """The rows of core.user_days from those of `sat_sql`; who sat down once used the features of that session.
+
+    The features of all others are told apart in those of `feature_sessions_sql`.
+    """
     return f"""
 with days as (
-  select user_id, sum(events) as events, count(distinct feature) as features, sum(errors) as errors,
-    sum(crashes) as crashes, sum(feedback_sum) / nullif(sum(feedback_count), 0) as feedback,
-    max(last_moment) as last_moment
-  from {feature_sessions} group by user_id
+  select user_id, count(*) as parts, count(*) filter (where not is_continued) as sessions, sum(events) as events,
+    sum(features) as features, sum(errors) as errors, sum(crashes) as crashes,
+    sum(epoch({moment_at("last_moment")}) - epoch({moment_at("first_moment")})) as engaged_s,
+    sum(feedback_sum) / nullif(sum(feedback_count), 0) as feedback, max(last_moment) as last_moment
+  from {sat} group by user_id
 ),
-sat as (
-  select user_id, count(*) filter (where not is_continued) as sessions,
-    sum(epoch(ended_at) - epoch(started_at)) as engaged_s
-  from {sessions} group by user_id
+several as (
+  select user_id, count(distinct feature) as features
+  from {feature_sessions} where user_id in (select user_id from days where parts > 1) group by user_id
 )
-select {day} as event_date, days.user_id, sessions, cast(days.events as bigint) as events, days.features, engaged_s,
+select {day} as event_date, days.user_id, sessions, cast(days.events as bigint) as events,
+  cast(coalesce(several.features, days.features) as bigint) as features, engaged_s,
   cast(days.errors as bigint) as errors, cast(days.crashes as bigint) as crashes, feedback, platform, country,
   app_version as version, days.events > {MOST_EVENTS_A_DAY} as is_automated
-from days join sat using (user_id) join {attributes} as said on {attributes_of("last_moment")} = said.attributes
+from days left join several using (user_id)
+join {attributes} as said on {attributes_of("last_moment")} = said.attributes
 """
 
 

@@ -36,13 +36,11 @@ def build_feature_adoption(session: WarehouseSession, progress: Progress = no_pr
 
 def _adoption(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     register_dates(session, built_dates(session))
-    automated = (
-        f"(select event_date, user_id from {lake_rows(session, USER_DAYS, stretch.start, stretch.end)}"
-        " where is_automated)"
-    )
     uses = (
-        f"(from {lake_rows(session, USER_FEATURE_DAYS, stretch.start, stretch.end)}"
-        f" anti join {automated} using (event_date, user_id))"
+        "(select used.event_date, feature, used.events, lived.features"
+        f" from {lake_rows(session, USER_FEATURE_DAYS, stretch.start, stretch.end)} as used"
+        f" join {lake_rows(session, USER_DAYS, stretch.start, stretch.end)} as lived"
+        " on lived.event_date = used.event_date and lived.user_id = used.user_id where not is_automated)"
     )
     connection = session.connection
     connection.execute(
@@ -75,13 +73,12 @@ def _cells(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     connection = session.connection
     now = keyed_usage(session, stretch.start, stretch.end)
     active = cohorts.active_sql(f"({now})", of_many_days=len(stretch.dates) > MONTH_DAYS)
-    connection.execute(f"create or replace temp table active as {active}", {"start": stretch.start, "end": stretch.end})
     used = keyed_usage(session, days_before(stretch.start, COHORT_DAYS), stretch.end)
     connection.execute(
-        f"insert into {RETENTION_CELLS.qualified_name} by name {cohorts.retention_cells_sql('active', f'({used})')}",
+        f"insert into {RETENTION_CELLS.qualified_name} by name"
+        f" {cohorts.retention_cells_sql(f'({active})', f'({used})')}",
         {"start": stretch.start, "end": stretch.end},
     )
-    connection.execute("drop table active")
     return None
 
 

@@ -60,11 +60,10 @@ def _sessions_of_a_day(
     idle = f"(select * from ({files_sql(VALID_EVENTS, before)}) where event_time >= {late})"
     cursor.execute(f"create temp table uses_{name} as {sessions.feature_sessions_sql(of_day)}")
     cursor.execute(f"create temp table said_{name} as {sessions.attributes_sql(of_day)}")
-    cursor.execute(
-        f"create temp table sat_{name} as {sessions.user_sessions_sql(f'uses_{name}', f'said_{name}', idle, date_sql)}"
-    )
+    cursor.execute(f"create temp table sat_{name} as {sessions.sat_sql(f'uses_{name}', idle)}")
+    sat = sessions.user_sessions_sql(f"sat_{name}", f"said_{name}", date_sql)
     lived = sessions.user_days_sql(f"uses_{name}", f"sat_{name}", f"said_{name}", date_sql)
-    ordered = f"select {USER_SESSIONS.select_list()} from sat_{name} order by user_id, session_key"
+    ordered = f"select {USER_SESSIONS.select_list()} from ({sat}) order by user_id, session_key"
     sat_file = session.lake.write(cursor, USER_SESSIONS, day, ordered, label="sessions")
     lived_file = session.lake.write(
         cursor, USER_DAYS, day, f"select {USER_DAYS.select_list()} from ({lived}) order by user_id", label="days"
@@ -90,7 +89,7 @@ def _first_uses(session: WarehouseSession, stretch: Stretch) -> Rows | None:
         f"create or replace temp table new_uses as {cohorts.new_uses_sql(f'({usage(session, *span.values())})')}",
         span,
     )
-    connection.execute("create or replace temp table moments (key ubigint, moment hugeint)")
+    connection.execute("create or replace temp table moments (key ubigint, moment hugeint, user_key ubigint)")
     connection.execute(
         "create or replace temp table said (attributes ubigint primary key, platform varchar, country varchar)"
     )
