@@ -13,9 +13,14 @@ from sqlalchemy import Connection, insert, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import DatasetSource, load_datasets, make_dataset
+from quality_assets.domain.quality.alerting import RESOLVED
 from quality_assets.settings import Settings
+from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET
 from quality_assets.stores.operations.store import Operations
+from quality_assets.tables.alerts import resolve_fault
+
+_OWN_ALERTS = ("dataset", "lateness")
 
 
 class UnknownDatasetError(ValueError):
@@ -133,8 +138,18 @@ def find(store: Operations, settings: Settings, name: str) -> Registered:
 
 
 def hide(store: Operations, name: str) -> None:
-    """Take a dataset out of sight; its batches and findings stay."""
+    """Take a dataset out of sight; what was found stays, and its alerts, which no batch would end, are over."""
+    now = utc_now()
     with store.write() as connection:
-        connection.execute(
-            update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=utc_now(), is_active=False)
+        connection.execute(update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=now, is_active=False))
+        live = select(ALERT.c.fingerprint).where(
+            ALERT.c.kind.in_(_OWN_ALERTS), ALERT.c.subject == name, ALERT.c.status != RESOLVED
         )
+        for fingerprint in list(connection.execute(live).scalars()):
+            resolve_fault(connection, fingerprint, now, "It is watched no longer.")
+
+
+def is_hidden(connection: Connection, name: str) -> bool:
+    """Whether a dataset is out of sight, as things stand now."""
+    hidden = select(DATASET.c.hidden_at).where(DATASET.c.dataset_id == name)
+    return connection.execute(hidden).scalar() is not None

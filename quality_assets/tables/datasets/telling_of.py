@@ -17,7 +17,7 @@ from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.alerts import raise_fault, record_evaluation, resolve_fault
 from quality_assets.tables.datasets.lateness import settle_lateness
 from quality_assets.tables.datasets.muting import end_quiet_alerts
-from quality_assets.tables.datasets.registering import Registered
+from quality_assets.tables.datasets.registering import Registered, is_hidden
 from quality_assets.tables.faults import severity_of
 
 UNREADABLE = "readable"
@@ -32,6 +32,9 @@ def tell_of_batch(
     A batch that could not be read says nothing of the faults of others: it is one of its own.
     """
     name = dataset.dataset_id
+    if is_hidden(connection, name):
+        # Taken out of sight while it was judged: what was found is kept, and nobody is told.
+        return
     settle_lateness(connection, name)
     # Before what was looked for: the alert of a rule that is not asked any more has no batch to wait for.
     end_quiet_alerts(connection, name)

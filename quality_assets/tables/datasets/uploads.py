@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +27,7 @@ from quality_assets.tables.datasets.registering import Registered, datasets, reg
 
 MOST_BYTES = 5_000_000_000
 _MOST_NAME_BYTES = 200
+_ABANDONED_S = 24 * 3600.0
 
 
 class UploadTooLargeError(ValueError):
@@ -94,6 +96,7 @@ def arriving(settings: Settings, most_bytes: int = MOST_BYTES) -> Iterator[tuple
     """A place for a file that is gone afterwards, unless it was moved."""
     folder = settings.data_dir / "inbox"
     folder.mkdir(parents=True, exist_ok=True)
+    _forget_abandoned(folder)
     path = folder / f".{uuid4().hex}.part"
     taken = Arriving(path, most_bytes)
     try:
@@ -101,6 +104,14 @@ def arriving(settings: Settings, most_bytes: int = MOST_BYTES) -> Iterator[tuple
     finally:
         taken._stream.close()
         path.unlink(missing_ok=True)
+
+
+def _forget_abandoned(folder: Path) -> None:
+    """Remove what killed processes left of uploads; one that is under way is written to."""
+    for part in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
 
 
 def accept(
@@ -115,19 +126,19 @@ def accept(
         raise FileRejected("no rows: the file is empty")
     check_ratio(path)
     check_width(path)
-    there = datasets(store, settings, with_hidden=True).get(dataset)
-    if there is None or there.is_hidden:
-        folder = settings.data_dir / "inbox" / dataset
-        there = register(store, there.source if there else _made(dataset, folder), by)
     batch_id, name = batch_id_of(dataset, taken.sha256), safe_name(name)
+    # One transaction, so that whoever is killed within it leaves neither a dataset nor a batch of it.
     with store.write() as connection:
+        there = datasets(store, settings, with_hidden=True).get(dataset)
+        if there is None or there.is_hidden:
+            folder = settings.data_dir / "inbox" / dataset
+            there = register(store, there.source if there else _made(dataset, folder), by)
         known = connection.execute(
             select(DATASET_BATCH.c.batch_id).where(DATASET_BATCH.c.batch_id == batch_id)
         ).scalar()
         if known is not None:
             return Uploaded(dataset, batch_id, name, False)
         target = _place(settings, there, name, batch_id)
-        os.replace(path, target)
         last = connection.execute(
             select(func.max(DATASET_BATCH.c.sequence)).where(DATASET_BATCH.c.dataset_id == dataset)
         ).scalar()
@@ -137,6 +148,8 @@ def accept(
                 sequence=(last or 0) + 1, status="waiting", bytes=taken.size, arrived_at=utc_now(), created_by=by,
             )
         )  # fmt: skip
+        # Last of all: where it fails nothing is written, and what lies here without a batch is judged all the same.
+        os.replace(path, target)
     return Uploaded(dataset, batch_id, name, True)
 
 
