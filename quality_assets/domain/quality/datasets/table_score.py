@@ -131,13 +131,15 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
         beyond = excess(events, usual, largest) if past else weights.few(count, counted.rows, _few(test))
         if counted.is_new_group and test.kind in WANDERING:
             weight *= _NEW_GROUP
-        weight_of[place] = weight * beyond / count
+        # What an ordered column shows in stretches is rather its way on than an error.
+        sure = weight * _GIVING_WAY if past and events < count else weight
+        weight_of[place] = sure * beyond / count
         if past and beyond < 1:
             continue
         found.append(
             Finding(
                 test.kind, test.columns, count, count / cells, _sentence(test, place, count, tally), test.detector,
-                weight, usual / cells if past else None, weight * beyond,
+                weight, usual / cells if past else None, sure * beyond,
                 _tail_of_events(tally, test, count, events, record) if record and is_surprise else None,
                 examples=tuple(tally.examples[place][:5]),
             )

@@ -27,7 +27,7 @@ PAST_IDENTITY, PAST_RATIO = 0.97, 0.9
 # Without a past the first missing cells of a column that is otherwise full are doubted most, and many hardly more.
 FIRST_MISSING, FURTHER_MISSING, FEW_MISSING_SHARE = 0.15, 0.01, 0.03
 # With a past, what is within its usual scatter counts for so little that it only orders batches that are else alike.
-WITHIN_USUAL = 0.02
+WITHIN_USUAL = 0.002
 
 
 def missing_doubt(share: float) -> float:
