@@ -20,7 +20,9 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     Ratio,
     Typo,
     WrongType,
+    _different_words,
     signs,
+    words_of,
 )
 from quality_assets.domain.quality.datasets.copies import copies_by_chance
 from quality_assets.domain.quality.datasets.dependencies import pairing
@@ -558,3 +560,16 @@ def test_no_value_is_shown_where_none_may_be() -> None:
     assert [f.rule_id for f in hidden[0].findings] == [f.rule_id for f in shown[0].findings]
     assert hidden[0].score == shown[0].score
     assert all(set(about) == {"kind", "missing", "distinct"} for about in hidden[1].summary.values())
+
+
+@given(st.lists(st.text(alphabet="ab9_ .é-", max_size=24), max_size=8))
+def test_the_different_words_of_values_are_those_of_each(values: list[str]) -> None:
+    assert _different_words(values) == {word for value in values for word in words_of(value)}
+
+
+def test_a_token_is_missing_whatever_else_a_column_holds() -> None:
+    cells = block_of(pa.table({"n": pa.array(["1", "NA", " n/a ", None, "2", "nothing at all", "3"])}), {
+        "n": ColumnForm("number")
+    }).columns["n"]  # fmt: skip
+    assert cells.missing.tolist() == [False, True, True, True, False, False, False]
+    assert list(cells.uniques) == ["1", "2", "nothing at all", "3"]

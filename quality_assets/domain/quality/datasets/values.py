@@ -295,18 +295,25 @@ def _as_text(column: pa.Array) -> pa.Array:
 
 def encoded(array: pa.Array | pa.ChunkedArray) -> tuple[list[str], Ints]:
     """The distinct texts of a column, and the code of each row; -1 for nulls."""
+    texts, codes = _coded(array)
+    return texts.to_pylist(), codes
+
+
+def _coded(array: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Ints]:
     coded = texts_of(array).dictionary_encode()
-    codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return coded.dictionary.to_pylist(), codes
+    return coded.dictionary, pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) -> Cells:
     """A column, read in a form or in the one that shows in itself."""
-    uniques, codes = encoded(array)
+    texts, codes = _coded(array)
+    uniques = texts.to_pylist()
     if form is None:
         form = form_of(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)))
     longest, tokens = max(map(len, form.missing_tokens), default=0), form.missing_tokens
-    is_missing = np.array([len(value) <= longest and value.lower() in tokens for value in uniques], bool)
+    is_missing = pc.less_equal(pc.utf8_length(texts), longest).to_numpy(zero_copy_only=False)
+    for place in np.flatnonzero(is_missing).tolist():
+        is_missing[place] = uniques[place].lower() in tokens
     if is_missing.any():
         place = np.cumsum(~is_missing) - 1
         codes = np.where(codes >= 0, np.where(is_missing, -1, place)[codes], -1)
