@@ -76,13 +76,21 @@ def table(rows: int, texts: int) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def write(path: str, rows: int, texts: int) -> None:
+    """A table as a file of CSV or Parquet, as its name says."""
+    made = table(rows, texts)
+    if path.endswith("parquet"):
+        made.to_parquet(path, index=False, compression="zstd")
+    else:
+        made.to_csv(path, index=False)
+
+
 def cost(command: list[str], folder: Path) -> tuple[float, float, str]:
-    """CPU seconds and peak MB of a command, and the last line that it printed; SystemExit where it fails."""
+    """CPU seconds and peak MB of a command, as it tells the latter, and the last line that it printed."""
     environment = os.environ | {"QUALITY_DATA_DIR": str(folder / "data")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
         said = running.communicate()[0]
-        # Of this child alone: the peak of all children is that of the largest so far.
         if running.returncode not in (0, 1):
             raise SystemExit(f"{command[0]} ended with {running.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -115,12 +123,9 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / ("t.parquet" if asked.parquet else "t.csv")
-        made = table(asked.rows, 6 if asked.texts else 0)
-        if asked.parquet:
-            made.to_parquet(path, index=False, compression="zstd")
-        else:
-            made.to_csv(path, index=False)
-        del made
+        # In a process of its own: a child is told the peak of the one that it was forked from.
+        source = f"from benchmarks.datasets_cost import write; write({str(path)!r}, {asked.rows}, {6 * asked.texts})"
+        subprocess.run([sys.executable, "-c", source], check=True)
         check = f"sys.argv = ['quality', 'check', {str(path)!r}]; from quality_assets.cli.main import app; app()"
         programs = {"this product": [sys.executable, "-c", _MEASURED.format(act=check)]}
         others = {"pandas script": (sys.executable, _SCRIPT)}
