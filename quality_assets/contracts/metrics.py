@@ -149,10 +149,13 @@ METRICS = (
     Metric(
         "apdex",
         "Apdex",
-        "(satisfied + tolerating ÷ 2) ÷ judged events, failures counting as frustrated (Apdex Alliance, version 1.1)",
+        "(satisfied + tolerating ÷ 2) ÷ judged events, failures counting as frustrated (Apdex Alliance, version 1.1);"
+        " unknown where some succeeded and none was timed",
         "score",
         "down",
-        sql="(apdex_satisfied + apdex_tolerating / cast(2 as double)) / nullif(cast(apdex_count as double), 0)",
+        # Of failures alone it would be 0, however few they are.
+        sql="case when latency_count > 0 or apdex_count = events then"
+        " (apdex_satisfied + apdex_tolerating / cast(2 as double)) / nullif(cast(apdex_count as double), 0) end",
     ),
     Metric("feedback_mean", "Feedback", "Mean feedback score, 1–5", "score", "down", "feedback_sum", "feedback_count"),
     Metric("feedback_count", "Feedback count", "Events with a feedback score", "count"),

@@ -127,7 +127,7 @@ def by_hand(rows: Sequence[Event], threshold: float, all_users: int) -> Event:
         "latency_p95_ms": quantile(timed, 0.95),
         "latency_p99_ms": quantile(timed, 0.99),
         "latency_mean_ms": ratio(sum(timed), len(timed)),
-        "apdex": ratio(satisfied + tolerating / 2, judged),
+        "apdex": ratio(satisfied + tolerating / 2, judged) if timed or judged == len(rows) else None,
         "feedback_mean": ratio(sum(scores), len(scores)),
         "all_users": all_users or None,
         "adoption_rate": ratio(users, all_users) if users is not None else None,
@@ -210,6 +210,15 @@ def test_an_event_that_is_ok_and_not_timed_is_not_judged_by_apdex() -> None:
     event = dict.fromkeys(SCHEMA.names) | {"event_date": DAYS[0], "feature": "Search", "status": "ok"}
     ((_, found),) = facts_of([event], {}).items()
     assert (found["apdex_count"], found["apdex"]) == (0, None)
+
+
+def test_where_successes_are_not_timed_failures_alone_make_no_apdex() -> None:
+    event = dict.fromkeys(SCHEMA.names) | {"event_date": DAYS[0], "feature": "Search"}
+    failed, untimed, timed = (event | cells for cells in ({"status": "error"}, {"status": "ok"}, {"status": "ok"}))
+    ((_, found),) = facts_of([failed, untimed], {}).items()
+    assert (found["apdex_count"], found["apdex"], found["error_rate"]) == (1, None, 0.5)
+    ((_, found),) = facts_of([failed, untimed, timed | {"latency_ms": 1.0}], {}).items()
+    assert (found["apdex_count"], found["apdex"]) == (2, 0.5)
 
 
 @pytest.mark.parametrize(("latency_ms", "apdex"), [(500.0, 1.0), (500.1, 0.5), (2000.0, 0.5), (2000.1, 0.0)])
