@@ -111,7 +111,12 @@ def print_state(settings: Settings) -> None:
     print_passed_over(passed_over)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
-        out.print(f"Published snapshot {snapshot.version}, data through {snapshot.data_through}")
+        out.print(f"Published snapshot {snapshot.version}, {data_text(snapshot.data_through)}")
+
+
+def data_text(through: date | None) -> str:
+    """How far the data of a snapshot reach."""
+    return "no data yet" if through is None else f"data through {through}"
 
 
 def print_dates_not_over(days: Mapping[date, str]) -> None:
@@ -155,7 +160,7 @@ def print_publication(settings: Settings) -> bool:
     else:
         out.print(
             f"Snapshot: {snapshot.version}, published {snapshot.published_at:%Y-%m-%d %H:%M} UTC,"
-            f" data through {snapshot.data_through}"
+            f" {data_text(snapshot.data_through)}"
         )
     if attempt is None or attempt.status == "published":
         return True

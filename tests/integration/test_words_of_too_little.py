@@ -1,11 +1,14 @@
-"""What `quality backtest` prints of its grades: figures where there is something to grade on, else what is missing."""
+"""What commands say where there is too little: no figures of a handful of grades, and no date of no data."""
 
 from __future__ import annotations
+
+from datetime import date
 
 import pandas as pd
 import pytest
 
 from quality_assets.cli.models import _print_grades
+from quality_assets.cli.output import data_text
 
 
 def grades(rows: int, positives: int) -> pd.DataFrame:
@@ -34,3 +37,8 @@ def test_figures_are_told_from_five_days_of_each_kind_on(capsys: pytest.CaptureF
     assert "ewma chart" in told
     assert "0.25 (0.12–0.50)" in told
     assert "Too few" not in told
+
+
+def test_how_far_data_reach_is_told_where_there_are_any() -> None:
+    assert data_text(None) == "no data yet"
+    assert data_text(date(2026, 3, 1)) == "data through 2026-03-01"
