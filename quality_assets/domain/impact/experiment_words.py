@@ -28,13 +28,18 @@ class Spoken:
 
 def signed(value: float, is_share: bool) -> str:
     """`+3.4`, `−1.2`: points of a share, else the value with three digits."""
-    shown = _points(abs(value)) if is_share else f"{abs(value):.3g}"
+    shown = _points(abs(value)) if is_share else _three_digits(abs(value))
     return (_MINUS if value < 0 else "+") + shown
 
 
 def level(value: float, is_share: bool) -> str:
     """`22.1 %`, `4.31`."""
-    return f"{_points(value)} %" if is_share else f"{value:.3g}"
+    return f"{_points(value)} %" if is_share else _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    # Of a sum of money the last digits say nothing, but `1.23e+03` says nothing to most.
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _points(share: float) -> str:
@@ -72,10 +77,11 @@ def _primary_text(spoken: Spoken, *, many: bool) -> str:
     if spoken.verdict == "not measured":
         return f"Not measured: {who}too few people, or nothing that varies, for {label}."
     is_share = spoken.metric.is_share
-    text = (
-        f"{who}{label} {level(spoken.control_mean + spoken.result.diff, is_share)} instead of"
-        f" {level(spoken.control_mean, is_share)} ({difference(spoken, True)})"
-    )
+    told, counted = (level(mean, is_share) for mean in (spoken.control_mean + spoken.result.diff, spoken.mean))
+    text = f"{who}{label} {told} instead of {level(spoken.control_mean, is_share)} ({difference(spoken, True)})"
+    if spoken.result.is_cuped and told != counted:
+        # Tables show what was counted, which a reader holds against this.
+        text += f", the arms' past held alike; {counted} as counted"
     return f"{spoken.verdict[0].upper()}{spoken.verdict[1:]}: {text}."
 
 
