@@ -242,7 +242,7 @@ def bring_up_to_date(
         failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(built)
         trends = contiguous_ranges(failing.union(trends_to_build(session.connection)).difference(coming))
         has_built = bool(earlier or trends or last)
-        must_score = with_models and (has_built or not is_up_to_date(session) or must_score_again(session.connection))
+        must_score = with_models and (has_built or not is_up_to_date(session) or must_score_again(session))
         must_build_impact = with_models and (last is not None or _is_impact_due(session))
         must_publish = must_score or must_build_impact or has_built or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
@@ -276,7 +276,7 @@ def can_be_one_run(session: WarehouseSession, ranges: Sequence[tuple[date, date]
     So it is where no later date looks back on them, and no model is to be trained between: the one in use has scored,
     or the dates are too few to train on.
     """
-    if must_train_again(session.connection):
+    if must_train_again(session):
         return False
     there = dates_there(session.connection, date.min, date.max)
     # A date that is not over has something, and is not built.
@@ -336,7 +336,7 @@ def is_up_to_date(session: WarehouseSession) -> bool:
 def _score(instance: DagsterInstance, settings: Settings) -> Iterator[RunOutcome]:
     """Score and report; train first where no model can score and history is enough. Facts wait for neither."""
     with open_warehouse(settings) as session:
-        must_train = is_training_due(session) or must_train_again(session.connection)
+        must_train = is_training_due(session) or must_train_again(session)
     if must_train:
         yield run_job(instance, settings, "train_risk_model")
     outcome = run_job(instance, settings, "score_and_report")

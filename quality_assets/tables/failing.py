@@ -11,6 +11,8 @@ from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Subject
+from quality_assets.stores.failures import failures
+from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.models import RISK_MODEL
@@ -55,14 +57,17 @@ def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Tabl
     return sorted(days - dates_not_over(connection).keys())
 
 
-def must_score_again(connection: duckdb.DuckDBPyConnection) -> bool:
+def must_score_again(session: WarehouseSession) -> bool:
     """Whether something fails that scoring makes (incidents, labels, scores, drift, the report), or training."""
-    return bool(failing_partitions(connection, (*SCORING_TABLES, *TRAINING_TABLES)))
+    return bool(failing_partitions(session.connection, SCORING_TABLES)) or must_train_again(session)
 
 
-def must_train_again(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a check on what training makes fails."""
-    return bool(failing_partitions(connection, TRAINING_TABLES))
+def must_train_again(session: WarehouseSession) -> bool:
+    """Whether training ended with an error when it was last tried, or a check on what it makes fails."""
+    made = {table.qualified_name if isinstance(table, Table) else table.name for table in TRAINING_TABLES}
+    return any(failure.asset in made for failure in failures(session.settings.published_dir)) or bool(
+        failing_partitions(session.connection, TRAINING_TABLES)
+    )
 
 
 def must_read_again(connection: duckdb.DuckDBPyConnection) -> bool:

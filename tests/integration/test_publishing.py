@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import pytest
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import may_refuse_publication
 from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
@@ -16,6 +17,7 @@ from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.settings import Settings
+from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, last_attempt, open_snapshot
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import publishing
@@ -23,7 +25,7 @@ from quality_assets.tables.checks import run as checking
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import record_results, run_check
 from quality_assets.tables.exports import export_csv
-from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_read_again, must_score_again
+from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_read_again, must_score_again, must_train_again
 from quality_assets.tables.ingest import IngestReport
 from quality_assets.tables.publishing import (
     EXPORTED_TABLES,
@@ -160,9 +162,22 @@ def test_what_fails_behind_the_facts_is_published_beside_them_and_built_again(bu
     assert {"product.incidents", "ml.risk_scores", "monitoring.data_drift"} <= {asset for asset, _ in behind}
     assert isinstance(attempt(built_copy, "run-1", *bad), Snapshot)
     with open_warehouse(built_copy) as session:
-        assert must_score_again(session.connection)
+        assert must_score_again(session)
         record_results(session, [replace(result, status="passed") for result in bad], "run-2")
-        assert not must_score_again(session.connection)
+        assert not must_score_again(session)
+
+
+@pytest.mark.parametrize("asset", ["ml.risk_model", "ml.model_versions"])
+def test_training_that_ended_with_an_error_is_tried_again(built_copy: Settings, asset: str) -> None:
+    folder = built_copy.published_dir
+    record_failure(folder, "product.trends", None, run_id="r", cause="disk", failed_at=utc_now())
+    with open_warehouse(built_copy) as session:
+        assert not must_train_again(session)
+        record_failure(folder, asset, None, run_id="r", cause="disk", failed_at=utc_now())
+        assert must_train_again(session)
+        assert must_score_again(session)
+        record_success(folder, asset, None)
+        assert not must_train_again(session)
 
 
 def test_dates_whose_checks_fail_are_built_again(built_copy: Settings) -> None:
