@@ -16,7 +16,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
+from dagster._core.events import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+    DagsterEventType,
+)
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
@@ -73,6 +78,20 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
                     yield connection
                 finally:
                     del self._in_use[shard]
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; one about an asset or a check as a batch of one, by one transaction instead of three."""
+        kind = event.dagster_event_type if event.is_dagster_event else None
+        if kind in ASSET_EVENTS or kind in ASSET_CHECK_EVENTS:
+            self.store_event_batch([event])
+            return
+        row = self._event_to_row(event)
+        with self.run_connection(event.run_id) as run:
+            run.execute(SqlEventLogStorageTable.insert(), row)
+        # Across runs, how each went is known from the index.
+        if kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
+            with self.index_connection() as index:
+                index.execute(SqlEventLogStorageTable.insert(), row)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run that are about assets and their checks: all, or on an error none."""
@@ -133,6 +152,10 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
 
     def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
         # Dagster looks this up for every event; no storage of this project is older than the columns.
+        return True
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        # Likewise, for every asset that is read.
         return True
 
     def has_table(self, table_name: str) -> bool:

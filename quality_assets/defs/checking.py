@@ -37,7 +37,7 @@ def subject_checks(subject: Subject, checks: Sequence[Check]) -> dg.AssetChecksD
         start, end = _date_range(context, subject)
         started_at = utc_now()
         asked = [c for c in checks if dg.AssetCheckKey(asset_key(subject), c.name) in context.selected_asset_check_keys]
-        with warehouse.open() as session:
+        with warehouse.open_kept() as session:
             table = TABLES_BY_NAME.get(subject.name)
             is_built = True
             if table is not None and table.catches_up:

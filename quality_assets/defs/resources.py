@@ -7,7 +7,7 @@ import dagster as dg
 
 from quality_assets.dagster_ext.io_manager import WarehouseFrameIOManager
 from quality_assets.settings import Settings, get_settings
-from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.stores.warehouse import WarehouseSession, open_kept, open_warehouse
 
 POOL = "warehouse"
 """One slot: at most one op anywhere holds the warehouse."""
@@ -25,6 +25,12 @@ class WarehouseResource(dg.ConfigurableResource):
     def open(self) -> Iterator[WarehouseSession]:
         """Open for writing; waits for another process that has it."""
         with open_warehouse(self.settings) as session:
+            yield session
+
+    @contextmanager
+    def open_kept(self) -> Iterator[WarehouseSession]:
+        """Open for what leaves nothing behind on its connection, by the one that the run keeps open."""
+        with open_kept(self.settings) as session:
             yield session
 
 

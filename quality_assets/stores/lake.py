@@ -69,7 +69,11 @@ def lake_view_sql(table: Table, lake_dir: Path, *, has_grown: bool = False) -> s
 
 def is_current_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> bool:
     """Whether the view of `table` reads what is under `lake_dir`: it is made anew only when a kind of file appears."""
-    mark = _mark_of(connection, table)
+    return is_current_mark(_mark_of(connection, table), table, lake_dir)
+
+
+def is_current_mark(mark: str | None, table: Table, lake_dir: Path) -> bool:
+    """As `is_current_view`, by the comment on the view of `table`; None where there is no view, or no comment."""
     return mark is not None and mark == _view_mark(table, lake_dir, _has_grown(mark, table))
 
 

@@ -26,7 +26,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.settings import get_settings
 from quality_assets.stores.files import fsync_path, is_same_file, link_or_copy, write_atomically
-from quality_assets.stores.lake import is_current_view, refresh_view
+from quality_assets.stores.lake import is_current_mark, refresh_view
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
@@ -34,6 +34,10 @@ WAREHOUSE_FILE = "warehouse.duckdb"
 
 # Not the writer's spill folders, which whoever opens the warehouse next removes.
 _SPILLED = "reader-"
+
+# Databases of snapshots, by path, inode and time, whose views this process has found to read what lies beside them.
+_in_place: list[tuple[str, int, int]] = []
+_LOOKED_AT = 8
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 
@@ -208,12 +212,19 @@ def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     """
     _write_out(snapshot.warehouse_path)
     connection = duckdb.connect(str(snapshot.warehouse_path), read_only=True)
+    status = snapshot.warehouse_path.stat()
+    looked_at = (str(snapshot.warehouse_path), status.st_ino, status.st_mtime_ns)
+    if looked_at in _in_place:
+        return connection
     lake_dir = snapshot.folder / "lake"
-    found = connection.execute(
-        "select schema_name || '.' || view_name from duckdb_views() where not internal"
-    ).fetchall()
-    views = [table for table in LAKE_TABLES if (table.qualified_name,) in found]
-    if all(is_current_view(connection, table, lake_dir) for table in views):
+    marks: dict[str, str | None] = dict(
+        connection.execute(
+            "select schema_name || '.' || view_name, comment from duckdb_views() where not internal"
+        ).fetchall()
+    )
+    views = [table for table in LAKE_TABLES if table.qualified_name in marks]
+    if all(is_current_mark(marks[table.qualified_name], table, lake_dir) for table in views):
+        _in_place[:] = [*_in_place[1 - _LOOKED_AT :], looked_at]
         return connection
     copy = snapshot.warehouse_path.with_name(f".{WAREHOUSE_FILE}.{os.getpid()}")
     try:

@@ -76,8 +76,12 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
         if lock.lock_counter == 1:
             _sweep_scratch(settings)
         with _connect(settings) as connection:
-            apply_limits(connection, settings)
-            _bootstrap(connection, settings)
+            if _kept and _kept[-1].settings == settings:
+                # What is kept open has it all but what is a connection's own.
+                _set_variables(connection, settings)
+            else:
+                apply_limits(connection, settings)
+                _bootstrap(connection, settings)
             yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
     finally:
         lock.release()
@@ -87,12 +91,25 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
 def keep_open(settings: Settings) -> Iterator[None]:
     """Keep the warehouse open, and its lock held, meanwhile: to open it for each of many steps loads its file anew."""
     with open_warehouse(settings) as session:
-        _kept.append(session.connection)
+        _kept.append(session)
         try:
             yield
         finally:
             while _kept:
-                _kept.pop().close()
+                _kept.pop().connection.close()
+
+
+@contextmanager
+def open_kept(settings: Settings) -> Iterator[WarehouseSession]:
+    """The session that `keep_open` keeps, for what leaves nothing behind on it; else one of its own.
+
+    To open another for each of a hundred steps costs more than most of what they ask.
+    """
+    if _kept and _kept[-1].settings == settings:
+        yield _kept[-1]
+        return
+    with open_warehouse(settings) as session:
+        yield session
 
 
 @contextmanager
@@ -100,14 +117,16 @@ def let_go(settings: Settings) -> Iterator[None]:
     """Meanwhile, keep open nothing that `keep_open` does: what is copied must not be open. The lock stays held."""
     is_kept = bool(_kept)
     while _kept:
-        _kept.pop().close()
+        _kept.pop().connection.close()
     yield
     if is_kept:
-        _kept.append(_connect(settings))
+        connection = _connect(settings)
+        apply_limits(connection, settings)
+        _kept.append(WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings))
 
 
 # What is kept open, by this process.
-_kept: list[duckdb.DuckDBPyConnection] = []
+_kept: list[WarehouseSession] = []
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -176,11 +195,15 @@ def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     spill = settings.scratch_dir / f"spill-{os.getpid()}"
     connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
     connection.execute("SET temp_directory = ?", [str(spill)])
-    connection.execute("SET TimeZone = 'UTC'")
-    # What facts are built from, beside their tables; fingerprints speak of it.
-    connection.execute(f"SET VARIABLE apdex_threshold_ms = '{settings.apdex_threshold_ms!r}'")
+    _set_variables(connection, settings)
     if settings.threads is not None:
         connection.execute("SET threads = ?", [settings.threads])
+
+
+def _set_variables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """What each connection to an open database has for itself."""
+    # What facts are built from, beside their tables; fingerprints speak of it.
+    connection.execute(f"SET TimeZone = 'UTC'; SET VARIABLE apdex_threshold_ms = '{settings.apdex_threshold_ms!r}'")
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ...] = TABLES) -> None:

@@ -6,7 +6,7 @@ together. What happens to an alert is decided in `domain/quality/alerting.py`; w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,10 +111,18 @@ def record_evaluation(
 
 def record_pass(connection: Connection, fingerprint: str, evaluation: str, now: datetime | None = None) -> None:
     """Say that a fault was looked for and not found; nothing where nobody was told of it."""
-    live = select(ALERT).where(ALERT.c.fingerprint == fingerprint, ALERT.c.status != alerting.RESOLVED)
-    row = fetch_one(connection, live)
-    if row is not None:
-        _pass(connection, row, evaluation, now or utc_now())
+    record_passes(connection, [fingerprint], evaluation, now)
+
+
+def record_passes(
+    connection: Connection, fingerprints: Sequence[str], evaluation: str, now: datetime | None = None
+) -> None:
+    """As `record_pass`, of several faults."""
+    live = select(ALERT).where(ALERT.c.fingerprint.in_(fingerprints), ALERT.c.status != alerting.RESOLVED)
+    rows = {row["fingerprint"]: row for row in fetch(connection, live)}
+    for fingerprint in fingerprints:
+        if fingerprint in rows:
+            _pass(connection, rows[fingerprint], evaluation, now or utc_now())
 
 
 def resolve_gone(connection: Connection, kind: str, failing: Iterable[str], now: datetime | None = None) -> int:

@@ -34,7 +34,7 @@ from quality_assets.stores.failures import failures
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.alerts import raise_fault, record_pass, resolve_gone
+from quality_assets.tables.alerts import raise_fault, record_pass, record_passes, resolve_gone
 from quality_assets.tables.house_settings import value_of
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,7 @@ def tell_of_checks(
         # What lies upstream first: the rest joins its group.
         for key in sorted(failing, key=lambda key: (len(_ancestors(key[0])), key)):
             raise_fault(connection, _of_check(connection, failing[key], run_id))
-        for asset, name in sorted(passed):
-            record_pass(connection, alerting.fingerprint_of("check", asset, name), run_id)
+        record_passes(connection, [alerting.fingerprint_of("check", *each) for each in sorted(passed)], run_id)
 
 
 def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str) -> Fault:

@@ -296,10 +296,11 @@ def await_audit(connection: duckdb.DuckDBPyConnection, table: Table, start: date
 
 def record_audited(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
     """Remember that the checks of `table` were asked from `start` to `end`."""
-    connection.execute(
-        f"delete from {AUDITS_DUE.qualified_name} where table_name = $name and event_date between $start and $end",
-        {"name": table.qualified_name, "start": start, "end": end},
-    )
+    if table in PIPELINE.audited:
+        connection.execute(
+            f"delete from {AUDITS_DUE.qualified_name} where table_name = $name and event_date between $start and $end",
+            {"name": table.qualified_name, "start": start, "end": end},
+        )
 
 
 def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:

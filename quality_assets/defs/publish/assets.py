@@ -56,9 +56,10 @@ def published_snapshot(
     with publishing(context, warehouse):
         with warehouse.open() as session:
             session.connection.execute(f"delete from {ASSET_GRAPH.qualified_name}")
-            for row in graph_rows():
-                marks = ", ".join(f"${name} as {name}" for name in row)
-                session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {marks}", row)
+            rows = list(graph_rows())
+            columns = {name: [row[name] for row in rows] for name in rows[0]}
+            unnested = ", ".join(f"unnest(${name}) as {name}" for name in columns)
+            session.connection.execute(f"insert into {ASSET_GRAPH.qualified_name} by name select {unnested}", columns)
             copy_operations(session)
             with let_go(warehouse.settings):
                 outcome = publish_warehouse(session, context.run.run_id)

@@ -6,6 +6,7 @@ not known here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -124,18 +125,19 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
 def _standing_failures(connection: duckdb.DuckDBPyConnection, assets: Collection[str]) -> dict[tuple[str, str], int]:
     """How many partitions of each check fail as the data stand."""
     rows = connection.execute(
-        f"select asset, check_name, count(*) from ({LATEST_RESULTS_SQL})"
-        " where list_contains($assets, asset) and status = 'failed' group by asset, check_name",
+        f"select asset, check_name from {CHECK_RESULTS.qualified_name} where list_contains($assets, asset)"
+        " group by asset, check_name, partition_key having arg_max(status, checked_at) = 'failed'",
         {"assets": list(assets)},
     ).fetchall()
-    return {(asset, name): count for asset, name, count in rows}
+    return dict(Counter(rows))
 
 
 def failing_dates(session: WarehouseSession, asset: str) -> dict[str, dict[str, int]]:
     """The partitions of an asset that fail as the data stand, by check: of each, how much of it is not as expected."""
     rows = session.connection.execute(
-        f"select check_name, partition_key, coalesce(unexpected_count, 0) from ({LATEST_RESULTS_SQL})"
-        " where asset = $asset and status = 'failed' and partition_key <> '' order by partition_key",
+        "select check_name, partition_key, coalesce(arg_max(unexpected_count, checked_at), 0)"
+        f" from {CHECK_RESULTS.qualified_name} where asset = $asset and partition_key <> ''"
+        " group by check_name, partition_key having arg_max(status, checked_at) = 'failed' order by partition_key",
         {"asset": asset},
     ).fetchall()
     found: dict[str, dict[str, int]] = {}
