@@ -365,8 +365,9 @@ def done_in(buildah: Buildah, container: str, command: Sequence[str]) -> None:
 
 def learn(buildah: Buildah, container: str) -> None:
     """Have the image learn from made-up order lines, and release what it has learnt."""
-    say("  quality train sales --promote")
-    done_in(buildah, container, ("quality", "train", "sales", "--promote"))
+    command = ("quality", "train", "sales", "--demo", "--promote")
+    say(f"  {' '.join(command)}")
+    done_in(buildah, container, command)
 
 
 @contextmanager
