@@ -187,6 +187,14 @@ def lake_rows(session: WarehouseSession, table: Table, start: date, end: date, d
     return f"({files_sql(table, session.lake.absolute(files))})"
 
 
+def files_by_date(session: WarehouseSession, table: Table, start: date, end: date) -> dict[date, list[str]]:
+    """The paths of a lake table's files that count by date, of those dates from `start` to `end` that have any."""
+    paths: dict[date, list[str]] = {}
+    for file in session.lake.files(table, start, end):
+        paths.setdefault(file.event_date, []).extend(session.lake.absolute([file]))
+    return paths
+
+
 def days_before(day: date, days: int) -> date:
     """The date `days` days earlier, and the earliest of all where that is none."""
     return day - timedelta(days=days) if (day - date.min).days > days else date.min

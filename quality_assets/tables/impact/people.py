@@ -19,6 +19,7 @@ from quality_assets.tables.impact.catching_up import (
     Stretch,
     built_dates,
     catch_up,
+    files_by_date,
     lake_rows,
 )
 
@@ -33,20 +34,19 @@ def build_user_sessions(session: WarehouseSession, progress: Progress = no_progr
 
 def _sessions(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     lake = session.lake
-    events = {day: lake.absolute(lake.files(VALID_EVENTS, day, day)) for day in stretch.dates}
-    before = {
-        day: lake.absolute(lake.files(VALID_EVENTS, day - timedelta(days=1), day - timedelta(days=1)))
-        for day in stretch.dates
-    }
+    events = files_by_date(session, VALID_EVENTS, stretch.start - timedelta(days=1), stretch.end)
 
     def day_of(cursor: duckdb.DuckDBPyConnection, day: date) -> tuple[LakeFile | None, LakeFile | None, pa.Table]:
-        return _sessions_of_a_day(session, cursor, day, events[day], before[day])
+        before = events.get(day - timedelta(days=1), [])
+        return _sessions_of_a_day(session, cursor, day, events.get(day, []), before)
 
     with open_scratch(session.settings) as scratch:
-        for sat, lived, went in side_by_side(scratch, session.settings, day_of, stretch.dates):
-            lake.commit(USER_SESSIONS, [sat] if sat else [], [])
-            lake.commit(USER_DAYS, [lived] if lived else [], [])
-            insert_rows(session.connection, FEATURE_SESSION_DAYS.qualified_name, went)
+        made = list(side_by_side(scratch, session.settings, day_of, stretch.dates))
+    # All days at once: to note a file costs as much as to note a hundred.
+    sat, lived, went = zip(*made, strict=True)
+    lake.commit(USER_SESSIONS, [file for file in sat if file], [])
+    lake.commit(USER_DAYS, [file for file in lived if file], [])
+    insert_rows(session.connection, FEATURE_SESSION_DAYS.qualified_name, pa.concat_tables(went))
     return None
 
 
@@ -93,9 +93,10 @@ def _first_uses(session: WarehouseSession, stretch: Stretch) -> Rows | None:
     connection.execute(
         "create or replace temp table said (attributes ubigint primary key, platform varchar, country varchar)"
     )
+    files = files_by_date(session, VALID_EVENTS, stretch.start, stretch.end)
     for day in stretch.dates:
         # A day at a time: what is looked up in stays in the processor's cache.
-        events = lake_rows(session, VALID_EVENTS, day, day)
+        events = f"({files_sql(VALID_EVENTS, files.get(day, []))})"
         of_day = "(from new_uses where first_use_date = $day)"
         connection.execute(f"insert into moments {cohorts.first_moments_sql(of_day, events)}", {"day": day})
         connection.execute(f"insert or ignore into said {cohorts.said_sql(events)}")
