@@ -312,8 +312,8 @@ def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) 
         form = form_of(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)))
     longest, tokens = max(map(len, form.missing_tokens), default=0), form.missing_tokens
     is_missing = pc.less_equal(pc.utf8_length(texts), longest).to_numpy(zero_copy_only=False)
-    for place in np.flatnonzero(is_missing).tolist():
-        is_missing[place] = uniques[place].lower() in tokens
+    for short in np.flatnonzero(is_missing).tolist():
+        is_missing[short] = uniques[short].lower() in tokens
     if is_missing.any():
         place = np.cumsum(~is_missing) - 1
         codes = np.where(codes >= 0, np.where(is_missing, -1, place)[codes], -1)
