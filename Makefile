@@ -23,6 +23,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Installing the locked packages into $(VENV) (a minute or two) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q quality_assets dash_app
 	@touch $(INSTALLED)
 
 run: install ## Build a sample, say what it shows, and start the Dagster UI and the dashboard
