@@ -194,7 +194,7 @@ def test_a_rule_with_a_record_is_held_against_it() -> None:
     (found,) = (f for f in judge(_counted([rule]), rules, past, []).findings if f.kind == "range")
     # Five of five hundred cells: one in a hundred is usual, and up to three are within its scatter.
     assert (found.count, found.share, found.expected_share, found.weight) == (10, 0.1, pytest.approx(0.01), 0.5)
-    assert found.doubt == pytest.approx(0.5 * (7 + 0.02 * 2))
+    assert found.doubt == pytest.approx(0.5 * (7 + weights.WITHIN_USUAL * 2))
     assert found.p_value == pytest.approx(binomial_tail(10, 100, 5.5 / 501))
     assert (found.is_alert, found.severity) == (True, "high")
     assert found.sentence == "10 values of a lie outside -inf to 90, such as '91', '92', '93'"
@@ -203,7 +203,7 @@ def test_a_rule_with_a_record_is_held_against_it() -> None:
     unsure = judge(_counted([replace(rule, weight=0.49)]), rules, past, [])
     assert not unsure.alerts
     strange = judge(_counted([rule], is_new_group=True), rules, past, [])
-    assert _doubt(strange) == pytest.approx(0.1 * 0.5 * (7 + 0.02 * 2))
+    assert _doubt(strange) == pytest.approx(0.1 * 0.5 * (7 + weights.WITHIN_USUAL * 2))
     assert not strange.alerts
 
 
@@ -226,8 +226,8 @@ def test_copied_rows_and_keys_that_come_again() -> None:
     past = [replace(PLAIN, copied_share=0.01)] * 3
     # Of one that is usual up to three are within its scatter.
     within, beyond = (judge(_counted(copied_rows=count), Rules(), past, []) for count in (3, 10))
-    assert (_doubt(within), within.findings) == (pytest.approx(0.9 * 0.02 * 2 * 2), ())
-    assert _doubt(beyond) == pytest.approx(0.9 * (7 + 0.02 * 2) * 2)
+    assert (_doubt(within), within.findings) == (pytest.approx(0.9 * weights.WITHIN_USUAL * 2 * 2), ())
+    assert _doubt(beyond) == pytest.approx(0.9 * (7 + weights.WITHIN_USUAL * 2) * 2)
     assert judge(_counted(copied_rows=3, muted=frozenset(["copied_rows"])), Rules(), [], []).score == 1.0
 
     keys = {"copied_rows": 1, "repeats": {("a",): 4}}
@@ -256,7 +256,7 @@ def test_missing_cells_beyond_the_usual() -> None:
     (found,) = verdict.findings
     # Eight are usual, ten were most: up to 10 + 2 √10 are within the scatter.
     upper = 10 + 2 * 10**0.5
-    assert found.doubt == pytest.approx(30 - upper + 0.02 * (upper - 8))
+    assert found.doubt == pytest.approx(30 - upper + weights.WITHIN_USUAL * (upper - 8))
     assert _doubt(verdict) == pytest.approx(found.doubt)
     assert found.sentence == "30 of 100 values of a are missing (30.0%; 8.0% are usual)"
     assert found.p_value == pytest.approx(binomial_tail(30, 100, 0.105))
