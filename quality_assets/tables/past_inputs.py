@@ -21,7 +21,7 @@ from quality_assets.tables.model_inputs import risk_context
 from quality_assets.tables.models import differing_inputs
 
 FOUND = "point_in_time.json"
-"""In the scratch folder: of what it was found that all is as it was known. Where it is lost it is found again."""
+"""Beside what was published: of what it was found that all is as it was known. Where it is lost it is found again."""
 
 # Late enough for every input to have its history.
 _PAST_AT = 0.7
@@ -39,7 +39,7 @@ def past_day(days: Sequence[date]) -> date:
 
 def differing_past_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
     """As `differing_inputs`; without working it out where none differed and nothing of it has changed since."""
-    path, fingerprint = session.settings.scratch_dir / FOUND, _fingerprint(session, day)
+    path, fingerprint = session.settings.published_dir / FOUND, _fingerprint(session, day)
     try:
         if json.loads(path.read_text(encoding="utf-8")) == [str(day), fingerprint]:
             return 0, []
