@@ -29,7 +29,7 @@ from quality_assets.stores.released import manifest
 from quality_assets.stores.releases import release_log
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_BATCH, _BATCHES = 1_000, 20
+_BATCH, _BATCHES = 1_000, 100
 _PATIENCE_S = 120.0
 
 

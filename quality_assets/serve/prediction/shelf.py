@@ -61,13 +61,16 @@ class InUse:
         """What is said of checked rows, without names of requests."""
         found = self.model.answers(self.columns(rows))
         coverage = self.coverage_last_30d
+        of_all: dict[str, Any] = {
+            "model": self.use_case.name, "version": self.release.version, "release_seq": self.release.seq,
+            "coverage_last_30d": coverage,
+        }  # fmt: skip
+        if coverage is not None:
+            is_near = abs(coverage - self.use_case.settings.coverage) <= _OFF_BY
+            of_all["interval_status"] = "ok" if is_near else "off"
         for each in found:
             each["y_hat"] = each["prediction"]
-            each["model"], each["version"] = self.use_case.name, self.release.version
-            each["release_seq"], each["coverage_last_30d"] = self.release.seq, coverage
-            if coverage is not None:
-                wanted = self.use_case.settings.coverage
-                each["interval_status"] = "ok" if abs(coverage - wanted) <= _OFF_BY else "off"
+            each.update(of_all)
         return found
 
 
