@@ -7,6 +7,7 @@ project's libraries (1.27 of 2022 is what resolves, and fails on import), nor do
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -105,9 +106,9 @@ def main(root: Path, rps: float, seconds: float, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        float(sys.argv[2]) if len(sys.argv) > 2 else 410.0,
-        float(sys.argv[3]) if len(sys.argv) > 3 else 10.0,
-        int(sys.argv[4]) if len(sys.argv) > 4 else 8070,
-    )
+    asked = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    asked.add_argument("root", type=Path, help="a data root in which housing is in use")
+    asked.add_argument("rps", type=float, nargs="?", default=410.0, help="requests a second")
+    asked.add_argument("seconds", type=float, nargs="?", default=10.0)
+    asked.add_argument("--port", type=int, default=8070)
+    main(**vars(asked.parse_args()))
