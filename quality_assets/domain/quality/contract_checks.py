@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.table import Column, ContractCheck, Table
 from quality_assets.domain.quality.check import Check, built_dates, no_offenders, no_rows, subject_of, within_dates
+from quality_assets.domain.sql_text import literal
 
 
 def _violations(column: Column) -> list[str]:
     name = f'"{column.name}"'
     found = [] if column.nullable else [f"{name} is null"]
     if column.allowed:
-        found.append(f"{name} not in ({', '.join(repr(value) for value in column.allowed)})")
+        found.append(f"{name} not in ({', '.join(map(literal, column.allowed))})")
     if column.minimum is not None:
         found.append(f"{name} < {column.minimum!r}")
     if column.maximum is not None:
