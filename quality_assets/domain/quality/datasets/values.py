@@ -81,7 +81,7 @@ for _byte, _sign in _ASCII_SHAPE.items():
 _ASCII_SHAPE |= dict.fromkeys((9, 10, 13), " ")
 _RUN = re.compile(r"(.)\1+", re.DOTALL)
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
-_TIME_LIKE = re.compile(r"\d[-/.: ]+\w")
+_TIME_LIKE = re.compile(r"\d[-/.:, ]+\w")
 
 
 def exact_shape(value: str) -> str:
