@@ -144,7 +144,7 @@ def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
             tally[sign] += count
     limit = max(1.0, 0.005 * cells.filled)
     odd = {sign for sign, count in tally.items() if count <= limit}
-    if odd and len(odd) <= len(tally):
+    if odd and len(odd) < len(tally):
         yield OddCharacters("format", "characters", (name,), weights.ODD_CHARACTERS, frozenset(set(tally) - odd))
 
 

@@ -1,0 +1,421 @@
+"""What a table suggests of itself: the edges of each detector, of dependencies, identities and ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.cell_tests import (
+    CellTest,
+    Dependency,
+    NotAmong,
+    OddCharacters,
+    OddShape,
+    OutsideRange,
+    Typo,
+)
+from quality_assets.domain.quality.datasets.dependencies import (
+    candidates,
+    dependencies_within,
+    first_rows,
+    pairing,
+)
+from quality_assets.domain.quality.datasets.detectors import column_detectors, detect
+from quality_assets.domain.quality.datasets.identities import (
+    _band_of,
+    _before_gap,
+    _is_cliff,
+    _is_measure,
+    _width,
+    identities_within,
+    numbers_of_block,
+    ratios_within,
+)
+from quality_assets.domain.quality.datasets.values import Block, block_of
+
+
+def _block(**columns: Sequence[object]) -> Block:
+    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
+    return block_of(pa.table(texts))
+
+
+def _suggested(values: Sequence[object]) -> dict[str, tuple[CellTest, list[int]]]:
+    """By detector of a column `c`: the test that it suggests, and the rows that break it."""
+    block = _block(c=values)
+    tests = {test.detector: test for test in column_detectors("c", block.columns["c"])}
+    return {name: (test, np.flatnonzero(test.broken(block)).tolist()) for name, test in tests.items()}
+
+
+def _broken(values: Sequence[object], detector: str) -> list[int] | None:
+    """The rows that break a test, None where it is not suggested."""
+    found = _suggested(values).get(detector)
+    return None if found is None else found[1]
+
+
+# --- Columns ----------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_cells_suggest_something_and_so_do_twenty_rows() -> None:
+    assert [test.rule_id for test in detect(_block(a=range(20), b=[*range(19), None]))] == [
+        "type(a)",
+        "outlier(a)",
+        "far_outlier(a)",
+    ]
+    assert detect(_block(a=range(19))) == []
+    zips, cities = [f"z{row // 5}" for row in range(20)], [f"c{row // 10}" for row in range(20)]
+    assert "dependency(zip, city)" in {test.rule_id for test in detect(_block(zip=zips, city=cities))}
+    assert detect(_block(zip=zips[:19], city=cities[:19])) == []
+
+
+def test_each_kind_of_column_has_its_detectors() -> None:
+    days = [f"2026-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
+    found = _suggested([*days, "2026-1-1x"])
+    (kind, rows) = found["type"]
+    assert (kind.weight, kind.words, rows) == (weights.WRONG_TYPE, "cannot be read as a date or time", [56])
+    assert found["format"][1] == found["exact_shape"][1] == [56]
+    assert "outlier" not in found
+    number, broken = _suggested([*range(30), "many"])["type"]
+    assert (number.words, broken) == ("cannot be read as a number", [30])
+    parsed = _block(c=[*days, "2026-1-1x"]).columns["c"]
+    parsed.has_text = False
+    assert [test.detector for test in column_detectors("c", parsed)] == ["type"]
+
+
+def test_a_slip_is_of_a_value_that_stands_five_times_and_five_times_as_often() -> None:
+    rest = [f"town {n}" for n in range(20)]
+    assert _broken(["Berlin"] * 5 + ["Berlni", *rest], "typo") == [5]
+    assert _broken(["Berlin"] * 4 + ["Berlni", *rest], "typo") is None
+    assert _broken(["Berlin"] * 10 + ["Berlni"] * 2 + rest, "typo") == [10, 11]
+    assert _broken(["Berlin"] * 9 + ["Berlni"] * 2 + rest, "typo") == []
+    # Three are rare from 150 cells on.
+    assert _broken(["Berlin"] * 147 + ["Berlni"] * 3, "typo") == [147, 148, 149]
+    assert _broken(["Berlin"] * 146 + ["Berlni"] * 3, "typo") == []
+
+
+def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
+    test, _ = _suggested(["Berlin"] * 15 + ["Bonn"] * 5 + ["Rome"] * 4 + ["Berlni"])["typo"]
+    assert isinstance(test, Typo)
+    assert (test.kind, test.weight, test.of_words) == ("typo", weights.TYPO, False)
+    assert (test.common, test.fine) == (frozenset(["Berlin", "Bonn"]), frozenset(["Berlin", "Bonn", "Rome"]))
+    assert test.words == "are one slip from a common value"
+
+
+def test_a_word_is_a_slip_of_a_word_that_many_values_hold() -> None:
+    titles = [f"red castle {n}" for n in range(30)]
+    test, rows = _suggested([*titles, "red castel 30"])["word_typo"]
+    assert isinstance(test, Typo)
+    assert (test.kind, test.weight, test.of_words, rows) == ("typo", weights.WORD_TYPO, True, [30])
+    assert (test.common, test.fine) == (frozenset(["castle"]), frozenset(["castle"]))
+    assert test.words == "are one slip of the hand from a common word"
+    assert _broken(titles, "word_typo") is None, "of one word none is a slip"
+    assert _broken([f"castle-{n}" for n in range(30)] + ["castel-30"], "word_typo") is None, "no words but codes"
+    assert _broken(["red castle 1"] * 4 + ["red castel"] + [f"x {n}" for n in range(20)], "word_typo") is None
+    assert _broken(["red castle 1"] * 5 + ["red castel"] + [f"x {n}" for n in range(20)], "word_typo") == [5]
+
+
+def test_what_nearly_all_are_is_named_up_to_forty_signs() -> None:
+    long = "x" * 41
+    test, _ = _suggested([long] * 98 + ["a", "b"])["dominant"]
+    assert isinstance(test, NotAmong)
+    assert (test.kind, test.weight, test.allowed) == ("closed_set", weights.DOMINANT, frozenset([long]))
+    assert test.words == f"are not '{'x' * 40}', as nearly all are"
+    assert test.without_values().words == "are not the value that nearly all have"
+
+
+def _of_lengths(lengths: int, each: int) -> list[str]:
+    return ["K" * length for length in range(1, lengths + 1) for _ in range(each)]
+
+
+def test_four_exact_forms_are_few_and_so_are_twelve_loose_ones() -> None:
+    four, five = [*_of_lengths(4, 25), "7"], [*_of_lengths(5, 20), "7"]
+    assert (_broken(four, "exact_shape"), _broken(four, "format")) == ([100], [100])
+    assert (_broken(five, "exact_shape"), _broken(five, "format")) == (None, [100])
+    forms = [f"K{sign}" for sign in "-.:;,!$%&/()"]
+    assert _broken([*forms * 10, "7"], "format") == [120]
+    assert _broken([*[*forms, "K="] * 10, "7"], "format") is None
+
+
+def test_of_a_hundred_values_ninety_seven_are_of_the_usual_forms() -> None:
+    keys = [f"K{n:02}" for n in range(97)]
+    assert _broken([*keys, "7", "7-", "7."], "format") == [97, 98, 99]
+    assert _broken([*keys[:96], "7", "7-", "7.", "7:"], "format") is None
+
+
+def test_a_form_is_odd_up_to_one_in_a_hundred_unless_a_value_of_it_comes_again_and_again() -> None:
+    keys = [f"K{n:03}" for n in range(298)]
+    assert _broken([*keys, "7", "7"], "format") == [298, 299]
+    assert _broken([*keys[:297], "7", "7", "7"], "format") == []
+    assert _broken([*keys[:198], "7", "8"], "format") == [198, 199]
+    assert _broken([*keys[:197], "7", "8", "9"], "format") == []
+    test, _ = _suggested([*keys[:198], "7", "8"])["format"]
+    assert isinstance(test, OddShape)
+    assert (test.kind, test.shapes, test.is_exact, test.common) == ("format", frozenset(["A9"]), False, "A9")
+    assert test.words == "are written in another form than the usual 'A9'"
+    exact, _ = _suggested([*["AB"] * 10, *["ABC"] * 20])["exact_shape"]
+    assert isinstance(exact, OddShape)
+    assert (exact.shapes, exact.is_exact, exact.common) == (frozenset(["AA", "AAA"]), True, "AAA")
+
+
+def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:
+    assert _broken([*[f"{n}.12345" for n in range(98)], "3.1234567", "4.1234567"], "decimals") == [98, 99]
+    assert _broken([*[f"{n}.123456" for n in range(98)], "3.1234567", "4.1234567"], "decimals") is None
+    test, rows = _suggested([*range(99), "3.5"])["decimals"]
+    assert (test.kind, test.weight, test.words, rows) == (
+        "format",
+        weights.RARE_FORMAT,
+        "have decimals, and all others are whole",
+        [99],
+    )
+    longer, _ = _suggested([*[f"{n}.5" for n in range(99)], "3.25"])["decimals"]
+    assert longer.words == "have more than 1 decimals"
+
+
+def test_a_sign_is_odd_up_to_five_in_a_thousand() -> None:
+    assert _broken(["abc"] * 398 + ["a#c"] * 2, "characters") == [398, 399]
+    assert _broken(["abc"] * 397 + ["a#c"] * 2, "characters") is None
+    test, _ = _suggested(["abC9"] * 100 + ["a#c"])["characters"]
+    assert isinstance(test, OddCharacters)
+    assert (test.kind, test.weight, test.known) == ("format", weights.ODD_CHARACTERS, frozenset(["a", "A", "9"]))
+    assert test.words == "hold characters that the others do not"
+    # Where each sign is there once, none is odd beside the others.
+    assert _broken([chr(0x4E00 + n) for n in range(20)], "characters") is None
+    assert _broken([chr(0x4E00 + n) for n in range(20)] + ["x", "y"], "characters") == list(range(20))
+
+
+def test_what_lies_out_is_told_with_its_ends() -> None:
+    found = _suggested(range(1, 41))
+    outlier, far = found["outlier"][0], found["far_outlier"][0]
+    assert outlier.words == "lie more than 1.5 interquartile ranges outside the quartiles, below -18.5 or above 59.5"
+    assert far.words == "lie far from all others, below -68.456 or above 109.456"
+    assert ((outlier.kind, outlier.weight), (far.kind, far.weight)) == (
+        ("outlier", weights.OUTLIER),
+        ("outlier", weights.FAR_OUTLIER),
+    )
+    assert "outlier" not in _suggested([*range(19), "x"])
+    assert "outlier" not in _suggested([7] * 30 + list(range(1, 11))), "the quartiles are one"
+
+
+def test_distances_are_counted_on_a_logarithmic_scale_where_the_upper_half_is_much_the_wider() -> None:
+    def high(values: Sequence[float]) -> float:
+        test, _ = _suggested(values)["far_outlier"]
+        assert isinstance(test, OutsideRange)
+        return test.high
+
+    # Of 1, 2 and 10, seven of each: a tenth is 1, half 2, nine tenths 10: eight above and one below. Logarithms lie
+    # ln 2 below and ln 5 above the middle, which is half of all within ln 2.
+    assert high([1, 2, 10] * 7) == pytest.approx(2 * np.exp(6 * 1.4826 * np.log(2)))
+    # 1, 2 and 4: two above are twice the one below, and no more.
+    assert high([1, 2, 4] * 7) == pytest.approx(2 + 6 * 1.4826)
+    assert high([0, 2, 10] * 7) == pytest.approx(2 + 6 * 1.4826 * 2), "of zero there is no logarithm"
+
+
+@pytest.mark.parametrize(("fives", "weight"), [(192, weights.STREWN), (191, weights.NEARLY_CONSTANT)])
+def test_of_each_strewn_number_there_are_two_or_two_in_a_hundred(fives: int, weight: float) -> None:
+    test, rows = _suggested([*[5] * fives, *[3] * 4, *[9] * 4])["constant"]
+    assert isinstance(test, OutsideRange)
+    assert (test.kind, test.weight, test.low, test.high, rows) == ("outlier", weight, 5, 5, [*range(fives, fives + 8)])
+    assert test.words == "are not 5, as nearly all are"
+    assert test.without_values().words == "are not the value that nearly all have"
+    assert _suggested([*[5] * 60, 3, 4])["constant"][0].weight == weights.NEARLY_CONSTANT
+    assert set(_suggested([*[5] * 60, 3, 9])) == {"type", "constant"}
+
+
+# --- Dependencies -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_pairing_holds() -> None:
+    block = _block(zip=["1", "1", "1", "2", "2", "3", None, "2"], city=["A", "A", "B", "C", "C", "D", "A", None])
+    found = pairing(block.columns["zip"], block.columns["city"])
+    assert found is not None
+    assert (found.codes.tolist(), found.says.tolist()) == ([0, 1, 2], [0, 2, 3])
+    assert (found.held.tolist(), found.second.tolist(), found.total.tolist()) == ([2, 2, 1], [1, 0, 0], [3, 2, 1])
+    assert (found.grouped_share, found.confidence) == (pytest.approx(5 / 6), 0.8)
+    assert found.is_sure.tolist() == [True, False, False]
+    same = pairing(block.columns["zip"], _block(city=["A"] * 8).columns["city"])
+    assert same is not None
+    assert (same.confidence, same.lift) == (1.0, 0.0)
+
+
+def test_too_few_rows_tell_nothing() -> None:
+    keys, empty = _block(k=range(4), e=["", "", "x", "y"]), _block(e=[None, None, None, None])
+    assert pairing(keys.columns["k"], keys.columns["e"]) is None
+    assert pairing(keys.columns["k"], empty.columns["e"]) is None
+
+
+@pytest.mark.parametrize(
+    ("cities", "is_sure"),
+    [
+        ("AA", False),
+        ("AAA", True),
+        ("AAABB", False),  # three of five are no more than six tenths, and two are a second habit
+        ("AAAB", True),
+        ("A" * 18 + "BB", True),
+        ("A" * 17 + "BBB", False),
+        ("A" * 6 + "BCDE", False),
+        ("A" * 7 + "BCD", True),
+    ],
+)
+def test_what_a_value_says_is_sure_where_no_other_has_a_habit(cities: str, is_sure: bool) -> None:
+    block = _block(zip=["1"] * len(cities), city=list(cities))
+    found = pairing(block.columns["zip"], block.columns["city"])
+    assert found is not None
+    assert found.is_sure.tolist() == [is_sure]
+
+
+def test_columns_that_may_decide() -> None:
+    def is_candidate(values: Sequence[object]) -> bool:
+        return candidates(_block(c=values)) == ["c"]
+
+    assert is_candidate(["a", "b", "c", "d", "e", "f", "g", "a", "a", "a"])
+    assert not is_candidate(["a", "b", "c", "d", "e", "f", "g", "h", "a", "a"])
+    assert is_candidate(["a", "a", "b", "b"])
+    assert not is_candidate(["a", "a", "a", "a"])
+    assert is_candidate(["a", "a", "b", "b", *[None] * 16])
+    assert not is_candidate(["a", "a", "b", "b", *[None] * 17])
+    many = _block(**{f"c{n:02}": ["a", "a", "b", "b"] for n in range(41)})
+    assert candidates(many) == [f"c{n:02}" for n in range(40)]
+
+
+def test_the_first_rows_of_a_block() -> None:
+    block = _block(a=["x", None, "y"], b=[1, 2, 3])
+    assert first_rows(block, 3) is block
+    head = first_rows(block, 2)
+    assert (head.rows, head.columns["a"].codes.tolist(), head.columns["b"].numbers.tolist()) == (2, [0, -1], [1, 2])
+
+
+def test_a_dependency_says_what_each_value_decides() -> None:
+    zips = [f"z{row // 5}" for row in range(50)]
+    cities = [f"c{row // 10}" for row in range(50)]
+    (found,) = dependencies_within(_block(zip=zips, city=cities))
+    assert isinstance(found, Dependency)
+    assert (found.kind, found.detector, found.rule_id) == ("dependency", "dependency", "dependency(zip, city)")
+    assert found.expected == {f"z{n}": f"c{n // 2}" for n in range(10)}
+    assert found.words == "are not what zip says they are"
+    now = _block(zip=["z0", "z9", "z8", None, "new", "z1"], city=["c4", "c4", None, "c0", "c0", "other"])
+    assert found.broken(now).tolist() == [True, False, False, False, False, True]
+    assert found.broken(_block(zip=[None, None], city=["c0", "c1"])).tolist() == [False, False]
+
+
+def test_pairs_of_rows_decide_but_single_ones_do_not() -> None:
+    pairs = [f"z{row // 2}" for row in range(40)]
+    thirds = [f"c{row // 8}" for row in range(40)]
+    # Each zip stands twice, and of two rows none is sure.
+    assert list(dependencies_within(_block(zip=pairs, city=thirds))) == []
+    zips, cities = [f"z{n // 3}" for n in range(39)], [f"c{n // 6}" for n in range(39)]
+    (found,) = dependencies_within(_block(zip=[*zips, "z12"], city=[*cities, "c6"]))
+    assert found.columns == ("zip", "city")
+
+
+# --- Identities and ratios --------------------------------------------------------------------------------------------
+
+
+def _ints(count: int, factor: int, modulus: int, least: int = 2) -> list[int]:
+    return [n * factor % modulus + least for n in range(count)]
+
+
+def test_a_column_that_is_the_sum_of_two_is_told_once() -> None:
+    one, other = list(range(100, 140)), _ints(40, 17, 41, 500)
+    block = _block(one=one, other=other, total=[a + b for a, b in zip(one, other, strict=True)])
+    (found,) = identities_within(block)
+    assert (found.kind, found.detector, found.columns) == ("identity", "identity+", ("one", "other", "total"))
+    assert (found.operation, found.weight) == ("+", weights.IDENTITY)
+    assert found.words == "are not one + other"
+
+
+@pytest.mark.parametrize(("broken", "count"), [(24, 1), (25, 0)])
+def test_an_identity_is_shown_from_four_tenths_on(broken: int, count: int) -> None:
+    one, other = list(range(100, 140)), _ints(40, 17, 41, 500)
+    total = [a + b + (1_000 + n * n if n < broken else 0) for n, (a, b) in enumerate(zip(one, other, strict=True))]
+    found = list(identities_within(_block(one=one, other=other, total=total)))
+    assert [identity.weight for identity in found] == [0.0] * count
+    assert list(identities_within(_block(one=one, other=other, total=total), least=0.9)) == []
+
+
+@pytest.mark.parametrize(("ones", "is_found"), [(10, True), (11, False)])
+def test_rows_times_one_tell_nothing_of_a_product(ones: int, is_found: bool) -> None:
+    count = [1 if n < ones else n for n in range(40)]
+    price = _ints(40, 17, 41, 30)
+    block = _block(count=count, price=price, total=[c * p for c, p in zip(count, price, strict=True)])
+    found = [identity.columns for identity in identities_within(block) if identity.operation == "*"]
+    assert found == ([("count", "price", "total")] if is_found else [])
+
+
+def test_columns_of_numbers_take_more_than_two_values() -> None:
+    block = _block(two=[1, 2, 1, None], three=[1, 2, 3, None], text=["a", "b", "c", "d"], more=[4, 5, 6, 7])
+    assert list(numbers_of_block(block)) == ["three", "more"]
+    assert list(numbers_of_block(block, 1)) == ["three"]
+    many = _block(**{f"c{n:02}": [1, 2, 3] for n in range(15)})
+    assert list(numbers_of_block(many)) == [f"c{n:02}" for n in range(14)]
+
+
+def test_amounts_are_above_zero_and_of_many_sizes() -> None:
+    assert _is_measure(np.array([*map(float, range(10, 30)), np.nan]))
+    assert not _is_measure(np.arange(10.0, 29.0)), "nineteen sizes"
+    assert not _is_measure(np.arange(0.0, 30.0))
+    assert not _is_measure(np.arange(-1.0, 30.0))
+    # From 40 to 60: 41 and 59 a twentieth from the ends, less than half as much again.
+    assert not _is_measure(np.arange(40.0, 61.0))
+    # From 38 to 60 it is 39.1 and 58.9: 1.506 times.
+    assert _is_measure(np.arange(38.0, 61.0))
+
+
+def test_how_wide_logarithms_lie() -> None:
+    assert _width(np.arange(30.0)) == pytest.approx(0.8 * 29)
+    assert _width(np.arange(29.0)) == 0.0
+
+
+def _with_far(dense: int, far: int) -> np.ndarray:
+    return np.array([*range(dense), *range(500, 500 + far)], float)
+
+
+def test_a_band_ends_where_values_thin_out() -> None:
+    # Eight in ten of a hundred are 0 to 79; beyond, values lie as dense up to 89.
+    assert _band_of(_with_far(90, 10)) == (0.0, 89.0)
+    assert _band_of(-_with_far(90, 10)) == (-89.0, 0.0)
+    assert _band_of(_with_far(80, 20)) == (0.0, 79.0), "two in ten lie beyond"
+    assert _band_of(_with_far(79, 21)) is None
+    assert _band_of(_with_far(100, 0)) is None, "none lies beyond"
+    assert _band_of(_with_far(29, 1)) == (0.0, 28.0)
+    assert _band_of(_with_far(28, 1)) is None, "of 29 nothing is told"
+    assert _band_of(np.array([5.0] * 50 + [9.0])) is None
+
+
+def test_a_cliff_is_three_times_as_dense_within_as_beyond() -> None:
+    # Two steps before the end: (6, 10]; two behind it: (10, 14].
+    assert _is_cliff(np.array([7, 8, 9, 11.0]), 10, 2)
+    assert not _is_cliff(np.array([7, 8, 9, 11, 12.0]), 10, 2)
+    assert _is_cliff(np.array([6, 7, 8, 9, 10, 14, 14.5]), 10, 2) is True
+    assert not _is_cliff(np.array([6, 8, 9.0]), 10, 2), "two are no three"
+
+
+def test_the_last_value_before_a_gap() -> None:
+    values = np.array([0, 1, 2, 3, 9.0])
+    assert _before_gap(values, 3.5, 6, 0.1) == 3.0
+    assert _before_gap(values, 3.5, 6, 0.2) == 9.0, "six are no more than thirty usual gaps of .2"
+    assert _before_gap(np.array([0, 1, 8, 9.0]), 8.5, 10, 0.1) == 9.0, "a gap well within is none at the end"
+    assert _before_gap(values, 20.0, 1, 0.1) == 20.0
+    assert _before_gap(values, 5.0, 2, 0.1) == 3.0
+    assert _before_gap(values, 7.0, 2, 0.1) == 9.0
+
+
+def _priced(count: int, far: int) -> Block:
+    """Prices that are 1.0 to 1.2 times their costs but for some that are five times."""
+    cost = [100 + 37 * n % 400 for n in range(count)]
+    factor = [1 + 0.2 * (n * 7 % count) / count for n in range(count)]
+    price = [c * (5 if n < far else f) for n, (c, f) in enumerate(zip(cost, factor, strict=True))]
+    return _block(cost=cost, price=[f"{p:.4f}" for p in price])
+
+
+def test_a_ratio_that_keeps_to_a_band_but_for_a_few() -> None:
+    block = _priced(200, 10)
+    (found,) = [ratio for ratio in ratios_within(block) if ratio.columns == ("cost", "price")]
+    assert (found.kind, found.detector, found.weight) == ("ratio", "ratio", 0.0)
+    assert (round(found.low, 2), round(found.high, 2)) == (1.0, 1.2)
+    assert np.flatnonzero(found.broken(block)).tolist() == list(range(10))
+    assert list(ratios_within(_priced(200, 0))) == []
+    constant = _block(cost=[100] * 60, price=[100 + n for n in range(60)])
+    assert list(ratios_within(constant)) == []
