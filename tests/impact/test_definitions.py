@@ -300,3 +300,15 @@ def test_a_file_that_is_lost_is_made_again(session: WarehouseSession) -> None:
         build_impact(session)
         assert lake_faults(session, table) == []
         assert session.connection.execute(f"select count(*) > 0 from {table.qualified_name}").fetchall() == [(True,)]
+
+
+def test_whoever_has_not_adopted_a_feature_is_watched_until_the_last_day(session: WarehouseSession) -> None:
+    # Both joined on the first day, before there was such a feature.
+    more = Event(at=2 * 86_400 + 60, user_id="ann", event_name="look", feature="Late")
+    of_day = [Event(at=2 * 86_400 + 60, user_id=user, event_name="look") for user in ("ann", "bob")]
+    put_days(session, {day_number(2): [*of_day, more]})
+    build_impact(session)
+    rows = session.connection.execute(
+        "select day_n, at_risk, adopted, share from impact.adoption_curve where feature = 'Late' order by day_n"
+    ).fetchall()
+    assert rows == [(0, 2, 1, pytest.approx(0.5)), *((n, 1, 0, pytest.approx(0.5)) for n in range(1, 6))]

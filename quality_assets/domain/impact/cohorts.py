@@ -161,7 +161,7 @@ wanted as (
   cross join range(1, {LAST_RETENTION_DAY + 1}) as days(n)
 ),
 returns as (
-  select wanted.*, coalesce(reached.users, 0) as at_day,
+  select wanted.*,
     sum(coalesce(reached.users, 0)) over (
       partition by wanted.feature, wanted.cohort_date, wanted.kind order by wanted.day_n desc) as returned
   from wanted left join reached on reached.feature = wanted.feature and reached.cohort_date = wanted.cohort_date
@@ -221,7 +221,7 @@ again as (
       on later.key = adopted.key and later.event_date between first_use_date + 1 and first_use_date + 7
   ) group by feature, first_use_date
 )
-select recent.event_date, recent.feature, recent.users, coalesce(everyone.users, 0) as all_users, recent.wau,
+select recent.event_date, recent.feature, recent.users, everyone.users as all_users, recent.wau,
   recent.mau, everyone.wau as all_wau, everyone.mau as all_mau, coalesce(adopters.new_adopters, 0) as new_adopters,
   coalesce(again.users, 0) / week_before.new_adopters as second_use_7d, recent.users / recent.mau as stickiness,
   used.events / nullif(recent.users, 0) as events_per_user, used.features_per_user
@@ -283,7 +283,7 @@ from filled where event_date between $start and $end group by event_date, featur
 
 
 ADOPTION_CURVE_SQL = """
-with through as (select max(first_use_date) as last_date from core.first_uses where feature = '*'),
+with through as (select cast($through as date) as last_date),
 launches as (
   select feature, min(first_use_date) as launched_on from core.first_uses where feature <> '*' group by feature
 ),
@@ -338,4 +338,4 @@ select feature, cast(cohort_month as date) as cohort_month, day_n, cast(at_risk 
   case when share < 1e-12 then 0 else coalesce(1 - pow(1 - share, exp(-theta)), share) end as high
 from logged
 """
-"""The rows of impact.adoption_curve. Whoever has not adopted is censored at the end of the data."""
+"""The rows of impact.adoption_curve. Whoever has not adopted is censored at `$through`, the end of the data."""

@@ -60,7 +60,11 @@ def build_adoption_curve(session: WarehouseSession) -> int:
     connection = session.connection
     with session.transaction():
         connection.execute(f"delete from {ADOPTION_CURVE.qualified_name}")
-        connection.execute(f"insert into {ADOPTION_CURVE.qualified_name} by name {cohorts.ADOPTION_CURVE_SQL}")
+        connection.execute(
+            f"insert into {ADOPTION_CURVE.qualified_name} by name {cohorts.ADOPTION_CURVE_SQL}",
+            # Not the last day on which somebody joined: who came before it is still watched.
+            {"through": max(built_dates(session), default=None)},
+        )
     return int(connection.execute(f"select count(*) from {ADOPTION_CURVE.qualified_name}").fetchall()[0][0])
 
 
