@@ -160,9 +160,11 @@ def past_p(control: ArmValues, arm: ArmValues) -> float | None:
     """The p of a difference before exposure; None where nobody has a past."""
     if min(control.n, arm.n) < LEAST_IN_ARM or not (_varies(control.before) or _varies(arm.before)):
         return None
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind_from_stats
 
-    return float(ttest_ind(arm.before, control.before, equal_var=False).pvalue)
+    # Of the values themselves scipy warns where one arm has no past.
+    past = [(each.before.mean(), each.before.std(ddof=1), each.n) for each in (arm, control)]
+    return float(ttest_ind_from_stats(*past[0], *past[1], equal_var=False).pvalue)
 
 
 def with_fdr(results: Sequence[ArmResult]) -> list[ArmResult]:
