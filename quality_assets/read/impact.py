@@ -364,7 +364,7 @@ def adoption(reader: Reader) -> list[Row]:
     return reader.rows(
         f"""
 with days as (
-  select *, mau / nullif(all_mau, 0) as adoption from {ADOPTION} where event_date > $through - 57
+  select *, mau / nullif(all_mau, 0) as adoption from {ADOPTION} where event_date >= $through - {MONTH_DAYS}
 ),
 past as (
   select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,

@@ -120,7 +120,7 @@ def ranks_of(score: Floats) -> Floats:
     """The share of rows with a lower score, half of those with the same."""
     from scipy.stats import rankdata
 
-    return np.asarray((rankdata(score) - 0.5) / max(1, len(score)))
+    return np.asarray((rankdata(score) - 0.5) / len(score))
 
 
 def band_of(rank: Floats) -> list[str]:

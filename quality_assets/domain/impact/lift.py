@@ -88,7 +88,8 @@ class Past:
     def days_since(self, user: Ints, day: Ints) -> Floats:
         """Days since each user was last active before `day`; as many as are looked back where it is longer."""
         before = self._at(user, day) - 1
-        last = self.key[np.maximum(before, 0)]
+        # Where nothing was before, the last of all, which is told apart.
+        last = self.key[before]
         is_own = (before >= 0) & (last // self.days == user)
         return np.where(is_own, np.minimum(day - last % self.days, PAST_DAYS), PAST_DAYS).astype(float)
 

@@ -82,7 +82,7 @@ earlier as (
   group by user_id, session_id
 )
 select sessions.*,
-  coalesce(not is_derived or {moment_at("first_moment")} <= last_at + interval {IDLE_MINUTES} minutes, false)
+  (not is_derived or {moment_at("first_moment")} <= last_at + interval {IDLE_MINUTES} minutes)
     and last_at is not null as is_continued
 from sessions left join earlier on earlier.user_id = sessions.user_id
   and earlier.session_id is not distinct from case when is_derived then null else session_key end

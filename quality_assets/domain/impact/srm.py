@@ -79,7 +79,7 @@ def _missing(counts: Floats, weights: Floats) -> tuple[int, int]:
     arm = int(np.argmin(counts / weights))
     others = counts.sum() - counts[arm]
     rest = weights.sum() - weights[arm]
-    return arm, max(0, round(float(others / rest * weights[arm] - counts[arm])))
+    return arm, round(float(others / rest * weights[arm] - counts[arm]))
 
 
 def missing_people(counts: Mapping[str, int], weights: Mapping[str, float]) -> tuple[str, int]:
