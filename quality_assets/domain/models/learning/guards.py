@@ -218,6 +218,8 @@ def _caps(inputs: Sequence[LearningColumn], columns: Columns, holds: Bools, iden
         cap = float(np.nanmax(values))
         is_capped = values >= cap
         share = float(is_capped.mean())
+        if is_capped.all():
+            continue
         if share >= _CAP_SHARE and holds[~is_capped].mean() - holds[is_capped].mean() >= _CAP_BREAK:
             yield Finding(
                 "value_cap",
