@@ -187,4 +187,5 @@ def performance(
 def wilson(share: float, n: int) -> tuple[float, float]:
     """The 90 % interval of a share of n (Wilson 1927)."""
     centre, spread = share + _Z**2 / (2 * n), _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return float((centre - spread) / (1 + _Z**2 / n)), float((centre + spread) / (1 + _Z**2 / n))
+    # Of none and of all the last digits would lie beyond.
+    return max(0.0, float((centre - spread) / (1 + _Z**2 / n))), min(1.0, float((centre + spread) / (1 + _Z**2 / n)))
