@@ -31,21 +31,17 @@ def ending(cluster: Sequence[Finding], is_open: bool) -> dict[str, Any]:
     if is_open:
         return out
     out |= {"end_kind": "recovered", "end_date": max(f.last_date for f in cluster)}
-    given_up = [f for f in cluster if adopted_day(f) is not None]
-    for finding in given_up:
+    given_up = [(f, day) for f in cluster if (day := adopted_day(f)) is not None]
+    for finding, day in given_up:
         level = _Level(finding)
         if level.is_silent:
-            return out | {"end_kind": "silent", "adopted_on": finding.day(int(adopted_day(finding) or 0))}
+            return out | {"end_kind": "silent", "adopted_on": finding.day(day)}
         if level.is_still_off:
             # The lead's is told where it is one of several.
-            return out | {
-                "end_kind": "adopted",
-                "adopted_on": finding.day(int(adopted_day(finding) or 0)),
-                "still_off": level.off,
-            }
+            return out | {"end_kind": "adopted", "adopted_on": finding.day(day), "still_off": level.off}
         out["end_date"] = max(out["end_date"], level.last_off)
     for finding in cluster:
-        off = _off_after(finding) if finding not in given_up else None
+        off = _off_after(finding) if adopted_day(finding) is None else None
         if off is not None:
             return out | {"end_kind": "adopted", "adopted_on": finding.last_date + timedelta(days=1), "still_off": off}
     return out
