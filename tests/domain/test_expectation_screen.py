@@ -61,3 +61,10 @@ def test_nothing_is_said_of_no_rows_other_columns_or_other_types() -> None:
     assert _held([(1, "red")], "id integer, color varchar") is None
     assert _held([(1, "red", 0.25, 1)], "id integer, color varchar, share double, more integer") is None
     assert _held([(1, "red", 0.25)], "id bigint, color varchar, share double") is None
+
+
+def test_bounds_are_among_what_is_allowed() -> None:
+    assert _held([(1, "red", 0.0)]) == 1
+    assert _held([(1, "it's", 1.0), (2, None, 0.0)]) == 2
+    assert _held([(1, "red", -1e-9)]) is None
+    assert _held([(1, "it's", 1.0 + 1e-9)]) is None
