@@ -85,7 +85,7 @@ def deploy_form() -> Component:
         "A model of scikit-learn saved by skops, and a sample of its rows, from which the contract and the reference of"
         " drift are learnt. Pickle and joblib files run what their author wrote as they are read, and are refused."
     )
-    examples = html.Div([_example("classification"), _example("regression")], className="row wrap")
+    examples = html.Div([_example("classification"), _example("regression")], className="row below")
     return ui.card(ui.card_head("Bring a model", note), form, examples, label="Bring a model")
 
 
