@@ -161,7 +161,10 @@ def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
                     html.Div(
                         [
                             html.H2("Needs attention first"),
-                            html.P("What goes on by severity, then by the harm done today: users, each by how bad it is", className="note"),
+                            html.P(
+                                "What goes on by severity, then by the harm done today: users, by how bad it is",
+                                className="note",
+                            ),
                         ]
                     ),
                     rest,
