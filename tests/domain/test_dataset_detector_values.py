@@ -208,6 +208,7 @@ def test_distances_are_counted_on_a_logarithmic_scale_where_the_upper_half_is_mu
     # Of 1, 2 and 10, seven of each: a tenth is 1, half 2, nine tenths 10: eight above and one below. Logarithms lie
     # ln 2 below and ln 5 above the middle, which is half of all within ln 2.
     assert high([1, 2, 10] * 7) == pytest.approx(2 * np.exp(6 * 1.4826 * np.log(2)))
+    assert high([1, 2, 5] * 7) == pytest.approx(2 * np.exp(6 * 1.4826 * np.log(2)))
     # 1, 2 and 4: two above are twice the one below, and no more.
     assert high([1, 2, 4] * 7) == pytest.approx(2 + 6 * 1.4826)
     assert high([0, 2, 10] * 7) == pytest.approx(2 + 6 * 1.4826 * 2), "of zero there is no logarithm"

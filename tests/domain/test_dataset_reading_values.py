@@ -290,6 +290,7 @@ def test_the_chance_of_all_of_some_and_of_as_many_as_expected() -> None:
     assert binomial_tail(2, 4, 0.5) == 1.0
     assert binomial_tail(3, 4, 0.5) == pytest.approx(5 / 16)
     assert binomial_tail(1, 1, 0.25) == pytest.approx(0.25)
+    assert binomial_tail(0, 3, 0.0) == 1.0
 
 
 def test_cells_that_come_together_are_rounded_up() -> None:

@@ -251,6 +251,9 @@ def test_what_past_batches_showed_of_a_test_without_a_record_is_usual() -> None:
     # A batch in which it was not tested had none of it.
     (other,) = judge(_counted([test]), Rules(), [past[1], PLAIN], []).findings
     assert other.expected_share == pytest.approx(0.02)
+    empty = replace(PLAIN, tested={test.rule_id: (0, 0)})
+    (beside_none,) = judge(_counted([test]), Rules(), [past[1], empty], []).findings
+    assert beside_none.expected_share == pytest.approx(0.02)
     (first,) = judge(_counted([test]), Rules(), [], []).findings
     assert (first.expected_share, first.p_value, first.weight) == (None, None, 0.5)
     assert first.doubt == pytest.approx(0.5 * (10 + 0.03 * 10))
