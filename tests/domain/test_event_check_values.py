@@ -180,15 +180,18 @@ def test_a_tenth_more_events_without_a_user_than_usual_are_let_pass(
     assert found == (str(D0), is_passed, pytest.approx(observed), pytest.approx(0.2), int(not is_passed), [])
 
 
-def test_a_day_is_held_against_the_same_weekday_of_four_weeks(warehouse: duckdb.DuckDBPyConnection) -> None:
+@pytest.mark.parametrize(("more", "is_passed"), [(29, True), (31, False)])
+def test_a_day_is_held_against_the_same_weekday_of_four_weeks(
+    warehouse: duckdb.DuckDBPyConnection, more: int, is_passed: bool
+) -> None:
     weeks = [(D0 - timedelta(days=7 * n), 100) for n in (1, 2, 3)] + [(D0 - timedelta(days=35), 900)]
     others = [(D0 - timedelta(days=n), 900) for n in (1, 6, 8)]
     write(warehouse, FACT_FEATURE_METRICS, "event_date, feature, events", *((d, "a", n) for d, n in [*weeks, *others]))
-    write(warehouse, FACT_FEATURE_METRICS, "event_date, feature, events", (D0, "a", 100), (D0, "b", 31))
+    write(warehouse, FACT_FEATURE_METRICS, "event_date, feature, events", (D0, "a", 100), (D0, "b", more))
     (volume,) = answers(warehouse, "product.fact_feature_metrics.volume_as_usual", D0)
-    assert volume == (str(D0), False, 131, 100, 1, [])
+    assert volume == (str(D0), is_passed, 100 + more, 100, int(not is_passed), [])
     (mix,) = answers(warehouse, "product.fact_feature_metrics.mix_as_usual", D0)
-    assert mix == (str(D0), False, pytest.approx(31 / 131), 0.1, 1, ["a", "b"])
+    assert mix == (str(D0), False, pytest.approx(more / (100 + more)), 0.1, 1, ["a", "b"])
     (present,) = answers(warehouse, "product.fact_feature_metrics.features_present", D0)
     assert present == (str(D0), None, 2, None, 0, [])
 
@@ -201,3 +204,6 @@ def test_a_mix_is_held_against_the_mean_of_its_weeks(warehouse: duckdb.DuckDBPyC
     (found,) = answers(warehouse, "product.fact_feature_metrics.mix_as_usual", D0)
     # .75 a and .25 c were usual: .07 more, .18 more and .25 less, of which half have moved.
     assert found == (str(D0), False, pytest.approx(0.25), 0.1, 1, ["a", "b", "c"])
+    sql = BY_NAME["product.fact_feature_metrics.mix_as_usual"].sql
+    (row,) = warehouse.execute(sql, {"start": D0, "end": D0}).fetchall()
+    assert json.loads(row[5]) == ["c", "b", "a"], "what moved most comes first, whichever way"
