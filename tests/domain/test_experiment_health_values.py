@@ -274,6 +274,10 @@ def test_an_arm_is_missed_on_days_on_which_ten_of_it_were_due() -> None:
     assert found(both, 2, 4) == []
     assert found(both, 1, 5) == [changed(5, "nobody sees test any more"), changed(2, "test was added")]
     assert found(arms([0, 0], [20, 20])) == []
+    # An arm that a day does not name had nobody on it.
+    named = arms([5, 5], [20, 20])
+    assert found(named | {day(2): {"control": 20}}) == [changed(2, "nobody sees test any more")]
+    assert found(named | {day(2): {"control": 19}}) == []
 
 
 def test_an_arm_that_no_file_names_counts_from_one_in_a_hundred_on() -> None:
@@ -285,6 +289,10 @@ def test_an_arm_that_no_file_names_counts_from_one_in_a_hundred_on() -> None:
     # 3 of 300 is one in a hundred, and not more.
     assert found([0, 0, 3]) == []
     assert found([0, 0, 4]) == [changed(2, "new was added, which is not declared")]
+    late = {day(0): {"control": 99}, day(1): {"control": 99, "new": 3}}
+    assert health.changed_arms_findings(late, {"control": 1.0}, day(0), day(9)) == [
+        changed(1, "new was added, which is not declared")
+    ]
     # Whoever was there from the first day on was not added.
     assert found([1, 9, 9]) == []
 
