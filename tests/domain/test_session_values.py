@@ -46,7 +46,7 @@ EVENTS = [
     event("dan", "s9", at(8)),
     event("eve", "s8", at(0, 5)),
     event("fay", None, at(0, 5)),
-    event("gil", "s5", at(8), said=WEB),
+    event("gil", "s5", at(8), feedback=3, said=WEB),
     event("gil", "s5", at(8, 1), "Search"),
     event(None, "s1", at(9), status="crash"),
     event(None, None, at(12)),
@@ -91,7 +91,7 @@ def test_a_session_is_counted_by_feature(connection: duckdb.DuckDBPyConnection) 
     )  # fmt: skip
     noon, one = derived("ann", at(12)), derived("ann", at(13, 0, 1))
     assert [tuple(row[name] for name in names) for row in found] == [
-        ("gil", "s5", False, "Cart", 1, 0, 0, None, 0, at(8), at(8)),
+        ("gil", "s5", False, "Cart", 1, 0, 0, 3.0, 1, at(8), at(8)),
         ("gil", "s5", False, "Search", 1, 0, 0, None, 0, at(8, 1), at(8, 1)),
         ("ann", "s1", False, "Cart", 2, 1, 0, 4.0, 1, at(9), at(9, 10)),
         ("ann", "s1", False, "Search", 1, 0, 1, 5.0, 1, at(9, 20), at(9, 20)),
@@ -157,12 +157,13 @@ def test_a_users_day_is_all_of_their_sessions(connection: duckdb.DuckDBPyConnect
         "engaged_s": 60.0,
         "errors": 0,
         "crashes": 0,
-        "feedback": None,
+        "feedback": 3.0,
         "platform": "ios",
         "country": "de",
         "version": "v1",
         "is_automated": False,
     }
+    assert found["bob"]["feedback"] is None
     assert {user: row["sessions"] for user, row in found.items()} == {
         "ann": 3, "bob": 0, "cyd": 1, "dan": 0, "eve": 1, "fay": 1, "gil": 1,
     }  # fmt: skip
