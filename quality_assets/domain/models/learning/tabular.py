@@ -44,16 +44,6 @@ class View:
     missing: tuple[str, ...]
     candidates: tuple[Candidate, ...]
 
-    @property
-    def base(self) -> Candidate | None:
-        """The declared formula, which stays unless something is better beyond chance; None where there is none."""
-        return next((each for each in self.candidates if each.role == "base"), None)
-
-    @property
-    def baselines(self) -> tuple[Candidate, ...]:
-        """What anybody could do without learning: what is not better is not used."""
-        return tuple(each for each in self.candidates if each.role == "baseline")
-
 
 @dataclass(frozen=True)
 class RatioBand:
