@@ -228,7 +228,7 @@ def test_days_with_half_as_many_rows_again_are_thinned_for_the_null() -> None:
 def judgement(observed: float | None, null: list[float], **more: Any) -> Judgement:
     sketch = more.pop("sketch", latencies(2))
     return Judgement(
-        sketch, 1, observed, np.array(null, dtype=float), 10, 20, 8, *more.pop("values", (None, None)), **more
+        sketch, observed, np.array(null, dtype=float), 10, 20, 8, *more.pop("values", (None, None)), **more
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from quality_assets.domain.drift.judge import Judgement, judge_shift
+from quality_assets.domain.drift.power import DEFAULT_NOISE, power_table
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS
 from quality_assets.domain.drift.sketches import Sketch
 from quality_assets.domain.drift.verdicts import _drift_row, _importance
@@ -16,7 +18,7 @@ from quality_assets.domain.drift.verdicts import _drift_row, _importance
 DAY = date(2026, 1, 1)
 SETTINGS = DEFAULT_DRIFT_SETTINGS
 RATE = Sketch("data", "", "crash_rate", "binomial_z", (DAY,), np.zeros((1, 2)), floor=2.5, unit="fraction")
-JUDGED = Judgement(RATE, 0, 2.5, np.zeros(20), 900, 100, 8, 0.02, 0.05)
+JUDGED = Judgement(RATE, 2.5, np.zeros(20), 900, 100, 8, 0.02, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +93,11 @@ def test_a_grade_needs_two_weeks_and_twenty_rows() -> None:
     still.counts[60] = [51.0, 100.0]
     # What never moved is held to be moved by a millionth.
     assert judge_shift(still, 60, SETTINGS).observed == pytest.approx(0.01 / 1e-6)
+
+
+def test_power_is_published_of_a_hundred_trials_of_three_sizes() -> None:
+    usual = {name: each.default for name, each in inspect.signature(power_table).parameters.items()}
+    assert usual == {
+        "rows_per_day": (2_000, 10_000, 1_000_000), "trials": 100, "seed": 0, "noise": DEFAULT_NOISE,
+        "settings": SETTINGS,
+    }  # fmt: skip

@@ -32,7 +32,6 @@ class Judgement:
     """
 
     sketch: Sketch
-    day: int
     observed: float | None
     null: Floats
     n_reference: int
@@ -59,7 +58,7 @@ def judge(sketch: Sketch, day: int, settings: DriftSettings = DEFAULT_DRIFT_SETT
     pools, days = reference_pools(sketch, first, day, settings.reference_offsets(sketch.is_turnover))
     n_current, n_reference = counts[-1].sum(), pools[-1].sum()
     value = _value(sketch, counts[-1])
-    blank = Judgement(sketch, day, None, np.empty(0), int(n_reference), int(n_current), int(days[-1]), None, value)
+    blank = Judgement(sketch, None, np.empty(0), int(n_reference), int(n_current), int(days[-1]), None, value)
     if n_current < settings.minimum_rows:
         return replace(blank, reason="no data" if n_current == 0 else f"only {n_current:.0f} rows")
     if days[-1] < settings.minimum_reference_days or n_reference < settings.minimum_rows:
@@ -202,7 +201,7 @@ def judge_shift(sketch: Sketch, day: int, settings: DriftSettings) -> Judgement:
     earlier = earlier[np.isfinite(earlier)]
     n_current = int(rows[day])
     blank = Judgement(
-        sketch, day, None, np.empty(0), 0, n_current, len(earlier), None, float(mean[day]) if n_current else None
+        sketch, None, np.empty(0), 0, n_current, len(earlier), None, float(mean[day]) if n_current else None
     )
     if n_current < settings.minimum_rows:
         return replace(blank, reason="too few matured labels")

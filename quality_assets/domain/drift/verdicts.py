@@ -78,7 +78,7 @@ def _judge_date(sketch: Sketch, day: date, settings: DriftSettings) -> Judgement
         if sketch.statistic == "mean_shift":
             return judge_shift(sketch, index, settings)
         return judge(sketch, index, settings)
-    return Judgement(sketch, -1, None, np.empty(0), 0, 0, 0, None, None, reason="no data")
+    return Judgement(sketch, None, np.empty(0), 0, 0, 0, None, None, reason="no data")
 
 
 def _importance(row: Mapping[str, Any]) -> tuple[int, float, float, str, str]:
