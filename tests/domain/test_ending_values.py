@@ -278,3 +278,10 @@ def test_what_was_adopted_on_the_first_day_of_the_data_was_adopted_then() -> Non
     value = np.full(DAYS, 22.0)
     first = finding(value, active=[0], adopted=[0], detected=0, start=0, last=1)
     assert told(first) == ("adopted", day(0), 12.0, day(1))
+
+
+def test_what_was_not_off_when_it_was_adopted_is_not_still_off() -> None:
+    value = np.full(DAYS, 10.0)
+    value[31:] = 15.0
+    found = _Level(finding(value, active=range(10, 31), adopted=[30]))
+    assert (found.size, found.off, found.is_still_off) == (0.0, 5.0, False)

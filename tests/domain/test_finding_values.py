@@ -179,7 +179,7 @@ def test_a_breach_is_told_on_its_first_day_that_nothing_covers_and_once() -> Non
 
 def test_breaches_are_findings_of_their_own() -> None:
     burn = np.full((5, 10), 3.0)
-    burn[1, 4] = 7.0
+    burn[1, 6] = 7.0
     each = breached(burn=burn, begin=np.full((5, 10), 1))
     episodes = {"a": [2, 3], "b": [3], "e": [0, 1]}
     cover = watched("crash_rate", episodes)
