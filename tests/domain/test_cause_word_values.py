@@ -22,6 +22,7 @@ from quality_assets.domain.features.causes import (
     _shapley,
     _switches,
     _top_share,
+    _verdict,
     cause_rows,
     is_worth_a_bar,
     take_apart,
@@ -290,3 +291,47 @@ def test_parts_of_a_volume_need_days_of_the_same_weekday() -> None:
 def test_forty_rows_on_either_side_are_needed() -> None:
     rows = events([0] * 40 + [1] * 39, [*range(40), *range(39)])
     assert take_apart(rows, 1) == Verdict("unknown", rows=79)
+
+
+def test_a_verdict_is_unknown_where_all_and_nothing_may_be_real() -> None:
+    def word(spread: float) -> str:
+        parts = [Part("users", 50.0, 50.0, 50.0), Part("real", 50.0, 50.0 - spread, 50.0 + spread)]
+        return _verdict(parts, 1, 0.0, DEFAULT_CAUSES)
+
+    assert (word(50.0), word(49.0)) == ("unknown", "partly")
+
+
+def test_parts_have_their_interval_on_both_sides() -> None:
+    # Ten groups of six users, each 10 more off than the one before: 100 to 190.
+    user = np.arange(60)
+    value = [*[100.0] * 60, *(200.0 + 10 * (user % 10))]
+    rows = events([0] * 60 + [1] * 60, [*user, *user], value=value)
+    found = take_apart(rows, 1)
+    without = np.array([(1450 - (100 + 10 * group)) / 9 for group in range(10)])
+    off = 1.833 * np.sqrt(0.9 * ((without - without.mean()) ** 2).sum())
+    users, real = found.parts
+    assert (users.name, users.size, users.low, users.high) == ("users", *[pytest.approx(0.0)] * 3)
+    assert (real.name, real.size) == ("real", pytest.approx(145.0))
+    assert (real.low, real.high) == (pytest.approx(145.0 - off), pytest.approx(145.0 + off))
+    assert off > 10
+
+
+def test_a_mix_that_has_moved_just_so_much_is_held_and_rows_of_nobody_hide_no_user() -> None:
+    side, user = [0] * 100 + [1] * 100, [*range(100), *range(100)]
+    quarter = replace(DEFAULT_CAUSES, least_moved=0.25)
+    for moved, wanted in ((25, ["users", "country"]), (24, ["users"])):
+        assert _switches(events(side, user, country=[0] * (200 - moved) + [1] * moved), quarter) == wanted
+    busy = [*range(99), -1, *[0] * 8, 1, 2, *range(10, 100)]
+    assert _switches(events(side, busy), DEFAULT_CAUSES) == ["users", "rows_per_user"]
+
+
+def test_rows_of_a_new_version_keep_their_weight() -> None:
+    rows = events(
+        [0, 0, 1, 1, 1, 1], [0, 1, 0, 1, 0, 2], value=[10, 20, 30, 40, 500, 6000], app_version=[0, 1, 0, 0, 1, 2],
+        new=[0, 0, 0, 0, 0, 1],
+    )  # fmt: skip
+    # Half of the weight of the old ones is each version's, as before: ¾ × (30 + 40), 1½ × 500.
+    held = _levels(rows, ("app_version",), np.ones(6, bool), DEFAULT_CAUSES)
+    assert held == (15.0, pytest.approx((52.5 + 750 + 6000) / 4))
+    plain = EventRows(rows.is_now, rows.value, rows.user, rows.mix, rows.flags, rows.is_new_version)
+    assert (plain.quantile, plain.groups.tolist()) == (None, [])
