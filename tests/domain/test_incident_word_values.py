@@ -279,3 +279,11 @@ def test_days_until_silence_tells_by_its_past() -> None:
     assert days_until_silence_tells(0.0) is None
     assert days_until_silence_tells(1.0, days_observed=1e9) == 10
     assert days_until_silence_tells(1e-9) is None
+
+
+def test_a_fall_that_goes_on_is_told_with_its_worst_where_that_was_lower() -> None:
+    fall = {"metric": "events", "unit": "count", "baseline_value": 100.0, "peak_value": 40.0, "size": -60.0}
+    risen = said(**fall, current_value=70.0, current_size=-30.0)
+    assert risen == f"events at 70 instead of 100 (−30 %), 40 at its worst on 23 Jan, {SINCE}"
+    fallen = said(**fall, current_value=20.0, current_size=-80.0)
+    assert fallen == f"events at 20 instead of 100 (−80 %) {SINCE}"
