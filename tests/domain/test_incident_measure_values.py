@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from math import sqrt
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from quality_assets.domain.features.incidents import (
     _last_known_day,
     _measure,
     _real_change,
+    event_counts_sql,
     silence_odds,
     usual_product_users,
 )
@@ -392,3 +394,15 @@ def test_the_whole_is_led_by_the_largest_of_the_most_usual_metric() -> None:
     # Of C and D alone, three to one: 300 and 200 at their worst, 200 and 100 off.
     assert (whole["peak_value"], whole["size"], whole["change"]) == (275.0, 175.0, pytest.approx(1.75))
     assert (whole["baseline_value"], whole["real_change"], whole["affected_users"]) == (100.0, 0.5, None)
+
+
+def test_events_and_crashes_are_counted_from_the_first_day_to_the_last() -> None:
+    rows = [(1, "b", "tap", "ios", "ok"), (2, "b", "tap", "ios", "crash"), (2, "b", "tap", "ios", "ok")]
+    rows += [(4, "b", "tap", None, "ok"), (4, "a", "tap", None, "error"), (5, "b", "tap", "ios", "crash")]
+    with duckdb.connect() as db:
+        db.execute("create table e (event_date int, feature text, event_name text, platform text, status text)")
+        db.executemany("insert into e values (?, ?, ?, ?, ?)", rows)
+        found = db.execute(event_counts_sql("e"), {"from_date": 2, "to_date": 4}).fetchall()
+    assert sorted(found) == [
+        (2, "b", "tap", "ios", 2, 1), (4, "a", "tap", "(unknown)", 1, 0), (4, "b", "tap", "(unknown)", 1, 0),
+    ]  # fmt: skip
