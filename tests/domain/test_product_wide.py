@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quality_assets.domain.features.incident_findings import incident_id
-from quality_assets.domain.features.product_wide import told_once
+from quality_assets.domain.features.product_wide import _users_missing, told_once
 from quality_assets.domain.features.settings import IncidentSettings
 
 EVENTS = {"A": 100, "B": 50, "C": 30, "D": 20, "E": 10}
@@ -116,3 +116,31 @@ def test_who_is_missing_needs_a_past() -> None:
     # More people than ever are none who are missing.
     (whole, *_) = told_once([A | {"worst_date": on(15)}, B, C], facts().replace({120: 900}), SETTINGS)
     assert whole["affected_users"] == 0
+
+
+def test_half_is_enough_and_it_began_no_later_than_it_was_found() -> None:
+    six = pd.concat([facts(), facts("E").assign(feature="F")])
+    late = [each | {"start_date": on(12), "end_date": on(20), "end_kind": "recovered"} for each in (A, B, C)]
+    (whole,) = told_once(late, six, SETTINGS)
+    assert (whole["start_date"], whole["detected_on"], whole["features"]) == (on(11), on(11), ["A", "B", "C"])
+    seven = pd.concat([six, facts("E").assign(feature="G")])
+    assert [each["incident_id"] for each in told_once(late, seven, SETTINGS)] == ["inc-A", "inc-C", "inc-B"]
+
+
+def test_who_is_missing_is_held_against_the_28_days_before() -> None:
+    days = pd.DataFrame({"event_date": [pd.Timestamp(on(day)) for day in range(40)], "all_users": 0.0})
+    # Day 2 is the first of 28: with it half of them are 90, and without it fewer.
+    days["all_users"] = [500.0, 500.0, *[90.0] * 14, *[10.0] * 14, *[5.0] * 10]
+    lead = {"start_date": on(30), "worst_date": on(31)}
+    assert _users_missing(days, lead) == 45
+    assert _users_missing(days, lead | {"worst_date": None}) is None
+    # The most that any feature knows of a day; a day without rows has nobody.
+    both = pd.concat([days, days.assign(all_users=1.0)])
+    assert _users_missing(both, lead) == 45
+    assert _users_missing(days[:31], lead) == 50
+
+
+def test_above_nothing_there_is_no_ratio() -> None:
+    rows = [row(name, size=50.0, end_date=None, end_kind="open") for name in "ABC"]
+    (whole,) = told_once(rows, facts(), SETTINGS)
+    assert (whole["peak_value"], whole["size"], whole["change"]) == (150.0, 150.0, None)
