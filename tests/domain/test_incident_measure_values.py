@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from math import sqrt
+from math import log, sqrt
 from typing import Any
 
 import duckdb
@@ -27,7 +27,8 @@ from quality_assets.domain.features.incidents import (
 from quality_assets.domain.features.product_wide import told_once
 from quality_assets.domain.features.settings import IncidentSettings
 from quality_assets.domain.features.severity import real_part, severity, size_points
-from quality_assets.domain.features.slices import incident_windows, with_affected_users
+from quality_assets.domain.features.slices import _scan_score, incident_windows, with_affected_users
+from quality_assets.domain.features.status import LEAST_GRADED, RIGHT_SHARE
 from quality_assets.domain.series.detection import Detections, Episode
 from quality_assets.domain.series.panel import Panel
 
@@ -406,3 +407,10 @@ def test_events_and_crashes_are_counted_from_the_first_day_to_the_last() -> None
     assert sorted(found) == [
         (2, "b", "tap", "ios", 2, 1), (4, "a", "tap", "(unknown)", 1, 0), (4, "b", "tap", "(unknown)", 1, 0),
     ]  # fmt: skip
+
+
+def test_a_slice_scores_by_what_it_has_beyond_what_was_expected() -> None:
+    # O ln(O ÷ E) + E − O; of none what was expected is gained.
+    found = _scan_score(np.array([1.0, 0.0, 4.0, 2.0]), np.array([0.5, 3.0, 4.0, 0.0]))
+    assert found.tolist() == pytest.approx([log(2) - 0.5, 3.0, 0.0, 2 * log(2e9) - 2])
+    assert (RIGHT_SHARE, LEAST_GRADED) == (0.8, 20)
