@@ -142,8 +142,8 @@ def _plain_quantiles(counts: list[Count], last: int) -> tuple[int, dict[str, flo
 @pytest.mark.parametrize(("short", "days"), [(32, 200), (31, 199)])
 def test_bands_are_quantiles_from_two_hundred_days_on(short: int, days: int) -> None:
     random = Random(7)
-    # Seven features of eight weeks have 28 days with an expectation each; one more has four days of it, or three.
-    last = 55
+    # Of seven features of nine weeks the last 28 days count; one more has four days with an expectation, or three.
+    last = 62
     counts = [row for n in range(7) for row in _days(f"f{n}", 0, last, random)]
     counts += _days("short", last + 1 - short, last, random)
     number, wanted = _plain_quantiles(counts, last)

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.table import Column, Table
+from quality_assets.domain.events.tables import REPEATED
 from quality_assets.domain.quality.check import Answer, Check, Subject
 from quality_assets.domain.quality.expectations import Expectation
 from quality_assets.domain.quality.result import CheckResult
@@ -454,3 +455,20 @@ def test_a_suite_that_holds_is_known_without_more(tmp_path: Path) -> None:
     for given in ({}, {"frame": frame, "parquet_files": []}):
         with pytest.raises(ValueError, match="give either parquet_files or frame"):
             rows(**given)
+
+
+def test_what_repeats_is_found_among_the_dates_asked_for_with_both_ends(memory: Any) -> None:
+    memory.connection.execute("create schema core")
+    memory.connection.execute("create table core.valid_events (event_date date, event_id varchar)")
+    for days, event_id in ((-1, "before"), (0, "first"), (1, "single"), (2, "last"), (3, "after")):
+        for _ in range(1 if event_id == "single" else 2):
+            memory.connection.execute("insert into core.valid_events values (?, ?)", [on(days), event_id])
+    counted = (
+        "select '' as partition_key, true as is_passed, null as observed, null as threshold,"
+        f" count(*) as unexpected_count, null as examples from {REPEATED}"
+    )
+    (found,) = run_check(memory, replace(ASKED, sql=counted), on(0), on(2))
+    assert found.unexpected_count == 2
+    # A check that reads no repeats leaves them as they are.
+    run_check(memory, ASKED, on(0), on(0))
+    assert memory.connection.execute(f"select count(*) from {REPEATED}").fetchall() == [(2,)]

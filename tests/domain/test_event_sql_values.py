@@ -436,3 +436,10 @@ def test_a_refused_row_is_a_copy_of_what_its_own_source_kept() -> None:
     ]
     told = json.loads(CONNECTION.execute(f"select {AS_EVENT_JSON} from kept").fetchall()[0][0])
     assert told == NONE | {"event_id": "x"}
+
+
+def test_a_latency_that_is_lifted_is_plain() -> None:
+    lifted = _source(columns={name: name for name in HEAD} | {"latency_ms": {"from": "latency_ms", "clip_minimum": 2}})
+    for latency, wanted in (("-3", 2.0), ("2", 2.0), ("2.5", 2.5)):
+        found = _plain(_columns(), _relation(_row(latency_ms=latency)), lifted)
+        assert (found["event_date"], found["latency_ms"]) == (AT.date(), wanted)

@@ -13,7 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from quality_assets.contracts.catalog import TABLES
 from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.domain.models import leaks, training
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.quality.check import Answer
@@ -464,3 +466,14 @@ def test_a_lake_file_that_is_one_and_the_same_is_not_counted_again(tmp_path: Pat
             settings=SimpleNamespace(data_dir=data),
         )  # fmt: skip
         assert publication._lake_rows(session, table, folder) == (50 + 2 + 4, 180)
+
+
+def test_rows_are_counted_of_all_that_is_not_written_on() -> None:
+    left = {table.qualified_name for table in TABLES} - {table.qualified_name for table in publication._SHOWN}
+    assert {name for name in left if not name.startswith("ops.")} == {
+        "monitoring.check_results", "monitoring.alerts", "monitoring.alert_history",
+        BATCHES.qualified_name, FINDINGS.qualified_name,
+    }  # fmt: skip
+    assert {name for name in left if name.startswith("ops.")} == {
+        table.qualified_name for table in TABLES if table.schema == "ops"
+    }

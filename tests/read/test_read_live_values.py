@@ -243,3 +243,9 @@ def test_hours_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live.time, "time", lambda: 7199.9)
     assert live._hour() == 1
     assert timedelta(seconds=live.ANSWERS_WITHIN_S) == timedelta(seconds=2)
+
+
+def test_one_client_asks_all_and_waits_two_seconds() -> None:
+    client = live._client()
+    assert live._client() is client
+    assert client.timeout == httpx.Timeout(2.0)
