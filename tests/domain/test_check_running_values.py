@@ -424,9 +424,11 @@ def test_a_suite_is_asked_at_once_and_by_day_where_it_does_not_hold(monkeypatch:
     assert expectation_runs.run_expectations(memory, [], DAY, on(9)) == {}
 
 
-def test_a_suite_that_holds_is_known_without_more(tmp_path: Path) -> None:
+def test_a_suite_that_holds_is_known_without_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pandas as pd
 
+    limited: list[Any] = []
+    monkeypatch.setattr(expectations, "apply_limits", lambda _, settings: limited.append(settings))
     table = Table("core", "t", "T.", "one row", ("a",), (Column("a", "BIGINT", "a"), Column("b", "VARCHAR", "b")))
     settings = new_settings(tmp_path)
     in_range = Expectation("r", "a", "in_range", {"minimum": 1, "maximum": None}, "validity")
@@ -443,6 +445,7 @@ def test_a_suite_that_holds_is_known_without_more(tmp_path: Path) -> None:
         ("passed", f"{suite[2].statement}: true of 3 rows", 0.0),
     ]
     assert rows(frame=frame, query="select * from data where a = 2")[0][1] == "there is at least 1 row: there is 1"
+    assert limited == [settings, settings]
     # No files at all are a table without rows, of the contract's columns.
     columns = Expectation("c", None, "columns", {"names": ("b", "a")}, "validity")
     none = rows(parquet_files=[], suite=[columns, suite[1]])
