@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,9 @@ class Plan:
     @property
     def results_name(self) -> str:
         """What few tests did not notice says nothing of all: such results lie in a file of their own."""
-        return "-".join(["results", *(part.strip("/").replace("/", "_") for part in self.tests)]) + ".jsonl"
+        name = "-".join(["results", *(part.strip("/").replace("/", "_") for part in self.tests)])
+        # A file's name has room for so much.
+        return (name if len(name) < 200 else f"results-{sha256(name.encode()).hexdigest()[:16]}") + ".jsonl"
 
 
 def main(
