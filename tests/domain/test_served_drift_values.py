@@ -25,8 +25,8 @@ from quality_assets.domain.models.learning.served_drift import (
     histogram,
     moved,
     performance,
-    wilson,
 )
+from quality_assets.domain.stats.intervals import wilson_interval
 
 LIMITS = DriftLimits()
 NAN = math.nan
@@ -208,7 +208,7 @@ def test_the_index_is_of_tenths_where_there_are_more_than_ten_values() -> None:
 @pytest.mark.parametrize(("share", "n"), [(0.5, 100), (0.0, 60), (0.0, 95), (1.0, 53), (0.83, 321)])
 def test_wilsons_interval_ends_where_the_share_is_as_far_as_chance_goes(share: float, n: int) -> None:
     z = NormalDist().inv_cdf(0.95)
-    low, high = wilson(share, n)
+    low, high = wilson_interval(share, n)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
     for end in (low, high):
@@ -230,7 +230,7 @@ def test_performance_has_its_error_its_coverage_and_what_was_promised() -> None:
     rng = np.random.default_rng(0)
     error = np.array([2.0, 4.0] * 40)
     means = [error[rng.integers(0, 80, 80)].mean() for _ in range(400)]
-    low, high = wilson(0.8, 80)
+    low, high = wilson_interval(0.8, 80)
     assert found == {
         "outcomes": 80, "mae": 3.0, "mae_low": pytest.approx(float(np.quantile(means, 0.05))),
         "mae_high": pytest.approx(float(np.quantile(means, 0.95))), "mae_held_out": 2.5, "coverage": 0.8,
@@ -262,8 +262,8 @@ def test_an_error_above_its_promise_is_told_and_at_it_not() -> None:
 
 def test_a_coverage_beyond_its_tolerance_is_told_on_either_side() -> None:
     exact = DriftLimits(coverage_off_by=0.0)
-    lowest, _ = wilson(1.0, 100)
-    _, highest = wilson(0.0, 100)
+    lowest, _ = wilson_interval(1.0, 100)
+    _, highest = wilson_interval(0.0, 100)
     for inside, edge, way in ((1.0, lowest, -0.001), (0.0, highest, 0.001)):
         assert graded([1.0], inside, coverage=edge, limits=exact)["words"] is None
         told = graded([1.0], inside, coverage=edge + way, limits=exact)

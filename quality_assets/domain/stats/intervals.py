@@ -11,4 +11,5 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     z = NormalDist().inv_cdf(0.95)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return middle - half, middle + half
+    # Of none and of all one end is the share itself, which sums of floats miss by a digit.
+    return 0.0 if share == 0 else middle - half, 1.0 if share == 1 else middle + half

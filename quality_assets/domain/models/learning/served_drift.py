@@ -18,11 +18,11 @@ from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.learning.columns_of import Columns, is_unknown, row_count, taken
 from quality_assets.domain.models.learning.input_changes import change_of
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
+from quality_assets.domain.stats.intervals import wilson_interval
 
 PREDICTION = "prediction"
 BLOCK = "block of rows"
 _BINS = 10
-_Z = 1.6448536269514722
 _BOOTSTRAP = 400
 _MOST_ROUNDS = 1_999
 
@@ -169,7 +169,7 @@ def performance(
     rng = np.random.default_rng(seed)
     means = np.array([error[rng.integers(0, n, n)].mean() for _ in range(_BOOTSTRAP)])
     share = float(np.mean((y >= low) & (y <= high)))
-    lowest, highest = wilson(share, n)
+    lowest, highest = wilson_interval(share, n)
     found |= {
         "mae": float(error.mean()), "mae_low": float(np.quantile(means, 0.05)),
         "mae_high": float(np.quantile(means, 0.95)), "coverage": share, "coverage_low": lowest,
@@ -182,10 +182,3 @@ def performance(
     if highest < coverage - limits.coverage_off_by or lowest > coverage + limits.coverage_off_by:
         words.append(f"{share:.0%} of outcomes lay between p10 and p90, and {coverage:.0%} should")
     return found | {"is_drifted": bool(words), "words": "; ".join(words) or None}
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 90 % interval of a share of n (Wilson 1927)."""
-    centre, spread = share + _Z**2 / (2 * n), _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    # Of none and of all the last digits would lie beyond.
-    return max(0.0, float((centre - spread) / (1 + _Z**2 / n))), min(1.0, float((centre + spread) / (1 + _Z**2 / n)))
