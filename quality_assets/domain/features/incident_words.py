@@ -74,8 +74,12 @@ def _told_values(row: Mapping[str, Any]) -> tuple[float, float, Any, str]:
         return peak, size, row["change"], ""
     if abs(own) >= abs(size):
         return now, own, change, ""
-    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    when = _on_worst_day(row)
     return now, own, change, f", {value_text(peak, row['unit'])} at its worst{when},"
+
+
+def _on_worst_day(row: Mapping[str, Any]) -> str:
+    return "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
 
 
 def _counts_text(row: Mapping[str, Any]) -> str:
@@ -86,7 +90,7 @@ def _counts_text(row: Mapping[str, Any]) -> str:
     if thing is None:
         return ""
     many = {"crash": "crashes"}.get(thing, f"{thing}s")
-    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    when = _on_worst_day(row)
     count, most = round(row["peak_count"]), round(row["usual_most"])
     usual = "none is usual" if most == 0 else f"at most {most:,} {'is' if most == 1 else 'are'} usual"
     return f"{plural(count, thing, many)}{when} where {usual}"
@@ -99,7 +103,7 @@ def _objective_text(row: Mapping[str, Any], what: str) -> str:
     limit = row["baseline_value"] if is_missing(row.get("objective")) else row["objective"]
     told, told_limit = value_text(value, row["unit"]), value_text(limit, row["unit"])
     peak = value_text(row["peak_value"], row["unit"])
-    when = "" if is_missing(row.get("worst_date")) else f" on {as_day(row['worst_date']):%-d %b}"
+    when = _on_worst_day(row)
     worst = "" if peak == told else f" {peak} at its worst{when},"
     if is_missing(row["end_date"]) and (value - limit) * (row["peak_value"] - limit) < 0:
         return f"{what} at {told} on the last day, within the objective of {told_limit}{whose},{worst}"
