@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets.cell_tests import (
     Dependency,
@@ -25,16 +24,10 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     words_of,
 )
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, Finding, rule_id
-from quality_assets.domain.quality.datasets.values import Block, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
 
 
 def test_what_is_of_another_type_by_row_and_by_value() -> None:
-    block = _block(n=[*range(10), "x", None])
+    block = text_block(n=[*range(10), "x", None])
     test = WrongType("type", "t", ("n",), 0.5)
     cells = block.columns["n"]
     assert np.flatnonzero(test.broken(block)).tolist() == [10]
@@ -43,7 +36,7 @@ def test_what_is_of_another_type_by_row_and_by_value() -> None:
     near = OutsideRange("range", "r", ("n",), 0.5, low=2, high=7)
     assert near.of_unique(cells).tolist() == [True, True, *[False] * 6, True, True, False]
     assert near.applies(block)
-    assert not near.applies(_block(m=[1]))
+    assert not near.applies(text_block(m=[1]))
 
 
 def test_ends_grow_by_half_of_their_width_and_zero_stays() -> None:
@@ -63,7 +56,7 @@ def test_ends_grow_by_half_of_their_width_and_zero_stays() -> None:
 def test_how_many_digits_stand_behind_the_point() -> None:
     assert decimals(["1", "1.50", "2.125", "3.", "x.yz", "4.00"]).tolist() == [0, 1, 3, 0, 2, 0]
     test = TooManyDecimals("format", "d", ("n",), 0.5, 1)
-    block = _block(n=["1", "1.5", "2.125", *range(3, 20), "1.2.345"])
+    block = text_block(n=["1", "1.5", "2.125", *range(3, 20), "1.2.345"])
     assert np.flatnonzero(test.broken(block)).tolist() == [2]
     assert (test.words, replace(test, most=0).words) == (
         "have more than 1 decimals",
@@ -80,15 +73,15 @@ def test_words_have_five_letters_and_signs_are_one_each() -> None:
 def test_words_that_are_slips_and_values_that_are() -> None:
     words = Typo("typo", "w", ("c",), 0.5, frozenset(["castle"]), frozenset(["castle", "castel"]), of_words=True)
     values = ["my castel", "my castlle", "castle", "a cas tle", "Cäsar castlee"]
-    block = _block(c=values)
+    block = text_block(c=values)
     assert np.flatnonzero(words.broken(block)).tolist() == [1, 4]
     whole = Typo("typo", "v", ("c",), 0.5, frozenset(["castle", "cattle"]), frozenset(["castel"]))
-    found = _block(c=["castel", "castlle", "castle", "cattle", "other"])
+    found = text_block(c=["castel", "castlle", "castle", "cattle", "other"])
     assert np.flatnonzero(whole.broken(found)).tolist() == [1]
 
 
 def test_forms_that_are_odd_with_lengths_and_without() -> None:
-    block = _block(c=["AB-1", "ABC-12", "AB1", "ab-1"])
+    block = text_block(c=["AB-1", "ABC-12", "AB1", "ab-1"])
     loose = OddShape("format", "f", ("c",), 0.5, frozenset(["A-9"]))
     exact = replace(loose, is_exact=True, shapes=frozenset(["AA-9"]), common="AA-9")
     assert (loose.broken(block).tolist(), exact.broken(block).tolist()) == (
@@ -100,7 +93,7 @@ def test_forms_that_are_odd_with_lengths_and_without() -> None:
 
 def test_what_another_column_says_of_cells_that_hold_something() -> None:
     test = Dependency("dependency", "d", ("k", "v"), 0.5, {"p": "X", "q": "gone"})
-    block = _block(k=["p", "p", "p", "q", "r", None], v=["X", "Y", None, "X", "Y", "X"])
+    block = text_block(k=["p", "p", "p", "q", "r", None], v=["X", "Y", None, "X", "Y", "X"])
     assert test.broken(block).tolist() == [False, True, False, True, False, False]
     assert test.words == "are not what k says they are"
 
@@ -112,14 +105,14 @@ def test_results_agree_as_far_as_they_are_rounded() -> None:
     assert agrees(one[:1], other[:1], np.array([5.0]), "+").tolist() == [True]
     assert agrees(one[:1], other[:1], np.array([-1.0]), "-").tolist() == [True]
     assert agrees(one[:1], other[:1], np.array([5.0]), "-").tolist() == [False]
-    block = _block(a=[2, 2, None], b=[3, 3, 3], c=[6, 7, 7])
+    block = text_block(a=[2, 2, None], b=[3, 3, 3], c=[6, 7, 7])
     test = Identity("identity", "i", ("a", "b", "c"), 0.5)
     assert (test.broken(block).tolist(), test.words) == ([False, True, False], "are not a × b")
     assert replace(test, operation="-").words == "are not a - b"
 
 
 def test_ratios_of_what_lies_above_zero() -> None:
-    block = _block(a=[2, 2, 0, -1, 4, None], b=[3, 0, 3, -3, 1, 1], c=[12, 12, 12, 12, -4, 5], d=[6, 1, 1, 1, 1, 1])
+    block = text_block(a=[2, 2, 0, -1, 4, None], b=[3, 0, 3, -3, 1, 1], c=[12, 12, 12, 12, -4, 5], d=[6, 1, 1, 1, 1, 1])
     ratio = ratio_of(block, ("a", "b", "c"))
     assert np.nan_to_num(ratio, nan=-1).tolist() == [2, -1, -1, 4, -1, -1]
     test = Ratio("ratio", "q", ("a", "c"), 0.5, low=6, high=7)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import suggested, text_block
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import (
-    CellTest,
     Dependency,
     NotAmong,
     OddCharacters,
@@ -35,24 +34,12 @@ from quality_assets.domain.quality.datasets.identities import (
     numbers_of_block,
     ratios_within,
 )
-from quality_assets.domain.quality.datasets.values import Block, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
-
-
-def _suggested(values: Sequence[object]) -> dict[str, tuple[CellTest, list[int]]]:
-    """By detector of a column `c`: the test that it suggests, and the rows that break it."""
-    block = _block(c=values)
-    tests = {test.detector: test for test in column_detectors("c", block.columns["c"])}
-    return {name: (test, np.flatnonzero(test.broken(block)).tolist()) for name, test in tests.items()}
+from quality_assets.domain.quality.datasets.values import Block
 
 
 def _broken(values: Sequence[object], detector: str) -> list[int] | None:
     """The rows that break a test, None where it is not suggested."""
-    found = _suggested(values).get(detector)
+    found = suggested(values).get(detector)
     return None if found is None else found[1]
 
 
@@ -60,27 +47,27 @@ def _broken(values: Sequence[object], detector: str) -> list[int] | None:
 
 
 def test_twenty_cells_suggest_something_and_so_do_twenty_rows() -> None:
-    assert [test.rule_id for test in detect(_block(a=range(20), b=[*range(19), None]))] == [
+    assert [test.rule_id for test in detect(text_block(a=range(20), b=[*range(19), None]))] == [
         "type(a)",
         "outlier(a)",
         "far_outlier(a)",
     ]
-    assert detect(_block(a=range(19))) == []
+    assert detect(text_block(a=range(19))) == []
     zips, cities = [f"z{row // 5}" for row in range(20)], [f"c{row // 10}" for row in range(20)]
-    assert "dependency(zip, city)" in {test.rule_id for test in detect(_block(zip=zips, city=cities))}
-    assert detect(_block(zip=zips[:19], city=cities[:19])) == []
+    assert "dependency(zip, city)" in {test.rule_id for test in detect(text_block(zip=zips, city=cities))}
+    assert detect(text_block(zip=zips[:19], city=cities[:19])) == []
 
 
 def test_each_kind_of_column_has_its_detectors() -> None:
     days = [f"2026-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
-    found = _suggested([*days, "2026-1-1x"])
+    found = suggested([*days, "2026-1-1x"])
     (kind, rows) = found["type"]
     assert (kind.weight, kind.words, rows) == (weights.WRONG_TYPE, "cannot be read as a date or time", [56])
     assert found["format"][1] == found["exact_shape"][1] == [56]
     assert "outlier" not in found
-    number, broken = _suggested([*range(30), "many"])["type"]
+    number, broken = suggested([*range(30), "many"])["type"]
     assert (number.words, broken) == ("cannot be read as a number", [30])
-    parsed = _block(c=[*days, "2026-1-1x"]).columns["c"]
+    parsed = text_block(c=[*days, "2026-1-1x"]).columns["c"]
     parsed.has_text = False
     assert [test.detector for test in column_detectors("c", parsed)] == ["type"]
 
@@ -97,7 +84,7 @@ def test_a_slip_is_of_a_value_that_stands_five_times_and_five_times_as_often() -
 
 
 def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
-    test, _ = _suggested(["Berlin"] * 15 + ["Bonn"] * 5 + ["Rome"] * 4 + ["Berlni"])["typo"]
+    test, _ = suggested(["Berlin"] * 15 + ["Bonn"] * 5 + ["Rome"] * 4 + ["Berlni"])["typo"]
     assert isinstance(test, Typo)
     assert (test.kind, test.weight, test.of_words) == ("typo", weights.TYPO, False)
     assert (test.common, test.fine) == (frozenset(["Berlin", "Bonn"]), frozenset(["Berlin", "Bonn", "Rome"]))
@@ -106,7 +93,7 @@ def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
 
 def test_a_word_is_a_slip_of_a_word_that_many_values_hold() -> None:
     titles = [f"red castle {n}" for n in range(30)]
-    test, rows = _suggested([*titles, "red castel 30"])["word_typo"]
+    test, rows = suggested([*titles, "red castel 30"])["word_typo"]
     assert isinstance(test, Typo)
     assert (test.kind, test.weight, test.of_words, rows) == ("typo", weights.WORD_TYPO, True, [30])
     assert (test.common, test.fine) == (frozenset(["castle"]), frozenset(["castle"]))
@@ -119,7 +106,7 @@ def test_a_word_is_a_slip_of_a_word_that_many_values_hold() -> None:
 
 def test_what_nearly_all_are_is_named_up_to_forty_signs() -> None:
     long = "x" * 41
-    test, _ = _suggested([long] * 98 + ["a", "b"])["dominant"]
+    test, _ = suggested([long] * 98 + ["a", "b"])["dominant"]
     assert isinstance(test, NotAmong)
     assert (test.kind, test.weight, test.allowed) == ("closed_set", weights.DOMINANT, frozenset([long]))
     assert test.words == f"are not '{'x' * 40}', as nearly all are"
@@ -151,11 +138,11 @@ def test_a_form_is_odd_up_to_one_in_a_hundred_unless_a_value_of_it_comes_again_a
     assert _broken([*keys[:297], "7", "7", "7"], "format") == []
     assert _broken([*keys[:198], "7", "8"], "format") == [198, 199]
     assert _broken([*keys[:197], "7", "8", "9"], "format") == []
-    test, _ = _suggested([*keys[:198], "7", "8"])["format"]
+    test, _ = suggested([*keys[:198], "7", "8"])["format"]
     assert isinstance(test, OddShape)
     assert (test.kind, test.shapes, test.is_exact, test.common) == ("format", frozenset(["A9"]), False, "A9")
     assert test.words == "are written in another form than the usual 'A9'"
-    exact, _ = _suggested([*["AB"] * 10, *["ABC"] * 20])["exact_shape"]
+    exact, _ = suggested([*["AB"] * 10, *["ABC"] * 20])["exact_shape"]
     assert isinstance(exact, OddShape)
     assert (exact.shapes, exact.is_exact, exact.common) == (frozenset(["AA", "AAA"]), True, "AAA")
 
@@ -163,21 +150,21 @@ def test_a_form_is_odd_up_to_one_in_a_hundred_unless_a_value_of_it_comes_again_a
 def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:
     assert _broken([*[f"{n}.12345" for n in range(98)], "3.1234567", "4.1234567"], "decimals") == [98, 99]
     assert _broken([*[f"{n}.123456" for n in range(98)], "3.1234567", "4.1234567"], "decimals") is None
-    test, rows = _suggested([*range(99), "3.5"])["decimals"]
+    test, rows = suggested([*range(99), "3.5"])["decimals"]
     assert (test.kind, test.weight, test.words, rows) == (
         "format",
         weights.RARE_FORMAT,
         "have decimals, and all others are whole",
         [99],
     )
-    longer, _ = _suggested([*[f"{n}.5" for n in range(99)], "3.25"])["decimals"]
+    longer, _ = suggested([*[f"{n}.5" for n in range(99)], "3.25"])["decimals"]
     assert longer.words == "have more than 1 decimals"
 
 
 def test_a_sign_is_odd_up_to_five_in_a_thousand() -> None:
     assert _broken(["abc"] * 398 + ["a#c"] * 2, "characters") == [398, 399]
     assert _broken(["abc"] * 397 + ["a#c"] * 2, "characters") is None
-    test, _ = _suggested(["abC9"] * 100 + ["a#c"])["characters"]
+    test, _ = suggested(["abC9"] * 100 + ["a#c"])["characters"]
     assert isinstance(test, OddCharacters)
     assert (test.kind, test.weight, test.known) == ("format", weights.ODD_CHARACTERS, frozenset(["a", "A", "9"]))
     assert test.words == "hold characters that the others do not"
@@ -187,7 +174,7 @@ def test_a_sign_is_odd_up_to_five_in_a_thousand() -> None:
 
 
 def test_what_lies_out_is_told_with_its_ends() -> None:
-    found = _suggested(range(1, 41))
+    found = suggested(range(1, 41))
     outlier, far = found["outlier"][0], found["far_outlier"][0]
     assert outlier.words == "lie more than 1.5 interquartile ranges outside the quartiles, below -18.5 or above 59.5"
     assert far.words == "lie far from all others, below -68.456 or above 109.456"
@@ -195,13 +182,13 @@ def test_what_lies_out_is_told_with_its_ends() -> None:
         ("outlier", weights.OUTLIER),
         ("outlier", weights.FAR_OUTLIER),
     )
-    assert "outlier" not in _suggested([*range(19), "x"])
-    assert "outlier" not in _suggested([7] * 30 + list(range(1, 11))), "the quartiles are one"
+    assert "outlier" not in suggested([*range(19), "x"])
+    assert "outlier" not in suggested([7] * 30 + list(range(1, 11))), "the quartiles are one"
 
 
 def test_distances_are_counted_on_a_logarithmic_scale_where_the_upper_half_is_much_the_wider() -> None:
     def high(values: Sequence[float]) -> float:
-        test, _ = _suggested(values)["far_outlier"]
+        test, _ = suggested(values)["far_outlier"]
         assert isinstance(test, OutsideRange)
         return test.high
 
@@ -216,33 +203,33 @@ def test_distances_are_counted_on_a_logarithmic_scale_where_the_upper_half_is_mu
 
 @pytest.mark.parametrize(("fives", "weight"), [(192, weights.STREWN), (191, weights.NEARLY_CONSTANT)])
 def test_of_each_strewn_number_there_are_two_or_two_in_a_hundred(fives: int, weight: float) -> None:
-    test, rows = _suggested([*[5] * fives, *[3] * 4, *[9] * 4])["constant"]
+    test, rows = suggested([*[5] * fives, *[3] * 4, *[9] * 4])["constant"]
     assert isinstance(test, OutsideRange)
     assert (test.kind, test.weight, test.low, test.high, rows) == ("outlier", weight, 5, 5, [*range(fives, fives + 8)])
     assert test.words == "are not 5, as nearly all are"
     assert test.without_values().words == "are not the value that nearly all have"
-    assert _suggested([*[5] * 60, 3, 4])["constant"][0].weight == weights.NEARLY_CONSTANT
-    assert set(_suggested([*[5] * 60, 3, 9])) == {"type", "constant"}
+    assert suggested([*[5] * 60, 3, 4])["constant"][0].weight == weights.NEARLY_CONSTANT
+    assert set(suggested([*[5] * 60, 3, 9])) == {"type", "constant"}
 
 
 # --- Dependencies -----------------------------------------------------------------------------------------------------
 
 
 def test_what_a_pairing_holds() -> None:
-    block = _block(zip=["1", "1", "1", "2", "2", "3", None, "2"], city=["A", "A", "B", "C", "C", "D", "A", None])
+    block = text_block(zip=["1", "1", "1", "2", "2", "3", None, "2"], city=["A", "A", "B", "C", "C", "D", "A", None])
     found = pairing(block.columns["zip"], block.columns["city"])
     assert found is not None
     assert (found.codes.tolist(), found.says.tolist()) == ([0, 1, 2], [0, 2, 3])
     assert (found.held.tolist(), found.second.tolist(), found.total.tolist()) == ([2, 2, 1], [1, 0, 0], [3, 2, 1])
     assert (found.grouped_share, found.confidence) == (pytest.approx(5 / 6), 0.8)
     assert found.is_sure.tolist() == [True, False, False]
-    same = pairing(block.columns["zip"], _block(city=["A"] * 8).columns["city"])
+    same = pairing(block.columns["zip"], text_block(city=["A"] * 8).columns["city"])
     assert same is not None
     assert (same.confidence, same.lift) == (1.0, 0.0)
 
 
 def test_too_few_rows_tell_nothing() -> None:
-    keys, empty = _block(k=range(4), e=["", "", "x", "y"]), _block(e=[None, None, None, None])
+    keys, empty = text_block(k=range(4), e=["", "", "x", "y"]), text_block(e=[None, None, None, None])
     assert pairing(keys.columns["k"], keys.columns["e"]) is None
     assert pairing(keys.columns["k"], empty.columns["e"]) is None
 
@@ -261,7 +248,7 @@ def test_too_few_rows_tell_nothing() -> None:
     ],
 )
 def test_what_a_value_says_is_sure_where_no_other_has_a_habit(cities: str, is_sure: bool) -> None:
-    block = _block(zip=["1"] * len(cities), city=list(cities))
+    block = text_block(zip=["1"] * len(cities), city=list(cities))
     found = pairing(block.columns["zip"], block.columns["city"])
     assert found is not None
     assert found.is_sure.tolist() == [is_sure]
@@ -269,7 +256,7 @@ def test_what_a_value_says_is_sure_where_no_other_has_a_habit(cities: str, is_su
 
 def test_columns_that_may_decide() -> None:
     def is_candidate(values: Sequence[object]) -> bool:
-        return candidates(_block(c=values)) == ["c"]
+        return candidates(text_block(c=values)) == ["c"]
 
     assert is_candidate(["a", "b", "c", "d", "e", "f", "g", "a", "a", "a"])
     assert not is_candidate(["a", "b", "c", "d", "e", "f", "g", "h", "a", "a"])
@@ -277,12 +264,12 @@ def test_columns_that_may_decide() -> None:
     assert not is_candidate(["a", "a", "a", "a"])
     assert is_candidate(["a", "a", "b", "b", *[None] * 16])
     assert not is_candidate(["a", "a", "b", "b", *[None] * 17])
-    many = _block(**{f"c{n:02}": ["a", "a", "b", "b"] for n in range(41)})
+    many = text_block(**{f"c{n:02}": ["a", "a", "b", "b"] for n in range(41)})
     assert candidates(many) == [f"c{n:02}" for n in range(40)]
 
 
 def test_the_first_rows_of_a_block() -> None:
-    block = _block(a=["x", None, "y"], b=[1, 2, 3])
+    block = text_block(a=["x", None, "y"], b=[1, 2, 3])
     assert first_rows(block, 3) is block
     head = first_rows(block, 2)
     assert (head.rows, head.columns["a"].codes.tolist(), head.columns["b"].numbers.tolist()) == (2, [0, -1], [1, 2])
@@ -291,23 +278,23 @@ def test_the_first_rows_of_a_block() -> None:
 def test_a_dependency_says_what_each_value_decides() -> None:
     zips = [f"z{row // 5}" for row in range(50)]
     cities = [f"c{row // 10}" for row in range(50)]
-    (found,) = dependencies_within(_block(zip=zips, city=cities))
+    (found,) = dependencies_within(text_block(zip=zips, city=cities))
     assert isinstance(found, Dependency)
     assert (found.kind, found.detector, found.rule_id) == ("dependency", "dependency", "dependency(zip, city)")
     assert found.expected == {f"z{n}": f"c{n // 2}" for n in range(10)}
     assert found.words == "are not what zip says they are"
-    now = _block(zip=["z0", "z9", "z8", None, "new", "z1"], city=["c4", "c4", None, "c0", "c0", "other"])
+    now = text_block(zip=["z0", "z9", "z8", None, "new", "z1"], city=["c4", "c4", None, "c0", "c0", "other"])
     assert found.broken(now).tolist() == [True, False, False, False, False, True]
-    assert found.broken(_block(zip=[None, None], city=["c0", "c1"])).tolist() == [False, False]
+    assert found.broken(text_block(zip=[None, None], city=["c0", "c1"])).tolist() == [False, False]
 
 
 def test_pairs_of_rows_decide_but_single_ones_do_not() -> None:
     pairs = [f"z{row // 2}" for row in range(40)]
     thirds = [f"c{row // 8}" for row in range(40)]
     # Each zip stands twice, and of two rows none is sure.
-    assert list(dependencies_within(_block(zip=pairs, city=thirds))) == []
+    assert list(dependencies_within(text_block(zip=pairs, city=thirds))) == []
     zips, cities = [f"z{n // 3}" for n in range(39)], [f"c{n // 6}" for n in range(39)]
-    (found,) = dependencies_within(_block(zip=[*zips, "z12"], city=[*cities, "c6"]))
+    (found,) = dependencies_within(text_block(zip=[*zips, "z12"], city=[*cities, "c6"]))
     assert found.columns == ("zip", "city")
 
 
@@ -320,7 +307,7 @@ def _ints(count: int, factor: int, modulus: int, least: int = 2) -> list[int]:
 
 def test_a_column_that_is_the_sum_of_two_is_told_once() -> None:
     one, other = list(range(100, 140)), _ints(40, 17, 41, 500)
-    block = _block(one=one, other=other, total=[a + b for a, b in zip(one, other, strict=True)])
+    block = text_block(one=one, other=other, total=[a + b for a, b in zip(one, other, strict=True)])
     (found,) = identities_within(block)
     assert (found.kind, found.detector, found.columns) == ("identity", "identity+", ("one", "other", "total"))
     assert (found.operation, found.weight) == ("+", weights.IDENTITY)
@@ -331,25 +318,25 @@ def test_a_column_that_is_the_sum_of_two_is_told_once() -> None:
 def test_an_identity_is_shown_from_four_tenths_on(broken: int, count: int) -> None:
     one, other = list(range(100, 140)), _ints(40, 17, 41, 500)
     total = [a + b + (1_000 + n * n if n < broken else 0) for n, (a, b) in enumerate(zip(one, other, strict=True))]
-    found = list(identities_within(_block(one=one, other=other, total=total)))
+    found = list(identities_within(text_block(one=one, other=other, total=total)))
     assert [identity.weight for identity in found] == [0.0] * count
-    assert list(identities_within(_block(one=one, other=other, total=total), least=0.9)) == []
+    assert list(identities_within(text_block(one=one, other=other, total=total), least=0.9)) == []
 
 
 @pytest.mark.parametrize(("ones", "is_found"), [(10, True), (11, False)])
 def test_rows_times_one_tell_nothing_of_a_product(ones: int, is_found: bool) -> None:
     count = [1 if n < ones else n for n in range(40)]
     price = _ints(40, 17, 41, 30)
-    block = _block(count=count, price=price, total=[c * p for c, p in zip(count, price, strict=True)])
+    block = text_block(count=count, price=price, total=[c * p for c, p in zip(count, price, strict=True)])
     found = [identity.columns for identity in identities_within(block) if identity.operation == "*"]
     assert found == ([("count", "price", "total")] if is_found else [])
 
 
 def test_columns_of_numbers_take_more_than_two_values() -> None:
-    block = _block(two=[1, 2, 1, None], three=[1, 2, 3, None], text=["a", "b", "c", "d"], more=[4, 5, 6, 7])
+    block = text_block(two=[1, 2, 1, None], three=[1, 2, 3, None], text=["a", "b", "c", "d"], more=[4, 5, 6, 7])
     assert list(numbers_of_block(block)) == ["three", "more"]
     assert list(numbers_of_block(block, 1)) == ["three"]
-    many = _block(**{f"c{n:02}": [1, 2, 3] for n in range(15)})
+    many = text_block(**{f"c{n:02}": [1, 2, 3] for n in range(15)})
     assert list(numbers_of_block(many)) == [f"c{n:02}" for n in range(14)]
 
 
@@ -408,7 +395,7 @@ def _priced(count: int, far: int) -> Block:
     cost = [100 + 37 * n % 400 for n in range(count)]
     factor = [1 + 0.2 * (n * 7 % count) / count for n in range(count)]
     price = [c * (5 if n < far else f) for n, (c, f) in enumerate(zip(cost, factor, strict=True))]
-    return _block(cost=cost, price=[f"{p:.4f}" for p in price])
+    return text_block(cost=cost, price=[f"{p:.4f}" for p in price])
 
 
 def test_a_ratio_that_keeps_to_a_band_but_for_a_few() -> None:
@@ -418,5 +405,5 @@ def test_a_ratio_that_keeps_to_a_band_but_for_a_few() -> None:
     assert (round(found.low, 2), round(found.high, 2)) == (1.0, 1.2)
     assert np.flatnonzero(found.broken(block)).tolist() == list(range(10))
     assert list(ratios_within(_priced(200, 0))) == []
-    constant = _block(cost=[100] * 60, price=[100 + n for n in range(60)])
+    constant = text_block(cost=[100] * 60, price=[100 + n for n in range(60)])
     assert list(ratios_within(constant)) == []

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets.drifting import (
     _apart,
@@ -38,12 +38,7 @@ from quality_assets.domain.quality.datasets.ordering import (
 )
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
-from quality_assets.domain.quality.datasets.values import Block, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
+from quality_assets.domain.quality.datasets.values import Block
 
 
 def _profile(*columns: str, rows: int = 40) -> Profile:
@@ -63,8 +58,8 @@ def _strewn(low: int, count: int = 100) -> list[int]:
 
 
 def test_columns_lost_new_and_renamed_are_told_whole() -> None:
-    before = _block(city=["Rom", "Bonn"] * 20, n=range(40), id=range(40))
-    now = _block(town=["Rom", "Bonn"] * 20, m=[f"x{i}" for i in range(40)], id=range(40))
+    before = text_block(city=["Rom", "Bonn"] * 20, n=range(40), id=range(40))
+    now = text_block(town=["Rom", "Bonn"] * 20, m=[f"x{i}" for i in range(40)], id=range(40))
     past = [_profile("city", "n", "id")]
     assert schema_findings(("town", "m", "id"), now, past, [before]) == [
         Finding(
@@ -82,7 +77,7 @@ def test_columns_lost_new_and_renamed_are_told_whole() -> None:
 
 def test_a_column_is_lost_that_the_last_three_batches_all_had() -> None:
     def lost(*past: Profile) -> list[str]:
-        found = schema_findings(("a",), _block(a=["x"] * 40), past, [])
+        found = schema_findings(("a",), text_block(a=["x"] * 40), past, [])
         return [finding.columns[0] for finding in found if finding.detector == "lost_column"]
 
     both, one = _profile("a", "z"), _profile("a")
@@ -93,7 +88,7 @@ def test_a_column_is_lost_that_the_last_three_batches_all_had() -> None:
 
 def test_a_name_goes_on_where_half_of_what_it_held_does() -> None:
     def found(now: int, name: str = "m", *, old: str = "n") -> list[str]:
-        block, before = _block(**{name: range(now, now + 40)}), _block(**{old: range(40)})
+        block, before = text_block(**{name: range(now, now + 40)}), text_block(**{old: range(40)})
         return [finding.kind for finding in schema_findings((name,), block, [_profile(old)], [before])]
 
     assert found(20) == ["rename"]
@@ -104,19 +99,19 @@ def test_a_name_goes_on_where_half_of_what_it_held_does() -> None:
 
 
 def test_each_name_goes_on_once_and_of_the_last_three_batches_the_likest_counts() -> None:
-    before = _block(one=range(40), two=range(40))
-    found = schema_findings(("m",), _block(m=range(40)), [_profile("one", "two")], [before])
+    before = text_block(one=range(40), two=range(40))
+    found = schema_findings(("m",), text_block(m=range(40)), [_profile("one", "two")], [before])
     assert [(f.kind, f.columns) for f in found] == [("rename", ("two", "m")), ("schema", ("one",))]
-    other = _block(n=range(500, 540))
-    blocks = [_block(n=range(40)), other, other]
-    assert [f.kind for f in schema_findings(("m",), _block(m=range(40)), [_profile("n")], blocks)] == ["rename"]
-    older = [f.kind for f in schema_findings(("m",), _block(m=range(40)), [_profile("n")], [*blocks, other])]
+    other = text_block(n=range(500, 540))
+    blocks = [text_block(n=range(40)), other, other]
+    assert [f.kind for f in schema_findings(("m",), text_block(m=range(40)), [_profile("n")], blocks)] == ["rename"]
+    older = [f.kind for f in schema_findings(("m",), text_block(m=range(40)), [_profile("n")], [*blocks, other])]
     assert older == ["schema", "schema"]
 
 
 def test_how_alike_columns_are() -> None:
     def alike(one: Sequence[object], other: Sequence[object]) -> float:
-        return _likeness(_block(c=one).columns["c"], _block(c=other).columns["c"])
+        return _likeness(text_block(c=one).columns["c"], text_block(c=other).columns["c"])
 
     assert alike([1, 2, 3, 4], [1, 2, 3, 4]) == 1.0
     assert alike([1, 2, 3, 4], [3, 4, 5, 6]) == pytest.approx(0.5)
@@ -220,8 +215,8 @@ def _found(now: Block, past: Sequence[Block], ordering: Ordering | None = None) 
 
 
 def test_another_unit_is_an_alert_even_of_a_column_that_is_ordered() -> None:
-    past = [_block(v=_strewn(1)) for _ in range(3)]
-    (found,) = _found(_block(v=[1000 * value for value in _strewn(1)]), past, Ordering({"v": 0.99}))
+    past = [text_block(v=_strewn(1)) for _ in range(3)]
+    (found,) = _found(text_block(v=[1000 * value for value in _strewn(1)]), past, Ordering({"v": 0.99}))
     assert found == Finding(
         "distribution", ("v",), 100, 1.0,
         "Values of v have moved by 1.00, as if multiplied by 1000; 0.00 was the most so far",
@@ -230,8 +225,8 @@ def test_another_unit_is_an_alert_even_of_a_column_that_is_ordered() -> None:
 
 
 def test_a_change_that_is_explained_is_told_without_an_alert() -> None:
-    past = [_block(v=_strewn(0), w=["a", "b"] * 50) for _ in range(3)]
-    now = _block(v=_strewn(80), w=["a", "b"] * 50)
+    past = [text_block(v=_strewn(0), w=["a", "b"] * 50) for _ in range(3)]
+    now = text_block(v=_strewn(80), w=["a", "b"] * 50)
 
     def is_alert(ordering: Ordering) -> list[bool]:
         return [finding.is_alert for finding in _found(now, past, ordering) if finding.columns == ("v",)]
@@ -243,8 +238,8 @@ def test_a_change_that_is_explained_is_told_without_an_alert() -> None:
 
 
 def test_where_the_rows_of_a_group_are_others_all_else_is_as_that_group_is() -> None:
-    past = [_block(v=_strewn(0), g=["a", "b"] * 50) for _ in range(3)]
-    now = _block(v=_strewn(80), g=["b"] * 100)
+    past = [text_block(v=_strewn(0), g=["a", "b"] * 50) for _ in range(3)]
+    now = text_block(v=_strewn(80), g=["b"] * 100)
     assert {f.columns[0]: f.is_alert for f in _found(now, past, Ordering({"g": 0.3}))} == {"v": False, "g": True}
     of_few = Ordering({"g": 0.3}, few=frozenset(["g"]))
     assert {f.columns[0]: f.is_alert for f in _found(now, past, of_few)} == {"v": False, "g": False}
@@ -253,61 +248,61 @@ def test_where_the_rows_of_a_group_are_others_all_else_is_as_that_group_is() -> 
 
 def test_a_change_is_held_against_those_of_the_last_five_batches() -> None:
     # The middles of the past lie a fifth apart: twice that is let pass.
-    past = [_block(v=_strewn(low)) for low in (0, 20, 0)]
-    assert _found(_block(v=_strewn(45)), past) == []
-    (found,) = _found(_block(v=_strewn(60)), past)
+    past = [text_block(v=_strewn(low)) for low in (0, 20, 0)]
+    assert _found(text_block(v=_strewn(45)), past) == []
+    (found,) = _found(text_block(v=_strewn(60)), past)
     assert found.expected_share == pytest.approx(0.2)
-    calm = [_block(v=_strewn(0)) for _ in range(5)]
-    wild = _block(v=_strewn(500))
-    assert _found(_block(v=_strewn(50)), [wild, *calm]) != []
-    assert _found(_block(v=_strewn(50)), [*calm[:4], wild]) == []
-    assert _found(_block(v=_strewn(50)), [wild, *calm[:4]]) == []
+    calm = [text_block(v=_strewn(0)) for _ in range(5)]
+    wild = text_block(v=_strewn(500))
+    assert _found(text_block(v=_strewn(50)), [wild, *calm]) != []
+    assert _found(text_block(v=_strewn(50)), [*calm[:4], wild]) == []
+    assert _found(text_block(v=_strewn(50)), [wild, *calm[:4]]) == []
 
 
 def test_columns_that_were_not_always_there_or_cannot_be_compared_are_passed_over() -> None:
-    past = [_block(v=_strewn(0)) for _ in range(3)]
-    assert _found(_block(v=_strewn(50), w=_strewn(0)), [*past[:2], _block(w=_strewn(0))]) == []
+    past = [text_block(v=_strewn(0)) for _ in range(3)]
+    assert _found(text_block(v=_strewn(50), w=_strewn(0)), [*past[:2], text_block(w=_strewn(0))]) == []
     fewer = [*_strewn(0)[:49], *[None] * 51]
-    assert _found(_block(v=_strewn(50)), [_block(v=fewer), *past[1:]]) == []
-    assert len(_found(_block(v=[*_strewn(500)[:50], *[None] * 50]), past)) == 1
-    assert _found(_block(v=[*_strewn(500)[:49], *[None] * 51]), past) == []
-    assert len(_found(_block(v=_strewn(500, 50)), past)) == 1
+    assert _found(text_block(v=_strewn(50)), [text_block(v=fewer), *past[1:]]) == []
+    assert len(_found(text_block(v=[*_strewn(500)[:50], *[None] * 50]), past)) == 1
+    assert _found(text_block(v=[*_strewn(500)[:49], *[None] * 51]), past) == []
+    assert len(_found(text_block(v=_strewn(500, 50)), past)) == 1
     days = [f"2026-01-{1 + n % 28:02}" for n in range(100)]
-    assert _found(_block(v=[day.replace("2026", "2030") for day in days]), [_block(v=days)] * 3) == []
+    assert _found(text_block(v=[day.replace("2026", "2030") for day in days]), [text_block(v=days)] * 3) == []
 
 
 @pytest.mark.parametrize(("count", "is_told"), [(200, True), (201, False)])
 def test_of_two_hundred_texts_it_is_told_how_they_are_spread(count: int, is_told: bool) -> None:
-    past = _block(c=[f"old {n}" for n in range(count)] * 4)
-    now = _block(c=[f"new {n}" for n in range(count)] * 4)
+    past = text_block(c=[f"old {n}" for n in range(count)] * 4)
+    now = text_block(c=[f"new {n}" for n in range(count)] * 4)
     assert [finding.share for finding in _found(now, [past] * 3)] == [1.0] * is_told
 
 
 def test_a_batch_may_wander_as_far_as_its_parts_did() -> None:
     # Sorted batches: of the 175 rows before the last quarter of the second batch 150 lie below it, .857 of them.
-    past = [_block(v=range(100)) for _ in range(3)]
-    assert _found(_block(v=_strewn(85)), past) == []
-    assert len(_found(_block(v=_strewn(86)), past)) == 1
-    words = [_block(c=["a"] * 25 + ["b"] * 25 + ["c"] * 25 + ["d"] * 25) for _ in range(3)]
-    assert _found(_block(c=["a"] * 90 + ["b"] * 10), words) == []
-    assert len(_found(_block(c=["e"] * 90 + ["a"] * 10), words)) == 1
+    past = [text_block(v=range(100)) for _ in range(3)]
+    assert _found(text_block(v=_strewn(85)), past) == []
+    assert len(_found(text_block(v=_strewn(86)), past)) == 1
+    words = [text_block(c=["a"] * 25 + ["b"] * 25 + ["c"] * 25 + ["d"] * 25) for _ in range(3)]
+    assert _found(text_block(c=["a"] * 90 + ["b"] * 10), words) == []
+    assert len(_found(text_block(c=["e"] * 90 + ["a"] * 10), words)) == 1
 
 
 def test_a_value_at_an_end_is_a_spike_three_times_as_frequent_as_five_beside_it() -> None:
     low = [*range(1, 20), *[0] * 3]
-    assert spikes(_block(v=low)) == {"v": (0.0, 3 / 22, 3)}
-    assert spikes(_block(v=low[:-1])) == {}
-    assert spikes(_block(v=low[1:])) == {}, "of nineteen values nothing is told"
-    assert spikes(_block(v=[*low, 5])) == {}
-    assert spikes(_block(v=[*low, 6])) == {"v": (0.0, 3 / 23, 3)}
+    assert spikes(text_block(v=low)) == {"v": (0.0, 3 / 22, 3)}
+    assert spikes(text_block(v=low[:-1])) == {}
+    assert spikes(text_block(v=low[1:])) == {}, "of nineteen values nothing is told"
+    assert spikes(text_block(v=[*low, 5])) == {}
+    assert spikes(text_block(v=[*low, 6])) == {"v": (0.0, 3 / 23, 3)}
     high = [*range(1, 20), *[20] * 3]
-    assert spikes(_block(v=high)) == {"v": (20.0, 3 / 22, 3)}
-    assert spikes(_block(v=[*high, 15])) == {}
-    assert spikes(_block(v=[*high, 14])) == {"v": (20.0, 3 / 23, 3)}
-    assert spikes(_block(v=[*high, 1, 1])) == {"v": (20.0, 3 / 24, 3)}, "the upper end is looked at first"
-    assert spikes(_block(v=[*range(1, 148), *[0] * 3])) == {"v": (0.0, 0.02, 3)}
-    assert spikes(_block(v=[*range(1, 149), *[0] * 3])) == {}
-    assert spikes(_block(v=[f"w{n}" for n in low])) == {}
+    assert spikes(text_block(v=high)) == {"v": (20.0, 3 / 22, 3)}
+    assert spikes(text_block(v=[*high, 15])) == {}
+    assert spikes(text_block(v=[*high, 14])) == {"v": (20.0, 3 / 23, 3)}
+    assert spikes(text_block(v=[*high, 1, 1])) == {"v": (20.0, 3 / 24, 3)}, "the upper end is looked at first"
+    assert spikes(text_block(v=[*range(1, 148), *[0] * 3])) == {"v": (0.0, 0.02, 3)}
+    assert spikes(text_block(v=[*range(1, 149), *[0] * 3])) == {}
+    assert spikes(text_block(v=[f"w{n}" for n in low])) == {}
 
 
 def test_a_spike_is_told_whole() -> None:
@@ -319,7 +314,7 @@ def test_a_spike_is_told_whole() -> None:
         examples=("1234.5",),
     )  # fmt: skip
     # As often as half as much again and two in a hundred is usual: of .04 it is .08.
-    past = [_block(v=[*range(96), *[200] * 4])]
+    past = [text_block(v=[*range(96), *[200] * 4])]
     assert list(spike_findings({"v": (200.0, 0.08, 8)}, 100, past, Ordering())) == []
     (told,) = spike_findings({"v": (200.0, 0.0801, 8)}, 100, past, Ordering())
     assert (told.weight, told.expected_share) == (0.5, 0.04)
@@ -354,7 +349,7 @@ def test_the_dependence_of_numbers_is_that_of_their_ranks() -> None:
     assert _ranks(np.array([20.0, 10, 30, 20])).tolist() == [2.5, 1.0, 4.0, 2.5]
 
     def dependence(values: Sequence[object]) -> float:
-        return _dependence(_block(c=values).columns["c"])
+        return _dependence(text_block(c=values).columns["c"])
 
     assert dependence([n**3 for n in range(20)]) == pytest.approx(1.0)
     zigzag = [n if n % 2 else 100 - n for n in range(20)]
@@ -368,7 +363,7 @@ def test_the_dependence_of_numbers_is_that_of_their_ranks() -> None:
 
 def test_the_order_of_several_batches() -> None:
     def batch(first: int) -> Block:
-        return _block(
+        return text_block(
             t=[first + row for row in range(20)], g=["a"] * 20, k=["x", "y"] * 10, m=[None] * 10 + [1] * 10,
             few=["p"] * 18 + ["q"] * 2,
         )  # fmt: skip
@@ -383,18 +378,18 @@ def test_the_order_of_several_batches() -> None:
 
 
 def test_the_last_five_batches_of_fifteen_rows_are_looked_at() -> None:
-    plain = [_block(c=["x", "y"] * 10) for _ in range(5)]
-    ordered = _block(c=["x"] * 10 + ["y"] * 10)
+    plain = [text_block(c=["x", "y"] * 10) for _ in range(5)]
+    ordered = text_block(c=["x"] * 10 + ["y"] * 10)
     assert ordering_of([ordered] * 2).values == {"c": pytest.approx(2 * 18 / 19 - 1)}
     assert ordering_of([*[ordered] * 4, *plain]).values == {}
     assert ordering_of([*[ordered] * 3, *plain[:2]]).values == {"c": pytest.approx(2 * 18 / 19 - 1)}
-    assert ordering_of([ordered, _block(c=["x"] * 14)]) == Ordering()
+    assert ordering_of([ordered, text_block(c=["x"] * 14)]) == Ordering()
 
 
 def _steps(*lows: float, width: float = 1.0, count: int = 16) -> float:
     """The trend of batches of 16 numbers a step apart, each from its low on."""
     parts = [[low + width * n for n in range(count)] for low in lows]
-    return _trend([_block(c=part).columns["c"] for part in parts])
+    return _trend([text_block(c=part).columns["c"] for part in parts])
 
 
 def test_a_trend_goes_farther_than_medians_do_by_chance() -> None:
@@ -416,30 +411,30 @@ def test_a_trend_goes_farther_than_medians_do_by_chance() -> None:
 
     def trend(width: float) -> float:
         parts = first, second, [width * n for n in range(16)]
-        return _trend([_block(c=part).columns["c"] for part in parts])
+        return _trend([text_block(c=part).columns["c"] for part in parts])
 
     assert (trend(1.3), trend(1.4)) == (0.0, pytest.approx(6.75))
-    words = _block(c=["a", "b"] * 10).columns["c"]
+    words = text_block(c=["a", "b"] * 10).columns["c"]
     assert _trend([words] * 3) == 0.0
 
 
 def test_what_was_the_same_all_through_shows_its_order_when_it_changes() -> None:
     past = Ordering({"h": 0.4, "g": 0.5}, untold={"g": frozenset(["a"]), "gone": frozenset(["z"])})
-    assert shown_by(_block(g=["b"] * 20), past).values == {"h": 0.4, "g": 1.0}
-    assert shown_by(_block(g=["a"] * 20), past).values == {"h": 0.4, "g": 0.5}
+    assert shown_by(text_block(g=["b"] * 20), past).values == {"h": 0.4, "g": 1.0}
+    assert shown_by(text_block(g=["a"] * 20), past).values == {"h": 0.4, "g": 0.5}
     # κ = (14/19 − .5) / .5 = .474 is less than what the past shows, and 17/19 more.
     few = (["a"] * 4 + ["b"] * 4) * 2 + ["a"] * 2 + ["b"] * 2
-    assert shown_by(_block(g=few), past).values["g"] == pytest.approx(0.5)
-    assert shown_by(_block(g=["a"] * 10 + ["b"] * 10), past).values["g"] == pytest.approx(2 * 18 / 19 - 1)
-    assert shown_by(_block(h=["a"] * 20), past) == past
+    assert shown_by(text_block(g=few), past).values["g"] == pytest.approx(0.5)
+    assert shown_by(text_block(g=["a"] * 10 + ["b"] * 10), past).values["g"] == pytest.approx(2 * 18 / 19 - 1)
+    assert shown_by(text_block(h=["a"] * 20), past) == past
 
 
 def test_a_new_group_is_asked_of_what_holds_something() -> None:
     ordering = Ordering({"g": 1.0, "x": 1.0}, few=frozenset(["g", "x"]))
-    other = _block(g=["z"] * 40, x=["a"] * 40)
+    other = text_block(g=["z"] * 40, x=["a"] * 40)
     assert not is_new_group(other, ordering, [])
-    assert is_new_group(other, ordering, [_block(g=["a"] * 40), _block(x=["a"] * 40)])
-    assert not is_new_group(_block(h=["z"] * 40), ordering, [_block(g=["a"] * 40)])
+    assert is_new_group(other, ordering, [text_block(g=["a"] * 40), text_block(x=["a"] * 40)])
+    assert not is_new_group(text_block(h=["z"] * 40), ordering, [text_block(g=["a"] * 40)])
 
 
 def test_how_far_a_column_remembers() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import (
@@ -30,16 +30,11 @@ from quality_assets.domain.quality.datasets.rules import (
     live_rules,
     pool,
 )
-from quality_assets.domain.quality.datasets.values import Block, ColumnForm, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
+from quality_assets.domain.quality.datasets.values import ColumnForm
 
 
 def _learnt(*batches: Sequence[object]) -> dict[str, CellTest]:
-    return {rule.detector: rule for rule in learn([_block(c=batch) for batch in batches])}
+    return {rule.detector: rule for rule in learn([text_block(c=batch) for batch in batches])}
 
 
 DAYS = [str(np.datetime64("1970-01-01") + n) for n in range(40)]
@@ -113,7 +108,7 @@ def test_a_column_has_a_trend_where_two_steps_went_one_way_and_none_the_other(
     middles: Sequence[float | None], is_one: bool
 ) -> None:
     numbers = [["1"] * 2 + ["x"] if m is None else [m - 1, m, m, m + 1, ""] for m in middles]
-    past = [_block(n=each) for each in numbers]
+    past = [text_block(n=each) for each in numbers]
     for middle, block in zip(middles, past, strict=True):
         if middle is None:
             block.columns["n"].of_unique = np.full(len(block.columns["n"].uniques), np.nan)
@@ -156,7 +151,7 @@ def test_times_may_lie_before_1970_and_are_told_without_numbers() -> None:
 
 
 def test_what_was_parsed_before_has_no_rules_of_its_writing() -> None:
-    block = _block(c=range(40))
+    block = text_block(c=range(40))
     block.columns["c"].has_text = False
     assert [rule.detector for rule in learn([block])] == ["past_type", "past_range", "past_far_range"]
 
@@ -215,7 +210,7 @@ def test_of_forty_values_four_may_have_a_sign_of_their_own(plain: int, signs: st
 
 def test_what_one_column_says_of_another_by_rule_and_by_single_values() -> None:
     def found(zips: Sequence[str], cities: Sequence[str]) -> dict[str, Dependency]:
-        rules = learn([_block(zip=zips, city=cities)])
+        rules = learn([text_block(zip=zips, city=cities)])
         return {rule.rule_id: rule for rule in rules if isinstance(rule, Dependency) and rule.column == "city"}
 
     # A hundred rows of ten zips: one that says otherwise leaves a rule, and of its zip nothing sure is known.
@@ -236,7 +231,7 @@ def test_a_local_dependency_asks_five_rows_of_a_value_and_three_tenths_of_all() 
         """The zips of which a local dependency says the city; each as often as told."""
         zips = [zip_code for zip_code, _, count in held for _ in range(count)]
         cities = [city for _, city, count in held for _ in range(count)]
-        rules = learn([_block(zip=zips, city=cities)])
+        rules = learn([text_block(zip=zips, city=cities)])
         (found,) = [r for r in rules if r.rule_id == "past_local_dependency(zip, city)"] or [None]
         return sorted(found.expected) if isinstance(found, Dependency) else []
 
@@ -251,27 +246,27 @@ def test_a_local_dependency_asks_five_rows_of_a_value_and_three_tenths_of_all() 
 
 
 def test_batches_are_pooled_in_the_order_of_their_values() -> None:
-    one, two = _block(a=["y", "x", "y"]), _block(a=["z", None, "x"])
+    one, two = text_block(a=["y", "x", "y"]), text_block(a=["z", None, "x"])
     cells = pool([one, two]).columns["a"]
     assert (list(cells.uniques), cells.codes.tolist()) == (["y", "x", "z"], [0, 1, 0, 2, -1, 1])
     assert pool([one]).columns["a"] is one.columns["a"]
-    empty = pool([_block(a=[None, None]), _block(a=[None])])
+    empty = pool([text_block(a=[None, None]), text_block(a=[None])])
     assert (empty.rows, empty.columns["a"].codes.tolist(), list(empty.columns["a"].uniques)) == (3, [-1] * 3, [])
 
 
 def test_rules_that_cannot_be_tried_are_none() -> None:
-    assert live_rules([]) == live_rules([_block(a=range(30))]) == Rules()
+    assert live_rules([]) == live_rules([text_block(a=range(30))]) == Rules()
     # A column that the last batch has no longer is tried on nothing.
-    past = [_block(a=["x"] * 20, b=["y"] * 20), _block(a=["x"] * 20, b=["y"] * 20), _block(a=["x"] * 20)]
+    past = [text_block(a=["x"] * 20, b=["y"] * 20), text_block(a=["x"] * 20, b=["y"] * 20), text_block(a=["x"] * 20)]
     assert {rule.column for rule in live_rules(past).alive} == {"a"}
 
 
 def test_a_rule_must_have_been_learnt_before_each_batch_that_is_held_out() -> None:
     # Of five batches the last two are held out: b comes with the fourth, so that nothing was known of it before.
     narrow, wide = {"a": ["x"] * 20}, {"a": ["x"] * 20, "b": ["y"] * 20}
-    late = live_rules([_block(**narrow) for _ in range(3)] + [_block(**wide), _block(**wide)])
+    late = live_rules([text_block(**narrow) for _ in range(3)] + [text_block(**wide), text_block(**wide)])
     assert {rule.column for rule in late.alive} == {"a"}
-    found = live_rules([_block(**wide) for _ in range(5)])
+    found = live_rules([text_block(**wide) for _ in range(5)])
     assert {rule.column for rule in found.alive} == {"a", "b"}
     assert found.records["past_closed_set(b)"] == Record(0, 40, 2, 0.0)
     assert found.dead == ()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import text_block
 
 from quality_assets.contracts.sources.datasets import Thresholds
 from quality_assets.domain.quality.datasets import examine
@@ -33,13 +32,7 @@ from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Verdict
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures, what_if
-from quality_assets.domain.quality.datasets.values import Block, ColumnForm, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
-
+from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 
 # --- Plans ------------------------------------------------------------------------------------------------------------
 
@@ -60,8 +53,8 @@ def test_columns_are_read_as_they_were_last_where_something_was_there() -> None:
 
 
 def test_a_plan_has_the_rules_that_live_and_what_the_batch_suggests() -> None:
-    blocks = [_block(a=[*range(20), *range(20)], b=["x", "y"] * 20) for _ in range(2)]
-    now = _block(a=[*range(20), *range(20)], b=["x", "y"] * 20)
+    blocks = [text_block(a=[*range(20), *range(20)], b=["x", "y"] * 20) for _ in range(2)]
+    now = text_block(a=[*range(20), *range(20)], b=["x", "y"] * 20)
     past = Past((), blocks)
     made = examine.plan(now, past, Asked())
     names = [test.rule_id for test in made.tests]
@@ -73,10 +66,10 @@ def test_a_plan_has_the_rules_that_live_and_what_the_batch_suggests() -> None:
     assert {test.rule_id for test in made.tests} - {test.rule_id for test in kinds.tests} == {
         "past_range(a)", "past_far_range(a)",
     }  # fmt: skip
-    fewer = examine.plan(_block(b=["x", "y"] * 20), past, Asked())
+    fewer = examine.plan(text_block(b=["x", "y"] * 20), past, Asked())
     assert {test.column for test in fewer.tests} == {"b"}
     assert (made.keeps_examples, made.is_new_group, made.spikes) == (True, False, {})
-    hushed = examine.plan(_block(c=["usual"] * 49 + ["other"]), Past(), Asked(keeps_examples=False))
+    hushed = examine.plan(text_block(c=["usual"] * 49 + ["other"]), Past(), Asked(keeps_examples=False))
     (dominant,) = (test for test in hushed.tests if test.detector == "dominant")
     assert dominant.words == "are not the value that nearly all have"
     assert not hushed.keeps_examples
@@ -102,7 +95,7 @@ def test_the_ends_of_a_column_that_wanders_lie_farther() -> None:
 
 
 def test_keys_are_the_declared_one_and_what_may_be_one() -> None:
-    block = _block(
+    block = text_block(
         id=range(4), name=["a", "b", "c", "d"], size=["1.5", "2", "3", "4"], twice=[1, 1, 2, 3], gap=[1, 2, 3, None]
     )
     assert examine.keys_to_count(block, Past(), Asked()) == [("id",), ("name",)]
@@ -121,12 +114,12 @@ def test_keys_are_the_declared_one_and_what_may_be_one() -> None:
 
 def test_a_column_dates_breaches_that_is_declared_or_the_only_one_of_times() -> None:
     days = ["2026-01-01", "2026-01-02"]
-    one, two = _block(a=[1, 2], at=days), _block(a=[1, 2], at=days, to=days)
+    one, two = text_block(a=[1, 2], at=days), text_block(a=[1, 2], at=days, to=days)
     assert examine.clock_of(one, Asked()) == "at"
     assert examine.clock_of(two, Asked()) is None
     assert examine.clock_of(two, Asked(time_column="to")) == "to"
     assert examine.clock_of(one, Asked(time_column="gone")) == "at"
-    assert examine.clock_of(_block(a=[1, 2]), Asked()) is None
+    assert examine.clock_of(text_block(a=[1, 2]), Asked()) is None
 
 
 def _day(text: str) -> float:
@@ -134,7 +127,7 @@ def _day(text: str) -> float:
 
 
 def test_what_is_kept_of_a_batch() -> None:
-    block = _block(
+    block = text_block(
         n=[*range(1, 40), 500], word=["a"] * 30 + ["b"] * 9 + [None], at=["2026-01-02"] * 39 + ["2026-01-05"]
     )
     tests: list[CellTest] = [
@@ -176,14 +169,14 @@ def test_what_is_kept_of_a_batch() -> None:
 
 
 def test_a_summary_that_shows_no_value() -> None:
-    block = _block(word=["x" * 61, "y"], n=[None, None])
+    block = text_block(word=["x" * 61, "y"], n=[None, None])
     tally = examine.count([block], Plan([], Rules()))
     assert examine.summary(block, tally, keeps_examples=False) == {
         "word": {"kind": "text", "missing": 0, "distinct": 2}, "n": {"kind": "text", "missing": 2, "distinct": 0},
     }  # fmt: skip
     assert examine.summary(block, tally)["word"]["top"] == [["x" * 60, 1], ["y", 1]]
     above = OutsideRange("range", "r", ("n",), 0.9, high=1)
-    silent = examine.count([_block(n=range(9))], Plan([above], Rules(), keeps_examples=False))
+    silent = examine.count([text_block(n=range(9))], Plan([above], Rules(), keeps_examples=False))
     assert (silent.broken[0], list(silent.examples.get(0, []))) == (7, [])
 
 
@@ -203,7 +196,7 @@ def test_a_batch_is_judged_by_its_weekday_its_time_and_its_columns() -> None:
     past = Past(profiles, (), [_day("2026-01-01"), _day("2026-01-02")])
 
     def kinds(**asked: Any) -> list[str]:
-        return [finding.kind for finding in _judged(_block(at=monday), past, **asked).findings]
+        return [finding.kind for finding in _judged(text_block(at=monday), past, **asked).findings]
 
     # Of Mondays ten rows are usual; three days have passed, where one is due each.
     assert kinds(time_column="at", cadence_hours=24.0) == ["freshness", "volume"]
@@ -213,7 +206,7 @@ def test_a_batch_is_judged_by_its_weekday_its_time_and_its_columns() -> None:
 
 
 def test_copied_rows_may_be_by_chance_where_there_is_no_past() -> None:
-    dice = _block(one=[n % 6 for n in range(360)], other=[n // 6 % 6 for n in range(360)])
+    dice = text_block(one=[n % 6 for n in range(360)], other=[n // 6 % 6 for n in range(360)])
     doubt = 1 - (_judged(dice, copied=324).score or 0.0)
     # All of them are as by chance: a trifle each.
     assert doubt == pytest.approx(0.45 * 0.0003 * 324 * 2 / 720)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, NotAmong, OutsideRange, TooManyDecimals
@@ -17,16 +17,11 @@ from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.tally import Tally
-from quality_assets.domain.quality.datasets.values import Block, block_of
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
+from quality_assets.domain.quality.datasets.values import Block
 
 
 def _learnt(*batches: Sequence[object]) -> dict[str, CellTest]:
-    return {rule.detector: rule for rule in learn([_block(c=batch) for batch in batches])}
+    return {rule.detector: rule for rule in learn([text_block(c=batch) for batch in batches])}
 
 
 def _ends(rules: dict[str, CellTest], detector: str) -> tuple[float, float]:
@@ -82,34 +77,34 @@ def test_decimals_forms_and_signs_that_were_seen() -> None:
     assert "past_format" not in _learnt([*[f"K{n}" for n in range(1, 9)] * 10, *["7/x"] * 5])
     assert "past_format" not in _learnt([*[f"K{n}" for n in range(1, 10)] * 2, "7/x"]), "one row in nineteen is new"
     known = _learnt([*keys, *["7/x"] * 5])["past_characters"]
-    assert np.flatnonzero(known.broken(_block(c=["K8", "x/1", "K-1", "8A"]))).tolist() == [2]
+    assert np.flatnonzero(known.broken(text_block(c=["K8", "x/1", "K-1", "8A"]))).tolist() == [2]
 
 
 def test_what_one_column_always_said_of_another() -> None:
-    batch = _block(k=["p"] * 30 + ["q"] * 30, city=["X"] * 30 + ["Y"] * 15 + ["Z"] * 15)
+    batch = text_block(k=["p"] * 30 + ["q"] * 30, city=["X"] * 30 + ["Y"] * 15 + ["Z"] * 15)
     found = {rule.rule_id: rule for rule in learn([batch]) if rule.kind == "dependency"}
     # Each city has one k; of k only p says which city.
     assert set(found) == {"past_dependency(city, k)", "past_local_dependency(k, city)"}
     sure, local = found["past_dependency(city, k)"], found["past_local_dependency(k, city)"]
     assert (sure.weight, local.weight) == (weights.PAST_DEPENDENCY, weights.PAST_LOCAL_DEPENDENCY)
-    now = _block(k=["p", "p", "q"], city=["X", "Z", "X"])
+    now = text_block(k=["p", "p", "q"], city=["X", "Z", "X"])
     assert (np.flatnonzero(sure.broken(now)).tolist(), np.flatnonzero(local.broken(now)).tolist()) == ([1, 2], [1])
 
 
 def test_batches_become_one() -> None:
-    whole = pool([_block(a=["x", None, "y"], b=[1, 2, 3]), _block(a=["y", "z"])])
+    whole = pool([text_block(a=["x", None, "y"], b=[1, 2, 3]), text_block(a=["y", "z"])])
     cells = whole.columns["a"]
     assert (whole.rows, list(whole.columns), cells.codes.tolist()) == (5, ["a"], [0, -1, 1, 1, 2])
-    numbers = pool([_block(n=[1, 2]), _block(n=[None, None]), _block(n=[2, 3])]).columns["n"].numbers
+    numbers = pool([text_block(n=[1, 2]), text_block(n=[None, None]), text_block(n=[2, 3])]).columns["n"].numbers
     assert np.nan_to_num(numbers, nan=-1).tolist() == [1, 2, -1, -1, 2, 3]
     assert pool([]).rows == 0
-    text, parsed = _block(n=[1, 2]), _block(n=[3, 4])
+    text, parsed = text_block(n=[1, 2]), text_block(n=[3, 4])
     parsed.columns["n"].has_text = False
     assert (pool([text, text]).columns["n"].has_text, pool([text, parsed]).columns["n"].has_text) == (True, False)
 
 
 def _colours(*blue: int) -> list[Block]:
-    return [_block(kind=["red"] * 125 + ["green"] * (125 - n) + ["blue"] * n) for n in blue]
+    return [text_block(kind=["red"] * 125 + ["green"] * (125 - n) + ["blue"] * n) for n in blue]
 
 
 def test_a_rule_is_alive_where_no_more_than_four_in_a_thousand_broke_it() -> None:
@@ -135,7 +130,7 @@ def test_a_rule_is_alive_where_no_more_than_four_in_a_thousand_broke_it() -> Non
 
 
 def test_a_column_that_falls_from_batch_to_batch_has_no_far_end() -> None:
-    falling = [_block(n=[j - 10 * batch for j in range(100)]) for batch in range(5)]
+    falling = [text_block(n=[j - 10 * batch for j in range(100)]) for batch in range(5)]
     assert "past_far_range(n)" not in {rule.rule_id for rule in live_rules(falling).alive}
 
 
@@ -147,7 +142,7 @@ PLAIN = Profile("p", 100, ("a", "b"), {}, missing={"a": 0.0, "b": 0.0})
 def _counted(tests: Sequence[CellTest] = (), rows: int = 100, **more: object) -> Counted:
     """A hundred rows of a, from 1 on, and b."""
     tally = Tally(list(tests))
-    tally.add(_block(a=range(1, rows + 1), b=["x"] * rows))
+    tally.add(text_block(a=range(1, rows + 1), b=["x"] * rows))
     return Counted(rows, ("a", "b"), tally, **more)  # type: ignore[arg-type]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import (
@@ -25,13 +25,8 @@ from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, excess, judge
 from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
-from quality_assets.domain.quality.datasets.values import Block, block_of
+from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.domain.quality.score import share_left
-
-
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
 
 
 def _above(high: float, column: str = "a", kind: str = "range", detector: str = "r", weight: float = 0.5) -> CellTest:
@@ -43,7 +38,7 @@ PLAIN = Profile("p", 100, ("a", "b"), {}, missing={"a": 0.0, "b": 0.0})
 
 def _counted(tests: Sequence[CellTest] = (), block: Block | None = None, **more: object) -> Counted:
     """A hundred rows of a, from 1 on, and b; or a block."""
-    counted = block or _block(a=range(1, 101), b=["x"] * 100)
+    counted = block or text_block(a=range(1, 101), b=["x"] * 100)
     tally = Tally(list(tests), more.pop("ordering", Ordering()))  # type: ignore[arg-type]
     tally.add(counted, more.pop("clock", None))  # type: ignore[arg-type]
     return Counted(counted.rows, tuple(counted.columns), tally, **more)  # type: ignore[arg-type]
@@ -60,8 +55,8 @@ def _doubt(verdict: Verdict, cells: int = 200) -> float:
 def test_blocks_add_up() -> None:
     wide, narrow = _above(3, weight=0.4), _above(5, detector="n", weight=0.9)
     tally = Tally([wide, narrow, _above(1, column="gone", detector="g")])
-    tally.add(_block(a=[1, 4, 6, None], b=["x", None, "x", "x"]))
-    tally.add(_block(a=[4, 4, 7, 2], b=["x"] * 4))
+    tally.add(text_block(a=[1, 4, 6, None], b=["x", None, "x", "x"]))
+    tally.add(text_block(a=[4, 4, 7, 2], b=["x"] * 4))
     assert tally.rows == 8
     assert (dict(tally.broken), dict(tally.missing), dict(tally.filled)) == (
         {0: 5, 1: 2}, {"a": 1, "b": 1}, {"a": 7, "b": 7},
@@ -76,29 +71,29 @@ def test_blocks_add_up() -> None:
 
 def test_examples_are_at_most_as_many_as_asked_for() -> None:
     tally = Tally([_above(0)], most_examples=2)
-    tally.add(_block(a=[1, 1, 2, 3]))
-    tally.add(_block(a=[7]))
+    tally.add(text_block(a=[1, 1, 2, 3]))
+    tally.add(text_block(a=[7]))
     assert tally.examples == {0: ["1", "2"]}
     silent = Tally([_above(0)], most_examples=0)
-    silent.add(_block(a=[1, 2]))
+    silent.add(text_block(a=[1, 2]))
     assert (silent.examples.get(0, []), silent.broken[0]) == ([], 2)
     five = Tally([_above(0)])
-    five.add(_block(a=range(1, 9)))
+    five.add(text_block(a=range(1, 9)))
     assert five.examples == {0: ["1", "2", "3", "4", "5"]}
 
 
 def test_breaches_are_dated_by_the_clock() -> None:
     days = ["2026-01-01", "2026-01-02", "2026-01-03", None]
     tally = Tally([_above(0)])
-    tally.add(_block(a=[-1, 5, 6, 7], at=days), "at")
-    tally.add(_block(a=[-1, -1, -1, 8], at=days), "at")
+    tally.add(text_block(a=[-1, 5, 6, 7], at=days), "at")
+    tally.add(text_block(a=[-1, -1, -1, 8], at=days), "at")
     first = np.datetime64("2026-01-02").astype("datetime64[s]").astype(float)
     assert tally.spans == {0: (first, first + 86_400)}
-    tally.add(_block(a=[9, -1, -1, -1], at=days), "at")
+    tally.add(text_block(a=[9, -1, -1, -1], at=days), "at")
     assert tally.spans == {0: (first - 86_400, first + 86_400)}
     unclocked = Tally([_above(0)])
-    unclocked.add(_block(a=[1], at=days[:1]))
-    unclocked.add(_block(a=[1]), "at")
+    unclocked.add(text_block(a=[1], at=days[:1]))
+    unclocked.add(text_block(a=[1]), "at")
     assert unclocked.spans == {}
 
 
@@ -111,13 +106,13 @@ def test_what_stands_together_in_an_ordered_column_is_one_event() -> None:
     assert _events(strewn, Ordering({"a": 0.5})) == (10, 10)
     # A type is no way on.
     tally = Tally([WrongType("type", "t", ("a",), 0.5)], Ordering({"a": 0.5}))
-    tally.add(_block(a=[*range(90), *["x"] * 5]))
+    tally.add(text_block(a=[*range(90), *["x"] * 5]))
     assert (tally.broken[0], tally.events[0]) == (5, 5)
 
 
 def _events(values: Sequence[object], ordering: Ordering) -> tuple[int, int]:
     tally = Tally([_above(99)], ordering)
-    tally.add(_block(a=values))
+    tally.add(text_block(a=values))
     return tally.broken[0], tally.events[0]
 
 
@@ -126,14 +121,14 @@ def test_a_text_that_comes_again_in_an_ordered_column_is_the_same_event() -> Non
     tally = Tally([test], Ordering({"a": 0.5}))
     # Three stretches, of two values.
     between = ["x"] * 10
-    tally.add(_block(a=[*between, *["y"] * 4, *between, *["z"] * 4, *between, *["y"] * 4, *between]))
+    tally.add(text_block(a=[*between, *["y"] * 4, *between, *["z"] * 4, *between, *["y"] * 4, *between]))
     assert (tally.broken[0], tally.events[0]) == (12, 2)
 
 
 def test_missing_cells_that_stand_together() -> None:
     def events(ordering: Ordering, missing: int = 10, rows: int = 40) -> int:
         tally = Tally([], ordering)
-        tally.add(_block(a=[*[None] * missing, *["x"] * (rows - missing)]))
+        tally.add(text_block(a=[*[None] * missing, *["x"] * (rows - missing)]))
         assert tally.missing["a"] == missing
         return tally.missing_events["a"]
 
@@ -201,7 +196,7 @@ def test_alerts_come_first_and_then_what_is_doubted_most() -> None:
 
 def test_a_finding_is_dated_and_gives_three_examples() -> None:
     def sentence(values: Sequence[object], days: Sequence[str]) -> str:
-        block = _block(a=values, at=days)
+        block = text_block(a=values, at=days)
         (found,) = judge(_counted([_above(50)], block, clock="at"), Rules(), [], []).findings
         return found.sentence
 
@@ -215,17 +210,17 @@ def test_a_finding_is_dated_and_gives_three_examples() -> None:
     assert sentence([60, *range(40)], [same] * 41) == "1 values of a lie outside -inf to 50, such as '60'"
     long = "x" * 41
     test = NotAmong("closed_set", "n", ("a",), 0.5, frozenset(["y"]))
-    (found,) = judge(_counted([test], _block(a=[long, *["y"] * 40])), Rules(), [], []).findings
+    (found,) = judge(_counted([test], text_block(a=[long, *["y"] * 40])), Rules(), [], []).findings
     assert found.sentence == f"1 values of a are none of the 1 values that it has had, such as '{'x' * 40}'"
     assert found.examples == (long,)
-    quiet = _counted([test], _block(a=["q", *["y"] * 40]))
+    quiet = _counted([test], text_block(a=["q", *["y"] * 40]))
     quiet.tally.examples.clear()
     (found,) = judge(quiet, Rules(), [], []).findings
     assert found.sentence == "1 values of a are none of the 1 values that it has had"
 
 
 def test_of_columns_that_decide_one_the_surest_is_told() -> None:
-    block = _block(p=["1"] * 10 + ["2"] * 10, q=["1"] * 20, c=["X"] * 9 + ["Y"] + ["X"] * 10)
+    block = text_block(p=["1"] * 10 + ["2"] * 10, q=["1"] * 20, c=["X"] * 9 + ["Y"] + ["X"] * 10)
     tests = [
         Dependency("dependency", "d", ("p", "c"), 0.5, {"1": "X"}),
         Dependency("dependency", "d", ("q", "c"), 0.9, {"1": "X"}),
@@ -278,7 +273,7 @@ def test_where_like_rules_gave_way_one_is_worth_three_tenths() -> None:
 
 
 def test_what_comes_in_stretches_is_rather_the_way_on() -> None:
-    block = _block(a=[*range(1, 31), *range(101, 111), *range(31, 61)])
+    block = text_block(a=[*range(1, 31), *range(101, 111), *range(31, 61)])
     test = _above(99)
     rules = Rules((test,), {test.rule_id: Record(1, 200, 2)})
     counted = _counted([test], block, ordering=Ordering({"a": 0.5}))
@@ -296,7 +291,7 @@ def test_events_are_held_against_rows_that_are_independent() -> None:
     values = [v for n in range(10) for v in (*range(1, 31), 101 + n, 102 + n, 103 + n)]
     test = _above(99)
     rules = Rules((test,), {test.rule_id: Record(10, 1000, 2)})
-    block = _block(a=values)
+    block = text_block(a=values)
     counted = _counted([test], block, ordering=Ordering({"a": 0.5}))
     assert (counted.tally.broken[0], counted.tally.events[0]) == (30, 10)
     past = [replace(PLAIN, rows=330, columns=("a",))] * 3
@@ -307,7 +302,7 @@ def test_events_are_held_against_rows_that_are_independent() -> None:
 
 
 def test_missing_cells_of_a_batch_whole() -> None:
-    counted = _counted(block=_block(a=[None] * 10 + list(range(90)), b=["x"] * 100))
+    counted = _counted(block=text_block(a=[None] * 10 + list(range(90)), b=["x"] * 100))
     (found,) = judge(counted, Rules(), [], []).findings
     assert found == Finding(
         "missing", ("a",), 10, 0.1, "10 of 100 values of a are missing (10.0%)", "missing", 1.0,
@@ -324,7 +319,7 @@ def test_missing_cells_of_a_batch_whole() -> None:
 
 def test_what_is_often_missing_in_stretches_is_worth_fewer_rows() -> None:
     counted = _counted(
-        block=_block(a=[1 if n % 2 else None for n in range(100)], b=["x"] * 100),
+        block=text_block(a=[1 if n % 2 else None for n in range(100)], b=["x"] * 100),
         ordering=Ordering(missing={"a": 0.5}),
     )
     assert (counted.tally.missing["a"], counted.tally.missing_events["a"]) == (50, 50)
@@ -339,7 +334,7 @@ def test_what_is_often_missing_in_stretches_is_worth_fewer_rows() -> None:
 
 
 def test_habits_are_those_of_tables_without_a_past() -> None:
-    block = _block(a=[*range(99), 500], b=[*range(98), 500, 501])
+    block = text_block(a=[*range(99), 500], b=[*range(98), 500, 501])
     tests = [_above(400, kind="outlier"), _above(400, column="b", kind="outlier", detector="s")]
     assert _doubt(judge(_counted(tests, block), Rules(), [], [])) == pytest.approx(0.5 * 2 + 0.2 * 0.5)
     records = {test.rule_id: Record(0, 1000, 2) for test in tests}
@@ -386,13 +381,13 @@ def test_keys_that_come_again() -> None:
 
 
 def test_copies_by_chance_are_none_of_one_column_or_one_row() -> None:
-    assert copies_by_chance(_block(a=["x"] * 9), 9) == 0.0
-    assert copies_by_chance(_block(a=["x"], b=["y"]), 9) == 0.0
+    assert copies_by_chance(text_block(a=["x"] * 9), 9) == 0.0
+    assert copies_by_chance(text_block(a=["x"], b=["y"]), 9) == 0.0
     # Two rows alike in both: one pair of one, in both columns, and all rows agree in the last.
-    assert copies_by_chance(_block(a=["x"] * 2, b=["y"] * 2), 2) == 1.0
-    assert copies_by_chance(_block(a=["x"] * 2, b=["y"] * 2), 4) == 4.0
+    assert copies_by_chance(text_block(a=["x"] * 2, b=["y"] * 2), 2) == 1.0
+    assert copies_by_chance(text_block(a=["x"] * 2, b=["y"] * 2), 4) == 4.0
     # Columns that say nothing of each other: nine rows, each pair of values once.
-    square = _block(a=[n % 3 for n in range(9)], b=[n // 3 for n in range(9)])
+    square = text_block(a=[n % 3 for n in range(9)], b=[n // 3 for n in range(9)])
     # 9 pairs agree in each, of 36; those that agree in one never do in the other.
     assert copies_by_chance(square, 9) == pytest.approx(max(3 * 9 * 0.25 / 0.75, 36 * 0.25 * 0.25))
 

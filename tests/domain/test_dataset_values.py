@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from text_blocks import suggested, text_block
 
 from quality_assets.contracts.sources.datasets import Thresholds
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import (
-    CellTest,
     NotAmong,
     OutsideRange,
     Ratio,
@@ -20,7 +20,6 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     WrongType,
 )
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within, is_measure
-from quality_assets.domain.quality.datasets.detectors import column_detectors
 from quality_assets.domain.quality.datasets.drifting import (
     distribution_findings,
     freshness_finding,
@@ -38,25 +37,13 @@ from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Verdict
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures, what_if
-from quality_assets.domain.quality.datasets.values import Block, block_of, cells_of, exact_shape, form_of
+from quality_assets.domain.quality.datasets.values import Block, cells_of, exact_shape, form_of
 
 MONDAY = 4 * 86_400.0  # 1970-01-05
 
 
-def _block(**columns: Sequence[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
-
-
-def _suggested(values: Sequence[object]) -> dict[str, tuple[CellTest, list[int]]]:
-    """By detector of a column `c`: the test that it suggests, and the rows that break it."""
-    block = _block(c=values)
-    tests = {test.detector: test for test in column_detectors("c", block.columns["c"])}
-    return {name: (test, np.flatnonzero(test.broken(block)).tolist()) for name, test in tests.items()}
-
-
 def _range(values: Sequence[object], detector: str) -> tuple[float, float]:
-    test = _suggested(values)[detector][0]
+    test = suggested(values)[detector][0]
     assert isinstance(test, OutsideRange)
     return test.low, test.high
 
@@ -71,10 +58,10 @@ def test_numbers_lie_outside_the_fences_of_the_quartiles_and_far_from_the_median
     powers = [2**k for k in range(10)] * 4
     doublings = 6 * 1.4826 * 2.5
     assert _range(powers, "far_outlier") == pytest.approx((2 ** (4.5 - doublings), 2 ** (4.5 + doublings)))
-    assert "outlier" not in _suggested(range(1, 20))
+    assert "outlier" not in suggested(range(1, 20))
     # More than half the same: there is no distance to count in.
-    assert set(_suggested([7] * 25 + list(range(1, 16)))) >= {"type"}
-    assert "far_outlier" not in _suggested([7] * 25 + list(range(1, 16)))
+    assert set(suggested([7] * 25 + list(range(1, 16)))) >= {"type"}
+    assert "far_outlier" not in suggested([7] * 25 + list(range(1, 16)))
 
 
 @pytest.mark.parametrize(
@@ -83,20 +70,20 @@ def test_numbers_lie_outside_the_fences_of_the_quartiles_and_far_from_the_median
      ([3, 3, 3, 9], weights.NEARLY_CONSTANT)],
 )  # fmt: skip
 def test_a_constant_with_others_on_both_sides(others: list[int], weight: float) -> None:
-    found, rows = _suggested([*[5] * 60, *others])["constant"]
+    found, rows = suggested([*[5] * 60, *others])["constant"]
     assert (found.weight, rows) == (weight, list(range(60, 60 + len(others))))
 
 
 def test_nine_in_ten_alike_are_a_constant_and_fewer_are_none() -> None:
-    assert "constant" in _suggested([5] * 36 + [1, 2, 8, 9])
-    assert "constant" not in _suggested([5] * 35 + [1, 2, 3, 8, 9])
-    assert "constant" not in _suggested([5] * 40)
+    assert "constant" in suggested([5] * 36 + [1, 2, 8, 9])
+    assert "constant" not in suggested([5] * 35 + [1, 2, 3, 8, 9])
+    assert "constant" not in suggested([5] * 40)
 
 
 def test_a_value_five_times_rarer_than_what_it_slips_from_is_a_typo() -> None:
     cities = ["Berlin"] * 30 + ["Bonn"] * 20 + ["Hamburg"] * 10
-    assert _suggested([*cities, "Berlni", "Hamburk", "Hamburk"])["typo"][1] == [60, 61, 62]
-    assert _suggested([*cities[:-1], "Hamburk", "Hamburk", "Berlni"])["typo"][1] == [61]
+    assert suggested([*cities, "Berlni", "Hamburk", "Hamburk"])["typo"][1] == [60, 61, 62]
+    assert suggested([*cities[:-1], "Hamburk", "Hamburk", "Berlni"])["typo"][1] == [61]
     assert SlipIndex(["Rome"]).origins("Rme") == ["Rome"]
     assert SlipIndex([]).origins("Rome") == []
     assert changed_part("Berlni", "Berlin") == ("ni", "in")
@@ -104,26 +91,26 @@ def test_a_value_five_times_rarer_than_what_it_slips_from_is_a_typo() -> None:
 
 
 def test_what_nearly_all_are_and_how_nearly_all_are_written() -> None:
-    assert _suggested(["EUR"] * 98 + ["USD"] * 2)["dominant"][1] == [98, 99]
-    assert "dominant" not in _suggested(["EUR"] * 97 + ["USD"] * 3)
-    assert "dominant" not in _suggested(["EUR"] * 100)
+    assert suggested(["EUR"] * 98 + ["USD"] * 2)["dominant"][1] == [98, 99]
+    assert "dominant" not in suggested(["EUR"] * 97 + ["USD"] * 3)
+    assert "dominant" not in suggested(["EUR"] * 100)
     keys = [f"K{n:02}" for n in range(99)]
-    assert _suggested([*keys, "77"])["format"][1] == [99]
+    assert suggested([*keys, "77"])["format"][1] == [99]
     # One digit instead of two is another form with lengths, and none without.
-    found = _suggested([*keys, "K7"])
+    found = suggested([*keys, "K7"])
     assert (found["format"][1], found["exact_shape"][1]) == ([], [99])
     assert (found["format"][0].weight, found["exact_shape"][0].weight) == (weights.RARE_FORMAT, weights.EXACT_SHAPE)
-    assert _suggested(["abc"] * 100 + ["abd"] * 99 + ["a#c"])["characters"][1] == [199]
-    assert "characters" not in _suggested(["abc"] * 100 + ["a#c"] * 2)
+    assert suggested(["abc"] * 100 + ["abd"] * 99 + ["a#c"])["characters"][1] == [199]
+    assert "characters" not in suggested(["abc"] * 100 + ["a#c"] * 2)
 
 
 def test_more_decimals_than_all_but_two_in_a_hundred() -> None:
     plain = [f"{n}.5" for n in range(98)]
-    found, rows = _suggested([*plain, "3.125", "4.375"])["decimals"]
+    found, rows = suggested([*plain, "3.125", "4.375"])["decimals"]
     assert isinstance(found, TooManyDecimals)
     assert (found.most, rows) == (1, [98, 99])
-    assert "decimals" not in _suggested([*plain[:97], "3.125", "4.375", "5.625"])
-    assert "decimals" not in _suggested([*plain, "3.5000", "4.5"])
+    assert "decimals" not in suggested([*plain[:97], "3.125", "4.375", "5.625"])
+    assert "decimals" not in suggested([*plain, "3.5000", "4.5"])
 
 
 def _zips_and_cities(wrong: int) -> Block:
@@ -132,7 +119,7 @@ def _zips_and_cities(wrong: int) -> Block:
     cities = [f"c{row // 10}" for row in range(50)]
     for n in range(wrong):
         cities[n * 5 % 50 + n // 10] = f"w{n}"
-    return _block(zip=zips, city=cities)
+    return text_block(zip=zips, city=cities)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +136,14 @@ def test_the_less_one_column_says_of_another_the_less_a_breach_weighs(wrong: int
 
 
 def test_columns_that_cannot_decide_decide_nothing() -> None:
-    assert is_measure(_block(c=["1.5", "2", "3"]).columns["c"])
-    assert not is_measure(_block(c=["1", "2", "3"]).columns["c"])
-    assert not is_measure(_block(c=["a1.5", "b", "c"]).columns["c"])
+    assert is_measure(text_block(c=["1.5", "2", "3"]).columns["c"])
+    assert not is_measure(text_block(c=["1", "2", "3"]).columns["c"])
+    assert not is_measure(text_block(c=["a1.5", "b", "c"]).columns["c"])
     measured = [f"{row // 5}.5" for row in range(50)]
     cities = [f"c{row // 10}" for row in range(50)]
-    assert [found.columns for found in dependencies_within(_block(size=measured, city=cities))] == []
-    assert list(dependencies_within(_block(key=range(50), city=cities))) == []
-    assert list(dependencies_within(_block(same=["x"] * 50, city=cities))) == []
+    assert [found.columns for found in dependencies_within(text_block(size=measured, city=cities))] == []
+    assert list(dependencies_within(text_block(key=range(50), city=cities))) == []
+    assert list(dependencies_within(text_block(same=["x"] * 50, city=cities))) == []
 
 
 @pytest.mark.parametrize(("broken", "weight"), [(0, weights.IDENTITY), (4, weights.IDENTITY), (5, 0.0)])
@@ -164,15 +151,15 @@ def test_a_column_that_is_the_product_of_two(broken: int, weight: float) -> None
     count = range(2, 42)
     price = [n * 7 % 11 + 2 for n in count]
     total = [n * p + (1000 + n if n - 2 < broken else 0) for n, p in zip(count, price, strict=True)]
-    block = _block(count=count, price=price, total=total)
+    block = text_block(count=count, price=price, total=total)
     (found,) = identities_within(block)
     assert (found.columns, found.operation, found.weight) == (("count", "price", "total"), "*", weight)
     assert np.flatnonzero(found.broken(block)).tolist() == list(range(broken))
-    assert list(identities_within(_block(count=count[:29], price=price[:29], total=total[:29]))) == []
+    assert list(identities_within(text_block(count=count[:29], price=price[:29], total=total[:29]))) == []
 
 
 def test_how_many_cells_are_no_wandering_on() -> None:
-    cells = _block(c=[f"v{n}" for n in range(10)]).columns["c"]
+    cells = text_block(c=[f"v{n}" for n in range(10)]).columns["c"]
     among = NotAmong("closed_set", "n", ("c",), 0.9, frozenset(["a", "b"]))
     assert [among.counts_cells(count, cells) for count in (8, 9)] == [False, True]
     assert not among.counts_cells(10, cells, is_varied=False)
@@ -252,8 +239,8 @@ def test_how_long_one_waits_for_a_batch() -> None:
 
 def test_a_column_of_numbers_or_words_goes_on_under_another_name() -> None:
     past = [Profile("1", 40, ("n", "code", "old_name"), {})]
-    before = _block(n=range(40), code=[f"A-{n}" for n in range(40)], old_name=["x", "y"] * 20)
-    now = _block(m=[n + 8 for n in range(40)], key=[f"B-{n}" for n in range(40)], OldName=["q", "q", "q", "x"] * 10)
+    before = text_block(n=range(40), code=[f"A-{n}" for n in range(40)], old_name=["x", "y"] * 20)
+    now = text_block(m=[n + 8 for n in range(40)], key=[f"B-{n}" for n in range(40)], OldName=["q", "q", "q", "x"] * 10)
     found = schema_findings(("m", "key", "OldName"), now, past, [before])
     # Likest first: names of one letter each, under nearly the same name (.9 + .05); codes of the same forms (.9);
     # numbers of which eight in forty are others (.8).
@@ -262,7 +249,7 @@ def test_a_column_of_numbers_or_words_goes_on_under_another_name() -> None:
         ("rename", ("code", "key"), 1, 1 / 3),
         ("rename", ("n", "m"), 1, 1 / 3),
     ]
-    gone = schema_findings(("n", "new"), _block(n=range(40), new=range(500, 540)), past, [before])
+    gone = schema_findings(("n", "new"), text_block(n=range(40), new=range(500, 540)), past, [before])
     assert [(f.kind, f.columns, f.count, f.share, f.detector, f.severity, f.is_alert) for f in gone] == [
         ("schema", ("code",), 1, 1 / 3, "lost_column", "high", True),
         ("schema", ("old_name",), 1, 1 / 3, "lost_column", "high", True),
@@ -277,8 +264,8 @@ def _strewn(low: int, count: int = 100) -> list[int]:
 
 
 def test_values_that_have_moved_are_told_with_how_far() -> None:
-    past = [_block(v=_strewn(0), w=["a", "b"] * 50) for _ in range(3)]
-    now = _block(v=_strewn(50), w=["a"] * 10 + ["b"] * 90)
+    past = [text_block(v=_strewn(0), w=["a", "b"] * 50) for _ in range(3)]
+    now = text_block(v=_strewn(50), w=["a"] * 10 + ["b"] * 90)
     moved, shifted = distribution_findings(now, past, Ordering())
     assert (moved.columns, moved.count, moved.share, moved.expected_share) == (("v",), 50, pytest.approx(0.5), 0.0)
     assert moved.sentence == "Values of v have moved by 0.50; 0.00 was the most so far"
@@ -288,12 +275,12 @@ def test_values_that_have_moved_are_told_with_how_far() -> None:
     again = distribution_findings(now, past, Ordering(), is_new_group=True)
     assert [(f.is_alert, f.p_value) for f in again] == [(False, None)] * 2
     # Three tenths of a hundred rows are chance: 2.5 √(2 / 100) = .354.
-    assert list(distribution_findings(_block(v=_strewn(30), w=["a"] * 20 + ["b"] * 80), past, Ordering())) == []
+    assert list(distribution_findings(text_block(v=_strewn(30), w=["a"] * 20 + ["b"] * 80), past, Ordering())) == []
     assert list(distribution_findings(now, past[:2], Ordering())) == []
-    few = _block(v=_strewn(50, 49), w=["a"] * 49)
+    few = text_block(v=_strewn(50, 49), w=["a"] * 49)
     assert list(distribution_findings(few, past, Ordering())) == []
     # Neighbours that are alike make fewer rows of many: at .5 a third of them, and .61 would be needed.
-    assert list(distribution_findings(_block(v=_strewn(50)), past, Ordering({"v": 0.5}))) == []
+    assert list(distribution_findings(text_block(v=_strewn(50)), past, Ordering({"v": 0.5}))) == []
 
 
 def test_a_spike_is_one_that_was_not_there_before() -> None:
@@ -301,16 +288,16 @@ def test_a_spike_is_one_that_was_not_there_before() -> None:
     (first,) = spike_findings(now, 100, [], Ordering())
     assert (first.weight, first.expected_share, first.p_value, first.examples) == (0.0, None, None, ("100",))
     # Whether or not it stood at an end there.
-    past = [_block(v=[*range(50, 150 - count), *[100] * (count - 1)]) for count in (2, 4)]
+    past = [text_block(v=[*range(50, 150 - count), *[100] * (count - 1)]) for count in (2, 4)]
     (told,) = spike_findings(now, 100, past, Ordering())
     assert (told.count, told.share, told.weight, told.expected_share) == (10, 0.1, 0.5, pytest.approx(4 / 99))
     assert told.p_value == pytest.approx(binomial_tail(10, 100, 4 / 99))
     (ordered,) = spike_findings(now, 100, past, Ordering({"v": 0.9}))
     assert ordered.p_value is None
-    (elsewhere,) = spike_findings(now, 100, [_block(w=range(50))], Ordering())
+    (elsewhere,) = spike_findings(now, 100, [text_block(w=range(50))], Ordering())
     assert (elsewhere.weight, elsewhere.expected_share) == (0.5, None)
     # 1.5 × .06 + .02 = .11.
-    assert list(spike_findings(now, 100, [_block(v=[*range(94), *[100] * 6])], Ordering())) == []
+    assert list(spike_findings(now, 100, [text_block(v=[*range(94), *[100] * 6])], Ordering())) == []
     (hushed,) = spike_findings(now, 100, [], Ordering(), keeps_examples=False)
     assert hushed.examples == ()
     assert "10 values of v (10.0%) are one and the same, an end of its range" in hushed.sentence
@@ -318,7 +305,7 @@ def test_a_spike_is_one_that_was_not_there_before() -> None:
 
 def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
     def batches(rows: int) -> list[Block]:
-        return [_block(t=[100 * n + row for row in range(rows)]) for n in range(2)]
+        return [text_block(t=[100 * n + row for row in range(rows)]) for n in range(2)]
 
     assert ordering_of(batches(15)).values == {"t": pytest.approx(1.0)}
     assert ordering_of(batches(14)) == Ordering()
@@ -327,15 +314,15 @@ def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
 
 def test_a_group_is_new_that_the_last_five_batches_hardly_held() -> None:
     ordering = Ordering({"g": 1.0}, few=frozenset(["g"]))
-    plain, other = _block(g=["a"] * 40), _block(g=["z"] * 40)
+    plain, other = text_block(g=["a"] * 40), text_block(g=["z"] * 40)
     assert is_new_group(other, ordering, [other, *[plain] * 5])
     assert not is_new_group(other, ordering, [other, *[plain] * 4])
     assert not is_new_group(other, Ordering({"g": 1.0}), [plain] * 5)
-    assert not is_new_group(_block(g=["z", "a"] * 20), ordering, [plain] * 5), "half are of the group before"
-    assert is_new_group(_block(g=["z", "z", "a"] * 20), ordering, [plain] * 5)
+    assert not is_new_group(text_block(g=["z", "a"] * 20), ordering, [plain] * 5), "half are of the group before"
+    assert is_new_group(text_block(g=["z", "z", "a"] * 20), ordering, [plain] * 5)
     # Four of two hundred rows are hardly any, five are some.
-    assert is_new_group(other, ordering, [*[plain] * 4, _block(g=["a"] * 36 + ["z"] * 4)])
-    assert not is_new_group(other, ordering, [*[plain] * 4, _block(g=["a"] * 35 + ["z"] * 5)])
+    assert is_new_group(other, ordering, [*[plain] * 4, text_block(g=["a"] * 36 + ["z"] * 4)])
+    assert not is_new_group(other, ordering, [*[plain] * 4, text_block(g=["a"] * 35 + ["z"] * 5)])
 
 
 # --- What it comes to -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets import examine, weights
 from quality_assets.domain.quality.datasets.cell_tests import (
@@ -52,11 +53,6 @@ from quality_assets.domain.quality.datasets.values import (
     loose_shape,
     times_of,
 )
-
-
-def _block(**columns: list[object]) -> Block:
-    texts = {n: pa.array([None if v is None else str(v) for v in values], pa.string()) for n, values in columns.items()}
-    return block_of(pa.table(texts))
 
 
 def _judged(block: Block, past: examine.Past | None = None, **asked: object) -> tuple[examine.Verdict, Profile]:
@@ -102,7 +98,7 @@ def test_times_are_seconds() -> None:
 
 
 def test_a_token_is_missing_where_it_is_no_code() -> None:
-    block = _block(
+    block = text_block(
         territory=["NA", "EMEA", "NA", "APAC", "EMEA"],
         amount=["1.5", "NA", "2.5", "N/A", None],
         name=["Anna Meier", "n/a", "Bert Kunz", "", "None"],
@@ -143,7 +139,7 @@ def test_a_letter_lost_within_a_word_is_found(word: str, data: st.DataObject) ->
 
 
 def test_tests_count_the_cells_that_break_them() -> None:
-    block = _block(
+    block = text_block(
         a=[1, 2, 3, "x", None], b=[2, 3, 4, 5, 6], c=[2, 6, 13, 5, 6], city=["Rom", "Bon", "Rom", "Bon", "Rom"],
         land=["I", "D", "D", "D", None],
     )  # fmt: skip
@@ -163,7 +159,7 @@ def test_tests_count_the_cells_that_break_them() -> None:
 
 
 def test_a_cell_is_doubted_once_by_the_surest_test() -> None:
-    block = _block(b=[1, 2, 3, 4])
+    block = text_block(b=[1, 2, 3, 4])
     wide, narrow = (
         OutsideRange("range", name, ("b",), weight, high=high) for name, weight, high in (("w", 0.9, 3), ("n", 0.4, 1))
     )
@@ -174,7 +170,7 @@ def test_a_cell_is_doubted_once_by_the_surest_test() -> None:
 
 
 def test_a_column_that_says_another() -> None:
-    block = _block(zip=["1", "1", "1", "2", "2", "3"], city=["A", "A", "B", "C", "C", "D"])
+    block = text_block(zip=["1", "1", "1", "2", "2", "3"], city=["A", "A", "B", "C", "C", "D"])
     found = pairing(block.columns["zip"], block.columns["city"])
     assert found is not None
     # Of five rows whose zip stands twice or more, four have its most frequent city; the most frequent of all is 2 of 6.
@@ -186,7 +182,7 @@ def test_a_band_of_ratios_ends_at_the_cliff() -> None:
     quantity, list_price = generator.integers(20, 50, 1000), generator.uniform(30, 210, 1000)
     factor = generator.uniform(0.8, 1.2, 1000)
     factor[:90] = generator.uniform(1.6, 2.6, 90)
-    block = _block(q=quantity.tolist(), msrp=list_price.tolist(), sales=(quantity * list_price * factor).tolist())
+    block = text_block(q=quantity.tolist(), msrp=list_price.tolist(), sales=(quantity * list_price * factor).tolist())
     (band,) = [ratio for ratio in ratios_within(block) if ratio.columns == ("q", "msrp", "sales")]
     assert band.broken(block).sum() == 90
     assert (round(band.low, 2), round(band.high, 2)) == (0.8, 1.2)
@@ -194,8 +190,8 @@ def test_a_band_of_ratios_ends_at_the_cliff() -> None:
 
 def test_a_value_at_an_end_that_stands_too_often_is_a_spike() -> None:
     prices = [*range(26, 100), *[100] * 30]
-    assert spikes(_block(price=prices)) == {"price": (100.0, 30 / 104, 30)}
-    assert spikes(_block(price=list(range(26, 100)))) == {}
+    assert spikes(text_block(price=prices)) == {"price": (100.0, 30 / 104, 30)}
+    assert spikes(text_block(price=list(range(26, 100)))) == {}
 
 
 def _profile(batch: str, rows: int = 100, **more: object) -> Profile:
@@ -203,8 +199,8 @@ def _profile(batch: str, rows: int = 100, **more: object) -> Profile:
 
 
 def test_columns_lost_new_and_renamed() -> None:
-    before = _block(city=["Rom", "Bonn"] * 20, n=list(range(40)))
-    now = _block(town=["Rom", "Bonn"] * 20, m=[f"x{i}" for i in range(40)])
+    before = text_block(city=["Rom", "Bonn"] * 20, n=list(range(40)))
+    now = text_block(town=["Rom", "Bonn"] * 20, m=[f"x{i}" for i in range(40)])
     past = [Profile("1", 40, ("city", "n"), {})]
     found = schema_findings(("town", "m"), now, past, [before])
     assert [(f.kind, f.columns) for f in found] == [
@@ -244,7 +240,7 @@ def test_only_batches_without_an_alert_teach_until_it_is_how_it_is_now() -> None
 def test_a_rule_is_alive_only_where_it_held_on_batches_it_was_not_learnt_from() -> None:
     generator = np.random.default_rng(1)
     batches = [
-        _block(
+        text_block(
             number=[day * 50 + i for i in range(50)],
             kind=generator.choice(["red", "green", "blue"], 50).tolist(),
             size=generator.uniform(1, 2, 50).round(3).tolist(),
@@ -256,8 +252,8 @@ def test_a_rule_is_alive_only_where_it_held_on_batches_it_was_not_learnt_from() 
     # Numbers that count on are never within the range of those before; theirs reaches as far ahead as it did behind,
     # so that a batch that is left out for its faults puts none of those after it out of range.
     ranges = {rule.column: rule for rule in live_rules(batches).alive if isinstance(rule, OutsideRange)}
-    assert not ranges["number"].broken(_block(number=range(400, 420))).any()
-    assert ranges["number"].broken(_block(number=range(5000, 5020))).all()
+    assert not ranges["number"].broken(text_block(number=range(400, 420))).any()
+    assert ranges["number"].broken(text_block(number=range(5000, 5020))).all()
     assert live_rules(batches[:1]).alive == ()
 
 
@@ -277,7 +273,7 @@ def test_the_chance_of_a_count(count: int, n: int, p: float) -> None:
 
 
 def test_the_score_of_a_table_worked_out() -> None:
-    block = _block(a=[*range(10, 59), "x"], b=["red"] * 50)
+    block = text_block(a=[*range(10, 59), "x"], b=["red"] * 50)
     block.columns["b"].codes[:1] = -1
     verdict, _ = _judged(block)
     # One of 100 cells is of the wrong type; one of 50 of a column without a past is missing.
@@ -289,7 +285,7 @@ def test_the_score_of_a_table_worked_out() -> None:
 
 
 def test_nothing_checked_has_no_score() -> None:
-    verdict, _ = _judged(Block(0, {"a": _block(a=[]).columns["a"]}))
+    verdict, _ = _judged(Block(0, {"a": text_block(a=[]).columns["a"]}))
     assert verdict.score is None
     assert set(verdict.dimensions.values()) == {None}
 
@@ -304,7 +300,7 @@ def test_more_errors_never_give_a_better_score(kind: str) -> None:
             "color": generator.choice(["red", "green", "blue"], 200).tolist(),
         }
 
-    past_blocks = [_block(**day()) for _ in range(5)]
+    past_blocks = [text_block(**day()) for _ in range(5)]
     past = examine.Past([_judged(block)[1] for block in past_blocks], past_blocks)
     clean = day()
     scores = {True: [], False: []}
@@ -337,7 +333,7 @@ def test_what_stands_together_is_one_event_unless_it_is_strewn() -> None:
 
 def test_a_file_that_is_sorted_is_ordered_and_one_that_is_not_is_none() -> None:
     series = [
-        _block(t=[100 * i + j for j in range(60)], code=["ab"[(j * 7 + i) % 2] for j in range(60)]) for i in (0, 1)
+        text_block(t=[100 * i + j for j in range(60)], code=["ab"[(j * 7 + i) % 2] for j in range(60)]) for i in (0, 1)
     ]
     found = ordering_of(series)
     assert found.values == {"t": pytest.approx(1.0)}
@@ -354,9 +350,9 @@ def _walk(batch: int) -> list[float]:
 def _after_five(last: list[float]) -> examine.Verdict:
     past = examine.Past()
     for batch in range(5):
-        block = _block(level=_walk(batch))
+        block = text_block(level=_walk(batch))
         past = examine.Past([*past.profiles, _judged(block, past)[1]], [*past.blocks, block])
-    return _judged(_block(level=last), past)[0]
+    return _judged(text_block(level=last), past)[0]
 
 
 def test_a_series_that_wanders_on_is_told_by_no_alert_and_strewn_errors_by_one() -> None:
@@ -372,15 +368,15 @@ def test_a_series_that_wanders_on_is_told_by_no_alert_and_strewn_errors_by_one()
 
 def test_a_rule_that_gave_way_at_once_in_one_step_moves_on() -> None:
     days = [1, 1, 2, 2, 2, 2]
-    blocks = [_block(day=[day] * 40, other=["x", "y"] * 20) for day in days]
+    blocks = [text_block(day=[day] * 40, other=["x", "y"] * 20) for day in days]
     assert not [rule.rule_id for rule in live_rules(blocks).alive if rule.rule_id == "past_closed_set(day)"]
     assert [rule for rule in live_rules(blocks).alive if rule.rule_id == "past_closed_set(other)"]
 
 
 def test_a_column_that_rises_from_batch_to_batch_has_no_far_end() -> None:
     # Each batch spans a hundred, and each lies ten higher than the one before; or now higher and now lower.
-    rising = [_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
-    swaying = [_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]
+    rising = [text_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
+    swaying = [text_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]
     assert "past_far_range(n)" not in {rule.rule_id for rule in live_rules(rising).alive}
     assert "past_far_range(n)" in {rule.rule_id for rule in live_rules(swaying).alive}
 
@@ -395,7 +391,7 @@ def _after(days: list[Block], last: Block) -> examine.Verdict:
 def _visits(group: list[str], seed: int, factor: float = 1.0) -> Block:
     generator = np.random.default_rng(seed)
     weight = (generator.lognormal(4, 0.5, len(group)) * factor).round(2)
-    return _block(group=group, weight=weight.tolist())
+    return text_block(group=group, weight=weight.tolist())
 
 
 def test_rows_of_a_group_that_was_never_there_are_no_alert_and_single_strange_ones_are() -> None:
@@ -435,17 +431,17 @@ def test_what_hangs_on_the_mask_of_a_value_is_as_of_the_value(values: list[str])
 
 
 def test_a_group_that_is_the_same_all_through_is_ordered_by_the_batch_that_first_shows_another() -> None:
-    past = ordering_of([_block(g=["a"] * 40), _block(g=["a"] * 40)])
+    past = ordering_of([text_block(g=["a"] * 40), text_block(g=["a"] * 40)])
     assert past.values == {}
-    assert shown_by(_block(g=["b"] * 40), past).values == {"g": 1.0}
-    assert shown_by(_block(g=["a"] * 40), past).values == {}
+    assert shown_by(text_block(g=["b"] * 40), past).values == {"g": 1.0}
+    assert shown_by(text_block(g=["a"] * 40), past).values == {}
     # One step from a to b among 39 neighbours: κ = (38/39 − 1/2) / (1/2).
-    assert shown_by(_block(g=["a"] * 20 + ["b"] * 20), past).values == {"g": pytest.approx(2 * 38 / 39 - 1)}
-    assert shown_by(_block(g=["a", "b"] * 20), past).values == {}
+    assert shown_by(text_block(g=["a"] * 20 + ["b"] * 20), past).values == {"g": pytest.approx(2 * 38 / 39 - 1)}
+    assert shown_by(text_block(g=["a", "b"] * 20), past).values == {}
 
 
 def test_a_column_that_was_empty_so_far_is_read_as_it_is() -> None:
-    block = _block(paid=[None] * 30, n=list(range(30)))
+    block = text_block(paid=[None] * 30, n=list(range(30)))
     past = examine.Past([_judged(block)[1]], [block])
     assert set(past.forms) == {"n"}
 
@@ -453,20 +449,20 @@ def test_a_column_that_was_empty_so_far_is_read_as_it_is() -> None:
 def test_rows_that_are_alike_by_chance_are_few_doubts() -> None:
     # Sides of two dice: 360 rows of 36 kinds. Of n rows, 60 share each first side: 6 × 60 × 59 / 2 = 10,620 pairs, and
     # 36 × 10 × 9 / 2 = 1,620 of them share the second as well. Two rows agree in a side in 10,620 of 64,620 pairs.
-    dice = _block(one=[r % 6 for r in range(360)], other=[r // 6 % 6 for r in range(360)])
+    dice = text_block(one=[r % 6 for r in range(360)], other=[r // 6 % 6 for r in range(360)])
     agree = 10_620 / 64_620
     assert copies_by_chance(dice, 360) == pytest.approx(3 * 9_000 * agree / (1 - agree))
     assert copies_by_chance(dice, 720) == pytest.approx(4 * copies_by_chance(dice, 360))
-    told = _block(name=[f"p{r}" for r in range(98)] + ["p0", "p1"], side=[r % 6 for r in range(98)] + [0, 1])
+    told = text_block(name=[f"p{r}" for r in range(98)] + ["p0", "p1"], side=[r % 6 for r in range(98)] + [0, 1])
     assert copies_by_chance(told, 100) < 1
     assert weights.few_copied(324, 360, 324) == pytest.approx(0.0003 * 324)
     assert weights.few_copied(2, 100, 0.0) == pytest.approx(1 + 0.002)
 
 
 def test_where_all_columns_are_constant_all_rows_are_alike_by_chance() -> None:
-    assert copies_by_chance(_block(a=["x"] * 20, b=["y"] * 20), 20) == 20 * 19 / 2
+    assert copies_by_chance(text_block(a=["x"] * 20, b=["y"] * 20), 20) == 20 * 19 / 2
     # One row of twenty differs in both: 171 of 190 pairs agree in each, so that 0.81 of the pairs would in both.
-    nearly = _block(a=["x"] * 19 + ["u"], b=["y"] * 19 + ["v"])
+    nearly = text_block(a=["x"] * 19 + ["u"], b=["y"] * 19 + ["v"])
     assert copies_by_chance(nearly, 20) == pytest.approx(190 * (171 / 190) ** 2)
 
 
@@ -474,14 +470,14 @@ def test_what_a_table_has_in_several_columns_counts_whole_in_one() -> None:
     assert weights.of_habits([]) == 0
     assert weights.of_habits([1.0, 4.0, 2.0]) == pytest.approx(4 + 0.2 * 3)
     one, other = [None] * 5 + ["x"] * 95, [None] * 2 + ["y"] * 98
-    alone = 1 - _judged(_block(a=one, b=["y"] * 100, n=list(range(100))))[0].score  # type: ignore[operator]
-    both = 1 - _judged(_block(a=one, b=other, n=list(range(100))))[0].score  # type: ignore[operator]
+    alone = 1 - _judged(text_block(a=one, b=["y"] * 100, n=list(range(100))))[0].score  # type: ignore[operator]
+    both = 1 - _judged(text_block(a=one, b=other, n=list(range(100))))[0].score  # type: ignore[operator]
     assert both - alone == pytest.approx(0.2 * weights.missing_doubt(0.02) * 100 / 300)
 
 
 def test_a_value_that_always_stood_so_often_is_no_new_spike() -> None:
     now = {"price": (0.0, 0.3, 30)}
-    usual, never = _block(price=[0] * 27 + list(range(1, 74))), _block(price=list(range(1, 101)))
+    usual, never = text_block(price=[0] * 27 + list(range(1, 74))), text_block(price=list(range(1, 101)))
     assert list(spike_findings(now, 100, [usual] * 3, Ordering())) == []
     (found,) = spike_findings(now, 100, [never] * 3, Ordering())
     assert (found.count, found.expected_share, found.examples) == (30, 0.0, ("0",))
@@ -490,16 +486,16 @@ def test_a_value_that_always_stood_so_often_is_no_new_spike() -> None:
 
 
 def test_a_column_that_goes_one_way_from_batch_to_batch_has_a_trend() -> None:
-    rising = [_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
+    rising = [text_block(n=[10 * batch + j for j in range(100)]) for batch in range(5)]
     assert ordering_of(rising).trends == {"n": pytest.approx(40)}
     # Of a range of a hundred, medians of a hundred rows that are one apart may be so by chance.
-    assert ordering_of([_block(n=[batch + j for j in range(100)]) for batch in range(5)]).trends == {}
-    assert ordering_of([_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]).trends == {}
+    assert ordering_of([text_block(n=[batch + j for j in range(100)]) for batch in range(5)]).trends == {}
+    assert ordering_of([text_block(n=[10 * (batch % 2) + j for j in range(100)]) for batch in range(5)]).trends == {}
 
 
 def test_signs_are_known_where_few_values_have_one_of_their_own() -> None:
     def has_rule(names: list[str]) -> bool:
-        blocks = [_block(name=names[part::3]) for part in range(3)]
+        blocks = [text_block(name=names[part::3]) for part in range(3)]
         return "past_characters(name)" in {rule.rule_id for rule in live_rules(blocks).alive}
 
     plain = [f"name {a}{b}" for a in "abcdefghijklmno" for b in "abcdefghijklmnopqrst"]
@@ -509,7 +505,7 @@ def test_signs_are_known_where_few_values_have_one_of_their_own() -> None:
 
 
 def _days_of(kinds: list[str], others: list[str]) -> Block:
-    return _block(kind=kinds, other=others)
+    return text_block(kind=kinds, other=others)
 
 
 def test_where_a_rule_gave_way_without_an_error_one_like_it_may_as_well() -> None:
@@ -536,7 +532,7 @@ def test_a_change_that_the_order_of_a_file_explains_is_no_alert() -> None:
         level = generator.normal(middle, 1, 120).round(3)
         if not is_sorted:
             group = generator.permutation(group).tolist()
-        return _block(group=group, level=level.tolist())
+        return text_block(group=group, level=level.tolist())
 
     def moved(is_sorted: bool) -> list[bool]:
         past = [day(is_sorted, 60, 0.0) for _ in range(5)]
@@ -548,7 +544,7 @@ def test_a_change_that_the_order_of_a_file_explains_is_no_alert() -> None:
 
 
 def test_no_value_is_shown_where_none_may_be() -> None:
-    block = _block(
+    block = text_block(
         amount=[*range(100, 149), "secret-1"], flag=["usual"] * 49 + ["secret-2"], level=[7] * 48 + [3, 9],
         price=[4711] * 20 + list(range(30)),
     )  # fmt: skip
