@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import threading
 from pathlib import Path
 
 
@@ -25,6 +27,36 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
     os.replace(temporary, path)
     fsync_path(path.parent)
+
+
+def made_secret(path: Path, secret: bytes) -> bytes:
+    """What a file that its owner alone reads holds; it is made of `secret` where there is none.
+
+    Of two processes that make it at once one wins, and both get its secret. Raises OSError where it can be neither read
+    nor written.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        _write_new(temporary, secret)
+        try:
+            # A link is made whole or not at all, and never over what another process has made.
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            # A disk without hard links.
+            with contextlib.suppress(FileExistsError):
+                _write_new(path, secret)
+        finally:
+            temporary.unlink()
+    return path.read_bytes()
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet. Raises FileExistsError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
 
 
 def is_same_file(one: str, other: str) -> bool:

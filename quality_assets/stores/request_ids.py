@@ -6,12 +6,13 @@ an outcome comes weeks later, and none grows with the traffic.
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
+
+from quality_assets.stores.files import made_secret
 
 _KEY_BYTES = 32
 _DIGEST_BYTES = 8
@@ -56,15 +57,7 @@ class RequestIds:
 def key_of(folder: Path) -> bytes:
     """The key of a root, made where there is none; readable by its owner alone."""
     path = folder / "request_ids.key"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-    key = path.read_bytes()
+    key = made_secret(path, secrets.token_bytes(_KEY_BYTES))
     if len(key) != _KEY_BYTES:
         raise ValueError(
             f"{path} is not a key of {_KEY_BYTES} bytes; remove it, and outcomes of older names are refused"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.settings import Settings
+from quality_assets.stores.files import made_secret
 from quality_assets.stores.operations.house_tables import API_TOKEN
 from quality_assets.stores.operations.store import fetch, fetch_one, operations_of
 
@@ -55,16 +55,9 @@ def house_token(settings: Settings) -> str:
     """The house's own token; made where there is none."""
     path = token_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        found = path.read_text(encoding="utf-8").strip()
-        if not found:
-            raise TokenError(f"{path} is empty; delete it, and a new token is made.") from None
-        return found
-    token = secrets.token_urlsafe(_BYTES)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(token + "\n")
+    token = made_secret(path, f"{secrets.token_urlsafe(_BYTES)}\n".encode()).decode().strip()
+    if not token:
+        raise TokenError(f"{path} is empty; delete it, and a new token is made.")
     return token
 
 

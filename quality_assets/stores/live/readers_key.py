@@ -3,9 +3,10 @@ key whose private half is elsewhere: a file of the root, readable by its owner a
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
+
+from quality_assets.stores.files import made_secret
 
 _FILE = "readers.key"
 _BYTES = 32
@@ -13,18 +14,7 @@ _BYTES = 32
 
 def made_key(live_dir: Path) -> str:
     """The secret of a root, made where there is none. Raises OSError where it can be neither read nor written."""
-    live_dir.mkdir(parents=True, exist_ok=True)
-    made = live_dir / f".{_FILE}.{os.getpid()}.part"
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_BYTES))
-    try:
-        # A link is made whole or not at all, and never over what another collector has made.
-        (live_dir / _FILE).hardlink_to(made)
-    except FileExistsError:
-        pass
-    finally:
-        made.unlink()
-    return (live_dir / _FILE).read_text(encoding="ascii")
+    return made_secret(live_dir / _FILE, secrets.token_hex(_BYTES).encode("ascii")).decode("ascii")
 
 
 def known_key(live_dir: Path) -> str | None:
