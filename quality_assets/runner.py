@@ -122,6 +122,7 @@ def run_job(
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
+    _begin_with_data(settings)
     with _ending_on_interrupt(), keep_open(settings), as_run_of_the_graph(instance, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
@@ -174,6 +175,13 @@ def _graph() -> Definitions:
     graph = defs()
     after_imports()
     return graph
+
+
+def _begin_with_data(settings: Settings) -> None:
+    """The run before may have read logs of days before the first."""
+    from quality_assets.defs.partitions import begin_with_data
+
+    begin_with_data(settings)
 
 
 def _failed_steps(result: ExecuteInProcessResult) -> dict[str, str]:

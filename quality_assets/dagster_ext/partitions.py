@@ -1,21 +1,36 @@
-"""Daily partitions whose keys are listed by counting: overrides a method of Dagster's that its own code calls."""
+"""Daily partitions that begin where a root's data begin: overrides fields and a method that Dagster's own code asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.timestamp import TimestampWithTimezone
 
 
 class EventDates(dg.DailyPartitionsDefinition):
-    """Whole days, all of them from the first on, whose keys are listed by counting.
+    """Whole days from the first on, which may be moved; their keys are listed by counting.
 
-    Dagster works out the window of each by the calendar, every time that a step depends on all of them: of years of
+    Dagster fixes the first day when a process loads the graph. A process that reads logs and then builds what they
+    touched learns of the first day in between, so this one is asked for it each time.
+
+    Dagster works out the window of each day by the calendar, every time that a step depends on all of them: of years of
     days, that costs each such step and each of its checks more than most of them do themselves.
     """
+
+    def begin_at(self, first: date) -> None:
+        """Let `first` be the first day from now on, in this process."""
+        # `start` is a cached property of a tuple, which has no other place for what changes.
+        self.__dict__["start"] = datetime.combine(first, time(), UTC)
+
+    @property
+    def start_ts(self) -> TimestampWithTimezone:  # type: ignore[override]
+        """When the first day begins."""
+        moved: datetime | None = self.__dict__.get("start")
+        return TimestampWithTimezone(moved.timestamp(), self.timezone) if moved else super().start_ts
 
     def get_partition_keys(
         self, current_time: datetime | None = None, dynamic_partitions_store: Any = None

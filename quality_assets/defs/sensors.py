@@ -35,7 +35,7 @@ from quality_assets.defs.jobs import (
     score_and_report,
     train_risk_model,
 )
-from quality_assets.defs.partitions import event_dates
+from quality_assets.defs.partitions import begin_with_data, event_dates
 from quality_assets.defs.run_failures import TOLD, asset_of_step, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG, RANGE_START, range_tags
 from quality_assets.settings import Settings, get_settings
@@ -173,6 +173,7 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
     built = context.instance.get_latest_storage_id_by_partition(
         asset_key(FACT_FEATURE_METRICS), dg.DagsterEventType.ASSET_MATERIALIZATION
     )
+    begin_with_data(get_settings())
     # A day is built when it is over; the next morning's catch-up asks for it.
     today = datetime.now(UTC).date()
     existing = {

@@ -21,6 +21,8 @@ from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.table import DefinitionKind, OutsideInput, Stage, Table, Window
+from quality_assets.settings import Settings
+from quality_assets.stores.lake import first_date_there
 
 _RAW_FILES = f"(from {LAKE_FILES.qualified_name} where table_name = '{RAW_LOGS.qualified_name}')"
 
@@ -259,6 +261,11 @@ def dates_there(connection: duckdb.DuckDBPyConnection, start: date, end: date) -
     """The event dates from `start` to `end` that there is anything to build from, or that are built, ascending."""
     built = row_counts(connection, VALID_EVENTS, start, end)
     return sorted({*wanted_fingerprints(connection, VALID_EVENTS, start, end), *built})
+
+
+def first_event_date(settings: Settings) -> date:
+    """The first day that a root has data of; where it has none, the first that could be built."""
+    return first_date_there(RAW_LOGS, settings.lake_dir) or settings.earliest_date
 
 
 def dates_not_over(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.partitions.snap import PartitionsSnap
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 import quality_assets.definitions
@@ -300,6 +301,21 @@ def test_the_list_of_event_dates_is_that_of_dagster(start_date: str, end_offset:
     with partition_loading_context(effective_dt=now):
         assert counted.get_partition_keys() == walked.get_partition_keys()
     assert counted.get_partition_keys(now) == walked.get_partition_keys(now)
+
+
+def test_event_dates_begin_where_they_are_moved_to() -> None:
+    dates = EventDates(start_date="2013-01-01")
+    assert dates.start_ts.timestamp == datetime(2013, 1, 1, tzinfo=UTC).timestamp()
+    with partition_loading_context(effective_dt=datetime(2026, 11, 21, 15, tzinfo=UTC)):
+        dates.begin_at(date(2026, 11, 18))
+        assert dates.get_partition_keys() == ["2026-11-18", "2026-11-19", "2026-11-20"]
+        assert (dates.get_first_partition_key(), dates.get_num_partitions()) == ("2026-11-18", 3)
+        assert not dates.has_partition_key("2026-11-17")
+        dates.begin_at(date(2026, 11, 17))
+        assert dates.has_partition_key("2026-11-17")
+        assert PartitionsSnap.from_def(dates).get_partitions_definition().get_partition_keys() == [
+            *("2026-11-17", "2026-11-18", "2026-11-19", "2026-11-20")
+        ]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.defs import reporting
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.datasets.assets import DATASET_CHECKS
+from quality_assets.defs.partitions import event_dates
 from quality_assets.defs.run_failures import without_class
 from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
 from quality_assets.settings import Settings
@@ -153,6 +154,21 @@ def _assert_results_are_whole(settings: Settings, instance: dg.DagsterInstance, 
     }
     assert by_date == {str(day) for day in DAYS}
     assert {status for *_, status, severity in mine if severity == "ERROR"} == {"passed"}
+
+
+def test_partitions_begin_with_the_first_day_that_was_read_and_go_back_with_it(
+    run: Run, write_events: WriteEvents, instance: dg.DagsterInstance
+) -> None:
+    write_events("later.csv", {DAYS[2]: 2})
+    assert run("ingest_logs").succeeded
+    assert run("build_days", (DAYS[2], DAYS[2])).succeeded
+    assert event_dates.get_first_partition_key() == str(DAYS[2])
+    write_events("earlier.csv", {DAYS[0]: 3}, prefix="o")
+    assert run("ingest_logs").succeeded
+    built = run("build_days", (DAYS[0], DAYS[0]))
+    assert built.succeeded
+    assert list(_partitions(instance, built.run_id, asset_key(VALID_EVENTS))) == [str(DAYS[0])]
+    assert event_dates.get_first_partition_key() == str(DAYS[0])
 
 
 def test_second_run_does_nothing_and_the_same_bytes_count_once(

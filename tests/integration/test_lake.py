@@ -14,7 +14,15 @@ import pytest
 from quality_assets.contracts.events import RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.table import Column
 from quality_assets.settings import Settings
-from quality_assets.stores.lake import Lake, LakeFile, files_sql, is_current_view, lake_view_sql, refresh_view
+from quality_assets.stores.lake import (
+    Lake,
+    LakeFile,
+    files_sql,
+    first_date_there,
+    is_current_view,
+    lake_view_sql,
+    refresh_view,
+)
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 
 DAY, NEXT_DAY = date(2026, 1, 1), date(2026, 1, 2)
@@ -63,6 +71,18 @@ def test_what_is_committed_is_listed_counted_and_seen_by_the_view(session: Wareh
     (path,) = session.lake.absolute(session.lake.files(TABLE))
     assert Path(path).is_file()
     assert files_below(session.settings.scratch_dir) == set()
+
+
+def test_the_first_date_there_is_that_of_the_first_folder_with_a_file(session: WarehouseSession) -> None:
+    lake_dir = session.settings.lake_dir
+    assert first_date_there(TABLE, lake_dir) is None
+    for label, day in enumerate((NEXT_DAY, DAY)):
+        write(session, day, "a", label=str(label))
+        assert first_date_there(TABLE, lake_dir) == day
+    # Whose rows were all taken back.
+    (lake_dir / TABLE.name / "event_date=2025-12-31").mkdir()
+    (lake_dir / TABLE.name / "notes.txt").touch()
+    assert first_date_there(TABLE, lake_dir) == DAY
 
 
 def test_no_rows_make_no_file(session: WarehouseSession) -> None:

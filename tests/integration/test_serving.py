@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -222,8 +223,14 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         assert answer["__typename"] == "Sensors", answer
         assert {sensor["sensorState"]["status"] for sensor in answer["results"]} == {"RUNNING"}
         assert "landing_zone_sensor" in {sensor["name"] for sensor in answer["results"]}
+        first = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+        partition = tmp_path / "data" / "lake" / "raw_logs" / f"event_date={first}"
+        partition.mkdir(parents=True)
+        (partition / "some.parquet").touch()
         _wait_for_daemon(dagster)
         _refuse_other_websites(dagster, dashboard)
+        # The graph that both servers share is loaded again when there are data, and offers the days from the first on.
+        _wait_for_first_partition(dagster, first)
         # The web server, the daemon, the code's server, the dashboard, the collector and who started them.
         assert len(_marked(served.mark)) >= 5
         served.process.send_signal(signal.SIGINT)
@@ -233,6 +240,20 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
     for server in ("dagster", "dashboard", "collector"):
         assert "Traceback" not in (tmp_path / "data" / "logs" / f"{server}.log").read_text()
     assert (tmp_path / "data" / ".dagster" / "schedules").is_dir(), "its history is the data root's"
+
+
+def _wait_for_first_partition(dagster: str, first: str) -> None:
+    """What the dialog to materialize valid events offers."""
+    question = '{ assetNodes(assetKeys: [{path: ["core", "valid_events"]}]) { partitionKeys } }'
+    for _ in range(2 * PATIENCE_S):
+        # There is none while the graph is being loaded.
+        nodes = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=PATIENCE_S).json()["data"]
+        keys = [key for node in nodes["assetNodes"] for key in node["partitionKeys"]]
+        if keys[:1] == [first]:
+            assert len(keys) in (3, 4), "from three days ago to yesterday, also where midnight passes"
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"partitions begin at {keys[:1]}")
 
 
 def _refuse_other_websites(dagster: str, dashboard: str) -> None:
