@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.mutation.processes import MutationError, locked, tree_files
-from benchmarks.mutation.reach import PRODUCT, Finder
-from benchmarks.mutation.results import Results, report
-from benchmarks.mutation.run import Pool, Trial, read_reach, try_mutants
+from benchmarks.mutation.reach import PRODUCT, Finder, test_files
+from benchmarks.mutation.results import SURVIVED, UNREACHED, Result, Results, report
+from benchmarks.mutation.run import Pool, Trial, noticed_before, read_reach, try_mutants
 from benchmarks.mutation.source import Mutant
 from benchmarks.mutation.targets import all_mutants, sample_of, target_files
 from benchmarks.pipeline import ROOT, say, write_section
@@ -46,7 +46,12 @@ class Plan:
 
     @property
     def results_name(self) -> str:
-        """What few tests did not notice says nothing of all: such results lie in a file of their own."""
+        """What few tests did not notice says nothing of all: such results lie in a file of their own.
+
+        But what they notice of that which all tests let pass before is noticed.
+        """
+        if self.again:
+            return "results.jsonl"
         name = "-".join(["results", *(part.strip("/").replace("/", "_") for part in self.tests)])
         # A file's name has room for so much.
         return (name if len(name) < 200 else f"results-{sha256(name.encode()).hexdigest()[:16]}") + ".jsonl"
@@ -62,9 +67,14 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Mutants at a time, each in a copy of the tree.")] = 2,
     only: Annotated[list[str] | None, typer.Option(help="Only files whose path contains this; repeatable.")] = None,
     tests: Annotated[
-        list[str] | None, typer.Option(help="Ask only tests under this path, and keep results apart; repeatable.")
+        list[str] | None, typer.Option(help="Ask only tests under this path; results lie apart. Repeatable.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Try those that nothing noticed once more.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Only those that nothing noticed, once more; with --tests, what these notice now."
+        ),
+    ] = False,
     limit_s: Annotated[
         float, typer.Option(min=1, help="Tests of a mutant that would take longer than this together are left out.")
     ] = 60.0,
@@ -97,8 +107,8 @@ def main(
     typer.echo(text)
     say(f"done after {time.monotonic() - started:.0f} s")
     if write:
-        if not plan.is_whole or results.missing(chosen):
-            typer.echo("error: not written: the sample is not finished, or leaves out files or tests", err=True)
+        if not plan.is_whole:
+            typer.echo("error: not written: the sample leaves out files or tests", err=True)
             raise typer.Exit(1)
         write_section("mutation", f"{HEADING}\n\n{text}")
 
@@ -118,17 +128,24 @@ def texts_of(files: Iterable[str]) -> dict[str, str]:
 
 def run(work: Path, plan: Plan, files: Sequence[str], chosen: Sequence[Mutant], results: Results) -> None:
     """Try the mutants that have no result yet."""
-    missing = results.missing(chosen, plan.again)
+    missing = results.unnoticed(chosen) if plan.again else results.missing(chosen)
     if not missing:
         return
     product = texts_of(name for name in files if name.startswith(PRODUCT) and name.endswith(".py"))
+    asked = [name for name in test_files(files) if not plan.tests or name.startswith(tuple(plan.tests))]
     try:
-        with locked(work), Pool(ROOT, files, work, plan.jobs) as pool:
-            reach = read_reach(pool, ROOT, files, work, plan.tests, say)
+        with locked(work), Pool(ROOT, files, asked, work, plan.jobs) as pool:
+            reach = read_reach(pool, work, say)
+            trial = Trial(reach, Finder(reach, product), product, plan.limit_s, say, noticed_before(chosen, results))
             say(f"{len(missing)} mutants to try")
-            try_mutants(pool, missing, Trial(reach, Finder(reach, product), product, plan.limit_s, say), results, say)
+            try_mutants(pool, missing, trial, results, say, keeps=keeps(plan))
     except KeyboardInterrupt:
         say("interrupted; the next call with the same --work goes on from here")
+
+
+def keeps(plan: Plan) -> Callable[[Result], bool]:
+    """Which results are kept: all, but not that some tests asked again have not noticed either."""
+    return lambda result: not (plan.again and plan.tests and result.status in (SURVIVED, UNREACHED))
 
 
 if __name__ == "__main__":

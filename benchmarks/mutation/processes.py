@@ -12,10 +12,32 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# Measured: these are 6 s of the 7 s that a test file takes before its first test.
+HEAVY = (
+    "coverage",
+    "dagster",
+    "dash",
+    "duckdb",
+    "great_expectations",
+    "httpx",
+    "hypothesis.strategies",
+    "mlflow",
+    "pandas",
+    "plotly.graph_objects",
+    "pyarrow.parquet",
+    "pytest",
+    "scipy.stats",
+    "shap",
+    "sklearn.ensemble",
+    "skops.io",
+    "typer.testing",
+    "fastapi.testclient",
+)
 
 
 class MutationError(Exception):
@@ -64,21 +86,38 @@ def make_copy(root: Path, files: Sequence[str], to: Path) -> None:
         shutil.copy2(root / name, to / name)
 
 
-class Worker:
-    """One copy of the tree with its process. Used by one thread at a time."""
+class TaskProcess:
+    """A process in a copy of the tree that answers tasks one at a time: see `worker.serve`.
 
-    def __init__(self, root: Path, files: Sequence[str], folder: Path) -> None:
-        self.copy, self.scratch = folder / "tree", folder / "scratch"
-        make_copy(root, files, self.copy)
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(parents=True)
-        # QUALITY_* of whoever runs this would reach the tests' subprocesses.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("QUALITY_")}
-        environment = kept | dict.fromkeys(SINGLE_THREADED, "1") | {"PYTHONPATH": str(self.copy)}
-        with (folder / "worker.log").open("wb") as log:
+    It imports `libraries` first; `path` is where it finds modules that the copy has not.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        copy: Path,
+        scratch: Path,
+        arguments: Sequence[str] = (),
+        libraries: Sequence[str] = HEAVY,
+        path: Sequence[Path] = (),
+    ) -> None:
+        self.scratch = scratch
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        # QUALITY_* of whoever runs this would reach the tests' subprocesses; bytecode saves compiling all for each.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("QUALITY_") and name != "PYTHONDONTWRITEBYTECODE"
+        }
+        environment = kept | dict.fromkeys(SINGLE_THREADED, "1")
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (copy, *path)))
+        program = [sys.executable, "-m", f"benchmarks.mutation.{module}", str(scratch), ",".join(libraries)]
+        self._log = scratch / "process.log"
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.mutation.worker", str(self.scratch)],
-                cwd=self.copy,
+                [*program, *arguments],
+                cwd=copy,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -87,16 +126,11 @@ class Worker:
                 # Ctrl-C is for the run, which then ends its workers: a child must not take it for a failed test.
                 start_new_session=True,
             )
-        self._log = folder / "worker.log"
-        self._is_ready = False
+        self._read()
 
     def ask(self, **task: Any) -> dict[str, Any]:
-        """Send a task, see `worker.answer`, and wait for its answer. Raises MutationError where the worker died."""
+        """Send a task and wait for its answer. Raises MutationError where the process died."""
         assert self._process.stdin is not None
-        if not self._is_ready:
-            # Asked for only now, so that workers import side by side.
-            self._read()
-            self._is_ready = True
         try:
             print(json.dumps(task), file=self._process.stdin, flush=True)
         except BrokenPipeError as error:
@@ -104,7 +138,7 @@ class Worker:
         return self._read()
 
     def close(self) -> None:
-        """End the worker, with the child that it waits for."""
+        """End the process, with the child that it waits for."""
         if self._process.poll() is None:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
             groups = [int(pid) for pid in children.read_text().split()] if children.exists() else []
@@ -112,7 +146,9 @@ class Worker:
             for group in groups:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(group, signal.SIGKILL)
-        self._process.wait()
+        # Closes the pipes too.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -121,3 +157,31 @@ class Worker:
             raise MutationError(f"a worker ended by itself: see {self._log}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+class Worker:
+    """One copy of the tree with its two processes, each started when it is first needed. Used by one thread at a time.
+
+    `warm` has collected all tests, and changes functions in place; `fresh` starts pytest for each task.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str], folder: Path, test_files: Sequence[str]) -> None:
+        self._folder, self._test_files = folder, test_files
+        self.copy = folder / "tree"
+        make_copy(root, files, self.copy)
+
+    @cached_property
+    def warm(self) -> TaskProcess:
+        """For changes inside functions."""
+        return TaskProcess("warm", self.copy, self._folder / "warm", self._test_files)
+
+    @cached_property
+    def fresh(self) -> TaskProcess:
+        """For changes of what runs while modules are imported."""
+        return TaskProcess("worker", self.copy, self._folder / "fresh")
+
+    def close(self) -> None:
+        """End what was started."""
+        for name in ("warm", "fresh"):
+            if name in self.__dict__:
+                getattr(self, name).close()

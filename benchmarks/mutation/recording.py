@@ -1,18 +1,26 @@
-"""Two pytest plugins: one records which lines each test and each shared fixture runs, one runs chosen tests."""
+"""What runs in a child: tests, with a record of the lines that each and each fixture runs, or up to a failure."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import coverage
 import hypothesis
 import pytest
 
 ROOT_NAME = "tests"
+PRODUCT = ("quality_assets/", "dash_app/")
+
+
+class Cache(Protocol):
+    """A function that `functools` keeps results of."""
+
+    def cache_clear(self) -> None:
+        """Forget them."""
 
 
 def settle_hypothesis() -> None:
@@ -22,9 +30,15 @@ def settle_hypothesis() -> None:
     hypothesis.settings.load_profile("mutation")
 
 
+def cpu_seconds() -> float:
+    """What this process has taken with those that it started and that have ended. Other work beside does not count."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 @dataclasses.dataclass
 class TestRecord:
-    """One test: how long it took but for shared fixtures, and which of those it asks for."""
+    """One test: its CPU seconds but for shared fixtures, and which of those it asks for."""
 
     seconds: float
     fixtures: list[str]
@@ -37,20 +51,16 @@ class ReachRecorder:
     """Switches coverage's context from test to test.
 
     A fixture that several tests share is a context of its own: coverage would give all its lines to the first test that
-    asks for it, and a change in what builds it would be looked for by that test alone.
+    asks for it, and a change in what builds it would be looked for by that test alone. For the same reason nothing that
+    a test has cached is left for the next one.
     """
 
-    def __init__(self, measured: coverage.Coverage) -> None:
+    def __init__(self, measured: coverage.Coverage, caches: Sequence[Cache] = ()) -> None:
         self.tests: dict[str, TestRecord] = {}
         self.fixture_seconds: dict[str, float] = {}
         self._within: list[float] = [0.0]
-        self._measured = measured
+        self._measured, self._caches = measured, caches
         self._contexts = [""]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self, session: pytest.Session) -> None:
-        """After the first conftest, before any test module."""
-        settle_hypothesis()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -58,34 +68,37 @@ class ReachRecorder:
         defined = getattr(item, "_fixtureinfo", None)
         found = defined.name2fixturedefs.values() if defined else ()
         shared = sorted(_context(group[-1]) for group in found if group and group[-1].scope != "function")
-        self.tests[item.nodeid] = TestRecord(0.0, shared)
+        record = self.tests[item.nodeid] = TestRecord(0.0, shared)
+        for cache in self._caches:
+            cache.cache_clear()
+        started = cpu_seconds()
         self._push(item.nodeid)
         try:
             return (yield)
         finally:
             self._pop()
+            record.seconds = max(0.0, cpu_seconds() - started - self._within[0])
+            self._within[0] = 0.0
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """A context per shared fixture."""
         if fixturedef.scope == "function":
             return (yield)
-        name, started = _context(fixturedef), time.perf_counter()
+        name, started = _context(fixturedef), cpu_seconds()
         self._push(name)
         self._within.append(0.0)
         try:
             return (yield)
         finally:
             self._pop()
-            took = time.perf_counter() - started
+            took = cpu_seconds() - started
             self.fixture_seconds[name] = self.fixture_seconds.get(name, 0.0) + took - self._within.pop()
             self._within[-1] += took
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Time and outcome. A skipped test reaches nothing that it could judge."""
+        """A skipped test reaches nothing that it could judge."""
         record = self.tests[report.nodeid]
-        record.seconds += max(0.0, report.duration - self._within[0])
-        self._within[0] = 0.0
         record.is_passed = record.is_passed and report.outcome == "passed"
 
     def _push(self, name: str) -> None:
@@ -98,7 +111,7 @@ class ReachRecorder:
 
 
 def _context(fixture: pytest.FixtureDef[Any]) -> str:
-    return f"fixture {fixture.baseid} {fixture.argname}"
+    return f"fixture {fixture.scope} {fixture.baseid} {fixture.argname}"
 
 
 class ChosenTests:
@@ -131,23 +144,14 @@ class ChosenTests:
             self.failed.append(report.nodeid)
 
 
-def record_reach(root: Path, test_file: str, options: Sequence[str]) -> dict[str, Any]:
-    """Run one test file under coverage; its tests, and the lines of the product by context.
+def measure(root: Path) -> coverage.Coverage:
+    """Coverage of the product, not started yet."""
+    include = [f"{root}/{folder}*" for folder in PRODUCT]
+    return coverage.Coverage(data_file=None, config_file=False, include=include, messages=False)
 
-    The context "" is what runs while modules are imported.
-    """
-    measured = coverage.Coverage(
-        data_file=None,
-        config_file=False,
-        include=[f"{root}/quality_assets/*", f"{root}/dash_app/*"],
-        messages=False,
-    )
-    measured.start()
-    recorder = ReachRecorder(measured)
-    try:
-        code = int(pytest.main([*options, test_file], plugins=[recorder]))
-    finally:
-        measured.stop()
+
+def lines_by_context(measured: coverage.Coverage, root: Path) -> dict[str, dict[str, list[int]]]:
+    """The lines that were run, by file and context. The context "" is what ran outside of tests, as while importing."""
     data = measured.get_data()
     lines: dict[str, dict[str, list[int]]] = {}
     for name in data.measured_files():
@@ -156,12 +160,34 @@ def record_reach(root: Path, test_file: str, options: Sequence[str]) -> dict[str
             for context in contexts:
                 by_context.setdefault(context, []).append(line)
         lines[Path(name).relative_to(root).as_posix()] = by_context
+    return lines
+
+
+def run_items(items: Sequence[pytest.Item], until: Callable[[], bool] = lambda: False) -> None:
+    """Run collected tests in the order given, `until` says that it is enough."""
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if until():
+            return
+
+
+def record_reach(root: Path, items: Sequence[pytest.Item], caches: Sequence[Cache] = ()) -> dict[str, Any]:
+    """Run collected tests under coverage; the tests, what shared fixtures took, and the lines by file and context."""
+    measured = measure(root)
+    recorder = ReachRecorder(measured, caches)
+    if items:
+        items[0].config.pluginmanager.register(recorder)
+    measured.start()
+    try:
+        run_items(items)
+    finally:
+        measured.stop()
     tests = {name: dataclasses.asdict(record) for name, record in recorder.tests.items()}
-    return {"code": code, "tests": tests, "fixture_seconds": recorder.fixture_seconds, "lines": lines}
+    return {"tests": tests, "fixture_seconds": recorder.fixture_seconds, "lines": lines_by_context(measured, root)}
 
 
 def run_chosen(names: Sequence[str], options: Sequence[str]) -> dict[str, Any]:
-    """Run the tests named, in their order, up to the first failure."""
+    """Start pytest and run the tests named, in their order, up to the first failure."""
     chosen = ChosenTests(names)
     files = list(dict.fromkeys(name.split("::", 1)[0] for name in names))
     code = int(pytest.main([*options, "-x", *files], plugins=[chosen]))

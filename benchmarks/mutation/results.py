@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from math import sqrt
 from pathlib import Path
 
@@ -32,11 +33,15 @@ class Result:
 
 
 class Results:
-    """The results file. The last line of a key counts; a line that a kill cut short is no result."""
+    """The results file. The last line of a key counts; a line that a kill cut short is no result.
+
+    The first line of a key is kept too: it says what was noticed before anybody looked at what was not.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[str, Result] = {}
+        self._first: dict[str, Result] = {}
         if not path.exists():
             return
         text = path.read_text(encoding="utf-8")
@@ -48,22 +53,37 @@ class Results:
                 result = Result(**json.loads(line))
             except (ValueError, TypeError):
                 continue
-            self._known[result.key] = result
+            self._note(result)
 
     def get(self, mutant: Mutant) -> Result | None:
         """What is known of a mutant."""
         return self._known.get(mutant.key)
 
+    def first(self, mutant: Mutant) -> Result | None:
+        """What became of a mutant when it was first tried."""
+        return self._first.get(mutant.key)
+
+    def beginning(self, sample: Sequence[Mutant]) -> list[Mutant]:
+        """A sample up to the first mutant without a result. As its order is random, this is a sample too."""
+        return list(takewhile(lambda mutant: self.get(mutant) is not None, sample))
+
     def add(self, result: Result) -> None:
         """Keep a result, at once."""
-        self._known[result.key] = result
+        self._note(result)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
 
-    def missing(self, mutants: Iterable[Mutant], again: bool = False) -> list[Mutant]:
-        """The mutants without a result; with `again` those that nothing noticed too."""
-        lost = (SURVIVED, UNREACHED)
-        return [mutant for mutant in mutants if (known := self.get(mutant)) is None or (again and known.status in lost)]
+    def _note(self, result: Result) -> None:
+        self._known[result.key] = result
+        self._first.setdefault(result.key, result)
+
+    def missing(self, mutants: Iterable[Mutant]) -> list[Mutant]:
+        """The mutants without a result."""
+        return [mutant for mutant in mutants if self.get(mutant) is None]
+
+    def unnoticed(self, mutants: Iterable[Mutant]) -> list[Mutant]:
+        """The mutants that were tried and that nothing noticed."""
+        return [mutant for mutant in mutants if (known := self.get(mutant)) and known.status in (SURVIVED, UNREACHED)]
 
 
 def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
@@ -78,26 +98,42 @@ def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
 
 def report(sample: Sequence[Mutant], results: Results, sizes: dict[str, int], seed: int) -> str:
     """The run as Markdown: the rate and its interval, a row per file, and what survived."""
-    done = [(mutant, found) for mutant in sample if (found := results.get(mutant)) is not None]
-    killed = sum(found.status in (KILLED, TIMEOUT) for _, found in done)
-    low, high = wilson(killed, len(done))
-    rate = killed / len(done) if done else 0.0
+    tried = results.beginning(sample)
+    done = [(mutant, found) for mutant in tried if (found := results.get(mutant)) is not None]
+    first = [found for mutant in tried if (found := results.first(mutant)) is not None]
     lines = [
         f"{len(done)} mutants of {sum(sizes.values()):,} in {len(sizes)} files (seed {seed}, stratified by file), each"
-        f" against the tests that reach it: **{killed} noticed, {rate:.1%}** (95 % interval after Wilson"
-        f" {low:.1%} to {high:.1%}).",
+        f" against the tests that reach it: **{_rate([found for _, found in done])}**.",
         "",
         "| file | mutants in it | tried | killed | timeout | survived | unreached |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     if len(done) < len(sample):
-        lines.insert(1, f"\nNot finished: {len(sample) - len(done)} of the sample are still to be tried.")
+        lines.insert(
+            1,
+            f"\nNot finished: {len(sample) - len(done)} of the sample of {len(sample)} are still to be tried. They are"
+            " tried in random order, so that those tried are a sample too.",
+        )
+    if [found.status for found in first] != [found.status for _, found in done]:
+        lines.insert(
+            1,
+            f"\nWhen these were first tried, before what survived was looked at: {_rate(first)}. That is the unbiased"
+            " rate; the tests written since are for changes of this sample among others.",
+        )
     for file in sizes:
         of_file = [found.status for mutant, found in done if mutant.file == file]
         counts = " | ".join(str(of_file.count(status)) for status in (KILLED, TIMEOUT, SURVIVED, UNREACHED))
         lines.append(f"| `{file}` | {sizes[file]} | {len(of_file)} | {counts} |")
     lines += ["", *_listed("Survived", done, (SURVIVED, UNREACHED)), *_listed("Timeouts", done, (TIMEOUT,))]
     return "\n".join(lines).rstrip()
+
+
+def _rate(results: Sequence[Result]) -> str:
+    """How many were noticed, which share that is, and its interval."""
+    killed = sum(result.status in (KILLED, TIMEOUT) for result in results)
+    low, high = wilson(killed, len(results))
+    share = killed / len(results) if results else 0.0
+    return f"{killed} noticed, {share:.1%} (95 % interval after Wilson {low:.1%} to {high:.1%})"
 
 
 def _listed(title: str, done: Sequence[tuple[Mutant, Result]], statuses: Sequence[str]) -> list[str]:

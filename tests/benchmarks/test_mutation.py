@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.mutation.operators_python import python_edits
 from benchmarks.mutation.operators_sql import edits_of, is_sql, mask, sql_edits
-from benchmarks.mutation.processes import MutationError, locked
-from benchmarks.mutation.reach import Finder, Reach
+from benchmarks.mutation.processes import MutationError, TaskProcess, locked
+from benchmarks.mutation.reach import Choice, Finder, Reach, grouped, split_record
 from benchmarks.mutation.references import References
 from benchmarks.mutation.results import KILLED, SURVIVED, TIMEOUT, Result, Results, report, wilson
-from benchmarks.mutation.run import Pool, outcome
-from benchmarks.mutation.source import Source
+from benchmarks.mutation.run import NotExchangeableError, Pool, Trial, noticed_before, outcome
+from benchmarks.mutation.source import Edit, Mutant, Source
 from benchmarks.mutation.targets import mutants_of, sample_of, strata, target_files
+from benchmarks.mutation.warm import changed_codes, exchange
+from benchmarks.mutation.worker import NOT_EXCHANGEABLE
 
 
 def python_mutants(text: str) -> list[str]:
@@ -230,7 +230,9 @@ def test_results_go_on_from_where_they_ended(tmp_path: Path) -> None:
         stream.write(json.dumps({"key": third.key})[:-3])
     later = Results(tmp_path / "results.jsonl")
     assert later.missing([first, second, third]) == [third]
-    assert later.missing([first, second, third], again=True) == [second, third]
+    assert later.beginning([first, second, third]) == [first, second]
+    assert later.beginning([first, third, second]) == [first]
+    assert later.unnoticed([first, second, third]) == [second]
     later.add(Result(third.key, TIMEOUT, 30.0))
     assert Results(tmp_path / "results.jsonl").missing([first, second, third]) == []
 
@@ -253,9 +255,32 @@ def test_report_counts_by_file_and_lists_what_survived(tmp_path: Path) -> None:
     results.add(Result(sample[0].key, KILLED, 1.0))
     results.add(Result(sample[1].key, SURVIVED, 1.0, 5, 2))
     text = report(sample, results, {"a.py": 2}, 1)
-    assert "**1 noticed, 50.0%** (95 % interval after Wilson 9.5% to 90.5%)" in text
+    assert "**1 noticed, 50.0% (95 % interval after Wilson 9.5% to 90.5%)**" in text
+    assert "first tried" not in text
     assert "| `a.py` | 2 | 2 | 1 | 0 | 1 | 0 |" in text
     assert "- `a.py:2` junction: `z = a and b` → `z = a or b` (2 slow tests not asked)" in text
+
+
+def test_report_of_a_part_counts_up_to_the_first_that_was_not_tried(tmp_path: Path) -> None:
+    sample = mutants_of("a.py", "y = a < b\nz = a and b\nx = not a\nw = a + b")
+    results = Results(tmp_path / "results.jsonl")
+    for index, status in ((0, KILLED), (1, SURVIVED), (3, KILLED)):
+        results.add(Result(sample[index].key, status, 1.0))
+    text = report(sample, results, {"a.py": 4}, 1)
+    assert "2 mutants of 4 in 1 files" in text
+    assert "**1 noticed, 50.0% " in text
+    assert "Not finished: 2 of the sample of 4" in text
+
+
+def test_report_keeps_what_was_noticed_at_first_beside_what_is_noticed_now(tmp_path: Path) -> None:
+    sample = mutants_of("a.py", "y = a < b\nz = a and b")
+    results = Results(tmp_path / "results.jsonl")
+    for mutant, status in ((sample[0], SURVIVED), (sample[1], KILLED), (sample[0], KILLED)):
+        results.add(Result(mutant.key, status, 1.0))
+    text = report(sample, Results(tmp_path / "results.jsonl"), {"a.py": 2}, 1)
+    assert "**2 noticed, 100.0% " in text
+    assert "before what survived was looked at: 1 noticed, 50.0% " in text
+    assert "Survived" not in text
 
 
 @pytest.mark.parametrize(
@@ -268,7 +293,13 @@ def test_report_counts_by_file_and_lists_what_survived(tmp_path: Path) -> None:
     ],
 )
 def test_outcomes(answer: dict[str, object], expected: tuple[str, str]) -> None:
-    assert outcome(answer) == expected
+    assert outcome(answer, is_warm=False) == expected
+
+
+@pytest.mark.parametrize("code", [-1, NOT_EXCHANGEABLE])
+def test_what_ended_a_warm_process_is_asked_of_a_fresh_one(code: int) -> None:
+    with pytest.raises(NotExchangeableError):
+        outcome({"is_timeout": False, "code": code, "failed": []}, is_warm=True)
 
 
 PRODUCT = {
@@ -292,10 +323,11 @@ def finder() -> Finder:
         for name, fixtures in (("t.py::limit", []), ("t.py::use", ["fixture built"]), ("t.py::broken", []))
     }
     lines = {
-        "p/limits.py": {"": [1, 2, 4, 7], "t.py::limit": [5], "t.py::broken": [8]},
+        "p/limits.py": {"t.py::limit": [5], "t.py::broken": [8]},
         "p/user.py": {"fixture built": [6]},
     }
     reach.add("t.py", {"tests": tests, "fixture_seconds": {"fixture built": 5.0}, "lines": lines})
+    reach.add_imports({"p/limits.py": [1, 2, 4, 7]})
     return Finder(reach, PRODUCT)
 
 
@@ -304,9 +336,11 @@ def test_tests_of_a_line_and_of_a_constant(finder: Finder) -> None:
     assert finder.tests("p/limits.py", 1) == {"t.py::limit", "t.py::use"}
     assert finder.tests("p/limits.py", 8) == set()
     assert finder.tests("p/user.py", 6) == {"t.py::use"}
+    assert finder.is_late("p/limits.py", 5)
+    assert not finder.is_late("p/limits.py", 1)
 
 
-def test_quick_test_files_come_first_and_the_limit_holds() -> None:
+def test_quick_tests_come_first_and_the_limit_holds() -> None:
     reach = Reach(
         seconds={"slow.py::a": 1.0, "slow.py::b": 9.0, "quick.py::c": 2.0, "quick.py::d": 0.5},
         fixtures={"slow.py::a": ["f"], "slow.py::b": ["f"], "quick.py::c": [], "quick.py::d": []},
@@ -314,16 +348,189 @@ def test_quick_test_files_come_first_and_the_limit_holds() -> None:
     )
     whole = reach.choose(reach.seconds, 100)
     assert whole.tests == ("quick.py::d", "quick.py::c", "slow.py::a", "slow.py::b")
-    assert whole.seconds == 15.5
+    assert whole.seconds == (0.5, 2.0, 4.0, 9.0)
     limited = reach.choose(reach.seconds, 7)
-    assert (limited.tests, limited.seconds, limited.left_out) == (whole.tests[:3], 6.5, 1)
+    assert (limited.tests, limited.seconds, limited.left_out) == (whole.tests[:3], whole.seconds[:3], 1)
+
+
+def test_what_reaches_little_or_noticed_before_comes_first() -> None:
+    reach = Reach(
+        seconds=dict.fromkeys(["a.py::wide", "b.py::narrow", "c.py::known[1]"], 1.0),
+        fixtures={"a.py::wide": [], "b.py::narrow": [], "c.py::known[1]": []},
+        breadth={"a.py::wide": 500, "b.py::narrow": 20, "c.py::known[1]": 500},
+    )
+    assert reach.choose(reach.seconds, 9).tests[0] == "b.py::narrow"
+    order = reach.choose(reach.seconds, 9, {"c.py::known": 1}).tests
+    assert order == ("c.py::known[1]", "b.py::narrow", "a.py::wide")
+
+
+def test_a_fixture_of_the_session_is_paid_once_and_one_of_a_file_keeps_its_tests_together() -> None:
+    session, module = "fixture session  root", "fixture module b.py rows"
+    reach = Reach(
+        seconds={"a.py::one": 1.0, "b.py::two": 1.0, "b.py::three": 5.0, "c.py::four": 2.0},
+        fixtures={"a.py::one": [session], "b.py::two": [module], "b.py::three": [module], "c.py::four": [session]},
+        fixture_seconds={("a.py", session): 3.0, ("b.py", module): 1.0, ("c.py", session): 3.0},
+    )
+    choice = reach.choose(reach.seconds, 100)
+    assert choice.tests == ("b.py::two", "b.py::three", "a.py::one", "c.py::four")
+    assert choice.seconds == (2.0, 5.0, 4.0, 2.0)
+
+
+def test_tests_are_asked_in_stages_of_growing_cost() -> None:
+    choice = Choice(("a", "b", "c", "d", "e"), (1.0, 1.0, 3.0, 4.0, 50.0), left_out=2)
+    assert [stage.tests for stage in choice.stages((2.0, 10.0))] == [("a", "b"), ("c", "d"), ("e",)]
+    # A test that costs more than a stage is one of its own, and the stages that it has spent fall away.
+    assert [stage.tests for stage in Choice(("a", "b"), (30.0, 1.0)).stages((2.0, 10.0))] == [("a",), ("b",)]
+
+
+def test_files_of_a_folder_are_recorded_together_up_to_a_size() -> None:
+    sizes = {"t/b/x.py": 10, "t/a/y.py": 60, "t/a/z.py": 50, "t/a/x.py": 40, "t/b/y.py": 200}
+    assert grouped(sizes, 100) == [["t/a/x.py", "t/a/y.py"], ["t/a/z.py"], ["t/b/x.py"], ["t/b/y.py"]]
+
+
+def test_a_record_of_several_files_gives_each_its_tests_and_the_fixtures_that_they_share() -> None:
+    shared = "fixture session  root"
+    found = {
+        "tests": {"a.py::one": {"fixtures": [shared]}, "b.py::two": {"fixtures": [shared]}},
+        "fixture_seconds": {shared: 3.0},
+        "lines": {"p.py": {"a.py::one": [1], "b.py::two": [2], shared: [3], "": [4]}},
+    }
+    assert split_record(found, "b.py") == {
+        "tests": {"b.py::two": {"fixtures": [shared]}},
+        "fixture_seconds": {shared: 3.0},
+        "lines": {"p.py": {"b.py::two": [2], shared: [3]}},
+    }
+
+
+NESTED = """
+def outer(a):
+    def inner(b):
+        return b + 1
+    return inner(a)
+
+def other():
+    return sorted([2, 1], key=lambda x: x), sorted([2, 1], key=lambda x: -x)
+
+class Box:
+    @property
+    def size(self):
+        return 3 if self else 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("b + 1", "b + 2", (3, ([1, 2], [2, 1]), 3)),
+        ("x: x)", "x: -x)", (2, ([2, 1], [2, 1]), 3)),
+        ("3 if self", "3 if not self", (2, ([1, 2], [2, 1]), 4)),
+        # A change that takes a line away moves all that follows.
+        ("    def inner(b):\n        return b + 1\n    return inner(a)", "    return a", (1, ([1, 2], [2, 1]), 3)),
+    ],
+)
+def test_functions_that_are_there_get_the_code_of_the_changed_text(old: str, new: str, expected: object) -> None:
+    names: dict[str, object] = {}
+    exec(compile(NESTED, "m.py", "exec"), names)
+    outer, other, box = names["outer"], names["other"], names["Box"]
+    outer(1)  # A function that has run has other bytes in memory than one that was only compiled.
+    changed = NESTED.replace(old, new)
+    assert changed != NESTED
+    assert exchange([outer, other, box.size.fget], changed_codes(NESTED, changed, "m.py"))
+    assert (outer(1), other(), box().size) == expected
+
+
+def test_a_function_of_other_text_is_left_alone() -> None:
+    def outer(a: int) -> int:
+        return a
+
+    assert not exchange([outer], changed_codes(NESTED, NESTED.replace("b + 1", "b + 2"), "m.py"))
+    assert outer(1) == 1
+
+
+class Answers:
+    """A process that answers what it is told, and keeps what it was asked."""
+
+    def __init__(self, *answers: tuple[int, list[str]]) -> None:
+        self.asked: list[list[str]] = []
+        self._answers = list(answers)
+
+    def ask(self, **task: object) -> dict[str, object]:
+        self.asked.append([*task["tests"], *(["changed"] if "text" in task else [])])
+        code, failed = self._answers.pop(0)
+        return {"code": code, "failed": failed, "is_timeout": False, "seconds": 1.0, "cpu_s": 0.5}
+
+
+class Processes:
+    """A worker of two such processes."""
+
+    def __init__(self, warm: Answers, fresh: Answers) -> None:
+        self.warm, self.fresh = warm, fresh
+
+
+TEXT = "MOST = 3\n\ndef f(a):\n    return a\n"
+
+
+def trial_of(slow: float) -> tuple[Trial, list[str]]:
+    """A trial of a file whose function two tests reach, one of which takes `slow` seconds; what it says."""
+    reach = Reach()
+    tests = {
+        f"t.py::{name}": {"seconds": s, "fixtures": [], "is_passed": True} for name, s in (("a", 1.0), ("b", slow))
+    }
+    reach.add("t.py", {"tests": tests, "fixture_seconds": {}, "lines": {"p.py": {name: [4] for name in tests}}})
+    reach.add_imports({"p.py": [1, 3]})
+    said: list[str] = []
+    return Trial(reach, Finder(reach, {"p.py": TEXT}), {"p.py": TEXT}, 60.0, said.append), said
+
+
+def mutant_at(old: str, new: str) -> Mutant:
+    """The mutant of TEXT that has `new` in the place of `old`."""
+    start = TEXT.index(old)
+    return Source(TEXT).mutants("p.py", [Edit(start, start + len(old), new, "test")])[0]
+
+
+def test_what_the_first_stage_notices_is_not_asked_of_the_second() -> None:
+    worker = Processes(Answers((1, ["t.py::a"]), (0, []), (0, []), (1, ["t.py::b"]), (0, [])), Answers())
+    trial, _ = trial_of(slow=5.0)
+    result = trial.run(worker, mutant_at("return a", "return 1"))
+    assert (result.status, result.killed_by, result.cpu_s) == (KILLED, "t.py::a", 0.5)
+    # What noticed is asked once without the change.
+    assert worker.warm.asked == [["t.py::a", "changed"], ["t.py::a"]]
+    later = trial.run(worker, mutant_at("return a", "return 2"))
+    assert (later.status, later.killed_by) == (KILLED, "t.py::b")
+    assert worker.warm.asked[2:] == [["t.py::a", "changed"], ["t.py::b", "changed"], ["t.py::b"]]
+
+
+def test_a_test_that_fails_without_the_change_too_is_not_believed() -> None:
+    worker = Processes(Answers((1, ["t.py::a"]), (1, ["t.py::a"]), (0, [])), Answers())
+    trial, said = trial_of(slow=1.0)
+    result = trial.run(worker, mutant_at("return a", "return 1"))
+    assert (result.status, result.tests) == (SURVIVED, 1)
+    assert said == ["not asked any more, for it fails without a change too: t.py::a"]
+    assert worker.warm.asked[2:] == [["t.py::b", "changed"]]
+
+
+def test_a_change_at_import_and_one_that_does_not_fit_are_asked_of_a_fresh_process() -> None:
+    worker = Processes(Answers((NOT_EXCHANGEABLE, [])), Answers((0, []), (0, []), (1, ["t.py::a"]), (0, [])))
+    trial, _ = trial_of(slow=5.0)
+    assert trial.run(worker, mutant_at("return a", "return 1")).status == SURVIVED
+    assert worker.fresh.asked == [["t.py::a", "changed"], ["t.py::b", "changed"]]
+    assert trial.run(worker, mutant_at("3", "4")).status == KILLED
+    assert worker.warm.asked == [["t.py::a", "changed"]]
+
+
+def test_what_noticed_before_is_known_by_file_when_a_run_goes_on(tmp_path: Path) -> None:
+    first, second, third = mutants_of("a.py", "y = a < b + c\nz = not a")
+    results = Results(tmp_path / "results.jsonl")
+    for mutant, killed_by in ((first, "t.py::t[1]"), (second, "t.py::t[2]"), (third, "collection")):
+        results.add(Result(mutant.key, KILLED, 1.0, 3, 0, killed_by))
+    assert noticed_before([first, second, third], results) == {"a.py": {"t.py::t": 2}}
 
 
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
     """A pool of two whose workers are numbers."""
     monkeypatch.setattr(Pool, "_started", lambda _, number: number)
-    return Pool(tmp_path, [], tmp_path, 2)
+    return Pool(tmp_path, [], [], tmp_path, 2)
 
 
 def test_pool_answers_every_item_once(pool: Pool) -> None:
@@ -345,6 +552,7 @@ def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+TWICE = "def twice(a):\n    return 2 * a\n\ndef other():\n    return 5\n"
 TESTS_OF_TWICE = """
 import pytest
 from quality_assets.twice import twice, other
@@ -364,24 +572,44 @@ def test_other():
 """
 
 
-def test_lines_of_a_shared_fixture_belong_to_every_test_that_asks_for_it(tmp_path: Path) -> None:
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A product of one module with a test file."""
     (tmp_path / "quality_assets").mkdir()
     (tmp_path / "quality_assets/__init__.py").touch()
-    (tmp_path / "quality_assets/twice.py").write_text("def twice(a):\n    return 2 * a\n\ndef other():\n    return 5\n")
+    (tmp_path / "quality_assets/twice.py").write_text(TWICE)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/test_twice.py").write_text(TESTS_OF_TWICE)
-    program = (
-        "import json, pathlib; from benchmarks.mutation.recording import record_reach;"
-        "found = record_reach(pathlib.Path.cwd(), 'tests/test_twice.py', ['-q']);"
-        "pathlib.Path('found.json').write_text(json.dumps(found))"
-    )
+    return tmp_path
+
+
+@pytest.fixture
+def warm(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskProcess]:
+    """A process that has collected the tests of `tree`."""
     root = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "_hypothesis_pytestplugin")
+    process = TaskProcess("warm", tree, tree / "scratch", ["tests/test_twice.py"], libraries=[], path=[root])
+    yield process
+    process.close()
+
+
+def test_a_warm_process_tells_what_tests_reach_and_runs_them_against_a_change(tree: Path, warm: TaskProcess) -> None:
+    limits = {"timeout_s": 60.0, "cpu_limit_s": 30.0}
+    file, test_file = "quality_assets/twice.py", "tests/test_twice.py"
+    names = {f"{test_file}::test_{name}" for name in ("first", "second")}
     reach = Reach()
-    reach.add("tests/test_twice.py", json.loads((tmp_path / "found.json").read_text()))
-    names = {f"tests/test_twice.py::test_{name}" for name in ("first", "second")}
-    assert reach.tests("quality_assets/twice.py", [2]) == names
-    assert reach.tests("quality_assets/twice.py", [5]) == {"tests/test_twice.py::test_other"}
-    assert reach.at_import["quality_assets/twice.py"] == {1, 4}
+    reach.add_imports(warm.ask(kind="imports", **limits)["lines"])
+    reach.add(test_file, split_record(warm.ask(kind="reach", test_files=[test_file], **limits), test_file))
+    # Lines of a shared fixture belong to every test that asks for it.
+    assert reach.tests(file, [2]) == names
+    assert reach.tests(file, [5]) == {f"{test_file}::test_other"}
+    assert reach.at_import[file] == {1, 4}
+    change = {"file": file, "before": TWICE, "text": TWICE.replace("2 * a", "3 * a")}
+    asked = [f"{test_file}::test_other", f"{test_file}::test_first"]
+    answer = warm.ask(kind="run", tests=asked, **change, **limits)
+    assert (answer["code"], answer["failed"]) == (1, [f"{test_file}::test_first"])
+    assert warm.ask(kind="run", tests=asked, **limits)["code"] == 0
+    assert (tree / file).read_text() == TWICE
+    endless = change | {"text": TWICE.replace("return 2 * a", "while a: pass")}
+    assert warm.ask(kind="run", tests=asked, **endless, timeout_s=60.0, cpu_limit_s=1.0)["is_timeout"]
