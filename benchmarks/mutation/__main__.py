@@ -67,7 +67,11 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Mutants at a time, each in a copy of the tree.")] = 2,
     only: Annotated[list[str] | None, typer.Option(help="Only files whose path contains this; repeatable.")] = None,
     tests: Annotated[
-        list[str] | None, typer.Option(help="Ask only tests under this path; results lie apart. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Ask only tests under this path; results lie apart, and a later run takes from them what was noticed."
+            " Repeatable."
+        ),
     ] = None,
     again: Annotated[
         bool,
@@ -94,7 +98,8 @@ def main(
             for mutant in chosen:
                 typer.echo(f"{mutant.file}:{mutant.line} {mutant.edit.operator}: {mutant.before} → {mutant.after}")
             return
-        results = Results(folder / plan.results_name)
+        path = folder / plan.results_name
+        results = Results(path, () if plan.tests and not plan.again else sorted(folder.glob("results-*.jsonl")))
         say(f"{sum(map(len, found.values())):,} mutants in {len(found)} files, {len(chosen)} of them chosen")
         run(folder, plan, files, chosen, results)
     except MutationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from math import sqrt
@@ -35,24 +35,24 @@ class Result:
 class Results:
     """The results file. The last line of a key counts; a line that a kill cut short is no result.
 
-    The first line of a key is kept too: it says what was noticed before anybody looked at what was not.
+    The first line of a key is kept too: it says what was noticed before anybody looked at what was not. `of_parts` are
+    results of some of the tests: what these noticed all notice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, of_parts: Iterable[Path] = ()) -> None:
         self._path = path
         self._known: dict[str, Result] = {}
         self._first: dict[str, Result] = {}
+        for part in of_parts:
+            for result in _read(part):
+                if result.status in (KILLED, TIMEOUT):
+                    self._note(result)
         if not path.exists():
             return
-        text = path.read_text(encoding="utf-8")
-        if text and not text.endswith("\n"):
+        if not path.read_bytes().endswith(b"\n"):
             with path.open("a", encoding="utf-8") as stream:
                 stream.write("\n")
-        for line in text.splitlines():
-            try:
-                result = Result(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
+        for result in _read(path):
             self._note(result)
 
     def get(self, mutant: Mutant) -> Result | None:
@@ -84,6 +84,15 @@ class Results:
     def unnoticed(self, mutants: Iterable[Mutant]) -> list[Mutant]:
         """The mutants that were tried and that nothing noticed."""
         return [mutant for mutant in mutants if (known := self.get(mutant)) and known.status in (SURVIVED, UNREACHED)]
+
+
+def _read(path: Path) -> Iterator[Result]:
+    """The whole lines of a results file."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield Result(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
 
 
 def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:

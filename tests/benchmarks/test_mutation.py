@@ -237,6 +237,18 @@ def test_results_go_on_from_where_they_ended(tmp_path: Path) -> None:
     assert Results(tmp_path / "results.jsonl").missing([first, second, third]) == []
 
 
+def test_what_some_tests_noticed_all_notice_and_what_they_let_pass_is_asked_of_all(tmp_path: Path) -> None:
+    first, second, third = mutants_of("a.py", "y = a < b + c\nz = not a")
+    part = Results(tmp_path / "results-some.jsonl")
+    for mutant, status in ((first, KILLED), (second, SURVIVED)):
+        part.add(Result(mutant.key, status, 1.0))
+    whole = Results(tmp_path / "results.jsonl", [tmp_path / "results-some.jsonl"])
+    assert whole.missing([first, second, third]) == [second, third]
+    whole.add(Result(second.key, KILLED, 1.0))
+    again = Results(tmp_path / "results.jsonl", [tmp_path / "results-some.jsonl"])
+    assert again.missing([first, second, third]) == [third]
+
+
 def test_a_changed_file_makes_its_mutants_new_and_a_moved_one_does_not() -> None:
     (before,) = mutants_of("a.py", "y = a < b")
     assert mutants_of("folder/a.py", "y = a < b")[0].key == before.key
