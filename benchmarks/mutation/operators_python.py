@@ -54,7 +54,7 @@ TWINS |= {second: first for first, second in TWINS.items()}
 DROPPED = frozenset({"min", "max", "abs", "minimum", "maximum", "fabs"})
 NO_VALUE_ARGUMENTS = frozenset(
     {"strict", "frozen", "slots", "kw_only", "copy", "ensure_ascii", "indent", "maxsize", "exist_ok", "parents"}
-    | {"ignore_index", "check_same_thread", "stacklevel", "n_jobs", "flush", "missing_ok", "read_only"}
+    | {"ignore_index", "check_same_thread", "stacklevel", "n_jobs", "flush", "missing_ok", "read_only", "repr"}
 )
 SAYING = re.compile(r"^(log|logger|logging|warnings|say|progress|report_progress|print|typer\.echo)(\.|$)")
 PATHS = re.compile(r"(path|folder|dir|root|file)s?$|^Path\(", re.IGNORECASE)

@@ -82,6 +82,7 @@ def test_python_operators(text: str, expected: list[str]) -> None:
         "y: Literal[1]",
         "@f(1)\ndef g(): ...",
         "y = zip(a, b, strict=True)",
+        "y = field(repr=False)",
         "log.info('a', count)",
         "y = folder / name",
         "y = 'a' + b",
