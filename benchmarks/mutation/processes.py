@@ -79,11 +79,22 @@ def tree_hash(root: Path, files: Sequence[str]) -> str:
 
 
 def make_copy(root: Path, files: Sequence[str], to: Path) -> None:
-    """Copy `files` of `root`, times included, into a fresh folder."""
-    shutil.rmtree(to, ignore_errors=True)
+    """Make `to` a copy of `files` of `root`, times included. What is there already stays, with its bytecode."""
+    wanted = set(files)
+    for path in list(to.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc" and path.relative_to(to).as_posix() not in wanted:
+            path.unlink()
     for name in files:
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, to / name)
+        source, copy = root / name, to / name
+        if not copy.exists() or _state(copy) != _state(source):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What differs where the text does: a mutant left by a run that was cut short has a time of its own."""
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
 
 
 class TaskProcess:

@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
+from secrets import randbelow
 from typing import Any, TextIO
 
 OPTIONS = (
@@ -44,10 +45,10 @@ def import_libraries(names: str) -> None:
 
 
 def lines_of_tasks() -> tuple[TextIO, TextIO]:
-    """Where tasks come from and answers go to. What else is printed from now on goes nowhere."""
+    """Where tasks come from and answers go to. What else is printed from now on goes to the log."""
     tasks = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(2, 1)
     return tasks, answers
 
 
@@ -58,15 +59,15 @@ def serve(tasks: TextIO, answers: TextIO, scratch: Path, run: Run) -> None:
     """
     gc.freeze()
     print(json.dumps({"ready": True}), file=answers, flush=True)
-    for number, line in enumerate(tasks):
+    for line in tasks:
         task = json.loads(line)
-        with changed_file(task, number):
+        with changed_file(task):
             answer = in_child(task, scratch, run)
         print(json.dumps(answer), file=answers, flush=True)
 
 
 @contextlib.contextmanager
-def changed_file(task: Task, number: int) -> Iterator[None]:
+def changed_file(task: Task) -> Iterator[None]:
     """The task's file as it is changed; nothing where it names none."""
     if not task.get("file"):
         yield
@@ -74,8 +75,9 @@ def changed_file(task: Task, number: int) -> Iterator[None]:
     path = Path(task["file"])
     before, state = path.read_bytes(), path.stat()
     path.write_text(task["text"], encoding="utf-8")
-    # Bytecode is taken as current by time in seconds and size: each change gets a time of its own.
-    os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+    # Bytecode is taken as current by time in seconds and size: each change gets a time of its own, in all runs.
+    changed_at = randbelow(1_000_000_000)
+    os.utime(path, (changed_at, changed_at))
     try:
         yield
     finally:

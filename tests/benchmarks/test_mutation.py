@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.mutation.operators_python import python_edits
 from benchmarks.mutation.operators_sql import edits_of, is_sql, mask, sql_edits
-from benchmarks.mutation.processes import MutationError, TaskProcess, locked
+from benchmarks.mutation.processes import MutationError, TaskProcess, locked, make_copy
 from benchmarks.mutation.reach import Choice, Finder, Reach, grouped, split_record
 from benchmarks.mutation.references import References
 from benchmarks.mutation.results import KILLED, SURVIVED, TIMEOUT, Result, Results, report, wilson
@@ -563,6 +564,25 @@ def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
+
+
+def test_a_copy_takes_what_differs_and_keeps_bytecode(tmp_path: Path) -> None:
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    root.mkdir()
+    for name in ("a.py", "b.py", "gone.py"):
+        (root / name).write_text(f"{name} 1")
+    make_copy(root, ["a.py", "b.py", "gone.py"], copy)
+    (copy / "a.pyc").write_text("bytecode")
+    (root / "b.py").write_text("b.py 2")
+    # A mutant that a run has left behind.
+    (copy / "a.py").write_text("a.py 9")
+    os.utime(copy / "a.py", (5, 5))
+    make_copy(root, ["a.py", "b.py"], copy)
+    assert {path.name: path.read_text() for path in copy.iterdir()} == {
+        "a.py": "a.py 1",
+        "b.py": "b.py 2",
+        "a.pyc": "bytecode",
+    }
 
 
 TWICE = "def twice(a):\n    return 2 * a\n\ndef other():\n    return 5\n"
