@@ -36,6 +36,7 @@ class Plan:
     jobs: int
     only: Sequence[str]
     tests: Sequence[str]
+    without: Sequence[str]
     again: bool
     limit_s: float
 
@@ -43,6 +44,11 @@ class Plan:
     def is_whole(self) -> bool:
         """Whether no file and no test is left out."""
         return not self.only and not self.tests
+
+    def asked_of(self, files: Sequence[str]) -> list[str]:
+        """The test files that are asked."""
+        found = [name for name in test_files(files) if not name.startswith(tuple(self.without))]
+        return [name for name in found if not self.tests or name.startswith(tuple(self.tests))]
 
     @property
     def results_name(self) -> str:
@@ -73,6 +79,10 @@ def main(
             " Repeatable."
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Do not ask tests under this path, as they cost too much; the report says so. Repeatable."),
+    ] = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -86,7 +96,7 @@ def main(
     write: Annotated[bool, typer.Option("--write", help="Put the table into docs/benchmarks.md.")] = False,
 ) -> None:
     """Try a sample of mutants. Ctrl-C ends it; the next call with the same --work goes on."""
-    plan = Plan(sample, seed, jobs, only or (), tests or (), again, limit_s)
+    plan = Plan(sample, seed, jobs, only or (), tests or (), without or (), again, limit_s)
     folder = (work or Path(tempfile.mkdtemp(prefix="mutation-"))).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -108,7 +118,7 @@ def main(
     finally:
         if work is None:
             shutil.rmtree(folder, ignore_errors=True)
-    text = report(chosen, results, {file: len(of_file) for file, of_file in found.items()}, seed)
+    text = report(chosen, results, {file: len(of_file) for file, of_file in found.items()}, seed, plan.without)
     typer.echo(text)
     say(f"done after {time.monotonic() - started:.0f} s")
     if write:
@@ -137,9 +147,8 @@ def run(work: Path, plan: Plan, files: Sequence[str], chosen: Sequence[Mutant], 
     if not missing:
         return
     product = texts_of(name for name in files if name.startswith(PRODUCT) and name.endswith(".py"))
-    asked = [name for name in test_files(files) if not plan.tests or name.startswith(tuple(plan.tests))]
     try:
-        with locked(work), Pool(ROOT, files, asked, work, plan.jobs) as pool:
+        with locked(work), Pool(ROOT, files, plan.asked_of(files), work, plan.jobs) as pool:
             reach = read_reach(pool, work, say)
             trial = Trial(reach, Finder(reach, product), product, plan.limit_s, say, noticed_before(chosen, results))
             say(f"{len(missing)} mutants to try")

@@ -105,8 +105,13 @@ def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def report(sample: Sequence[Mutant], results: Results, sizes: dict[str, int], seed: int) -> str:
-    """The run as Markdown: the rate and its interval, a row per file, and what survived."""
+def report(
+    sample: Sequence[Mutant], results: Results, sizes: dict[str, int], seed: int, without: Sequence[str] = ()
+) -> str:
+    """The run as Markdown: the rate and its interval, a row per file, and what survived.
+
+    `without` are the tests that were not asked.
+    """
     tried = results.beginning(sample)
     done = [(mutant, found) for mutant in tried if (found := results.get(mutant)) is not None]
     first = [found for mutant in tried if (found := results.first(mutant)) is not None]
@@ -117,6 +122,8 @@ def report(sample: Sequence[Mutant], results: Results, sizes: dict[str, int], se
         "| file | mutants in it | tried | killed | timeout | survived | unreached |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
+    if without:
+        lines.insert(1, f"\nNot asked, for what they cost: {', '.join(map(_code, without))}. So this is a lower bound.")
     if len(done) < len(sample):
         lines.insert(
             1,

@@ -6,10 +6,12 @@ import ast
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.mutation.__main__ import Plan
 from benchmarks.mutation.operators_python import python_edits
 from benchmarks.mutation.operators_sql import edits_of, is_sql, mask, sql_edits
 from benchmarks.mutation.processes import MutationError, TaskProcess, locked, make_copy
@@ -257,6 +259,13 @@ def test_a_changed_file_makes_its_mutants_new_and_a_moved_one_does_not() -> None
     assert mutants_of("a.py", "y = a < b  # now")[0].key != before.key
 
 
+def test_which_test_files_are_asked() -> None:
+    files = ["tests/a/test_one.py", "tests/a/test_two.py", "tests/b/test_three.py", "tests/a/conftest.py", "p.py"]
+    plan = Plan(sample=1, seed=1, jobs=1, only=(), tests=(), without=["tests/a/test_two"], again=False, limit_s=1.0)
+    assert plan.asked_of(files) == [files[0], files[2]]
+    assert replace(plan, tests=["tests/a"]).asked_of(files) == [files[0]]
+
+
 def test_wilson() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
@@ -284,6 +293,9 @@ def test_report_of_a_part_counts_up_to_the_first_that_was_not_tried(tmp_path: Pa
     assert "2 mutants of 4 in 1 files" in text
     assert "**1 noticed, 50.0% " in text
     assert "Not finished: 2 of the sample of 4" in text
+    assert "Not asked" not in text
+    without = report(sample, results, {"a.py": 4}, 1, ["tests/slow.py"])
+    assert "Not asked, for what they cost: `tests/slow.py`." in without
 
 
 def test_report_keeps_what_was_noticed_at_first_beside_what_is_noticed_now(tmp_path: Path) -> None:
