@@ -1,7 +1,8 @@
 """Model files: where they lie, and plain state (`domain.models.state`) as bytes, by skops, which needs no pickle;
 whoever reads one knows beforehand that the bytes are those that were saved.
 
-skops is imported on first use because that takes a second; `is_model_file`, and files of baselines, do without it.
+skops is imported on first use because that takes a second; `is_model_file`, and files of baselines and of logistic
+regressions, do without it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quality_assets.stores import model_layout_1
+from quality_assets.stores import model_format_2, model_layout_1
 from quality_assets.stores.plain_skops import NotPlainError, read_plain
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ MODEL_FILE = "model.skops"
 REGISTRY_FILE = "registry.db"
 WHAT_NEXT = "; the next `quality run` trains a new model"
 """How every sentence ends that says why a model cannot be used."""
-FORMAT = 2
-"""The format of the state that is written and read here."""
+FORMAT = 3
+"""The format of the state that is written here; that of the format before is read too, and given back in this one."""
 
 _SCHEMA = "schema.json"
 _TRUSTED = ("sklearn.", "numpy.")
@@ -58,7 +59,7 @@ def write_state(state: dict[str, Any]) -> bytes:
 
 
 def read_state(content: bytes) -> Any:
-    """The state that bytes hold, of this layout or of the one before; whether it is a model's, `from_state` tells.
+    """The state that bytes hold, of this layout or of one before; whether it is a model's, `from_state` tells.
 
     Raises UnreadableModelError where they hold none, or types other than those of a state.
     """
@@ -68,7 +69,8 @@ def read_state(content: bytes) -> Any:
         if is_of_layout_1:
             content, trusted = model_layout_1.without_our_classes(content), (*_TRUSTED, *model_layout_1.TRUSTED)
         state = _construct(content, trusted)
-        return model_layout_1.plain_state(state) if is_of_layout_1 else state
+        state = model_layout_1.plain_state(state) if is_of_layout_1 else state
+        return model_format_2.with_plain_regressions(state)
     except (UnreadableModelError, MemoryError):
         raise
     # What a file holds that other versions of scikit-learn or of this program wrote is not ours to foresee: a class
@@ -96,7 +98,7 @@ def _is_of_layout_1(content: bytes) -> bool:
         found = json.loads(root["content"]["format"]["content"])
     except (zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError, NotImplementedError, zlib.error) as error:
         raise UnreadableModelError(f"its file is not a model file ({_in_short(error)})") from error
-    if found != FORMAT:
+    if found not in (model_format_2.FORMAT, FORMAT):
         raise UnreadableModelError(f"its file has format {found!r}, and this version of the program reads {FORMAT}")
     return False
 

@@ -1,4 +1,5 @@
-"""skops files that hold dicts, lists, texts, numbers and arrays alone, as baselines are stored: read without skops.
+"""skops files that hold dicts, lists, texts, numbers and arrays alone, read without skops: those of baselines and of
+logistic regressions.
 
 skops, and scikit-learn and SciPy with it, take two seconds to import. What it wrote is a zip: an index, `schema.json`,
 which names a loader for each part, and NumPy's own files for arrays.
@@ -16,6 +17,8 @@ import numpy as np
 _SCHEMA = "schema.json"
 _PROTOCOL = 2
 _TEXT = ("builtins", "str", "TypeNode")
+# What state of format 2 held beside: all of it that is asked for are attributes.
+_REGRESSION = ("sklearn.linear_model._logistic", "LogisticRegression", "ObjectNode")
 
 
 class NotPlainError(ValueError):
@@ -23,7 +26,7 @@ class NotPlainError(ValueError):
 
 
 def read_plain(content: bytes) -> Any:
-    """What a file holds, as `skops.io.loads` gives it.
+    """What a file holds, as `skops.io.loads` gives it; a logistic regression of scikit-learn as its attributes.
 
     Raises NotPlainError where that takes skops, and what `zipfile`, `json` and `numpy` raise where it is damaged.
     """
@@ -51,6 +54,8 @@ def _value(node: dict[str, Any], file: zipfile.ZipFile) -> Any:
         return {name: _value(each, file) for name, each in node["content"].items()}
     if kind == ("builtins", "list", "ListNode"):
         return [_value(each, file) for each in node["content"]]
+    if kind == _REGRESSION:
+        return _value(node["content"], file)
     # skops calls every value of JSON a text.
     if kind == ("builtins", "str", "JsonNode"):
         return json.loads(node["content"])

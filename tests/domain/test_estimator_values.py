@@ -82,7 +82,9 @@ def test_estimators_are_made_with_the_settings_that_were_published() -> None:
         "max_iter": 80, "learning_rate": 0.06, "max_leaf_nodes": 8, "min_samples_leaf": 40, "l2_regularization": 5.0,
         "max_features": 0.4, "early_stopping": False, "random_state": 4,
     }  # fmt: skip
-    assert params(LOGISTIC.make(columns, settings, False), "C", "max_iter") == {"C": 0.02, "max_iter": 500}
+    line = LOGISTIC.make(columns, settings, False)
+    assert isinstance(line, Logistic)
+    assert line.c == 0.02
 
 
 def test_the_line_of_feature_risk_has_three_inputs_and_less_shrinkage() -> None:
@@ -90,7 +92,7 @@ def test_the_line_of_feature_risk_has_three_inputs_and_less_shrinkage() -> None:
     linear = sorted(INPUT_NAMES.index(name) for name in LINEAR_INPUTS)
     line = make(FEATURE_RISK.learnt_columns, RiskSettings(), False)
     assert isinstance(line, Logistic)
-    assert (line.columns.tolist(), params(line, "C")) == (linear, {"C": 0.3})
+    assert (line.columns.tolist(), line.c) == (linear, 0.3)
     others = np.array([at for at in range(9) if at not in linear])
     without = make(others, RiskSettings(), False)
     assert isinstance(without, Logistic)
@@ -126,7 +128,7 @@ def test_a_line_sees_deviations_up_to_eight() -> None:
     model = TargetModel("line", line, Sigmoid())
     found = contributions(model, asked, asked)
     assert found is not None
-    weight = line.model.coef_[0]
+    weight = line.model.coefficients
     assert found[0][:, [0, 1, 3]] == pytest.approx(line.prepared(asked) * weight)
     assert found[0][:, 2].tolist() == [0, 0, 0]
     assert found[1] == pytest.approx(logit(line.predict(asked, asked)))

@@ -54,7 +54,7 @@ def test_the_state_of_a_small_model_is_this() -> None:
     model = _model(TargetModel("feature_base_rate", _base_rates(), Sigmoid(1.5, -0.25), [(_base_rates(), Sigmoid())]))
     rates = {"kind": "feature_base_rate", "everyone": 0.5, "share": {"search": 0.25}}
     assert to_state(FEATURE_RISK, model) == {
-        "format": 2,
+        "format": 3,
         "trained_through": "2026-05-01",
         "horizon_days": 7,
         "input_names": list(INPUT_NAMES),
@@ -114,7 +114,7 @@ def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
-        ("persistence", _set("format", to=1), "format 1, and 2 is what is read"),
+        ("persistence", _set("format", to=1), "format 1, and 3 is what is read"),
         ("persistence", lambda state: state.pop("format"), "format None"),
         ("persistence", lambda state: state.pop("notes"), "the model: missing or unknown parts: notes"),
         ("persistence", _set("extra", to=1), "missing or unknown parts: extra"),
@@ -138,11 +138,17 @@ def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
         ("persistence", _set("targets", "any", "calibrator", "shift", to=1), "shift: a number was expected, not 1"),
         ("feature_base_rate", _set("targets", "any", "estimator", "share", to={1: 0.5}), "a text was expected"),
         ("feature_base_rate", _set("targets", "any", "estimator", "share", to=[]), "share: a dict was expected"),
-        ("ewma_chart", _set("targets", "any", "estimator", "model", to=LogisticRegression()), "a fitted Logistic"),
         (
             "ewma_chart",
-            _set("targets", "any", "estimator", "model", to="it"),
-            "Regression was expected, not str",
+            _set("targets", "any", "estimator", "model", to=LogisticRegression()),
+            "a dict was expected, not",
+        ),
+        ("ewma_chart", _set("targets", "any", "estimator", "model", "intercept", to=None), "intercept: a number was"),
+        ("ewma_chart", _set("targets", "any", "estimator", "model", "coefficients", to=1.0), "a row of floating"),
+        (
+            "random_forest",
+            _set("targets", "any", "estimator", "model", to=LogisticRegression()),
+            "a fitted RandomForest",
         ),
         (
             "random_forest",

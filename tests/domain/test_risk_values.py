@@ -18,6 +18,7 @@ from quality_assets.domain.models.contributions import contributions
 from quality_assets.domain.models.estimators import (
     Imputer,
     Logistic,
+    LogOdds,
     Sigmoid,
     TargetModel,
     expit,
@@ -775,8 +776,7 @@ def linear(**weights: float) -> TargetModel:
     model = Logistic(columns, RiskSettings())
     model.mean, model.sd = np.zeros(len(columns)), np.ones(len(columns))
     model.imputer.median = np.zeros(len(columns))
-    model.model.classes_, model.model.intercept_ = np.array([0.0, 1.0]), np.array([0.0])
-    model.model.coef_ = np.array([[weights.get(name, 0.0) for name in INPUT_NAMES]])
+    model.model = LogOdds(np.array([weights.get(name, 0.0) for name in INPUT_NAMES]))
     return TargetModel("logistic_regression", model, Sigmoid())
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ import pytest
 import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from quality_assets.contracts.risk_inputs import INPUT_NAMES
 from quality_assets.domain.models import state as model_state
 from quality_assets.domain.models.artifact import InputsMismatchError, TrainedModel
 from quality_assets.domain.models.decoding import ModelStateError
-from quality_assets.domain.models.estimators import Sigmoid
+from quality_assets.domain.models.estimators import Sigmoid, TargetModel, make_estimator
 from quality_assets.domain.models.risk.scoring import score_risk
+from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.state import from_state, to_state
 from quality_assets.stores import model_files
@@ -153,7 +156,7 @@ def test_what_is_plain_is_read_as_by_skops(values: dict[str, Any], numbers: list
 @pytest.mark.parametrize(
     "value",
     [
-        LogisticRegression(),
+        LinearRegression(),
         {1: "a key that is no text"},
         np.float64(1.5),
         np.array(["an object"], dtype=object),
@@ -169,8 +172,83 @@ def test_what_is_not_plain_is_left_to_skops(value: object) -> None:
         read_plain(content)
 
 
-def test_a_baseline_is_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path: Path) -> None:
-    (tmp_path / "model.skops").write_bytes(NEW)
+def _logistic(**targets: str) -> tuple[TrainedModel, Inputs]:
+    """A model that has learnt each target by an estimator of a kind, with two members; and what it has learnt from."""
+    rng = np.random.default_rng(5)
+    x = np.where(rng.random((300, len(INPUT_NAMES))) < 0.05, np.nan, rng.normal(size=(300, len(INPUT_NAMES))))
+    y = (rng.random(300) < 0.3).astype(float)
+    settings = RiskSettings(forest_trees=10, boosting_rounds=3, threads=1)
+    fitted = {}
+    for name, kind in targets.items():
+        estimators = [make_estimator(FEATURE_RISK, kind, settings) for _ in range(3)]
+        for number, each in enumerate(estimators):
+            each.fit(x[100 * number :], y[100 * number :], np.zeros(300 - 100 * number))
+        fitted[name] = TargetModel(kind, estimators[0], Sigmoid(1.25, -0.5), [(e, Sigmoid()) for e in estimators[1:]])
+    return TrainedModel(date(2026, 5, 1), 7, INPUT_NAMES, fitted, 0.3, ()), (x, y)
+
+
+Inputs = tuple[np.ndarray, np.ndarray]
+
+
+def _in_format_2(model: TrainedModel) -> tuple[dict[str, Any], list[LogisticRegression]]:
+    """The state as it was written before: scikit-learn's own regressions in it; and these."""
+    state, made = to_state(FEATURE_RISK, model), []
+    for target in filter(None, state["targets"].values()):
+        for each in (target, *target["members"]):
+            estimator = each["estimator"]
+            if estimator["kind"] in ("logistic_regression", "ewma_chart"):
+                regression = LogisticRegression(C=estimator.pop("c", 1.0), max_iter=500)
+                regression.classes_ = np.array([0.0, 1.0])
+                regression.coef_ = estimator["model"]["coefficients"][None, :]
+                regression.intercept_ = np.array([estimator["model"]["intercept"]])
+                estimator["model"] = regression
+                made.append(regression)
+    return state | {"format": 2}, made
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "ewma_chart"])
+def test_a_regression_is_asked_without_scikit_learn_and_says_the_same(kind: str) -> None:
+    model, (x, y) = _logistic(any=kind)
+    estimator = model.targets["any"].estimator
+    (regression, *_) = _in_format_2(model)[1]
+    prepared = estimator.prepared(x) if kind == "logistic_regression" else estimator._drift(x)
+    again = LogisticRegression(C=regression.C, max_iter=500).fit(prepared, y)
+    np.testing.assert_allclose(estimator.predict(x, y), again.predict_proba(prepared)[:, 1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("onset", ["ewma_chart", "random_forest"])
+def test_a_file_of_format_2_is_the_same_model(onset: str) -> None:
+    model, (x, y) = _logistic(any="logistic_regression", onset=onset)
+    state, _ = _in_format_2(model)
+    content = skops.io.dumps(state)
+    assert is_model_file(content)
+    assert is_plain(content) is (onset == "ewma_chart")
+    again = from_state(FEATURE_RISK, read_state(content))
+    assert to_state(FEATURE_RISK, again)["targets"]["any"]["estimator"]["c"] == 0.3
+    for name, target in model.targets.items():
+        assert again.targets[name].probability(x, y).tolist() == target.probability(x, y).tolist()
+        assert [each.predict(x, y).tolist() for each, _ in again.targets[name].members] == [
+            each.predict(x, y).tolist() for each, _ in target.members
+        ]
+
+
+def test_a_regression_of_format_2_that_was_never_fitted_is_refused() -> None:
+    state, made = _in_format_2(_logistic(any="logistic_regression")[0])
+    del made[0].coef_
+    with pytest.raises(UnreadableModelError, match=r"cannot be read .*KeyError: 'coef_'"):
+        read_state(skops.io.dumps(state))
+
+
+def test_baselines_and_regressions_are_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path: Path) -> None:
+    assert _read_without_skops(tmp_path, NEW) == ["feature_base_rate", "persistence"]
+    model, _ = _logistic(any="logistic_regression", onset="ewma_chart")
+    for state in (to_state(FEATURE_RISK, model), _in_format_2(model)[0]):
+        assert _read_without_skops(tmp_path, skops.io.dumps(state)) == ["ewma_chart", "logistic_regression"]
+
+
+def _read_without_skops(tmp_path: Path, content: bytes) -> list[str]:
+    """The names of the estimators of a file, read and asked by a process that has none of the three libraries."""
+    (tmp_path / "model.skops").write_bytes(content)
     code = (
         "import sys; sys.modules['skops'] = sys.modules['sklearn'] = sys.modules['scipy'] = None\n"
         "from pathlib import Path\n"
@@ -178,10 +256,14 @@ def test_a_baseline_is_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path
         "from quality_assets.domain.models.state import from_state\n"
         "from quality_assets.stores.model_files import read_state\n"
         f"state = read_state(Path({str(tmp_path / 'model.skops')!r}).read_bytes())\n"
-        "print(*sorted({each.name for each in from_state(FEATURE_RISK, state).targets.values()}))"
+        "import numpy as np\n"
+        "targets = from_state(FEATURE_RISK, state).targets.values()\n"
+        "asked = np.zeros((1, len(FEATURE_RISK.inputs))), np.array(['search'])\n"
+        "for each in targets: each.interval(*asked, each.probability(*asked))\n"
+        "print(*sorted({each.name for each in targets}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
-    assert done.stdout.split() == ["feature_base_rate", "persistence"]
+    return done.stdout.split()
 
 
 def test_state_and_files_have_one_format() -> None:
@@ -204,7 +286,7 @@ NEW = write_state(to_state(FEATURE_RISK, from_state(FEATURE_RISK, read_state(_ol
         (skops.io.dumps([1, 2]), "not a model file"),
         (skops.io.dumps({"x": 1}), "not a model file"),
         (skops.io.dumps(Sigmoid()), "not a model file"),
-        (skops.io.dumps({"format": 3}), "format 3, and this version of the program reads 2"),
+        (skops.io.dumps({"format": 4}), "format 4, and this version of the program reads 3"),
         (skops.io.dumps({"format": "2"}), "format '2'"),
     ],
     # What skops writes names addresses in memory, so the bytes are no name that two processes agree on.

@@ -231,8 +231,8 @@ def test_a_damaged_file_is_not_loaded(registry: ModelRegistry, result: TrainingR
     ("content", "why"),
     [
         (b"PK not a zip", "its file is not a model file"),
-        (write_state({"format": 3}), "its file has format 3, and this version of the program reads 2"),
-        (write_state({"format": 2}), "its file holds no model (the model: missing or unknown parts: base_rate, "),
+        (write_state({"format": 4}), "its file has format 4, and this version of the program reads 3"),
+        (write_state({"format": 3}), "its file holds no model (the model: missing or unknown parts: base_rate, "),
         (write_state({"format": 2, "x": Sigmoid()}), "its file holds types that no model has ("),
     ],
 )
@@ -303,7 +303,7 @@ def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: Training
     path = tmp_path / "out" / "risk_model.joblib"
     registry.export(version, path)
     state = joblib.load(path)
-    assert (state["format"], state["trained_through"]) == (2, result.model.trained_through.isoformat())
+    assert (state["format"], state["trained_through"]) == (3, result.model.trained_through.isoformat())
     scores = score_risk(from_state(FEATURE_RISK, state), TODAY, version)
     pd.testing.assert_frame_equal(scores, score_risk(result.model, TODAY, version))
     # Whoever has scikit-learn can read it, wherever our classes are.

@@ -27,7 +27,7 @@ def contributions(model: TargetModel, x: Floats, entity: np.ndarray) -> tuple[Fl
     estimator = model.estimator
     single = np.zeros(x.shape)
     if isinstance(estimator, Logistic):
-        single[:, estimator.columns] = estimator.prepared(x) * estimator.model.coef_[0]
+        single[:, estimator.columns] = estimator.prepared(x) * estimator.model.coefficients
         return single, logit(estimator.predict(x, entity)), True
     if isinstance(estimator, Forest):
         values = _shap(_first_trees(estimator.model), estimator.prepared(x))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quality_assets.domain.models.estimators import Decode, Imputer
+from quality_assets.domain.models.estimators import Decode, Imputer, LogOdds
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -72,6 +72,13 @@ def imputer(value: object, where: str) -> Imputer:
     """The medians that an imputer fills with."""
     found = parts(value, ("median",), where)
     return Imputer(array(np.floating)(found["median"], f"{where}.median"))
+
+
+def log_odds(value: object, where: str) -> LogOdds:
+    """The coefficients and the intercept of log-odds."""
+    found = parts(value, ("coefficients", "intercept"), where)
+    coefficients = array(np.floating)(found["coefficients"], f"{where}.coefficients")
+    return LogOdds(coefficients, number(found["intercept"], f"{where}.intercept"))
 
 
 def fitted(module: str, name: str) -> Decode:

@@ -3,7 +3,8 @@
 Each fits and predicts on a matrix of inputs. Which rows it may see, and which one wins, is decided by `training`; what
 of it is stored, and under which name, by `kinds`. Baselines that know what an input means live with their use case.
 
-scikit-learn is imported where one of its estimators is made: a baseline in use, and whoever asks for none, need it not.
+scikit-learn is imported where one of its estimators is made or fitted: to ask a baseline or a logistic regression takes
+none of it.
 """
 
 from __future__ import annotations
@@ -143,30 +144,49 @@ class Boosting:
         return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
 
 
+@dataclass
+class LogOdds:
+    """Log-odds that are linear in p inputs: fitted by scikit-learn with ridge shrinkage, asked without it."""
+
+    coefficients: Floats = field(default_factory=lambda: np.zeros(0))
+    intercept: float = 0.0
+
+    def fit(self, x: Floats, y: Floats, c: float, most_rounds: int = 100) -> LogOdds:
+        """Learn from n x p inputs and n outcomes; `c` is the inverse of the strength of the shrinkage."""
+        from sklearn.linear_model import LogisticRegression
+
+        found = LogisticRegression(C=c, max_iter=most_rounds).fit(x, y)
+        self.coefficients, self.intercept = found.coef_[0], float(found.intercept_[0])
+        return self
+
+    def probability(self, x: Floats) -> Floats:
+        """n probabilities, as `predict_proba` of the fitted LogisticRegression gives them."""
+        return expit(x @ self.coefficients + self.intercept)
+
+
 class Logistic:
     """Logistic regression with ridge shrinkage on standardised inputs."""
 
     def __init__(self, columns: Ints, settings: TrainingSettings) -> None:
-        from sklearn.linear_model import LogisticRegression
-
         self.columns = columns
         self.imputer = Imputer()
         self.mean: Floats = np.zeros(0)
         self.sd: Floats = np.ones(0)
-        self.model = LogisticRegression(C=settings.logistic_c, max_iter=500)
+        self.c = settings.logistic_c
+        self.model = LogOdds()
 
     def fit(self, x: Floats, y: Floats, entity: np.ndarray) -> None:
         filled = self.imputer.fit(x[:, self.columns]).apply(x[:, self.columns])
         self.mean, self.sd = np.asarray(filled.mean(axis=0)), np.asarray(filled.std(axis=0))
         self.sd = np.where(self.sd > 1e-9, self.sd, 1.0)
-        self.model.fit(self.prepared(x), y)
+        self.model.fit(self.prepared(x), y, self.c, most_rounds=500)
 
     def prepared(self, x: Floats) -> Floats:
         """The learnt inputs of n x p in standard deviations from the training mean."""
         return np.clip((self.imputer.apply(x[:, self.columns]) - self.mean) / self.sd, -8, 8)
 
     def predict(self, x: Floats, entity: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
+        return self.model.probability(self.prepared(x))
 
 
 # How far a map strays from what the estimator said before it is believed: some hundred rows of the rarer class move it

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from quality_assets.domain.arrays import Ints
-from quality_assets.domain.models.decoding import array, fitted, imputer, whole
+from quality_assets.domain.models.decoding import array, fitted, imputer, log_odds, number, whole
 from quality_assets.domain.models.estimators import Boosting, EstimatorKind, Forest, Logistic
 from quality_assets.domain.models.settings import TrainingSettings
 
@@ -45,6 +45,7 @@ LOGISTIC = EstimatorKind(
         "imputer": imputer,
         "mean": array(np.floating),
         "sd": array(np.floating),
-        "model": fitted("sklearn.linear_model", "LogisticRegression"),
+        "c": number,
+        "model": log_odds,
     },
 )

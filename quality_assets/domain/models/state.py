@@ -15,11 +15,11 @@ import numpy as np
 
 from quality_assets.domain.models.artifact import TrainedModel
 from quality_assets.domain.models.decoding import ModelStateError, number, parts, text, texts, whole
-from quality_assets.domain.models.estimators import EstimatorKind, Imputer, Sigmoid, TargetModel
+from quality_assets.domain.models.estimators import EstimatorKind, Imputer, LogOdds, Sigmoid, TargetModel
 from quality_assets.domain.models.use_case import UseCase
 
-FORMAT = 2
-"""Of the state. Format 1 had the classes themselves in the file."""
+FORMAT = 3
+"""Of the state. Format 1 had the classes themselves in the file, format 2 scikit-learn's logistic regressions."""
 
 Kinds = Mapping[str, EstimatorKind]
 
@@ -90,7 +90,7 @@ def _estimator_state(kinds: Kinds, estimator: object) -> dict[str, Any]:
         raise ModelStateError(f"{type(estimator).__name__} is no kind of estimator that can be stored")
     values = {name: getattr(estimator, name) for name in kinds[kind].attributes}
     return {"kind": kind} | {
-        name: {"median": value.median} if isinstance(value, Imputer) else value for name, value in values.items()
+        name: dict(vars(value)) if isinstance(value, Imputer | LogOdds) else value for name, value in values.items()
     }
 
 

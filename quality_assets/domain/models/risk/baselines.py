@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS_BY_NAME
 from quality_assets.domain.arrays import Floats
+from quality_assets.domain.models.estimators import LogOdds
 
 _SMOOTHING_ROWS = 30.0
 
@@ -66,17 +67,15 @@ class EwmaChart:
     """The control-chart rule: the worst EWMA of the five signals, turned into a probability."""
 
     def __init__(self) -> None:
-        from sklearn.linear_model import LogisticRegression
-
         self.everyone = 0.0
-        self.model = LogisticRegression(C=1.0)
+        self.model = LogOdds()
 
     def fit(self, x: Floats, y: Floats, entity: np.ndarray) -> None:
         self.everyone = float(y.mean())
-        self.model.fit(self._drift(x), y)
+        self.model.fit(self._drift(x), y, c=1.0)
 
     def predict(self, x: Floats, entity: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self._drift(x))[:, 1])
+        return self.model.probability(self._drift(x))
 
     @staticmethod
     def _drift(x: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, LINEAR_INPUTS
 from quality_assets.domain.arrays import Ints
-from quality_assets.domain.models.decoding import array, fitted, number, shares
+from quality_assets.domain.models.decoding import array, log_odds, number, shares
 from quality_assets.domain.models.estimators import EstimatorKind, Logistic
 from quality_assets.domain.models.kinds import BOOSTING, FOREST, LOGISTIC
 from quality_assets.domain.models.risk.baselines import BaseRate, EwmaChart, FeatureBaseRate, Persistence
@@ -42,7 +42,7 @@ RECIPE = Recipe(
         "ewma_chart": EstimatorKind(
             EwmaChart,
             lambda *_: EwmaChart(),
-            {"everyone": number, "model": fitted("sklearn.linear_model", "LogisticRegression")},
+            {"everyone": number, "model": log_odds},
         ),
     },
     splits=by_time,
