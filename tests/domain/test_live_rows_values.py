@@ -7,9 +7,11 @@ from hashlib import blake2b
 from typing import Any
 
 import pytest
+import yaml
 
 from quality_assets.domain.live.event_rows import EventSource, accept, holds_nul, instant_us
-from quality_assets.domain.live.segment import TYPES, is_usage, segment_fields
+from quality_assets.domain.live.segment import STATUS_WORDS, TYPES, is_usage, segment_fields
+from quality_assets.settings import REPOSITORY_ROOT
 
 NOW_US = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 1_000_000
 MINUTE_US = 60_000_000
@@ -298,6 +300,19 @@ def test_the_last_part_of_an_address_is_a_type() -> None:
     assert [TYPES[each] for each in "tipsga"] == ["track", "identify", "page", "screen", "group", "alias"]
     assert all(TYPES[name] == name for name in ("track", "identify", "page", "screen", "group", "alias"))
     assert len(TYPES) == 12
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [(" failed ", "error"), ("failure", "error"), ("success", "ok"), ("crash", "crash"), ("late", "late"), (7, 7)],
+)
+def test_how_a_use_ended_is_said_in_the_words_that_products_have(sent: Any, taken: Any) -> None:
+    assert _segment({"properties": {"status": sent}})["status"] == taken
+
+
+def test_the_words_are_those_of_the_source_for_exports() -> None:
+    source = yaml.safe_load((REPOSITORY_ROOT / "data" / "sources" / "segment.yaml").read_text(encoding="utf-8"))
+    assert source["columns"]["status"]["map"] == STATUS_WORDS | {word: word for word in ("ok", "error", "crash")}
 
 
 def test_a_message_field_by_field() -> None:

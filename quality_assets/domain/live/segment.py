@@ -13,6 +13,9 @@ TYPES = {
 }  # fmt: skip
 """The last part of an address of one call, short or long, and the type that it stands for."""
 
+STATUS_WORDS = {"success": "ok", "failed": "error", "failure": "error"}
+"""What products say of how a use ended, beside the contract's own words; as in the source for Segment's exports."""
+
 # By name of the contract, where it is found in the properties.
 _OF_PROPERTIES = {
     "session_id": ("session_id", "sessionId"),
@@ -52,6 +55,8 @@ def segment_fields(
     }
     for name, places in _OF_PROPERTIES.items():
         fields[name] = next((properties[place] for place in places if place in properties), None)
+    if isinstance(fields["status"], str):
+        fields["status"] = STATUS_WORDS.get(fields["status"].strip(), fields["status"])
     if fields["country"] is None:
         fields["country"] = _object(context.get("location")).get("country")
     return fields
