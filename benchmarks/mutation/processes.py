@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -178,21 +177,26 @@ class Worker:
 
     def __init__(self, root: Path, files: Sequence[str], folder: Path, test_files: Sequence[str]) -> None:
         self._folder, self._test_files = folder, test_files
+        self._started: dict[str, TaskProcess] = {}
         self.copy = folder / "tree"
         make_copy(root, files, self.copy)
 
-    @cached_property
+    @property
     def warm(self) -> TaskProcess:
         """For changes inside functions."""
-        return TaskProcess("warm", self.copy, self._folder / "warm", self._test_files)
+        return self._process("warm", self._test_files)
 
-    @cached_property
+    @property
     def fresh(self) -> TaskProcess:
         """For changes of what runs while modules are imported."""
-        return TaskProcess("worker", self.copy, self._folder / "fresh")
+        return self._process("worker")
 
     def close(self) -> None:
         """End what was started."""
-        for name in ("warm", "fresh"):
-            if name in self.__dict__:
-                getattr(self, name).close()
+        for process in self._started.values():
+            process.close()
+
+    def _process(self, module: str, arguments: Sequence[str] = ()) -> TaskProcess:
+        if module not in self._started:
+            self._started[module] = TaskProcess(module, self.copy, self._folder / module, arguments)
+        return self._started[module]
