@@ -55,7 +55,7 @@ def caches_of(root: Path) -> list[Cache]:
     return [
         thing
         for thing in gc.get_objects()
-        if isinstance(thing, functools._lru_cache_wrapper)
+        if type(thing) is functools._lru_cache_wrapper
         and getattr(thing.__wrapped__, "__module__", "").startswith(tuple(folder[:-1] for folder in PRODUCT))
     ]
 
