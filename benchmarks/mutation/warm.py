@@ -56,7 +56,7 @@ def caches_of(root: Path) -> list[Cache]:
         thing
         for thing in gc.get_objects()
         if type(thing) is functools._lru_cache_wrapper
-        and getattr(thing.__wrapped__, "__module__", "").startswith(tuple(folder[:-1] for folder in PRODUCT))
+        and str(thing.__wrapped__.__module__).startswith(tuple(folder[:-1] for folder in PRODUCT))
     ]
 
 
