@@ -2,7 +2,7 @@
 
 Dagster opens an engine and a file for every statement, and stores the events of a batch one by one, each in two files
 and several transactions. A run over a year of dates writes thousands of events, two and more a partition, and spent
-more time on that than on the data.
+more time on that than on the data. What a step says between its start and its end is stored with what follows it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,20 @@ BATCH_SIZE = 1000
 _BUSY_TIMEOUT_S = 60
 _MAX_OPEN = 8
 
+_OF_ASSETS = ASSET_EVENTS | ASSET_CHECK_EVENTS
+# What a step says is stored with the start of the next step, or the end of the run, which follows at once. Whoever
+# looks sees which step runs, and what has failed, as soon as it happens.
+_CAN_WAIT = {
+    DagsterEventType.ASSET_MATERIALIZATION,
+    DagsterEventType.ASSET_OBSERVATION,
+    DagsterEventType.ASSET_CHECK_EVALUATION,
+    DagsterEventType.STEP_INPUT,
+    DagsterEventType.LOADED_INPUT,
+    DagsterEventType.STEP_OUTPUT,
+    DagsterEventType.HANDLED_OUTPUT,
+    DagsterEventType.STEP_SUCCESS,
+}
+
 
 class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     """SqliteEventLogStorage that keeps the engines of the shards used last, each with its one connection."""
@@ -52,6 +66,7 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[str, Engine] = {}
         self._in_use: dict[str, Connection] = {}
+        self._waiting: list[EventLogEntry] = []
         self._tables: set[str] = set()
         self._indexes: set[str] = set()
         super().__init__(base_dir, inst_data)
@@ -71,6 +86,7 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
             if shard in self._in_use:
                 yield self._in_use[shard]
                 return
+            self._store_waiting()
             engine = self._engine(shard)
             with engine.connect() as connection, connection.begin():
                 self._in_use[shard] = connection
@@ -80,32 +96,40 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
                     del self._in_use[shard]
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event; one about an asset or a check as a batch of one, by one transaction instead of three."""
-        kind = event.dagster_event_type if event.is_dagster_event else None
-        if kind in ASSET_EVENTS or kind in ASSET_CHECK_EVENTS:
-            self.store_event_batch([event])
-            return
-        row = self._event_to_row(event)
-        with self.run_connection(event.run_id) as run:
-            run.execute(SqlEventLogStorageTable.insert(), row)
-        # Across runs, how each went is known from the index.
-        if kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
-            with self.index_connection() as index:
-                index.execute(SqlEventLogStorageTable.insert(), row)
+        """Store an event, or let it wait for the next one where that follows at once: one transaction a step."""
+        with self._db_lock:
+            if self._waiting and self._waiting[0].run_id != event.run_id:
+                self._store_waiting()
+            self._waiting.append(event)
+            if not _can_wait(event) or len(self._waiting) >= BATCH_SIZE:
+                self._store_waiting()
+
+    def _store_waiting(self) -> None:
+        """Store the events that wait, all of one run: whatever is asked of the log, they are in it."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self.store_event_batch(waiting)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of one run that are about assets and their checks: all, or on an error none."""
+        """Store events of one run, in their order: all, or on an error none."""
         rows = [self._event_to_row(each) for each in events]
-        with self.run_connection(events[0].run_id) as run, self.index_connection() as index:
+        # Across runs, assets and their checks, and how each run went, are known from the index.
+        indexed = [(each, row) for each, row in zip(events, rows, strict=True) if _is_indexed(each)]
+        with self.run_connection(events[0].run_id) as run:
             run.execute(SqlEventLogStorageTable.insert(), rows)
-            # Across runs, assets and checks are known from the index.
+            if indexed:
+                self._index(indexed)
+
+    def _index(self, events: Sequence[tuple[EventLogEntry, Mapping[str, Any]]]) -> None:
+        table = SqlEventLogStorageTable
+        with self.index_connection() as index:
             ids = index.execute(
-                SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
-                rows,
+                table.insert().returning(table.c.id, sort_by_parameter_order=True), [row for _, row in events]
             ).scalars()
-            stored = list(zip(events, ids, strict=True))
+            stored = [(each, id_) for (each, _), id_ in zip(events, ids, strict=True)]
             assets = [(each, id_) for each, id_ in stored if each.dagster_event_type in ASSET_EVENTS]
-            self._store_asset_event_tags(index, [each for each, _ in assets], [id_ for _, id_ in assets])
+            if assets:
+                self._store_asset_event_tags(index, [each for each, _ in assets], [id_ for _, id_ in assets])
             # An asset's own row tells of its last event of a kind only.
             for each, id_ in {(each.dagster_event_type, _asset_of(each)): (each, id_) for each, id_ in assets}.values():
                 self._store_asset_event(index, each, id_)
@@ -225,9 +249,22 @@ class OpenSqliteEventLogStorage(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Close everything."""
+        with self._db_lock:
+            self._store_waiting()
         while self._engines:
             self._engines.popitem()[1].dispose()
         super().dispose()
+
+
+def _can_wait(event: EventLogEntry) -> bool:
+    # What people report by hand is of no step, and nothing follows it.
+    said = event.dagster_event
+    return said is not None and said.step_key is not None and said.event_type in _CAN_WAIT
+
+
+def _is_indexed(event: EventLogEntry) -> bool:
+    kind = event.dagster_event_type if event.is_dagster_event else None
+    return kind in _OF_ASSETS or kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 
 
 def _asset_of(entry: EventLogEntry) -> str:
