@@ -147,10 +147,13 @@ def run(work: Path, plan: Plan, files: Sequence[str], chosen: Sequence[Mutant], 
     if not missing:
         return
     product = texts_of(name for name in files if name.startswith(PRODUCT) and name.endswith(".py"))
+    tests = texts_of(name for name in files if name.startswith("tests/") and name.endswith(".py"))
     try:
         with locked(work), Pool(ROOT, files, plan.asked_of(files), work, plan.jobs) as pool:
             reach = read_reach(pool, work, say)
-            trial = Trial(reach, Finder(reach, product), product, plan.limit_s, say, noticed_before(chosen, results))
+            trial = Trial(
+                reach, Finder(reach, product | tests), product, plan.limit_s, say, noticed_before(chosen, results)
+            )
             say(f"{len(missing)} mutants to try")
             try_mutants(pool, missing, trial, results, say, keeps=keeps(plan))
     except KeyboardInterrupt:

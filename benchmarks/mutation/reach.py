@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,9 +164,15 @@ class Finder:
     """Which tests to ask about a place of a file."""
 
     def __init__(self, reach: Reach, sources: Mapping[str, str]) -> None:
+        """Take the texts of the product and of the tests, by file."""
         self._reach = reach
         self._trees = {file: ast.parse(source) for file, source in sources.items()}
         self._references = References(self._trees)
+        self._tests: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for test in reach.seconds:
+            test_file, name = test.split("::", 1)
+            self._tests[test_file, re.split(r"::|\[", name)[0]].add(test)
+            self._tests[test_file, ""].add(test)
 
     def place(self, file: str, line: int) -> Place:
         """Where a line of a file lies."""
@@ -183,8 +190,18 @@ class Finder:
         if self.is_late(file, line):
             return direct
         for used_in, lines in self._references.lines_using(file, place.names):
-            direct |= self._reach.tests(used_in, lines)
+            if used_in.startswith("tests/"):
+                direct |= self._tests_at(used_in, self.place(used_in, lines.start).names)
+            else:
+                direct |= self._reach.tests(used_in, lines)
+        for used_in, name in self._references.names_made_of(file, place.names):
+            direct |= self._tests.get((used_in, name), set())
         return direct or self._reach.tests_of_file(file)
+
+    def _tests_at(self, test_file: str, names: Sequence[str]) -> set[str]:
+        """The tests that are one of the top-level names of a test file; of a helper in it all tests of the file."""
+        found = set().union(*(self._tests.get((test_file, name), set()) for name in names))
+        return found or self._tests.get((test_file, ""), set())
 
 
 def test_files(files: Sequence[str]) -> list[str]:

@@ -92,8 +92,15 @@ class References:
 
     def lines_using(self, file: str, names: Collection[str]) -> set[tuple[str, Lines]]:
         """The lines inside functions that read one of `names`, or what was made of them at import."""
+        return self._followed(file, names)[0]
+
+    def names_made_of(self, file: str, names: Collection[str]) -> set[Node]:
+        """The names, of whichever file, that are bound at import and made of `names`, and these themselves."""
+        return self._followed(file, names)[1]
+
+    def _followed(self, file: str, names: Collection[str]) -> tuple[set[tuple[str, Lines]], set[Node]]:
         found: set[tuple[str, Lines]] = set()
-        waiting, seen = [(file, name) for name in names], set()
+        waiting, seen = [(file, name) for name in names], set[Node]()
         while waiting:
             node = waiting.pop()
             if node in seen:
@@ -104,7 +111,7 @@ class References:
                     waiting += [(use.file, name) for name in use.binds]
                 else:
                     found.add((use.file, use.lines))
-        return found
+        return found, seen
 
     def _note(self, file: str, top: ast.stmt, own: Collection[str]) -> None:
         """Note every name that one top-level statement reads, by innermost statement."""
@@ -188,4 +195,7 @@ def _names_read(statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
 
 
 def _module_name(file: str) -> str:
+    """What a file is imported as. pytest puts the folder of a test file on the path, not the folders above."""
+    if file.startswith("tests/"):
+        return file.rsplit("/", 1)[-1].removesuffix(".py")
     return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

@@ -366,6 +366,43 @@ def test_tests_of_a_line_and_of_a_constant(finder: Finder) -> None:
     assert not finder.is_late("p/limits.py", 1)
 
 
+TESTS_OF_LIMITS = """
+from helpers import CASES
+from p.limits import MOST
+
+LIMITS = [MOST]
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_made_of(limit):
+    assert limit
+
+def test_read():
+    assert MOST == 3
+
+class TestMore:
+    def test_more(self):
+        assert MOST
+
+@pytest.mark.parametrize("case", CASES)
+def test_helped(case):
+    assert case
+
+def test_other():
+    assert other()
+"""
+
+
+def test_tests_that_read_a_constant_themselves() -> None:
+    names = ["test_made_of[3]", "test_read", "TestMore::test_more", "test_helped[1]", "test_other"]
+    reach = Reach(seconds={f"tests/a/test_limits.py::{name}": 1.0 for name in names})
+    texts = {
+        "tests/a/test_limits.py": TESTS_OF_LIMITS,
+        "tests/a/helpers.py": "from p.limits import MOST\nCASES = [MOST + 1]\n",
+    }
+    found = Finder(reach, PRODUCT | texts).tests("p/limits.py", 1)
+    assert found == {f"tests/a/test_limits.py::{name}" for name in names[:4]}
+
+
 def test_quick_tests_come_first_and_the_limit_holds() -> None:
     reach = Reach(
         seconds={"slow.py::a": 1.0, "slow.py::b": 9.0, "quick.py::c": 2.0, "quick.py::d": 0.5},
