@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -67,11 +68,11 @@ def comma_number_sql(text: str) -> str:
 
 def id_sql(text: str) -> str:
     """A trimmed id; null where it says that there is none. `7.0` is the `7` that pandas made it of."""
-    words = ", ".join(map(literal, NULL_LIKE_IDS))
+    words = literal("|".join(map(re.escape, NULL_LIKE_IDS)))
     zeros = ", ".join(map(literal, ZERO_UUIDS))
-    # Length is known without a look at the text.
+    # Length is known without a look at the text. A list of so many words would be joined with every row, long or short.
     return (
-        f"CASE WHEN strlen({text}) <= {_LONGEST_NULL_LIKE} AND lower({text}) IN ({words}) THEN NULL"
+        f"CASE WHEN strlen({text}) <= {_LONGEST_NULL_LIKE} AND regexp_full_match(lower({text}), {words}) THEN NULL"
         f" WHEN ends_with({text}, '.0') THEN regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
         f" WHEN {text} IN ({zeros}) THEN NULL ELSE {text} END"
     )
