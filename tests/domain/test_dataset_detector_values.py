@@ -405,5 +405,9 @@ def test_a_ratio_that_keeps_to_a_band_but_for_a_few() -> None:
     assert (round(found.low, 2), round(found.high, 2)) == (1.0, 1.2)
     assert np.flatnonzero(found.broken(block)).tolist() == list(range(10))
     assert list(ratios_within(_priced(200, 0))) == []
+    # By weight a price varies less than as it stands, and more than by cost alone: the product says nothing new.
+    weight = [f"{100 + 70 * (31 * n % 200) / 200:.3f}" for n in range(200)]
+    weighed = Block(200, {**block.columns, **text_block(weight=weight).columns})
+    assert [ratio.columns for ratio in ratios_within(weighed)] == [("cost", "price")]
     constant = text_block(cost=[100] * 60, price=[100 + n for n in range(60)])
     assert list(ratios_within(constant)) == []

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quality_assets.domain.drift.distributions import MOST_BINS, distribution_rows
-from quality_assets.domain.drift.judge import Judgement, judge, threshold, unknown_share, worst_first
+from quality_assets.domain.drift.judge import Judgement, _scanned_rate, judge, threshold, unknown_share, worst_first
 from quality_assets.domain.drift.null import null_p_values
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
 from quality_assets.domain.drift.sketches import (
@@ -270,6 +270,15 @@ def one_row(sketch: Sketch, at: int = -1, effects: dict[str, float] | None = Non
     return row
 
 
+def test_a_rate_is_told_over_the_days_that_show_it_most_whatever_is_known_of_the_first() -> None:
+    # Ten of a hundred each day, as before; of the last three days sixteen. One day is 1.8 deviations off, three are 3.
+    counts = np.array([[10.0, 90.0]] * 17 + [[16.0, 84.0]] * 3)
+    pools = np.array([[NAN, NAN]] + [[1_000.0, 9_000.0]] * 19)
+    strongest, window = _scanned_rate(counts, pools, SETTINGS)
+    assert window == 3
+    assert math.isnan(strongest[0])
+
+
 def test_a_rate_must_have_moved_by_a_tenth_of_itself() -> None:
     # A million rows at exactly 2 %: everything is beyond chance, and every null is 0.
     def crashes(bad: float) -> dict[str, Any]:
@@ -486,6 +495,9 @@ def test_few_values_stay_as_they_are_and_empty_ones_go() -> None:
     ]  # fmt: skip
     assert rows["low"].tolist() == rows["high"].tolist() == pytest.approx([1.0, math.exp(0.25), math.exp(0.3)])
     assert rows["event_date"].tolist() == [day(14)] * 3
+    # One without rows that day hides none that comes after it.
+    silent = replace(sketch, counts=np.zeros((15, 6)))
+    assert distribution_rows([silent, sketch], day(14)).equals(rows)
     assert distribution_rows([sketch], day(13)).empty
     assert distribution_rows([replace(sketch, statistic="mean_shift")], day(14)).empty
     assert distribution_rows([sketch], day(20)).empty

@@ -139,6 +139,17 @@ def test_a_ratio_with_a_past_is_adjusted_for_it() -> None:
     ).se  # fmt: skip
 
 
+def test_a_ratio_that_is_all_past_leaves_nothing_to_the_arm() -> None:
+    def as_before(rate: float) -> ArmValues:
+        below = np.resize([4.0, 5.0, 6.0, 9.0], 60)
+        # What people do now is what they did before but for a tenth up and down.
+        return ArmValues(below * rate + np.resize([0.1, -0.1], 60), below * rate, below, below)
+
+    found = compare(as_before(0.3), as_before(0.5))
+    assert found.is_cuped
+    assert found.diff == pytest.approx(0.0, abs=1e-9)
+
+
 def test_the_past_is_compared_by_welchs_test() -> None:
     control, arm = people(30, (0.0,), (1.0, 2.0)), people(31, (0.0,), (1.0, 2.0, 4.0))
     wanted = float(stats.ttest_ind(arm.before, control.before, equal_var=False).pvalue)

@@ -34,6 +34,15 @@ def test_the_same_to_the_last_bit(kind: str) -> None:
     assert np.array_equal(flat_trees(learner, 3).predict(x), learner.predict(x))
 
 
+def test_trees_that_split_by_sets_of_categories_are_refused() -> None:
+    learner = _fitted("hist_gradient_boosting")
+    nodes = learner.model._predictors[7][0].nodes
+    # Leaves split by nothing.
+    nodes["is_categorical"][0] = 1
+    with pytest.raises(ModelFormatError, match="sets of categories"):
+        flat_trees(learner, 3)
+
+
 def test_a_tree_that_leads_out_of_itself_or_back_is_refused() -> None:
     learner = _fitted("hist_gradient_boosting")
     with pytest.raises(ModelFormatError, match="none of 2"):

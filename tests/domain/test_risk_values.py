@@ -28,6 +28,7 @@ from quality_assets.domain.models.estimators import (
 from quality_assets.domain.models.evidence import Evidence, grading_rounds
 from quality_assets.domain.models.leaks import (
     SuspectedLeakError,
+    _auc_within,
     can_show_a_leak,
     single_input_aucs,
     suspected_leaks,
@@ -503,6 +504,24 @@ def test_what_names_features_or_times_is_no_leak() -> None:
     late = flapping.assign(age_days=np.arange(240) // 4, label_any=pd.array(np.arange(240) >= 184, dtype="boolean"))
     assert single_input_aucs(FEATURE_RISK, late)["age_days"] == 1.0
     assert suspected_leaks(FEATURE_RISK, late) == []
+
+
+@pytest.mark.parametrize(
+    ("y", "stratum", "expected"),
+    [
+        ((0, 0, 1, 1), (0, 0, 0, 0), 1.0),
+        ((1, 1, 0, 0), (0, 0, 0, 0), 1.0),
+        # Of four pairs 2 > 1, 4 > 1 and 4 > 3 are right; within (1, 2) and (3, 4) both are.
+        ((0, 1, 0, 1), (0, 0, 0, 0), 0.75),
+        ((0, 1, 0, 1), (0, 0, 1, 1), 1.0),
+        ((0, 1, 1, 0), (0, 0, 1, 1), 0.5),
+        ((1, 1, 0, 0), (0, 0, 1, 1), 0.0),
+    ],
+)
+def test_pairs_within_a_stratum_are_told_apart_in_the_better_direction(
+    y: tuple[int, ...], stratum: tuple[int, ...], expected: float
+) -> None:
+    assert _auc_within(np.array([1.0, 2, 3, 4]), np.array(y, bool), np.array(stratum)) == expected
 
 
 def test_an_input_alone_is_measured_by_its_ranks_in_either_direction() -> None:

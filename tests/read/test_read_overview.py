@@ -130,6 +130,18 @@ def test_sparks_are_scaled_from_the_least_to_the_most_of_line_and_band() -> None
     }
 
 
+def test_two_days_are_one_point_of_ninety_and_it_shows_their_mean() -> None:
+    rows = [
+        _spark(3, 10.0, (0.0, 1.0)),
+        _spark(2, 14.0, (0.0, 3.0)),
+        _spark(1, 0.0, (2.0, 4.0)),
+        _spark(0, 0.0, (0.0, 8.0)),
+    ]
+    found = sparks(snapshot_of({TRENDS: rows}), 90)["pay", "crash_rate"]
+    # Of 0 to 12, 12 and 0 with a band of 0 to 2 and of 1 to 6: 63 ÷ 12 a unit.
+    assert (found["line"], found["low"], found["high"]) == ("o0", "0" + chr(48 + 5), chr(48 + 10) + chr(48 + 32))
+
+
 def test_a_band_that_is_wider_than_the_line_gives_the_scale() -> None:
     spark = sparks(snapshot_of({TRENDS: [_spark(1, 2.0, (1.0, 4.0)), _spark(0, 3.0, (1.0, 4.0))]}), 7)
     found = spark["pay", "crash_rate"]

@@ -231,10 +231,8 @@ def _overlap(propensity: Floats, adopts: Bools) -> float:
     others = np.sort(logit[~adopts])
     mine = logit[adopts]
     at = np.searchsorted(others, mine)
-    nearest = np.minimum(
-        np.abs(mine - others[np.clip(at, 0, len(others) - 1)]),
-        np.abs(mine - others[np.clip(at - 1, 0, len(others) - 1)]),
-    )
+    below, above = others[np.maximum(at - 1, 0)], others[np.minimum(at, len(others) - 1)]
+    nearest = np.minimum(np.abs(mine - below), np.abs(mine - above))
     return float((nearest <= _CALIPER_SD * logit.std()).mean())
 
 

@@ -299,7 +299,7 @@ def _episode(detections: Detections, series: int, detected: int, settings: Detec
         # What fell first and was found then, and is silent now, began with the fall.
         silence = _silence_start(detections, series, detected, last_silent)
         start = silence if silence <= detected else start
-        last_bad = max(start, last_silent) if closed else last_bad
+        last_bad = last_silent if closed else last_bad
     elif last_bad == start and (closed or z[start] > settings.limits_of(detections.panel.family).spike_sd):
         kind = "spike"
     else:

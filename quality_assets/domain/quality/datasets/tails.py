@@ -7,7 +7,7 @@ from math import ceil, exp, lgamma, log, log1p
 
 def binomial_tail(count: int, n: int, p: float) -> float:
     """The probability of `count` or more of `n`, each with probability p."""
-    if count <= 0 or p >= 1:
+    if count <= 0:
         return 1.0
     if p <= 0 or count > n:
         return 0.0
@@ -15,9 +15,7 @@ def binomial_tail(count: int, n: int, p: float) -> float:
         return 1.0
     total, k = 0.0, count
     while k <= n:
-        term = (
-            exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p)) if p < 1 else 0.0
-        )
+        term = exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p))
         total += term
         if term < 1e-12 * total or total == 0.0:
             break
