@@ -298,6 +298,15 @@ def test_pairs_of_rows_decide_but_single_ones_do_not() -> None:
     assert found.columns == ("zip", "city")
 
 
+def test_a_column_that_is_half_names_of_their_own_still_speaks_of_groups_and_no_more_than_half() -> None:
+    zips = [*["z0"] * 6, *["z1"] * 6, *(f"own{n}" for n in range(8))]
+    cities = [*["c0"] * 6, *["c1"] * 6, *["c0", "c1"] * 4]
+    # Ten names of twenty cells, then eleven of twenty-one.
+    (found,) = dependencies_within(text_block(zip=zips, city=cities))
+    assert found.columns == ("zip", "city")
+    assert list(dependencies_within(text_block(zip=[*zips, "own8"], city=[*cities, "c0"]))) == []
+
+
 # --- Identities and ratios --------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,8 @@ EVENTS: list[tuple[str | None, int, int, str, str, str | None]] = [
     ("new6", 3, 10, "Home", "look", "ann"),
     ("eve", 0, 9, "Home", "look", "eve"),
     ("cyd", 3, 10, "Home", "look", "bob"),
+    # Names somebody days after joining.
+    ("fay", 5, 10, "Home", "look", "ann"),
     ("new7", 28, 10, "Home", "look", "zoe"),
 ]
 

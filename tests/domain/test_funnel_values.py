@@ -172,6 +172,7 @@ def test_events_of_steps_are_counted_on_every_day_there_is(connection: duckdb.Du
             (D0, "u", False, True, False, False, False),
             (D0, "u", False, True, False, False, False),
             (D0, None, False, True, False, False, False),
+            (D0, None, True, True, False, False, False),
             (D0, "bot", True, True, True, False, False),
             (D0, None, True, False, True, False, False),
             (D0, "u", False, False, False, False, True),
@@ -191,7 +192,7 @@ def test_events_of_steps_are_counted_on_every_day_there_is(connection: duckdb.Du
     assert found == [
         {"event_date": on, "funnel": "buy", "step": n, **dict(zip(names, counts, strict=True))}
         for on, n, counts in (
-            (D0, 1, (5, 1, 1, 0)),
+            (D0, 1, (6, 2, 2, 0)),
             (D0, 2, (2, 1, 2, 2)),
             (day(1), 1, (0, 0, 0, 0)),
             (day(1), 2, (0, 0, 0, 0)),

@@ -284,8 +284,8 @@ def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
             by_row[sign] += int(some)
             by_value[sign] += different
     # As of forms: where signs that a single value has are many, the next value has one of its own.
-    unseen = sum(count == 1 for count in by_row.values()) / max(cells.filled, 1)
-    unseen_values = sum(count == 1 for count in by_value.values()) / max(len(cells.uniques), 1)
+    unseen = sum(count == 1 for count in by_row.values()) / cells.filled
+    unseen_values = sum(count == 1 for count in by_value.values()) / len(cells.uniques)
     if unseen <= _MOST_UNSEEN_SIGNS and (
         unseen_values <= _MOST_UNSEEN_FORMS or len(cells.uniques) < _MOST_CLOSED_NUMBERS
     ):
