@@ -126,6 +126,8 @@ def test_evidence_is_out_of_fold() -> None:
             own = step[:, 0] == side
             error += ((y[own & (folds == fold)] - y[own & (folds != fold)].mean()) ** 2).sum()
     assert guards._r2(step, y) == pytest.approx(1 - error / ((y - y.mean()) ** 2).sum())
+    # Of thousandths it is the same share.
+    assert guards._r2(step, y / 1000) == pytest.approx(guards._r2(step, y))
     assert math.isnan(guards._r2(step, np.ones(80)))
     three = np.repeat(["a", "b", "c"], [60, 10, 10])
     assert guards._balanced_accuracy(np.repeat([0.0, 1.0, 2.0], [60, 10, 10]).reshape(-1, 1), three) == 1.0

@@ -12,7 +12,7 @@ import pytest
 
 from quality_assets.domain.features.incident_words import _objective_text
 from quality_assets.domain.features.incidents import find_incidents, incidents_of
-from quality_assets.domain.series.objectives import judge_objective
+from quality_assets.domain.series.objectives import _burn, judge_objective
 from quality_assets.domain.series.rare import (
     RareWatch,
     days_to_tell,
@@ -116,6 +116,12 @@ def judged(bad: Any, total: Any, limit: float) -> Any:
     one = np.array([limit])
     return judge_objective(
         np.asarray(bad, float)[None, :], np.asarray(total, float)[None, :], one, one, one > 9, DEFAULT_OBJECTIVES
+    )
+
+
+def test_a_single_event_that_is_bad_burns_what_is_allowed_of_it() -> None:
+    assert _burn(np.array([1.0, 0.0, 0.0]), np.array([1.0, 1.0, 0.0]), 0.25) == pytest.approx(
+        [4, 0, np.nan], nan_ok=True
     )
 
 

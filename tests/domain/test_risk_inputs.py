@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from quality_assets.contracts.ml import RISK_TRAINING_SET
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, INPUTS, INPUTS_BY_NAME
-from quality_assets.domain.models.risk.inputs import RiskContext, _slope_z, risk_inputs, risk_training_set, with_labels
+from quality_assets.domain.models.risk.inputs import (
+    RiskContext,
+    _slope_z,
+    _worst,
+    risk_inputs,
+    risk_training_set,
+    with_labels,
+)
 from quality_assets.domain.models.risk.labels import FeatureStates, SignalState, degradation_labels, feature_states
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 
@@ -343,6 +350,15 @@ def test_half_of_two_weeks_must_be_known_for_a_slope() -> None:
     assert math.isnan(found[1])
     assert found[2] == pytest.approx(sum((i - 6.5) * min(i, 6) for i in range(14)) / root)
     assert found[3] == pytest.approx(6.5 * 6 / root)
+
+
+def test_the_worst_of_the_signals_is_that_of_each_feature_and_day() -> None:
+    # Of two features over two days, by three signals.
+    first, second = _worst(
+        [np.array([[1.0, NAN], [-2.0, 5.0]]), np.array([[3.0, 2.0], [0.0, 4.0]]), np.full((2, 2), -1.0)]
+    )
+    assert first.tolist() == [[3.0, 2.0], [0.0, 5.0]]
+    assert second.tolist() == [[1.0, -1.0], [-1.0, 4.0]]
 
 
 def test_inputs_and_labels_of_other_days_are_not_put_side_by_side() -> None:

@@ -223,6 +223,8 @@ def test_the_model_has_the_most_skill_of_those_that_rank_as_well() -> None:
     gain = skills["random_forest"] - skills["ewma_chart"]
     assert best_by_skill(alike, skills, CHOOSING, gain * 1.01) == "ewma_chart"
     assert best_by_skill(alike, skills, CHOOSING, gain * 0.99) == "random_forest"
+    # What says no more than base rates has no skill.
+    assert best_by_skill(alike, dict.fromkeys(alike.p, 0.0), CHOOSING) is None
 
 
 def test_no_model_with_less_skill_than_base_rates_is_used() -> None:
@@ -815,7 +817,7 @@ def test_reasons_are_what_a_score_would_lose_without_a_group() -> None:
     )  # fmt: skip
     found = told_reasons(
         model,
-        latency_z=2.00004,
+        latency_z=2.00044,
         latency_change=1.0,
         days_since_release=4.0,
         releases_14d=5.0,
@@ -825,7 +827,7 @@ def test_reasons_are_what_a_score_would_lose_without_a_group() -> None:
     total = 1.0 + 0.25 - 2.0 + 0.5 + 0.02 + 0.01
     assert found == [
         ("days_since_release", 4.0, points(total, -1.5)),
-        ("latency_z", 2.0, points(total, 1.25)),
+        ("latency_z", 2.0004, points(total, 1.25)),
         ("log_events", 1.0, points(total, 0.02)),
     ]
     assert told_reasons(model, tier=1.0) == []
