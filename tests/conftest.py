@@ -15,6 +15,7 @@ import duckdb
 import hypothesis
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
@@ -61,6 +62,20 @@ PLAN = SimulationPlan(
 def new_settings(data_dir: Path) -> Settings:
     """The settings of a temporary data root, whatever the environment says."""
     return Settings(data_dir=data_dir, file_stable_s=0, threads=2, _env_file=None)  # type: ignore[call-arg]
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name`, which `make` fills once for all processes of a test run. Only to be read, or copied."""
+    own = tmp_path_factory.getbasetemp()
+    # The folders of xdist's processes lie side by side.
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, is_made = shared / name, shared / f"{name}.made"
+    with FileLock(shared / f"{name}.lock"):
+        if not is_made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            is_made.touch()
+    return folder
 
 
 def ingest_landing(session: WarehouseSession) -> IngestReport:
@@ -155,6 +170,28 @@ def built_copy(built_warehouse: Settings, data_root: Settings) -> Settings:
     """A copy of `built_warehouse` as this test's data root, to be changed at will."""
     shutil.copytree(built_warehouse.data_dir, data_root.data_dir)
     return data_root
+
+
+@pytest.fixture(scope="session")
+def sales_with_two_versions(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A data root with two versions of sales, the first in use. Only to be read: see `sales_root`."""
+    from tests.light_use_cases import root_with_two_versions_of_sales
+
+    return new_settings(made_once(tmp_path_factory, "two_versions_of_sales", root_with_two_versions_of_sales))
+
+
+@pytest.fixture
+def sales_root(
+    sales_with_two_versions: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """A copy of it, to be changed at will."""
+    from quality_assets.domain.models.learning.known_use_cases import TABULAR
+    from tests.light_use_cases import LIGHT_SALES
+
+    monkeypatch.setitem(TABULAR, "sales", LIGHT_SALES)
+    shutil.copytree(sales_with_two_versions.data_dir, tmp_path / "data")
+    yield new_settings(tmp_path / "data")
+    close_operations()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from quality_assets.domain.models.housing.use_case import HOUSING
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.sales.use_case import SALES
 from quality_assets.progress import no_progress
-from quality_assets.settings import Settings
 from quality_assets.simulate.tables import sales_rows
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.warehouse import open_warehouse
@@ -29,12 +28,11 @@ def light(use_case: TabularUseCase) -> TabularUseCase:
 LIGHT_SALES, LIGHT_HOUSING = light(SALES), light(HOUSING)
 
 
-def root_with_two_versions_of_sales(data_dir: Path) -> Settings:
-    """A new data root with two versions of sales, the first in use."""
+def root_with_two_versions_of_sales(data_dir: Path) -> None:
+    """Make a data root with two versions of sales, the first in use."""
     settings = new_settings(data_dir)
     with open_warehouse(settings) as session:
         learning.write_training_set(session, LIGHT_SALES, sales_rows(120))
         for _ in range(2):
             learning.train_version(session, LIGHT_SALES, "baseline", no_progress, release=True)
     close_operations()
-    return settings

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,30 +12,16 @@ from plotly.io.json import to_json_plotly
 
 from dash_app import router
 from dash_app.app import create_server
-from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.store import close_operations
-from tests.conftest import new_settings
-from tests.light_use_cases import LIGHT_SALES as SALES
-from tests.light_use_cases import root_with_two_versions_of_sales
 from tests.live.running_collector import free_port
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A root with two versions of sales, the first in use."""
-    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("pages") / "data")
-
-
 @pytest.fixture
-def root(trained: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A copy of it, to be changed at will, whose server of models does not run."""
-    monkeypatch.setitem(TABULAR, "sales", SALES)
-    shutil.copytree(trained.data_dir, tmp_path / "data")
-    yield new_settings(tmp_path / "data").model_copy(update={"predict_port": free_port()})
-    close_operations()
+def root(sales_root: Settings) -> Settings:
+    """A root with two versions of sales, to be changed at will, whose server of models does not run."""
+    return sales_root.model_copy(update={"predict_port": free_port()})
 
 
 def _ask(settings: Settings, method: str, path: str, body: Any = None) -> httpx.Response:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +15,6 @@ from sqlalchemy import select
 
 from dash_app.app import create_server
 from quality_assets.clock import utc_now
-from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.release_stack import in_use
 from quality_assets.domain.models.learning.tabular_model import TabularModel
 from quality_assets.serve.prediction import canary_watch
@@ -27,34 +23,17 @@ from quality_assets.serve.prediction.prediction_app import create_app
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import Canary, canary_of, end_canary, start_canary
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.released import VersionUnavailableError
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.shadows import start_shadow
 from quality_assets.tables import learning
 from quality_assets.tables.shadow_verdicts import canary_verdict
 from quality_assets.tables.shadow_watch import watch_shadows
-from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
-from tests.light_use_cases import root_with_two_versions_of_sales
 
 ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
 WHO = {"actor": "me", "reason": "try"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A root with two versions of sales, the first in use."""
-    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("canary") / "data")
-
-
-@pytest.fixture
-def root(trained: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A copy of it, to be changed at will."""
-    monkeypatch.setitem(TABULAR, "sales", SALES)
-    shutil.copytree(trained.data_dir, tmp_path / "data")
-    yield new_settings(tmp_path / "data")
-    close_operations()
 
 
 class Biased(TabularModel):
@@ -117,9 +96,9 @@ def test_a_share_of_the_keys_is_the_same_keys_and_a_larger_share_has_them_too() 
     assert all(Canary("2", 1.0, "", 1).answers(key) for key in keys)
 
 
-def test_a_canary_answers_its_keys_and_the_rest_is_answered_as_before(root: Settings) -> None:
-    found = start_canary(root, SALES, "2", 0.5, **WHO)
-    server = Server(root)
+def test_a_canary_answers_its_keys_and_the_rest_is_answered_as_before(sales_root: Settings) -> None:
+    found = start_canary(sales_root, SALES, "2", 0.5, **WHO)
+    server = Server(sales_root)
     server.canary_says(100.0)
     for n in range(20):
         key = f"order {n}"
@@ -135,25 +114,25 @@ def test_a_canary_answers_its_keys_and_the_rest_is_answered_as_before(root: Sett
     assert (health["version"], health["canary"]) == ("1", {"version": "2", "share": 0.5})
     server.service.log.flush()
     # Of every request both versions are known.
-    assert canary_verdict(root, "sales")["requests"] == 40 + 5 + 2  # type: ignore[index]
+    assert canary_verdict(sales_root, "sales")["requests"] == 40 + 5 + 2  # type: ignore[index]
 
 
-def test_a_canary_that_fails_is_taken_back_and_nobody_who_asks_sees_it(root: Settings) -> None:
-    start_canary(root, SALES, "2", 1.0, **WHO)
-    server = Server(root)
+def test_a_canary_that_fails_is_taken_back_and_nobody_who_asks_sees_it(sales_root: Settings) -> None:
+    start_canary(sales_root, SALES, "2", 1.0, **WHO)
+    server = Server(sales_root)
     server.canary_says(None)
     for n in range(canary_watch.LEAST_ASKED - 1):
         assert server.ask(f"{n}")["version"] == "1"
     server.service.judge_canaries()
-    assert canary_of(root.models_dir, "sales") is not None
+    assert canary_of(sales_root.models_dir, "sales") is not None
     server.ask("one more")
     server.service.judge_canaries()
-    assert canary_of(root.models_dir, "sales") is None
+    assert canary_of(sales_root.models_dir, "sales") is None
     assert server.service.health("sales")["canary"] is None
-    assert _steps(root) == [("promote", "2", "me"), ("rollback", "2", canary_watch.ACTOR)]
-    assert _alerts(root, "canary") == [("canary 2", "open")]
+    assert _steps(sales_root) == [("promote", "2", "me"), ("rollback", "2", canary_watch.ACTOR)]
+    assert _alerts(sales_root, "canary") == [("canary 2", "open")]
     # What is in use never changed.
-    assert in_use(release_log(root).of("sales")).version == "1"  # type: ignore[union-attr]
+    assert in_use(release_log(sales_root).of("sales")).version == "1"  # type: ignore[union-attr]
 
 
 def test_a_slow_canary_is_told_from_a_fast_one() -> None:
@@ -166,9 +145,11 @@ def test_a_slow_canary_is_told_from_a_fast_one() -> None:
 
 
 @pytest.mark.parametrize(("more", "is_taken_back"), [(300.0, True), (0.0, False)])
-def test_a_canary_that_is_worse_on_outcomes_is_taken_back(root: Settings, more: float, is_taken_back: bool) -> None:
-    start_canary(root, SALES, "2", 0.5, **WHO)
-    server = Server(root)
+def test_a_canary_that_is_worse_on_outcomes_is_taken_back(
+    sales_root: Settings, more: float, is_taken_back: bool
+) -> None:
+    start_canary(sales_root, SALES, "2", 0.5, **WHO)
+    server = Server(sales_root)
     server.canary_says(more)
     rng = np.random.default_rng(3)
     for n in range(80):
@@ -177,48 +158,48 @@ def test_a_canary_that_is_worse_on_outcomes_is_taken_back(root: Settings, more: 
         outcome = json.dumps({"request_id": answer["request_id"], "y": y}).encode()
         assert server.service.take_outcome("sales", outcome)["status"] == "new"
     server.service.log.flush()
-    told = canary_verdict(root, "sales")
+    told = canary_verdict(sales_root, "sales")
     assert told is not None
     assert (told["pairs"], told["verdict"]) == (80, "worse" if is_taken_back else "undecided")
     server.service.judge_canaries()
-    assert (canary_of(root.models_dir, "sales") is None) is is_taken_back
+    assert (canary_of(sales_root.models_dir, "sales") is None) is is_taken_back
 
 
-def test_what_cannot_be_a_canary(root: Settings) -> None:
+def test_what_cannot_be_a_canary(sales_root: Settings) -> None:
     for version, why in (("1", "in use already"), ("9", "there is no version 9")):
         with pytest.raises(VersionUnavailableError, match=why):
-            start_canary(root, SALES, version, 0.1, **WHO)
+            start_canary(sales_root, SALES, version, 0.1, **WHO)
     for share in (0.0, 1.5, float("nan")):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
-            start_canary(root, SALES, "2", share, **WHO)
-    assert end_canary(root, "sales", **WHO) is None
-    assert _steps(root) == []
-    start_canary(root, SALES, "2", 0.1, **WHO)
-    start_canary(root, SALES, "2", 0.5, **WHO)
-    learning.promote(root, SALES, "2", **WHO)
+            start_canary(sales_root, SALES, "2", share, **WHO)
+    assert end_canary(sales_root, "sales", **WHO) is None
+    assert _steps(sales_root) == []
+    start_canary(sales_root, SALES, "2", 0.1, **WHO)
+    start_canary(sales_root, SALES, "2", 0.5, **WHO)
+    learning.promote(sales_root, SALES, "2", **WHO)
     # Once it is in use it is no canary any more.
-    assert canary_verdict(root, "sales") is None
-    assert Server(root).ask()["version"] == "2"
+    assert canary_verdict(sales_root, "sales") is None
+    assert Server(sales_root).ask()["version"] == "2"
 
 
-def test_a_shadow_of_which_nothing_is_asked_is_told_and_resolved_once_it_is_asked(root: Settings) -> None:
-    start_shadow(root.models_dir, SALES, "2")
-    assert watch_shadows(root, at_once=True) == []
+def test_a_shadow_of_which_nothing_is_asked_is_told_and_resolved_once_it_is_asked(sales_root: Settings) -> None:
+    start_shadow(sales_root.models_dir, SALES, "2")
+    assert watch_shadows(sales_root, at_once=True) == []
     later = utc_now() + timedelta(hours=2)
-    (fault,) = watch_shadows(root, later, at_once=True)
+    (fault,) = watch_shadows(sales_root, later, at_once=True)
     assert "version 2 of sales" in fault.title
-    assert _alerts(root, "shadow") == [("silence 2", "open")]
+    assert _alerts(sales_root, "shadow") == [("silence 2", "open")]
     # Looked at anew after five minutes only.
-    assert watch_shadows(root, utc_now()) == []
-    server = Server(root)
+    assert watch_shadows(sales_root, utc_now()) == []
+    server = Server(sales_root)
     server.ask()
     server.service.log.flush()
-    assert watch_shadows(root, utc_now() + timedelta(minutes=59), at_once=True) == []
-    assert _alerts(root, "shadow") == [("silence 2", "resolved")]
+    assert watch_shadows(sales_root, utc_now() + timedelta(minutes=59), at_once=True) == []
+    assert _alerts(sales_root, "shadow") == [("silence 2", "resolved")]
 
 
-def test_shadow_and_canary_by_routes(root: Settings) -> None:
-    app, path = create_server(root), "/api/v1/model-monitoring/models/sales"
+def test_shadow_and_canary_by_routes(sales_root: Settings) -> None:
+    app, path = create_server(sales_root), "/api/v1/model-monitoring/models/sales"
     assert _ask(app, "GET", f"{path}/shadow").json() == {"model": "sales", "shadows": [], "canary": None}
     told = _ask(app, "POST", f"{path}/shadow", {"version": "2"}).json()
     assert [(each["version"], each["verdict"], each["is_silent"]) for each in told["shadows"]] == [

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import select
 
-from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.progress import no_progress
 from quality_assets.serve.prediction.prediction_app import MOST_WAITING, create_app
 from quality_assets.serve.prediction.prediction_log import PredictionLog
@@ -36,7 +33,7 @@ from quality_assets.simulate.tables import sales_rows
 from quality_assets.stores.canaries import start_canary
 from quality_assets.stores.landing import scan
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.released import manifest
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.shadows import start_shadow, stop_shadow
@@ -45,28 +42,12 @@ from quality_assets.tables import learning, served_predictions
 from quality_assets.tables.shadow_verdicts import verdicts
 from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
-from tests.light_use_cases import root_with_two_versions_of_sales
 
 # Below the cap the price is what was paid: 30 pieces at 80.
 ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRICEEACH": 80, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
 
 HOST = {"host": "127.0.0.1"}
 DESCRIBED = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A root with two versions of sales, the first in use."""
-    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("served") / "data")
-
-
-@pytest.fixture
-def root(trained: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A copy of it, to be changed at will."""
-    monkeypatch.setitem(TABULAR, "sales", SALES)
-    shutil.copytree(trained.data_dir, tmp_path / "data")
-    yield new_settings(tmp_path / "data")
-    close_operations()
 
 
 class Server:
@@ -92,8 +73,8 @@ class Server:
 
 
 @pytest.fixture
-def server(root: Settings) -> Server:
-    return Server(root, ["sales"])
+def server(sales_root: Settings) -> Server:
+    return Server(sales_root, ["sales"])
 
 
 def test_a_prediction_is_that_of_the_release_with_its_name(server: Server) -> None:
@@ -175,7 +156,7 @@ def test_a_batch_is_answered_in_order_up_to_a_thousand_rows(server: Server) -> N
     assert [(each["row"], each["field"]) for each in refused["errors"]] == [(1, "MSRP")]
 
 
-def test_an_outcome_is_taken_once_for_what_was_predicted(server: Server, root: Settings) -> None:
+def test_an_outcome_is_taken_once_for_what_was_predicted(server: Server, sales_root: Settings) -> None:
     name = server.post("/predict", ROW).json()["request_id"]
     assert server.post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "new"
     assert server.post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "same"
@@ -184,81 +165,81 @@ def test_an_outcome_is_taken_once_for_what_was_predicted(server: Server, root: S
     assert server.post("/outcomes", {"request_id": "ä-ö", "y": 1.0}).status_code == 404
     assert server.post("/outcomes", f'{{"request_id": "{name}", "y": NaN}}').status_code == 422
     # Another server of the same root knows it, and another root does not.
-    assert Server(root, ["sales"]).post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "same"
+    assert Server(sales_root, ["sales"]).post("/outcomes", {"request_id": name, "y": 2500.0}).json()["status"] == "same"
 
 
-def test_a_release_is_in_use_without_a_restart_and_so_is_a_rollback(root: Settings) -> None:
-    server = Server(root, ["sales"])
-    learning.promote(root, SALES, "2", actor="me", reason="try")
+def test_a_release_is_in_use_without_a_restart_and_so_is_a_rollback(sales_root: Settings) -> None:
+    server = Server(sales_root, ["sales"])
+    learning.promote(sales_root, SALES, "2", actor="me", reason="try")
     assert server.post("/predict", ROW).json()["version"] == "1"
     server.service.look()
     answer = server.post("/predict", ROW).json()
     assert (answer["version"], answer["release_seq"]) == ("2", 2)
-    learning.rollback(root, SALES, actor="me", reason="back")
+    learning.rollback(sales_root, SALES, actor="me", reason="back")
     server.service.look()
     assert server.get("/health").json()["version"] == "1"
     assert 'model_release_seq{model="sales",version="1"} 1.0' in server.get("/metrics").text
 
 
 @pytest.mark.parametrize("harm", ["file", "reference"])
-def test_a_version_that_is_not_what_was_released_is_passed_over(root: Settings, harm: str) -> None:
-    learning.promote(root, SALES, "2", actor="me", reason="try")
-    told = manifest(root.models_dir, "sales", "2")
+def test_a_version_that_is_not_what_was_released_is_passed_over(sales_root: Settings, harm: str) -> None:
+    learning.promote(sales_root, SALES, "2", actor="me", reason="try")
+    told = manifest(sales_root.models_dir, "sales", "2")
     if harm == "file":
-        path = root.models_dir / "sales" / told["file"]
+        path = sales_root.models_dir / "sales" / told["file"]
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     else:
         told["reference"]["prediction"] += 1
-        (root.models_dir / "sales" / "versions" / "2.json").write_text(json.dumps(told))
-    server = Server(root, ["sales"])
+        (sales_root.models_dir / "sales" / "versions" / "2.json").write_text(json.dumps(told))
+    server = Server(sales_root, ["sales"])
     health = server.get("/models/sales/health").json()
     assert (health["version"], health["status"], health["stale"]) == ("1", "stale", True)
     assert "version 2 of sales cannot be used" in health["problems"][0]
     assert server.post("/predict", ROW).json()["version"] == "1"
 
 
-def test_what_runs_goes_on_where_the_next_release_is_broken(root: Settings) -> None:
-    server = Server(root, ["sales"])
-    path = root.models_dir / "sales" / manifest(root.models_dir, "sales", "2")["file"]
+def test_what_runs_goes_on_where_the_next_release_is_broken(sales_root: Settings) -> None:
+    server = Server(sales_root, ["sales"])
+    path = sales_root.models_dir / "sales" / manifest(sales_root.models_dir, "sales", "2")["file"]
     path.write_bytes(b"PK")
-    release_log(root).promote("sales", "2", actor="me", reason="by hand", evidence=None)
+    release_log(sales_root).promote("sales", "2", actor="me", reason="by hand", evidence=None)
     server.service.look()
     assert server.post("/predict", ROW).json()["version"] == "1"
     assert server.get("/health").json()["stale"] is True
 
 
-def test_nothing_released_is_said_and_several_models_are_asked_by_name(root: Settings) -> None:
-    server = Server(root)
+def test_nothing_released_is_said_and_several_models_are_asked_by_name(sales_root: Settings) -> None:
+    server = Server(sales_root)
     refused = server.post("/models/housing/predict", {})
     assert refused.status_code == 503
     assert "no version of housing is released" in refused.json()["detail"]
     assert server.post("/models/sales/predict", ROW).json()["prediction"] == 2400.0
     # One of two is released: it is the one that is meant where none is named.
     assert server.post("/predict", ROW).json()["model"] == "sales"
-    empty = Server(new_settings(root.data_dir.parent / "empty"))
+    empty = Server(new_settings(sales_root.data_dir.parent / "empty"))
     assert empty.post("/predict", ROW).status_code == 404
     assert empty.get("/health").json() == {"status": "waiting", "models": []}
 
 
-def test_too_many_at_once_are_sent_away_at_once(root: Settings) -> None:
-    refused = Server(root, ["sales"], waiting=MOST_WAITING + 1).post("/predict", ROW)
+def test_too_many_at_once_are_sent_away_at_once(sales_root: Settings) -> None:
+    refused = Server(sales_root, ["sales"], waiting=MOST_WAITING + 1).post("/predict", ROW)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
 
 
-def test_what_was_predicted_is_logged_and_is_no_log_of_events(root: Settings) -> None:
-    server = Server(root, ["sales"])
+def test_what_was_predicted_is_logged_and_is_no_log_of_events(sales_root: Settings) -> None:
+    server = Server(sales_root, ["sales"])
     server.service.log.start()
     answer = server.post("/predict", ROW | {"COUNTRY": "Iceland"}).json()
     server.post("/predict/batch", [ROW, ROW])
     server.service.log.stop()
-    (path,) = (root.landing_dir / "predictions").glob("*/*.parquet")
+    (path,) = (sales_root.landing_dir / "predictions").glob("*/*.parquet")
     rows = pq.read_table(path).to_pylist()
     assert len(rows) == server.service.log.written == 3
     first = rows[0]
     assert (first["request_id"], first["model"], first["model_version"]) == (answer["request_id"], "sales", "1")
     assert (first["prediction"], first["outside_training"]) == (2400.0, ["COUNTRY"])
     assert json.loads(first["inputs"])["COUNTRY"] == "Iceland"
-    assert scan(root.landing_dir) == ([], [])
+    assert scan(sales_root.landing_dir) == ([], [])
 
 
 def test_a_full_log_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
@@ -271,13 +252,13 @@ def test_a_full_log_drops_the_oldest_and_counts_them(tmp_path: Path) -> None:
     assert pq.read_table(path)["request_id"].to_pylist() == ["1", "2"]
 
 
-def test_the_process_imports_neither_dagster_nor_mlflow_nor_pandas_and_writes_its_log(root: Settings) -> None:
-    start_canary(root, SALES, "2", 1.0, actor="me", reason="try")
+def test_the_process_imports_neither_dagster_nor_mlflow_nor_pandas_and_writes_its_log(sales_root: Settings) -> None:
+    start_canary(sales_root, SALES, "2", 1.0, actor="me", reason="try")
     script = (
         "import sys; from pathlib import Path; from quality_assets.settings import Settings;"
         "from quality_assets.serve.prediction.running import leave_out_pandas; leave_out_pandas();"
         "from quality_assets.serve.prediction.prediction_app import create_app;"
-        f"_, service = create_app(Settings(data_dir=Path({str(root.data_dir)!r}), _env_file=None), ['sales']);"
+        f"_, service = create_app(Settings(data_dir=Path({str(sales_root.data_dir)!r}), _env_file=None), ['sales']);"
         f"answer = service.predict('sales', b{json.dumps(ROW)!r});"
         "import json; told = {'request_id': answer['request_id'], 'y': 2400.0};"
         "service.take_outcome('sales', json.dumps(told).encode()); written = service.log.flush();"
@@ -290,10 +271,10 @@ def test_the_process_imports_neither_dagster_nor_mlflow_nor_pandas_and_writes_it
     assert done.stdout.strip() == "2400.0 2 2 []"
 
 
-def test_no_frame_is_made_on_the_way_of_a_request(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_frame_is_made_on_the_way_of_a_request(sales_root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     import pandas as pd
 
-    service = Service(root, ["sales"])
+    service = Service(sales_root, ["sales"])
     service.look()
 
     def refuse(*_: object, **__: object) -> None:
@@ -306,31 +287,33 @@ def test_no_frame_is_made_on_the_way_of_a_request(root: Settings, monkeypatch: p
     assert math.isfinite(service.explain("sales", body)["base"])
 
 
-def _drift(root: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Any]:
+def _drift(sales_root: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Any]:
     from typer.testing import CliRunner
 
     from quality_assets.cli.main import app
     from quality_assets.settings import get_settings
 
-    monkeypatch.setenv("QUALITY_DATA_DIR", str(root.data_dir))
+    monkeypatch.setenv("QUALITY_DATA_DIR", str(sales_root.data_dir))
     get_settings.cache_clear()
     result = CliRunner().invoke(app, ["model", "drift", "sales", "--format", "json"], catch_exceptions=False)
     get_settings.cache_clear()
-    return result.exit_code, json.loads((root.reports_dir / "drift" / "sales.json").read_text())
+    return result.exit_code, json.loads((sales_root.reports_dir / "drift" / "sales.json").read_text())
 
 
-def test_drift_is_told_of_what_was_asked_and_of_what_came(root: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_is_told_of_what_was_asked_and_of_what_came(
+    sales_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same rows as were learnt from, then three times the quantity, at a time, with outcomes as promised or off."""
     frame = sales_rows(120)
     frame = frame[frame["PRODUCTLINE"].notna()].head(300)
-    names = list(manifest(root.models_dir, "sales", "1")["inputs"])
+    names = list(manifest(sales_root.models_dir, "sales", "1")["inputs"])
     rows = [{k: v for k, v in each.items() if v == v} for each in frame[names].to_dict("records")]
-    server = Server(root, ["sales"])
+    server = Server(sales_root, ["sales"])
     told = server.post("/predict/batch", rows).json()["predictions"]
     for each in told[:100]:
         server.post("/outcomes", {"request_id": each["request_id"], "y": each["prediction"]})
     server.service.log.flush()
-    code, report = _drift(root, monkeypatch)
+    code, report = _drift(sales_root, monkeypatch)
     assert report["source"] == "predictions"
     assert report["current_rows"] == 300
     assert report["performance"]["outcomes"] == 100
@@ -340,26 +323,26 @@ def test_drift_is_told_of_what_was_asked_and_of_what_came(root: Settings, monkey
     assert "lay between p10 and p90" in report["words"]
     server.post("/predict/batch", [row | {"QUANTITYORDERED": row["QUANTITYORDERED"] * 3} for row in rows])
     server.service.log.flush()
-    code, report = _drift(root, monkeypatch)
+    code, report = _drift(sales_root, monkeypatch)
     assert code == 1
     assert {"QUANTITYORDERED", "prediction"} <= set(report["drifted"])
     assert "MSRP" not in report["drifted"]
     first = report["rows"][0]
     assert (first["input"], first["is_drifted"]) in (("QUANTITYORDERED", True), ("prediction", True))
     assert sum(first["histogram"]["current"]) == pytest.approx(1.0)
-    assert (root.reports_dir / "drift" / "sales.html").read_text().startswith("<!doctype html>")
+    assert (sales_root.reports_dir / "drift" / "sales.html").read_text().startswith("<!doctype html>")
     server.service.look()
     assert server.get("/health").json()["coverage_last_30d"] == 1.0
     assert server.post("/predict", ROW).json()["interval_status"] == "off"
 
 
-def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(root: Settings) -> None:
-    server = Server(root, ["sales"])
+def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(sales_root: Settings) -> None:
+    server = Server(sales_root, ["sales"])
     rows = [ROW | {"QUANTITYORDERED": 900 + n} for n in range(60)]
     told = server.post("/predict/batch", rows).json()["predictions"]
     server.post("/outcomes", {"request_id": told[0]["request_id"], "y": 7.0})
     server.service.log.flush()
-    with open_warehouse(root) as session:
+    with open_warehouse(sales_root) as session:
         ask = session.connection.execute
         assert served_predictions.build_predictions(session) == 60
         found = ask("select y, prediction, model_version, role from ml.predictions where y is not null").fetchall()
@@ -371,26 +354,26 @@ def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(root:
         assert ask("select sum(y) from ml.predictions").fetchone() == (15.0,)
         (report,) = served_predictions.watch_models(session, no_progress, "run")
     assert report.status == "alert"
-    with operations_of(root).read() as connection:
+    with operations_of(sales_root).read() as connection:
         alerts = connection.execute(select(ALERT.c.subject, ALERT.c.title, ALERT.c.severity)).fetchall()
     assert alerts == [("ml.sales_model", "sales has drifted", "medium")]
 
 
-def test_a_shadow_is_asked_beside_the_release_and_told_of(root: Settings) -> None:
-    start_shadow(root.models_dir, SALES, "2")
-    server = Server(root, ["sales"])
+def test_a_shadow_is_asked_beside_the_release_and_told_of(sales_root: Settings) -> None:
+    start_shadow(sales_root.models_dir, SALES, "2")
+    server = Server(sales_root, ["sales"])
     told = server.post("/predict/batch", [ROW] * 60).json()["predictions"]
     assert {each["version"] for each in told} == {"1"}
     for each in told:
         server.post("/outcomes", {"request_id": each["request_id"], "y": 2000.0})
     server.service.log.flush()
-    (found,) = verdicts(root, "sales")
+    (found,) = verdicts(sales_root, "sales")
     # Both versions are of the same rows: nothing ever tells them apart.
     assert (found["version"], found["verdict"], found["pairs"], found["gain"]) == ("2", "undecided", 60, 0.0)
     assert (found["p_value"], found["is_silent"], found["mean_difference"]) == (1.0, False, 0.0)
-    with open_warehouse(root) as session:
+    with open_warehouse(sales_root) as session:
         assert served_predictions.build_predictions(session) == 120
-    stop_shadow(root.models_dir, "sales", "2")
+    stop_shadow(sales_root.models_dir, "sales", "2")
     server.service.look()
     assert server.service.in_use("sales").shadows == ()
 
@@ -398,8 +381,8 @@ def test_a_shadow_is_asked_beside_the_release_and_told_of(root: Settings) -> Non
 @pytest.mark.parametrize(
     "path", ["predict", "predict/batch", "explain", "outcomes", "health", "metrics", "models", "healthz"]
 )
-def test_answers_are_as_they_are_described_whatever_is_sent(root: Settings, path: str) -> None:
-    served, _ = create_app(root, ["sales"])
+def test_answers_are_as_they_are_described_whatever_is_sent(sales_root: Settings, path: str) -> None:
+    served, _ = create_app(sales_root, ["sales"])
     method = "POST" if path in ("predict", "predict/batch", "explain", "outcomes") else "GET"
     operation = schemathesis.openapi.from_asgi("/openapi.json", served, headers=HOST)[f"/{path}"][method]
 

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from quality_assets.cli.main import app
-from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.residuals import Intervals, recalibrated
 from quality_assets.domain.models.learning.tabular import LearningSettings
 from quality_assets.serve.prediction.prediction_app import create_app
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.store import close_operations
 from quality_assets.tables.recalibration import recalibrate
-from tests.conftest import new_settings
 from tests.light_use_cases import LIGHT_SALES as SALES
-from tests.light_use_cases import root_with_two_versions_of_sales
 
 # Without a price, so that the prediction is not exact.
 ROW = {"QUANTITYORDERED": 30, "MSRP": 90, "PRODUCTLINE": "Planes", "COUNTRY": "USA", "MONTH_ID": 3}
 BEFORE = Intervals("rolling_residuals", False, np.zeros(0), np.array([-1.0]), np.array([1.0]), 0.8, 0.8)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A root with two versions of sales, the first in use."""
-    return root_with_two_versions_of_sales(tmp_path_factory.mktemp("recalibrated") / "data")
-
-
-@pytest.fixture
-def root(trained: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A copy of it, to be changed at will."""
-    monkeypatch.setitem(TABULAR, "sales", SALES)
-    shutil.copytree(trained.data_dir, tmp_path / "data")
-    yield new_settings(tmp_path / "data")
-    close_operations()
 
 
 def test_levels_are_those_of_the_residuals_that_came() -> None:
@@ -62,8 +40,8 @@ def test_coverage_is_that_of_days_whose_interval_was_known_before() -> None:
     assert found.coverage == pytest.approx(59 / 60)
 
 
-def test_a_server_answers_by_what_came_until_another_version_is_in_use(root: Settings) -> None:
-    _, service = create_app(root, ["sales"])
+def test_a_server_answers_by_what_came_until_another_version_is_in_use(sales_root: Settings) -> None:
+    _, service = create_app(sales_root, ["sales"])
     body = json.dumps(ROW).encode()
     for at in range(60):
         answer = service.predict("sales", body)
@@ -72,16 +50,18 @@ def test_a_server_answers_by_what_came_until_another_version_is_in_use(root: Set
             service.take_outcome("sales", json.dumps(outcome).encode())
     assert answer["interval_method"] != "residuals_of_outcomes"
     service.log.flush()
-    (known,) = recalibrate(root, SALES)
+    (known,) = recalibrate(sales_root, SALES)
     assert known == "without PRICEEACH"
     service.look()
     after = service.predict("sales", body)
     assert (after["interval_method"], after["prediction"]) == ("residuals_of_outcomes", answer["prediction"])
     # Every outcome was a tenth above what was said.
     assert (after["p10"], after["p90"]) == pytest.approx((answer["prediction"] * 1.1,) * 2)
-    told = CliRunner().invoke(app, ["model", "recalibrate", "sales"], env={"QUALITY_DATA_DIR": str(root.data_dir)})
+    told = CliRunner().invoke(
+        app, ["model", "recalibrate", "sales"], env={"QUALITY_DATA_DIR": str(sales_root.data_dir)}
+    )
     assert (told.exit_code, "without PRICEEACH" in told.output) == (0, True)
-    path = root.models_dir / "sales" / "intervals.json"
+    path = sales_root.models_dir / "sales" / "intervals.json"
     path.write_text(path.read_text().replace('"version": "1"', '"version": "2"'))
     service.look()
     assert service.predict("sales", body)["interval_method"] == answer["interval_method"]
