@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,30 +50,44 @@ event = st.builds(
 )
 
 
-def connected(events: list[Event]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    connection.execute(
-        "create table events (event_date date, event_time timestamp, user_id varchar, session_id varchar,"
-        " feature varchar, event_name varchar, variant varchar, status varchar, properties varchar,"
-        " latency_ms double, feedback_score double, platform varchar, app_version varchar, country varchar)"
-    )
-    for each in events:
-        properties = None if each.price is None else f'{{"price": {each.price}}}'
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Tables without rows. To make a database for each log would be most of the work."""
+    with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(
-            "insert into events values ($day, $at, $user, $session, $feature, $name, $variant, $status, $properties,"
-            " null, null, null, null, null)",
-            {
-                "day": each.at.date(), "at": each.at, "user": each.user, "session": each.session,
-                "feature": each.feature, "name": each.name, "variant": each.variant, "status": each.status,
-                "properties": properties,
-            },
-        )  # fmt: skip
-    connection.execute(
-        "create table days as select event_date, feature, user_id, count(*) as events from events"
-        " where user_id is not null group by all"
-    )
-    connection.execute("create table described (feature varchar, apdex_threshold_ms double, slo_latency_p95_ms double)")
-    return connection
+            "create table events (event_date date, event_time timestamp, user_id varchar, session_id varchar,"
+            " feature varchar, event_name varchar, variant varchar, status varchar, properties varchar,"
+            " latency_ms double, feedback_score double, platform varchar, app_version varchar, country varchar)"
+        )
+        connection.execute(
+            "create view days as select event_date, feature, user_id, count(*) as events from events"
+            " where user_id is not null group by all"
+        )
+        connection.execute(
+            "create table described (feature varchar, apdex_threshold_ms double, slo_latency_p95_ms double)"
+        )
+        connection.execute("create table people (user_id varchar, arm varchar, exposed_at timestamp)")
+        yield connection
+
+
+@contextmanager
+def holding(database: duckdb.DuckDBPyConnection, events: list[Event]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database with these events, which are gone afterwards."""
+    database.execute("begin transaction")
+    try:
+        rows = [
+            (
+                *(each.at.date(), each.at, each.user, each.session, each.feature, each.name, each.variant, each.status),
+                None if each.price is None else f'{{"price": {each.price}}}',
+            )
+            for each in events
+        ]
+        if rows:
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, null, null, null)"] * len(rows))
+            database.execute(f"insert into events values {marks}", [value for row in rows for value in row])
+        yield database
+    finally:
+        database.execute("rollback")
 
 
 def arm_of(variant: str | None) -> str | None:
@@ -104,9 +121,9 @@ def exposed(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Any, ...]]
     return {user: tuple(rest) for user, *rest in rows}
 
 
-@given(st.lists(event, max_size=25))
-def test_exposures_are_those_of_plain_python(events: list[Event]) -> None:
-    with connected(events) as connection:
+@given(events=st.lists(event, max_size=25))
+def test_exposures_are_those_of_plain_python(database: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
+    with holding(database, events) as connection:
         assert exposed(connection) == reference_exposures(events)
 
 
@@ -130,12 +147,11 @@ def reference_values(events: list[Event], user: str, at: datetime) -> list[Any]:
     ]  # fmt: skip
 
 
-@given(st.lists(event, max_size=25))
-def test_what_people_did_is_that_of_plain_python(events: list[Event]) -> None:
+@given(events=st.lists(event, max_size=25))
+def test_what_people_did_is_that_of_plain_python(database: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
     metrics = [user_metric(parse_metric_name(name), n, WINDOW_DAYS) for n, name in enumerate(METRICS)]
-    with connected(events) as connection:
+    with holding(database, events) as connection:
         people = {user: row for user, row in exposed(connection).items() if row[3] is None}
-        connection.execute("create table people (user_id varchar, arm varchar, exposed_at timestamp)")
         for user, row in people.items():
             connection.execute("insert into people values ($u, $arm, $at)", {"u": user, "arm": row[0], "at": row[1]})
         parameters = {
@@ -172,13 +188,13 @@ def reference_converted(events: list[Event], user: str, at: datetime, hours: int
     return int(bool(shares) and any(e.feature == "quiz" and e.price == 5 and min(shares) <= e.at < last for e in own))
 
 
-@given(st.lists(event, max_size=30), st.sampled_from([12, 36]))
-def test_conversion_is_that_of_plain_python(events: list[Event], hours: int) -> None:
+@given(events=st.lists(event, max_size=30), hours=st.sampled_from([12, 36]))
+def test_conversion_is_that_of_plain_python(
+    database: duckdb.DuckDBPyConnection, events: list[Event], hours: int
+) -> None:
     at = ZERO + timedelta(hours=12 * 10)
-    with connected(events) as connection:
-        connection.execute(
-            "create table people as select * from (values ('a', $at), ('b', $at)) as p(user_id, exposed_at)", {"at": at}
-        )
+    with holding(database, events) as connection:
+        connection.execute("insert into people values ('a', null, $at), ('b', null, $at)", {"at": at})
         rows = connection.execute(
             sql.conversions_sql("people", "events", STEPS),
             {

@@ -136,7 +136,7 @@ def test_yaml_registers_and_wins_for_the_keys_that_it_has(quality, tmp_path: Pat
 
 
 def test_a_muted_rule_is_quiet_in_the_next_batch(quality, tmp_path: Path) -> None:
-    write_days(tmp_path / "orders", 15)
+    write_days(tmp_path / "orders", 5)
     quality("dataset", "add", "orders", "--path", f"{tmp_path}/orders/*.csv", "--time", "ordered_at")
     quality("check", "orders")
     table = orders(16).astype(object)
