@@ -7,6 +7,7 @@ import itertools
 import json
 from dataclasses import replace
 from datetime import date
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -24,7 +25,7 @@ from quality_assets.domain.models.estimators import Sigmoid
 from quality_assets.domain.models.leaks import suspected_leaks
 from quality_assets.domain.models.promotion import Decision, promotion_decision
 from quality_assets.domain.models.risk.inputs import RiskContext, risk_inputs, risk_training_set, with_labels
-from quality_assets.domain.models.risk.labels import degradation_labels, feature_states
+from quality_assets.domain.models.risk.labels import FeatureStates, degradation_labels, feature_states
 from quality_assets.domain.models.risk.reasons import reasons
 from quality_assets.domain.models.risk.scoring import grade_scores, score_risk
 from quality_assets.domain.models.risk.settings import RiskSettings
@@ -50,15 +51,30 @@ FAST = RiskSettings(
     max_fit_rows=3000, max_importance_rows=600, threads=1,
 )  # fmt: skip
 SIMULATED = simulate_daily_facts(DailyPlan(30, 140, seed=12, incidents_per_feature_quarter=1.5))
-STATES = feature_states(SIMULATED.facts)
-LABELS = degradation_labels(STATES)
-TRAINING = with_labels(risk_inputs(STATES, RiskContext(releases=SIMULATED.releases)), LABELS)
-TODAY = TRAINING[TRAINING["event_date"] == TRAINING["event_date"].max()]
+
+
+@cache
+def states() -> FeatureStates:
+    return feature_states(SIMULATED.facts)
+
+
+@cache
+def labels() -> pd.DataFrame:
+    return degradation_labels(states())
+
+
+@cache
+def training_rows() -> pd.DataFrame:
+    return with_labels(risk_inputs(states(), RiskContext(releases=SIMULATED.releases)), labels())
+
+
+def today() -> pd.DataFrame:
+    return training_rows()[training_rows()["event_date"] == training_rows()["event_date"].max()]
 
 
 @pytest.fixture(scope="module")
 def trained() -> TrainingResult:
-    return train_risk_model(TRAINING, FAST, LABELS[LABELS["is_onset_today"]])
+    return train_risk_model(training_rows(), FAST, labels()[labels()["is_onset_today"]])
 
 
 @given(first=st.integers(0, 50), days=st.integers(1, 400), folds=st.integers(2, 8), horizon=st.integers(1, 21))
@@ -81,25 +97,25 @@ def test_no_public_function_lets_folds_be_shuffled() -> None:
 
 def test_row_order_does_not_matter() -> None:
     small = replace(FAST, forest_trees=10)
-    shuffled = TRAINING.sample(frac=1, random_state=1)
-    rows, other = target_rows(FEATURE_RISK, TRAINING, "any"), target_rows(FEATURE_RISK, shuffled, "any")
+    shuffled = training_rows().sample(frac=1, random_state=1)
+    rows, other = target_rows(FEATURE_RISK, training_rows(), "any"), target_rows(FEATURE_RISK, shuffled, "any")
     assert (np.diff(other.day) >= 0).all()
     assert rows.y.sum() == other.y.sum()
     assert time_splits(int(rows.day[0]), int(rows.day[-1]), small) == time_splits(
         int(other.day[0]), int(other.day[-1]), small
     )
-    assert data_fingerprint(TRAINING) == data_fingerprint(shuffled)
+    assert data_fingerprint(training_rows()) == data_fingerprint(shuffled)
 
 
 def test_permuted_labels_score_like_the_base_rate() -> None:
-    assert 0.7 < permuted_label_lift(FEATURE_RISK, TRAINING, FAST) < 1.35
+    assert 0.7 < permuted_label_lift(FEATURE_RISK, training_rows(), FAST) < 1.35
 
 
 def test_an_input_that_knows_the_label_is_not_learnt_from() -> None:
-    label = TRAINING["label_any"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    label = training_rows()["label_any"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
     # What is noisy knows too much as well: ROC-AUC .98.
     noisy = np.nan_to_num(label) + np.random.default_rng(0).normal(0, 0.35, len(label))
-    leaked = TRAINING.assign(open_days=label, worst_spike_share=noisy)
+    leaked = training_rows().assign(open_days=label, worst_spike_share=noisy)
     quick = replace(FAST, importance_repeats=0, interval_members=0)
     learnt = train_risk_model(leaked, replace(quick, min_skill_gain=-9.0)).model
     told = [note for note in learnt.notes if note.startswith("leak")]
@@ -108,7 +124,7 @@ def test_an_input_that_knows_the_label_is_not_learnt_from() -> None:
     columns = learnt.targets["any"].estimator.columns
     assert not {INPUT_NAMES.index("open_days"), INPUT_NAMES.index("worst_spike_share")} & set(columns)
     assert INPUT_NAMES.index("worst_slope_z") in columns
-    assert suspected_leaks(FEATURE_RISK, TRAINING) == []
+    assert suspected_leaks(FEATURE_RISK, training_rows()) == []
     # Days of two features are too alike to tell a leak from what names the feature.
     few = leaked[leaked["feature"].isin(sorted(leaked["feature"].unique())[:2])]
     assert suspected_leaks(FEATURE_RISK, few) == []
@@ -157,14 +173,14 @@ def _insert(create: str, name: str, frame: pd.DataFrame) -> None:
 
 
 def test_training_and_scoring_are_repeatable(trained: TrainingResult) -> None:
-    again = train_risk_model(TRAINING, FAST, LABELS[LABELS["is_onset_today"]])
+    again = train_risk_model(training_rows(), FAST, labels()[labels()["is_onset_today"]])
     pd.testing.assert_frame_equal(again.metrics, trained.metrics)
-    pd.testing.assert_frame_equal(score_risk(again.model, TODAY, "1"), score_risk(trained.model, TODAY, "1"))
+    pd.testing.assert_frame_equal(score_risk(again.model, today(), "1"), score_risk(trained.model, today(), "1"))
 
 
 def test_a_score_recomputed_from_the_state_of_its_day_equals_the_stored_one(trained: TrainingResult) -> None:
     day = pd.Timestamp("2026-04-20")
-    stored = score_risk(trained.model, TRAINING[TRAINING["event_date"] == day], "1")
+    stored = score_risk(trained.model, training_rows()[training_rows()["event_date"] == day], "1")
     facts = SIMULATED.facts[SIMULATED.facts["event_date"] <= day]
     releases = SIMULATED.releases[SIMULATED.releases["release_date"] <= day]
     inputs = risk_inputs(feature_states(facts, through=day.date()), RiskContext(releases=releases), day.date())
@@ -172,7 +188,7 @@ def test_a_score_recomputed_from_the_state_of_its_day_equals_the_stored_one(trai
 
 
 def test_scores_have_interval_rank_users_and_reasons(trained: TrainingResult) -> None:
-    scores = score_risk(trained.model, TODAY, "7")
+    scores = score_risk(trained.model, today(), "7")
     known = scores[scores["risk_probability"].notna()]
     assert len(known) > 20
     assert (known["low"] <= known["risk_probability"]).all()
@@ -192,7 +208,7 @@ def test_scores_have_interval_rank_users_and_reasons(trained: TrainingResult) ->
 
 @pytest.mark.parametrize("name", [*CANDIDATES, *BASELINES])
 def test_every_model_can_be_explained(name: str) -> None:
-    rows = target_rows(FEATURE_RISK, TRAINING, "any")
+    rows = target_rows(FEATURE_RISK, training_rows(), "any")
     proof = training.held_out(FEATURE_RISK, rows, "any", FAST, (name,))
     model = training.fit_target(rows, name, proof, replace(FAST, interval_members=0))
     top = np.argsort(-model.probability(rows.x, rows.entity))[:5]
@@ -207,10 +223,10 @@ def test_every_model_can_be_explained(name: str) -> None:
 def test_without_gain_the_best_baseline_is_the_model() -> None:
     # Where nothing is known but what the chart looks at, no candidate can be much better than it.
     unknown = [name for name in INPUT_NAMES if name not in ("worst_ewma_z", "is_degraded")]
-    charted = TRAINING.assign(**dict.fromkeys(unknown, np.nan))
+    charted = training_rows().assign(**dict.fromkeys(unknown, np.nan))
     result = train_risk_model(charted, replace(FAST, min_skill_gain=0.1, interval_members=0))
     assert result.model.targets["any"].name == "ewma_chart"
-    scores = score_risk(result.model, TODAY, "1")
+    scores = score_risk(result.model, today(), "1")
     assert "baseline" in set(scores["score_kind"])
     assert scores["note"].str.contains("baseline is the model").any()
     # What the best candidate learns from is told beside it.
@@ -223,44 +239,49 @@ def test_without_gain_the_best_baseline_is_the_model() -> None:
 
 
 def test_without_skill_no_onset_is_shown() -> None:
-    shuffled = TRAINING.copy()
+    shuffled = training_rows().copy()
     known = shuffled["label_onset"].notna().to_numpy()
     shuffled.loc[known, "label_onset"] = shuffled.loc[known, "label_onset"].sample(frac=1, random_state=1).to_numpy()
     result = train_risk_model(shuffled, replace(FAST, importance_repeats=0, interval_members=0))
     assert "onset" not in result.model.targets
     assert any(note.startswith("onset: not shown: ") for note in result.model.notes)
-    assert score_risk(result.model, TODAY, "1")["onset_probability"].isna().all()
+    assert score_risk(result.model, today(), "1")["onset_probability"].isna().all()
 
 
 def test_too_little_history_one_class_and_nothing() -> None:
-    early = TRAINING[TRAINING["event_date"] < "2026-02-05"]
-    healthy = TRAINING.assign(
-        **{name: TRAINING[name].mask(TRAINING[name].fillna(False), False) for name in ("label_any", "label_onset")}
+    early = training_rows()[training_rows()["event_date"] < "2026-02-05"]
+    healthy = training_rows().assign(
+        **{
+            name: training_rows()[name].mask(training_rows()[name].fillna(False), False)
+            for name in ("label_any", "label_onset")
+        }
     )
-    for frame in (early, healthy, TRAINING.head(0)):
+    for frame in (early, healthy, training_rows().head(0)):
         result = train_risk_model(frame, replace(FAST, importance_repeats=0))
         assert result.model.notes
         assert {target.name for target in result.model.targets.values()} <= set(BASELINES)
         assert len(result.metrics) == 0 or "onset" not in result.model.targets
-        scores = score_risk(result.model, TODAY, "1")
+        scores = score_risk(result.model, today(), "1")
         assert scores["note"].notna().all()
 
 
 def test_before_models_can_be_compared_the_chart_stands_in() -> None:
-    positives = TRAINING["label_any"].fillna(False) & TRAINING["has_baseline"]
+    positives = training_rows()["label_any"].fillna(False) & training_rows()["has_baseline"]
     few = positives & (positives.cumsum() <= 12)
-    result = train_risk_model(TRAINING[~TRAINING["label_any"].fillna(False) | few], replace(FAST, importance_repeats=0))
+    result = train_risk_model(
+        training_rows()[~training_rows()["label_any"].fillna(False) | few], replace(FAST, importance_repeats=0)
+    )
     assert result.model.targets["any"].name == "ewma_chart"
     assert any("control chart stands in" in note for note in result.model.notes)
     hardly = positives & (positives.cumsum() <= 2)
     result = train_risk_model(
-        TRAINING[~TRAINING["label_any"].fillna(False) | hardly], replace(FAST, importance_repeats=0)
+        training_rows()[~training_rows()["label_any"].fillna(False) | hardly], replace(FAST, importance_repeats=0)
     )
     assert result.model.targets["any"].name == "feature_base_rate"
 
 
 def test_no_model_gives_unknown_not_a_number() -> None:
-    scores = score_risk(None, TODAY, "none", why_no_model="no model has been trained yet")
+    scores = score_risk(None, today(), "none", why_no_model="no model has been trained yet")
     assert scores["risk_probability"].isna().all()
     assert set(scores["score_kind"]) == {"unknown"}
     assert scores["rank"].isna().all()
@@ -295,15 +316,15 @@ def test_metrics_that_are_null_throughout_do_not_stop_training() -> None:
 def test_other_inputs_are_refused(trained: TrainingResult) -> None:
     foreign = replace(trained.model, input_names=INPUT_NAMES[:-1])
     with pytest.raises(InputsMismatchError):
-        score_risk(foreign, TODAY, "1")
+        score_risk(foreign, today(), "1")
     with pytest.raises(InputsMismatchError):
-        train_risk_model(TRAINING.drop(columns=["latency_z"]), FAST)
+        train_risk_model(training_rows().drop(columns=["latency_z"]), FAST)
 
 
 def test_ledger_grades_only_what_is_known(trained: TrainingResult) -> None:
-    days = sorted(TRAINING["event_date"].unique())
-    scores = score_risk(trained.model, TRAINING[TRAINING["event_date"].isin([days[100], days[-1]])], "3")
-    ledger = grade_scores(scores, LABELS)
+    days = sorted(training_rows()["event_date"].unique())
+    scores = score_risk(trained.model, training_rows()[training_rows()["event_date"].isin([days[100], days[-1]])], "3")
+    ledger = grade_scores(scores, labels())
     assert len(ledger) == len(scores)
     old, new = (ledger[ledger["event_date"] == day] for day in (days[100], days[-1]))
     assert old["is_graded"].all()
@@ -316,17 +337,17 @@ def test_ledger_grades_only_what_is_known(trained: TrainingResult) -> None:
 
 def test_a_challenger_must_win_on_later_days(trained: TrainingResult) -> None:
     champion = replace(trained.model, trained_through=date(2026, 3, 20))
-    assert promotion_decision(FEATURE_RISK, None, trained, TRAINING, FAST) == Decision(True, "first model")
+    assert promotion_decision(FEATURE_RISK, None, trained, training_rows(), FAST) == Decision(True, "first model")
     recent = promotion_decision(
-        FEATURE_RISK, replace(champion, trained_through=date(2026, 5, 19)), trained, TRAINING, FAST
+        FEATURE_RISK, replace(champion, trained_through=date(2026, 5, 19)), trained, training_rows(), FAST
     )
     assert not recent.is_promoted
     assert "known outcome" in recent.reason
     worse = replace(champion, targets={"any": replace(champion.targets["any"], calibrator=Sigmoid(-1.0, 0.0))})
-    won = promotion_decision(FEATURE_RISK, worse, trained, TRAINING, FAST)
+    won = promotion_decision(FEATURE_RISK, worse, trained, training_rows(), FAST)
     assert won.is_promoted
     assert won.difference > 0
-    foreign = promotion_decision(FEATURE_RISK, replace(champion, input_names=("x",)), trained, TRAINING, FAST)
+    foreign = promotion_decision(FEATURE_RISK, replace(champion, input_names=("x",)), trained, training_rows(), FAST)
     assert foreign.is_promoted
     assert "other inputs" in foreign.reason
 

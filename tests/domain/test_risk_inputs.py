@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -47,7 +48,14 @@ def _context(through: pd.Timestamp | None = None) -> RiskContext:
     return RiskContext(releases, metadata, mix, quality)
 
 
-WHOLE = risk_inputs(feature_states(SIMULATED.facts), _context())
+@cache
+def full() -> FeatureStates:
+    return feature_states(SIMULATED.facts)
+
+
+@cache
+def whole() -> pd.DataFrame:
+    return risk_inputs(full(), _context())
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,7 +64,7 @@ def test_inputs_of_a_day_equal_those_of_facts_cut_at_that_day(day: int) -> None:
     cut = DAYS[day]
     facts = SIMULATED.facts[SIMULATED.facts["event_date"] <= cut]
     then = risk_inputs(feature_states(facts, through=cut.date()), _context(cut), first_date=cut.date())
-    now = WHOLE[WHOLE["event_date"] == cut].reset_index(drop=True)
+    now = whole()[whole()["event_date"] == cut].reset_index(drop=True)
     pd.testing.assert_frame_equal(then, now, check_exact=True)
 
 
@@ -73,14 +81,14 @@ def test_what_is_absent_is_null_and_nothing_else_is_infinite() -> None:
 
 
 def test_baseline_flag_follows_history() -> None:
-    first = WHOLE.groupby("feature")["event_date"].min()
-    young = WHOLE[WHOLE["event_date"] < WHOLE["feature"].map(first) + pd.Timedelta(days=12)]
+    first = whole().groupby("feature")["event_date"].min()
+    young = whole()[whole()["event_date"] < whole()["feature"].map(first) + pd.Timedelta(days=12)]
     assert not young["has_baseline"].any()
-    assert WHOLE.loc[WHOLE["event_date"] > DAYS[30], "has_baseline"].mean() > 0.95
+    assert whole().loc[whole()["event_date"] > DAYS[30], "has_baseline"].mean() > 0.95
 
 
 def test_releases_and_metadata_arrive_where_they_belong() -> None:
-    row = WHOLE[(WHOLE["feature"] == "feature_0000") & (WHOLE["event_date"] == DAYS[60])].iloc[0]
+    row = whole()[(whole()["feature"] == "feature_0000") & (whole()["event_date"] == DAYS[60])].iloc[0]
     released = SIMULATED.releases["release_date"]
     expected = (DAYS[60] - released[released <= DAYS[60]].max()).days
     assert row["days_since_release"] == expected
@@ -125,7 +133,6 @@ def test_a_reason_is_worded_in_numbers_that_a_reader_knows(name: str, value: flo
 # --- Each input the plain way -----------------------------------------------------------------------------------------
 
 NAN = math.nan
-FULL = feature_states(SIMULATED.facts)
 SIGNALS = ("latency", "crash", "error", "feedback", "volume")
 
 
@@ -239,15 +246,15 @@ def plain_context(context: RiskContext, feature: str, d: int) -> dict[str, float
 
 def test_every_input_is_what_plain_python_computes() -> None:
     context, rng = _context(), np.random.default_rng(1)
-    rows = WHOLE.set_index(["feature", "event_date"])
+    rows = whole().set_index(["feature", "event_date"])
     cells = {(int(rng.integers(12)), int(rng.integers(120))) for _ in range(60)}
-    bad = [(int(f), int(d)) for f, d in np.argwhere(FULL.is_degraded)]
+    bad = [(int(f), int(d)) for f, d in np.argwhere(full().is_degraded)]
     for f, d in {*cells, *bad[::15], (0, 0), (0, 1), (0, 3), (1, 6), (2, 7), (3, 13)}:
-        feature = str(FULL.grid.keys[f])
-        if d < FULL.grid.first_day[f] or (feature, DAYS[d]) not in rows.index:
+        feature = str(full().grid.keys[f])
+        if d < full().grid.first_day[f] or (feature, DAYS[d]) not in rows.index:
             continue
-        wanted = plain_signals(FULL, f, d) | plain_history(FULL, f, d)
-        if math.isfinite(FULL.grid.count("events")[f, d]) and FULL.grid.count("events")[f, d] > 0:
+        wanted = plain_signals(full(), f, d) | plain_history(full(), f, d)
+        if math.isfinite(full().grid.count("events")[f, d]) and full().grid.count("events")[f, d] > 0:
             wanted |= plain_context(context, feature, d)
             assert set(INPUT_NAMES) <= set(wanted)
         found = rows.loc[(feature, DAYS[d])]
@@ -259,7 +266,7 @@ def test_every_input_is_what_plain_python_computes() -> None:
             and not (math.isnan(found[name]) and math.isnan(value))
         }
         assert wrong == {}, (feature, d)
-        assert found["has_baseline"] == FULL.is_known[f, d]
+        assert found["has_baseline"] == full().is_known[f, d]
 
 
 def test_a_release_counts_from_its_own_day_for_two_weeks() -> None:
@@ -362,8 +369,8 @@ def test_the_worst_of_the_signals_is_that_of_each_feature_and_day() -> None:
 
 
 def test_inputs_and_labels_of_other_days_are_not_put_side_by_side() -> None:
-    labels = degradation_labels(FULL)
-    both = with_labels(WHOLE, labels)
+    labels = degradation_labels(full())
+    both = with_labels(whole(), labels)
     assert both["label_any"].equals(labels["label_any"])
     assert both["horizon_days"].unique().tolist() == [7]
     one_name, one_day = labels.copy(), labels.copy()
@@ -371,4 +378,4 @@ def test_inputs_and_labels_of_other_days_are_not_put_side_by_side() -> None:
     one_day.loc[5, "event_date"] = one_day.loc[5, "event_date"] + pd.Timedelta(days=1)
     for other in (labels.iloc[1:], one_name, one_day):
         with pytest.raises(ValueError, match="same feature-days"):
-            with_labels(WHOLE, other)
+            with_labels(whole(), other)
