@@ -207,6 +207,11 @@ class Settings(BaseSettings):
         return self.data_dir / ".scratch"
 
     @property
+    def detector_dir(self) -> Path:
+        """What the detector knew at the end of days; made again where it is lost."""
+        return self.data_dir / ".detector"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage."""
         return self.data_dir / ".dagster"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,7 @@ MODEL_CODE = (
     "quality_assets.domain.models.training",
     "quality_assets.domain.models.use_case",
     "quality_assets.domain.series.baseline",
+    "quality_assets.domain.series.carrying",
     "quality_assets.domain.series.dating",
     "quality_assets.domain.series.detection",
     "quality_assets.domain.series.objectives",
@@ -185,17 +187,21 @@ def code_version() -> str:
     """
     from importlib.metadata import PackageNotFoundError, version
 
-    digest = hashlib.sha256(b"".join(_source(name) for name in MODEL_CODE)).hexdigest()
     try:
         release = version("feature-quality")
     except PackageNotFoundError:
         release = "unreleased"
-    return f"{release}+{digest[:10]}"
+    return f"{release}+{code_digest(MODEL_CODE)[:10]}"
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """SHA-256 of the sources of modules by name; ModuleNotFoundError where one of them is gone."""
+    return hashlib.sha256(b"".join(_source(name) for name in modules)).hexdigest()
 
 
 def _source(module: str) -> bytes:
     """The source text of a module, which is not imported for it."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{module} makes models and is gone: write in MODEL_CODE where it is now")
+        raise ModuleNotFoundError(f"{module} is code that results hang on, and is gone: write where it is now")
     return Path(spec.origin).read_bytes()

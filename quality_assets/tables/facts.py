@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def read_facts(connection: DuckDBPyConnection, columns: Iterable[str], through: date | None = None) -> pd.DataFrame:
-    """The key and these columns of the facts, up to `through` where given, of a warehouse or of a snapshot."""
+def read_facts(
+    connection: DuckDBPyConnection, columns: Iterable[str], through: date | None = None, since: date | None = None
+) -> pd.DataFrame:
+    """The key and these columns of the facts, from `since` and up to `through` where given, of a warehouse or of a
+    snapshot."""
     names = tuple(dict.fromkeys((*FACT_FEATURE_METRICS.key, *columns)))
     return connection.execute(
         f"select {FACT_FEATURE_METRICS.select_list(names)} from {FACT_FEATURE_METRICS.qualified_name}"
-        " where event_date <= coalesce($through, event_date)",
-        {"through": through},
+        " where event_date between coalesce($since, event_date) and coalesce($through, event_date)",
+        {"since": since, "through": through},
     ).df()

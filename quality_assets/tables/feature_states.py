@@ -1,6 +1,6 @@
-"""Building product.feature_states: the detector goes once over all that is watched; days that differ are written.
+"""What the detector says of the warehouse: as product.feature_states has it, or gone over anew as of an earlier day.
 
-Incidents, labels and model inputs take it from there.
+That table is built in `state_building`; incidents, labels and model inputs take it from here.
 """
 
 from __future__ import annotations
@@ -13,67 +13,19 @@ import pandas as pd
 
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.events import VALID_EVENTS
-from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.domain.series.panel import MONITORED_METRICS
-from quality_assets.domain.series.state_rows import READ_COLUMNS, state_rows, watched_from
+from quality_assets.domain.series.state_rows import READ_COLUMNS, watched_from
 from quality_assets.domain.series.states import STATE_FACTS, Described, Watched, watch
-from quality_assets.progress import Progress
 from quality_assets.settings import Settings
-from quality_assets.stores.frames import as_arrow
-from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.facts import read_facts
+from quality_assets.tables.state_history import read_event_counts, read_platform_counts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-
-def build_states(session: WarehouseSession, progress: Progress) -> int:
-    """Bring product.feature_states up to what the facts say now; the rows written.
-
-    A day's states are made of that day and days before it: only days that are new, or changed, are written.
-    """
-    watched = watch_warehouse(session.connection, metrics=TREND_METRICS, probe_sources=probe_sources(session.settings))
-    rows = as_arrow(FEATURE_STATES, state_rows(watched))
-    connection, name = session.connection, FEATURE_STATES.qualified_name
-    connection.register("states_now", rows)
-    try:
-        with session.transaction():
-            changed = _changed_days(connection)
-            # What is left unread would be in the way of what comes next.
-            connection.execute(
-                f"delete from {name} where list_contains($days, event_date)", {"days": changed}
-            ).fetchall()
-            connection.execute(
-                f"insert into {name} by name select * from states_now where list_contains($days, event_date)"
-                " order by event_date, feature, metric, event_name, platform",
-                {"days": changed},
-            ).fetchall()
-    finally:
-        connection.unregister("states_now")
-    progress(f"states of {len(changed)} days")
-    return int(rows.num_rows)
-
-
-def _changed_days(connection: DuckDBPyConnection) -> list[date]:
-    name = FEATURE_STATES.qualified_name
-    return [
-        day
-        for (day,) in connection.execute(
-            f"with now as (select event_date, count(*) as n, {_digest()} as digest from states_now group by 1),"
-            f" stored as (select event_date, count(*) as n, {_digest()} as digest from {name} group by 1)"
-            " select event_date from now full join stored using (event_date)"
-            " where now.n is distinct from stored.n or now.digest is distinct from stored.digest order by 1"
-        ).fetchall()
-    ]
-
-
-def _digest() -> str:
-    """SQL for a number that differs where the rows of a day do, in whatever order they are."""
-    return f"sum(cast(hash({FEATURE_STATES.select_list()}) as hugeint))"
 
 
 def watch_warehouse(
@@ -121,31 +73,22 @@ def asked_of(
     # Days after the last one are gaps, and make another answer.
     last = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchall()[0][0]
     gap = through if through is not None and (last is None or through > last) else None
+    return int(asked[0][0]), (*asked, gap, *described_in_short(described))
+
+
+def described_in_short(described: Described) -> tuple[str, tuple[str, ...]]:
+    """All that is said of features, in texts."""
     rows = described.objectives
-    said = "" if rows is None else rows.to_csv(index=False)
-    return int(asked[0][0]), (*asked, gap, said, tuple(sorted(described.probes)))
+    return "" if rows is None else rows.to_csv(index=False), tuple(sorted(described.probes))
 
 
 def _watch(
     connection: DuckDBPyConnection, through: date | None, metrics: Sequence[str], described: Described
 ) -> list[Watched]:
-    facts = read_facts(connection, STATE_FACTS, through)
-    upto = {"through": through}
-    counts = EVENT_SKETCH_COUNTS.qualified_name
     return watch(
-        facts,
-        event_counts=connection.execute(
-            f"select event_date, feature, bin as event_name, n as events from {counts}"
-            " where name = 'event_name' and event_date <= coalesce($through, event_date)",
-            upto,
-        ).df(),
-        platform_counts=connection.execute(
-            "select event_date, feature, bin as platform, sum(n) filter (where name = 'platform_events') as events,"
-            " coalesce(sum(n) filter (where name = 'platform_crashes'), 0) as crashes"
-            f" from {counts} where name in ('platform_events', 'platform_crashes')"
-            " and event_date <= coalesce($through, event_date) group by all",
-            upto,
-        ).df(),
+        read_facts(connection, STATE_FACTS, through),
+        event_counts=read_event_counts(connection, through=through),
+        platform_counts=read_platform_counts(connection, through=through),
         described=described,
         through=through,
         metrics=metrics,

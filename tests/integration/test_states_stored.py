@@ -20,7 +20,8 @@ from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 from quality_assets.stores.frames import replace_rows
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import feature_states
-from quality_assets.tables.feature_states import build_states, probe_sources, read_watched
+from quality_assets.tables.feature_states import probe_sources, read_watched
+from quality_assets.tables.state_building import build_states
 
 FACTS = simulate_daily_facts(DailyPlan(4, 60, seed=2)).facts
 LAST = FACTS["event_date"].max()
@@ -99,6 +100,7 @@ def test_the_detector_goes_once_over_the_same_facts(session: WarehouseSession, m
 
     monkeypatch.setattr(feature_states, "watch", counted)
     know(session, FACTS)
+    feature_states.watch_warehouse(session.connection, metrics=TREND_METRICS)
     again = feature_states.watch_warehouse(session.connection)
     assert runs == [len(TREND_METRICS)]
     assert {each.metric for each in again} == set(MONITORED_METRICS)

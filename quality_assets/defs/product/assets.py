@@ -18,9 +18,9 @@ from quality_assets.domain.features.descriptions import with_seen_dates
 from quality_assets.progress import report
 from quality_assets.tables.events import build_facts, build_trends
 from quality_assets.tables.facts_with_risk import build_facts_with_risk
-from quality_assets.tables.feature_states import build_states
 from quality_assets.tables.incidents import build_incidents
 from quality_assets.tables.live import build_arrival_curves, build_user_features
+from quality_assets.tables.state_building import build_states
 
 
 @dg.asset(**asset_arguments(FACT_FEATURE_METRICS))

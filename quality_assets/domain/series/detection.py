@@ -8,17 +8,18 @@ Every number of a day is made from that day and days before it: appending days n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import inf, log
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.series.baseline import Baseline, fit_baseline
+from quality_assets.domain.series.carrying import KEPT_DAYS, Carried, baseline_of, put_back, taken
 from quality_assets.domain.series.dating import date_change, date_end
 from quality_assets.domain.series.panel import (
     MONITORED_METRICS,
@@ -106,10 +107,28 @@ def detect(panel: Panel, settings: DetectionSettings = DEFAULT_SETTINGS) -> Dete
     latencies, as it is for scores. The residual from the lagged, weekday-adjusted baseline is divided by the
     series' own deviation, winsorised and smoothed.
     """
+    return detect_on(panel, settings)[0]
+
+
+def detect_on(
+    panel: Panel,
+    settings: DetectionSettings = DEFAULT_SETTINGS,
+    start: Carried | None = None,
+    keep: Collection[date] = (),
+) -> tuple[Detections, dict[date, Carried]]:
+    """`detect` from the day after `start` on, as it would go on; and what it carries at the end of the days `keep`.
+
+    The panel then begins no later than `start.needs_from`, unless that is before the first day that there is. What is
+    said of days up to `start` is as if nothing were known of them.
+    """
     tracker = _Tracker(panel, settings)
-    for day in range(len(panel.dates)):
+    first = 0 if start is None else tracker.resume(start)
+    kept = {}
+    for day in range(first, len(panel.dates)):
         tracker.step(day)
-    return tracker.result()
+        if panel.dates[day] in keep:
+            kept[panel.dates[day]] = tracker.carried(day)
+    return tracker.result(), kept
 
 
 # A level and a deviation were learnt from a baseline's days.
@@ -138,6 +157,31 @@ class _Tracker:
         self.silence_log_p = np.zeros((count, days))
         self.run_starts = np.zeros((count, days), dtype=np.int64)
         self.baseline = Baseline.unknown(count)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"walk": self.walk, "silence": self.silence, "rare": self.rare, "memory": self.memory}
+
+    @property
+    def _first(self) -> int:
+        return int(np.datetime64(self.panel.dates[0], "D").astype(np.int64))
+
+    def carried(self, day: int) -> Carried:
+        """All that a later day is judged by, at the end of a day."""
+        baselines = {"baseline": self.baseline, "before": self.silence.before}
+        values = taken(self._parts, baselines, self._first)
+        values["is_kept"] = self.memory.is_kept[:, max(0, day + 1 - KEPT_DAYS) : day + 1].copy()
+        return Carried(np.datetime64(self.panel.dates[day], "D"), values)
+
+    def resume(self, start: Carried) -> int:
+        """Take up what was carried; the index of the day to go on with."""
+        put_back(self._parts, start.values, self._first)
+        self.baseline = baseline_of(start.values, "baseline")
+        self.silence.before = baseline_of(start.values, "before")
+        day = int(start.day.astype(np.int64)) - self._first
+        is_kept = start.values["is_kept"][:, -(day + 1) :]
+        self.memory.is_kept[:, day + 1 - is_kept.shape[1] : day + 1] = is_kept
+        return day + 1
 
     def step(self, day: int) -> None:
         """Judge one day."""
@@ -226,6 +270,9 @@ class _Tracker:
 class _Memory:
     """Which days of each series its baseline may be made of."""
 
+    CARRIED = ("history_start",)
+    DAYS = ("history_start",)
+
     def __init__(
         self, family: Family, amount: Floats, sample: Floats, known: Bools, weekdays: Ints, settings: DetectionSettings
     ) -> None:
@@ -256,10 +303,11 @@ class _Memory:
         """Leave out abnormal days, those just before the alarm included; a change that is adopted begins history."""
         self.is_kept[told.is_active & (told.calm == 0), day] = False
         for series in np.flatnonzero(told.is_start):
-            self.is_kept[series, told.begin[series] : day + 1] = False
+            # What began before the window did is out of sight.
+            self.is_kept[series, max(0, told.begin[series]) : day + 1] = False
         for series in np.flatnonzero(told.is_adopted):
-            begin = int(told.begin[series])
-            self.history_start[series] = begin
+            self.history_start[series] = told.begin[series]
+            begin = max(0, int(told.begin[series]))
             self.is_kept[series, begin : day + 1] = self.is_known[series, begin : day + 1]
 
 

@@ -32,14 +32,25 @@ class ObjectiveStates:
     budget_left: Floats
 
 
+@dataclass(frozen=True)
+class Held:
+    """Of S series at the end of the day at index `day`: whether a breach goes on, and the index of its first day."""
+
+    day: int
+    active: Bools
+    since: Ints
+
+
 def judge_objective(
-    bad: Floats, total: Floats, allowed: Floats, limit: Floats, is_default: Bools, settings: ObjectiveSettings
-) -> ObjectiveStates:
+    bad: Floats, total: Floats, allowed: Floats, limit: Floats, is_default: Bools, settings: ObjectiveSettings,
+    before: Held | None = None,
+) -> ObjectiveStates:  # fmt: skip
     """Whether S series breach an objective on each of D days.
 
     bad, total: S × D, NaN or 0 where nothing came. allowed: S, share of `total` that may be bad. Breached from the day
     on which the short window uses its allowance faster than allowed (Google's SRE workbook, chapter 5, by days) while
-    it, or the long window, does so beyond chance; until the short one does no more.
+    it, or the long window, does so beyond chance; until the short one does no more. `before`: what was held at the end
+    of a day; earlier ones then are as if there was no breach.
     """
     known = np.isfinite(bad) & (total > 0)
     bad, total = np.where(known, bad, 0.0), np.where(known, total, 0.0)
@@ -58,7 +69,7 @@ def judge_objective(
     with np.errstate(invalid="ignore"):
         leaves = ~(burn_short > 1)
     enters = is_beyond & ~leaves
-    is_breach, begin = _hold(enters, leaves, np.isfinite(burn_long))
+    is_breach, begin = _hold(enters, leaves, np.isfinite(burn_long), before)
     return ObjectiveStates(limit, is_default, is_breach, begin, burn_short, burn_long, 1 - burn_long)
 
 
@@ -75,11 +86,13 @@ def _burn(bad: Floats, total: Floats, allowed: Floats) -> Floats:
         return np.where(total > 0, bad / (allowed * total), np.nan)
 
 
-def _hold(enters: Bools, leaves: Bools, known: Bools) -> tuple[Bools, Ints]:
+def _hold(enters: Bools, leaves: Bools, known: Bools, before: Held | None = None) -> tuple[Bools, Ints]:
     """From the day that enters to the one before the day that leaves, and the index of each breach's first day."""
     held, begin = np.zeros(enters.shape, bool), np.zeros(enters.shape, dtype=np.int64)
-    active, since = np.zeros(len(enters), bool), np.zeros(len(enters), dtype=np.int64)
-    for day in range(enters.shape[1]):
+    active, since, first = np.zeros(len(enters), bool), np.zeros(len(enters), dtype=np.int64), 0
+    if before is not None:
+        active, since, first = before.active, before.since, before.day + 1
+    for day in range(first, enters.shape[1]):
         starts = enters[:, day] & ~active
         since = np.where(starts, day, since)
         active = (active & ~leaves[:, day] & known[:, day]) | enters[:, day]

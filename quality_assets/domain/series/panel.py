@@ -6,7 +6,7 @@ normal lives in `baseline`, what is told of it in `detection`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -63,7 +63,8 @@ class Grid:
 
     keys: S, sorted; tuples where `key` names several columns. dates: D days, none missing. is_present: S × D, the key
     has a row that day. is_gap: D, days of which nothing is known for any key: a hole in the data, and not silence of
-    the keys. values: column name to S × D, NaN where there is none.
+    the keys. values: column name to S × D, NaN where there is none. is_old: S, whether a key had a row before the first
+    day, where the days are the last ones of a longer history.
     """
 
     key: str | tuple[str, ...]
@@ -72,11 +73,15 @@ class Grid:
     is_present: Bools
     is_gap: Bools
     values: dict[str, Floats] = field(repr=False)
+    is_old: Bools | None = None
 
     @property
     def first_day(self) -> Ints:
-        """S: index of each key's first day with a row."""
-        return np.argmax(self.is_present, axis=1) if self.is_present.size else np.zeros(len(self.keys), dtype=np.int64)
+        """S: index of each key's first day with a row; 0 where that was before the first day."""
+        if not self.is_present.size:
+            return np.zeros(len(self.keys), dtype=np.int64)
+        first = np.argmax(self.is_present, axis=1)
+        return first if self.is_old is None else np.where(self.is_old, 0, first)
 
     @property
     def is_seen(self) -> Bools:
@@ -134,6 +139,14 @@ def _days(values: Any) -> NDArray[np.datetime64]:
     return np.asarray(pd.to_datetime(values).to_numpy().astype("datetime64[D]"))
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a grid begins in a longer history: its first day, and of every key that there is that of its first row."""
+
+    first: date
+    first_seen: Mapping[Any, date]
+
+
 def build_grid(
     facts: pd.DataFrame,
     columns: Iterable[str],
@@ -142,12 +155,14 @@ def build_grid(
     known_dates: Iterable[date] | None = None,
     through: date | None = None,
     counted_by: str | None = None,
+    cut: Cut | None = None,
 ) -> Grid:
     """Rows with `event_date` and a key, one per key and day, as a grid of those `columns` that they have.
 
     Days are made consecutive, from the first that is known to the last, or to `through`, after which rows are left out.
     `known_dates` are the days for which data arrived (default: those on which any key has a row). Rows without a key,
-    and rows whose `counted_by` is not above 0, are as good as absent. No rows give a grid of no keys.
+    and rows whose `counted_by` is not above 0, are as good as absent. No rows give a grid of no keys. With `cut`,
+    rows and known dates are those from its first day on, and keys all of the history's.
 
     Raises ValueError where a needed column is missing or a key has two rows on a day.
     """
@@ -164,8 +179,9 @@ def build_grid(
     facts, when = facts[keep], when[keep]
     known = when if known_dates is None else _days(list(known_dates))
     known = known if through is None else known[known <= np.datetime64(through, "D")]
-    dates = _consecutive(np.union1d(known, when), through)
-    codes, keys = _coded(facts, names)
+    days = np.union1d(known, when)
+    dates = _consecutive(days if cut is None else np.union1d(days, _days([cut.first])), through)
+    codes, keys = _coded(facts, names) if cut is None else _coded_by(facts, names, cut)
     day = (when - dates[0]).astype(np.int64) if len(dates) else np.zeros(0, dtype=np.int64)
     if len(np.unique(codes * len(dates) + day)) != len(day):
         raise ValueError(f"two rows for one {' and '.join(names)} and day; there must be one")
@@ -173,7 +189,8 @@ def build_grid(
     is_present = np.zeros(shape, bool)
     is_present[codes, day] = True
     values = {name: _scatter(facts[name], codes, day, shape) for name in columns if name in facts.columns}
-    return Grid(key, keys, dates, is_present, ~np.isin(dates, known), values)
+    is_old = None if cut is None else np.array([cut.first_seen[each] < cut.first for each in keys], bool)
+    return Grid(key, keys, dates, is_present, ~np.isin(dates, known), values, is_old)
 
 
 def _consecutive(days: NDArray[np.datetime64], through: date | None) -> NDArray[np.datetime64]:
@@ -193,6 +210,16 @@ def _coded(facts: pd.DataFrame, names: Sequence[str]) -> tuple[Ints, NDArray[np.
     keys = np.empty(len(first), dtype=object)
     keys[:] = list(facts[list(names)].iloc[first].itertuples(index=False, name=None))
     return codes, keys
+
+
+def _coded_by(facts: pd.DataFrame, names: Sequence[str], cut: Cut) -> tuple[Ints, NDArray[np.object_]]:
+    """The same by all keys of a history, which are in the order that `_coded` gives them."""
+    keys = np.empty(len(cut.first_seen), dtype=object)
+    keys[:] = sorted(cut.first_seen)
+    if len(names) == 1:
+        return pd.Index(keys).get_indexer(pd.Index(facts[names[0]])).astype(np.int64), keys
+    own = pd.MultiIndex.from_tuples(keys.tolist(), names=list(names))
+    return own.get_indexer(pd.MultiIndex.from_frame(facts[list(names)])).astype(np.int64), keys
 
 
 def _scatter(column: pd.Series, codes: Ints, day: Ints, shape: tuple[int, int]) -> Floats:

@@ -47,6 +47,9 @@ class RareWatch:
     has seen little, and never taken for lower than what it may be.
     """
 
+    CARRIED = ("usual", "clumping", "is_active", "begin", "_evidence", "_since", "_recovery", "_run")
+    DAYS = ("begin", "_since")
+
     def __init__(self, amount: Floats, sample: Floats, settings: RareSettings = DEFAULT_RARE) -> None:
         known = np.isfinite(amount) & (sample > 0)
         self.settings, self.known = settings, known

@@ -48,17 +48,20 @@ def silent_days_to_tell(
 class SilenceWatch:
     """How surprising the silence of S series of counts is, day after day, against what was normal before it began."""
 
+    CARRIED = ("_exposure",)
+    DAYS: tuple[str, ...] = ()
+
     def __init__(self, count: int) -> None:
-        self._before, self._exposure = Baseline.unknown(count), np.zeros(count)
+        self.before, self._exposure = Baseline.unknown(count), np.zeros(count)
 
     def listen(self, baseline: Baseline, weekday: int, amount: Floats) -> Floats:
         """ln P(this run of days without events); 0 where events came, NaN days are passed by."""
-        self._before = self._before.where(self._exposure > 0, baseline)
-        expected = from_scale("count", self._before.centre("count", weekday, amount), amount)
+        self.before = self.before.where(self._exposure > 0, baseline)
+        expected = from_scale("count", self.before.centre("count", weekday, amount), amount)
         added = np.where((amount == 0) & np.isfinite(expected), expected, 0.0)
         self._exposure = np.where(amount > 0, 0.0, self._exposure + added)
-        seen = np.nan_to_num(self._before.level * self._before.days)
-        return silence_log_p(self._exposure, seen, self._before.deviation[:, weekday])
+        seen = np.nan_to_num(self.before.level * self.before.days)
+        return silence_log_p(self._exposure, seen, self.before.deviation[:, weekday])
 
     def restart(self, where: Bools) -> None:
         """Forget the silence of series for which it has become normal."""

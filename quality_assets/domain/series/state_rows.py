@@ -11,7 +11,8 @@ import pandas as pd
 
 from quality_assets.contracts.metrics import METRICS_BY_NAME, TREND_METRICS
 from quality_assets.contracts.states import FEATURE_STATES
-from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.series.carrying import DAYS_BEFORE
 from quality_assets.domain.series.detection import Detections, episodes
 from quality_assets.domain.series.objectives import ObjectiveStates
 from quality_assets.domain.series.panel import Grid, Panel, build_grid, metric_family, worse_side
@@ -21,23 +22,21 @@ from quality_assets.domain.series.states import MOST_CHANGE, PARTS, Watched, wor
 
 def state_rows(watched: Sequence[Watched], settings: DetectionSettings = DEFAULT_SETTINGS) -> pd.DataFrame:
     """Rows of product.feature_states, ordered by day within each metric."""
-    frames = [_rows(each, settings) for each in watched if each.grid.is_present.size]
+    frames = [rows_of(each, settings) for each in watched if each.grid.is_present.size]
     names = list(FEATURE_STATES.column_names)
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
 
 
-def _rows(each: Watched, settings: DetectionSettings) -> pd.DataFrame:
+def rows_of(each: Watched, settings: DetectionSettings = DEFAULT_SETTINGS, first: int = 0) -> pd.DataFrame:
+    """Rows of one panel, of the days from the index `first` on."""
     found, grid = each.found, each.grid
     mask = grid.is_seen if each.part == "" else _near_episodes(found)
+    mask = mask & (np.arange(len(grid.dates)) >= first)
     flat = mask.T
-    out = grid.long_keys(mask)
-    for part in PARTS:
-        if part not in out:
-            out[part] = ""
-    out["metric"] = each.metric
+    keys = grid.long_keys(mask)
     state, reason = words_of(each, settings)
     size = found.panel.value - found.expected
-    since, worst, worst_size = _spans(each, size, settings)
+    since, worst, worst_size = spans(each, settings)
     pooled = found.days_pooled if found.days_pooled is not None else np.ones(size.shape)
     counted = np.broadcast_to(each.is_counted[:, None], size.shape)
     columns: dict[str, Any] = {
@@ -63,25 +62,28 @@ def _rows(each: Watched, settings: DetectionSettings) -> pd.DataFrame:
         "is_silent": found.is_silence,
         "is_pooled": found.is_pooled if found.is_pooled is not None else np.zeros(size.shape, bool),
         "is_adopted": found.is_adopted,
-        "run_since": grid.dates[found.run_start].astype("datetime64[s]"),
+        "run_since": _day_of(grid, found.run_start),
         "silence_log_p": found.silence_log_p,
         **_objective_columns(each, size.shape),
     }
-    for name, values in columns.items():
-        out[name] = values.T[flat]
-    out["reason_unknown"] = out["reason_unknown"].mask(out["reason_unknown"] == "")
-    return out
+    # All columns at once: a frame that grows by one at a time costs more than the detector.
+    own = {"metric": each.metric, **{part: "" for part in PARTS if part not in keys}}
+    told = {name: values.T[flat] for name, values in columns.items()}
+    told["reason_unknown"] = np.where(told["reason_unknown"] == "", None, told["reason_unknown"])
+    return keys.assign(**own).join(pd.DataFrame(told, index=keys.index))
 
 
 def _near_episodes(found: Detections) -> Bools:
     """S × D: the days of episodes, and the week before each began: what a part of a feature is asked about."""
     near = found.is_active | found.is_start
     for series, day in np.argwhere(found.is_start):
-        near[series, max(0, min(int(found.run_start[series, day]), int(day)) - _DAYS_BEFORE) : day + 1] = True
+        near[series, max(0, min(int(found.run_start[series, day]), int(day)) - DAYS_BEFORE) : day + 1] = True
     return np.asarray(near)
 
 
-_DAYS_BEFORE = 10
+def _day_of(grid: Grid, index: Ints) -> np.ndarray:
+    """Dates of indices of days, which may lie before the first."""
+    return np.asarray((grid.dates[0] + index.astype("timedelta64[D]")).astype("datetime64[s]"))
 
 
 def _or_nan(values: Floats | None, shape: tuple[int, ...]) -> Floats:
@@ -111,14 +113,15 @@ def _objective_columns(each: Watched, shape: tuple[int, ...]) -> dict[str, np.nd
     }
 
 
-def _spans(each: Watched, size: Floats, settings: DetectionSettings) -> tuple[np.ndarray, np.ndarray, Floats]:
+def spans(each: Watched, settings: DetectionSettings = DEFAULT_SETTINGS) -> tuple[np.ndarray, np.ndarray, Floats]:
     """Since when, the worst day so far, and how far off it was, on the days of episodes and breaches; else NaT, NaN."""
     found, dates = each.found, each.grid.dates.astype("datetime64[s]")
+    size = found.panel.value - found.expected
     since = np.full(size.shape, np.datetime64("NaT"), dtype="datetime64[s]")
     worst, worst_size = since.copy(), np.full(size.shape, np.nan)
     if each.objective is not None:
         own = each.objective
-        since = np.where(own.is_breach, dates[own.begin], since)
+        since = np.where(own.is_breach, _day_of(each.grid, own.begin), since)
     for episode in episodes(found, settings):
         active = found.is_active[episode.series, episode.detected_day :]
         later = found.is_start[episode.series, episode.detected_day :].copy()

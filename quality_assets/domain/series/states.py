@@ -5,8 +5,8 @@ Incidents, labels and model inputs are made from what `watch` gives, or from wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -14,9 +14,18 @@ import pandas as pd
 
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME, TREND_METRICS
 from quality_assets.domain.arrays import Bools, Floats, Ints
-from quality_assets.domain.series.detection import Detections, detect
-from quality_assets.domain.series.objectives import ObjectiveStates, judge_objective
-from quality_assets.domain.series.panel import MONITORED_METRICS, Grid, build_grid, columns_behind, has_metric, panel_of
+from quality_assets.domain.series.carrying import Carried
+from quality_assets.domain.series.detection import Detections, detect_on
+from quality_assets.domain.series.objectives import Held, ObjectiveStates, judge_objective
+from quality_assets.domain.series.panel import (
+    MONITORED_METRICS,
+    Grid,
+    Panel,
+    build_grid,
+    columns_behind,
+    has_metric,
+    panel_of,
+)
 from quality_assets.domain.series.settings import (
     DEFAULT_OBJECTIVES,
     DEFAULT_SETTINGS,
@@ -134,19 +143,95 @@ def watch(
     described = described or Described()
     grid = build_grid(facts, columns_behind(metrics), known_dates=known_dates, through=through)
     known = grid.dates[~grid.is_gap].tolist() if known_dates is None else known_dates
-    out = []
-    for name in metrics:
-        if has_metric(grid, name):
-            found = detect(panel_of(grid, name), settings)
-            counted = np.array([described.is_counted(str(key), name) for key in grid.keys], bool)
-            out.append(Watched(grid, found, counted, _objective(grid, name, described, objectives)))
+    asked = whole_panels(grid, described, metrics, settings, objectives)
     for part, rows in _parts(event_counts, platform_counts).items():
-        metric = "events" if part == "event_name" else "crash_rate"
-        parts = build_grid(rows, columns_behind([metric]), key=("feature", part), known_dates=known, through=through)
-        counted = np.array([described.is_counted(str(key[0]), metric) for key in parts.keys], bool)
-        rules = settings.of_silence if part == "event_name" else settings
-        out.append(Watched(parts, detect(panel_of(parts, metric), rules), counted))
-    return out
+        columns = columns_behind([PART_METRICS[part]])
+        parts = build_grid(rows, columns, key=("feature", part), known_dates=known, through=through)
+        asked.append(part_panel(parts, described, settings, objectives))
+    return [watched_on(each)[0] for each in asked]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A panel that the detector is to go over: its grid, its rules, what of it counts, and what it is promised."""
+
+    grid: Grid
+    panel: Panel
+    rules: DetectionSettings
+    is_counted: Bools
+    described: Described
+    objectives: ObjectiveSettings
+
+    @property
+    def name(self) -> str:
+        """Which of all it is: the metric, and what of a feature each series is of."""
+        return self.panel.metric if isinstance(self.panel.key, str) else f"{self.panel.metric} by {self.panel.key[1]}"
+
+
+def whole_panels(
+    grid: Grid,
+    described: Described,
+    metrics: Sequence[str] = MONITORED_METRICS,
+    settings: DetectionSettings = DEFAULT_SETTINGS,
+    objectives: ObjectiveSettings = DEFAULT_OBJECTIVES,
+) -> list[Asked]:
+    """The panels of a grid of features."""
+    return [
+        Asked(grid, panel_of(grid, name), settings, _counted(grid.keys, name, described), described, objectives)
+        for name in metrics
+        if has_metric(grid, name)
+    ]
+
+
+def part_panel(
+    grid: Grid,
+    described: Described,
+    settings: DetectionSettings = DEFAULT_SETTINGS,
+    objectives: ObjectiveSettings = DEFAULT_OBJECTIVES,
+) -> Asked:
+    """The panel of a grid of events of features, for silence, or of platforms of them, for crashes."""
+    part = grid.key[1]
+    rules = settings.of_silence if part == "event_name" else settings
+    metric = PART_METRICS[part]
+    counted = _counted([key[0] for key in grid.keys], metric, described)
+    return Asked(grid, panel_of(grid, metric), rules, counted, described, objectives)
+
+
+PART_METRICS = {"event_name": "events", "platform": "crash_rate"}
+
+
+def _counted(features: Iterable[object], metric: str, described: Described) -> Bools:
+    return np.array([described.is_counted(str(feature), metric) for feature in features], bool)
+
+
+def watched_on(
+    asked: Asked, start: Carried | None = None, keep: Collection[date] = ()
+) -> tuple[Watched, dict[date, Carried]]:
+    """The detector's word on a panel, from the day after `start` on; and what it carries at the end of days."""
+    found, kept = detect_on(asked.panel, asked.rules, start, keep)
+    objective = None
+    if isinstance(asked.grid.key, str):
+        before = None if start is None else _held(asked.grid, start)
+        objective = _objective(asked.grid, asked.panel.metric, asked.described, asked.objectives, before)
+    if objective is not None:
+        kept = {day: _with_breaches(each, asked.grid, objective) for day, each in kept.items()}
+    return Watched(asked.grid, found, asked.is_counted, objective), kept
+
+
+def _with_breaches(carried: Carried, grid: Grid, objective: ObjectiveStates) -> Carried:
+    day = int((carried.day - grid.dates[0]).astype(np.int64))
+    since = objective.begin[:, day] + grid.dates[0].astype("datetime64[D]").astype(np.int64)
+    return replace(
+        carried, values={**carried.values, "breach.active": objective.is_breach[:, day], "breach.since": since}
+    )
+
+
+def _held(grid: Grid, start: Carried) -> Held | None:
+    if "breach.active" not in start.values:
+        return None
+    first = grid.dates[0].astype("datetime64[D]")
+    since = start.values["breach.since"] - first.astype(np.int64)
+    return Held(int((start.day - first).astype(np.int64)), start.values["breach.active"], since)
 
 
 def _parts(event_counts: pd.DataFrame | None, platform_counts: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
@@ -172,7 +257,9 @@ def _has_two_platforms(counts: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(counts["event_date"]) >= since
 
 
-def _objective(grid: Grid, metric: str, described: Described, settings: ObjectiveSettings) -> ObjectiveStates | None:
+def _objective(
+    grid: Grid, metric: str, described: Described, settings: ObjectiveSettings, before: Held | None
+) -> ObjectiveStates | None:
     if metric not in _OBJECTIVES:
         return None
     limit, is_default = _limits(grid, metric, described.objectives, settings)
@@ -180,14 +267,14 @@ def _objective(grid: Grid, metric: str, described: Described, settings: Objectiv
         return None
     info = METRICS_BY_NAME[metric]
     if info.unit == "fraction":
-        return judge_objective(
-            grid.column(str(info.numerator)), grid.column(str(info.denominator)), limit, limit, is_default, settings
-        )
+        bad, total = grid.column(str(info.numerator)), grid.column(str(info.denominator))
+        return judge_objective(bad, total, limit, limit, is_default, settings, before)
     value = grid.column(metric)
     beyond = value < limit[:, None] if info.bad_direction == "down" else value > limit[:, None]
     known = np.isfinite(value) & np.isfinite(limit)[:, None]
     allowed = np.where(np.isfinite(limit), settings.allowed_days, np.nan)
-    return judge_objective(np.where(known, beyond, np.nan), known.astype(float), allowed, limit, is_default, settings)
+    missed = np.where(known, beyond, np.nan)
+    return judge_objective(missed, known.astype(float), allowed, limit, is_default, settings, before)
 
 
 def _limits(

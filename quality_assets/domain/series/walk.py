@@ -32,6 +32,9 @@ class Switch:
 class Walk:
     """Smoothed deviation and episode of S series from day to day; each day is smoothed first, then switched."""
 
+    CARRIED = ("smooth_z", "smooth_change", "active", "calm", "begin", "_unknown", "_variance")
+    DAYS = ("begin",)
+
     def __init__(self, count: int, rules: WalkRules) -> None:
         self.rules = rules
         self.smooth_z, self.smooth_change = np.zeros(count), np.zeros(count)
