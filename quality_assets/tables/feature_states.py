@@ -127,21 +127,41 @@ def _probed_features(connection: DuckDBPyConnection, probe_sources: Sequence[str
 def read_watched(
     connection: DuckDBPyConnection, through: date | None = None, metrics: Sequence[str] = MONITORED_METRICS
 ) -> list[Watched]:
-    """What product.feature_states says, up to `through` where given; what the detector does, where it stops short."""
+    """What product.feature_states says, up to `through` where given; what the detector does, where it stops short.
+
+    What was read last in this process, of the same rows, is not read again.
+    """
     if not _is_complete(connection, through):
         return watch_warehouse(connection, through, metrics)
+    stored = connection.execute(
+        f"select count(*), sum(cast(hash({FEATURE_STATES.select_list()}) as hugeint))"
+        f" from {FEATURE_STATES.qualified_name}"
+        " where list_contains($metrics, metric) and event_date <= coalesce($through, event_date)",
+        {"metrics": list(metrics), "through": through},
+    ).fetchall()
+    known = connection.execute(
+        f"select distinct event_date from {FACT_FEATURE_METRICS.qualified_name}"
+        " where event_date <= coalesce($through, event_date) order by event_date",
+        {"through": through},
+    ).df()
+    asked = (stored[0], tuple(known["event_date"]), tuple(metrics))
+    if _read and _read[-1][0] == asked:
+        return list(_read[-1][1])
     columns = FEATURE_STATES.select_list(READ_COLUMNS)
     rows: pd.DataFrame = connection.execute(
         f"select {columns} from {FEATURE_STATES.qualified_name}"
         " where list_contains($metrics, metric) and event_date <= coalesce($through, event_date)",
         {"metrics": list(metrics), "through": through},
     ).df()
-    known = connection.execute(
-        f"select distinct event_date from {FACT_FEATURE_METRICS.qualified_name}"
-        " where event_date <= coalesce($through, event_date)",
-        {"through": through},
-    ).df()
-    return watched_from(rows, known["event_date"])
+    watched = watched_from(rows, known["event_date"])
+    _read.clear()
+    if len(rows) <= MAX_KEPT * len(metrics):
+        _read.append((asked, watched))
+    return watched
+
+
+# At most one: what was read, in short, and what the detector says by it: incidents and labels ask for the same.
+_read: list[tuple[tuple[object, ...], list[Watched]]] = []
 
 
 def _is_complete(connection: DuckDBPyConnection, through: date | None) -> bool:

@@ -99,22 +99,19 @@ class LabelsAndInputs:
     training_set: pd.DataFrame
 
 
-def labels_and_inputs(
-    connection: DuckDBPyConnection, through: date | None = None, watched: Sequence[Watched] | None = None
-) -> LabelsAndInputs:
-    """Labels and inputs as they were known at the end of `through`, or as they are known now.
-
-    From the stored states, unless others are given.
-    """
-    watched = read_watched(connection, through) if watched is None else watched
-    states = states_of(read_facts(connection, LABEL_FACTS, through), watched, through=through)
-    labels = degradation_labels(states)
-    return LabelsAndInputs(labels, with_labels(risk_inputs(states, risk_context(connection, through)), labels))
+def inputs_of(connection: DuckDBPyConnection, day: date, watched: Sequence[Watched] | None = None) -> pd.DataFrame:
+    """Inputs of one day, of a warehouse cut at its end, from the stored states unless others are given."""
+    watched = read_watched(connection, day) if watched is None else watched
+    states = states_of(read_facts(connection, LABEL_FACTS, day), watched, through=day)
+    return risk_inputs(states, risk_context(connection, day), first_date=day)
 
 
 def build_labels_and_inputs(session: WarehouseSession, progress: Progress) -> LabelsAndInputs:
     """Replace ml.degradation_labels and ml.risk_training_set by what the facts say now; the rows written."""
-    made = labels_and_inputs(session.connection)
+    connection = session.connection
+    states = states_of(read_facts(connection, LABEL_FACTS), read_watched(connection))
+    labels = degradation_labels(states)
+    made = LabelsAndInputs(labels, with_labels(risk_inputs(states, risk_context(connection)), labels))
     progress(f"{len(made.training_set):,} feature-days")
     replace_rows(session, DEGRADATION_LABELS, made.labels)
     replace_rows(session, RISK_TRAINING_SET, made.training_set)

@@ -35,7 +35,7 @@ from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
 from quality_assets.tables.feature_states import probe_sources, watch_warehouse
-from quality_assets.tables.model_inputs import labels_and_inputs, read_training_set
+from quality_assets.tables.model_inputs import inputs_of, read_training_set
 from quality_assets.tables.risk_history import is_backfill_due
 
 if TYPE_CHECKING:
@@ -195,8 +195,7 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
 def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
     """How many stored inputs of `day` differ from those recomputed from a warehouse cut at that day, and examples."""
     watched = watch_warehouse(session.connection, day, probe_sources=probe_sources(session.settings))
-    again = labels_and_inputs(session.connection, day, watched).training_set
-    again = again[pd.to_datetime(again["event_date"]) == pd.Timestamp(day)].set_index("feature").sort_index()
+    again = inputs_of(session.connection, day, watched).set_index("feature").sort_index()
     stored = read_frame(
         session, f"select * from {RISK_TRAINING_SET.qualified_name} where event_date = $day", {"day": day}
     )
@@ -231,9 +230,9 @@ def differing_scores(session: WarehouseSession) -> tuple[int | None, list[str]]:
     if loaded.model is None or not len(stored):
         return None, []
     day = pd.Timestamp(stored["event_date"].iloc[0])
-    again = labels_and_inputs(session.connection, day.date()).training_set
-    again = again[pd.to_datetime(again["event_date"]) == day]
-    scores = score_risk(loaded.model, again, loaded.version).set_index("feature")["risk_probability"]
+    again = inputs_of(session.connection, day.date())
+    scored = score_risk(loaded.model, again, loaded.version, is_explained=False)
+    scores = scored.set_index("feature")["risk_probability"]
     both = stored.set_index("feature")["risk_probability"].to_frame("stored").join(scores.rename("again"), how="outer")
     same = np.isclose(both["stored"], both["again"], rtol=1e-6, atol=1e-9, equal_nan=True)
     wrong = both[~same]

@@ -162,9 +162,8 @@ def tail_sketch(sketch: Sketch, settings: DriftSettings = DEFAULT_DRIFT_SETTINGS
 def matrix(group: pd.DataFrame, dates: tuple[date, ...], is_numeric: bool) -> tuple[list[str], Floats]:
     """The bins of rows (event_date, bin, n) in order, by number or as text, and how many of each day are in which."""
     labels = sorted(group["bin"].astype(str).unique(), key=(lambda b: (float(b), b)) if is_numeric else str)
-    index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
     counts = np.zeros((len(dates), len(labels)))
-    rows = index.get_indexer(pd.DatetimeIndex(pd.to_datetime(group["event_date"])))
+    rows = _places(group["event_date"], dates)
     np.add.at(counts, (rows, pd.Index(labels).get_indexer(group["bin"].astype(str))), group["n"].to_numpy(float))
     return labels, counts
 
@@ -174,7 +173,17 @@ def calendar(days: pd.Series, known_dates: Iterable[date] | None = None) -> tupl
     every = pd.DatetimeIndex(pd.to_datetime(days).unique())
     if known_dates is not None:
         every = every.union(pd.DatetimeIndex(pd.to_datetime(list(known_dates))))
-    return tuple(d.date() for d in pd.date_range(every.min(), every.max()))
+    first, last = (
+        every.min().to_datetime64().astype("datetime64[D]"),
+        every.max().to_datetime64().astype("datetime64[D]"),
+    )
+    return tuple(np.arange(first, last + np.timedelta64(1, "D")).tolist())
+
+
+def _places(days: pd.Series, dates: tuple[date, ...]) -> Ints:
+    """The index in consecutive dates of each day."""
+    first = np.datetime64(dates[0], "D")
+    return np.asarray((pd.to_datetime(days).to_numpy().astype("datetime64[D]") - first).astype(np.int64))
 
 
 def frame_sketches(
@@ -193,8 +202,7 @@ def frame_sketches(
     if not len(frame):
         return []
     dates = calendar(frame["event_date"], None)
-    index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
-    rows = index.get_indexer(pd.DatetimeIndex(pd.to_datetime(frame["event_date"])))
+    rows = _places(frame["event_date"], dates)
     sketches: list[Sketch] = []
     for column in columns:
         values = frame[column].to_numpy(float, na_value=nan)
