@@ -1,17 +1,15 @@
 """What the checks of datasets catch: faults of known truth in clean tables, with five past batches and without a past.
 
-    python -m benchmarks.datasets [--rows 1000000] [--tables FOLDER --half tuning]
+    python -m benchmarks.datasets [--rows 1000000]
 
 Prints, by kind of fault, how often the score of the dirty table is lower than that of the clean one, the area under the
 curve of dirty against clean, and how often clean batches alert: of shuffled tables, and of tables cut as they stand.
-With --rows, CPU seconds and peak memory of one CSV. With --tables, of the CSV files of a folder, of each its first
-2,400 rows in six batches: half of them, by a hash of their names, are for choosing settings, half for grading only.
+With --rows, CPU seconds and peak memory of one CSV. Public tables: `benchmarks/datasets_public.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import resource
 import time
 from collections import defaultdict
@@ -32,7 +30,6 @@ from quality_assets.tables.datasets.checking import check_file
 
 SHARES = (0.01, 0.05)
 _BATCHES = 6
-_LEAST_ROWS = 240
 
 
 def shop(rows: int, seed: int) -> pd.DataFrame:
@@ -65,18 +62,6 @@ def tables() -> dict[str, pd.DataFrame]:
     for name in ("load_wine", "load_breast_cancer", "load_diabetes"):
         frame = getattr(datasets, name)(as_frame=True).frame
         found[name.removeprefix("load_")] = frame.astype(str)
-    return found
-
-
-def tables_of(folder: Path, half: str) -> dict[str, pd.DataFrame]:
-    """The files of a folder that are of a half, as texts; none of fewer than 240 rows."""
-    found = {}
-    for path in sorted(folder.glob("*.csv")):
-        is_graded = int(hashlib.sha256(path.stem.encode()).hexdigest(), 16) % 2 == 1
-        if is_graded == (half == "grading"):
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=2400).replace({"": None})
-            if len(table) >= _LEAST_ROWS:
-                found[path.stem] = table
     return found
 
 
@@ -129,10 +114,7 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int)
-    parser.add_argument("--tables", type=Path)
-    parser.add_argument("--half", choices=("tuning", "grading"), default="tuning")
-    given = parser.parse_args()
-    rows = given.rows
+    rows = parser.parse_args().rows
     if rows:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "shop.csv"
@@ -144,9 +126,8 @@ def main() -> None:
                 f"{result.rows:,} rows: {time.process_time() - before:.1f} CPU s, at most {peak:.0f} MB, {result.score}"
             )
         return
-    found = tables_of(given.tables, given.half) if given.tables else tables()
     for with_past, is_shuffled in ((True, True), (True, False), (False, True)):
-        measure(found, with_past, is_shuffled)
+        measure(tables(), with_past, is_shuffled)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,24 @@ def test_a_slip_is_of_a_value_that_stands_five_times_and_five_times_as_often() -
     assert _broken(["Berlin"] * 4 + ["Berlni", *rest], "typo") is None
     assert _broken(["Berlin"] * 10 + ["Berlni"] * 2 + rest, "typo") == [10, 11]
     assert _broken(["Berlin"] * 9 + ["Berlni"] * 2 + rest, "typo") == []
-    # Three are rare from 150 cells on.
-    assert _broken(["Berlin"] * 147 + ["Berlni"] * 3, "typo") == [147, 148, 149]
-    assert _broken(["Berlin"] * 146 + ["Berlni"] * 3, "typo") == []
+    # Up to a tenth of the cells is rare: 15 of 150, and no longer of 149; what stands five times is so rare as well.
+    assert _broken(["Berlin"] * 135 + ["Berlni"] * 15, "typo") == list(range(135, 150))
+    assert _broken(["Berlin"] * 134 + ["Berlni"] * 15, "typo") == []
+
+
+def test_a_value_in_other_capitals_is_half_as_frequent_at_most() -> None:
+    assert _broken(["Berlin"] * 20 + ["BERLIN"] * 10, "typo") == list(range(20, 30))
+    assert _broken(["Berlin"] * 19 + ["BERLIN"] * 10, "typo") == []
+
+
+def test_a_piece_of_a_common_value_is_cut_off_within_a_word_by_two_letters_or_more() -> None:
+    rest = [f"town {n}" for n in range(20)]
+    assert _broken(["Hamburg"] * 10 + ["Hambu", "Ham", "Ha", *rest], "typo") == [10, 11]
+    assert _broken(["Bad Homburg"] * 10 + ["Bad", "Bad ", "Bad Hom", *rest], "typo") == [12]
+    assert _broken(["Hamburg"] * 4 + ["Hambu", *rest], "typo") is None
+    # Of words, one may well be the beginning of another.
+    names = [f"{word} {n}" for n, word in enumerate(["Northern"] * 10 + ["North"])]
+    assert _broken([*names, *rest], "word_typo") == []
 
 
 def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
@@ -88,7 +103,7 @@ def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
     assert isinstance(test, Typo)
     assert (test.kind, test.weight, test.of_words) == ("typo", weights.TYPO, False)
     assert (test.common, test.fine) == (frozenset(["Berlin", "Bonn"]), frozenset(["Berlin", "Bonn", "Rome"]))
-    assert test.words == "are one slip from a common value"
+    assert test.words == "are a slip or a piece of a common value"
 
 
 def test_a_word_is_a_slip_of_a_word_that_many_values_hold() -> None:
@@ -129,7 +144,12 @@ def test_four_exact_forms_are_few_and_so_are_twelve_loose_ones() -> None:
 def test_of_a_hundred_values_ninety_seven_are_of_the_usual_forms() -> None:
     keys = [f"K{n:02}" for n in range(97)]
     assert _broken([*keys, "7", "7-", "7."], "format") == [97, 98, 99]
-    assert _broken([*keys[:96], "7", "7-", "7.", "7:"], "format") is None
+    # Of four in a hundred it is less sure, and so it is of twelve; of thirteen it is not.
+    four, rows = suggested([*keys[:96], "7", "7-", "7.", "7:"])["format"]
+    assert (four.weight, rows) == (weights.LESS_RARE_FORM, [96, 97, 98, 99])
+    odd = [f"{sign}{n}" for n, sign in enumerate("!#$%&()*+-./:"[:12])]
+    assert _broken([*keys[:88], *odd], "format") == list(range(88, 100))
+    assert _broken([*keys[:87], *odd, ":13"], "format") is None
 
 
 def test_a_form_is_odd_up_to_one_in_a_hundred_unless_a_value_of_it_comes_again_and_again() -> None:
@@ -153,7 +173,7 @@ def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:
     test, rows = suggested([*range(99), "3.5"])["decimals"]
     assert (test.kind, test.weight, test.words, rows) == (
         "format",
-        weights.RARE_FORMAT,
+        weights.ODD_DECIMALS,
         "have decimals, and all others are whole",
         [99],
     )
@@ -161,9 +181,11 @@ def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:
     assert longer.words == "have more than 1 decimals"
 
 
-def test_a_sign_is_odd_up_to_five_in_a_thousand() -> None:
-    assert _broken(["abc"] * 398 + ["a#c"] * 2, "characters") == [398, 399]
-    assert _broken(["abc"] * 397 + ["a#c"] * 2, "characters") is None
+def test_a_sign_of_language_is_odd_up_to_five_in_a_thousand_and_others_up_to_five_in_a_hundred() -> None:
+    assert _broken(["abc"] * 398 + ["a-c"] * 2, "characters") == [398, 399]
+    assert _broken(["abc"] * 397 + ["a-c"] * 2, "characters") is None
+    assert _broken(["abc"] * 38 + ["a#c"] * 2, "characters") == [38, 39]
+    assert _broken(["abc"] * 37 + ["a#c"] * 2, "characters") is None
     test, _ = suggested(["abC9"] * 100 + ["a#c"])["characters"]
     assert isinstance(test, OddCharacters)
     assert (test.kind, test.weight, test.known) == ("format", weights.ODD_CHARACTERS, frozenset(["a", "A", "9"]))

@@ -37,6 +37,7 @@ def _learnt(*batches: Sequence[object]) -> dict[str, CellTest]:
     return {rule.detector: rule for rule in learn([text_block(c=batch) for batch in batches])}
 
 
+BESIDE = ("past_alone", "past_heaped")
 DAYS = [str(np.datetime64("1970-01-01") + n) for n in range(40)]
 
 
@@ -121,7 +122,7 @@ def test_a_column_has_a_trend_where_two_steps_went_one_way_and_none_the_other(
 
 def test_the_rules_of_a_column_of_numbers() -> None:
     found = _learnt([*range(-20, 20), *range(-20, 20)])
-    assert set(found) == {"past_type", "past_range", "past_far_range", "past_closed_set", "past_decimals"}
+    assert set(found) == {"past_type", "past_range", "past_far_range", "past_closed_set", "past_decimals", *BESIDE}
     kind, near, far = found["past_type"], found["past_range"], found["past_far_range"]
     assert isinstance(kind, WrongType)
     assert isinstance(near, OutsideRange)
@@ -153,7 +154,7 @@ def test_times_may_lie_before_1970_and_are_told_without_numbers() -> None:
 def test_what_was_parsed_before_has_no_rules_of_its_writing() -> None:
     block = text_block(c=range(40))
     block.columns["c"].has_text = False
-    assert [rule.detector for rule in learn([block])] == ["past_type", "past_range", "past_far_range"]
+    assert [rule.detector for rule in learn([block])] == ["past_type", "past_range", "past_far_range", "past_alone"]
 
 
 def test_a_thousand_texts_may_be_closed() -> None:

@@ -361,7 +361,7 @@ def test_copied_rows_held_against_the_past_and_against_chance() -> None:
     assert chance.doubt == pytest.approx(0.9 * (18 - 15 + weights.WITHIN_USUAL * 14) * 2)
     assert chance.p_value == pytest.approx(scattered_tail(18, 100, 0.095, record.scatter))
     plain = judge(_counted(copied_rows=12, copies_by_chance=9.0), Rules(), [], [])
-    assert _doubt(plain) == pytest.approx(0.45 * (1 + 0.002 * 2 + 0.0003 * 9) * 2)
+    assert _doubt(plain) == pytest.approx(0.45 * (1 + 0.02 * 2 + 0.0003 * 9) * 2)
 
 
 def test_keys_that_come_again() -> None:
@@ -393,19 +393,21 @@ def test_copies_by_chance_are_none_of_one_column_or_one_row() -> None:
 
 
 def test_weights_are_those_that_were_measured() -> None:
-    assert weights.few_copied(5, 100, 2.0) == pytest.approx(1 + 0.002 * 2 + 0.0003 * 2)
+    assert weights.few_copied(5, 100, 2.0) == pytest.approx(1 + 0.02 * 2 + 0.0003 * 2)
     assert weights.few_copied(5, 100, 9.0) == pytest.approx(0.0003 * 5)
     assert weights.missing_doubt(0.03) == pytest.approx(0.15 * 0.03)
     assert weights.missing_doubt(0.04) == pytest.approx(0.15 * 0.03 + 0.01 * 0.01)
     named = {name: value for name, value in vars(weights).items() if name.isupper()}
     assert named == {
-        "TYPO": 0.97, "WORD_TYPO": 0.8, "STREWN": 0.98, "RARE_FORMAT": 0.5, "EXACT_SHAPE": 0.35,
-        "ODD_CHARACTERS": 0.4, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.1,
-        "FAINT_DEPENDENCY": 0.02, "DOMINANT": 0.15, "NEARLY_CONSTANT": 0.05, "OUTLIER": 0.08, "FAR_OUTLIER": 0.35,
+        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.5, "EXACT_SHAPE": 0.35,
+        "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.1,
+        "FAINT_DEPENDENCY": 0.02, "DOMINANT": 0.1, "NEARLY_CONSTANT": 0.05, "OUTLIER": 0.06, "FAR_OUTLIER": 0.12,
         "COPIED_ROW": 0.9, "IDENTITY": 0.9, "PAST_SHAPE": 0.996, "PAST_CLOSED_SET": 0.99,
         "PAST_FORMAT": 0.98, "PAST_RANGE": 0.97, "PAST_CHARACTERS": 0.97, "PAST_DEPENDENCY": 0.99,
         "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.7,
+        "LESS_RARE_FORM": 0.25, "ODD_DECIMALS": 0.25, "BROKEN_ENCODING": 0.95, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.3,
+        "RARE_SIGN": 0.4, "ALONE": 0.15, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9, "FEW_PARTED": 0.03,
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.03, "COPIED_HERE": 0.45,
-        "BEYOND_FEW_COPIED": 0.002, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
+        "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
     }  # fmt: skip

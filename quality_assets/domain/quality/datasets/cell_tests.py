@@ -20,6 +20,8 @@ WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency")
 """The kinds that a column may break by going on from batch to batch."""
 _UNLIKE_MOST = "are not the value that nearly all have"
 _LEAST_WORD = 5
+# The first byte of a letter of two or three read as Latin-1 or Windows-1252, with what follows; and the sign of loss.
+_MISREAD = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u20ac\u0192\u201a-\u201e\u2018-\u201d]|\u00e2[\u0080\u20ac]|\ufffd")
 _WORD = re.compile(rf"[^\W\d_]{{{_LEAST_WORD},}}")
 # ASCII letters as they are, all else blank: many times as fast as an expression where texts are plain.
 _LETTERS = bytes(code if chr(code).isalpha() and code < 128 else 32 for code in range(256))
@@ -226,6 +228,20 @@ class OddCharacters(ValueTest):
         return "hold characters that the others do not"
 
 
+@dataclass(frozen=True)
+class BrokenEncoding(ValueTest):
+    """Values in which a letter of UTF-8 was read as two or three of another encoding, or was lost."""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return cells.by_mask(lambda mask: _MISREAD.search(mask) is not None).astype(bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "were written in one encoding and read in another"
+
+
 def signs(value: str) -> set[str]:
     """The signs of a value: "a" and "A" for ASCII letters, "9" for digits, all others as they are."""
     return {
@@ -235,7 +251,7 @@ def signs(value: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Typo(ValueTest):
-    """Values one slip from a common one, or with a word in them that is one slip from a common word."""
+    """Values one slip from a common one, or cut off from one; or with a word in them one slip from a common word."""
 
     common: frozenset[str] = frozenset()
     fine: frozenset[str] = frozenset()
@@ -256,12 +272,18 @@ class Typo(ValueTest):
         return np.array([self._is_slip(value) for value in cells.uniques], bool)
 
     def _is_slip(self, value: str) -> bool:
-        return value not in self.fine and value not in self.common and bool(self._index.origins(value))
+        if value in self.fine or value in self.common:
+            return False
+        return bool(self._index.origins(value) or self._index.wholes(value))
 
     @property
     def words(self) -> str:
         """In words."""
-        return "are one slip of the hand from a common word" if self.of_words else "are one slip from a common value"
+        return (
+            "are one slip of the hand from a common word"
+            if self.of_words
+            else "are a slip or a piece of a common value"
+        )
 
 
 def words_of(value: str) -> list[str]:
@@ -327,6 +349,81 @@ def agrees(one: Floats, other: Floats, result: Floats, operation: str) -> Bools:
     with np.errstate(invalid="ignore", over="ignore"):
         computed = one * other if operation == "*" else one + other if operation == "+" else one - other
         return np.abs(computed - result) <= np.maximum(0.00501, 1e-6 * np.abs(result))
+
+
+@dataclass(frozen=True)
+class Below(CellTest):
+    """Numbers, or times, that lie below those of another column, which they never do: an end before its beginning."""
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        lower, upper = (block.columns[name].numbers for name in self.columns)
+        with np.errstate(invalid="ignore"):
+            return upper < lower
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are below {self.columns[0]}, and no others are"
+
+
+@dataclass(frozen=True)
+class Heaped(CellTest):
+    """Numbers that stand there far oftener than any did, in a column where hardly one comes again: filled in, it seems.
+
+    `most` is the largest share of the cells of a batch that one number had.
+    """
+
+    most: float = 0.0
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        cells = block.columns[self.column]
+        usual = self.most * cells.filled
+        numbers = ~np.isnan(cells.of_unique)
+        return cells.by_row((cells.counts > usual + 2 * np.sqrt(usual) + 1) & numbers).astype(bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are one and the same, far oftener than any was: filled in, it seems"
+
+
+@dataclass(frozen=True)
+class Alone(CellTest):
+    """Cells unlike both neighbours: numbers farther than `farthest` above, or below, both; else between equal ones."""
+
+    farthest: float = np.inf
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        cells = block.columns[self.column]
+        if cells.form.kind == "text":
+            return interrupting(cells.codes)
+        with np.errstate(invalid="ignore"):
+            return apart_from_both(cells.numbers) > self.farthest
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are unlike the rows before and behind them, which are alike"
+
+
+def interrupting(codes: Ints) -> Bools:
+    """By row: whether it holds another value than the one that the rows before and behind it share."""
+    found = np.zeros(len(codes), bool)
+    before, here, behind = codes[:-2], codes[1:-1], codes[2:]
+    found[1:-1] = (before == behind) & (here != before) & (before >= 0) & (here >= 0)
+    return found
+
+
+def apart_from_both(numbers: Floats) -> Floats:
+    """By row, how far a number lies above both neighbours, or below both; 0 between them, NaN where one is missing."""
+    found = np.full(len(numbers), np.nan)
+    if len(numbers) > 2:
+        before, behind = numbers[1:-1] - numbers[:-2], numbers[1:-1] - numbers[2:]
+        found[1:-1] = np.maximum(np.maximum(np.minimum(before, behind), np.minimum(-before, -behind)), 0.0)
+    return found
 
 
 @dataclass(frozen=True)

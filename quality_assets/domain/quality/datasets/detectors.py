@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.beside import alone_within
 from quality_assets.domain.quality.datasets.cell_tests import (
+    BrokenEncoding,
     CellTest,
     NotAmong,
     OddCharacters,
@@ -30,15 +32,25 @@ from quality_assets.domain.quality.datasets.values import Block, Cells
 _LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
 _TYPO_TIMES, _TYPO_LEAST = 5, 5
-_RARE_SHARE = 0.02
+# Of other capitals it need not be as rare.
+_CASE_TIMES = 2
+_RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
 _MOST_SEARCHED = 20_000
+_MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
 # All but so few values have one of so few forms, for another to be odd.
-_FORM_COVER, _MOST_FORMS, _MOST_EXACT_FORMS = 0.97, 12, 4
+_MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
+# (share, cover): up to a share a form is rare, where those that are not cover so many cells; the strictest that holds.
+_FORM_GRADES = ((0.01, 0.97), (0.03, 0.92), (0.1, 0.88))
 _DOMINANT_SHARE = 0.9
+# A sign of language may be rare; others, which are none, need not be as rare to be odd.
+_RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
 # As far from the median as no more than every other value could draw: the median distance is robust.
 _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
+# A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
+# stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
+_WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
 # Longer fractions are what computing left, and of no fixed length.
-MOST_DECIMALS, MOST_ODD_DECIMALS = 6, 0.02
+MOST_DECIMALS, MOST_ODD_DECIMALS = 6, 0.1
 
 
 def detect(block: Block) -> list[CellTest]:
@@ -59,6 +71,8 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
     if cells.form.kind == "text":
         yield from _typos(name, cells)
         yield from _dominant(name, cells)
+        yield from _rare_values(name, cells)
+        yield BrokenEncoding("format", "encoding", (name,), weights.BROKEN_ENCODING)
     else:
         yield WrongType("type", "type", (name,), weights.WRONG_TYPE, cells.form.kind)
     if cells.has_text:
@@ -69,40 +83,63 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
             yield from _characters(name, cells)
     if cells.form.kind == "number":
         yield from _outliers(name, cells)
+    yield from alone_within(name, cells, weights.ALONE, "alone")
 
 
 def _typos(name: str, cells: Cells) -> Iterator[CellTest]:
     order = np.argsort(-cells.counts, kind="stable")[:_MOST_SEARCHED]
-    rare_at_most = max(2.0, _RARE_SHARE * cells.filled)
+    rare_at_most = max(2.0, _SLIP_SHARE * cells.filled)
     common = [cells.uniques[i] for i in order if cells.counts[i] >= _TYPO_LEAST]
     if common:
         counts = dict(zip(cells.uniques, cells.counts.tolist(), strict=True))
         odd = _slips(counts, common, rare_at_most)
-        yield Typo("typo", "typo", (name,), weights.TYPO, frozenset(common), frozenset(set(cells.uniques) - odd))
+        fine = frozenset(set(cells.uniques) - odd)
+        yield Typo("typo", "typo", (name,), weights.TYPO, frozenset(common) - odd, fine)
     vocabulary: Counter[str] = Counter()
     for i in order:
         for word in set(words_of(cells.uniques[i])):
             vocabulary[word] += int(cells.counts[i])
     known = [word for word, count in vocabulary.items() if count >= _TYPO_LEAST]
     if known and len(vocabulary) > 1 and any(" " in cells.uniques[i] for i in order[:50]):
-        odd = _slips(vocabulary, known, rare_at_most)
+        odd = _slips(vocabulary, known, max(2.0, _RARE_SHARE * cells.filled), of_words=True)
         fine = frozenset(set(vocabulary) - odd)
-        yield Typo("typo", "word_typo", (name,), weights.WORD_TYPO, frozenset(known), fine, of_words=True)
+        yield Typo("typo", "word_typo", (name,), weights.WORD_TYPO, frozenset(known) - odd, fine, of_words=True)
 
 
-def _slips(counts: dict[str, int], common: list[str], rare_at_most: float) -> set[str]:
-    """Which values are rare and one slip from one that is much more frequent."""
+def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, of_words: bool = False) -> set[str]:
+    """Which values are rare and one slip from one that is much more frequent, or cut off from one."""
     index = SlipIndex(common)
-    return {
-        value
-        for value, count in counts.items()
-        if count <= rare_at_most and any(counts[origin] >= _TYPO_TIMES * count for origin in index.origins(value))
-    }
+    found = set()
+    for value, count in counts.items():
+        origins = index.origins(value)
+        if any(counts[o] >= _CASE_TIMES * count for o in origins if o.casefold() == value.casefold()):
+            found.add(value)
+        elif count <= rare_at_most:
+            origins += [] if of_words else index.wholes(value)
+            if any(counts[origin] >= _TYPO_TIMES * count for origin in origins):
+                found.add(value)
+    return found
+
+
+def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
+    """Values that stand a few times beside a few that stand often each, where nothing lies between."""
+    if len(cells.uniques) < 3 or len(cells.uniques) > _MOST_CATEGORIES:
+        return
+    order = np.argsort(-cells.counts, kind="stable")
+    counts = cells.counts[order]
+    steps = counts[:-1] / counts[1:]
+    rare_from = 1 + int(np.argmax(steps))
+    rare = counts[rare_from:]
+    is_clear = steps.max() >= _CATEGORY_TIMES and rare[0] <= max(1.0, _SLIP_SHARE / 2 * cells.filled)
+    if is_clear and rare.sum() <= _FEW_IN_ALL * cells.filled and rare_from >= 2:
+        usual = frozenset(cells.uniques[i] for i in order[:rare_from])
+        said = f"are hardly there beside the {rare_from} that others are"
+        yield NotAmong("closed_set", "rare_value", (name,), weights.RARE_VALUE, usual, said)
 
 
 def _dominant(name: str, cells: Cells) -> Iterator[CellTest]:
     top = int(np.argmax(cells.counts))
-    if cells.counts[top] >= (1 - _RARE_SHARE) * cells.filled and len(cells.uniques) > 1:
+    if cells.counts[top] >= _DOMINANT_SHARE * cells.filled and len(cells.uniques) > 1:
         value = cells.uniques[top]
         said = f"are not {value[:40]!r}, as nearly all are"
         yield NotAmong("closed_set", "dominant", (name,), weights.DOMINANT, frozenset([value]), said)
@@ -111,28 +148,37 @@ def _dominant(name: str, cells: Cells) -> Iterator[CellTest]:
 def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
     """Forms that hardly a value has, where nearly all have one of a few."""
     for is_exact, shapes in ((False, cells.loose_shapes), (True, cells.shapes)):
-        tally: Counter[str] = Counter()
-        for shape, count in zip(shapes, cells.counts.tolist(), strict=True):
-            tally[shape] += count
-        values = Counter(shapes)
-        limit = max(1.0, 0.01 * cells.filled)
-        # One value that stands there again and again is written as it should be.
-        usual = {shape: count for shape, count in tally.items() if count > limit or count > 2 * values[shape]}
-        covered = sum(count for count in usual.values() if count > limit)
-        most = _MOST_EXACT_FORMS if is_exact else _MOST_FORMS
-        if sum(count > limit for count in usual.values()) > most or covered < _FORM_COVER * cells.filled:
+        graded = ((g, _usual_forms(cells, shapes, is_exact, *grade)) for g, grade in enumerate(_FORM_GRADES))
+        grade, usual = next(((g, usual) for g, usual in graded if usual), (0, None))
+        if usual is None:
             continue
-        weight = weights.EXACT_SHAPE if is_exact else weights.RARE_FORMAT
+        weight = weights.LESS_RARE_FORM if grade else weights.EXACT_SHAPE if is_exact else weights.RARE_FORMAT
         common = max(usual, key=lambda shape: usual[shape])
         detector = "exact_shape" if is_exact else "format"
         yield OddShape("format", detector, (name,), weight, frozenset(usual), is_exact, common)
+
+
+def _usual_forms(
+    cells: Cells, shapes: Sequence[str], is_exact: bool, rare_share: float, cover: float
+) -> dict[str, int] | None:
+    """The forms that more than a share of the cells have, with counts; None where they are many, or cover little."""
+    tally: Counter[str] = Counter()
+    for shape, count in zip(shapes, cells.counts.tolist(), strict=True):
+        tally[shape] += count
+    values = Counter(shapes)
+    limit = max(1.0, rare_share * cells.filled)
+    # One value that stands there again and again is written as it should be.
+    usual = {shape: count for shape, count in tally.items() if count > limit or count > 2 * values[shape]}
+    common = [count for count in usual.values() if count > limit]
+    most = _MOST_EXACT_FORMS if is_exact else _MOST_FORMS
+    return usual if len(common) <= most and sum(common) >= cover * cells.filled else None
 
 
 def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:
     places = np.repeat(decimals(cells.uniques), cells.counts)
     most = int(np.quantile(places, 1 - MOST_ODD_DECIMALS, method="lower")) if len(places) else MOST_DECIMALS
     if most < MOST_DECIMALS and 0 < (places > most).mean() <= MOST_ODD_DECIMALS:
-        yield TooManyDecimals("format", "decimals", (name,), weights.RARE_FORMAT, most)
+        yield TooManyDecimals("format", "decimals", (name,), weights.ODD_DECIMALS, most)
 
 
 def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -142,8 +188,8 @@ def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
     for mask, count in zip(masks, counts.tolist(), strict=True):
         for sign in signs(mask):
             tally[sign] += count
-    limit = max(1.0, 0.005 * cells.filled)
-    odd = {sign for sign, count in tally.items() if count <= limit}
+    limit, strange = (max(1.0, share * cells.filled) for share in (_RARE_SIGN, _STRANGE_SIGN))
+    odd = {s for s, n in tally.items() if n <= (limit if s.isalnum() or s in _PLAIN_SIGNS else strange)}
     if odd and len(odd) < len(tally):
         yield OddCharacters("format", "characters", (name,), weights.ODD_CHARACTERS, frozenset(set(tally) - odd))
 
@@ -162,10 +208,52 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         low, high = q1 - 1.5 * spread, q3 + 1.5 * spread
         said = f"lie more than 1.5 interquartile ranges outside the quartiles, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "outlier", (name,), weights.OUTLIER, low, high, said)
+    if found := _beyond_gap(known):
+        low, high = found
+        said = f"lie beyond a wide gap, below {low:.6g} or above {high:.6g}"
+        yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
+    if 0 < (known < 0).mean() <= _FEW_IN_ALL:
+        yield OutsideRange("outlier", "rare_sign", (name,), weights.RARE_SIGN, 0.0, np.inf, "are below zero")
     if far := _far(known):
         low, high = far
         said = f"lie far from all others, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "far_outlier", (name,), weights.FAR_OUTLIER, low, high, said)
+
+
+def _beyond_gap(known: Floats) -> tuple[float, float] | None:
+    """The last numbers before a gap, below or above, beyond which few lie."""
+    for share, least in ((_FEW_IN_ALL, _WIDE_GAP), (_MOST_BEYOND, _SENTINEL_GAP)):
+        ascending, most = np.sort(known), int(share * len(known))
+        inner = ascending[most : len(known) - most]
+        if most < 1 or len(np.unique(inner)) < _LEAST_SIZES:
+            return None
+        high = _before_gap(ascending, most, float(inner[0]), least)
+        low = -_before_gap(-ascending[::-1], most, -high, least)
+        high = _before_gap(ascending, most, low, least)
+        if low > ascending[0] or high < ascending[-1]:
+            return low, high
+    return None
+
+
+def _before_gap(ascending: Floats, most: int, low: float, least: float) -> float:
+    """The last number before the first gap that parts the upper few and is wide beside all from `low` on; the last of
+    all where there is none, or where what lies behind it is a group.
+    """
+    n = len(ascending)
+    ends = ascending[n - 1 - most : n - 1]
+    width = ends - low
+    middle = float(np.median(ascending))
+    if ascending[0] > 0 and ends[0] - middle > _SKEWED_TIMES * (middle - ascending[most]):
+        width = np.maximum(width, _SKEWED_GAP * ends)
+    times = (ascending[n - most :] - ends) / np.maximum(width, 1e-300)
+    found = np.flatnonzero(times >= least)
+    if not len(found):
+        return float(ascending[-1])
+    first = int(found[0])
+    beyond = ascending[n - most + first :]
+    is_filled_in = bool((beyond == 0).any()) or times[first] >= _SENTINEL_GAP
+    is_group = len(beyond) > 2 and len(np.unique(beyond)) <= len(beyond) / 3 and not is_filled_in
+    return float(ascending[-1]) if is_group else float(ends[first])
 
 
 def _far(known: Floats) -> tuple[float, float] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 LEAST_LENGTH, MOST_LENGTH = 4, 60
+_LEAST_CUT, _LEAST_LOST = 3, 2
 _LEAST_LETTERS = 3
 
 
@@ -72,9 +74,11 @@ class SlipIndex:
 
     def __init__(self, common: Iterable[str]) -> None:
         self._common = {v for v in common if LEAST_LENGTH <= len(v) <= MOST_LENGTH}
-        self._folded = {v.casefold(): v for v in self._common}
+        self._sorted = sorted(self._common)
+        self._folded: dict[str, list[str]] = {}
         self._places: dict[str, list[str]] = {}
-        for value in sorted(self._common):
+        for value in self._sorted:
+            self._folded.setdefault(value.casefold(), []).append(value)
             for part in {value, *deletions(value)}:
                 self._places.setdefault(part, []).append(value)
 
@@ -83,6 +87,17 @@ class SlipIndex:
         if not LEAST_LENGTH - 1 <= len(value) <= MOST_LENGTH or not self._common:
             return []
         near = dict.fromkeys(v for part in (value, *deletions(value)) for v in self._places.get(part, ()))
-        if (folded := self._folded.get(value.casefold())) is not None:
-            near[folded] = None
+        near |= dict.fromkeys(self._folded.get(value.casefold(), ()))
         return [v for v in near if is_slip(value, v)]
+
+    def wholes(self, value: str) -> list[str]:
+        """The common values that `value` is the beginning of, cut off within a word: by one letter it is a slip."""
+        if len(value) < _LEAST_CUT or not value[-1].isalpha():
+            return []
+        found = []
+        for whole in self._sorted[bisect_right(self._sorted, value) :]:
+            if not whole.startswith(value):
+                break
+            if len(whole) >= len(value) + _LEAST_LOST and whole[len(value)].isalpha():
+                found.append(whole)
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -74,6 +75,16 @@ class Past:
             if profile.missing.get(name, 0.0) < 1
         }
 
+    @cached_property
+    def rules(self) -> Rules:
+        """What it teaches; learnt once, however many batches are held against it."""
+        return live_rules(self.blocks)
+
+    @cached_property
+    def ordering(self) -> Ordering:
+        """Which columns are ordered in it."""
+        return ordering_of(self.blocks)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -99,8 +110,8 @@ class Rows:
 
 def plan(sample: Block, past: Past, asked: Asked) -> Plan:
     """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
-    ordering = shown_by(sample, ordering_of(past.blocks))
-    rules = live_rules(past.blocks)
+    ordering = shown_by(sample, past.ordering)
+    rules = past.rules
     tests = [*(_widened(rule, ordering) for rule in rules.alive), *detect(sample)]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
     kept = [t if asked.keeps_examples else t.without_values() for t in told if t.applies(sample)]

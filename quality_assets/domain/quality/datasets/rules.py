@@ -15,9 +15,11 @@ import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
     CellTest,
     Dependency,
+    Heaped,
     NotAmong,
     OddCharacters,
     OddShape,
@@ -43,6 +45,9 @@ _LEAST_SURPRISE, _SURPRISING_SHARE = 3, 0.025
 _LEAST_CELLS = 15
 # How far beyond its ends, in widths of its range, a column may wander within one batch.
 _WANDERED = 1.0
+# So many times as far as rows usually lie from both neighbours, one is alone.
+_TIMES_AS_FAR = 6.0
+_MOST_HEAPED = 0.05
 # The share of values never seen before, by Good and Turing, up to which a set counts as closed.
 _MOST_UNSEEN = 0.02
 # The same of forms, among distinct values.
@@ -168,8 +173,11 @@ def learn(past: Sequence[Block]) -> list[CellTest]:
         if cells.filled >= _LEAST_CELLS:
             goes_on = _goes_on([block.columns[name].numbers for block in past])
             found += _column_rules(name, cells, goes_on)
+            found += _heaps(name, [block.columns[name] for block in past])
+            found += alone_within(name, cells, weights.PAST_ALONE, "past_alone", _TIMES_AS_FAR)
     found += _dependencies(pooled)
     found += identities_within(pooled, LEAST_DOUBTING)
+    found += orders_within(pooled, weights.PAST_ORDER, "past_order")
     return found
 
 
@@ -227,6 +235,14 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     else:
         yield from _forms(name, cells)
         yield from _characters(name, cells)
+
+
+def _heaps(name: str, parts: Sequence[Cells]) -> Iterator[CellTest]:
+    """How often one number came at most in a batch, of a column where hardly one comes again."""
+    if all(cells.form.kind == "number" and cells.has_text and cells.filled >= _LEAST_CELLS for cells in parts):
+        most = max(float(cells.counts.max() / cells.filled) for cells in parts)
+        if most <= _MOST_HEAPED:
+            yield Heaped("spike", "past_heaped", (name,), weights.PAST_HEAPED, most)
 
 
 def _unseen(counts: np.ndarray) -> float:

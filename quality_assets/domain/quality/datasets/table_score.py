@@ -26,8 +26,12 @@ LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
 _FALSE_ALARM_SHARE = 0.01
 # With a past that knows its ways, what looks odd in a batch by itself is worth so much less.
-_SECOND_LOOK = {"typo": 0.6, "type": 0.6}
+_SECOND_LOOK = {"typo": 0.6, "type": 0.6, "encoding": 1.0}
 _SECOND_LOOK_ELSE = 0.15
+_SHARE_THAT_COUNTS = {
+    **dict.fromkeys(("dominant", "rare_value", "decimals", "word_typo", "characters"), weights.FEW_OUTLYING),
+    **dict.fromkeys(("beyond_gap", "rare_sign", "alone"), weights.FEW_PARTED),
+}
 # Of a group that was not there before, the past says so much.
 _NEW_GROUP = 0.1
 # Of a rule whose like gave way in past batches, without an error, it says so much.
@@ -148,7 +152,13 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
 
 
 def _few(test: CellTest) -> float:
-    is_habit = test.kind == "outlier" or test.detector == "word_typo" or test.weight <= weights.WEAK_DEPENDENCY
+    """Up to which share of the rows what a table shows of itself counts whole."""
+    if test.detector in _SHARE_THAT_COUNTS:
+        return _SHARE_THAT_COUNTS[test.detector]
+    is_form = test.detector in ("format", "exact_shape")
+    if is_form and test.weight <= weights.LESS_RARE_FORM:
+        return weights.FEW_PARTED
+    is_habit = test.kind == "outlier" or is_form or test.weight <= weights.WEAK_DEPENDENCY
     return weights.FEW_OUTLYING if is_habit else weights.FEW_ELSE
 
 

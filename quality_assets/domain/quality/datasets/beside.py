@@ -1,0 +1,83 @@
+"""Cells that stand out only beside others of their row or their column: ends before beginnings, and rows unlike both
+neighbours where the column goes on from row to row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+
+from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets.cell_tests import Alone, Below, apart_from_both, interrupting
+from quality_assets.domain.quality.datasets.dependencies import first_rows
+from quality_assets.domain.quality.datasets.values import Block, Cells
+
+_MOST_COLUMNS, _MOST_ROWS, _LEAST_ROWS = 14, 5_000, 30
+_LEAST_SIZES = 8
+# So many rows keep an order that so many would break if the columns said nothing of each other.
+_KEPT, _LEAST_BY_CHANCE = 0.99, 0.05
+# Neighbours that are so often equal make a column one that goes on; hardly a row then stands alone between equal ones.
+_LEAST_EQUAL, _MOST_ALONE = 0.55, 0.12
+# Nearly all rows lie so near to a neighbour, and what lies so many times as far is alone; no nearer than a part of the
+# middle of the column.
+_USUAL_SHARE, _TIMES_AS_FAR, _LEAST_PART = 0.9, 6.0, 0.25
+# Most rows lie so much nearer to the next one than any two rows do where values move on together.
+_SERIES_PART = 0.3
+
+
+def orders_within(block: Block, weight: float, detector: str) -> Iterator[Below]:
+    """Pairs of columns of one kind of which the second is hardly ever below the first; of each second, the nearest."""
+    head = first_rows(block, _MOST_ROWS)
+    for kind in ("number", "time"):
+        columns = {n: c.numbers for n, c in head.columns.items() if c.form.kind == kind}
+        varied = {n: v for n, v in list(columns.items())[:_MOST_COLUMNS] if len(np.unique(v)) >= _LEAST_SIZES}
+        nearest: dict[str, tuple[float, str]] = {}
+        for lower, upper in permutations(varied, 2):
+            distance = _kept_distance(varied[lower], varied[upper])
+            if distance is not None and (upper not in nearest or distance < nearest[upper][0]):
+                nearest[upper] = (distance, lower)
+        for upper, (_, lower) in nearest.items():
+            yield Below("identity", detector, (lower, upper), weight)
+
+
+def _kept_distance(lower: Floats, upper: Floats) -> float | None:
+    """How far apart two columns lie in the middle, where one is hardly ever above the other, and by chance would be."""
+    known = ~np.isnan(lower + upper)
+    n = int(known.sum())
+    if n < _LEAST_ROWS:
+        return None
+    one, other = lower[known], upper[known]
+    if (one <= other).mean() < _KEPT or not (one < other).any():
+        return None
+    by_chance = float(np.searchsorted(np.sort(other), one, "left").mean()) / n
+    return float(np.median(other - one)) if by_chance >= _LEAST_BY_CHANCE else None
+
+
+def alone_within(
+    name: str, cells: Cells, weight: float, detector: str, times: float = _TIMES_AS_FAR
+) -> Iterator[Alone]:
+    """What stands alone between neighbours that are alike, in a column whose neighbours are as a rule."""
+    if cells.rows < _LEAST_ROWS:
+        return
+    if cells.form.kind == "text":
+        equal = (cells.codes[1:] == cells.codes[:-1]) & (cells.codes[1:] >= 0)
+        if len(cells.uniques) >= 2 and equal.mean() >= _LEAST_EQUAL and interrupting(cells.codes).mean() <= _MOST_ALONE:
+            yield Alone("outlier", detector, (name,), weight)
+        return
+    if cells.form.kind == "number" and (farthest := _farthest(cells.numbers, times)) is not None:
+        yield Alone("outlier", detector, (name,), weight, farthest)
+
+
+def _farthest(numbers: Floats, times: float) -> float | None:
+    """How far a number may lie from both neighbours in a series; None where they are not alike."""
+    apart = apart_from_both(numbers)
+    known, there = apart[~np.isnan(apart)], numbers[~np.isnan(numbers)]
+    if len(known) < _LEAST_ROWS or len(np.unique(there)) < _LEAST_SIZES:
+        return None
+    low, high = np.quantile(there, (0.25, 0.75)).tolist()
+    steps = np.abs(np.diff(numbers))
+    if high <= low or np.nanmedian(steps) > _SERIES_PART * (high - low):
+        return None
+    return max(times * float(np.quantile(known, _USUAL_SHARE)), _LEAST_PART * (high - low))

@@ -1,0 +1,132 @@
+"""What stands out beside others: rows between their neighbours, ends before beginnings, gaps, heaps, odd encodings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from text_blocks import suggested, text_block
+
+from quality_assets.domain.quality.datasets import examine, weights
+from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
+from quality_assets.domain.quality.datasets.cell_tests import Heaped, apart_from_both, interrupting
+from quality_assets.domain.quality.datasets.rules import learn
+
+
+def test_a_row_interrupts_where_both_neighbours_share_another_value() -> None:
+    codes = np.array([0, 0, 1, 0, 0, 1, 1, -1, 1, 0, -1, 0])
+    assert np.flatnonzero(interrupting(codes)).tolist() == [2]
+    assert not interrupting(np.array([0])).any()
+
+
+def test_how_far_a_number_lies_from_both_neighbours() -> None:
+    apart = apart_from_both(np.array([1.0, 2.0, 9.0, 4.0, 3.0, 3.5, np.nan, 1.0]))
+    assert np.isnan(apart[[0, 5, 6, 7]]).all()
+    assert apart[1:5].tolist() == [0.0, 5.0, 0.0, 0.5]
+    assert np.isnan(apart_from_both(np.array([1.0, 2.0]))).all()
+
+
+def test_what_stands_alone_between_equal_texts() -> None:
+    groups = [f"g{n // 10}" for n in range(60)]
+    one = [*groups[:15], "g5", *groups[16:]]
+    test, rows = suggested(one)["alone"]
+    assert (test.kind, test.weight, rows) == ("outlier", weights.ALONE, [15])
+    assert "alone" not in suggested([f"g{n % 6}" for n in range(60)]), "neighbours that differ"
+
+
+def test_what_stands_alone_in_a_series() -> None:
+    series: list[object] = list(range(100, 160))
+    series[30] = 0
+    # The quartiles are nearly 30 apart, and a quarter of that is the least; 0 lies 129 from both neighbours.
+    assert suggested(series)["alone"][1] == [30]
+    series[30] = 134
+    assert suggested(series)["alone"][1] == [], "4 from one neighbour, and 3 from the other"
+    assert "alone" not in suggested([n * 37 % 60 for n in range(60)]), "a step of 37 is no series"
+
+
+def test_an_end_is_not_below_its_beginning() -> None:
+    start = [n * 37 % 100 for n in range(100)]
+    block = text_block(start=start, end=[n + 1 + n % 7 for n in start], late=[n + 200 for n in start])
+    (order,) = orders_within(block, 0.9, "past_order")
+    assert (order.columns, order.kind, order.weight) == (("start", "end"), "identity", 0.9), "late is never near"
+    assert order.words == "are below start, and no others are"
+    ends = [n + 1 for n in start]
+    ends[7], ends[8] = start[7] - 1, start[8]
+    assert np.flatnonzero(order.broken(text_block(start=start, end=ends))).tolist() == [7]
+    # Two in a hundred are too many for a rule.
+    ends[9] = start[9] - 1
+    assert list(orders_within(text_block(start=start, end=ends), 0.9, "past_order")) == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "rows"),
+    [
+        ([250, 300], [100, 101]),
+        ([-80, 250], [100, 101]),
+        ([140, 300], [101]),
+        # Of a group of three that say the same nothing is told, unless it is 0 or very far.
+        ([250, 250, 250], None),
+        ([-999, -999, -999], [100, 101, 102]),
+    ],
+)
+def test_numbers_beyond_a_gap_half_as_wide_as_all_others(odd: list[int], rows: list[int] | None) -> None:
+    found = suggested([*range(20, 120), *odd]).get("beyond_gap")
+    assert (found and found[1]) == rows
+    assert found is None or found[0].weight == weights.BEYOND_GAP
+
+
+def test_many_beyond_a_gap_are_told_where_it_is_three_times_as_wide() -> None:
+    many = [*range(100), *range(500, 530)]
+    assert suggested(many)["beyond_gap"][1] == list(range(100, 130))
+    assert "beyond_gap" not in suggested([*range(100), *range(250, 280)])
+
+
+def test_skewed_numbers_have_a_gap_where_one_is_four_times_the_next() -> None:
+    sizes = [round(1.1**n, 3) for n in range(60)]
+    assert "beyond_gap" not in suggested([*sizes, sizes[-1] * 2])
+    assert suggested([*sizes, sizes[-1] * 4])["beyond_gap"][1] == [60]
+
+
+def test_a_few_numbers_below_zero_are_doubted() -> None:
+    test, rows = suggested([*range(1, 91), *range(-10, 0)])["rare_sign"]
+    assert (test.weight, rows) == (weights.RARE_SIGN, list(range(90, 100)))
+    assert "rare_sign" not in suggested([*range(1, 90), *range(-11, 0)])
+
+
+def test_values_that_hardly_stand_there_beside_a_few_that_all_do() -> None:
+    values = ["left"] * 50 + ["right"] * 45 + ["qqq"] * 3 + ["zzz"] * 2
+    test, rows = suggested(values)["rare_value"]
+    assert (test.weight, rows) == (weights.RARE_VALUE, [95, 96, 97, 98, 99])
+    assert "rare_value" not in suggested(["left"] * 50 + ["right"] * 38 + ["qqq"] * 12), "more than one in twenty"
+    assert "rare_value" not in suggested(["left"] * 95 + ["qqq"] * 5), "beside one value it is the dominant one"
+
+
+def test_letters_that_were_read_in_another_encoding() -> None:
+    names = ["MÃ¼ller", "CafÃ©", "itâ€™s", "lost\ufffd", "Müller", "São Paulo", "MAÇÃ", "naïve"]
+    test, rows = suggested([*names, *[f"name {n}" for n in range(20)]])["encoding"]
+    assert (test.weight, rows) == (weights.BROKEN_ENCODING, [0, 1, 2, 3])
+    assert test.words == "were written in one encoding and read in another"
+
+
+def test_one_number_that_comes_far_oftener_than_any_did() -> None:
+    rules = {
+        rule.detector: rule for rule in learn([text_block(c=[n + 0.5 for n in range(100)]), text_block(c=range(100))])
+    }
+    heaped = rules["past_heaped"]
+    assert isinstance(heaped, Heaped)
+    assert (heaped.kind, heaped.most) == ("spike", 0.01)
+    # Of a hundred cells one is usual: 1 + 2 × √1 + 1 are not far more, and five are.
+    block = text_block(c=[0] * 5 + [7] * 4 + list(range(20, 111)))
+    assert np.flatnonzero(heaped.broken(block)).tolist() == [0, 1, 2, 3, 4]
+    often = text_block(c=[0] * 6 + list(range(94)))
+    assert "past_heaped" not in {rule.detector for rule in learn([often, often])}
+
+
+def test_alone_needs_thirty_rows_between_others() -> None:
+    assert list(alone_within("c", text_block(c=range(31)).columns["c"], 0.9, "alone")) == []
+    assert len(list(alone_within("c", text_block(c=range(32)).columns["c"], 0.9, "alone"))) == 1
+
+
+def test_a_past_is_learnt_once() -> None:
+    past = examine.Past((), [text_block(c=range(40)), text_block(c=range(40))])
+    assert past.rules is past.rules
+    assert past.ordering is past.ordering
