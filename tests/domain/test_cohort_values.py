@@ -302,7 +302,8 @@ USED = {
     ("Search", "bob"): [12, 13],
     ("Search", "dan"): [14, 21],
     ("Help", "dan"): [33, 40, 41],
-    ("Help", "ann"): [33],
+    # The first day after the first use counts, and so does the seventh.
+    ("Help", "ann"): [33, 34],
     ("Help", "bob"): [33],
     ("Old", "ann"): [10],
 }

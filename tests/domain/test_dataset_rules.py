@@ -113,7 +113,9 @@ def test_a_rule_is_alive_where_no_more_than_four_in_a_thousand_broke_it() -> Non
     # Of five batches it was tried on the last two.
     record = rules.records["past_closed_set(kind)"]
     assert (record.broken, record.cells, record.batches) == (1, 500, 2)
-    assert live_rules(_colours(0, 0, 0, 0, 0, 0, 0)).records["past_closed_set(kind)"].batches == 3
+    # Of seven on three, which is less than half; of nine, half of which are four, on three too.
+    assert live_rules(_colours(*[0] * 7)).records["past_closed_set(kind)"].batches == 3
+    assert live_rules(_colours(*[0] * 9)).records["past_closed_set(kind)"].batches == 3
     assert live_rules(_colours(0, 0)).records["past_closed_set(kind)"].batches == 1
     dead = live_rules(_colours(0, 0, 0, 0, 2))
     assert "past_closed_set(kind)" in dead.dead
