@@ -60,7 +60,9 @@ def test_inputs_are_counted_within_their_weeks() -> None:
         ("bot", 1, 1, 4, 1, 0, 0),
         ("dan", 5, 1, 4, 1, 0, 0),
         ("dan", 3, 1, 4, 1, 0, 0),
+        # Who came back on two days is one user still.
         ("dan", -1, 1, 4, 1, 0, 0),
+        ("dan", -2, 1, 4, 1, 0, 0),
     ]
     ann, bob, dan = snapshot(rows)
     assert ann == {
