@@ -9,6 +9,7 @@ import pickle
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from fastapi import FastAPI
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
@@ -52,9 +54,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     close_operations()
 
 
+@cache
+def _server(data_dir: Path) -> FastAPI:
+    """The server of a root, the same for each request: a new one works its routes out anew."""
+    return create_server(new_settings(data_dir))
+
+
 def _ask(settings: Settings, method: str, path: str, **more: Any) -> httpx.Response:
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(app=create_server(settings))
+        transport = httpx.ASGITransport(app=_server(settings.data_dir))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.request(method, f"{API}/{path}", headers={"x-quality": "1"}, **more)
 
