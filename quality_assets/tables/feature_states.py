@@ -34,32 +34,20 @@ def watch_warehouse(
     metrics: Sequence[str] = MONITORED_METRICS,
     probe_sources: Sequence[str] = (),
 ) -> list[Watched]:
-    """What the detector says of the facts as they were known at the end of `through`, or as they are known now.
-
-    What it said last in this process of the same facts is not worked out again, where that is small.
-    """
-    described = read_described(connection, probe_sources)
-    size, asked = asked_of(connection, through, described)
-    if _said and _said[-1][0] == asked and set(metrics) <= set(_said[-1][1]):
-        return [each for each in _said[-1][2] if each.part or each.metric in metrics]
-    watched = _watch(connection, through, metrics, described)
-    _said.clear()
-    if size <= MAX_KEPT:
-        _said.append((asked, tuple(metrics), watched))
-    return watched
+    """What the detector says of the facts as they were known at the end of `through`, or now, gone over from the first
+    day on."""
+    return watch(
+        read_facts(connection, STATE_FACTS, through),
+        event_counts=read_event_counts(connection, through=through),
+        platform_counts=read_platform_counts(connection, through=through),
+        described=read_described(connection, probe_sources),
+        through=through,
+        metrics=metrics,
+    )
 
 
-MAX_KEPT = 20_000
-"""Feature-days of which what the detector said is kept: a few tens of megabytes."""
-
-# At most one: what was asked, by metrics, and what the detector said.
-_said: list[tuple[tuple[object, ...], tuple[str, ...], list[Watched]]] = []
-
-
-def asked_of(
-    connection: DuckDBPyConnection, through: date | None, described: Described
-) -> tuple[int, tuple[object, ...]]:
-    """How many feature-days the detector would go over, and all that its answer depends on, in short."""
+def asked_of(connection: DuckDBPyConnection, through: date | None, described: Described) -> tuple[object, ...]:
+    """All that the detector's answer depends on, in short."""
     counted = "name in ('event_name', 'platform_events', 'platform_crashes')"
     upto = {"through": through}
     digest = (
@@ -73,26 +61,13 @@ def asked_of(
     # Days after the last one are gaps, and make another answer.
     last = connection.execute(f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").fetchall()[0][0]
     gap = through if through is not None and (last is None or through > last) else None
-    return int(asked[0][0]), (*asked, gap, *described_in_short(described))
+    return (*asked, gap, *described_in_short(described))
 
 
 def described_in_short(described: Described) -> tuple[str, tuple[str, ...]]:
     """All that is said of features, in texts."""
     rows = described.objectives
     return "" if rows is None else rows.to_csv(index=False), tuple(sorted(described.probes))
-
-
-def _watch(
-    connection: DuckDBPyConnection, through: date | None, metrics: Sequence[str], described: Described
-) -> list[Watched]:
-    return watch(
-        read_facts(connection, STATE_FACTS, through),
-        event_counts=read_event_counts(connection, through=through),
-        platform_counts=read_platform_counts(connection, through=through),
-        described=described,
-        through=through,
-        metrics=metrics,
-    )
 
 
 def probe_sources(settings: Settings) -> list[str]:
@@ -159,6 +134,9 @@ def read_watched(
         _read.append((asked, watched))
     return watched
 
+
+MAX_KEPT = 20_000
+"""Feature-days of which what was read is kept: a few tens of megabytes."""
 
 # At most one: what was read, in short, and what the detector says by it: incidents and labels ask for the same.
 _read: list[tuple[tuple[object, ...], list[Watched]]] = []

@@ -6,6 +6,7 @@ is used, because it takes seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from quality_assets.contracts.ml import (
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.quality.check import Subject
+from quality_assets.domain.series.states import Watched
 from quality_assets.progress import Progress
 from quality_assets.settings import Settings
 from quality_assets.stores.frames import read_frame, replace_rows
@@ -34,7 +36,7 @@ from quality_assets.stores.model_files import WHAT_NEXT, export_file, registry_f
 from quality_assets.stores.model_layout_1 import is_export
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import NO_VERSION, code_version, load_champion, registry_of
-from quality_assets.tables.feature_states import probe_sources, watch_warehouse
+from quality_assets.tables.feature_states import probe_sources, read_watched, watch_warehouse
 from quality_assets.tables.model_inputs import inputs_of, read_training_set
 from quality_assets.tables.risk_history import is_backfill_due
 
@@ -195,6 +197,15 @@ def effects_on_predictions(session: WarehouseSession) -> dict[str, float]:
 def differing_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
     """How many stored inputs of `day` differ from those recomputed from a warehouse cut at that day, and examples."""
     watched = watch_warehouse(session.connection, day, probe_sources=probe_sources(session.settings))
+    return _differing(session, day, watched)
+
+
+def differing_last_inputs(session: WarehouseSession, day: date) -> tuple[int, list[str]]:
+    """The same of the last day: nothing is known after it, and what is stored of its states is as of its end."""
+    return _differing(session, day, read_watched(session.connection, day))
+
+
+def _differing(session: WarehouseSession, day: date, watched: Sequence[Watched]) -> tuple[int, list[str]]:
     again = inputs_of(session.connection, day, watched).set_index("feature").sort_index()
     stored = read_frame(
         session, f"select * from {RISK_TRAINING_SET.qualified_name} where event_date = $day", {"day": day}

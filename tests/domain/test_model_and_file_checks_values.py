@@ -58,7 +58,7 @@ def test_inputs_of_the_last_day_and_of_a_past_one(
 
     monkeypatch.setattr(models, "_training_days", lambda _: days)
     monkeypatch.setattr(models, "past_day", lambda given: past if given == days else None)
-    monkeypatch.setattr(models.risk_tables, "differing_inputs", differing(2, ["l1", "l2"]))
+    monkeypatch.setattr(models.risk_tables, "differing_last_inputs", differing(2, ["l1", "l2"]))
     monkeypatch.setattr(models, "differing_past_inputs", differing(3, ["p1", "p2", "p3"]))
     assert models.point_in_time(SESSION) == wanted
     assert asked == ([] if not days else [DAYS[2], past] if past != DAYS[2] else [DAYS[2]])
@@ -67,7 +67,7 @@ def test_inputs_of_the_last_day_and_of_a_past_one(
 def test_inputs_that_are_as_known_then(monkeypatch: Patch) -> None:
     monkeypatch.setattr(models, "_training_days", lambda _: DAYS)
     monkeypatch.setattr(models, "past_day", lambda _: DAYS[0])
-    monkeypatch.setattr(models.risk_tables, "differing_inputs", lambda *_: (0, []))
+    monkeypatch.setattr(models.risk_tables, "differing_last_inputs", lambda *_: (0, []))
     monkeypatch.setattr(models, "differing_past_inputs", _gives((0, []), (1, ["p"])))
     assert models.point_in_time(SESSION) == Answer(True, 0.0, 0.0, 0, [])
     assert models.point_in_time(SESSION) == Answer(False, 1.0, 0.0, 1, ["p"])

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.series.panel import MONITORED_METRICS
-from quality_assets.domain.series.states import Watched, watch
+from quality_assets.domain.series.state_rows import watched_from
+from quality_assets.domain.series.states import Watched
 from quality_assets.settings import Settings
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
 from quality_assets.stores.frames import replace_rows
@@ -90,30 +90,28 @@ def test_a_source_is_a_probe_where_its_file_says_so(session: WarehouseSession) -
     assert probe_sources(session.settings) == ["pings"]
 
 
-def test_the_detector_goes_once_over_the_same_facts(session: WarehouseSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[int] = []
+def test_what_is_stored_is_read_once_while_it_is_the_same(
+    session: WarehouseSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
 
-    def counted(*args: Any, **named: Any) -> list[Watched]:
-        found = watch(*args, **named)
-        runs.append(len(found))
-        return found
+    def counted(rows: pd.DataFrame, *rest: Any) -> list[Watched]:
+        reads.append(len(rows))
+        return watched_from(rows, *rest)
 
-    monkeypatch.setattr(feature_states, "watch", counted)
+    monkeypatch.setattr(feature_states, "watched_from", counted)
     know(session, FACTS)
-    feature_states.watch_warehouse(session.connection, metrics=TREND_METRICS)
-    again = feature_states.watch_warehouse(session.connection)
-    assert runs == [len(TREND_METRICS)]
-    assert {each.metric for each in again} == set(MONITORED_METRICS)
-    assert len(feature_states.watch_warehouse(session.connection, LAST.date())) == len(again)
-    assert len(runs) == 1, "cut at the last day, the facts are the same"
-    shorter = feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=1))
-    assert (len(runs), len(shorter[0].grid.dates)) == (2, 59)
-    beyond = feature_states.watch_warehouse(session.connection, LAST.date() + timedelta(days=1))
-    assert (len(runs), len(beyond[0].grid.dates)) == (3, 61)
-    session.connection.execute("update product.fact_feature_metrics set crashes = crashes + 1")
-    feature_states.watch_warehouse(session.connection)
-    assert len(runs) == 4
+    first = read_watched(session.connection)
+    assert {each.metric for each in first} == set(MONITORED_METRICS)
+    assert read_watched(session.connection, LAST.date())[0] is first[0], "cut at the last day, the rows are the same"
+    assert len(reads) == 1
+    shorter = read_watched(session.connection, LAST.date() - timedelta(days=1))
+    assert (len(reads), len(shorter[0].grid.dates)) == (2, 59)
+    assert len(read_watched(session.connection, metrics=["events"])) == 1
+    session.connection.execute("update product.feature_states set z = z + 1")
+    read_watched(session.connection, metrics=["events"])
+    assert len(reads) == 4
     monkeypatch.setattr(feature_states, "MAX_KEPT", 10)
-    feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=2))
-    feature_states.watch_warehouse(session.connection, LAST.date() - timedelta(days=2))
-    assert len(runs) == 6, "of many nothing is kept"
+    for _ in range(2):
+        read_watched(session.connection)
+    assert len(reads) == 6, "of many nothing is kept"

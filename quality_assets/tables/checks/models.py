@@ -38,8 +38,7 @@ def point_in_time(session: WarehouseSession) -> Answer:
     days = _training_days(session)
     if not days:
         return Answer(None, why="there are no rows yet.")
-    # The last day first: what the detector says of it is at hand.
-    count, examples = risk_tables.differing_inputs(session, days[-1])
+    count, examples = risk_tables.differing_last_inputs(session, days[-1])
     past = past_day(days)
     if past != days[-1]:
         differing, found = differing_past_inputs(session, past)
