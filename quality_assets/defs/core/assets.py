@@ -37,8 +37,9 @@ def valid_events(context: dg.AssetExecutionContext, warehouse: WarehouseResource
         rows = build_events(made.session, *date_range(context), report)
         for table in (VALID_EVENTS, QUARANTINED_EVENTS):
             made.wrote(table, sum(rows[table.qualified_name].values()))
+        fingerprint = made.data_fingerprint()
     for table in (VALID_EVENTS, QUARANTINED_EVENTS):
-        report_partitions(context, table, rows[table.qualified_name], made.data_fingerprint)
+        report_partitions(context, table, rows[table.qualified_name], fingerprint)
         yield dg.MaterializeResult(asset_key=asset_key(table))
 
 

@@ -157,13 +157,14 @@ def score_ledger(context: dg.AssetExecutionContext, warehouse: WarehouseResource
     with building(context, warehouse, SCORE_LEDGER) as made:
         ledger = risk_tables.build_ledger(made.session)
         made.wrote(SCORE_LEDGER, len(ledger))
+        fingerprint = made.data_fingerprint()
     graded = ledger[ledger["is_graded"].astype(bool)] if len(ledger) else ledger
     # A score that was unknown has no error, whatever came.
     errors = graded["squared_error"].dropna()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(ledger),
-            DATA_FINGERPRINT: made.data_fingerprint,
+            DATA_FINGERPRINT: fingerprint,
             "graded": len(graded),
             **({"brier_score": float(errors.mean())} if len(errors) else {}),
         }

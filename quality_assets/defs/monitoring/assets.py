@@ -65,12 +65,11 @@ def data_drift(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         rows = drift_tables.build_data_drift(made.session, effects, report)
         reason = drift_tables.reason_to_retrain(made.session)
         made.wrote(DATA_DRIFT, len(rows))
+        fingerprint = made.data_fingerprint()
     last = rows[rows["event_date"] == rows["event_date"].max()] if len(rows) else rows
     counted = {f"{status}_on_last_day": int(n) for status, n in last["status"].value_counts().items()}
     asked = {RETRAIN: reason} if reason else {}
-    return dg.MaterializeResult(
-        metadata={"rows_in_run": len(rows), DATA_FINGERPRINT: made.data_fingerprint, **counted, **asked}
-    )
+    return dg.MaterializeResult(metadata={"rows_in_run": len(rows), DATA_FINGERPRINT: fingerprint, **counted, **asked})
 
 
 @dg.asset(**asset_arguments(DRIFT_DISTRIBUTIONS, "pandas"))
