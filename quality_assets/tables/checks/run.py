@@ -99,10 +99,14 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
     """Keep the results, in place of those of the same checks in the same run, and tell of what fails."""
     if not results:
         return
-    newest = session.connection.execute(
-        f"select max(checked_at) from {CHECK_RESULTS.qualified_name} where run_id <> $run_id", {"run_id": run_id}
-    ).fetchone()
-    now = after(newest[0] if newest else None, utc_now())
+    asked = {"run_id": run_id, "checks": sorted({f"{r.asset} {r.check_name}" for r in results})}
+    is_before = "run_id = $run_id and list_contains($checks, asset || ' ' || check_name)"
+    newest, before = session.connection.execute(
+        f"select max(checked_at) filter (run_id <> $run_id), count(*) filter ({is_before})"
+        f" from {CHECK_RESULTS.qualified_name}",
+        asked,
+    ).fetchall()[0]
+    now = after(newest, utc_now())
     columns = CHECK_RESULTS.column_names
     rows = [
         [run_id if c == "run_id" else now if c == "checked_at" else getattr(result, c) for c in columns]
@@ -111,11 +115,8 @@ def record_results(session: WarehouseSession, results: Sequence[CheckResult], ru
     frame = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
     connection = session.connection
     with session.transaction():
-        connection.execute(
-            f"delete from {CHECK_RESULTS.qualified_name} where run_id = $run_id"
-            " and list_contains($checks, asset || ' ' || check_name)",
-            {"run_id": run_id, "checks": sorted({f"{r.asset} {r.check_name}" for r in results})},
-        )
+        if before:
+            connection.execute(f"delete from {CHECK_RESULTS.qualified_name} where {is_before}", asked)
         _insert(connection, CHECK_RESULTS.qualified_name, frame)
         # Told before it is kept: a kill between the two tells again, of the same run, which counts once.
         standing = _standing_failures(connection, {result.asset for result in results})
