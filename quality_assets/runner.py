@@ -34,6 +34,7 @@ from quality_assets.defs.run_tags import (
 from quality_assets.imports import after_imports
 from quality_assets.settings import Settings
 from quality_assets.stores.process_ids import is_alive, process_name
+from quality_assets.stores.snapshots import keep_snapshot_open
 from quality_assets.stores.warehouse import WarehouseSession, keep_open, open_warehouse
 from quality_assets.tables.champion import (
     MIN_TRAINING_DAYS,
@@ -123,7 +124,7 @@ def run_job(
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph().resolve_job_def(job)
     _begin_with_data(settings)
-    with _ending_on_interrupt(), keep_open(settings), as_run_of_the_graph(instance, job):
+    with _ending_on_interrupt(), keep_open(settings), keep_snapshot_open(), as_run_of_the_graph(instance, job):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )

@@ -11,7 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from glob import glob
@@ -38,6 +39,9 @@ _SPILLED = "reader-"
 # Databases of snapshots, by path, inode and time, whose views this process has found to read what lies beside them.
 _in_place: list[tuple[str, int, int]] = []
 _LOOKED_AT = 8
+
+# Within `keep_snapshot_open`, a connection to the snapshot that was connected to last.
+_keeping: list[list[duckdb.DuckDBPyConnection]] = []
 
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 
@@ -169,7 +173,30 @@ def connect(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
         _sweep_spilled(settings.scratch_dir)
         connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
         connection.execute("SET temp_directory = ?", [str(settings.scratch_dir / f"{_SPILLED}{os.getpid()}")])
+        if _keeping:
+            # Not a cursor, which is closed with what it is of.
+            _keep(duckdb.connect(str(snapshot.warehouse_path), read_only=True))
     return connection
+
+
+@contextmanager
+def keep_snapshot_open() -> Iterator[None]:
+    """Keep open what `connect` opens, until it opens another: to open one anew for each of many steps costs more than
+    most of what they ask."""
+    _keeping.append([])
+    try:
+        yield
+    finally:
+        _keep(None)
+        _keeping.pop()
+
+
+def _keep(connection: duckdb.DuckDBPyConnection | None) -> None:
+    """Keep this connection open instead of the one before."""
+    for kept in _keeping[-1:]:
+        while kept:
+            kept.pop().close()
+        kept += [connection] if connection is not None else []
 
 
 def _is_locked(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -198,6 +225,11 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     connection = connect(snapshot)
     if _is_locked(connection):
         return connection
+    if _keeping:
+        # What is kept for others must not be locked.
+        connection.close()
+        _keep(None)
+        connection = _opened_where_it_lies(snapshot)
     connection.execute(f"SET allowed_directories = [{literal(f'{snapshot.folder.resolve()}/')}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -15,7 +15,7 @@ from quality_assets.contracts.ml import CALIBRATION, FEATURE_IMPORTANCE, MODEL_M
 from quality_assets.domain.escaping import spreadsheet_value
 from quality_assets.domain.reports.drift_html import drift_report_html
 from quality_assets.stores.files import write_atomically
-from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.snapshots import connect, current_snapshot
 
 _IN_USE = f"(select model_version from {MODEL_VERSIONS.qualified_name} where alias = 'champion')"
 _LAST_DRIFT = f"event_date = (select max(event_date) from {DATA_DRIFT.qualified_name})"
@@ -32,7 +32,7 @@ def write(published_dir: Path, target: Path, content: Callable[[duckdb.DuckDBPyC
     snapshot = current_snapshot(published_dir)
     if snapshot is None:
         raise FileNotFoundError("there is no published snapshot to export from; materialize published_snapshot first")
-    with open_snapshot(snapshot) as connection:
+    with connect(snapshot) as connection:
         text = content(connection)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, text)

@@ -21,7 +21,9 @@ from quality_assets.stores import snapshots
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.snapshots import (
     Snapshot,
+    connect,
     current_snapshot,
+    keep_snapshot_open,
     last_attempt,
     open_snapshot,
     publish,
@@ -394,6 +396,27 @@ def test_what_a_reader_spills_lies_in_the_scratch_folder_and_goes_with_it(
         result.close()
     assert not Path(folder).exists()
     assert sorted(published.folder.rglob("*")) == before
+
+
+def test_a_snapshot_that_is_kept_open_is_opened_once_and_never_locked(
+    built_copy: Settings, published: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with keep_snapshot_open():
+        for name in ("one.csv", "two.csv"):
+            with connect(published) as connection:
+                # Shared by all connections of the process, as long as one of them is open.
+                threads = connection.execute("select current_setting('threads')").fetchall()[0][0]
+                assert (threads == 61) is (name == "two.csv")
+                connection.execute("set threads = 61")
+                connection.execute(f"copy (select 1) to '{tmp_path / name}'")
+        with open_snapshot(published) as stranger, pytest.raises(duckdb.PermissionException):
+            stranger.execute(f"copy (select 1) to '{tmp_path / 'three.csv'}'")
+        with connect(published) as connection:
+            connection.execute(f"copy (select 1) to '{tmp_path / 'four.csv'}'")
+        other = publish_now(built_copy, "other")
+        with connect(other) as connection:
+            assert count_events(connection) > 0
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["four.csv", "one.csv", "two.csv"]
 
 
 def test_what_a_killed_reader_spilled_is_swept(published: Snapshot, small_memory: Path) -> None:

@@ -90,7 +90,7 @@ def _unreadable(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def shows_the_data(session: WarehouseSession) -> Answer:
     """Pointer, snapshot and warehouse name the same data."""
     snapshot = _in_force(session)
-    with open_snapshot(snapshot) as connection:
+    with connect(snapshot) as connection:
         within = published_fingerprint(connection)
     found = {"CURRENT": snapshot.data_fingerprint, "the snapshot": within}
     wanted = published_fingerprint(session.connection)
@@ -100,7 +100,7 @@ def shows_the_data(session: WarehouseSession) -> Answer:
 def rows_complete(session: WarehouseSession) -> Answer:
     """Each table has as many rows as in the warehouse."""
     snapshot = _in_force(session)
-    with open_snapshot(snapshot) as connection:
+    with connect(snapshot) as connection:
         shown = _row_counts(connection)
     wanted = _row_counts(session.connection)
     for table in LAKE_TABLES:
@@ -236,7 +236,7 @@ def _shows_snapshot(name: str, content: Content) -> Callable[[WarehouseSession],
 
     def answer(session: WarehouseSession) -> Answer:
         written = (session.settings.reports_dir / name).read_text(encoding="utf-8")
-        with open_snapshot(_in_force(session)) as connection:
+        with connect(_in_force(session)) as connection:
             wanted = content(connection)
         is_same = written == wanted
         return Answer(is_same, float(len(written)), float(len(wanted)), 0 if is_same else 1)
