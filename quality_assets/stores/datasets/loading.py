@@ -51,7 +51,21 @@ class Loaded:
 
 @contextmanager
 def scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database on disk for one batch, with a folder for files, both gone afterwards."""
+    """A database on disk for one batch, with a folder for files, both gone afterwards.
+
+    Arrow takes memory from the system meanwhile: its own pool keeps what blocks of rows gave back.
+    """
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        with _scratch_database(settings) as opened:
+            yield opened
+    finally:
+        pa.set_memory_pool(pool)
+
+
+@contextmanager
+def _scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="batch-", dir=settings.scratch_dir) as folder:
         place = Path(folder)

@@ -14,8 +14,9 @@ from quality_assets.stores.datasets.loading import Loaded
 
 SMALL_ROWS = 60_000
 """A table of so many rows is its own sample, and its numbers are looked at as they are written."""
-SAMPLE_ROWS = 30_000
-_BLOCK_ROWS = 10_000
+SAMPLE_ROWS = 24_000
+_BLOCK_ROWS = 8_000
+_SCAN_MEMORY_MB = 60
 # A column of numbers that takes more values is not looked at value by value in a large table.
 _MOST_WRITTEN = 1_000
 
@@ -76,9 +77,15 @@ class Scan:
                 selected.append(f"c{index}")
             else:
                 selected += self._number_sql(index, cells.form)
-        reader = self._connection.sql(f"SELECT {', '.join(selected)} FROM batch").to_arrow_reader(_BLOCK_ROWS)
-        for batch in reader:
-            yield self._block(batch)
+        # A plain scan needs no pages but the next ones, and would keep all that it may.
+        before = self._connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
+        self._connection.execute(f"SET memory_limit = '{_SCAN_MEMORY_MB}MB'")
+        try:
+            reader = self._connection.sql(f"SELECT {', '.join(selected)} FROM batch").to_arrow_reader(_BLOCK_ROWS)
+            for batch in reader:
+                yield self._block(batch)
+        finally:
+            self._connection.execute(f"SET memory_limit = '{before}'")
 
     def _number_sql(self, index: int, form: ColumnForm) -> list[str]:
         name = f"c{index}"

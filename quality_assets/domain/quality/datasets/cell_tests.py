@@ -268,7 +268,9 @@ class Typo(ValueTest):
         """By distinct value."""
         if self.of_words:
             slips = {w for w in _different_words(cells.uniques) - self.fine if self._index.origins(w)}
-            return np.array([bool(slips) and not slips.isdisjoint(words_of(v)) for v in cells.uniques], bool)
+            if not slips:
+                return np.zeros(len(cells.uniques), bool)
+            return np.array([not slips.isdisjoint(words_of(v)) for v in cells.uniques], bool)
         return np.array([self._is_slip(value) for value in cells.uniques], bool)
 
     def _is_slip(self, value: str) -> bool:
