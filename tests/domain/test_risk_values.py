@@ -227,6 +227,32 @@ def test_the_model_has_the_most_skill_of_those_that_rank_as_well() -> None:
     assert best_by_skill(alike, dict.fromkeys(alike.p, 0.0), CHOOSING) is None
 
 
+def test_trees_must_be_ahead_of_the_line_beyond_chance() -> None:
+    rows, proof = evidence()
+    y = proof.y
+    line = np.where(y > 0, 0.79, 0.21)
+    # Both rank perfectly. Trees are nearer to what comes in six features of ten, and further off in four.
+    off = np.where(np.arange(len(y)) % 10 < 6, 0.1, 0.3)
+    close = said(random_forest=np.where(y > 0, 1 - off, off), logistic_regression=line)
+    skills = brier_skills(close, CHOOSING)
+    # Of .1875 is left .6 · .01 + .4 · .09 = .042, and .0441.
+    assert skills["random_forest"] == pytest.approx(1 - 0.042 / 0.1875)
+    assert skills["logistic_regression"] == pytest.approx(1 - 0.0441 / 0.1875)
+    assert close.lead("random_forest", "logistic_regression", CHOOSING, "brier_skill")[1] < 0
+    assert best_by_skill(close, skills, CHOOSING) == "random_forest"
+    assert best_by_skill(close, skills, CHOOSING, plainest="logistic_regression") == "logistic_regression"
+    assert choose(rows, close, CHOOSING) == Choice("logistic_regression")
+    # Nearer in every feature.
+    clear = said(random_forest=np.where(y > 0, 0.9, 0.1), logistic_regression=line)
+    assert choose(rows, clear, CHOOSING) == Choice("random_forest")
+    # Who has no skill is no model, however plain.
+    alone = said(random_forest=np.where(y > 0, 1 - off, off))
+    assert choose(rows, alone, CHOOSING) == Choice("random_forest")
+    # A baseline does not give way: it is plainer.
+    chart = said(ewma_chart=np.where(y > 0, 1 - off, off), logistic_regression=line)
+    assert choose(rows, chart, CHOOSING).name == "ewma_chart"
+
+
 def test_no_model_with_less_skill_than_base_rates_is_used() -> None:
     # All rank well, and say of everything that it is likely: further from what comes than a quarter for all.
     y = evidence()[1].y

@@ -70,10 +70,13 @@ class Evidence:
         """Bootstrap rounds of the graded rows."""
         return grading_rounds(int(self.is_graded.sum()), settings)
 
-    def lead(self, first: str, second: str, settings: TrainingSettings) -> tuple[float, float, float]:
-        """By how much the primary metric of one model exceeds that of another: difference, low, high."""
+    def lead(
+        self, first: str, second: str, settings: TrainingSettings, metric: str | None = None
+    ) -> tuple[float, float, float]:
+        """By how much a metric, the primary one by default, of one model exceeds that of another: difference, low,
+        high."""
         return metric_difference(
-            self.use_case.primary_metric.name,
+            metric or self.use_case.primary_metric.name,
             self.graded_keys,
             self.graded_outcomes,
             self.p[first][self.is_graded],

@@ -28,13 +28,19 @@ def brier_skills(proof: Evidence, settings: TrainingSettings) -> dict[str, float
 
 
 def best_by_skill(
-    proof: Evidence, skills: Mapping[str, float], settings: TrainingSettings, min_gain: float = 0.0
+    proof: Evidence,
+    skills: Mapping[str, float],
+    settings: TrainingSettings,
+    min_gain: float = 0.0,
+    plainest: str | None = None,
 ) -> str | None:
     """Of the candidates and baselines with any Brier skill, the one that has most of it and does not rank clearly worse
     than the best of them; None where none has any.
 
-    Clearly: the 90 % block-bootstrap interval of the difference in the primary metric is above 0. Of a candidate that
-    is ahead of the best such baseline by less than min_gain, the baseline is preferred, as it is easier to explain.
+    Clearly: the 90 % block-bootstrap interval of the difference in the primary metric is above 0. A candidate that is
+    not clearly ahead of the `plainest` one, in Brier skill, gives way to it: the most skilled of several is so by
+    chance too (the one-standard-error rule of Breiman et al. 1984). Of a candidate that is ahead of the best such
+    baseline by less than min_gain, the baseline is preferred, as it is easier to explain.
     """
     skilled = [name for name in proof.p if skills[name] > 0]
     if not skilled:
@@ -42,6 +48,9 @@ def best_by_skill(
     leader = max(skilled, key=lambda name: proof.score(name, settings))
     ranks_well = [name for name in skilled if name == leader or not proof.lead(leader, name, settings)[1] > 0]
     best = max(ranks_well, key=lambda name: skills[name])
+    is_rival = plainest in ranks_well and best in proof.use_case.candidates and best != plainest
+    if plainest and is_rival and not proof.lead(best, plainest, settings, "brier_skill")[1] > 0:
+        best = plainest
     plain = [name for name in ranks_well if name in proof.use_case.baselines]
     simple = max(plain, key=lambda name: skills[name], default=best)
     return simple if skills[best] - skills[simple] < min_gain else best

@@ -15,6 +15,7 @@ BASE_RATES = ("feature_base_rate", "base_rate")
 """What is said where nothing is known to be better: shares of the past."""
 
 MIN_CHART_POSITIVES = 5
+_PLAINEST = "logistic_regression"
 
 
 def choose(rows: TargetRows, proof: Evidence, settings: RiskSettings) -> Choice:
@@ -27,7 +28,7 @@ def choose(rows: TargetRows, proof: Evidence, settings: RiskSettings) -> Choice:
     if not proof.can_compare:
         return _stand_in(rows, proof.target, settings, "too few days to compare models on")
     skills = brier_skills(proof, settings)
-    best = best_by_skill(proof, skills, settings, settings.min_skill_gain)
+    best = best_by_skill(proof, skills, settings, settings.min_skill_gain, _PLAINEST)
     if proof.target == "onset":
         return _onset(proof, best, skills, settings)
     if best is None:
