@@ -42,7 +42,8 @@ MODELS = ("ewma_chart", "logistic_regression", "random_forest", "hist_gradient_b
 IN_USE = "model in use"
 _TOLD = ("logistic_regression", IN_USE)
 _DRAWS = 200
-_QUICK = RiskSettings(interval_members=0, importance_repeats=0, bootstrap_rounds=30)
+# Intervals as in the product: who is chosen depends on them.
+_QUICK = RiskSettings(interval_members=0, importance_repeats=0)
 
 
 def described(seed: int) -> pd.DataFrame:
