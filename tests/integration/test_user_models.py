@@ -6,11 +6,14 @@ import asyncio
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -77,6 +80,59 @@ def _deploy(
     return _ask(settings, "POST", "deploy", data={"name": name, "kind": "classification", **form}, files=files)
 
 
+# A process that has imported all and forks one for each request: to import is nearly all that an answer costs.
+_FORKING = """
+import io, json, os, sys
+import pandas, skops.io, sklearn.calibration, sklearn.metrics
+import quality_assets.domain.models.learning.drift_replay, quality_assets.domain.plain
+from quality_assets.stores import user_model_asked, user_model_child
+
+for line in sys.stdin:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        sys.stdin, sys.stdout = io.StringIO(json.loads(line)), os.fdopen(writer, "w")
+        code = 1
+        try:
+            user_model_child.main()
+            sys.stdout.flush()
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        said = stream.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps({"returncode": code, "stdout": said}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", _FORKING]
+    with subprocess.Popen(
+        command, env=user_models._environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture
+def forked(forking: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reads a model is forked: for what it answers, where not how it is started is the question."""
+
+    def run(command: list[str], *, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        print(json.dumps(input), file=forking.stdin, flush=True)
+        return subprocess.CompletedProcess(command, **json.loads(forking.stdout.readline()))
+
+    stand_in = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(user_models, "subprocess", stand_in)
+
+
 def _zip(**parts: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
@@ -103,6 +159,7 @@ def test_a_model_is_brought_and_asked(root: Settings) -> None:
     assert _ask(root, "POST", "models/steps/drift-check").json()["status"] == "unknown"
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_moved_from_the_sample_is_told(root: Settings) -> None:
     folder = root.models_dir / "user" / "steps" / "asked"
     folder.mkdir(exist_ok=True)
@@ -147,6 +204,7 @@ def test_files_that_are_refused_before_any_is_read(root: Settings, monkeypatch: 
     assert not (root.models_dir / "user" / "other").exists()
 
 
+@pytest.mark.usefixtures("forked")
 def test_models_that_are_refused_by_who_reads_them(root: Settings) -> None:
     foreign = FunctionTransformer(func=json.loads)
     half = skops.io.dumps(PLAIN)
@@ -176,6 +234,7 @@ def test_a_forged_tree_ends_the_process_that_reads_it_and_no_other(root: Setting
     assert not list((root.models_dir / "user").glob("*other*"))
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_calibrated_model_says_how_sure_it_is_and_a_number_is_predicted(root: Settings) -> None:
     calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(SAMPLE[["x", "z"]], SAMPLE.y)
     told = _deploy(root, "sure", skops.io.dumps(calibrated), only_check="true")
@@ -192,6 +251,7 @@ def test_a_calibrated_model_says_how_sure_it_is_and_a_number_is_predicted(root: 
     assert told.json()["first"]["prediction"] == pytest.approx(1)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_file_that_was_altered_is_not_read(root: Settings, tmp_path: Path) -> None:
     settings = new_settings(tmp_path / "data")
     assert _deploy(settings, "steps", skops.io.dumps(PLAIN)).status_code == 201
@@ -202,6 +262,7 @@ def test_a_file_that_was_altered_is_not_read(root: Settings, tmp_path: Path) -> 
     assert "the model file is not the one that was saved" in answer.json()["detail"]
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_contract_that_was_confirmed_is_the_one_that_is_kept(root: Settings) -> None:
     shown = _deploy(root, "agreed", skops.io.dumps(PLAIN), only_check="true").json()
     other = SAMPLE.assign(x=SAMPLE.x + 1).to_csv(index=False).encode()
@@ -211,6 +272,7 @@ def test_the_contract_that_was_confirmed_is_the_one_that_is_kept(root: Settings)
     assert (kept.status_code, kept.json()["version"]) == (201, "1")
 
 
+@pytest.mark.usefixtures("forked")
 def test_versions_are_put_in_use_and_taken_back(root: Settings) -> None:
     for _ in range(2):
         assert _deploy(root, "twice", skops.io.dumps(PLAIN)).status_code == 201
@@ -230,6 +292,7 @@ def test_versions_are_put_in_use_and_taken_back(root: Settings) -> None:
     assert (refused.status_code, "the model file is not the one" in refused.json()["detail"]) == (409, True)
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_the_examples_that_are_shipped_are_taken(root: Settings, kind: str) -> None:
     (example,) = (each for each in _ask(root, "GET", "samples").json() if each["kind"] == kind)
@@ -244,6 +307,7 @@ def test_the_examples_that_are_shipped_are_taken(root: Settings, kind: str) -> N
     assert _ask(root, "GET", "samples/..%2Fcustomers.csv").status_code == 404
 
 
+@pytest.mark.usefixtures("forked")
 def test_every_day_what_was_asked_is_looked_at_and_told_in_the_book(root: Settings, tmp_path: Path) -> None:
     settings = new_settings(tmp_path / "data")
     assert _deploy(settings, "steps", skops.io.dumps(PLAIN)).status_code == 201
@@ -275,6 +339,7 @@ def test_every_day_what_was_asked_is_looked_at_and_told_in_the_book(root: Settin
     assert _ask(settings, "PUT", "models/nobody/limits", json={}).status_code == 404
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_came_of_a_prediction_is_taken_once_and_shown(root: Settings, tmp_path: Path) -> None:
     settings = new_settings(tmp_path / "data")
     line = LinearRegression().fit(SAMPLE[["x"]], 2 * SAMPLE.x + 1)
