@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import pytest
+from check_tables import Answered, answers_of, tables_of, undone
+from check_tables import built as have_built
+from check_tables import write as put
 
-from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
-from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
+from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.table import Table
@@ -21,49 +23,32 @@ from quality_assets.domain.quality.event_checks import EVENT_CHECKS
 D0 = date(2026, 3, 10)
 D1, D2, D3, OUT = (D0 - timedelta(days=days) for days in (1, 2, 3, 9))
 BY_NAME = {f"{check.subject.name}.{check.name}": check for check in EVENT_CHECKS}
-Row = Mapping[str, Any]
-Answered = tuple[str, bool | None, float, float, int, list[str]]
 
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[duckdb.DuckDBPyConnection]:
-    every = {check.subject.name: TABLES_BY_NAME[check.subject.name] for check in EVENT_CHECKS}
-    every |= {table.qualified_name: table for table in (LAKE_FILES, PARTITION_STATE)}
-    with duckdb.connect(config={"threads": 1}) as connection:
-        for schema in sorted({table.schema for table in every.values()}):
-            connection.execute(f"create schema {schema}")
-        for table in every.values():
-            # Without what they demand of nulls: only what a check reads is given.
-            columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
-            connection.execute(f"create table {table.qualified_name} ({columns})")
+    with tables_of(EVENT_CHECKS, [LAKE_FILES]) as connection:
         yield connection
 
 
 @pytest.fixture
 def warehouse(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    tables.execute("begin transaction")
-    yield tables
-    tables.execute("rollback")
+    with undone(tables) as connection:
+        yield connection
 
 
 def write(connection: duckdb.DuckDBPyConnection, table: Table, names: str, *rows: Sequence[Any]) -> None:
     """Rows of some columns of a table."""
-    for row in rows:
-        marks = ", ".join("?" for _ in row)
-        connection.execute(f"insert into {table.qualified_name} ({names}) values ({marks})", list(row))
+    put(connection, table, (dict(zip(names.split(", "), row, strict=True)) for row in rows))
 
 
 def built(connection: duckdb.DuckDBPyConnection, table: Table, *days: date) -> None:
     """Say that a table has partitions of some days, and of one that is asked for nothing."""
-    write(connection, PARTITION_STATE, "table_name, event_date", *((table.qualified_name, d) for d in (*days, OUT)))
+    have_built(connection, table, (*days, OUT))
 
 
 def answers(connection: duckdb.DuckDBPyConnection, name: str, start: date = D3) -> list[Answered]:
-    """Each partition, by its key: passed, observed, threshold, unexpected count, examples by name."""
-    sql = BY_NAME[name].sql
-    dates = {"start": start, "end": D0}
-    rows = connection.execute(sql, {n: v for n, v in dates.items() if f"${n}" in sql}).fetchall()
-    return sorted((*row[:5], sorted(json.loads(row[5] or "[]") or [])) for row in rows)  # type: ignore[arg-type]
+    return answers_of(connection, BY_NAME[name], start, D0)
 
 
 def test_loads_that_differ_between_ledger_and_lake(warehouse: duckdb.DuckDBPyConnection) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import pytest
+from check_tables import Answered, Row, answers_of, tables_of, undone, write
+from check_tables import built as have_built
 
-from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.impact import (
     ADOPTION_CURVE,
@@ -26,7 +26,6 @@ from quality_assets.contracts.impact import (
     SEGMENT_DAYS,
     SEGMENT_MEMBERS,
 )
-from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.table import Table
 from quality_assets.contracts.users import DIM_USERS, FEATURE_SESSION_DAYS, FIRST_USES, USER_DAYS, USER_SESSIONS
 from quality_assets.domain.quality.impact_checks import IMPACT_CHECKS
@@ -34,52 +33,28 @@ from quality_assets.domain.quality.impact_checks import IMPACT_CHECKS
 LAST = date(2026, 3, 10)
 D0, D1, D2, OUT = LAST, LAST - timedelta(days=1), LAST - timedelta(days=2), LAST - timedelta(days=9)
 BY_NAME = {f"{check.subject.name}.{check.name}": check for check in IMPACT_CHECKS}
-READ = (VALID_EVENTS, USER_FEATURE_DAYS, FUNNEL_ENTRIES, SEGMENT_MEMBERS, PARTITION_STATE)
-Row = Mapping[str, Any]
-Answered = tuple[str, bool | None, float, float, int, list[str]]
+READ = (VALID_EVENTS, USER_FEATURE_DAYS, FUNNEL_ENTRIES, SEGMENT_MEMBERS)
 
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[duckdb.DuckDBPyConnection]:
-    every = {check.subject.name: TABLES_BY_NAME[check.subject.name] for check in IMPACT_CHECKS}
-    every |= {table.qualified_name: table for table in READ}
-    with duckdb.connect(config={"threads": 1}) as connection:
-        for schema in sorted({table.schema for table in every.values()}):
-            connection.execute(f"create schema {schema}")
-        for table in every.values():
-            # Without what they demand of nulls: only what a check reads is given.
-            columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
-            connection.execute(f"create table {table.qualified_name} ({columns})")
+    with tables_of(IMPACT_CHECKS, READ) as connection:
         yield connection
 
 
 @pytest.fixture
 def warehouse(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    tables.execute("begin transaction")
-    yield tables
-    tables.execute("rollback")
-
-
-def write(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
-    for row in rows:
-        marks = ", ".join("?" for _ in row)
-        connection.execute(
-            f"insert into {table.qualified_name} ({table.select_list(list(row))}) values ({marks})", [*row.values()]
-        )
+    with undone(tables) as connection:
+        yield connection
 
 
 def built(connection: duckdb.DuckDBPyConnection, table: Table, *days: date) -> None:
     """Say that a table has partitions of some days, and of one that is asked for nothing."""
-    names = ("table_name", "event_date")
-    write(connection, PARTITION_STATE, [dict(zip(names, (table.qualified_name, d), strict=True)) for d in (*days, OUT)])
+    have_built(connection, table, (*days, OUT))
 
 
 def answers(connection: duckdb.DuckDBPyConnection, name: str) -> list[Answered]:
-    """Each partition, by its key: passed, observed, threshold, unexpected count, examples by name."""
-    sql = BY_NAME[name].sql
-    dates = {"start": D2, "end": D0}
-    rows = connection.execute(sql, {n: v for n, v in dates.items() if f"${n}" in sql}).fetchall()
-    return sorted((*row[:5], sorted(json.loads(row[5] or "[]"))) for row in rows)  # type: ignore[arg-type]
+    return answers_of(connection, BY_NAME[name], D2, D0)
 
 
 def _days(*rows: tuple[date, dict[str, Any]], column: str = "event_date") -> list[Row]:

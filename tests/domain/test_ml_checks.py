@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
+from check_tables import Row, rows_of, tables_of, undone
+from check_tables import write as put
 
-from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.drift import (
     BASELINE_STATS,
     DATA_DRIFT,
@@ -41,7 +42,6 @@ SUBJECTS = {check.subject for check in MODEL_CHECKS} | {
 }
 CHECKS = [check for check in SQL_CHECKS if check.subject in SUBJECTS]
 BY_NAME = {f"{check.subject.name.split('.')[1]}.{check.name}": check for check in CHECKS}
-Row = Mapping[str, Any]
 
 
 def on(days_ago: int) -> date:
@@ -50,21 +50,14 @@ def on(days_ago: int) -> date:
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[duckdb.DuckDBPyConnection]:
-    every = {check.subject.name: TABLES_BY_NAME[check.subject.name] for check in CHECKS}
-    every |= {table.qualified_name: table for table in (FACT_FEATURE_METRICS, PARTITION_STATE)}
-    with duckdb.connect(config={"threads": 1}) as connection:
-        for schema in sorted({table.schema for table in every.values()}):
-            connection.execute(f"create schema {schema}")
-        for table in every.values():
-            connection.execute(table.create_sql())
+    with tables_of(CHECKS, [FACT_FEATURE_METRICS], keeps_contract=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def warehouse(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    tables.execute("begin transaction")
-    yield tables
-    tables.execute("rollback")
+    with undone(tables) as connection:
+        yield connection
 
 
 def unremarkable(column: Column) -> Any:
@@ -77,11 +70,7 @@ def unremarkable(column: Column) -> Any:
 def write(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
     """Rows of a table, of which only what matters is given."""
     for row in rows:
-        whole = {c.name: unremarkable(c) for c in table.columns if not c.nullable} | dict(row)
-        marks = ", ".join("?" for _ in whole)
-        connection.execute(
-            f"insert into {table.qualified_name} ({table.select_list(list(whole))}) values ({marks})", [*whole.values()]
-        )
+        put(connection, table, [{c.name: unremarkable(c) for c in table.columns if not c.nullable} | dict(row)])
 
 
 def answer(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[bool | None, float | None, float | None, int]:
@@ -92,9 +81,7 @@ def answer(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[bool | Non
 
 
 def answers(connection: duckdb.DuckDBPyConnection, name: str) -> list[Any]:
-    sql = BY_NAME[name].sql
-    dates = {"start": on(30), "end": TODAY}
-    return connection.execute(sql, {n: v for n, v in dates.items() if f"${n}" in sql}).fetchall()
+    return rows_of(connection, BY_NAME[name], on(30), TODAY)
 
 
 def examples(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
