@@ -212,5 +212,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright leaves a running event loop in the thread, which Dagster cannot start in."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    """Browser tests come last: Playwright leaves a running event loop in the thread, which Dagster cannot start in.
+
+    The longest file of them is begun first, lest one process works on it while the others have nothing left.
+    """
+    items.sort(key=lambda item: ("browser" in item.path.parts, item.path.name != "test_stories.py"))

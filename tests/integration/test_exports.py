@@ -69,7 +69,7 @@ def in_full(snapshot: Snapshot, folder: Path) -> bytes:
     return whole.read_bytes()
 
 
-@pytest.fixture(autouse=True, params=[14, 3])
+@pytest.fixture(params=[14, 3])
 def settled_after(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Whether a part of the file is settled after nine days."""
     monkeypatch.setattr(exports, "SETTLED_AFTER", timedelta(days=request.param))
@@ -90,6 +90,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.usefixtures("settled_after")
 def test_later_days_are_appended_and_only_they_are_checked(
     take: Take, target: Path, built_copy: Settings, tmp_path: Path, kept: list[int]
 ) -> None:
@@ -110,6 +111,7 @@ def test_later_days_are_appended_and_only_they_are_checked(
     assert sorted(path.name for path in target.parent.iterdir()) == [f".{target.name}.json", target.name]
 
 
+@pytest.mark.usefixtures("settled_after")
 @pytest.mark.parametrize("other", [{1: "x"}, {9: "x"}, {5: "x", 10: "y"}])
 def test_a_day_that_was_built_anew_is_written_anew(
     take: Take, target: Path, built_copy: Settings, tmp_path: Path, other: dict[int, str]
@@ -127,6 +129,7 @@ def test_a_day_that_was_built_anew_is_written_anew(
     assert check(built_copy).is_passed
 
 
+@pytest.mark.usefixtures("settled_after")
 def test_what_was_tampered_with_is_found_and_written_anew(
     take: Take, target: Path, built_copy: Settings, tmp_path: Path
 ) -> None:
@@ -141,6 +144,7 @@ def test_what_was_tampered_with_is_found_and_written_anew(
     assert check(built_copy).is_passed
 
 
+@pytest.mark.usefixtures("settled_after")
 def test_what_no_check_has_passed_is_written_anew(take: Take, target: Path, tmp_path: Path, kept: list[int]) -> None:
     export_csv(take(9), FEATURE_DAILY_TRENDS, target)
     export_csv(snapshot := take(10), FEATURE_DAILY_TRENDS, target)
@@ -170,6 +174,7 @@ def test_when_the_last_days_change_what_is_settled_is_kept(
         assert (found.is_passed, found.observed, found.threshold) == (True, rows, rows)
 
 
+@pytest.mark.usefixtures("settled_after")
 def test_a_kill_before_the_file_takes_its_place_or_its_record_is_written_is_made_up_for(
     take: Take, target: Path, built_copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
