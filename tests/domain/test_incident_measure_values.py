@@ -15,6 +15,7 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.domain.features.incident_findings import Finding
 from quality_assets.domain.features.incidents import (
     _belongs,
+    _by_name,
     _counted,
     _exposure,
     _last_known_day,
@@ -189,7 +190,8 @@ def facts(**columns: Any) -> pd.DataFrame:
 
 def exposed(row: dict[str, Any], first: int = 20, last: int = 22, **columns: Any) -> tuple[int, int | None]:
     whole = {"feature": "b", "metric": "crash_rate", "event_name": None, "worst_date": day(21)} | row
-    found = _exposure(whole, facts(**columns), day(first), day(last))
+    known = facts(**columns)
+    found = _exposure(whole, _by_name(known).get(whole["feature"], known.iloc[:0]), day(first), day(last))
     assert list(found) == ["events", "affected_users"]
     return found["events"], found["affected_users"]
 

@@ -16,12 +16,14 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.domain.features.incident_findings import Finding
 from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
 from quality_assets.domain.features.incidents import (
+    _by_name,
     _cluster,
     _mark_product_scope,
     _row,
     event_counts_sql,
     incident_id,
     silence_odds,
+    usual_product_users,
 )
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 from quality_assets.domain.features.severity import severity, size_points
@@ -260,7 +262,9 @@ def facts(**columns: Any) -> pd.DataFrame:
 
 
 def made(*cluster: Finding, of: pd.DataFrame | None = None, tiers: Mapping[str, int] | None = None) -> dict[str, Any]:
-    return _row(list(cluster), [], facts() if of is None else of, tiers or {})
+    known = facts() if of is None else of
+    own = _by_name(known).get(cluster[0].feature, known.iloc[:0])
+    return _row(list(cluster), [], own, usual_product_users(known), tiers or {})
 
 
 def test_a_row_has_its_days_its_worst_value_and_what_it_cost() -> None:

@@ -83,7 +83,10 @@ def incidents_of(
     findings = [finding for order, each in enumerate(watched) for finding in findings_of(each, order, detection)]
     findings += breach_findings(watched, len(watched))
     clusters = [c for group in _by_feature(findings).values() for c in _cluster(group, settings)]
-    rows = [_row(cluster, watched, facts, tiers or {}) for cluster in clusters]
+    # Once for all: each incident asks for the days of its feature.
+    facts_of, usual = _by_name(facts), usual_product_users(facts)
+    none = facts.iloc[:0]
+    rows = [_row(each, watched, facts_of.get(each[0].feature, none), usual, tiers or {}) for each in clusters]
     _mark_product_scope(rows, facts["feature"].nunique() if len(facts) else 0, settings)
     rows = told_once(rows, facts, settings)
     for row in rows:
@@ -103,6 +106,14 @@ def event_counts_sql(source: str = "core.valid_events") -> str:
         "  where event_date between $from_date and $to_date group by all)\n"
         "group by all"
     )
+
+
+def _by_name(facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The facts of each feature, by timestamps."""
+    if not len(facts):
+        return {}
+    dated = facts.assign(event_date=pd.to_datetime(facts["event_date"]))
+    return {str(name): own for name, own in dated.groupby("feature")}
 
 
 def _by_feature(findings: list[Finding]) -> dict[str, list[Finding]]:
@@ -139,7 +150,11 @@ def _belongs(finding: Finding, cluster: list[Finding], settings: IncidentSetting
 
 
 def _row(
-    cluster: list[Finding], watched: Sequence[Watched], facts: pd.DataFrame, tiers: Mapping[str, int]
+    cluster: list[Finding],
+    watched: Sequence[Watched],
+    own_facts: pd.DataFrame,
+    usual_users: float | None,
+    tiers: Mapping[str, int],
 ) -> dict[str, Any]:
     first = cluster[0]
     event_name = _event_name(cluster)
@@ -177,10 +192,10 @@ def _row(
         **measured,
         **ending(cluster, is_open),
     }
-    row |= _exposure(row, facts, start, last)
+    row |= _exposure(row, own_facts, start, last)
     row |= objective_on(watched, lead, is_open, last)
     row["users_today"] = None
-    row["severity"] = severity(row, usual_product_users(facts), tiers.get(first.feature))
+    row["severity"] = severity(row, usual_users, tiers.get(first.feature))
     return row
 
 
@@ -299,19 +314,18 @@ def _number(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def _exposure(row: Mapping[str, Any], facts: pd.DataFrame, start: date, last: date) -> dict[str, Any]:
-    """Events during the incident and users a day on its worst day, as far as the facts know them.
+def _exposure(row: Mapping[str, Any], own: pd.DataFrame, start: date, last: date) -> dict[str, Any]:
+    """Events during the incident and users a day on its worst day, as far as the feature's own facts know them.
 
     Users who met a crash are counted; for slowness and feedback it is everyone who used the feature, until
     `with_affected_users` counts them; for lost events the users who are missing. Errors are not counted per user in
     the facts: unknown.
     """
-    own = facts[facts["feature"] == row["feature"]] if len(facts) else facts
     if not len(own):
         return {"events": 0, "affected_users": None}
-    days = pd.to_datetime(own["event_date"])
+    days = own["event_date"]
     during = own[(days >= pd.Timestamp(start)) & (days <= pd.Timestamp(last))]
-    worst = during[pd.to_datetime(during["event_date"]) == pd.Timestamp(row.get("worst_date") or start)]
+    worst = during[during["event_date"] == pd.Timestamp(row.get("worst_date") or start)]
     group = METRIC_GROUPS.get(row["metric"])
     users: float | None = None
     if group == "crash":
