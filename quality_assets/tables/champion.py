@@ -88,11 +88,11 @@ def import_reader(settings: Settings) -> None:
     second, without them for a third of one.
     """
     folder = registry_folder(settings.models_dir, FEATURE_RISK)
-    if (folder / REGISTRY_FILE).is_file() and not _is_baseline_in_use(folder):
+    if (folder / REGISTRY_FILE).is_file() and not _is_read_plainly(folder):
         import skops.io  # noqa: F401
 
 
-def _is_baseline_in_use(folder: Path) -> bool:
+def _is_read_plainly(folder: Path) -> bool:
     """Whether the file of the model in use is read without skops."""
     registry, name = folder / REGISTRY_FILE, FEATURE_RISK.registry_name
     version = (read_aliases(registry, name) or {}).get("champion")

@@ -88,40 +88,53 @@ def build_drift_distributions(session: WarehouseSession) -> pd.DataFrame:
     return rows
 
 
+_WINDOW = "event_date between $since and $through"
+# A later model never rewrites a score: where a day has several, the newest speaks.
+_NEWEST = (
+    "qualify row_number() over (partition by event_date, feature"
+    " order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1"
+)
+_READ_SQL = {
+    "counts": f"select * from {EVENT_SKETCH_COUNTS.qualified_name}"
+    f" where {_WINDOW} and feature = '' and name <> 'event_name'",
+    "inputs": f"select event_date, {RISK_TRAINING_SET.select_list(INPUT_NAMES)} from {RISK_TRAINING_SET.qualified_name}"
+    f" where {_WINDOW}",
+    "scores": f"select event_date, risk_probability from {RISK_SCORES.qualified_name} where {_WINDOW}"
+    f" and not coalesce(is_backfilled, false) {_NEWEST}",
+    "graded": f"select event_date, risk_probability, label_any from {SCORE_LEDGER.qualified_name}"
+    f" where {_WINDOW} {_NEWEST}",
+    "users": f"select * from {USER_FEATURE_SKETCHES.qualified_name} where {_WINDOW}",
+}
+
+
 def _sketches(session: WarehouseSession, through: date) -> list[Any]:
+    """Of all that is watched. What was made last in this process, of the same rows, is not made again: drift and its
+    distributions ask for the same."""
+    since = {"since": through - timedelta(days=SKETCH_DAYS - 1), "through": through}
+    asked = (through, *(_digest(session, sql, since) for sql in _READ_SQL.values()))
+    if not _made or _made[-1][0] != asked:
+        made = _made_of(**{name: read_frame(session, sql, since) for name, sql in _READ_SQL.items()})
+        _made[:] = [(asked, made)]
+    return list(_made[-1][1])
+
+
+# At most one: of which rows, and the sketches.
+_made: list[tuple[tuple[object, ...], list[Any]]] = []
+
+
+def _digest(session: WarehouseSession, sql: str, parameters: Mapping[str, Any]) -> tuple[object, ...]:
+    """The number of rows of a query, and one that differs where they do, in whatever order they are."""
+    summed = f"select count(*), sum(cast(hash(found) as hugeint)) from ({sql}) as found"
+    rows: list[tuple[object, ...]] = session.connection.execute(summed, dict(parameters)).fetchall()
+    return rows[0]
+
+
+def _made_of(
+    counts: pd.DataFrame, inputs: pd.DataFrame, scores: pd.DataFrame, graded: pd.DataFrame, users: pd.DataFrame
+) -> list[Any]:
     from quality_assets.domain.drift.sketches import event_sketches, frame_sketches, performance_sketches
     from quality_assets.domain.drift.user_features import user_feature_sketches
 
-    since = {"since": through - timedelta(days=SKETCH_DAYS - 1), "through": through}
-    window = "event_date between $since and $through"
-    counts = read_frame(
-        session,
-        f"select * from {EVENT_SKETCH_COUNTS.qualified_name} where {window} and feature = '' and name <> 'event_name'",
-        since,
-    )
-    inputs = read_frame(
-        session,
-        f"select event_date, {RISK_TRAINING_SET.select_list(INPUT_NAMES)} from {RISK_TRAINING_SET.qualified_name}"
-        f" where {window}",
-        since,
-    )
-    # A later model never rewrites a score: where a day has several, the newest speaks.
-    newest = (
-        "qualify row_number() over (partition by event_date, feature"
-        " order by try_cast(model_version as bigint) desc nulls last, model_version desc) = 1"
-    )
-    scores = read_frame(
-        session,
-        f"select event_date, risk_probability from {RISK_SCORES.qualified_name} where {window}"
-        f" and not coalesce(is_backfilled, false) {newest}",
-        since,
-    )
-    graded = read_frame(
-        session,
-        f"select event_date, risk_probability, label_any from {SCORE_LEDGER.qualified_name} where {window} {newest}",
-        since,
-    )
-    users = read_frame(session, f"select * from {USER_FEATURE_SKETCHES.qualified_name} where {window}", since)
     graded["label_any"] = graded["label_any"].astype("Float64")
     return [
         *event_sketches(counts),
