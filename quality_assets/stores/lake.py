@@ -89,12 +89,14 @@ def refresh_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: 
         )
 
 
+def view_marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """The comments on all views, by their qualified names."""
+    sql = "select schema_name || '.' || view_name, comment from duckdb_views() where not internal"
+    return dict(connection.execute(sql).fetchall())
+
+
 def _mark_of(connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
-    row = connection.execute(
-        "select comment from duckdb_views() where schema_name = $schema and view_name = $name",
-        {"schema": table.schema, "name": table.name},
-    ).fetchone()
-    return row[0] if row else None
+    return view_marks(connection).get(table.qualified_name)
 
 
 def _has_grown(mark: str | None, table: Table) -> bool:

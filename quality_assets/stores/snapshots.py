@@ -27,7 +27,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.settings import get_settings
 from quality_assets.stores.files import fsync_path, is_same_file, link_or_copy, write_atomically
-from quality_assets.stores.lake import is_current_mark, refresh_view
+from quality_assets.stores.lake import is_current_mark, refresh_view, view_marks
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
@@ -249,11 +249,7 @@ def _opened_where_it_lies(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     if looked_at in _in_place:
         return connection
     lake_dir = snapshot.folder / "lake"
-    marks: dict[str, str | None] = dict(
-        connection.execute(
-            "select schema_name || '.' || view_name, comment from duckdb_views() where not internal"
-        ).fetchall()
-    )
+    marks = view_marks(connection)
     views = [table for table in LAKE_TABLES if table.qualified_name in marks]
     if all(is_current_mark(marks[table.qualified_name], table, lake_dir) for table in views):
         _in_place[:] = [*_in_place[1 - _LOOKED_AT :], looked_at]

@@ -23,7 +23,7 @@ from quality_assets.contracts.users import DIM_USERS
 from quality_assets.domain.impact.sessions import DIM_USERS_SQL
 from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
-from quality_assets.stores.lake import Lake, refresh_view
+from quality_assets.stores.lake import Lake, is_current_mark, refresh_view, view_marks
 from quality_assets.stores.shared_metrics import name_use_case, share_model_metrics
 
 LOCK_TIMEOUT_S = 600.0
@@ -250,8 +250,10 @@ def _present_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str
 
 def refresh_lake_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Point the views over the lake at the files that are there."""
+    marks = view_marks(connection)
     for table in LAKE_TABLES:
-        refresh_view(connection, table, settings.lake_dir)
+        if not is_current_mark(marks.get(table.qualified_name), table, settings.lake_dir):
+            refresh_view(connection, table, settings.lake_dir)
 
 
 # The databases that this process has found, or made, as the contracts say: file and inode.

@@ -28,7 +28,7 @@ from quality_assets.tables.staleness import (
     is_arrival_unaudited,
     published_fingerprint,
     stale_dates,
-    unaudited_dates,
+    unaudited_by_table,
 )
 
 FINGERPRINT_DIGITS = 8
@@ -57,12 +57,10 @@ def reasons_against(session: WarehouseSession) -> list[str]:
             reasons.append(f"{table.qualified_name} is not built for {_dates_text(stale)}; run `quality run`")
     if is_arrival_unaudited(session.connection):
         reasons.append("what arrived has not been checked since it was read; run `quality run`")
-    for table in audited:
-        unaudited = unaudited_dates(session.connection, table)
-        if unaudited:
-            reasons.append(
-                f"{table.qualified_name} has not been checked for {_dates_text(unaudited)}; run `quality run`"
-            )
+    unaudited = unaudited_by_table(session.connection, audited)
+    for name in (table.qualified_name for table in audited):
+        if name in unaudited:
+            reasons.append(f"{name} has not been checked for {_dates_text(unaudited[name])}; run `quality run`")
     rows = session.connection.execute(
         f"select asset, check_name, count(*), min(nullif(partition_key, '')), any_value(description), any_value(run_id)"
         f" from ({LATEST_RESULTS_SQL} {NOT_ANSWERED_SINCE})"

@@ -287,8 +287,8 @@ def trends_to_build(connection: duckdb.DuckDBPyConnection) -> list[date]:
 def _to_build(connection: duckdb.DuckDBPyConnection, stage: Stage) -> list[date]:
     dated = [table for table in PIPELINE.of_stages(stage) if table.is_built_by_date]
     stale = (stale_dates(connection, table) for table in dated if table in PIPELINE.fingerprinted)
-    unaudited = (unaudited_dates(connection, table) for table in dated if table in PIPELINE.audited)
-    return sorted(set().union(*stale, *unaudited))
+    unaudited = unaudited_by_table(connection, [table for table in dated if table in PIPELINE.audited])
+    return sorted(set().union(*stale, *unaudited.values()))
 
 
 def await_audit(connection: duckdb.DuckDBPyConnection, table: Table, start: date, end: date) -> None:
@@ -312,13 +312,19 @@ def record_audited(connection: duckdb.DuckDBPyConnection, table: Table, start: d
 
 def unaudited_dates(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
     """The event dates of `table` that are built and were not checked since, ascending."""
+    return unaudited_by_table(connection, [table]).get(table.qualified_name, [])
+
+
+def unaudited_by_table(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> dict[str, list[date]]:
+    """As `unaudited_dates`, of several tables by their qualified names; without those that have none."""
     rows = connection.execute(
-        f"select distinct state.event_date from {PARTITION_STATE.qualified_name} as state"
-        f" join {AUDITS_DUE.qualified_name} as due on due.event_date = state.event_date"
-        f" and due.table_name = split_part(state.table_name, '{PART_MARK}', 1) where due.table_name = $name order by 1",
-        {"name": table.qualified_name},
+        f"select due.table_name, list_sort(list(distinct state.event_date)) from {PARTITION_STATE.qualified_name}"
+        f" as state join {AUDITS_DUE.qualified_name} as due on due.event_date = state.event_date"
+        f" and due.table_name = split_part(state.table_name, '{PART_MARK}', 1)"
+        " where list_contains($names, due.table_name) group by due.table_name",
+        {"names": [table.qualified_name for table in tables]},
     ).fetchall()
-    return [row[0] for row in rows]
+    return dict(rows)
 
 
 def is_arrival_unaudited(connection: duckdb.DuckDBPyConnection) -> bool:
