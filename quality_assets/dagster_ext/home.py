@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from filelock import FileLock
 
+from quality_assets.contracts import yaml_text
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.files import write_atomically
 
@@ -20,12 +20,12 @@ def prepare_home(settings: Settings) -> Path:
     """Make the data root Dagster's home, with the project's dagster.yaml and paths of its own; the folder."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    configuration = yaml.safe_load((REPOSITORY_ROOT / "dagster.yaml").read_text())
+    configuration = yaml_text.load((REPOSITORY_ROOT / "dagster.yaml").read_text())
     for store in configuration.values():
         if isinstance(store, dict) and "base_dir" in store.get("config", {}):
             below = Path(store["config"]["base_dir"]).relative_to("data/.dagster")
             store["config"]["base_dir"] = str(home / below)
-    write_atomically(home / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
+    write_atomically(home / "dagster.yaml", yaml_text.dump(configuration))
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return home

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from quality_assets.contracts.yaml_text import SafeLoader
+
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _resolvers() -> dict[str, list[Any]]:
@@ -20,7 +21,7 @@ def _resolvers() -> dict[str, list[Any]]:
     return {first: [(tag, it) for tag, it in found if tag in (_NULL, _MERGE)] for first, found in known}
 
 
-class _AsWritten(_Base):
+class _AsWritten(SafeLoader):
     """All plain scalars are text, but for those that are null."""
 
     yaml_implicit_resolvers = _resolvers()

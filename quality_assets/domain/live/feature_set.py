@@ -6,11 +6,12 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from quality_assets.contracts import yaml_text
 from quality_assets.contracts.sources.model import StrictModel
 from quality_assets.domain.live.expressions import ExpressionError, names_of
 
@@ -165,10 +166,6 @@ def load_features(path: Path) -> FeatureSet:
         raise FeatureFileError(f"{path}: {error}") from error
 
 
-# libyaml, where PyYAML was built with it, reads a file in a tenth of the time.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 @lru_cache(maxsize=2)
 def _feature_set(text: str) -> FeatureSet:
-    return FeatureSet.model_validate(yaml.load(text, Loader=_LOADER))  # noqa: S506 - a loader of plain values too
+    return FeatureSet.model_validate(yaml_text.load(text))
