@@ -1,6 +1,6 @@
 """What judging one table costs beside a pandas script of the usual checks, and Pointblank where it is installed.
 
-    python -m benchmarks.datasets_cost [--rows 1000000] [--texts] [--parquet] [--pointblank ~/pointblank/bin/python]
+    python -m benchmarks.datasets_cost [--rows 1000000] [--texts] [--parquet] [--alone] [--pointblank PYTHON]
 
 All read the same file, each in a process of its own; CPU is user + system. The script counts missing cells, copied
 rows, numbers beyond 1.5 interquartile ranges, texts among numbers and how many values each column has. Pointblank is
@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 _SCRIPT = """
 import sys
@@ -51,12 +53,13 @@ for name in t:
 asked.interrogate()
 print(len(t), sum(step.n_failed for step in asked.validation_info))
 """
+_PART_ROWS = 1_000_000
 _WORDS = np.array(["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet"])
 
 
-def table(rows: int, texts: int) -> pd.DataFrame:
+def table(rows: int, texts: int, seed: int = 3) -> pd.DataFrame:
     """Twenty columns, of which so many are long texts; the rest are codes, times, measures and counts."""
-    generator = np.random.default_rng(3)
+    generator = np.random.default_rng(seed)
     found: dict[str, object] = {}
     for place in range(texts):
         numbers = pd.Series(generator.integers(0, 10**6, rows)).astype(str)
@@ -78,11 +81,17 @@ def table(rows: int, texts: int) -> pd.DataFrame:
 
 def write(path: str, rows: int, texts: int) -> None:
     """A table as a file of CSV or Parquet, as its name says."""
-    made = table(rows, texts)
-    if path.endswith("parquet"):
-        made.to_parquet(path, index=False, compression="zstd")
-    else:
-        made.to_csv(path, index=False)
+    if not path.endswith("parquet"):
+        table(rows, texts).to_csv(path, index=False)
+        return
+    parts = (
+        pa.Table.from_pandas(table(min(_PART_ROWS, rows - at), texts, at + 3)) for at in range(0, rows, _PART_ROWS)
+    )
+    first = next(parts)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as out:
+        out.write_table(first)
+        for part in parts:
+            out.write_table(part)
 
 
 def cost(command: list[str], folder: Path) -> tuple[float, float, str]:
@@ -118,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--texts", action="store_true", help="thirteen columns of text and times instead of seven")
     parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="this product alone")
     parser.add_argument("--pointblank", type=Path, help="the Python of an environment that has Pointblank")
     asked = parser.parse_args()
     with TemporaryDirectory() as name:
@@ -128,7 +138,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", source], check=True)
         check = f"sys.argv = ['quality', 'check', {str(path)!r}]; from quality_assets.cli.main import app; app()"
         programs = {"this product": [sys.executable, "-c", _MEASURED.format(act=check)]}
-        others = {"pandas script": (sys.executable, _SCRIPT)}
+        others = {} if asked.alone else {"pandas script": (sys.executable, _SCRIPT)}
         if asked.pointblank:
             others["Pointblank"] = (str(asked.pointblank), _POINTBLANK)
         for program, (python, source) in others.items():

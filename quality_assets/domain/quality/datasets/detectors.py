@@ -32,15 +32,15 @@ from quality_assets.domain.quality.datasets.values import Block, Cells
 _LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
 _TYPO_TIMES, _TYPO_LEAST = 5, 5
-# Of other capitals it need not be as rare.
-_CASE_TIMES = 2
+# Of one of a few, or where it has other capitals alone, it need not be as rare.
+_CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
 _RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
 _MOST_SEARCHED = 20_000
 _MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
-# (share, cover): up to a share a form is rare, where those that are not cover so many cells; the strictest that holds.
-_FORM_GRADES = ((0.01, 0.97), (0.03, 0.92), (0.1, 0.88))
+# (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
+_FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
@@ -92,7 +92,7 @@ def _typos(name: str, cells: Cells) -> Iterator[CellTest]:
     common = [cells.uniques[i] for i in order if cells.counts[i] >= _TYPO_LEAST]
     if common:
         counts = dict(zip(cells.uniques, cells.counts.tolist(), strict=True))
-        odd = _slips(counts, common, rare_at_most)
+        odd = _slips(counts, common, rare_at_most, _CATEGORY_SHARE * cells.filled)
         fine = frozenset(set(cells.uniques) - odd)
         yield Typo("typo", "typo", (name,), weights.TYPO, frozenset(common) - odd, fine)
     vocabulary: Counter[str] = Counter()
@@ -101,23 +101,30 @@ def _typos(name: str, cells: Cells) -> Iterator[CellTest]:
             vocabulary[word] += int(cells.counts[i])
     known = [word for word, count in vocabulary.items() if count >= _TYPO_LEAST]
     if known and len(vocabulary) > 1 and any(" " in cells.uniques[i] for i in order[:50]):
-        odd = _slips(vocabulary, known, max(2.0, _RARE_SHARE * cells.filled), of_words=True)
+        odd = _slips(vocabulary, known, max(2.0, _RARE_SHARE * cells.filled))
         fine = frozenset(set(vocabulary) - odd)
         yield Typo("typo", "word_typo", (name,), weights.WORD_TYPO, frozenset(known) - odd, fine, of_words=True)
 
 
-def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, of_words: bool = False) -> set[str]:
-    """Which values are rare and one slip from one that is much more frequent, or cut off from one."""
+def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, category: float | None = None) -> set[str]:
+    """Which values are rare and one slip from one that is much more frequent, or cut off from one.
+
+    What stands at least `category` times is one of a few; of words, which None is for, one may begin as another.
+    """
     index = SlipIndex(common)
+
+    def is_rarer(value: str, count: int, origin: str) -> bool:
+        if origin.casefold() == value.casefold():
+            return counts[origin] >= _CATEGORY_SLIP_TIMES * count
+        is_category = category is not None and counts[origin] >= category
+        times = _CATEGORY_SLIP_TIMES if is_category else _TYPO_TIMES
+        return count <= rare_at_most and counts[origin] >= times * count
+
     found = set()
     for value, count in counts.items():
-        origins = index.origins(value)
-        if any(counts[o] >= _CASE_TIMES * count for o in origins if o.casefold() == value.casefold()):
+        origins = index.origins(value) + ([] if category is None else index.wholes(value))
+        if any(is_rarer(value, count, origin) for origin in origins):
             found.add(value)
-        elif count <= rare_at_most:
-            origins += [] if of_words else index.wholes(value)
-            if any(counts[origin] >= _TYPO_TIMES * count for origin in origins):
-                found.add(value)
     return found
 
 
@@ -148,11 +155,10 @@ def _dominant(name: str, cells: Cells) -> Iterator[CellTest]:
 def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
     """Forms that hardly a value has, where nearly all have one of a few."""
     for is_exact, shapes in ((False, cells.loose_shapes), (True, cells.shapes)):
-        graded = ((g, _usual_forms(cells, shapes, is_exact, *grade)) for g, grade in enumerate(_FORM_GRADES))
-        grade, usual = next(((g, usual) for g, usual in graded if usual), (0, None))
+        usual = next(filter(None, (_usual_forms(cells, shapes, is_exact, *grade) for grade in _FORM_GRADES)), None)
         if usual is None:
             continue
-        weight = weights.LESS_RARE_FORM if grade else weights.EXACT_SHAPE if is_exact else weights.RARE_FORMAT
+        weight = weights.EXACT_SHAPE if is_exact else weights.RARE_FORMAT
         common = max(usual, key=lambda shape: usual[shape])
         detector = "exact_shape" if is_exact else "format"
         yield OddShape("format", detector, (name,), weight, frozenset(usual), is_exact, common)

@@ -30,6 +30,7 @@ _SECOND_LOOK = {"typo": 0.6, "type": 0.6, "encoding": 1.0}
 _SECOND_LOOK_ELSE = 0.15
 _SHARE_THAT_COUNTS = {
     **dict.fromkeys(("dominant", "rare_value", "decimals", "word_typo", "characters"), weights.FEW_OUTLYING),
+    **dict.fromkeys(("format", "exact_shape"), weights.FEW_FORMED),
     **dict.fromkeys(("beyond_gap", "rare_sign", "alone"), weights.FEW_PARTED),
 }
 # Of a group that was not there before, the past says so much.
@@ -155,10 +156,7 @@ def _few(test: CellTest) -> float:
     """Up to which share of the rows what a table shows of itself counts whole."""
     if test.detector in _SHARE_THAT_COUNTS:
         return _SHARE_THAT_COUNTS[test.detector]
-    is_form = test.detector in ("format", "exact_shape")
-    if is_form and test.weight <= weights.LESS_RARE_FORM:
-        return weights.FEW_PARTED
-    is_habit = test.kind == "outlier" or is_form or test.weight <= weights.WEAK_DEPENDENCY
+    is_habit = test.kind == "outlier" or test.weight <= weights.WEAK_DEPENDENCY
     return weights.FEW_OUTLYING if is_habit else weights.FEW_ELSE
 
 

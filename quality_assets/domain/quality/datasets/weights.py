@@ -12,12 +12,12 @@ from collections.abc import Iterable
 TYPO, WORD_TYPO = 0.97, 0.5
 STREWN = 0.98
 RARE_FORMAT, EXACT_SHAPE, ODD_CHARACTERS = 0.5, 0.35, 0.1
-LESS_RARE_FORM, ODD_DECIMALS = 0.25, 0.25
+ODD_DECIMALS = 0.25
 WRONG_TYPE = 0.8
 DEPENDENCY, WEAK_DEPENDENCY, FAINT_DEPENDENCY = 0.85, 0.1, 0.02
 BROKEN_ENCODING = 0.95
 BEYOND_GAP = 0.6
-RARE_VALUE, RARE_SIGN = 0.3, 0.4
+RARE_VALUE, RARE_SIGN = 0.35, 0.4
 ALONE = 0.15
 DOMINANT, NEARLY_CONSTANT = 0.1, 0.05
 OUTLIER, FAR_OUTLIER = 0.06, 0.12
@@ -43,7 +43,7 @@ def missing_doubt(share: float) -> float:
 
 
 # What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for a trifle.
-FEW_OUTLYING, FEW_COPIED, FEW_PARTED, FEW_ELSE = 0.02, 0.01, 0.03, 0.1
+FEW_OUTLYING, FEW_COPIED, FEW_FORMED, FEW_PARTED, FEW_ELSE = 0.02, 0.01, 0.01, 0.03, 0.1
 BEYOND_FEW = 0.03
 # Copies without a past: many are a habit, and one that breaks must not be worth more than what broke it.
 COPIED_HERE, BEYOND_FEW_COPIED, COPIED_BY_CHANCE = 0.45, 0.02, 0.0003
