@@ -139,8 +139,8 @@ from {_VERSIONS} as v left join {MODEL_METRICS.qualified_name} as m
 where v.alias = 'champion'
 """,
         severity="WARN",
-        finding="No trained model is better (Brier skill {observed}) than the best baseline ({threshold}) and ranks as"
-        " well; a baseline scores in its place",
+        finding="No trained model is clearly better (Brier skill {observed}) than the best baseline ({threshold}) and"
+        " ranks as well; a baseline scores in its place",
         finding_unmeasured="There are too few graded days to tell whether a trained model beats the best baseline; a"
         " baseline scores in its place",
         unit="",
