@@ -387,7 +387,7 @@ def test_a_suite_is_asked_dimension_by_dimension() -> None:
 FACTS = {
     "events": 10, "errors": 2, "crashes": 3, "users": 4, "sessions": 6, "all_users": 5, "crashed_users": 2,
     "crashed_sessions": 2, "latency_count": 9, "feedback_count": 3, "apdex_count": 8, "apdex_satisfied": 5,
-    "apdex_tolerating": 3, "latency_p50_ms": 1.0, "latency_p95_ms": 2.0, "latency_p99_ms": 2.0, "feedback_mean": 5.0,
+    "apdex_tolerating": 3, "latency_p50_ms": 2.0, "latency_p95_ms": 2.0, "latency_p99_ms": 2.0, "feedback_mean": 5.0,
 }  # fmt: skip
 
 
