@@ -62,7 +62,7 @@ format: install ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 
 typecheck: install ## Check types
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers 2
 
 web: ## Build configurator/dist anew (needs Node 20)
 	@for part in sdk configurator; do (cd $$part && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || exit 1; done
