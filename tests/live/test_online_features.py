@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -127,6 +128,12 @@ def _write(store: LiveStore, events: Sequence[Event]) -> None:
         store.write_batch([Record(store.position() + 1, NOW_US, entry)])
 
 
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One database for all examples: to make one is much of what an example takes."""
+    return duckdb.connect(config={"threads": 1})
+
+
 def _offline(events: Sequence[Event], asked: Sequence[tuple[str, int, int]], version: int = 1) -> dict[Any, Any]:
     first = {event["event_id"]: event for event in sorted(events, key=lambda each: -each["received_us"])}
     frame = pd.DataFrame(list(first.values()))
@@ -134,7 +141,7 @@ def _offline(events: Sequence[Event], asked: Sequence[tuple[str, int, int]], ver
     frame["received_at"] = pd.to_datetime(frame["received_us"], unit="us")
     frame = frame.drop(columns=["event_us", "received_us"]).assign(feature="app", platform=None, country=None)
     requests = pd.DataFrame(asked, columns=["user_id", "as_of_us", "visible_us"])
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         connection.register("lake", frame)
         connection.register("requests", requests)
         cursor = connection.execute(offline_sql(FEATURES, version, "requests", lake_events_sql("lake"), DUCKDB))
