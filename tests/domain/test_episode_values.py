@@ -86,6 +86,8 @@ def test_a_ramp_must_be_better_by_more_than_two_and_last_five_days() -> None:
     assert date_change(np.array([0.0, 0.0, *(2 * ramp)]), 6) == (2, "creep")
     # What is far off counts for ten, on either side.
     assert date_change(np.array([0.0, 99.0, 10.0, 10.0]), 3) == (1, "step")
+    # A change of less than one began where it fits best too.
+    assert date_change(np.array([-1.0, 0.8]), 1) == (1, "step")
     assert date_change(np.array([-99.0, 10.0, 0.0]), 2) == (1, "step")
     # Until 14 days after the day on which it was found: the sixteenth counts, the next does not.
     assert date_change(np.array([0, 3.0, *[0.0] * 13, *[9.0] * 5]), 1) == (1, "creep")
