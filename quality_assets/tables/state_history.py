@@ -55,12 +55,12 @@ class History:
 
     @property
     def first(self) -> date:
-        """The first day with facts."""
-        return min(self.features.values())
+        """The first day of all."""
+        return min(day for seen in (self.features, *self.parts.values()) for day in seen.values())
 
 
 def read_history(connection: DuckDBPyConnection) -> History | None:
-    """None before the first facts, and where counts are of days before them."""
+    """None before the first facts."""
     features = connection.execute(f"select feature, min(event_date) from {_FACTS} group by 1").fetchall()
     if not features:
         return None
@@ -82,9 +82,7 @@ def read_history(connection: DuckDBPyConnection) -> History | None:
         part: {(feature, name): day for feature, name, day in rows if feature is not None and name is not None}
         for part, rows in (("event_name", events), ("platform", platforms))
     }
-    history = History({name: day for name, day in features if name is not None}, parts, second)
-    days = [day for own in parts.values() for day in own.values()]
-    return None if days and min(days) < history.first else history
+    return History({name: day for name, day in features if name is not None}, parts, second)
 
 
 _OF_PLATFORMS = "name in ('platform_events', 'platform_crashes')"
