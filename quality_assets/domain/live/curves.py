@@ -64,19 +64,20 @@ def _rows_by_weekday(features: pd.Index, weekdays: pd.Index) -> list[tuple[tuple
 
 def _so_far(counts: pd.DataFrame) -> pd.DataFrame:
     """Events before each tile's beginning, and of the whole day in column 288, by feature and day, silent days too."""
-    dated = counts.assign(event_date=pd.to_datetime(counts["event_date"]))
-    table = dated.pivot_table(index=["feature", "event_date"], columns="tile", values="events", aggfunc="sum")
-    firsts = dated.groupby("feature")["event_date"].min()
-    days = pd.date_range(dated["event_date"].min(), dated["event_date"].max())
-    index = pd.MultiIndex.from_tuples(
-        [(feature, day) for feature, first in firsts.items() for day in days[days >= first]],
-        names=["feature", "event_date"],
-    )
-    whole = table.reindex(index=index, columns=range(TILES)).fillna(0.0)
-    before = whole.cumsum(axis=1)
-    before.columns = pd.RangeIndex(1, TILES + 1)
-    before.insert(0, 0, 0.0)
-    return before
+    day = pd.to_datetime(counts["event_date"]).to_numpy().astype("datetime64[D]")
+    days = np.arange(day.min(), day.max() + np.timedelta64(1, "D"))
+    codes, names = pd.factorize(counts["feature"], sort=True)
+    place = (day - days[0]).astype(np.int64)
+    cells = (codes * len(days) + place) * TILES + counts["tile"].to_numpy(np.int64)
+    events = counts["events"].to_numpy(float)
+    whole = np.bincount(cells, events, len(names) * len(days) * TILES).reshape(-1, TILES)
+    before = np.concatenate([np.zeros((len(whole), 1)), np.cumsum(whole, axis=1)], axis=1)
+    first = np.full(len(names), len(days))
+    np.minimum.at(first, codes, place)
+    is_there = (np.arange(len(days)) >= first[:, None]).ravel()
+    keys = [np.repeat(np.asarray(names, object), len(days)), np.tile(days.astype("datetime64[us]"), len(names))]
+    index = pd.MultiIndex.from_arrays([key[is_there] for key in keys], names=["feature", "event_date"])
+    return pd.DataFrame(before[is_there], index=index, columns=pd.RangeIndex(TILES + 1))
 
 
 def _weekdays(so_far: pd.DataFrame) -> pd.Index:
