@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 
@@ -328,13 +329,13 @@ def test_age_and_runs_stop_at_their_caps() -> None:
     assert risk_inputs(states, first_date=days[398].date())["age_days"].tolist() == [365, 365]
     slow = np.where(np.arange(400) >= 300, 1.2, 0.0)[None, :]
     blank = np.zeros((1, 400))
-    state = signal_of(slow, blank)
-    signals = dict.fromkeys(SIGNALS, state)
-    runs = risk_inputs(FeatureStates(
-        states.grid, signals, states.is_known, states.is_degraded, states.is_onset, states.is_healthy,
-        states.silent_days,
-    ))["worst_run_days"].tolist()  # fmt: skip
+    # A budget that is used 99, 100 and 101 times as fast as it may be.
+    burn = np.array([[*[99.0] * 398, 100.0, 101.0]])
+    state = replace(signal_of(slow, blank), burn=burn)
+    capped = risk_inputs(replace(states, signals=dict.fromkeys(SIGNALS, state)))
+    runs = capped["worst_run_days"].tolist()
     assert (runs[299], runs[300], runs[326], runs[327], runs[328]) == (0, 1, 27, 28, 28)
+    assert capped["budget_burn"].tolist()[397:] == pytest.approx([math.log(100), math.log(101), math.log(101)])
 
 
 def test_who_is_alone_has_no_peers_and_what_is_never_measured_no_mean() -> None:
