@@ -133,7 +133,7 @@ def report(
     if [found.status for found in first] != [found.status for _, found in done]:
         lines.insert(
             1,
-            f"\nWhen these were first tried, before what survived was looked at: {_rate(first)}. That is the unbiased"
+            f"\nBy the tests as they were before what survived was looked at: {_rate(first)}. That is the unbiased"
             " rate; the tests written since are for changes of this sample among others.",
         )
     for file in sizes:

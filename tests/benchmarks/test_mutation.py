@@ -279,7 +279,7 @@ def test_report_counts_by_file_and_lists_what_survived(tmp_path: Path) -> None:
     results.add(Result(sample[1].key, SURVIVED, 1.0, 5, 2))
     text = report(sample, results, {"a.py": 2}, 1)
     assert "**1 noticed, 50.0% (95 % interval after Wilson 9.5% to 90.5%)**" in text
-    assert "first tried" not in text
+    assert "before what survived" not in text
     assert "| `a.py` | 2 | 2 | 1 | 0 | 1 | 0 |" in text
     assert "- `a.py:2` junction: `z = a and b` → `z = a or b` (2 slow tests not asked)" in text
 
@@ -305,7 +305,7 @@ def test_report_keeps_what_was_noticed_at_first_beside_what_is_noticed_now(tmp_p
         results.add(Result(mutant.key, status, 1.0))
     text = report(sample, Results(tmp_path / "results.jsonl"), {"a.py": 2}, 1)
     assert "**2 noticed, 100.0% " in text
-    assert "before what survived was looked at: 1 noticed, 50.0% " in text
+    assert "as they were before what survived was looked at: 1 noticed, 50.0% " in text
     assert "Survived" not in text
 
 
