@@ -25,7 +25,7 @@ class Stage:
         self.connection = duckdb.connect(config={"threads": 2})
         self.staging = Staging(self.connection, SOURCES)
         self.files = 0
-        self.finish()
+        self._is_viewed = False
 
     def write(self, content: bytes | str, name: str = "log.csv") -> Path:
         path = self.folder / name
@@ -51,9 +51,12 @@ class Stage:
             f"CREATE OR REPLACE VIEW staged AS SELECT {', '.join(columns)} FROM ("
             f"SELECT * FROM ({events}) UNION ALL BY NAME SELECT * FROM judged WHERE reasons IS NOT NULL)"
         )
+        self._is_viewed = True
         return found
 
     def rows(self, *columns: str) -> list[Any]:
+        if not self._is_viewed:  # nothing was taken
+            self.finish()
         chosen = ", ".join(columns)
         found = self.connection.execute(f"SELECT {chosen} FROM staged ORDER BY file_id, line_number").fetchall()
         return [row[0] for row in found] if len(columns) == 1 else found

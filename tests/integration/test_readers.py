@@ -61,6 +61,7 @@ MALFORMED = ["malformed_row"]
 
 
 def test_staging_table_has_the_columns_of_raw_logs(stage: Stage) -> None:
+    stage.finish()
     described = stage.connection.execute("DESCRIBE staged").fetchall()
     assert [(name, kind) for name, kind, *_ in described] == [(c.name, c.type) for c in RAW_LOGS.columns]
 
