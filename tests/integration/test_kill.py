@@ -37,6 +37,9 @@ FORKING = """
 import json, os, signal, sys, time, traceback
 from pathlib import Path
 import alembic.command
+# What a run imports late, lest each child does.
+import dagster._core.instance.factory, dagster._core.storage.schedules.sqlite, quality_assets.dagster_ext.event_log
+import scipy.stats, sklearn.ensemble, sklearn.linear_model
 from quality_assets import definitions
 from quality_assets.cli.main import app
 from quality_assets.settings import get_settings
