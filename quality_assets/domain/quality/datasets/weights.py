@@ -2,7 +2,7 @@
 
 Those of rules, which hold where a past has shown the rule to be alive, were measured on public pairs of dirty and clean
 tables; those of a table by itself are drawn towards what faults planted in two dozen public tables show
-(`benchmarks/datasets.py`). What had no measurement of its own stands with its nearest kin.
+(`benchmarks/datasets_public.py`). What had no measurement of its own stands with its nearest kin.
 """
 
 from __future__ import annotations
