@@ -108,7 +108,7 @@ def wilson(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
 def report(
     sample: Sequence[Mutant], results: Results, sizes: dict[str, int], seed: int, without: Sequence[str] = ()
 ) -> str:
-    """The run as Markdown: the rate and its interval, a row per file, and what survived.
+    """The run as Markdown: the rate and its interval, a row per folder, and what survived.
 
     `without` are the tests that were not asked.
     """
@@ -119,8 +119,8 @@ def report(
         f"{len(done)} mutants of {sum(sizes.values()):,} in {len(sizes)} files (seed {seed}, stratified by file), each"
         f" against the tests that reach it: **{_rate([found for _, found in done])}**.",
         "",
-        "| file | mutants in it | tried | killed | timeout | survived | unreached |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| folder | files | mutants in it | tried | killed | timeout | survived | unreached |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     if without:
         lines.insert(1, f"\nNot asked, for what they cost: {', '.join(map(_code, without))}. So this is a lower bound.")
@@ -136,10 +136,12 @@ def report(
             f"\nBy the tests as they were before what survived was looked at: {_rate(first)}. That is the unbiased"
             " rate; the tests written since are for changes of this sample among others.",
         )
-    for file in sizes:
-        of_file = [found.status for mutant, found in done if mutant.file == file]
-        counts = " | ".join(str(of_file.count(status)) for status in (KILLED, TIMEOUT, SURVIVED, UNREACHED))
-        lines.append(f"| `{file}` | {sizes[file]} | {len(of_file)} | {counts} |")
+    folders = {file: file.rpartition("/")[0] or "." for file in sizes}
+    for folder in dict.fromkeys(folders.values()):
+        within = [size for file, size in sizes.items() if folders[file] == folder]
+        tried_there = [found.status for mutant, found in done if folders[mutant.file] == folder]
+        counts = " | ".join(str(tried_there.count(status)) for status in (KILLED, TIMEOUT, SURVIVED, UNREACHED))
+        lines.append(f"| `{folder}` | {len(within)} | {sum(within):,} | {len(tried_there)} | {counts} |")
     lines += ["", *_listed("Survived", done, (SURVIVED, UNREACHED)), *_listed("Timeouts", done, (TIMEOUT,))]
     return "\n".join(lines).rstrip()
 

@@ -272,16 +272,17 @@ def test_wilson() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
-def test_report_counts_by_file_and_lists_what_survived(tmp_path: Path) -> None:
-    sample = mutants_of("a.py", "y = a < b\nz = a and b")
+def test_report_counts_by_folder_and_lists_what_survived(tmp_path: Path) -> None:
+    sample = mutants_of("in/a.py", "y = a < b\nz = a and b")
     results = Results(tmp_path / "results.jsonl")
     results.add(Result(sample[0].key, KILLED, 1.0))
     results.add(Result(sample[1].key, SURVIVED, 1.0, 5, 2))
-    text = report(sample, results, {"a.py": 2}, 1)
+    text = report(sample, results, {"in/a.py": 2, "in/b.py": 3, "c.py": 1}, 1)
     assert "**1 noticed, 50.0% (95 % interval after Wilson 9.5% to 90.5%)**" in text
     assert "before what survived" not in text
-    assert "| `a.py` | 2 | 2 | 1 | 0 | 1 | 0 |" in text
-    assert "- `a.py:2` junction: `z = a and b` → `z = a or b` (2 slow tests not asked)" in text
+    assert "| `in` | 2 | 5 | 2 | 1 | 0 | 1 | 0 |" in text
+    assert "| `.` | 1 | 1 | 0 | 0 | 0 | 0 | 0 |" in text
+    assert "- `in/a.py:2` junction: `z = a and b` → `z = a or b` (2 slow tests not asked)" in text
 
 
 def test_report_of_a_part_counts_up_to_the_first_that_was_not_tried(tmp_path: Path) -> None:
