@@ -96,8 +96,10 @@ def test_any_feature_is_found_from_the_keyboard(visit: Start, full: str) -> None
     page = visit(full).open("/data-quality")
     answers: list[Route] = []
     page.route("**/api/v1/search", lambda route: answers.append(route))
+    page.wait_for_selector("#search-results", state="attached")
     with page.expect_request("**/api/v1/search"):
         page.keyboard.press("/")
+        expect(page.locator("#search")).to_be_focused()
     page.keyboard.type("print")
     page.wait_for_function("document.getElementById('search').value === 'print'")
     # Whatever comes last must not bring back what was found for less of the word.

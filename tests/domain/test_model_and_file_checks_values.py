@@ -416,7 +416,7 @@ def test_pointer_snapshot_and_warehouse_name_the_same_data(
 ) -> None:
     live, shown = duckdb.connect(), duckdb.connect()
     monkeypatch.setattr(publication, "_in_force", lambda _: SimpleNamespace(data_fingerprint=pointer))
-    monkeypatch.setattr(publication, "open_snapshot", lambda _: shown)
+    monkeypatch.setattr(publication, "connect", lambda _: shown)
     monkeypatch.setattr(publication, "published_fingerprint", lambda each: "w" if each is live else within)
     session: Any = SimpleNamespace(connection=live)
     assert publication.shows_the_data(session) == wanted
@@ -430,7 +430,7 @@ def test_rows_of_each_table_are_counted_on_both_sides(things: Any, monkeypatch: 
     shown = duckdb.connect()
     shown.execute("create schema product")
     shown.execute(THINGS.create_sql())
-    monkeypatch.setattr(publication, "open_snapshot", lambda _: shown.cursor())
+    monkeypatch.setattr(publication, "connect", lambda _: shown.cursor())
     for lake, wanted in (
         ((2000, 2000), Answer(False, 2000.0, 2004.0, 1, ["product.things: 0 instead of 4 rows"])),
         ((1999, 2000), Answer(False, 1999.0, 2004.0, 2,

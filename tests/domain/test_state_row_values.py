@@ -23,7 +23,7 @@ from quality_assets.domain.series.state_rows import (
     _last_known,
     _near_episodes,
     _objective_columns,
-    _spans,
+    spans,
     state_rows,
     watched_from,
 )
@@ -190,9 +190,10 @@ def test_parts_are_kept_on_the_days_of_episodes_and_ten_days_before() -> None:
 def test_days_of_episodes_know_since_when_and_the_worst_so_far() -> None:
     z = [0, 0, 0, 4, 5, 5, 3, 6, NAN, 0, 0, 0, 6, 7]
     size = np.arange(14.0)
-    each = of(14, z=z, active=[4, 5, 6, 7, 8, 12, 13], start=[4, 12], run=[0, 0, 0, 3, 3, *[12] * 9], breach=[0, 1, 6],
+    each = of(14, z=z, value=size, expected=0, active=[4, 5, 6, 7, 8, 12, 13], start=[4, 12],
+              run=[0, 0, 0, 3, 3, *[12] * 9], breach=[0, 1, 6],
               begin=[0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])  # fmt: skip
-    since, worst, worst_size = _spans(each, size[None, :], DEFAULT_SETTINGS)
+    since, worst, worst_size = spans(each)
     dates = np.array([day(d) for d in range(14)], dtype="datetime64[s]")
     # The first is dated a day before it was found; its days take the place of the breach.
     wanted = [dates[0], dates[0], NAT, NAT, *[dates[3]] * 5, NAT, NAT, NAT, dates[12], dates[12]]
@@ -207,8 +208,10 @@ def test_days_of_episodes_know_since_when_and_the_worst_so_far() -> None:
 
 def test_an_episode_that_starts_anew_has_its_own_worst_day() -> None:
     z = [0, 0, 9, 5, 0, 0, 0, 0, 0, 0, 4, 6]
-    each = of(12, z=z, active=range(2, 12), start=[2, 10], run=[0, 0, 2, *[0] * 7, 10, 0])
-    _, _, worst_size = _spans(each, np.arange(12.0)[None, :], DEFAULT_SETTINGS)
+    each = of(
+        12, z=z, value=np.arange(12.0), expected=0, active=range(2, 12), start=[2, 10], run=[0, 0, 2, *[0] * 7, 10, 0]
+    )
+    _, _, worst_size = spans(each)
     np.testing.assert_array_equal(worst_size[0], [NAN, NAN, *[2] * 8, 10, 11])
 
 

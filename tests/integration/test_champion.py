@@ -337,5 +337,7 @@ def test_the_code_version_changes_with_a_module_and_only_then(monkeypatch: pytes
 
 def test_a_module_that_makes_models_and_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_use, "MODEL_CODE", ("quality_assets.domain.gone",))
-    with pytest.raises(ModuleNotFoundError, match="gone makes models and is gone: write in MODEL_CODE"):
+    with pytest.raises(
+        ModuleNotFoundError, match="gone is code that results hang on, and is gone: write where it is now"
+    ):
         code_version.__wrapped__()

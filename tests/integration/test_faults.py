@@ -30,7 +30,7 @@ COUNTS = "select count(*), count(distinct feature), max(event_date) from core.va
 @pytest.fixture
 def root(built_copy: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A data root with a snapshot in force, whose blocking checks count as asked."""
-    monkeypatch.setattr("quality_assets.tables.publishing.unaudited_dates", lambda *_: [])
+    monkeypatch.setattr("quality_assets.tables.publishing.unaudited_by_table", lambda *_: {})
     monkeypatch.setattr("quality_assets.tables.publishing.is_arrival_unaudited", lambda *_: False)
     published(built_copy)
     assert find_faults(built_copy) == []
