@@ -4,8 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # A file of tests stays in one process: its tests share what is dear to build.
-# Tests wait for the servers and commands that they start: one process more than there are cores keeps these busy.
-WORKERS ?= -n $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))') --dist loadfile --no-loadscope-reorder
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-services cover quality-report train serve-model loadtest lint format typecheck web web-check image-check lock clean
