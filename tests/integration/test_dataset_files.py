@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -79,6 +80,22 @@ def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
     loaded, found = _read(tmp_path, (tmp_path / "twice.parquet").read_bytes())
     assert (loaded.columns, loaded.renamed) == (("a", "b", "a_2"), ("a",))
     assert found == [("1", "x", "3"), ("2", "y", "4")]
+
+
+@pytest.mark.parametrize("memory_limit_mb", [1_500, 200])
+def test_a_row_group_larger_than_what_a_scan_keeps_is_read_within_the_setting(
+    tmp_path: Path, memory_limit_mb: int
+) -> None:
+    path, values = tmp_path / "large.parquet", np.random.default_rng(1).random((10, 1_400_000))
+    pq.write_table(pa.table({f"n{at}": each for at, each in enumerate(values)}), path, row_group_size=2_000_000)
+    settings = Settings(data_dir=tmp_path / "data", memory_limit_mb=memory_limit_mb)
+    with scratch_database(settings) as (connection, scratch):
+        assert load_file(connection, path, scratch).rows == 1_400_000
+        (limit,) = connection.execute("select current_setting('memory_limit')").fetchall()[0]
+        # 112 MB of numbers that nothing makes smaller: 80 MB and twice as much, where the setting allows it.
+        assert 190 < float(limit.removesuffix(" MiB")) < (191 if memory_limit_mb == 200 else 350)
+        read = connection.sql("select * from batch").to_arrow_reader(8_000)
+        assert sum(each.num_rows for each in read) == 1_400_000
 
 
 def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -> None:

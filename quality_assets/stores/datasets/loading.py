@@ -27,6 +27,7 @@ from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wil
 MOST_COLUMNS = 2_000
 # Beside what Python holds of a block.
 MEMORY_LIMIT_MB = 80
+_MOST_MEMORY_MB = "most_memory_mb"
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
 _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
@@ -75,6 +76,7 @@ def _scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConne
             "temp_directory": str(place / "spill"),
         }
         with duckdb.connect(str(place / "batch.duckdb"), config=config) as connection:
+            connection.execute(f"SET VARIABLE {_MOST_MEMORY_MB} = {settings.memory_limit_mb}")
             yield connection, place
 
 
@@ -169,6 +171,7 @@ def check_width(path: Path) -> None:
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
     plain = literal(str(without_wildcards(path, scratch)))
     try:
+        _make_room_for_row_groups(connection, path)
         loaded = _viewed(connection, f"read_parquet({plain}, hive_partitioning=false)", "parquet")
         # DuckDB gives a name that comes twice another one, and does not say so.
         columns, renamed = unique_names(pq.read_schema(path).names)
@@ -176,6 +179,20 @@ def _parquet(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -
         return replace(loaded, columns=columns, renamed=renamed) if renamed and is_same_width else loaded
     except duckdb.Error as error:
         raise FileRejected(f"it is a Parquet file that is damaged or cut short: {first_line(error)}") from None
+
+
+def _make_room_for_row_groups(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Allow what a scan keeps of a Parquet file: a row group of all columns as it is stored, and as much for pages."""
+    try:
+        file = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        # DuckDB says what is wrong with it.
+        return
+    groups = (file.row_group(index) for index in range(file.num_row_groups))
+    stored = (sum(each.column(at).total_compressed_size for at in range(each.num_columns)) for each in groups)
+    needed_mb = MEMORY_LIMIT_MB + 2 * max(stored, default=0) // 1_000_000
+    most_mb = connection.execute(f"SELECT coalesce(getvariable('{_MOST_MEMORY_MB}'), {needed_mb})").fetchall()[0][0]
+    connection.execute(f"SET memory_limit = '{min(needed_mb, most_mb)}MB'")
 
 
 def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, table: str | None = None) -> Loaded:

@@ -17,6 +17,8 @@ SMALL_ROWS = 60_000
 SAMPLE_ROWS = 24_000
 _BLOCK_ROWS = 8_000
 _SCAN_MEMORY_MB = 60
+# Formats that are read where they lie.
+_ELSEWHERE = ("parquet", "duckdb")
 # A column of numbers that takes more values is not looked at value by value in a large table.
 _MOST_WRITTEN = 1_000
 
@@ -77,9 +79,10 @@ class Scan:
                 selected.append(f"c{index}")
             else:
                 selected += self._number_sql(index, cells.form)
-        # A plain scan needs no pages but the next ones, and would keep all that it may.
         before = self._connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
-        self._connection.execute(f"SET memory_limit = '{_SCAN_MEMORY_MB}MB'")
+        if self.loaded.file_format not in _ELSEWHERE:
+            # A plain scan of our own pages needs none but the next ones, and would keep all that it may.
+            self._connection.execute(f"SET memory_limit = '{_SCAN_MEMORY_MB}MB'")
         try:
             reader = self._connection.sql(f"SELECT {', '.join(selected)} FROM batch").to_arrow_reader(_BLOCK_ROWS)
             for batch in reader:
