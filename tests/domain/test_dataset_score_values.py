@@ -25,7 +25,7 @@ from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, excess, judge
 from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
-from quality_assets.domain.quality.datasets.values import Block
+from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm
 from quality_assets.domain.quality.score import share_left
 
 
@@ -412,3 +412,13 @@ def test_weights_are_those_that_were_measured() -> None:
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.03, "COPIED_HERE": 0.45,
         "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
     }  # fmt: skip
+
+
+def test_examples_are_distinct_values_and_numbers_of_a_large_table_are_written_plainly() -> None:
+    codes = np.array([1, -1, 0, 1, 2])
+    where = np.array([True, True, False, True, True])
+    text = Cells(ColumnForm("number"), codes, ["7", "8.50", "x"], np.array([7.0, 8.5, np.nan]))
+    assert text.distinct_texts(where) == ["8.50", "x"]
+    large = Cells(ColumnForm("number"), np.zeros(5, int), [""], np.array([np.nan]), has_text=False)
+    large.__dict__["numbers"] = np.array([153.88213579, np.nan, 1.0, 153.88213579, -2e9])
+    assert large.distinct_texts(where) == ["153.88213579", "-2000000000"]

@@ -87,9 +87,7 @@ class Tally:
         self.events[place] += events
         bits |= offending.astype(np.int64) << bit
         if len(self.examples[place]) < self.most_examples:
-            cells = block.columns[test.column]
-            seen = dict.fromkeys(cells.codes[offending][:200].tolist())
-            self.examples[place] += [cells.uniques[code] for code in seen if code >= 0][: self.most_examples]
+            self.examples[place] += block.columns[test.column].distinct_texts(offending)[: self.most_examples]
         if times is not None:
             known = times[offending & ~np.isnan(times)]
             if len(known):

@@ -152,6 +152,13 @@ class Cells:
             return np.full(self.rows, otherwise)
         return np.where(self.codes >= 0, of_unique[self.codes], otherwise)
 
+    def distinct_texts(self, where: Bools) -> list[str]:
+        """Distinct values of the first 200 rows `where`; numbers of a large table, whose text is not kept, plainly."""
+        if self.has_text:
+            return [self.uniques[code] for code in dict.fromkeys(self.codes[where][:200].tolist()) if code >= 0]
+        numbers = self.numbers[where][:200]
+        return [f"{number:.15g}" for number in dict.fromkeys(numbers[~np.isnan(numbers)].tolist())]
+
     @cached_property
     def masks(self) -> tuple[list[str], Ints]:
         """The distinct masks of the uniques, and which one each has: letters as a and A, digits as 9, all else as is.
