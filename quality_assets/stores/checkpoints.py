@@ -6,7 +6,6 @@ A file is a line of JSON, which says of what it is and where each array lies, an
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quality_assets.stores.files import write_bytes_atomically
 
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
 _ENDING = ".checkpoint"
@@ -66,14 +67,13 @@ def write_checkpoint(folder: Path, day: date, inputs: str, keys: Mapping[str, li
     flat = [(panel, name, np.ascontiguousarray(each)) for panel, own in arrays.items() for name, each in own.items()]
     index = [(panel, name, each.dtype.str, each.shape) for panel, name, each in flat]
     head = {"day": day.isoformat(), "inputs": inputs, "keys": keys, "arrays": index}
-    path = folder / f"{day}{_ENDING}"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(b"".join([json.dumps(head).encode(), b"\n", *(each.tobytes() for _, _, each in flat)]))
-    os.replace(temporary, path)
+    content = b"".join([json.dumps(head).encode(), b"\n", *(each.tobytes() for _, _, each in flat)])
+    write_bytes_atomically(folder / f"{day}{_ENDING}", content)
 
 
 def drop_checkpoints(folder: Path, kept: Collection[date]) -> None:
     """Remove the files of all days but these."""
+    stems = {day.isoformat() for day in kept}
     for each in folder.glob(f"*{_ENDING}"):
-        if each.stem not in {day.isoformat() for day in kept}:
+        if each.stem not in stems:
             each.unlink(missing_ok=True)
