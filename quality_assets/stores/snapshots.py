@@ -40,9 +40,6 @@ _SPILLED = "reader-"
 _in_place: list[tuple[str, int, int]] = []
 _LOOKED_AT = 8
 
-# Within `keep_snapshot_open`, a connection to the snapshot that was connected to last.
-_keeping: list[list[duckdb.DuckDBPyConnection]] = []
-
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 
 
@@ -173,9 +170,9 @@ def connect(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
         _sweep_spilled(settings.scratch_dir)
         connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
         connection.execute("SET temp_directory = ?", [str(settings.scratch_dir / f"{_SPILLED}{os.getpid()}")])
-        if _keeping:
+        if _kept_open.is_asked:
             # Not a cursor, which is closed with what it is of.
-            _keep(duckdb.connect(str(snapshot.warehouse_path), read_only=True))
+            _kept_open.keep(duckdb.connect(str(snapshot.warehouse_path), read_only=True))
     return connection
 
 
@@ -183,20 +180,29 @@ def connect(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
 def keep_snapshot_open() -> Iterator[None]:
     """Keep open what `connect` opens, until it opens another: to open one anew for each of many steps costs more than
     most of what they ask."""
-    _keeping.append([])
+    was_asked, _kept_open.is_asked = _kept_open.is_asked, True
     try:
         yield
     finally:
-        _keep(None)
-        _keeping.pop()
+        _kept_open.keep(None)
+        _kept_open.is_asked = was_asked
 
 
-def _keep(connection: duckdb.DuckDBPyConnection | None) -> None:
-    """Keep this connection open instead of the one before."""
-    for kept in _keeping[-1:]:
-        while kept:
-            kept.pop().close()
-        kept += [connection] if connection is not None else []
+@dataclass
+class _KeptOpen:
+    """Whether a connection to the snapshot that was connected to last is to be kept, and which one is."""
+
+    is_asked: bool = False
+    connection: duckdb.DuckDBPyConnection | None = None
+
+    def keep(self, connection: duckdb.DuckDBPyConnection | None) -> None:
+        """Keep this one instead of the one before."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = connection
+
+
+_kept_open = _KeptOpen()
 
 
 def _is_locked(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -225,10 +231,10 @@ def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     connection = connect(snapshot)
     if _is_locked(connection):
         return connection
-    if _keeping:
+    if _kept_open.is_asked:
         # What is kept for others must not be locked.
         connection.close()
-        _keep(None)
+        _kept_open.keep(None)
         connection = _opened_where_it_lies(snapshot)
     connection.execute(f"SET allowed_directories = [{literal(f'{snapshot.folder.resolve()}/')}]")
     connection.execute("SET enable_external_access = false")

@@ -32,6 +32,7 @@ from quality_assets.stores.model_files import WHAT_NEXT
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import load_champion
 from quality_assets.tables.drift_limits import RISK, limits_of
+from quality_assets.tables.last_made import LastMade
 from quality_assets.tables.sketches import SKETCH_DAYS
 
 RETRAIN = "reason_to_retrain"
@@ -111,15 +112,14 @@ def _sketches(session: WarehouseSession, through: date) -> list[Any]:
     """Of all that is watched. What was made last in this process, of the same rows, is not made again: drift and its
     distributions ask for the same."""
     since = {"since": through - timedelta(days=SKETCH_DAYS - 1), "through": through}
-    asked = (through, *(_digest(session, sql, since) for sql in _READ_SQL.values()))
-    if not _made or _made[-1][0] != asked:
-        made = _made_of(**{name: read_frame(session, sql, since) for name, sql in _READ_SQL.items()})
-        _made[:] = [(asked, made)]
-    return list(_made[-1][1])
+    rows = (through, *(_digest(session, sql, since) for sql in _READ_SQL.values()))
+    made = _last_made.get(
+        rows, lambda: _made_of(**{name: read_frame(session, sql, since) for name, sql in _READ_SQL.items()})
+    )
+    return list(made)
 
 
-# At most one: of which rows, and the sketches.
-_made: list[tuple[tuple[object, ...], list[Any]]] = []
+_last_made: LastMade[list[Any]] = LastMade()
 
 
 def _digest(session: WarehouseSession, sql: str, parameters: Mapping[str, Any]) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from quality_assets.domain.series.state_rows import READ_COLUMNS, watched_from
 from quality_assets.domain.series.states import STATE_FACTS, Described, Watched, watch
 from quality_assets.settings import Settings
 from quality_assets.tables.facts import read_facts
+from quality_assets.tables.last_made import LastMade
 from quality_assets.tables.state_history import read_event_counts, read_platform_counts
 
 if TYPE_CHECKING:
@@ -119,27 +120,25 @@ def read_watched(
         " where event_date <= coalesce($through, event_date) order by event_date",
         {"through": through},
     ).df()
-    asked = (stored[0], tuple(known["event_date"]), tuple(metrics))
-    if _read and _read[-1][0] == asked:
-        return list(_read[-1][1])
-    columns = FEATURE_STATES.select_list(READ_COLUMNS)
-    rows: pd.DataFrame = connection.execute(
-        f"select {columns} from {FEATURE_STATES.qualified_name}"
-        " where list_contains($metrics, metric) and event_date <= coalesce($through, event_date)",
-        {"metrics": list(metrics), "through": through},
-    ).df()
-    watched = watched_from(rows, known["event_date"])
-    _read.clear()
-    if len(rows) <= MAX_KEPT * len(metrics):
-        _read.append((asked, watched))
-    return watched
+
+    def read() -> list[Watched]:
+        columns = FEATURE_STATES.select_list(READ_COLUMNS)
+        rows: pd.DataFrame = connection.execute(
+            f"select {columns} from {FEATURE_STATES.qualified_name}"
+            " where list_contains($metrics, metric) and event_date <= coalesce($through, event_date)",
+            {"metrics": list(metrics), "through": through},
+        ).df()
+        return watched_from(rows, known["event_date"])
+
+    of = (stored[0], tuple(known["event_date"]), tuple(metrics))
+    return list(_last_read.get(of, read, is_kept=stored[0][0] <= MAX_KEPT * len(metrics)))
 
 
 MAX_KEPT = 20_000
 """Feature-days of which what was read is kept: a few tens of megabytes."""
 
-# At most one: what was read, in short, and what the detector says by it: incidents and labels ask for the same.
-_read: list[tuple[tuple[object, ...], list[Watched]]] = []
+# Incidents and labels ask for the same.
+_last_read: LastMade[list[Watched]] = LastMade()
 
 
 def _is_complete(connection: DuckDBPyConnection, through: date | None) -> bool:
