@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # A file of tests stays in one process: its tests share what is dear to build.
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Every process imports every test: compiled once and kept, also where the environment says that nothing is.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(WORKERS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-services cover quality-report train serve-model loadtest lint format typecheck web web-check image-check lock clean
@@ -30,18 +32,18 @@ run: install ## Build a sample, say what it shows, and start the Dagster UI and 
 	@$(BIN)/quality demo
 
 test: install lint typecheck ## Lint, check types and run every test
-	@$(BIN)/python -m pytest $(WORKERS)
+	@$(PYTEST)
 
 test-services: install ## Only the tests that need PostgreSQL, Redis, a Kafka-protocol broker, Prometheus; fails where one is missing
-	@REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(WORKERS) tests/live/test_both_stores.py tests/live/test_topics.py \
+	@REQUIRE_SERVICES=1 $(PYTEST) tests/live/test_both_stores.py tests/live/test_topics.py \
 		tests/live/test_dashboard_queries.py tests/integration/test_operations_store.py
 
 cover: install ## Run every test and say which lines none reaches; fails below nine in ten
-	@$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing:skip-covered
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 quality-report: install ## Run every test and put what it said into reports/quality/quality_report.json
 	@mkdir -p build
-	@$(BIN)/python -m pytest $(WORKERS) --junitxml=build/junit.xml --cov --cov-report=xml:build/coverage.xml; \
+	@$(PYTEST) --junitxml=build/junit.xml --cov --cov-report=xml:build/coverage.xml; \
 		$(BIN)/quality quality-report --junit build/junit.xml --coverage build/coverage.xml --out reports/quality/quality_report.json
 
 train: install ## Train a model of made-up rows and release it where it wins: make train APP=housing
