@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -264,3 +267,17 @@ def test_a_matrix_has_names_as_their_places() -> None:
     columns = {"x": np.array([7.0, NAN]), "c": np.array(["b", "z"], dtype=object)}
     np.testing.assert_equal(matrix(columns, ["c", "x"], {"c": ("a", "b")}), np.array([[1.0, 7.0], [NAN, NAN]]))
     assert matrix(columns, [], {}).shape == (2, 0)
+
+
+def test_fitting_keeps_to_one_thread_what_it_loads_itself() -> None:
+    asked = (
+        "from threadpoolctl import threadpool_info\n"
+        "from quality_assets.domain.models.estimators import limited_threads\n"
+        "with limited_threads():\n"
+        "    import sklearn.ensemble\n"
+        "    print(sorted({(each['user_api'], each['num_threads']) for each in threadpool_info()}))"
+    )
+    # Whether scikit-learn is loaded already is a matter of the process.
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ended = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[('blas', 1), ('openmp', 1)]"

@@ -57,7 +57,17 @@ def make_estimator(use_case: UseCase, name: str, settings: TrainingSettings, *, 
 
 @contextmanager
 def limited_threads() -> Iterator[None]:
-    """Keep OpenMP and BLAS to one thread: on a busy machine theirs spin and wait for each other, ten times slower."""
+    """Keep OpenMP and BLAS to one thread to fit: on a busy machine theirs spin and wait for each other."""
+    # A library that is loaded later would not be limited.
+    import sklearn  # noqa: F401
+
+    with limited_loaded_threads():
+        yield
+
+
+@contextmanager
+def limited_loaded_threads() -> Iterator[None]:
+    """As `limited_threads`, to ask a model: what that takes is loaded with it, and may be little."""
     with ThreadpoolController().limit(limits=1):
         yield
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from quality_assets.contracts.learning import LearningColumn
 from quality_assets.domain.arrays import Floats, Ints
+from quality_assets.domain.models.estimators import limited_threads
 from quality_assets.domain.models.learning.blocks import splits_of
 from quality_assets.domain.models.learning.columns_of import is_unknown
 from quality_assets.domain.models.learning.guards import guard_findings
@@ -33,9 +34,6 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def explore(use_case: TabularUseCase, frame: pd.DataFrame) -> dict[str, Any]:
     """The report of a table. Raises CannotLearnError where nothing could be learnt from it."""
-    # Which brings scikit-learn along.
-    from quality_assets.domain.models.estimators import limited_threads
-
     with limited_threads():
         rows = learning_rows(use_case, frame)
         contract = use_case.contract

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.models.estimators import limited_threads
 from quality_assets.domain.models.learning.blocks import grades, share_interval
 from quality_assets.domain.models.learning.columns_of import is_unknown, taken
 from quality_assets.domain.models.learning.guards import Finding, guard_findings, refused_inputs
@@ -75,9 +76,6 @@ def train_table(
     use_case: TabularUseCase, frame: pd.DataFrame, mode: SelectionMode, progress: Progress
 ) -> LearningResult:
     """Train on the rows of a table. Raises CannotLearnError where nothing can be learnt from them."""
-    # Which brings scikit-learn along.
-    from quality_assets.domain.models.estimators import limited_threads
-
     with limited_threads():
         return _train(use_case, frame, mode, progress)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from quality_assets.contracts.risk_inputs import INPUTS_BY_NAME
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.artifact import TrainedModel, check_inputs
+from quality_assets.domain.models.estimators import limited_loaded_threads
 from quality_assets.domain.models.risk.reasons import reasons
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
@@ -43,14 +44,15 @@ def score_risk(
     why = np.full(len(inputs), "[]", dtype=object)
     degraded = inputs["is_degraded"].to_numpy(dtype=float)
     if asked.any():
-        risk = targets["any"]
-        probability[asked] = risk.probability(x[asked], feature[asked])
-        low[asked], high[asked] = risk.interval(x[asked], feature[asked], probability[asked])
-        if is_explained:
-            why[asked] = np.array(reasons(risk, x[asked], feature[asked]), dtype=object)
-        healthy = asked & (degraded < 0.5)
-        if "onset" in targets and healthy.any():
-            onset[healthy] = targets["onset"].probability(x[healthy], feature[healthy])
+        with limited_loaded_threads():
+            risk = targets["any"]
+            probability[asked] = risk.probability(x[asked], feature[asked])
+            low[asked], high[asked] = risk.interval(x[asked], feature[asked], probability[asked])
+            if is_explained:
+                why[asked] = np.array(reasons(risk, x[asked], feature[asked]), dtype=object)
+            healthy = asked & (degraded < 0.5)
+            if "onset" in targets and healthy.any():
+                onset[healthy] = targets["onset"].probability(x[healthy], feature[healthy])
     users = probability * inputs["usual_users"].to_numpy(dtype=float)
     is_baseline = "any" in targets and targets["any"].name in FEATURE_RISK.baselines
     frame = inputs[["event_date", "feature"]].reset_index(drop=True)
