@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Each core has a process of tests: threads that wait for one another spin, and a training costs half as much again.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -27,13 +29,17 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.features.descriptions import read_feature_descriptions, with_seen_dates
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, simulate
-from quality_assets.stores import warehouse
+from quality_assets.stores import models, table_models, warehouse
 from quality_assets.stores.landing import place
+from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport, ingest
 from quality_assets.tables.sketches import build_event_sketches
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 pytest_plugins = ["services"]
 
@@ -130,6 +136,35 @@ def tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warehouse, "_connect", connect_to_tables)
+        yield
+
+
+def _empty_registry(folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    folder.mkdir()
+    address = f"sqlite:///{folder / REGISTRY_FILE}"
+    with warnings.catch_warnings(action="ignore"):
+        MlflowClient(tracking_uri=address, registry_uri=address).search_experiments()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registries_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes the tables of a new registry by all its migrations, for two seconds: made once, and copied."""
+    open_client = models.open_client
+
+    def open_copy(root: Path, name: str) -> MlflowClient:
+        if not (root / REGISTRY_FILE).exists():
+            made = made_once(tmp_path_factory, "empty_registry", _empty_registry)
+            root.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made / REGISTRY_FILE, root / REGISTRY_FILE)
+        return open_client(root, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # MLflow reads this once, when it is imported.
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for module in (models, table_models):
+            patch.setattr(module, "open_client", open_copy)
         yield
 
 
