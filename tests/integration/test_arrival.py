@@ -24,16 +24,17 @@ from quality_assets.stores.lake import Lake, refresh_view
 from quality_assets.stores.landing import place
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import ingest, withdrawals
-from quality_assets.tables.events import build_events
+from quality_assets.tables.events import build_events, build_facts, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport, waiting_files
 from quality_assets.tables.lake_accounts import LakeNotAsWrittenError, changed_files, lake_faults
 from quality_assets.tables.publishing import reasons_against
 from quality_assets.tables.replays import files_to_reread, look_at_replay
+from quality_assets.tables.sketches import build_event_sketches
 from quality_assets.tables.staleness import days_to_build
 from quality_assets.tables.withdrawals import read_again
+from tests.conftest import FIRST_DATE, LAST_DATE
 
 Ingest = Callable[[WarehouseSession], IngestReport]
-Build = Callable[..., None]
 Lines = list[str]
 
 SOURCE = """
@@ -79,17 +80,17 @@ def settings(data_root: Settings) -> Settings:
 
 
 @pytest.fixture
-def root(settings: Settings, ingest_all: Ingest, build_all: Build) -> Iterator[Root]:
+def root(settings: Settings, ingest_all: Ingest) -> Iterator[Root]:
     """An open root that reads and builds at a word."""
     with open_warehouse(settings) as session:
-        yield Root(session, ingest_all, build_all)
+        yield Root(session, ingest_all)
 
 
 class Root:
     """A data root, what lands in it, and what comes of that."""
 
-    def __init__(self, session: WarehouseSession, ingest_all: Ingest, build_all: Build) -> None:
-        self.session, self._ingest, self._build = session, ingest_all, build_all
+    def __init__(self, session: WarehouseSession, ingest_all: Ingest) -> None:
+        self.session, self._ingest = session, ingest_all
         self.landing = session.settings.landing_dir
 
     def put(self, name: str, content: bytes) -> Path:
@@ -100,10 +101,15 @@ class Root:
 
     def read(self) -> IngestReport:
         report = self._ingest(self.session)
-        self._build(self.session)
+        self._build()
         assert waiting_files(self.session)[0] == []
         self.assert_accounted()
         return report
+
+    def _build(self) -> None:
+        """What is of days. Trends follow from it, and nothing here asks for them."""
+        for build in (build_events, build_user_feature_days, build_facts, build_event_sketches):
+            build(self.session, FIRST_DATE, LAST_DATE, lambda _: None)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.session.connection.execute(sql).fetchall()
@@ -145,7 +151,7 @@ class Root:
         if (settings.data_dir / "sources").exists():
             shutil.copytree(settings.data_dir / "sources", other.data_dir / "sources")
         with open_warehouse(other) as session:
-            rebuilt = Root(session, self._ingest, self._build)
+            rebuilt = Root(session, self._ingest)
             rebuilt.read()
             found, wanted = rebuilt.tables(), self.tables()
             for name in found:
