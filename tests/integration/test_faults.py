@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -23,18 +23,34 @@ from quality_assets.stores.operations.store import close_operations, operations_
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot, published_fault
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
+from tests.conftest import new_settings
 
 COUNTS = "select count(*), count(distinct feature), max(event_date) from core.valid_events"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _checks_count_as_asked() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quality_assets.tables.publishing.unaudited_by_table", lambda *_: {})
+        patch.setattr("quality_assets.tables.publishing.is_arrival_unaudited", lambda *_: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def in_force(built_warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a snapshot in force; made once."""
+    settings = new_settings(tmp_path_factory.mktemp("in_force") / "data")
+    shutil.copytree(built_warehouse.data_dir, settings.data_dir)
+    published(settings)
+    return settings.data_dir
+
+
 @pytest.fixture
-def root(built_copy: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A data root with a snapshot in force, whose blocking checks count as asked."""
-    monkeypatch.setattr("quality_assets.tables.publishing.unaudited_by_table", lambda *_: {})
-    monkeypatch.setattr("quality_assets.tables.publishing.is_arrival_unaudited", lambda *_: False)
-    published(built_copy)
-    assert find_faults(built_copy) == []
-    return built_copy
+def root(in_force: Path, data_root: Settings) -> Settings:
+    """A copy of it, to break."""
+    shutil.copytree(in_force, data_root.data_dir)
+    assert find_faults(data_root) == []
+    return data_root
 
 
 def published(settings: Settings) -> Snapshot:
