@@ -13,17 +13,19 @@ from text_blocks import text_block
 from quality_assets.domain.quality.datasets import examine
 
 ROWS = 200
-CITIES = ("Berlin", "Hamburg", "Munich", "Cologne")
+STATES = {"Berlin": "BE", "Hamburg": "HH", "Munich": "BY", "Cologne": "NW"}
 Columns = Mapping[str, Sequence[object]]
 
-# Beside a category that is hardly twice as frequent, or four times where nothing else says so, another is one more.
-MOST = {"one typo": 15, "category": 6}
+# Beyond so many, one slip of a value is half as frequent as it, one form is one more, and one column decides no other.
+MOST = {"one typo": 15, "form": 20, "dependency": 20}
 FAULTS: dict[str, tuple[str, Callable[[object], object]]] = {
     "one typo": ("city", lambda _: "Berlni"),
     "cut": ("city", lambda value: str(value)[:4]),
     "capitals": ("city", lambda value: str(value).upper()),
     "misread": ("city", lambda value: f"{value}Ã¼"),
     "category": ("city", lambda _: "zz9"),
+    "zero": ("price", lambda _: 0),
+    "dependency": ("state", lambda value: "BY" if value == "BE" else "BE"),
     "form": ("code", lambda value: f"#{value}"),
     "missing": ("price", lambda _: None),
     "words": ("price", lambda _: "error"),
@@ -36,8 +38,10 @@ FAULTS: dict[str, tuple[str, Callable[[object], object]]] = {
 
 def _table(seed: int) -> dict[str, list[object]]:
     generator = np.random.default_rng(seed)
+    city = generator.choice(list(STATES), ROWS).tolist()
     return {
-        "city": generator.choice(CITIES, ROWS).tolist(),
+        "city": city,
+        "state": [STATES[name] for name in city],
         "code": [f"K{n:03}" for n in generator.permutation(ROWS)],
         "price": np.round(generator.uniform(20, 90, ROWS), 2).tolist(),
     }
@@ -67,7 +71,7 @@ def test_more_errors_never_give_a_better_score(kind: str, seed: int, shares: lis
     past = examine.Past()
     for day in range(3 if has_past else 0):
         _, past = _score(_table(seed + 20_000 + day), past)
-    most = MOST.get(kind, ROWS // 10)
+    most = MOST.get(kind, ROWS // 4)
     found = []
     for count in (0, *(round(share * most) for share in shares), most):
         table = _table(seed)

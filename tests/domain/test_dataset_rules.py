@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import log
 
 import numpy as np
 import pytest
@@ -162,10 +163,10 @@ def _doubt(verdict: Verdict, cells: int = 200) -> float:
     [
         # Up to a tenth of the rows count in full, of outliers and of what is hardly sure two in a hundred.
         (_above(90), 0.5 * 10),
-        (_above(80), 0.5 * (10 + 0.03 * 10)),
-        (_above(90, kind="outlier"), 0.5 * (2 + 0.03 * 8)),
-        (_above(90, weight=0.1), 0.1 * (2 + 0.03 * 8)),
-        (_above(90, weight=0.11), 0.11 * 10),
+        (_above(80), 0.5 * 10 * (1 + 0.15 * log(2))),
+        (_above(90, kind="outlier"), 0.5 * 2 * (1 + 0.15 * log(5))),
+        (_above(90, weight=0.08), 0.08 * 2 * (1 + 0.15 * log(5))),
+        (_above(90, weight=0.09), 0.09 * 10),
     ],
 )
 def test_what_a_table_shows_of_itself(test: CellTest, doubt: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import log
 
 import numpy as np
 import pytest
@@ -251,7 +252,7 @@ def test_what_past_batches_showed_of_a_test_without_a_record_is_usual() -> None:
     assert beside_none.expected_share == pytest.approx(0.02)
     (first,) = judge(_counted([test]), Rules(), [], []).findings
     assert (first.expected_share, first.p_value, first.weight) == (None, None, 0.5)
-    assert first.doubt == pytest.approx(0.5 * (10 + 0.03 * 10))
+    assert first.doubt == pytest.approx(0.5 * 10 * (1 + 0.15 * log(2)))
 
 
 def test_where_like_rules_gave_way_one_is_worth_three_tenths() -> None:
@@ -399,17 +400,18 @@ def test_weights_are_those_that_were_measured() -> None:
     assert weights.missing_doubt(0.04) == pytest.approx(0.15 * 0.03 + 0.01 * 0.01)
     named = {name: value for name, value in vars(weights).items() if name.isupper()}
     assert named == {
-        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.5, "EXACT_SHAPE": 0.35,
-        "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.1,
-        "FAINT_DEPENDENCY": 0.02, "DOMINANT": 0.1, "NEARLY_CONSTANT": 0.05, "OUTLIER": 0.06, "FAR_OUTLIER": 0.12,
+        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.45, "EXACT_SHAPE": 0.3,
+        "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.08,
+        "DOMINANT": 0.08, "NEARLY_CONSTANT": 0.04, "OUTLIER": 0.045, "FAR_OUTLIER": 0.1,
         "COPIED_ROW": 0.9, "IDENTITY": 0.9, "PAST_SHAPE": 0.996, "PAST_CLOSED_SET": 0.99,
         "PAST_FORMAT": 0.98, "PAST_RANGE": 0.97, "PAST_CHARACTERS": 0.97, "PAST_DEPENDENCY": 0.99,
         "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.7,
-        "ODD_DECIMALS": 0.25, "BROKEN_ENCODING": 0.95, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.35,
-        "RARE_SIGN": 0.4, "ALONE": 0.15, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,
+        "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
+        "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
+        "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002,
-        "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.03, "COPIED_HERE": 0.45,
+        "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
         "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
     }  # fmt: skip
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 
 import numpy as np
 
-from quality_assets.domain.arrays import Ints
+from quality_assets.domain.arrays import Bools, Ints
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, Dependency
 from quality_assets.domain.quality.datasets.values import Block, Cells
@@ -16,12 +17,15 @@ from quality_assets.domain.quality.datasets.values import Block, Cells
 MOST_ROWS = 20_000
 _MOST_COLUMNS = 40
 _LEAST_GROUPED_SHARE = 0.3
-# (confidence, lift, weight): what two columns must show for a breach of what one says of the other to weigh so much.
-_GRADES = (
-    (0.9, 0.8, weights.DEPENDENCY),
-    (0.8, 0.6, weights.WEAK_DEPENDENCY),
-    (0.7, 0.5, weights.FAINT_DEPENDENCY),
-)
+# (confidence, lift) of two columns for a breach of what one says of the other to be doubted: surely, hardly, and from
+# where on hardly.
+_SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
+# The same where exceptions are strewn evenly over some groups, as errors are, and what is expected of their scatter; a
+# second value of larger groups is then no habit either.
+_SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = ((0.7, 0.5), (0.87, 0.3)), 3, 2.0, 10
+# The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
+_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.75, 0.4), (0.97, 0.9), 0.85
+_LED, _LEAST_LED = 0.6, 3
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,79 @@ class Pairing:
     held: Ints
     second: Ints
     total: Ints
+    base: float
+    pairs: tuple[Ints, Ints, Ints]
+    """The code of a, the code of b and the rows of each two that stand together."""
 
     @property
-    def is_sure(self) -> np.ndarray:
+    def is_sure(self) -> Bools:
         """By value of a: whether what does not agree with its most frequent b is no second habit."""
         is_rare = self.second <= np.maximum(1, 0.1 * self.total)
-        return (self.total >= 3) & (self.held > 0.6 * self.total) & is_rare
+        if self.is_even:
+            odd = (1 - self.confidence) * self.total
+            is_rare |= (self.total >= _LARGE_GROUP) & (self.second <= odd + _SIGMAS * np.sqrt(odd))
+        return self._is_led & is_rare
+
+    @property
+    def _is_led(self) -> Bools:
+        """By value of a: whether most of its rows agree, and it has rows to speak of."""
+        return (self.total >= _LEAST_LED) & (self.held > _LED * self.total)
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether exceptions are strewn over the values of a as by chance, not heaped in some (Pearson, χ² / df)."""
+        grouped = self.total >= 2
+        total, odd = self.total[grouped].astype(float), (self.total - self.held)[grouped]
+        share = odd.sum() / total.sum()
+        if len(total) < _LEAST_GROUPS or not 0 < share < 1:
+            return False
+        freedom = len(total) - 1
+        scatter = ((odd - total * share) ** 2 / (total * share * (1 - share))).sum() / freedom
+        return bool(scatter <= 1 + _SIGMAS * np.sqrt(2 / freedom))
+
+    @property
+    def told_by_others(self) -> tuple[float, float]:
+        """Confidence and lift where each row is told by the other rows of its a, of those a that stand three times.
+
+        In small groups most rows agree by chance with the most frequent of a group that they are of themselves.
+        """
+        is_large = self.total >= _LEAST_LED
+        total, held, second = self.total[is_large], self.held[is_large], self.second[is_large]
+        if not len(total) or self.base == 1:
+            return 0.0, 0.0
+        told = held * ((held - 1 > second) + 0.5 * (held - 1 == second))
+        confidence = float(told.sum() / total.sum())
+        return confidence, (confidence - self.base) / (1 - self.base)
+
+    @property
+    def among_said(self) -> tuple[float, float]:
+        """Confidence and lift among the rows whose b is the most frequent one of some a: what none says is an error."""
+        deciding, decided, counts = self.pairs
+        said = np.isin(decided, self.says[self._is_led])
+        grouped = said & np.isin(deciding, self.codes[self.total >= 2])
+        of_b = np.bincount(decided[said], counts[said])
+        if not grouped.any() or np.count_nonzero(of_b) < 2:
+            return 0.0, 0.0
+        most = float(of_b.max() / of_b.sum())
+        held = self.held[(self.total >= 2) & np.isin(self.says, decided[said])]
+        confidence = float(held.sum() / counts[grouped].sum())
+        return confidence, (confidence - most) / (1 - most) if most <= _MOST_OF_ONE else 0.0
+
+    @property
+    def weight(self) -> float:
+        """How sure a breach is: a rule that is broken more often is still one, as long as it is broken as by errors."""
+        own = (self.confidence, self.lift)
+        if _reaches(own, _SURE) or (_reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)):
+            return weights.DEPENDENCY
+        if self.is_even and any(_reaches(self.told_by_others, least) for least in _SURE_IF_EVEN):
+            return weights.DEPENDENCY
+        # From nothing on, so that what is nearly none does not come and go.
+        parts = [(x - low) / (high - low) for x, low, high in zip(own, _FAINT, _WEAK, strict=True)]
+        return weights.WEAK_DEPENDENCY * float(np.prod(np.clip(parts, 0, 1))) ** 2
+
+
+def _reaches(shown: tuple[float, float], least: tuple[float, float]) -> bool:
+    return shown[0] >= least[0] and shown[1] >= least[1]
 
 
 def pairing(a: Cells, b: Cells) -> Pairing | None:
@@ -70,7 +141,8 @@ def pairing(a: Cells, b: Cells) -> Pairing | None:
     base = float(np.bincount(b.codes[both]).max() / n)
     confidence = float(held[grouped].sum() / rows)
     lift = 0.0 if base == 1 else (confidence - base) / (1 - base)
-    return Pairing(confidence, lift, rows / n, codes, says, held, second, total)
+    pairs = (deciding, decided, counts)
+    return Pairing(confidence, lift, rows / n, codes, says, held, second, total, base, pairs)
 
 
 def is_measure(cells: Cells) -> bool:
@@ -101,8 +173,7 @@ def dependencies_within(block: Block) -> Iterator[CellTest]:
         found = pairing(a, b)
         if found is None or found.grouped_share < _LEAST_GROUPED_SHARE:
             continue
-        weight = next((w for c, lift, w in _GRADES if found.confidence >= c and found.lift >= lift), None)
-        if weight is None:
+        if not (weight := found.weight):
             continue
         sure = found.is_sure
         says = {a.uniques[i]: b.uniques[j] for i, j in zip(found.codes[sure], found.says[sure], strict=True)}

@@ -97,10 +97,15 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
 
 def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], has_past: bool) -> float:
     """The doubt of all cells; without a past, what lies far out in several columns is a habit of the table."""
-    every = tally.doubt(weight_of)
     if has_past:
-        return sum(every.values())
-    plain = tally.doubt({place: w for place, w in weight_of.items() if tally.tests[place].kind != "outlier"})
+        return sum(tally.doubt(weight_of).values())
+
+    def few(place: int, count: float) -> float:
+        return weights.few(count, tally.rows, _few(tally.tests[place]))
+
+    surely = {place: tally.tests[place].weight for place in weight_of}
+    every = tally.layered_doubt(surely, few)
+    plain = tally.layered_doubt({p: w for p, w in surely.items() if tally.tests[p].kind != "outlier"}, few)
     return sum(plain.values()) + weights.of_habits(max(0.0, every[name] - plain[name]) for name in every)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,6 +102,27 @@ class Tally:
             for bits, count in self.together.get(name, {}).items():
                 flagged = [weights.get(place, 0.0) for bit, place in enumerate(places) if bits >> bit & 1]
                 total += count * max(flagged, default=0.0)
+            found[name] = total
+        return found
+
+    def layered_doubt(self, weights: Mapping[int, float], few: Callable[[int, float], float]) -> dict[str, float]:
+        """As `doubt`, where the first cells that a test flags count more than further ones.
+
+        `few` says how much so many cells that the test of a place flags count. The cells of a column are one row, the
+        surest first, and each counts as the one at its place in it: were each test to count its own cells, one that
+        flags more would count those less that another flags as well, and more errors could be doubted less.
+        """
+        found = {}
+        for name, places in self.by_column.items():
+            cells = []
+            for bits, count in self.together.get(name, {}).items():
+                flagged = [place for bit, place in enumerate(places) if bits >> bit & 1 and place in weights]
+                if flagged:
+                    cells.append((max(weights[place] for place in flagged), count, flagged))
+            total, before = 0.0, 0
+            for _, count, flagged in sorted(cells, reverse=True):
+                total += max(weights[p] * (few(p, before + count) - few(p, before)) for p in flagged)
+                before += count
             found[name] = total
         return found
 

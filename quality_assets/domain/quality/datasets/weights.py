@@ -8,19 +8,20 @@ tables; those of a table by itself are drawn towards what faults planted in two 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import log
 
 TYPO, WORD_TYPO = 0.97, 0.5
 STREWN = 0.98
-RARE_FORMAT, EXACT_SHAPE, ODD_CHARACTERS = 0.5, 0.35, 0.1
-ODD_DECIMALS = 0.25
+RARE_FORMAT, EXACT_SHAPE, ODD_CHARACTERS = 0.45, 0.3, 0.1
+ODD_DECIMALS = 0.2
 WRONG_TYPE = 0.8
-DEPENDENCY, WEAK_DEPENDENCY, FAINT_DEPENDENCY = 0.85, 0.1, 0.02
+DEPENDENCY, WEAK_DEPENDENCY = 0.85, 0.08
 BROKEN_ENCODING = 0.95
 BEYOND_GAP = 0.6
-RARE_VALUE, RARE_SIGN = 0.35, 0.4
-ALONE = 0.15
-DOMINANT, NEARLY_CONSTANT = 0.1, 0.05
-OUTLIER, FAR_OUTLIER = 0.06, 0.12
+RARE_VALUE, RARE_SIGN, TURNED_SIGN, ODD_ZERO = 0.4, 0.4, 0.6, 0.35
+ALONE = 0.12
+DOMINANT, NEARLY_CONSTANT = 0.08, 0.04
+OUTLIER, FAR_OUTLIER = 0.045, 0.1
 COPIED_ROW = 0.9
 IDENTITY = 0.9
 
@@ -42,9 +43,10 @@ def missing_doubt(share: float) -> float:
     return FIRST_MISSING * few + FURTHER_MISSING * (share - few)
 
 
-# What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for a trifle.
+# What a table shows of itself in many cells is rather its habit: beyond these shares, cells count for less and less,
+# yet each for something, so that more of a kind is never better.
 FEW_OUTLYING, FEW_COPIED, FEW_FORMED, FEW_PARTED, FEW_ELSE = 0.02, 0.01, 0.01, 0.03, 0.1
-BEYOND_FEW = 0.03
+BEYOND_FEW = 0.15
 # Copies without a past: many are a habit, and one that breaks must not be worth more than what broke it.
 COPIED_HERE, BEYOND_FEW_COPIED, COPIED_BY_CHANCE = 0.45, 0.02, 0.0003
 # What tables have in several columns, cells that lie far out or are missing, is their way: the column with most of it
@@ -59,13 +61,14 @@ def of_habits(doubts: Iterable[float]) -> float:
     return largest + IN_OTHERS * (sum(found) - largest)
 
 
-def few(count: float, rows: int, share: float, beyond: float = BEYOND_FEW) -> float:
-    """A count of what stands for itself as far as it is up to a share of the rows, and hardly beyond."""
+def few(count: float, rows: int, share: float) -> float:
+    """A count of what stands for itself as far as it is up to a share of the rows, and beyond as its logarithm."""
     at_most = share * rows
-    return min(count, at_most) + beyond * max(0.0, count - at_most)
+    return count if count <= at_most else at_most * (1 + BEYOND_FEW * log(count / at_most))
 
 
 def few_copied(count: float, rows: int, by_chance: float) -> float:
-    """A count of copied rows as `few`; as many as are alike by chance count for a trifle."""
-    plain = min(count, by_chance)
-    return few(count - plain, rows, FEW_COPIED, BEYOND_FEW_COPIED) + COPIED_BY_CHANCE * plain
+    """A count of copied rows, whole up to a share of the rows; as many as are alike by chance count for a trifle."""
+    plain, at_most = min(count, by_chance), FEW_COPIED * rows
+    beyond = max(0.0, count - plain - at_most)
+    return min(count - plain, at_most) + BEYOND_FEW_COPIED * beyond + COPIED_BY_CHANCE * plain

@@ -1,0 +1,169 @@
+"""More of a kind of error is never doubted less: what still tells it where errors are many, by hand."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+from text_blocks import suggested, text_block
+
+from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.cell_tests import OutsideRange
+from quality_assets.domain.quality.datasets.dependencies import Pairing, dependencies_within, pairing
+from quality_assets.domain.quality.datasets.tally import Tally
+from quality_assets.domain.quality.datasets.values import Block
+
+
+def _zips(wrong: dict[int, list[str]], zips: int = 10, rows: int = 10) -> Block:
+    """Ten rows of each of ten zips, two zips to a city; by zip, what stands in its first rows instead."""
+    cities = [f"c{zip_code // 2}" for zip_code in range(zips) for _ in range(rows)]
+    for zip_code, names in wrong.items():
+        cities[zip_code * rows : zip_code * rows + len(names)] = names
+    return text_block(zip=[f"z{row // rows}" for row in range(zips * rows)], city=cities)
+
+
+def _next(zip_code: int, count: int) -> list[str]:
+    return [f"c{(zip_code // 2 + 1) % 5}"] * count
+
+
+def _pairing(block: Block) -> Pairing:
+    found = pairing(block.columns["zip"], block.columns["city"])
+    assert found is not None
+    return found
+
+
+def test_exceptions_that_are_strewn_evenly_are_errors_and_heaped_ones_a_habit() -> None:
+    # Two of ten in each zip: confidence .8, and of five cities as frequent as each other lift (.8 − .2) / .8.
+    even = _pairing(_zips({zip_code: _next(zip_code, 2) for zip_code in range(10)}))
+    assert (even.confidence, even.lift, even.is_even) == (0.8, pytest.approx(0.75), True)
+    assert even.told_by_others == (0.8, pytest.approx(0.75))
+    assert even.weight == weights.DEPENDENCY
+    # As many, five in each of four zips.
+    heaped = _pairing(_zips({zip_code: _next(zip_code, 5) for zip_code in (0, 2, 4, 6)}))
+    # (4 · 3² + 6 · 2²) / 1.6 of nine degrees of freedom is 4.2, and 1 + 2 √(2 / 9) = 1.9 the most.
+    assert (heaped.confidence, heaped.is_even) == (0.8, False)
+    assert heaped.weight == weights.WEAK_DEPENDENCY
+
+
+def test_two_groups_show_no_scatter() -> None:
+    found = _pairing(_zips({0: ["c1"], 2: ["c0"]}, zips=4))
+    assert found.is_even
+    assert not _pairing(_zips({0: ["c1"], 1: ["c1"]}, zips=2)).is_even
+    assert not _pairing(_zips({})).is_even, "without an exception there is nothing to tell by"
+
+
+def test_in_small_groups_rows_are_told_by_the_others() -> None:
+    # Of three, two agree: each is told by one that agrees and one that does not, which is half a guess.
+    block = text_block(zip=["1"] * 3 + ["2"] * 3 + ["3", "3"], city=list("AABBBCAB"))
+    confidence, lift = _pairing(block).told_by_others
+    # Base: four of eight are B.
+    assert (confidence, lift) == (pytest.approx(2 * 0.5 * 2 / 6), pytest.approx((1 / 3 - 0.5) / 0.5))
+
+
+def test_what_no_value_says_is_no_exception_of_the_rest() -> None:
+    # Five in each of four zips hold what no zip says: of the other eighty rows each is told.
+    strange = _pairing(_zips({zip_code: ["x1", "x2", "x3", "x4", "x5"] for zip_code in (0, 2, 4, 6)}))
+    assert (strange.confidence, strange.is_even) == (0.8, False)
+    assert strange.among_said == (1.0, 1.0)
+    assert strange.weight == weights.DEPENDENCY
+    # Where hardly more than one city is said, the others are its usual exceptions.
+    one = ["c0"] * 90 + ["c1"] * 10
+    block = text_block(zip=[f"z{row // 10}" for row in range(100)], city=one)
+    assert _pairing(block).among_said == (1.0, 0.0)
+
+
+def test_a_faint_rule_comes_from_nothing() -> None:
+    # Five of ten in five zips: .75 is half way from .7 to .8.
+    faint = _pairing(_zips({zip_code: _next(zip_code, 5) for zip_code in (0, 2, 4, 6, 8)}))
+    assert faint.confidence == 0.75
+    assert faint.lift > 0.6
+    assert faint.weight == pytest.approx(weights.WEAK_DEPENDENCY * 0.25)
+    assert _pairing(_zips({zip_code: _next(zip_code, 5) for zip_code in range(0, 7)})).weight == 0
+    assert list(dependencies_within(_zips({zip_code: _next(zip_code, 5) for zip_code in range(0, 7)}))) == []
+
+
+def test_in_a_large_group_as_many_of_one_as_elsewhere_are_no_second_habit() -> None:
+    # Two of ten are more than a tenth, yet no more than .2 · 10 + 2 √2, as in every other zip.
+    even = _pairing(_zips({zip_code: _next(zip_code, 2) for zip_code in range(10)}))
+    assert even.is_sure.all()
+    # Heaped in four zips, with two of ten in each.
+    assert _pairing(_zips({zip_code: _next(zip_code, 2) for zip_code in (0, 1)})).is_sure.tolist() == [
+        False, False, *[True] * 8
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("below", "weight"),
+    # Of 11 to 100 a tenth lie below 20 and a tenth above 91.
+    [([-50] * 10, weights.TURNED_SIGN), ([-50] * 30, weights.TURNED_SIGN), ([-50] * 31, None),
+     ([-1] * 10, weights.RARE_SIGN), ([-1] * 11, None), ([-500] * 10, weights.RARE_SIGN)],
+)  # fmt: skip
+def test_numbers_that_lost_their_sign_are_told_up_to_a_quarter(below: list[int], weight: float | None) -> None:
+    found = suggested([*range(11, 101), *below]).get("rare_sign")
+    if weight is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found[0].weight, found[1]) == (weight, list(range(90, 90 + len(below))))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_odd"),
+    [
+        # Steps of one: the least of all lies five above zero, and a tenth of the middle.
+        ([*range(5, 45), 0, 0], True),
+        ([*range(4, 44), 0, 0], False),
+        ([*range(5, 45), *[0] * 13], True),
+        ([*range(5, 45), *[0] * 14], False),
+        # 5 is no tenth of the middle of 60 and more.
+        ([5, *range(60, 100), 0], False),
+        ([*range(5, 45), -1, 0], False),
+        ([*range(5, 12), 0] * 3, False),
+        ([*range(5, 13), 0] * 3, True),
+    ],
+)
+def test_zeros_are_odd_where_all_others_lie_well_above(values: list[int], is_odd: bool) -> None:
+    found = suggested(values).get("odd_zero")
+    assert (found is not None) == is_odd
+    if found is not None:
+        assert (found[0].weight, found[1]) == (weights.ODD_ZERO, [n for n, value in enumerate(values) if value == 0])
+
+
+def test_values_a_third_as_frequent_as_the_next_are_rare_up_to_a_tenth_each() -> None:
+    usual = ["red"] * 30 + ["green"] * 30
+    assert suggested([*usual, *["zz9"] * 6])["rare_value"][1] == list(range(60, 66))
+    assert "rare_value" not in suggested([*usual, *["zz9"] * 7])
+    assert "rare_value" not in suggested([*usual, *["zz9"] * 6, *["yy8"] * 5]), "fifteen in a hundred in all"
+    assert "rare_value" not in suggested(["red"] * 60 + ["green"] * 8 + ["blue"] * 3 + ["zz9"])
+
+
+def test_the_cells_of_a_column_are_one_row_the_surest_first() -> None:
+    block = text_block(a=range(20))
+    sure = OutsideRange("range", "sure", ("a",), 0.5, high=15)
+    wide = OutsideRange("range", "wide", ("a",), 0.1, high=9)
+    tally = Tally([sure, wide])
+    tally.add(block)
+
+    def few(place: int, count: float) -> float:
+        return weights.few(count, 20, (0.1, 0.4)[place])
+
+    # Four above 15, six more above 9. The first two count whole as sure ones, and all up to the eighth as hardly sure
+    # ones: the third and fourth as the larger of what both say of the four, the next six as the fifth to the tenth.
+    first = 0.5 * 2 * (1 + 0.15 * log(2))
+    beyond = 8 * (1 + 0.15 * log(10 / 8)) - 4
+    assert tally.layered_doubt({0: 0.5, 1: 0.1}, few) == {"a": pytest.approx(first + 0.1 * beyond)}
+    assert tally.layered_doubt({1: 0.1}, few) == {"a": pytest.approx(0.1 * 8 * (1 + 0.15 * log(10 / 8)))}
+    assert tally.layered_doubt({}, few) == {"a": 0.0}
+
+
+def test_more_cells_of_a_test_never_make_those_of_another_count_less() -> None:
+    found, block = [], text_block(a=range(20))
+    for high in range(19, 8, -1):
+        tally = Tally(
+            [OutsideRange("range", name, ("a",), 0.5, high=end) for name, end in (("sure", high), ("wide", 9))]
+        )
+        tally.add(block)
+        found.append(tally.layered_doubt({0: 0.5, 1: 0.1}, lambda _, count: weights.few(count, 20, 0.1))["a"])
+    assert np.diff(found).min() >= 0
+    assert found[-1] > found[0]
