@@ -16,7 +16,7 @@ from quality_assets.domain.events.json_paths import is_simple, json_path, json_t
 from quality_assets.domain.events.metrics_sql import facts_sql, metrics_sql, spelled
 from quality_assets.domain.events.tables import AS_EVENT_JSON, SOURCE_IDENTITY, later_copies_sql, quarantine_sql
 from quality_assets.domain.events.texts import Blanks, comma_number_sql, needs_trim_sql, number_sql, trimmed_sql
-from quality_assets.domain.events.times import time_sql
+from quality_assets.domain.events.times import time_sql, zulu_cases
 from quality_assets.domain.events.validation import (
     JUDGED_COLUMNS,
     RawColumns,
@@ -49,6 +49,34 @@ def epoch(us: int) -> datetime:
 
 
 # --- Times ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-02-01T10:00:00Z", AT),
+        ("2026-02-01T10:00:00.005Z", AT + timedelta(milliseconds=5)),
+        ("2026-02-01T10:00:00.000005Z", AT + timedelta(microseconds=5)),
+        ("2026-02-01T10:00:00.5Z", AT + timedelta(milliseconds=500)),
+        ("2026-02-01T10:00:00.0000059Z", AT + timedelta(microseconds=5)),
+        # Left to the rules for all times, which read it as the next day's first hour.
+        ("2026-01-31T24:00:00Z", None),
+        # As long as those above, where fields lack digits.
+        (" 2026-2-01T10:00:00Z", None),
+        ("2026-2-01T10:00:00Z ", None),
+        ("\t2026-2-1T10:00:00.005Z", None),
+        ("2026-02-1T10:00:00.05Z\n", None),
+        ("2026-2-01T10:00:00.0005Z", None),
+        ("2026-02-30T10:00:00Z", None),
+        ("2026-02-01T10:00:00,005Z", None),
+        ("2026-02-01 10:00:00Z", None),
+        ("2026-02-01T10:00:00.005", None),
+        ("2026-02-01T10:00:00.005z", None),
+        (None, None),
+    ],
+)
+def test_usual_times_by_their_length(text: str | None, expected: datetime | None) -> None:
+    assert value(f"CASE {zulu_cases('x')} END", text) == expected
 
 
 @pytest.mark.parametrize(
