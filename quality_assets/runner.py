@@ -116,13 +116,18 @@ def run_job(
     job: str,
     dates: tuple[date, date] | None = None,
     config: Mapping[str, Any] | None = None,
+    *,
+    is_alone: bool = False,
 ) -> RunOutcome:
-    """Run one job here and now, for a range of event dates where it has them; never raises for what the run does."""
+    """Run one job here and now, for a range of event dates where it has them; never raises for what the run does.
+
+    `is_alone` says of the job that reads logs that this process runs nothing else.
+    """
     # Whoever runs it here sees that it failed, and calls again: the daemon does not.
     tags = {PROCESS_TAG: process_name(os.getpid()), "dagster/max_retries": "0"}
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    definition = _graph().resolve_job_def(job)
+    definition = (_reading_graph if is_alone else _graph)().resolve_job_def(job)
     _begin_with_data(settings)
     with _ending_on_interrupt(), keep_open(settings), keep_snapshot_open(), as_run_of_the_graph(instance, job):
         result = definition.execute_in_process(
@@ -178,6 +183,15 @@ def _graph() -> Definitions:
     return graph
 
 
+@cache
+def _reading_graph() -> Definitions:
+    from quality_assets.reading_graph import reading_graph
+
+    graph = reading_graph()
+    after_imports()
+    return graph
+
+
 def _begin_with_data(settings: Settings) -> None:
     """The run before may have read logs of days before the first."""
     from quality_assets.defs.partitions import begin_with_data
@@ -220,10 +234,15 @@ def ingest_waiting(
     settings: Settings,
     source_names: Mapping[str, str] | None = None,
     asked: Sequence[str] = (),
+    *,
+    is_alone: bool = False,
 ) -> RunOutcome:
-    """Read whatever waits in the landing zone, and files that were `asked` for even if they were rejected before."""
+    """Read whatever waits in the landing zone, and files that were `asked` for even if they were rejected before.
+
+    `is_alone` says that this process runs nothing else, and need not load the whole graph.
+    """
     config = {"ops": {"raw_logs": {"config": {"source_names": dict(source_names or {}), "asked": list(asked)}}}}
-    return run_job(instance, settings, "ingest_logs", config=config)
+    return run_job(instance, settings, "ingest_logs", config=config, is_alone=is_alone)
 
 
 def bring_up_to_date(

@@ -171,7 +171,7 @@ def ingest(
         fail(f"there is no file to read in {', '.join(map(str, paths))}")
     names = dict.fromkeys(placed, source) if source else {}
     with shown_activity("ingesting"), graph_instance(settings) as instance:
-        outcome = ingest_waiting(instance, settings, names, placed)
+        outcome = ingest_waiting(instance, settings, names, placed, is_alone=True)
     _print_ingestion(outcome, settings, set(placed))
 
 

@@ -26,6 +26,7 @@ from quality_assets.contracts.watched import BATCHES, FINDINGS
 from quality_assets.dagster_ext.partitions import EventDates
 from quality_assets.definitions import defs as definitions
 from quality_assets.defs.run_tags import PARTS_OF_THE_CHAIN
+from quality_assets.reading_graph import reading_graph
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.tables.checks.known import ALL_CHECKS, blocking_checks
 
@@ -357,7 +358,7 @@ _FLOORS = (
     {"simulate", "stores"},
     {"tables", "read", "dagster_ext"},
     {"defs", "serve"},
-    {"catching_up", "definitions", "event_log", "runner"},
+    {"catching_up", "definitions", "event_log", "reading_graph", "runner"},
     {"cli"},
     {"dash_app"},
 )
@@ -458,6 +459,17 @@ def test_dagster_yaml_gives_an_instance_with_a_slot_a_lane(tmp_path: Path, monke
         assert not instance.nux_enabled
         assert instance.get_runs() == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dagster.yaml", "data"]
+
+
+def test_reading_alone_is_the_same_job(graph: dg.Definitions) -> None:
+    whole, alone = (each.resolve_job_def("ingest_logs") for each in (graph, reading_graph()))
+    assert alone.get_job_snapshot_id() == whole.get_job_snapshot_id()
+    keys = whole.asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in keys} == {"raw/raw_logs", "raw/log_files", "raw/collected_batches"}
+    assert alone.asset_layer.selected_asset_keys == keys
+    there, here = (each.asset_layer.asset_graph for each in (whole, alone))
+    assert [here.get(key).to_asset_spec() for key in keys] == [there.get(key).to_asset_spec() for key in keys]
+    assert [here.get(key).check_keys for key in keys] == [there.get(key).check_keys for key in keys]
 
 
 def test_workspace_names_the_definitions() -> None:
