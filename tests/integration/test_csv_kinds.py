@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from staged_logs import Stage
 
@@ -281,6 +281,7 @@ def test_thousands_of_columns(stage: Stage, kind: str) -> None:
     before=st.lists(st.sampled_from(["# c", "", "title", "a;b"]), max_size=3),
     rows=st.lists(st.sampled_from([ROW, "# c", "bad", f"{T},,ok", f"{ROW},more", '"', ""]), max_size=6),
 )
+@settings(max_examples=25)  # each opens a database
 def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))

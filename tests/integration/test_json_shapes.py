@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from staged_logs import Stage
 
@@ -95,6 +95,7 @@ values = st.recursive(
     shape=st.sampled_from(sorted(SHAPES)),
     characters=st.integers(16, 200),
 )
+@settings(max_examples=25)  # each opens a database
 def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, characters: int) -> None:
     # Keys of a contract column would be read as such.
     objects = [event(n) | {"more": item} for n, item in enumerate(nested)]
@@ -115,6 +116,7 @@ def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, cha
     cut=st.integers(0, 400),
     noise=st.text(alphabet='{}[]",: \n\\a1', max_size=8),
 )
+@settings(max_examples=25)  # each opens a database
 def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
     shape: str, count: int, cut: int, noise: str
 ) -> None:
