@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from quality_assets import runner
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.sources.events import load_sources
@@ -39,6 +40,7 @@ from quality_assets.tables.ingest import IngestReport, ingest
 from quality_assets.tables.sketches import build_event_sketches
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
     from mlflow import MlflowClient
 
 pytest_plugins = ["services"]
@@ -165,6 +167,32 @@ def registries_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         for module in (models, table_models):
             patch.setattr(module, "open_client", open_copy)
+        yield
+
+
+def _empty_home(folder: Path) -> None:
+    from quality_assets.dagster_ext.home import open_instance
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The home it makes is set there, and put back, because it was set here before.
+        patch.setenv("DAGSTER_HOME", "unset")
+        with open_instance(new_settings(folder)):
+            pass
+
+
+@pytest.fixture(scope="session", autouse=True)
+def homes_of_dagster_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Dagster makes the storage of a new home by migrations too: a new root begins with a copy of an empty one."""
+    open_instance = runner.open_instance
+
+    def open_copy(settings: Settings) -> DagsterInstance:
+        if not settings.dagster_home.exists():
+            made = new_settings(made_once(tmp_path_factory, "empty_home", _empty_home))
+            shutil.copytree(made.dagster_home, settings.dagster_home)
+        return open_instance(settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "open_instance", open_copy)
         yield
 
 
