@@ -264,8 +264,9 @@ def test_parquet_values_out_of_range_of_a_column_that_nobody_maps(stage: Stage) 
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_thousands_of_columns(stage: Stage, kind: str) -> None:
-    names = [f"x{number}" for number in range(2000)]
+def test_more_columns_than_an_expression_may_be_deep(stage: Stage, kind: str) -> None:
+    # Those of DuckDB may be a thousand deep.
+    names = [f"x{number}" for number in range(1100)]
     if kind == "csv":
         more = "," * len(names)
         text = f"{HEADER},{','.join(names)}\n{ROW}{more}\n{T},,ok{more}\n"
