@@ -54,6 +54,24 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+# By what they took, in CPU seconds, the longest first.
+LONGEST = (
+    "test_kill.py",
+    "test_cli.py",
+    "test_arrival.py",
+    "test_stories.py",
+    "test_runs.py",
+    "test_catching_up.py",
+    "test_api_described.py",
+    "test_dataset_checks.py",
+    "test_exports.py",
+    "test_champion.py",
+    "test_learning_cli.py",
+    "test_expectations.py",
+    "test_sensors.py",
+    "test_risk.py",
+)
+
 FIRST_DATE, LAST_DATE = date(2000, 1, 1), date(2100, 1, 1)
 PLAN = SimulationPlan(
     days=12,
@@ -278,8 +296,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright leaves a running event loop in the thread, which Dagster cannot start in.
-
-    The longest file of them is begun first, lest one process works on it while the others have nothing left.
-    """
-    items.sort(key=lambda item: ("browser" in item.path.parts, item.path.name != "test_stories.py"))
+    """The longest files are begun first, and the many short ones of `domain/` come last: all processes end together."""
+    first = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (first.get(item.path.name, len(first)), item.path.parent.name == "domain"))
