@@ -134,8 +134,30 @@ def test_values_a_third_as_frequent_as_the_next_are_rare_up_to_a_tenth_each() ->
     usual = ["red"] * 30 + ["green"] * 30
     assert suggested([*usual, *["zz9"] * 6])["rare_value"][1] == list(range(60, 66))
     assert "rare_value" not in suggested([*usual, *["zz9"] * 7])
-    assert "rare_value" not in suggested([*usual, *["zz9"] * 6, *["yy8"] * 5]), "fifteen in a hundred in all"
+    # A quarter in all, of those that are written four ways.
+    strange = [name for name in ("zz9", "yy8", "xx7", "ww6") for _ in range(5)]
+    assert suggested([*usual, *strange])["rare_value"][1] == list(range(60, 80))
+    assert "rare_value" not in suggested([*usual, *strange, "vv5"])
     assert "rare_value" not in suggested(["red"] * 60 + ["green"] * 8 + ["blue"] * 3 + ["zz9"])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "kind"),
+    [
+        # Of ten sizes: two in three beside four words that come again, else four in five.
+        ([*range(10)] * 2, ["error", "none yet"] * 5, "number"),
+        ([*range(10)] * 2, ["error", "none yet"] * 5 + ["error"], "text"),
+        ([*range(10)] * 2, ["one", "two", "three", "four", "five"], "number"),
+        ([*range(10)] * 2, ["one", "two", "three", "four", "five", "six"], "text"),
+        # Of nine, codes it may be, nine in ten.
+        ([*range(9)] * 2, ["error"] * 2, "number"),
+        ([*range(9)] * 2, ["error"] * 3, "text"),
+    ],
+)
+def test_a_column_of_many_sizes_is_one_of_numbers_though_many_are_words(
+    numbers: list[int], words: list[str], kind: str
+) -> None:
+    assert text_block(c=[*numbers, *words]).columns["c"].form.kind == kind
 
 
 def test_the_cells_of_a_column_are_one_row_the_surest_first() -> None:

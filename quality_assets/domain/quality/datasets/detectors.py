@@ -36,11 +36,11 @@ _TYPO_TIMES, _TYPO_LEAST = 5, 5
 _CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
 _RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
 _MOST_SEARCHED = 20_000
-_MOST_CATEGORIES, _CATEGORY_TIMES, _RARE_IN_ALL, _FEW_IN_ALL = 60, 3, 0.15, 0.1
+_MOST_CATEGORIES, _CATEGORY_TIMES, _RARE_IN_ALL, _FEW_IN_ALL = 60, 3, 0.25, 0.1
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
-_FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
+_FORM_GRADES = ((0.1, 0.75), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # Of numbers a constant may have lost more: then columns are asked beside it as if it were none.
 _CONSTANT_SHARE = 0.75
