@@ -240,8 +240,8 @@ def _blank_lines(path: Path, after: int) -> list[int]:
 
 def rejected_records(job: Job, rejects: str) -> list[int]:
     """The numbers of the rejected records, counted from the first line of the file as if each were one line."""
-    rows = job.connection.execute(f"SELECT DISTINCT line FROM {identifier(rejects)} ORDER BY line").fetchall()
-    return [row[0] for row in rows]
+    # A record may be rejected for several reasons.
+    return sorted({line for (line,) in job.connection.execute(f"SELECT line FROM {identifier(rejects)}").fetchall()})
 
 
 def drop_rejects(job: Job, rejects: str) -> None:

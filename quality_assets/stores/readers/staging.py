@@ -160,7 +160,10 @@ class Staging:
                 # A sample lacks what has become rare.
                 both = found | self._known.get(name, set())
                 self._known[name] = set(both if len(both) <= MAX_VALUES else found)
-            types = {name: enum_sql(sorted(self._known[name])) for name in values}
+            # By a name, which every statement would else have to read the values for.
+            types = {name: f"few_{name}" for name in values}
+            for name, type_ in types.items():
+                cursor.execute(f"CREATE OR REPLACE TYPE {type_} AS {enum_sql(sorted(self._known[name]))}")
             self._form = replace(form, encoded={**form.encoded, **types})
             _drop(cursor, tables)
 
