@@ -58,18 +58,23 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 LONGEST = (
     "test_kill.py",
     "test_cli.py",
-    "test_arrival.py",
     "test_stories.py",
+    "test_arrival.py",
     "test_runs.py",
     "test_catching_up.py",
     "test_api_described.py",
     "test_dataset_checks.py",
     "test_exports.py",
     "test_champion.py",
-    "test_learning_cli.py",
+    "test_accessibility.py",
     "test_expectations.py",
     "test_sensors.py",
+    "test_landing_collected.py",
+    "test_learning_cli.py",
     "test_risk.py",
+    "test_labels.py",
+    "test_event_tables.py",
+    "test_incidents.py",
 )
 
 FIRST_DATE, LAST_DATE = date(2000, 1, 1), date(2100, 1, 1)
