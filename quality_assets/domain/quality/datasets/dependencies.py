@@ -22,9 +22,9 @@ _LEAST_GROUPED_SHARE = 0.3
 _SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
 # The same where exceptions are strewn evenly over some groups, as errors are, and what is expected of their scatter; a
 # second value of larger groups is then no habit either.
-_SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = ((0.7, 0.5), (0.87, 0.3)), 3, 2.0, 10
+_SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
-_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.75, 0.4), (0.97, 0.9), 0.85
+_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
 _LED, _LEAST_LED = 0.6, 3
 
 
@@ -108,7 +108,7 @@ class Pairing:
         own = (self.confidence, self.lift)
         if _reaches(own, _SURE) or (_reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)):
             return weights.DEPENDENCY
-        if self.is_even and any(_reaches(self.told_by_others, least) for least in _SURE_IF_EVEN):
+        if self.is_even and _reaches(self.told_by_others, _SURE_IF_EVEN):
             return weights.DEPENDENCY
         # From nothing on, so that what is nearly none does not come and go.
         parts = [(x - low) / (high - low) for x, low, high in zip(own, _FAINT, _WEAK, strict=True)]

@@ -36,11 +36,11 @@ _TYPO_TIMES, _TYPO_LEAST = 5, 5
 _CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
 _RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
 _MOST_SEARCHED = 20_000
-_MOST_CATEGORIES, _CATEGORY_TIMES, _RARE_IN_ALL, _FEW_IN_ALL = 60, 3, 0.25, 0.1
+_MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
-_FORM_GRADES = ((0.1, 0.75), (0.03, 0.92), (0.01, 0.97))
+_FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # Of numbers a constant may have lost more: then columns are asked beside it as if it were none.
 _CONSTANT_SHARE = 0.75
@@ -51,9 +51,9 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
 _WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
-# Signs turned are told as long as so many times as many are above zero. Zeros are odd up to a share, where the least of
-# several sizes lies so many of their smallest steps above, and so far beside the middle.
-_TURNED_TIMES, _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 3, 0.25, 8, 5.0, 0.1
+# Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
+# beside the middle.
+_MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
 # Longer fractions are what computing left, and of no fixed length.
 MOST_DECIMALS, MOST_ODD_DECIMALS = 6, 0.1
 
@@ -142,8 +142,8 @@ def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
     steps = counts[:-1] / counts[1:]
     rare_from = 1 + int(np.argmax(steps))
     rare = counts[rare_from:]
-    is_clear = steps.max() >= _CATEGORY_TIMES and rare[0] <= max(1.0, _SLIP_SHARE * cells.filled)
-    if is_clear and rare.sum() <= _RARE_IN_ALL * cells.filled and rare_from >= 2:
+    is_clear = steps.max() >= _CATEGORY_TIMES and rare[0] <= max(2.0, _SLIP_SHARE / 2 * cells.filled)
+    if is_clear and rare.sum() <= _FEW_IN_ALL * cells.filled and rare_from >= 2:
         usual = frozenset(cells.uniques[i] for i in order[:rare_from])
         said = f"are hardly there beside the {rare_from} that others are"
         yield NotAmong("closed_set", "rare_value", (name,), weights.RARE_VALUE, usual, said)
@@ -235,14 +235,12 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
     """What is below zero, or zero, where nearly all others are well above."""
     below, above = -known[known < 0], known[known > 0]
     if len(below):
-        if len(above) < _TURNED_TIMES * len(below):
+        if len(below) > _FEW_IN_ALL * len(known):
             return
-        low, high = np.quantile(above, (0.1, 0.9))
+        low, high = np.quantile(above, (0.1, 0.9)) if len(above) else (0.0, 0.0)
         # As large as the others are they lost their sign; else they lie where the column ends.
-        is_turned = bool(low <= np.median(below) <= high)
-        if is_turned or len(below) <= _FEW_IN_ALL * len(known):
-            weight = weights.TURNED_SIGN if is_turned else weights.RARE_SIGN
-            yield OutsideRange("outlier", "rare_sign", (name,), weight, 0.0, np.inf, "are below zero")
+        weight = weights.TURNED_SIGN if low <= np.median(below) <= high else weights.RARE_SIGN
+        yield OutsideRange("outlier", "rare_sign", (name,), weight, 0.0, np.inf, "are below zero")
         return
     zeros, sizes = len(known) - len(above), np.unique(above)
     if not 0 < zeros <= _MOST_ZEROS * len(known) or len(sizes) < _LEAST_ZERO_SIZES:

@@ -44,8 +44,8 @@ _WORDS = frozenset(("none", "missing", "nil", "nd"))
 # measure something, and are no codes of some digits.
 LEAST_NUMBERS, LEAST_MEASURES, LEAST_TIMES = 0.9, 0.6, 0.9
 _MOST_FILLINGS = 4
-# Of many sizes they are hardly codes: then fewer are enough, and fewer still beside words that come again and again.
-_MANY_SIZES, _LEAST_OF_MANY, _LEAST_BESIDE_FILLINGS = 10, 0.8, 2 / 3
+# Of many sizes they are hardly codes: then fewer are enough beside words that come again and again.
+_MANY_SIZES, _LEAST_BESIDE_FILLINGS = 20, 2 / 3
 # A token among few codes of the same form is one of them.
 _MOST_CODES = 30
 TIME_FORMATS = (
@@ -216,8 +216,8 @@ def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
     least, has_fillings = LEAST_NUMBERS, np.isnan(numbers).sum() <= _MOST_FILLINGS
     if _measures(numbers[~np.isnan(numbers)]):
         least = LEAST_MEASURES / 2 if has_fillings else LEAST_MEASURES
-    elif len(numbers) - np.isnan(numbers).sum() >= _MANY_SIZES:
-        least = _LEAST_BESIDE_FILLINGS if has_fillings else _LEAST_OF_MANY
+    elif has_fillings and len(numbers) - np.isnan(numbers).sum() >= _MANY_SIZES:
+        least = _LEAST_BESIDE_FILLINGS
     if share >= least and zeros < 0.01:
         return ColumnForm("number", has_commas=has_commas)
     if time_format := _time_format(told, held):
