@@ -126,10 +126,8 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
         cast = f"try_cast(x_{name} AS DOUBLE)" if mapping.decimal is None else comma_number_sql(f"x_{name}")
         number = _in_milliseconds(cast, mapping)
         typed[name] = number if mapping.clip_minimum is None else _finite(number, mapping)
-    # What is not there need not be read, which makes the statement cheaper to plan.
-    absent = {name for name, sql in text.items() if sql == _NOTHING}
-    typed |= dict.fromkeys(absent.intersection(TIME_COLUMNS), "CAST(NULL AS TIMESTAMP)")
-    typed |= dict.fromkeys(absent.intersection(NUMBER_COLUMNS), "CAST(NULL AS DOUBLE)")
+    nothing = _typed_nothing(text)
+    typed |= nothing
     typed |= {name: f"try_cast({typed[name]} AS {type_})" for name, type_ in form.encoded.items()}
     select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
     select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
@@ -139,9 +137,15 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
     return (
         f"SELECT CASE WHEN is_plain THEN CAST(v_event_time AS DATE) END AS event_date, line_number, {select_events}, "
         f"CASE WHEN {split} THEN [{', '.join(columns.identifiers)}] END AS fields, {raw_row} AS raw_row "
-        f"FROM (SELECT *, {_plain_sql(source, columns, verbatim, form.encoded, absent)} AS is_plain "
+        f"FROM (SELECT *, {_plain_sql(source, columns, verbatim, form.encoded, nothing)} AS is_plain "
         f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
     )
+
+
+def _typed_nothing(text: Mapping[str, str]) -> dict[str, str]:
+    """Typed nulls for the times and numbers that there are none of: to read them makes a statement dear to plan."""
+    types = dict.fromkeys(TIME_COLUMNS, "TIMESTAMP") | dict.fromkeys(NUMBER_COLUMNS, "DOUBLE")
+    return {name: f"CAST(NULL AS {type_})" for name, type_ in types.items() if text[name] == _NOTHING}
 
 
 def _verbatim_columns(source: Source, columns: RawColumns) -> dict[str, str]:
@@ -201,7 +205,8 @@ def judged_select(source: Source, columns: RawColumns, relation: str, also: Sequ
     text = text_expressions(source, replace(columns, blanks="any"))
     conditions = reason_conditions(source, columns)
     select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
-    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed_expressions(source).items())
+    typed = typed_expressions(source) | _typed_nothing(text)
+    select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
     values = {name: f"v_{name}" for name in EVENT_COLUMN_NAMES}
     if columns.malformed is not None:
         # The columns of a malformed record are null; only what does not come from a column has to be taken away.
