@@ -22,6 +22,7 @@ from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
+from quality_assets.dagster_ext.output_logs import printed_output
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import (
@@ -129,7 +130,13 @@ def run_job(
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = (_reading_graph if is_alone else _graph)().resolve_job_def(job)
     _begin_with_data(settings)
-    with _ending_on_interrupt(), keep_open(settings), keep_snapshot_open(), as_run_of_the_graph(instance, job):
+    with (
+        _ending_on_interrupt(),
+        keep_open(settings),
+        keep_snapshot_open(),
+        as_run_of_the_graph(instance, job),
+        printed_output(),
+    ):
         result = definition.execute_in_process(
             instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
         )
