@@ -12,7 +12,6 @@ from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.definitions import with_code_references, with_policies
 from quality_assets.defs.checking import subject_checks
 from quality_assets.defs.jobs import ingest_logs
-from quality_assets.defs.raw import assets
 from quality_assets.defs.resources import resources
 from quality_assets.tables.checks.known import checks_by_subject
 
@@ -25,6 +24,9 @@ def reading_graph() -> dg.Definitions:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
+        # Here, because importing assets is what Dagster warns of.
+        from quality_assets.defs.raw import assets
+
         mapped = dg.load_definitions_from_modules([assets]).map_asset_specs(func=with_policies)
         checks = [subject_checks(*each) for each in asked]
     read = dg.Definitions(
