@@ -113,7 +113,8 @@ def mutate(store: Operations, settings: Settings, dataset: Registered) -> Mutati
     source = dataset.source
     cadence = cadence_hours(source.cadence) if source.cadence else None
     with store.read() as connection:
-        asked = examine.Asked(source.key, source.time, cadence, *quiet(connection, dataset.dataset_id))
+        muted = quiet(connection, dataset.dataset_id)
+        asked = examine.Asked(source.key, source.time, cadence, *muted, source.keep_examples)
     past = _past_of(normal, blocks, len(normal) - 1)
     table = _table_of(blocks[-1])
     mutants = tuple(
