@@ -22,7 +22,6 @@ from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
-from quality_assets.dagster_ext.output_logs import printed_output
 from quality_assets.dagster_ext.run_history import forget_old_runs
 from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import (
@@ -124,6 +123,8 @@ def run_job(
 
     `is_alone` says of the job that reads logs that this process runs nothing else.
     """
+    from quality_assets.dagster_ext.output_logs import printed_output
+
     # Whoever runs it here sees that it failed, and calls again: the daemon does not.
     tags = {PROCESS_TAG: process_name(os.getpid()), "dagster/max_retries": "0"}
     tags |= range_tags(*dates) if dates else {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ KEY = ["run", "compute_logs", "step"]
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> OutputLogManager:
-    return OutputLogManager.from_config_value(None, {"base_dir": str(tmp_path)})
+def manager(tmp_path: Path) -> Iterator[OutputLogManager]:
+    # Dagster ends its processes by a signal that they ignore where this one does, as a process of tests may.
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield OutputLogManager.from_config_value(None, {"base_dir": str(tmp_path)})
+    signal.signal(signal.SIGTERM, before)
 
 
 def kept(manager: OutputLogManager) -> bytes | None:
