@@ -129,7 +129,7 @@ def run_job(
     tags = {PROCESS_TAG: process_name(os.getpid()), "dagster/max_retries": "0"}
     tags |= range_tags(*dates) if dates else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    definition = (_reading_graph if is_alone else _graph)().resolve_job_def(job)
+    definition = _graph(is_alone=is_alone).resolve_job_def(job)
     _begin_with_data(settings)
     with (
         _ending_on_interrupt(),
@@ -183,19 +183,14 @@ def _ending_on_interrupt() -> Iterator[None]:
 
 
 @cache
-def _graph() -> Definitions:
-    from quality_assets.definitions import defs
+def _graph(*, is_alone: bool = False) -> Definitions:
+    """The graph, or the part of it that a process takes which reads logs and runs nothing else."""
+    if is_alone:
+        from quality_assets.reading_graph import reading_graph as load
+    else:
+        from quality_assets.definitions import defs as load
 
-    graph = defs()
-    after_imports()
-    return graph
-
-
-@cache
-def _reading_graph() -> Definitions:
-    from quality_assets.reading_graph import reading_graph
-
-    graph = reading_graph()
+    graph = load()
     after_imports()
     return graph
 
