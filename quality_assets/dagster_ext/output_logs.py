@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
+from dagster._utils import touch_file
 
 _is_printed = ContextVar("_is_printed", default=False)
 
@@ -48,6 +48,4 @@ class OutputLogManager(LocalComputeLogManager):
             return
         yield CapturedLogContext(log_key)
         # Else the UI waits for it.
-        complete = Path(self.complete_artifact_path(log_key))
-        complete.parent.mkdir(parents=True, exist_ok=True)
-        complete.touch()
+        touch_file(self.complete_artifact_path(log_key))

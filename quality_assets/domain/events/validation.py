@@ -133,7 +133,7 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
     select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
     select_events = ", ".join(f"v_{name} AS {identifier(name)}" for name in EVENT_COLUMN_NAMES)
     split = f"NOT is_plain AND NOT {columns.malformed}" if columns.malformed else "NOT is_plain"
-    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else "CAST(NULL AS VARCHAR)"
+    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else _NOTHING
     return (
         f"SELECT CASE WHEN is_plain THEN CAST(v_event_time AS DATE) END AS event_date, line_number, {select_events}, "
         f"CASE WHEN {split} THEN [{', '.join(columns.identifiers)}] END AS fields, {raw_row} AS raw_row "
