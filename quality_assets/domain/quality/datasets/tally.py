@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,9 +99,8 @@ class Tally:
         found = {}
         for name, places in self.by_column.items():
             total = 0.0
-            for bits, count in self.together.get(name, {}).items():
-                flagged = [weights.get(place, 0.0) for bit, place in enumerate(places) if bits >> bit & 1]
-                total += count * max(flagged, default=0.0)
+            for count, flagged in self._flagged(name, places, weights):
+                total += count * max(weights[place] for place in flagged)
             found[name] = total
         return found
 
@@ -114,17 +113,24 @@ class Tally:
         """
         found = {}
         for name, places in self.by_column.items():
-            cells = []
-            for bits, count in self.together.get(name, {}).items():
-                flagged = [place for bit, place in enumerate(places) if bits >> bit & 1 and place in weights]
-                if flagged:
-                    cells.append((max(weights[place] for place in flagged), count, flagged))
+            cells = [
+                (max(weights[place] for place in flagged), count, flagged)
+                for count, flagged in self._flagged(name, places, weights)
+            ]
             total, before = 0.0, 0
             for _, count, flagged in sorted(cells, reverse=True):
                 total += max(weights[p] * (few(p, before + count) - few(p, before)) for p in flagged)
                 before += count
             found[name] = total
         return found
+
+    def _flagged(
+        self, name: str, places: Sequence[int], weights: Mapping[int, float]
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Of a column, how many cells are flagged by which tests together, of those that have a weight."""
+        for bits, count in self.together.get(name, {}).items():
+            if flagged := [place for bit, place in enumerate(places) if bits >> bit & 1 and place in weights]:
+                yield count, flagged
 
 
 def _events(offending: np.ndarray, count: int, dependence: float | None) -> int:
