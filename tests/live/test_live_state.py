@@ -22,6 +22,7 @@ from quality_assets.serve.collector.committing import Committer, OverloadedError
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.processing import Processor
 from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.stores.live.chosen import append_entries
 from quality_assets.stores.live.live_store import LiveStore
 from quality_assets.stores.live.outbox import Outbox
 from quality_assets.stores.live.request_log import Entry, Record, RequestLog, encoded
@@ -109,6 +110,17 @@ def test_the_log_forgets_what_is_safe_elsewhere(tmp_path: Path) -> None:
     assert [record.seq for record in log.read_after(0, 3)] == [4, 5, 6]
     assert log.last() == (10, NOW_US + 9)
     log.close()
+
+
+def test_what_another_process_appends_is_waited_for_as_well(data_root: Settings) -> None:
+    core = Core(data_root)
+    append_entries(data_root, [(NOW_US + n, 1, encoded(Entry("default", _rows(str(n))))) for n in range(3)])
+    assert (core.processor.lag(), core.condition()["log_lag_records"]) == (3, 3)
+    core.processor.catch_up()
+    assert core.processor.lag() == 0
+    core.store.close()
+    core.log.close()
+    core._lock.release()
 
 
 def test_a_log_that_was_taken_away_is_numbered_on(data_root: Settings) -> None:

@@ -124,11 +124,7 @@ async def _land_what_is_due(settings: Settings) -> None:
 def _gauges(core: Core, today: Today) -> None:
     gauge = core.measures.gauge
     gauge("collector_queue_items", "Items that wait to be committed", lambda: core.committer.queued)
-    gauge(
-        "collector_log_lag_records",
-        "Requests in the log that are not processed",
-        lambda: core.processor.lag(core.committer.last_seq),
-    )
+    gauge("collector_log_lag_records", "Requests in the log that are not processed", core.processor.lag)
     gauge("collector_log_bytes", "Size of the log and its WAL", core.log.size_bytes)
     gauge("collector_lag_seconds", "For how long the processor has been behind", core.processor.behind_s)
     gauge("collector_disk_free_bytes", "Free space where the log is", lambda: core.condition()["disk_free_bytes"])

@@ -55,7 +55,6 @@ class Committer:
         self._reason: str | None = None
         self.queued = 0
         self.last_failure: str | None = None
-        self.last_seq = 0
 
     def start(self) -> None:
         """Begin to take entries; in a thread with an event loop."""
@@ -106,7 +105,7 @@ class Committer:
         started = time.perf_counter()
         error: Exception | None = None
         try:
-            self.last_seq = self._log.append([entry[:3] for entry in waiting])
+            self._log.append([entry[:3] for entry in waiting])
             self.last_failure = None
         except Exception as failed:
             if not is_full(failed):

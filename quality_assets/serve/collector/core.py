@@ -103,7 +103,7 @@ class Core:
         return {
             "started_at": self.started,
             "queued_items": self.committer.queued,
-            "log_lag_records": self.processor.lag(self.committer.last_seq),
+            "log_lag_records": self.processor.lag(),
             "behind_s": round(self.processor.behind_s(), 3),
             "log_bytes": self.log.size_bytes(),
             "disk_free_bytes": disk.free,

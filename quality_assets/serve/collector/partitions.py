@@ -69,7 +69,7 @@ class Partitions:
     def wake(self) -> None:
         """Nothing: what follows a topic hears of it from the broker."""
 
-    def lag(self, _: int = 0) -> int:
+    def lag(self) -> int:
         """Records of the topic that nobody has processed, as of a moment ago."""
         return sum(max(end - position, 0) for _, end, position in self._far)
 

@@ -35,6 +35,9 @@ class Followed(Protocol):
     def read_after(self, seq: int, most_items: int) -> list[Record]:
         """What follows `seq`."""
 
+    def end(self) -> int:
+        """The number of the newest record, whoever wrote it."""
+
     def prune(self, before_seq: int, before_us: int) -> int:
         """Forget what is older than both; how many."""
 
@@ -82,9 +85,9 @@ class Processor:
         since = self.behind_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def lag(self, last_seq: int) -> int:
-        """How many records up to `last_seq` are not processed."""
-        return max(last_seq - self.position, 0)
+    def lag(self) -> int:
+        """How many records are not processed."""
+        return max(self.source.end() - self.position, 0)
 
     def topics(self) -> list[dict[str, Any]]:
         """How far each topic is read: none, where the log is a file."""

@@ -112,6 +112,10 @@ class RequestLog:
         row = self._reader.execute("select seq, received_us from log order by seq desc limit 1").fetchone()
         return (row[0], row[1]) if row else (0, 0)
 
+    def end(self) -> int:
+        """The number of the newest record, also of one that another process wrote; from any thread."""
+        return last_of(self.path)
+
     def prune(self, before_seq: int, before_us: int) -> int:
         """Forget records that are older than both, a slice at a time; how many."""
         connection = self._reader
