@@ -75,13 +75,37 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports() -> dict[str, str]:
+    """Settings that have every server listen on a port of its own."""
+    return {f"QUALITY_{name}_PORT": str(free_port()) for name in _PORTS}
+
+
+def processes_of(data: Path) -> dict[int, str]:
+    """The command lines of all processes that work on a data root, by their environment: whoever started them."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # Those of others cannot be read, and one can end meanwhile.
+        with suppress(OSError):
+            if _is_of(folder, data):
+                found[int(folder.name)] = (
+                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+    return found
+
+
+def _is_of(process: Path, data: Path) -> bool:
+    return f"QUALITY_DATA_DIR={data}".encode() in (process / "environ").read_bytes().split(b"\0")
+
+
 @contextmanager
 def serving(root: Root) -> Iterator[None]:
     """`quality serve` on free ports."""
-    ports = {f"QUALITY_{name}_PORT": str(free_port()) for name in _PORTS}
     with (root.data.parent / "serve.log").open("wb") as log:
         server = subprocess.Popen(
-            [QUALITY, "serve"], env={**os.environ, **root.environment, **ports}, stdout=log, stderr=subprocess.STDOUT
+            [QUALITY, "serve"],
+            env={**os.environ, **root.environment, **free_ports()},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             yield
@@ -94,7 +118,7 @@ class Meter:
     """CPU seconds of all processes that work on a data root, by their environment: whoever started them."""
 
     def __init__(self, root: Root) -> None:
-        self._mark = f"QUALITY_DATA_DIR={root.data}".encode()
+        self._data = root.data
         self._others: set[int] = set()
         self._used: dict[int, float] = {}
 
@@ -103,7 +127,7 @@ class Meter:
         for folder in Path("/proc").glob("[0-9]*"):
             pid = int(folder.name)
             with suppress(OSError):
-                if pid not in self._used and (pid in self._others or not self._is_mine(folder)):
+                if pid not in self._used and (pid in self._others or not _is_of(folder, self._data)):
                     self._others.add(pid)
                     continue
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -118,9 +142,6 @@ class Meter:
     def processes(self) -> set[int]:
         """All that were seen."""
         return set(self._used)
-
-    def _is_mine(self, folder: Path) -> bool:
-        return self._mark in (folder / "environ").read_bytes().split(b"\0")
 
     def during(self, seconds: float) -> float:
         """CPU seconds of so many seconds from now."""

@@ -7,9 +7,7 @@ reasons, user-days and daily facts. Each program is a process of its own; its CP
 included), wall seconds and peak resident memory are measured, and all results are compared with those of the first:
 where they differ, the command says in what and exits with 1.
 
-`--growth` measures one more day after 10 and after 365 days of history; `--kill N` kills `quality ingest` and `quality
-run` at random moments, completes them, and compares all tables with those of an undisturbed run, until there were N
-kills in all: what an earlier go has done in the same `--work` counts, while the code is the same.
+`--growth` measures one more day after 10 and after 365 days of history.
 
 Never part of the test suite. `--write` puts the table into docs/benchmarks.md.
 """
@@ -20,7 +18,6 @@ import hashlib
 import json
 import os
 import platform
-import random
 import shutil
 import statistics
 import subprocess
@@ -28,16 +25,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.peers.agreement import disagreements, peer_results, product_results, table_hashes
+from benchmarks.peers.agreement import disagreements, peer_results, product_results
 from quality_assets.simulate import SimulationPlan, simulate
-from quality_assets.stores.snapshots import current_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -51,12 +47,6 @@ GROWTH_EVENTS_PER_DAY = 27_000
 GROWTH_HISTORIES = (10, 365)
 GROWTH_MEASURED_DAYS = 3
 GROWTH_LIMIT = 1.2
-KILL_DAYS, KILL_EVENTS_PER_DAY = 10, 3_000
-# The first part of a process is spent on imports, where a kill shows nothing.
-KILL_FROM_SHARE = 0.2
-# Most of what a kill costs is the run that completes the work: it makes up for several in a row.
-KILLS_A_ROOT = 5
-KILL_SCHEMAS = ("raw", "core", "product")
 
 
 class BenchmarkError(RuntimeError):
@@ -353,163 +343,6 @@ def growth_table(costs: dict[int, list[Cost]]) -> tuple[str, list[str]]:
     return "\n".join(lines), problems
 
 
-# --- kill -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """An undisturbed run: its tables, a data root after `ingest`, and how long each command took."""
-
-    tables: dict[str, tuple[int, int]]
-    ingested: Path
-    wall_s: dict[str, float]
-
-
-@dataclass(frozen=True)
-class KilledRoot:
-    """What came of one data root: which command was killed after which delays, how often it was hit, what differs."""
-
-    victim: str
-    delays: list[float]
-    hits: int
-    problems: list[str]
-
-
-def kill(work: Path, times: int, seed: int) -> tuple[str, list[str]]:
-    """Kill `ingest` and `run`, several times in a row at random moments, complete the work, and compare all tables.
-
-    What is done stays in `kills.jsonl`, so that another call goes on from there to `times`, while the code is the same.
-    """
-    plan = SimulationPlan(days=KILL_DAYS, features=12, events_per_day=KILL_EVENTS_PER_DAY, seed=7, start_date=START)
-    logs = simulated(work, "logs-kill", plan)
-    out = work / "out-kill"
-    undisturbed, done = go_on(out) if is_of_this_code(out) else (None, [])
-    if undisturbed is None:
-        undisturbed = run_undisturbed(logs, fresh(out))
-    while sum(root.hits for root in done) < times:
-        # Moments by the number of the root: another go draws others.
-        moments = random.Random(f"{seed} {len(done)}")
-        victim = ("ingest", "run")[len(done) % 2]
-        wanted = min(KILLS_A_ROOT, times - sum(root.hits for root in done))
-        delays = [undisturbed.wall_s[victim] * moments.uniform(KILL_FROM_SHARE, 1.0) for _ in range(wanted)]
-        hits, problems = kill_root(logs, out, undisturbed, victim, delays)
-        done.append(KilledRoot(victim, delays, hits, problems))
-        with (out / "kills.jsonl").open("a") as stream:
-            stream.write(json.dumps(asdict(done[-1])) + "\n")
-        after = ", ".join(f"{delay:.1f}" for delay in delays)
-        all_hits = sum(root.hits for root in done)
-        say(f"{all_hits}/{times} kills: {victim} after {after} s, {hits} hit, {len(problems)} differ")
-    return kill_report(done, undisturbed, logs.rows)
-
-
-def kill_report(done: Sequence[KilledRoot], undisturbed: Undisturbed, rows: int) -> tuple[str, list[str]]:
-    """All kills of all goes in a sentence, and what differs after which."""
-    hits = {name: sum(root.hits for root in done if root.victim == name) for name in ("ingest", "run")}
-    problems = [
-        f"data root {number} ({root.victim} after {', '.join(f'{delay:.1f}' for delay in root.delays)} s): {what}"
-        for number, root in enumerate(done, 1)
-        for what in root.problems
-    ]
-    text = (
-        f"{sum(hits.values())} kills of a running process ({hits['ingest']} of `quality ingest`, {hits['run']} of"
-        f" `quality run`) on {len(done)} data roots; after completion {len(problems)} tables differed from those of an"
-        f" undisturbed run ({len(undisturbed.tables)} tables in {', '.join(KILL_SCHEMAS)}; {rows:,} rows,"
-        f" {KILL_DAYS} days)."
-    )
-    return text, problems
-
-
-def code_hash() -> str:
-    """A hash of the product's code: kills of another are not summed up with its."""
-    files = sorted((ROOT / "quality_assets").rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def is_of_this_code(out: Path) -> bool:
-    """Whether the undisturbed run that is kept there was made by the code as it is."""
-    kept = out / "undisturbed.json"
-    return kept.exists() and json.loads(kept.read_text())["code"] == code_hash()
-
-
-def go_on(out: Path) -> tuple[Undisturbed, list[KilledRoot]]:
-    """The undisturbed run and the kills of earlier goes."""
-    kept = json.loads((out / "undisturbed.json").read_text())
-    tables = {name: (rows, hash_) for name, (rows, hash_) in kept["tables"].items()}
-    journal = out / "kills.jsonl"
-    lines = journal.read_text().splitlines() if journal.exists() else []
-    done = [KilledRoot(**json.loads(line)) for line in lines]
-    return Undisturbed(tables, out / "ingested", kept["wall_s"]), done
-
-
-def run_undisturbed(logs: Logs, out: Path) -> Undisturbed:
-    """Run both commands in peace, and keep the data root as `ingest` left it."""
-    data = out / "undisturbed"
-    environment = environment_of(data, logs)
-    ingest = measured([QUALITY, "ingest", logs.folder], environment, out, "ingest")
-    shutil.copytree(data, out / "ingested", symlinks=True)
-    run = measured([QUALITY, "run"], environment, out, "run")
-    say(f"undisturbed: ingest {ingest.wall_s:.1f} s, run {run.wall_s:.1f} s")
-    found = Undisturbed(published_tables(data), out / "ingested", {"ingest": ingest.wall_s, "run": run.wall_s})
-    kept = {"code": code_hash(), "tables": found.tables, "wall_s": found.wall_s}
-    (out / "undisturbed.json").write_text(json.dumps(kept))
-    return found
-
-
-def kill_root(
-    logs: Logs, out: Path, undisturbed: Undisturbed, victim: str, delays: Sequence[float]
-) -> tuple[int, list[str]]:
-    """Kill one command once after each of `delays`, then complete the work; how often it was hit, and what differs."""
-    data = out / "killed"
-    shutil.rmtree(data, ignore_errors=True)
-    if victim == "run":
-        shutil.copytree(undisturbed.ingested, data, symlinks=True)
-    environment = environment_of(data, logs)
-    commands: dict[str, list[str | Path]] = {"ingest": [QUALITY, "ingest", logs.folder], "run": [QUALITY, "run"]}
-    hits = sum(is_killed(commands[victim], environment, out, delay) for delay in delays)
-    try:
-        for name in list(commands)[list(commands).index(victim) :]:
-            measured(commands[name], environment, out, f"again-{name}")
-    except BenchmarkError as error:
-        return hits, [str(error)]
-    return hits, different_tables(undisturbed.tables, published_tables(data))
-
-
-def is_killed(command: Sequence[str | Path], environment: dict[str, str], out: Path, delay: float) -> bool:
-    """Kill a command after so many seconds; whether it was still running then."""
-    with (out / "killed.log").open("wb") as log:
-        # A group of its own, so that its children, if any, die with it.
-        process = subprocess.Popen(
-            list(map(str, command)),
-            env={**os.environ, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=out,
-        )
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-    return process.wait() == -9
-
-
-def published_tables(data: Path) -> dict[str, tuple[int, int]]:
-    """Rows and hash of every table that the snapshot in force shows in the compared schemas."""
-    snapshot = current_snapshot(data / "published")
-    if snapshot is None:
-        raise BenchmarkError(f"nothing was published under {data}")
-    return table_hashes(snapshot.warehouse_path, KILL_SCHEMAS)
-
-
-def different_tables(expected: dict[str, tuple[int, int]], found: dict[str, tuple[int, int]]) -> list[str]:
-    """Sentences about tables that are not equal."""
-    return [
-        f"{name} has {found.get(name, (0, 0))[0]:,} rows against {expected.get(name, (0, 0))[0]:,}, or other values"
-        for name in sorted({*expected, *found})
-        if expected.get(name) != found.get(name)
-    ]
-
-
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
@@ -550,8 +383,6 @@ def main(
         int, typer.Option(min=1, help="Runs of each program, in turns; the one of median CPU counts.")
     ] = 1,
     growth_mode: Annotated[bool, typer.Option("--growth", help="Instead: what one more day costs.")] = False,
-    kills: Annotated[int, typer.Option("--kill", min=0, help="Instead: kill the product so many times.")] = 0,
-    seed: Annotated[int, typer.Option(help="Decides the moments of --kill.")] = 1,
     write: Annotated[bool, typer.Option("--write", help="Put the result into docs/benchmarks.md.")] = False,
 ) -> None:
     """Measure the event path. Exits with 1 where results disagree or a limit does not hold."""
@@ -564,8 +395,6 @@ def main(
     try:
         if growth_mode:
             name, (text, problems) = "growth", growth(folder)
-        elif kills:
-            name, (text, problems) = "kill", kill(folder, kills, seed)
         else:
             name, (text, problems) = f"pipeline {int(events)}", side_by_side(int(events), programs, folder, repeat)
     except BenchmarkError as error:
