@@ -166,7 +166,7 @@ def lifts(worlds: int) -> Iterator[Bar]:
     drivers: tuple[Driver, ...] = ("random", "past", "motivation", "interest")
     if not worlds:
         return
-    with lift.one_thread():
+    with lift.small_fits():
         for driver in drivers:
             for effect in (0.0, 0.75):
                 told = [_world(driver, effect, seed) == "associated (observational)" for seed in range(worlds)]

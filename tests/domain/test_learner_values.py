@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.learning import LearningColumn
-from quality_assets.domain.models.estimators import limited_threads
 from quality_assets.domain.models.learning.columns_of import (
     columns_of_frame,
     columns_of_rows,
@@ -30,6 +29,7 @@ from quality_assets.domain.models.learning.formulas import (
     formula_state,
 )
 from quality_assets.domain.models.learning.learners import Linear, Trees, drawn_settings, learner_of, make_learner
+from quality_assets.domain.threads import limited_threads
 
 NAN = math.nan
 NUMBER, NAME = LearningColumn("x", "DOUBLE", "A number"), LearningColumn("c", "VARCHAR", "A name")
@@ -272,7 +272,7 @@ def test_a_matrix_has_names_as_their_places() -> None:
 def test_fitting_keeps_to_one_thread_what_it_loads_itself() -> None:
     asked = (
         "from threadpoolctl import threadpool_info\n"
-        "from quality_assets.domain.models.estimators import limited_threads\n"
+        "from quality_assets.domain.threads import limited_threads\n"
         "with limited_threads():\n"
         "    import sklearn.ensemble\n"
         "    print(sorted({(each['user_api'], each['num_threads']) for each in threadpool_info()}))"

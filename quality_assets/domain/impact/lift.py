@@ -16,6 +16,7 @@ from math import nan, sqrt
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.threads import limited_threads
 
 OUTCOME_DAYS = 7
 PAST_DAYS = 28
@@ -213,15 +214,11 @@ def _logistic(x: Floats, y: Bools, at: Floats) -> Floats:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep linear algebra on one thread: on a busy machine several wait for each other longer than one works.
-
-    Hundreds of small fits, of numbers and settings that are made here, are not looked through each time either.
-    """
+def small_fits() -> Iterator[None]:
+    """For hundreds of small fits, of numbers and settings that are made here: on one thread, not looked through."""
     from sklearn import config_context
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(limits=1), config_context(assume_finite=True, skip_parameter_validation=True):
+    with limited_threads(), config_context(assume_finite=True, skip_parameter_validation=True):
         yield
 
 

@@ -9,14 +9,12 @@ none of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.models.settings import TrainingSettings
@@ -53,23 +51,6 @@ class EstimatorKind:
 def make_estimator(use_case: UseCase, name: str, settings: TrainingSettings, *, is_small: bool = False) -> Estimator:
     """An unfitted candidate or baseline; `is_small` for the members that only give intervals. KeyError if unknown."""
     return use_case.recipe().estimators[name].make(use_case.learnt_columns, settings, is_small)
-
-
-@contextmanager
-def limited_threads() -> Iterator[None]:
-    """Keep OpenMP and BLAS to one thread to fit: on a busy machine theirs spin and wait for each other."""
-    # A library that is loaded later would not be limited.
-    import sklearn  # noqa: F401
-
-    with limited_loaded_threads():
-        yield
-
-
-@contextmanager
-def limited_loaded_threads() -> Iterator[None]:
-    """As `limited_threads`, to ask a model: what that takes is loaded with it, and may be little."""
-    with ThreadpoolController().limit(limits=1):
-        yield
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.models.artifact import TrainedModel, TrainingResult, check_inputs, data_fingerprint
-from quality_assets.domain.models.estimators import Sigmoid, TargetModel, limited_threads, make_estimator
+from quality_assets.domain.models.estimators import Sigmoid, TargetModel, make_estimator
 from quality_assets.domain.models.evidence import (
     Evidence,
     MoreGrades,
@@ -31,6 +31,7 @@ from quality_assets.domain.models.rows import TargetRows, can_learn, sample_rows
 from quality_assets.domain.models.selection import brier_skills
 from quality_assets.domain.models.settings import TrainingSettings
 from quality_assets.domain.models.use_case import Choice, UseCase
+from quality_assets.domain.threads import limited_threads
 
 _EPOCH = date(1970, 1, 1)
 

@@ -21,7 +21,7 @@ from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.users import USER_DAYS
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.impact import churn
-from quality_assets.domain.impact.lift import one_thread
+from quality_assets.domain.impact.lift import small_fits
 from quality_assets.progress import Progress, no_progress
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.warehouse import WarehouseSession
@@ -170,7 +170,7 @@ def _weeks_before(there: Mapping[date, str], last: date) -> list[date]:
 
 def _score_week(session: WarehouseSession, there: Mapping[date, str], as_of: date, fingerprint: str) -> None:
     now = _snapshot(session, there, as_of, as_of)
-    with one_thread():
+    with small_fits():
         model = _trained(session, there, as_of)
     score = model.probabilities(now.x) if model else churn.baselines(now.inputs())[_FALLBACK]
     rank = churn.ranks_of(score)

@@ -32,7 +32,7 @@ def build_crash_costs(session: WarehouseSession) -> int:
     fingerprint = _fingerprint(session, as_of)
     if as_of is None or _known(session) == [(fingerprint,)]:
         return int(session.connection.table(CRASH_COSTS.qualified_name).shape[0])
-    with estimates.one_thread():
+    with estimates.small_fits():
         row = {"as_of_date": as_of, "outcome": RETURN, "inputs_fingerprint": fingerprint, **_row(session, as_of)}
     return replace_rows(session, CRASH_COSTS, pd.DataFrame([row]))
 

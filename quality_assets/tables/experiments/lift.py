@@ -64,7 +64,7 @@ def build_lift(session: WarehouseSession, progress: Progress = no_progress) -> i
     known = session.connection.execute(f"select distinct inputs_fingerprint from {table}").fetchall()
     if as_of is None or known == [(fingerprint,)]:
         return int(session.connection.table(table).shape[0])
-    with estimates.one_thread():
+    with estimates.small_fits():
         rows = _rows(session, as_of, progress)
     frame = pd.DataFrame([{**row, "as_of_date": as_of, "inputs_fingerprint": fingerprint} for row in rows])
     return replace_rows(session, LIFT_ESTIMATES, frame)

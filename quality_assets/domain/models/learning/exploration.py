@@ -13,13 +13,13 @@ import numpy as np
 
 from quality_assets.contracts.learning import LearningColumn
 from quality_assets.domain.arrays import Floats, Ints
-from quality_assets.domain.models.estimators import limited_threads
 from quality_assets.domain.models.learning.blocks import splits_of
 from quality_assets.domain.models.learning.columns_of import is_unknown
 from quality_assets.domain.models.learning.guards import guard_findings
 from quality_assets.domain.models.learning.learnable import LearningRows, learning_rows
 from quality_assets.domain.models.learning.table_training import rows_fingerprint
 from quality_assets.domain.models.learning.tabular import TabularUseCase
+from quality_assets.domain.threads import limited_threads
 
 if TYPE_CHECKING:
     import pandas as pd

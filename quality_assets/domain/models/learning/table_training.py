@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats
-from quality_assets.domain.models.estimators import limited_threads
 from quality_assets.domain.models.learning.blocks import grades, share_interval
 from quality_assets.domain.models.learning.columns_of import is_unknown, taken
 from quality_assets.domain.models.learning.guards import Finding, guard_findings, refused_inputs
@@ -36,6 +35,7 @@ from quality_assets.domain.models.learning.residuals import (
 )
 from quality_assets.domain.models.learning.tabular import LearningSettings, TabularUseCase, View
 from quality_assets.domain.models.learning.tabular_model import FittedView, TabularModel, fit
+from quality_assets.domain.threads import limited_threads
 from quality_assets.progress import Progress
 
 METRIC_COLUMNS = (

@@ -8,11 +8,11 @@ import pandas as pd
 from quality_assets.contracts.risk_inputs import INPUTS_BY_NAME
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.artifact import TrainedModel, check_inputs
-from quality_assets.domain.models.estimators import limited_loaded_threads
 from quality_assets.domain.models.risk.reasons import reasons
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.domain.models.rows import input_matrix
+from quality_assets.domain.threads import limited_loaded_threads
 
 
 def score_risk(
