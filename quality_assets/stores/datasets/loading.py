@@ -25,8 +25,9 @@ from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
 
 MOST_COLUMNS = 2_000
-# Beside what Python holds of a block.
-MEMORY_LIMIT_MB = 80
+# What DuckDB may take to load, and to read what it has loaded block by block, beside what Python holds of a block. More
+# where the file says that it needs more.
+_LOADING_MB, _OWN_PAGES_MB = 80, 60
 _MOST_MEMORY_MB = "most_memory_mb"
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
 _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -48,6 +49,8 @@ class Loaded:
     file_format: str = "csv"
     renamed: tuple[str, ...] = ()
     """The names as they stood where they were empty or stood twice."""
+    is_elsewhere: bool = False
+    """Whether it is read where it lies, instead of from the scratch database."""
 
 
 @contextmanager
@@ -71,13 +74,27 @@ def _scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConne
     with TemporaryDirectory(prefix="batch-", dir=settings.scratch_dir) as folder:
         place = Path(folder)
         config: dict[str, Any] = {
-            "memory_limit": f"{min(settings.memory_limit_mb, MEMORY_LIMIT_MB)}MB",
+            "memory_limit": f"{min(settings.memory_limit_mb, _LOADING_MB)}MB",
             "threads": 1,
             "temp_directory": str(place / "spill"),
         }
         with duckdb.connect(str(place / "batch.duckdb"), config=config) as connection:
             connection.execute(f"SET VARIABLE {_MOST_MEMORY_MB} = {settings.memory_limit_mb}")
             yield connection, place
+
+
+@contextmanager
+def block_by_block(connection: duckdb.DuckDBPyConnection, loaded: Loaded) -> Iterator[None]:
+    """For a scan of all rows: of our own pages it needs none but the next ones, and would keep all that it may."""
+    if loaded.is_elsewhere:
+        yield
+        return
+    before = connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
+    connection.execute(f"SET memory_limit = '{_OWN_PAGES_MB}MB'")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET memory_limit = '{before}'")
 
 
 def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Loaded:
@@ -190,7 +207,7 @@ def _make_room_for_row_groups(connection: duckdb.DuckDBPyConnection, path: Path)
         return
     groups = (file.row_group(index) for index in range(file.num_row_groups))
     stored = (sum(each.column(at).total_compressed_size for at in range(each.num_columns)) for each in groups)
-    needed_mb = MEMORY_LIMIT_MB + 2 * max(stored, default=0) // 1_000_000
+    needed_mb = _LOADING_MB + 2 * max(stored, default=0) // 1_000_000
     most_mb = connection.execute(f"SELECT coalesce(getvariable('{_MOST_MEMORY_MB}'), {needed_mb})").fetchall()[0][0]
     connection.execute(f"SET memory_limit = '{min(needed_mb, most_mb)}MB'")
 
@@ -227,7 +244,7 @@ def _viewed(connection: duckdb.DuckDBPyConnection, relation: str, file_format: s
     ]
     connection.execute(f"CREATE OR REPLACE VIEW batch AS SELECT {', '.join(parts)} FROM {relation}")
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
-    return Loaded(names, rows, file_format=file_format, renamed=renamed)
+    return Loaded(names, rows, file_format=file_format, renamed=renamed, is_elsewhere=True)
 
 
 def _is_nested(kind: str) -> bool:

@@ -10,15 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, cells_of
-from quality_assets.stores.datasets.loading import Loaded
+from quality_assets.stores.datasets.loading import Loaded, block_by_block
 
 SMALL_ROWS = 60_000
 """A table of so many rows is its own sample, and its numbers are looked at as they are written."""
 SAMPLE_ROWS = 24_000
 _BLOCK_ROWS = 8_000
-_SCAN_MEMORY_MB = 60
-# Formats that are read where they lie.
-_ELSEWHERE = ("parquet", "duckdb")
 # A column of numbers that takes more values is not looked at value by value in a large table.
 _MOST_WRITTEN = 1_000
 
@@ -79,16 +76,10 @@ class Scan:
                 selected.append(f"c{index}")
             else:
                 selected += self._number_sql(index, cells.form)
-        before = self._connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
-        if self.loaded.file_format not in _ELSEWHERE:
-            # A plain scan of our own pages needs none but the next ones, and would keep all that it may.
-            self._connection.execute(f"SET memory_limit = '{_SCAN_MEMORY_MB}MB'")
-        try:
+        with block_by_block(self._connection, self.loaded):
             reader = self._connection.sql(f"SELECT {', '.join(selected)} FROM batch").to_arrow_reader(_BLOCK_ROWS)
             for batch in reader:
                 yield self._block(batch)
-        finally:
-            self._connection.execute(f"SET memory_limit = '{before}'")
 
     def _number_sql(self, index: int, form: ColumnForm) -> list[str]:
         name = f"c{index}"
