@@ -22,6 +22,8 @@ Columns = Mapping[str, Sequence[object]]
 # are a habit, and one column decides no other.
 MOST = {
     "one typo": 15,
+    "cut": 30,
+    "capitals": 30,
     "form": 20,
     "dependency": 20,
     "category": 6,
