@@ -48,21 +48,22 @@ DAYS, EVENTS_PER_DAY = 10, 3_000
 # The first part of a process is spent on imports, where a kill shows nothing.
 FROM_SHARE = 0.2
 # Most of what a kill costs is the run that completes the work, and a start of the servers: it makes up for several.
-KILLS_A_ROOT = {"ingest": 5, "run": 5, "serve": 20}
-SERVERS_START_S = 15.0
-LONGEST_PAUSE_S = 6.0
+KILLS_A_ROOT = {"ingest": 10, "run": 4, "serve": 8}
+# The daemon begins to work within so long, and what it does takes so long.
+BEGINS_WITHIN_S, WORKS_S = 60.0, 8.0
 STOP_S = 60.0
-COMPARED = ("raw", "core", "product")
+COMPARED, INSTANTS = ("raw", "core", "product"), ("arrived_at",)
 # What a process is, by words of its command line; the first that fits.
 KINDS = {
     "run": "multiprocessing.spawn",
-    "code server": "api grpc",
+    "code server": " api grpc ",
+    "its proxy": " code-server ",
     "daemon": "dagster._daemon",
-    "Dagster UI": "dagster_webserver",
-    "parent of Dagster": "dagster",
+    "Dagster UI": " webserver ",
+    "parent of Dagster": "serve.dagster_ui dev",
     "dashboard": "dash_app",
-    "collector": "collector",
-    "quality serve": "serve",
+    "collector": " collect ",
+    "quality serve": "quality serve",
 }
 
 
@@ -84,7 +85,7 @@ class KilledRoot:
     problems: list[str]
 
 
-def kill(work: Path, times: int, seed: int) -> tuple[str, list[str]]:
+def kill(work: Path, times: int, seed: int, victims: Sequence[str]) -> tuple[str, list[str]]:
     """Kill until there were so many in all goes; the result in a sentence, and what differs."""
     plan = SimulationPlan(days=DAYS, features=12, events_per_day=EVENTS_PER_DAY, seed=7, start_date=date(2026, 1, 1))
     logs = simulated(work, "logs-kill", plan)
@@ -95,7 +96,7 @@ def kill(work: Path, times: int, seed: int) -> tuple[str, list[str]]:
     while (so_far := sum(all_hits(done).values())) < times:
         # Moments by the number of the root: another go draws others.
         moments = random.Random(f"{seed} {len(done)}")
-        victim = tuple(KILLS_A_ROOT)[len(done) % len(KILLS_A_ROOT)]
+        victim = victims[len(done) % len(victims)]
         root = kill_root(logs, out, undisturbed, victim, min(KILLS_A_ROOT[victim], times - so_far), moments)
         done.append(root)
         with (out / "kills.jsonl").open("a") as stream:
@@ -177,9 +178,8 @@ def kill_root(
     environment = environment_of(data, logs)
     commands: dict[str, list[str | Path]] = {"ingest": [QUALITY, "ingest", logs.folder], "run": [QUALITY, "run"]}
     if victim == "serve":
-        (data / "landing").mkdir(parents=True)
-        for file in sorted(logs.folder.iterdir()):
-            shutil.copyfile(file, data / "landing" / file.name)
+        # As `quality ingest` puts them there.
+        shutil.copytree(logs.folder, data / "landing" / logs.folder.name)
         hits = kill_servers(data, environment, out / "killed.log", times, moments)
     else:
         delays = [undisturbed.wall_s[victim] * moments.uniform(FROM_SHARE, 1.0) for _ in range(times)]
@@ -222,28 +222,33 @@ def kill_servers(
 ) -> dict[str, int]:
     """Kill one process after another of `quality serve`, which is started again where it ended, as people would.
 
-    A run of the daemon every other time, where there is one. What is left at the end is killed as well, uncounted, as
-    if the machine were switched off.
+    While its daemon works, until all is published; the process of its run every other time. What is left at the end is
+    killed as well, uncounted, as if the machine were switched off.
     """
     environment = {**environment, **free_ports()}
     serve = [QUALITY, "serve", "--take-over"]
     hits: Counter[str] = Counter()
     server = begun(serve, environment, log)
-    starts = time.monotonic()
+
+    def is_at_work_or_gone() -> bool:
+        return "run" in kinds_of(processes_of(data)) or server.poll() is not None
+
     try:
-        while hits.total() < times:
-            time.sleep(moments.uniform(0.2, LONGEST_PAUSE_S))
+        while hits.total() < times and current_snapshot(data / "published") is None:
             if server.poll() is not None:
-                server, starts = begun(serve, environment, log), time.monotonic()
-            if time.monotonic() - starts < SERVERS_START_S * moments.random():
-                continue
+                server = begun(serve, environment, log)
+            _wait_for(is_at_work_or_gone, BEGINS_WITHIN_S)
+            time.sleep(moments.uniform(0.0, WORKS_S))
             running = kinds_of(processes_of(data))
+            if not running:
+                continue
             wanted = "run" if "run" in running and moments.random() < 0.5 else moments.choice(sorted(running))
             with suppress(ProcessLookupError):
                 os.kill(running[wanted], signal.SIGKILL)
                 hits[wanted] += 1
     finally:
-        _until(lambda: not _killed_all(data), "the end of all servers")
+        if not _wait_for(lambda: not _killed_all(data), STOP_S):
+            raise BenchmarkError(f"servers of {data} did not end within {STOP_S:.0f} s")
         server.wait()
     return dict(hits)
 
@@ -267,12 +272,12 @@ def _killed_all(data: Path) -> bool:
     return bool(left)
 
 
-def _until(is_so: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + STOP_S
-    while not is_so():
-        if time.monotonic() > ends:
-            raise BenchmarkError(f"{what} did not come within {STOP_S:.0f} s")
+def _wait_for(is_so: Callable[[], bool], within_s: float) -> bool:
+    """Whether something was so within a time."""
+    ends = time.monotonic() + within_s
+    while not (was := is_so()) and time.monotonic() < ends:
         time.sleep(0.2)
+    return was
 
 
 def published_tables(data: Path) -> dict[str, tuple[int, int]]:
@@ -280,7 +285,7 @@ def published_tables(data: Path) -> dict[str, tuple[int, int]]:
     snapshot = current_snapshot(data / "published")
     if snapshot is None:
         raise BenchmarkError(f"nothing was published under {data}")
-    return table_hashes(snapshot.warehouse_path, COMPARED)
+    return table_hashes(snapshot.warehouse_path, COMPARED, INSTANTS)
 
 
 def different_tables(expected: dict[str, tuple[int, int]], found: dict[str, tuple[int, int]]) -> list[str]:
@@ -295,13 +300,18 @@ def different_tables(expected: dict[str, tuple[int, int]], found: dict[str, tupl
 def main(
     work: Annotated[Path, typer.Option(help="Keeps logs, roots and what was killed for the next time.")],
     kills: Annotated[int, typer.Option(min=1, help="How many in all, those of earlier goes included.")] = 100,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Kill only this; repeatable: {', '.join(KILLS_A_ROOT)}.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides the moments.")] = 1,
     write: Annotated[bool, typer.Option("--write", help="Put the result into docs/benchmarks.md.")] = False,
 ) -> None:
     """Kill and compare. Exits with 1 where a table differs."""
     folder = work.expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    text, problems = kill(folder, kills, seed)
+    if unknown := sorted({*(only or ())} - {*KILLS_A_ROOT}):
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(KILLS_A_ROOT)}", param_hint="--only")
+    text, problems = kill(folder, kills, seed, only or tuple(KILLS_A_ROOT))
     typer.echo(text)
     for problem in problems:
         typer.echo(f"PROBLEM: {problem}", err=True)

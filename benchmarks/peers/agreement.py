@@ -141,16 +141,19 @@ def disagreements(ours: Results, theirs: Results) -> list[str]:
         return found + different_facts(connection, *(r["fact_feature_metrics"] for r in relations))
 
 
-def table_hashes(database: Path, schemas: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Rows and order-insensitive hash of every table and view of some schemas."""
+def table_hashes(
+    database: Path, schemas: tuple[str, ...], instants: tuple[str, ...] = ()
+) -> dict[str, tuple[int, int]]:
+    """Rows and order-insensitive hash of every table and view of some schemas, without columns that are so called."""
     with duckdb.connect(str(database), read_only=True) as connection:
         names = connection.execute(
             "select table_schema || '.' || table_name from information_schema.tables"
             " where list_contains($schemas, table_schema) order by 1",
             {"schemas": list(schemas)},
         ).fetchall()
-        query = "select count(*), coalesce(sum(hash(t)::hugeint), 0) from {} as t"
-        return {name: connection.execute(query.format(name)).fetchall()[0] for (name,) in names}
+        columns = "columns(lambda c: not list_contains(?, c))"
+        query = f"select count(*), coalesce(sum(hash(t)::hugeint), 0) from (select {columns} from {{}}) as t"
+        return {name: connection.execute(query.format(name), [instants]).fetchall()[0] for (name,) in names}
 
 
 def _attached(connection: duckdb.DuckDBPyConnection, results: Results, alias: str) -> dict[str, str]:
