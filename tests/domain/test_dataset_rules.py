@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import log, sqrt
 
 import numpy as np
 import pytest
@@ -214,6 +214,28 @@ def test_a_lost_column_is_a_column_of_wrong_cells() -> None:
     assert renamed.score == pytest.approx(2 / 3)
     nothing = judge(replace(_counted(), rows=0), Rules(), [], [lost])
     assert (nothing.score, nothing.findings) == (None, (lost,))
+
+
+def test_lines_that_are_no_rows_have_lost_all_their_cells() -> None:
+    alone = judge(_counted(refused_rows=25), Rules(), [], [])
+    assert (alone.score, alone.dimensions["schema"], alone.dimensions["validity"]) == (0.8, 0.8, 1.0)
+    (found,) = alone.findings
+    assert found.sentence == "25 of 125 lines cannot be read as rows, and are not among them"
+    assert (found.kind, found.count, found.share, found.doubt) == ("schema", 25, 0.2, 50.0)
+    assert (found.expected_share, found.is_alert) == (None, False)
+    never = [PLAIN] * 3
+    assert [f.is_alert for f in judge(_counted(refused_rows=1), Rules(), never, []).findings] == [True]
+    assert [f.is_alert for f in judge(_counted(refused_rows=1), Rules(), never[:2], []).findings] == [False]
+    # Of a footer each time, up to three lines are within the scatter of one.
+    often = [replace(PLAIN, refused_share=1 / 101)] * 3
+    footer = judge(_counted(refused_rows=1), Rules(), often, [])
+    assert (footer.findings, footer.score) == ((), 1.0)
+    many = judge(_counted(refused_rows=10), Rules(), often, [])
+    usual = 110 / 101
+    beyond = 10 - (usual + 2 * sqrt(usual)) + weights.WITHIN_USUAL * 2 * sqrt(usual)
+    assert many.score == pytest.approx(1 - beyond * 2 / 220)
+    assert [f.is_alert for f in many.findings] == [True]
+    assert judge(_counted(refused_rows=25, muted=frozenset(["refused_rows"])), Rules(), [], []).score == 1.0
 
 
 def test_copied_rows_and_keys_that_come_again() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import duckdb
@@ -31,6 +33,10 @@ def _read(tmp_path: Path, content: bytes, name: str = "table.csv") -> tuple[Load
         return loaded, connection.execute("select columns(*)::varchar from batch").fetchall()
 
 
+ABCD = ("a", "b", "c", "d")
+ONE, TWO = ("1", "2", "3", "4"), ("5", "6", "7", "8")
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "rows", "refused"),
     [
@@ -52,6 +58,17 @@ def _read(tmp_path: Path, content: bytes, name: str = "table.csv") -> tuple[Load
         (b"sep=;\r\na;b\r\n1;x\r\n2;y,z\r\n", ("a", "b"), [("1", "x"), ("2", "y,z")], 0),
         (b"\xef\xbb\xbfSEP=|\na|b\n1|x\n", ("a", "b"), [("1", "x")], 0),
         ("a,b\n1,ü\n".encode("utf-16"), ("a", "b"), [("1", "ü")], 0),
+        # Titles and comments stand above the names.
+        (b"Sales 2026\nby Bob, Rome\n\na,b,c,d\n1,2,3,4\n5,6,7,8\n", ABCD, [ONE, TWO], 0),
+        (b"Sales,,,\na,b,c,d\n1,2,3,4\n5,6,7,8\n", ABCD, [ONE, TWO], 0),
+        (b"# made, at noon\na,b,c,d\n1,2,3,4\n5,6,7,8\n", ABCD, [ONE, TWO], 0),
+        (b"Sales\na;b;c;d;\n1;2;3;4;\n5;6;7;8;\n", (*ABCD, "column_5"), [(*ONE, None), (*TWO, None)], 0),
+        # R gives names of rows no name, pandas writes an empty one.
+        (b"b,c,d\n1,2,3,4\n5,6,7,8\n", ("column_1", "b", "c", "d"), [ONE, TWO], 0),
+        (b",b\n1,2\n3,4\n", ("column_1", "b"), [("1", "2"), ("3", "4")], 0),
+        # A delimiter at the end of lines is no column more; what stands below a table is no row.
+        (b"a,b,c,d\n1,2,3,4,\n5,6,7,8,\n", ABCD, [ONE, TWO], 0),
+        (b"a,b,c,d\n1,2,3,4\n5,6,7,8\nTotal: 2\n", ABCD, [ONE, TWO], 1),
         (b"a,b\n", ("a", "b"), [], 0),
         (b"a,b\n=cmd(),<b>x</b>\n", ("a", "b"), [("=cmd()", "<b>x</b>")], 0),
     ],
@@ -109,9 +126,21 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
         book.active.append(row)
     book.save(tmp_path / "w.xlsx")
     assert _read(tmp_path, (tmp_path / "w.xlsx").read_bytes(), "w.csv")[1] == [("1", "x"), ("2.5", None)]
+    titled = Workbook()
+    for row in (["Sales of March"], [], ["a", "b", "c", "d"], [1, 2, 3, 4], [5, 6, 7, 8]):
+        titled.active.append(row)
+    titled.save(tmp_path / "t.xlsx")
+    assert _read(tmp_path, (tmp_path / "t.xlsx").read_bytes(), "t.csv")[1] == [ONE, TWO]
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         connection.execute("create table t as select 7 as a")
     assert _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "d.csv")[1] == [("7",)]
+
+
+def zipped() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.csv", "a,b\n1,2\n")
+    return made.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +154,11 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
         (b"%PDF-1.7 \x00\x01", "a.csv", "PDF"),
         (b"\x7fELF\x02\x01\x01\x00", "a.csv", "a program"),
         (b'{"a": 1', "a.json", "JSON"),
+        (b"<!DOCTYPE html><html>Sign in, please</html>", "a.csv", "it is an HTML page"),
+        (b'<?xml version="1.0"?><rows/>', "a.xml", "it is XML, not a table"),
+        (b"a,b\n1\n2\n3\n", "a.csv", "none of its 3 lines can be read as a row of the columns a, b"),
+        (zipped(), "a.zip", "it is a zip archive"),
+        (b"BZh91AY", "a.bz2", "a bzip2 archive, not CSV, JSON lines or Parquet; gzip and zstd are read"),
     ],
 )
 def test_what_is_no_table_is_refused_with_a_reason(tmp_path: Path, content: bytes, name: str, words: str) -> None:

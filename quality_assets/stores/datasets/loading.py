@@ -49,6 +49,8 @@ class Loaded:
     file_format: str = "csv"
     renamed: tuple[str, ...] = ()
     """The names as they stood where they were empty or stood twice."""
+    lines_above: int = 0
+    """How many lines stand above the names of columns: titles, comments."""
     is_elsewhere: bool = False
     """Whether it is read where it lies, instead of from the scratch database."""
 

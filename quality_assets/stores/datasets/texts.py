@@ -12,6 +12,7 @@ import duckdb
 
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.datasets.encodings import guessed_encoding
+from quality_assets.stores.datasets.headers import lacks_first_name, lines_above_names
 from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.records import (
@@ -27,6 +28,7 @@ from quality_assets.stores.readers.text import Text, as_text, chunks
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
+_MARKUP = re.compile(r"<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LOOKED_AT = 200
 _HIGH_BYTES_LOOKED_AT = 1 << 20
 _BATCH_ROWS = 20_000
@@ -36,6 +38,9 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
     """A text file as `batch`."""
     text = as_text(path, head, scratch, declared_encoding(path))
     first = next((line.text.lstrip("\ufeff \t") for line in lines_of(text.path) if line.text.strip()), "")
+    if (markup := _MARKUP.match(first)) is not None:
+        what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
+        raise FileRejected(f"it is {what}, not a table; CSV, JSON, Parquet and Excel are read")
     if first.startswith(("{", "[")) and _is_json(first):
         return _json(connection, text, is_array=first.startswith("["))
     return _csv(connection, text)
@@ -134,7 +139,7 @@ def _is_object(text: str) -> bool:
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
-    dialect, has_header = _dialect(text.path)
+    dialect, has_header, above = _dialect(text.path)
     names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
     if not has_header:
         renamed = ()
@@ -142,11 +147,16 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
     if refused is None:
         refused = _csv_slow(connection, text, dialect)
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
-    return Loaded(names, rows, refused, text.encoding, "csv", renamed)
+    if refused and not rows:
+        raise FileRejected(
+            f"none of its {refused:,} lines can be read as a row of the columns {', '.join(names)[:200]}"
+        )
+    return Loaded(names, rows, refused, text.encoding, "csv", renamed, lines_above=above)
 
 
-def _dialect(path: Path) -> tuple[Dialect, bool]:
-    """How a file is written, by which delimiter parts most lines alike, and whether its first line names columns."""
+def _dialect(path: Path) -> tuple[Dialect, bool, int]:
+    """How a file is written, by which delimiter parts most lines alike; whether a line names columns, and how many
+    stand above it."""
     lines = []
     for line in lines_of(path):
         if line.text.strip():
@@ -162,17 +172,24 @@ def _dialect(path: Path) -> tuple[Dialect, bool]:
     if not lines:
         raise FileRejected("no rows: the file is empty but for its sep= line")
     delimiters = (told[1],) if told else _DELIMITERS
-    best, score = delimiters[0], (0.0, 0)
+    best, score = delimiters[0], (0.0, 0, 0)
     for delimiter in delimiters:
-        widths = [len(_split(line.text, delimiter)) for line in lines]
-        width = widths[0]
-        alike = sum(w == width for w in widths) / len(widths)
-        if width > 1 and (alike > 0.5 or len(lines) < 3) and (alike, width) > score:
-            best, score = delimiter, (alike, width)
-    fields = _split(lines[0].text, best)
-    has_header = not _is_data(fields, [_split(line.text, best) for line in lines[1:50]])
-    at = lines[0].number if has_header else lines[0].number - 1
-    return Dialect(best, '"', tuple(f.strip() for f in fields), at, repeats_header=has_header), has_header
+        rows = [_split(line.text, delimiter) for line in lines]
+        above = lines_above_names(rows)
+        rows = rows[above:]
+        width = len(rows[0]) + lacks_first_name(rows[0], rows[1:])
+        # A delimiter may end each line as well.
+        alike = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows) / len(rows)
+        if width > 1 and (alike > 0.5 or len(rows) < 3) and (alike, -above, width) > score:
+            best, score = delimiter, (alike, -above, width)
+    rows = [_split(line.text, best) for line in lines]
+    above = lines_above_names(rows)
+    first, below = rows[above], rows[above + 1 :]
+    has_header = not _is_data(first, below[:49])
+    names = ("", *first) if has_header and lacks_first_name(first, below) else tuple(first)
+    at = lines[above].number if has_header else lines[above].number - 1
+    dialect = Dialect(best, '"', tuple(name.strip() for name in names), at, repeats_header=has_header)
+    return dialect, has_header, above
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -37,15 +37,15 @@ _MAGIC = {
     b"\xff\xd8\xff": "a JPEG image",
     b"BZh": "a bzip2 archive; gzip and zstd are read",
     b"\xfd7zXZ": "an xz archive; gzip and zstd are read",
-    b"ARROW1": "an Arrow file; Parquet is read",
-    b"Obj\x01": "an Avro file; Parquet is read",
+    b"ARROW1": "an Arrow file",
+    b"Obj\x01": "an Avro file",
     b"\x7fELF": "a program",
     b"\x04\x22\x4d\x18": "an LZ4 archive; gzip and zstd are read",
     b"\xff\x06\x00\x00sNaPpY": "compressed by Snappy; gzip and zstd are read",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; gzip and zstd are read",
     b"Rar!\x1a\x07": "a RAR archive; gzip and zstd are read",
-    b"ORC": "an ORC file; Parquet is read",
-    b"FEA1": "a Feather file; Parquet is read",
+    b"ORC": "an ORC file",
+    b"FEA1": "a Feather file",
     # What is compressed once has been taken out of it by now.
     b"\x1f\x8b": "compressed twice; once is read",
     b"\x28\xb5\x2f\xfd": "compressed twice; once is read",
@@ -247,7 +247,8 @@ def _refuse_binary(head: bytes) -> None:
         raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet")
+            what, _, read = what.partition("; ")
+            raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet{read and f'; {read}'}")
     control = len(head) - len(head.translate(None, _CONTROL))
     if control > 0.05 * len(head) or head.count(0) > 0.2 * len(head):
         raise FileRejected("the file is binary data, not CSV, JSON lines or Parquet")

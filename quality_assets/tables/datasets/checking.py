@@ -19,6 +19,7 @@ from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures
 from quality_assets.domain.quality.datasets.values import Block
+from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
@@ -140,29 +141,25 @@ def _judge(
     tally = examine.count(scan.blocks(), made, examine.clock_of(sample, asked))
     keys = examine.keys_to_count(sample, past, asked)
     repeats = {key: scan.repeats(key) for key in keys}
-    rows = examine.Rows(loaded.rows, loaded.columns, scan.copied_rows(), repeats)
+    rows = examine.Rows(loaded.rows, loaded.columns, scan.copied_rows(), repeats, loaded.refused_rows)
     verdict = examine.verdict(rows, sample, tally, made, past, asked)
     profile = examine.profile(batch_id, rows, sample, tally, made, verdict, asked)
     # What people ask themselves is nothing that is learnt: batches that break it teach as they would without it.
     own = ask_plugins(connection, loaded, sample, plugins, asked.muted, asked.keeps_examples)
     verdict = with_plugins(verdict, own, loaded.rows, len(loaded.columns))
-    return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded, past)))
+    return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded)))
 
 
-def _noticed(loaded: Loaded, past: examine.Past) -> Iterator[Finding]:
+def _noticed(loaded: Loaded) -> Iterator[Finding]:
     """What reading the file showed by itself."""
     if loaded.renamed:
         names = ", ".join(repr(name) for name in loaded.renamed[:5])
-        sentence = f"{len(loaded.renamed)} columns have no name of their own ({names}), and were given one"
+        sentence = f"{plural(len(loaded.renamed), 'column')} came without a name that no other has ({names})"
         yield Finding("schema", (), len(loaded.renamed), len(loaded.renamed) / len(loaded.columns), sentence, "names")
-    if loaded.refused_rows:
-        every = loaded.rows + loaded.refused_rows
-        sentence = f"{loaded.refused_rows:,} of {every:,} lines cannot be read as rows, and are not among them"
-        is_alert = len(past.profiles) >= LEAST_PAST_TO_ALERT
-        share = loaded.refused_rows / every
-        yield Finding(
-            "schema", (), loaded.refused_rows, share, sentence, "refused_rows", severity="high", is_alert=is_alert
-        )
+    if loaded.lines_above:
+        share = loaded.lines_above / (loaded.lines_above + loaded.rows + loaded.refused_rows)
+        sentence = f"{plural(loaded.lines_above, 'line')} above the names of columns, passed over"
+        yield Finding("schema", (), loaded.lines_above, share, sentence, "lines_above")
 
 
 def _result(dataset: str, name: str, batch_id: str, judged: _Judged, thresholds: Thresholds, past: int) -> BatchResult:

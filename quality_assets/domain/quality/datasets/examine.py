@@ -106,6 +106,13 @@ class Rows:
     columns: tuple[str, ...]
     copied_rows: int
     repeats: Mapping[tuple[str, ...], int]
+    refused_rows: int = 0
+    """Lines that are no rows, and not among them."""
+
+    @property
+    def refused_share(self) -> float:
+        """Of all lines, how many are no rows."""
+        return self.refused_rows / max(self.rows + self.refused_rows, 1)
 
 
 def plan(sample: Block, past: Past, asked: Asked) -> Plan:
@@ -170,6 +177,7 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group,
         # Where rows come in groups, those of the next may be more alike than rows were so far.
         copies_by_chance(sample, rows.rows) if rows.copied_rows and asks_chance else 0.0,
+        rows.refused_rows,
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 
@@ -189,6 +197,7 @@ def profile(batch: str, rows: Rows, sample: Block, tally: Tally, made: Plan, giv
         forms={name: cells.form for name, cells in sample.columns.items()},
         missing={name: tally.missing[name] / n for name in rows.columns},
         copied_share=rows.copied_rows / n,
+        refused_share=rows.refused_share,
         tested=tested,
         spikes={name: share for name, (_, share, _) in made.spikes.items()},
         repeats={rule_id("key", key): repeats for key, repeats in rows.repeats.items()},

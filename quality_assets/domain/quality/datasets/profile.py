@@ -32,6 +32,7 @@ class Profile:
     is_normal: bool = True
     alerts: tuple[str, ...] = ()
     score: float | None = None
+    refused_share: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -1,7 +1,7 @@
 """From what was counted in a batch to its findings, its score and what a person must know.
 
-score = 1 − (Σ over cells of doubt + excess missing cells + .9 × copied rows × columns + rows × lost columns)
-            / (rows × columns)
+score = 1 − (Σ over cells of doubt + excess missing cells + .9 × copied rows × columns + refused lines × columns
+             + lines × lost columns) / (lines × columns), lines being rows and those refused, which are no rows
 The doubt of a cell is the largest weight of what flags it, and a weight is how often such a flag is right: so 1 − score
 estimates the share of wrong cells. What past batches show of the same kind in the same column is usual, and taken off.
 """
@@ -38,6 +38,7 @@ _NEW_GROUP = 0.1
 # Of a rule whose like gave way in past batches, without an error, it says so much.
 _GIVING_WAY = 0.3
 _HIGH_SHARE = 0.05
+_REFUSED = "refused_rows"
 _OFTEN_MISSING = 0.05
 
 
@@ -55,6 +56,12 @@ class Counted:
     is_new_group: bool = False
     """Whether most rows are of a group that the past does not know, so that it says little of them."""
     copies_by_chance: float = 0.0
+    refused_rows: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Rows, and lines that are none."""
+        return self.rows + self.refused_rows
 
 
 @dataclass(frozen=True)
@@ -79,16 +86,18 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     cell_findings, weight_of = _cell_findings(counted, rules, past)
     missing, missing_doubt = _missing(counted, past)
     copies, copied_doubt = _copies(counted, past)
+    refused, refused_doubt = _refused(counted, past)
     lost = [f for f in whole if f.detector == "lost_column" or f.kind == "rename"]
-    cells = counted.rows * (len(counted.columns) + len(lost))
-    apart = {"completeness": missing_doubt, "uniqueness": copied_doubt, "schema": float(counted.rows * len(lost))}
+    cells = counted.lines * (len(counted.columns) + len(lost))
+    schema_doubt = refused_doubt + counted.lines * len(lost)
+    apart = {"completeness": missing_doubt, "uniqueness": copied_doubt, "schema": schema_doubt}
     doubt = _doubt_of_cells(counted.tally, weight_of, bool(past)) + sum(apart.values())
     dimensions: dict[str, float | None] = {}
     for dimension in SCORED_DIMENSIONS:
         own = {p: w for p, w in weight_of.items() if _dimension(counted.tally.tests[p]) == dimension}
         doubted = _doubt_of_cells(counted.tally, own, bool(past)) + apart.get(dimension, 0.0)
         dimensions[dimension] = share_left(doubted, cells)
-    found = [*whole, *missing, *copies, *cell_findings]
+    found = [*whole, *missing, *copies, *refused, *cell_findings]
     asked = max(1, len(rules.alive) + 3 * len(counted.columns))
     told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
@@ -290,6 +299,27 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
             Finding("duplicate", key, repeats, repeats / rows, sentence, "key", weights.COPIED_ROW, 0.0, mine, p_value)
         )
     return found, doubt
+
+
+def _refused(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
+    """Lines that are no rows: all that they held is lost."""
+    count, lines = counted.refused_rows, counted.lines
+    if not count or _REFUSED in counted.muted:
+        return [], 0.0
+    shares = [p.refused_share for p in past]
+    usual, most = (sum(shares) / len(shares), max(shares)) if shares else (0.0, 0.0)
+    beyond = excess(count, usual * lines, most * lines)
+    doubt = beyond * len(counted.columns)
+    if shares and beyond < 1:
+        return [], doubt
+    sentence = f"{count:,} of {lines:,} lines cannot be read as rows, and are not among them"
+    is_alert = beyond >= 1 and len(past) >= LEAST_PAST_TO_ALERT
+    return [
+        Finding(
+            "schema", (), count, count / lines, sentence, _REFUSED, 1.0, usual if shares else None, doubt,
+            is_alert=is_alert, severity="high",
+        )
+    ], doubt  # fmt: skip
 
 
 def _with_alert(finding: Finding, past: Sequence[Profile], asked: int) -> Finding:
