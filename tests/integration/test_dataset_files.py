@@ -115,6 +115,25 @@ def test_a_row_group_larger_than_what_a_scan_keeps_is_read_within_the_setting(
         assert sum(each.num_rows for each in read) == 1_400_000
 
 
+@pytest.mark.parametrize(
+    ("content", "columns", "rows"),
+    [
+        (b'{"count": 2, "data": [{"a": 1, "b": "x"}, {"a": 2}], "next": null}', ("a", "b"), [("1", "x"), ("2", None)]),
+        (b'{\n "value": [\n  {"a": 1},\n  {"a": 2}\n ]\n}\n', ("a",), [("1",), ("2",)]),
+        (b'{"a": [1, 2], "b": ["x", null]}', ("a", "b"), [("1", "x"), ("2", None)]),
+        # Two tables, or lists of several lengths: which is meant is not said.
+        (b'{"a": [{"x": 1}], "b": [{"y": 2}]}', ("a", "b"), [('[{"x":1}]', '[{"y":2}]')]),
+        (b'{\n "a": 1,\n "b": [1, 2]\n}', ("a", "b"), [("1", "[1,2]")]),
+        (b'{"a": 1}\n{"a": 2}\n', ("a",), [("1",), ("2",)]),
+    ],
+)
+def test_an_object_is_the_rows_that_it_holds(
+    tmp_path: Path, content: bytes, columns: Row, rows: list[tuple[str, ...]]
+) -> None:
+    loaded, found = _read(tmp_path, content, "answer.json")
+    assert (loaded.columns, found, loaded.refused_rows) == (columns, rows, 0)
+
+
 def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -> None:
     from openpyxl import Workbook
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _MARKUP = re.compile(r"<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LOOKED_AT = 200
+_LARGEST_OBJECT_BYTES = 2 * MAX_LINE_BYTES
 _HIGH_BYTES_LOOKED_AT = 1 << 20
 _BATCH_ROWS = 20_000
 
@@ -42,6 +44,10 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
         what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
         raise FileRejected(f"it is {what}, not a table; CSV, JSON, Parquet and Excel are read")
     if first.startswith(("{", "[")) and _is_json(first):
+        if first.startswith("{") and (inner := _rows_within(text.path)) is not None:
+            array = scratch / "rows.json"
+            array.write_text(json.dumps(inner), encoding="utf-8")
+            return _json(connection, replace(text, path=array), is_array=True)
         return _json(connection, text, is_array=first.startswith("["))
     return _csv(connection, text)
 
@@ -84,13 +90,36 @@ def _is_json(line: str) -> bool:
         return text.startswith(('{"', '[{"', "[ {"))
 
 
+def _rows_within(path: Path) -> list[dict[str, Any]] | None:
+    """The rows of a file that is one object: of the only list of objects in it, as interfaces answer; of columns that
+    are lists of one length; else the object itself. None where it is no such file.
+    """
+    if path.stat().st_size > _LARGEST_OBJECT_BYTES:
+        return None
+    try:
+        whole = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(whole, dict):
+        return None
+    lists = [value for value in whole.values() if isinstance(value, list)]
+    tables = [each for each in lists if each and all(isinstance(row, dict) for row in each)]
+    if len(tables) == 1:
+        return tables[0]
+    if len(lists) == len(whole) > 1 and len({*map(len, lists)}) == 1 and lists[0] and not tables:
+        return [dict(zip(whole, row, strict=True)) for row in zip(*lists, strict=True)]
+    return [whole]
+
+
 def _json(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool) -> Loaded:
     plain = literal(str(text.path))
     options = "ignore_errors=true, maximum_depth=1, sample_size=-1, hive_partitioning=false, union_by_name=true"
     last: Exception | None = None
     for file_format in ("array",) if is_array else ("newline_delimited", "unstructured"):
         ignoring = options if file_format == "newline_delimited" else options.replace("ignore_errors=true, ", "")
-        relation = f"read_json({plain}, format='{file_format}', maximum_object_size={2 * MAX_LINE_BYTES}, {ignoring})"
+        relation = (
+            f"read_json({plain}, format='{file_format}', maximum_object_size={_LARGEST_OBJECT_BYTES}, {ignoring})"
+        )
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             names, renamed = unique_names([row[0] for row in described])
