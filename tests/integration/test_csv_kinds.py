@@ -18,7 +18,7 @@ from staged_logs import Stage
 from quality_assets.contracts.sources.events import Source, Sources
 from quality_assets.stores.landing import place, scan
 from quality_assets.stores.readers import FileRejected
-from quality_assets.stores.readers.records import BrokenQuoteError, split_bracketed
+from quality_assets.stores.readers.records import BrokenQuoteError, split_bracketed, split_record
 
 T = "2026-02-01T10:00:00Z"
 AT = datetime(2026, 2, 1, 10)
@@ -85,6 +85,35 @@ def test_a_file_without_a_header(stage: Stage) -> None:
     staged = stage.load(f'ok {T} "a b"\nok {T} b\nok {T}\n', landing_path="web/a.log", sources=of)
     assert (staged.rows, staged.good_rows) == (3, 2)
     assert stage.rows("line_number", "feature", "reasons") == [(1, "a b", None), (2, "b", None), (3, None, MALFORMED)]
+
+
+QUOTED = r'''"{\"plan\": \"pro, \\\"new\\\"\"}"'''
+MEANT = r"""{"plan": "pro, \"new\""}"""
+
+
+def test_quotes_behind_a_backslash_as_databases_export_them(stage: Stage) -> None:
+    values = (QUOTED, QUOTED, '"a ""b"", c"', '"one\ntwo \\"three\\""', '"open \\"')
+    staged = stage.load("\n".join([f"{HEADER},session_id", *(f"{ROW},{value}" for value in values)]))
+    assert (staged.rows, staged.good_rows) == (5, 4)
+    assert stage.rows("session_id") == [MEANT, MEANT, 'a "b", c', 'one\ntwo "three"', None]
+    assert stage.rows("reasons")[4] == MALFORMED
+
+
+def test_a_backslash_at_the_end_of_values_is_one(stage: Stage) -> None:
+    staged = stage.load(f'{HEADER},session_id\n{ROW},"c:\\"\n{ROW},"d:\\"\n')
+    assert (staged.good_rows, stage.rows("session_id")) == (2, ["c:\\", "d:\\"])
+
+
+def test_a_source_says_what_stands_before_quotes(stage: Stage) -> None:
+    of = source(csv={"escape": "^"})
+    staged = stage.load(f'event_time,feature,status\n{T},"a ^"b^", ^^",ok\n', landing_path="web/a.csv", sources=of)
+    assert (staged.good_rows, stage.rows("feature")) == (1, ['a "b", ^'])
+
+
+@given(values=st.lists(st.text(st.sampled_from('a"\\,'), max_size=6), min_size=1, max_size=4))
+def test_escaped_fields_come_back(values: list[str]) -> None:
+    written = ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    assert split_record(written, ",", '"', "\\") == values
 
 
 def test_values_beyond_the_last_column_may_be_let_go(stage: Stage) -> None:

@@ -64,8 +64,11 @@ ONE, TWO = ("1", "2", "3", "4"), ("5", "6", "7", "8")
         (b"# made, at noon\na,b,c,d\n1,2,3,4\n5,6,7,8\n", ABCD, [ONE, TWO], 0),
         (b"Sales\na;b;c;d;\n1;2;3;4;\n5;6;7;8;\n", (*ABCD, "column_5"), [(*ONE, None), (*TWO, None)], 0),
         # R gives names of rows no name, pandas writes an empty one.
-        (b"b,c,d\n1,2,3,4\n5,6,7,8\n", ("column_1", "b", "c", "d"), [ONE, TWO], 0),
+        (b"b\tc\td\n1\t2\t3\t4\n5\t6\t7\t8\n", ("column_1", "b", "c", "d"), [ONE, TWO], 0),
         (b",b\n1,2\n3,4\n", ("column_1", "b"), [("1", "2"), ("3", "4")], 0),
+        # Databases put a backslash before a quote within a value, and before itself.
+        (rb'a,b' b'\n' rb'1,"x \"y\", z"' b'\n' rb'2,"c:\\"' b'\n', ("a", "b"), [("1", 'x "y", z'), ("2", "c:\\")], 0),
+        (rb'a,b' b'\n' rb'1,"c:\"' b'\n' rb'2,"d:\"' b'\n', ("a", "b"), [("1", "c:\\"), ("2", "d:\\")], 0),
         # A delimiter at the end of lines is no column more; what stands below a table is no row.
         (b"a,b,c,d\n1,2,3,4,\n5,6,7,8,\n", ABCD, [ONE, TWO], 0),
         (b"a,b,c,d\n1,2,3,4\n5,6,7,8\nTotal: 2\n", ABCD, [ONE, TWO], 1),

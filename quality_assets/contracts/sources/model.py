@@ -48,6 +48,8 @@ class CsvOptions(StrictModel):
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    escape: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The sign before a quote within a value, where the quote does not stand there twice."""
     encoding: str | None = None
     comment: Annotated[str, Field(min_length=1)] | None = None
     """Lines that begin so are no records."""

@@ -24,6 +24,7 @@ from quality_assets.stores.readers.records import (
     lines_of,
     records_of,
     split_record,
+    with_told_escape,
 )
 from quality_assets.stores.readers.text import Text, as_text, chunks
 
@@ -172,7 +173,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
     names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
     if not has_header:
         renamed = ()
-    refused = _csv_fast(connection, text, dialect)
+    refused = None if dialect.escape else _csv_fast(connection, text, dialect)
     if refused is None:
         refused = _csv_slow(connection, text, dialect)
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
@@ -206,7 +207,7 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
         rows = [_split(line.text, delimiter) for line in lines]
         above = lines_above_names(rows)
         rows = rows[above:]
-        width = len(rows[0]) + lacks_first_name(rows[0], rows[1:])
+        width = len(rows[0]) + (delimiter == "\t" and lacks_first_name(rows[0], rows[1:]))
         # A delimiter may end each line as well.
         alike = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows) / len(rows)
         if width > 1 and (alike > 0.5 or len(rows) < 3) and (alike, -above, width) > score:
@@ -215,10 +216,10 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
     above = lines_above_names(rows)
     first, below = rows[above], rows[above + 1 :]
     has_header = not _is_data(first, below[:49])
-    names = ("", *first) if has_header and lacks_first_name(first, below) else tuple(first)
+    names = ("", *first) if has_header and best == "\t" and lacks_first_name(first, below) else tuple(first)
     at = lines[above].number if has_header else lines[above].number - 1
     dialect = Dialect(best, '"', tuple(name.strip() for name in names), at, repeats_header=has_header)
-    return dialect, has_header, above
+    return with_told_escape(dialect, lines[above:]), has_header, above
 
 
 def _split(line: str, delimiter: str) -> list[str]:

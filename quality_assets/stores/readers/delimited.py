@@ -52,6 +52,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     if (
         suspect
         or dialect.brackets
+        or dialect.escape
         or has_comments_within
         or not _stage_csv_fast(job, text, dialect, source, columns, is_record)
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,22 +19,31 @@ from quality_assets.stores.readers.records import (
     OpenQuoteError,
     lines_of,
     split_record,
+    with_told_escape,
 )
 from quality_assets.stores.readers.text import CHUNK_BYTES
 
 DELIMITERS = ",;\t|"
 # So many lines may stand before the names of the columns.
 MAX_TITLE_LINES = 20
+_LOOKED_AT = 200
 # The line of a W3C extended log (CloudFront, IIS) that names its columns.
 W3C_FIELDS = "#Fields:"
 
 
 def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
-    """The dialect of a file.
+    """The dialect of a file, with a backslash before quotes within values where its lines show that.
 
     Its header is the first line that is not blank, or that which `#Fields:` names; behind titles, comments and a
     `sep=` line, the first that has all columns that the source needs.
     """
+    dialect = _told(path, options, job)
+    if options.escape or options.brackets:
+        return replace(dialect, escape=options.escape)
+    return with_told_escape(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
+
+
+def _told(path: Path, options: CsvOptions, job: Job) -> Dialect:
     if options.header is not None:
         return _without_header(path, options, options.header)
     first = _sniffed(path, options, job)

@@ -6,7 +6,7 @@ import codecs
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -128,10 +128,11 @@ class OpenQuoteError(ValueError):
     """The text ends within a quoted value."""
 
 
-def split_record(text: str, delimiter: str, quote: str) -> list[str]:
+def split_record(text: str, delimiter: str, quote: str, escape: str | None = None) -> list[str]:
     """The fields of one record by RFC 4180; spaces behind a closing quote are let pass, as DuckDB does.
 
-    Raises OpenQuoteError or BrokenQuoteError.
+    With `escape`, a quote behind that sign is one of the value, and two of the sign are one. Raises OpenQuoteError or
+    BrokenQuoteError.
     """
     if quote not in text:
         return text.split(delimiter)
@@ -139,7 +140,7 @@ def split_record(text: str, delimiter: str, quote: str) -> list[str]:
     position = 0
     while True:
         if text.startswith(quote, position):
-            value, position = _quoted(text, position + 1, quote)
+            value, position = _quoted(text, position + 1, quote, escape)
             if delimiter != " ":
                 while text.startswith(" ", position):
                     position += 1
@@ -155,16 +156,22 @@ def split_record(text: str, delimiter: str, quote: str) -> list[str]:
         position += len(delimiter)
 
 
-def _quoted(text: str, start: int, quote: str) -> tuple[str, int]:
+def _quoted(text: str, start: int, quote: str, escape: str | None) -> tuple[str, int]:
     """The value that begins at `start`, behind its quote, and the position behind its closing quote."""
     parts = []
     while True:
         end = text.find(quote, start)
         if end < 0:
             raise OpenQuoteError
-        parts.append(text[start:end])
+        part = text[start:end]
+        if escape and (len(part) - len(part.rstrip(escape))) % 2:
+            parts += [part[:-1], quote]
+            start = end + 1
+            continue
+        parts.append(part)
         if not text.startswith(quote, end + 1):
-            return "".join(parts), end + 1
+            value = "".join(parts)
+            return value.replace(2 * escape, escape) if escape else value, end + 1
         parts.append(quote)
         start = end + 2
 
@@ -212,12 +219,31 @@ class Dialect:
     brackets: bool = False
     ignores_more: bool = False
     repeats_header: bool = True
+    escape: str | None = None
+    """The sign before a quote that is one of the value, where not the quote itself stands there twice."""
 
     def split(self, text: str) -> list[str]:
         """The fields of one record; see `split_record` and `split_bracketed`."""
-        split = split_bracketed if self.brackets else split_record
-        fields = split(text, self.delimiter, self.quote)
+        if self.brackets:
+            fields = split_bracketed(text, self.delimiter, self.quote)
+        else:
+            fields = split_record(text, self.delimiter, self.quote, self.escape)
         return fields[: len(self.header)] if self.ignores_more else fields
+
+    def fits(self, text: str) -> bool:
+        """Whether a line is a record of all columns."""
+        try:
+            return len(self.split(text)) == len(self.header)
+        except ValueError:
+            return False
+
+
+def with_told_escape(dialect: Dialect, lines: Iterable[Line]) -> Dialect:
+    """The dialect with a backslash before quotes within values, as databases export them, where by that more of some
+    lines have all columns than without."""
+    escaped = replace(dialect, escape="\\")
+    told = [line.text.rstrip("\r\n") for line in lines if line.damage is None and "\\" + dialect.quote in line.text]
+    return escaped if sum(map(escaped.fits, told)) > sum(map(dialect.fits, told)) else dialect
 
 
 def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str], bool]) -> Iterator[Record]:
