@@ -217,7 +217,9 @@ def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
         return
     grid = Grid(box=None, pad_edge=False)
     for heading in ("file", "source", "rows", "refused", "dates"):
-        grid.add_column(heading, justify="right" if heading in ("rows", "refused") else "left", no_wrap=True)
+        # The last has reasons, which may be long: they take further lines, and no other column's room.
+        is_count = heading in ("rows", "refused")
+        grid.add_column(heading, justify="right" if is_count else "left", no_wrap=heading != "dates")
     for path, status, source, rows, refused, dates, reason, first_path, _ in files[:30]:
         if first_path != path:
             grid.add_row(shown(path), "", "", "", f"skipped: has the same content as {shown(first_path)}")
