@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import hypot
 
 from quality_assets.domain.impact.experiment_words import level, signed
-from quality_assets.domain.impact.lift import LEAST_ADOPTERS, LEAST_OVERLAP, LEAST_PAST_DAYS, Estimate
+from quality_assets.domain.impact.lift import LEAST_ADOPTERS, LEAST_OTHERS, LEAST_OVERLAP, LEAST_PAST_DAYS, Estimate
 from quality_assets.domain.wording import count_text, share_text
 
 _Z = 1.959964
@@ -30,6 +30,14 @@ def too_few_text(exposed: int, past_days: int) -> str:
     if past_days < LEAST_PAST_DAYS:
         return f"Not measured: {past_days} days of past before the first crashes, and {LEAST_PAST_DAYS} are needed."
     return f"Not measured: {count_text(exposed)} people met a crash, and {LEAST_ADOPTERS} are needed."
+
+
+def nobody_else_text(others: int) -> str:
+    """Why what crashes cost is not measured where hardly anybody met none."""
+    return (
+        f"Not measured: there are {count_text(others)} active days of others who had met no crash, and {LEAST_OTHERS}"
+        " are needed to compare with."
+    )
 
 
 def crash_text(verdict: str, found: Estimate, placebo: Estimate, crashed: int) -> str:

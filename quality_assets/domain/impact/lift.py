@@ -24,7 +24,7 @@ LEAST_PAST_DAYS = PAST_DAYS + OUTCOME_DAYS
 """Days of data before a first use: covariates of the week before, for the placebo, need them all."""
 SPAN_DAYS = 56
 """First uses of so many days are looked at."""
-LEAST_ADOPTERS = 200
+LEAST_ADOPTERS = LEAST_OTHERS = 200
 LEAST_OVERLAP = 0.8
 LEAST_CONTROLS = 8
 MOST_ADOPTERS = 10_000
@@ -102,6 +102,11 @@ class AtRisk:
     user: Ints
     day: Ints
     adopts: Bools
+
+    @property
+    def others(self) -> int:
+        """Rows of those who do not use it, whom those who do are compared with."""
+        return int((~self.adopts).sum())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from quality_assets.domain.impact.experiment_words import level, signed
-from quality_assets.domain.impact.lift import LEAST_ADOPTERS, LEAST_PAST_DAYS, Calibration, Estimate
+from quality_assets.domain.impact.lift import LEAST_ADOPTERS, LEAST_OTHERS, LEAST_PAST_DAYS, Calibration, Estimate
 from quality_assets.domain.wording import count_text, share_text
 
 
@@ -18,6 +18,14 @@ def too_little_text(adopters: int, past_days: int) -> str:
     if past_days < LEAST_PAST_DAYS:
         return f"Not measured: {past_days} days of past before the first uses, and {LEAST_PAST_DAYS} are needed."
     return f"Not measured: {count_text(adopters)} people took it up, and {LEAST_ADOPTERS} are needed."
+
+
+def nobody_else_text(others: int) -> str:
+    """Why a lift is not measured where hardly anybody is left to compare with."""
+    return (
+        f"Not measured: there are {count_text(others)} active days of others who had not used it, and {LEAST_OTHERS}"
+        " are needed to compare with."
+    )
 
 
 def is_a_step_text(outcome: str) -> str:

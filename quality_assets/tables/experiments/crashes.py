@@ -81,6 +81,8 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
         return _unmeasured(exposed, min(estimates.LEAST_PAST_DAYS, max(0, last)), crashed)
     past = Past.of(active)
     rows = estimates.at_risk_rows(active, first_crash, first, last)
+    if rows.others < estimates.LEAST_OTHERS:
+        return {**_unmeasured(exposed, 0, crashed), "reason": words.nobody_else_text(rows.others)}
     found, placebo = (
         estimates.adjusted(rows, estimates.returned(past, rows, start), x, estimates.propensities(rows, x))
         for start, lag in ((1, 0), (-estimates.OUTCOME_DAYS, estimates.OUTCOME_DAYS))

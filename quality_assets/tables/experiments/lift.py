@@ -123,21 +123,17 @@ def _rows(session: WarehouseSession, as_of: date, progress: Progress) -> list[di
     converted = {name: _conversion_days(session, frame, name) for name in outcomes if name != RETURN}
     first_uses = {feature: _first_uses(session, frame, feature) for feature in features[:MOST_FEATURES]}
     measured = _measured(session)
-    prepared: dict[str, _Prepared] = {}
+    ready = {feature: _prepared(frame, first_use) for feature, first_use in first_uses.items()}
     rows = []
     for outcome, does in outcomes.items():
         found: dict[str, _Found] = {}
-        blocked = (
-            {} if outcome == RETURN else dict.fromkeys(_step_features(session, outcome), words.is_a_step_text(outcome))
-        )
-        for feature, first_use in first_uses.items():
-            adopters = _adopters(frame, first_use)
-            if frame.past_days < estimates.LEAST_PAST_DAYS or adopters < estimates.LEAST_ADOPTERS:
-                blocked.setdefault(feature, words.too_little_text(adopters, frame.past_days))
-            if feature not in blocked:
-                if feature not in prepared:
-                    prepared[feature] = _prepared(frame, first_use)
-                found[feature] = _estimated(frame, prepared[feature], converted.get(outcome))
+        steps = set() if outcome == RETURN else _step_features(session, outcome)
+        blocked = dict.fromkeys(steps, words.is_a_step_text(outcome))
+        for feature, made in ready.items():
+            if isinstance(made, str):
+                blocked.setdefault(feature, made)
+            elif feature not in blocked:
+                found[feature] = _estimated(frame, made, converted.get(outcome))
                 progress(f"lift of {feature} on {outcome}")
         for feature in features:
             if feature in found:
@@ -220,8 +216,14 @@ class _Prepared:
     before: tuple[Floats, Floats]
 
 
-def _prepared(frame: _Frame, first_use: Ints) -> _Prepared:
+def _prepared(frame: _Frame, first_use: Ints) -> _Prepared | str:
+    """What lift on a feature is estimated from, or why it is not."""
+    adopters = _adopters(frame, first_use)
+    if frame.past_days < estimates.LEAST_PAST_DAYS or adopters < estimates.LEAST_ADOPTERS:
+        return words.too_little_text(adopters, frame.past_days)
     rows = estimates.at_risk_rows(frame.active, first_use, *frame.span)
+    if rows.others < estimates.LEAST_OTHERS:
+        return words.nobody_else_text(rows.others)
     now = estimates.covariates(frame.active, frame.past, rows)
     before = estimates.covariates(frame.active, frame.past, rows, estimates.OUTCOME_DAYS)
     return _Prepared(
