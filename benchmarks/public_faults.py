@@ -12,6 +12,7 @@ from quality_assets.simulate.table_faults import CELL_FAULTS, Fault, Planted, nu
 _SENTINELS = ("-999", "9999", "-1", "999999")
 _TOKENS = ("N/A", "?", "-", "NULL", "unknown")
 _CURRENCIES = ("$ {}", "{} EUR", "£{}", "{} USD")
+_YEARS = ("1900", "1970", "2099", "9999")
 _CATEGORIES = ("Zzyzx", "other-99", "TEST", "to be done")
 
 
@@ -91,6 +92,22 @@ def _other_date(value: str, _: np.random.Generator) -> str:
     return f"{day}/{month}/{year}{value[10:]}"
 
 
+def _other_year(value: str, generator: np.random.Generator) -> str:
+    return f"{generator.choice(_YEARS)}{value[4:]}"
+
+
+def _repeated(table: pd.DataFrame, share: float, generator: np.random.Generator) -> Planted | None:
+    """Rows that have the name of another row, in a column that names each."""
+    names = [c for c in map(str, table) if table[c].notna().all() and table[c].is_unique]
+    if not names:
+        return None
+    name = str(generator.choice(names))
+    rows = generator.choice(len(table), 2 * max(1, round(share * len(table))), replace=False)
+    column = table[name].to_numpy(dtype=object, copy=True)
+    column[rows[::2]] = column[rows[1::2]]
+    return Planted(table.assign(**{name: column}), "repeated", (name,), len(rows) // 2)
+
+
 def _varied(table: pd.DataFrame) -> list[str]:
     return [c for c in text_columns(table) if 2 <= table[c].nunique() <= len(table) / 5]
 
@@ -111,6 +128,9 @@ FAULTS: dict[str, Fault] = {
     "category": _on(_varied, lambda _, generator: str(generator.choice(_CATEGORIES)), "category"),
     "blank": _on(text_columns, lambda value, _: f"{value[:2]} {value[2:]}", "blank"),
     "date": _on(_date_columns, _other_date, "date"),
+    "year": _on(_date_columns, _other_year, "year"),
+    "placeholder": _on(text_columns, lambda *_: "not known yet", "placeholder"),
+    "repeated": _repeated,
     "swap": _swapped,
     "shift": _shifted,
 }

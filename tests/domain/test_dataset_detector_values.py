@@ -156,10 +156,12 @@ def test_of_a_hundred_values_ninety_seven_are_of_the_usual_forms() -> None:
     assert _broken([*keys[:87], *odd, ":13"], "format") is None
 
 
-def test_a_form_is_odd_up_to_one_in_ten_unless_a_value_of_it_comes_again_and_again() -> None:
+def test_a_form_is_odd_up_to_one_in_ten_unless_one_of_few_values_comes_again_and_again() -> None:
     keys = [f"K{n:03}" for n in range(298)]
-    assert _broken([*keys, "7", "7"], "format") == [298, 299]
-    assert _broken([*keys[:297], "7", "7", "7"], "format") == []
+    assert _broken([*keys[:295], *["7"] * 5], "format") == [295, 296, 297, 298, 299]
+    few = keys[:59] * 5
+    assert _broken([*few, "7", "7"], "format") == [295, 296]
+    assert _broken([*few, "7", "7", "7"], "format") == []
     assert _broken([*keys[:198], "7", "8"], "format") == [198, 199]
     assert _broken([*keys[:180], *range(20)], "format") == list(range(180, 200))
     assert _broken([*keys[:179], *range(21)], "format") == []
@@ -170,6 +172,20 @@ def test_a_form_is_odd_up_to_one_in_ten_unless_a_value_of_it_comes_again_and_aga
     exact, _ = suggested([*["AB"] * 10, *["ABC"] * 20])["exact_shape"]
     assert isinstance(exact, OddShape)
     assert (exact.shapes, exact.is_exact, exact.common) == (frozenset(["AA", "AAA"]), True, "AAA")
+
+
+def test_times_of_another_century_lie_far_from_all_others() -> None:
+    hours = [f"2026-03-{1 + n // 24:02} {n % 24:02}:00:00" for n in range(100)]
+    odd = ["2062-01-01 00:00:00", "1970-01-01 00:00:00", "2199-12-31 00:00:00"]
+    assert _broken([*hours, *odd], "beyond_gap") == [100, 101, 102]
+    assert _broken([*hours, *["1900-01-01 00:00:00"] * 8], "beyond_gap") == list(range(100, 108))
+    test, _ = suggested([*hours, odd[0]])["beyond_gap"]
+    assert test.words == "lie far from all others, before 2026-03-01 or after 2026-03-05"
+    # As far again as all others lie: they thin out.
+    days = [f"2026-01-{1 + n:02}" for n in range(30)]
+    assert _broken([*days, "2026-03-30"], "beyond_gap") is None
+    assert _broken([*days, "2026-05-30"], "beyond_gap") == [30]
+    assert _broken([*["2020-01-01"] * 50, "2062-01-01"], "beyond_gap") is None, "of one day nothing lies far"
 
 
 def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,29 @@ def test_keys_are_the_declared_one_and_what_may_be_one() -> None:
     # What was not counted in one of the past batches is no key by its past.
     unknown_once = Past([*past.profiles, Profile("2", 4, ("id",), {})])
     assert examine.keys_to_count(block, unknown_once, Asked()) == []
+
+
+def test_a_column_that_counts_its_rows_names_each_once() -> None:
+    def judged(numbers: list[object]) -> Verdict:
+        block = text_block(id=numbers, city=["Rome", "Oslo"] * (len(numbers) // 2))
+        counted = examine.keys_to_count(block, Past(), Asked())
+        repeats = {key: len(numbers) - len({*numbers}) for key in counted}
+        made = examine.plan(block, Past(), Asked())
+        rows = Rows(len(numbers), ("id", "city"), 0, repeats)
+        return examine.verdict(rows, block, examine.count([block], made), made, Past(), Asked())
+
+    plain = list(range(1_000, 1_200))
+    assert judged([*plain]).score == 1.0
+    (found,) = (f for f in judged([*plain[:-6], *plain[:6]]).findings if f.detector == "key")
+    assert found.sentence == "6 rows repeat a value of id, which no two rows should share"
+    # Two are whole, a hundredth of the rows, and the others by their logarithm.
+    assert found.doubt == pytest.approx(0.45 * 2 * (1 + 0.15 * log(3)))
+    for others in (
+        [n * 2 for n in plain[:-6]] + [plain[0] * 2] * 6,
+        [f"K{n}" for n in plain[:-6]] + ["K1000"] * 6,
+        [n // 2 for n in plain],
+    ):
+        assert not [f for f in judged(others).findings if f.detector == "key"], others[:3]
 
 
 def test_a_column_dates_breaches_that_is_declared_or_the_only_one_of_times() -> None:

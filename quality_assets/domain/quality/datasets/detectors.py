@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
@@ -51,6 +52,9 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
 _WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
+_GRADES = ((_FEW_IN_ALL, _WIDE_GAP), (_MOST_BEYOND, _SENTINEL_GAP))
+# Times thin out towards the past by themselves.
+_TIME_GRADES = ((_FEW_IN_ALL, _SENTINEL_GAP),)
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
 _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
@@ -88,6 +92,8 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
             yield from _characters(name, cells)
     if cells.form.kind == "number":
         yield from _outliers(name, cells)
+    elif cells.form.kind == "time":
+        yield from _odd_times(name, cells)
     yield from alone_within(name, cells, weights.ALONE, "alone")
 
 
@@ -178,8 +184,9 @@ def _usual_forms(
         tally[shape] += count
     values = Counter(shapes)
     limit = max(1.0, rare_share * cells.filled)
-    # One value that stands there again and again is written as it should be.
-    usual = {shape: count for shape, count in tally.items() if count > limit or count > 2 * values[shape]}
+    # Of a few, one value that stands there again and again is written as it should be.
+    is_few = len(cells.uniques) <= _MOST_CATEGORIES
+    usual = {shape: n for shape, n in tally.items() if n > limit or (is_few and n > 2 * values[shape])}
     common = [count for count in usual.values() if count > limit]
     most = _MOST_EXACT_FORMS if is_exact else _MOST_FORMS
     return usual if len(common) <= most and sum(common) >= cover * cells.filled else None
@@ -231,6 +238,24 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         yield OutsideRange("outlier", "far_outlier", (name,), weights.FAR_OUTLIER, low, high, said)
 
 
+def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
+    """Times far from all others: of another century, or of the first day that a system knows."""
+    known = cells.numbers[~np.isnan(cells.numbers)]
+    if len(known) < _LEAST_CELLS:
+        return
+    # Times begin nowhere: that of 1970 is no zero beside which others are large.
+    first = float(known.min())
+    if found := _beyond_gap(known - first, _TIME_GRADES):
+        low, high = (first + end for end in found)
+        said = f"lie far from all others, before {_date(low)} or after {_date(high)}"
+        yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
+
+
+def _date(second: float) -> date:
+    """The day of a time in seconds since 1970, also of one before it."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)).date()
+
+
 def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
     """What is below zero, or zero, where nearly all others are well above."""
     below, above = -known[known < 0], known[known > 0]
@@ -253,9 +278,9 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
         )
 
 
-def _beyond_gap(known: Floats) -> tuple[float, float] | None:
-    """The last numbers before a gap, below or above, beyond which few lie."""
-    for share, least in ((_FEW_IN_ALL, _WIDE_GAP), (_MOST_BEYOND, _SENTINEL_GAP)):
+def _beyond_gap(known: Floats, grades: Sequence[tuple[float, float]] = _GRADES) -> tuple[float, float] | None:
+    """The last numbers before a gap, below or above, beyond which few lie; `grades` are (share, least gap)."""
+    for share, least in grades:
         ascending, most = np.sort(known), int(share * len(known))
         inner = ascending[most : len(known) - most]
         if most < 1 or len(np.unique(inner)) < _LEAST_SIZES:

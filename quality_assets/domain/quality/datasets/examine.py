@@ -26,10 +26,12 @@ from quality_assets.domain.quality.datasets.rules import Rules, live_rules
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
 from quality_assets.domain.quality.datasets.tally import MOST_EXAMPLES, Tally
-from quality_assets.domain.quality.datasets.values import Block, ColumnForm
+from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm
 
 _WANDERING_ENDS = 0.25
 """By so much of its width the range of a column that is ordered is wider than what it has shown."""
+_LEAST_COUNTED, _COUNTED = 20, 0.8
+"""So many numbers are a stretch, where this share of it is there, and of the rows stand for themselves."""
 _SERIES = 0.8
 """So alike neighbours are where values go on from each other."""
 
@@ -144,12 +146,22 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
     for name, cells in sample.columns.items():
         before = [p.repeats.get(rule_id("key", (name,))) for p in past.profiles]
         was_key = bool(before) and all(count == 0 for count in before)
-        is_key = not before and cells.filled == sample.rows and len(cells.uniques) == cells.filled
+        is_key = not before and (
+            (cells.filled == sample.rows and len(cells.uniques) == cells.filled) or counts_on(cells)
+        )
         # Measures differ by chance; what may be a key has a name for each row.
         is_measure = cells.form.kind == "number" and bool(np.any(cells.of_unique != np.round(cells.of_unique)))
         if (was_key or is_key) and not is_measure and (name,) not in found:
             found.append((name,))
     return found
+
+
+def counts_on(cells: Cells) -> bool:
+    """Whether a column counts its rows: whole numbers of one stretch, of which nearly each stands there once."""
+    numbers = np.unique(cells.of_unique[~np.isnan(cells.of_unique)])
+    if cells.form.kind != "number" or len(numbers) < max(_LEAST_COUNTED, _COUNTED * cells.filled):
+        return False
+    return bool(np.all(numbers == np.round(numbers)) and _COUNTED * (numbers[-1] - numbers[0] + 1) <= len(numbers))
 
 
 def count(blocks: Iterable[Block], made: Plan, clock: str | None = None) -> Tally:
@@ -178,6 +190,7 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         # Where rows come in groups, those of the next may be more alike than rows were so far.
         copies_by_chance(sample, rows.rows) if rows.copied_rows and asks_chance else 0.0,
         rows.refused_rows,
+        frozenset(name for name, cells in sample.columns.items() if sample.rows == rows.rows and counts_on(cells)),
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 

@@ -57,6 +57,8 @@ class Counted:
     """Whether most rows are of a group that the past does not know, so that it says little of them."""
     copies_by_chance: float = 0.0
     refused_rows: int = 0
+    counting: frozenset[str] = frozenset()
+    """Columns that count the rows, by what they show themselves."""
 
     @property
     def lines(self) -> int:
@@ -287,10 +289,15 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
     for key, repeats in counted.repeats.items():
         name = rule_id("key", key)
         is_key = key == counted.declared_key or (len(past) >= 2 and all(p.repeats.get(name) == 0 for p in past))
-        if not is_key or not repeats or name in counted.muted:
+        seems_key = not past and not counted.counting.isdisjoint(key)
+        if not (is_key or seems_key) or not repeats or name in counted.muted:
             continue
         beyond_copies = max(0, repeats - counted.copied_rows)
-        mine = weights.COPIED_ROW * beyond_copies * len(key)
+        mine = (
+            weights.COPIED_ROW * beyond_copies * len(key)
+            if is_key
+            else weights.COPIED_HERE * weights.few(beyond_copies, rows, weights.FEW_COPIED)
+        )
         doubt += mine
         cells = sum(p.rows for p in past)
         p_value = _tail(repeats, rows, Record(0, cells)) if cells else None
