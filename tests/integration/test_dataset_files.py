@@ -124,6 +124,7 @@ def test_a_row_group_larger_than_what_a_scan_keeps_is_read_within_the_setting(
         (b'{"count": 2, "data": [{"a": 1, "b": "x"}, {"a": 2}], "next": null}', ("a", "b"), [("1", "x"), ("2", None)]),
         (b'{\n "value": [\n  {"a": 1},\n  {"a": 2}\n ]\n}\n', ("a",), [("1",), ("2",)]),
         (b'{"a": [1, 2], "b": ["x", null]}', ("a", "b"), [("1", "x"), ("2", None)]),
+        (b'{"rows": [{"a": NaN, "b": 1}]}', ("a", "b"), [(None, "1")]),
         # Two tables, or lists of several lengths: which is meant is not said.
         (b'{"a": [{"x": 1}], "b": [{"y": 2}]}', ("a", "b"), [('[{"x":1}]', '[{"y":2}]')]),
         (b'{\n "a": 1,\n "b": [1, 2]\n}', ("a", "b"), [("1", "[1,2]")]),

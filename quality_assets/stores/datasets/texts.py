@@ -45,9 +45,7 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
         what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
         raise FileRejected(f"it is {what}, not a table; CSV, JSON, Parquet and Excel are read")
     if first.startswith(("{", "[")) and _is_json(first):
-        if first.startswith("{") and (inner := _rows_within(text.path)) is not None:
-            array = scratch / "rows.json"
-            array.write_text(json.dumps(inner), encoding="utf-8")
+        if first.startswith("{") and _write_rows_within(text.path, array := scratch / "rows.json"):
             return _json(connection, replace(text, path=array), is_array=True)
         return _json(connection, text, is_array=first.startswith("["))
     return _csv(connection, text)
@@ -91,18 +89,22 @@ def _is_json(line: str) -> bool:
         return text.startswith(('{"', '[{"', "[ {"))
 
 
-def _rows_within(path: Path) -> list[dict[str, Any]] | None:
-    """The rows of a file that is one object: of the only list of objects in it, as interfaces answer; of columns that
-    are lists of one length; else the object itself. None where it is no such file.
-    """
+def _write_rows_within(path: Path, array: Path) -> bool:
+    """Whether a file is one object; then its rows are in `array`, what JSON has no word for as null."""
     if path.stat().st_size > _LARGEST_OBJECT_BYTES:
-        return None
+        return False
     try:
-        whole = json.loads(path.read_bytes())
+        whole = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+        if isinstance(whole, dict):
+            array.write_text(json.dumps(_rows_within(whole)), encoding="utf-8")
+        return isinstance(whole, dict)
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(whole, dict):
-        return None
+        return False
+
+
+def _rows_within(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an object: of the only list of objects in it, as interfaces answer; of columns that are lists of one
+    length; else the object itself."""
     lists = [value for value in whole.values() if isinstance(value, list)]
     tables = [each for each in lists if each and all(isinstance(row, dict) for row in each)]
     if len(tables) == 1:

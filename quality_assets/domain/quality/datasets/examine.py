@@ -146,9 +146,8 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
     for name, cells in sample.columns.items():
         before = [p.repeats.get(rule_id("key", (name,))) for p in past.profiles]
         was_key = bool(before) and all(count == 0 for count in before)
-        is_key = not before and (
-            (cells.filled == sample.rows and len(cells.uniques) == cells.filled) or counts_on(cells)
-        )
+        is_unique = cells.filled == sample.rows and len(cells.uniques) == cells.filled
+        is_key = not before and (is_unique or counts_on(cells))
         # Measures differ by chance; what may be a key has a name for each row.
         is_measure = cells.form.kind == "number" and bool(np.any(cells.of_unique != np.round(cells.of_unique)))
         if (was_key or is_key) and not is_measure and (name,) not in found:
