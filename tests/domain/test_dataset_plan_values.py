@@ -100,6 +100,8 @@ def test_keys_are_the_declared_one_and_what_may_be_one() -> None:
         id=range(4), name=["a", "b", "c", "d"], size=["1.5", "2", "3", "4"], twice=[1, 1, 2, 3], gap=[1, 2, 3, None]
     )
     assert examine.keys_to_count(block, Past(), Asked()) == [("id",), ("name",)]
+    days, hours = [f"2026-01-{n:02}" for n in range(1, 5)], [f"2026-01-01 {n:02}:30:00" for n in range(4)]
+    assert examine.keys_to_count(text_block(day=days, at=hours), Past(), Asked()) == [("day",)]
     assert examine.keys_to_count(block, Past(), Asked(key=("twice", "gap"))) == [("twice", "gap"), ("id",), ("name",)]
     assert examine.keys_to_count(block, Past(), Asked(key=("id",))) == [("id",), ("name",)]
     assert examine.keys_to_count(block, Past(), Asked(key=("twice", "gone"))) == [("id",), ("name",)]

@@ -208,16 +208,16 @@ def test_a_finding_is_dated_and_gives_three_examples() -> None:
     assert sentence([60, 61, *range(40)], [same, later] + [later] * 40) == (
         "2 values of a lie outside -inf to 50, such as '60', '61', all between 2026-01-01 and 2026-01-02"
     )
-    assert sentence([60, *range(40)], [same] * 41) == "1 values of a lie outside -inf to 50, such as '60'"
+    assert sentence([60, *range(40)], [same] * 41) == "1 value of a lies outside -inf to 50, such as '60'"
     long = "x" * 41
     test = NotAmong("closed_set", "n", ("a",), 0.5, frozenset(["y"]))
     (found,) = judge(_counted([test], text_block(a=[long, *["y"] * 40])), Rules(), [], []).findings
-    assert found.sentence == f"1 values of a are none of the 1 values that it has had, such as '{'x' * 40}'"
+    assert found.sentence == f"1 value of a is none of the 1 value that it has had, such as '{'x' * 40}'"
     assert found.examples == (long,)
     quiet = _counted([test], text_block(a=["q", *["y"] * 40]))
     quiet.tally.examples.clear()
     (found,) = judge(quiet, Rules(), [], []).findings
-    assert found.sentence == "1 values of a are none of the 1 values that it has had"
+    assert found.sentence == "1 value of a is none of the 1 value that it has had"
 
 
 def test_of_columns_that_decide_one_the_surest_is_told() -> None:

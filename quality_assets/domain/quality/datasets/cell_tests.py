@@ -14,6 +14,7 @@ from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
+from quality_assets.domain.wording import plural
 
 _NEARLY_ALL = 0.9
 WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
@@ -169,7 +170,7 @@ class NotAmong(ValueTest):
     @property
     def words(self) -> str:
         """In words."""
-        return self.said or f"are none of the {len(self.allowed)} values that it has had"
+        return self.said or f"are none of the {plural(len(self.allowed), 'value')} that it has had"
 
 
 @dataclass(frozen=True)

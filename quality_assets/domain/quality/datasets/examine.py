@@ -30,6 +30,7 @@ from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnFo
 
 _WANDERING_ENDS = 0.25
 """By so much of its width the range of a column that is ordered is wider than what it has shown."""
+_WHOLE = {"number": 1, "time": 86_400}
 _LEAST_COUNTED, _COUNTED = 20, 0.8
 """So many numbers are a stretch, where this share of it is there, and of the rows stand for themselves."""
 _SERIES = 0.8
@@ -148,8 +149,9 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
         was_key = bool(before) and all(count == 0 for count in before)
         is_unique = cells.filled == sample.rows and len(cells.uniques) == cells.filled
         is_key = not before and (is_unique or counts_on(cells))
-        # Measures differ by chance; what may be a key has a name for each row.
-        is_measure = cells.form.kind == "number" and bool(np.any(cells.of_unique != np.round(cells.of_unique)))
+        # Measures differ by chance, and so do instants; what may be a key has a name for each row, or a day.
+        step = _WHOLE.get(cells.form.kind)
+        is_measure = step is not None and bool(np.any(cells.of_unique % step != 0))
         if (was_key or is_key) and not is_measure and (name,) not in found:
             found.append((name,))
     return found

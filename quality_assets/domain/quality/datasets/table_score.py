@@ -8,6 +8,7 @@ estimates the share of wrong cells. What past batches show of the same kind in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from quality_assets.domain.quality.datasets.table_findings import SCORED_DIMENSI
 from quality_assets.domain.quality.datasets.tails import scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.score import share_left
+from quality_assets.domain.wording import plural
 
 LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
@@ -39,6 +41,8 @@ _NEW_GROUP = 0.1
 _GIVING_WAY = 0.3
 _HIGH_SHARE = 0.05
 _REFUSED = "refused_rows"
+_OF_ONE = {"are": "is", "lie": "lies", "have": "has", "hold": "holds", "were": "was"}
+_VERB = re.compile(rf"\b({'|'.join(_OF_ONE)})\b")
 _OFTEN_MISSING = 0.05
 
 
@@ -203,7 +207,12 @@ def _sentence(test: CellTest, place: int, count: int, tally: Tally) -> str:
     if span and count > 1:
         first, last = (datetime.fromtimestamp(second, UTC).date() for second in span)
         dated = f", all on {first}" if first == last else f", all between {first} and {last}"
-    return f"{count:,} values of {test.column} {test.words}{such}{dated}"
+    return f"{plural(count, 'value')} of {test.column} {_agreeing(test.words, count)}{such}{dated}"
+
+
+def _agreeing(words: str, count: int) -> str:
+    """What several values do, said of so many."""
+    return _VERB.sub(lambda verb: _OF_ONE[verb[0]], words, count=1) if count == 1 else words
 
 
 def _plainest(found: Sequence[Finding]) -> list[Finding]:
@@ -301,7 +310,8 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
         doubt += mine
         cells = sum(p.rows for p in past)
         p_value = _tail(repeats, rows, Record(0, cells)) if cells else None
-        sentence = f"{repeats:,} rows repeat a value of {', '.join(key)}, which no two rows should share"
+        said = plural(repeats, "row repeats", "rows repeat")
+        sentence = f"{said} a value of {', '.join(key)}, which no two rows should share"
         found.append(
             Finding("duplicate", key, repeats, repeats / rows, sentence, "key", weights.COPIED_ROW, 0.0, mine, p_value)
         )
