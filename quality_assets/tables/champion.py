@@ -68,6 +68,7 @@ MODEL_CODE = (
     "quality_assets.domain.series.states",
     "quality_assets.domain.series.walk",
     "quality_assets.domain.stats.grading",
+    "quality_assets.domain.threads",
 )
 
 

@@ -13,8 +13,8 @@ import duckdb
 
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.datasets.encodings import guessed_encoding
-from quality_assets.stores.datasets.headers import lacks_first_name, lines_above_names
 from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.datasets.titles import lacks_first_name, lines_above_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,

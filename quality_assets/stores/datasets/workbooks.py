@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 
-from quality_assets.stores.datasets.headers import lines_above_names
 from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.datasets.titles import lines_above_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 
 _BATCH_ROWS = 20_000
