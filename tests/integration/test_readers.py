@@ -25,6 +25,7 @@ from staged_logs import ARRIVED, SOURCES, Stage
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources.events import Sources
 from quality_assets.domain.events.texts import NULL_LIKE_IDS
+from quality_assets.domain.events.validation import LARGEST_INTEGERS, NINES
 from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
 
@@ -728,7 +729,8 @@ events = st.fixed_dictionaries(
         "feature": texts.filter(lambda text: text.strip(readers_blanks()) != ""),
         "user_id": texts.filter(lambda text: text.strip(readers_blanks()).lower() not in NULL_LIKE_IDS),
         "status": st.sampled_from(["ok", "error", "crash"]),
-        "latency_ms": st.one_of(st.none(), st.floats(0, 8e7)),
+        # What stands for no measurement is none.
+        "latency_ms": st.one_of(st.none(), st.floats(0, 8e7).filter(lambda ms: ms not in (*LARGEST_INTEGERS, *NINES))),
         "feedback_score": st.one_of(st.none(), st.integers(1, 5)),
         "properties": st.one_of(
             st.none(), st.dictionaries(texts, st.one_of(st.integers(), texts, st.none()), max_size=3)

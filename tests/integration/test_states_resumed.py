@@ -137,9 +137,8 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return days
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_steps_of_any_size_give_what_one_gives(session: WarehouseSession, seed: int, walks: list[int]) -> None:
-    whole, rng = world(seed), np.random.default_rng(seed)
+def test_steps_of_any_size_give_what_one_gives(session: WarehouseSession, walks: list[int]) -> None:
+    whole, rng = world(1), np.random.default_rng(1)
     day = 100
     for late in (1, 0, 2, 0, 1, 2):
         known = whole.until(day)
