@@ -47,7 +47,7 @@ pytest_plugins = ["services"]
 
 # The machine's load says nothing about the code: no deadlines.
 hypothesis.settings.register_profile(
-    "dev", max_examples=25, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "dev", max_examples=20, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile(
     "ci", hypothesis.settings.get_profile("dev"), max_examples=100, derandomize=True, database=None, print_blob=True

@@ -238,7 +238,7 @@ def test_any_order_of_late_changed_and_removed_days_gives_what_a_full_rebuild_gi
         there = {day_number(n): _some_events(rng, n) for n in range(days) if n % 3}
         put_days(session, there)
         build_impact(session)
-        for change in range(16):
+        for change in range(10):
             day = day_number(rng.randrange(days))
             is_removed = rng.random() < 0.25 and len(there) > 2
             there[day] = [] if is_removed else _some_events(rng, (day - FIRST_DAY).days)
