@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
     BrokenQuoteError,
     Dialect,
+    Line,
     OpenQuoteError,
     lines_of,
     records_of,
@@ -204,24 +206,51 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
     if not lines:
         raise FileRejected("no rows: the file is empty but for its sep= line")
     delimiters = (told[1],) if told else _DELIMITERS
-    best, score = delimiters[0], (0.0, 0, 0)
-    for delimiter in delimiters:
-        rows = [_split(line.text, delimiter) for line in lines]
-        above = lines_above_names(rows)
-        rows = rows[above:]
-        width = len(rows[0]) + (delimiter == "\t" and lacks_first_name(rows[0], rows[1:]))
-        # A delimiter may end each line as well.
-        alike = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows) / len(rows)
-        if width > 1 and (alike > 0.5 or len(rows) < 3) and (alike, -above, width) > score:
-            best, score = delimiter, (alike, -above, width)
-    rows = [_split(line.text, best) for line in lines]
-    above = lines_above_names(rows)
-    first, below = rows[above], rows[above + 1 :]
+    parted = [_parted(lines, delimiter) for delimiter in delimiters]
+    best = max(filter(_Parted.is_likely, parted), key=_Parted.rank, default=parted[0])
+    above, first, below = best.above, best.rows[0], best.rows[1:]
     has_header = not _is_data(first, below[:49])
-    names = ("", *first) if has_header and best == "\t" and lacks_first_name(first, below) else tuple(first)
+    names = ("", *first) if has_header and best.lacks_name else tuple(first)
     at = lines[above].number if has_header else lines[above].number - 1
-    dialect = Dialect(best, '"', tuple(name.strip() for name in names), at, repeats_header=has_header)
+    dialect = Dialect(best.delimiter, '"', tuple(name.strip() for name in names), at, repeats_header=has_header)
     return with_told_escape(dialect, lines[above:]), has_header, above
+
+
+@dataclass(frozen=True)
+class _Parted:
+    """Lines parted by a delimiter: how many stand above the first that is of the table, and the fields from that on."""
+
+    delimiter: str
+    above: int
+    rows: Sequence[list[str]]
+    lacks_name: bool
+
+    @property
+    def _width(self) -> int:
+        return len(self.rows[0]) + self.lacks_name
+
+    @cached_property
+    def _alike(self) -> float:
+        width = self._width
+        # A delimiter may end each line as well.
+        alike = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in self.rows)
+        return alike / len(self.rows)
+
+    def is_likely(self) -> bool:
+        """Whether it parts most lines alike."""
+        return self._width > 1 and (self._alike > 0.5 or len(self.rows) < 3)
+
+    def rank(self) -> tuple[float, int, int]:
+        """The larger, the likelier."""
+        return self._alike, -self.above, self._width
+
+
+def _parted(lines: Sequence[Line], delimiter: str) -> _Parted:
+    rows = [_split(line.text, delimiter) for line in lines]
+    above = lines_above_names(rows)
+    # By commas a line may have more fields for other reasons.
+    lacks_name = delimiter == "\t" and lacks_first_name(rows[above], rows[above + 1 :])
+    return _Parted(delimiter, above, rows[above:], lacks_name)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -24,7 +24,7 @@ def lines_above_names(rows: Sequence[Sequence[str | None]]) -> int:
         return 0
     for above, row in enumerate(rows[:_MOST_TITLES]):
         is_short = _filled(row) <= max(1, filled // 2) if len(row) != width else 3 * _filled(row) <= filled
-        is_comment = len(row) != width and any((field or "").lstrip().startswith(_COMMENT) for field in row[:1])
+        is_comment = bool(row) and len(row) != width and (row[0] or "").lstrip().startswith(_COMMENT)
         if not (is_short or is_comment):
             return above if len(rows) - above > 1 else 0
     return 0

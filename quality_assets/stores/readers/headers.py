@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -38,8 +37,8 @@ def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     `sep=` line, the first that has all columns that the source needs.
     """
     dialect = _told(path, options, job)
-    if options.escape or options.brackets:
-        return replace(dialect, escape=options.escape)
+    if dialect.escape or dialect.brackets:
+        return dialect
     return with_told_escape(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
 
 
@@ -112,6 +111,7 @@ def _made(
         brackets=options.brackets,
         ignores_more=options.ignore_more,
         repeats_header=repeats_header,
+        escape=options.escape,
     )
 
 

@@ -69,7 +69,7 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
     )
     crashed = int(((pd.to_datetime(days["event_date"]) == pd.Timestamp(as_of)) & (days["crashes"] > 0)).sum())
     if days.empty:
-        return _unmeasured(0, 0, crashed)
+        return _unmeasured(0, crashed, words.too_few_text(0, 0))
     active, crash_at = _user_days(days)
     last = active.days - 1 - estimates.OUTCOME_DAYS
     first = max(last - estimates.SPAN_DAYS + 1, estimates.LEAST_PAST_DAYS)
@@ -78,11 +78,12 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
     np.minimum.at(first_crash, active.user[met], active.day[met])
     exposed = int((first_crash <= last).sum())
     if first > last or exposed < estimates.LEAST_ADOPTERS:
-        return _unmeasured(exposed, min(estimates.LEAST_PAST_DAYS, max(0, last)), crashed)
+        past_days = min(estimates.LEAST_PAST_DAYS, max(0, last))
+        return _unmeasured(exposed, crashed, words.too_few_text(exposed, past_days))
     past = Past.of(active)
     rows = estimates.at_risk_rows(active, first_crash, first, last)
     if rows.others < estimates.LEAST_OTHERS:
-        return {**_unmeasured(exposed, 0, crashed), "reason": words.nobody_else_text(rows.others)}
+        return _unmeasured(exposed, crashed, words.nobody_else_text(rows.others))
     found, placebo = (
         estimates.adjusted(rows, estimates.returned(past, rows, start), x, estimates.propensities(rows, x))
         for start, lag in ((1, 0), (-estimates.OUTCOME_DAYS, estimates.OUTCOME_DAYS))
@@ -100,11 +101,8 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _unmeasured(exposed: int, past_days: int, crashed: int) -> dict[str, Any]:
-    return {
-        "exposed": exposed, "crashed_last_day": crashed, "verdict": "not measured",
-        "reason": words.too_few_text(exposed, past_days),
-    }  # fmt: skip
+def _unmeasured(exposed: int, crashed: int, reason: str) -> dict[str, Any]:
+    return {"exposed": exposed, "crashed_last_day": crashed, "verdict": "not measured", "reason": reason}
 
 
 def _user_days(days: pd.DataFrame) -> tuple[UserDays, Bools]:

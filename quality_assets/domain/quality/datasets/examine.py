@@ -159,8 +159,10 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
 
 def counts_on(cells: Cells) -> bool:
     """Whether a column counts its rows: whole numbers of one stretch, of which nearly each stands there once."""
+    if cells.form.kind != "number":
+        return False
     numbers = np.unique(cells.of_unique[~np.isnan(cells.of_unique)])
-    if cells.form.kind != "number" or len(numbers) < max(_LEAST_COUNTED, _COUNTED * cells.filled):
+    if len(numbers) < max(_LEAST_COUNTED, _COUNTED * cells.filled):
         return False
     return bool(np.all(numbers == np.round(numbers)) and _COUNTED * (numbers[-1] - numbers[0] + 1) <= len(numbers))
 
@@ -185,13 +187,16 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         *spike_findings(made.spikes, sample.rows, past.blocks, made.ordering, made.keeps_examples),
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
+    # A past says itself which columns name rows; of a sample of many rows, a stretch is not seen.
+    may_count = not profiles and sample.rows == rows.rows
+    singles = (key for key in rows.repeats if len(key) == 1) if may_count else ()
     asks_chance = not profiles or made.ordering.is_wandering
     counted = Counted(
         rows.rows, rows.columns, tally, rows.copied_rows, rows.repeats, asked.key, asked.muted, made.is_new_group,
         # Where rows come in groups, those of the next may be more alike than rows were so far.
         copies_by_chance(sample, rows.rows) if rows.copied_rows and asks_chance else 0.0,
         rows.refused_rows,
-        frozenset(name for name, cells in sample.columns.items() if sample.rows == rows.rows and counts_on(cells)),
+        frozenset(key for key in singles if counts_on(sample.columns[key[0]])),
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 

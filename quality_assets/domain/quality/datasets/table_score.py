@@ -61,8 +61,8 @@ class Counted:
     """Whether most rows are of a group that the past does not know, so that it says little of them."""
     copies_by_chance: float = 0.0
     refused_rows: int = 0
-    counting: frozenset[str] = frozenset()
-    """Columns that count the rows, by what they show themselves."""
+    counting: frozenset[tuple[str, ...]] = frozenset()
+    """Keys that count the rows, by what they show themselves where there is no past."""
 
     @property
     def lines(self) -> int:
@@ -298,8 +298,7 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
     for key, repeats in counted.repeats.items():
         name = rule_id("key", key)
         is_key = key == counted.declared_key or (len(past) >= 2 and all(p.repeats.get(name) == 0 for p in past))
-        seems_key = not past and not counted.counting.isdisjoint(key)
-        if not (is_key or seems_key) or not repeats or name in counted.muted:
+        if not (is_key or key in counted.counting) or not repeats or name in counted.muted:
             continue
         beyond_copies = max(0, repeats - counted.copied_rows)
         mine = (
@@ -330,7 +329,7 @@ def _refused(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
     if shares and beyond < 1:
         return [], doubt
     sentence = f"{count:,} of {lines:,} lines cannot be read as rows, and are not among them"
-    is_alert = beyond >= 1 and len(past) >= LEAST_PAST_TO_ALERT
+    is_alert = len(past) >= LEAST_PAST_TO_ALERT
     return [
         Finding(
             "schema", (), count, count / lines, sentence, _REFUSED, 1.0, usual if shares else None, doubt,
