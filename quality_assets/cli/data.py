@@ -29,6 +29,7 @@ from quality_assets.cli.output import (
     shown,
     shown_activity,
 )
+from quality_assets.cli.refusals import refusal_lines, refusals
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -183,16 +184,20 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
 
     with open_warehouse(settings) as session:
         files = session.connection.execute(
-            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path, load_id"
+            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path, load_id, file_id"
             " from ops.landing_files as landing join raw.log_files as log using (file_id) order by landing.path"
         ).fetchall()
+        wanted = [tuple(row) for *row, _ in files if row[0] in placed]
+        asked = {file_id for path, *_, file_id in files if path in placed}
+        refused = list(refusal_lines(refusals(session.connection, asked)))
         unfinished = dates_not_over(session.connection)
     loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
     metadata = outcome.metadata.get("raw.log_files", {})
     for left in metadata.get("files_waiting", []):
         err.print(shown(left))
-    wanted = [row for row in files if row[0] in placed]
     _print_files(wanted)
+    for line in refused:
+        out.print(shown(line))
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
     known = sum(first_path != path or load_id not in loads for path, *_, first_path, load_id in wanted)
     out.print(

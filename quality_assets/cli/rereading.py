@@ -8,6 +8,7 @@ import typer
 
 from quality_assets.cli.app import app, parse_day, root_settings
 from quality_assets.cli.output import fail, out, shown, shown_activity
+from quality_assets.cli.refusals import refusal_lines, refusals
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -120,9 +121,13 @@ def _read(settings: Settings, rereading: Rereading) -> None:
         outcome = ingest_waiting(instance, settings)
     if not outcome.succeeded:
         fail(f"reading failed, and the logs wait to be read by the next `quality run`: {outcome.error}")
+    with open_warehouse(settings) as session:
+        refused = list(refusal_lines(refusals(session.connection, rereading.file_ids)))
     metadata = outcome.metadata.get("raw.log_files", {})
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
     out.print(
         f"{plural(metadata.get('files_loaded', 0), 'file')} read anew, {plural(read, 'row')};"
         f" {metadata.get('files_rejected', 0)} rejected. `quality run` builds what has changed."
     )
+    for line in refused:
+        out.print(shown(line))

@@ -70,6 +70,30 @@ class Reason(StrEnum):
     DUPLICATE_EVENT_ID = "duplicate_event_id"
 
 
+WAYS_ON = {
+    Reason.MALFORMED_ROW: "other columns than the header, or no JSON; `csv` in the YAML says how it is written",
+    Reason.REPEATED_HEADER: "no event, but the names of the columns again; nothing is lost",
+    Reason.NUL_BYTE: "a NUL within the line, as a write that was cut short leaves it",
+    Reason.MISSING_EVENT_TIME: "no time; see which column `event_time` is made from",
+    Reason.INVALID_EVENT_TIME: "no ISO 8601 with an offset, no epoch; the YAML may say `format`, `unit` or `zone`",
+    Reason.EVENT_TIME_TOO_EARLY: "before `starts_on` of the source; a wrong `unit` or clock, or lower it",
+    Reason.EVENT_TIME_IN_FUTURE: "later than its arrival and `allowed_future_skew_minutes`; a wrong `zone` or clock",
+    Reason.MISSING_FEATURE: "no feature; see which column `feature` is made from, or give it a `default`",
+    Reason.MISSING_STATUS: "no status; see which column `status` is made from, or give it a `default`",
+    Reason.INVALID_STATUS: f"not {', '.join(STATUSES[:-1])} or {STATUSES[-1]}; `map` in the YAML says which it is",
+    Reason.INVALID_LATENCY: 'no number as JSON writes it; `decimal: ","` reads 1.234,5',
+    Reason.NON_FINITE_LATENCY: "NaN or infinite; `null_values` in the YAML makes it absent",
+    Reason.NEGATIVE_LATENCY: "below zero; `null_values` or `clip_minimum` where it stands for something",
+    Reason.IMPLAUSIBLE_LATENCY: "no wait of a person; `unit`, `maximum` or `sentinels` in the YAML",
+    Reason.INVALID_FEEDBACK_SCORE: 'no number as JSON writes it; `decimal: ","` reads 4,5',
+    Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "not within 1 to 5",
+    Reason.INVALID_PROPERTIES: "no JSON object",
+    Reason.INVALID_RECEIVED_AT: "no ISO 8601 with an offset, no epoch; the YAML may say `format`, `unit` or `zone`",
+    Reason.DUPLICATE_EVENT_ID: "an earlier row of the source has its id on that date, and is kept",
+}
+"""What each reason says of a row, and what may be done about it."""
+
+
 _PLACE_COLUMNS = (
     Column("event_date", "DATE", "UTC date of event_time: the partition", nullable=False),
     Column("file_id", "VARCHAR", "The raw log that it came from (raw.log_files)", nullable=False),

@@ -24,6 +24,7 @@ from typer.testing import CliRunner, Result
 
 from quality_assets.cli import main as cli
 from quality_assets.cli.main import app
+from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
 from quality_assets.version import RELEASED, VERSION
 
@@ -201,6 +202,65 @@ def test_ingest_says_what_became_of_every_file(root: Root) -> None:
             "empty.csv",
         ]
     )
+
+
+def _refused_lines(printed: str) -> list[str]:
+    lines = printed.splitlines()
+    start = next(n for n, line in enumerate(lines) if "refused" in line and line.endswith(":"))
+    return lines[start : next(n for n, line in enumerate(lines) if line.startswith("  All of them")) + 1]
+
+
+def test_ingest_says_why_rows_were_refused_the_commonest_reason_first(quality: Quality, tmp_path: Path) -> None:
+    good = "2025-03-01T00:00:00Z,search,u,s,ok,1"
+    rows = [
+        f"1,{good}",
+        f"1,{good}",
+        "2,2025-03-01T00:00:00Z,search,u,s,OK,1",
+        "3,2025-03-01T00:00:00Z,search,u,s,\x1b[31mfein,-1",
+        "4,2025-03-01 00:00:00,search,u,s,ok,1",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    first, *reasons, last = _refused_lines(quality("ingest", tmp_path / "a.csv").stdout)
+    assert first == "4 rows refused, 1 of them copies of others:"
+    # By hand: lines 4 and 5 have no known status, line 3 repeats the id of line 2, line 6 has no zone, line 5 is < 0.
+    assert [re.match(r"  (\d) (\w+) \(.+\), first in a.csv line (\d): \{.+", line).groups() for line in reasons] == [  # type: ignore[union-attr]
+        ("2", "invalid_status", "4"),
+        ("1", "duplicate_event_id", "3"),
+        ("1", "invalid_event_time", "6"),
+        ("1", "negative_latency", "5"),
+    ]
+    assert '"status":"OK"' in reasons[0]
+    assert "\x1b" not in "".join(reasons)
+    # The command that it names shows those rows once they are built.
+    assert quality("run", "--without-models").exit_code == 0
+    query = last.split('quality sql --format json "')[1].removesuffix('"')
+    told = json.loads(quality("sql", "--format", "json", query).stdout)
+    assert [(row["path"], row["line_number"]) for row in told] == [("a.csv", 4), ("a.csv", 5)]
+    assert _refused_lines(quality("reread").stdout)[0] == first
+
+
+def test_ingest_names_five_reasons_and_counts_the_others(quality: Quality, tmp_path: Path) -> None:
+    line = "{},2025-03-01T00:00:00Z,{},u,s,{},{}"
+    rows = [line.format(1, "", "", "x"), line.format(2, "f", "ok", "nan"), line.format(3, "f", "ok", "1e12"), "4,,,,,,"]
+    (tmp_path / "a.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    _, *reasons, others, _ = _refused_lines(quality("ingest", tmp_path / "a.csv").stdout)
+    assert [line.split()[:2] for line in reasons] == [
+        ["2", "missing_feature"],
+        ["2", "missing_status"],
+        ["1", "implausible_latency"],
+        ["1", "invalid_latency"],
+        ["1", "missing_event_time"],
+    ]
+    assert others == "  … and for non_finite_latency (1)"
+
+
+def test_nothing_is_said_of_refused_rows_where_there_are_none(quality: Quality, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(_csv("2025-03-01", 3, "a"))
+    assert "refused:" not in quality("ingest", tmp_path / "a.csv").stdout
+
+
+def test_every_reason_says_what_may_be_done() -> None:
+    assert WAYS_ON.keys() == set(Reason)
 
 
 def test_run_builds_checks_and_publishes(root: Root) -> None:

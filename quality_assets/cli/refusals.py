@@ -1,0 +1,94 @@
+"""Why rows of logs were refused, in a few lines: what `quality ingest`, `quality reread` and `quality replay` print."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from quality_assets.contracts.events import RAW_LOGS, WAYS_ON, Reason
+from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.wording import plural
+
+MOST_REASONS = 5
+MOST_CHARACTERS = 120
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason with its rows, and the first of them: where it stands, and as it arrived."""
+
+    reason: str
+    rows: int
+    path: str
+    line_number: int
+    raw_row: str
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Rows of some logs that are refused, those of them that only repeat others, and why: the commonest first."""
+
+    rows: int = 0
+    copies: int = 0
+    reasons: tuple[Refusal, ...] = ()
+
+
+def refusals(connection: duckdb.DuckDBPyConnection, file_ids: Collection[str]) -> Refusals:
+    """What is refused of these logs, as far as it tells while they are read. A row may have several reasons."""
+    told = {"ids": list(file_ids)}
+    # The dates leave out most files of the lake.
+    days = [
+        day
+        for (day,) in connection.execute(
+            f"select distinct unnest(touched_dates) from {LOG_FILES.qualified_name} where list_contains($ids, file_id)",
+            told,
+        ).fetchall()
+    ]
+    if not days:
+        return Refusals()
+    rows = (
+        f"select raw.file_id, line_number, reasons, raw_row, path, file_number from {RAW_LOGS.qualified_name} as raw"
+        f" join {LOG_FILES.qualified_name} as log using (file_id)"
+        " where event_date between $first and $last and reasons is not null and list_contains($ids, raw.file_id)"
+    )
+    told |= {"first": min(days), "last": max(days)}
+    found = connection.execute(
+        "select reason, count(*) as n, arg_min(struct_pack(path, line_number, raw_row), (file_number, line_number))"
+        f" from (select *, unnest(reasons) as reason from ({rows})) group by reason order by n desc, reason",
+        told,
+    ).fetchall()
+    totals = connection.execute(
+        f"select count(*), count(*) filter (where reasons = ['{Reason.DUPLICATE_EVENT_ID}']) from ({rows})", told
+    ).fetchone()
+    assert totals is not None  # an aggregate without GROUP BY has one row
+    return Refusals(
+        *totals,
+        tuple(Refusal(reason, n, at["path"], at["line_number"], at["raw_row"] or "") for reason, n, at in found),
+    )
+
+
+def refusal_lines(refused: Refusals) -> Iterator[str]:
+    """A line a reason, and how to see the rows themselves; nothing where nothing was refused."""
+    if not refused.rows:
+        return
+    copies = f", {refused.copies:,} of them copies of others" if refused.copies else ""
+    yield f"{plural(refused.rows, 'row')} refused{copies}:"
+    found = refused.reasons
+    shown_ones = found[:MOST_REASONS]
+    width = max(len(f"{refusal.rows:,}") for refusal in shown_ones)
+    for refusal in shown_ones:
+        row = refusal.raw_row
+        row = row if len(row) <= MOST_CHARACTERS else row[:MOST_CHARACTERS] + "…"
+        yield (
+            f"  {refusal.rows:>{width},} {refusal.reason} ({WAYS_ON[Reason(refusal.reason)]}),"
+            f" first in {refusal.path} line {refusal.line_number}" + (f": {row}" if row else "")
+        )
+    if len(found) > MOST_REASONS:
+        yield "  … and for " + ", ".join(f"{refusal.reason} ({refusal.rows:,})" for refusal in found[MOST_REASONS:])
+    yield (
+        '  All of them, once `quality run` has built them: quality sql --format json "select path, line_number,'
+        " reasons, raw_row from core.quarantined_events join raw.log_files using (file_id)"
+        f" where list_contains(reasons, '{found[0].reason}') limit 20\""
+    )
