@@ -143,8 +143,9 @@ def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> No
         ).fetchall()
     for path, source in rows[:5]:
         out.print(
-            f"{shown(path)} tells events again that an earlier file of its name has told, and the earlier ones stay;"
-            f" `on_repeat: replace` in the YAML of source {shown(source)} makes the newer file count instead"
+            f"{shown(path)} has come in place of an earlier file of its name, with the same dates: both count, and what"
+            " both tell counts once, as the earlier one tells it; if it corrects the earlier one, `on_repeat: replace`"
+            f" in the YAML of source {shown(source)} makes it count instead"
         )
     if len(rows) > 5:
         out.print(f"… and {len(rows) - 5} more")

@@ -62,6 +62,7 @@ LOG_FILES = Table(
             minimum=1,
         ),
         Column("superseded_by", "VARCHAR", "The file that has taken over its lines"),
+        Column("moved_to", "VARCHAR", "Where it stands since it left its path, as a rotated log does"),
         Column("repeats", "VARCHAR", "The earlier content of its path, whose events stay where the two tell the same"),
         Column("named_source", "VARCHAR", "The source that it was said to be of, where somebody said"),
         Column("source_version", "VARCHAR", "Fingerprint of what its source's YAML meant when it was read"),

@@ -30,6 +30,7 @@ JOURNALED = (
     "encoding",
     "precedence",
     "superseded_by",
+    "moved_to",
     "repeats",
     "named_source",
     "source_version",

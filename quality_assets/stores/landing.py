@@ -35,6 +35,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_LEAST_BYTES = 18
 _VERSION_DIGITS = 8
 _VERSION = re.compile(rf"(.+?)(?:-([0-9a-f]{{{_VERSION_DIGITS}}}))?((?:\.[^.]*)*)", re.DOTALL)
+_SLOT = re.compile(r".+\.[A-Za-z]+\.[0-9]{1,3}", re.DOTALL)
 _CLOSED = "cannot be read: permission denied"
 
 
@@ -205,6 +206,11 @@ def logical_name(name: str, sha256: str | None = None) -> str:
     stem, version, suffix = _VERSION.fullmatch(base).groups()  # type: ignore[union-attr]
     is_version = version is not None and (sha256 is None or sha256.startswith(version))
     return folder + slash + (stem + suffix if is_version else base)
+
+
+def is_rotation_slot(logical: str) -> bool:
+    """Whether a name is that of a place which rotated logs pass through, as `app.log.1`: it holds another each time."""
+    return _SLOT.fullmatch(logical.rpartition("/")[2]) is not None
 
 
 def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[list[str], list[Ignored]]:

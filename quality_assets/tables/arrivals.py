@@ -23,6 +23,7 @@ from quality_assets.stores.landing import (
     LandingFile,
     digests_of,
     gzip_trailer,
+    is_rotation_slot,
     logical_name,
     unpacked,
 )
@@ -51,6 +52,7 @@ class Content:
     named_source: str | None = None
     arrived_at: datetime | None = None
     unpacked: tuple[int, int] | None = None
+    moved_to: str | None = None
 
     @property
     def file_id(self) -> str:
@@ -80,6 +82,7 @@ class Arrival:
     precedence: int | None = None
     named_source: str | None = None
     unpacked: tuple[int, int] | None = None
+    moved_to: str | None = None
     continues: tuple[Content, ...] = ()
     rivals: tuple[Content, ...] = ()
     archive: Path | None = None
@@ -136,7 +139,8 @@ class _Knowledge:
 
     def add(self, content: Content, file: LandingFile | None = None) -> None:
         self.by_sha[content.sha256] = content
-        self.by_name.setdefault(logical_name(content.path, content.sha256), set()).add(content.sha256)
+        for name in {content.path, content.moved_to or content.path}:
+            self.by_name.setdefault(logical_name(name, content.sha256), set()).add(content.sha256)
         self.by_size.setdefault(content.size_bytes, set()).add(content.sha256)
         if content.unpacked:
             self.by_unpacked[content.unpacked] = content.sha256
@@ -151,6 +155,8 @@ class _Knowledge:
         return [c for c in self.by_sha.values() if c.counts and c.file_id not in self.standing]
 
     def stands_elsewhere(self, content: Content, logical: str, moved: Mapping[str, Collection[str]]) -> bool:
+        if content.moved_to and logical_name(content.moved_to, content.sha256) != logical:
+            return True
         names = {logical_name(file.name, content.sha256) for file in self.standing.get(content.file_id, ())}
         return any(name != logical for name in names.union(moved.get(content.sha256, ())))
 
@@ -158,7 +164,7 @@ class _Knowledge:
 def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]:
     columns = (
         "sha256, path, file_number, status, size_bytes, coalesce(compression, 'none') <> 'none', precedence,"
-        " superseded_by, named_source, arrived_at, content_bytes, content_crc32"
+        " superseded_by, named_source, arrived_at, content_bytes, content_crc32, moved_to"
     )
     rows = session.connection.execute(f"select {columns} from {LOG_FILES.qualified_name}").fetchall()
     known = {row[0]: _in_ledger(row) for row in rows}
@@ -170,8 +176,8 @@ def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]
 
 
 def _in_ledger(row: tuple[Any, ...]) -> Content:
-    content = Content(*row[:10])
-    return content if row[10] is None else replace(content, unpacked=row[10:12])
+    *known, size, crc, moved_to = row
+    return Content(*known, unpacked=None if size is None else (size, crc), moved_to=moved_to)
 
 
 def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
@@ -188,6 +194,7 @@ def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
         named_source=entry["named_source"],
         unpacked=None if entry["content_bytes"] is None else (entry["content_bytes"], entry["content_crc32"]),
         arrived_at=entry["arrived_at"],
+        moved_to=entry["moved_to"],
     )
 
 
@@ -221,10 +228,21 @@ def identify(
             planner.take_archived(step, journal.archive_of(step.sha256))
         else:
             planner.take(step)
-    # What a rotated log has grown from is no rival of the log that has come after it.
+    # What a rotated log has grown from is no rival of the log that has come after it, nor is what was packed away.
     taken = {content.sha256 for arrival in plan.arrivals for content in arrival.continues}
+    places: dict[str, set[str]] = {}
+    for file, sha256 in plan.copies:
+        places.setdefault(sha256, set()).add(logical_name(file.name, sha256))
     plan.arrivals = [
-        replace(arrival, rivals=tuple(content for content in arrival.rivals if content.sha256 not in taken))
+        replace(
+            arrival,
+            rivals=tuple(
+                rival
+                for rival in arrival.rivals
+                if rival.sha256 not in taken
+                and not places.get(rival.sha256, set()) - {logical_name(arrival.file.name, arrival.sha256)}
+            ),
+        )
         for arrival in plan.arrivals
     ]
     return plan
@@ -327,7 +345,7 @@ class _Planner:
             self._plan.skipped.append(Ignored(item.file.name, f"has the first lines of {longer.path} and no others"))
             return
         continued = tuple(c for c in self._candidates(item, rivals) if _is_beginning(c, item, unpacked_digests))
-        others = [c for c in rivals if c not in continued]
+        others = [] if is_rotation_slot(item.logical) else [c for c in rivals if c not in continued]
         others = [c for c in others if not self._known.stands_elsewhere(c, item.logical, self._moved)]
         self._read(item, content, continued, tuple(others))
 
@@ -413,6 +431,7 @@ class _Planner:
                 is_packed=item.is_packed,
                 precedence=arrival.precedence,
                 unpacked=arrival.unpacked,
+                moved_to=arrival.moved_to,
             ),
             item.file,
         )
@@ -452,6 +471,7 @@ class _Planner:
             precedence=content.precedence if content is not None and is_again else None,
             named_source=named,
             unpacked=content.unpacked if content is not None else trailer,
+            moved_to=content.moved_to if content is not None else None,
             **rest,
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,7 +18,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.journal import JOURNALED, LOST, Journal
 from quality_assets.stores.lake import LakeFile, files_sql
-from quality_assets.stores.landing import LandingFile
+from quality_assets.stores.landing import LandingFile, logical_name
 from quality_assets.stores.readers import FileRejected, StagedFile
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.arrivals import FILE_ID_DIGITS, Arrival, Plan
@@ -80,6 +81,7 @@ def arrived(arrival: Arrival) -> dict[str, object]:
         "rows_refused": 0,
         "touched_dates": [],
         "precedence": arrival.precedence,
+        "moved_to": arrival.moved_to,
         "named_source": arrival.named_source,
         "content_bytes": size,
         "content_crc32": crc,
@@ -130,9 +132,31 @@ def settle_plan(session: WarehouseSession, plan: Plan, journal: Journal) -> set[
         insert_or_replace(session.connection, LOG_FILES, rows)
         remember(session.connection, [(a.file, a.sha256) for a, _ in superseded])
         # A copy of a file that could not be read whole just now waits with it.
-        remember(session.connection, [(file, digest) for file, digest in plan.copies if digest in ledger])
+        copies = [(file, digest) for file, digest in plan.copies if digest in ledger]
+        remember(session.connection, copies)
+        _note_moved(session.connection, {digest for _, digest in copies}, session.settings.landing_dir)
     session.lake.sweep(RAW_LOGS, withdrawal.dates)
     return set(withdrawal.dates)
+
+
+def _note_moved(connection: duckdb.DuckDBPyConnection, contents: Collection[str], landing_dir: Path) -> None:
+    """Write down where contents stand that have left their path: what comes there next is no correction of them."""
+    rows = connection.execute(
+        f"select sha256, coalesce(moved_to, log.path), landing.path from {_LEDGER} as log"
+        f" join {LANDING_FILES.qualified_name} as landing using (file_id) where list_contains($contents, sha256)"
+        " order by landing.path",
+        {"contents": list(contents)},
+    ).fetchall()
+    places: dict[str, list[str]] = {}
+    for sha256, before, path in rows:
+        # What no longer is there is remembered under its path as well.
+        if (landing_dir / path).exists():
+            places.setdefault(sha256, [before]).append(path)
+    for sha256, (before, *paths) in places.items():
+        if logical_name(before, sha256) not in {logical_name(path, sha256) for path in paths}:
+            connection.execute(
+                f"update {_LEDGER} set moved_to = $path where sha256 = $sha256", {"path": paths[0], "sha256": sha256}
+            )
 
 
 _LINES_ELSEWHERE = "another file has its lines"

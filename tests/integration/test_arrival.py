@@ -241,6 +241,72 @@ def test_a_rotated_log_counts_once_and_the_new_one_is_read(root: Root) -> None:
     root.assert_follows_from_landing()
 
 
+def _rotate(landing: Path, base: str, kept: int, compresses: bool) -> None:
+    """As logrotate does with `delaycompress`: the log becomes .1, packed once it becomes .2, and the last goes."""
+    suffixes = {n: ".gz" if compresses and n > 1 else "" for n in range(1, kept + 2)}
+    for n in range(kept, 0, -1):
+        old, new = landing / f"{base}.{n}{suffixes[n]}", landing / f"{base}.{n + 1}{suffixes[n + 1]}"
+        if not old.exists():
+            continue
+        if n == kept:
+            old.unlink()
+        elif suffixes[n] == suffixes[n + 1]:
+            old.rename(new)
+        else:
+            new.write_bytes(gzip.compress(old.read_bytes(), mtime=0))
+            old.unlink()
+    (landing / base).rename(landing / f"{base}.1")
+
+
+@pytest.mark.parametrize("on_repeat", ["keep", "replace"])
+@pytest.mark.parametrize("compresses", [True, False])
+@pytest.mark.parametrize("kept", [1, 2, 5])
+def test_what_comes_after_a_rotated_log_is_no_correction_of_it(
+    root: Root, on_repeat: str, compresses: bool, kept: int
+) -> None:
+    root.source("shop", more=f"on_repeat: {on_repeat}")
+    (root.landing / "shop").mkdir()
+    expected = 0
+    for turn in range(5):
+        if turn:
+            _rotate(root.landing / "shop", "app.log", kept, compresses)
+        # Six lines each, all of one day, the last two written after the log was read.
+        rows = [f"{1793613600 + 6 * turn + n},cart,ok" for n in range(6)]
+        root.put("shop/app.log", text(rows[:4], "ts,page,st"))
+        report = root.read()
+        assert report.repeated == []
+        expected += 4
+        assert root.statuses() == {"ok": expected}
+        if turn % 2:
+            root.put("shop/app.log", text(rows, "ts,page,st"))
+            expected += 2
+    root.read()
+    assert (root.statuses(), root.refused()) == ({"ok": 24}, {})
+    root.assert_follows_from_landing()
+
+
+def test_a_log_that_was_moved_and_is_corrected_there_is_replaced(root: Root) -> None:
+    root.source("shop", more="on_repeat: replace")
+
+    def export(status: str, first: int) -> bytes:
+        return text([f"{1793613600 + n},cart,{status}" for n in range(first, first + 10)], "ts,page,st")
+
+    path = root.put("shop/today.csv", export("crash", 0))
+    root.read()
+    path.rename(root.landing / "shop" / "monday.csv")
+    root.put("shop/today.csv", export("ok", 100))
+    root.read()
+    assert root.statuses() == {"crash": 10, "ok": 10}
+    assert root.rows("select path, moved_to from raw.log_files order by 1, 2") == [
+        ("shop/today.csv", "shop/monday.csv"),
+        ("shop/today.csv", None),
+    ]
+    root.put("shop/monday.csv", export("error", 0))
+    root.read()
+    assert root.statuses() == {"error": 10, "ok": 10}
+    root.assert_follows_from_landing()
+
+
 @pytest.mark.parametrize("keeps_plain", [True, False])
 def test_the_same_content_under_a_compression_is_skipped(root: Root, keeps_plain: bool) -> None:
     path = root.put("app.log", text(lines(0, 100)))
