@@ -24,9 +24,16 @@ from typing import IO, cast
 import pyarrow as pa
 
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
-IGNORED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp")
-# What Spark, Delta and Hadoop write beside their data.
-MARKER_NAMES = ("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc")
+IGNORED_SUFFIXES = (
+    *(".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp"),
+    # Editors, HDFS, Flink.
+    *("~", "._COPYING_", ".inprogress"),
+)
+# What Spark, Delta and Hadoop write beside their data; checksums; locks of Office, and what editors save by themselves.
+MARKER_NAMES = (
+    *("*.md5", "*.sha1", "*.sha256", "*.sha512", "~$*", "#*#"),
+    *("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc"),
+)
 MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 # What the server of models predicts lies there, and is read as what it is.
 PREDICTIONS_FOLDER = "predictions"
@@ -106,12 +113,14 @@ def _walk(folder: Path) -> Iterator[Path]:
         # Folders that are not walked into are told of, as what they are.
         closed = [n for n in folders if (Path(parent) / n).is_symlink() or not os.access(Path(parent) / n, os.R_OK)]
         for name in (*names, *closed):
-            if not (name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or _is_marker(name)):
+            if not _is_passed_over(name):
                 yield Path(parent) / name
 
 
-def _is_marker(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in MARKER_NAMES)
+def _is_passed_over(name: str) -> bool:
+    """Whether a file is no log by its name: not whole yet, or written beside logs."""
+    is_marker = any(fnmatchcase(name, pattern) for pattern in MARKER_NAMES)
+    return is_marker or name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
 
 
 def settle(
@@ -226,7 +235,9 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
             ignored.append(Ignored(_shown(path), "does not exist"))
             continue
         for source, relative in _files_of(path):
-            if source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
+            if _is_passed_over(source.name):
+                ignored.append(Ignored(_shown(source), "has the name of what is not whole yet or no log; rename it"))
+            elif source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
                 ignored.append(Ignored(_shown(source), "is a link to somewhere else"))
             elif not os.access(source, os.R_OK):
                 ignored.append(Ignored(_shown(source), _CLOSED))

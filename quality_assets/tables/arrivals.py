@@ -32,6 +32,8 @@ from quality_assets.stores.warehouse import WarehouseSession
 FILE_ID_DIGITS = 16
 _UNREADABLE = (OSError, EOFError, zlib.error)
 _NUMBERLESS = 1 << 62
+CORRECTED = "a newer file of its path corrects it"
+"""Why a log is superseded whose source says `on_repeat: replace`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Content:
     arrived_at: datetime | None = None
     unpacked: tuple[int, int] | None = None
     moved_to: str | None = None
+    reason: str | None = None
 
     @property
     def file_id(self) -> str:
@@ -151,6 +154,15 @@ class _Knowledge:
         found = [self.by_sha[sha256] for sha256 in self.by_name.get(logical, ())]
         return sorted((c for c in found if c.counts), key=lambda content: content.number)
 
+    def newest_of(self, content: Content) -> Content:
+        """What has come of a content by one correction after the other."""
+        by_id = {c.file_id: c for c in self.by_sha.values()}
+        seen = {content.file_id}
+        while content.superseded_by in by_id and content.superseded_by not in seen:
+            content = by_id[content.superseded_by]
+            seen.add(content.file_id)
+        return content
+
     def gone(self) -> list[Content]:
         return [c for c in self.by_sha.values() if c.counts and c.file_id not in self.standing]
 
@@ -164,7 +176,7 @@ class _Knowledge:
 def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]:
     columns = (
         "sha256, path, file_number, status, size_bytes, coalesce(compression, 'none') <> 'none', precedence,"
-        " superseded_by, named_source, arrived_at, content_bytes, content_crc32, moved_to"
+        " superseded_by, named_source, arrived_at, content_bytes, content_crc32, moved_to, reason"
     )
     rows = session.connection.execute(f"select {columns} from {LOG_FILES.qualified_name}").fetchall()
     known = {row[0]: _in_ledger(row) for row in rows}
@@ -176,8 +188,8 @@ def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]
 
 
 def _in_ledger(row: tuple[Any, ...]) -> Content:
-    *known, size, crc, moved_to = row
-    return Content(*known, unpacked=None if size is None else (size, crc), moved_to=moved_to)
+    *known, size, crc, moved_to, reason = row
+    return Content(*known, unpacked=None if size is None else (size, crc), moved_to=moved_to, reason=reason)
 
 
 def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
@@ -321,7 +333,7 @@ class _Planner:
         content = self._known.by_sha.get(item.digests.sha256)
         is_asked = content is not None and content.status == "rejected" and item.file.name in self._asked
         if content is not None and not is_asked:
-            if content.counts or content.status == "superseded":
+            if (content.counts or content.status == "superseded") and not self._is_restored(item, content):
                 self._skip(item, content, "bytes" if content.size_bytes == item.file.size_bytes else "content")
                 self._overtake(item, content)
                 return
@@ -348,6 +360,14 @@ class _Planner:
         others = [] if is_rotation_slot(item.logical) else [c for c in rivals if c not in continued]
         others = [c for c in others if not self._known.stands_elsewhere(c, item.logical, self._moved)]
         self._read(item, content, continued, tuple(others))
+
+    def _is_restored(self, item: _Waiting, content: Content) -> bool:
+        """Whether what was corrected is back where its correction stood: the newest word on it is the first again."""
+        if content.status != "superseded" or content.reason != CORRECTED:
+            return False
+        newest = self._known.newest_of(content)
+        is_at_the_path = newest in self._known.same_name(item.logical)
+        return is_at_the_path and newest.file_id not in self._known.standing and newest.sha256 not in self._moved
 
     def _is_overtaken(self, content: Content) -> bool:
         by = content.superseded_by

@@ -13,7 +13,7 @@ from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources.events import Sources
 from quality_assets.stores.readers import FileRejected, FileWaits, StagedFile, Staging
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.arrivals import Arrival
+from quality_assets.tables.arrivals import CORRECTED, Arrival
 from quality_assets.tables.ledger import arrived, insert_or_replace
 from quality_assets.tables.repeated_logs import same_rows
 from quality_assets.tables.withdrawals import mark
@@ -75,7 +75,7 @@ class Takeover:
         if not shared:
             return
         if sources[file.source].on_repeat == "replace":
-            self._replace(session, number, arrival, shared, "a newer file of its path corrects it")
+            self._replace(session, number, arrival, shared, CORRECTED)
         else:
             self.earlier[number] = shared
             self.repeated[arrival.file_id] = shared[-1]

@@ -407,6 +407,29 @@ def test_a_corrected_export_replaces_what_it_corrects_where_its_source_says_so(
     root.assert_follows_from_landing()
 
 
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_what_was_corrected_counts_again_once_it_is_back(root: Root, has_ids: bool) -> None:
+    root.source("shop", more="on_repeat: replace")
+    header = "id,ts,page,st" if has_ids else "ts,page,st"
+
+    def export(status: str, last: int) -> bytes:
+        rows = [f"{1793613600 + n},cart,{status}" for n in range(last)]
+        return text([f"{n},{row}" for n, row in enumerate(rows)] if has_ids else rows, header)
+
+    for content, counted in (
+        (export("crash", 20), {"crash": 20}),
+        (export("ok", 15), {"ok": 15}),
+        (export("crash", 20), {"crash": 20}),
+        (export("ok", 15), {"ok": 15}),
+        (export("error", 5), {"error": 5}),
+        (export("crash", 20), {"crash": 20}),
+    ):
+        root.put("shop/day.csv", content)
+        root.read()
+        assert (root.statuses(), root.refused()) == (counted, {})
+        root.assert_follows_from_landing()
+
+
 def test_a_path_that_holds_another_day_each_time_loses_none(root: Root) -> None:
     root.source("shop", more="on_repeat: replace")
     for day in range(3):

@@ -77,7 +77,18 @@ def test_hidden_and_partial_files_do_not_count(zone: Path) -> None:
         put(zone / f"log.csv{suffix}")
     put(zone / ".hidden.csv")
     put(zone / ".git" / "log.csv")
+    # A lock of Office, what Emacs saves by itself, a checksum.
+    for name in ("~$log.xlsx", "#log.csv#", "log.csv.md5", "log.csv.sha256"):
+        put(zone / name)
     assert scan(zone) == ([], [])
+
+
+def test_what_has_the_name_of_no_log_is_told_where_it_is_asked_for(zone: Path, tmp_path: Path) -> None:
+    placed, ignored = place([put(tmp_path / "day.csv~"), put(tmp_path / "day.csv")], zone)
+    assert placed == ["day.csv"]
+    assert [(Path(item.name).name, item.reason) for item in ignored] == [
+        ("day.csv~", "has the name of what is not whole yet or no log; rename it")
+    ]
 
 
 def test_a_link_out_of_the_zone_is_passed_over_with_the_reason(zone: Path, tmp_path: Path) -> None:

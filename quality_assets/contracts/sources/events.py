@@ -369,8 +369,16 @@ def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:
         return source
     why = "by its path" if claimed else "no path pattern matches"
     raise NoSourceMatches(
-        f"no source matches ({why}): source {source.name!r} needs {listed(missing)}; the file has {listed(header)}"
+        f"no source matches ({why}): source {source.name!r} needs {listed(missing)}; the file has {listed(header)}."
+        f" {_way_on(claimed)}"
     )
+
+
+def _way_on(claimed: Source | None) -> str:
+    """What to do about a file that lacks columns."""
+    if claimed is not None:
+        return f"Mend `columns` in the YAML of source {claimed.name!r}, or `paths` if the file is not of it"
+    return "Say which source it is of (`quality ingest --source`), or describe it in a YAML in the folder `sources`"
 
 
 def load_sources(folders: Path | Sequence[Path], earliest: date | None = None) -> Sources:

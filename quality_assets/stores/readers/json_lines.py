@@ -62,7 +62,7 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
     try:
         source = job.source_of([*survey.keys, *paths])
     except FileRejected as error:
-        raise FileRejected(f"{error}{_where_rows_may_be(survey)}") from None
+        raise FileRejected(f"{str(error).removesuffix('.')}{_where_rows_may_be(survey)}") from None
     flat = [name for name in source.source_columns if name in survey.keys or not is_nested(name)]
     keys = tuple(dict.fromkeys([*survey.keys, *survey.spellings(flat)]))
     # A key that only later lines have is read as well.
