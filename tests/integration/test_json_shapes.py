@@ -285,6 +285,97 @@ def test_arrays_are_taken_apart(stage: Stage) -> None:
     assert (staged.rows, staged.good_rows) == (4, 2)
 
 
+# --- JSON in a text --------------------------------------------------------------------------------------------------
+
+
+def wrapped_source() -> Sources:
+    """Columns within the text of a column, with a further text in it, and an array."""
+    columns = {
+        "event_id": "log.id",
+        "event_time": "log.at",
+        "feature": "log.what.name",
+        "status": "log.params[key=status].value.*",
+        "user_id": "log.more.user",
+        "country": "stream",
+    }
+    return source(columns=columns, csv={"escape": None})
+
+
+def wrapped_text(number: int) -> str:
+    return json.dumps(
+        {
+            "id": f"e{number}",
+            "at": T,
+            "what": {"name": 'pay "now"'},
+            "params": [{"key": "a", "value": {"s": "x"}}, {"key": "status", "value": {"s": None, "t": "error"}}],
+            "more": json.dumps({"user": f"ü{number}"}),
+        }
+    )
+
+
+WRAPPED = ("event_id", "feature", "status", "user_id", "country")
+NO_EVENT = ["missing_event_time", "missing_feature", "missing_status"]
+
+
+def refused(stage: Stage) -> dict[int, list[str]]:
+    return {line: reasons for line, reasons in stage.accounts() if reasons is not None}
+
+
+def test_paths_go_through_texts_that_are_json(stage: Stage) -> None:
+    # As Docker writes what a container writes: a line of its log in each, which need be no JSON.
+    rows = [{"log": f"{wrapped_text(n)}\n", "stream": "out", "time": T} for n in (1, 2)]
+    rows += [{"log": "Traceback (most recent call last):\n", "stream": "err"}, {"log": json.loads(wrapped_text(4))}]
+    rows += [{"log": '{"id": "e5"'}, {"log": None}]
+    staged = stage.load(
+        "".join(json.dumps(row) + "\n" for row in rows),
+        name="log.json",
+        landing_path="web/a.json",
+        sources=wrapped_source(),
+    )
+    good = [(f"e{n}", 'pay "now"', "error", f"ü{n}", place) for n, place in ((1, "out"), (2, "out"), (4, None))]
+    assert [row for row in stage.rows(*WRAPPED) if row[1]] == good
+    assert (staged.rows, staged.good_rows, staged.absent_columns) == (6, 3, ())
+    assert refused(stage) == {3: NO_EVENT, 5: NO_EVENT, 6: NO_EVENT}
+
+
+def test_paths_go_through_columns_of_parquet_that_are_json(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    pq.write_table(pa.table({"log": [wrapped_text(1), "no JSON", None], "stream": ["out", "err", "err"]}), path)
+    staged = stage.stage(path, landing_path="web/a.parquet", sources=wrapped_source())
+    assert stage.rows(*WRAPPED[:3], "country")[0] == ("e1", 'pay "now"', "error", "out")
+    assert (staged.rows, staged.good_rows) == (3, 1)
+    assert refused(stage) == {2: NO_EVENT, 3: NO_EVENT}
+
+
+@pytest.mark.parametrize("damage", ["", '1,"open quote\n', "a\0b,err\n", "one,two,three\n"])
+def test_paths_go_through_columns_of_csv_that_are_json(stage: Stage, damage: str) -> None:
+    def line(text: str, stream: str) -> str:
+        return '"' + text.replace('"', '""') + f'",{stream}\n'
+
+    # The second JSON goes on over a line end, where no quote is open before it.
+    second = wrapped_text(2) if "open" in damage else wrapped_text(2).replace(": ", ":\n", 1)
+    text = "log,stream\n" + line(wrapped_text(1), "out") + damage + line(second, "out")
+    staged = stage.load(
+        text + line("no JSON", "err") + "log,stream\n",
+        name="a.csv",
+        landing_path="country=NO/web/a.csv",
+        sources=Sources({"web": wrapped_source()["web"].model_copy(update={"paths": ("**/web/**",)})}),
+    )
+    good = [row for row in stage.rows("event_id", "feature", "status", "country") if row[1]]
+    assert good == [(f"e{n}", 'pay "now"', "error", "out") for n in (1, 2)]
+    assert (staged.rows, staged.good_rows) == (4 + bool(damage), 2)
+    kept = stage.connection.execute("select raw_row from judged where list_contains(reasons, 'missing_feature')")
+    assert '{"log":"no JSON","stream":"err"}' in [row for (row,) in kept.fetchall()]
+    assert [reasons for reasons in refused(stage).values() if reasons == ["repeated_header"]] == [["repeated_header"]]
+
+
+def test_a_key_that_columns_are_wrapped_in_is_named(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match=r"needs event_time.*within 'payload'.*`from: payload\.event_time`"):
+        stage.load(json.dumps({"schema": {}, "payload": event(1)}), name="a.json")
+    with pytest.raises(FileRejected, match=r"within 'log'.*`from: log\.event_time`"):
+        stage.load(json.dumps({"log": json.dumps(event(1)) + "\n"}), name="a.json")
+
+
 # --- The exports of others -------------------------------------------------------------------------------------------
 
 SEGMENT = {

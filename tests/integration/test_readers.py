@@ -26,7 +26,7 @@ from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_
 from quality_assets.contracts.sources.events import Sources
 from quality_assets.domain.events.texts import NULL_LIKE_IDS
 from quality_assets.domain.events.validation import LARGEST_INTEGERS, NINES
-from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, samples, text
+from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, records, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
 
 HEADER = "event_id,event_time,feature,status,latency_ms,properties"
@@ -294,6 +294,50 @@ def test_unterminated_quote_that_another_record_closes(stage: Stage) -> None:
     assert stage.rows("line_number", "reasons")[:3] == [(2, None), (3, MALFORMED), (4, None)]
     assert stage.rows("event_id")[-1] == "e5"
     assert len(stage.accounts()) == 5
+
+
+def test_what_follows_an_open_quote_is_read_from_its_own_beginning(stage: Stage) -> None:
+    # DuckDB goes on behind the quote that closes it, and takes the last two values of line 4 for those of a row.
+    header = "event_time,feature,status"
+    lines = [f"{T},search,ok", f'{T},"search,ok', f'{T},"a ""b"",{T},x",error', f"{T},search,ok"]
+    stage.load("\n".join([header, *lines]) + "\n")
+    assert stage.rows("line_number", "feature", "status", "reasons") == [
+        (2, "search", "ok", None),
+        (3, None, None, MALFORMED),
+        (4, f'a "b",{T},x', "error", None),
+        (5, "search", "ok", None),
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("count", [3, 400])
+@pytest.mark.parametrize("has_last_end", [True, False])
+def test_a_value_too_many_moves_no_other_where_the_last_is_empty(
+    stage: Stage, end: str, count: int, has_last_end: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_COUNTED_BYTES", 1000)
+    header = "event_id,event_time,feature,status,country,app_version,feedback_score"
+    good = [
+        f"{{}},{T},search,ok,NO,1.2,5",
+        f'{{}},{T},search,ok,"Portland, OR, US, x",1.2,',
+        f'{{}},{T},"a, ""b"", c",ok,NO,,',
+        f"{{}},{T},search,ok,,,",
+    ]
+    # An unquoted comma in the country; with an empty score there are as many values as columns, and a comma.
+    bad = [f"{{}},{T},search,ok,Portland, OR,1.2,", f"{{}},{T},search,ok,Portland, OR,1.2,4"]
+    lines = [line.format(n) for n, line in enumerate((good * count)[: count * 2] + bad)]
+    staged = stage.load(end.join([header, *lines]) + (end if has_last_end else ""))
+    wanted = [("NO", "1.2", 5), ("Portland, OR, US, x", "1.2", None), ("NO", None, None), (None, None, None)] * count
+    found = stage.rows("country", "app_version", "feedback_score", "reasons")
+    assert found[:-2] == [(*row, None) for row in wanted[: count * 2]]
+    assert [row[-1] for row in found[-2:]] == [MALFORMED, MALFORMED]
+    assert (staged.rows, staged.good_rows) == (2 * count + 2, 2 * count)
+
+
+def test_a_delimiter_at_the_end_of_each_line_is_how_a_file_is_written(stage: Stage) -> None:
+    staged = stage.load(table(*(f"{row(n, properties='{}')}," for n in range(5))))
+    assert (staged.rows, staged.good_rows) == (5, 5)
+    assert stage.rows("event_id", "properties") == [(f"e{n}", "{}") for n in range(5)]
 
 
 def test_text_behind_a_closing_quote(stage: Stage) -> None:

@@ -2,11 +2,13 @@
 
 A step is a key; quotes enclose one that holds a dot or a bracket. `[key=page]` behind it takes the first element of an
 array of objects whose `key` is `page`. A last step `*` takes the first value that is not null, whatever its key, which
-is how exports write values of several types. A column of exactly the path's name goes before the path.
+is how exports write values of several types. A column of exactly the path's name goes before the path. A text on the
+way that is itself JSON is gone through, as where a log's line is wrapped in another's.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,8 +53,9 @@ def is_nested(path: str) -> bool:
 
 
 def found(value: Any, steps: Sequence[Step]) -> Any:
-    """What a path leads to in a decoded JSON value; None where there is nothing."""
+    """What a path leads to in a decoded JSON value, through texts that are JSON; None where there is nothing."""
     for step in steps:
+        value = _within(value) if isinstance(value, str) else value
         if not isinstance(value, dict):
             return None
         if step.any_value:
@@ -62,3 +65,19 @@ def found(value: Any, steps: Sequence[Step]) -> Any:
             elements = value if isinstance(value, list) else []
             value = next((e for e in elements if isinstance(e, dict) and str(e.get(step.by)) == step.value), None)
     return value
+
+
+def texts_on(value: Any, steps: Sequence[Step]) -> tuple[int, ...]:
+    """Behind how many steps of a path stands a text that is JSON, and that the path goes on in."""
+    before = ((count, found(value, steps[:count])) for count in range(1, len(steps)))
+    return tuple(count for count, text in before if isinstance(text, str) and _within(text))
+
+
+def _within(text: str) -> Any:
+    """The JSON that a text holds; None where it holds none."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from quality_assets.contracts.sources.paths import Step
 from quality_assets.domain.sql_text import literal
@@ -28,10 +28,20 @@ def is_simple(steps: Sequence[Step]) -> bool:
     return all(step.by is None and not step.any_value for step in steps)
 
 
-def json_text_sql(json: str, steps: Sequence[Step]) -> str:
-    """The text at a path in a JSON column; null where there is nothing."""
+def json_in_text_sql(text: str) -> str:
+    """The JSON that a text is; null where it is none."""
+    return f"CASE WHEN json_valid({text}) THEN {text} END"
+
+
+def json_text_sql(json: str, steps: Sequence[Step], texts: Collection[int] = ()) -> str:
+    """The text at a path in a JSON column; null where there is nothing.
+
+    `texts` says behind how many steps the path goes on within a text that is JSON.
+    """
     keys: list[str] = []
-    for step in steps:
+    for count, step in enumerate(steps):
+        if count in texts:
+            json, keys = json_in_text_sql(f"json_extract_string({json}, {literal(_path(keys))})"), []
         if step.any_value:
             values = f"json_extract({json}, {literal(_path(keys) + '.*')})"
             json, keys = f"list_filter({values}, lambda v: json_type(v) <> 'NULL')[1]", []

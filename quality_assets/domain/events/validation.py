@@ -67,7 +67,8 @@ class RawColumns:
     `may_hold_nul` is false only where it is known that no value can hold a NUL character, and `blanks` says what is
     known of those around values: both save work.
     `repeats_header` says whether the header is a line of the file, which may come again among the rows. The last
-    columns may be of the file's path instead of its rows: `from_path` has their values.
+    columns may be of the file's path instead of its rows: `from_path` has their values. Before them may come `within`
+    columns whose values stand in the JSON of others.
     """
 
     header: tuple[str, ...]
@@ -78,6 +79,12 @@ class RawColumns:
     blanks: Blanks = "any"
     repeats_header: bool = False
     from_path: tuple[str | None, ...] = ()
+    within: int = 0
+
+    @property
+    def own(self) -> int:
+        """How many of the columns are the file's own."""
+        return len(self.header) - len(self.from_path) - self.within
 
 
 @dataclass(frozen=True)
@@ -338,7 +345,7 @@ def datable_sql(source: Source, latest: str = "$latest_event_time") -> str:
 
 def repeated_header_sql(columns: RawColumns) -> str:
     """Whether the row is the header line again; never null."""
-    own = len(columns.header) - len(columns.from_path)
+    own = columns.own
     same = [
         f"coalesce({column} = {literal(name)}, false)" if name else f"coalesce({column} = '', true)"
         for name, column in zip(columns.header[:own], columns.identifiers[:own], strict=True)

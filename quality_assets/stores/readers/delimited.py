@@ -12,6 +12,8 @@ from duckdb.func import PythonUDFType
 
 from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import CsvOptions, find_columns
+from quality_assets.contracts.sources.paths import steps_of
+from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected
@@ -27,23 +29,25 @@ from quality_assets.stores.readers.records import (
     lines_of,
     records_of,
 )
-from quality_assets.stores.readers.text import Int64Array, Text
+from quality_assets.stores.readers.text import MAX_NUL_LINES, Int64Array, Text
 
 
 def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     """Stage a file of delimited text."""
     dialect = dialect_of(text.path, options, job)
-    source = job.source_of(dialect.header)
+    within = _paths_within(job, dialect.header)
+    source = job.source_of([*dialect.header, *within])
     job.refuse_doubtful(source, dialect.header)
     is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
     columns = job.with_path_columns(
         source,
         RawColumns(
-            header=dialect.header,
-            identifiers=tuple(f"c{index}" for index in range(len(dialect.header))),
+            header=(*dialect.header, *within),
+            identifiers=(*(f"c{index}" for index in range(len(dialect.header))), *within.values()),
             may_hold_nul=text.nul_lines is None,
             blanks=text.blanks if is_usual or text.blanks == "any" else "spaces",
             repeats_header=dialect.repeats_header,
+            within=len(within),
         ),
     )
     is_record = _record_test(source, dialect)
@@ -60,7 +64,20 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
         lines = _without_comments(lines_of(text.path, dialect.header_line), dialect)
         for batch in batches(records_of(lines, dialect, is_record)):
             job.insert_records(batch, columns)
-    return Staged(source, columns, frozenset([*dialect.header, *job.path_values]))
+    return Staged(source, columns, frozenset([*dialect.header, *within, *job.path_values]))
+
+
+def _paths_within(job: Job, header: Sequence[str]) -> dict[str, str]:
+    """The paths of the source that lead into JSON in one of these columns, and the SQL of what is there."""
+    found = {}
+    for name in job.nested_columns:
+        steps = steps_of(name)
+        place = find_columns([steps[0].key], header).get(steps[0].key)
+        if place is not None and not find_columns([name], header):
+            text = f"c{place}"
+            json = f"CASE WHEN json_valid({text}) THEN json_object({literal(steps[0].key)}, CAST({text} AS JSON)) END"
+            found[name] = json_text_sql(json, steps)
+    return found
 
 
 def _without_comments(lines: Iterable[Line], dialect: Dialect) -> Iterator[Line]:
@@ -140,14 +157,34 @@ def _stage_csv_fast(
     if len(broken) != len(lines) or any(record.malformed is None for record in broken):
         return False
     _renumber(job, numbering.steps)
+    overfull = _overfull(text, index, dialect, accepted)
+    # Behind an open quote DuckDB goes on in the midst of the next line, and takes what is left of it for a row.
+    behind = {line.number + 1 for line in lines if line.text.count(dialect.quote) % 2 and line.number < text.lines}
     # Rows with NUL bytes are taken up again as they stand, which spares all others the search for them.
-    held = sorted(set(text.nul_lines or ()) - set(rejected_lines))
-    again = list(records_of(index.lines(held), dialect, is_record))
-    if any(record.malformed is not None for record in again) or (held and job.delete_rows(held) != len(held)):
+    held = sorted((behind | overfull | set(text.nul_lines or ())) - set(rejected_lines))
+    if len(held) > MAX_NUL_LINES:
+        return False
+    taken_up = [line for line in index.lines(held) if not line.is_blank]
+    held = [line.number for line in taken_up]
+    again = list(records_of(taken_up, dialect, is_record))
+    is_clean = all(record.malformed is None or record.line in overfull for record in again)
+    if not is_clean or (held and job.delete_rows(held) != len(held)):
         return False
     for batch in batches([*broken, *again]):
         job.insert_records(batch, columns)
     return True
+
+
+def _overfull(text: Text, index: LineIndex, dialect: Dialect, accepted: int) -> set[int]:
+    """The lines that have a value too many, the last of which is empty.
+
+    DuckDB reads them as if they had none too many: a value with a delimiter in it moves those behind it by one column.
+    Where most lines end so, that is how the file is written.
+    """
+    if dialect.ignores_more or not dialect.delimiter.isascii():
+        return set()
+    found = index.overfull(dialect.delimiter, dialect.quote, len(dialect.header), dialect.header_line)
+    return set() if 2 * len(found) > accepted else set(found.tolist())
 
 
 def _surplus(

@@ -155,17 +155,21 @@ class Job:
         data = pa.table(
             {
                 "line_number": pa.array([record.line for record in records], pa.int64()),
-                "fields": pa.array(
-                    [None if record.fields is None else [*record.fields, *columns.from_path] for record in records],
-                    pa.list_(pa.string()),
-                ),
+                "fields": pa.array([record.fields for record in records], pa.list_(pa.string())),
                 "raw_row": pa.array([record.malformed for record in records], pa.string()),
             }
         )
         view = unique("records")
         self.connection.register(view, data)
         try:
-            self.connection.execute(f"INSERT INTO {self.table} BY NAME SELECT * FROM {identifier(view)}")
+            fields = "fields"
+            if added := columns.identifiers[columns.own :]:
+                fields = f"CASE WHEN fields IS NOT NULL THEN list_concat(fields, [{', '.join(added)}]) END AS fields"
+            named = "".join(f", fields[{n}] AS {name}" for n, name in enumerate(columns.identifiers[: columns.own], 1))
+            self.connection.execute(
+                f"INSERT INTO {self.table} BY NAME SELECT line_number, {fields}, raw_row"
+                f" FROM (SELECT *{named if columns.within else ''} FROM {identifier(view)})"
+            )
         finally:
             self.connection.unregister(view)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from quality_assets.contracts.sources.events import Source
+from quality_assets.contracts.sources.events import DEFAULT_SOURCE, Source
 from quality_assets.contracts.sources.model import find_columns
 from quality_assets.contracts.sources.paths import Step, is_nested, steps_of
 from quality_assets.domain.events.json_paths import is_simple, json_path, json_text_sql
@@ -62,7 +62,7 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
     try:
         source = job.source_of([*survey.keys, *paths])
     except FileRejected as error:
-        raise FileRejected(f"{str(error).removesuffix('.')}{_where_rows_may_be(survey)}") from None
+        raise FileRejected(f"{str(error).removesuffix('.')}{_where_rows_may_be(job, survey)}") from None
     flat = [name for name in source.source_columns if name in survey.keys or not is_nested(name)]
     keys = tuple(dict.fromkeys([*survey.keys, *survey.spellings(flat)]))
     # A key that only later lines have is read as well.
@@ -77,7 +77,8 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
             blanks="any" if text.blanks == "any" or text.has_backslash else "spaces",
         ),
     )
-    raw, objects = _taken_apart(columns, names, keys, survey.repeated(flat))
+    texts = {name: survey.texts_on(name) for name in names if name not in keys}
+    raw, objects = _taken_apart(columns, names, keys, survey.repeated(flat), texts)
     if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects):
         job.delete_rows()
         for lines in _batched(lines_of(text.path)):
@@ -85,8 +86,14 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
     return Staged(source, columns, frozenset([*keys, *paths]), survey.vanished(flat))
 
 
-def _where_rows_may_be(survey: Survey) -> str:
-    """A word on the first array of objects, which often has the rows of what is sent as a whole."""
+def _where_rows_may_be(job: Job, survey: Survey) -> str:
+    """A word on the object, or the text, that the columns are wrapped in, or on the first array of objects."""
+    source = job.claimed or job.sources.by_name.get(DEFAULT_SOURCE)
+    for name in source.required_columns if source else ():
+        for key in survey.keys:
+            path = f'"{key}".{name}' if "." in key else f"{key}.{name}"
+            if survey.leads_somewhere(path):
+                return f". Its columns stand within {key!r}: a source reads them whose YAML says `from: {path}`"
     for item in survey.objects:
         for key, value in item.items():
             if isinstance(value, list) and any(isinstance(element, dict) for element in value):
@@ -95,9 +102,16 @@ def _where_rows_may_be(survey: Survey) -> str:
 
 
 def _taken_apart(
-    columns: RawColumns, names: Sequence[str], keys: Sequence[str], repeated: Sequence[str]
+    columns: RawColumns,
+    names: Sequence[str],
+    keys: Sequence[str],
+    repeated: Sequence[str],
+    texts: Mapping[str, Sequence[int]],
 ) -> tuple[RawColumns, str]:
-    """The columns of the lines, and the FROM item that takes them out of _LINES."""
+    """The columns of the lines, and the FROM item that takes them out of _LINES.
+
+    `texts` says of paths where they go on within a text that is JSON.
+    """
     # A comparison is nearly free, a trim copies the line.
     is_object = (
         f"CASE WHEN line >= '{{' AND line < '|' THEN json_valid(line) "
@@ -105,7 +119,7 @@ def _taken_apart(
     )
     if repeated:
         is_object = f"({is_object}) AND NOT {_repeats_key_sql(repeated)}"
-    taken, values = _extraction(names, keys)
+    taken, values = _extraction(names, keys, texts)
     extracted = "".join(f", {value} AS c{index}" for index, value in enumerate(values))
     objects = (
         f"(SELECT *, texts IS NULL AS is_broken{extracted} "
@@ -123,7 +137,7 @@ def _taken_apart(
     return raw, objects
 
 
-def _extraction(names: Sequence[str], keys: Sequence[str]) -> tuple[str, list[str]]:
+def _extraction(names: Sequence[str], keys: Sequence[str], texts: Mapping[str, Sequence[int]]) -> tuple[str, list[str]]:
     """The JSONPaths that a line is taken apart by at once, and per column the SQL of its text over `texts`."""
     paths: list[str] = []
     values = []
@@ -136,6 +150,8 @@ def _extraction(names: Sequence[str], keys: Sequence[str]) -> tuple[str, list[st
                 parts.append(f"texts[{len(paths)}]")
             elif not is_simple(steps):
                 parts.append(f"CASE WHEN texts IS NOT NULL THEN {json_text_sql('line', steps)} END")
+            if texts.get(name):
+                parts.append(f"CASE WHEN texts IS NOT NULL THEN {json_text_sql('line', steps, texts[name])} END")
         values.append(f"coalesce({', '.join(parts)})" if len(parts) > 1 else (parts or ["CAST(NULL AS VARCHAR)"])[0])
     return ", ".join(paths) or "'$'", values
 

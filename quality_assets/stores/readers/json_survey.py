@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from quality_assets.contracts.sources.paths import found, steps_of
+from quality_assets.contracts.sources.paths import found, is_nested, steps_of, texts_on
 from quality_assets.stores.readers.records import MAX_LINE_BYTES
 
 SURVEYED_BYTES = 1 << 20
@@ -47,6 +47,12 @@ class Survey:
     def leads_somewhere(self, path: str) -> bool:
         """Whether a path is found in one of the first objects."""
         return any(found(item, steps_of(path)) is not None for item in self.objects)
+
+    def texts_on(self, path: str) -> tuple[int, ...]:
+        """Behind how many steps a path goes on within a text that is JSON, in the first object where it does."""
+        if not is_nested(path):
+            return ()
+        return next((texts for item in self.objects if (texts := texts_on(item, steps_of(path)))), ())
 
     @cached_property
     def _content(self) -> bytes:

@@ -68,10 +68,15 @@ def _inserted(
     zones = _zones(source, tuple(name for name, _ in header))
     texts = [_parquet_text(identifier(known), kind, zones.get(name)) for name, (known, kind) in header]
     known = {name: identifier(column) for name, (column, _) in header}
+    kinds = {name: kind for name, (_, kind) in header}
     for name in paths:
         if steps_of(name)[0].key in names:
             root = known.get(steps_of(name)[0].key, identifier(steps_of(name)[0].key))
-            texts.append(json_text_sql(f"to_json(struct_pack({root}))", steps_of(name)))
+            json = f"to_json(struct_pack({root}))"
+            if kinds.get(steps_of(name)[0].key) == "VARCHAR":
+                key = literal(steps_of(name)[0].key)
+                json = f"CASE WHEN json_valid({root}) THEN json_object({key}, CAST({root} AS JSON)) END"
+            texts.append(json_text_sql(json, steps_of(name)))
     columns = RawColumns(
         header=(*(name for name, _ in header), *paths),
         identifiers=tuple(f"c{index}" for index in range(len(texts))),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ MAX_LINE_BYTES = 2_000_000
 KEPT_CHARACTERS = 4096
 # How far a quoted value may run before its quote counts as never closed.
 MAX_RECORD_LINES = 1000
+_COUNTED_BYTES = 1 << 22
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 16_000_000
 
@@ -99,6 +101,43 @@ class LineIndex:
         # Quotes are fewer than lines: they are placed among the line ends, and counted from the first line on.
         quotes = np.bincount(np.searchsorted(self._ends, self._offsets(quote)), minlength=len(self._ends))
         return np.flatnonzero(np.cumsum(quotes)[: len(self._ends)] & 1) + 1
+
+    def overfull(self, delimiter: str, quote: str, columns: int, after: int) -> Int64Array:
+        """The numbers of the lines behind line `after` that end in a delimiter and have as many of them as columns.
+
+        Those within quotes do not count. A line that begins within quotes is counted as if it did not.
+        """
+        data = np.memmap(self._path, np.uint8, "r")
+        ends = self._ends if len(self._ends) and self._ends[-1] == len(data) - 1 else np.append(self._ends, len(data))
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        last = np.maximum(ends - 1, 0)
+        last = np.where(data[last] == ord("\r"), np.maximum(last - 1, 0), last)
+        ending = (data[last] == ord(delimiter)) & (last >= starts)
+        ending[:after] = False
+        # Quotes are looked for where there may be delimiters within them.
+        for marks in ("", quote):
+            if ending.any():
+                ending &= _counted(data, starts, ends, delimiter, marks) >= columns
+        return np.flatnonzero(ending) + 1
+
+
+def _counted(data: Any, starts: Int64Array, ends: Int64Array, character: str, quote: str) -> Int64Array:
+    """How often a character is in each line, but for what stands within quotes where `quote` says which."""
+    counts = np.zeros(len(ends), np.int64)
+    first = 0
+    while first < len(ends):
+        following = max(int(np.searchsorted(ends, starts[first] + _COUNTED_BYTES)), first + 1)
+        offset = starts[first]
+        block = np.asarray(data[offset : ends[following - 1]])
+        places = np.flatnonzero(block == ord(character)) + offset
+        upto = np.searchsorted(places, ends[first:following])
+        counts[first:following] = np.diff(upto, prepend=0)
+        if quote and len(quotes := np.flatnonzero(block == ord(quote)) + offset):
+            lines = np.repeat(np.arange(following - first), counts[first:following])
+            before = np.searchsorted(quotes, places) - np.searchsorted(quotes, starts[first:following])[lines]
+            counts[first:following] = np.bincount(lines[before % 2 == 0], minlength=following - first)
+        first = following
+    return counts
 
 
 def _line(number: int, raw: bytes, length: int) -> Line:

@@ -91,10 +91,10 @@ class _Read:
         return self.staged.source
 
     @property
-    def kind(self) -> tuple[str, str, tuple[str, ...], int]:
+    def kind(self) -> tuple[str, str, tuple[str, ...], int, int]:
         """What files whose rows are judged alike have in common."""
         columns = self.staged.columns
-        return self.source.name, self.format, columns.header, len(columns.from_path)
+        return self.source.name, self.format, columns.header, len(columns.from_path), columns.within
 
 
 @dataclass
@@ -216,7 +216,7 @@ class Staging:
         self._connection.execute(f"CREATE OR REPLACE TABLE judged (file_order INTEGER, {judged})")
         plain = self._count_plain(chosen)
         doubtful = [number for number in chosen if (number, None) in plain]
-        groups: dict[tuple[str, str, tuple[str, ...], int], list[int]] = {}
+        groups: dict[tuple[str, str, tuple[str, ...], int, int], list[int]] = {}
         for number in doubtful:
             groups.setdefault(chosen[number].kind, []).append(number)
         for group in groups.values():
@@ -344,13 +344,16 @@ class Staging:
         read = self._read[numbers[0]]
         header = read.staged.columns.header
         names = tuple(f"c{index}" for index in range(len(header)))
+        arrived = [n for n in range(len(header)) if not 0 <= n - read.staged.columns.own < read.staged.columns.within]
+        row = json_object_sql([header[n] for n in arrived], [names[n] for n in arrived])
         columns = RawColumns(
             header=header,
             identifiers=names,
-            raw_row=f"coalesce(kept_row, CAST({json_object_sql(header, names)} AS VARCHAR))",
+            raw_row=f"coalesce(kept_row, CAST({row} AS VARCHAR))",
             malformed="is_lost",
             repeats_header=read.staged.columns.repeats_header,
             from_path=read.staged.columns.from_path,
+            within=read.staged.columns.within,
         )
         parts = " UNION ALL ".join(
             f"SELECT {number} AS file_order, {literal(self._read[number].file_id)} AS file_id,"
