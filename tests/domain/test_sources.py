@@ -70,6 +70,16 @@ def test_minimal_source(tmp_path: Path) -> None:
         ({"format": "xml"}, "format: 'xml' is not one of csv, jsonl, parquet, auto"),
         ({"expectations": {"max_quarantined_share": 2}}, "expectations.max_quarantined_share"),
         ({"owner": ""}, "owner"),
+        ({"paths": "web/**"}, "paths: is a list, such as [web/**]"),
+        ({"paths": ["/web/**"]}, "paths: '/web/**' claims no file: paths begin in the landing zone"),
+        ({"paths": ["landing/web/**"]}, "'landing/web/**' claims no file"),
+        ({"paths": ["a/../web/**"]}, "'a/../web/**' claims no file"),
+        ({"paths": ["web\\*.csv"]}, r"'web\\*.csv' claims no file: folders are parted by /"),
+        ({"columns": "event_time"}, "columns: holds keys and their values, not 'event_time'"),
+        ({"name": "Web Shop"}, "name: 'Web Shop' is not written in small letters, digits and underscores"),
+        (with_columns(event_time={"from": "t", "format": "%d.%Q", "zone": "UTC"}), "'%Q' is no part of a time"),
+        (with_columns(feature={"from": "t", "extract": "(?<=/)([a-z]+)"}), "which RE2 does not do"),
+        (with_columns(feature={"from": "t", "extract": r"(a)\1"}), "which RE2 does not do"),
         (with_columns(feature={"from": "t", "extract": "["}), "columns.feature.extract: '[' is no regular expression"),
         (with_columns(feature={"from": "t", "extract": "a"}), "has no group in parentheses"),
         (with_columns(event_time={"from": "t", "decimal": ","}), "decimal means nothing for this column"),
@@ -89,6 +99,36 @@ def test_files_that_are_no_mapping(tmp_path: Path, text: str) -> None:
     path = written(tmp_path)
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SourceError, match=r"web\.yaml"):
+        load_source(path)
+
+
+@pytest.mark.parametrize("given", ["%d/%b/%Y:%H:%M:%S %z", "%Y%m%d%H%M", "%-d.%-m.%y %-I:%M %p", "%j %% %S"])
+def test_formats_that_are_known(tmp_path: Path, given: str) -> None:
+    assert load_source(written(tmp_path, **with_columns(event_time={"from": "t", "format": given, "zone": "UTC"})))
+
+
+@pytest.mark.parametrize(
+    "given", [r"^[A-Z-]+ [a-z]+://[^/]+(/[^ ?]*)", r"(?:a|b)(?P<x>c)\\1", "(?i)a+(b)?", r"\+(\d+)\d*"]
+)
+def test_expressions_that_are_known(tmp_path: Path, given: str) -> None:
+    assert load_source(written(tmp_path, **with_columns(feature={"from": "t", "extract": given})))
+
+
+@pytest.mark.parametrize("pattern", ["/web/**", "./web/**", "landing/web/**", "data/landing/web/**", "web\\**"])
+def test_logs_that_a_wrong_pattern_means_wait(tmp_path: Path, pattern: str) -> None:
+    written(tmp_path, paths=[pattern])
+    sources = load_sources(tmp_path / "data" / "sources")
+    with pytest.raises(SourceDisabled, match=r"source 'web' is off until its file is mended.*claims no file"):
+        sources.by_path("web/a.csv")
+
+
+def test_a_tab_and_another_encoding_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text("name: web\ncolumns:\n\tfeature: page\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="at line 3, column 1; YAML indents by spaces, not by tabs"):
+        load_source(path)
+    path.write_bytes("owner: Käthe\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="save it as UTF-8"):
         load_source(path)
 
 

@@ -138,6 +138,13 @@ def test_rows_without_a_usable_time_get_the_first_date_of_the_file(stage: Stage)
     assert (staged.first_event_time, staged.last_event_time) == (datetime(2026, 2, 2, 23, 59, 59), datetime(2026, 2, 3))
 
 
+def test_rows_without_a_date_are_not_filed_ahead_of_their_arrival(stage: Stage) -> None:
+    ahead = SOURCES["default"].model_copy(update={"starts_on": date(2999, 1, 1)})
+    staged = stage.load(table(row(1)), sources=Sources({"default": ahead}))
+    assert stage.rows("event_date", "reasons") == [(ARRIVED.date(), ["event_time_too_early"])]
+    assert staged.dates == (ARRIVED.date(),)
+
+
 def test_without_any_usable_time_the_date_is_the_start_of_the_source(stage: Stage) -> None:
     staged = stage.load(table(row(1, time="")))
     assert stage.rows("event_date") == [SOURCES["default"].starts_on]

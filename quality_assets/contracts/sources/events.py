@@ -45,6 +45,11 @@ ID_COLUMNS = ("event_id", "user_id", "session_id")
 # A day: nobody waits longer, and -1 of an unsigned number is far above.
 MAX_LATENCY_MS = 86_400_000.0
 
+_BEFORE_LANDING = re.compile(r"^(?:\.{0,2}/|(?:data/)?landing/)+")
+# What DuckDB's strptime knows.
+_FORMAT_PART = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
+_NOT_RE2 = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<!\\)(?:\\\\)*\\[1-9]|[*+?}]\+")
+
 TimeUnit = Literal["ns", "us", "ms", "s", "min"]
 
 
@@ -96,8 +101,20 @@ class ColumnMapping(StrictModel):
                 groups = re.compile(value).groups
             except re.error as error:
                 raise ValueError(f"{value!r} is no regular expression: {error}") from None
+            if _NOT_RE2.search(value):
+                raise ValueError(f"{value!r} looks ahead, behind or back at a group, which RE2 does not do")
             if groups < 1:
                 raise ValueError(f"{value!r} has no group in parentheses, which says what to take")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        unknown = _FORMAT_PART.sub("", value or "").partition("%")[1:]
+        if unknown[0]:
+            raise ValueError(
+                f"{value!r}: {''.join(unknown)[:2]!r} is no part of a time, such as %Y, %m, %d, %H, %M, %S"
+            )
         return value
 
     @field_validator("zone")
@@ -159,6 +176,17 @@ class Source(StrictModel):
     explode: str | None = None
     """The path of a JSON array of which each element is a row; arrays on the way to it are taken apart as well."""
     expectations: Expectations = Expectations()
+
+    @field_validator("paths")
+    @classmethod
+    def _within_landing(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in paths:
+            steps = pattern.split("/")
+            if steps[0] in ("", "landing") or pattern.startswith("data/landing/") or {".", ".."} & set(steps):
+                raise ValueError(f"{pattern!r} claims no file: paths begin in the landing zone, as web/** or web/*.csv")
+            if "\\" in pattern:
+                raise ValueError(f"{pattern!r} claims no file: folders are parted by /")
+        return paths
 
     @field_validator("columns")
     @classmethod
@@ -428,7 +456,11 @@ def _switched_off(path: Path, reason: str) -> DisabledSource:
     name = said.get("name") if isinstance(said.get("name"), str) else path.stem
     paths = said.get("paths")
     is_list = isinstance(paths, list) and all(isinstance(pattern, str) for pattern in paths)
-    return DisabledSource(str(name), tuple(paths) if is_list and paths else (f"{name}/**",), reason)
+    if not is_list or not paths:
+        return DisabledSource(str(name), (f"{name}/**",), reason)
+    # What is meant by a pattern that claims nothing as it stands, so that these logs wait as well.
+    meant = tuple(_BEFORE_LANDING.sub("", pattern.replace("\\", "/")) for pattern in paths)
+    return DisabledSource(str(name), meant, reason)
 
 
 def load_source(path: Path) -> Source:
@@ -437,6 +469,8 @@ def load_source(path: Path) -> Source:
         content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        said += "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        said += "; YAML indents by spaces, not by tabs" if _is_at_tab(path, error) else ""
         raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
     if not isinstance(content, dict):
         raise SourceError(f"{_shown(path)}: holds no keys")
@@ -445,6 +479,14 @@ def load_source(path: Path) -> Source:
     except ValidationError as error:
         lines = [f"{_shown(path)}: {_explain(item)}" for item in error.errors()]
         raise SourceError("\n".join(lines)) from error
+
+
+def _is_at_tab(path: Path, error: Exception) -> bool:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return False
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
 
 
 def _shown(path: Path) -> str:
@@ -469,6 +511,12 @@ def _explain(error: Any) -> str:
         model = parents.get(steps[0], Source) if len(steps) > 1 else Source
         names = [field.alias or name for name, field in model.model_fields.items()]
         message = f"is not one of {', '.join(names)}"
+    elif error["type"] in ("tuple_type", "list_type"):
+        message = f"is a list, such as [{error['input']}]" if isinstance(error["input"], str) else "is a list"
+    elif error["type"] in ("dict_type", "model_type"):
+        message = f"holds keys and their values, not {error['input']!r}"
+    elif error["type"] == "string_pattern_mismatch":
+        message = f"{error['input']!r} is not written in small letters, digits and underscores"
     elif error["type"] == "value_error":
         message = str(context["error"])
     else:

@@ -91,6 +91,11 @@ class _Read:
         return self.staged.source
 
     @property
+    def first_date(self) -> date:
+        """Where the rows of a file go of which none has a usable time: never ahead of their arrival."""
+        return min(self.source.starts_on, self.latest_event_time.date())
+
+    @property
     def kind(self) -> tuple[str, str, tuple[str, ...], int, int]:
         """What files whose rows are judged alike have in common."""
         columns = self.staged.columns
@@ -229,7 +234,7 @@ class Staging:
             by_file[number][day] = count
         # A row without a usable time goes with the first day of its file.
         fallbacks = {
-            number: min((day for day in days if day is not None), default=chosen[number].source.starts_on)
+            number: min((day for day in days if day is not None), default=chosen[number].first_date)
             for number, days in by_file.items()
         }
         self._connection.execute(
