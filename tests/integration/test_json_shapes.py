@@ -376,6 +376,79 @@ def test_a_key_that_columns_are_wrapped_in_is_named(stage: Stage) -> None:
         stage.load(json.dumps({"log": json.dumps(event(1)) + "\n"}), name="a.json")
 
 
+# --- Columns that stand in for others --------------------------------------------------------------------------------
+
+
+def test_another_column_is_tried_where_the_first_is_blank(stage: Stage) -> None:
+    columns = {
+        "event_time": {"from": "time", "or_from": "seen.at", "null_values": ["0"], "unit": "ms"},
+        "feature": "page",
+        "status": {"from": "code", "or_from": ["text", "late"], "map": {"1-9": "ok", "bad": "error"}},
+        "user_id": {"from": "user", "or_from": ["visitor", "device"]},
+        "latency_ms": {"from": "took", "null_values": ["-1"]},
+    }
+    at = 1769940000000
+    rows: list[dict[str, Any]] = [
+        {"time": at, "seen": {"at": 1}, "page": "a", "code": 1, "text": "bad", "user": "u1", "visitor": "v", "took": 5},
+        {"time": 0, "seen": {"at": at}, "page": "b", "text": "BAD", "user": None, "visitor": "v1", "took": -1},
+        {"seen": {"at": at + 1}, "page": "c", "code": "", "late": "bad", "user": "null", "device": 7.0, "took": 0},
+        {"time": "0", "seen": {"at": 0}, "page": "d", "code": 2, "user": " ", "visitor": "None", "device": "-"},
+        {"time": "soon", "seen": {"at": at}, "page": "e", "code": 2, "took": -2},
+    ]
+    staged = stage.load(
+        "".join(json.dumps(row) + "\n" for row in rows),
+        name="log.json",
+        landing_path="web/a.json",
+        sources=source(columns=columns),
+    )
+    # 1769940000000 ms after 1970 is 2026-02-01 10:00 UTC.
+    ten = datetime(2026, 2, 1, 10)
+    assert stage.rows("feature", "event_time", "status", "user_id", "latency_ms", "reasons") == [
+        ("a", ten, "ok", "u1", 5, None),
+        ("b", ten, "error", "v1", None, None),
+        ("c", ten.replace(microsecond=1000), "error", "7", 0, None),
+        ("d", None, "ok", None, None, ["missing_event_time"]),
+        ("e", None, "ok", None, -2, ["invalid_event_time", "negative_latency"]),
+    ]
+    assert (staged.rows, staged.good_rows, staged.absent_columns) == (5, 3, ())
+
+
+@pytest.mark.parametrize("time", ["time", "seen", "at"])
+def test_one_of_the_columns_that_stand_in_for_each_other_is_enough(stage: Stage, time: str) -> None:
+    columns = {"event_time": {"from": "time", "or_from": "seen"}, "feature": "page", "status": {"constant": "ok"}}
+    options: dict[str, Any] = {"landing_path": "web/a.csv", "sources": source(columns=columns)}
+    if time == "at":
+        with pytest.raises(FileRejected, match="needs time; the file has at, page"):
+            stage.load(f"at,page\n{T},a\n", **options)
+        return
+    staged = stage.load(f"{time},page\n{T},a\n", **options)
+    assert (staged.good_rows, staged.absent_columns) == (1, ())
+
+
+def test_otlp_records_have_the_time_and_the_severity_that_there_is(stage: Stage) -> None:
+    records: list[dict[str, Any]] = [
+        {"timeUnixNano": "1769940000000000000", "severityNumber": 9, "severityText": "ERROR"},
+        {
+            "timeUnixNano": "0",
+            "observedTimeUnixNano": "1769940001000000000",
+            "severityNumber": 0,
+            "severityText": "Error",
+        },
+        {"observedTimeUnixNano": "1769940002000000000", "severityText": "FATAL"},
+        {"observedTimeUnixNano": "1769940003000000000", "severityText": "Information"},
+    ]
+    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]}
+    body = {"resourceLogs": [{"resource": service, "scopeLogs": [{"logRecords": records}]}]}
+    staged = stage.load(json.dumps(body), name="a.json", landing_path="otlp_logs/a.json")
+    assert stage.rows("second(event_time)", "feature", "status") == [
+        (0, "cart", "ok"),
+        (1, "cart", "error"),
+        (2, "cart", "crash"),
+        (3, "cart", "ok"),
+    ]
+    assert staged.good_rows == 4
+
+
 # --- The exports of others -------------------------------------------------------------------------------------------
 
 SEGMENT = {

@@ -57,13 +57,14 @@ class ColumnMapping(StrictModel):
     """How one contract column is made.
 
     The value is that of the column `from` (several columns, padded with zeros to the widths of `pad`, are joined
-    without a separator), looked up in `map` where there is one. `map` ignores case and takes numeric ranges such as
-    `200-399`. `if_missing` wins over all of it: the value for the first of its columns that is blank. `default` stands
-    in for a blank value, and for one that `map` does not know; with `others: keep` those stay as they are. `constant`
-    needs no column. In JSON and in nested Parquet, `from` may be a path, such as `context.device.type`; see
-    `quality_assets.contracts.sources.paths`. `extract` takes the part of the value that the first group of a regular
-    expression (RE2) matches; a value that it does not match is absent. `fold` makes one of names that look alike: lower
-    case, letters of usual width, without what is invisible.
+    without a separator), else that of the first column of `or_from` that has one, looked up in `map` where there is
+    one. `null_values` are texts of these columns that stand for none, beside the source's own. `map` ignores case and
+    takes numeric ranges such as `200-399`. `if_missing` wins over all of it: the value for the first of its columns
+    that is blank. `default` stands in for a blank value, and for one that `map` does not know; with `others: keep`
+    those stay as they are. `constant` needs no column. In JSON and in nested Parquet, `from` may be a path, such as
+    `context.device.type`; see `quality_assets.contracts.sources.paths`. `extract` takes the part of the value that the
+    first group of a regular expression (RE2) matches; a value that it does not match is absent. `fold` makes one of
+    names that look alike: lower case, letters of usual width, without what is invisible.
 
     `unit` is that of the source: for a time, of the epoch; for a latency, of the duration (stored as ms).
     `format` is a strptime format and `zone` the IANA zone of a time without an offset. A local time that a zone skips
@@ -90,6 +91,10 @@ class ColumnMapping(StrictModel):
     maximum: Annotated[float, Field(gt=0)] | None = None
     sentinels: tuple[float, ...] | None = None
     extract: str | None = None
+    or_from: Annotated[
+        tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    ] = ()
+    null_values: tuple[Text, ...] = ()
     fold: bool = False
     others: Literal["keep", "drop"] = "drop"
 
@@ -131,6 +136,8 @@ class ColumnMapping(StrictModel):
     def _coherent(self) -> ColumnMapping:
         if (self.from_ is None) == (self.constant is None) and not (self.if_missing and self.constant is not None):
             raise ValueError("needs exactly one of from and constant")
+        if self.or_from and self.from_ is None:
+            raise ValueError("or_from needs a from, in whose place it is")
         if self.from_ == ():
             raise ValueError("from names no column")
         if self.pad is not None and len(self.pad) != len(self.from_columns):
@@ -149,7 +156,7 @@ class ColumnMapping(StrictModel):
     @property
     def source_columns(self) -> tuple[str, ...]:
         """Every source column that the value depends on."""
-        return (*self.from_columns, *(self.if_missing or ()))
+        return (*self.from_columns, *self.or_from, *(self.if_missing or ()))
 
 
 def _as_mapping(value: Any) -> Any:
@@ -367,7 +374,9 @@ def _disabled(source: DisabledSource) -> SourceDisabled:
 def missing_columns(source: Source, header: Sequence[str]) -> tuple[str, ...]:
     """The required columns of `source` that `header` does not have."""
     found = find_columns(source.required_columns, header)
-    return tuple(name for name in source.required_columns if name not in found)
+    others = {column: mapping.or_from for mapping in source.columns.values() for column in mapping.from_columns}
+    missing = [name for name in source.required_columns if name not in found]
+    return tuple(name for name in missing if not find_columns(others.get(name, ()), header))
 
 
 def absent_columns(source: Source, present: Collection[str]) -> tuple[str, ...]:
@@ -376,7 +385,9 @@ def absent_columns(source: Source, present: Collection[str]) -> tuple[str, ...]:
     return tuple(
         name
         for name, mapping in source.columns.items()
-        if mapping.from_columns and any(column not in found for column in mapping.from_columns)
+        if mapping.from_columns
+        and any(column not in found for column in mapping.from_columns)
+        and not any(column in found for column in mapping.or_from)
     )
 
 

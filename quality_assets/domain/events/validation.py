@@ -253,7 +253,11 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
     for name in EVENT_COLUMN_NAMES:
         mapping = source.columns.get(name, _ABSENT)
         untouched = name in _TYPED and _is_plain(mapping) and not source.null_values
-        text[name] = _mapped_sql(mapping, raw if untouched else trimmed)
+        given = raw if untouched else trimmed
+        if name in ID_COLUMNS and mapping.or_from:
+            # Another column has the word where the first says that there is no id.
+            given = {column: id_sql(sql) if column in mapping.source_columns else sql for column, sql in given.items()}
+        text[name] = _mapped_sql(mapping, given)
         if name in ID_COLUMNS and mapping is not _ABSENT:
             text[name] = id_sql(f"({text[name]})")
     folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
@@ -268,6 +272,7 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
 def _is_plain(mapping: ColumnMapping) -> bool:
     """Whether the value is that of one column and nothing else."""
     is_made = mapping.fold or not mapping.default is mapping.pad is mapping.map is mapping.if_missing is None
+    is_made = is_made or bool(mapping.or_from or mapping.null_values)
     return not is_made and mapping.extract is None and len(mapping.from_columns) == 1
 
 
@@ -440,9 +445,18 @@ def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
 def _joined_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
     if mapping.constant is not None:
         return literal(mapping.constant)
-    if not mapping.from_columns or any(column not in trimmed for column in mapping.from_columns):
-        return _NOTHING
-    parts = [trimmed[column] for column in mapping.from_columns]
+    values = {name: trimmed[name] for name in (*mapping.from_columns, *mapping.or_from) if name in trimmed}
+    for text in mapping.null_values:
+        values = {name: f"nullif({value}, {literal(text)})" for name, value in values.items()}
+    others = [values[name] for name in mapping.or_from if name in values]
+    if mapping.from_columns and all(name in values for name in mapping.from_columns):
+        others.insert(0, _padded_sql(mapping, [values[name] for name in mapping.from_columns]))
+    if len(others) > 1:
+        return f"coalesce({', '.join(others)})"
+    return others[0] if others else _NOTHING
+
+
+def _padded_sql(mapping: ColumnMapping, parts: Sequence[str]) -> str:
     if mapping.pad is not None:
         # lpad cuts what is longer.
         parts = [

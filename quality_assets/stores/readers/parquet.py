@@ -126,7 +126,7 @@ def _names_as_written(job: Job, path: Path) -> list[str]:
 
 def _zones(source: Source, header: Sequence[str]) -> dict[str, str]:
     """The declared zone of each column that holds local times."""
-    zoned = {c: m.zone for m in source.columns.values() if m.zone is not None for c in m.from_columns}
+    zoned = {c: m.zone for m in source.columns.values() if m.zone is not None for c in (*m.from_columns, *m.or_from)}
     return {header[index]: zoned[name] for name, index in find_columns(zoned, header).items()}
 
 

@@ -401,7 +401,9 @@ def _staged_file(read: _Read, days: dict[date | None, _Count], fallback: date) -
         dates=tuple(sorted({day or fallback for day in days})),
         absent_columns=absent_columns(read.source, read.staged.present),
         vanished_columns=tuple(
-            name for name, mapping in read.source.columns.items() if set(mapping.from_columns) & gone
+            name
+            for name, mapping in read.source.columns.items()
+            if set(mapping.from_columns) & gone and gone >= set(mapping.or_from)
         ),
     )
 
