@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -114,6 +115,63 @@ def test_a_source_says_what_stands_before_quotes(stage: Stage) -> None:
 def test_escaped_fields_come_back(values: list[str]) -> None:
     written = ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
     assert split_record(written, ",", '"', "\\") == values
+
+
+PATTERNS = {
+    # What Kubernetes, syslog (RFC 5424) and logfmt put around an event.
+    "kubernetes": (r"\S+ (?P<stream>\S+) [FP] (?P<log>.*)", "2026-02-01T10:00:00.1Z stdout F {}", "log."),
+    "syslog": (
+        r"<\d+>1 (?:\S+ ){4}(?P<stream>\S+) - (?P<log>.*)",
+        "<134>1 2026-02-01T10:00:00Z host app 7 ID47 - {}",
+        "log.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_that_a_pattern_parts(stage: Stage, kind: str, end: str) -> None:
+    pattern, line, before = PATTERNS[kind]
+    columns = {name: before + name for name in ("event_time", "feature", "status")} | {"country": "stream"}
+    events = [json.dumps({"event_time": T, "feature": f'"f", {n}', "status": "ok"}) for n in range(3)]
+    lines = [*(line.format(event) for event in events), "Traceback:", "", line.format("no JSON")]
+    staged = stage.load(
+        end.join(lines), landing_path="web/a.log", sources=source(columns=columns, csv={"pattern": pattern})
+    )
+    stream = {"kubernetes": "stdout", "syslog": "ID47"}[kind]
+    missing = ["missing_event_time", "missing_feature", "missing_status"]
+    assert stage.rows("line_number", "feature", "country", "reasons") == [
+        *((n + 1, f'"f", {n}', stream, None) for n in range(3)),
+        (4, None, None, MALFORMED),
+        (6, None, stream, missing),
+    ]
+    assert (staged.rows, staged.good_rows) == (5, 3)
+
+
+def test_lines_of_json_behind_other_text_say_how_they_are_read(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match="JSON behind other text are parted by a `pattern` under `csv`"):
+        stage.load(f'2026-02-01 stdout F {{"event_time": "{T}", "feature": "a"}}\n')
+
+
+def test_groups_of_a_pattern_may_be_absent(stage: Stage) -> None:
+    pattern = r'ts=(?P<event_time>\S+)(?:.* f="(?P<feature>[^"]*)")?(?:.* st=(?P<status>\w+))?.*'
+    staged = stage.load(
+        f'ts={T} level=info f="my cart" st=ok took=5\nts={T} level=debug\n{{"ts": 1}}\n',
+        landing_path="web/a.log",
+        sources=source(csv={"pattern": pattern}),
+    )
+    assert stage.rows("feature", "status", "reasons") == [
+        ("my cart", "ok", None),
+        (None, None, ["missing_feature", "missing_status"]),
+        (None, None, MALFORMED),
+    ]
+    assert staged.rows == 3
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("(", "is no regular expression"), ("(a)", "has no named group")])
+def test_patterns_that_part_nothing_are_told(pattern: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        source(csv={"pattern": pattern})
 
 
 def test_values_beyond_the_last_column_may_be_let_go(stage: Stage) -> None:

@@ -59,6 +59,20 @@ class CsvOptions(StrictModel):
     """Whether values may stand in square brackets, as times do in the logs of web servers."""
     ignore_more: bool = False
     """Whether values beyond the last column are let go, where a format grows at its end."""
+    pattern: str | None = None
+    """A regular expression of a line, where no delimiter parts it: each named group is a column."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_named_groups(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value).groupindex
+            except re.error as error:
+                raise ValueError(f"{value!r} is no regular expression: {error}") from None
+            if not groups:
+                raise ValueError(f"{value!r} has no named group, such as (?P<status>[a-z]+), which makes a column")
+        return value
 
     @field_validator("encoding")
     @classmethod

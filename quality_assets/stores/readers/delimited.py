@@ -36,7 +36,14 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     """Stage a file of delimited text."""
     dialect = dialect_of(text.path, options, job)
     within = _paths_within(job, dialect.header)
-    source = job.source_of([*dialect.header, *within])
+    try:
+        source = job.source_of([*dialect.header, *within])
+    except FileRejected as error:
+        if any('{"' in name for name in dialect.header):
+            raise FileRejected(
+                f"{error}; lines of JSON behind other text are parted by a `pattern` under `csv`"
+            ) from None
+        raise
     job.refuse_doubtful(source, dialect.header)
     is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
     columns = job.with_path_columns(
@@ -56,6 +63,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     if (
         suspect
         or dialect.brackets
+        or dialect.pattern
         or dialect.escape
         or has_comments_within
         or not _stage_csv_fast(job, text, dialect, source, columns, is_record)
@@ -91,6 +99,8 @@ def _without_comments(lines: Iterable[Line], dialect: Dialect) -> Iterator[Line]
 
 def _record_test(source: Source, dialect: Dialect) -> Callable[[str], bool]:
     """Whether a line is a whole record in itself: all columns are there, and digits where its time should be."""
+    if dialect.pattern:
+        return dialect.fits
     found = find_columns(source.columns["event_time"].from_columns, dialect.header)
 
     def is_record(text: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -37,12 +39,16 @@ def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     `sep=` line, the first that has all columns that the source needs.
     """
     dialect = _told(path, options, job)
-    if dialect.escape or dialect.brackets:
+    if dialect.escape or dialect.brackets or dialect.pattern:
         return dialect
     return with_told_escape(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
 
 
 def _told(path: Path, options: CsvOptions, job: Job) -> Dialect:
+    if options.pattern is not None:
+        pattern = re.compile(options.pattern)
+        made = _without_header(path, options, tuple(pattern.groupindex))
+        return replace(made, pattern=pattern)
     if options.header is not None:
         return _without_header(path, options, options.header)
     first = _sniffed(path, options, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -260,9 +261,14 @@ class Dialect:
     repeats_header: bool = True
     escape: str | None = None
     """The sign before a quote that is one of the value, where not the quote itself stands there twice."""
+    pattern: re.Pattern[str] | None = None
+    """What parts a line into its columns, instead of a delimiter."""
 
     def split(self, text: str) -> list[str]:
         """The fields of one record; see `split_record` and `split_bracketed`."""
+        if self.pattern is not None:
+            match = self.pattern.fullmatch(text)
+            return [match[name] or "" for name in self.header] if match else []
         if self.brackets:
             fields = split_bracketed(text, self.delimiter, self.quote)
         else:

@@ -437,7 +437,8 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
     else:
         text = as_text(plain, head, scratch, claimed.csv.encoding if claimed else None)
         encoding = text.encoding
-        if declared == "jsonl" or (declared == "auto" and looks_like_json(text.path)):
+        is_delimited = declared == "csv" or bool(claimed and claimed.csv.pattern)
+        if declared == "jsonl" or (not is_delimited and looks_like_json(text.path)):
             kind = "jsonl"
             staged = stage_jsonl(job, as_object_lines(text, scratch, claimed))
         else:
