@@ -63,10 +63,8 @@ def refusals(connection: duckdb.DuckDBPyConnection, file_ids: Collection[str]) -
         f"select count(*), count(*) filter (where reasons = ['{Reason.DUPLICATE_EVENT_ID}']) from ({rows})", told
     ).fetchone()
     assert totals is not None  # an aggregate without GROUP BY has one row
-    return Refusals(
-        *totals,
-        tuple(Refusal(reason, n, at["path"], at["line_number"], at["raw_row"] or "") for reason, n, at in found),
-    )
+    reasons = (Refusal(reason, n, at["path"], at["line_number"], at["raw_row"] or "") for reason, n, at in found)
+    return Refusals(totals[0], totals[1], tuple(reasons))
 
 
 def refusal_lines(refused: Refusals) -> Iterator[str]:

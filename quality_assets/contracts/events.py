@@ -81,7 +81,7 @@ WAYS_ON = {
     Reason.MISSING_FEATURE: "no feature; see which column `feature` is made from, or give it a `default`",
     Reason.MISSING_STATUS: "no status; see which column `status` is made from, or give it a `default`",
     Reason.INVALID_STATUS: f"not {', '.join(STATUSES[:-1])} or {STATUSES[-1]}; `map` in the YAML says which it is",
-    Reason.INVALID_LATENCY: 'no number as JSON writes it; the YAML may say `null_values`, or `decimal: ","` for 1.234,5',
+    Reason.INVALID_LATENCY: 'no number as JSON writes it; the YAML may say `null_values`, or `decimal: ","`',
     Reason.NON_FINITE_LATENCY: "NaN or infinite; `null_values` in the YAML makes it absent",
     Reason.NEGATIVE_LATENCY: "below zero; `null_values` or `clip_minimum` where it stands for something",
     Reason.IMPLAUSIBLE_LATENCY: "no wait of a person; `unit`, `maximum` or `sentinels` in the YAML",

@@ -188,8 +188,8 @@ def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]
 
 
 def _in_ledger(row: tuple[Any, ...]) -> Content:
-    *known, size, crc, moved_to, reason = row
-    return Content(*known, unpacked=None if size is None else (size, crc), moved_to=moved_to, reason=reason)
+    size, crc, moved_to, reason = row[10:]
+    return replace(Content(*row[:10]), unpacked=None if size is None else (size, crc), moved_to=moved_to, reason=reason)
 
 
 def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
