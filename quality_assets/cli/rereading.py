@@ -40,8 +40,9 @@ def reread(
     with open_warehouse(settings) as session:
         rereading = files_to_reread(session, source, start, end)
     _tell_lost(rereading)
+    _tell_off(rereading)
     if not rereading.file_ids:
-        fail("no log in the landing zone is of that source and those dates; `quality status` tells what there is")
+        fail("no log that can be read is of that source and those dates; `quality status` tells what there is")
     _read(settings, rereading)
 
 
@@ -68,6 +69,7 @@ def replay(
         found = look_at_replay(session, sources, reason, source, utc_now())
     _tell(found, reason)
     _tell_lost(found.rereading)
+    _tell_off(found.rereading)
     if not dry_run and found.rereading.file_ids:
         _read(settings, found.rereading)
 
@@ -103,6 +105,15 @@ def _tell_lost(rereading: Rereading) -> None:
         out.print(
             f"{plural(len(rereading.lost), 'file')} cannot be read again, because the landing zone no longer holds what"
             f" was read; their rows stay as they are: {shown(named)}"
+        )
+
+
+def _tell_off(rereading: Rereading) -> None:
+    if rereading.off:
+        named = ", ".join(rereading.off[:5]) + (" …" if len(rereading.off) > 5 else "")
+        out.print(
+            f"{plural(len(rereading.off), 'file')} cannot be read again before the YAML of their source is mended"
+            f" (`quality status` says what is wrong); their rows stay as they are: {shown(named)}"
         )
 
 

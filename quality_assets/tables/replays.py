@@ -10,7 +10,7 @@ from datetime import date, datetime
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS, Reason
 from quality_assets.contracts.ops import LANDING_FILES
 from quality_assets.contracts.raw import LOG_FILES
-from quality_assets.contracts.sources.events import Sources
+from quality_assets.contracts.sources.events import Sources, load_sources
 from quality_assets.stores.readers import FileRejected, RawLog, Staging
 from quality_assets.stores.warehouse import WarehouseSession, open_scratch
 from quality_assets.tables.withdrawals import standing_files
@@ -18,10 +18,14 @@ from quality_assets.tables.withdrawals import standing_files
 
 @dataclass(frozen=True)
 class Rereading:
-    """Logs that are to be read again, by file_id, and the paths of those that are no longer there to be read."""
+    """Logs that are to be read again, by file_id, and the paths of those that cannot be.
+
+    `lost` are no longer there to be read; `off` are of a source that is off, and would be withdrawn and wait.
+    """
 
     file_ids: tuple[str, ...]
     lost: tuple[str, ...]
+    off: tuple[str, ...] = ()
 
 
 @dataclass
@@ -56,15 +60,17 @@ def files_to_reread(
 
 def _rereading(session: WarehouseSession, rows: Sequence[tuple[str, str]]) -> Rereading:
     standing = standing_files(session)
-    counting = {
-        row[0]
-        for row in session.connection.execute(
-            f"select file_id from {LOG_FILES.qualified_name} where status = 'loaded'"
+    named = dict(
+        session.connection.execute(
+            f"select file_id, named_source from {LOG_FILES.qualified_name} where status = 'loaded'"
         ).fetchall()
-    }
+    )
+    sources = load_sources(session.settings.source_folders, session.settings.earliest_date)
+    off = {file_id for file_id, path in rows if file_id in named and sources.expected(path, named[file_id]) is None}
     return Rereading(
-        tuple(file_id for file_id, _ in rows if file_id in standing),
-        tuple(path for file_id, path in rows if file_id not in standing and file_id in counting),
+        tuple(file_id for file_id, _ in rows if file_id in standing - off),
+        tuple(path for file_id, path in rows if file_id not in standing and file_id in named),
+        tuple(path for file_id, path in rows if file_id in standing & off),
     )
 
 

@@ -558,6 +558,22 @@ def test_a_replay_says_beforehand_what_it_comes_to(root: Root) -> None:
     assert root.statuses() == {"ok": 2}
 
 
+def test_logs_of_a_source_that_is_off_are_not_withdrawn_to_be_read_again(root: Root) -> None:
+    root.source("shop")
+    root.put("shop/a.csv", text(["1793613600,cart,ok", "soon,cart,ok"], "ts,page,st"))
+    root.put("day.csv", text(lines(0, 5)))
+    root.read()
+    (root.session.settings.source_files_dir / "shop.yaml").write_text("name: shop\ncolumns: [")
+    asked = files_to_reread(root.session)
+    assert (asked.off, asked.lost, len(asked.file_ids)) == (("shop/a.csv",), (), 1)
+    sources = load_sources(root.session.settings.source_folders)
+    found = look_at_replay(root.session, sources, "invalid_event_time", None, utc_now())
+    assert (found.rows, found.rereading.file_ids, found.rereading.off) == (1, (), ("shop/a.csv",))
+    read_again(root.session, asked.file_ids)
+    root.read()
+    assert (root.statuses(), root.refused()) == ({"ok": 6}, {"invalid_event_time": 1})
+
+
 def test_logs_are_read_again_by_source_and_dates(root: Root) -> None:
     root.put("a.csv", text(lines(0, 10)))
     root.put("b.csv", text(lines(0, 10, day=3)))
