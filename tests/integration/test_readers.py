@@ -319,10 +319,12 @@ def test_what_follows_an_open_quote_is_read_from_its_own_beginning(stage: Stage)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("count", [3, 400])
 @pytest.mark.parametrize("has_last_end", [True, False])
+@pytest.mark.parametrize("is_large", [True, False])
 def test_a_value_too_many_moves_no_other_where_the_last_is_empty(
-    stage: Stage, end: str, count: int, has_last_end: bool, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, end: str, count: int, has_last_end: bool, is_large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_COUNTED_BYTES", 1000)
+    monkeypatch.setattr(records, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text, "MAX_NEWLINE_OFFSETS", 10 if is_large else 10_000)
     header = "event_id,event_time,feature,status,country,app_version,feedback_score"
     good = [
         f"{{}},{T},search,ok,NO,1.2,5",

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quality_assets.stores.readers.text import CHUNK_BYTES, Int64Array, chunks
 
@@ -22,7 +22,8 @@ MAX_LINE_BYTES = 2_000_000
 KEPT_CHARACTERS = 4096
 # How far a quoted value may run before its quote counts as never closed.
 MAX_RECORD_LINES = 1000
-_COUNTED_BYTES = 1 << 22
+# So much is looked at at a time.
+_BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 16_000_000
 
@@ -108,36 +109,48 @@ class LineIndex:
 
         Those within quotes do not count. A line that begins within quotes is counted as if it did not.
         """
-        data = np.memmap(self._path, np.uint8, "r")
-        ends = self._ends if len(self._ends) and self._ends[-1] == len(data) - 1 else np.append(self._ends, len(data))
-        starts = np.concatenate(([0], ends[:-1] + 1))
-        last = np.maximum(ends - 1, 0)
-        last = np.where(data[last] == ord("\r"), np.maximum(last - 1, 0), last)
-        ending = (data[last] == ord(delimiter)) & (last >= starts)
-        ending[:after] = False
-        # Quotes are looked for where there may be delimiters within them.
-        for marks in ("", quote):
-            if ending.any():
-                ending &= _counted(data, starts, ends, delimiter, marks) >= columns
-        return np.flatnonzero(ending) + 1
+        found = [np.zeros(0, np.int64)]
+        number = 0
+        for block, ends in self._blocks():
+            starts = np.concatenate(([0], ends[:-1] + 1))
+            last = np.maximum(ends - 1, 0)
+            last = np.where(block[last] == ord("\r"), np.maximum(last - 1, 0), last)
+            ending = (block[last] == ord(delimiter)) & (last >= starts)
+            ending[: max(after - number, 0)] = False
+            # Quotes are looked for where there may be delimiters within them.
+            for marks in ("", quote):
+                if ending.any():
+                    ending &= _counted(block, starts, ends, delimiter, marks) >= columns
+            found.append(np.flatnonzero(ending) + number + 1)
+            number += len(ends)
+        return np.concatenate(found)
+
+    def _blocks(self) -> Iterator[tuple[npt.NDArray[np.uint8], Int64Array]]:
+        """Some whole lines at a time, with where in them each ends; a line that never ends is none of them."""
+        with self._path.open("rb") as stream:
+            rest = b""
+            while chunk := stream.read(_BLOCK_BYTES):
+                whole, newline, behind = chunk.rpartition(b"\n")
+                if newline:
+                    block = np.frombuffer(rest + whole + newline, np.uint8)
+                    yield block, np.flatnonzero(block == ord("\n"))
+                rest = behind if newline else rest + behind
+                if len(rest) > MAX_LINE_BYTES:
+                    return
+            if rest:
+                yield np.frombuffer(rest, np.uint8), np.array([len(rest)])
 
 
-def _counted(data: Any, starts: Int64Array, ends: Int64Array, character: str, quote: str) -> Int64Array:
-    """How often a character is in each line, but for what stands within quotes where `quote` says which."""
-    counts = np.zeros(len(ends), np.int64)
-    first = 0
-    while first < len(ends):
-        following = max(int(np.searchsorted(ends, starts[first] + _COUNTED_BYTES)), first + 1)
-        offset = starts[first]
-        block = np.asarray(data[offset : ends[following - 1]])
-        places = np.flatnonzero(block == ord(character)) + offset
-        upto = np.searchsorted(places, ends[first:following])
-        counts[first:following] = np.diff(upto, prepend=0)
-        if quote and len(quotes := np.flatnonzero(block == ord(quote)) + offset):
-            lines = np.repeat(np.arange(following - first), counts[first:following])
-            before = np.searchsorted(quotes, places) - np.searchsorted(quotes, starts[first:following])[lines]
-            counts[first:following] = np.bincount(lines[before % 2 == 0], minlength=following - first)
-        first = following
+def _counted(
+    block: npt.NDArray[np.uint8], starts: Int64Array, ends: Int64Array, character: str, quote: str
+) -> Int64Array:
+    """How often a character is in each line of a block, but for what stands within quotes where `quote` says which."""
+    places = np.flatnonzero(block == ord(character))
+    counts = np.diff(np.searchsorted(places, ends), prepend=0)
+    if quote and len(quotes := np.flatnonzero(block == ord(quote))):
+        lines = np.repeat(np.arange(len(ends)), counts)
+        before = np.searchsorted(quotes, places) - np.searchsorted(quotes, starts)[lines]
+        counts = np.bincount(lines[before % 2 == 0], minlength=len(ends))
     return counts
 
 
