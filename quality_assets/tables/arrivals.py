@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from quality_assets.contracts.ops import LANDING_FILES
-from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.progress import Progress
 from quality_assets.stores.journal import Journal
 from quality_assets.stores.landing import (
@@ -28,44 +26,11 @@ from quality_assets.stores.landing import (
     unpacked,
 )
 from quality_assets.stores.warehouse import WarehouseSession
+from quality_assets.tables.known_logs import FILE_ID_DIGITS, NUMBERLESS, Content, Knowledge
 
-FILE_ID_DIGITS = 16
 _UNREADABLE = (OSError, EOFError, zlib.error)
-_NUMBERLESS = 1 << 62
 CORRECTED = "a newer file of its path corrects it"
 """Why a log is superseded whose source says `on_repeat: replace`."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """One content as the ledger or the journal knows it, or as it is about to be read.
-
-    `status` is that of the ledger; `absent` where only the journal knows it. `names` are those under which it stands.
-    """
-
-    sha256: str
-    path: str
-    number: int
-    status: str
-    size_bytes: int
-    is_packed: bool = False
-    precedence: int | None = None
-    superseded_by: str | None = None
-    named_source: str | None = None
-    arrived_at: datetime | None = None
-    unpacked: tuple[int, int] | None = None
-    moved_to: str | None = None
-    reason: str | None = None
-
-    @property
-    def file_id(self) -> str:
-        """The name of the content."""
-        return self.sha256[:FILE_ID_DIGITS]
-
-    @property
-    def counts(self) -> bool:
-        """Whether it was read, and nothing has taken its place."""
-        return self.status in ("loaded", "rejected")
 
 
 @dataclass(frozen=True)
@@ -121,95 +86,6 @@ class _Waiting:
     logical: str
 
 
-class _Knowledge:
-    """All contents that are known, and where each stands."""
-
-    def __init__(
-        self, session: WarehouseSession, files: Sequence[LandingFile], waiting: Sequence[LandingFile], journal: Journal
-    ) -> None:
-        self.by_sha = _contents(session, journal)
-        held = dict(session.connection.execute(f"select path, file_id from {LANDING_FILES.qualified_name}").fetchall())
-        names = {file.name for file in waiting}
-        self.standing: dict[str, list[LandingFile]] = {}
-        for file in files:
-            if file.name not in names and file.name in held:
-                self.standing.setdefault(held[file.name], []).append(file)
-        self.by_name: dict[str, set[str]] = {}
-        self.by_size: dict[int, set[str]] = {}
-        self.by_unpacked: dict[tuple[int, int], str] = {}
-        for content in self.by_sha.values():
-            self.add(content)
-
-    def add(self, content: Content, file: LandingFile | None = None) -> None:
-        self.by_sha[content.sha256] = content
-        for name in {content.path, content.moved_to or content.path}:
-            self.by_name.setdefault(logical_name(name, content.sha256), set()).add(content.sha256)
-        self.by_size.setdefault(content.size_bytes, set()).add(content.sha256)
-        if content.unpacked:
-            self.by_unpacked[content.unpacked] = content.sha256
-        if file:
-            self.standing.setdefault(content.file_id, []).append(file)
-
-    def same_name(self, logical: str) -> list[Content]:
-        found = [self.by_sha[sha256] for sha256 in self.by_name.get(logical, ())]
-        return sorted((c for c in found if c.counts), key=lambda content: content.number)
-
-    def newest_of(self, content: Content) -> Content:
-        """What has come of a content by one correction after the other."""
-        by_id = {c.file_id: c for c in self.by_sha.values()}
-        seen = {content.file_id}
-        while content.superseded_by in by_id and content.superseded_by not in seen:
-            content = by_id[content.superseded_by]
-            seen.add(content.file_id)
-        return content
-
-    def gone(self) -> list[Content]:
-        return [c for c in self.by_sha.values() if c.counts and c.file_id not in self.standing]
-
-    def stands_elsewhere(self, content: Content, logical: str, moved: Mapping[str, Collection[str]]) -> bool:
-        if content.moved_to and logical_name(content.moved_to, content.sha256) != logical:
-            return True
-        names = {logical_name(file.name, content.sha256) for file in self.standing.get(content.file_id, ())}
-        return any(name != logical for name in names.union(moved.get(content.sha256, ())))
-
-
-def _contents(session: WarehouseSession, journal: Journal) -> dict[str, Content]:
-    columns = (
-        "sha256, path, file_number, status, size_bytes, coalesce(compression, 'none') <> 'none', precedence,"
-        " superseded_by, named_source, arrived_at, content_bytes, content_crc32, moved_to, reason"
-    )
-    rows = session.connection.execute(f"select {columns} from {LOG_FILES.qualified_name}").fetchall()
-    known = {row[0]: _in_ledger(row) for row in rows}
-    numbers = {content.number for content in known.values()}
-    for sha256, entry in journal.entries().items():
-        if sha256 not in known:
-            known[sha256] = _journaled(entry, numbers)
-    return known
-
-
-def _in_ledger(row: tuple[Any, ...]) -> Content:
-    size, crc, moved_to, reason = row[10:]
-    return replace(Content(*row[:10]), unpacked=None if size is None else (size, crc), moved_to=moved_to, reason=reason)
-
-
-def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
-    number = entry["file_number"]
-    return Content(
-        sha256=entry["sha256"],
-        path=entry["path"],
-        number=number if number not in taken else _NUMBERLESS,
-        status="absent",
-        size_bytes=entry["size_bytes"],
-        is_packed=(entry["compression"] or "none") != "none",
-        precedence=entry["precedence"],
-        superseded_by=entry["superseded_by"],
-        named_source=entry["named_source"],
-        unpacked=None if entry["content_bytes"] is None else (entry["content_bytes"], entry["content_crc32"]),
-        arrived_at=entry["arrived_at"],
-        moved_to=entry["moved_to"],
-    )
-
-
 def identify(
     session: WarehouseSession,
     files: Sequence[LandingFile],
@@ -222,14 +98,14 @@ def identify(
     progress: Progress,
 ) -> Plan:
     """What to do with each waiting file. `files` are all of the landing zone, `asked` are read even if rejected."""
-    known = _Knowledge(session, files, waiting, journal)
+    known = Knowledge(session, files, waiting, journal)
     plan = Plan()
     seen = list(_looked_at(waiting, known, plan, progress))
     moved: dict[str, set[str]] = {}
     for item in seen:
         moved.setdefault(item.digests.sha256, set()).add(item.logical)
     there = {item.digests.sha256 for item in seen}
-    used = [c.number for c in known.by_sha.values() if c.number < _NUMBERLESS]
+    used = [c.number for c in known.by_sha.values() if c.number < NUMBERLESS]
     planner = _Planner(known, plan, moved, max(used, default=0), read_at, source_names, asked)
     lost = [c for c in known.by_sha.values() if c.status == "absent" and c.sha256 not in there]
     lost = [c for c in lost if c.superseded_by is None and journal.archive_of(c.sha256).exists()]
@@ -260,7 +136,7 @@ def identify(
     return plan
 
 
-def _looked_at(waiting: Sequence[LandingFile], known: _Knowledge, plan: Plan, progress: Progress) -> Iterable[_Waiting]:
+def _looked_at(waiting: Sequence[LandingFile], known: Knowledge, plan: Plan, progress: Progress) -> Iterable[_Waiting]:
     """Read each file once, for its hash, and for those of such beginnings as may be known lines."""
     gone = {content.size_bytes for content in known.gone()}
     plain = {logical_name(file.name, "") for file in waiting}
@@ -298,7 +174,7 @@ class _Planner:
 
     def __init__(
         self,
-        known: _Knowledge,
+        known: Knowledge,
         plan: Plan,
         moved: Mapping[str, Collection[str]],
         number: int,
@@ -319,7 +195,7 @@ class _Planner:
         content = self._known.by_sha.get(item.digests.sha256)
         name = item.file.name
         is_version = logical_name(name, "") != item.logical
-        number = content.number if content else _NUMBERLESS
+        number = content.number if content else NUMBERLESS
         return (number, item.logical, is_version, item.is_packed, item.file.size_bytes, name)
 
     def take_archived(self, content: Content, archive: Path) -> None:
@@ -475,7 +351,7 @@ class _Planner:
         **rest: Any,
     ) -> Arrival:
         is_again = content is not None and content.status in ("waiting", "absent")
-        number = content.number if content is not None and content.number < _NUMBERLESS else None
+        number = content.number if content is not None and content.number < NUMBERLESS else None
         if number is None or (content is not None and content.status == "rejected"):
             self._number += 1
             number = self._number

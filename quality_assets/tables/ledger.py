@@ -21,8 +21,9 @@ from quality_assets.stores.lake import LakeFile, files_sql
 from quality_assets.stores.landing import LandingFile, logical_name
 from quality_assets.stores.readers import FileRejected, StagedFile
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.arrivals import FILE_ID_DIGITS, Arrival, Plan
+from quality_assets.tables.arrivals import Arrival, Plan
 from quality_assets.tables.events import EVENTS_LABEL, REFUSED_LABEL
+from quality_assets.tables.known_logs import FILE_ID_DIGITS
 from quality_assets.tables.withdrawals import mark, without_files
 
 _LEDGER = LOG_FILES.qualified_name

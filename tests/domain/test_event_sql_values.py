@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES
-from quality_assets.contracts.sources.events import ColumnMapping, Source
+from quality_assets.contracts.sources.columns import ColumnMapping
+from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.paths import Step, steps_of
 from quality_assets.domain.events.json_paths import is_simple, json_path, json_text_sql
 from quality_assets.domain.events.metrics_sql import facts_sql, metrics_sql, spelled

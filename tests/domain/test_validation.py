@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
-from quality_assets.contracts.sources.events import ColumnMapping, Source
+from quality_assets.contracts.sources.columns import ColumnMapping
+from quality_assets.contracts.sources.events import Source
 from quality_assets.domain.events.texts import (
     NULL_LIKE_IDS,
     ZERO_UUIDS,

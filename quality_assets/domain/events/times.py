@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts.sources.events import ColumnMapping
+from quality_assets.contracts.sources.columns import ColumnMapping
 from quality_assets.domain.events.texts import blankless_sql, number_sql
 from quality_assets.domain.sql_text import literal
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from quality_assets.contracts.events import DEFAULT_EVENT_NAME, EVENT_COLUMN_NAMES, STATUSES, Reason
-from quality_assets.contracts.sources.events import (
+from quality_assets.contracts.sources.columns import (
     ID_COLUMNS,
     MAX_LATENCY_MS,
     NUMBER_COLUMNS,
     TIME_COLUMNS,
     ColumnMapping,
-    Source,
 )
+from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import find_columns
 from quality_assets.domain.events.texts import (
     Blanks,

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from quality_assets.contracts.events import DEFAULT_EVENT_NAME, STATUSES, Reason
-from quality_assets.contracts.sources.events import MAX_LATENCY_MS
+from quality_assets.contracts.sources.columns import MAX_LATENCY_MS
 from quality_assets.domain.events.texts import BLANKS, NULL_LIKE_IDS, ZERO_UUIDS
 from quality_assets.domain.events.validation import LARGEST_INTEGERS, NINES
 

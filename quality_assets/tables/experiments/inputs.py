@@ -14,7 +14,8 @@ from typing import Any
 from quality_assets.contracts.definitions import Catalogue, Funnel
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.impact import EVENT_DAYS
-from quality_assets.contracts.sources.events import ColumnMapping, Source, load_sources
+from quality_assets.contracts.sources.columns import ColumnMapping
+from quality_assets.contracts.sources.events import Source, load_sources
 from quality_assets.stores.lake import files_sql
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.impact.defined import definitions_of
