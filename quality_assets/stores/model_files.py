@@ -1,8 +1,7 @@
 """Model files: where they lie, and plain state (`domain.models.state`) as bytes, by skops, which needs no pickle;
 whoever reads one knows beforehand that the bytes are those that were saved.
 
-skops is imported on first use because that takes a second; `is_model_file`, and files of baselines and of logistic
-regressions, do without it.
+skops is imported on first use because that takes a second: to write a file, and to read one of a format before.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quality_assets.stores import model_format_2, model_layout_1
+from quality_assets.stores import model_format_2, model_format_3, model_layout_1
 from quality_assets.stores.plain_skops import NotPlainError, read_plain
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ MODEL_FILE = "model.skops"
 REGISTRY_FILE = "registry.db"
 WHAT_NEXT = "; the next `quality run` trains a new model"
 """How every sentence ends that says why a model cannot be used."""
-FORMAT = 3
-"""The format of the state that is written here; that of the format before is read too, and given back in this one."""
+FORMAT = 4
+"""The format of the state that is written here; those before are read too, and given back in this one."""
 
 _SCHEMA = "schema.json"
 _TRUSTED = ("sklearn.", "numpy.")
@@ -70,7 +69,7 @@ def read_state(content: bytes) -> Any:
             content, trusted = model_layout_1.without_our_classes(content), (*_TRUSTED, *model_layout_1.TRUSTED)
         state = _construct(content, trusted)
         state = model_layout_1.plain_state(state) if is_of_layout_1 else state
-        return model_format_2.with_plain_regressions(state)
+        return model_format_3.with_plain_trees(model_format_2.with_plain_regressions(state))
     except (UnreadableModelError, MemoryError):
         raise
     # What a file holds that other versions of scikit-learn or of this program wrote is not ours to foresee: a class
@@ -98,7 +97,7 @@ def _is_of_layout_1(content: bytes) -> bool:
         found = json.loads(root["content"]["format"]["content"])
     except (zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError, NotImplementedError, zlib.error) as error:
         raise UnreadableModelError(f"its file is not a model file ({_in_short(error)})") from error
-    if found not in (model_format_2.FORMAT, FORMAT):
+    if found not in (model_format_2.FORMAT, model_format_3.FORMAT, FORMAT):
         raise UnreadableModelError(f"its file has format {found!r}, and this version of the program reads {FORMAT}")
     return False
 

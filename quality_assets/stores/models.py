@@ -229,7 +229,7 @@ class ModelRegistry:
     def export(self, version: str, path: Path) -> None:
         """Write a version as a joblib file for scripts; whole or not at all.
 
-        It holds the plain state, which scikit-learn and numpy are enough to read; `domain.models.state.from_state`
+        It holds the plain state, which numpy is enough to read; `domain.models.state.from_state`
         makes the model of it.
         """
         import joblib

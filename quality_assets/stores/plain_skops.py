@@ -1,5 +1,4 @@
-"""skops files that hold dicts, lists, texts, numbers and arrays alone, read without skops: those of baselines and of
-logistic regressions.
+"""skops files that hold dicts, lists, texts, numbers and arrays alone, read without skops: all that are written today.
 
 skops, and scikit-learn and SciPy with it, take two seconds to import. What it wrote is a zip: an index, `schema.json`,
 which names a loader for each part, and NumPy's own files for arrays.

@@ -54,6 +54,7 @@ MODEL_CODE = (
     "quality_assets.domain.models.settings",
     "quality_assets.domain.models.splits",
     "quality_assets.domain.models.training",
+    "quality_assets.domain.models.tree_sums",
     "quality_assets.domain.models.use_case",
     "quality_assets.domain.series.baseline",
     "quality_assets.domain.series.carrying",
@@ -83,7 +84,7 @@ def registry_of(settings: Settings, use_case: UseCase = FEATURE_RISK) -> ModelRe
 
 
 def import_reader(settings: Settings) -> None:
-    """Import what reads the file of the model in use, if that takes any; to be called before Dagster is imported.
+    """Import what reads the file of the model in use where that is of a format before; before Dagster is imported.
 
     skops looks for every function of NumPy and SciPy in all modules that are there by then: among Dagster's for a
     second, without them for a third of one.

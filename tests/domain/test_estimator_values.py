@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import shap
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, LINEAR_INPUTS
 from quality_assets.domain.models.artifact import TrainedModel
-from quality_assets.domain.models.contributions import MAX_EXPLAINED_TREES, _first_trees, contributions
+from quality_assets.domain.models.contributions import MAX_EXPLAINED_TREES, contributions
 from quality_assets.domain.models.estimators import Boosting, Forest, Logistic, Sigmoid, TargetModel, logit
 from quality_assets.domain.models.evidence import (
     Evidence,
@@ -62,7 +64,7 @@ def inputs(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def params(estimator: Any, *names: str) -> dict[str, Any]:
-    found = estimator.model.get_params()
+    found = estimator.learner.get_params()
     return {name: found[name] for name in names}
 
 
@@ -104,10 +106,10 @@ def test_trees_of_a_forest_see_so_many_rows_at_most() -> None:
     for tree_rows, share in ((10, 0.25), (40, 1.0), (60, 1.0)):
         forest = Forest(np.array([0]), TrainingSettings(forest_tree_rows=tree_rows, threads=2), 2)
         forest.fit(x, y, y)
-        assert (forest.model.max_samples, forest.model.n_jobs) == (share, 1)
+        assert (forest.learner.max_samples, forest.learner.n_jobs) == (share, 1)
     assert forest.prepared(np.array([[NAN], [3.0]])).tolist() == [[19.5], [3.0]]
     # The second class is what is told.
-    assert forest.predict(x, y).tolist() == forest.model.predict_proba(x.astype(np.float32))[:, 1].tolist()
+    assert forest.predict(x, y).tolist() == forest.learner.predict_proba(x.astype(np.float32))[:, 1].tolist()
 
 
 def test_what_was_never_known_is_nothing_to_boosted_trees() -> None:
@@ -136,13 +138,33 @@ def test_a_line_sees_deviations_up_to_eight() -> None:
 
 
 def test_a_forest_is_explained_by_its_first_forty_trees() -> None:
-    x, y = np.random.default_rng(0).normal(size=(60, 2)), (np.arange(60) % 2).astype(float)
-    forest = Forest(np.array([0, 1]), TrainingSettings(forest_min_leaf=5, threads=1), 43)
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), (np.arange(60) % 2).astype(float)
+    forest = Forest(np.array([0, 2]), TrainingSettings(forest_min_leaf=5, threads=1), 43)
     forest.fit(x, y, y)
-    part = _first_trees(forest.model)
-    assert (len(part.estimators_), part.n_estimators, MAX_EXPLAINED_TREES) == (40, 40, 40)
-    assert part.estimators_ == forest.model.estimators_[:40]
-    assert len(forest.model.estimators_) == 43
+    found = contributions(TargetModel("forest", forest, Sigmoid()), x, y)
+    assert found is not None
+    first = copy.copy(forest.learner)
+    first.estimators_, first.n_estimators = forest.learner.estimators_[:40], 40
+    by_shap = shap.TreeExplainer(first).shap_values(forest.prepared(x), check_additivity=False)[..., 1]
+    np.testing.assert_allclose(found[0][:, [0, 2]], by_shap, rtol=0, atol=1e-12)
+    assert found[0][:, 1].tolist() == [0.0] * 60
+    assert found[1].tolist() == forest.predict(x, y).tolist()
+    assert found[2] is False
+    assert MAX_EXPLAINED_TREES == 40
+
+
+def test_boosted_trees_are_explained_in_log_odds() -> None:
+    x, y = np.random.default_rng(1).normal(size=(300, 3)), (np.arange(300) % 3 == 0).astype(float)
+    x[::7, 2] = NAN
+    boosting = Boosting(np.array([0, 2]), TrainingSettings(boosting_rounds=9))
+    boosting.fit(x, y + (x[:, 0] > 1) > 0, x)
+    found = contributions(TargetModel("boosting", boosting, Sigmoid()), x, y)
+    assert found is not None
+    by_shap = shap.TreeExplainer(boosting.learner).shap_values(boosting.prepared(x), check_additivity=False)
+    np.testing.assert_allclose(found[0][:, [0, 2]], by_shap, rtol=0, atol=1e-12)
+    assert np.abs(found[0][:, [0, 2]]).max() > 0.1
+    assert (found[0][:, 1].tolist(), found[2]) == ([0.0] * 300, True)
+    assert found[1] == pytest.approx(boosting.learner.decision_function(boosting.prepared(x)))
 
 
 # --- Evidence ---------------------------------------------------------------------------------------------------------

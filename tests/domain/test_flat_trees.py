@@ -51,7 +51,7 @@ def test_a_tree_that_leads_out_of_itself_or_back_is_refused() -> None:
     for child in (0, len(nodes)):
         kept = nodes["left"][0]
         nodes["left"][0] = child
-        with pytest.raises(ModelFormatError, match="node 0 of a tree leads nowhere"):
+        with pytest.raises(ModelFormatError, match=r"node \d+ of its trees leads nowhere"):
             flat_trees(learner, 3)
         nodes["left"][0] = kept
     nodes["value"][:] = np.inf

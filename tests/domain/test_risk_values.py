@@ -810,8 +810,8 @@ def test_an_interval_is_the_spread_of_the_members_on_the_log_odds() -> None:
     assert (low[0], high[0]) == (pytest.approx(1 / (1 + math.exp(3.29))), pytest.approx(1 / (1 + math.exp(-3.29))))
     one = replace(told, members=told.members[:1])
     assert np.isnan(one.interval(x, np.array(["a"]), np.array([0.5]))).all()
-    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings(), is_small=True).model.n_estimators == 30  # type: ignore[attr-defined]
-    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings()).model.n_estimators == 150  # type: ignore[attr-defined]
+    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings(), is_small=True).learner.n_estimators == 30  # type: ignore[attr-defined]
+    assert make_estimator(FEATURE_RISK, "random_forest", RiskSettings()).learner.n_estimators == 150  # type: ignore[attr-defined]
 
 
 # --- Reasons ----------------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_what_is_not_plain_is_left_to_skops(value: object) -> None:
         read_plain(content)
 
 
-def _logistic(**targets: str) -> tuple[TrainedModel, Inputs]:
+def _learnt(**targets: str) -> tuple[TrainedModel, Inputs]:
     """A model that has learnt each target by an estimator of a kind, with two members; and what it has learnt from."""
     rng = np.random.default_rng(5)
     x = np.where(rng.random((300, len(INPUT_NAMES))) < 0.05, np.nan, rng.normal(size=(300, len(INPUT_NAMES))))
@@ -190,9 +190,24 @@ def _logistic(**targets: str) -> tuple[TrainedModel, Inputs]:
 Inputs = tuple[np.ndarray, np.ndarray]
 
 
+def _estimators(model: TrainedModel, name: str) -> list[Any]:
+    target = model.targets[name]
+    return [target.estimator, *(estimator for estimator, _ in target.members)]
+
+
+def _in_format_3(model: TrainedModel) -> dict[str, Any]:
+    """The state as it was written before: scikit-learn's own trees in it."""
+    state = to_state(FEATURE_RISK, model)
+    for name, target in state["targets"].items():
+        for each, made in zip([target, *target["members"]], _estimators(model, name), strict=True) if target else ():
+            if each["estimator"].pop("trees", None):
+                each["estimator"]["model"] = made.learner
+    return state | {"format": 3}
+
+
 def _in_format_2(model: TrainedModel) -> tuple[dict[str, Any], list[LogisticRegression]]:
-    """The state as it was written before: scikit-learn's own regressions in it; and these."""
-    state, made = to_state(FEATURE_RISK, model), []
+    """The state as it was written before that: scikit-learn's own regressions in it as well; and these."""
+    state, made = _in_format_3(model), []
     for target in filter(None, state["targets"].values()):
         for each in (target, *target["members"]):
             estimator = each["estimator"]
@@ -208,7 +223,7 @@ def _in_format_2(model: TrainedModel) -> tuple[dict[str, Any], list[LogisticRegr
 
 @pytest.mark.parametrize("kind", ["logistic_regression", "ewma_chart"])
 def test_a_regression_is_asked_without_scikit_learn_and_says_the_same(kind: str) -> None:
-    model, (x, y) = _logistic(any=kind)
+    model, (x, y) = _learnt(any=kind)
     estimator = model.targets["any"].estimator
     (regression, *_) = _in_format_2(model)[1]
     prepared = estimator.prepared(x) if kind == "logistic_regression" else estimator._drift(x)
@@ -218,7 +233,7 @@ def test_a_regression_is_asked_without_scikit_learn_and_says_the_same(kind: str)
 
 @pytest.mark.parametrize("onset", ["ewma_chart", "random_forest"])
 def test_a_file_of_format_2_is_the_same_model(onset: str) -> None:
-    model, (x, y) = _logistic(any="logistic_regression", onset=onset)
+    model, (x, y) = _learnt(any="logistic_regression", onset=onset)
     state, _ = _in_format_2(model)
     content = skops.io.dumps(state)
     assert is_model_file(content)
@@ -232,16 +247,45 @@ def test_a_file_of_format_2_is_the_same_model(onset: str) -> None:
         ]
 
 
+@pytest.mark.parametrize("kind", ["random_forest", "hist_gradient_boosting"])
+def test_a_file_of_format_3_is_the_same_model(kind: str) -> None:
+    model, (x, y) = _learnt(any=kind, onset="logistic_regression")
+    content = skops.io.dumps(_in_format_3(model))
+    assert is_model_file(content)
+    assert not is_plain(content)
+    again = from_state(FEATURE_RISK, read_state(content))
+    for name in model.targets:
+        pairs = zip(_estimators(again, name), _estimators(model, name), strict=True)
+        assert all(one.predict(x, y).tolist() == other.predict(x, y).tolist() for one, other in pairs)
+    # Asked by arrays alone, the bits are those that scikit-learn gives.
+    assert [each.learner for each in _estimators(again, "any")] == [None] * 3
+
+
+def test_trees_of_format_3_that_were_never_grown_are_refused() -> None:
+    model, _ = _learnt(any="random_forest")
+    state = _in_format_3(model)
+    del model.targets["any"].estimator.learner.estimators_
+    with pytest.raises(UnreadableModelError, match=r"cannot be read .*estimators_"):
+        read_state(skops.io.dumps(state))
+
+
 def test_a_regression_of_format_2_that_was_never_fitted_is_refused() -> None:
-    state, made = _in_format_2(_logistic(any="logistic_regression")[0])
+    state, made = _in_format_2(_learnt(any="logistic_regression")[0])
     del made[0].coef_
     with pytest.raises(UnreadableModelError, match=r"cannot be read .*KeyError: 'coef_'"):
         read_state(skops.io.dumps(state))
 
 
+def test_trees_are_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path: Path) -> None:
+    model, _ = _learnt(any="hist_gradient_boosting", onset="random_forest")
+    content = write_state(to_state(FEATURE_RISK, model))
+    assert is_plain(content)
+    assert _read_without_skops(tmp_path, content) == ["hist_gradient_boosting", "random_forest"]
+
+
 def test_baselines_and_regressions_are_read_where_there_is_no_skops_and_no_scikit_learn(tmp_path: Path) -> None:
     assert _read_without_skops(tmp_path, NEW) == ["feature_base_rate", "persistence"]
-    model, _ = _logistic(any="logistic_regression", onset="ewma_chart")
+    model, _ = _learnt(any="logistic_regression", onset="ewma_chart")
     for state in (to_state(FEATURE_RISK, model), _in_format_2(model)[0]):
         assert _read_without_skops(tmp_path, skops.io.dumps(state)) == ["ewma_chart", "logistic_regression"]
 
@@ -286,7 +330,7 @@ NEW = write_state(to_state(FEATURE_RISK, from_state(FEATURE_RISK, read_state(_ol
         (skops.io.dumps([1, 2]), "not a model file"),
         (skops.io.dumps({"x": 1}), "not a model file"),
         (skops.io.dumps(Sigmoid()), "not a model file"),
-        (skops.io.dumps({"format": 4}), "format 4, and this version of the program reads 3"),
+        (skops.io.dumps({"format": 5}), "format 5, and this version of the program reads 4"),
         (skops.io.dumps({"format": "2"}), "format '2'"),
     ],
     # What skops writes names addresses in memory, so the bytes are no name that two processes agree on.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from quality_assets.domain.models.estimators import Decode, Imputer, LogOdds
-
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
+from quality_assets.domain.models.tree_sums import TreesError, TreeSums, checked
 
 
 class ModelStateError(ValueError):
@@ -81,16 +78,18 @@ def log_odds(value: object, where: str) -> LogOdds:
     return LogOdds(coefficients, number(found["intercept"], f"{where}.intercept"))
 
 
-def fitted(module: str, name: str) -> Decode:
-    """A fitted scikit-learn estimator of exactly the class that `module` has under `name`; imported once it is read."""
-
-    def decode(value: object, where: str) -> BaseEstimator:
-        made: type[BaseEstimator] = getattr(import_module(module), name)
-        if not isinstance(value, made) or type(value) is not made or not hasattr(value, "classes_"):
-            raise ModelStateError(f"{where}: a fitted {name} was expected, not {type(value).__name__}")
-        return value
-
-    return decode
+def trees(value: object, where: str) -> TreeSums:
+    """Trees whose every walk ends at a number; of which inputs they may ask is for who knows them."""
+    kinds = {
+        "roots": np.integer, "left": np.integer, "right": np.integer, "column": np.integer, "threshold": np.floating,
+        "missing_left": np.bool_, "value": np.floating, "weight": np.floating,
+    }  # fmt: skip
+    found = parts(value, ("constant", *kinds), where)
+    arrays = {name: array(kind)(found[name], f"{where}.{name}") for name, kind in kinds.items()}
+    try:
+        return checked(TreeSums(constant=number(found["constant"], f"{where}.constant"), **arrays))
+    except TreesError as error:
+        raise ModelStateError(f"{where}: {error}") from error
 
 
 def shares(value: object, where: str) -> dict[str, float]:

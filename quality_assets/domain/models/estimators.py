@@ -3,8 +3,7 @@
 Each fits and predicts on a matrix of inputs. Which rows it may see, and which one wins, is decided by `training`; what
 of it is stored, and under which name, by `kinds`. Baselines that know what an input means live with their use case.
 
-scikit-learn is imported where one of its estimators is made or fitted: to ask a baseline or a logistic regression takes
-none of it.
+scikit-learn is imported where one of its estimators is made or fitted: to ask what has learnt takes none of it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.models.settings import TrainingSettings
+from quality_assets.domain.models.tree_sums import TreeSums, of_boosting, of_forest
 from quality_assets.domain.models.use_case import UseCase
 
 
@@ -72,7 +72,13 @@ class Imputer:
 
 
 class Forest:
-    """Random forest (Breiman 2001) without class weights, which would ruin its probabilities."""
+    """Random forest (Breiman 2001) without class weights, which would ruin its probabilities.
+
+    `learner` is scikit-learn's, in the process that fits it, where thousands of rows are asked; its trees say the same.
+    """
+
+    trees: TreeSums
+    learner: Any = None
 
     def __init__(self, columns: Ints, settings: TrainingSettings, trees: int) -> None:
         from sklearn.ensemble import RandomForestClassifier
@@ -80,7 +86,7 @@ class Forest:
         self.columns = columns
         self.imputer = Imputer()
         self.tree_rows = settings.forest_tree_rows
-        self.model = RandomForestClassifier(
+        self.learner = RandomForestClassifier(
             n_estimators=trees,
             min_samples_leaf=settings.forest_min_leaf,
             max_depth=settings.forest_max_depth,
@@ -90,29 +96,35 @@ class Forest:
         )
 
     def fit(self, x: Floats, y: Floats, entity: np.ndarray) -> None:
-        self.model.max_samples = min(self.tree_rows / len(y), 1.0)
+        self.learner.max_samples = min(self.tree_rows / len(y), 1.0)
         self.imputer.fit(x[:, self.columns])
-        self.model.fit(self.prepared(x), y)
+        self.learner.fit(self.prepared(x), y)
         # Threads add the trees up in any order, and the last bits of a score would differ from run to run.
-        self.model.n_jobs = 1
+        self.learner.n_jobs = 1
+        self.trees = of_forest(self.learner)
 
     def prepared(self, x: Floats) -> NDArray[np.float32]:
         """The learnt inputs of n x p without holes."""
         return self.imputer.apply(x[:, self.columns]).astype(np.float32)
 
     def predict(self, x: Floats, entity: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
+        if self.learner is not None:
+            return np.asarray(self.learner.predict_proba(self.prepared(x))[:, 1])
+        return self.trees.sums(self.prepared(x)) / len(self.trees.roots)
 
 
 class Boosting:
-    """Histogram gradient boosting; unknown inputs go their own way at each split."""
+    """Histogram gradient boosting; unknown inputs go their own way at each split. `learner` as of a forest."""
+
+    trees: TreeSums
+    learner: Any = None
 
     def __init__(self, columns: Ints, settings: TrainingSettings) -> None:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         self.columns = columns
         self.is_known: NDArray[np.bool_] = np.zeros(0, dtype=bool)
-        self.model = HistGradientBoostingClassifier(
+        self.learner = HistGradientBoostingClassifier(
             max_iter=settings.boosting_rounds,
             learning_rate=0.06,
             max_leaf_nodes=8,
@@ -125,14 +137,16 @@ class Boosting:
 
     def fit(self, x: Floats, y: Floats, entity: np.ndarray) -> None:
         self.is_known = np.asarray(np.isfinite(x[:, self.columns]).any(axis=0))
-        self.model.fit(self.prepared(x), y)
+        self.learner.fit(self.prepared(x), y)
+        self.trees = of_boosting(self.learner)
 
     def prepared(self, x: Floats) -> Floats:
         """The learnt inputs of n x p; those never known in training as 0: scikit-learn cannot bin nothing."""
         return np.where(self.is_known, x[:, self.columns], 0.0)
 
     def predict(self, x: Floats, entity: np.ndarray) -> Floats:
-        return np.asarray(self.model.predict_proba(self.prepared(x))[:, 1])
+        asked = self.prepared(x)
+        return expit(self.trees.sums(asked) if self.learner is None else self.learner.decision_function(asked))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from quality_assets.domain.arrays import Ints
-from quality_assets.domain.models.decoding import array, fitted, imputer, log_odds, number, whole
+from quality_assets.domain.models.decoding import array, imputer, log_odds, number, trees, whole
 from quality_assets.domain.models.estimators import Boosting, EstimatorKind, Forest, Logistic
 from quality_assets.domain.models.settings import TrainingSettings
 
@@ -25,7 +25,7 @@ FOREST = EstimatorKind(
         "columns": array(np.integer),
         "imputer": imputer,
         "tree_rows": whole,
-        "model": fitted("sklearn.ensemble", "RandomForestClassifier"),
+        "trees": trees,
     },
 )
 BOOSTING = EstimatorKind(
@@ -34,7 +34,7 @@ BOOSTING = EstimatorKind(
     {
         "columns": array(np.integer),
         "is_known": array(np.bool_),
-        "model": fitted("sklearn.ensemble", "HistGradientBoostingClassifier"),
+        "trees": trees,
     },
 )
 LOGISTIC = EstimatorKind(

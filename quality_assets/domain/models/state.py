@@ -1,4 +1,4 @@
-"""Models as plain state, and back: dicts, lists, numbers, texts, numpy arrays and scikit-learn's own estimators.
+"""Models as plain state, and back: dicts, lists, numbers, texts and numpy arrays.
 
 What is stored names no class and no module of ours, so that code may move without any installed root losing its model:
 an estimator is known by its kind, the short name that its use case has for it. Bytes are written in
@@ -16,10 +16,12 @@ import numpy as np
 from quality_assets.domain.models.artifact import TrainedModel
 from quality_assets.domain.models.decoding import ModelStateError, number, parts, text, texts, whole
 from quality_assets.domain.models.estimators import EstimatorKind, Imputer, LogOdds, Sigmoid, TargetModel
+from quality_assets.domain.models.tree_sums import TreeSums
 from quality_assets.domain.models.use_case import UseCase
 
-FORMAT = 3
-"""Of the state. Format 1 had the classes themselves in the file, format 2 scikit-learn's logistic regressions."""
+FORMAT = 4
+"""Of the state. Format 1 had the classes themselves in the file, format 2 scikit-learn's logistic regressions, format 3
+its trees."""
 
 Kinds = Mapping[str, EstimatorKind]
 
@@ -89,8 +91,9 @@ def _estimator_state(kinds: Kinds, estimator: object) -> dict[str, Any]:
     if kind is None:
         raise ModelStateError(f"{type(estimator).__name__} is no kind of estimator that can be stored")
     values = {name: getattr(estimator, name) for name in kinds[kind].attributes}
+    plain = (Imputer, LogOdds, TreeSums)
     return {"kind": kind} | {
-        name: dict(vars(value)) if isinstance(value, Imputer | LogOdds) else value for name, value in values.items()
+        name: dict(vars(value)) if isinstance(value, plain) else value for name, value in values.items()
     }
 
 
@@ -133,3 +136,6 @@ def _check_columns(model: TrainedModel) -> None:
             columns = getattr(estimator, "columns", np.zeros(0, dtype=np.int64))
             if len(columns) and not 0 <= columns.min() <= columns.max() < len(model.input_names):
                 raise ModelStateError(f"an estimator learns from columns that {len(model.input_names)} inputs lack")
+            trees = getattr(estimator, "trees", None)
+            if trees is not None and trees.inputs_asked > len(columns):
+                raise ModelStateError(f"the trees of an estimator ask for inputs that its {len(columns)} columns lack")
