@@ -78,6 +78,21 @@ def around(*values: float, at: int = 20, usual: float = 10.0) -> np.ndarray:
 # --- Sizes ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_worst_day_of_a_missed_objective_is_the_farthest_of_those_with_enough_events() -> None:
+    # The evidence is the same on every day; on day 22 nine events stray by chance.
+    values, sample = around(14, 15, 90, 19, 13), around(100, 100, 9, 60, 100, usual=100)
+    told = {"kind": "objective", "z": 5.5, "active": range(20, 25), "sample": sample}
+    found = _measure(finding(20, values, last=24, **told), day(20), day(24), True)
+    assert (found["worst_date"], found["peak_value"], found["size"]) == (day(23), 19, 9)
+    # Half of the usual sample is enough, and one that is not known is ample.
+    for enough in (around(100, 100, 50, 60, 100), around(NAN, NAN, NAN, NAN, NAN)):
+        found = _measure(finding(20, values, last=24, **told | {"sample": enough}), day(20), day(24), True)
+        assert (found["worst_date"], found["peak_value"]) == (day(22), 90)
+    # Of what is worse than its own past it is the day of the most evidence.
+    by_z = _measure(finding(20, values, z=around(5, 9, 6, 7, 5, usual=0), last=24), day(20), day(24), True)
+    assert (by_z["worst_date"], by_z["peak_value"]) == (day(21), 15)
+
+
 def test_an_incident_is_measured_over_its_days() -> None:
     z = around(5, 8, 6, at=20, usual=0.0)
     value, expected = around(20, 40, 30, 26), around(10, 20, 12, 13)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
+from quality_assets.domain.arrays import Floats
 from quality_assets.domain.features.endings import ending
 from quality_assets.domain.features.incident_findings import (
     Finding,
@@ -217,12 +218,12 @@ def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[s
     """Baseline, today's and worst value of the incident's first metric, its size, and what it cost in events."""
     found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
     window = slice(panel.dates.index(start), panel.dates.index(last) + 1)
-    value, expected, z = panel.value[series, window], found.expected[series, window], found.z[series, window]
+    value, expected = panel.value[series, window], found.expected[series, window]
     worse = panel.worse * (value - expected)
     known = np.isfinite(worse)
     if not known.any():
         return dict.fromkeys(_MEASURED)
-    peak = int(np.argmax(np.where(known, np.where(np.isfinite(z), z, -1e9), -np.inf)))
+    peak = int(np.argmax(np.where(known, _worst_by(finding, window, worse), -np.inf)))
     size = float(value[peak] - expected[peak])
     today = _last_known_day(finding) if is_open else window.stop - 1
     days_pooled = found.days_pooled[series, today] if found.days_pooled is not None else np.nan
@@ -239,6 +240,21 @@ def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[s
         **_counted(finding, window.start + peak),
         "days_pooled": _number(days_pooled) if days_pooled > 1 else None,
     }
+
+
+def _worst_by(finding: Finding, window: slice, worse: Floats) -> Floats:
+    """By what a day of an incident is the worst one: the evidence; where an objective is missed, how far.
+
+    Of misses the evidence is of a week, and the same on every day that is all bad. A day with less than half of the
+    usual sample is not their worst: a handful strays far by chance.
+    """
+    found, series = finding.detections, finding.episode.series
+    if finding.episode.kind != "objective":
+        z = found.z[series, window]
+        return np.where(np.isfinite(z), z, -1e9)
+    # Where it is not known it is ample.
+    sample = np.nan_to_num(found.panel.sample[series, window], nan=np.inf)
+    return np.where(sample >= np.median(sample[np.isfinite(worse)]) / 2, worse, -1e9)
 
 
 _MEASURED = (
