@@ -96,7 +96,7 @@ def _signal_inputs(signal: str) -> tuple[RiskInput, ...]:
             f"{signal}_ewma_z",
             "sd",
             f"Exponentially weighted mean of {signal}_z (weight 0.3), standardised",
-            f"{what} drifts: over recent days {{value:+.1f}} times its usual swing",
+            f"{what} drift{'' if signal == 'volume' else 's'}: over recent days {{value:+.1f}} times its usual swing",
             low=-15,
             high=15,
         ),

@@ -56,7 +56,23 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
         # Beyond all of it, or less than none, is all or none.
         (
             verdict("real", 120.0, 130.0, users=-20.0),
-            "Real: 100 % of it (0 to 100 %) remains, the same users and mix held.",
+            "Real: 100 % of it (0 to 100 %) remains; other users (20 %) hid more of it.",
+        ),
+        # What stands against the change is told, and with it nothing "made the rest" of what is whole.
+        (
+            verdict("real", 110.0, 10.0, users=-26.0, event_name=16.0),
+            "Real: 100 % of it (100 to 100 %) remains; another mix of events (16 %) added to it, other users (26 %)"
+            " took from it.",
+        ),
+        (
+            verdict("partly", 60.0, 0.0, users=-20.0, country=64.0, late_rows=-4.0),
+            "Partly real: 60 % of it (60 to 60 %) remains; another mix of countries (64 %) added to it, other users"
+            " (20 %) took from it.",
+        ),
+        (
+            verdict("measurement", 10.0, 0.0, users=-20.0, country=110.0),
+            "Measurement: another mix of countries (110 %) made it, other users (20 %) took from it; 10 % of it (10 to"
+            " 10 %) is real.",
         ),
         (
             verdict("measurement", 10.0, 20.0, users=30.0, country=60.0),

@@ -327,19 +327,31 @@ def verdict_sentence(verdict: Verdict) -> str | None:
     share = verdict.real_share
     if verdict.verdict == "unknown" or share is None:
         return "Whether it is real cannot be told: too few events on either side, or they do not show it."
-    rest = sorted(verdict.parts[:-1], key=lambda part: -abs(part.size))
-    helps = [part for part in rest if part.size / verdict.change >= _WORTH_TELLING][:2]
     low, high = sorted(
         float(np.clip(end / verdict.change, 0, 1)) for end in (verdict.parts[-1].low, verdict.parts[-1].high)
     )
-    interval = f" ({100 * low:.0f} to {100 * high:.0f} %)"
-    why = " and ".join(f"{CAUSE_WORDS[part.name]} ({100 * part.size / verdict.change:.0f} %)" for part in helps)
-    if verdict.verdict == "real":
-        held = f"; {why} made the rest" if why else ", the same users and mix held"
-        return f"Real: {100 * share:.0f} % of it{interval} remains{held}."
+    remains = f"{100 * share:.0f} % of it ({100 * low:.0f} to {100 * high:.0f} %)"
+    more, less = _parts_text(verdict, 1), _parts_text(verdict, -1)
     if verdict.verdict == "measurement":
-        return f"Measurement: {why or 'what was measured'} made it; {100 * share:.0f} % of it{interval} is real."
-    return f"Partly real: {100 * share:.0f} % of it{interval} remains; {why or 'what was measured'} made the rest."
+        took = f", {less} took from it" if less else ""
+        return f"Measurement: {more or 'what was measured'} made it{took}; {remains} is real."
+    # Where some parts stand against the change, the others and what is real are more than all of it.
+    if more and less:
+        rest = f"; {more} added to it, {less} took from it"
+    elif less:
+        rest = f"; {less} hid more of it"
+    elif verdict.verdict == "real" and not more:
+        rest = ", the same users and mix held"
+    else:
+        rest = f"; {more or 'what was measured'} made the rest"
+    return f"{'Real' if verdict.verdict == 'real' else 'Partly real'}: {remains} remains{rest}."
+
+
+def _parts_text(verdict: Verdict, sign: int) -> str:
+    """The two largest parts that go with the change, or with -1 against it, and are worth telling."""
+    shares = [(part.name, sign * part.size / verdict.change) for part in verdict.parts[:-1]]
+    told = sorted((each for each in shares if each[1] >= _WORTH_TELLING), key=lambda each: -each[1])[:2]
+    return " and ".join(f"{CAUSE_WORDS[name]} ({100 * share:.0f} %)" for name, share in told)
 
 
 _WORTH_TELLING = 0.05
