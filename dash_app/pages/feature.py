@@ -346,9 +346,10 @@ def _trust(reader: Reader, days: int) -> Component:
 def _verdict(found: Mapping[str, Row]) -> Component:
     state, against = health.trust(found, queries.TRUST_ASSETS)
     results = formats.plural(against, "result")
+    ending = "s" if against == 1 else ""
     words = {
-        CheckState.FAILING: f"Not fully: {results} say that a number of this window is false.",
-        CheckState.WARNING: f"Mostly: nothing is false, but {results} deserve a look.",
+        CheckState.FAILING: f"Not fully: {results} say{ending} that a number of this window is false.",
+        CheckState.WARNING: f"Mostly: nothing is false, but {results} deserve{ending} a look.",
         CheckState.UNKNOWN: f"As far as is known: {formats.plural(against, 'table')} could not be checked in full.",
         CheckState.PASSING: "Yes: every check of this window passed.",
     }

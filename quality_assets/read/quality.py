@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.domain.quality.score import POINTS_SQL, telemetry_score
 from quality_assets.read.reader import Reader, Row, per_snapshot
 
@@ -240,10 +241,22 @@ def quarantine_rows(reader: Reader, days: int, reason: str | None, limit: int = 
 
 @per_snapshot
 def volume(reader: Reader) -> list[Row]:
-    """Per partitioned table: last partition, its rows, the usual rows of that weekday (−1 unknown), and 28 days."""
+    """Per partitioned table: last partition, its rows, the usual rows of that weekday (−1 unknown), and 28 days.
+
+    Without those whose partitions are filled by later days: the last ones are never as full as those before.
+    """
     if not (reader.has("ops.partition_state") and reader.through):
         return []
-    return reader.rows(_VOLUME, {"through": reader.through})
+    return [row for row in reader.rows(_VOLUME, {"through": reader.through}) if _is_whole_at_once(row["table_name"])]
+
+
+def _is_whole_at_once(name: str) -> bool:
+    """Whether a table has partitions, which are as full when they are built as they will be. A definition's own follow
+    the name after a colon."""
+    table = TABLES_BY_NAME.get(name.partition(":")[0])
+    if table is None or table.build is None:
+        return True
+    return table.partition_column is not None and all(window.after == 0 for window in table.build.windows)
 
 
 @per_snapshot

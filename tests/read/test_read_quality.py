@@ -335,6 +335,14 @@ def test_usual_rows_lie_between_the_middle_two() -> None:
     ]
 
 
+def test_a_table_whose_partitions_later_days_fill_has_no_usual_rows_to_fall_short_of() -> None:
+    names = ("core.user_days", "impact.definitions", "impact.retention", "impact.segment_days:fading", "raw.own")
+    rows = [_partition(0, 0, name) for name in names]
+    # Definitions have no dates, retention of a cohort grows for weeks.
+    told = [row["table_name"] for row in volume(snapshot_of({STATE: rows}))]
+    assert told == ["core.user_days", "impact.segment_days:fading", "raw.own"]
+
+
 def _file(number: int, **cells: object) -> Cells:
     known = {
         "file_id": f"f{number}",
