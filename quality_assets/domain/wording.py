@@ -75,10 +75,15 @@ _DURATIONS: tuple[tuple[float, str, int, int], ...] = (
 )
 
 
+_OF_USERS = "user_features."
+
+
 def name_in_words(name: str) -> str:
     """What is monitored, as people say it: `crash_rate` is `crash rate`, `platform` is `mix of platforms`."""
     if name.endswith(_IS_MISSING):
         return name_in_words(name.removesuffix(_IS_MISSING)) + _IS_MISSING
+    if name.startswith(_OF_USERS):
+        return f"{name_in_words(name.removeprefix(_OF_USERS))} of users"
     signal, _, what = name.partition("_")
     if signal in _SIGNALS and what in _OF_SIGNAL:
         return _OF_SIGNAL[what].format(_SIGNALS[signal])

@@ -23,7 +23,7 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.domain.features.attention import users_hit
-from quality_assets.domain.features.incident_words import names_of, told_sentence
+from quality_assets.domain.features.incident_words import title, told_sentence
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -237,9 +237,9 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
     rows = _rows(
         session.connection,
         f"""
-        select incident_id, feature, metric, kind, severity, sentence, verdict, verdict_sentence, affected_users,
-          users_today, detected_on, start_date, change, baseline_value, current_value, peak_value, slice_dimensions,
-          slice_values, scope, features, end_date, described.owner as owner
+        select incident_id, feature, event_name, platform, metric, kind, severity, sentence, verdict, verdict_sentence,
+          affected_users, users_today, detected_on, start_date, change, baseline_value, current_value, peak_value,
+          slice_dimensions, slice_values, events, scope, features, end_date, described.owner as owner
         from {INCIDENTS.qualified_name}
         left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
         where end_date is null or end_kind in ('adopted', 'silent') order by incident_id
@@ -266,11 +266,6 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         resolve_gone(connection, "incident", [fault.fingerprint for fault in faults])
 
 
-def _whose(row: Mapping[str, Any]) -> str:
-    features = names_of(row["features"])
-    return f"{len(features)} features at once" if len(features) > 1 else str(row["feature"])
-
-
 def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
     slices = dict(zip(row["slice_dimensions"] or (), row["slice_values"] or (), strict=False))
     return Fault(
@@ -278,7 +273,7 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         subject=row["feature"],
         check_name=row["incident_id"],
         column_name=row["metric"],
-        title=f"{_whose(row)}: {name_in_words(row['metric'])} is worse",
+        title=title(row),
         message=told_sentence(row),
         severity=severity_of(connection, row["feature"], row["metric"], row["severity"]),
         action="Open the feature's page: since when, for whom, and what was released then.",

@@ -15,6 +15,7 @@ from quality_assets.domain.features.incident_words import (
     end_word,
     is_missing,
     names_of,
+    title,
     told_sentence,
 )
 
@@ -71,6 +72,21 @@ def test_what_changed(changes: dict[str, Any], text: str) -> None:
         days = days_until_silence_tells(0.02)
         text = text.replace("546 days", f"{days} days")
     assert said(**changes) == f"{text} {SINCE}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "pay: error rate worse than usual"),
+        ({"kind": "objective", "platform": "iOS"}, "pay on iOS: error rate beyond its objective"),
+        ({"metric": "latency_p50_ms"}, "pay: latency p50 worse than usual"),
+        ({"kind": "dead"}, "pay: error rate worse than usual"),
+        ({"kind": "dead", "event_name": "pay"}, "pay (pay events): no events at all"),
+        ({"features": ["a", "b", "c"]}, "3 features at once: error rate worse than usual"),
+    ],
+)
+def test_an_incident_has_a_title(changes: dict[str, Any], text: str) -> None:
+    assert title(ROW | changes) == text
 
 
 @pytest.mark.parametrize(

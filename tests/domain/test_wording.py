@@ -56,6 +56,7 @@ def test_no_input_is_called_by_a_statistic(name: str) -> None:
 
 
 def test_inputs_are_called_what_they_mean() -> None:
+    assert name_in_words("user_features.failure_rate_24h") == "failure rate 24h of users"
     assert name_in_words("worst_ewma_z") == "recent slide of the worst metric"
     assert name_in_words("crash_slope_z is missing") == "two-week trend of crash rate is missing"
 

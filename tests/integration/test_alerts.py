@@ -196,7 +196,7 @@ def test_users_of_the_last_day_and_the_verdict_are_told_and_all_features_at_once
     (alert,) = alert_rows(data_root)
     assert (alert["users"], alert["observed"], alert["evidence"]["verdict"]) == (7, 0.03, "real")
     assert alert["message"] == f"{INCIDENT['sentence']} Real."
-    assert alert["title"] == "3 features at once: crash rate is worse"
+    assert alert["title"] == "3 features at once: crash rate worse than usual"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,14 @@ def describe(row: Mapping[str, Any]) -> str:
     return f"{_subject(row)}: {said}."
 
 
+def title(row: Mapping[str, Any]) -> str:
+    """An incident in some words: of what, and that it is worse."""
+    if _is_dead(row):
+        return f"{_subject(row)}: no events at all"
+    what = METRICS_BY_NAME[row["metric"]].label.lower()
+    return f"{_subject(row)}: {what} {'beyond its objective' if row['kind'] == 'objective' else 'worse than usual'}"
+
+
 def told_sentence(row: Mapping[str, Any]) -> str:
     """What is told of an incident, in alerts, cards, reports and on the command line: its sentence and its verdict."""
     parts = (row["sentence"], row.get("verdict_sentence"))
@@ -43,8 +51,13 @@ def names_of(value: Any) -> list[str]:
     return [str(name) for name in value]
 
 
+def _is_dead(row: Mapping[str, Any]) -> bool:
+    """A dead feature with events lost them in part only."""
+    return row["kind"] == "dead" and not (is_missing(row["event_name"]) and row["events"])
+
+
 def _change_text(row: Mapping[str, Any], what: str) -> str:
-    if row["kind"] == "dead" and not (is_missing(row["event_name"]) and row["events"]):
+    if _is_dead(row):
         return f"no events at all{_silence_text(row['baseline_value'])},"
     if is_missing(row["peak_value"]) or is_missing(row["baseline_value"]):
         return f"{what} changed"
