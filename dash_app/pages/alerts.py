@@ -157,6 +157,8 @@ def _groups(rows: Sequence[Mapping[str, Any]], request: Request) -> Component:
     for _, members in groupby(ordered, key=lambda row: row["group_id"]):
         group = list(members)
         if len(group) > 1:
+            # What failed furthest upstream gives the group its name, whatever was seen last.
+            group.sort(key=lambda row: alerting.group_of(row["subject"]) != row["group_id"])
             said = f"{formats.plural(len(group), 'alert')} of one cause, about {group[0]['subject']}"
             items.append(html.Li(html.H3(said), className="group-head"))
         items += [_row(row, request, is_member=len(group) > 1) for row in group]

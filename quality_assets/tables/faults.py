@@ -27,6 +27,7 @@ from quality_assets.domain.features.incident_words import title, told_sentence
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.domain.wording import name_in_words
 from quality_assets.settings import Settings
@@ -74,13 +75,17 @@ def tell_of_checks(
     settings: Settings, results: Sequence[CheckResult], standing: Mapping[tuple[str, str], int], run_id: str
 ) -> None:
     """Tell of the checks that failed in a run, and note those that passed; `standing`: how many partitions of each
-    check fail as the data stand, since one day's pass says nothing of another day's failure."""
+    check fail as the data stand, since one day's pass says nothing of another day's failure.
+
+    Nothing is told of those that only count what is told by itself, `TOLD_ONE_BY_ONE`.
+    """
     failing: dict[tuple[str, str], list[CheckResult]] = {}
     for result in results:
-        if result.status == "failed":
+        if result.status == "failed" and (result.asset, result.check_name) not in TOLD_ONE_BY_ONE:
             failing.setdefault((result.asset, result.check_name), []).append(result)
     passed = {(r.asset, r.check_name) for r in results if r.status == "passed"}
     passed = {each for each in passed if each not in failing and not standing.get(each)}
+    passed |= TOLD_ONE_BY_ONE.intersection((r.asset, r.check_name) for r in results)
     if not failing and not passed:
         return
     with operations_of(settings).write() as connection:

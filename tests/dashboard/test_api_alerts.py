@@ -329,6 +329,16 @@ def _page(settings: Settings, path: str, **query: str) -> str:
     return str(json.dumps(json.loads(to_json_plotly(root, engine="orjson")), ensure_ascii=False))
 
 
+def test_a_group_is_named_by_what_failed_furthest_upstream(data_root: Settings) -> None:
+    with operations_of(data_root).write() as connection:
+        for subject, severity in (("core.a", "low"), ("product.b", "medium"), ("ml.c", "medium")):
+            raise_fault(connection, Fault("check", subject, f"{subject} fails", "It does.", severity, group="core.a"))
+    said = _page(data_root, "/alerts")
+    assert "3 alerts of one cause, about core.a" in said
+    places = [said.index(f"{subject} fails") for subject in ("core.a", "product.b", "ml.c")]
+    assert min(places) == places[0]
+
+
 def test_pages_show_alerts_without_any_snapshot(data_root: Settings, alert_id: str) -> None:
     said = _page(data_root, "/alerts")
     assert "Rows are lost" in said

@@ -12,12 +12,15 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.defs.run_tags import run_partition
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.alerts import AlertBook
+from quality_assets.tables.alerts import AlertBook, raise_fault
+from quality_assets.tables.checks.known import checks_by_subject
 from quality_assets.tables.faults import (
     report_run_failure,
     settle_failed_runs,
@@ -116,6 +119,24 @@ def test_a_failed_check_is_titled_by_what_it_found(data_root: Settings, descript
     tell_of_checks(data_root, [found], {}, "r1")
     (alert,) = alert_rows(data_root)
     assert (alert["title"], alert["message"], alert["check_name"]) == (title, description, "features_described")
+
+
+def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_one(data_root: Settings) -> None:
+    known = {(check.subject.name, check.name): check for checks in checks_by_subject().values() for check in checks}
+    assert set(known) >= TOLD_ONE_BY_ONE
+    results = [
+        CheckResult(asset, name, "", known[asset, name].dimension, "failed", "WARN", False, 1.0, 0.0, 1, "One is.")
+        for asset, name in sorted(TOLD_ONE_BY_ONE)
+    ]
+    tell_of_checks(data_root, results, dict.fromkeys(TOLD_ONE_BY_ONE, 1), "r1")
+    assert alert_rows(data_root) == []
+    # What was told by code of before is over, though the check still fails.
+    with operations_of(data_root).write() as connection:
+        for asset, name in TOLD_ONE_BY_ONE:
+            raise_fault(connection, Fault("check", asset, "title", "message", "medium", name))
+    for run in ("r2", "r3"):
+        tell_of_checks(data_root, results, dict.fromkeys(TOLD_ONE_BY_ONE, 1), run)
+    assert [alert["status"] for alert in alert_rows(data_root)] == ["resolved", "resolved"]
 
 
 def test_a_refused_publication_is_critical(data_root: Settings) -> None:

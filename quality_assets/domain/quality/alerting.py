@@ -116,7 +116,12 @@ class Fault:
     @property
     def group_id(self) -> str:
         """The same for what is told together."""
-        return hashed("group", self.group or self.subject)
+        return group_of(self.group or self.subject)
+
+
+def group_of(name: str) -> str:
+    """Which group it is that is told under a name."""
+    return hashed("group", name)
 
 
 def fingerprint_of(kind: str, subject: str, check_name: str = "", column_name: str = "") -> str:

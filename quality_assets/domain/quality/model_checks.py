@@ -86,6 +86,11 @@ INCIDENT_CHECKS = (
     ),
 )
 
+TOLD_ONE_BY_ONE = frozenset(
+    {(INCIDENTS.qualified_name, "nothing_badly_broken"), (DATA_DRIFT.qualified_name, "nothing_drifted")}
+)
+"""Checks that count incidents, and what has drifted: of each of these its owner is told, with whom it hits."""
+
 LABEL_CHECKS = (
     Check(
         subject_of(DEGRADATION_LABELS),
