@@ -306,7 +306,7 @@ def _ledger(reader: Reader) -> Component:
 
 def _outcomes(reader: Reader) -> Component:
     top, recent = queries.ledger_top(reader), queries.recent_scores(reader)
-    head = ui.card_head("The three riskiest of each day", _top_words(top), ui.csv_link("scores"))
+    head = ui.card_head("The first three of each day, by users at risk", _top_words(top), ui.csv_link("scores"))
     if not recent:
         return ui.card(
             head, ui.nothing("history", "No scores yet", "They come with the first model."), label="Outcomes"

@@ -162,11 +162,19 @@ def _columns(judged: Mapping[str, Any] | None) -> Component:
     return ui.card(head, drawn(ui.table(headers, rows, label="Columns", numeric=(2, 3))), label="Columns")
 
 
+_MOST_WHOLE = 2**53
+
+
 def _range(about: Mapping[str, Any]) -> str:
     quantiles = about.get("quantiles")
     if about["kind"] == "number" and quantiles:
-        return f"{quantiles[0]:g} to {quantiles[-1]:g}"
+        return " to ".join(_in_full(end) for end in (quantiles[0], quantiles[-1]))
     return ", ".join(str(value) for value, _ in about["top"][:3])
+
+
+def _in_full(value: float) -> str:
+    """A number to the last digit where it is a whole one: of keys the ends differ in that alone."""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < _MOST_WHOLE else f"{value:g}"
 
 
 def _said(told: Mapping[str, Any]) -> Component:

@@ -75,7 +75,12 @@ def _lead(rows: Sequence[Mapping[str, Any]]) -> Component:
         return "Any table that a team depends on is judged here at each arrival."
     wrong = sum(row["status"] in ("failed", "refused") for row in rows)
     watched = html.B(formats.plural(len(rows), "watched table"))
-    return [watched, f", {formats.count(wrong)} of which need a look." if wrong else ", none of which needs a look."]
+    return [
+        watched,
+        f", {formats.count(wrong)} of which need{'s' if wrong == 1 else ''} a look."
+        if wrong
+        else ", none of which needs a look.",
+    ]
 
 
 def _none() -> Component:

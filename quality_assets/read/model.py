@@ -135,11 +135,11 @@ def ledger_by_week(reader: Reader) -> list[Row]:
 
 @per_snapshot
 def ledger_top(reader: Reader) -> Row | None:
-    """How the three riskiest features of each past day turned out; None without a ledger."""
+    """How the first three features of each past day, by users at risk, turned out; None without a ledger."""
     return reader.rows(_LEDGER_TOP)[0] if reader.has("ml.score_ledger") else None
 
 
 @per_snapshot
 def recent_scores(reader: Reader) -> list[Row]:
-    """The three riskiest features of the last ten days, with their outcome where it is known."""
+    """The first three features by users at risk of the last ten days, with their outcome where it is known."""
     return reader.rows(_RECENT) if reader.has("ml.score_ledger") else []

@@ -86,3 +86,15 @@ def test_a_table_with_a_past_shows_its_scores_its_columns_and_what_thresholds_do
     assert "/api/v1/data-quality/sources/orders/what-if" in page
     assert "Renamed, it seems: Column sku is gone, and article holds what it held" in page
     assert "The first: 10 columns." in page
+
+
+def test_the_ends_of_a_key_are_told_to_the_last_digit(settings: Settings, tmp_path: Path) -> None:
+    rows = "".join(f"{109_920_000 + n},{n / 8},{n % 3}\n" for n in range(40))
+    (tmp_path / "day.csv").write_text(f"order_id,share,kind\n{rows}", encoding="utf-8")
+    store = operations_of(settings)
+    dataset = register(store, DatasetSource(name="keys", path=str(tmp_path / "day.csv")), "t")
+    (result,) = check_dataset(store, settings, dataset)
+    assert result.rows == 40
+    page = _shown(settings, "/sources/keys")
+    assert "109920000 to 109920039" in page
+    assert "0 to 4.875" in page
