@@ -44,7 +44,7 @@ MAX_DATES_NAMED = 5
 _NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
 _MAX_CAUSE_LENGTH = 2000
 _MAX_FINDING_LENGTH = 160
-# An incident that was found long after it began is history, not news.
+# An incident that was found, or a day that was checked, long after it is history, not news.
 _NEWS_DAYS = 14
 # An input whose drift moves the mean score by five points moves most ranks.
 _LARGE_EFFECT = 0.05
@@ -77,11 +77,14 @@ def tell_of_checks(
     """Tell of the checks that failed in a run, and note those that passed; `standing`: how many partitions of each
     check fail as the data stand, since one day's pass says nothing of another day's failure.
 
-    Nothing is told of those that only count what is told by itself, `TOLD_ONE_BY_ONE`.
+    Nothing is told of those that only count what is told by itself, `TOLD_ONE_BY_ONE`, nor of warnings of days that lie
+    long before the newest that was asked of.
     """
     failing: dict[tuple[str, str], list[CheckResult]] = {}
+    newest = max((r.partition_key for r in results), default="")
     for result in results:
-        if result.status == "failed" and (result.asset, result.check_name) not in TOLD_ONE_BY_ONE:
+        is_told_elsewhere = (result.asset, result.check_name) in TOLD_ONE_BY_ONE
+        if result.status == "failed" and not is_told_elsewhere and _is_news(result, newest):
             failing.setdefault((result.asset, result.check_name), []).append(result)
     passed = {(r.asset, r.check_name) for r in results if r.status == "passed"}
     passed = {each for each in passed if each not in failing and not standing.get(each)}
@@ -93,6 +96,16 @@ def tell_of_checks(
         for key in sorted(failing, key=lambda key: (len(_ancestors(key[0])), key)):
             raise_fault(connection, _of_check(connection, failing[key], run_id))
         record_passes(connection, [alerting.fingerprint_of("check", *each) for each in sorted(passed)], run_id)
+
+
+def _is_news(result: CheckResult, newest: str) -> bool:
+    """Whether a failure is to be told: always where a number is false, else where its day is no history yet.
+
+    Who reads months of logs for the first time is told of what goes on; the page of data quality shows the rest.
+    """
+    if result.severity == "ERROR" or not result.partition_key:
+        return True
+    return date.fromisoformat(result.partition_key) > date.fromisoformat(newest) - timedelta(days=_NEWS_DAYS)
 
 
 def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str) -> Fault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.check import Severity
 from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings, get_settings
@@ -137,6 +138,28 @@ def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_o
     for run in ("r2", "r3"):
         tell_of_checks(data_root, results, dict.fromkeys(TOLD_ONE_BY_ONE, 1), run)
     assert [alert["status"] for alert in alert_rows(data_root)] == ["resolved", "resolved"]
+
+
+def test_a_warning_of_a_day_long_before_the_newest_is_history(data_root: Settings) -> None:
+    def of(day: date, status: str, name: str = "mix_as_usual", severity: Severity = "WARN") -> CheckResult:
+        return CheckResult(
+            "core.a", name, str(day), "validity", status, severity, False, 1.0, 0.0, 1, f"Odd on {day:%-d %b}."
+        )
+
+    newest = date(2026, 3, 30)
+    old, recent = newest - timedelta(days=14), newest - timedelta(days=13)
+    tell_of_checks(data_root, [of(old, "failed"), of(newest, "passed")], {("core.a", "mix_as_usual"): 1}, "r1")
+    assert alert_rows(data_root) == []
+    results = [of(old, "failed"), of(recent, "failed"), of(newest, "passed"), of(old, "failed", "is_true", "ERROR")]
+    tell_of_checks(data_root, results, {}, "r2")
+    # A number that is false is told however old it is.
+    assert sorted((row["check_name"], row["message"]) for row in alert_rows(data_root)) == [
+        ("is_true", "16 Mar 2026: Odd on 16 Mar."),
+        ("mix_as_usual", "17 Mar 2026: Odd on 17 Mar."),
+    ]
+    # Where the old day itself is what came, it is the news.
+    tell_of_checks(data_root, [of(old, "failed", "volume_as_usual")], {}, "r3")
+    assert "volume_as_usual" in {row["check_name"] for row in alert_rows(data_root)}
 
 
 def test_a_refused_publication_is_critical(data_root: Settings) -> None:
