@@ -19,7 +19,7 @@ from dash_app.pages.states import not_found
 from quality_assets.domain.wording import capitalised
 from quality_assets.read import links
 from quality_assets.read.links import Request
-from quality_assets.tables.datasets.reading import told_of
+from quality_assets.tables.datasets.reading import state_of, told_of
 from quality_assets.tables.datasets.registering import UnknownDatasetError
 
 Component = Any
@@ -116,7 +116,7 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
             ui.two_lines(batch["name"], formats.moment(batch["arrived_at"])),
             ui.badge("bad", "circle-x", "Cannot be read")
             if batch["status"] == "refused"
-            else state_badge(_state(batch)),
+            else state_badge(state_of(batch)),
             score_text(batch["score"]),
             formats.count(batch["rows"]),
             batch["reason"] or batch["worst_finding"] or "",
@@ -134,11 +134,6 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
     before = drawn(ui.table(headers, older, label="Older batches", numeric=(2, 3)))
     summary = html.Summary(formats.plural(len(older), "older batch", "older batches"))
     return ui.card(head, table, html.Details([summary, before], className="fold"), label="Batches")
-
-
-def _state(batch: Mapping[str, Any]) -> str:
-    details = batch["details"] or {}
-    return str(details.get("outcome") or batch["status"])
 
 
 def _columns(judged: Mapping[str, Any] | None) -> Component:

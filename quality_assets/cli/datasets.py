@@ -125,7 +125,7 @@ def show(
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print it.")] = OutputFormat.TABLE,
 ) -> None:
     """What a dataset is, its batches, and what was found in the last one."""
-    from quality_assets.tables.datasets.reading import details
+    from quality_assets.tables.datasets.reading import details, state_of
     from quality_assets.tables.datasets.registering import UnknownDatasetError
 
     settings = root_settings()
@@ -138,10 +138,10 @@ def show(
         return
     for key in ("dataset", "path", "query", "key", "time", "owner", "cadence"):
         if told[key]:
-            out.print(escape(f"{key}: {told[key]}"))
+            out.print(f"{key}: {shown(', '.join(told[key]) if key == 'key' else told[key])}")
     for batch in told["batches"]:
         score = "–" if batch["score"] is None else f"{batch['score']:.4f}"
-        out.print(f"{shown(batch['name'])}: {score}, {batch['rows'] or 0:,} rows, {shown(batch['status'])}")
+        out.print(f"{shown(batch['name'])}: {score}, {batch['rows'] or 0:,} rows, {shown(state_of(batch))}")
     for finding in told["findings"]:
         out.print(f"  {shown(finding['kind'])}: {shown(finding['sentence'])}")
 

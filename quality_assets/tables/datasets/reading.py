@@ -75,7 +75,7 @@ def _brief(connection: Connection, dataset: str) -> tuple[list[dict[str, Any]], 
     return [dict(row) for row in rows][::-1], newest[0] if newest else {}
 
 
-def state_of(batch: dict[str, Any]) -> str:
+def state_of(batch: Mapping[str, Any]) -> str:
     """A batch in a word: none yet, waiting, checking, refused, learning, passed or failed."""
     if not batch:
         return "none yet"
