@@ -177,15 +177,15 @@ def test_a_form_is_odd_up_to_one_in_ten_unless_one_of_few_values_comes_again_and
 def test_times_of_another_century_lie_far_from_all_others() -> None:
     hours = [f"2026-03-{1 + n // 24:02} {n % 24:02}:00:00" for n in range(100)]
     odd = ["2062-01-01 00:00:00", "1970-01-01 00:00:00", "2199-12-31 00:00:00"]
-    assert _broken([*hours, *odd], "beyond_gap") == [100, 101, 102]
-    assert _broken([*hours, *["1900-01-01 00:00:00"] * 8], "beyond_gap") == list(range(100, 108))
-    test, _ = suggested([*hours, odd[0]])["beyond_gap"]
+    assert _broken([*hours, *odd], "far_times") == [100, 101, 102]
+    assert _broken([*hours, *["1900-01-01 00:00:00"] * 8], "far_times") == list(range(100, 108))
+    test, _ = suggested([*hours, odd[0]])["far_times"]
     assert test.words == "lie far from all others, before 2026-03-01 or after 2026-03-05"
     # As far again as all others lie: they thin out.
     days = [f"2026-01-{1 + n:02}" for n in range(30)]
-    assert _broken([*days, "2026-03-30"], "beyond_gap") is None
-    assert _broken([*days, "2026-05-30"], "beyond_gap") == [30]
-    assert _broken([*["2020-01-01"] * 50, "2062-01-01"], "beyond_gap") is None, "of one day nothing lies far"
+    assert _broken([*days, "2026-03-30"], "far_times") is None
+    assert _broken([*days, "2026-05-30"], "far_times") == [30]
+    assert _broken([*["2020-01-01"] * 50, "2062-01-01"], "far_times") is None, "of one day nothing lies far"
 
 
 def test_longer_decimals_than_five_are_of_no_fixed_length() -> None:

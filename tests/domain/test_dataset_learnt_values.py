@@ -19,6 +19,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     Typo,
     WrongType,
 )
+from quality_assets.domain.quality.datasets.numbers import NumberFormat
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.rules import (
     Record,
@@ -297,14 +298,28 @@ def test_what_three_batches_on_end_say_is_how_it_is_now() -> None:
 
 
 def test_a_profile_is_kept_whole() -> None:
-    form = ColumnForm("time", "%d.%m.%Y", frozenset(("b", "a")), True)
+    form = ColumnForm("time", "%d.%m.%Y", frozenset(("b", "a")), NumberFormat(",", ".", "€"), ("ISO8601",))
     kept = Profile(
         "b1", 7, ("a", "b"), {"a": form}, {"a": 0.5}, 0.25, {"r(a)": (1, 7)}, {"a": 0.1}, {"key(a)": 2},
         {"a": {"kind": "time"}}, 1.5, 2.5, False, ("r(a)",), 0.75,
     )  # fmt: skip
     told = kept.as_dict()
     assert told["forms"] == {
-        "a": {"kind": "time", "time_format": "%d.%m.%Y", "missing_tokens": ["a", "b"], "has_commas": True}
-    }
+        "a": {
+            "kind": "time", "time_format": "%d.%m.%Y", "missing_tokens": ["a", "b"],
+            "number_format": {"decimal": ",", "thousands": ".", "unit": "€"}, "other_time_formats": ("ISO8601",),
+        }
+    }  # fmt: skip
     told |= {"columns": ["a", "b"], "alerts": ["r(a)"], "tested": {"r(a)": [1.0, 7.0]}}
     assert Profile.from_dict(told) == kept
+
+
+@pytest.mark.parametrize(("has_commas", "written"), [(True, NumberFormat(thousands=",")), (False, None)])
+def test_a_profile_of_before_said_of_numbers_whether_they_have_commas(
+    has_commas: bool, written: NumberFormat | None
+) -> None:
+    told = Profile("b1", 1, ("a",), {"a": ColumnForm("number")}).as_dict()
+    told["forms"]["a"] = {"kind": "number", "time_format": None, "missing_tokens": [""], "has_commas": has_commas}
+    assert Profile.from_dict(told).forms["a"] == ColumnForm(
+        "number", missing_tokens=frozenset(("",)), number_format=written
+    )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from quality_assets.domain.quality.datasets.edits import SlipIndex, changed_part, deletions, is_slip
+from quality_assets.domain.quality.datasets.numbers import NumberFormat
 from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.values import (
     MISSING_TOKENS,
@@ -86,12 +87,11 @@ def test_of_measures_three_tenths_are_enough_beside_four_words_and_six_beside_mo
 
 
 def test_commas_part_thousands_where_more_than_a_fifth_need_them() -> None:
-    assert _form(["1", "2", "3", "1,234"]) == ColumnForm("number", has_commas=True)
+    assert _form(["1", "2", "3", "1,234"]) == ColumnForm("number", number_format=NumberFormat(thousands=","))
     assert _form(["1", "2", "3", "4", "1,234"]).kind == "text", "one in five is another type"
-    assert _form(["1", "2", "3"]) == ColumnForm("number", has_commas=False)
-    assert _kind(["1,23", "1234,567", "12,3456"]) == "text"
+    assert _form(["1", "2", "3"]) == ColumnForm("number")
     assert _kind(["-1,234.5", "+12,345,678", "1,234."]) == "number"
-    parted = ColumnForm("number", has_commas=True)
+    parted = ColumnForm("number", number_format=NumberFormat(thousands=","))
     assert numbers_of(["1,234", "-12,345.5", "7"], parted).tolist() == [1234, -12345.5, 7]
     assert np.isnan(numbers_of(["1,234"], ColumnForm("number"))).all()
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, cells_of
 from quality_assets.stores.datasets.loading import Loaded, block_by_block
+from quality_assets.stores.datasets.typed_views import number_sql
 
 SMALL_ROWS = 60_000
 """A table of so many rows is its own sample, and its numbers are looked at as they are written."""
@@ -57,7 +58,8 @@ class Scan:
         }
         if not self.is_small:
             for each in cells.values():
-                each.has_text = each.form.kind == "text" or len(each.uniques) <= _MOST_WRITTEN
+                is_written = each.form.kind == "text" or each.form.number_format is not None
+                each.has_text = is_written or len(each.uniques) <= _MOST_WRITTEN
         return Block(table.num_rows, cells)
 
     def _form_of(self, name: str) -> ColumnForm | None:
@@ -85,8 +87,7 @@ class Scan:
         name = f"c{index}"
         if self._types[index] in _NUMBERS or self._types[index].startswith("DECIMAL"):
             return [f"CAST({name} AS DOUBLE) AS n{index}", f"NULL::VARCHAR AS t{index}"]
-        plain = f"replace({name}, ',', '')" if form.has_commas else name
-        number = f"TRY_CAST(trim({plain}) AS DOUBLE)"
+        number = number_sql(name, form)
         return [f"{number} AS n{index}", f"CASE WHEN {number} IS NULL THEN {name} END AS t{index}"]
 
     def _block(self, batch: pa.RecordBatch) -> Block:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
+from quality_assets.domain.quality.datasets.times import ISO
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.datasets.loading import Loaded
@@ -22,7 +25,12 @@ def typed_view(connection: duckdb.DuckDBPyConnection, loaded: Loaded, sample: Bl
     """
     types = [row[1] for row in connection.execute("DESCRIBE batch").fetchall()]
     parts = [_typed(f"c{index}", types[index], sample.columns[name].form) for index, name in enumerate(loaded.columns)]
-    whole = _whole(connection, parts)
+    numbers = [
+        index
+        for index, name in enumerate(loaded.columns)
+        if types[index] == "VARCHAR" and sample.columns[name].form.kind == "number"
+    ]
+    whole = _whole(connection, parts, numbers)
     columns = [
         f"{f'CAST({part} AS BIGINT)' if index in whole else part} AS {identifier(name)}"
         for index, (name, part) in enumerate(zip(loaded.columns, parts, strict=True))
@@ -37,18 +45,27 @@ def _typed(column: str, physical: str, form: ColumnForm) -> str:
     tokens = ", ".join(literal(token) for token in sorted(form.missing_tokens))
     text = f"CASE WHEN lower(trim({column})) IN ({tokens}) THEN NULL ELSE {column} END"
     if form.kind == "number":
-        plain = f"replace({column}, ',', '')" if form.has_commas else column
-        return f"TRY_CAST(trim({plain}) AS DOUBLE)"
+        return number_sql(column, form)
     if form.kind != "time" or form.time_format is None:
         return text
-    if form.time_format == "ISO8601":
+    times = ", ".join(_time_sql(column, each) for each in (form.time_format, *form.other_time_formats))
+    return f"coalesce({times})" if form.other_time_formats else times
+
+
+def number_sql(column: str, form: ColumnForm) -> str:
+    """An expression for the numbers of a column of texts, as the checks read them."""
+    text = f"trim({column})"
+    return f"TRY_CAST({text} AS DOUBLE)" if form.number_format is None else form.number_format.sql(text)
+
+
+def _time_sql(column: str, time_format: str) -> str:
+    if time_format == ISO:
         return f"TRY_CAST(trim({column}) AS TIMESTAMP)"
-    return f"TRY_STRPTIME(trim({column}), {literal(form.time_format)})"
+    return f"CAST(TRY_STRPTIME(trim({column}), {literal(time_format)}) AS TIMESTAMP)"
 
 
-def _whole(connection: duckdb.DuckDBPyConnection, parts: list[str]) -> set[int]:
+def _whole(connection: duckdb.DuckDBPyConnection, parts: list[str], numbers: Sequence[int]) -> set[int]:
     """The places of numbers read from text that are all whole."""
-    numbers = [index for index, part in enumerate(parts) if part.startswith("TRY_CAST") and part.endswith("AS DOUBLE)")]
     if not numbers:
         return set()
     asked = ", ".join(f"count(*) FILTER (x{i} <> round(x{i}) OR abs(x{i}) > {_EXACT:.0f})" for i in numbers)

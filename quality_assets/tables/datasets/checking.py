@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
 from quality_assets.domain.quality.datasets import examine
+from quality_assets.domain.quality.datasets.detectors import times_span
 from quality_assets.domain.quality.datasets.plugins import with_plugins
 from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
 from quality_assets.domain.quality.datasets.table_findings import Finding
@@ -219,9 +220,8 @@ def _first_time(settings: Settings, path: Path, column: str) -> float:
             cells = Scan(connection, load_file(connection, path, scratch), {}).sample.columns.get(column)
     except (FileRejected, FileWaits, duckdb.Error, OSError):
         return np.inf
-    if cells is None or np.isnan(cells.numbers).all():
-        return np.inf
-    return float(np.nanmin(cells.numbers))
+    span = None if cells is None else times_span(cells)
+    return np.inf if span is None else span[0]
 
 
 def _check_batch(

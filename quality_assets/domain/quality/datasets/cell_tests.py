@@ -12,7 +12,9 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
+from quality_assets.domain.quality.datasets.numbers import hold_a_number
 from quality_assets.domain.quality.datasets.table_findings import rule_id
+from quality_assets.domain.quality.datasets.times import ISO, times_of
 from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
 from quality_assets.domain.wording import plural
 
@@ -99,16 +101,48 @@ class WrongType(ValueTest):
     def broken(self, block: Block) -> Bools:
         """By row."""
         cells = block.columns[self.column]
+        if cells.form.number_format is not None:
+            return super().broken(block)
         return ~cells.missing & np.isnan(cells.numbers)
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
-        return np.isnan(cells.of_unique)
+        none = np.isnan(cells.of_unique)
+        return none & ~hold_a_number(cells.uniques) if cells.form.number_format is not None else none
 
     @property
     def words(self) -> str:
         """In words."""
         return "cannot be read as a number" if self.of_kind == "number" else "cannot be read as a date or time"
+
+
+@dataclass(frozen=True)
+class OtherNumber(ValueTest):
+    """Numbers with another unit, or parted by other signs, than those of their column."""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.isnan(cells.of_unique) & hold_a_number(cells.uniques)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are not written as the other numbers are"
+
+
+@dataclass(frozen=True)
+class OtherTime(ValueTest):
+    """Times that are not written as most of their column are."""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        usual = cells.form.time_format
+        return ~np.isnan(cells.of_unique) & np.isnan(times_of(cells.uniques, usual or ISO))
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are dates or times written in another way than most"
 
 
 @dataclass(frozen=True)
@@ -200,7 +234,7 @@ class TooManyDecimals(ValueTest):
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
-        return (decimals(cells.uniques) > self.most) & ~np.isnan(cells.of_unique)
+        return (decimals(cells.plain_numbers) > self.most) & ~np.isnan(cells.of_unique)
 
     @property
     def words(self) -> str:

@@ -17,6 +17,8 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     NotAmong,
     OddCharacters,
     OddShape,
+    OtherNumber,
+    OtherTime,
     OutsideRange,
     TooManyDecimals,
     Typo,
@@ -28,7 +30,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
-from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm
 
 _LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
@@ -84,6 +86,7 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
         yield BrokenEncoding("format", "encoding", (name,), weights.BROKEN_ENCODING)
     else:
         yield WrongType("type", "type", (name,), weights.WRONG_TYPE, cells.form.kind)
+        yield from written_otherwise(name, cells.form, "", weights.WRONG_TYPE)
     if cells.has_text:
         if cells.form.kind == "number":
             yield from _decimals(name, cells)
@@ -95,6 +98,14 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
     elif cells.form.kind == "time":
         yield from _odd_times(name, cells)
     yield from alone_within(name, cells, weights.ALONE, "alone")
+
+
+def written_otherwise(name: str, form: ColumnForm, past: str, weight: float) -> Iterator[CellTest]:
+    """The test of values that are numbers or times, and not written as the others of their column."""
+    if form.number_format is not None:
+        yield OtherNumber("format", f"{past}other_number", (name,), weight)
+    if form.other_time_formats:
+        yield OtherTime("format", f"{past}other_time", (name,), weight)
 
 
 def _typos(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -193,7 +204,7 @@ def _usual_forms(
 
 
 def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:
-    places = np.repeat(decimals(cells.uniques), cells.counts)
+    places = np.repeat(decimals(cells.plain_numbers), cells.counts)
     most = int(np.quantile(places, 1 - MOST_ODD_DECIMALS, method="lower")) if len(places) else MOST_DECIMALS
     if most < MOST_DECIMALS and 0 < (places > most).mean() <= MOST_ODD_DECIMALS:
         yield TooManyDecimals("format", "decimals", (name,), weights.ODD_DECIMALS, most)
@@ -240,20 +251,43 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
 
 def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
     """Times far from all others: of another century, or of the first day that a system knows."""
-    known = cells.numbers[~np.isnan(cells.numbers)]
+    if found := _far_times(cells.numbers[~np.isnan(cells.numbers)]):
+        low, high = found
+        told = _date if cells.form.has_date else _clock
+        said = f"lie far from all others, before {told(low)} or after {told(high)}"
+        # Wherever the column goes on to, its other rows do not lead there: a stretch of such is no one step.
+        yield OutsideRange("outlier", "far_times", (name,), weights.BEYOND_GAP, low, high, said, is_far=True)
+
+
+def _far_times(known: Floats) -> tuple[float, float] | None:
+    """The first and the last of times but for a few that lie far from all others; None where there are no such."""
     if len(known) < _LEAST_CELLS:
-        return
+        return None
     # Times begin nowhere: that of 1970 is no zero beside which others are large.
     first = float(known.min())
-    if found := _beyond_gap(known - first, _TIME_GRADES):
-        low, high = (first + end for end in found)
-        said = f"lie far from all others, before {_date(low)} or after {_date(high)}"
-        yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
+    found = _beyond_gap(known - first, _TIME_GRADES)
+    return None if found is None else (first + found[0], first + found[1])
+
+
+def times_span(cells: Cells) -> tuple[float, float] | None:
+    """From when to when the rows of a column of times are, in seconds since 1970.
+
+    A few wrong dates of another century are no beginning and no end: by them batches would be ordered, and late.
+    """
+    known = cells.numbers[~np.isnan(cells.numbers)]
+    if not len(known) or (not cells.form.has_date and cells.form.kind == "time"):
+        return None
+    return _far_times(known) or (float(known.min()), float(known.max()))
 
 
 def _date(second: float) -> date:
     """The day of a time in seconds since 1970, also of one before it."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)).date()
+
+
+def _clock(second: float) -> str:
+    """A time of any day."""
+    return str(timedelta(seconds=round(second % 86_400)))
 
 
 def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, OutsideRange
 from quality_assets.domain.quality.datasets.copies import copies_by_chance
-from quality_assets.domain.quality.datasets.detectors import detect
+from quality_assets.domain.quality.datasets.detectors import detect, times_span
 from quality_assets.domain.quality.datasets.drifting import (
     distribution_findings,
     freshness_finding,
@@ -232,16 +232,14 @@ def profile(batch: str, rows: Rows, sample: Block, tally: Tally, made: Plan, giv
 def _times(sample: Block, column: str | None) -> tuple[float | None, float | None]:
     """The first and the last instant of a column of times, in seconds since 1970."""
     cells = sample.columns.get(column or "")
-    if cells is None or np.isnan(cells.numbers).all():
-        return None, None
-    return float(np.nanmin(cells.numbers)), float(np.nanmax(cells.numbers))
+    return (cells is not None and times_span(cells)) or (None, None)
 
 
 def clock_of(sample: Block, asked: Asked) -> str | None:
     """The column of times by which breaches are dated: the declared one, else the only one."""
-    if asked.time_column in sample.columns:
+    if asked.time_column in sample.columns and sample.columns[asked.time_column].form.kind != "text":
         return asked.time_column
-    times = [name for name, cells in sample.columns.items() if cells.form.kind == "time"]
+    times = [name for name, cells in sample.columns.items() if cells.form.has_date]
     return times[0] if len(times) == 1 else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from quality_assets.domain.quality.datasets.numbers import NumberFormat
 from quality_assets.domain.quality.datasets.values import ColumnForm
 
 
@@ -43,13 +44,20 @@ class Profile:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Profile:
         """As it was before `as_dict`."""
-        forms = {
-            name: ColumnForm(**{**form, "missing_tokens": frozenset(form["missing_tokens"])})
-            for name, form in told["forms"].items()
-        }
+        forms = {name: _form(form) for name, form in told["forms"].items()}
         tested = {name: (int(pair[0]), int(pair[1])) for name, pair in told["tested"].items()}
         texts = {"columns": tuple(told["columns"]), "alerts": tuple(told["alerts"])}
         return cls(**{**told, **texts, "forms": forms, "tested": tested})
+
+
+def _form(told: Mapping[str, Any]) -> ColumnForm:
+    """How a column was read; numbers with commas were told by a word of their own once."""
+    known = {**told, "missing_tokens": frozenset(told["missing_tokens"])}
+    written = NumberFormat(thousands=",") if known.pop("has_commas", False) else known.pop("number_format", None)
+    if isinstance(written, Mapping):
+        written = NumberFormat(**written)
+    others = tuple(known.pop("other_time_formats", ()))
+    return ColumnForm(**{**known, "number_format": written, "other_time_formats": others})
 
 
 MOST_PAST = 10

@@ -31,7 +31,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     signs,
 )
 from quality_assets.domain.quality.datasets.dependencies import candidates, pairing
-from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
+from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS, written_otherwise
 from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
@@ -217,6 +217,7 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     kind = cells.form.kind
     if kind != "text":
         yield WrongType("type", "past_type", (name,), weights.PAST_TYPE, kind)
+        yield from written_otherwise(name, cells.form, "past_", weights.PAST_TYPE)
         yield from _ranges(name, cells, goes_on)
     if not cells.has_text:
         return
@@ -229,7 +230,7 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
             common = frozenset(v for v, c in zip(cells.uniques, cells.counts.tolist(), strict=True) if c >= 3)
             yield Typo("typo", "past_typo", (name,), weights.TYPO, common, frozenset(cells.uniques))
     if kind == "number":
-        most = int(decimals(cells.uniques).max(initial=0))
+        most = int(decimals(cells.plain_numbers).max(initial=0))
         if most <= MOST_DECIMALS:
             yield TooManyDecimals("format", "past_decimals", (name,), weights.PAST_FORMAT, most)
     else:

@@ -9,11 +9,12 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.quality.datasets.numbers import NumberFormat, plain_numbers, read_numbers
+from quality_assets.domain.quality.datasets.times import CLOCKS, time_formats, times_of
 
 ColumnKind = Literal["number", "time", "text"]
 
@@ -40,39 +41,14 @@ MISSING_TOKENS = frozenset(
 )
 # In a text these are words of a language, and no sign that a value is absent.
 _WORDS = frozenset(("none", "missing", "nil", "nd"))
-# So much of what a column holds must be numbers, or times, for the rest to be of the wrong type; less where the numbers
-# measure something, and are no codes of some digits.
-LEAST_NUMBERS, LEAST_MEASURES, LEAST_TIMES = 0.9, 0.6, 0.9
+# So much of what a column holds must be numbers for the rest to be of the wrong type; less where they measure
+# something, and are no codes of some digits.
+LEAST_NUMBERS, LEAST_MEASURES = 0.9, 0.6
 _MOST_FILLINGS = 4
 # Of many sizes they are hardly codes: then fewer are enough beside words that come again and again.
 _MANY_SIZES, _LEAST_BESIDE_FILLINGS = 20, 2 / 3
 # A token among few codes of the same form is one of them.
 _MOST_CODES = 30
-TIME_FORMATS = (
-    "ISO8601",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%m/%d/%Y %I:%M %p",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%d-%m-%Y",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%m/%d/%y",
-    "%H:%M:%S",
-    "%H:%M",
-    "%I:%M %p",
-)
-_MOST_TRIED = 2000
 
 _ASCII_SHAPE = {
     c: "a" if chr(c).islower() else "A" if chr(c).isupper() else "9" for c in range(128) if chr(c).isalnum()
@@ -83,7 +59,6 @@ for _byte, _sign in _ASCII_SHAPE.items():
 _ASCII_SHAPE |= dict.fromkeys((9, 10, 13), " ")
 _RUN = re.compile(r"(.)\1+", re.DOTALL)
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
-_TIME_LIKE = re.compile(r"\d[-/.:, ]+\w")
 
 
 def exact_shape(value: str) -> str:
@@ -101,12 +76,22 @@ def loose_shape(exact: str) -> str:
 
 @dataclass(frozen=True)
 class ColumnForm:
-    """How a column is read: its kind, the format of its times, and which tokens stand for nothing in it."""
+    """How a column is read: its kind, how its times and numbers are written, and which tokens stand for nothing in it.
+
+    `number_format` is None of numbers that `float` reads. `other_time_formats` are those that many of its times are
+    written in beside the usual one.
+    """
 
     kind: ColumnKind
     time_format: str | None = None
     missing_tokens: frozenset[str] = MISSING_TOKENS
-    has_commas: bool = False
+    number_format: NumberFormat | None = None
+    other_time_formats: tuple[str, ...] = ()
+
+    @property
+    def has_date(self) -> bool:
+        """Whether its values are instants, and not times of any day."""
+        return self.kind == "time" and self.time_format is not None and self.time_format not in CLOCKS
 
 
 @dataclass
@@ -162,6 +147,12 @@ class Cells:
         return [f"{number:.15g}" for number in dict.fromkeys(numbers[~np.isnan(numbers)].tolist())]
 
     @cached_property
+    def plain_numbers(self) -> Sequence[str]:
+        """The uniques of a column of numbers as `float` reads them; empty where one is none."""
+        written = self.form.number_format
+        return self.uniques if written is None else written.plain(self.uniques).fill_null("").to_pylist()
+
+    @cached_property
     def masks(self) -> tuple[list[str], Ints]:
         """The distinct masks of the uniques, and which one each has: letters as a and A, digits as 9, all else as is.
 
@@ -209,7 +200,7 @@ def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
     held = weights[~is_token]
     if not told or not held.sum():
         return ColumnForm("text")
-    numbers, has_commas = _numbers(told)
+    numbers, number_format = read_numbers(told, held)
     share = float(held[~np.isnan(numbers)].sum() / held.sum())
     zeros = float(sum(w for v, w in zip(told, held, strict=True) if _LEADING_ZERO.match(v)) / held.sum())
     # Words that stand there again and again are what somebody fills in where there is no number.
@@ -219,9 +210,9 @@ def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
     elif has_fillings and len(numbers) - np.isnan(numbers).sum() >= _MANY_SIZES:
         least = _LEAST_BESIDE_FILLINGS
     if share >= least and zeros < 0.01:
-        return ColumnForm("number", has_commas=has_commas)
-    if time_format := _time_format(told, held):
-        return ColumnForm("time", time_format)
+        return ColumnForm("number", number_format=number_format)
+    if formats := time_formats(told, held):
+        return ColumnForm("time", formats[0], other_time_formats=formats[1:])
     return ColumnForm("text", missing_tokens=_text_tokens(told, held))
 
 
@@ -243,38 +234,6 @@ def _text_tokens(told: Sequence[str], held: Floats) -> frozenset[str]:
         return tokens
     common = {loose_shape(exact_shape(value)) for value, w in zip(told, held, strict=True) if len(value) <= 4 or w > 1}
     return frozenset(t for t in tokens if not t.isalpha() or not {loose_shape(exact_shape(t.upper()))} & common)
-
-
-def _numbers(values: Sequence[str]) -> tuple[Floats, bool]:
-    """The values as numbers, and whether commas part their thousands."""
-    plain = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(float)
-    plain[np.isinf(plain)] = np.nan
-    if len(values) and np.isnan(plain).mean() <= 0.2:
-        return plain, False
-    commas = [
-        value.replace(",", "") if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", value) else value for value in values
-    ]
-    parted = pd.to_numeric(pd.Series(commas, dtype=object), errors="coerce").to_numpy(float)
-    parted[np.isinf(parted)] = np.nan
-    return (parted, True) if np.isnan(parted).sum() < np.isnan(plain).sum() else (plain, False)
-
-
-def _time_format(values: Sequence[str], held: Floats) -> str | None:
-    values, held = values[:_MOST_TRIED], held[:_MOST_TRIED]
-    looks = [bool(_TIME_LIKE.search(value)) and len(value) <= 40 for value in values]
-    if held[np.array(looks)].sum() < LEAST_TIMES * held.sum():
-        return None
-    best = max(TIME_FORMATS, key=lambda f: held[~np.isnan(times_of(values, f))].sum())
-    return best if held[~np.isnan(times_of(values, best))].sum() >= LEAST_TIMES * held.sum() else None
-
-
-def times_of(values: Sequence[str], time_format: str) -> Floats:
-    """Seconds since 1970 of texts in a format of `strptime`, or "ISO8601"; NaN where one is not so written."""
-    parsed = pd.to_datetime(pd.Series(list(values), dtype=object), format=time_format, errors="coerce", utc=True)
-    stamps = parsed.astype("int64").to_numpy(float) / 1e9
-    unit = getattr(parsed.dtype, "unit", "ns")
-    stamps *= {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
-    return np.where(parsed.isna().to_numpy(), np.nan, stamps)
 
 
 def texts_of(array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -335,11 +294,12 @@ def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) 
 def numbers_of(uniques: Sequence[str], form: ColumnForm) -> Floats:
     """The numbers, or the seconds since 1970, of texts; NaN for what is none."""
     if form.kind == "number":
-        texts = [value.replace(",", "") for value in uniques] if form.has_commas else list(uniques)
-        numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
-        return np.where(np.isinf(numbers), np.nan, numbers)
+        return plain_numbers(uniques) if form.number_format is None else form.number_format.read(uniques)
     if form.kind == "time" and form.time_format:
-        return times_of(uniques, form.time_format)
+        found = times_of(uniques, form.time_format)
+        for other in form.other_time_formats:
+            found = np.where(np.isnan(found), times_of(uniques, other), found)
+        return found
     return np.full(len(uniques), np.nan)
 
 

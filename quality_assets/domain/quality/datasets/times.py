@@ -1,0 +1,126 @@
+"""Dates and times as people write them: which format a column has, or which few, and the seconds that values are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from quality_assets.domain.arrays import Bools, Floats
+
+ISO = "ISO8601"
+CLOCKS = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M", "%I:%M %p", "%I:%M:%S %p")
+"""Times of any day."""
+# Of two that read a column as well the first is meant.
+TIME_FORMATS = (
+    ISO,
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %I:%M%p",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d-%m-%Y",
+    "%d-%m-%Y %H:%M",
+    "%d-%m-%Y %H:%M:%S",
+    "%d-%b-%Y",
+    "%d-%b-%Y %H:%M:%S",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%y",
+    "%d-%b-%y",
+    "%Y-%m-%d %H:%M:%S UTC",
+    "%Y-%m-%d %I:%M:%S %p",
+    "%Y%m%dT%H%M%SZ",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%a %b %d %H:%M:%S %Y",
+    "%b %Y",
+    "%B %Y",
+    "%b-%y",
+    *CLOCKS,
+)
+LEAST_TIMES = 0.9
+"""So much of what a column holds must be times for the rest to be of the wrong type."""
+_MOST_TRIED, _FIRST_TRIED, _MOST_FAR = 2000, 100, 200
+# Up to so many formats stand in a column together, each in so much of it that it is no slip of a few.
+_MOST_FORMATS, _LEAST_OF_ONE = 3, 0.05
+_TIME_LIKE = re.compile(r"\d[-/.:, ]+\w|[A-Za-z]{3}[- ]\d\d|\d{8}T\d")
+_MOST_LETTERS = 40
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def time_formats(values: Sequence[str], held: Floats) -> tuple[str, ...]:
+    """In which formats values that stand there `held` times each are times, the most frequent one first.
+
+    One where it reads nearly all; a few where these together do. None where they are no times.
+    """
+    values, held = values[:_MOST_TRIED], held[:_MOST_TRIED]
+    looks = np.array([len(value) <= _MOST_LETTERS and bool(_TIME_LIKE.search(value)) for value in values])
+    least = LEAST_TIMES * held.sum()
+    if held[looks].sum() < least:
+        return ()
+    read: dict[str, Bools] = {}
+    first = values[:: -(-len(values) // _FIRST_TRIED)]
+    for time_format in TIME_FORMATS:
+        # What reads none of some values reads few of all.
+        if not np.isnan(_parsed(first, time_format)).all():
+            read[time_format] = ~np.isnan(_parsed(values, time_format))
+    chosen: list[str] = []
+    left = np.ones(len(values), bool)
+    while read and len(chosen) < _MOST_FORMATS:
+        best = max(read, key=lambda each: held[read[each] & left].sum())
+        gained = held[read[best] & left].sum()
+        if gained < (_LEAST_OF_ONE * held.sum() if chosen else 1):
+            break
+        chosen.append(best)
+        left &= ~read[best]
+        if held[~left].sum() >= least:
+            return tuple(chosen)
+    return ()
+
+
+def times_of(values: Sequence[str], time_format: str) -> Floats:
+    """Seconds since 1970 of texts in a format of `strptime`, or "ISO8601"; NaN where one is not so written."""
+    seconds = _parsed(values, time_format)
+    unread = np.flatnonzero(np.isnan(seconds))
+    if 0 < len(unread) <= _MOST_FAR:
+        for index in unread.tolist():
+            seconds[index] = _far_second(values[index], time_format)
+    return seconds
+
+
+def _parsed(values: Sequence[str], time_format: str) -> Floats:
+    parsed = pd.to_datetime(pd.Series(list(values), dtype=object), format=time_format, errors="coerce", utc=True)
+    stamps = parsed.astype("int64").to_numpy(float) / 1e9
+    unit = getattr(parsed.dtype, "unit", "ns")
+    stamps *= {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
+    return np.where(parsed.isna().to_numpy(), np.nan, stamps)
+
+
+def _far_second(value: str, time_format: str) -> float:
+    """The second of a day that nanoseconds of 64 bits do not reach: 9999-12-31 is a day, and far from all others."""
+    try:
+        if time_format == ISO:
+            day = _ISO_DAY.match(value)
+            found = datetime.fromisoformat(value[:19]) if day else None
+        else:
+            found = datetime.strptime(value, time_format)
+    except ValueError:
+        return np.nan
+    return np.nan if found is None else found.replace(tzinfo=found.tzinfo or UTC).timestamp()

@@ -1,0 +1,145 @@
+"""Numbers and times as people write them: which way a column is written in, and what each value then is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+import pytest
+from text_blocks import suggested
+
+from quality_assets.domain.quality.datasets.detectors import times_span
+from quality_assets.domain.quality.datasets.numbers import NumberFormat
+from quality_assets.domain.quality.datasets.times import times_of
+from quality_assets.domain.quality.datasets.values import ColumnForm, cells_of, form_of
+
+
+def _form(values: Sequence[str]) -> ColumnForm:
+    return form_of(values, np.ones(len(values), np.int64))
+
+
+def _broken(values: Sequence[str], detector: str) -> list[int] | None:
+    found = suggested(values).get(detector)
+    return None if found is None else found[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "written", "numbers"),
+    [
+        (["1,5", "-12,25", "3", ",5"], NumberFormat(","), [1.5, -12.25, 3, 0.5]),
+        (["1.234,50", "12,5", "-999"], NumberFormat(",", "."), [1234.5, 12.5, -999]),
+        (["1 234,50", "12,5", "1\u00a0000"], NumberFormat(",", " "), [1234.5, 12.5, 1000]),
+        (["1'234.50", "12.5", "1\u2019000"], NumberFormat(".", "'"), [1234.5, 12.5, 1000]),
+        (["$1,234.50", "-$3", "$-4", "($5.25)"], NumberFormat(".", ",", "$"), [1234.5, -3, -4, -5.25]),
+        (["12,50 €", "3 €", "-1,75€"], NumberFormat(",", "", "€"), [12.5, 3, -1.75]),
+        (["USD 5", "USD 7.5", "USD 9"], NumberFormat(".", "", "USD"), [5, 7.5, 9]),
+        (["45%", "7.5 %", "-3%"], NumberFormat(".", "", "%"), [45, 7.5, -3]),
+        (["70.5 kg", "81kg", "9 kg"], NumberFormat(".", "", "kg"), [70.5, 81, 9]),
+        (["90 km/h", "120 km/h"], NumberFormat(".", "", "km/h"), [90, 120]),
+        (["(1,234.00)", "5.00", "7.00-", "\u22128"], NumberFormat(".", ","), [-1234, 5, -7, -8]),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_write_them(values: list[str], written: NumberFormat, numbers: list[float]) -> None:
+    assert _form(values) == ColumnForm("number", number_format=written)
+    assert written.read(values).tolist() == numbers
+    asked = [duckdb.sql(f"select {written.sql('v')} from (values (?)) t(v)", params=[v]).fetchall() for v in values]
+    assert [row[0][0] for row in asked] == numbers, "SQL reads them alike"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["A1", "A2", "A3"],
+        ["ORD 12", "ORD 13", "ORD 14"],
+        ["192.168.100.200", "192.168.100.201", "192.168.101.202"],
+        ["151 123 456", "151 123 457", "160 222 333"],
+        ["12:30", "13:45"],
+        ["1,2,3", "4,5", "6,7,8"],
+        ["5 kg", "7 lb", "9 kg"],
+        ["007 kg", "012 kg"],
+    ],
+)
+def test_what_only_holds_numbers_is_text(values: list[str]) -> None:
+    assert _form(values).kind == "text" or _form(values).kind == "time"
+
+
+def test_few_parted_numbers_beside_small_ones_are_no_other_type() -> None:
+    small = [f"{n}.5" for n in range(20)]
+    assert _form([*small, "1,200.5", "2,300"]).number_format == NumberFormat(thousands=",")
+    # One beside whom a large number stands unparted is another way of writing, and so is one alone.
+    assert _form([*small, "1200.5", "1,200.5", "2,300"]).number_format is None
+    assert _form([*small, "1,200.5"]).number_format is None
+    assert _form([*small, "(3.5)", "(4.5)"]).number_format == NumberFormat()
+    assert _form([*small, "-2", "(3.5)", "(4.5)"]).number_format is None, "below zero is written with a minus"
+
+
+def test_a_number_with_another_unit_is_written_otherwise_and_a_word_is_no_number() -> None:
+    values = [*(f"{n},50 €" for n in range(60)), "7.50 USD", "12", "free"]
+    assert _broken(values, "other_number") == [60, 61]
+    assert _broken(values, "type") == [62]
+    assert _broken([*(f"{n},50 €" for n in range(60)), "9000000,00 €"], "beyond_gap") == [60]
+    assert "other_number" not in suggested([str(n) for n in range(60)])
+
+
+@pytest.mark.parametrize(
+    ("value", "time_format"),
+    [
+        ("24.02.03", "%d.%m.%y"),
+        ("24/02/03", "%d/%m/%y"),
+        ("24-02-2003 17:30", "%d-%m-%Y %H:%M"),
+        ("24.02.2003 17:30:05", "%d.%m.%Y %H:%M:%S"),
+        ("24 February 2003", "%d %B %Y"),
+        ("2003-02-24 17:30:05 UTC", "%Y-%m-%d %H:%M:%S UTC"),
+        ("24/Feb/2003:17:30:05 +0100", "%d/%b/%Y:%H:%M:%S %z"),
+        ("Mon, 24 Feb 2003 17:30:05 GMT", "%a, %d %b %Y %H:%M:%S GMT"),
+        ("Feb-03", "%b-%y"),
+    ],
+)
+def test_more_ways_of_writing_a_time(value: str, time_format: str) -> None:
+    assert _form([value]) == ColumnForm("time", time_format)
+    read = duckdb.sql(f"select try_strptime('{value}', '{time_format}') is not null").fetchall()
+    assert read == [(True,)], "checks of one's own see the same times"
+
+
+def test_two_ways_of_writing_dates_in_one_column_are_told() -> None:
+    iso, other = [f"2026-03-{n:02}" for n in range(1, 21)], [f"{n:02}/04/2026" for n in range(1, 21)]
+    # The first twelve days may be months as well, and by months first more can be read than by days first only there.
+    form = _form([*iso, *other[12:]])
+    assert (form.time_format, form.other_time_formats) == ("ISO8601", ("%d/%m/%Y",))
+    assert _broken([*iso, *other[12:]], "other_time") == list(range(20, 28))
+    assert "other_time" not in suggested([*iso, *iso])
+    months = [f"{n:02}/25/2026" for n in range(1, 13)]
+    days = [f"{n:02}/10/2026" for n in range(13, 26)]
+    assert _form([*months, *days]).other_time_formats == ("%m/%d/%Y",), (
+        "days first read 13 of 25, months first the rest"
+    )
+    # Four kinds of writing are no habit of anybody, and what one in twenty is written in is a slip.
+    assert _form([*iso, "01/13/2026"]).other_time_formats == ()
+
+
+def test_days_beyond_what_nanoseconds_reach_are_days() -> None:
+    assert times_of(["9999-12-31", "x", "2026-02-31"], "ISO8601")[0] == 253_402_214_400
+    assert np.isnan(times_of(["9999-12-31", "x", "2026-02-31"], "ISO8601")[1:]).all()
+    assert times_of(["31.12.9999"], "%d.%m.%Y").tolist() == [253_402_214_400]
+
+
+def test_a_few_dates_of_another_century_are_no_beginning_and_no_end() -> None:
+    days = [f"2026-03-{n:02}" for n in range(1, 31)]
+    first, last = times_of([days[0], days[-1]], "ISO8601").tolist()
+    span = times_span(cells_of(_texts([*days, "1970-01-01", "2099-01-01"])))
+    assert span == (first, last)
+    assert times_span(cells_of(_texts(["10:30", "11:30"]))) is None, "a time of any day is no instant"
+    assert times_span(cells_of(_texts(["x"]))) is None
+
+
+def _texts(values: Sequence[str]):  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    return pa.array(values)
+
+
+def test_times_of_any_day_are_told_without_a_date() -> None:
+    seconds = [f"10:00:{n:02}" for n in range(40)]
+    test = suggested([*seconds, "22:15:00"])["far_times"][0]
+    assert test.words == "lie far from all others, before 10:00:00 or after 10:00:39"
