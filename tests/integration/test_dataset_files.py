@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -118,6 +119,11 @@ def test_a_row_group_larger_than_what_a_scan_keeps_is_read_within_the_setting(
         assert sum(each.num_rows for each in read) == 1_400_000
 
 
+def test_what_is_no_row_among_objects_is_refused(tmp_path: Path) -> None:
+    loaded, found = _read(tmp_path, b'[{"a": 1}, null, "x", {"a": 2}]', "answer.json")
+    assert (loaded.columns, found, loaded.refused_rows) == (("a",), [("1",), ("2",)], 2)
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "rows"),
     [
@@ -129,9 +135,34 @@ def test_a_row_group_larger_than_what_a_scan_keeps_is_read_within_the_setting(
         (b'{"a": [{"x": 1}], "b": [{"y": 2}]}', ("a", "b"), [('[{"x":1}]', '[{"y":2}]')]),
         (b'{\n "a": 1,\n "b": [1, 2]\n}', ("a", "b"), [("1", "[1,2]")]),
         (b'{"a": 1}\n{"a": 2}\n', ("a",), [("1",), ("2",)]),
+        (b'{"a": 1},\n{"a": 2},\n', ("a",), [("1",), ("2",)]),
+        # Rows deeper down, under the only list of objects on the first level that has one.
+        (b'{"meta": {"page": 1}, "data": {"items": [{"a": 1}, {"a": 2}]}}', ("a",), [("1",), ("2",)]),
+        # Each row under its name; columns of numbered rows, as pandas writes them; names apart from rows.
+        (b'{"x": {"a": 1, "b": 2}, "y": {"a": 3}}', ("key", "a", "b"), [("x", "1", "2"), ("y", "3", None)]),
+        (b'{"a": {"0": 1, "1": 2}, "b": {"0": "x", "1": null}}', ("a", "b"), [("1", "x"), ("2", None)]),
+        (
+            b'{"columns": ["a", "b"], "index": [0, 1], "data": [[1, "x"], [2, null]]}',
+            ("a", "b"),
+            [("1", "x"), ("2", None)],
+        ),
+        (b'{"page": {"size": 10}, "links": {"next": null}}', ("page.size", "links.next"), [("10", None)]),
+        # Rows that are arrays, in one or a line each.
+        (b'[["a", "b"], [1, "x"], [2, null]]', ("a", "b"), [("1", "x"), ("2", None)]),
+        (b'["a", "b"]\n[1, "x"]\n[2, null]\n', ("a", "b"), [("1", "x"), ("2", None)]),
+        (b'[["x", "y"], ["z"]]', ("column_1", "column_2"), [("x", "y"), ("z", None)]),
+        # What objects within rows hold are columns, however deep; not where keys are values or something else stands.
+        (b'{"u": {"n": "x", "c": {"z": 1}}}\n{"u": {"n": "y"}}\n', ("u.n", "u.c.z"), [("x", "1"), ("y", None)]),
+        (b'{"u": {"n": 1}}\n{"u": null}\n{"u": "x"}\n', ("u",), [('{"n":1}',), (None,), ("x",)]),
+        (b'{"u": {}}\n{"u": {}}\n', ("u",), [("{}",), ("{}",)]),
+        (
+            "".join(f'{{"u": {{"k{n}": {n}}}}}\n' for n in range(11)).encode(),
+            ("u",),
+            [(f'{{"k{n}":{n}}}',) for n in range(11)],
+        ),
     ],
 )
-def test_an_object_is_the_rows_that_it_holds(
+def test_json_is_the_rows_that_it_holds(
     tmp_path: Path, content: bytes, columns: Row, rows: list[tuple[str, ...]]
 ) -> None:
     loaded, found = _read(tmp_path, content, "answer.json")
@@ -154,6 +185,17 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
         titled.active.append(row)
     titled.save(tmp_path / "t.xlsx")
     assert _read(tmp_path, (tmp_path / "t.xlsx").read_bytes(), "t.csv")[1] == [ONE, TWO]
+    moved = Workbook()
+    moved.active.append(["This workbook holds sales"])
+    sheet = moved.create_sheet()
+    for row in ([None, "a", "at", None], [None, 1, dt.datetime(2026, 3, 1)], [None, 2, dt.datetime(2026, 3, 1, 7)]):
+        sheet.append(row)
+    moved.save(tmp_path / "m.xlsx")
+    loaded, found = _read(tmp_path, (tmp_path / "m.xlsx").read_bytes(), "m.csv")
+    assert (loaded.columns, found) == (("a", "at"), [("1", "2026-03-01T00:00:00"), ("2", "2026-03-01T07:00:00")])
+    pq.write_table(pa.table({"u": [{"n": "x", "c": {"z": 1}}, None]}), tmp_path / "s")
+    loaded, found = _read(tmp_path, (tmp_path / "s").read_bytes(), "s.csv")
+    assert (loaded.columns, found) == (("u.n", "u.c.z"), [("x", "1"), (None, None)])
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         connection.execute("create table t as select 7 as a")
     assert _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "d.csv")[1] == [("7",)]
@@ -181,6 +223,8 @@ def zipped() -> bytes:
         (b'<?xml version="1.0"?><rows/>', "a.xml", "it is XML, not a table"),
         (b"a,b\n1\n2\n3\n", "a.csv", "none of its 3 lines can be read as a row of the columns a, b"),
         (zipped(), "a.zip", "it is a zip archive"),
+        (b"{}", "a.json", "no rows: it is an object that holds nothing"),
+        ("%PDF-1.7 \u00e4\u00f6".encode("cp1252"), "a.csv", "PDF"),
         (b"BZh91AY", "a.bz2", "a bzip2 archive, not CSV, JSON lines or Parquet; gzip and zstd are read"),
     ],
 )

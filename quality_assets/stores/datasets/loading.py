@@ -237,16 +237,29 @@ def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, table: str | 
 
 
 def _viewed(connection: duckdb.DuckDBPyConnection, relation: str, file_format: str) -> Loaded:
-    """A relation as the view `batch`; nested values become their text."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    names, renamed = unique_names([row[0] for row in described])
+    """A relation as the view `batch`; what its structures hold are columns, and other nested values their text."""
+    given = connection.sql(f"SELECT * FROM {relation}")
+    _, renamed = unique_names(given.columns)
+    fields = [(name, identifier(name), kind) for name, kind in zip(given.columns, given.types, strict=True)]
+    spread = [part for field in fields for part in _spread(*field)]
+    parted = spread if len(spread) <= MOST_COLUMNS else fields
+    names, _ = unique_names([name for name, _, _ in parted])
     parts = [
-        f"{identifier(row[0])}{'::VARCHAR' if _is_nested(row[1]) else ''} AS c{index}"
-        for index, row in enumerate(described)
+        f"{sql}{'::VARCHAR' if _is_nested(str(kind)) else ''} AS c{index}"
+        for index, (_, sql, kind) in enumerate(parted)
     ]
     connection.execute(f"CREATE OR REPLACE VIEW batch AS SELECT {', '.join(parts)} FROM {relation}")
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
     return Loaded(names, rows, file_format=file_format, renamed=renamed, is_elsewhere=True)
+
+
+def _spread(name: str, sql: str, kind: Any) -> Iterator[tuple[str, str, Any]]:
+    """A column, or the columns that a structure holds, by their ways in it: name, expression and type of each."""
+    if kind.id != "struct":
+        yield name, sql, kind
+        return
+    for field, inner in kind.children:
+        yield from _spread(f"{name}.{field}", f"struct_extract({sql}, {literal(field)})", inner)
 
 
 def _is_nested(kind: str) -> bool:

@@ -1,11 +1,10 @@
-"""Delimited text and JSON lines as `batch`: every column as text, and the rows that are none counted."""
+"""Text as `batch`: every column as text, and the rows that are none counted."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import duckdb
 
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.datasets.encodings import guessed_encoding
+from quality_assets.stores.datasets.json_tables import is_json, load_json
 from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
 from quality_assets.stores.datasets.titles import lacks_first_name, lines_above_names
-from quality_assets.stores.readers.faults import FileRejected, first_line
+from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
     BrokenQuoteError,
@@ -28,28 +28,28 @@ from quality_assets.stores.readers.records import (
     split_record,
     with_told_escape,
 )
-from quality_assets.stores.readers.text import Text, as_text, chunks
+from quality_assets.stores.readers.text import Text, as_text, chunks, refuse_binary
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _MARKUP = re.compile(r"<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LOOKED_AT = 200
-_LARGEST_OBJECT_BYTES = 2 * MAX_LINE_BYTES
 _HIGH_BYTES_LOOKED_AT = 1 << 20
 _BATCH_ROWS = 20_000
 
 
 def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, scratch: Path) -> Loaded:
     """A text file as `batch`."""
-    text = as_text(path, head, scratch, declared_encoding(path))
+    guessed = declared_encoding(path)
+    if guessed is not None:
+        refuse_binary(head)
+    text = as_text(path, head, scratch, guessed)
     first = next((line.text.lstrip("\ufeff \t") for line in lines_of(text.path) if line.text.strip()), "")
     if (markup := _MARKUP.match(first)) is not None:
         what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
         raise FileRejected(f"it is {what}, not a table; CSV, JSON, Parquet and Excel are read")
-    if first.startswith(("{", "[")) and _is_json(first):
-        if first.startswith("{") and _write_rows_within(text.path, array := scratch / "rows.json"):
-            return _json(connection, replace(text, path=array), is_array=True)
-        return _json(connection, text, is_array=first.startswith("["))
+    if first.startswith(("{", "[")) and is_json(first):
+        return load_json(connection, text, first, scratch)
     return _csv(connection, text)
 
 
@@ -79,97 +79,6 @@ def declared_encoding(path: Path) -> str | None:
     good = sum(not c.isascii() for c in kept.decode("utf-8", "ignore"))
     broken = kept.decode("utf-8", "replace").count("\ufffd")
     return None if good > broken else guessed_encoding(kept)
-
-
-def _is_json(line: str) -> bool:
-    text = line.strip().rstrip(",")
-    if text in ("[", "{", "[{"):
-        return True
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except ValueError:
-        return text.startswith(('{"', '[{"', "[ {"))
-
-
-def _write_rows_within(path: Path, array: Path) -> bool:
-    """Whether a file is one object; then its rows are in `array`, what JSON has no word for as null."""
-    if path.stat().st_size > _LARGEST_OBJECT_BYTES:
-        return False
-    try:
-        whole = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-        if isinstance(whole, dict):
-            array.write_text(json.dumps(_rows_within(whole)), encoding="utf-8")
-        return isinstance(whole, dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _rows_within(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an object: of the only list of objects in it, as interfaces answer; of columns that are lists of one
-    length; else the object itself."""
-    lists = [value for value in whole.values() if isinstance(value, list)]
-    tables = [each for each in lists if each and all(isinstance(row, dict) for row in each)]
-    if len(tables) == 1:
-        return tables[0]
-    if len(lists) == len(whole) > 1 and len({*map(len, lists)}) == 1 and lists[0] and not tables:
-        return [dict(zip(whole, row, strict=True)) for row in zip(*lists, strict=True)]
-    return [whole]
-
-
-def _json(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool) -> Loaded:
-    plain = literal(str(text.path))
-    options = "ignore_errors=true, maximum_depth=1, sample_size=-1, hive_partitioning=false, union_by_name=true"
-    last: Exception | None = None
-    for file_format in ("array",) if is_array else ("newline_delimited", "unstructured"):
-        ignoring = options if file_format == "newline_delimited" else options.replace("ignore_errors=true, ", "")
-        relation = (
-            f"read_json({plain}, format='{file_format}', maximum_object_size={_LARGEST_OBJECT_BYTES}, {ignoring})"
-        )
-        try:
-            described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-            names, renamed = unique_names([row[0] for row in described])
-            selected = ", ".join(
-                f"CASE WHEN json_type({p}) = 'NULL' THEN NULL ELSE {p} ->> '$' END AS c{i}"
-                for i, p in enumerate(f"x.{_quoted(row[0])}" for row in described)
-            )
-            connection.execute(f"CREATE OR REPLACE TABLE batch AS SELECT {selected} FROM {relation} x")
-        except duckdb.Error as error:
-            last = error
-            continue
-        nothing = " AND ".join(f"c{i} IS NULL" for i in range(len(names)))
-        rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
-        refused = 0
-        if file_format == "newline_delimited":
-            refused = _broken_lines(text.path)
-            if refused:
-                connection.execute(f"DELETE FROM batch WHERE {nothing}")
-                rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
-            if not rows:
-                continue
-        return Loaded(names, rows, refused, text.encoding, "json", renamed)
-    raise FileRejected(f"it cannot be read as JSON: {first_line(last) if last else 'no objects'}")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _broken_lines(path: Path) -> int:
-    count = 0
-    for line in lines_of(path):
-        text = line.text.strip()
-        if line.damage is not None or (text and not _is_object(text)):
-            count += 1
-    return count
-
-
-def _is_object(text: str) -> bool:
-    if not (text.startswith("{") and text.endswith("}")):
-        return False
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:

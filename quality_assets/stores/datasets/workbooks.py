@@ -1,9 +1,9 @@
-"""Excel and OpenDocument workbooks as `batch`: the first sheet with rows; the first below titles names the columns."""
+"""Excel and OpenDocument workbooks as `batch`: the first sheet with a table; its first row names columns."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,18 @@ _LOOKED_AT = 200
 
 
 def load_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> Loaded:
-    """The first sheet that has rows."""
+    """The first sheet with a table, for those before may say what is in the workbook; else the first that has rows."""
     from python_calamine import CalamineWorkbook
 
     try:
         book = CalamineWorkbook.from_path(str(path))
-        rows: list[list[Any]] = next((r for n in book.sheet_names if (r := book.get_sheet_by_name(n).to_python())), [])
+        rows: list[list[Any]] = []
+        for name in book.sheet_names:
+            sheet = book.get_sheet_by_name(name).to_python()
+            rows = rows or sheet
+            if _is_table(sheet):
+                rows = sheet
+                break
     except Exception as error:
         if zipfile.is_zipfile(path) and not _is_workbook(path):
             raise FileRejected("it is a zip archive; add the files that are in it") from None
@@ -33,20 +39,37 @@ def load_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> Loaded:
         raise FileRejected("no rows: the workbook is empty")
     above = lines_above_names([[_text(value) for value in row] for row in rows[:_LOOKED_AT]])
     rows = rows[above:]
-    names, renamed = unique_names([_text(value) for value in rows[0]])
-    width = len(names)
+    # A table need not begin in the first column.
+    kept = [place for place in range(len(rows[0])) if any(_filled(row[place]) for row in rows)]
+    names, renamed = unique_names([_text(rows[0][place]) for place in kept])
+    with_hours = {place for place in kept if any(isinstance(row[place], datetime) for row in rows)}
+
+    def written(value: Any, place: int) -> str | None:
+        # A cell shows midnight as a day.
+        is_day = place in with_hours and isinstance(value, date) and not isinstance(value, datetime)
+        return _text(datetime.combine(value, time()) if is_day else value)
 
     def batches() -> Iterator[list[list[str | None]]]:
         for start in range(1, len(rows), _BATCH_ROWS):
-            part = [[_text(value) for value in row[:width]] for row in rows[start : start + _BATCH_ROWS]]
+            part = [[written(row[place], place) for place in kept] for row in rows[start : start + _BATCH_ROWS]]
             yield [row for row in part if any(value is not None for value in row)]
 
-    count = insert_texts(connection, width, batches())
+    count = insert_texts(connection, len(names), batches())
     return Loaded(names, count, file_format="excel", renamed=renamed, lines_above=above)
 
 
+def _is_table(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether most rows of a sheet have two cells or more."""
+    filled = [sum(map(_filled, row)) for row in rows[:_LOOKED_AT]]
+    return len(filled) > 1 and sorted(filled)[len(filled) // 2] > 1
+
+
+def _filled(value: Any) -> bool:
+    return value is not None and value != ""
+
+
 def _text(value: Any) -> str | None:
-    if value is None or value == "":
+    if not _filled(value):
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

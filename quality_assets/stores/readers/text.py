@@ -200,7 +200,7 @@ def as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> Tex
     """The file as UTF-8 text, recoded in the scratch folder where it is in another encoding."""
     encoding = _wide_encoding(head) or declared
     if encoding is None:
-        _refuse_binary(head)
+        refuse_binary(head)
     elif encoding not in ("utf-8", "utf-8-sig"):
         path = _recoded(path, scratch / "recoded", encoding)
     scan, bad, other = _scanned(path)
@@ -242,7 +242,8 @@ def _wide_encoding(head: bytes) -> str | None:
     return None
 
 
-def _refuse_binary(head: bytes) -> None:
+def refuse_binary(head: bytes) -> None:
+    """Raise FileRejected where the first bytes of a file are those of no text."""
     if head[_TAR_OFFSET:].startswith(b"ustar"):
         raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
