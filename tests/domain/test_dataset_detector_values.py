@@ -156,6 +156,55 @@ def test_of_a_hundred_values_ninety_seven_are_of_the_usual_forms() -> None:
     assert _broken([*keys[:87], *odd, ":13"], "format") is None
 
 
+def test_values_of_two_lengths_are_of_any_up_to_the_longest() -> None:
+    counted = [f"station {n}" for n in range(1, 301)]
+    assert _broken(counted, "exact_shape") is None or _broken(counted, "exact_shape") == []
+    # Of one length, a shorter one is odd; and so is a longer one than any.
+    assert _broken([*(f"A{n}" for n in range(100, 200)), "A7"], "exact_shape") == [100]
+    assert _broken([*counted, "station 1234"], "exact_shape") == [300]
+
+
+def test_a_word_in_other_capitals_is_the_more_frequent_one_however_often_it_stands() -> None:
+    values = [*["Red"] * 30, *["red"] * 25, *["Blue"] * 30, *["BLUE "] * 2, *["Dark-Red"] * 9, *["dark red"] * 8]
+    assert _broken(values, "variant") == [*range(30, 55), *range(85, 87), *range(96, 104)]
+    assert "variant" not in suggested([*["AA"] * 30, *["Aa"] * 30, *["aa"] * 30]), (
+        "of two letters capitals may be codes"
+    )
+    assert "variant" not in suggested([*["part 1"] * 30, *["Part 1"] * 30]), "what is numbered is a name"
+    assert "variant" not in suggested([f"{a}{b}{c}" for a in "xX" for b in "yY" for c in "zabcdefg"]), (
+        "each stands once"
+    )
+
+
+def test_blanks_beside_values_are_told_where_others_have_none() -> None:
+    assert _broken([*["Red"] * 30, "Red ", " Red", "Red\u00a0"], "padded") == [30, 31, 32]
+    assert "padded" not in suggested(["Red"] * 30)
+    assert "padded" not in suggested([*["Red  "] * 15, *["Green"] * 15]), "filled up to one width"
+    assert "padded" not in suggested([*["Red "] * 27, *["Blue"] * 3, *["Green "] * 3]), (
+        "nine in ten are how it is written"
+    )
+    assert "padded" in suggested([*["Red "] * 26, *["Blue"] * 4, *["Green "] * 3])
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ([f"u{n}.x@web{n}.co.uk" for n in range(40)], ["u1.web.de", "u@x", "u@@web.de", "u@web,de"]),
+        ([f"https://x.org/p/{n}" for n in range(40)], ["x.org/p/1", "https//x.org"]),
+        ([f"192.168.{n}.1" for n in range(39)] + ["2001:db8::1"], ["300.1.2.3", "1.2.3", "host"]),
+        (
+            [f"{n:08}-0000-4000-8000-00000000abcd" for n in range(40)],
+            ["00000001-0000-4000-8000-00000000abc", "none yet"],
+        ),
+        ([f"{n:032x}" for n in range(40)], ["g" * 32, "abc"]),
+    ],
+)
+def test_what_is_written_in_one_way_the_world_over_is_known(good: list[str], bad: list[str]) -> None:
+    assert _broken([*good, *bad], "known_form") == list(range(40, 40 + len(bad)))
+    assert "known_form" not in suggested(good)
+    assert "known_form" not in suggested([*good, *["something else"] * 11]), "fewer than eight in ten"
+
+
 def test_a_form_is_odd_up_to_one_in_ten_unless_one_of_few_values_comes_again_and_again() -> None:
     keys = [f"K{n:03}" for n in range(298)]
     assert _broken([*keys[:295], *["7"] * 5], "format") == [295, 296, 297, 298, 299]

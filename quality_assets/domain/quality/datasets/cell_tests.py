@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
+from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, KnownForm, matching
 from quality_assets.domain.quality.datasets.numbers import hold_a_number
 from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.times import ISO, times_of
@@ -321,6 +323,63 @@ class Typo(ValueTest):
             if self.of_words
             else "are a slip or a piece of a common value"
         )
+
+
+@dataclass(frozen=True)
+class Variant(ValueTest):
+    """Words that are written in other capitals, or with other signs, than they mostly are. `spelled` is by `folded`."""
+
+    spelled: Mapping[str, str] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.detector, self.columns))
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([self.spelled.get(folded(value), value) != value for value in cells.uniques], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "are a more frequent value in other capitals, or with other signs"
+
+
+def folded(value: str) -> str:
+    """The letters of a word, without capitals, accents and other signs; nothing where it holds a digit."""
+    plain = unicodedata.normalize("NFKD", value).casefold()
+    return "" if any(map(str.isdigit, plain)) else "".join(filter(str.isalpha, plain))
+
+
+@dataclass(frozen=True)
+class Padded(CellTest):
+    """Values with blanks before or behind them."""
+
+    def broken(self, block: Block) -> Bools:
+        """By row."""
+        cells = block.columns[self.column]
+        return np.zeros(block.rows, bool) if cells.padded is None else cells.padded & ~cells.missing
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "have blanks before or behind them"
+
+
+@dataclass(frozen=True)
+class Unlike(ValueTest):
+    """Values that are not written as what the others of their column are."""
+
+    known: KnownForm = KNOWN_FORMS[0]
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return ~matching(self.known, cells.uniques)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        article = "an" if self.known.name[0] in "eI" else "a"
+        return f"are not written as {article} {self.known.name} is, and the others are"
 
 
 def words_of(value: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -20,17 +20,22 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     OtherNumber,
     OtherTime,
     OutsideRange,
+    Padded,
     TooManyDecimals,
     Typo,
+    Unlike,
+    Variant,
     WrongType,
     decimals,
+    folded,
     signs,
     words_of,
 )
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
-from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm
+from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, matching
+from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, loose_shape
 
 _LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
@@ -39,6 +44,10 @@ _TYPO_TIMES, _TYPO_LEAST = 5, 5
 _CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
 _RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
 _MOST_SEARCHED = 20_000
+# A word of fewer letters may be a code, of which capitals are another one.
+_LEAST_FOLDED = 3
+_ALL_PADDED = 0.9
+_KNOWN_SHARE, _FEW_TRIED = 0.8, 50
 _MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
@@ -84,6 +93,9 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
         yield from _dominant(name, cells)
         yield from _rare_values(name, cells)
         yield BrokenEncoding("format", "encoding", (name,), weights.BROKEN_ENCODING)
+        yield from _variants(name, cells)
+        yield from _padded(name, cells)
+        yield from _known_forms(name, cells)
     else:
         yield WrongType("type", "type", (name,), weights.WRONG_TYPE, cells.form.kind)
         yield from written_otherwise(name, cells.form, "", weights.WRONG_TYPE)
@@ -150,6 +162,38 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     return found
 
 
+def _variants(name: str, cells: Cells) -> Iterator[CellTest]:
+    """The same word in other capitals, or with other signs or accents, among a few values that come again and again."""
+    if not 1 < len(cells.uniques) <= _MOST_CATEGORIES or cells.filled < _CATEGORY_TIMES * len(cells.uniques):
+        return
+    usual: dict[str, tuple[int, str]] = {}
+    for value, count in zip(cells.uniques, cells.counts.tolist(), strict=True):
+        fold = folded(value)
+        if len(fold) >= _LEAST_FOLDED:
+            usual[fold] = max(usual.get(fold, (0, "")), (count, value))
+    if any(folded(value) in usual and usual[folded(value)][1] != value for value in cells.uniques):
+        spelled = {fold: value for fold, (_, value) in usual.items()}
+        yield Variant("typo", "variant", (name,), weights.TYPO, spelled)
+
+
+def _padded(name: str, cells: Cells) -> Iterator[CellTest]:
+    """Blanks before or behind values where others have none; where nearly all have, the file is written so."""
+    if cells.padded is not None and 0 < int((cells.padded & ~cells.missing).sum()) < _ALL_PADDED * cells.filled:
+        yield Padded("format", "padded", (name,), weights.PADDED)
+
+
+def _known_forms(name: str, cells: Cells) -> Iterator[CellTest]:
+    """What is no address, where nearly all values are one: of mail, of a page, of a computer; and the like of names."""
+    for known in KNOWN_FORMS:
+        # A few values tell whether it is worth the while.
+        if not matching(known, cells.uniques[:_FEW_TRIED]).mean() >= 0.5:
+            continue
+        share = float(cells.counts[matching(known, cells.uniques)].sum() / cells.filled)
+        if _KNOWN_SHARE <= share < 1:
+            yield Unlike("format", "known_form", (name,), weights.KNOWN_FORM, known)
+            return
+
+
 def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
     """Values that stand a few times beside a few that stand often each, where nothing lies between."""
     if len(cells.uniques) < 3 or len(cells.uniques) > _MOST_CATEGORIES:
@@ -200,7 +244,21 @@ def _usual_forms(
     usual = {shape: n for shape, n in tally.items() if n > limit or (is_few and n > 2 * values[shape])}
     common = [count for count in usual.values() if count > limit]
     most = _MOST_EXACT_FORMS if is_exact else _MOST_FORMS
-    return usual if len(common) <= most and sum(common) >= cover * cells.filled else None
+    if len(common) > most or sum(common) < cover * cells.filled:
+        return None
+    return usual | _of_no_fixed_length(tally, {s for s, n in usual.items() if n > limit}) if is_exact else usual
+
+
+def _of_no_fixed_length(tally: Mapping[str, int], common: Set[str]) -> dict[str, int]:
+    """Forms that differ from common ones in length alone, where these do as well, and no longer than they are: numbers
+    that count, names and amounts are of many lengths.
+    """
+    longest: dict[str, int] = {}
+    lengths = Counter(map(loose_shape, common))
+    for shape in common:
+        loose = loose_shape(shape)
+        longest[loose] = max(longest.get(loose, 0), len(shape))
+    return {s: n for s, n in tally.items() if lengths[loose_shape(s)] > 1 and len(s) <= longest[loose_shape(s)]}
 
 
 def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:

@@ -28,7 +28,7 @@ LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
 _FALSE_ALARM_SHARE = 0.01
 # With a past that knows its ways, what looks odd in a batch by itself is worth so much less.
-_SECOND_LOOK = {"typo": 0.6, "type": 0.6, "encoding": 1.0, "far_times": 1.0}
+_SECOND_LOOK = {"typo": 0.6, "type": 0.6, "encoding": 1.0, "far_times": 1.0, "padded": 1.0, "known_form": 1.0}
 _SECOND_LOOK_ELSE = 0.15
 _SHARE_THAT_COUNTS = {
     **dict.fromkeys(("dominant", "rare_value", "decimals", "word_typo", "characters"), weights.FEW_OUTLYING),

@@ -107,6 +107,8 @@ class Cells:
     uniques: Sequence[str]
     of_unique: Floats
     has_text: bool = True
+    padded: Bools | None = None
+    """By row: blanks stand before or behind the text; None where none do, or it is not known."""
 
     @cached_property
     def counts(self) -> Ints:
@@ -238,10 +240,21 @@ def _text_tokens(told: Sequence[str], held: Floats) -> frozenset[str]:
 
 def texts_of(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as text without outer blanks."""
+    return _trimmed(array)[0]
+
+
+def _trimmed(array: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Bools | None]:
+    """A column as text without outer blanks, and which rows had some where any did."""
     column = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if not pa.types.is_string(column.type):
         column = _as_text(column)
-    return pc.utf8_trim_whitespace(column)
+    trimmed = pc.utf8_trim_whitespace(column)
+    lengths = pc.binary_length(column)
+    longer = pc.not_equal(lengths, pc.binary_length(trimmed))
+    # Filled up to one width, values are as they should be.
+    if not pc.any(longer).as_py() or pc.min(lengths).as_py() == pc.max(lengths).as_py():
+        return trimmed, None
+    return trimmed, pc.fill_null(longer, False).to_numpy(zero_copy_only=False).astype(bool)
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -265,18 +278,19 @@ def _as_text(column: pa.Array) -> pa.Array:
 
 def encoded(array: pa.Array | pa.ChunkedArray) -> tuple[list[str], Ints]:
     """The distinct texts of a column, and the code of each row; -1 for nulls."""
-    texts, codes = _coded(array)
+    texts, codes = _coded(texts_of(array))
     return texts.to_pylist(), codes
 
 
-def _coded(array: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Ints]:
-    coded = texts_of(array).dictionary_encode()
+def _coded(texts: pa.Array) -> tuple[pa.Array, Ints]:
+    coded = texts.dictionary_encode()
     return coded.dictionary, pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) -> Cells:
     """A column, read in a form or in the one that shows in itself."""
-    texts, codes = _coded(array)
+    trimmed, padded = _trimmed(array)
+    texts, codes = _coded(trimmed)
     uniques = texts.to_pylist()
     if form is None:
         form = form_of(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)))
@@ -288,7 +302,7 @@ def cells_of(array: pa.Array | pa.ChunkedArray, form: ColumnForm | None = None) 
         place = np.cumsum(~is_missing) - 1
         codes = np.where(codes >= 0, np.where(is_missing, -1, place)[codes], -1)
         uniques = [value for value, token in zip(uniques, is_missing, strict=True) if not token]
-    return Cells(form, codes, uniques, numbers_of(uniques, form))
+    return Cells(form, codes, uniques, numbers_of(uniques, form), padded=padded)
 
 
 def numbers_of(uniques: Sequence[str], form: ColumnForm) -> Floats:

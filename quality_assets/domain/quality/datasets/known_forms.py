@@ -1,0 +1,35 @@
+"""What is written in one way the world over: addresses of mail, pages and computers, and names made by machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from quality_assets.domain.arrays import Bools
+
+
+@dataclass(frozen=True)
+class KnownForm:
+    """What a value can be that is written in one way the world over. `pattern` matches it whole."""
+
+    name: str
+    pattern: str
+
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+KNOWN_FORMS = (
+    KnownForm("e-mail address", r"^[^@\s,;<>()\[\]]+@[^@\s,;.]+(?:\.[^@\s,;.]+)+$"),
+    KnownForm("web address", r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#]+\S*$"),
+    KnownForm("IP address", rf"^(?:{_OCTET}\.){{3}}{_OCTET}$|^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$"),
+    KnownForm("UUID", r"^\{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?$"),
+    *(KnownForm(f"hexadecimal number of {n} digits", rf"^(?:0x)?[0-9a-fA-F]{{{n}}}$") for n in (24, 32, 40, 64)),
+)
+
+
+def matching(form: KnownForm, values: Sequence[str]) -> Bools:
+    """Which values are written so."""
+    found = pc.match_substring_regex(pa.array(values, pa.string()), form.pattern)
+    return found.to_numpy(zero_copy_only=False).astype(bool)
