@@ -92,6 +92,7 @@ def test_a_number_with_another_unit_is_written_otherwise_and_a_word_is_no_number
         ("24 February 2003", "%d %B %Y"),
         ("2003-02-24 17:30:05 UTC", "%Y-%m-%d %H:%M:%S UTC"),
         ("24/Feb/2003:17:30:05 +0100", "%d/%b/%Y:%H:%M:%S %z"),
+        ("[24/Feb/2003:17:30:05", "[%d/%b/%Y:%H:%M:%S"),
         ("Mon, 24 Feb 2003 17:30:05 GMT", "%a, %d %b %Y %H:%M:%S GMT"),
         ("Feb-03", "%b-%y"),
     ],

@@ -67,6 +67,24 @@ ONE, TWO = ("1", "2", "3", "4"), ("5", "6", "7", "8")
         # R gives names of rows no name, pandas writes an empty one.
         (b"b\tc\td\n1\t2\t3\t4\n5\t6\t7\t8\n", ("column_1", "b", "c", "d"), [ONE, TWO], 0),
         (b",b\n1,2\n3,4\n", ("column_1", "b"), [("1", "2"), ("3", "4")], 0),
+        # Names that count the columns are names.
+        (b"0,1,2\n1.5,2,3\n2.5,3,4\n", ("0", "1", "2"), [("1.5", "2", "3"), ("2.5", "3", "4")], 0),
+        (b",0,1,2\n0,5,6,7\n1,6,7,8\n", ("column_1", "0", "1", "2"), [("0", "5", "6", "7"), ("1", "6", "7", "8")], 0),
+        # Signs that stand in texts as well part lines only where they part all of them alike.
+        (b"a^b^c\n" + b"1^x y^3\n" * 4, ("a", "b", "c"), [("1", "x y", "3")] * 4, 0),
+        (
+            b'1.2.3.4 - [10/Oct/2025:13:55:36 +0000] "GET /a HTTP/1.1" 200\n' * 5,
+            tuple(f"column_{n}" for n in range(1, 7)),
+            [("1.2.3.4", "-", "[10/Oct/2025:13:55:36", "+0000]", "GET /a HTTP/1.1", "200")] * 5, 0,
+        ),
+        (
+            b'1.2.3.4 - bob [10/Oct/2025:13:55:36 +0000] "GET /a" 200 "Mozilla/5.0 (X11; Linux)"\n' * 3,
+            tuple(f"column_{n}" for n in range(1, 9)),
+            [("1.2.3.4", "-", "bob", "[10/Oct/2025:13:55:36", "+0000]", "GET /a", "200", "Mozilla/5.0 (X11; Linux)")]
+            * 3,
+            0,
+        ),
+        (b"note\n" + b"this is fine\n" * 4, ("note",), [("this is fine",)] * 4, 0),
         # Databases put a backslash before a quote within a value, and before itself.
         (rb'a,b' b'\n' rb'1,"x \"y\", z"' b'\n' rb'2,"c:\\"' b'\n', ("a", "b"), [("1", 'x "y", z'), ("2", "c:\\")], 0),
         (rb'a,b' b'\n' rb'1,"c:\"' b'\n' rb'2,"d:\"' b'\n', ("a", "b"), [("1", "c:\\"), ("2", "d:\\")], 0),
@@ -261,6 +279,12 @@ def test_names_are_told_apart() -> None:
 def test_an_encoding_is_told_by_letters_within_words(encoding: str) -> None:
     words = "Berguvsvägen,Martín,Cataluña,Köln,Århus,Genève,São Paulo,Zürich,Besançon,Münster,Malmö,Łódź"
     data = words.replace("Łódź", "Lodz").encode(encoding)
+    assert guessed_encoding(data) == encoding
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8_r", "cp866"])
+def test_an_alphabet_of_its_own_is_not_read_as_accents(encoding: str) -> None:
+    data = "имя,город\nИван,Москва\nОльга,Нижний Новгород\nПётр,Казань\n".encode(encoding)
     assert guessed_encoding(data) == encoding
 
 

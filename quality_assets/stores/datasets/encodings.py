@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 # In the order of how common they are: the first of equals is taken.
-CANDIDATES = ("cp1252", "cp850", "mac_roman", "cp1250", "cp437", "cp1251", "koi8_r")
+CANDIDATES = ("cp1252", "cp850", "mac_roman", "cp1250", "cp437", "cp1251", "koi8_r", "cp866")
 _MOST_BYTES = 1 << 20
 _WITHIN, _AT_END, _SIGN, _ODD = 2.0, 1.0, -0.5, -3.0
 
@@ -30,6 +30,9 @@ def _score(data: bytes, encoding: str) -> float:
         kind = unicodedata.category(character)
         if character == "\ufffd" or kind == "Cc":
             score += _ODD
+        elif kind in ("Ll", "Lu") and _is_latin(character) and not before.isascii() and not after.isascii():
+            # Where others have letters of their own alone, Latin has these among its plain ones.
+            score += _ODD
         elif kind in ("Ll", "Lu"):
             score += _letter(character, before, after, any(is_within), all(is_within))
         else:
@@ -48,4 +51,4 @@ def _letter(character: str, before: str, after: str, touches: bool, is_within: b
 
 
 def _is_latin(text: str) -> bool:
-    return any(c.isascii() and c.isalpha() for c in text)
+    return any(c.isalpha() and (c.isascii() or unicodedata.name(c, "").startswith("LATIN")) for c in text)

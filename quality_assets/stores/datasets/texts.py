@@ -31,7 +31,12 @@ from quality_assets.stores.readers.records import (
 from quality_assets.stores.readers.text import Text, as_text, chunks, refuse_binary
 
 _DELIMITERS = ",;\t|"
+# Signs that stand in texts as well: they part only what they part everywhere alike, into several fields.
+_RARE_DELIMITERS = "^~ "
+_LEAST_LINES, _LEAST_FIELDS = 5, 3
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
+# Servers of pages write so, and browsers have the other signs in their names.
+_LOG_LINE = re.compile(r'\S+ \S+ \S+ \[[^\]]+\] "')
 _MARKUP = re.compile(r"<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LOOKED_AT = 200
 _HIGH_BYTES_LOOKED_AT = 1 << 20
@@ -114,9 +119,13 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
         lines = lines[1:]
     if not lines:
         raise FileRejected("no rows: the file is empty but for its sep= line")
-    delimiters = (told[1],) if told else _DELIMITERS
+    is_log = _LOG_LINE.match(lines[0].text) is not None
+    delimiters = (told[1],) if told else " " if is_log else _DELIMITERS
     parted = [_parted(lines, delimiter) for delimiter in delimiters]
-    best = max(filter(_Parted.is_likely, parted), key=_Parted.rank, default=parted[0])
+    likely = list(filter(_Parted.is_likely, parted))
+    if not likely and not told:
+        likely = [each for delimiter in _RARE_DELIMITERS if (each := _parted(lines, delimiter)).is_certain()]
+    best = max(likely, key=_Parted.rank, default=parted[0])
     above, first, below = best.above, best.rows[0], best.rows[1:]
     has_header = not _is_data(first, below[:49])
     names = ("", *first) if has_header and best.lacks_name else tuple(first)
@@ -149,6 +158,10 @@ class _Parted:
         """Whether it parts most lines alike."""
         return self._width > 1 and (self._alike > 0.5 or len(self.rows) < 3)
 
+    def is_certain(self) -> bool:
+        """Whether it parts each line alike, into a few fields."""
+        return self._width >= _LEAST_FIELDS and len(self.rows) >= _LEAST_LINES and self._alike == 1
+
     def rank(self) -> tuple[float, int, int]:
         """The larger, the likelier."""
         return self._alike, -self.above, self._width
@@ -173,7 +186,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _is_data(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first line holds values: a number where the column holds numbers, and no word over numbers."""
     numbers = [_is_number(field) for field in first]
-    if not any(numbers) or not rows:
+    if not any(numbers) or not rows or _are_numbered(first):
         return False
     over = [
         index
@@ -184,6 +197,15 @@ def _is_data(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
         bool(over)
         and all(numbers[index] or not first[index] for index in over)
         and not all(_is_year(f) for f in first if _is_number(f))
+    )
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether names count the columns, as they do where a table had none; the first may be that of an index."""
+    counted = [name.strip() for name in (names if names[0].strip() else names[1:])]
+    return len(counted) >= _LEAST_FIELDS and counted in (
+        [str(n) for n in range(len(counted))],
+        [str(n) for n in range(1, len(counted) + 1)],
     )
 
 

@@ -48,6 +48,7 @@ TIME_FORMATS = (
     "%Y-%m-%d %I:%M:%S %p",
     "%Y%m%dT%H%M%SZ",
     "%d/%b/%Y:%H:%M:%S %z",
+    "[%d/%b/%Y:%H:%M:%S",
     "%a, %d %b %Y %H:%M:%S GMT",
     "%a %b %d %H:%M:%S %Y",
     "%b %Y",
