@@ -406,6 +406,15 @@ def _ints(count: int, factor: int, modulus: int, least: int = 2) -> list[int]:
     return [n * factor % modulus + least for n in range(count)]
 
 
+def test_a_part_of_a_sum_is_not_decided_by_it() -> None:
+    base = [[3200, 4100, 5200, 6900][n % 4] for n in range(200)]
+    bonus = [0 if n % 5 else 100 * (n % 9 + 1) for n in range(200)]
+    paid = text_block(base=base, bonus=bonus, gross=[a + b for a, b in zip(base, bonus, strict=True)])
+    assert {test.columns for test in dependencies_within(paid)} >= {("gross", "base")}
+    kinds = {test.kind: test.columns for test in detect(paid) if test.kind in ("dependency", "identity")}
+    assert kinds == {"identity": ("base", "bonus", "gross")}
+
+
 def test_a_column_that_is_the_sum_of_two_is_told_once() -> None:
     one, other = list(range(100, 140)), _ints(40, 17, 41, 500)
     block = text_block(one=one, other=other, total=[a + b for a, b in zip(one, other, strict=True)])

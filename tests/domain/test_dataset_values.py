@@ -317,6 +317,27 @@ def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
     assert ordering_of(batches(15)[:1]) == Ordering()
 
 
+def test_a_column_that_is_another_all_through_each_batch_names_it_and_is_no_group() -> None:
+    def batches(*months: str) -> list[Block]:
+        return [text_block(month=[month] * 20, x=[*"ab"] * 10) for month in months]
+
+    named = ordering_of(batches("01", "02", "03"))
+    assert (named.labels, named.is_wandering) == ({"month"}, False)
+    (now,) = batches("04")
+    assert not is_new_group(now, named, batches("01", "02", "03"))
+    # Of two batches it is not known yet, and what came twice is a group.
+    for months in (("01", "02"), ("01", "02", "01")):
+        grouped = ordering_of(batches(*months))
+        assert (grouped.labels, grouped.is_wandering) == (frozenset(), True)
+        assert is_new_group(now, grouped, batches(*months))
+
+
+def test_a_group_in_other_capitals_is_no_new_one() -> None:
+    ordering, past = Ordering({"g": 1.0}, few=frozenset(["g"])), [text_block(g=["north"] * 40)]
+    assert not is_new_group(text_block(g=["NORTH"] * 40), ordering, past)
+    assert is_new_group(text_block(g=["south"] * 40), ordering, past)
+
+
 def test_a_group_is_new_that_the_last_five_batches_hardly_held() -> None:
     ordering = Ordering({"g": 1.0}, few=frozenset(["g"]))
     plain, other = text_block(g=["a"] * 40), text_block(g=["z"] * 40)

@@ -80,8 +80,11 @@ def detect(block: Block) -> list[CellTest]:
         if cells.filled >= _LEAST_CELLS:
             found += column_detectors(name, cells)
     if block.rows >= _LEAST_CELLS:
-        found += dependencies_within(block)
-        found += identities_within(block)
+        identities = list(identities_within(block))
+        # What is a part of a sum goes with it in most rows, and is not decided by it.
+        tied = [set(each.columns) for each in identities]
+        found += (each for each in dependencies_within(block) if not any(set(each.columns) <= some for some in tied))
+        found += identities
         found += ratios_within(block)
     return found
 

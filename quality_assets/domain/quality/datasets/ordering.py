@@ -28,6 +28,8 @@ _LEAST_VARIED = 20
 _LEAST_TREND, _TREND_ERRORS = 3, 2.5
 # A group of which so few rows were is a new one, and a batch is of one of which so many of its rows are.
 _HARDLY, _MOST_OF = 0.02, 0.5
+# So many batches that each bring another value show that it names them.
+_LEAST_NAMED = 3
 # So many of the stretches that offenders would form by chance are enough for them to be strewn.
 _STREWN_SHARE = 0.5
 
@@ -42,6 +44,8 @@ class Ordering:
     """The columns that hold so few values that the next one may well be new."""
     trends: Mapping[str, float] = field(default_factory=dict)
     """By column of numbers that rose, or fell, in each step from batch to batch: by how much from first to last."""
+    labels: frozenset[str] = frozenset()
+    """The columns that name batches: what held, held from one of their values to the next."""
     untold: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The values of the columns that are the same in nearly all rows, and so show no order."""
 
@@ -52,7 +56,7 @@ class Ordering:
     @property
     def is_wandering(self) -> bool:
         """Whether rows come in groups: a column of few values is ordered, so that the next batch may be of others."""
-        return not self.values.keys().isdisjoint(self.few)
+        return not self.values.keys().isdisjoint(self.few - self.labels)
 
     def independent_missing(self, column: str) -> float:
         """The same of whether its cells are missing."""
@@ -80,7 +84,8 @@ def ordering_of(blocks: Sequence[Block]) -> Ordering:
         missing[name] = _agreement(cells.missing.astype(np.int64))
     few = frozenset(name for name, cells in every.columns.items() if len(cells.uniques) < _LEAST_VARIED)
     trends = {name: trend for name in every.columns if (trend := _trend([b.columns[name] for b in recent]))}
-    return Ordering(_only_ordered(values), _only_ordered(missing), few, trends, untold)
+    labels = frozenset(name for name in few if _is_label([block.columns[name] for block in recent]))
+    return Ordering(_only_ordered(values), _only_ordered(missing), few, trends, labels, untold)
 
 
 def _trend(parts: Sequence[Cells]) -> float:
@@ -119,18 +124,28 @@ def is_new_group(now: Block, ordering: Ordering, recent: Sequence[Block]) -> boo
     """Whether most rows of a batch are of a group that hardly a row of the last ones was of: an ordered column, which
     held a few values, holds others there. Then all else may be as that group is.
     """
-    for name in ordering.values.keys() & ordering.few & now.columns.keys():
-        before: Counter[str] = Counter()
-        for block in recent[-_MOST_BATCHES:]:
-            if name in block.columns:
-                cells = block.columns[name]
-                before.update(dict(zip(cells.uniques, cells.counts.tolist(), strict=True)))
-        known = {value for value, count in before.items() if count > _HARDLY * before.total()}
-        cells = now.columns[name]
-        fresh = sum(n for v, n in zip(cells.uniques, cells.counts.tolist(), strict=True) if v not in known)
-        if known and fresh > _MOST_OF * cells.filled:
+    for name in (ordering.values.keys() & ordering.few & now.columns.keys()) - ordering.labels:
+        before = [block.columns[name] for block in recent[-_MOST_BATCHES:] if name in block.columns]
+        if _is_other(now.columns[name], before):
             return True
     return False
+
+
+def _is_label(parts: Sequence[Cells]) -> bool:
+    """Whether a column names the batch: a month, a file. It is the same all through each, and another in each."""
+    values = [cells.uniques[0] for cells in parts if len(cells.uniques) == 1]
+    return len(values) == len(parts) >= _LEAST_NAMED and len({*values}) == len(values)
+
+
+def _is_other(now: Cells, before: Sequence[Cells]) -> bool:
+    """Whether most rows hold values that hardly one held before, but for their capitals."""
+    counts: Counter[str] = Counter()
+    for cells in before:
+        for value, count in zip(cells.uniques, cells.counts.tolist(), strict=True):
+            counts[value.casefold()] += count
+    known = {value for value, count in counts.items() if count > _HARDLY * counts.total()}
+    fresh = sum(n for v, n in zip(now.uniques, now.counts.tolist(), strict=True) if v.casefold() not in known)
+    return bool(known) and fresh > _MOST_OF * now.filled
 
 
 def _differing(cells: Cells) -> int:
