@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quality_assets.settings import Settings
     from quality_assets.stores.operations.store import Operations
     from quality_assets.tables.datasets.checking import BatchResult
+    from quality_assets.tables.datasets.registering import Registered
 
 dataset_app = typer.Typer(help="Tables that are watched: any file, folder, query or table.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
@@ -188,11 +189,20 @@ def check(
         except (FileRejected, FileWaits) as error:
             fail(error.reason)
     if not count and output is not OutputFormat.JSON:
-        out.print(
-            escape(f"{subject} has no batch that was not judged yet; `quality dataset show {subject}` has the last")
-        )
+        out.print(escape(_nothing_new(settings, subject, dataset)))
     if failed:
         raise typer.Exit(1)
+
+
+def _nothing_new(settings: Settings, subject: str, dataset: Registered | None) -> str:
+    from quality_assets.tables.datasets.batches import files_of, uploads_of
+
+    path = None if dataset is None else dataset.source.path
+    if path is not None and not files_of(settings, path) and not uploads_of(settings, subject):
+        return (
+            f"{subject} has no batch: no file is at {path}; where it should be, `quality dataset add` says another path"
+        )
+    return f"{subject} has no batch that was not judged yet; `quality dataset show {subject}` has the last"
 
 
 def _dataset(settings: Settings, subject: str):  # type: ignore[no-untyped-def]

@@ -15,6 +15,7 @@ from quality_assets.domain.quality.datasets.drifting import (
     _factor,
     _likeness,
     _overlap,
+    absent_findings,
     distribution_findings,
     freshness_finding,
     overdue,
@@ -462,3 +463,16 @@ def test_stretches_at_the_edge_of_being_strewn() -> None:
     assert (stretches(few, 2), stretches(np.array([*few, False]), 2)) == (1, 5)
     assert stretches(np.zeros(0, bool), 1) == 0
     assert stretches(np.ones(10, bool), 1) == 1
+
+
+def test_columns_that_a_dataset_is_said_to_have_and_lacks_are_told() -> None:
+    block = text_block(a=["x"] * 3, t=["2026-01-01"] * 3)
+
+    def told(key: tuple[str, ...], time: str | None, *before: Finding) -> list[tuple[str, tuple[str, ...], bool]]:
+        found = absent_findings(block, ("a", "t"), key, time, before)
+        return [(finding.kind, finding.columns, finding.is_alert) for finding in found]
+
+    assert told(("a",), "t") == []
+    assert told(("a", "id"), "at") == [("schema", ("id",), True), ("schema", ("at",), True)]
+    assert told((), "a") == [("type", ("a",), False)], "it holds no times"
+    assert told(("id",), None, Finding("rename", ("id", "a"), 1, 0.5, "")) == [], "that it is gone is told already"

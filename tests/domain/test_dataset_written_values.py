@@ -11,7 +11,7 @@ from text_blocks import suggested
 
 from quality_assets.domain.quality.datasets.detectors import times_span
 from quality_assets.domain.quality.datasets.numbers import NumberFormat
-from quality_assets.domain.quality.datasets.times import times_of
+from quality_assets.domain.quality.datasets.times import counted_instants, times_of
 from quality_assets.domain.quality.datasets.values import ColumnForm, cells_of, form_of
 
 
@@ -123,6 +123,19 @@ def test_days_beyond_what_nanoseconds_reach_are_days() -> None:
     assert times_of(["9999-12-31", "x", "2026-02-31"], "ISO8601")[0] == 253_402_214_400
     assert np.isnan(times_of(["9999-12-31", "x", "2026-02-31"], "ISO8601")[1:]).all()
     assert times_of(["31.12.9999"], "%d.%m.%Y").tolist() == [253_402_214_400]
+
+
+def test_numbers_that_count_seconds_or_name_days_are_instants() -> None:
+    second = 1_772_323_200  # 2026-03-01
+    for unit in (1, 1_000, 1_000_000, 1_000_000_000):
+        assert counted_instants(np.array([second, second + 1.0]) * unit).tolist() == [second, second + 1]
+    assert counted_instants(np.array([20_260_301.0, np.nan, 20_261_399]))[0] == second
+    assert np.isnan(counted_instants(np.array([20_260_301.0, np.nan, 20_261_399]))[1:]).all(), "of no month is no day"
+    assert counted_instants(np.array([1970.0, 1971])).tolist() == [0, 365 * 86_400]
+    assert counted_instants(np.array([second, second, 1e18])).tolist()[:2] == [second, second]
+    assert np.isnan(counted_instants(np.array([second, second, 1e18]))[2]), "of no year"
+    for others in ([1.0, 2.0], [second + 0.5, second], [1890.0, 1990], [np.nan]):
+        assert np.isnan(counted_instants(np.array(others))).all()
 
 
 def test_a_few_dates_of_another_century_are_no_beginning_and_no_end() -> None:

@@ -292,3 +292,52 @@ def test_of_the_two_tables_of_the_demo_all_faults_and_nothing_else_are_alerts(qu
     code, output = quality("alerts", "list", "--format", "json")
     assert code == 0
     assert '"orders: missing of' in output
+
+
+def test_batches_of_folders_are_called_by_them_and_marks_of_programs_are_none(quality, tmp_path: Path) -> None:
+    place = tmp_path / "daily"
+    for day in ("2026-03-01", "2026-03-02"):
+        (place / f"day={day}").mkdir(parents=True)
+        (place / f"day={day}" / "part.csv").write_text(f"a,b\n1,{day}\n")
+    for name in ("_SUCCESS", ".hidden", "part.csv.crc", "README.md", "~$open.xlsx"):
+        (place / name).write_text("x\n")
+    for at in (place, place / "*" / "*.csv"):
+        assert quality("dataset", "add", f"d{len(at.parts)}", "--path", str(at))[0] == 0
+        told = _lines(quality("check", f"d{len(at.parts)}", "--format", "json")[1])
+        assert [line["batch"] for line in told] == ["day=2026-03-01/part.csv", "day=2026-03-02/part.csv"]
+
+
+def test_a_dataset_without_files_is_told_where_none_are(quality, tmp_path: Path) -> None:
+    quality("dataset", "add", "none", "--path", str(tmp_path / "*.csv"))
+    code, output = quality("check", "none")
+    assert code == 0
+    assert "no file is at" in " ".join(output.split())
+    (tmp_path / "one.csv").write_text("a\n1\n")
+    quality("check", "none")
+    assert "no batch that was not judged yet" in " ".join(quality("check", "none")[1].split())
+
+
+@pytest.mark.parametrize("factor", [1, 1_000, 1_000_000])
+def test_a_column_of_times_may_count_seconds_or_parts_of_them(quality, tmp_path: Path, factor: int) -> None:
+    for day in range(6):
+        second = (1_772_323_200 + 86_400 * (day if day < 5 else 9)) * factor
+        (tmp_path / f"t_{9 - day}.csv").write_text("at,x\n" + "".join(f"{second + n},{n}\n" for n in range(40)))
+    quality("dataset", "add", "counted", "--path", str(tmp_path / "*.csv"), "--time", "at")
+    told = _lines(quality("check", "counted", "--format", "json")[1])
+    assert [line["batch"] for line in told] == [f"t_{9 - day}.csv" for day in range(6)]
+    # Five days after the last, and one day was the most: 5 × 24 hours.
+    (late,) = [f for f in told[-1]["findings"] if f["kind"] == "freshness"]
+    assert late["count"] == 120
+
+
+def test_a_wrong_date_of_another_century_does_not_make_a_batch_the_first(quality, tmp_path: Path) -> None:
+    for day in range(1, 6):
+        times = [f"2026-03-0{day}T{n // 4:02}:{15 * (n % 4):02}:00" for n in range(96)]
+        if day == 5:
+            times[40] = "1970-01-01T00:00:00"
+        (tmp_path / f"t_{day}.csv").write_text("at,x\n" + "".join(f"{at},{n % 7}\n" for n, at in enumerate(times)))
+    quality("dataset", "add", "dated", "--path", str(tmp_path / "*.csv"), "--time", "at")
+    told = _lines(quality("check", "dated", "--format", "json")[1])
+    assert [line["batch"] for line in told] == [f"t_{day}.csv" for day in range(1, 6)]
+    kinds = {(f["kind"], *f["columns"], f["count"]) for f in told[-1]["findings"]}
+    assert kinds >= {("outlier", "at", 1), ("range", "at", 1)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.datasets.telling_of import tell_of_batch
 
 _HASH_LETTERS = 24
+# What other programs leave beside tables: locks, marks that a job has ended, sums of bytes, words for people.
+_NO_TABLES = (".", "~$", "_SUCCESS", "_committed_", "_started_", "_metadata", "_common_metadata", "Thumbs.db")
+_NO_TABLE_SUFFIXES = (".part", ".tmp", ".crc", ".md")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,16 @@ def files_of(settings: Settings, path: str) -> list[Path]:
 
 
 def _is_passed_over(path: Path) -> bool:
-    return path.name.startswith((".", "~$")) or path.suffix in (".part", ".tmp")
+    return path.name.startswith(_NO_TABLES) or path.suffix.lower() in _NO_TABLE_SUFFIXES
+
+
+def _name_in(path: Path, within: str) -> str:
+    """What a file of a path, folder or glob is called: below a folder of its own, with that folder."""
+    place = Path(within).expanduser()
+    if not place.is_dir():
+        plain = itertools.takewhile(lambda part: not glob.has_magic(part), place.parts)
+        place = Path(*plain) if glob.has_magic(str(place)) else place.parent
+    return path.relative_to(place).as_posix() if path.is_relative_to(place) else path.name
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -80,13 +93,12 @@ def waiting_files(store: Operations, settings: Settings, dataset: Registered) ->
     assert dataset.source.path is not None
     judged = judged_hashes(store, dataset.dataset_id)
     found = []
-    for path in [*files_of(settings, dataset.source.path), *uploads_of(settings, dataset.dataset_id)]:
+    files = [(path, _name_in(path, dataset.source.path)) for path in files_of(settings, dataset.source.path)]
+    for path, name in [*files, *((path, path.name) for path in uploads_of(settings, dataset.dataset_id))]:
         sha256 = sha256_of(path)
         if sha256 not in judged:
             judged.add(sha256)
-            found.append(
-                Waiting(batch_id_of(dataset.dataset_id, sha256), path.name, str(path), sha256, path.stat().st_size)
-            )
+            found.append(Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size))
     return found
 
 

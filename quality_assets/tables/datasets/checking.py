@@ -220,8 +220,10 @@ def _first_time(settings: Settings, path: Path, column: str) -> float:
             cells = Scan(connection, load_file(connection, path, scratch), {}).sample.columns.get(column)
     except (FileRejected, FileWaits, duckdb.Error, OSError):
         return np.inf
-    span = None if cells is None else times_span(cells)
-    return np.inf if span is None else span[0]
+    if cells is None or np.isnan(cells.numbers).all():
+        return np.inf
+    span = times_span(cells)
+    return float(np.nanmin(cells.numbers)) if span is None else span[0]
 
 
 def _check_batch(

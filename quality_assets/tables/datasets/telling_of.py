@@ -21,6 +21,7 @@ from quality_assets.tables.datasets.registering import Registered, is_hidden
 from quality_assets.tables.faults import severity_of
 
 UNREADABLE = "readable"
+_ACTION_UNREADABLE = "Mend what it says, or what the dataset is said to be; the next batch that is read ends the alert."
 _ACTION = "Look at the batch; where it is not a problem, resolve the alert as expected, and its rule stays quiet."
 
 
@@ -109,7 +110,7 @@ def _fault(
         severity=severity_of(connection, name, check, severity),
         check_name=check,
         column_name=column,
-        action=_ACTION,
+        action=_ACTION_UNREADABLE if check == UNREADABLE else _ACTION,
         group=f"{name} {batch_id}",
         evaluation=batch_id,
         batch_id=batch_id,

@@ -335,8 +335,8 @@ def times_span(cells: Cells) -> tuple[float, float] | None:
 
     A few wrong dates of another century are no beginning and no end: by them batches would be ordered, and late.
     """
-    known = cells.numbers[~np.isnan(cells.numbers)]
-    if not len(known) or (not cells.form.has_date and cells.form.kind == "time"):
+    known = cells.instants[~np.isnan(cells.instants)]
+    if not len(known):
         return None
     return _far_times(known) or (float(known.min()), float(known.max()))
 

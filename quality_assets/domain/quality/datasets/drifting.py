@@ -82,6 +82,24 @@ def schema_findings(
     return found
 
 
+def absent_findings(
+    block: Block, columns: Sequence[str], key: Sequence[str], time_column: str | None, told: Sequence[Finding]
+) -> Iterator[Finding]:
+    """The columns that a dataset is said to have and a batch lacks: what hangs on them is not asked.
+
+    `told` are the findings on its columns; what is lost or renamed is told already.
+    """
+    cells = block.columns.get(time_column or "")
+    if time_column and cells is not None and cells.filled and np.isnan(cells.instants).all():
+        sentence = f"Column {time_column} is named as the dataset's column of times, and holds none that can be read"
+        yield Finding("type", (time_column,), cells.filled, 1.0, sentence, "no_times", severity="low")
+    named = {column for finding in told for column in finding.columns}
+    for name, use in [*((each, "key") for each in key), *([(time_column, "column of times")] if time_column else [])]:
+        if name not in columns and name not in named:
+            sentence = f"There is no column {name}, which is named as the dataset's {use}: it is not asked by it"
+            yield Finding("schema", (name,), 1, 1.0, sentence, "absent_column", severity="high", is_alert=True)
+
+
 def _renames(lost: Sequence[str], new: Sequence[str], block: Block, blocks: Sequence[Block]) -> dict[str, str]:
     """Which lost column goes on under which new name: pairs by what they hold, the likest first, each name once."""
     pairs = []

@@ -12,6 +12,7 @@ from quality_assets.domain.quality.datasets.cell_tests import CellTest, OutsideR
 from quality_assets.domain.quality.datasets.copies import copies_by_chance
 from quality_assets.domain.quality.datasets.detectors import detect, times_span
 from quality_assets.domain.quality.datasets.drifting import (
+    absent_findings,
     distribution_findings,
     freshness_finding,
     schema_findings,
@@ -179,8 +180,10 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
     """The verdict on a batch that was counted."""
     first, last = _times(sample, asked.time_column)
     profiles = list(past.profiles)
+    of_columns = schema_findings(rows.columns, sample, profiles, past.blocks)
     whole: list[Finding | None] = [
-        *schema_findings(rows.columns, sample, profiles, past.blocks),
+        *of_columns,
+        *absent_findings(sample, rows.columns, asked.key, asked.time_column, of_columns),
         volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
         *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group),

@@ -59,7 +59,7 @@ class Tally:
             together = self.ordering.missing.get(name, _IN_GROUPS if self.ordering.is_wandering else None)
             self.missing_events[name] += _events(cells.missing, count, together if count < 0.9 * block.rows else None)
             self.filled[name] += cells.filled
-        times = block.columns[clock].numbers if clock is not None and clock in block.columns else None
+        times = block.columns[clock].instants if clock is not None and clock in block.columns else None
         for name, places in self.by_column.items():
             if name not in block.columns:
                 continue

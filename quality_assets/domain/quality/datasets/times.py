@@ -63,6 +63,11 @@ _MOST_TRIED, _FIRST_TRIED, _MOST_FAR = 2000, 100, 200
 _MOST_FORMATS, _LEAST_OF_ONE = 3, 0.05
 _TIME_LIKE = re.compile(r"\d[-/.:, ]+\w|[A-Za-z]{3}[- ]\d\d|\d{8}T\d")
 _MOST_LETTERS = 40
+# Seconds from 1973 on, and so many of what machines count to a second; years and days as numbers.
+_FIRST_SECOND, _LAST_SECOND, _UNITS = 1e8, 1e10, (1, 1_000, 1_000_000, 1_000_000_000)
+# Beyond the year 9000 no calendar goes.
+_LAST_OF_ALL = 2.2e11
+_YEARS, _DAYS = (1900, 2100), (19_000_101, 21_001_231)
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -104,6 +109,25 @@ def times_of(values: Sequence[str], time_format: str) -> Floats:
         for index in unread.tolist():
             seconds[index] = _far_second(values[index], time_format)
     return seconds
+
+
+def counted_instants(numbers: Floats) -> Floats:
+    """Numbers that count seconds, or parts of them, since 1970, or name days or years, as seconds since 1970.
+
+    NaN for numbers that are no instants.
+    """
+    known = numbers[~np.isnan(numbers)]
+    if not len(known) or (known != np.round(known)).any():
+        return np.full(len(numbers), np.nan)
+    middle = float(np.median(known))
+    for unit in _UNITS:
+        if _FIRST_SECOND <= middle / unit < _LAST_SECOND:
+            return np.where(np.abs(numbers / unit) < _LAST_OF_ALL, numbers / unit, np.nan)
+    is_year, is_day = (((low <= known) & (known <= high)).all() for low, high in (_YEARS, _DAYS))
+    if not (is_year or is_day):
+        return np.full(len(numbers), np.nan)
+    texts = ["" if np.isnan(number) else f"{number:.0f}" + ("0101" if is_year else "") for number in numbers.tolist()]
+    return _parsed(texts, "%Y%m%d")
 
 
 def _parsed(values: Sequence[str], time_format: str) -> Floats:

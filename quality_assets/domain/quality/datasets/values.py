@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.numbers import NumberFormat, plain_numbers, read_numbers
-from quality_assets.domain.quality.datasets.times import CLOCKS, time_formats, times_of
+from quality_assets.domain.quality.datasets.times import CLOCKS, counted_instants, time_formats, times_of
 
 ColumnKind = Literal["number", "time", "text"]
 
@@ -134,6 +134,13 @@ class Cells:
     def numbers(self) -> Floats:
         """By row; NaN where missing or of another type."""
         return self.by_row(self.of_unique, np.nan)
+
+    @cached_property
+    def instants(self) -> Floats:
+        """By row, in seconds since 1970; NaN where it is none, also times of any day and numbers that count no time."""
+        if self.form.kind == "number":
+            return counted_instants(self.numbers)
+        return self.numbers if self.form.has_date else np.full(self.rows, np.nan)
 
     def by_row(self, of_unique: np.ndarray, otherwise: float = 0) -> np.ndarray:
         """What holds of each unique, for the rows that hold it."""
