@@ -205,6 +205,18 @@ def test_what_is_written_in_one_way_the_world_over_is_known(good: list[str], bad
     assert "known_form" not in suggested([*good, *["something else"] * 11]), "fewer than eight in ten"
 
 
+def test_of_two_ways_of_writing_the_same_the_rarer_is_told() -> None:
+    points, commas = [f"{n}.5" for n in range(26)], [f"{n},5" for n in range(24)]
+    assert _broken([*points, *commas, "7"], "other_way") == list(range(26, 50))
+    assert "other_way" not in suggested([*points, *(f"{n},500" for n in range(24))]), "thousands may be parted so"
+    assert _broken([*["true", "FALSE"] * 20, *["1", "0"] * 10], "other_way") == list(range(40, 60))
+    assert "other_way" not in suggested([*["true", "false"] * 20, *["perhaps"] * 10])
+    assert "other_way" not in suggested(["true", "false"] * 20)
+    # One in twenty is a way, fewer are slips.
+    assert _broken([*["yes"] * 38, *["y"] * 2], "other_way") == [38, 39]
+    assert "other_way" not in suggested([*["yes"] * 39, *["y"] * 2])
+
+
 def test_a_form_is_odd_up_to_one_in_ten_unless_one_of_few_values_comes_again_and_again() -> None:
     keys = [f"K{n:03}" for n in range(298)]
     assert _broken([*keys[:295], *["7"] * 5], "format") == [295, 296, 297, 298, 299]
@@ -404,6 +416,22 @@ def test_a_column_that_is_half_names_of_their_own_still_speaks_of_groups_and_no_
 
 def _ints(count: int, factor: int, modulus: int, least: int = 2) -> list[int]:
     return [n * factor % modulus + least for n in range(count)]
+
+
+def test_what_ends_before_it_began_is_told_of_times_where_one_in_twenty_does() -> None:
+    day = np.datetime64("2026-01-01")
+    begun = [day + 37 * n % 300 for n in range(100)]
+
+    def broken(wrong: int) -> list[list[int]]:
+        ended = [at - 9 if n < wrong else at + n % 60 + 1 for n, at in enumerate(begun)]
+        block = text_block(begun=begun, ended=ended)
+        orders = [test for test in detect(block) if test.detector == "order"]
+        assert all(test.columns == ("begun", "ended") for test in orders)
+        return [np.flatnonzero(test.broken(block)).tolist() for test in orders]
+
+    assert (broken(5), broken(6)) == ([list(range(5))], [])
+    numbers = text_block(a=[7 * n % 100 for n in range(100)], b=[7 * n % 100 + n % 60 + 1 for n in range(100)])
+    assert not any(test.detector == "order" for test in detect(numbers)), "numbers may lie so by chance"
 
 
 def test_a_part_of_a_sum_is_not_decided_by_it() -> None:

@@ -130,9 +130,11 @@ def test_a_column_that_counts_its_rows_names_each_once() -> None:
     assert found.sentence == "6 rows repeat a value of id, which no two rows should share"
     # Two are whole, a hundredth of the rows, and the others by their logarithm.
     assert found.doubt == pytest.approx(0.45 * 2 * (1 + 0.15 * log(3)))
+    (named,) = (f for f in judged([f"K-{n}" for n in [*plain[:-6], *plain[:6]]]).findings if f.detector == "key")
+    assert (named.columns, named.count) == (("id",), 6)
     for others in (
         [n * 2 for n in plain[:-6]] + [plain[0] * 2] * 6,
-        [f"K{n}" for n in plain[:-6]] + ["K1000"] * 6,
+        [f"K-{n * 2}" for n in plain[:-6]] + ["K-2000"] * 6,
         [n // 2 for n in plain],
     ):
         assert not [f for f in judged(others).findings if f.detector == "key"], others[:3]

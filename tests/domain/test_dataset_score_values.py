@@ -407,7 +407,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "PAST_FORMAT": 0.98, "PAST_RANGE": 0.97, "PAST_CHARACTERS": 0.97, "PAST_DEPENDENCY": 0.99,
         "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.7,
         "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PADDED": 0.6,
-        "KNOWN_FORM": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
+        "KNOWN_FORM": 0.8, "ORDER": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
         "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,

@@ -4,7 +4,7 @@ neighbours where the column goes on from row to row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -27,29 +27,31 @@ _USUAL_SHARE, _TIMES_AS_FAR, _LEAST_PART = 0.9, 6.0, 0.25
 _SERIES_PART = 0.3
 
 
-def orders_within(block: Block, weight: float, detector: str) -> Iterator[Below]:
+def orders_within(
+    block: Block, weight: float, detector: str, kinds: Sequence[str] = ("number", "time"), least: float = _KEPT
+) -> Iterator[Below]:
     """Pairs of columns of one kind of which the second is hardly ever below the first; of each second, the nearest."""
     head = first_rows(block, _MOST_ROWS)
-    for kind in ("number", "time"):
+    for kind in kinds:
         columns = {n: c.numbers for n, c in head.columns.items() if c.form.kind == kind}
         varied = {n: v for n, v in list(columns.items())[:_MOST_COLUMNS] if len(np.unique(v)) >= _LEAST_SIZES}
         nearest: dict[str, tuple[float, str]] = {}
         for lower, upper in permutations(varied, 2):
-            distance = _kept_distance(varied[lower], varied[upper])
+            distance = _kept_distance(varied[lower], varied[upper], least)
             if distance is not None and (upper not in nearest or distance < nearest[upper][0]):
                 nearest[upper] = (distance, lower)
         for upper, (_, lower) in nearest.items():
             yield Below("identity", detector, (lower, upper), weight)
 
 
-def _kept_distance(lower: Floats, upper: Floats) -> float | None:
+def _kept_distance(lower: Floats, upper: Floats, least: float = _KEPT) -> float | None:
     """How far apart two columns lie in the middle, where one is hardly ever above the other, and by chance would be."""
     known = ~np.isnan(lower + upper)
     n = int(known.sum())
     if n < _LEAST_ROWS:
         return None
     one, other = lower[known], upper[known]
-    if (one <= other).mean() < _KEPT or not (one < other).any():
+    if (one <= other).mean() < least or not (one < other).any():
         return None
     by_chance = float(np.searchsorted(np.sort(other), one, "left").mean()) / n
     return float(np.median(other - one)) if by_chance >= _LEAST_BY_CHANCE else None

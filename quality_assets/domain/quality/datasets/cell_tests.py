@@ -382,6 +382,23 @@ class Unlike(ValueTest):
         return f"are not written as {article} {self.known.name} is, and the others are"
 
 
+@dataclass(frozen=True)
+class OtherWay(ValueTest):
+    """Values that are written in another way than most, where both are known to mean the same."""
+
+    usual: KnownForm = KNOWN_FORMS[0]
+    others: tuple[KnownForm, ...] = ()
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.any([matching(way, cells.uniques) for way in self.others], axis=0)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are written in another way than {self.usual.name}, as most are"
+
+
 def words_of(value: str) -> list[str]:
     """The words of five letters and more."""
     return _WORD.findall(value)

@@ -10,7 +10,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
-from quality_assets.domain.quality.datasets.beside import alone_within
+from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
     BrokenEncoding,
     CellTest,
@@ -19,6 +19,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     OddShape,
     OtherNumber,
     OtherTime,
+    OtherWay,
     OutsideRange,
     Padded,
     TooManyDecimals,
@@ -34,7 +35,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, matching
+from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, WAYS, matching
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, loose_shape
 
 _LEAST_CELLS = 20
@@ -47,6 +48,9 @@ _MOST_SEARCHED = 20_000
 # A word of fewer letters may be a code, of which capitals are another one.
 _LEAST_FOLDED = 3
 _ALL_PADDED = 0.9
+_KEPT_ORDER = 0.95
+# Two ways of writing, each in so much of a column that neither is a slip.
+_LEAST_WAY, _ALL_WAYS = 0.05, 0.95
 _KNOWN_SHARE, _FEW_TRIED = 0.8, 50
 _MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
 # All but so few values have one of so few forms, for another to be odd.
@@ -86,6 +90,8 @@ def detect(block: Block) -> list[CellTest]:
         found += (each for each in dependencies_within(block) if not any(set(each.columns) <= some for some in tied))
         found += identities
         found += ratios_within(block)
+        # Of two columns of times, one is when what began with the other has ended; numbers lie so by chance.
+        found += orders_within(block, weights.ORDER, "order", ("time",), _KEPT_ORDER)
     return found
 
 
@@ -99,6 +105,7 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
         yield from _variants(name, cells)
         yield from _padded(name, cells)
         yield from _known_forms(name, cells)
+        yield from _two_ways(name, cells)
     else:
         yield WrongType("type", "type", (name,), weights.WRONG_TYPE, cells.form.kind)
         yield from written_otherwise(name, cells.form, "", weights.WRONG_TYPE)
@@ -195,6 +202,22 @@ def _known_forms(name: str, cells: Cells) -> Iterator[CellTest]:
         if _KNOWN_SHARE <= share < 1:
             yield Unlike("format", "known_form", (name,), weights.KNOWN_FORM, known)
             return
+
+
+def _two_ways(name: str, cells: Cells) -> Iterator[CellTest]:
+    """Numbers with a decimal comma beside such with a point, and yes and no in words of two kinds: what stands less
+    often is written otherwise.
+    """
+    for ways, alike in WAYS:
+        written = np.array([matching(each, cells.uniques[:_FEW_TRIED]) for each in (*ways, *alike)])
+        if written.any(axis=0).mean() < 1 / 2:
+            continue
+        shares = [float(cells.counts[matching(each, cells.uniques)].sum() / cells.filled) for each in (*ways, *alike)]
+        some = [place for place in range(len(ways)) if shares[place] >= _LEAST_WAY]
+        if len(some) > 1 and sum(shares) >= _ALL_WAYS:
+            usual = max(some, key=lambda place: shares[place])
+            less = tuple(way for way in ways if way is not ways[usual])
+            yield OtherWay("format", "other_way", (name,), weights.WRONG_TYPE, ways[usual], less)
 
 
 def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:

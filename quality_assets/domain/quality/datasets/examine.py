@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, OutsideRange
 from quality_assets.domain.quality.datasets.copies import copies_by_chance
 from quality_assets.domain.quality.datasets.detectors import detect, times_span
@@ -159,13 +162,25 @@ def keys_to_count(sample: Block, past: Past, asked: Asked) -> list[tuple[str, ..
 
 
 def counts_on(cells: Cells) -> bool:
-    """Whether a column counts its rows: whole numbers of one stretch, of which nearly each stands there once."""
-    if cells.form.kind != "number":
+    """Whether a column counts its rows: whole numbers of one stretch, of which nearly each stands there once.
+
+    Names may count as well, by the number that they end with.
+    """
+    if cells.form.kind == "time":
         return False
-    numbers = np.unique(cells.of_unique[~np.isnan(cells.of_unique)])
+    counted = cells.of_unique if cells.form.kind == "number" else _last_numbers(cells.uniques)
+    if np.isnan(counted).sum() > (1 - _COUNTED) * len(counted):
+        return False
+    numbers = np.unique(counted[~np.isnan(counted)])
     if len(numbers) < max(_LEAST_COUNTED, _COUNTED * cells.filled):
         return False
     return bool(np.all(numbers == np.round(numbers)) and _COUNTED * (numbers[-1] - numbers[0] + 1) <= len(numbers))
+
+
+def _last_numbers(values: Sequence[str]) -> Floats:
+    """The number that each value ends with, behind something else; NaN where it ends otherwise."""
+    found = pc.extract_regex(pa.array(values, pa.string()), r"\D(?P<number>\d{1,15})$")
+    return np.array([np.nan if each is None else float(each["number"]) for each in found.to_pylist()], float)
 
 
 def count(blocks: Iterable[Block], made: Plan, clock: str | None = None) -> Tally:

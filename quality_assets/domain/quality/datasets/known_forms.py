@@ -29,6 +29,22 @@ KNOWN_FORMS = (
 )
 
 
+_WHOLE = KnownForm("as a whole number", r"^[-+]?\d+$")
+_TRUTHS = ("true|false", "yes|no", "y|n", "on|off", "1|0")
+WAYS: tuple[tuple[tuple[KnownForm, ...], tuple[KnownForm, ...]], ...] = (
+    (
+        (
+            KnownForm("with a decimal point", r"^[-+]?\d+\.\d+$"),
+            # Before three digits it may part thousands.
+            KnownForm("with a decimal comma", r"^[-+]?\d+,(?:\d{1,2}|\d{4,})$"),
+        ),
+        (_WHOLE,),
+    ),
+    (tuple(KnownForm(f"as {words.replace('|', ' and ')}", f"^(?i:{words})$") for words in _TRUTHS), ()),
+)
+"""Ways of writing the same, of which a column keeps to one, and what is written alike in all of them."""
+
+
 def matching(form: KnownForm, values: Sequence[str]) -> Bools:
     """Which values are written so."""
     found = pc.match_substring_regex(pa.array(values, pa.string()), form.pattern)
