@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from quality_assets.domain.number_texts import numbers_of_texts
+
 _LEAST_DISTINCT = 3
 
 
@@ -31,7 +33,7 @@ Fault = Callable[[pd.DataFrame, float, np.random.Generator], Planted | None]
 
 def numeric_columns(table: pd.DataFrame) -> list[str]:
     """The columns of numbers."""
-    return [c for c in map(str, table) if pd.to_numeric(table[c], errors="coerce").notna().mean() > 0.9]
+    return [c for c in map(str, table) if numbers_of_texts(table[c]).notna().mean() > 0.9]
 
 
 def text_columns(table: pd.DataFrame) -> list[str]:
@@ -53,7 +55,7 @@ def outliers(table: pd.DataFrame, share: float, generator: np.random.Generator) 
     if not names:
         return None
     name = str(generator.choice(names))
-    numbers = pd.to_numeric(table[name], errors="coerce")
+    numbers = numbers_of_texts(table[name])
     spread = float(numbers.std()) or max(1.0, abs(float(numbers.mean())))
     rows = _rows(table, share, generator)
     far = generator.uniform(3, 8, len(rows)) * spread * generator.choice((-1, 1), len(rows))

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from quality_assets.contracts.learning import LearningColumn, LearningContract
+from quality_assets.domain.number_texts import numbers_of_texts
 
 _STATLIB = (
     "longitude", "latitude", "housingMedianAge", "totalRooms", "totalBedrooms", "population", "households",
@@ -145,7 +146,7 @@ def _typed(column: LearningColumn, values: pd.Series, where: str) -> pd.Series:
 def _number(values: pd.Series, what: str) -> pd.Series:
     if values.dtype != object and values.dtype.kind in "fiu":
         return values.astype(float)
-    numbers = pd.to_numeric(values, errors="coerce")
+    numbers = numbers_of_texts(values)
     wrong = numbers.isna() & values.notna() & (values.astype(str).str.strip().str.lower() != "nan")
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])

@@ -11,7 +11,7 @@ from text_blocks import suggested
 
 from quality_assets.domain.quality.datasets.detectors import times_span
 from quality_assets.domain.quality.datasets.numbers import NumberFormat
-from quality_assets.domain.quality.datasets.times import counted_instants, times_of
+from quality_assets.domain.quality.datasets.time_formats import counted_instants, times_of
 from quality_assets.domain.quality.datasets.values import ColumnForm, cells_of, form_of
 
 

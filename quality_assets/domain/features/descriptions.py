@@ -10,6 +10,7 @@ import pandas as pd
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Column
+from quality_assets.domain.number_texts import numbers_of_texts
 from quality_assets.domain.series.states import ALL_METRICS
 
 
@@ -67,7 +68,7 @@ def _typed(path: Path, column: Column, texts: pd.Series) -> pd.Series:
         dates = pd.to_datetime(texts, format="%Y-%m-%d", errors="coerce")
         _refuse(path, column.name, texts, texts.notna() & dates.isna(), "is not a date like 2026-01-31")
         return dates
-    numbers = pd.to_numeric(texts, errors="coerce").astype(float)
+    numbers = numbers_of_texts(texts).astype(float)
     _refuse(path, column.name, texts, texts.notna() & ~numbers.abs().lt(float("inf")), "is not a number")
     low, high = column.minimum, column.maximum
     outside = numbers.lt(float("-inf") if low is None else low) | numbers.gt(float("inf") if high is None else high)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from quality_assets.domain.quality.datasets.times import ISO
+from quality_assets.domain.quality.datasets.time_formats import ISO
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.datasets.loading import Loaded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +12,8 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, KnownForm, matching
 from quality_assets.domain.quality.datasets.numbers import hold_a_number
 from quality_assets.domain.quality.datasets.table_findings import rule_id
-from quality_assets.domain.quality.datasets.times import ISO, times_of
 from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
 from quality_assets.domain.wording import plural
 
@@ -116,35 +113,6 @@ class WrongType(ValueTest):
     def words(self) -> str:
         """In words."""
         return "cannot be read as a number" if self.of_kind == "number" else "cannot be read as a date or time"
-
-
-@dataclass(frozen=True)
-class OtherNumber(ValueTest):
-    """Numbers with another unit, or parted by other signs, than those of their column."""
-
-    def of_unique(self, cells: Cells) -> Bools:
-        """By distinct value."""
-        return np.isnan(cells.of_unique) & hold_a_number(cells.uniques)
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return "are not written as the other numbers are"
-
-
-@dataclass(frozen=True)
-class OtherTime(ValueTest):
-    """Times that are not written as most of their column are."""
-
-    def of_unique(self, cells: Cells) -> Bools:
-        """By distinct value."""
-        usual = cells.form.time_format
-        return ~np.isnan(cells.of_unique) & np.isnan(times_of(cells.uniques, usual or ISO))
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return "are dates or times written in another way than most"
 
 
 @dataclass(frozen=True)
@@ -323,80 +291,6 @@ class Typo(ValueTest):
             if self.of_words
             else "are a slip or a piece of a common value"
         )
-
-
-@dataclass(frozen=True)
-class Variant(ValueTest):
-    """Words that are written in other capitals, or with other signs, than they mostly are. `spelled` is by `folded`."""
-
-    spelled: Mapping[str, str] = field(default_factory=dict)
-
-    def __hash__(self) -> int:
-        return hash((self.detector, self.columns))
-
-    def of_unique(self, cells: Cells) -> Bools:
-        """By distinct value."""
-        return np.array([self.spelled.get(folded(value), value) != value for value in cells.uniques], bool)
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return "are a more frequent value in other capitals, or with other signs"
-
-
-def folded(value: str) -> str:
-    """The letters of a word, without capitals, accents and other signs; nothing where it holds a digit."""
-    plain = unicodedata.normalize("NFKD", value).casefold()
-    return "" if any(map(str.isdigit, plain)) else "".join(filter(str.isalpha, plain))
-
-
-@dataclass(frozen=True)
-class Padded(CellTest):
-    """Values with blanks before or behind them."""
-
-    def broken(self, block: Block) -> Bools:
-        """By row."""
-        cells = block.columns[self.column]
-        return np.zeros(block.rows, bool) if cells.padded is None else cells.padded & ~cells.missing
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return "have blanks before or behind them"
-
-
-@dataclass(frozen=True)
-class Unlike(ValueTest):
-    """Values that are not written as what the others of their column are."""
-
-    known: KnownForm = KNOWN_FORMS[0]
-
-    def of_unique(self, cells: Cells) -> Bools:
-        """By distinct value."""
-        return ~matching(self.known, cells.uniques)
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        article = "an" if self.known.name[0] in "eI" else "a"
-        return f"are not written as {article} {self.known.name} is, and the others are"
-
-
-@dataclass(frozen=True)
-class OtherWay(ValueTest):
-    """Values that are written in another way than most, where both are known to mean the same."""
-
-    usual: KnownForm = KNOWN_FORMS[0]
-    others: tuple[KnownForm, ...] = ()
-
-    def of_unique(self, cells: Cells) -> Bools:
-        """By distinct value."""
-        return np.any([matching(way, cells.uniques) for way in self.others], axis=0)
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return f"are written in another way than {self.usual.name}, as most are"
 
 
 def words_of(value: str) -> list[str]:

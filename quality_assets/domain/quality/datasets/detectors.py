@@ -17,18 +17,11 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     NotAmong,
     OddCharacters,
     OddShape,
-    OtherNumber,
-    OtherTime,
-    OtherWay,
     OutsideRange,
-    Padded,
     TooManyDecimals,
     Typo,
-    Unlike,
-    Variant,
     WrongType,
     decimals,
-    folded,
     signs,
     words_of,
 )
@@ -37,6 +30,15 @@ from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
 from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, WAYS, matching
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, loose_shape
+from quality_assets.domain.quality.datasets.writing_tests import (
+    OtherNumber,
+    OtherTime,
+    OtherWay,
+    Padded,
+    Unlike,
+    Variant,
+    folded,
+)
 
 _LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.

@@ -255,7 +255,8 @@ def _times(sample: Block, column: str | None) -> tuple[float | None, float | Non
 
 def clock_of(sample: Block, asked: Asked) -> str | None:
     """The column of times by which breaches are dated: the declared one, else the only one."""
-    if asked.time_column in sample.columns and sample.columns[asked.time_column].form.kind != "text":
+    declared = sample.columns.get(asked.time_column or "")
+    if declared is not None and declared.form.kind != "text":
         return asked.time_column
     times = [name for name, cells in sample.columns.items() if cells.form.has_date]
     return times[0] if len(times) == 1 else None

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.number_texts import numbers_of_texts
 from quality_assets.domain.sql_text import literal
 
 _MOST_TRIED = 2000
@@ -85,7 +86,7 @@ class NumberFormat:
 
 
 def _floats(texts: Sequence[str | None]) -> Floats:
-    numbers = pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").to_numpy(float)
+    numbers = numbers_of_texts(pd.Series(list(texts), dtype=object)).to_numpy(float)
     return np.where(np.isinf(numbers), np.nan, numbers)
 
 
@@ -126,7 +127,7 @@ def read_numbers(texts: Sequence[str], held: Floats) -> tuple[Floats, NumberForm
 def _parted(texts: Sequence[str], plain: Floats, held: Floats) -> NumberFormat | None:
     """How a column is written most of whose numbers are plain: below a thousand, or above zero, they are anyway."""
     unread = np.flatnonzero(np.isnan(plain))
-    others = [texts[index] for index in unread]
+    others = [texts[index] for index in unread.tolist()]
     if len(others) < 2:
         return None
     for way in (NumberFormat(), NumberFormat(thousands=",")):

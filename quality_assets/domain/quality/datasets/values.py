@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.numbers import NumberFormat, plain_numbers, read_numbers
-from quality_assets.domain.quality.datasets.times import CLOCKS, counted_instants, time_formats, times_of
+from quality_assets.domain.quality.datasets.time_formats import CLOCKS, counted_instants, time_formats, times_of
 
 ColumnKind = Literal["number", "time", "text"]
 
