@@ -80,6 +80,10 @@ def test_a_number_with_another_unit_is_written_otherwise_and_a_word_is_no_number
     assert _broken(values, "type") == [62]
     assert _broken([*(f"{n},50 €" for n in range(60)), "9000000,00 €"], "beyond_gap") == [60]
     assert "other_number" not in suggested([str(n) for n in range(60)])
+    # Three in four have one unit; with fewer, amounts are of several.
+    euros, dollars = [f"{n}.5 EUR" for n in range(60)], [f"{n}.5 USD" for n in range(20)]
+    assert _broken([*euros, *dollars], "other_number") == list(range(60, 80))
+    assert suggested([*euros, *dollars, "1.5 USD"]).get("other_number") is None
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,14 @@ def _texts(values: Sequence[str]):  # type: ignore[no-untyped-def]
     import pyarrow as pa
 
     return pa.array(values)
+
+
+def test_up_to_three_in_ten_may_be_one_date_of_another_century() -> None:
+    days = [f"2026-{month:02}-{day:02}" for month in (3, 4) for day in range(1, 31)]
+    assert _broken([*days, *["1970-01-01"] * 25], "far_times") == list(range(60, 85))
+    assert "far_times" not in suggested([*days, *["1970-01-01"] * 27])
+    # So many as that are a beginning where they are no more than nine times as far as all others lie.
+    assert "far_times" not in suggested([*days, *["2025-01-01"] * 25])
 
 
 def test_times_of_any_day_are_told_without_a_date() -> None:

@@ -71,7 +71,7 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 _WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
 _GRADES = ((_FEW_IN_ALL, _WIDE_GAP), (_MOST_BEYOND, _SENTINEL_GAP))
 # Times thin out towards the past by themselves.
-_TIME_GRADES = ((_FEW_IN_ALL, _SENTINEL_GAP),)
+_TIME_GRADES = ((_FEW_IN_ALL, _SENTINEL_GAP), (_MOST_BEYOND, 3 * _SENTINEL_GAP))
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
 _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
