@@ -37,6 +37,7 @@ from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Verdict
 from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures, what_if
 from quality_assets.domain.quality.datasets.values import Block, cells_of, exact_shape, form_of
 
@@ -330,6 +331,27 @@ def test_a_column_that_is_another_all_through_each_batch_names_it_and_is_no_grou
         grouped = ordering_of(batches(*months))
         assert (grouped.labels, grouped.is_wandering) == (frozenset(), True)
         assert is_new_group(now, grouped, batches(*months))
+
+
+def test_a_column_that_held_the_same_values_in_each_batch_goes_on_to_no_others() -> None:
+    def batch(*sites: str) -> Block:
+        return text_block(site=[site for site in sites for _ in range(10)] * 2)
+
+    settled = ordering_of([batch("north", "south")] * 3)
+    assert (settled.settled, settled.is_wandering) == ({"site"}, False)
+    assert settled.values["site"] > 0.5
+    other = batch("east", "west")
+    assert not is_new_group(other, settled, [batch("north", "south")] * 3)
+    # Ten rows in one stretch hold what was never there: of a column that goes on they are one event.
+    test = NotAmong("closed_set", "past_closed_set", ("site",), 0.99, frozenset(["north", "south"]))
+    now = text_block(site=["north"] * 10 + ["Zzyzx"] * 10 + ["south"] * 20)
+    for ordering, events in ((settled, 10), (replace(settled, settled=frozenset()), 1)):
+        tally = Tally([test], ordering)
+        tally.add(now)
+        assert (tally.broken[0], tally.events[0]) == (10, events)
+    # Two batches are too few to tell, and what some of them lack may come and go.
+    assert ordering_of([batch("north", "south")] * 2).settled == frozenset()
+    assert ordering_of([batch("north", "south"), batch("north"), batch("north", "south")]).settled == frozenset()
 
 
 def test_a_group_in_other_capitals_is_no_new_one() -> None:

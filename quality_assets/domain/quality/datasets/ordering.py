@@ -46,6 +46,8 @@ class Ordering:
     """By column of numbers that rose, or fell, in each step from batch to batch: by how much from first to last."""
     labels: frozenset[str] = frozenset()
     """The columns that name batches: what held, held from one of their values to the next."""
+    settled: frozenset[str] = frozenset()
+    """The columns that held the same few values in each batch, so that none goes on to others."""
     untold: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The values of the columns that are the same in nearly all rows, and so show no order."""
 
@@ -56,7 +58,7 @@ class Ordering:
     @property
     def is_wandering(self) -> bool:
         """Whether rows come in groups: a column of few values is ordered, so that the next batch may be of others."""
-        return not self.values.keys().isdisjoint(self.few - self.labels)
+        return not self.values.keys().isdisjoint(self.few - self.labels - self.settled)
 
     def independent_missing(self, column: str) -> float:
         """The same of whether its cells are missing."""
@@ -85,7 +87,8 @@ def ordering_of(blocks: Sequence[Block]) -> Ordering:
     few = frozenset(name for name, cells in every.columns.items() if len(cells.uniques) < _LEAST_VARIED)
     trends = {name: trend for name in every.columns if (trend := _trend([b.columns[name] for b in recent]))}
     labels = frozenset(name for name in few if _is_label([block.columns[name] for block in recent]))
-    return Ordering(_only_ordered(values), _only_ordered(missing), few, trends, labels, untold)
+    settled = frozenset(name for name in few if _is_settled([block.columns[name] for block in recent]))
+    return Ordering(_only_ordered(values), _only_ordered(missing), few, trends, labels, settled, untold)
 
 
 def _trend(parts: Sequence[Cells]) -> float:
@@ -124,7 +127,7 @@ def is_new_group(now: Block, ordering: Ordering, recent: Sequence[Block]) -> boo
     """Whether most rows of a batch are of a group that hardly a row of the last ones was of: an ordered column, which
     held a few values, holds others there. Then all else may be as that group is.
     """
-    for name in (ordering.values.keys() & ordering.few & now.columns.keys()) - ordering.labels:
+    for name in (ordering.values.keys() & ordering.few & now.columns.keys()) - ordering.labels - ordering.settled:
         before = [block.columns[name] for block in recent[-_MOST_BATCHES:] if name in block.columns]
         if _is_other(now.columns[name], before):
             return True
@@ -135,6 +138,12 @@ def _is_label(parts: Sequence[Cells]) -> bool:
     """Whether a column names the batch: a month, a file. It is the same all through each, and another in each."""
     values = [cells.uniques[0] for cells in parts if len(cells.uniques) == 1]
     return len(values) == len(parts) >= _LEAST_NAMED and len({*values}) == len(values)
+
+
+def _is_settled(parts: Sequence[Cells]) -> bool:
+    """Whether a column of texts held the same values, two or more, in each of several batches."""
+    held = {frozenset(cells.uniques) for cells in parts}
+    return len(parts) >= _LEAST_NAMED and len(held) == 1 and len(next(iter(held))) > 1 and parts[0].form.kind == "text"
 
 
 def _is_other(now: Cells, before: Sequence[Cells]) -> bool:

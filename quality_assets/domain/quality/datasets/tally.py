@@ -16,6 +16,8 @@ MOST_EXAMPLES = 5
 # Bits of a signed integer of 64.
 _MOST_TESTS = 62
 _IN_GROUPS = 0.5
+# What a column breaks by holding another value, which one that always held the same does not come to by going on.
+_OF_VALUES = ("closed_set", "format", "typo")
 
 
 @dataclass
@@ -79,7 +81,8 @@ class Tally:
         self.broken[place] += count
         is_varied = test.column not in self.ordering.few
         counts_cells = test.counts_cells(count, block.columns[test.column], is_varied)
-        r = None if counts_cells else self.ordering.values.get(test.column)
+        is_settled = test.column in self.ordering.settled and test.kind in _OF_VALUES
+        r = None if counts_cells or is_settled else self.ordering.values.get(test.column)
         events = _events(offending, count, r)
         if events < count and block.columns[test.column].form.kind == "text":
             # A value that comes again in an ordered column is the same event.
