@@ -140,6 +140,21 @@ def test_a_column_that_counts_its_rows_names_each_once() -> None:
         assert not [f for f in judged(others).findings if f.detector == "key"], others[:3]
 
 
+def test_of_a_sample_ends_lie_within_the_gap_and_of_all_rows_before_it() -> None:
+    block = text_block(v=[*range(100, 200), 900], at=[f"2026-03-{1 + n % 30:02}" for n in range(100)] + ["2062-01-01"])
+
+    def ends(is_whole: bool) -> dict[str, tuple[float, float]]:
+        tests = examine.plan(block, Past(), Asked(), is_whole).tests
+        return {t.detector: (t.low, t.high) for t in tests if isinstance(t, OutsideRange)}
+
+    day, first, last = 86_400.0, _day("2026-03-01"), _day("2026-03-30")
+    assert (ends(True)["beyond_gap"], ends(True)["far_times"]) == ((100, 199), (first, last))
+    # A quarter of 99 and of 29 days farther; the quartiles of a sample are those of all rows.
+    assert ends(False)["beyond_gap"] == (75.25, 223.75)
+    assert ends(False)["far_times"] == (first - 7.25 * day, last + 7.25 * day)
+    assert ends(True)["outlier"] == ends(False)["outlier"]
+
+
 def test_a_column_dates_breaches_that_is_declared_or_the_only_one_of_times() -> None:
     days = ["2026-01-01", "2026-01-02"]
     one, two = text_block(a=[1, 2], at=days), text_block(a=[1, 2], at=days, to=days)

@@ -186,6 +186,12 @@ def test_cells_without_what_stands_for_nothing() -> None:
     assert cells.has_text
 
 
+def test_times_of_a_table_of_many_rows_are_shown_as_they_are_written() -> None:
+    cells = cells_of(pa.array(["2026-01-31", "2026-02-01"]))
+    cells.has_text = False
+    assert cells.distinct_texts(np.array([False, True])) == ["2026-02-01"]
+
+
 def test_cells_of_nothing() -> None:
     nothing = Cells(ColumnForm("text"), np.array([-1, -1]), [], np.empty(0))
     assert (nothing.counts.tolist(), nothing.filled, nothing.rows) == ([], 0, 2)

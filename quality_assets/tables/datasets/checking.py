@@ -138,7 +138,7 @@ def _judge(
 ) -> _Judged:  # fmt: skip
     scan = Scan(connection, loaded, past.forms)
     sample = scan.sample
-    made = examine.plan(sample, past, asked)
+    made = examine.plan(sample, past, asked, scan.is_small)
     tally = examine.count(scan.blocks(), made, examine.clock_of(sample, asked))
     keys = examine.keys_to_count(sample, past, asked)
     repeats = {key: scan.repeats(key) for key in keys}

@@ -34,6 +34,8 @@ from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnFo
 
 _WANDERING_ENDS = 0.25
 """By so much of its width the range of a column that is ordered is wider than what it has shown."""
+_WITHIN_GAP = 0.25
+"""A gap is half as wide as what lies before it, at least."""
 _WHOLE = {"number": 1, "time": 86_400}
 _LEAST_COUNTED, _COUNTED = 20, 0.8
 """So many numbers are a stretch, where this share of it is there, and of the rows stand for themselves."""
@@ -122,15 +124,26 @@ class Rows:
         return self.refused_rows / max(self.rows + self.refused_rows, 1)
 
 
-def plan(sample: Block, past: Past, asked: Asked) -> Plan:
-    """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past."""
+def plan(sample: Block, past: Past, asked: Asked, is_whole: bool = True) -> Plan:
+    """The tests of a batch: those it suggests by a sample of its rows, and the live rules of its past.
+
+    `is_whole` says that the sample is all of its rows.
+    """
     ordering = shown_by(sample, past.ordering)
     rules = past.rules
-    tests = [*(_widened(rule, ordering) for rule in rules.alive), *detect(sample)]
+    suggested = detect(sample) if is_whole else map(_within_gap, detect(sample))
+    tests = [*(_widened(rule, ordering) for rule in rules.alive), *suggested]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
     kept = [t if asked.keeps_examples else t.without_values() for t in told if t.applies(sample)]
     is_new = is_new_group(sample, ordering, past.blocks)
     return Plan(kept, rules, spikes(sample), ordering, is_new, asked.keeps_examples)
+
+
+def _within_gap(test: CellTest) -> CellTest:
+    """A test of what lies beyond a gap, with ends within it: all rows reach somewhat farther than a sample of them."""
+    if isinstance(test, OutsideRange) and test.detector in ("beyond_gap", "far_times"):
+        return test.widened(_WITHIN_GAP)
+    return test
 
 
 def _widened(rule: CellTest, ordering: Ordering) -> CellTest:

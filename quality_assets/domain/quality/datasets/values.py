@@ -150,7 +150,7 @@ class Cells:
 
     def distinct_texts(self, where: Bools) -> list[str]:
         """Distinct values of the first 200 rows `where`; numbers of a large table, whose text is not kept, plainly."""
-        if self.has_text:
+        if self.has_text or self.form.kind != "number":
             return [self.uniques[code] for code in dict.fromkeys(self.codes[where][:200].tolist()) if code >= 0]
         numbers = self.numbers[where][:200]
         return [f"{number:.15g}" for number in dict.fromkeys(numbers[~np.isnan(numbers)].tolist())]
