@@ -162,6 +162,18 @@ def test_values_of_two_lengths_are_of_any_up_to_the_longest() -> None:
     # Of one length, a shorter one is odd; and so is a longer one than any.
     assert _broken([*(f"A{n}" for n in range(100, 200)), "A7"], "exact_shape") == [100]
     assert _broken([*counted, "station 1234"], "exact_shape") == [300]
+    # Each part of a version is of one digit or two.
+    versions = [f"{a}.{b}.1" for a in range(5, 12) for b in range(5, 12)]
+    assert _broken([*versions, "100.1.1"], "exact_shape") == [49]
+    assert not _broken(versions, "exact_shape")
+
+
+def test_what_thins_out_through_zero_is_below_it_as_a_rule() -> None:
+    degrees = [*range(-5, 0), *range(1, 6), *range(6, 60), *range(10, 40)]
+    assert "rare_sign" not in suggested(degrees)
+    # Nothing lies just above zero, or one value stands for none: those are errors.
+    assert _broken([*range(-5, 0), *range(20, 100)], "rare_sign") == list(range(5))
+    assert _broken([*[-1] * 5, *range(1, 90)], "rare_sign") == list(range(5))
 
 
 def test_a_word_in_other_capitals_is_the_more_frequent_one_however_often_it_stands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 
 import numpy as np
 
@@ -278,15 +279,25 @@ def _usual_forms(
 
 
 def _of_no_fixed_length(tally: Mapping[str, int], common: Set[str]) -> dict[str, int]:
-    """Forms that differ from common ones in length alone, where these do as well, and no longer than they are: numbers
-    that count, names and amounts are of many lengths.
+    """Forms that differ from common ones in lengths alone, where these do as well, and nowhere longer than they are:
+    numbers that count, versions, names and amounts are of many lengths.
     """
-    longest: dict[str, int] = {}
+    longest: dict[str, list[int]] = {}
     lengths = Counter(map(loose_shape, common))
     for shape in common:
+        known = longest.setdefault(loose_shape(shape), _runs(shape))
+        longest[loose_shape(shape)] = list(map(max, known, _runs(shape)))
+
+    def is_within(shape: str) -> bool:
         loose = loose_shape(shape)
-        longest[loose] = max(longest.get(loose, 0), len(shape))
-    return {s: n for s, n in tally.items() if lengths[loose_shape(s)] > 1 and len(s) <= longest[loose_shape(s)]}
+        return lengths[loose] > 1 and all(n <= most for n, most in zip(_runs(shape), longest[loose], strict=True))
+
+    return {shape: count for shape, count in tally.items() if is_within(shape)}
+
+
+def _runs(shape: str) -> list[int]:
+    """How long each run of one sign is."""
+    return [len(list(run)) for _, run in groupby(shape)]
 
 
 def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -383,8 +394,12 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
         if len(below) > _FEW_IN_ALL * len(known):
             return
         low, high = np.quantile(above, (0.1, 0.9)) if len(above) else (0.0, 0.0)
+        is_turned = low <= np.median(below) <= high
+        # A measure whose values thin out through zero has as many just above it.
+        if not is_turned and len(np.unique(below)) >= _LEAST_SIZES and (above <= below.max()).sum() >= len(below):
+            return
         # As large as the others are they lost their sign; else they lie where the column ends.
-        weight = weights.TURNED_SIGN if low <= np.median(below) <= high else weights.RARE_SIGN
+        weight = weights.TURNED_SIGN if is_turned else weights.RARE_SIGN
         yield OutsideRange("outlier", "rare_sign", (name,), weight, 0.0, np.inf, "are below zero")
         return
     zeros, sizes = len(known) - len(above), np.unique(above)
