@@ -364,7 +364,7 @@ _FLOORS = (
 )
 # Within the domain, likewise: what knows no product first, what speaks of all of it last.
 _DOMAIN_FLOORS = (
-    {"arrays", "escaping", "plain", "sql_text", "threads", "wording"},
+    {"arrays", "escaping", "number_texts", "plain", "sql_text", "threads", "wording"},
     {"stats"},
     {"series"},
     {"events"},

@@ -258,9 +258,10 @@ def _rotate(landing: Path, base: str, kept: int, compresses: bool) -> None:
     (landing / base).rename(landing / f"{base}.1")
 
 
-@pytest.mark.parametrize("on_repeat", ["keep", "replace"])
-@pytest.mark.parametrize("compresses", [True, False])
-@pytest.mark.parametrize("kept", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("on_repeat", "compresses", "kept"),
+    [("keep", True, 2), ("replace", True, 1), ("replace", False, 2), ("replace", True, 5)],
+)
 def test_what_comes_after_a_rotated_log_is_no_correction_of_it(
     root: Root, on_repeat: str, compresses: bool, kept: int
 ) -> None:
