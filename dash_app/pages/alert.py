@@ -14,7 +14,7 @@ from dash_app.components.forms import actor_field, area, choice, field, write_bu
 from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.domain.quality import alerting
-from quality_assets.domain.wording import row_text
+from quality_assets.domain.wording import figure_text, row_text
 from quality_assets.read import alerts as queries
 from quality_assets.read import links
 from quality_assets.read.links import Request
@@ -73,7 +73,7 @@ def _head(alert: Mapping[str, Any], address: str) -> Component:
 
 def _what(alert: Mapping[str, Any]) -> Component:
     figures = [
-        html.Div([html.Div(name, className="note"), html.Div(f"{alert[name]:,g}", className="figure-small")])
+        html.Div([html.Div(name, className="note"), html.Div(figure_text(alert[name]), className="figure-small")])
         for name in _FIGURES
         if alert[name] is not None
     ]

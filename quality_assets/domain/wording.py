@@ -167,6 +167,12 @@ def row_text(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+def figure_text(value: float) -> str:
+    """A figure whose unit is not known, to six digits; what stands before the point is never cut: `1,234,567`."""
+    is_large = abs(value) >= 1e6 and math.isfinite(value)
+    return _signed(f"{value:,.0f}" if is_large else f"{value:,.6g}")
+
+
 def capitalised(text: str) -> str:
     """A text that begins a sentence; a first word with capitals of its own keeps them, and `ios` is `iOS`."""
     first = re.match(r"\w*", text)[0]  # type: ignore[index]

@@ -154,12 +154,12 @@ def _write(
         # One message has one name, also when it is sent again.
         delivery = rows[0]["message_id"]
         _mark(connection, [row["notification_id"] for row in rows], message_id=delivery)
-        alerts = [(row["transition"], _alert(connection, row["alert_id"])) for row in rows]
+        alerts = messages.once([(row["transition"], _alert(connection, row["alert_id"])) for row in rows])
         channel, to = _channel(connection, rows[0]["channel_id"])
         if channel is None:
             unwritable.append((delivery, f"there is no channel {rows[0]['channel_id']} any more"))
             continue
-        known = _known(connection, rows[0])
+        known = _known(connection, rows)
         address = f"http://{settings.host}:{settings.dashboard_port}"
         body = {
             "title": messages.title_of(alerts),
@@ -186,8 +186,9 @@ def _channel(connection: Connection, channel_id: str) -> tuple[Mapping[str, Any]
     return fetch_one(connection, select(CHANNEL).where(wanted).order_by(CHANNEL.c.channel_id)), to
 
 
-def _known(connection: Connection, row: Mapping[str, Any]) -> int:
-    """How many other live alerts of a group a channel was told of before."""
+def _known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many live alerts of a group, other than those of a message, its channel was told of before."""
+    row = rows[0]
     told = (
         select(NOTIFICATION.c.alert_id)
         .join(ALERT, ALERT.c.alert_id == NOTIFICATION.c.alert_id)
@@ -195,7 +196,7 @@ def _known(connection: Connection, row: Mapping[str, Any]) -> int:
             NOTIFICATION.c.group_id == row["group_id"],
             NOTIFICATION.c.channel_id == row["channel_id"],
             NOTIFICATION.c.status == SENT,
-            NOTIFICATION.c.alert_id != row["alert_id"],
+            NOTIFICATION.c.alert_id.not_in([each["alert_id"] for each in rows]),
             ALERT.c.status != alerting.RESOLVED,
         )
         .distinct()

@@ -31,7 +31,7 @@ from quality_assets.domain.quality.alerting import (
     takes,
 )
 from quality_assets.domain.quality.health import CheckState, asset_states
-from quality_assets.domain.quality.messages import document_of, slack_of, text_of, title_of, worst
+from quality_assets.domain.quality.messages import document_of, once, slack_of, text_of, title_of, worst
 
 NOW = datetime(2026, 3, 2, 12, 30)
 HOUR = timedelta(hours=1)
@@ -298,10 +298,25 @@ def test_the_text_of_one_alert() -> None:
     )  # fmt: skip
     assert text_of([("resolved:1", full)], "http://x") == (
         "M1.\nSeen: observed 1,234.5, expected 0, threshold 2, n 7, users 3\nOf: b 2026-03-01\nOwner: ann\n"
-        "Assigned to: bob\nResolved: fixed\nDo: Mend it.\nhttp://x/alerts/a1\n"
+        "Assigned to: bob\nResolved: fixed\nhttp://x/alerts/a1\n"
+    )
+    large = _alert(observed=-12345678.4, n=1234567, users=2345678, resolution="auto")
+    assert text_of([("resolved:0", large)], "http://x") == (
+        "M1.\nSeen: observed −12,345,678, n 1,234,567, users 2,345,678\nOwner: ann\n"
+        "Resolved: by itself: it is no longer found\nhttp://x/alerts/a1\n"
     )
     assert "Resolved" not in text_of([("opened", full)], "http://x")
     assert "\nOf: 2026-03-01\n" in text_of([("opened", full | {"batch_id": None})], "http://x")
+
+
+def test_a_message_tells_of_each_alert_once() -> None:
+    one, other = _alert(), _alert(2)
+    assert once([("opened:0", one), ("opened:0", other), ("worse:high:0", one)]) == [
+        ("opened:0", one),
+        ("opened:0", other),
+    ]
+    assert once([("reminder:0:7", one), ("acknowledgement_over:2", one)]) == [("acknowledgement_over:2", one)]
+    assert once([("reminder:0:1", one), ("escalated:0", one)]) == [("escalated:0", one)]
 
 
 def test_the_text_of_several() -> None:

@@ -9,6 +9,7 @@ from quality_assets.domain.wording import (
     capitalised,
     change_text,
     duration_text,
+    figure_text,
     measure_text,
     measure_texts,
     name_in_words,
@@ -177,3 +178,11 @@ def test_a_sentence_begins_with_a_capital_but_a_platform_is_written_as_it_is(tex
 )
 def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
     assert change_text(fraction) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(7, "7"), (1234567, "1,234,567"), (-12345678.4, "−12,345,678"), (0.0533333333, "0.0533333"), (1e-7, "1e−07")],
+)
+def test_a_figure_is_never_cut_before_its_point(value: float, said: str) -> None:
+    assert figure_text(value) == said

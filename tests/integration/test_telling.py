@@ -160,6 +160,22 @@ def test_forty_checks_of_one_cause_are_one_message_and_a_newcomer_is_told_as_suc
     assert [each["subject"] for each in told["alerts"]] == ["late"]
 
 
+def test_a_message_tells_of_each_alert_once_and_counts_the_others_of_its_cause(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    add_hook(store, hook)
+    found(store, severity="medium", group="upload")
+    found(store, severity="critical", group="upload")
+    found(store, "product.x", group="upload")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    assert [(each["subject"], each["transition"]) for each in hook.taken[0]["alerts"]] == [
+        ("core.valid_events", "opened"),
+        ("product.x", "opened"),
+    ]
+    assert tell(data_root, utc_now() + timedelta(hours=25)) == Delivered(1, 0)
+    assert "were told before" not in hook.taken[1]["text"], "both are in the message itself"
+
+
 def test_a_run_without_servers_tells_at_its_end(data_root: Settings, store: Operations, hook: Hook) -> None:
     add_hook(store, hook)
     found(store)

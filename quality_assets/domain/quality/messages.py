@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from quality_assets.domain.wording import plural
+from quality_assets.domain.wording import figure_text, plural
 
 _VERBS = {
     "opened": "",
@@ -18,17 +18,40 @@ _VERBS = {
     "snooze_over": "Still failing after its snooze: ",
     "acknowledgement_over": "Acknowledged long ago and still failing: ",
 }
+# Of two that one message would tell of an alert, the one that says more comes first.
+_FIRST = ("resolved", "opened", "reopened", "worse", "snooze_over", "acknowledgement_over", "escalated", "reminder")
+_RESOLUTIONS = {
+    "fixed": "fixed",
+    "expected": "expected, not a problem",
+    "false_alarm": "a false alarm",
+    "duplicate": "told already elsewhere",
+    "auto": "by itself: it is no longer found",
+}
 _FIGURES = ("observed", "expected", "threshold", "n", "users")
 _MOST_NAMED = 20
+
+
+def once(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Each alert once, in the order of their first: what got worse before anybody knew of it has only opened."""
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for transition, alert in alerts:
+        known = found.get(alert["alert_id"])
+        if known is None or _FIRST.index(_kind(transition)) < _FIRST.index(_kind(known[0])):
+            found[alert["alert_id"]] = transition, alert
+    return list(found.values())
+
+
+def _kind(transition: str) -> str:
+    return transition.partition(":")[0]
 
 
 def title_of(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """One line over transitions and their alerts: the one alert, or how many and of what."""
     transition, first = alerts[0]
-    verb = _VERBS[transition.partition(":")[0]]
+    verb = _VERBS[_kind(transition)]
     if len(alerts) == 1:
         return f"[{first['severity']}] {verb}{first['title']}"
-    kinds = {each.partition(":")[0] for each, _ in alerts}
+    kinds = {_kind(each) for each, _ in alerts}
     what = verb if len(kinds) == 1 else ""
     return f"[{worst(alerts)}] {what}{plural(len(alerts), 'alert')} about {_subjects(alerts)}"
 
@@ -61,16 +84,18 @@ def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known
 
 
 def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_title: bool) -> list[str]:
-    lines = [f"[{alert['severity']}] {_VERBS[transition.partition(':')[0]]}{alert['title']}"] if with_title else []
+    lines = [f"[{alert['severity']}] {_VERBS[_kind(transition)]}{alert['title']}"] if with_title else []
     lines.append(alert["message"])
-    figures = ", ".join(f"{name} {alert[name]:,g}" for name in _FIGURES if alert[name] is not None)
+    is_over = _kind(transition) == "resolved"
+    figures = ", ".join(f"{name} {figure_text(alert[name])}" for name in _FIGURES if alert[name] is not None)
     facts = {
         "Seen": figures,
         "Of": " ".join(filter(None, (alert["batch_id"], alert["partition_key"]))),
         "Owner": alert["owner"],
         "Assigned to": alert["assignee"] or "",
-        "Resolved": alert["resolution"] if transition.startswith("resolved") else "",
-        "Do": alert["action"],
+        "Resolved": _RESOLUTIONS.get(alert["resolution"] or "", alert["resolution"]) if is_over else "",
+        # Nobody is asked to do anything about what is over.
+        "Do": "" if is_over else alert["action"],
     }
     lines += [f"{name}: {value}" for name, value in facts.items() if value]
     return [*lines, f"{address}/alerts/{alert['alert_id']}"]
@@ -89,7 +114,7 @@ def document_of(
         "text": text_of(alerts, address),
         "alerts": [
             {name: alert[name] for name in (*names, *more, "batch_id", *_FIGURES)}
-            | {"action": alert["action"], "transition": transition.partition(":")[0]}
+            | {"action": alert["action"], "transition": _kind(transition)}
             | {"url": f"{address}/alerts/{alert['alert_id']}", "first_seen": f"{alert['first_seen'].isoformat()}Z"}
             for transition, alert in alerts
         ],
