@@ -1,7 +1,7 @@
 """The asset graph: everything under `defs/`, with owners, freshness and code references said once for all."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -10,18 +10,8 @@ import dagster as dg
 
 import quality_assets.defs
 from quality_assets.catching_up import bring_up_to_date_job
+from quality_assets.contracts.owners import OWNERS
 from quality_assets.dagster_ext.loading import definitions_under
-
-OWNERS: Mapping[str, str] = {
-    "raw": "team:data-platform",
-    "core": "team:data-platform",
-    "product": "team:product-analytics",
-    "impact": "team:product-analytics",
-    "ml": "team:ml-platform",
-    "monitoring": "team:ml-platform",
-    "publish": "team:data-platform",
-    "datasets": "team:data-platform",
-}
 
 # Everything is expected to be rebuilt daily: the morning's schedule does so even when nothing arrives.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))

@@ -15,6 +15,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, delete, insert, select, update
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.owners import owner_of
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import AlertError, AlertPolicy, Change, Fault
 from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, ALERT_SUBJECT, NOTIFICATION
@@ -60,7 +61,7 @@ def policy_of(connection: Connection) -> AlertPolicy:
 def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = None, actor: str = GRAPH) -> Raised:
     """Tell of a fault: a new alert, or the one that is there for it already."""
     moment, policy = now or utc_now(), policy_of(connection)
-    fault = _cut(fault)
+    fault = _cut(_owned(fault))
     of_fault = select(ALERT).where(ALERT.c.fingerprint == fault.fingerprint)
     live = fetch_one(connection, of_fault.where(ALERT.c.status != alerting.RESOLVED))
     if live is not None:
@@ -79,6 +80,13 @@ def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = 
     _remember(connection, row["alert_id"], moment, actor, "opened", None, alerting.OPEN, fault.message)
     notifications.plan(connection, row, "opened:0", moment, policy)
     return Raised(row["alert_id"], "opened")
+
+
+def _owned(fault: Fault) -> Fault:
+    """A fault of a part of the graph is whose that part is; a feature may be called as it likes."""
+    if fault.owner or fault.kind in ("incident", "drift"):
+        return fault
+    return replace(fault, owner=owner_of(fault.subject))
 
 
 def _cut(fault: Fault) -> Fault:

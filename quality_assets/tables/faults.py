@@ -20,6 +20,7 @@ from sqlalchemy import Connection, select
 from quality_assets.contracts.catalog import may_refuse_publication
 from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.owners import HOUSE_OWNER, OWNERS, TEAM, owner_of
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.domain.features.attention import users_hit
@@ -208,6 +209,7 @@ def report_run_failure(
         evaluation=run_id,
         partition_key=partition_key,
         run_id=run_id,
+        owner=next(filter(None, map(owner_of, named)), HOUSE_OWNER),
         subjects=(("run", run_id), *(("asset", asset) for asset in named)),
         evidence={"assets": list(named)},
     )
@@ -257,7 +259,8 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         f"""
         select incident_id, feature, event_name, platform, metric, kind, severity, sentence, verdict, verdict_sentence,
           affected_users, users_today, detected_on, start_date, change, baseline_value, current_value, peak_value,
-          slice_dimensions, slice_values, events, scope, features, end_date, described.owner as owner
+          slice_dimensions, slice_values, events, scope, features, end_date, described.owner as owner,
+          described.team as team
         from {INCIDENTS.qualified_name}
         left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
         where end_date is null or end_kind in ('adopted', 'silent') order by incident_id
@@ -303,7 +306,11 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         observed=row["peak_value"] if row["current_value"] is None else row["current_value"],
         expected=row["baseline_value"],
         users=users_hit(row),
-        subjects=(("feature", row["feature"]), ("run", run_id)),
+        subjects=(
+            ("feature", row["feature"]),
+            ("run", run_id),
+            *([("team", row["team"].removeprefix(TEAM))] if row["team"] else []),
+        ),
         evidence={
             "since": row["start_date"],
             "kind": row["kind"],
@@ -368,6 +375,7 @@ def _of_drift(connection: Connection, row: Mapping[str, Any], run_id: str) -> Fa
         observed=row["observed"],
         threshold=row["threshold"],
         n=row["n_current"],
+        owner=OWNERS["ml"],
         subjects=(("model", "feature_risk"), ("run", run_id)),
         evidence={"effect_on_predictions": effect, "statistic": row["statistic"]},
     )

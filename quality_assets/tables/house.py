@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.owners import HOUSE_OWNER
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.wording import duration_text, plural
@@ -212,5 +213,6 @@ def _fault(part: Part) -> Fault:
         action="`quality run`, or see why publication is refused: `quality status`."
         if is_late
         else "`quality doctor` says what is wrong; `quality serve` starts the servers.",
+        owner=HOUSE_OWNER,
         subjects=(("system", part.name),),
     )

@@ -13,9 +13,17 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, and_, func, insert, select, update
 
+from quality_assets.contracts.owners import TEAM
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import AlertPolicy, Change
-from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, CHANNEL, NOTIFICATION, SILENCE
+from quality_assets.stores.operations.alert_tables import (
+    ALERT,
+    ALERT_EVENT,
+    ALERT_SUBJECT,
+    CHANNEL,
+    NOTIFICATION,
+    SILENCE,
+)
 from quality_assets.stores.operations.house_tables import SETTING
 from quality_assets.stores.operations.store import fetch
 
@@ -71,7 +79,7 @@ def plan(
 
 def _channels(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
     """The channels that an alert goes to; without one the owner's e-mail. A channel's own failure goes to others."""
-    teams = [alert["owner"]] if alert.get("owner") else []
+    teams = _teams(connection, alert)
     active = select(CHANNEL).where(CHANNEL.c.is_active.is_(True)).order_by(CHANNEL.c.channel_id)
     rows = fetch(connection, active)
     chosen = [
@@ -86,12 +94,19 @@ def _channels(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
     return [f"{OWNER}{address}"] if address else []
 
 
+def _teams(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
+    """Whose an alert is: its owner, and the team of the feature that it is about."""
+    of_team = ALERT_SUBJECT.c.alert_id == alert["alert_id"], ALERT_SUBJECT.c.entity_type == "team"
+    found = connection.execute(select(ALERT_SUBJECT.c.entity_id).where(*of_team)).scalars()
+    return list(filter(None, (alert.get("owner"), *found)))
+
+
 def _address_of(connection: Connection, owner: str) -> str | None:
     """The e-mail address of an owner: what it is itself, or what the setting `alerts.owners` says of it."""
     if _ADDRESS.fullmatch(owner):
         return owner
     known = connection.execute(select(SETTING.c.value).where(SETTING.c.key == "alerts.owners")).scalar() or {}
-    found = known.get(owner) or known.get(owner.removeprefix("team:")) or known.get("")
+    found = known.get(owner) or known.get(owner.removeprefix(TEAM)) or known.get("")
     return found if found and _ADDRESS.fullmatch(found) else None
 
 

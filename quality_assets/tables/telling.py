@@ -24,6 +24,7 @@ from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.owners import HOUSE_OWNER
 from quality_assets.domain.quality import alerting, messages
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
@@ -291,5 +292,6 @@ def _note_channel(connection: Connection, row: Mapping[str, Any], error: str, *,
             f"{error}. People are not told of what goes to it; alerts stay on the page.",
             "high",
             action="Open Settings, mend the channel, and send a test.",
+            owner=HOUSE_OWNER,
         )
         raise_fault(connection, fault, now=now)

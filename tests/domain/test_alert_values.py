@@ -202,6 +202,7 @@ ALERT: dict[str, Any] = {"severity": "medium", "kind": "check", "subject": "core
         ({"subjects": ["product.*"]}, False),
         ({"teams": ["data", "web"]}, True),
         ({"teams": ["web"]}, False),
+        ({"teams": ["team:data"]}, True),
         ({"kinds": ["check"], "subjects": ["core.*"], "teams": ["data"], "severity": "low"}, True),
         ({"kinds": ["check"], "subjects": ["x"], "teams": ["data"]}, False),
     ],

@@ -290,6 +290,9 @@ def test_routes_choose_channels_and_without_one_the_owner_is_written_to(
 
     assert channels() == ["checks"]
     assert channels(kind="incident", owner="team:ranking") == ["ranking"]
+    assert channels(kind="incident", subject="Maps", subjects=(("team", "ranking"),), owner="ann@x.example") == [
+        "ranking"
+    ]
     assert channels(kind="incident", subject="Search", owner="ines@example.com") == ["owner:ines@example.com"]
     assert channels(kind="incident", subject="Home", owner="team:home") == []
     with operations.write() as connection:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from services import alert_rows
+from sqlalchemy import select
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
+from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.quality.check import Severity
@@ -18,6 +20,7 @@ from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.failures import record_failure, record_success
+from quality_assets.stores.operations.alert_tables import ALERT_SUBJECT
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.alerts import AlertBook, raise_fault
@@ -265,6 +268,32 @@ def test_only_drift_that_predictions_feel_is_told(
         for n in range(2):
             tell_of_drift(session, f"run-{n + 2}")
     assert {each["status"] for each in alert_rows(data_root)} == ({"resolved"} if told else set())
+
+
+def test_each_alert_has_the_owner_of_what_it_is_about_and_a_feature_its_team(data_root: Settings) -> None:
+    check = CheckResult(
+        "core.valid_events", "rows_accounted", "", "completeness", "failed", "ERROR", True, 1.0, 0.0, 1, "One is lost."
+    )  # fmt: skip
+    tell_of_checks(data_root, [check], {}, "r1")
+    fail(data_root)
+    fail(data_root, job="learn", assets=["ml.risk_model"])
+    with open_warehouse(data_root) as session:
+        insert(session, DATA_DRIFT.qualified_name, **DRIFT)
+        tell_of_drift(session, "r1")
+        described = {"feature": "Search", "owner": "ines@example.com", "team": "Discovery", "is_described": True}
+        insert(session, DIM_FEATURE_METADATA.qualified_name, **described)
+        insert(session, INCIDENTS.qualified_name, **INCIDENT)
+        tell_of_incidents(session, "r1")
+    assert {(each["kind"], each["subject"]): each["owner"] for each in alert_rows(data_root)} == {
+        ("check", "core.valid_events"): "team:data-platform",
+        ("run", "build"): "team:data-platform",
+        ("run", "learn"): "team:ml-platform",
+        ("drift", "worst_slope_z"): "team:ml-platform",
+        ("incident", "Search"): "ines@example.com",
+    }
+    with operations_of(data_root).read() as connection:
+        of_team = select(ALERT_SUBJECT.c.entity_id).where(ALERT_SUBJECT.c.entity_type == "team")
+        assert list(connection.execute(of_team).scalars()) == ["Discovery"]
 
 
 def test_a_severity_that_people_set_counts(data_root: Settings) -> None:

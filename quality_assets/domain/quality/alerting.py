@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from quality_assets.contracts.owners import TEAM
+
 Row = Mapping[str, Any]
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -269,7 +271,9 @@ def takes(route: Mapping[str, Any], alert: Row, teams: Sequence[str] = ()) -> bo
         return False
     if route.get("subjects") and not any(fnmatchcase(alert["subject"], each) for each in route["subjects"]):
         return False
-    return not route.get("teams") or bool({*route["teams"]}.intersection(teams))
+    # Whoever writes a route may leave out what says that it is a team.
+    wanted = {each.removeprefix(TEAM) for each in route.get("teams") or ()}
+    return not wanted or bool(wanted.intersection(each.removeprefix(TEAM) for each in teams))
 
 
 def is_mostly_wrong(record: Row) -> bool:
