@@ -52,6 +52,9 @@ def send(message: dict[str, Any]) -> None:
         raise RefusedError("nobody listens at its address: the connection was refused") from None
     except (OSError, smtplib.SMTPException, http.client.HTTPException, UnicodeError) as error:
         raise RefusedError(str(error) or type(error).__name__) from None
+    except Exception as error:
+        # One message that nobody thought of must not keep those behind it from being sent, nor be tried for ever.
+        raise RefusedError(f"it cannot be written: {type(error).__name__}: {error}") from None
 
 
 def _send_mail(message: dict[str, Any]) -> None:

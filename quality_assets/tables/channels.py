@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -28,6 +29,7 @@ _EVERYTHING: tuple[dict[str, Any], ...] = ({},)
 _MAIL_OPTIONS = {"host", "port", "from", "user", "starttls", "any_certificate"}
 _WEB_OPTIONS = {"allow_private_targets", "any_certificate"}
 _OPTIONS = {"smtp": _MAIL_OPTIONS, "webhook": _WEB_OPTIONS, "slack": _WEB_OPTIONS, "apprise": set[str]()}
+_YES_NO = {"allow_private_targets", "any_certificate"}
 _ROUTE_KEYS = {"severity", "kinds", "subjects", "teams"}
 _ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 # Whoever has such an address can write to the room.
@@ -52,15 +54,18 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         known = ", ".join(sorted(_OPTIONS[kind])) or "none"
         raise ChannelError(f"{kind} has no option {', '.join(sorted(unknown))}; there are: {known}")
+    _check_options(options)
     secret = given.get("secret_ref") or None
     if secret is not None and not is_reference(secret):
         raise ChannelError("secret_ref is env:NAME or file:PATH; the secret itself is not kept here")
     address = str(given.get("address") or "").strip()
+    if _is_broken(address):
+        raise ChannelError("address holds a sign that no address has, such as a line's end")
     _check_mail(address, options) if kind == "smtp" else _check_web(kind, address, secret)
     routes = given.get("routes")
     return {
         "kind": kind,
-        "name": str(given.get("name") or kind).strip()[:100],
+        "name": " ".join(str(given.get("name") or "").split())[:100] or kind,
         "address": address,
         "options": options,
         "secret_ref": secret,
@@ -69,12 +74,27 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_options(options: Mapping[str, Any]) -> None:
+    """What is no yes or no is none: a text that says `no` would open what it is to close."""
+    for name, value in options.items():
+        if name in _YES_NO and not isinstance(value, bool):
+            raise ChannelError(f"options.{name} is true or false, not {value!r}")
+        if name not in {*_YES_NO, "port"} and (not isinstance(value, str | None) or _is_broken(value or "")):
+            raise ChannelError(f"options.{name} is a text of one line, not {value!r}")
+
+
+def _is_broken(text: str) -> bool:
+    return any(ord(sign) < 32 or ord(sign) == 127 for sign in text)
+
+
 def _check_mail(address: str, options: Mapping[str, Any]) -> None:
     recipients = [each.strip() for each in address.split(",") if each.strip()]
     if not recipients or not all(_ADDRESS.fullmatch(each) for each in recipients):
         raise ChannelError("address holds one e-mail address or several, with commas between them")
     if not options.get("host"):
         raise ChannelError("options.host names the mail server")
+    if options.get("from") and not _ADDRESS.fullmatch(parseaddr(options["from"])[1]):
+        raise ChannelError("options.from is an e-mail address, or a name and one: Quality <quality@example.com>")
     port = options.get("port", 587)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         raise ChannelError("options.port is a number between 1 and 65535")
@@ -95,7 +115,7 @@ def _check_web(kind: str, address: str, secret: str | None) -> None:
         _ = parts.port
     except ValueError:
         raise ChannelError(f"{address!r} is no address") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in address:
         raise ChannelError("address is http:// or https:// and a host")
     if parts.username or parts.password or parts.hostname.endswith(_SECRET_HOSTS):
         raise ChannelError("this address is a secret by itself: give secret_ref that leads to it, and no address")

@@ -343,6 +343,19 @@ def test_what_is_no_reference_gives_no_secret(reference: str) -> None:
         ({"kind": "smtp", "address": "nobody"}, "e-mail address"),
         ({"kind": "smtp", "address": "a@b.example"}, "options.host"),
         ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "port": 0}}, "between 1 and 65535"),
+        ({"kind": "smtp", "address": "a@b.example", "options": {"host": 5}}, "options.host is a text of one line"),
+        (
+            {"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "from": "a\r\nBcc: x@y.z"}},
+            "of one line",
+        ),
+        ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "from": "nobody"}}, "options.from is"),
+        (
+            {"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "any_certificate": "no"}},
+            "true or false",
+        ),
+        ({"kind": "webhook", "address": "http://x", "options": {"allow_private_targets": "no"}}, "true or false"),
+        ({"kind": "webhook", "address": "http://x/a b"}, "http:// or https://"),
+        ({"kind": "webhook", "address": "http://x/a\x01"}, "a sign that no address has"),
         ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "starttls": "no"}}, "auto, always, never"),
         ({"kind": "webhook", "address": "http://x", "routes": [{"severity": "bad"}]}, "severity is one of"),
         ({"kind": "webhook", "address": "http://x", "routes": [{"kinds": ["x"]}]}, "x is none"),
@@ -352,6 +365,23 @@ def test_what_is_no_reference_gives_no_secret(reference: str) -> None:
 def test_a_channel_that_could_tell_nobody_is_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ChannelError, match=why.replace("(", r"\(")):
         checked(given)
+
+
+def test_a_message_that_cannot_be_written_is_refused_and_holds_up_nobody(
+    data_root: Settings, store: Operations, hook: Hook, mailbox: Mailbox
+) -> None:
+    broken = add_mail(store, mailbox)
+    # As code of before took it.
+    with store.write() as connection:
+        options = {"host": "127.0.0.1", "port": mailbox.port, "from": "a\r\nBcc: eve@example.com"}
+        connection.execute(CHANNEL.update().where(CHANNEL.c.channel_id == broken).values(options=options))
+    add_hook(store, hook)
+    found(store)
+    assert "cannot be written" in send_test(store, broken, "http://here")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 1)
+    assert len(hook.taken) == 1
+    assert ("opened:0", "pending", 1) in statuses(store)
+    assert mailbox.messages == []
 
 
 def test_a_silence_and_a_snooze_hold_back_and_tell_at_their_end(
