@@ -287,6 +287,9 @@ def test_a_channel_is_added_tested_changed_and_removed(ask: Ask, mailbox: Mailbo
     assert ask("PUT", "/channels/on-call", {"is_active": False}, if_match='"1"').json()["is_active"] is False
     assert ask("PUT", "/channels/on-call", {"name": "x"}, if_match='"1"').status_code == 409
     assert ask("PUT", "/channels/on-call", {"options": {"host": ""}}).status_code == 422
+    assert ask("PUT", "/channels/on-call", {"secret_ref": "env:KEY"}).json()["secret_ref"] == "env:KEY"
+    bare = ask("PUT", "/channels/on-call", {"secret_ref": None, "routes": None, "name": None}).json()
+    assert (bare["secret_ref"], bare["routes"], bare["name"]) == (None, [{}], "On call")
     assert ask("DELETE", "/channels/on-call").status_code == 204
     for method, path in (("DELETE", ""), ("PUT", ""), ("POST", "/test")):
         body = {"name": "x"} if method == "PUT" else None

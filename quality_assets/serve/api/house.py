@@ -229,7 +229,7 @@ class ChannelBody(BaseModel):
 
 
 class ChannelChange(BaseModel):
-    """What is to be otherwise; the rest stays."""
+    """What is to be otherwise; the rest stays. `secret_ref` null: none; `routes` null: everything."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -296,12 +296,14 @@ def put_channel(
     store: House, channel_id: ChannelId, body: ChannelChange, actor: Administrator, if_match: IfMatch = None
 ) -> Response:
     version = version_of(if_match)
+    said = body.model_dump(exclude_unset=True).items()
+    given = {name: value for name, value in said if value is not None or name in ("secret_ref", "routes")}
     try:
         with store.write() as connection:
             found = channel_rows.channel(connection, channel_id)
             if version is not None and version != found["version"]:
                 raise HTTPException(409, f"It is of version {found['version']} now. Read it again.")
-            changed = channel_rows.change_channel(connection, channel_id, body.model_dump(exclude_none=True))
+            changed = channel_rows.change_channel(connection, channel_id, given)
     except channel_rows.NoSuchChannelError as error:
         raise HTTPException(404, str(error)) from None
     except channel_rows.ChannelError as error:
