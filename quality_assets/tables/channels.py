@@ -15,13 +15,15 @@ from uuid import uuid4
 from sqlalchemy import Connection, delete, insert, select, update
 
 from quality_assets.clock import utc_now
-from quality_assets.domain.quality import messages
+from quality_assets.domain.quality import alerting, messages
 from quality_assets.domain.quality.alerting import KINDS, SEVERITIES
 from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import CHANNEL
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one
 from quality_assets.stores.secret_refs import SecretMissingError, is_reference, secret_of
+from quality_assets.tables.alerts import resolve_fault
 from quality_assets.tables.house_settings import value_of
+from quality_assets.tables.notifications import retell
 
 CHANNEL_KINDS = ("smtp", "webhook", "slack", "apprise")
 STARTTLS = ("auto", "always", "never")
@@ -162,13 +164,25 @@ def change_channel(connection: Connection, channel_id: str, given: Mapping[str, 
     before = channel(connection, channel_id)
     row = checked({**before, **given}) | {"version": before["version"] + 1}
     connection.execute(update(CHANNEL).where(CHANNEL.c.channel_id == channel_id).values(row))
-    return channel(connection, channel_id)
+    after = channel(connection, channel_id)
+    if after["is_active"]:
+        # It may be what was wrong with it that was changed.
+        retell(connection, after, utc_now())
+    else:
+        _settle(connection, channel_id, "The channel was switched off.")
+    return after
 
 
 def remove_channel(connection: Connection, channel_id: str) -> None:
     """Take a channel away; what it has told stays in the history. Raises NoSuchChannelError."""
     channel(connection, channel_id)
+    _settle(connection, channel_id, "The channel was taken away.")
     connection.execute(delete(CHANNEL).where(CHANNEL.c.channel_id == channel_id))
+
+
+def _settle(connection: Connection, channel_id: str, note: str) -> None:
+    """That a channel does not deliver is over."""
+    resolve_fault(connection, alerting.fingerprint_of("channel", channel_id), note=note)
 
 
 def message_of(
@@ -226,6 +240,9 @@ def send_test(store: Operations, channel_id: str, address: str) -> str:
         if not why:
             values |= {"failures": 0, "last_sent_at": utc_now()}
         connection.execute(update(CHANNEL).where(CHANNEL.c.channel_id == channel_id).values(values))
+        if not why:
+            _settle(connection, channel_id, "It took a test.")
+            retell(connection, row, utc_now())
     return why
 
 

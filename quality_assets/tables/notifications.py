@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
 
 from quality_assets.contracts.owners import TEAM
 from quality_assets.domain.quality import alerting
@@ -81,13 +81,9 @@ def _channels(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
     """The channels that an alert goes to; without one the owner's e-mail. A channel's own failure goes to others."""
     teams = _teams(connection, alert)
     active = select(CHANNEL).where(CHANNEL.c.is_active.is_(True)).order_by(CHANNEL.c.channel_id)
-    rows = fetch(connection, active)
-    chosen = [
-        row["channel_id"]
-        for row in rows
-        if any(alerting.takes(route, alert, teams) for route in row["routes"])
-        and not (alert["kind"] == "channel" and alert["subject"] == row["channel_id"])
-    ]
+    itself = alert["subject"] if alert["kind"] == "channel" else None
+    rows = [row for row in fetch(connection, active) if row["channel_id"] != itself]
+    chosen = [row["channel_id"] for row in rows if any(alerting.takes(route, alert, teams) for route in row["routes"])]
     if chosen or not any(row["kind"] == "smtp" for row in rows):
         return chosen
     address = _address_of(connection, alert.get("owner") or "")
@@ -158,6 +154,7 @@ def _told_channels(connection: Connection, alert_id: str) -> list[str]:
 def plan_what_time_brings(connection: Connection, now: datetime, policy: AlertPolicy) -> None:
     """What nobody's action brings: daily reminders, escalation by age, acknowledgements that were long had."""
     _end_acknowledgements(connection, now, policy)
+    _tell_untold(connection, now, policy)
     unanswered = select(ALERT).where(ALERT.c.status == alerting.OPEN)
     for alert in fetch(connection, unanswered):
         if alert["snoozed_until"] and alert["snoozed_until"] > now:
@@ -195,6 +192,56 @@ def _is_known(connection: Connection, alert_id: str) -> bool:
     return bool(connection.execute(select(func.count()).select_from(NOTIFICATION).where(of_alert)).scalar())
 
 
+def _tell_untold(connection: Connection, now: datetime, policy: AlertPolicy) -> None:
+    """Tell of open alerts of which nobody knows, nor is about to: their channel came later, is gone or off, or took
+    nothing for as long as reminders wait.
+    """
+    is_any = select(CHANNEL.c.channel_id).where(CHANNEL.c.is_active.is_(True)).limit(1)
+    if connection.execute(is_any).first() is None:
+        return
+    of_alert = NOTIFICATION.c.alert_id == ALERT.c.alert_id
+    is_told = exists().where(of_alert, NOTIFICATION.c.status.in_((PENDING, *_TOLD)))
+    is_heard = or_(ALERT.c.snoozed_until.is_(None), ALERT.c.snoozed_until <= now)
+    for alert in fetch(connection, select(ALERT).where(ALERT.c.status == alerting.OPEN, is_heard, ~is_told)):
+        began = f"reopened:{alert['reopened']}" if alert["reopened"] else "opened:0"
+        plan(connection, alert, began, now, policy, due_at=now)
+        waited = NOTIFICATION.c.due_at <= now - timedelta(hours=policy.reminder_every_h)
+        takes = NOTIFICATION.c.channel_id.in_(_channels(connection, alert))
+        _try_again(connection, now, NOTIFICATION.c.alert_id == alert["alert_id"], takes, waited)
+
+
+def retell(connection: Connection, channel: Mapping[str, Any], now: datetime) -> None:
+    """Make due again what a channel did not take, now that it does: of what is open, and of ends; each once more."""
+    is_of = NOTIFICATION.c.channel_id == channel["channel_id"]
+    if channel["kind"] == "smtp":
+        is_of = or_(is_of, NOTIFICATION.c.channel_id.startswith(OWNER, autoescape=True))
+    later = NOTIFICATION.alias()
+    is_overtaken = exists().where(
+        later.c.alert_id == NOTIFICATION.c.alert_id,
+        later.c.channel_id == NOTIFICATION.c.channel_id,
+        later.c.notification_id > NOTIFICATION.c.notification_id,
+        later.c.status.in_(_TOLD),
+    )
+    is_end = NOTIFICATION.c.transition.startswith("resolved:")
+    stands = exists().where(
+        ALERT.c.alert_id == NOTIFICATION.c.alert_id,
+        or_(
+            and_(is_end, ALERT.c.status == alerting.RESOLVED),
+            and_(~is_end, ALERT.c.status == alerting.OPEN),
+        ),
+    )
+    _try_again(connection, now, is_of, ~is_overtaken, stands)
+
+
+def _try_again(connection: Connection, now: datetime, *which: ColumnElement[bool]) -> None:
+    """One more attempt for each of these that failed, and none before its alert's snooze is over."""
+    ids = select(NOTIFICATION.c.notification_id).where(NOTIFICATION.c.status == FAILED, *which)
+    snoozed = select(ALERT.c.snoozed_until).where(ALERT.c.alert_id == NOTIFICATION.c.alert_id).scalar_subquery()
+    attempts = case((NOTIFICATION.c.attempts > 0, NOTIFICATION.c.attempts - 1), else_=0)
+    values = {"status": PENDING, "attempts": attempts, "due_at": case((snoozed > now, snoozed), else_=now)}
+    connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.notification_id.in_(ids)).values(values))
+
+
 def _end_acknowledgements(connection: Connection, now: datetime, policy: AlertPolicy) -> None:
     """What was acknowledged long ago and still fails is open again, and asks again."""
     since = now - timedelta(days=policy.acknowledged_for_d)
@@ -208,6 +255,19 @@ def _end_acknowledgements(connection: Connection, now: datetime, policy: AlertPo
         event = {"at": now, "actor": "graph", "action": "acknowledgement_over", "note": note}
         states = {"from_state": alerting.ACKNOWLEDGED, "to_state": alerting.OPEN}
         connection.execute(insert(ALERT_EVENT), [{"alert_id": alert_id, **event, **states}])
+
+
+def end_silence(connection: Connection, silence_id: int, actor: str, now: datetime) -> bool:
+    """End a silence, so that what it held back is due; whether there was one in force."""
+    is_it = SILENCE.c.silence_id == silence_id, SILENCE.c.ends_at > now
+    over = connection.execute(select(SILENCE.c.ends_at).where(*is_it)).scalar()
+    if over is None:
+        return False
+    connection.execute(update(SILENCE).where(*is_it).values(ends_at=now, ended_by=actor))
+    # What another silence covers, or waits for the same instant by itself, is put off again when it is looked at.
+    held = NOTIFICATION.c.status == PENDING, NOTIFICATION.c.due_at == over
+    connection.execute(update(NOTIFICATION).where(*held).values(due_at=now))
+    return True
 
 
 def is_silenced(connection: Connection, alert: Mapping[str, Any], now: datetime) -> datetime | None:

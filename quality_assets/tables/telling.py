@@ -43,6 +43,7 @@ from quality_assets.tables.notifications import (
     SENT,
     is_silenced,
     plan_what_time_brings,
+    retell,
 )
 
 log = logging.getLogger(__name__)
@@ -126,15 +127,26 @@ def _claim(connection: Connection, now: datetime) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in fetch(connection, due):
         is_over = row["alert_status"] == alerting.RESOLVED
+        closed = _closed(connection, row["channel_id"])
         if is_over != row["transition"].startswith("resolved:"):
             _mark(connection, [row["notification_id"]], status=CANCELLED)
         elif not is_over and (until := is_silenced(connection, _alert(connection, row["alert_id"]), now)):
             _mark(connection, [row["notification_id"]], due_at=until)
+        elif closed:
+            _mark(connection, [row["notification_id"]], status=FAILED, error=closed)
         else:
             groups[row["channel_id"], row["group_id"]].append(row)
     for rows in groups.values():
         _mark(connection, [row["notification_id"] for row in rows], status=SENDING, claimed_at=now)
     return list(groups.values())
+
+
+def _closed(connection: Connection, channel_id: str) -> str:
+    """Why nothing goes out by a channel any more; nothing where it does."""
+    channel, to = _channel(connection, channel_id)
+    if channel is None:
+        return "no channel sends mail" if to else f"there is no channel {channel_id} any more"
+    return "" if channel["is_active"] else f"the channel {channel['name']} is switched off"
 
 
 def _alert(connection: Connection, alert_id: str) -> Mapping[str, Any]:
@@ -157,9 +169,8 @@ def _write(
         _mark(connection, [row["notification_id"] for row in rows], message_id=delivery)
         alerts = messages.once([(row["transition"], _alert(connection, row["alert_id"])) for row in rows])
         channel, to = _channel(connection, rows[0]["channel_id"])
-        if channel is None:
-            unwritable.append((delivery, f"there is no channel {rows[0]['channel_id']} any more"))
-            continue
+        # What nobody sends any more was not claimed.
+        assert channel is not None
         known = _known(connection, rows)
         address = f"http://{settings.host}:{settings.dashboard_port}"
         body = {
@@ -259,6 +270,8 @@ def _note_sent(connection: Connection, delivery: str, now: datetime) -> None:
         is_channel = CHANNEL.c.channel_id == channel["channel_id"]
         values = {"failures": 0, "last_error": None, "last_sent_at": now}
         connection.execute(update(CHANNEL).where(is_channel).values(values))
+        if channel["failures"]:
+            retell(connection, channel, now)
         record_pass(connection, alerting.fingerprint_of("channel", channel["channel_id"]), delivery, now)
 
 

@@ -297,6 +297,8 @@ def test_a_channel_is_added_tested_changed_and_removed(ask: Ask, mailbox: Mailbo
 
 
 def test_a_silence_begins_and_is_ended(ask: Ask) -> None:
+    assert ask("POST", "/silences", {"kind": "chek", "hours": 2, "reason": "Moving."}).status_code == 422
+    assert ask("GET", "/alerts?kind=chek").status_code == 422
     added = ask("POST", "/silences", {"subject": "core.*", "hours": 2, "reason": "Moving."})
     assert added.status_code == 201
     (listed,) = ask("GET", "/silences").json()

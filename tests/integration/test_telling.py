@@ -23,12 +23,21 @@ from sqlalchemy import select
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
+from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import Operations, fetch, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError, secret_of
 from quality_assets.tables.alerts import AlertBook, raise_fault
-from quality_assets.tables.channels import ChannelError, add_channel, channel, checked, send_test
+from quality_assets.tables.channels import (
+    ChannelError,
+    add_channel,
+    change_channel,
+    channel,
+    checked,
+    remove_channel,
+    send_test,
+)
 from quality_assets.tables.house_settings import change
+from quality_assets.tables.notifications import end_silence
 from quality_assets.tables.telling import Delivered, tell, tell_of_run
 
 MINUTE = timedelta(minutes=1)
@@ -367,6 +376,114 @@ def test_a_channel_that_could_tell_nobody_is_refused(given: dict[str, Any], why:
         checked(given)
 
 
+def _states(store: Operations) -> list[tuple[str, str, str | None]]:
+    with store.read() as connection:
+        rows = fetch(connection, select(NOTIFICATION).order_by(NOTIFICATION.c.notification_id))
+    return [(row["channel_id"], row["status"], row["error"]) for row in rows]
+
+
+def test_a_channel_that_comes_later_is_told_of_what_is_open_and_only_that(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    found(store, "a", severity="low")
+    AlertBook(store).acknowledge(found(store, "b"), "ann")
+    AlertBook(store).resolve(found(store, "c"), "ann")
+    AlertBook(store).snooze(found(store, "d"), "ann", utc_now() + timedelta(hours=2))
+    assert tell(data_root, utc_now() + MINUTE) == Delivered()
+    add_hook(store, hook)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    assert tell(data_root, utc_now() + 2 * MINUTE) == Delivered()
+    assert [(alert["subject"], alert["transition"]) for alert in hook.taken[0]["alerts"]] == [("a", "opened")]
+
+
+def test_what_was_not_taken_is_told_once_a_test_is_taken_and_the_channel_is_no_alert(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    with store.write() as connection:
+        change(connection, "alerts.attempts", 1, "ann")
+    hook.status = 500
+    added = add_hook(store, hook)
+    found(store, "a")
+    over = found(store, "b")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(0, 2)
+    AlertBook(store).resolve(over, "ann")
+    assert tell(data_root, utc_now() + timedelta(hours=1)) == Delivered()
+    hook.status = 200
+    assert send_test(store, added, "http://here") == ""
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+    assert (alert["status"], alert["resolution"]) == ("resolved", "auto")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    assert [alert["subject"] for alert in hook.taken[1]["alerts"]] == ["a"], "what was over meanwhile is not told"
+
+
+def test_what_nobody_took_is_tried_once_more_each_day(data_root: Settings, store: Operations, hook: Hook) -> None:
+    with store.write() as connection:
+        change(connection, "alerts.attempts", 2, "ann")
+    hook.status = 500
+    add_hook(store, hook)
+    found(store, severity="medium")
+    now = utc_now() + MINUTE
+    for hours, bodies in ((0, 1), (1, 2), (2, 2), (26, 3), (27, 3), (52, 4)):
+        tell(data_root, now + timedelta(hours=hours))
+        assert len(hook.bodies) == bodies
+    hook.status = 200
+    assert tell(data_root, now + timedelta(hours=78)) == Delivered(1, 0)
+    assert hook.taken[0]["alerts"][0]["transition"] == "opened"
+
+
+def test_a_channel_that_is_off_or_gone_tells_nothing_and_another_does(
+    data_root: Settings, store: Operations, hook: Hook
+) -> None:
+    for name in ("off", "gone", "on"):
+        add_hook(store, hook, name=name, routes=[{"subjects": ["core.*"]}] if name != "on" else [])
+    found(store)
+    with store.write() as connection:
+        change_channel(connection, "off", {"is_active": False})
+        remove_channel(connection, "gone")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered()
+    assert _states(store) == [
+        ("gone", "failed", "there is no channel gone any more"),
+        ("off", "failed", "the channel off is switched off"),
+    ]
+    with store.write() as connection:
+        change_channel(connection, "on", {"routes": [{}]})
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    with store.write() as connection:
+        change_channel(connection, "off", {"is_active": True})
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    assert [state[:2] for state in _states(store)] == [("gone", "failed"), ("off", "sent"), ("on", "sent")]
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_channel_that_is_off_or_gone_is_no_alert(data_root: Settings, store: Operations, is_removed: bool) -> None:
+    added = add(store, kind="webhook", address="http://127.0.0.1:1/x", options={"allow_private_targets": True})
+    with store.write() as connection:
+        change(connection, "alerts.attempts", 1, "ann")
+    found(store)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(0, 1)
+    with store.write() as connection:
+        remove_channel(connection, added) if is_removed else change_channel(connection, added, {"is_active": False})
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+    assert alert["status"] == "resolved"
+
+
+def test_what_a_silence_held_back_is_told_when_it_is_ended(data_root: Settings, store: Operations, hook: Hook) -> None:
+    add_hook(store, hook)
+    now = utc_now()
+    silence = {"starts_at": now, "ends_at": now + timedelta(hours=9), "reason": "x", "created_at": now}
+    with store.write() as connection:
+        connection.execute(SILENCE.insert(), [{**silence, "created_by": "ann"}])
+    found(store)
+    assert tell(data_root, now + MINUTE) == Delivered()
+    with store.write() as connection:
+        assert end_silence(connection, 1, "bob", now + 2 * MINUTE)
+        assert not end_silence(connection, 1, "bob", now + 3 * MINUTE)
+        assert not end_silence(connection, 2, "bob", now)
+    assert tell(data_root, now + 4 * MINUTE) == Delivered(1, 0)
+
+
 def test_a_message_that_cannot_be_written_is_refused_and_holds_up_nobody(
     data_root: Settings, store: Operations, hook: Hook, mailbox: Mailbox
 ) -> None:
@@ -387,8 +504,6 @@ def test_a_message_that_cannot_be_written_is_refused_and_holds_up_nobody(
 def test_a_silence_and_a_snooze_hold_back_and_tell_at_their_end(
     data_root: Settings, store: Operations, hook: Hook
 ) -> None:
-    from quality_assets.stores.operations.alert_tables import SILENCE
-
     add_hook(store, hook)
     now = utc_now()
     over = now + timedelta(hours=1)

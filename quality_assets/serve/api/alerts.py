@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from quality_assets.clock import utc_now
-from quality_assets.domain.quality.alerting import AlertError, Fault
+from quality_assets.domain.quality.alerting import KINDS, AlertError, Fault
 from quality_assets.read import alerts as reading
 from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.features import Instant
@@ -32,6 +32,15 @@ Resolution = Literal["fixed", "expected", "false_alarm", "duplicate"]
 _LARGEST = 2**63 - 1
 _MOST_IN_BULK = 200
 _MOST_HOURS = 24 * 366
+
+
+def _of_kinds(given: str) -> str:
+    if given not in KINDS:
+        raise ValueError(f"{given!r} is none of {', '.join(KINDS)}")
+    return given
+
+
+Kind = Annotated[str, AfterValidator(_of_kinds), Field(json_schema_extra={"enum": [*KINDS]})]
 
 
 def _each(given: object) -> object:
@@ -200,7 +209,7 @@ def list_alerts(
         list[Status], BeforeValidator(_each), Query(description="Any of these; all where not given")
     ] = [],  # noqa: B006
     severity: Annotated[list[Severity], BeforeValidator(_each), Query()] = [],  # noqa: B006
-    kind: Annotated[list[str], BeforeValidator(_each), Query(description="check, incident, dataset, run …")] = [],  # noqa: B006
+    kind: Annotated[list[Kind], BeforeValidator(_each), Query(description="Any of these")] = [],  # noqa: B006
     subject: Annotated[str | None, Query(description="Exactly this table, feature, dataset or run")] = None,
     assignee: str | None = None,
     q: Annotated[str | None, Query(max_length=200, description="Words of title, message, subject or check")] = None,

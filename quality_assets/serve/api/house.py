@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality import health
 from quality_assets.read import alerts as reading
 from quality_assets.read import overview, quality
-from quality_assets.serve.api.alerts import Severity
+from quality_assets.serve.api.alerts import Kind, Severity
 from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.features import Instant, Store
 from quality_assets.serve.api.problems import StrictRoute
@@ -33,6 +33,7 @@ from quality_assets.stores.operations.alert_tables import SILENCE
 from quality_assets.stores.operations.store import fetch_one
 from quality_assets.tables import channels as channel_rows
 from quality_assets.tables import house, house_settings, tokens
+from quality_assets.tables.notifications import end_silence
 
 _BUSY = problem(503, "The operations store does not answer")
 _WRITING = (
@@ -340,7 +341,7 @@ class SilenceBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Annotated[str | None, Field(max_length=50)] = None
+    kind: Kind | None = None
     subject: Annotated[str | None, Field(max_length=200, description="A pattern, such as core.*")] = None
     fingerprint: Annotated[str | None, Field(max_length=64)] = None
     most_severity: Severity | None = None
@@ -401,11 +402,9 @@ def post_silence(
     responses=_WRITING | problem(404, "There is no such silence in force"),
 )  # fmt: skip
 def delete_silence(store: House, silence_id: Annotated[int, Path(ge=1, le=2**31 - 1)], actor: Writer) -> Response:
-    now = utc_now()
     with store.write() as connection:
-        is_it = SILENCE.c.silence_id == silence_id, SILENCE.c.ends_at > now
-        ended = connection.execute(update(SILENCE).where(*is_it).values(ends_at=now, ended_by=actor))
-    if not ended.rowcount:
+        was_in_force = end_silence(connection, silence_id, actor, utc_now())
+    if not was_in_force:
         raise HTTPException(404, f"There is no silence {silence_id} in force.")
     return Response(status_code=204)
 
