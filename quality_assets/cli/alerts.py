@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,11 @@ _Format = Annotated[OutputFormat, typer.Option("--format", help="How to print th
 _Id = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
 _As = Annotated[str, typer.Option("--as", help="Your name, which is written beside it.", envvar="USER")]
 _Note = Annotated[str, typer.Option("--note", help="What is to be said with it.")]
+# What an alert has many of: a line holds one of each.
+_LISTS = ("subjects", "events", "notifications", "group", "record")
+_SAID_BY_PEOPLE = ("fixed", "expected", "false_alarm", "duplicate")
+_MOST_NAME = 60
+_MOST_NAMED = 3
 _LISTED = ("alert_id", "severity", "status", "kind", "subject", "title", "occurrences", "last_seen", "assignee")
 
 
@@ -74,8 +79,19 @@ def list_alerts(
     if output is OutputFormat.TABLE and not rows:
         out.print("No alert is like that.")
         return
-    names = list(_LISTED) if output is OutputFormat.TABLE else list(rows[0]) if rows else list(_LISTED)
-    print_rows(names, iter([[tuple(_cell(row[name]) for name in names) for row in rows]]), output)
+    _print_alerts(rows, output)
+
+
+def _print_alerts(rows: Sequence[Mapping[str, Any]], output: OutputFormat) -> None:
+    names = list(_LISTED) if output is OutputFormat.TABLE or not rows else list(rows[0])
+    cell = _csv_cell if output is OutputFormat.CSV else _cell
+    print_rows(names, iter([[tuple(cell(row[name]) for name in names) for row in rows]]), output)
+
+
+def _csv_cell(value: Any) -> Any:
+    import json
+
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else _cell(value)
 
 
 def _cell(value: Any) -> Any:
@@ -97,6 +113,9 @@ def show_alert(alert_id: _Id, output: _Format = OutputFormat.TABLE) -> None:
         fail(f"No alert has the id {alert_id!r}.")
     if output is OutputFormat.JSON:
         print(json.dumps(found, default=_cell, ensure_ascii=False, indent=2))
+        return
+    if output is OutputFormat.CSV:
+        _print_alerts([{name: value for name, value in found.items() if name not in _LISTS}], output)
         return
     out.print(f"{shown(found['title'])}  [{found['severity']}, {found['status']}]".replace("[", r"\["))
     out.print(shown(found["message"]))
@@ -127,12 +146,23 @@ def _whole_id(store: Operations, beginning: str) -> str:
 
     from quality_assets.stores.operations.alert_tables import ALERT
 
+    if not beginning.strip():
+        fail("The id is empty; `quality alerts list --status all` lists them.", 2)
     begins = ALERT.c.alert_id.startswith(beginning, autoescape=True)
+    ids = select(ALERT.c.alert_id).where(begins).order_by(ALERT.c.alert_id).limit(_MOST_NAMED + 1)
     with store.read() as connection:
-        found = list(connection.execute(select(ALERT.c.alert_id).where(begins).limit(2)).scalars())
-    if len(found) != 1:
-        fail(f"{'No alert has' if not found else 'Several alerts have'} an id that begins with {beginning!r}.")
+        found = list(connection.execute(ids).scalars())
+    if not found:
+        fail(f"No alert has an id that begins with {beginning!r}; `quality alerts list --status all` lists them.")
+    if len(found) > 1:
+        named = ", ".join(found[:_MOST_NAMED]) + (" and more" if len(found) > _MOST_NAMED else "")
+        fail(f"Several alerts have an id that begins with {beginning!r}: {named}. Give more of it.")
     return found[0]
+
+
+def _named(actor: str) -> str:
+    """Who acts, in one line, as pages and API keep it."""
+    return " ".join(actor.split())[:_MOST_NAME] or "somebody"
 
 
 def _answer(alert_id: str, act: Callable[[Any, str], dict[str, Any]]) -> None:
@@ -150,18 +180,24 @@ def _answer(alert_id: str, act: Callable[[Any, str], dict[str, Any]]) -> None:
 @alerts.command("ack")
 def acknowledge(alert_id: _Id, note: _Note = "", actor: _As = "somebody") -> None:
     """Say that you have it: reminders stop until it is over."""
-    _answer(alert_id, lambda book, found: book.acknowledge(found, actor, note=note))
+    _answer(alert_id, lambda book, found: book.acknowledge(found, _named(actor), note=note))
 
 
 @alerts.command("resolve")
 def resolve(
     alert_id: _Id,
-    resolution: Annotated[str, typer.Option("--as-what", help="fixed, expected, false_alarm, duplicate.")] = "fixed",
+    resolution: Annotated[
+        str, typer.Option("--as-what", "--resolution", help="fixed, expected, false_alarm, duplicate.")
+    ] = "fixed",
     note: _Note = "",
     actor: _As = "somebody",
 ) -> None:
     """Say that it is over, and how."""
-    _answer(alert_id, lambda book, found: book.resolve(found, actor, resolution, note=note))
+    if resolution not in _SAID_BY_PEOPLE:
+        fail(f"--as-what {resolution!r} is none of {', '.join(_SAID_BY_PEOPLE)}", 2)
+    if actor in _SAID_BY_PEOPLE[1:]:
+        fail(f"--as is your name; how it is over is --as-what {actor}.", 2)
+    _answer(alert_id, lambda book, found: book.resolve(found, _named(actor), resolution, note=note))
 
 
 @alerts.command("snooze")
@@ -175,7 +211,7 @@ def snooze(
     from quality_assets.clock import utc_now
 
     until = utc_now() + timedelta(hours=hours)
-    _answer(alert_id, lambda book, found: book.snooze(found, actor, until, note=note))
+    _answer(alert_id, lambda book, found: book.snooze(found, _named(actor), until, note=note))
 
 
 @alerts.command("send")

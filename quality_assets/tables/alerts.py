@@ -27,6 +27,7 @@ from quality_assets.tables.house_settings import value_of
 GRAPH = "graph"
 """Who acts where no person does."""
 _MAX_MESSAGE_LENGTH = 4000
+_MAX_NOTE_LENGTH = 4000
 _POLICY_PREFIX = "alerts."
 _FORGOTTEN_AT_ONCE = 500
 
@@ -234,6 +235,8 @@ class AlertBook:
         version: int | None,
         change: Callable[[Mapping[str, Any], datetime], Change],
     ) -> dict[str, Any]:
+        if len(note) > _MAX_NOTE_LENGTH:
+            raise AlertError(f"The note has {len(note):,} signs, and no more than {_MAX_NOTE_LENGTH:,} are kept.")
         with self._store.write() as connection:
             now = utc_now()
             row = _row(connection, alert_id)

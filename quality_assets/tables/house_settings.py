@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.house_settings import HOUSE_SETTINGS, HOUSE_SETTINGS_BY_KEY, HouseSetting
-from quality_assets.domain.quality.alerting import SEVERITIES
+from quality_assets.domain.quality.alerting import SEVERITIES, is_address
 from quality_assets.stores.operations.house_tables import SETTING, SETTING_HISTORY
 from quality_assets.stores.operations.store import fetch, fetch_one
 
@@ -77,9 +77,20 @@ def _checked_map(setting: HouseSetting, given: object) -> dict[str, str]:
         wrong = [value for value in given.values() if value not in SEVERITIES]
         if wrong:
             raise SettingError(f"{setting.key}: {wrong[0]!r} is none of {', '.join(SEVERITIES)}.")
+    if setting.key == "alerts.owners":
+        _check_addresses(given)
     if setting.key == "models.drift":
         _check_limits(given)
     return given
+
+
+def _check_addresses(given: dict[str, str]) -> None:
+    """What is no address is written to by nobody, and nobody would hear of that."""
+    for owner, address in given.items():
+        if not is_address(address):
+            raise SettingError(
+                f"alerts.owners: {address!r}, given for {owner!r}, is no e-mail address such as ann@example.com."
+            )
 
 
 LIMITS_OF_DRIFT = {"false_share": (0.001, 0.5), "least_distance": (0.0, 1.0)}

@@ -5,7 +5,6 @@ A notification is told once: its alert, channel and transition are its key. Send
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +30,6 @@ PENDING, SENDING, SENT, FAILED, CANCELLED = "pending", "sending", "sent", "faile
 OWNER = "owner:"
 """A channel that is nobody's: the owner's e-mail, where no route takes an alert."""
 _TOLD = (SENDING, SENT)
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _AFTER_SNOOZE, _AFTER_ACKNOWLEDGEMENT = "snooze_over", "acknowledgement_over"
 
 
@@ -99,11 +97,11 @@ def _teams(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
 
 def _address_of(connection: Connection, owner: str) -> str | None:
     """The e-mail address of an owner: what it is itself, or what the setting `alerts.owners` says of it."""
-    if _ADDRESS.fullmatch(owner):
+    if alerting.is_address(owner):
         return owner
     known = connection.execute(select(SETTING.c.value).where(SETTING.c.key == "alerts.owners")).scalar() or {}
     found = known.get(owner) or known.get(owner.removeprefix(TEAM)) or known.get("")
-    return found if found and _ADDRESS.fullmatch(found) else None
+    return found if found and alerting.is_address(found) else None
 
 
 def _add(

@@ -24,9 +24,9 @@ from quality_assets.tables.alerts import (
     record_pass,
     resolve_gone,
 )
-from quality_assets.tables.channels import add_channel
+from quality_assets.tables.channels import add_channel, channel
 from quality_assets.tables.house_settings import change
-from quality_assets.tables.notifications import is_silenced, plan_what_time_brings
+from quality_assets.tables.notifications import is_silenced, plan_what_time_brings, retell
 
 NOON = datetime(2026, 3, 2, 12)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -419,3 +419,26 @@ def test_the_summary_counts_and_measures(operations: Operations) -> None:
     assert alert is not None
     assert [event["action"] for event in alert["events"]] == ["opened", "resolved"]
     assert alert["record"] == {"raised": 1, "false_alarms": 1}
+
+
+def test_what_a_channel_did_not_take_is_due_again_once_and_not_before_a_snooze_is_over(
+    operations: Operations, told_by: Callable[..., str]
+) -> None:
+    told_by()
+    one, other, over = (found(operations, NOON, subject=name) for name in ("core.a", "core.b", "core.c"))
+    with operations.write() as connection:
+        connection.execute(NOTIFICATION.update().values(status="failed", attempts=5))
+        snoozed = ALERT.c.alert_id == other
+        connection.execute(ALERT.update().where(snoozed).values(snoozed_until=NOON + 3 * HOUR))
+        connection.execute(ALERT.update().where(ALERT.c.alert_id == over).values(status="resolved"))
+        retell(connection, channel(connection, "hook"), NOON + HOUR)
+        rows = {each["alert_id"]: each for each in fetch(connection, select(NOTIFICATION))}
+    assert {name: (rows[name]["status"], rows[name]["attempts"], rows[name]["due_at"]) for name in (one, other)} == {
+        one: ("pending", 4, NOON + HOUR),
+        other: ("pending", 4, NOON + 3 * HOUR),
+    }
+    assert rows[over]["status"] == "failed"
+    told(operations, NOON + 4 * HOUR)
+    with operations.write() as connection:
+        plan_what_time_brings(connection, NOON + 4 * HOUR, policy_of(connection))
+    assert [status for _, status in planned(operations)] == ["sent", "sent", "failed"]

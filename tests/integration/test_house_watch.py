@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
@@ -160,6 +164,39 @@ def test_alerts_are_answered_from_the_command_line(quality, data_root: Settings)
         assert quality("alerts", *wrong)[0] == 2
     assert quality("alerts", "show", "zzz")[0] == 1
     assert quality("alerts", "send") == (0, "0 sent, 0 not taken\n")
+
+
+def test_ids_and_answers_that_say_too_little_are_asked_again(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
+    book = AlertBook(operations_of(data_root))
+    fault = Fault("check", "core.t", "Lost", "Two.", "high", evidence={"examples": ["Zoë", 1]})
+    alert_id = book.raise_fault(fault).alert_id
+    for nothing in ("", " "):
+        code, said = quality("alerts", "resolve", nothing)
+        assert (code, "The id is empty" in said) == (2, True)
+    assert "`quality alerts list --status all` lists them" in quality("alerts", "ack", "zzz")[1]
+    assert "is your name" in quality("alerts", "resolve", alert_id, "--as", "expected")[1]
+    assert quality("alerts", "resolve", alert_id, "--as-what", "auto")[0] == 2
+    assert "4,001 signs" in quality("alerts", "ack", alert_id, "--note", "x" * 4001)[1]
+    (kept,) = json.loads(quality("alerts", "list", "--format", "json")[1])
+    assert kept["status"] == "open"
+    for command in (["list"], ["show", alert_id]):
+        (row,) = csv.DictReader(io.StringIO(quality("alerts", *command, "--format", "csv")[1]))
+        assert (row["alert_id"], json.loads(row["evidence"])) == (alert_id, {"examples": ["Zoë", 1]})
+    assert quality("alerts", "resolve", alert_id, "--resolution", "expected", "--as", "zoe\n" * 40)[0] == 0
+    assert json.loads(quality("alerts", "show", alert_id, "--format", "json")[1])["events"][-1]["actor"] == (
+        "zoe " * 15
+    )
+    ids = sorted([alert_id, *(book.raise_fault(replace(fault, subject=f"t{n}")).alert_id for n in range(40))])
+    twice = next(one[0] for one, two in itertools.pairwise(ids) if one[0] == two[0])
+    said = " ".join(quality("alerts", "ack", twice)[1].split())
+    assert f"begins with '{twice}': {next(each for each in ids if each[0] == twice)}, " in said
+
+
+@pytest.mark.parametrize("address", ["nobody", "", "a@b", "Ann <ann@example.com>", "a@x.example, b@x.example"])
+def test_an_owner_is_written_to_by_one_address(quality, address: str) -> None:  # type: ignore[no-untyped-def]
+    code, said = quality("settings", "set", "alerts.owners", json.dumps({"team:x": address}))
+    assert (code, "is no e-mail address such as ann@example.com" in " ".join(said.split())) == (1, True)
+    assert quality("settings", "set", "alerts.owners", '{"": "ann@example.com"}')[0] == 0
 
 
 def test_settings_token_and_backup_are_commands(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ Rows in, changes out. Where alerts are kept, and how anybody is told, is known e
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,6 +46,7 @@ OF_CHECKS: Mapping[tuple[str, bool], str] = {
     ("WARN", True): "medium",
     ("WARN", False): "medium",
 }
+_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 _DIGITS = 16
 # A rule that was wrong once of once may be right the next time.
 _LEAST_RECORD = 4
@@ -134,6 +136,11 @@ def fingerprint_of(kind: str, subject: str, check_name: str = "", column_name: s
 def hashed(*parts: str) -> str:
     """Sixteen hexadecimal digits that speak for the parts, wherever one ends and the next begins."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:_DIGITS]
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is one e-mail address, and nothing beside it."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def rank(severity: str) -> int:
