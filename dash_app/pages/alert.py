@@ -81,7 +81,7 @@ def _what(alert: Mapping[str, Any]) -> Component:
         "About": _subject(alert),
         "Check": html.Code(alert["check_name"]) if alert["check_name"] else None,
         "Column": html.Code(alert["column_name"]) if alert["column_name"] else None,
-        "Of": " ".join(filter(None, (alert["batch_id"], alert["partition_key"]))) or None,
+        "Of": alert["partition_key"] or alert["batch_id"] or None,
         "Owner": alert["owner"] or "nobody is named",
         "Assigned to": alert["assignee"] or "nobody",
         "First seen": formats.moment(alert["first_seen"]),
@@ -113,6 +113,9 @@ def _what(alert: Mapping[str, Any]) -> Component:
 def _subject(alert: Mapping[str, Any]) -> Component:
     if alert["kind"] == "incident":
         return html.A(alert["subject"], href=links.feature(alert["subject"]))
+    is_late = alert["kind"] == "lateness" and not alert["check_name"].startswith("house ")
+    if alert["kind"] == "dataset" or is_late:
+        return html.A(alert["subject"], href=links.dataset(alert["subject"]))
     return ui.asset_link(alert["subject"]) if alert["subject"] in TABLES_BY_NAME else html.Span(alert["subject"])
 
 

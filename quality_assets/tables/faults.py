@@ -120,7 +120,7 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         title=_title_of(last),
         message=_told(found),
         severity=severity_of(connection, last.asset, last.check_name, usual),
-        action="Open the asset in Dagster, mend the cause, then `quality run`.",
+        action=_what_to_do(last),
         group=_failing_ancestor(connection, last.asset),
         evaluation=run_id,
         partition_key=named([r.partition_key for r in found]),
@@ -130,6 +130,14 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         n=last.unexpected_count,
         subjects=(("asset", last.asset), ("run", run_id)),
         evidence={"examples": last.examples, "dimension": last.dimension, "is_blocking": last.is_blocking},
+    )
+
+
+def _what_to_do(result: CheckResult) -> str:
+    """What a check says is to be done, which follows what it found; else where to look."""
+    return (
+        result.description.partition(". ")[2].strip()
+        or "Open the asset in Dagster, mend the cause, then `quality run`."
     )
 
 

@@ -298,7 +298,7 @@ def test_the_text_of_one_alert() -> None:
         assignee="bob", resolution="fixed",
     )  # fmt: skip
     assert text_of([("resolved:1", full)], "http://x") == (
-        "M1.\nSeen: observed 1,234.5, expected 0, threshold 2, n 7, users 3\nOf: b 2026-03-01\nOwner: ann\n"
+        "M1.\nSeen: observed 1,234.5, expected 0, threshold 2, n 7, users 3\nOf: 2026-03-01\nOwner: ann\n"
         "Assigned to: bob\nResolved: fixed\nhttp://x/alerts/a1\n"
     )
     large = _alert(observed=-12345678.4, n=1234567, users=2345678, resolution="auto")
@@ -307,7 +307,7 @@ def test_the_text_of_one_alert() -> None:
         "Resolved: by itself: it is no longer found\nhttp://x/alerts/a1\n"
     )
     assert "Resolved" not in text_of([("opened", full)], "http://x")
-    assert "\nOf: 2026-03-01\n" in text_of([("opened", full | {"batch_id": None})], "http://x")
+    assert "\nOf: b\n" in text_of([("opened", full | {"partition_key": ""})], "http://x")
 
 
 def test_a_message_tells_of_each_alert_once() -> None:

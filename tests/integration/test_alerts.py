@@ -123,6 +123,8 @@ def test_a_failed_check_is_titled_by_what_it_found(data_root: Settings, descript
     tell_of_checks(data_root, [found], {}, "r1")
     (alert,) = alert_rows(data_root)
     assert (alert["title"], alert["message"], alert["check_name"]) == (title, description, "features_described")
+    said = description.partition(". ")[2]
+    assert alert["action"] == (said or "Open the asset in Dagster, mend the cause, then `quality run`.")
 
 
 def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_one(data_root: Settings) -> None:

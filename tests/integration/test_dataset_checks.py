@@ -253,6 +253,9 @@ def test_a_fault_is_one_alert_until_two_good_batches_and_an_expected_one_is_quie
     # The missing addresses of day 9 were followed by good days; the words among prices of day 13 by one.
     assert alerts()["missing(email)"] == ("resolved", "ann@example.com", 1)
     assert alerts()["past_type(price)"] == ("open", "ann@example.com", 1)
+    with store.read() as connection:
+        named = connection.execute(select(ALERT.c.partition_key).where(ALERT.c.check_name == "past_type(price)"))
+        assert named.scalar_one() == "orders_13.csv"
     with store.write() as connection:
         connection.execute(ALERT.update().values(status="resolved", resolution="expected"))
     table = orders(14).astype(object)
@@ -276,6 +279,7 @@ def test_a_refused_batch_is_told_and_judges_nothing_else(quality, tmp_path: Path
     with operations_of(get_settings()).read() as connection:
         row = connection.execute(select(ALERT)).mappings().one()
     assert (row["title"], row["message"]) == ("a: a batch cannot be read", "no rows: the file is empty")
+    assert (row["partition_key"], row["action"][:13]) == ("a1.csv", "Mend the file")
 
 
 def test_of_the_two_tables_of_the_demo_all_faults_and_nothing_else_are_alerts(quality, tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_a_database_that_does_not_answer_is_told_and_the_last_score_stands(data_
     assert "no such table: orders" in told["reasons"][0]
     (alert,) = alert_rows(data_root, kind="dataset")
     assert (alert["title"], alert["status"], alert["occurrences"]) == ("shop: the source cannot be read", "open", 2)
+    assert alert["action"].startswith("Mend its address, its secret or its server")
     (card,) = overview(operations_of(data_root), data_root)
     assert (card["score"], card["batches"], card["unreadable"]) == (first["score"], 1, told["reasons"][0])
     shop.with_name("away.db").rename(shop)

@@ -50,10 +50,14 @@ def title_of(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     transition, first = alerts[0]
     verb = _VERBS[_kind(transition)]
     if len(alerts) == 1:
-        return f"[{first['severity']}] {verb}{first['title']}"
+        return f"[{first['severity']}] {verb}{_one_line(first['title'])}"
     kinds = {_kind(each) for each, _ in alerts}
     what = verb if len(kinds) == 1 else ""
     return f"[{worst(alerts)}] {what}{plural(len(alerts), 'alert')} about {_subjects(alerts)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def worst(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -84,13 +88,13 @@ def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known
 
 
 def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_title: bool) -> list[str]:
-    lines = [f"[{alert['severity']}] {_VERBS[_kind(transition)]}{alert['title']}"] if with_title else []
+    lines = [f"[{alert['severity']}] {_VERBS[_kind(transition)]}{_one_line(alert['title'])}"] if with_title else []
     lines.append(alert["message"])
     is_over = _kind(transition) == "resolved"
     figures = ", ".join(f"{name} {figure_text(alert[name])}" for name in _FIGURES if alert[name] is not None)
     facts = {
         "Seen": figures,
-        "Of": " ".join(filter(None, (alert["batch_id"], alert["partition_key"]))),
+        "Of": alert["partition_key"] or alert["batch_id"],
         "Owner": alert["owner"],
         "Assigned to": alert["assignee"] or "",
         "Resolved": _RESOLUTIONS.get(alert["resolution"] or "", alert["resolution"]) if is_over else "",

@@ -13,6 +13,7 @@ from quality_assets.domain.quality.alerting import RESOLVED, Fault, fingerprint_
 from quality_assets.domain.quality.datasets.plugins import could_not_run
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.dataset_tables import DATASET_BATCH
 from quality_assets.stores.operations.store import Operations
 from quality_assets.tables.alerts import raise_fault, record_evaluation, resolve_fault
 from quality_assets.tables.datasets.lateness import settle_lateness
@@ -21,7 +22,8 @@ from quality_assets.tables.datasets.registering import Registered, is_hidden
 from quality_assets.tables.faults import severity_of
 
 UNREADABLE = "readable"
-_ACTION_UNREADABLE = "Mend what it says, or what the dataset is said to be; the next batch that is read ends the alert."
+_MEND_BATCH = "Mend the file, or say on the dataset's page how it is read; the next batch that can be read ends this."
+_MEND_SOURCE = "Mend its address, its secret or its server; it is asked again, and the first answer ends this."
 _ACTION = "Look at the batch; where it is not a problem, resolve the alert as expected, and its rule stays quiet."
 
 
@@ -42,6 +44,7 @@ def tell_of_batch(
     if values["status"] == "refused":
         title = f"{name}: a batch cannot be read"
         faults = [_fault(connection, dataset, batch_id, UNREADABLE, "", title, str(values["reason"]), "high")]
+        faults = [replace(fault, action=_MEND_BATCH) for fault in faults]
         record_evaluation(
             connection, "dataset", name, faults, evaluation=batch_id, asked=lambda row: row["check_name"] == UNREADABLE
         )
@@ -69,7 +72,7 @@ def tell_of_source(store: Operations, dataset: Registered, reason: str | None) -
         fault = _fault(
             connection, dataset, f"{name} {now}", UNREADABLE, "", f"{name}: the source cannot be read", reason, "high"
         )
-        raise_fault(connection, replace(fault, batch_id=None, group=name))
+        raise_fault(connection, replace(fault, batch_id=None, group=name, action=_MEND_SOURCE))
 
 
 def unreadable(connection: Connection, name: str) -> str | None:
@@ -102,6 +105,7 @@ def _fault(
     severity: str, **more: Any,
 ) -> Fault:  # fmt: skip
     name = dataset.dataset_id
+    of_batch = select(DATASET_BATCH.c.name).where(DATASET_BATCH.c.batch_id == batch_id)
     return Fault(
         kind="dataset",
         subject=name,
@@ -110,10 +114,12 @@ def _fault(
         severity=severity_of(connection, name, check, severity),
         check_name=check,
         column_name=column,
-        action=_ACTION_UNREADABLE if check == UNREADABLE else _ACTION,
+        action=_ACTION,
         group=f"{name} {batch_id}",
         evaluation=batch_id,
         batch_id=batch_id,
+        # What a person calls the batch: nobody knows it by its hash.
+        partition_key=connection.execute(of_batch).scalar() or "",
         owner=dataset.source.owner,
         subjects=(("dataset", name),),
         **more,
