@@ -6,6 +6,7 @@ Nothing else in the code base reads the environment. Paths derive from `data_dir
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +41,9 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Further host names that the servers answer to, with commas between them"
+    )
+    public_url: str | None = Field(
+        None, description="Address at which people open the dashboard, for links in messages: https://quality.example"
     )
     token: SecretStr | None = Field(
         None, min_length=16, description="Secret that every request to the servers must show, where it is set"
@@ -121,11 +125,18 @@ class Settings(BaseSettings):
     def _names(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
-    @field_validator("live_url", "redis_url", "kafka_brokers", mode="before")
+    @field_validator("public_url", "live_url", "redis_url", "kafka_brokers", mode="before")
     @classmethod
     def _nothing(cls, given: object) -> object:
         # A compose file passes on what is not set as nothing.
         return given or None
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+            raise ValueError(f"{url!r} is not http:// or https:// and a host")
+        return url.rstrip("/") if url else None
 
     @field_validator("data_dir")
     @classmethod
@@ -185,6 +196,15 @@ class Settings(BaseSettings):
     def published_dir(self) -> Path:
         """Snapshots for readers."""
         return self.data_dir / "published"
+
+    @property
+    def link_address(self) -> str:
+        """Where links in messages lead: `public_url`, else the dashboard by a name that it answers to."""
+        if self.public_url:
+            return self.public_url
+        # Nobody can open the address that means every address of a machine.
+        host = self.host if self.host not in ("0.0.0.0", "::") else next(iter(self.allowed_hosts), "localhost")  # noqa: S104
+        return f"http://[{host}]:{self.dashboard_port}" if ":" in host else f"http://{host}:{self.dashboard_port}"
 
     @property
     def processed_dir(self) -> Path:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import html
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,6 +22,8 @@ from quality_assets.settings import Settings
 
 COOKIE = "quality_token"
 SIGN_IN = "/sign-in"
+# Two strokes, or a backslash that browsers take for one, would lead to another server.
+_PATH = re.compile(r"/(?![/\\])[!-~]*")
 _READING = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN_PATHS = ("/healthz",)
@@ -224,7 +227,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
         return
     is_person = "text/html" in Headers(scope=scope).get("accept", "") and scope["method"] == "GET"
     if refusal.status == 401 and is_person:
-        await _answer(scope, send, 401, _sign_in_page(), "text/html; charset=utf-8")
+        await _answer(scope, send, 401, _sign_in_page(then=_asked(scope)), "text/html; charset=utf-8")
         return
     more = [(b"www-authenticate", b"Bearer")] if refusal.status == 401 else []
     # What was not read of a body must not be taken for the next request.
@@ -249,18 +252,31 @@ async def _answer(
 
 async def _sign_in(scope: Scope, body: bytes, send: Send, token: str) -> None:
     """Take the token once from a person's browser, which then shows a cookie."""
-    given = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
+    said = parse_qs(body.decode(errors="replace"))
+    given, then = said.get("token", [""])[0], _within(said.get("then", [""])[0])
     if scope["method"] != "POST" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        page = _sign_in_page("That is not the token." if given else "")
+        page = _sign_in_page("That is not the token." if given else "", then)
         await _answer(scope, send, 401, page, "text/html; charset=utf-8")
         return
     secure = "; Secure" if scope.get("scheme") == "https" else ""
     cookie = f"{COOKIE}={_cookie_value(token)}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000{secure}"
-    more = [(b"set-cookie", cookie.encode()), (b"location", b"/")]
+    more = [(b"set-cookie", cookie.encode()), (b"location", then.encode())]
     await _answer(scope, send, 303, "", "text/plain", more)
 
 
-def _sign_in_page(said: str = "") -> str:
+def _asked(scope: Scope) -> str:
+    """The address of a request within this server, as it was written."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return _within((path + b"?" * bool(query) + query).decode(errors="replace"))
+
+
+def _within(address: str) -> str:
+    """An address of this server, which somebody is led to after signing in; its first page for any other."""
+    return address if _PATH.fullmatch(address) and not address.startswith(SIGN_IN) else "/"
+
+
+def _sign_in_page(said: str = "", then: str = "/") -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -268,6 +284,7 @@ def _sign_in_page(said: str = "") -> str:
         "padding:0 1rem}input,button{font:inherit;padding:.4rem .6rem;width:100%;box-sizing:border-box;margin:.3rem 0}"
         "</style></head><body><h1>Feature Quality</h1>"
         f'<form method="post" action="{SIGN_IN}"><label>Token of this server (QUALITY_TOKEN)'
+        f'<input name="then" type="hidden" value="{html.escape(then)}">'
         '<input name="token" type="password" autocomplete="current-password" autofocus required></label>'
         f'<button>Sign in</button></form><p role="alert">{html.escape(said)}</p></body></html>'
     )

@@ -172,7 +172,7 @@ def _write(
         # What nobody sends any more was not claimed.
         assert channel is not None
         known = _known(connection, rows)
-        address = f"http://{settings.host}:{settings.dashboard_port}"
+        address = settings.link_address
         body = {
             "title": messages.title_of(alerts),
             "text": messages.text_of(alerts, address, known),

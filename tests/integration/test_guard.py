@@ -218,6 +218,29 @@ def test_a_person_signs_in_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        ("/alerts/a1", "/alerts/a1"),
+        ("/sources/a%20b?batch=1&x=%3C", "/sources/a%20b?batch=1&x=%3C"),
+        ("/sign-in", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/a\r\nset-cookie: x=y", "/"),
+        ("/ü", "/"),
+        ("", "/"),
+    ],
+)
+def test_who_signs_in_is_led_to_what_was_asked_for_and_never_elsewhere(asked: str, then: str) -> None:
+    from quality_assets.serve.guard import _asked, _sign_in_page, _within
+
+    assert _within(asked) == then
+    path, _, query = asked.encode().partition(b"?")
+    assert _asked({"path": "", "raw_path": path, "query_string": query}) == then
+    assert 'name="then" type="hidden" value="/a?x=&quot;&gt;"' in _sign_in_page(then='/a?x=">')
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [("127.0.0.1", True), ("127.0.0.9", True), ("::1", True), ("localhost", True)]
     + [(host, False) for host in ("0.0.0.0", "::", "192.168.1.5", "example.com", "")],

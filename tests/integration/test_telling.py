@@ -574,3 +574,24 @@ def _settle(settings: Settings) -> None:
             if not fetch(connection, waiting):
                 return
     raise AssertionError("something still waits to be told")
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, "http://127.0.0.1:8050"),
+        ({"host": "0.0.0.0", "dashboard_port": 81}, "http://localhost:81"),
+        ({"host": "::", "allowed_hosts": "quality.example,web"}, "http://quality.example:8050"),
+        ({"host": "::1"}, "http://[::1]:8050"),
+        ({"host": "0.0.0.0", "public_url": "https://quality.example/q/"}, "https://quality.example/q"),
+        ({"public_url": ""}, "http://127.0.0.1:8050"),
+    ],
+)
+def test_links_lead_to_where_people_open_the_dashboard(tmp_path: Path, given: dict[str, Any], address: str) -> None:
+    assert Settings(data_dir=tmp_path, **given).link_address == address
+
+
+@pytest.mark.parametrize("url", ["quality.example", "ftp://x", "https://", "https://x?y", "javascript:alert(1)"])
+def test_an_address_for_links_is_one(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="is not http:// or https:// and a host"):
+        Settings(data_dir=tmp_path, public_url=url)

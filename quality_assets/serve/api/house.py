@@ -330,7 +330,7 @@ def delete_channel(store: House, channel_id: ChannelId, actor: Administrator) ->
 )
 def test_channel(store: House, settings: OfServer, channel_id: ChannelId, actor: Writer) -> TestAnswer:
     try:
-        why = channel_rows.send_test(store, channel_id, f"http://{settings.host}:{settings.dashboard_port}")
+        why = channel_rows.send_test(store, channel_id, settings.link_address)
     except channel_rows.NoSuchChannelError as error:
         raise HTTPException(404, str(error)) from None
     return TestAnswer(delivered=not why, reason=why)
