@@ -174,12 +174,22 @@ def _wait_for_port(port: int, within_s: float = 30.0) -> None:
 
 @dataclass
 class Mailbox:
-    """What an SMTP server took, in order; `refuse` is what it answers to the next senders instead, e.g. `451 Later`."""
+    """What an SMTP server took, in order; `refuse` is what it answers to the next senders instead, e.g. `451 Later`,
+    and `unknown` whom it does not know.
+    """
 
     port: int
     messages: list[Message] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     refuse: str = ""
+    unknown: set[str] = field(default_factory=set)
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        """Take one recipient, as aiosmtpd asks."""
+        if address in self.unknown:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         """Take one message, as aiosmtpd asks."""

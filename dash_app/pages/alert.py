@@ -233,7 +233,7 @@ def _told(alert: Mapping[str, Any]) -> Component:
 
 def _notification(row: Mapping[str, Any]) -> str:
     if row["status"] == "sent":
-        return f"sent {formats.moment(row['sent_at'])}"
+        return f"sent {formats.moment(row['sent_at'])}" + (f"; {row['error']}" if row["error"] else "")
     if row["status"] == "pending":
         return f"due {formats.moment(row['due_at'])}" + (f"; {row['error']}" if row["error"] else "")
     return f"{row['status']}{': ' + row['error'] if row['error'] else ''}"

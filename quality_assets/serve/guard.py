@@ -283,8 +283,8 @@ def _sign_in_page(said: str = "", then: str = "/") -> str:
         "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:22rem;"
         "padding:0 1rem}input,button{font:inherit;padding:.4rem .6rem;width:100%;box-sizing:border-box;margin:.3rem 0}"
         "</style></head><body><h1>Feature Quality</h1>"
-        f'<form method="post" action="{SIGN_IN}"><label>Token of this server (QUALITY_TOKEN)'
-        f'<input name="then" type="hidden" value="{html.escape(then)}">'
+        f'<form method="post" action="{SIGN_IN}"><input name="then" type="hidden" value="{html.escape(then)}">'
+        "<label>Token of this server (QUALITY_TOKEN)"
         '<input name="token" type="password" autocomplete="current-password" autofocus required></label>'
         f'<button>Sign in</button></form><p role="alert">{html.escape(said)}</p></body></html>'
     )

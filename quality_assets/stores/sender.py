@@ -32,6 +32,10 @@ class RefusedError(Exception):
     """A message was not taken; the text says why, without any secret."""
 
 
+class PartlyTakenError(RefusedError):
+    """A message was taken for some of its recipients, who must not get it again; the text says who did not."""
+
+
 def send(message: dict[str, Any]) -> None:
     """Send one message. Raises RefusedError with the reason."""
     try:
@@ -46,8 +50,7 @@ def send(message: dict[str, Any]) -> None:
         said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         raise RefusedError(f"the mail server says {error.smtp_code} {said}") from None
     except smtplib.SMTPRecipientsRefused as error:
-        codes = {f"{code} {said.decode(errors='replace')}" for code, said in error.recipients.values()}
-        raise RefusedError(f"the mail server refuses the recipient: {'; '.join(sorted(codes))}") from None
+        raise RefusedError(f"the mail server refuses the recipient: {_codes(error.recipients)}") from None
     except ConnectionRefusedError:
         raise RefusedError("nobody listens at its address: the connection was refused") from None
     except (OSError, smtplib.SMTPException, http.client.HTTPException, UnicodeError) as error:
@@ -55,6 +58,10 @@ def send(message: dict[str, Any]) -> None:
     except Exception as error:
         # One message that nobody thought of must not keep those behind it from being sent, nor be tried for ever.
         raise RefusedError(f"it cannot be written: {type(error).__name__}: {error}") from None
+
+
+def _codes(refused: dict[str, tuple[int, bytes]]) -> str:
+    return "; ".join(sorted({f"{code} {said.decode(errors='replace')}" for code, said in refused.values()}))
 
 
 def _send_mail(message: dict[str, Any]) -> None:
@@ -77,10 +84,12 @@ def _send_mail(message: dict[str, Any]) -> None:
             raise RefusedError("the mail server offers no STARTTLS, which the channel asks for")
         if message.get("user"):
             server.login(message["user"], message.get("secret") or "")
-        server.send_message(mail)
+        refused = server.send_message(mail)
     finally:
         # The message is taken: how the server says goodbye does not matter, and is not waited for.
         server.close()
+    if refused:
+        raise PartlyTakenError(f"the mail server refuses {', '.join(sorted(refused))}: {_codes(refused)}")
 
 
 def _tls(message: dict[str, Any]) -> ssl.SSLContext:
@@ -159,12 +168,14 @@ def main() -> int:
     journal = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     for line in lines[:-1]:
         message = json.loads(line)
-        error = ""
+        error = remark = ""
         try:
             send(message)
+        except PartlyTakenError as partly:
+            remark = str(partly)
         except RefusedError as refused:
             error = str(refused)
-        entry = {"delivery": message["delivery"], "error": error}
+        entry = {"delivery": message["delivery"], "error": error, "remark": remark}
         os.write(journal, (json.dumps(entry) + "\n").encode())
     os.close(journal)
     return 0

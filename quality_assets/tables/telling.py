@@ -238,21 +238,22 @@ def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
         if not went and connection.execute(sending.limit(1)).first() is None:
             return Delivered()
     with store.write() as connection:
-        for delivery in (name for name, error in went.items() if not error):
-            _note_sent(connection, delivery, now)
-        _note_failures(connection, [(name, error) for name, error in went.items() if error], now)
+        for entry in went:
+            if not entry["error"]:
+                _note_sent(connection, entry["delivery"], entry.get("remark"), now)
+        failed = [(entry["delivery"], entry["error"]) for entry in went if entry["error"]]
+        _note_failures(connection, failed, now)
         # Nobody else sends while this process has the lock: these were left by one that was killed before it began.
         connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.status == SENDING).values(status=PENDING))
     journal.unlink(missing_ok=True)
-    failed = sum(1 for error in went.values() if error)
-    return Delivered(len(went) - failed, failed)
+    return Delivered(len(went) - len(failed), len(failed))
 
 
-def _read(journal: Path) -> dict[str, str]:
+def _read(journal: Path) -> list[dict[str, str]]:
     if not journal.exists():
-        return {}
+        return []
     entries = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    return {entry["delivery"]: entry["error"] for entry in entries}
+    return list({entry["delivery"]: entry for entry in entries}.values())
 
 
 def _of_delivery(connection: Connection, delivery: str) -> list[dict[str, Any]]:
@@ -260,11 +261,12 @@ def _of_delivery(connection: Connection, delivery: str) -> list[dict[str, Any]]:
     return fetch(connection, rows)
 
 
-def _note_sent(connection: Connection, delivery: str, now: datetime) -> None:
+def _note_sent(connection: Connection, delivery: str, remark: str | None, now: datetime) -> None:
+    """A message was taken; `remark` says who of several recipients did not get it."""
     rows = _of_delivery(connection, delivery)
     if not rows:
         return
-    _mark(connection, [row["notification_id"] for row in rows], status=SENT, sent_at=now, error=None)
+    _mark(connection, [row["notification_id"] for row in rows], status=SENT, sent_at=now, error=remark or None)
     channel, _ = _channel(connection, rows[0]["channel_id"])
     if channel is not None:
         is_channel = CHANNEL.c.channel_id == channel["channel_id"]

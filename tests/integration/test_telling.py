@@ -484,6 +484,21 @@ def test_what_a_silence_held_back_is_told_when_it_is_ended(data_root: Settings, 
     assert tell(data_root, now + 4 * MINUTE) == Delivered(1, 0)
 
 
+def test_who_of_several_did_not_get_a_mail_is_said_and_nobody_gets_it_twice(
+    data_root: Settings, store: Operations, mailbox: Mailbox
+) -> None:
+    server = {"host": "127.0.0.1", "port": mailbox.port}
+    both = add(store, kind="smtp", address="ann@example.com, bob@example.com", options=server)
+    mailbox.unknown = {"bob@example.com"}
+    found(store)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    assert tell(data_root, utc_now() + 2 * MINUTE) == Delivered()
+    said = "the mail server refuses bob@example.com: 550 no such user"
+    assert _states(store) == [(both, "sent", said)]
+    assert mailbox.recipients == [["ann@example.com"]]
+    assert send_test(store, both, "http://here") == said
+
+
 def test_a_message_that_cannot_be_written_is_refused_and_holds_up_nobody(
     data_root: Settings, store: Operations, hook: Hook, mailbox: Mailbox
 ) -> None:
