@@ -169,7 +169,8 @@ def row_text(value: object) -> str:
 
 def figure_text(value: float) -> str:
     """A figure whose unit is not known, to six digits; what stands before the point is never cut: `1,234,567`."""
-    is_large = abs(value) >= 1e6 and math.isfinite(value)
+    # Beyond that a float has no further digits to tell.
+    is_large = 1e6 <= abs(value) < 1e15
     return _signed(f"{value:,.0f}" if is_large else f"{value:,.6g}")
 
 

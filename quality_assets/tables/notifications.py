@@ -46,7 +46,7 @@ def follow(
         plan(connection, alert, f"{_AFTER_SNOOZE}:{alert['version']}", now, policy, due_at=alert["snoozed_until"])
     elif change.action == "acknowledged":
         # Somebody has it: it asks again only when it was long had.
-        _cancel(connection, alert["alert_id"], ("reminder:", "escalated:"))
+        _cancel(connection, alert["alert_id"], ("reminder:", "escalated:", f"{_AFTER_SNOOZE}:"))
         again = now + timedelta(days=policy.acknowledged_for_d)
         plan(connection, alert, f"{_AFTER_ACKNOWLEDGEMENT}:{alert['version']}", now, policy, due_at=again)
     elif change.told is not None:

@@ -282,11 +282,17 @@ def test_the_title_of_one_alert(transition: str, title: str) -> None:
 
 
 def test_the_title_of_several() -> None:
-    one, other = _alert(severity="low"), _alert(2, severity="critical")
+    one, other = _alert(severity="low", kind="check"), _alert(2, severity="critical", kind="check")
     assert title_of([("reopened:1", one), ("reopened:2", other)]) == (
         "[critical] Fails again: 2 alerts about s1 and what is made from it"
     )
     assert title_of([("opened", one), ("reopened:2", _alert(3, subject="s1"))]) == "[high] 2 alerts about s1"
+    incidents = [("opened:0", _alert(n, kind="incident")) for n in range(3)]
+    assert title_of(incidents) == "[high] 3 alerts about s0 and 2 others"
+    assert title_of([("resolved:0", other), ("opened:0", _alert(3))]) == "[high] T3; 1 resolved"
+    assert title_of([("resolved:0", other), ("resolved:1", one)]) == (
+        "[critical] Resolved: 2 alerts about s2 and what is made from it"
+    )
     assert worst([("opened", other), ("opened", one)]) == "critical"
 
 

@@ -182,7 +182,14 @@ def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(7, "7"), (1234567, "1,234,567"), (-12345678.4, "−12,345,678"), (0.0533333333, "0.0533333"), (1e-7, "1e−07")],
+    [
+        (7, "7"),
+        (1234567, "1,234,567"),
+        (-12345678.4, "−12,345,678"),
+        (0.0533333333, "0.0533333"),
+        (1e-7, "1e−07"),
+        (1e300, "1e+300"),
+    ],
 )
 def test_a_figure_is_never_cut_before_its_point(value: float, said: str) -> None:
     assert figure_text(value) == said

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
+from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import AlertError, Fault, fingerprint_of
 from quality_assets.read import alerts as reading
 from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, NOTIFICATION, SILENCE
@@ -442,3 +443,18 @@ def test_what_a_channel_did_not_take_is_due_again_once_and_not_before_a_snooze_i
     with operations.write() as connection:
         plan_what_time_brings(connection, NOON + 4 * HOUR, policy_of(connection))
     assert [status for _, status in planned(operations)] == ["sent", "sent", "failed"]
+
+
+def test_who_acknowledges_what_was_snoozed_is_not_asked_when_the_snooze_is_over(
+    operations: Operations, told_by: Callable[..., str]
+) -> None:
+    told_by()
+    alert_id = found(operations, NOON)
+    AlertBook(operations).snooze(alert_id, "ann", utc_now() + HOUR)
+    assert planned(operations) == [("opened:0", "cancelled"), ("snooze_over:2", "pending")]
+    AlertBook(operations).acknowledge(alert_id, "bob")
+    assert planned(operations) == [
+        ("opened:0", "cancelled"),
+        ("snooze_over:2", "cancelled"),
+        ("acknowledgement_over:3", "pending"),
+    ]

@@ -47,6 +47,10 @@ def _kind(transition: str) -> str:
 
 def title_of(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """One line over transitions and their alerts: the one alert, or how many and of what."""
+    failing = [each for each in alerts if _kind(each[0]) != "resolved"]
+    if 0 < len(failing) < len(alerts):
+        # What is over neither counts nor names what is not.
+        return f"{title_of(failing)}; {len(alerts) - len(failing)} resolved"
     transition, first = alerts[0]
     verb = _VERBS[_kind(transition)]
     if len(alerts) == 1:
@@ -69,7 +73,11 @@ def worst(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 def _subjects(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     names = list(dict.fromkeys(alert["subject"] for _, alert in alerts))
-    return names[0] if len(names) == 1 else f"{names[0]} and what is made from it"
+    if len(names) == 1:
+        return names[0]
+    # Tables are made from each other; features and inputs of models are not.
+    is_made = all(alert["kind"] == "check" for _, alert in alerts)
+    return f"{names[0]} and {'what is made from it' if is_made else plural(len(names) - 1, 'other')}"
 
 
 def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known: int = 0) -> str:
