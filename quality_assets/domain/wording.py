@@ -171,6 +171,8 @@ def figure_text(value: float) -> str:
     """A figure whose unit is not known, to six digits; what stands before the point is never cut: `1,234,567`."""
     # Beyond that a float has no further digits to tell.
     is_large = 1e6 <= abs(value) < 1e15
+    # A nought that was reckoned with is hardly ever one to the last bit.
+    value = 0.0 if abs(value) < 1e-12 else value
     return _signed(f"{value:,.0f}" if is_large else f"{value:,.6g}")
 
 

@@ -201,8 +201,9 @@ def report_run_failure(
     """Tell of a failed run, and say in a sentence what to do; `assets` are those that it could not make."""
     cause = error.strip()[:_MAX_CAUSE_LENGTH]
     what = f"{job}{f' for {partition_key}' if partition_key else ''}"
+    ends = "" if cause.endswith((".", "!", "?")) else "."
     message = (
-        f"Run {run_id[:8]} of {what} failed: {cause}"
+        f"Run {run_id[:8]} of {what} failed{f': {cause}' if cause else ''}{ends}"
         " Open the run in the Dagster UI, mend the cause, then `quality run`."
     )
     named = tuple(assets)

@@ -189,6 +189,7 @@ def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
         (0.0533333333, "0.0533333"),
         (1e-7, "1e−07"),
         (1e300, "1e+300"),
+        (-3.8e-19, "0"),
     ],
 )
 def test_a_figure_is_never_cut_before_its_point(value: float, said: str) -> None:

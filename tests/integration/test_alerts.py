@@ -89,7 +89,7 @@ def fail(settings: Settings, run_id: str = "0123456789", **other: Any) -> str:
 def test_a_failed_run_says_what_to_do(data_root: Settings) -> None:
     message = fail(data_root, assets=["core.valid_events"])
     assert message == (
-        "Run 01234567 of build for 2026-01-02 failed: It's broken: ü"
+        "Run 01234567 of build for 2026-01-02 failed: It's broken: ü."
         " Open the run in the Dagster UI, mend the cause, then `quality run`."
     )
     (alert,) = alert_rows(data_root)
