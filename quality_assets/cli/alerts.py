@@ -252,7 +252,16 @@ def list_settings(context: typer.Context, output: _Format = OutputFormat.TABLE) 
     with _store().read() as connection:
         rows = all_settings(connection)
     names = ["key", "value", "default", "unit", "description"]
+    if output is not OutputFormat.JSON:
+        rows = [row | {name: _as_typed(row[name]) for name in ("value", "default")} for row in rows]
     print_rows(names, iter([[tuple(row[name] for name in names) for row in rows]]), output)
+
+
+def _as_typed(value: object) -> str:
+    """A setting's value as `quality settings set` takes it."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
 
 
 @settings_app.command("set")
@@ -269,7 +278,7 @@ def set_setting(
             kept = change(connection, key, parsed(key, value), actor)
     except SettingError as error:
         fail(str(error))
-    out.print(f"{key} = {shown(kept)}")
+    out.print(f"{key} = {shown(_as_typed(kept))}")
 
 
 @operations.command("backup")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -251,7 +252,7 @@ def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, A
 
 def _said(value: object) -> str:
     # SQLite gives a whole number for 24.0, PostgreSQL does not.
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def silences(connection: Connection, now: datetime) -> list[dict[str, Any]]:

@@ -196,7 +196,11 @@ def test_ids_and_answers_that_say_too_little_are_asked_again(quality, data_root:
 def test_an_owner_is_written_to_by_one_address(quality, address: str) -> None:  # type: ignore[no-untyped-def]
     code, said = quality("settings", "set", "alerts.owners", json.dumps({"team:x": address}))
     assert (code, "is no e-mail address such as ann@example.com" in " ".join(said.split())) == (1, True)
-    assert quality("settings", "set", "alerts.owners", '{"": "ann@example.com"}')[0] == 0
+    said = quality("settings", "set", "alerts.owners", '{"": "ann@example.com"}')
+    assert said == (0, 'alerts.owners = {"": "ann@example.com"}\n')
+    rows = {row["key"]: row for row in csv.DictReader(io.StringIO(quality("settings", "--format", "csv")[1]))}
+    assert (rows["alerts.owners"]["value"], rows["alerts.owners"]["default"]) == ('{"": "ann@example.com"}', "{}")
+    assert rows["channels.allow_private_targets"]["value"] == "false"
 
 
 def test_settings_token_and_backup_are_commands(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
