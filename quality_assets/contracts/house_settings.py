@@ -50,7 +50,7 @@ HOUSE_SETTINGS: tuple[HouseSetting, ...] = (
         "alerts.severity",
         "map",
         {},
-        "Severity by subject, or by “subject: check”, where it is not the usual one",
+        "Severity by subject, “subject: check” or “subject: column”, where it is not the usual one",
     ),
     HouseSetting(
         "channels.allow_private_targets", "yes_no", False, "Whether webhooks may reach addresses of private networks"

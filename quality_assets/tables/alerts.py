@@ -62,7 +62,7 @@ def policy_of(connection: Connection) -> AlertPolicy:
 def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = None, actor: str = GRAPH) -> Raised:
     """Tell of a fault: a new alert, or the one that is there for it already."""
     moment, policy = now or utc_now(), policy_of(connection)
-    fault = _cut(_owned(fault))
+    fault = _cut(_owned(_weighed(connection, fault)))
     of_fault = select(ALERT).where(ALERT.c.fingerprint == fault.fingerprint)
     live = fetch_one(connection, of_fault.where(ALERT.c.status != alerting.RESOLVED))
     if live is not None:
@@ -81,6 +81,14 @@ def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = 
     _remember(connection, row["alert_id"], moment, actor, "opened", None, alerting.OPEN, fault.message)
     notifications.plan(connection, row, "opened:0", moment, policy)
     return Raised(row["alert_id"], "opened")
+
+
+def _weighed(connection: Connection, fault: Fault) -> Fault:
+    """A fault as bad as `alerts.severity` says of its check, its column, metric or input, or its subject."""
+    said: Mapping[str, str] = value_of(connection, "alerts.severity")
+    names = [f"{fault.subject}: {part}" for part in (fault.check_name, fault.column_name) if part]
+    wanted = next((said[name] for name in (*names, fault.subject) if name in said), fault.severity)
+    return replace(fault, severity=wanted)
 
 
 def _owned(fault: Fault) -> Fault:

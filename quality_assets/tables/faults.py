@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from textwrap import shorten
@@ -37,7 +36,6 @@ from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.alerts import raise_fault, record_pass, record_passes, resolve_gone
-from quality_assets.tables.house_settings import value_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +117,7 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         check_name=last.check_name,
         title=_title_of(last),
         message=_told(found),
-        severity=severity_of(connection, last.asset, last.check_name, usual),
+        severity=usual,
         action=_what_to_do(last),
         group=_failing_ancestor(connection, last.asset),
         evaluation=run_id,
@@ -145,12 +143,6 @@ def _title_of(result: CheckResult) -> str:
     """What a failed check found, in one line: `core.valid_events: 3 features have …`; what to do is the message's."""
     finding = result.description.partition(". ")[0].rstrip(". ") or result.check_name.replace("_", " ")
     return f"{result.asset}: {shorten(finding, _MAX_FINDING_LENGTH, placeholder=' …')}"
-
-
-def severity_of(connection: Connection, subject: str, check_name: str, usual: str) -> str:
-    """The severity of a fault: what the setting `alerts.severity` says of its check or subject, else the usual."""
-    said: Mapping[str, str] = value_of(connection, "alerts.severity")
-    return said.get(f"{subject}: {check_name}") or said.get(subject) or usual
 
 
 @lru_cache(maxsize=256)
@@ -229,8 +221,7 @@ def report_run_failure(
 @_unless_unreachable
 def _raise(settings: Settings, fault: Fault) -> None:
     with operations_of(settings).write() as connection:
-        usual = severity_of(connection, fault.subject, fault.check_name, fault.severity)
-        raise_fault(connection, replace(fault, severity=usual))
+        raise_fault(connection, fault)
 
 
 @_unless_unreachable
@@ -281,7 +272,7 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         live = {alert["fingerprint"] for alert in told if alert["status"] != alerting.RESOLVED}
         # A fault of the whole product is told with the features that it hits.
         wide = next((row["incident_id"] for row in rows if row["scope"] == "product"), None)
-        faults = [_of_incident(connection, row, run_id, wide) for row in rows]
+        faults = [_of_incident(row, run_id, wide) for row in rows]
         news = [
             fault
             for fault, row in zip(faults, rows, strict=True)
@@ -296,7 +287,7 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         resolve_gone(connection, "incident", [fault.fingerprint for fault in faults])
 
 
-def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
+def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
     slices = dict(zip(row["slice_dimensions"] or (), row["slice_values"] or (), strict=False))
     return Fault(
         kind="incident",
@@ -305,7 +296,7 @@ def _of_incident(connection: Connection, row: Mapping[str, Any], run_id: str, wi
         column_name=row["metric"],
         title=title(row),
         message=told_sentence(row),
-        severity=severity_of(connection, row["feature"], row["metric"], row["severity"]),
+        severity=row["severity"],
         action="Open the feature's page: since when, for whom, and what was released then.",
         group=f"product {row['detected_on']}" if row["scope"] == "product" and wide else f"feature {row['feature']}",
         evaluation=run_id,
@@ -349,7 +340,7 @@ def tell_of_drift(session: WarehouseSession, run_id: str) -> None:
         {"least": CONSEQUENTIAL_EFFECT},
     )
     with operations_of(session.settings).write() as connection:
-        faults = [_of_drift(connection, row, run_id) for row in rows]
+        faults = [_of_drift(row, run_id) for row in rows]
         for fault in faults:
             raise_fault(connection, fault)
         for kind in ("drift", "model"):
@@ -362,7 +353,7 @@ def tell_of_drift(session: WarehouseSession, run_id: str) -> None:
                     record_pass(connection, fingerprint, run_id)
 
 
-def _of_drift(connection: Connection, row: Mapping[str, Any], run_id: str) -> Fault:
+def _of_drift(row: Mapping[str, Any], run_id: str) -> Fault:
     is_performance = row["kind"] == "performance"
     effect = row["effect_on_predictions"]
     usual = "high" if is_performance or (effect or 0) >= _LARGE_EFFECT else "medium"
@@ -375,7 +366,7 @@ def _of_drift(connection: Connection, row: Mapping[str, Any], run_id: str) -> Fa
         column_name=row["name"],
         title=f"{of_what} of the model got worse" if is_performance else f"{of_what} drifted, and predictions feel it",
         message=row["verdict"],
-        severity=severity_of(connection, subject, row["name"], usual),
+        severity=usual,
         action="Open the drift page; retrain where the change is to stay: `quality train`.",
         group=f"drift {row['event_date']}",
         evaluation=run_id,

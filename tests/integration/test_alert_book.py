@@ -445,6 +445,23 @@ def test_what_a_channel_did_not_take_is_due_again_once_and_not_before_a_snooze_i
     assert [status for _, status in planned(operations)] == ["sent", "sent", "failed"]
 
 
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        ({}, "high"),
+        ({"Disk": "low"}, "low"),
+        ({"Disk": "low", "Disk: house disk": "critical"}, "critical"),
+        ({"Disk": "low", "Disk: free": "medium"}, "medium"),
+        ({"disk": "low", "Disk: other": "low"}, "high"),
+    ],
+)
+def test_any_fault_is_as_bad_as_people_say(operations: Operations, said: dict[str, str], severity: str) -> None:
+    with operations.write() as connection:
+        change(connection, "alerts.severity", said, "ann")
+    of = {"kind": "house", "subject": "Disk", "check_name": "house disk", "column_name": "free"}
+    assert row(operations, found(operations, NOON, **of))["severity"] == severity
+
+
 def test_who_acknowledges_what_was_snoozed_is_not_asked_when_the_snooze_is_over(
     operations: Operations, told_by: Callable[..., str]
 ) -> None:

@@ -24,7 +24,6 @@ from quality_assets.serve.api.writing import (
     version_of,
 )
 from quality_assets.tables.alerts import AlertBook, ChangedMeanwhileError, NoSuchAlertError
-from quality_assets.tables.faults import severity_of
 
 Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
@@ -241,7 +240,6 @@ def raise_alert(
     def act() -> tuple[int, Any]:
         given = body.model_dump()
         with store.write() as connection:
-            given["severity"] = severity_of(connection, body.subject, body.check_name, body.severity)
             given["message"] = body.message or body.title
             raised = AlertBook(store).raise_fault(Fault(kind="manual", **given), actor=actor)
             alert = reading.one(connection, raised.alert_id)

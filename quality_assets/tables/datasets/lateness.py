@@ -20,7 +20,6 @@ from quality_assets.stores.operations.dataset_tables import DATASET, DATASET_BAT
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.tables.alerts import raise_fault, resolve_fault
 from quality_assets.tables.datasets.registering import Registered, registered
-from quality_assets.tables.faults import severity_of
 
 FRESHNESS = "freshness"
 _MOST_ARRIVALS = 200
@@ -78,7 +77,7 @@ def watch_datasets(settings: Settings, now: datetime | None = None) -> list[str]
     with store.write() as connection:
         for name, (dataset, overdue_by) in found.items():
             if name not in live and not _is_answered(rows, name, overdue_by.last):
-                raise_fault(connection, _fault(connection, dataset, overdue_by, moment), now=moment)
+                raise_fault(connection, _fault(dataset, overdue_by, moment), now=moment)
         for name in live - set(found):
             settle_lateness(connection, name, moment)
     return sorted(found)
@@ -97,7 +96,7 @@ def settle_lateness(connection: Connection, name: str, now: datetime | None = No
     resolve_fault(connection, alerting.fingerprint_of("lateness", name, FRESHNESS), now)
 
 
-def _fault(connection: Connection, dataset: Registered, overdue_by: Late, now: datetime) -> Fault:
+def _fault(dataset: Registered, overdue_by: Late, now: datetime) -> Fault:
     name = dataset.dataset_id
     waited = (now - overdue_by.last) / timedelta(hours=1)
     return Fault(
@@ -106,7 +105,7 @@ def _fault(connection: Connection, dataset: Registered, overdue_by: Late, now: d
         check_name=FRESHNESS,
         title=f"{name} is late",
         message=overdue_by.sentence,
-        severity=severity_of(connection, name, FRESHNESS, "medium"),
+        severity="medium",
         action="See why nothing arrives; where that is as it should be, change how often a batch is due.",
         group=f"{name} late",
         evaluation=f"late since {overdue_by.last:%Y-%m-%dT%H:%M:%S}",

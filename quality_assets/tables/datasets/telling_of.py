@@ -19,7 +19,6 @@ from quality_assets.tables.alerts import raise_fault, record_evaluation, resolve
 from quality_assets.tables.datasets.lateness import settle_lateness
 from quality_assets.tables.datasets.muting import end_quiet_alerts
 from quality_assets.tables.datasets.registering import Registered, is_hidden
-from quality_assets.tables.faults import severity_of
 
 UNREADABLE = "readable"
 _MEND_BATCH = "Mend the file, or say on the dataset's page how it is read; the next batch that can be read ends this."
@@ -111,7 +110,7 @@ def _fault(
         subject=name,
         title=title,
         message=message,
-        severity=severity_of(connection, name, check, severity),
+        severity=severity,
         check_name=check,
         column_name=column,
         action=_ACTION,
