@@ -169,9 +169,13 @@ def check(
         OutputFormat, typer.Option("--format", help="json prints one object a line.")
     ] = OutputFormat.TABLE,
 ) -> None:
-    """Judge the batches of a dataset that were not judged yet, or a file by itself; exit 1 where a threshold fails."""
+    """Judge the batches of a dataset that were not judged yet, or a file by itself; exit 1 where a threshold fails.
+
+    What was found is told at once, unless servers run, which tell by themselves.
+    """
     from quality_assets.stores.readers.faults import FileRejected, FileWaits
     from quality_assets.tables.datasets.checking import check_dataset, check_file
+    from quality_assets.tables.telling import tell_of_run
 
     settings = root_settings()
     dataset = _dataset(settings, subject)
@@ -188,6 +192,9 @@ def check(
                 _print(result, output)
         except (FileRejected, FileWaits) as error:
             fail(error.reason)
+        finally:
+            if dataset is not None:
+                tell_of_run(settings)
     if not count and output is not OutputFormat.JSON:
         out.print(escape(_nothing_new(settings, subject, dataset)))
     if failed:

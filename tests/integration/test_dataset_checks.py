@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from daily_orders import orders, write_days
+from services import Mailbox
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from quality_assets.simulate.daily_tables import write_daily_tables
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING, DATASET_RULE
 from quality_assets.stores.operations.store import close_operations, operations_of
+from quality_assets.tables.channels import add_channel
 from quality_assets.tables.datasets.checking import check_dataset
 from quality_assets.tables.datasets.registering import find
 from quality_assets.tables.datasets.ruling import set_state
@@ -345,3 +347,18 @@ def test_a_wrong_date_of_another_century_does_not_make_a_batch_the_first(quality
     assert [line["batch"] for line in told] == [f"t_{day}.csv" for day in range(1, 6)]
     kinds = {(f["kind"], *f["columns"], f["count"]) for f in told[-1]["findings"]}
     assert kinds >= {("outlier", "at", 1), ("range", "at", 1)}
+
+
+def test_a_check_without_servers_tells_the_owner_at_its_end(quality, tmp_path: Path, mailbox: Mailbox) -> None:
+    folder = tmp_path / "orders"
+    write_days(folder, 13)
+    quality("dataset", "add", "orders", "--path", f"{folder}/*.csv", "--owner", "ann@example.com")
+    with operations_of(get_settings()).write() as connection:
+        mail = {"kind": "smtp", "address": "house@example.com", "routes": []}
+        add_channel(connection, {**mail, "options": {"host": "127.0.0.1", "port": mailbox.port}}, "ann")
+    quality("check", "orders")
+    assert mailbox.recipients == [["ann@example.com"]], "what was over meanwhile is told to nobody"
+    assert "orders: type of price" in mailbox.messages[0]["Subject"]
+    assert "Of: orders_13.csv" in str(mailbox.messages[0].get_payload(decode=True), "utf-8")
+    quality("check", "orders")
+    assert len(mailbox.messages) == 1
