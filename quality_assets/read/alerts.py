@@ -252,7 +252,9 @@ def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, A
 
 def _said(value: object) -> str:
     # SQLite gives a whole number for 24.0, PostgreSQL does not.
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def silences(connection: Connection, now: datetime) -> list[dict[str, Any]]:

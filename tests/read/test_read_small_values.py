@@ -260,7 +260,14 @@ def test_weeks_of_alerts_begin_on_mondays_and_end_with_this_one() -> None:
     assert weeks[11] == {"week": monday, "opened": 1, "resolved": 1, "false_alarms": 0}
     assert alerts._mean_hours([timedelta(hours=1), timedelta(minutes=30)]) == 0.75
     assert alerts._mean_hours([]) is None
-    assert [alerts._said(value) for value in (24.0, 0.25, 7, "x", True)] == ["24", "0.25", "7", "x", "True"]
+    assert [alerts._said(value) for value in (24.0, 0.25, 7, "x", True, {"ü": 1})] == [
+        "24",
+        "0.25",
+        "7",
+        "x",
+        "true",
+        '{"ü": 1}',
+    ]
 
 
 def test_news_are_of_the_snapshot_and_of_the_operations_store(monkeypatch: pytest.MonkeyPatch) -> None:
