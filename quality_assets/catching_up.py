@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from quality_assets.defs.dead_runs import end_dead_runs
 from quality_assets.defs.resources import POOL
 from quality_assets.defs.run_failures import TOLD
 from quality_assets.defs.run_tags import BRING_UP_TO_DATE
-from quality_assets.runner import RunOutcome, bring_up_to_date, end_dead_runs, ingest_waiting
+from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
 from quality_assets.settings import get_settings
 
 # What failed may have been a hiccup. A second failure is left to whoever reads of it, and to the next run.

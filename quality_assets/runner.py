@@ -23,7 +23,8 @@ from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
 from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
-from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure, unmade
+from quality_assets.defs.dead_runs import end_dead_runs
+from quality_assets.defs.run_failures import CHECKS_OF, asset_of_step, step_cause, tell_of_failure
 from quality_assets.defs.run_tags import (
     BUILD_AND_REPORT,
     PARTS_OF_THE_CHAIN,
@@ -33,7 +34,7 @@ from quality_assets.defs.run_tags import (
 )
 from quality_assets.imports import after_imports
 from quality_assets.settings import Settings
-from quality_assets.stores.process_ids import is_alive, process_name
+from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.snapshots import keep_snapshot_open
 from quality_assets.stores.warehouse import WarehouseSession, keep_open, open_warehouse
 from quality_assets.tables.champion import (
@@ -93,21 +94,6 @@ def graph_instance(settings: Settings) -> Iterator[DagsterInstance]:
         end_dead_runs(instance, settings)
         forget_old_runs(instance, settings.keep_runs, settings.keep_history_mb)
         yield instance
-
-
-def end_dead_runs(instance: DagsterInstance, settings: Settings) -> None:
-    """Report runs of processes that are gone as failed, and free the pool slots that they still hold."""
-    from dagster import DagsterRunStatus, RunsFilter
-
-    running = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]))
-    for run in running:
-        process = run.tags.get(PROCESS_TAG)
-        if process is None or is_alive(process):
-            continue
-        why = "The process that ran it was killed."
-        instance.report_run_failed(run, why)
-        tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), why), why)
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def run_job(

@@ -6,10 +6,12 @@ from typing import Any
 import dagster as dg
 
 from quality_assets.defs.datasets.assets import check_dataset_job, watched
+from quality_assets.defs.dead_runs import end_dead_runs
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.requests import WAITING, note_ended, note_started, unended
 from quality_assets.stores.operations.store import operations_of
+from quality_assets.stores.warehouse import is_being_written
 from quality_assets.tables.datasets.lateness import watch_datasets
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.house import beat, watch
@@ -87,6 +89,10 @@ def _datasets(rows: list[dict[str, Any]]) -> list[str]:
 def telling_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     settings = get_settings()
     beat(settings)
+    # A killed command's run keeps its place in the lane, and every run after it would wait for good. Whoever writes
+    # holds the lock, also in another container, where the numbers of processes say nothing here.
+    if not is_being_written(settings):
+        end_dead_runs(context.instance, settings)
     parts = watch(settings)
     watch_shadows(settings)
     settle_failed_runs(settings, _succeeded(context))

@@ -87,6 +87,19 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
         lock.release()
 
 
+def is_being_written(settings: Settings) -> bool:
+    """Whether another process has the warehouse just now."""
+    if not (lock_path := settings.data_dir / ".writer.lock").exists():
+        return False
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 @contextmanager
 def keep_open(settings: Settings) -> Iterator[None]:
     """Keep the warehouse open, and its lock held, meanwhile: to open it for each of many steps loads its file anew."""

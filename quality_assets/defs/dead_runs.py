@@ -1,0 +1,27 @@
+"""Ending runs whose process was killed: Dagster watches those that its daemon launched. Defines no asset."""
+
+from typing import TYPE_CHECKING
+
+from quality_assets.defs.run_failures import tell_of_failure, unmade
+from quality_assets.defs.run_tags import PROCESS_TAG
+from quality_assets.settings import Settings
+from quality_assets.stores.process_ids import is_alive
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+def end_dead_runs(instance: "DagsterInstance", settings: Settings) -> None:
+    """Report runs of processes that are gone as failed, and free the pool slots that they still hold."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    unended = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    running = instance.get_runs(RunsFilter(statuses=unended))
+    for run in running:
+        process = run.tags.get(PROCESS_TAG)
+        if process is None or is_alive(process):
+            continue
+        why = "The process that ran it was killed."
+        instance.report_run_failed(run, why)
+        tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), why), why)
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
