@@ -75,3 +75,9 @@ def parse_day(text: str | None, option: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         fail(f"{option} {text!r} is not a date like 2026-01-31", 2)
+
+
+def check_order(start: date | None, end: date | None) -> None:
+    """Fail where a range of dates, as --from and --to give it, ends before it begins."""
+    if start and end and start > end:
+        fail(f"--from {start} is after --to {end}", 2)

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from quality_assets import progress
-from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import (
     err,
     fail,
@@ -141,7 +141,9 @@ def _send(plan: SimulationPlan, url: str, speed: float | None, is_living: bool) 
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: CSV, JSONL, Parquet, also .gz and .zst.")],
+    given: Annotated[
+        list[str], typer.Argument(metavar="paths", help="Files and folders: CSV, JSONL, Parquet, also .gz and .zst.")
+    ],
     source: Annotated[str | None, typer.Option(help="The source they are of; found out where not given.")] = None,
 ) -> None:
     """Put logs into the landing zone and read them.
@@ -154,6 +156,10 @@ def ingest(
     from quality_assets.stores.landing import place
 
     settings = root_settings()
+    if not all(given):
+        # As a path it would be the folder that the command is run in, and all in it would be copied and read.
+        fail("a path is empty, as where a variable of a script is not set; `.` is the folder that you are in", 2)
+    paths = list(map(Path, given))
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         fail(f"{', '.join(missing)}: no such file or folder", 2)
@@ -273,8 +279,7 @@ def run(
     start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
     if (start is None) != (end is None):
         fail("--from and --to go together", 2)
-    if start and end and start > end:
-        fail(f"--from {start} is after --to {end}", 2)
+    check_order(start, end)
     settings = root_settings()
     if not build_and_follow(settings, (start, end) if start and end else None, with_models=not without_models):
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import err, fail, out, shown_activity
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def backtest(
     start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
     assert start is not None  # both are required
     assert end is not None
-    if start > end:
-        fail(f"--from {start} is after --to {end}", 2)
+    check_order(start, end)
     snapshot = current_snapshot(root_settings().published_dir)
     if snapshot is None:
         fail("nothing is published yet; `quality run` publishes")

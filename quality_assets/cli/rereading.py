@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quality_assets.cli.app import app, parse_day, root_settings
+from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import fail, out, shown, shown_activity
 from quality_assets.cli.refusals import refusal_lines, refusals
 from quality_assets.domain.wording import plural
@@ -35,6 +35,7 @@ def reread(
     start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
     if (start is None) != (end is None):
         fail("--from and --to go together", 2)
+    check_order(start, end)
     settings = root_settings()
     _sources(settings, source)
     with open_warehouse(settings) as session:

@@ -243,9 +243,21 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
                 ignored.append(Ignored(_shown(source), _CLOSED))
             elif not source.is_file():
                 ignored.append(Ignored(_shown(source), "is not a regular file"))
+            elif why := _why_unreadable(source):
+                ignored.append(Ignored(_shown(source), f"cannot be read: {why}"))
             else:
                 placed.append(_copy(source, landing_dir, Path(folder) / relative))
     return placed, ignored
+
+
+def _why_unreadable(path: Path) -> str | None:
+    """What the file system says of a file that it will not read, whatever its rights say; None where it reads it."""
+    try:
+        with path.open("rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _files_of(path: Path) -> list[tuple[Path, Path]]:

@@ -576,6 +576,8 @@ def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) ->
     [
         (["ingest", "no/such/file.csv"], 2, "no/such/file.csv: no such file or folder"),
         (["ingest", ".", "--source", "nobody"], 2, "nobody"),
+        (["ingest", ""], 2, "a path is empty"),
+        (["reread", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "--from 2025-03-02 is after --to 2025-03-01"),
         (["run", "--from", "2025-03-01"], 2, "--from and --to go together"),
         (["run", "--from", "yesterday", "--to", "2025-03-01"], 2, "'yesterday' is not a date like 2026-01-31"),
         (["run", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "--from 2025-03-02 is after --to 2025-03-01"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -9,11 +10,13 @@ import os
 import socket
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quality_assets.stores.landing import (
     IGNORED_SUFFIXES,
+    Ignored,
     LandingFile,
     digests_of,
     gzip_trailer,
@@ -330,3 +333,21 @@ def test_a_gzip_file_says_what_it_holds(tmp_path: Path) -> None:
 )
 def test_contents_of_one_log_come_under_one_name(name: str, sha256: str | None, logical: str) -> None:
     assert logical_name(name, sha256) == logical
+
+
+def test_a_file_that_the_file_system_does_not_read_is_left_out_by_name(
+    zone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = put(tmp_path / "in" / "good.csv"), put(tmp_path / "in" / "bad.csv")
+    opened = Path.open
+
+    def broken(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", broken)
+    placed, left_out = place([tmp_path / "in"], zone)
+    assert placed == ["in/good.csv"]
+    assert left_out == [Ignored(bad.as_posix(), "cannot be read: Input/output error")]
+    assert (zone / "in" / "good.csv").read_bytes() == good.read_bytes()
