@@ -122,7 +122,7 @@ def serve(
                 "collector": address(settings.collector_host, settings.collector_port),
                 "models": f"{address(settings.host, settings.predict_port)}/healthz",
             }
-            _wait_until_up(processes, {name: addresses[name] for name in commands}, stopping)
+            _wait_until_up(processes, {name: addresses[name] for name in commands}, stopping, logs.as_posix())
             if not stopping:
                 announce(f"Dashboard   {addresses['dashboard']}")
                 announce(f"Dagster UI  {addresses['dagster']}")
@@ -147,7 +147,6 @@ def serve(
                 time.sleep(_POLL_S)
         finally:
             _stop(processes)
-            _record_path(settings).unlink(missing_ok=True)
 
 
 class _ModelsWatch:
@@ -273,10 +272,15 @@ def _only_one(settings: Settings, *, take_over: bool, announce: Callable[[str], 
                 f"servers of {settings.data_dir} were left by a `quality serve` that was killed (processes: {named})."
                 " `quality serve --take-over` ends them and starts anew."
             )
+        # Whoever comes second learns whom to stop, from the start on.
+        write_atomically(_record_path(settings), json.dumps({**left, "serve": process_name(os.getpid())}))
         for what, name in left.items():
             announce(f"Ending {what}, process {pid_of(name)}, which was left by a `quality serve` that was killed.")
             _end_group(name)
-        yield
+        try:
+            yield
+        finally:
+            _record_path(settings).unlink(missing_ok=True)
     finally:
         lock.release()
 
@@ -347,24 +351,27 @@ def _stop_signals() -> list[int]:
     def remember(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, remember)
+    # A terminal that is closed hangs up: the servers, which have sessions of their own, would stay.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Who is to outlive the terminal (nohup) was started so that it does not hear of that.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, remember)
     return received
 
 
 def _wait_until_up(
-    processes: Mapping[str, subprocess.Popen[bytes]], addresses: Mapping[str, str], stopping: list[int]
+    processes: Mapping[str, subprocess.Popen[bytes]], addresses: Mapping[str, str], stopping: list[int], logs: str
 ) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     waiting = dict(addresses)
     while waiting and not stopping:
-        _raise_if_dead(processes, "data/logs")
+        _raise_if_dead(processes, logs)
         for name, where in list(waiting.items()):
             with contextlib.suppress(httpx.HTTPError):
                 httpx.get(where, timeout=2.0)
                 del waiting[name]
         if time.monotonic() > deadline:
-            raise ServerDiedError(f"{', '.join(waiting)} did not answer within {START_TIMEOUT_S:.0f} s; see data/logs")
+            raise ServerDiedError(f"{', '.join(waiting)} did not answer within {START_TIMEOUT_S:.0f} s; see {logs}")
         time.sleep(_POLL_S)
 
 

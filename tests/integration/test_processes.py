@@ -68,13 +68,14 @@ def test_servers_left_behind_are_named_and_ended_when_asked(
         raise AssertionError("it must not start")
     assert sleeper.poll() is None
     with processes._only_one(data_root, take_over=True, announce=said.append):
+        assert list(processes.remembered_servers(data_root)) == ["serve"], "who comes second is told whom to stop"
         assert sleeper.wait(timeout=10) in (-signal.SIGINT, 1)
     assert [f"process {sleeper.pid}" in line for line in said] == [True]
+    assert not (data_root.data_dir / ".servers.json").exists(), "whoever has not started serves nothing"
 
 
 def test_a_root_is_served_once(data_root: Settings) -> None:
     data_root.data_dir.mkdir()
-    (data_root.data_dir / ".servers.json").write_text(json.dumps({"serve": process_name(os.getpid())}))
     with (
         processes._only_one(data_root, take_over=True, announce=print),
         pytest.raises(ServersRunningError, match=f"served already.*serve {os.getpid()}"),

@@ -207,7 +207,7 @@ def test_free_ports_raise_nothing_and_taken_ones_do() -> None:
             check_ports(settings)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stubborn_servers_are_stopped_with_all_that_they_started(tmp_path: Path, number: signal.Signals) -> None:
     ports = _free_ports()
     script = STAND_INS.replace("DASHBOARD", "listen(settings.dashboard_port)")
