@@ -132,12 +132,12 @@ def serve(
                 announce("Ctrl-C stops all.")
             code_server, models = CodeServerWatch(), _ModelsWatch(settings)
             while not stopping:
-                _raise_if_dead(processes, logs.as_posix())
-                if code_server.is_gone(commands_of_session(processes["dagster"].pid), time.monotonic()):
-                    announce(code_server.mend_or_raise(logs.as_posix()))
+                if (gone := _gone_of_dagster(processes["dagster"], code_server)) is not None:
+                    announce(code_server.mend_or_raise(logs.as_posix(), gone))
                     _stop({"dagster": processes["dagster"]})
                     processes["dagster"] = _started(commands["dagster"], logs / "dagster.log", environment)
                     _remember(settings, processes)
+                _raise_if_dead(processes, logs.as_posix())
                 if "models" not in processes and (said := models.due(time.monotonic())) is not None:
                     announce(said)
                     if models.may_start:
@@ -147,6 +147,18 @@ def serve(
                 time.sleep(_POLL_S)
         finally:
             _stop(processes)
+
+
+def _gone_of_dagster(process: subprocess.Popen[bytes], code_server: CodeServerWatch) -> str | None:
+    """Which part of Dagster has ended by itself; None where all run.
+
+    Dagster ends with its daemon or its UI, as where memory was short: dashboard and collector need neither, and events
+    would be lost meanwhile.
+    """
+    if process.poll() is not None:
+        return "Dagster's daemon or UI"
+    is_gone = code_server.is_gone(commands_of_session(process.pid), time.monotonic())
+    return "Dagster's code server" if is_gone else None
 
 
 class _ModelsWatch:
@@ -176,7 +188,10 @@ class _ModelsWatch:
 
 
 class CodeServerWatch:
-    """Whether the process that holds our code still runs: Dagster's own pages say that all is well without it."""
+    """Whether the process that holds our code still runs: Dagster's own pages say that all is well without it.
+
+    It counts how often Dagster was mended, whatever of it had ended.
+    """
 
     def __init__(self) -> None:
         self._seen_at: float | None = None
@@ -190,15 +205,15 @@ class CodeServerWatch:
             self._seen_at = now
         return self._seen_at is not None and now - self._seen_at > CODE_SERVER_GONE_S
 
-    def mend_or_raise(self, logs: str) -> str:
-        """What is said of the mending; ServerDiedError where it has died too often for that."""
+    def mend_or_raise(self, logs: str, gone: str = "Dagster's code server") -> str:
+        """What is said of the mending of what is `gone`; ServerDiedError where that was too often."""
         self._seen_at = None
         self._mended += 1
         if self._mended > MAX_MENDED:
             raise ServerDiedError(
-                f"Dagster's code server ended by itself {self._mended} times; its words are in {logs}/dagster.log"
+                f"Dagster ended by itself {self._mended} times, {gone} last; its words are in {logs}/dagster.log"
             )
-        return f"Dagster's code server ended by itself: Dagster is started again. Its words are in {logs}/dagster.log"
+        return f"{gone} ended by itself: Dagster is started again. Its words are in {logs}/dagster.log"
 
 
 def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

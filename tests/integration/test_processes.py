@@ -98,6 +98,21 @@ def test_the_code_server_is_missed_once_it_was_there_and_for_a_while() -> None:
         watch.mend_or_raise("logs")
 
 
+def test_dagster_without_its_daemon_or_its_code_is_mended_and_what_it_was_is_told(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = CodeServerWatch()
+    monkeypatch.setattr(processes, "CODE_SERVER_GONE_S", 0.0)
+    monkeypatch.setattr(processes, "commands_of_session", lambda session: CODE)
+    assert processes._gone_of_dagster(sleeper, watch) is None
+    monkeypatch.setattr(processes, "commands_of_session", lambda session: CODE[1:])
+    assert processes._gone_of_dagster(sleeper, watch) == "Dagster's code server"
+    sleeper.kill()
+    sleeper.wait()
+    assert (gone := processes._gone_of_dagster(sleeper, watch)) == "Dagster's daemon or UI"
+    assert watch.mend_or_raise("logs", gone).startswith("Dagster's daemon or UI ended by itself: Dagster is started")
+
+
 def test_logs_stay_below_their_size_and_go_on_at_their_end(
     data_root: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
