@@ -14,7 +14,13 @@ from pathlib import Path
 import duckdb
 
 from quality_assets.cli.fault import Fault
-from quality_assets.cli.store_faults import collector_faults, operations_faults, sqlite_problem, with_its_log
+from quality_assets.cli.store_faults import (
+    collector_faults,
+    is_hindered,
+    operations_faults,
+    sqlite_problem,
+    with_its_log,
+)
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
@@ -129,6 +135,10 @@ def _published(settings: Settings) -> Iterator[Fault]:
             for table in LAKE_TABLES:
                 connection.execute(f"select count(*) from {table.qualified_name}").fetchall()
     except duckdb.Error as error:
+        if isinstance(error, duckdb.PermissionException) and is_hindered(snapshot.folder):
+            moved = f"the data root was moved, and its snapshot {snapshot.version} does not know of that yet"
+            yield Fault("Published snapshot", moved, (), f"let {snapshot.folder} be written once, or free some space")
+            return
         problem = f"snapshot {snapshot.version} cannot be read: {str(error).splitlines()[0]}"
         yield Fault("Published snapshot", problem, (published / "CURRENT", snapshot.folder))
 

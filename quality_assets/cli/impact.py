@@ -128,10 +128,12 @@ def segment(
 
 def _reader() -> Reader:
     from quality_assets.read.reader import SnapshotStore
+    from quality_assets.stores.snapshots import why_none_is_published
 
-    reader = SnapshotStore(root_settings().published_dir).reader()
+    published_dir = root_settings().published_dir
+    reader = SnapshotStore(published_dir).reader()
     if reader is None or reader.through is None:
-        fail("nothing is published yet; `quality run` publishes")
+        fail(why_none_is_published(published_dir))
     if not reader.has("impact.funnel_days"):
         fail("the published snapshot has no impact tables; `quality run` builds them")
     return reader

@@ -23,15 +23,16 @@ def backtest(
     to_date: Annotated[str, typer.Option("--to", help="Last day to replay, inclusive.")],
 ) -> None:
     """Replay history day by day as it was known then, and grade the risk scores against the baselines."""
-    from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+    from quality_assets.stores.snapshots import current_snapshot, open_snapshot, why_none_is_published
 
     start, end = parse_day(from_date, "--from"), parse_day(to_date, "--to")
     assert start is not None  # both are required
     assert end is not None
     check_order(start, end)
-    snapshot = current_snapshot(root_settings().published_dir)
+    published_dir = root_settings().published_dir
+    snapshot = current_snapshot(published_dir)
     if snapshot is None:
-        fail("nothing is published yet; `quality run` publishes")
+        fail(why_none_is_published(published_dir))
     # What learns takes seconds to import.
     from quality_assets.domain.models.risk.backtest import backtest as replay
     from quality_assets.domain.models.risk.labels import LABEL_FACTS, states_of

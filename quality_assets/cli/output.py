@@ -152,19 +152,22 @@ def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> No
 
 
 def print_publication(settings: Settings) -> bool:
-    from quality_assets.stores.snapshots import current_snapshot, last_attempt
+    from quality_assets.stores.snapshots import current_snapshot, last_attempt, published_fault
 
     snapshot = current_snapshot(settings.published_dir)
     attempt = last_attempt(settings.published_dir)
+    fault = published_fault(settings.published_dir)
     if snapshot is None:
-        out.print("Snapshot: none published yet")
+        out.print(
+            f"Snapshot: {shown(fault)}; `quality run` publishes anew" if fault else "Snapshot: none published yet"
+        )
     else:
         out.print(
             f"Snapshot: {snapshot.version}, published {snapshot.published_at:%Y-%m-%d %H:%M} UTC,"
             f" {data_text(snapshot.data_through)}"
         )
     if attempt is None or attempt.status == "published":
-        return True
+        return fault is None
     out.print(f"[red]Publication refused[/red] since {attempt.since:%Y-%m-%d %H:%M} UTC, run {attempt.run_id[:8]}:")
     for reason in attempt.reasons:
         out.print(f"  {shown(reason)}")

@@ -124,11 +124,12 @@ def sql(
     """
     import duckdb
 
-    from quality_assets.stores.snapshots import current_snapshot, open_snapshot, read_only_sql
+    from quality_assets.stores.snapshots import current_snapshot, open_snapshot, read_only_sql, why_none_is_published
 
-    snapshot = current_snapshot(root_settings().published_dir)
+    published_dir = root_settings().published_dir
+    snapshot = current_snapshot(published_dir)
     if snapshot is None:
-        fail("nothing is published yet; `quality run` publishes")
+        fail(why_none_is_published(published_dir))
     with open_snapshot(snapshot) as connection:
         try:
             result = read_only_sql(connection, query)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +16,16 @@ from quality_assets.stores.operations.upgrade import known_revisions
 
 MOST_CHECKED_BYTES = 1 << 30
 """What is larger is only opened: reading all of it would take minutes."""
+
+_LEAST_FREE_BYTES = 1 << 20
+
+
+def is_hindered(folder: Path) -> bool:
+    """Whether nothing can be written there, by right or for want of space, which the doctor tells of as such.
+
+    SQLite then does not open what is whole: it keeps files beside it. To set that aside would lose it for nothing.
+    """
+    return not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,8 @@ def live_problem(path: Path) -> str | None:
             connection.close()
     except (apsw.BusyError, apsw.LockedError, apsw.CantOpenError):
         return None
+    except (apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
+        return None if is_hindered(path.parent) else str(error)
     except apsw.Error as error:
         return str(error)
     return None if row is None or row[0] == "ok" else str(row[0])
@@ -173,6 +187,7 @@ def sqlite_problem(path: Path) -> str | None:
             )
             return None if heads <= 1 else f"it was prepared by two at once ({heads} heads)"
     except sqlite3.OperationalError as error:
-        return None if "locked" in str(error) or "busy" in str(error) else str(error)
+        is_in_use = "locked" in str(error) or "busy" in str(error)
+        return None if is_in_use or is_hindered(path.parent) else str(error)
     except sqlite3.DatabaseError as error:
         return str(error)

@@ -88,6 +88,12 @@ def last_attempt(published_dir: Path) -> PublicationAttempt | None:
         return None
 
 
+def why_none_is_published(published_dir: Path) -> str:
+    """What to tell who finds no snapshot, with the way on: that there is none yet, or what is wrong with it."""
+    fault = published_fault(published_dir)
+    return f"{fault}; `quality run` publishes anew" if fault else "nothing is published yet; `quality run` publishes"
+
+
 def published_fault(published_dir: Path) -> str | None:
     """Why readers get no snapshot, or nobody can say how the last publication went; None where all is well."""
     try:

@@ -35,7 +35,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.destinations import NotDelivered, Sender
 from quality_assets.stores.operations.store import Operations, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError
-from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot, why_none_is_published
 
 if TYPE_CHECKING:
     import duckdb
@@ -144,7 +144,7 @@ def _deliver(
 ) -> DeliveryOutcome:
     snapshot = current_snapshot(settings.published_dir)
     if snapshot is None:
-        raise NothingToSend("nothing is published yet; `quality run` publishes")
+        raise NothingToSend(why_none_is_published(settings.published_dir))
     with open_snapshot(snapshot) as connection:
         rows = _rows(connection, destination)
     store = operations_of(settings)

@@ -26,7 +26,7 @@ from quality_assets.settings import Settings
 from quality_assets.simulate.telemetry_faults import DAY, EVENT_FAULTS, FACT_FAULTS, PICKED, TelemetryFault
 from quality_assets.stores.lake import Lake
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.snapshots import Snapshot, connect, current_snapshot
+from quality_assets.stores.snapshots import Snapshot, connect, current_snapshot, why_none_is_published
 from quality_assets.stores.warehouse import WarehouseSession, apply_limits
 from quality_assets.tables.checks.expectation_screen import rows_where_all_hold
 from quality_assets.tables.checks.run import run_check
@@ -47,7 +47,7 @@ def mutate_table(settings: Settings, table: Table) -> MutationReport:
     """
     snapshot = current_snapshot(settings.published_dir)
     if snapshot is None or snapshot.data_through is None:
-        raise FileRejected("nothing is published yet; `quality run` publishes")
+        raise FileRejected(why_none_is_published(settings.published_dir))
     with _scratch(settings, snapshot) as session:
         tables = _FOLLOWING if table is VALID_EVENTS else (table,)
         days = [snapshot.data_through - timedelta(days=back) for back in range(_CLEAN_DAYS)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import apsw
 import pytest
@@ -15,12 +18,18 @@ from pydantic import SecretStr
 
 from quality_assets.cli.fault import Fault
 from quality_assets.cli.faults import can_be_made_anew, find_faults, set_aside
-from quality_assets.cli.store_faults import operations_revision
+from quality_assets.cli.store_faults import operations_revision, sqlite_problem
 from quality_assets.serve.collector.core import Core
 from quality_assets.settings import Settings
 from quality_assets.stores.live.request_log import Entry, encoded
 from quality_assets.stores.operations.store import close_operations, operations_of
-from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot, published_fault
+from quality_assets.stores.snapshots import (
+    Snapshot,
+    current_snapshot,
+    open_snapshot,
+    published_fault,
+    why_none_is_published,
+)
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
 from tests.conftest import new_settings
@@ -98,6 +107,41 @@ def test_a_snapshot_whose_folder_is_gone_is_published_anew(root: Settings) -> No
         assert not is_published(session)
     published(root)
     assert published_fault(root.published_dir) is None
+
+
+def test_what_readers_find_no_snapshot_are_told_is_why(root: Settings) -> None:
+    (root.published_dir / "CURRENT").write_text("garbage")
+    why = why_none_is_published(root.published_dir)
+    assert why.startswith(f"{root.published_dir / 'CURRENT'} cannot be read (")
+    assert why.endswith("; `quality run` publishes anew")
+    (root.published_dir / "CURRENT").unlink()
+    assert why_none_is_published(root.published_dir) == "nothing is published yet; `quality run` publishes"
+
+
+def test_what_is_whole_is_not_broken_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, garbage = tmp_path / "whole.db", tmp_path / "garbage.db"
+    with closing(sqlite3.connect(whole)) as connection:
+        connection.execute("create table t (a int)")
+    garbage.write_bytes(b"garbage" * 1000)
+
+    def refuses(*arguments: object, **options: object) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    free = {"bytes": 1 << 30}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free["bytes"]))
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", refuses)
+        assert sqlite_problem(whole) == "disk I/O error", "there is space: it is the file, or the disk"
+        free["bytes"] = 4096
+        assert sqlite_problem(whole) is None
+        free["bytes"] = 1 << 30
+        patched.setattr(os, "access", lambda path, mode: False)
+        assert sqlite_problem(whole) is None
+    free["bytes"] = 0
+    assert sqlite_problem(whole) is None
+    assert sqlite_problem(garbage) == "file is not a database", "a full disk hides nothing that is broken"
 
 
 @pytest.mark.parametrize("what", ["gone", "garbage"])

@@ -12,7 +12,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.datasets.loading import Loaded, load_duckdb, scratch_database
 from quality_assets.stores.datasets.queries import load_query
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.snapshots import current_snapshot
+from quality_assets.stores.snapshots import current_snapshot, why_none_is_published
 from quality_assets.tables.datasets.registering import Registered
 
 
@@ -29,7 +29,7 @@ def state_file(settings: Settings, dataset: Registered) -> Iterator[tuple[Path, 
         else:
             snapshot = current_snapshot(settings.published_dir)
             if snapshot is None:
-                raise FileRejected("nothing is published yet; `quality run` publishes")
+                raise FileRejected(why_none_is_published(settings.published_dir))
             loaded = load_duckdb(connection, snapshot.warehouse_path, source.table)
         target = scratch / "state.parquet"
         connection.execute(
