@@ -95,14 +95,11 @@ def _serve(settings: Settings) -> NoReturn:
     from quality_assets.serve.collector.app import create_app
     from quality_assets.serve.collector.core import CollectorRunningError
     from quality_assets.serve.guard import UnguardedError
-    from quality_assets.serve.ports import port_is_free
+    from quality_assets.serve.ports import why_not_listening
 
     host, port = settings.collector_host, settings.collector_port
-    if not port_is_free(host, port):
-        fail(
-            f"the collector cannot start: port {port} of {host} is taken. Stop what listens there, or choose another"
-            f" port: quality collect --port {port + 1}"
-        )
+    if why := why_not_listening(host, port, f"quality collect --port {port + 1}"):
+        fail(f"the collector cannot start: {why}")
     try:
         application = create_app(settings)
     except (CollectorRunningError, UnguardedError, KeyFileError, FeatureFileError) as error:

@@ -37,15 +37,12 @@ def serve_model(
     settings = root_settings()
     names = None if use_case is None else [tabular(use_case).name]
     from quality_assets.serve.guard import UnguardedError
-    from quality_assets.serve.ports import address, port_is_free
+    from quality_assets.serve.ports import address, why_not_listening
     from quality_assets.serve.prediction.running import run
 
     listening = port if port is not None else settings.predict_port
-    if not port_is_free(settings.host, listening):
-        fail(
-            f"the server of models cannot start: port {listening} of {settings.host} is taken. Stop what listens"
-            f" there, or choose another: quality serve-model --port {listening + 1}"
-        )
+    if why := why_not_listening(settings.host, listening, f"quality serve-model --port {listening + 1}"):
+        fail(f"the server of models cannot start: {why}")
     out.print(f"Models  {address(settings.host, listening)}  (docs at /docs); Ctrl-C stops it.")
     sys.stdout.flush()
     # uvicorn raises the signal that ended it once more when all is drained.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 
@@ -12,10 +13,27 @@ def address(host: str, port: int) -> str:
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
+    return _bound(host, port) is None
+
+
+def why_not_listening(host: str, port: int, another: str) -> str | None:
+    """Why no server can listen there, with the way on: `another` chooses another port. None where one can."""
+    error = _bound(host, port)
+    if error is None:
+        return None
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken. Stop what listens there, or choose another port: {another}"
+    if error.errno == errno.EACCES:
+        return f"you may not listen on port {port} of {host}. Choose one above 1023"
+    return f"{host} is no address of this machine. Bind to one that is, as 127.0.0.1, or to 0.0.0.0 for all that it has"
+
+
+def _bound(host: str, port: int) -> OSError | None:
+    """What the system says when one listens there; None where it lets one."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None

@@ -19,7 +19,7 @@ import httpx
 from filelock import FileLock, Timeout
 
 from quality_assets.serve.guard import check_exposure
-from quality_assets.serve.ports import address, port_is_free
+from quality_assets.serve.ports import address, port_is_free, why_not_listening
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
@@ -48,6 +48,7 @@ class ServerDiedError(RuntimeError):
 def check_ports(settings: Settings) -> None:
     """Raise PortTakenError unless all servers can listen."""
     models = ("the server of models", settings.host, settings.predict_port, "QUALITY_PREDICT_PORT")
+    asked: dict[int, str] = {}
     for what, host, port, name in (
         *((models,) if serves_models(settings) else ()),
         ("the Dagster UI", settings.dagster_host, settings.dagster_port, "QUALITY_DAGSTER_PORT"),
@@ -56,11 +57,14 @@ def check_ports(settings: Settings) -> None:
     ):
         if name == "QUALITY_COLLECTOR_PORT" and collector_runs(settings):
             continue
-        if not port_is_free(host, port):
+        if why := why_not_listening(host, port, f"{name}={port + 1} quality serve"):
+            raise PortTakenError(f"{what} cannot start: {why}")
+        if port in asked:
+            # Which of them would get it is chance, and what answers there would pass for both.
             raise PortTakenError(
-                f"{what} cannot start: port {port} of {host} is taken. Stop what listens there,"
-                f" or choose another port: {name}={port + 1} quality serve"
+                f"{what} cannot start: port {port} is {asked[port]}'s too. Set {name} to a port of its own"
             )
+        asked[port] = what
 
 
 def collector_runs(settings: Settings) -> bool:

@@ -205,6 +205,14 @@ def test_free_ports_raise_nothing_and_taken_ones_do() -> None:
         holder.listen()
         with pytest.raises(PortTakenError, match=f"the dashboard cannot start: port {dashboard}"):
             check_ports(settings)
+    # 192.0.2.1 is kept for documents: no machine has it.
+    elsewhere = settings.model_copy(update={"host": "192.0.2.1"})
+    with pytest.raises(PortTakenError, match=r"the dashboard cannot start: 192\.0\.2\.1 is no address of this machine"):
+        check_ports(elsewhere)
+    twice = settings.model_copy(update={"collector_port": dagster})
+    said = f"the collector cannot start: port {dagster} is the Dagster UI's too. Set QUALITY_COLLECTOR_PORT"
+    with pytest.raises(PortTakenError, match=said):
+        check_ports(twice)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
