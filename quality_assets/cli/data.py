@@ -141,9 +141,7 @@ def _send(plan: SimulationPlan, url: str, speed: float | None, is_living: bool) 
 
 @app.command()
 def ingest(
-    given: Annotated[
-        list[str], typer.Argument(metavar="paths", help="Files and folders: CSV, JSONL, Parquet, also .gz and .zst.")
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders: CSV, JSONL, Parquet, also .gz and .zst.")],
     source: Annotated[str | None, typer.Option(help="The source they are of; found out where not given.")] = None,
 ) -> None:
     """Put logs into the landing zone and read them.
@@ -156,11 +154,11 @@ def ingest(
     from quality_assets.stores.landing import place
 
     settings = root_settings()
-    if not all(given):
+    if not all(paths):
         # As a path it would be the folder that the command is run in, and all in it would be copied and read.
         fail("a path is empty, as where a variable of a script is not set; `.` is the folder that you are in", 2)
-    paths = list(map(Path, given))
-    missing = [str(path) for path in paths if not path.exists()]
+    given = list(map(Path, paths))
+    missing = [str(path) for path in given if not path.exists()]
     if missing:
         fail(f"{', '.join(missing)}: no such file or folder", 2)
     try:
@@ -171,11 +169,11 @@ def ingest(
         fail(str(error), 2)
     print_sources_off(settings)
     with shown_activity("copying into the landing zone"):
-        placed, ignored = place(paths, settings.landing_dir, source or "")
+        placed, ignored = place(given, settings.landing_dir, source or "")
     for item in ignored:
         err.print(f"left out {shown(item.name)}: it {shown(item.reason)}")
     if not placed:
-        fail(f"there is no file to read in {', '.join(map(str, paths))}")
+        fail(f"there is no file to read in {', '.join(map(str, given))}")
     names = dict.fromkeys(placed, source) if source else {}
     with shown_activity("ingesting"), graph_instance(settings) as instance:
         outcome = ingest_waiting(instance, settings, names, placed, is_alone=True)

@@ -35,7 +35,9 @@ MARK = "QUALITY_TEST_MARK"
 
 # Servers as stubborn as any: one ignores what asks it to stop, and has started a process that nobody knows of.
 STAND_INS = """
-import os, subprocess, sys
+import os, signal, subprocess, sys
+# As a terminal starts it, also where the tests run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from quality_assets.serve import processes as serving
 from quality_assets.settings import get_settings
 

@@ -82,7 +82,7 @@ def test_objectives_and_switches_of_the_metadata_reach_the_table(session: Wareho
 
 
 def test_a_source_is_a_probe_where_its_file_says_so(session: WarehouseSession) -> None:
-    folder = session.settings.source_files_dir
+    folder = session.settings.data_dir / "sources"
     folder.mkdir(parents=True, exist_ok=True)
     common = "owner: sre\ndescription: Pings\nstarts_on: 2026-01-01\ncolumns: {event_time: t, feature: f, status: s}\n"
     (folder / "pings.yaml").write_text(f"name: pings\nkind: probe\n{common}")
