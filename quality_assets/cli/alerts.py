@@ -28,7 +28,6 @@ _As = Annotated[str, typer.Option("--as", help="Your name, which is written besi
 _Note = Annotated[str, typer.Option("--note", help="What is to be said with it.")]
 # What an alert has many of: a line holds one of each.
 _LISTS = ("subjects", "events", "notifications", "group", "record")
-_SAID_BY_PEOPLE = ("fixed", "expected", "false_alarm", "duplicate")
 _MOST_NAME = 60
 _MOST_NAMED = 3
 _LISTED = ("alert_id", "severity", "status", "kind", "subject", "title", "occurrences", "last_seen", "assignee")
@@ -193,9 +192,11 @@ def resolve(
     actor: _As = "somebody",
 ) -> None:
     """Say that it is over, and how."""
-    if resolution not in _SAID_BY_PEOPLE:
-        fail(f"--as-what {resolution!r} is none of {', '.join(_SAID_BY_PEOPLE)}", 2)
-    if actor in _SAID_BY_PEOPLE[1:]:
+    from quality_assets.domain.quality.alerting import SAID_RESOLUTIONS
+
+    if resolution not in SAID_RESOLUTIONS:
+        fail(f"--as-what {resolution!r} is none of {', '.join(SAID_RESOLUTIONS)}", 2)
+    if actor in SAID_RESOLUTIONS[1:]:
         fail(f"--as is your name; how it is over is --as-what {actor}.", 2)
     _answer(alert_id, lambda book, found: book.resolve(found, _named(actor), resolution, note=note))
 

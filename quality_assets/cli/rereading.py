@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,20 +102,19 @@ def _tell(found: Replay, reason: str) -> None:
 
 
 def _tell_lost(rereading: Rereading) -> None:
-    if rereading.lost:
-        named = ", ".join(rereading.lost[:5]) + (" …" if len(rereading.lost) > 5 else "")
-        out.print(
-            f"{plural(len(rereading.lost), 'file')} cannot be read again, because the landing zone no longer holds what"
-            f" was read; their rows stay as they are: {shown(named)}"
-        )
+    _tell_unread(rereading.lost, ", because the landing zone no longer holds what was read")
 
 
 def _tell_off(rereading: Rereading) -> None:
-    if rereading.off:
-        named = ", ".join(rereading.off[:5]) + (" …" if len(rereading.off) > 5 else "")
+    why = " before the YAML of their source is mended (`quality status` says what is wrong)"
+    _tell_unread(rereading.off, why)
+
+
+def _tell_unread(files: Sequence[str], why: str) -> None:
+    if files:
+        named = ", ".join(files[:5]) + (" …" if len(files) > 5 else "")
         out.print(
-            f"{plural(len(rereading.off), 'file')} cannot be read again before the YAML of their source is mended"
-            f" (`quality status` says what is wrong); their rows stay as they are: {shown(named)}"
+            f"{plural(len(files), 'file')} cannot be read again{why}; their rows stay as they are: {shown(named)}"
         )
 
 

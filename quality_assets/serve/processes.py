@@ -22,6 +22,7 @@ from quality_assets.serve.guard import check_exposure
 from quality_assets.serve.ports import address, port_is_free, why_not_listening
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.files import write_atomically
+from quality_assets.stores.locks import is_held
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
 
 START_TIMEOUT_S = 90.0
@@ -69,20 +70,7 @@ def check_ports(settings: Settings) -> None:
 
 def collector_runs(settings: Settings) -> bool:
     """Whether a collector of this root runs already, which `quality collect` has started."""
-    if not settings.live_dir.is_dir():
-        return False
-    return _is_held(settings.live_dir / ".processor.lock")
-
-
-def _is_held(path: Path) -> bool:
-    """Whether another process holds a file lock."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    return is_held(settings.live_dir / ".processor.lock")
 
 
 def serves_models(settings: Settings) -> bool:
@@ -255,10 +243,7 @@ def _remember(settings: Settings, processes: Mapping[str, subprocess.Popen[bytes
 
 def is_served(settings: Settings) -> bool:
     """Whether a `quality serve` of this root runs."""
-    lock_path = settings.data_dir / ".serve.lock"
-    if not lock_path.exists():
-        return False
-    return _is_held(lock_path)
+    return is_held(settings.data_dir / ".serve.lock")
 
 
 def remembered_servers(settings: Settings) -> dict[str, str]:

@@ -6,7 +6,10 @@ have every root train anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from quality_assets.stores.model_format_3 import with_estimators
 
 FORMAT = 2
 
@@ -18,22 +21,14 @@ def with_plain_regressions(state: Any) -> Any:
 
     KeyError, TypeError or AttributeError where a part is missing, or a regression was never fitted.
     """
-    if not isinstance(state, dict) or state.get("format") != FORMAT or "targets" not in state:
-        return state
-    targets = {name: target and _target(target) for name, target in state["targets"].items()}
-    return {**state, "format": FORMAT + 1, "targets": targets}
+    return with_estimators(state, FORMAT, _plain)
 
 
-def _target(target: dict[str, Any]) -> dict[str, Any]:
-    return {**_fitted(target), "members": [_fitted(member) for member in target["members"]]}
-
-
-def _fitted(fitted: dict[str, Any]) -> dict[str, Any]:
-    estimator = fitted["estimator"]
+def _plain(estimator: Mapping[str, Any]) -> Mapping[str, Any]:
     if estimator["kind"] not in _LINEAR:
-        return fitted
+        return estimator
     # Attributes where the file was read without skops, an object of theirs where it was not.
     found = estimator["model"] if isinstance(estimator["model"], dict) else vars(estimator["model"])
     model = {"coefficients": found["coef_"][0], "intercept": float(found["intercept_"][0])}
     c = {"c": found["C"]} if estimator["kind"] == "logistic_regression" else {}
-    return {**fitted, "estimator": {**estimator, **c, "model": model}}
+    return {**estimator, **c, "model": model}

@@ -5,7 +5,7 @@ This module may go, with its tests and its call in `model_files`, with a release
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from quality_assets.domain.models.tree_sums import of_boosting, of_forest
@@ -20,18 +20,26 @@ def with_plain_trees(state: Any) -> Any:
 
     KeyError, TypeError, AttributeError or ValueError where a part is missing, or trees were never grown.
     """
-    if not isinstance(state, dict) or state.get("format") != FORMAT or "targets" not in state:
+    return with_estimators(state, FORMAT, _plain)
+
+
+def _plain(estimator: Mapping[str, Any]) -> Mapping[str, Any]:
+    if estimator["kind"] not in _TREES:
+        return estimator
+    rest = {name: value for name, value in estimator.items() if name != "model"}
+    return {**rest, "trees": vars(_TREES[estimator["kind"]](estimator["model"]))}
+
+
+def with_estimators(state: Any, of_format: int, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
+    """A state of a format as one of the next, each of its estimators changed; any other state as it is."""
+    if not isinstance(state, dict) or state.get("format") != of_format or "targets" not in state:
         return state
-    targets = {name: target and _target(target) for name, target in state["targets"].items()}
-    return {**state, "format": FORMAT + 1, "targets": targets}
 
+    def changed(fitted: Mapping[str, Any]) -> dict[str, Any]:
+        return {**fitted, "estimator": change(fitted["estimator"])}
 
-def _target(target: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_fitted(target), "members": [_fitted(member) for member in target["members"]]}
-
-
-def _fitted(fitted: Mapping[str, Any]) -> dict[str, Any]:
-    estimator = dict(fitted["estimator"])
-    if estimator["kind"] in _TREES:
-        estimator["trees"] = vars(_TREES[estimator["kind"]](estimator.pop("model")))
-    return {**fitted, "estimator": estimator}
+    targets = {
+        name: target and {**changed(target), "members": [changed(member) for member in target["members"]]}
+        for name, target in state["targets"].items()
+    }
+    return {**state, "format": of_format + 1, "targets": targets}

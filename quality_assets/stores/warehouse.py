@@ -24,6 +24,7 @@ from quality_assets.domain.impact.sessions import DIM_USERS_SQL
 from quality_assets.domain.sql_text import identifier
 from quality_assets.settings import Settings
 from quality_assets.stores.lake import Lake, is_current_mark, refresh_view, view_marks
+from quality_assets.stores.locks import is_held
 from quality_assets.stores.shared_metrics import name_use_case, share_model_metrics
 
 LOCK_TIMEOUT_S = 600.0
@@ -89,15 +90,7 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
 
 def is_being_written(settings: Settings) -> bool:
     """Whether another process has the warehouse just now."""
-    if not (lock_path := settings.data_dir / ".writer.lock").exists():
-        return False
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    return is_held(settings.data_dir / ".writer.lock")
 
 
 @contextmanager

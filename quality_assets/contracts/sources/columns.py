@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from quality_assets.contracts.events import STATUSES
-from quality_assets.contracts.sources.model import StrictModel, Text, TextMap
+from quality_assets.contracts.sources.model import StrictModel, Text, TextMap, expression
 
 TIME_COLUMNS = ("event_time", "received_at")
 NUMBER_COLUMNS = ("latency_ms", "feedback_score")
@@ -75,10 +75,7 @@ class ColumnMapping(StrictModel):
     @classmethod
     def _has_group(cls, value: str | None) -> str | None:
         if value is not None:
-            try:
-                groups = re.compile(value).groups
-            except re.error as error:
-                raise ValueError(f"{value!r} is no regular expression: {error}") from None
+            groups = expression(value).groups
             if _NOT_RE2.search(value):
                 raise ValueError(f"{value!r} looks ahead, behind or back at a group, which RE2 does not do")
             if groups < 1:

@@ -25,6 +25,14 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def expression(value: str) -> re.Pattern[str]:
+    """A regular expression; ValueError, which names it, where it is none."""
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+
+
 def _texts(value: Any) -> Any:
     return {_text(key): _text(item) for key, item in value.items()} if isinstance(value, dict) else value
 
@@ -65,13 +73,8 @@ class CsvOptions(StrictModel):
     @field_validator("pattern")
     @classmethod
     def _has_named_groups(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                groups = re.compile(value).groupindex
-            except re.error as error:
-                raise ValueError(f"{value!r} is no regular expression: {error}") from None
-            if not groups:
-                raise ValueError(f"{value!r} has no named group, such as (?P<status>[a-z]+), which makes a column")
+        if value is not None and not expression(value).groupindex:
+            raise ValueError(f"{value!r} has no named group, such as (?P<status>[a-z]+), which makes a column")
         return value
 
     @field_validator("encoding")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from quality_assets.contracts.owners import TEAM
 
@@ -20,7 +20,10 @@ Row = Mapping[str, Any]
 SEVERITIES = ("low", "medium", "high", "critical")
 OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
 STATUSES = (OPEN, ACKNOWLEDGED, RESOLVED)
-RESOLUTIONS = ("fixed", "expected", "false_alarm", "duplicate", "auto")
+Resolution = Literal["fixed", "expected", "false_alarm", "duplicate"]
+"""How a person says that an alert is over."""
+SAID_RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+RESOLUTIONS = (*SAID_RESOLUTIONS, "auto")
 # What says that the rule was wrong, not the data.
 FALSE_RESOLUTIONS = ("expected", "false_alarm")
 KINDS = (

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from quality_assets.clock import utc_now
-from quality_assets.domain.quality.alerting import KINDS, AlertError, Fault
+from quality_assets.domain.quality.alerting import KINDS, AlertError, Fault, Resolution
 from quality_assets.read import alerts as reading
 from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
 from quality_assets.serve.api.features import Instant
@@ -27,7 +27,6 @@ from quality_assets.tables.alerts import AlertBook, ChangedMeanwhileError, NoSuc
 
 Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
-Resolution = Literal["fixed", "expected", "false_alarm", "duplicate"]
 _LARGEST = 2**63 - 1
 _MOST_IN_BULK = 200
 _MOST_HOURS = 24 * 366

@@ -47,5 +47,10 @@ WAYS: tuple[tuple[tuple[KnownForm, ...], tuple[KnownForm, ...]], ...] = (
 
 def matching(form: KnownForm, values: Sequence[str]) -> Bools:
     """Which values are written so."""
-    found = pc.match_substring_regex(pa.array(values, pa.string()), form.pattern)
+    return matches(values, form.pattern)
+
+
+def matches(values: Sequence[str], pattern: str) -> Bools:
+    """In which values a regular expression finds something."""
+    found = pc.match_substring_regex(pa.array(values, pa.string()), pattern)
     return found.to_numpy(zero_copy_only=False).astype(bool)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.number_texts import numbers_of_texts
+from quality_assets.domain.quality.datasets.known_forms import matches
 from quality_assets.domain.sql_text import literal
 
 _MOST_TRIED = 2000
@@ -97,8 +98,7 @@ def plain_numbers(texts: Sequence[str]) -> Floats:
 
 def hold_a_number(texts: Sequence[str]) -> Bools:
     """Which texts are a number with something before or behind it."""
-    found = pc.match_substring_regex(pa.array(texts, pa.string()), _HAS_NUMBER)
-    return found.to_numpy(zero_copy_only=False).astype(bool)
+    return matches(texts, _HAS_NUMBER)
 
 
 def read_numbers(texts: Sequence[str], held: Floats) -> tuple[Floats, NumberFormat | None]:
