@@ -897,3 +897,29 @@ def test_no_bytes_bring_it_down(data: bytes, lines: list[int]) -> None:
 def test_event_columns_are_all_there() -> None:
     assert set(EVENT_COLUMN_NAMES) < {column.name for column in RAW_LOGS.columns}
     assert timedelta(minutes=SOURCES["default"].allowed_future_skew_minutes) < timedelta(hours=1)
+
+
+# More than a byte counts.
+@example([["a"], [*("a" * 260), ""]], "\n", True, 90)
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "", '"b,c"', "d" * 70]), min_size=1, max_size=5), max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    st.integers(5, 90),
+)
+def test_lines_with_a_value_too_many_are_those_that_a_plain_count_finds(
+    rows: list[list[str]], end: str, is_ended: bool, block_bytes: int
+) -> None:
+    text_ = end.join(map(",".join, rows)) + (end if rows and is_ended else "")
+    expected = [
+        number
+        for number, values in enumerate(rows, 1)
+        # Three columns: the last of four or more is empty.
+        if len(values) > 3 and values[-1] == "" and number > 1
+    ]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "log.csv"
+        path.write_bytes(text_.encode())
+        # Far below what it is, so that lines lie across the borders of blocks.
+        patch.setattr(records, "_BLOCK_BYTES", block_bytes)
+        assert records.LineIndex(path, None).overfull(",", '"', 3, 1).tolist() == expected
