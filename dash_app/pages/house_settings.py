@@ -14,7 +14,7 @@ from dash_app.components import ui
 from dash_app.components.forms import actor_field, choice, field, write_button, write_form
 from dash_app.components.markup import Element, drawn
 from quality_assets.clock import utc_now
-from quality_assets.domain.quality.alerting import SEVERITIES
+from quality_assets.domain.quality.alerting import KINDS, SEVERITIES
 from quality_assets.read import alerts as queries
 from quality_assets.read.links import Request
 from quality_assets.tables import channels as channel_rows
@@ -32,6 +32,7 @@ _SECTIONS = {
 _KINDS = (("webhook", "Webhook"), ("smtp", "E-mail"), ("slack", "Slack, or alike"), ("apprise", "Apprise"))
 # A column of buttons needs a name for whoever hears the table.
 _DO = html.Span("Do", className="unseen")
+_OF_KIND = (("", "any"), *((name, name) for name in KINDS))
 _OF_SEVERITY = (("", "any"), *((name, name) for name in SEVERITIES))
 
 
@@ -156,7 +157,9 @@ def _silences(rows: Sequence[Mapping[str, Any]]) -> Component:
     )
     body = [
         [
-            html.Code(row["subject"] or "everything"),
+            html.Code(row["subject"] or "everything")
+            if not row["fingerprint"]
+            else html.Span(["one fault: ", html.Code(row["fingerprint"])]),
             row["kind"] or "any kind",
             f"up to {row['most_severity']}" if row["most_severity"] else "any severity",
             f"{formats.moment(row['starts_at'])} to {formats.moment(row['ends_at'])}",
@@ -177,6 +180,7 @@ def _silences(rows: Sequence[Mapping[str, Any]]) -> Component:
     form = write_form(
         [
             field("subject", "Subject", hint="core.*; empty: everything"),
+            choice("kind", "Kind", _OF_KIND),
             choice("most_severity", "Up to severity", _OF_SEVERITY),
             field("hours", "For hours", kind="number", value=4, is_required=True),
             field("reason", "Why", is_required=True),

@@ -16,7 +16,7 @@ from dash_app.components.markup import drawn
 from dash_app.pages import source_history
 from dash_app.pages.sources import drop_zone, score_text, state_badge, usual
 from dash_app.pages.states import not_found
-from quality_assets.domain.wording import capitalised
+from quality_assets.domain.wording import capitalised, figure_text
 from quality_assets.read import links
 from quality_assets.read.links import Request
 from quality_assets.tables.datasets.reading import state_of, told_of
@@ -157,19 +157,12 @@ def _columns(judged: Mapping[str, Any] | None) -> Component:
     return ui.card(head, drawn(ui.table(headers, rows, label="Columns", numeric=(2, 3))), label="Columns")
 
 
-_MOST_WHOLE = 2**53
-
-
 def _range(about: Mapping[str, Any]) -> str:
     quantiles = about.get("quantiles")
     if about["kind"] == "number" and quantiles:
-        return " to ".join(_in_full(end) for end in (quantiles[0], quantiles[-1]))
+        # Whole to the last digit: ends of keys differ in that alone; keys and years have no thousands.
+        return " to ".join(figure_text(end).replace(",", "") for end in (quantiles[0], quantiles[-1]))
     return ", ".join(str(value) for value, _ in about["top"][:3])
-
-
-def _in_full(value: float) -> str:
-    """A number to the last digit where it is a whole one: of keys the ends differ in that alone."""
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) < _MOST_WHOLE else f"{value:g}"
 
 
 def _said(told: Mapping[str, Any]) -> Component:

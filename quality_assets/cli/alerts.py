@@ -24,16 +24,21 @@ app.add_typer(operations, name="operations")
 
 _Format = Annotated[OutputFormat, typer.Option("--format", help="How to print the rows.")]
 _Id = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
-_As = Annotated[str, typer.Option("--as", help="Your name, which is written beside it.", envvar="USER")]
+NAME_OF_ACTOR = Annotated[str, typer.Option("--as", help="Your name, which is written beside it.", envvar="USER")]
 _Note = Annotated[str, typer.Option("--note", help="What is to be said with it.")]
 # What an alert has many of: a line holds one of each.
 _LISTS = ("subjects", "events", "notifications", "group", "record")
-_MOST_NAME = 60
 _MOST_NAMED = 3
+_COUNTS = ("occurrences", "reopened")
+_SHOWN = (
+    *("subject", "check_name", "column_name", "partition_key", "owner", "assignee", "observed", "expected"),
+    *("threshold", "n", "users", "first_seen", "last_seen", "occurrences", "snoozed_until", "resolved_at"),
+    *("resolution", "action", "run_id", "fingerprint"),
+)
 _LISTED = ("alert_id", "severity", "status", "kind", "subject", "title", "occurrences", "last_seen", "assignee")
 
 
-def _store() -> Operations:
+def store_of_root() -> Operations:
     """The operations store of the data root, or a sentence about why there is none."""
     from sqlalchemy.exc import DBAPIError
 
@@ -57,7 +62,10 @@ def list_alerts(
         str, typer.Option(help="open, acknowledged, resolved, live or all.", show_default="live; as CSV or JSON all")
     ] = "",
     severity: Annotated[str, typer.Option(help="At least this: low, medium, high, critical.")] = "low",
+    kind: Annotated[str, typer.Option(help="Of these kinds, such as check,incident; all where not given.")] = "",
     subject: Annotated[str | None, typer.Option(help="Of this table, feature, dataset or job.")] = None,
+    assignee: Annotated[str | None, typer.Option(help="Whose they are.")] = None,
+    search: Annotated[str | None, typer.Option(help="With these words in title, message, subject or check.")] = None,
     output: _Format = OutputFormat.TABLE,
 ) -> None:
     """List alerts, the worst first."""
@@ -72,9 +80,13 @@ def list_alerts(
         fail(f"--status {unknown[0]!r} is none of live, all, {', '.join(alerting.STATUSES)}", 2)
     if severity not in alerting.SEVERITIES:
         fail(f"--severity {severity!r} is none of {', '.join(alerting.SEVERITIES)}", 2)
+    kinds = tuple(filter(None, (each.strip() for each in kind.split(","))))
+    strange = [each for each in kinds if each not in alerting.KINDS]
+    if strange:
+        fail(f"--kind {strange[0]!r} is none of {', '.join(alerting.KINDS)}", 2)
     worse = alerting.SEVERITIES[alerting.rank(severity) :]
-    with _store().read() as connection:
-        rows = worst_first(connection, Asked(statuses, worse, subject=subject), 100_000)
+    with store_of_root().read() as connection:
+        rows = worst_first(connection, Asked(statuses, worse, kinds, subject, assignee, search), 100_000)
     if output is OutputFormat.TABLE and not rows:
         out.print("No alert is like that.")
         return
@@ -83,17 +95,18 @@ def list_alerts(
 
 def _print_alerts(rows: Sequence[Mapping[str, Any]], output: OutputFormat) -> None:
     names = list(_LISTED) if output is OutputFormat.TABLE or not rows else list(rows[0])
-    cell = _csv_cell if output is OutputFormat.CSV else _cell
-    print_rows(names, iter([[tuple(cell(row[name]) for name in names) for row in rows]]), output)
+    text = _csv_cell if output is OutputFormat.CSV else cell
+    print_rows(names, iter([[tuple(text(row[name]) for name in names) for row in rows]]), output)
 
 
 def _csv_cell(value: Any) -> Any:
     import json
 
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else _cell(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else cell(value)
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """A value as it leaves."""
     # Instants are UTC without zone in the store; what leaves says so.
     return f"{value.isoformat(timespec='seconds')}Z" if isinstance(value, datetime) else value
 
@@ -105,38 +118,35 @@ def show_alert(alert_id: _Id, output: _Format = OutputFormat.TABLE) -> None:
 
     from quality_assets.read.alerts import one
 
-    store = _store()
+    store = store_of_root()
     with store.read() as connection:
         found = one(connection, _whole_id(store, alert_id))
     if found is None:
         fail(f"No alert has the id {alert_id!r}.")
     if output is OutputFormat.JSON:
-        print(json.dumps(found, default=_cell, ensure_ascii=False, indent=2))
+        print(json.dumps(found, default=cell, ensure_ascii=False, indent=2))
         return
     if output is OutputFormat.CSV:
         _print_alerts([{name: value for name, value in found.items() if name not in _LISTS}], output)
         return
     out.print(f"{shown(found['title'])}  [{found['severity']}, {found['status']}]".replace("[", r"\["))
     out.print(shown(found["message"]))
-    for name in (
-        "subject",
-        "check_name",
-        "column_name",
-        "owner",
-        "assignee",
-        "observed",
-        "expected",
-        "users",
-        "action",
-    ):
+    for name in _SHOWN:
         if found[name] not in (None, ""):
-            out.print(f"  {name.replace('_', ' ')}: {shown(found[name])}")
+            out.print(f"  {name.replace('_', ' ')}: {shown(_figure(name, found[name]))}")
     for event in found["events"]:
         said = f": {shown(event['note'])}" if event["note"] else ""
-        out.print(f"  {_cell(event['at'])}  {event['action']} by {shown(event['actor'])}{said}")
+        out.print(f"  {cell(event['at'])}  {event['action']} by {shown(event['actor'])}{said}")
     for told in found["notifications"]:
         why = f": {shown(told['error'])}" if told["error"] else ""
         out.print(f"  {shown(told['channel_id'])}  {told['transition'].partition(':')[0]} {told['status']}{why}")
+
+
+def _figure(name: str, value: Any) -> str:
+    from quality_assets.domain.wording import figure_text
+
+    is_figure = isinstance(value, int | float) and name not in _COUNTS
+    return figure_text(value) if is_figure else str(cell(value))
 
 
 def _whole_id(store: Operations, beginning: str) -> str:
@@ -159,27 +169,23 @@ def _whole_id(store: Operations, beginning: str) -> str:
     return found[0]
 
 
-def _named(actor: str) -> str:
-    """Who acts, in one line, as pages and API keep it."""
-    return " ".join(actor.split())[:_MOST_NAME] or "somebody"
-
-
-def _answer(alert_id: str, act: Callable[[Any, str], dict[str, Any]]) -> None:
-    from quality_assets.domain.quality.alerting import AlertError
+def _answer(alert_id: str, actor: str, act: Callable[[Any, str, str], dict[str, Any]]) -> dict[str, Any]:
+    from quality_assets.domain.quality.alerting import AlertError, actor_name
     from quality_assets.tables.alerts import AlertBook
 
-    store = _store()
+    store = store_of_root()
     try:
-        row = act(AlertBook(store), _whole_id(store, alert_id))
+        row = act(AlertBook(store), _whole_id(store, alert_id), actor_name(actor))
     except AlertError as error:
         fail(str(error))
     out.print(f"{shown(row['title'])}: {row['status']}")
+    return row
 
 
 @alerts.command("ack")
-def acknowledge(alert_id: _Id, note: _Note = "", actor: _As = "somebody") -> None:
+def acknowledge(alert_id: _Id, note: _Note = "", actor: NAME_OF_ACTOR = "somebody") -> None:
     """Say that you have it: reminders stop until it is over."""
-    _answer(alert_id, lambda book, found: book.acknowledge(found, _named(actor), note=note))
+    _answer(alert_id, actor, lambda book, found, name: book.acknowledge(found, name, note=note))
 
 
 @alerts.command("resolve")
@@ -189,7 +195,7 @@ def resolve(
         str, typer.Option("--as-what", "--resolution", help="fixed, expected, false_alarm, duplicate.")
     ] = "fixed",
     note: _Note = "",
-    actor: _As = "somebody",
+    actor: NAME_OF_ACTOR = "somebody",
 ) -> None:
     """Say that it is over, and how."""
     from quality_assets.domain.quality.alerting import SAID_RESOLUTIONS
@@ -198,7 +204,7 @@ def resolve(
         fail(f"--as-what {resolution!r} is none of {', '.join(SAID_RESOLUTIONS)}", 2)
     if actor in SAID_RESOLUTIONS[1:]:
         fail(f"--as is your name; how it is over is --as-what {actor}.", 2)
-    _answer(alert_id, lambda book, found: book.resolve(found, _named(actor), resolution, note=note))
+    _answer(alert_id, actor, lambda book, found, name: book.resolve(found, name, resolution, note=note))
 
 
 @alerts.command("snooze")
@@ -206,13 +212,40 @@ def snooze(
     alert_id: _Id,
     hours: Annotated[float, typer.Option(help="For how many hours.", min=0.01, max=8784)] = 24,
     note: _Note = "",
-    actor: _As = "somebody",
+    actor: NAME_OF_ACTOR = "somebody",
 ) -> None:
     """Tell nothing of it for a while; then once, if it still fails."""
     from quality_assets.clock import utc_now
 
     until = utc_now() + timedelta(hours=hours)
-    _answer(alert_id, lambda book, found: book.snooze(found, _named(actor), until, note=note))
+    _answer(alert_id, actor, lambda book, found, name: book.snooze(found, name, until, note=note))
+
+
+@alerts.command("reopen")
+def reopen(alert_id: _Id, note: _Note = "", actor: NAME_OF_ACTOR = "somebody") -> None:
+    """Say that it is not over after all."""
+    _answer(alert_id, actor, lambda book, found, name: book.reopen(found, name, note=note))
+
+
+@alerts.command("assign")
+def assign(
+    alert_id: _Id,
+    assignee: Annotated[str, typer.Argument(help="Whose it is; nobody's where left out.")] = "",
+    note: _Note = "",
+    actor: NAME_OF_ACTOR = "somebody",
+) -> None:
+    """Say whose it is."""
+    whose = " ".join(assignee.split()) or None
+    row = _answer(alert_id, actor, lambda book, found, name: book.assign(found, name, whose, note=note))
+    out.print(f"  assigned to {shown(row['assignee'] or 'nobody')}")
+
+
+@alerts.command("note")
+def note(
+    alert_id: _Id, text: Annotated[str, typer.Argument(help="What is to be said.")], actor: NAME_OF_ACTOR = "somebody"
+) -> None:
+    """Say something about it."""
+    _answer(alert_id, actor, lambda book, found, name: book.note(found, name, text))
 
 
 @alerts.command("send")
@@ -222,7 +255,7 @@ def send() -> None:
     from quality_assets.tables.shadow_watch import watch_shadows
     from quality_assets.tables.telling import tell
 
-    _store()
+    store_of_root()
     settings = root_settings()
     watch(settings)
     watch_shadows(settings, at_once=True)
@@ -250,7 +283,7 @@ def list_settings(context: typer.Context, output: _Format = OutputFormat.TABLE) 
         return
     from quality_assets.tables.house_settings import all_settings
 
-    with _store().read() as connection:
+    with store_of_root().read() as connection:
         rows = all_settings(connection)
     names = ["key", "value", "default", "unit", "description"]
     if output is not OutputFormat.JSON:
@@ -269,14 +302,15 @@ def _as_typed(value: object) -> str:
 def set_setting(
     key: Annotated[str, typer.Argument(help="As `quality settings` lists it.")],
     value: Annotated[str, typer.Argument(help="A number, true or false, a JSON object, or null for the default.")],
-    actor: _As = "somebody",
+    actor: NAME_OF_ACTOR = "somebody",
 ) -> None:
     """Change a setting."""
+    from quality_assets.domain.quality.alerting import actor_name
     from quality_assets.tables.house_settings import SettingError, change, parsed
 
     try:
-        with _store().write() as connection:
-            kept = change(connection, key, parsed(key, value), actor)
+        with store_of_root().write() as connection:
+            kept = change(connection, key, parsed(key, value), actor_name(actor))
     except SettingError as error:
         fail(str(error))
     out.print(f"{key} = {shown(_as_typed(kept))}")
@@ -288,7 +322,7 @@ def backup(
 ) -> None:
     """Write all of the operations store, as it is at one moment, into one SQLite file."""
     try:
-        _store().back_up(target)
+        store_of_root().back_up(target)
     except FileExistsError as error:
         fail(str(error))
     out.print(f"{target}")

@@ -29,7 +29,7 @@ from quality_assets.cli.output import (
     shown,
     shown_activity,
 )
-from quality_assets.cli.refusals import refusal_lines, refusals
+from quality_assets.cli.refusals import refusal_lines
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -184,6 +184,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
     if not outcome.succeeded:
         fail(f"ingestion failed, nothing half-read remains: {outcome.error}")
     from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.refusals import refusals
     from quality_assets.tables.staleness import dates_not_over
 
     with open_warehouse(settings) as session:

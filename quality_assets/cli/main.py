@@ -31,6 +31,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     servers,
     serving,
     shadows,
+    silences,
     spark,
     state,
     training_set,

@@ -9,7 +9,7 @@ import typer
 
 from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import fail, out, shown, shown_activity
-from quality_assets.cli.refusals import refusal_lines, refusals
+from quality_assets.cli.refusals import refusal_lines
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -122,6 +122,7 @@ def _read(settings: Settings, rereading: Rereading) -> None:
     from quality_assets.runner import graph_instance, ingest_waiting
     from quality_assets.stores.warehouse import open_warehouse
     from quality_assets.tables.lake_accounts import LakeNotAsWrittenError
+    from quality_assets.tables.refusals import refusals
     from quality_assets.tables.withdrawals import read_again
 
     with open_warehouse(settings) as session:

@@ -33,7 +33,6 @@ _WEB_OPTIONS = {"allow_private_targets", "any_certificate"}
 _OPTIONS = {"smtp": _MAIL_OPTIONS, "webhook": _WEB_OPTIONS, "slack": _WEB_OPTIONS, "apprise": set[str]()}
 _YES_NO = {"allow_private_targets", "any_certificate"}
 _ROUTE_KEYS = {"severity", "kinds", "subjects", "teams"}
-_ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 # Whoever has such an address can write to the room.
 _SECRET_HOSTS = ("hooks.slack.com", "discord.com", "outlook.office.com", "chat.googleapis.com")
 
@@ -91,11 +90,11 @@ def _is_broken(text: str) -> bool:
 
 def _check_mail(address: str, options: Mapping[str, Any]) -> None:
     recipients = [each.strip() for each in address.split(",") if each.strip()]
-    if not recipients or not all(_ADDRESS.fullmatch(each) for each in recipients):
+    if not recipients or not all(map(alerting.is_address, recipients)):
         raise ChannelError("address holds one e-mail address or several, with commas between them")
     if not options.get("host"):
         raise ChannelError("options.host names the mail server")
-    if options.get("from") and not _ADDRESS.fullmatch(parseaddr(options["from"])[1]):
+    if options.get("from") and not alerting.is_address(parseaddr(options["from"])[1]):
         raise ChannelError("options.from is an e-mail address, or a name and one: Quality <quality@example.com>")
     port = options.get("port", 587)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:

@@ -21,7 +21,6 @@ from quality_assets.stores.operations.alert_tables import (
     ALERT_SUBJECT,
     CHANNEL,
     NOTIFICATION,
-    SILENCE,
 )
 from quality_assets.stores.operations.house_tables import SETTING
 from quality_assets.stores.operations.store import fetch
@@ -253,22 +252,3 @@ def _end_acknowledgements(connection: Connection, now: datetime, policy: AlertPo
         event = {"at": now, "actor": "graph", "action": "acknowledgement_over", "note": note}
         states = {"from_state": alerting.ACKNOWLEDGED, "to_state": alerting.OPEN}
         connection.execute(insert(ALERT_EVENT), [{"alert_id": alert_id, **event, **states}])
-
-
-def end_silence(connection: Connection, silence_id: int, actor: str, now: datetime) -> bool:
-    """End a silence, so that what it held back is due; whether there was one in force."""
-    is_it = SILENCE.c.silence_id == silence_id, SILENCE.c.ends_at > now
-    over = connection.execute(select(SILENCE.c.ends_at).where(*is_it)).scalar()
-    if over is None:
-        return False
-    connection.execute(update(SILENCE).where(*is_it).values(ends_at=now, ended_by=actor))
-    # What another silence covers, or waits for the same instant by itself, is put off again when it is looked at.
-    held = NOTIFICATION.c.status == PENDING, NOTIFICATION.c.due_at == over
-    connection.execute(update(NOTIFICATION).where(*held).values(due_at=now))
-    return True
-
-
-def is_silenced(connection: Connection, alert: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Until when a silence covers an alert; None where none does."""
-    rows = fetch(connection, select(SILENCE).where(SILENCE.c.starts_at <= now, SILENCE.c.ends_at > now))
-    return max((row["ends_at"] for row in rows if alerting.silences(row, alert, now)), default=None)

@@ -41,10 +41,10 @@ from quality_assets.tables.notifications import (
     PENDING,
     SENDING,
     SENT,
-    is_silenced,
     plan_what_time_brings,
     retell,
 )
+from quality_assets.tables.silences import silenced_until
 
 log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 200
@@ -130,7 +130,7 @@ def _claim(connection: Connection, now: datetime) -> list[list[dict[str, Any]]]:
         closed = _closed(connection, row["channel_id"])
         if is_over != row["transition"].startswith("resolved:"):
             _mark(connection, [row["notification_id"]], status=CANCELLED)
-        elif not is_over and (until := is_silenced(connection, _alert(connection, row["alert_id"]), now)):
+        elif not is_over and (until := silenced_until(connection, _alert(connection, row["alert_id"]), now)):
             _mark(connection, [row["notification_id"]], due_at=until)
         elif closed:
             _mark(connection, [row["notification_id"]], status=FAILED, error=closed)

@@ -27,7 +27,8 @@ from quality_assets.tables.alerts import (
 )
 from quality_assets.tables.channels import add_channel, channel
 from quality_assets.tables.house_settings import change
-from quality_assets.tables.notifications import is_silenced, plan_what_time_brings, retell
+from quality_assets.tables.notifications import plan_what_time_brings, retell
+from quality_assets.tables.silences import silenced_until
 
 NOON = datetime(2026, 3, 2, 12)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -318,10 +319,10 @@ def test_a_silence_covers_what_it_names_for_as_long_as_it_lasts(operations: Oper
         connection.execute(insert(SILENCE), [silence])
     alert = row(operations, alert_id)
     with operations.read() as connection:
-        assert is_silenced(connection, alert, NOON) == NOON + HOUR
-        assert is_silenced(connection, alert, NOON + HOUR) is None
-        assert is_silenced(connection, alert | {"severity": "critical"}, NOON) is None
-        assert is_silenced(connection, alert | {"subject": "product.x"}, NOON) is None
+        assert silenced_until(connection, alert, NOON) == NOON + HOUR
+        assert silenced_until(connection, alert, NOON + HOUR) is None
+        assert silenced_until(connection, alert | {"severity": "critical"}, NOON) is None
+        assert silenced_until(connection, alert | {"subject": "product.x"}, NOON) is None
 
 
 def test_who_writes_what_was_changed_meanwhile_is_told_how_it_stands(operations: Operations) -> None:

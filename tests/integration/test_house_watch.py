@@ -166,6 +166,47 @@ def test_alerts_are_answered_from_the_command_line(quality, data_root: Settings)
     assert quality("alerts", "send") == (0, "0 sent, 0 not taken\n")
 
 
+def test_whatever_pages_do_to_alerts_the_command_line_does(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
+    book = AlertBook(operations_of(data_root))
+    alert_id = book.raise_fault(Fault("check", "core.t", "Rows lost", "Two of three.", "high")).alert_id
+    book.raise_fault(Fault("manual", "us", "By hand", "Look.", "low"))
+
+    def titles(*filters: str) -> list[str]:
+        return [row["title"] for row in json.loads(quality("alerts", "list", "--format", "json", *filters)[1])]
+
+    assert quality("alerts", "assign", alert_id, " ann  b ") == (0, "Rows lost: open\n  assigned to ann b\n")
+    assert titles("--assignee", "ann b") == ["Rows lost"]
+    assert titles("--kind", "check,manual") == ["Rows lost", "By hand"]
+    assert (titles("--kind", "manual"), titles("--search", "OF THREE")) == (["By hand"], ["Rows lost"])
+    assert quality("alerts", "list", "--kind", "chek")[0] == 2
+    assert quality("alerts", "assign", alert_id)[1] == "Rows lost: open\n  assigned to nobody\n"
+    assert quality("alerts", "note", alert_id, "A disk.", "--as", "zoe")[0] == 0
+    assert quality("alerts", "note", alert_id, " ")[0] == 1
+    assert quality("alerts", "resolve", alert_id)[0] == 0
+    assert quality("alerts", "reopen", alert_id, "--note", "Not yet.") == (0, "Rows lost: open\n")
+    assert quality("alerts", "reopen", alert_id)[0] == 1
+    shown = quality("alerts", "show", alert_id)[1]
+    assert "noted by zoe: A disk." in shown
+    assert "  occurrences: 1\n" in shown
+
+
+def test_silences_are_made_and_ended_from_the_command_line(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
+    add = ("alerts", "silence", "add", "--hours", "2", "--reason")
+    assert quality("alerts", "silence", "list")[1] == "Nothing is silenced.\n"
+    assert quality(*add, " ")[0] == 2
+    assert quality(*add, "Moving.", "--kind", "chek")[0] == 2
+    assert quality(*add, "Moving.", "--severity", "worst")[0] == 2
+    assert quality(*add, "Moving.", "--from", "2001-01-01T00:00:00")[0] == 2
+    said = quality(*add, "Moving.", "--subject", " core.* ", "--severity", "high", "--as", "zoe")[1]
+    assert said.startswith("Silence 1: subject core.*, most severity high until 20")
+    (row,) = json.loads(quality("alerts", "silence", "list", "--format", "json")[1])
+    told = (row["silence_id"], row["subject"], row["kind"], row["most_severity"], row["reason"], row["created_by"])
+    assert told == (1, "core.*", None, "high", "Moving.", "zoe")
+    assert quality("alerts", "silence", "end", "1") == (0, "Silence 1 is over.\n")
+    assert quality("alerts", "silence", "end", "1")[0] == 1
+    assert json.loads(quality("alerts", "silence", "list", "--format", "json")[1]) == []
+
+
 def test_ids_and_answers_that_say_too_little_are_asked_again(quality, data_root: Settings) -> None:  # type: ignore[no-untyped-def]
     book = AlertBook(operations_of(data_root))
     fault = Fault("check", "core.t", "Lost", "Two.", "high", evidence={"examples": ["Zoë", 1]})
@@ -184,7 +225,7 @@ def test_ids_and_answers_that_say_too_little_are_asked_again(quality, data_root:
         assert (row["alert_id"], json.loads(row["evidence"])) == (alert_id, {"examples": ["Zoë", 1]})
     assert quality("alerts", "resolve", alert_id, "--resolution", "expected", "--as", "zoe\n" * 40)[0] == 0
     assert json.loads(quality("alerts", "show", alert_id, "--format", "json")[1])["events"][-1]["actor"] == (
-        "zoe " * 15
+        " ".join(["zoe"] * 15)
     )
     ids = sorted([alert_id, *(book.raise_fault(replace(fault, subject=f"t{n}")).alert_id for n in range(40))])
     twice = next(one[0] for one, two in itertools.pairwise(ids) if one[0] == two[0])

@@ -37,7 +37,7 @@ from quality_assets.tables.channels import (
     send_test,
 )
 from quality_assets.tables.house_settings import change
-from quality_assets.tables.notifications import end_silence
+from quality_assets.tables.silences import end_silence
 from quality_assets.tables.telling import Delivered, tell, tell_of_run
 
 MINUTE = timedelta(minutes=1)

@@ -49,7 +49,9 @@ OF_CHECKS: Mapping[tuple[str, bool], str] = {
     ("WARN", True): "medium",
     ("WARN", False): "medium",
 }
-_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
+_ADDRESS = re.compile(r"[^@\s,;<>]+@(localhost|[^@\s,;<>]+\.[^@\s,;<>]+)")
+SOMEBODY = "somebody"
+_MOST_NAME = 60
 _DIGITS = 16
 # A rule that was wrong once of once may be right the next time.
 _LEAST_RECORD = 4
@@ -144,6 +146,11 @@ def hashed(*parts: str) -> str:
 def is_address(text: str) -> bool:
     """Whether a text is one e-mail address, and nothing beside it."""
     return _ADDRESS.fullmatch(text) is not None
+
+
+def actor_name(given: str) -> str:
+    """Who acts, in one line of bounded length; `somebody` where nobody says a name."""
+    return " ".join(given.split())[:_MOST_NAME].rstrip() or SOMEBODY
 
 
 def rank(severity: str) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from quality_assets.clock import utc_now
+from quality_assets.domain.models.learning.release_stack import utc_naive
 from quality_assets.domain.quality.alerting import KINDS, AlertError, Fault, Resolution
 from quality_assets.read import alerts as reading
 from quality_assets.serve.api.answers import ASKED, EVERYWHERE, problem
@@ -379,7 +380,7 @@ def _until(body: SnoozeBody) -> datetime:
         return utc_now() + timedelta(hours=body.hours)
     assert body.until is not None
     try:
-        until = body.until.astimezone(UTC).replace(tzinfo=None) if body.until.tzinfo else body.until
+        until = utc_naive(body.until)
     except OverflowError:
         raise HTTPException(422, "until: that is no time that a calendar has.") from None
     if not utc_now() < until <= utc_now() + timedelta(hours=_MOST_HOURS):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import insert, select
 
 from quality_assets.clock import utc_now
+from quality_assets.domain.models.learning.release_stack import utc_naive
 from quality_assets.domain.quality import health
 from quality_assets.read import alerts as reading
 from quality_assets.read import overview, quality
@@ -29,11 +29,8 @@ from quality_assets.serve.api.writing import (
     version_of,
 )
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.alert_tables import SILENCE
-from quality_assets.stores.operations.store import fetch_one
 from quality_assets.tables import channels as channel_rows
-from quality_assets.tables import house, house_settings, tokens
-from quality_assets.tables.notifications import end_silence
+from quality_assets.tables import house, house_settings, silences, tokens
 
 _BUSY = problem(503, "The operations store does not answer")
 _WRITING = (
@@ -346,7 +343,7 @@ class SilenceBody(BaseModel):
     fingerprint: Annotated[str | None, Field(max_length=64)] = None
     most_severity: Severity | None = None
     starts_at: datetime | None = None
-    hours: Annotated[float, Field(gt=0, le=24 * 366)]
+    hours: Annotated[float, Field(gt=0, le=silences.MOST_HOURS)]
     reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
 
 
@@ -377,24 +374,21 @@ def list_silences(store: House) -> Response:
 def post_silence(
     http: Request, store: House, body: SilenceBody, actor: Writer, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    now = utc_now()
-    try:
-        given = body.starts_at
-        starts = now if given is None else given.astimezone(UTC).replace(tzinfo=None) if given.tzinfo else given
-        ends = starts + timedelta(hours=body.hours)
-    except OverflowError:
-        raise HTTPException(422, "starts_at: that is no time that a calendar has.") from None
-    if ends <= now:
-        raise HTTPException(422, "starts_at: the silence would be over already.")
-    row = body.model_dump(exclude={"hours", "starts_at"}) | {"starts_at": starts, "ends_at": ends}
-    row |= {"created_at": now, "created_by": actor}
+    given, now = body.model_dump(exclude={"hours", "starts_at", "reason"}), utc_now()
 
     def act() -> tuple[int, Any]:
         with store.write() as connection:
-            added = connection.execute(insert(SILENCE).values(row).returning(SILENCE.c.silence_id)).scalar_one()
-            return 201, fetch_one(connection, select(SILENCE).where(SILENCE.c.silence_id == added))
+            return 201, silences.add_silence(
+                connection, given, hours=body.hours, reason=body.reason, actor=actor, now=now, starts_at=starts
+            )
 
-    return answered_once(http, store, idempotency_key, actor, body.model_dump(mode="json"), act)
+    try:
+        starts = utc_naive(body.starts_at) if body.starts_at else None
+        return answered_once(http, store, idempotency_key, actor, body.model_dump(mode="json"), act)
+    except OverflowError:
+        raise HTTPException(422, "starts_at: that is no time that a calendar has.") from None
+    except silences.SilenceError as error:
+        raise HTTPException(422, f"{error}.") from None
 
 
 @house_api.delete(
@@ -403,7 +397,7 @@ def post_silence(
 )  # fmt: skip
 def delete_silence(store: House, silence_id: Annotated[int, Path(ge=1, le=2**31 - 1)], actor: Writer) -> Response:
     with store.write() as connection:
-        was_in_force = end_silence(connection, silence_id, actor, utc_now())
+        was_in_force = silences.end_silence(connection, silence_id, actor, utc_now())
     if not was_in_force:
         raise HTTPException(404, f"There is no silence {silence_id} in force.")
     return Response(status_code=204)

@@ -17,6 +17,7 @@ from fastapi import Depends, Header, HTTPException, Request, Response
 from sqlalchemy import and_, delete, insert, select
 
 from quality_assets.clock import utc_now
+from quality_assets.domain.quality.alerting import actor_name
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.house_tables import ANSWERED_WRITE
 from quality_assets.stores.operations.store import Operations, fetch_one, operations_of
@@ -25,8 +26,6 @@ from quality_assets.tables.tokens import Bearer, bearer_of, note_use
 
 OUR_HEADER = "x-quality"
 ACTOR_HEADER = "x-quality-actor"
-SOMEBODY = "somebody"
-_MOST_NAME = 60
 _TYPES = ("application/json", "multipart/form-data")
 
 IfMatch = Annotated[
@@ -74,7 +73,7 @@ def writer(scope: str) -> Callable[[Request], str]:
         media = http.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media and media not in _TYPES:
             raise HTTPException(415, "What is sent is application/json or multipart/form-data.")
-        return unquote(http.headers.get(ACTOR_HEADER, "")).strip()[:_MOST_NAME] or SOMEBODY
+        return actor_name(unquote(http.headers.get(ACTOR_HEADER, "")))
 
     return actor
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-_MOST_TITLES = 20
+from quality_assets.stores.readers.headers import MAX_TITLE_LINES
+
 _COMMENT = "#"
 
 
@@ -22,7 +23,7 @@ def lines_above_names(rows: Sequence[Sequence[str | None]]) -> int:
     filled = sorted(map(_filled, below))[len(below) // 2]
     if width < 2 or filled < 2 or alike <= 0.5 * len(below):
         return 0
-    for above, row in enumerate(rows[:_MOST_TITLES]):
+    for above, row in enumerate(rows[:MAX_TITLE_LINES]):
         is_short = _filled(row) <= max(1, filled // 2) if len(row) != width else 3 * _filled(row) <= filled
         is_comment = bool(row) and len(row) != width and (row[0] or "").lstrip().startswith(_COMMENT)
         if not (is_short or is_comment):
