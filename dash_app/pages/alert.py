@@ -14,7 +14,8 @@ from dash_app.components.forms import actor_field, area, choice, field, write_bu
 from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.domain.quality import alerting
-from quality_assets.domain.wording import figure_text, row_text
+from quality_assets.domain.quality.messages import FIGURES, figure_of
+from quality_assets.domain.wording import change_text, figure_text, row_text
 from quality_assets.read import alerts as queries
 from quality_assets.read import links
 from quality_assets.read.links import Request
@@ -26,7 +27,11 @@ _RESOLUTIONS = (
     ("false_alarm", "False alarm: the rule is wrong"),
     ("duplicate", "Told already elsewhere"),
 )
-_FIGURES = ("observed", "expected", "threshold", "n", "users")
+_LOUD_AGAIN = "It is told again where it gets half as bad again, or others are hit."
+_TEACHES = {
+    "dataset": "Expected and false alarm keep the rule quiet.",
+    **dict.fromkeys(alerting.TEACHABLE, f"What is expected, or a false alarm, is quiet from then on. {_LOUD_AGAIN}"),
+}
 _ICONS = {
     "opened": "bell-ring",
     "reopened": "bell-ring",
@@ -73,8 +78,8 @@ def _head(alert: Mapping[str, Any], address: str) -> Component:
 
 def _what(alert: Mapping[str, Any]) -> Component:
     figures = [
-        html.Div([html.Div(name, className="note"), html.Div(figure_text(alert[name]), className="figure-small")])
-        for name in _FIGURES
+        html.Div([html.Div(name, className="note"), html.Div(figure_of(alert, name), className="figure-small")])
+        for name in FIGURES
         if alert[name] is not None
     ]
     facts: dict[str, Any] = {
@@ -94,12 +99,13 @@ def _what(alert: Mapping[str, Any]) -> Component:
         "Run": ui.run_link(alert["run_id"]) if alert["run_id"] else None,
         "Do": alert["action"] or None,
         "Record": _record(alert),
+        "Quiet": _quiet(alert),
     }
     pairs = [part for name, value in facts.items() if value is not None for part in (html.Dt(name), html.Dd(value))]
     evidence = [
-        html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(row_text(value))])
+        html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(_evidence(name, value))])
         for name, value in alert["evidence"].items()
-        if value not in (None, "", [], {})
+        if name != "unit" and value not in (None, "", [], {})
     ]
     return ui.card(
         ui.card_head("What is wrong"),
@@ -108,6 +114,14 @@ def _what(alert: Mapping[str, Any]) -> Component:
         html.Div([html.H3("Evidence"), *evidence], className="evidence") if evidence else None,
         label="What is wrong",
     )
+
+
+def _evidence(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(row_text, value))
+    if not isinstance(value, float):
+        return row_text(value)
+    return change_text(value) if name == "change" else figure_text(value)
 
 
 def _subject(alert: Mapping[str, Any]) -> Component:
@@ -130,6 +144,18 @@ def _record(alert: Mapping[str, Any]) -> str | None:
     if not record or record["raised"] <= 1:
         return None
     return f"told {record['raised']:,} times, {record['false_alarms']:,} of them no fault"
+
+
+def _is_teaching(alert: Mapping[str, Any]) -> bool:
+    return alert["kind"] in alerting.TEACHABLE and alert["resolution"] in alerting.FALSE_RESOLUTIONS
+
+
+def _quiet(alert: Mapping[str, Any]) -> str | None:
+    """What became of the word that it is no problem."""
+    if not _is_teaching(alert):
+        return None
+    since = ", and was found again since" if alert["last_seen"] > alert["resolved_at"] else ""
+    return f"It is no problem as it was{since}. {_LOUD_AGAIN}"
 
 
 def _answers(alert: Mapping[str, Any], address: str) -> Component:
@@ -175,6 +201,7 @@ def _answers(alert: Mapping[str, Any], address: str) -> Component:
             version=version,
             done="Resolved",
         ),
+        html.P(_TEACHES[alert["kind"]], className="note") if alert["kind"] in _TEACHES else None,
         write_form(
             [field("assignee", "Whose it is", value=alert["assignee"], is_required=True)],
             f"{address}/assign",

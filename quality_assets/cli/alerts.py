@@ -29,7 +29,6 @@ _Note = Annotated[str, typer.Option("--note", help="What is to be said with it."
 # What an alert has many of: a line holds one of each.
 _LISTS = ("subjects", "events", "notifications", "group", "record")
 _MOST_NAMED = 3
-_COUNTS = ("occurrences", "reopened")
 _SHOWN = (
     *("subject", "check_name", "column_name", "partition_key", "owner", "assignee", "observed", "expected"),
     *("threshold", "n", "users", "first_seen", "last_seen", "occurrences", "snoozed_until", "resolved_at"),
@@ -133,7 +132,7 @@ def show_alert(alert_id: _Id, output: _Format = OutputFormat.TABLE) -> None:
     out.print(shown(found["message"]))
     for name in _SHOWN:
         if found[name] not in (None, ""):
-            out.print(f"  {name.replace('_', ' ')}: {shown(_figure(name, found[name]))}")
+            out.print(f"  {name.replace('_', ' ')}: {shown(_fact(found, name))}")
     for event in found["events"]:
         said = f": {shown(event['note'])}" if event["note"] else ""
         out.print(f"  {cell(event['at'])}  {event['action']} by {shown(event['actor'])}{said}")
@@ -142,11 +141,10 @@ def show_alert(alert_id: _Id, output: _Format = OutputFormat.TABLE) -> None:
         out.print(f"  {shown(told['channel_id'])}  {told['transition'].partition(':')[0]} {told['status']}{why}")
 
 
-def _figure(name: str, value: Any) -> str:
-    from quality_assets.domain.wording import figure_text
+def _fact(alert: Mapping[str, Any], name: str) -> str:
+    from quality_assets.domain.quality.messages import FIGURES, figure_of
 
-    is_figure = isinstance(value, int | float) and name not in _COUNTS
-    return figure_text(value) if is_figure else str(cell(value))
+    return figure_of(alert, name) if name in FIGURES else str(cell(alert[name]))
 
 
 def _whole_id(store: Operations, beginning: str) -> str:

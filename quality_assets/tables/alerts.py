@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.owners import owner_of
@@ -46,7 +46,9 @@ class ChangedMeanwhileError(RuntimeError):
 
 @dataclass(frozen=True)
 class Raised:
-    """What became of a fault: the alert's id, and what happened to it (opened, seen, worse, reopened)."""
+    """What became of a fault: the alert's id, and what happened to it (opened, seen, worse, reopened;
+    taught: a person said that it is no problem, and it is no worse).
+    """
 
     alert_id: str
     action: str
@@ -65,6 +67,13 @@ def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = 
     fault = _cut(_owned(_weighed(connection, fault)))
     of_fault = select(ALERT).where(ALERT.c.fingerprint == fault.fingerprint)
     live = fetch_one(connection, of_fault.where(ALERT.c.status != alerting.RESOLVED))
+    taught = _taught(connection, fault)
+    if taught is not None:
+        _apply(connection, taught, alerting.found_as_taught(taught, fault, moment), moment, actor, policy)
+        if live is not None:
+            # It was worse, and is as it was when it was no problem.
+            _pass(connection, live, fault.evaluation, moment)
+        return Raised(taught["alert_id"], "taught")
     if live is not None:
         change = alerting.seen_again(live, fault, moment)
         _apply(connection, live, change, moment, actor, policy)
@@ -81,6 +90,13 @@ def raise_fault(connection: Connection, fault: Fault, *, now: datetime | None = 
     _remember(connection, row["alert_id"], moment, actor, "opened", None, alerting.OPEN, fault.message)
     notifications.plan(connection, row, "opened:0", moment, policy)
     return Raised(row["alert_id"], "opened")
+
+
+def _taught(connection: Connection, fault: Fault) -> dict[str, Any] | None:
+    """The alert by which a person said that a fault like this is no problem; None where nobody did."""
+    said = ALERT.c.fingerprint == fault.fingerprint, ALERT.c.resolution.in_(alerting.FALSE_RESOLUTIONS)
+    rows = fetch(connection, select(ALERT).where(*said).order_by(ALERT.c.resolved_at.desc()))
+    return next((row for row in rows if alerting.is_taught(row, fault)), None)
 
 
 def _weighed(connection: Connection, fault: Fault) -> Fault:
@@ -172,9 +188,16 @@ def _pass(connection: Connection, row: Mapping[str, Any], evaluation: str, now: 
 
 
 def forget_old(connection: Connection, now: datetime) -> int:
-    """Remove alerts that were resolved longer ago than they stay, with all that hangs on them; how many."""
+    """Remove alerts that were resolved longer ago than they stay, with all that hangs on them; how many.
+
+    What people said is no problem stays while it is found, and of datasets, whose rules are not asked since, for good.
+    """
     since = now - timedelta(days=float(value_of(connection, "retention.resolved_alerts_d")))
-    old = select(ALERT.c.alert_id).where(ALERT.c.status == alerting.RESOLVED, ALERT.c.resolved_at < since)
+    teaches = and_(ALERT.c.kind == "dataset", ALERT.c.resolution.in_(alerting.FALSE_RESOLUTIONS))
+    is_old = ALERT.c.resolved_at < since, ALERT.c.last_seen < since
+    old = select(ALERT.c.alert_id).where(
+        ALERT.c.status == alerting.RESOLVED, *is_old, or_(ALERT.c.resolution.is_(None), ~teaches)
+    )
     ids = list(connection.execute(old.limit(_FORGOTTEN_AT_ONCE)).scalars())
     for table in (NOTIFICATION, ALERT_EVENT, ALERT_SUBJECT, ALERT):
         connection.execute(delete(table).where(table.c.alert_id.in_(ids)))

@@ -6,6 +6,7 @@ answer, the run goes on: the next one that looks tells of it.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -23,7 +24,7 @@ from quality_assets.contracts.owners import HOUSE_OWNER, OWNERS, TEAM, owner_of
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.domain.features.attention import users_hit
-from quality_assets.domain.features.incident_words import title, told_sentence
+from quality_assets.domain.features.incident_words import title, told_figures, told_sentence
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -36,6 +37,7 @@ from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.alerts import raise_fault, record_pass, record_passes, resolve_gone
+from quality_assets.tables.checks.known import unit_of
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +127,14 @@ def _of_check(connection: Connection, found: Sequence[CheckResult], run_id: str)
         run_id=run_id,
         observed=last.observed,
         threshold=last.threshold,
-        n=last.unexpected_count,
+        n=last.unexpected_count or None,
         subjects=(("asset", last.asset), ("run", run_id)),
-        evidence={"examples": last.examples, "dimension": last.dimension, "is_blocking": last.is_blocking},
+        evidence={
+            "examples": json.loads(last.examples) if last.examples else None,
+            "dimension": last.dimension,
+            "is_blocking": last.is_blocking,
+            "unit": unit_of(last.asset, last.check_name),
+        },
     )
 
 
@@ -259,8 +266,8 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         f"""
         select incident_id, feature, event_name, platform, metric, kind, severity, sentence, verdict, verdict_sentence,
           affected_users, users_today, detected_on, start_date, change, baseline_value, current_value, peak_value,
-          slice_dimensions, slice_values, events, scope, features, end_date, described.owner as owner,
-          described.team as team
+          size, current_size, unit, objective, slice_dimensions, slice_values, events, scope, features, end_date,
+          described.owner as owner, described.team as team
         from {INCIDENTS.qualified_name}
         left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
         where end_date is null or end_kind in ('adopted', 'silent') order by incident_id
@@ -289,6 +296,7 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
 
 def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:
     slices = dict(zip(row["slice_dimensions"] or (), row["slice_values"] or (), strict=False))
+    observed, expected, change = told_figures(row)
     return Fault(
         kind="incident",
         subject=row["feature"],
@@ -303,8 +311,8 @@ def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault
         partition_key=str(row["detected_on"]),
         run_id=run_id,
         owner=row["owner"] or "",
-        observed=row["peak_value"] if row["current_value"] is None else row["current_value"],
-        expected=row["baseline_value"],
+        observed=observed,
+        expected=expected,
         users=users_hit(row),
         subjects=(
             ("feature", row["feature"]),
@@ -314,7 +322,8 @@ def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault
         evidence={
             "since": row["start_date"],
             "kind": row["kind"],
-            "change": row["change"],
+            "change": change,
+            "unit": row["unit"],
             "slice": slices,
             "verdict": row["verdict"],
         },

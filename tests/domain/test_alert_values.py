@@ -31,7 +31,7 @@ from quality_assets.domain.quality.alerting import (
     takes,
 )
 from quality_assets.domain.quality.health import CheckState, asset_states
-from quality_assets.domain.quality.messages import document_of, once, slack_of, text_of, title_of, worst
+from quality_assets.domain.quality.messages import document_of, figure_of, once, slack_of, text_of, title_of, worst
 
 NOW = datetime(2026, 3, 2, 12, 30)
 HOUR = timedelta(hours=1)
@@ -400,3 +400,25 @@ def test_the_state_of_an_asset_and_why() -> None:
     late = {"a": {"last_date": DAY - timedelta(days=3)}}
     assert asset_states([row], [], {}, late, None) == {"a": (CheckState.UNKNOWN, "not recorded")}
     assert asset_states([row], [], {}, late, DAY) == {"a": (CheckState.WARNING, "3 days behind")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "observed", "threshold", "said"),
+    [
+        ("incident", "ms", 320.1, None, "320 ms"),
+        ("incident", "fraction", 0.1556, None, "16 %"),
+        ("check", "fraction", 0.0762, 0.05, "7.6 %"),
+        # Rounding makes no miss a hit.
+        ("check", "fraction", 0.10004, 0.1, "10.004 %"),
+        ("check", "feature", 1.0, 0.0, "1 feature"),
+        ("check", "", 0.0762144, 0.05, "0.076"),
+        ("check", None, 0.0762144, 0.05, "0.0762144"),
+    ],
+)
+def test_what_was_measured_is_said_in_its_unit(
+    kind: str, unit: str | None, observed: float, threshold: float | None, said: str
+) -> None:
+    evidence = {} if unit is None else {"unit": unit}
+    alert = {"kind": kind, "observed": observed, "threshold": threshold, "n": 1234, "evidence": evidence}
+    assert figure_of(alert, "observed") == said
+    assert figure_of(alert, "n") == "1,234"

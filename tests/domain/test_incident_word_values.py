@@ -16,6 +16,7 @@ from quality_assets.domain.features.incident_words import (
     is_missing,
     names_of,
     title,
+    told_figures,
     told_sentence,
 )
 
@@ -303,3 +304,21 @@ def test_a_fall_that_goes_on_is_told_with_its_worst_where_that_was_lower() -> No
     assert risen == f"events at 70 instead of 100 (−30 %), 40 at its worst on 23 Jan, {SINCE}"
     fallen = said(**fall, current_value=20.0, current_size=-80.0)
     assert fallen == f"events at 20 instead of 100 (−80 %) {SINCE}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({}, (0.06, 0.02, 2.0)),
+        # The last day's usual is not the mean of all of the incident's.
+        ({"current_value": 0.05, "current_size": 0.025}, (0.05, 0.025, 1.0)),
+        # As usual again on the last day: the sentence tells the worst day.
+        ({"current_value": 0.01, "current_size": -0.01}, (0.06, 0.02, 2.0)),
+        ({"kind": "objective", "objective": 0.03, "current_value": 0.05}, (0.05, 0.03, None)),
+        ({"kind": "objective"}, (0.06, 0.02, None)),
+        ({"kind": "dead", "events": 0, "peak_value": 0.0, "change": -1.0}, (0.0, 0.02, -1.0)),
+        ({"baseline_value": NAN}, (0.06, None, 2.0)),
+    ],
+)
+def test_figures_are_those_that_the_sentence_says(changes: dict[str, Any], figures: tuple[float | None, ...]) -> None:
+    assert told_figures(ROW | changes) == pytest.approx(figures)

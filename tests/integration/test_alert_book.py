@@ -476,3 +476,86 @@ def test_who_acknowledges_what_was_snoozed_is_not_asked_when_the_snooze_is_over(
         ("snooze_over:2", "cancelled"),
         ("acknowledgement_over:3", "pending"),
     ]
+
+
+MEASURED = {"observed": 0.076, "threshold": 0.05, "severity": "medium"}
+
+
+@pytest.mark.parametrize("resolution", ["expected", "false_alarm"])
+def test_what_is_no_problem_is_told_again_only_where_it_gets_worse(operations: Operations, resolution: str) -> None:
+    book = AlertBook(operations)
+    first = found(operations, NOON, **MEASURED, evaluation="r1")
+    book.resolve(first, "ann", resolution)
+    # .076 is .026 beyond: .089 is just within half as far again, the same run counts once.
+    for at, observed, run in ((NOON + HOUR, 0.076, "r2"), (NOON + HOUR, 0.076, "r2"), (NOON + DAY, 0.0885, "r3")):
+        with operations.write() as connection:
+            raised = raise_fault(connection, fault(**{**MEASURED, "observed": observed}, evaluation=run), now=at)
+        assert (raised.alert_id, raised.action) == (first, "taught")
+    kept = row(operations, first)
+    assert (kept["status"], kept["resolution"], kept["reopened"]) == ("resolved", resolution, 0)
+    assert kept["observed"] == 0.076
+    assert (kept["occurrences"], kept["last_seen"]) == (3, NOON + DAY)
+    worse = found(operations, NOON + DAY, **{**MEASURED, "observed": 0.09}, evaluation="r4")
+    assert worse != first
+    assert (row(operations, worse)["status"], row(operations, worse)["previous_alert_id"]) == ("open", first)
+    # As it was when it was no problem, twice: what was told of the worse is over.
+    for n in (5, 6):
+        assert found(operations, NOON + n * DAY, **MEASURED, evaluation=f"r{n}") == first
+    assert row(operations, worse)["resolution"] == "auto"
+    with operations.write() as connection:
+        assert raise_fault(connection, fault(**{**MEASURED, "severity": "high"}), now=NOON + 7 * DAY).action == "opened"
+
+
+def test_what_teaches_is_unlearnt_by_reopening_and_only_of_what_is_measured_anew(operations: Operations) -> None:
+    book = AlertBook(operations)
+    first = found(operations, NOON, **MEASURED)
+    book.resolve(first, "ann", "expected")
+    book.reopen(first, "bob")
+    with operations.write() as connection:
+        assert raise_fault(connection, fault(**MEASURED), now=NOON + HOUR).action == "seen"
+    book.resolve(first, "ann", "fixed")
+    with operations.write() as connection:
+        assert raise_fault(connection, fault(**MEASURED), now=utc_now()).action == "reopened"
+    # A run that fails again fails anew, whatever was said of the last one.
+    run = found(operations, NOON, kind="run", subject="build_days")
+    book.resolve(run, "ann", "expected")
+    with operations.write() as connection:
+        assert raise_fault(connection, fault(kind="run", subject="build_days"), now=utc_now()).action == "reopened"
+
+
+def test_others_that_offend_and_another_finding_are_told(operations: Operations) -> None:
+    book = AlertBook(operations)
+    known = {"observed": 1.0, "threshold": 0.0, "evidence": {"examples": ["Group chat"]}}
+    book.resolve(found(operations, NOON, **known), "ann", "expected")
+    other = {**known, "evidence": {"examples": ["Gift finder"]}}
+    of_a_day = {**other, "partition_key": "2026-03-02"}
+    book.resolve(found(operations, NOON, check_name="unmeasured", title="One odd file"), "ann", "expected")
+    asked = (
+        (fault(**known), "taught"),
+        (fault(**of_a_day), "taught"),
+        (fault(**other), "opened"),
+        (fault(check_name="unmeasured", title="One odd file"), "taught"),
+        (fault(check_name="unmeasured", title="Two odd files"), "opened"),
+    )
+    with operations.write() as connection:
+        assert [raise_fault(connection, each, now=NOON + 9 * DAY).action for each, _ in asked] == [
+            action for _, action in asked
+        ]
+
+
+def test_what_teaches_stays_while_it_is_found_and_of_datasets_for_good(operations: Operations) -> None:
+    book = AlertBook(operations)
+    now = utc_now()
+    ids = {
+        "old": found(operations, now - 3 * HOUR, check_name="old"),
+        "found": found(operations, now - 3 * HOUR, **MEASURED),
+        "dataset": found(operations, now - 3 * HOUR, kind="dataset", subject="orders"),
+    }
+    for alert_id in ids.values():
+        book.resolve(alert_id, "ann", "expected")
+    later = now + 4000 * DAY
+    found(operations, later - HOUR, **MEASURED)
+    with operations.write() as connection:
+        assert forget_old(connection, later) == 1
+    with operations.read() as connection:
+        assert {each["alert_id"] for each in fetch(connection, select(ALERT))} == {ids["found"], ids["dataset"]}

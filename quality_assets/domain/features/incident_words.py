@@ -36,6 +36,24 @@ def told_sentence(row: Mapping[str, Any]) -> str:
     return " ".join(str(part) for part in parts if not is_missing(part) and part)
 
 
+def told_figures(row: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """What was seen, what it is held against, and the change, as the sentence says them; None where unknown."""
+    now = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
+    if _is_dead(row) or any(is_missing(row[name]) for name in ("peak_value", "baseline_value", "size")):
+        figures: tuple[Any, ...] = now, row["baseline_value"], row["change"]
+    elif row["kind"] == "objective":
+        figures = now, _limit(row), None
+    else:
+        value, size, change, _ = _told_values(row)
+        figures = value, value - size, change
+    seen, held, changed = (None if is_missing(each) else float(each) for each in figures)
+    return seen, held, changed
+
+
+def _limit(row: Mapping[str, Any]) -> Any:
+    return row["baseline_value"] if is_missing(row.get("objective")) else row["objective"]
+
+
 def _subject(row: Mapping[str, Any]) -> str:
     features = names_of(row.get("features"))
     if len(features) > 1:
@@ -113,7 +131,7 @@ def _objective_text(row: Mapping[str, Any], what: str) -> str:
     """What is no worse than it was, and not what it should be."""
     value = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
     whose = " by default" if row.get("objective_source") == "default" else ""
-    limit = row["baseline_value"] if is_missing(row.get("objective")) else row["objective"]
+    limit = _limit(row)
     told, told_limit = value_text(value, row["unit"]), value_text(limit, row["unit"])
     peak = value_text(row["peak_value"], row["unit"])
     when = _on_worst_day(row)

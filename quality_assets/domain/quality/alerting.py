@@ -26,6 +26,11 @@ SAID_RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 RESOLUTIONS = (*SAID_RESOLUTIONS, "auto")
 # What says that the rule was wrong, not the data.
 FALSE_RESOLUTIONS = ("expected", "false_alarm")
+# Of these the same again is no news once a person has said that it is no problem: they say how bad it is, and are found
+# anew each time. A run, a channel or a process that fails again fails anew, whatever was said of the last time.
+TEACHABLE = ("check", "incident", "drift")
+# What varies by chance from day to day is not worse each second day.
+WORSE_FROM = 1.5
 KINDS = (
     "dataset",
     "check",
@@ -184,8 +189,50 @@ def seen_again(row: Row, fault: Fault, now: datetime) -> Change:
     return Change(values, "worse", f"worse:{fault.severity}:{row['reopened']}")
 
 
+def is_taught(said: Row, fault: Fault) -> bool:
+    """Whether a person said of a fault, as it was in the row `said`, that it is no problem, and it is no worse now.
+
+    Worse is another severity, half as far again from what it is held against, or offenders that were not named then;
+    where nothing was measured, any other finding.
+    """
+    if fault.kind not in TEACHABLE or said["resolution"] not in FALSE_RESOLUTIONS:
+        return False
+    if rank(fault.severity) > rank(said["severity"]):
+        return False
+    if fault.observed is None or said["observed"] is None:
+        return fault.title == said["title"]
+    was = _distance(said["observed"], said["threshold"], said["expected"])
+    now = _distance(fault.observed, fault.threshold, fault.expected)
+    return now <= WORSE_FROM * was and not _others_offend(said, fault)
+
+
+def _distance(observed: float, threshold: float | None, expected: float | None) -> float:
+    return abs(observed - next((each for each in (threshold, expected) if each is not None), 0.0))
+
+
+def _others_offend(said: Row, fault: Fault) -> bool:
+    """Of a day's rows others offend each day; of what is of no day, those that offend are the finding."""
+    named, known = fault.evidence.get("examples"), (said["evidence"] or {}).get("examples")
+    if fault.partition_key or not isinstance(named, list) or not isinstance(known, list):
+        return False
+    return any(each not in known for each in named)
+
+
+def found_as_taught(row: Row, fault: Fault, now: datetime) -> Change:
+    """A fault that is no problem, as a person said, was found once more: how it was then stays."""
+    values: dict[str, Any] = {"last_seen": now, "evaluation": fault.evaluation}
+    if not fault.evaluation or fault.evaluation != row["evaluation"]:
+        values["occurrences"] = row["occurrences"] + 1
+    return Change(values, "seen")
+
+
 def may_reopen(row: Row, now: datetime, policy: AlertPolicy) -> bool:
-    """Whether a resolved alert comes back as itself: later it is a new one that names the last."""
+    """Whether a resolved alert comes back as itself: later it is a new one that names the last.
+
+    So it is of one that taught: how bad it was when it was no problem is to be known.
+    """
+    if row["kind"] in TEACHABLE and row["resolution"] in FALSE_RESOLUTIONS:
+        return False
     return row["resolved_at"] is not None and now - row["resolved_at"] <= timedelta(hours=policy.reopen_within_h)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from quality_assets.domain.wording import figure_text, plural
+from quality_assets.domain.wording import figure_text, measure_text, measure_texts, plural, value_text
 
 _VERBS = {
     "opened": "",
@@ -27,7 +27,9 @@ _RESOLUTIONS = {
     "duplicate": "told already elsewhere",
     "auto": "by itself: it is no longer found",
 }
-_FIGURES = ("observed", "expected", "threshold", "n", "users")
+FIGURES = {"observed": "observed", "expected": "expected", "threshold": "threshold", "n": "n", "users": "users"}
+"""The figures of an alert, and what they are called."""
+_MEASURED = ("observed", "expected", "threshold")
 _MOST_NAMED = 20
 
 
@@ -80,6 +82,17 @@ def _subjects(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     return f"{names[0]} and {'what is made from it' if is_made else plural(len(names) - 1, 'other')}"
 
 
+def figure_of(alert: Mapping[str, Any], name: str) -> str:
+    """A figure of an alert as its page and messages say it: what was measured in its unit, where that is known."""
+    value, unit = alert[name], (alert["evidence"] or {}).get("unit")
+    if name not in _MEASURED or not isinstance(unit, str):
+        return figure_text(value)
+    if alert["kind"] == "incident":
+        return value_text(value, unit)
+    seen, held = measure_texts(alert["observed"], alert["threshold"], unit)
+    return {"observed": seen, "threshold": held}.get(name) or measure_text(value, unit)
+
+
 def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known: int = 0) -> str:
     """The message in plain text: each alert with what was seen and expected, whose it is, what to do, and its address.
 
@@ -99,7 +112,7 @@ def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_titl
     lines = [f"[{alert['severity']}] {_VERBS[_kind(transition)]}{_one_line(alert['title'])}"] if with_title else []
     lines.append(alert["message"])
     is_over = _kind(transition) == "resolved"
-    figures = ", ".join(f"{name} {figure_text(alert[name])}" for name in _FIGURES if alert[name] is not None)
+    figures = ", ".join(f"{FIGURES[name]} {figure_of(alert, name)}" for name in FIGURES if alert[name] is not None)
     facts = {
         "Seen": figures,
         "Of": alert["partition_key"] or alert["batch_id"],
@@ -125,7 +138,7 @@ def document_of(
         "title": title_of(alerts),
         "text": text_of(alerts, address),
         "alerts": [
-            {name: alert[name] for name in (*names, *more, "batch_id", *_FIGURES)}
+            {name: alert[name] for name in (*names, *more, "batch_id", *FIGURES)}
             | {"action": alert["action"], "transition": _kind(transition)}
             | {"url": f"{address}/alerts/{alert['alert_id']}", "first_seen": f"{alert['first_seen'].isoformat()}Z"}
             for transition, alert in alerts

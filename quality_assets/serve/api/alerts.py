@@ -131,7 +131,9 @@ class NoteBody(_Body):
 
 
 class ResolveBody(NoteBody):
-    """How it is over; `expected` and `false_alarm` teach the rule."""
+    """How it is over. `expected` and `false_alarm` teach: a dataset's rule is quiet from then on, and what checks,
+    incidents and drift find unless it gets worse.
+    """
 
     resolution: Resolution = "fixed"
 

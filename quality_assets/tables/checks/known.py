@@ -38,3 +38,13 @@ def checks_by_subject() -> dict[Subject, list[Check]]:
 def blocking_checks() -> frozenset[tuple[str, str]]:
     """Asset and name of every check whose failure stops publication."""
     return frozenset((check.subject.name, check.name) for check in ALL_CHECKS if check.is_blocking)
+
+
+@lru_cache(maxsize=1)
+def _units() -> dict[tuple[str, str], str]:
+    return {(check.subject.name, check.name): check.unit for check in ALL_CHECKS}
+
+
+def unit_of(asset: str, check_name: str) -> str:
+    """The unit of what a check measures, as `wording.measure_text` takes it; empty of a check that is not known."""
+    return _units().get((asset, check_name), "")
