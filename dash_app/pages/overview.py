@@ -21,7 +21,7 @@ from quality_assets.domain.wording import capitalised
 from quality_assets.read import links, quality
 from quality_assets.read import overview as queries
 from quality_assets.read.links import Request
-from quality_assets.read.overview import features
+from quality_assets.read.overview import features, seen_features
 from quality_assets.read.reader import Reader, Row
 
 Component = Any
@@ -33,7 +33,7 @@ def build(reader: Reader, request: Request) -> Component:
     """The page."""
     days = request.days
     known = features(reader, days)
-    rows = [row for row in known if row["last_seen_date"] is not None]
+    rows = seen_features(known)
     if not rows:
         return states.no_events(len(known))
     return html.Div(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Annotated
@@ -13,6 +14,8 @@ from rich.markup import escape
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, err, fail, out
 from quality_assets.domain.escaping import json_text
+
+_MOST_NAMED = 8
 
 
 @app.command()
@@ -35,8 +38,7 @@ def deliver(
     for error in known.errors:
         err.print(escape(error))
     if name not in known.by_name:
-        near = get_close_matches(name, known.by_name, 3, cutoff=0)
-        fail(f"no destination in {folder} is called {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
+        fail(f"no destination in {folder} is called {name!r}; {_there_are(name, sorted(known.by_name))}")
     try:
         outcome = send(settings, known.by_name[name], dry_run=dry_run)
     except (NothingToSend, DeliveryRunningError) as error:
@@ -52,3 +54,12 @@ def deliver(
             out.print(escape(f"  {example['operation']} {example['key']}" + (f"  {json.dumps(row)}" if row else "")))
     if outcome.error is not None:
         fail(outcome.error)
+
+
+def _there_are(name: str, names: Sequence[str]) -> str:
+    """Which destinations there are, those of names alike first, and how one is made where there is none."""
+    if not names:
+        return "there is none yet: a YAML file of that folder declares one (name, owner, send, kind, and path or url)"
+    near = get_close_matches(name, names, len(names), cutoff=0)
+    rest = f" and {len(near) - _MOST_NAMED} more" if len(near) > _MOST_NAMED else ""
+    return f"there {'is' if len(near) == 1 else 'are'} {', '.join(near[:_MOST_NAMED])}{rest}"

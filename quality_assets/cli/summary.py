@@ -26,6 +26,8 @@ from quality_assets.tables.reports import newest_scores
 # Metrics that one looks at first, in this order, when several of a feature are worse at once.
 _METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
 
+_MOST_CHECKS = 3
+
 
 @dataclass(frozen=True)
 class Accounting:
@@ -150,9 +152,12 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
     passed, failed, unknown = checks_run(connection)
     yield f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
-    for severity, asset, name, count, description in failing_checks(connection)[:3]:
+    failing = failing_checks(connection)
+    for severity, asset, name, count, description in failing[:_MOST_CHECKS]:
         where = f" on {count:,} dates" if count > 1 else ""
         yield f"  {severity} {asset} {name}{where}: {description}"
+    if len(failing) > _MOST_CHECKS:
+        yield f"  … and {plural(len(failing) - _MOST_CHECKS, 'other check')}: `quality status`"
     yield from _attention_lines(connection)
 
 

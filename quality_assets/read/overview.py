@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -154,6 +155,11 @@ def descriptions(reader: Reader) -> dict[str, Row]:
     if not reader.has(DESCRIPTIONS):
         return {}
     return {row["feature"]: row for row in reader.rows(_DESCRIPTIONS)}
+
+
+def seen_features(rows: Iterable[Row]) -> list[Row]:
+    """Those of features or descriptions that have ever sent an event: what pages and API count."""
+    return [row for row in rows if row["last_seen_date"] is not None]
 
 
 @per_snapshot

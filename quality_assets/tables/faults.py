@@ -28,7 +28,7 @@ from quality_assets.domain.features.incident_words import title, told_figures, t
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
-from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
+from quality_assets.domain.quality.model_checks import NOT_TOLD
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.domain.wording import name_in_words
 from quality_assets.settings import Settings
@@ -78,18 +78,17 @@ def tell_of_checks(
     """Tell of the checks that failed in a run, and note those that passed; `standing`: how many partitions of each
     check fail as the data stand, since one day's pass says nothing of another day's failure.
 
-    Nothing is told of those that only count what is told by itself, `TOLD_ONE_BY_ONE`, nor of warnings of days that lie
-    long before the newest that was asked of.
+    Nothing is told of `NOT_TOLD`, nor of warnings of days that lie long before the newest that was asked of.
     """
     failing: dict[tuple[str, str], list[CheckResult]] = {}
     newest = max((r.partition_key for r in results), default="")
     for result in results:
-        is_told_elsewhere = (result.asset, result.check_name) in TOLD_ONE_BY_ONE
-        if result.status == "failed" and not is_told_elsewhere and _is_news(result, newest):
+        is_told = (result.asset, result.check_name) not in NOT_TOLD
+        if result.status == "failed" and is_told and _is_news(result, newest):
             failing.setdefault((result.asset, result.check_name), []).append(result)
     passed = {(r.asset, r.check_name) for r in results if r.status == "passed"}
     passed = {each for each in passed if each not in failing and not standing.get(each)}
-    passed |= TOLD_ONE_BY_ONE.intersection((r.asset, r.check_name) for r in results)
+    passed |= NOT_TOLD.intersection((r.asset, r.check_name) for r in results)
     if not failing and not passed:
         return
     with operations_of(settings).write() as connection:

@@ -291,7 +291,10 @@ def test_the_newest_version_of_the_last_day_must_be_a_trained_model(warehouse: d
         {"event_date": TODAY, "model_version": "10", "score_kind": "baseline", "note": note},
         {"event_date": TODAY, "model_version": "10", "score_kind": "unknown", "note": note},
     ]
-    write(warehouse, RISK_SCORES, rows)
+    write(warehouse, RISK_SCORES, rows[2:])
+    # Until one has scored nothing is amiss.
+    assert answer(warehouse, name)[0] is None
+    write(warehouse, RISK_SCORES, rows[:2])
     assert answer(warehouse, name) == (False, 0, 2, 2)
     assert examples(warehouse, name) == ["EWMA chart stands in"]
     write(warehouse, RISK_SCORES, [{"event_date": TODAY, "model_version": "10", "score_kind": "model"}])
@@ -363,6 +366,10 @@ def test_half_of_what_is_watched_may_be_unknown_on_the_last_day(
     write(
         warehouse, DATA_DRIFT, [*rows, *({"event_date": on(1), "name": f"n{n}", "status": "unknown"} for n in range(9))]
     )
+    found = answer(warehouse, "data_drift.could_be_judged")
+    # It could not be judged on any day before either.
+    assert found == (is_passed or None, unknown, 0.5 * len(statuses), 0)
+    write(warehouse, DATA_DRIFT, [{"event_date": on(2), "name": "n0", "status": "ok"}])
     found = answer(warehouse, "data_drift.could_be_judged")
     assert found == (is_passed, unknown, 0.5 * len(statuses), int(not is_passed))
 

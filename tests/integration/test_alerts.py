@@ -16,7 +16,7 @@ from quality_assets.contracts.product import DIM_FEATURE_METADATA
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.quality.check import Severity
-from quality_assets.domain.quality.model_checks import TOLD_ONE_BY_ONE
+from quality_assets.domain.quality.model_checks import NOT_TOLD
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.failures import record_failure, record_success
@@ -129,20 +129,20 @@ def test_a_failed_check_is_titled_by_what_it_found(data_root: Settings, descript
 
 def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_one(data_root: Settings) -> None:
     known = {(check.subject.name, check.name): check for checks in checks_by_subject().values() for check in checks}
-    assert set(known) >= TOLD_ONE_BY_ONE
+    assert set(known) >= NOT_TOLD
     results = [
         CheckResult(asset, name, "", known[asset, name].dimension, "failed", "WARN", False, 1.0, 0.0, 1, "One is.")
-        for asset, name in sorted(TOLD_ONE_BY_ONE)
+        for asset, name in sorted(NOT_TOLD)
     ]
-    tell_of_checks(data_root, results, dict.fromkeys(TOLD_ONE_BY_ONE, 1), "r1")
+    tell_of_checks(data_root, results, dict.fromkeys(NOT_TOLD, 1), "r1")
     assert alert_rows(data_root) == []
     # What was told by code of before is over, though the check still fails.
     with operations_of(data_root).write() as connection:
-        for asset, name in TOLD_ONE_BY_ONE:
+        for asset, name in NOT_TOLD:
             raise_fault(connection, Fault("check", asset, "title", "message", "medium", name))
     for run in ("r2", "r3"):
-        tell_of_checks(data_root, results, dict.fromkeys(TOLD_ONE_BY_ONE, 1), run)
-    assert [alert["status"] for alert in alert_rows(data_root)] == ["resolved", "resolved"]
+        tell_of_checks(data_root, results, dict.fromkeys(NOT_TOLD, 1), run)
+    assert [alert["status"] for alert in alert_rows(data_root)] == ["resolved"] * len(NOT_TOLD)
 
 
 def test_a_warning_of_a_day_long_before_the_newest_is_history(data_root: Settings) -> None:

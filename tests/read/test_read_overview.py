@@ -19,6 +19,7 @@ from quality_assets.read.overview import (
     open_incidents,
     risk_by_day,
     risk_now,
+    seen_features,
     sparks,
     total,
     totals_by_day,
@@ -386,6 +387,11 @@ def _described(*names: str) -> list[Cells]:
 
 def _score(feature: str, risk: float | None, days: int = 0, **cells: object) -> Cells:
     return {"event_date": ago(days), "feature": feature, "model_version": "1", "risk_probability": risk} | cells
+
+
+def test_features_that_never_sent_an_event_are_not_counted() -> None:
+    reader = snapshot_of({DESCRIPTIONS: [*_described("a", "b"), {"feature": "c", "last_seen_date": None}]})
+    assert [row["feature"] for row in seen_features(descriptions(reader).values())] == ["a", "b"]
 
 
 def test_at_risk_are_features_whose_newest_score_is_even_odds_or_more() -> None:

@@ -232,7 +232,8 @@ newest as (
     (select max_by(model_version, coalesce(try_cast(model_version as bigint), -1)) from last_day)
 )
 select '' as partition_key,
-  case when count(*) > 0 then count(*) filter (where score_kind = 'model') > 0 end as is_passed,
+  case when (select bool_or(score_kind = 'model') from {_SCORES}) then
+    count(*) filter (where score_kind = 'model') > 0 end as is_passed,
   cast(count(*) filter (where score_kind = 'model') as double) as observed, cast(count(*) as double) as threshold,
   count(*) filter (where score_kind <> 'model') as unexpected_count,
   to_json(list(distinct replace(replace(replace(note, 'any: ', ''), '_', ' '), 'ewma', 'EWMA'))
@@ -243,7 +244,7 @@ from newest
         finding="Of {threshold} of the last day {observed} came from a trained model, the others from a baseline",
         unit="score",
         remedy=TIME_TELLS,
-        needs="nothing was scored yet",
+        needs="no model has scored yet",
     ),
     Check(
         subject_of(SCORE_LEDGER),
@@ -302,16 +303,19 @@ MONITORING_CHECKS = (
         "Could most of what is watched be judged on the last day?",
         "completeness",
         _one(
-            f"case when total > 0 then unknown <= {MAX_UNKNOWN_SHARE} * total end",
+            # A young product, or a small one, has lost nothing that it could tell.
+            f"case when unknown <= {MAX_UNKNOWN_SHARE} * total then true when could then false end",
             "unknown",
             f"{MAX_UNKNOWN_SHARE} * total",
-            f"(select count(*) as total, count(*) filter (where status = 'unknown') as unknown from {_DRIFT}"
-            f" where event_date = (select max(event_date) from {_DRIFT}))",
+            "(select max_by(total, event_date) as total, max_by(unknown, event_date) as unknown,"
+            f" bool_or(unknown <= {MAX_UNKNOWN_SHARE} * total) as could from (select event_date, count(*) as total,"
+            f" count(*) filter (where status = 'unknown') as unknown from {_DRIFT} group by event_date))",
         ),
         severity="WARN",
         finding="{observed} could not be judged on the last day, more than {threshold}",
         unit="distribution",
-        remedy="The drift page says of each what is missing; mostly it is days.",
+        remedy="The drift page says of each what is missing.",
+        needs="days or events are too few to judge most of it",
     ),
     Check(
         subject_of(DATA_DRIFT),
@@ -368,3 +372,6 @@ from (
 )
 
 MODEL_CHECKS = (*INCIDENT_CHECKS, *LABEL_CHECKS, *TRAINING_CHECKS, *SCORE_CHECKS, *MONITORING_CHECKS)
+
+NOT_TOLD = TOLD_ONE_BY_ONE | {(check.subject.name, check.name) for check in MODEL_CHECKS if check.remedy == TIME_TELLS}
+"""Checks that raise no alert: others tell of what they count, or nobody can do anything but wait for days."""

@@ -50,7 +50,7 @@ class OverviewAnswer(BaseModel):
 
     data_through: str | None
     published_at: Instant | None
-    features: int | None
+    features: int | None = Field(description="That have ever sent an event, as the overview page counts them")
     open_incidents: int | None
     failing_checks: int | None
     alerts: dict[str, int]
@@ -105,7 +105,7 @@ def dashboard_overview(store: House, snapshots: Store, settings: OfServer) -> Ov
     return OverviewAnswer(
         data_through=str(reader.through) if reader and reader.through else None,
         published_at=reader.snapshot.published_at if reader else None,
-        features=len(overview.descriptions(reader)) if reader else None,
+        features=len(overview.seen_features(overview.descriptions(reader).values())) if reader else None,
         open_incidents=len(overview.open_incidents(reader)) if reader else None,
         failing_checks=health.alarms(quality.latest(reader)) if reader else None,
         alerts=counts,
