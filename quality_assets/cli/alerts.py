@@ -233,8 +233,7 @@ def assign(
     actor: NAME_OF_ACTOR = "somebody",
 ) -> None:
     """Say whose it is."""
-    whose = " ".join(assignee.split()) or None
-    row = _answer(alert_id, actor, lambda book, found, name: book.assign(found, name, whose, note=note))
+    row = _answer(alert_id, actor, lambda book, found, name: book.assign(found, name, assignee, note=note))
     out.print(f"  assigned to {shown(row['assignee'] or 'nobody')}")
 
 

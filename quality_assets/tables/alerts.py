@@ -248,9 +248,10 @@ class AlertBook:
     def assign(
         self, alert_id: str, actor: str, assignee: str | None, *, note: str = "", version: int | None = None
     ) -> dict[str, Any]:
-        """Whose it is; None: nobody's."""
-        said = note or f"to {assignee}" if assignee else note or "to nobody"
-        return self._do(alert_id, actor, said, version, lambda *_: Change({"assignee": assignee}, "assigned"))
+        """Whose it is; None, or blank: nobody's."""
+        whose = " ".join((assignee or "").split()) or None
+        said = note or f"to {whose or 'nobody'}"
+        return self._do(alert_id, actor, said, version, lambda *_: Change({"assignee": whose}, "assigned"))
 
     def note(self, alert_id: str, actor: str, text: str, *, version: int | None = None) -> dict[str, Any]:
         """Say something about it. AlertError where nothing is said."""

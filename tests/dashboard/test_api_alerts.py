@@ -407,3 +407,12 @@ def test_a_store_that_does_not_answer_is_said_and_pages_stay(full_root: Path, mo
     assert ask("GET", "/features").status_code == 200
     assert ask("GET", "/token").json()["token"].endswith("#?")
     assert "Live comments" in _page(settings, "/")
+
+
+def test_what_cannot_be_done_as_it_stands_says_how_it_stands(ask: Ask, alert_id: str) -> None:
+    assert ask("POST", f"/alerts/{alert_id}/resolve").status_code == 200
+    refused = ask("POST", f"/alerts/{alert_id}/acknowledge")
+    assert (refused.status_code, refused.json()["present"]["status"]) == (409, "resolved")
+    assert ask("POST", f"/alerts/{alert_id}/snooze", {"hours": 1e-12}).status_code == 422
+    assert ask("POST", f"/alerts/{alert_id}/assign", {"assignee": " ann  b\n"}).json()["assignee"] == "ann b"
+    assert ask("POST", f"/alerts/{alert_id}/assign", {"assignee": " "}).json()["assignee"] is None

@@ -30,6 +30,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
 _LARGEST = 2**63 - 1
 _MOST_IN_BULK = 200
+_LEAST_HOURS = 0.01
 _MOST_HOURS = 24 * 366
 
 
@@ -142,7 +143,7 @@ class SnoozeBody(NoteBody):
     """Until when, or for how many hours, nothing is told."""
 
     until: datetime | None = None
-    hours: Annotated[float | None, Field(gt=0, le=_MOST_HOURS)] = None
+    hours: Annotated[float | None, Field(ge=_LEAST_HOURS, le=_MOST_HOURS)] = None
 
 
 class AssignBody(NoteBody):
@@ -163,7 +164,7 @@ class BulkBody(NoteBody):
     alert_ids: Annotated[list[str], Field(min_length=1, max_length=_MOST_IN_BULK)]
     action: Literal["acknowledge", "resolve", "snooze"]
     resolution: Resolution = "fixed"
-    hours: Annotated[float, Field(gt=0, le=_MOST_HOURS)] = 24
+    hours: Annotated[float, Field(ge=_LEAST_HOURS, le=_MOST_HOURS)] = 24
 
 
 class BulkOutcome(BaseModel):
@@ -288,7 +289,9 @@ def show_alert(store: House, alert_id: AlertId) -> Response:
     return json_response(found)
 
 
-def _done(http: Request, store: House, key: str | None, actor: str, body: BaseModel, act: Any) -> Response:
+def _done(
+    http: Request, store: House, alert_id: str, key: str | None, actor: str, body: BaseModel, act: Any
+) -> Response:
     """The alert as it stands after `act`; 404, 409 or 422 where that cannot be."""
     try:
         return answered_once(http, store, key, actor, body.model_dump(mode="json"), lambda: (200, act()))
@@ -297,7 +300,9 @@ def _done(http: Request, store: House, key: str | None, actor: str, body: BaseMo
     except ChangedMeanwhileError as error:
         return json_response({"detail": str(error), "present": error.present}, 409)
     except AlertError as error:
-        return json_response({"detail": str(error), "present": None}, 409)
+        with store.read() as connection:
+            present = reading.one(connection, alert_id)
+        return json_response({"detail": str(error), "present": present}, 409)
 
 
 @alerts_api.post(
@@ -314,7 +319,7 @@ def acknowledge(
 ) -> Response:
     said, version = body or NoteBody(), version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, said,
+        http, store, alert_id, idempotency_key, actor, said,
         lambda: AlertBook(store).acknowledge(alert_id, actor, note=said.note, version=version),
     )  # fmt: skip
 
@@ -331,7 +336,7 @@ def resolve(
 ) -> Response:
     said, version = body or ResolveBody(), version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, said,
+        http, store, alert_id, idempotency_key, actor, said,
         lambda: AlertBook(store).resolve(alert_id, actor, said.resolution, note=said.note, version=version),
     )  # fmt: skip
 
@@ -350,7 +355,7 @@ def reopen(
 ) -> Response:
     said, version = body or NoteBody(), version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, said,
+        http, store, alert_id, idempotency_key, actor, said,
         lambda: AlertBook(store).reopen(alert_id, actor, note=said.note, version=version),
     )  # fmt: skip
 
@@ -370,7 +375,7 @@ def snooze(
 ) -> Response:
     until, version = _until(body), version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, body,
+        http, store, alert_id, idempotency_key, actor, body,
         lambda: AlertBook(store).snooze(alert_id, actor, until, note=body.note, version=version),
     )  # fmt: skip
 
@@ -400,10 +405,10 @@ def assign(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    version, assignee = version_of(if_match), (body.assignee or "").strip() or None
+    version = version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, body,
-        lambda: AlertBook(store).assign(alert_id, actor, assignee, note=body.note, version=version),
+        http, store, alert_id, idempotency_key, actor, body,
+        lambda: AlertBook(store).assign(alert_id, actor, body.assignee, note=body.note, version=version),
     )  # fmt: skip
 
 
@@ -421,6 +426,6 @@ def note(
 ) -> Response:
     version = version_of(if_match)
     return _done(
-        http, store, idempotency_key, actor, body,
+        http, store, alert_id, idempotency_key, actor, body,
         lambda: AlertBook(store).note(alert_id, actor, body.note, version=version),
     )  # fmt: skip
