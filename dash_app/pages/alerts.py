@@ -16,6 +16,7 @@ from dash_app.components.forms import actor_field
 from dash_app.components.markup import Element, drawn
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality import alerting
+from quality_assets.domain.quality.messages import is_root
 from quality_assets.read import alerts as queries
 from quality_assets.read import links
 from quality_assets.read.links import Request
@@ -158,7 +159,7 @@ def _groups(rows: Sequence[Mapping[str, Any]], request: Request) -> Component:
         group = list(members)
         if len(group) > 1:
             # What failed furthest upstream gives the group its name, whatever was seen last.
-            group.sort(key=lambda row: alerting.group_of(row["subject"]) != row["group_id"])
+            group.sort(key=lambda row: not is_root(row))
             said = f"{formats.plural(len(group), 'alert')} of one cause, about {group[0]['subject']}"
             items.append(html.Li(html.H3(said), className="group-head"))
         items += [_row(row, request, is_member=len(group) > 1) for row in group]

@@ -17,6 +17,7 @@ from quality_assets.domain.quality.alerting import (
     acknowledged,
     fingerprint_of,
     first_row,
+    group_of,
     hashed,
     is_mostly_wrong,
     may_reopen,
@@ -126,9 +127,14 @@ def test_what_got_worse_is_open_again_and_told() -> None:
 
 def test_a_resolved_alert_comes_back_within_a_day() -> None:
     policy = AlertPolicy()
-    assert may_reopen(ROW | {"resolved_at": NOW - 24 * HOUR}, NOW, policy)
-    assert not may_reopen(ROW | {"resolved_at": NOW - 24 * HOUR - timedelta(seconds=1)}, NOW, policy)
-    assert not may_reopen(ROW, NOW, policy)
+    row = ROW | {"kind": "check", "resolution": "auto"}
+    assert may_reopen(row | {"resolved_at": NOW - 24 * HOUR}, NOW, policy)
+    assert not may_reopen(row | {"resolved_at": NOW - 24 * HOUR - timedelta(seconds=1)}, NOW, policy)
+    assert not may_reopen(row, NOW, policy)
+    # What taught stays as it was; of a run nothing was learnt.
+    taught = row | {"resolved_at": NOW - HOUR, "resolution": "expected"}
+    assert not may_reopen(taught, NOW, policy)
+    assert may_reopen(taught | {"kind": "run"}, NOW, policy)
 
 
 def test_a_reopened_alert_is_as_new_but_for_its_history() -> None:
@@ -324,6 +330,17 @@ def test_a_message_tells_of_each_alert_once() -> None:
     ]
     assert once([("reminder:0:7", one), ("acknowledgement_over:2", one)]) == [("acknowledgement_over:2", one)]
     assert once([("reminder:0:1", one), ("escalated:0", one)]) == [("escalated:0", one)]
+
+
+def test_what_failed_furthest_upstream_stands_first() -> None:
+    root = _alert(2, group_id=group_of("s2"))
+    assert [each["alert_id"] for _, each in once([("reminder:0:1", _alert()), ("reminder:0:1", root)])] == ["a2", "a1"]
+
+
+def test_who_hears_of_an_end_hears_what_is_open_still() -> None:
+    assert text_of([("resolved:0", _alert())], "", 1).startswith("1 alert of the same cause is open still.\n\nM1.")
+    two = text_of([("resolved:0", _alert()), ("opened:0", _alert(2))], "", 2)
+    assert two.startswith("2 alerts of the same cause were told before.\n")
 
 
 def test_the_text_of_several() -> None:

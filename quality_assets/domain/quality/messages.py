@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from quality_assets.domain.quality.alerting import SEVERITIES, group_of, rank
 from quality_assets.domain.wording import figure_text, measure_text, measure_texts, plural, value_text
 
 _VERBS = {
@@ -34,13 +35,21 @@ _MOST_NAMED = 20
 
 
 def once(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Each alert once, in the order of their first: what got worse before anybody knew of it has only opened."""
+    """Each alert once, in the order of their first: what got worse before anybody knew of it has only opened.
+
+    What failed furthest upstream, which gives a group its name, stands before all others.
+    """
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for transition, alert in alerts:
         known = found.get(alert["alert_id"])
         if known is None or _FIRST.index(_kind(transition)) < _FIRST.index(_kind(known[0])):
             found[alert["alert_id"]] = transition, alert
-    return list(found.values())
+    return sorted(found.values(), key=lambda each: not is_root(each[1]))
+
+
+def is_root(alert: Mapping[str, Any]) -> bool:
+    """Whether an alert is that by which its group is called."""
+    return group_of(alert["subject"]) == alert["group_id"]
 
 
 def _kind(transition: str) -> str:
@@ -68,8 +77,6 @@ def _one_line(text: str) -> str:
 
 def worst(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """The worst severity of several alerts."""
-    from quality_assets.domain.quality.alerting import SEVERITIES, rank
-
     return SEVERITIES[max(rank(alert["severity"]) for _, alert in alerts)]
 
 
@@ -84,7 +91,7 @@ def _subjects(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 def figure_of(alert: Mapping[str, Any], name: str) -> str:
     """A figure of an alert as its page and messages say it: what was measured in its unit, where that is known."""
-    value, unit = alert[name], (alert["evidence"] or {}).get("unit")
+    value, unit = alert[name], (alert.get("evidence") or {}).get("unit")
     if name not in _MEASURED or not isinstance(unit, str):
         return figure_text(value)
     if alert["kind"] == "incident":
@@ -100,7 +107,10 @@ def text_of(alerts: Sequence[tuple[str, Mapping[str, Any]]], address: str, known
     """
     lines = []
     if known:
-        lines += [f"{plural(known, 'alert')} of the same cause {'was' if known == 1 else 'were'} told before.", ""]
+        is_over = all(_kind(transition) == "resolved" for transition, _ in alerts)
+        told = "is open still" if known == 1 else "are open still"
+        before = "was told before" if known == 1 else "were told before"
+        lines += [f"{plural(known, 'alert')} of the same cause {told if is_over else before}.", ""]
     for transition, alert in alerts[:_MOST_NAMED]:
         lines += [*_lines(transition, alert, address, with_title=len(alerts) > 1), ""]
     if len(alerts) > _MOST_NAMED:
