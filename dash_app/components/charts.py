@@ -6,8 +6,9 @@ plotly.py is not used: building a `Figure` costs more than a page's queries.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import cycle
 from typing import Any
 
 from dash import html
@@ -18,7 +19,7 @@ from quality_assets.read.reader import Row
 Figure = dict[str, Any]
 Component = Any
 
-SERIES = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
+SERIES = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)")
 _IN_SECONDS_MS = 2_000
 _TICKS = {"fraction": ".2~%", "ms": ",.4~r", "s": ".3~r", "count": ".3~s", "score": ".3~r"}
 
@@ -38,6 +39,11 @@ def legend(*entries: tuple[str, str]) -> Component:
     return html.Div(
         [html.Span([html.Span(className=f"mark {mark}"), word]) for mark, word in entries], className="legend"
     )
+
+
+def series_legend(names: Iterable[str]) -> Component:
+    """The legend of series in the order of the palette."""
+    return legend(*((f"s{place % len(SERIES) + 1}", name) for place, name in enumerate(names)))
 
 
 def layout(x_range: Sequence[Any] | None, unit: str, **changes: Any) -> Figure:
@@ -269,7 +275,7 @@ def line_chart(
             "marker": {"size": 5},
             "hovertemplate": f"%{{{'customdata' if texts else 'y'}}}<extra>{_plain(name)}</extra>",
         }
-        for (name, values), color in zip(series.items(), SERIES, strict=False)
+        for (name, values), color in zip(series.items(), cycle(SERIES), strict=False)
     ]
     return {"data": traces, "layout": layout(x_range, unit, **changes)}
 
@@ -322,7 +328,7 @@ def stacked_shares(names: Sequence[str], series: Mapping[str, Sequence[float]]) 
             "marker": {"color": color, "line": {"width": 0}},
             "hovertemplate": f"%{{customdata}}: %{{y:.5f}}<extra>{_plain(name)}</extra>",
         }
-        for (name, values), color in zip(series.items(), SERIES, strict=False)
+        for (name, values), color in zip(series.items(), cycle(SERIES), strict=False)
     ]
     axes = {
         "xaxis": {"tickformat": "d", "hoverformat": "d", "range": [0.5, len(names) + 0.5]},
@@ -344,7 +350,7 @@ def stacked_bars(
             "marker": {"color": color, "line": {"width": 0}},
             "hovertemplate": f"%{{y:,}}<extra>{_plain(name)}</extra>",
         }
-        for (name, values), color in zip(series.items(), SERIES, strict=False)
+        for (name, values), color in zip(series.items(), cycle(SERIES), strict=False)
     ]
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
     # Few of something are counted one by one; an axis would offer halves.

@@ -327,7 +327,7 @@ def _quarantine_chart(reader: Reader, days: int) -> Component:
             html.Span(f"on {formats.day(reader.through)}", className="note"),
         ],
     )
-    legend = charts.legend(*((f"s{i + 1}", name) for i, name in enumerate(series)))
+    legend = charts.series_legend(series)
     label = f"Quarantined rows by first reason, {formats.whole(sum(totals.values()))} in {days} days"
     return ui.card(head, charts.chart(figure, label), legend, label="Quarantine by day")
 

@@ -300,7 +300,7 @@ def _by_day(reader: Reader, days: int) -> Component:
         if row["event_date"] in dates:
             series[_KINDS[row["kind"]][0]][dates.index(row["event_date"])] = row["drifted"]
     figure = charts.stacked_bars(dates, series, x_range=charts.day_range(reader.through, days))
-    legend = charts.legend(*((f"s{i + 1}", name) for i, name in enumerate(series)))
+    legend = charts.series_legend(series)
     return ui.card(
         head, charts.chart(figure, f"Drifted things per day over {days} days"), legend, label="Drifted, day by day"
     )

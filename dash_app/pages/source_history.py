@@ -32,7 +32,7 @@ def scores(batches: Sequence[Mapping[str, Any]]) -> Component:
         charts.chart(
             charts.stacked_shares(names, _taken(judged)), "What each dimension took away from the score", height=120
         ),
-        charts.legend(*((f"s{i + 1}", formats.words(name)) for i, name in enumerate(_taken(judged)))),
+        charts.series_legend(map(formats.words, _taken(judged))),
         label=_TITLE,
     )
 

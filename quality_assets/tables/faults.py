@@ -22,7 +22,7 @@ from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.owners import HOUSE_OWNER, OWNERS, TEAM, owner_of
 from quality_assets.contracts.pipeline import PIPELINE
-from quality_assets.contracts.product import DIM_FEATURE_METADATA
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.features.attention import users_hit
 from quality_assets.domain.features.incident_words import title, told_figures, told_sentence
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
@@ -268,7 +268,7 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
           size, current_size, unit, objective, slice_dimensions, slice_values, events, scope, features, end_date,
           described.owner as owner, described.team as team
         from {INCIDENTS.qualified_name}
-        left join {DIM_FEATURE_METADATA.qualified_name} as described using (feature)
+        left join {FEATURE_DESCRIPTIONS.qualified_name} as described using (feature)
         where end_date is null or end_kind in ('adopted', 'silent') order by incident_id
         """,
     )

@@ -544,3 +544,16 @@ def test_state_in_the_address_is_kept_or_taken_out() -> None:
     assert request.days == 90
     assert request.url(platform=None) == "/feature/x?window=90d"
     assert request.url(country="DE") == "/feature/x?window=90d&platform=iOS&country=DE"
+
+
+def test_no_series_is_left_out_however_many_and_each_has_its_colour() -> None:
+    series = {f"n{n}": [1] for n in range(len(charts.SERIES) + 1)}
+    for figure in (charts.stacked_bars([date(2026, 3, 1)], series), charts.stacked_shares(["a"], series)):
+        colours = [trace["marker"]["color"] for trace in figure["data"]]
+        assert colours == [*charts.SERIES, charts.SERIES[0]]
+    styles = (Path(charts.__file__).parents[1] / "assets" / "app.css").read_text()
+    for n, colour in enumerate(charts.SERIES, start=1):
+        # In light and in dark, and beside the word of the legend.
+        assert styles.count(f"--c{n}:#") == 2
+        assert f".mark.s{n}{{background:{colour}}}" in styles
+    assert "mark s6" in str(charts.series_legend(series))

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from quality_assets.clock import utc_now
 from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
-from quality_assets.contracts.product import DIM_FEATURE_METADATA
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.run_tags import run_partition
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.quality.check import Severity
@@ -282,8 +282,9 @@ def test_each_alert_has_the_owner_of_what_it_is_about_and_a_feature_its_team(dat
     with open_warehouse(data_root) as session:
         insert(session, DATA_DRIFT.qualified_name, **DRIFT)
         tell_of_drift(session, "r1")
-        described = {"feature": "Search", "owner": "ines@example.com", "team": "Discovery", "is_described": True}
-        insert(session, DIM_FEATURE_METADATA.qualified_name, **described)
+        # As soon as it is read: the table of readers is made last.
+        described = {"feature": "Search", "owner": "ines@example.com", "team": "Discovery"}
+        insert(session, FEATURE_DESCRIPTIONS.qualified_name, **described)
         insert(session, INCIDENTS.qualified_name, **INCIDENT)
         tell_of_incidents(session, "r1")
     assert {(each["kind"], each["subject"]): each["owner"] for each in alert_rows(data_root)} == {
