@@ -67,14 +67,18 @@ def _asked(request: Request) -> queries.Asked:
 def _lead(counts: Mapping[str, int]) -> Component:
     if not counts["live"]:
         return "Nothing is wrong that anybody would have to be told of."
-    waiting = counts["unacknowledged"]
-    return [
-        html.B(formats.plural(counts["live"], "live alert")),
-        f", {formats.count(waiting)} of which nobody has acknowledged." if waiting else ", each of which somebody has.",
-    ]
+    waiting, live = counts["unacknowledged"], counts["live"]
+    if not waiting:
+        said = ", each of which somebody has."
+    elif waiting == live:
+        said = ", which nobody has acknowledged." if live == 1 else ", none of which anybody has acknowledged."
+    else:
+        said = f", {formats.count(waiting)} of which nobody has acknowledged."
+    return [html.B(formats.plural(live, "live alert")), said]
 
 
 def _figures(counts: Mapping[str, int], found: Mapping[str, Any], request: Request) -> Component:
+    to_resolve = found["mean_hours_to_resolve"]
     cards = [
         ui.figure_card(
             alert_parts.WORDS[name],
@@ -90,7 +94,7 @@ def _figures(counts: Mapping[str, int], found: Mapping[str, Any], request: Reque
             "Time to acknowledge",
             "clock",
             _hours(found["mean_hours_to_acknowledge"]),
-            note=f"to resolve: {_hours(found['mean_hours_to_resolve'])}, on average",
+            note="on average" if to_resolve is None else f"to resolve: {_hours(to_resolve)}, on average",
         )
     )
     return html.Div(cards, className="figures")

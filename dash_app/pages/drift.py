@@ -119,14 +119,8 @@ def _key(row: Row) -> tuple[str, str, str]:
 
 def _moved(row: Row, picture: Row | None) -> Component:
     effect = row["effect_on_predictions"]
-    cares = (
-        "Not an input of the model."
-        if effect is None
-        else "The model cares: swapped in alone it moves scores by"
-        f" {formats.points(effect * 100).lstrip('+')} on average."
-        if is_felt(effect)
-        else "The model does not feel it."
-    )
+    # How far it moves the scores, or that they do not feel it, the verdict says.
+    cares = "Not an input of the model." if effect is None else "The model cares." if is_felt(effect) else ""
     return html.Div(
         [
             html.Div([ui.badge(*_LOOKS["drifted"]), html.B(f"rank {row['rank']}")], className="between"),

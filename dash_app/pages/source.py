@@ -60,7 +60,7 @@ def build(connection: Connection, request: Request) -> Component:
 def _lead(told: Mapping[str, Any]) -> Component:
     where = told["path"] or told["query"] or told["table"] or ""
     owner = f"of {told['owner']}" if told["owner"] else ""
-    parts = [told["unreadable"] or told["late"] or "", told["description"], owner, f"from {where}"]
+    parts = [told["unreadable"] or told["late"] or "", (told["description"] or "").rstrip(". "), owner, f"from {where}"]
     return " · ".join(filter(None, parts))
 
 

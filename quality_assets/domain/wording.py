@@ -75,6 +75,8 @@ _DURATIONS: tuple[tuple[float, str, int, int], ...] = (
 )
 
 
+# Nobody thinks of months in hours.
+_HOURS_SAID = 240
 _OF_USERS = "user_features."
 
 
@@ -139,6 +141,8 @@ def duration_text(milliseconds: float) -> str:
 
 def measure_text(value: float, unit: str, digits: int = 2) -> str:
     """What a check measured, to `digits` digits: `6 %` of a `fraction`, `0.57` without unit, else a counted noun."""
+    if unit == "hour" and abs(value) >= _HOURS_SAID:
+        value, unit = value / 24, "day"
     scaled = round(100 * value if unit == "fraction" else value, 9)
     # Digits before the point are never cut off: 123.4 to two digits is 123, not 1.2e+02.
     is_long = abs(scaled) >= 10**digits - 0.5

@@ -167,12 +167,15 @@ def _ancestors(asset: str) -> tuple[str, ...]:
 
 
 def _failing_ancestor(connection: Connection, asset: str) -> str:
-    """The subject that an alert of an asset is told with: what fails furthest upstream of it, else the asset."""
+    """The subject that an alert of an asset is told with: what fails furthest upstream of it, else the asset.
+
+    What is merely worth a look, such as logs that are late, is no cause of what is found in tables made from it.
+    """
     above = _ancestors(asset)
     if not above:
         return asset
-    of_checks = ALERT.c.kind == "check"
-    live = select(ALERT.c.subject).where(of_checks, ALERT.c.status != alerting.RESOLVED, ALERT.c.subject.in_(above))
+    of_checks = ALERT.c.kind == "check", ALERT.c.severity.in_(alerting.SEVERITIES[alerting.rank("high") :])
+    live = select(ALERT.c.subject).where(*of_checks, ALERT.c.status != alerting.RESOLVED, ALERT.c.subject.in_(above))
     failing = set(connection.execute(live).scalars())
     return min(failing, key=lambda name: (len(_ancestors(name)), name), default=asset)
 

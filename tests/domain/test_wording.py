@@ -122,7 +122,7 @@ def test_what_a_check_measured_is_said_with_its_unit(value: float, unit: str, sa
         (0.1234561, 0.1234578, "", ("0.123456", "0.123458")),
         (12.123456789, 12.123456912, "", ("12.1234568", "12.1234569")),
         (123.4, 123.3, "hour", ("123.4 hours", "123.3 hours")),
-        (1234.2, 1234.3, "hour", ("1,234.2 hours", "1,234.3 hours")),
+        (1234.2, 1234.3, "hour", ("51.42 days", "51.43 days")),
         (3, 3, "row", ("3 rows", "3 rows")),
         (None, 0.05, "fraction", ("unknown", "5 %")),
     ],
@@ -194,3 +194,10 @@ def test_a_change_is_told_with_its_sign(fraction: float, said: str) -> None:
 )
 def test_a_figure_is_never_cut_before_its_point(value: float, said: str) -> None:
     assert figure_text(value) == said
+
+
+def test_hours_that_are_many_are_days() -> None:
+    assert [measure_text(hours, "hour") for hours in (1.0, 36.0, 239.0, 240.0, 6206.0)] == [
+        "1 hour", "36 hours", "239 hours", "10 days", "259 days",
+    ]  # fmt: skip
+    assert measure_texts(250.0, 36.0, "hour") == ("10 days", "36 hours")

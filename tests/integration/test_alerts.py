@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from services import alert_rows
@@ -14,7 +14,7 @@ from quality_assets.contracts.drift import DATA_DRIFT
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs.run_tags import run_partition
-from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.quality.alerting import Fault, group_of
 from quality_assets.domain.quality.check import Severity
 from quality_assets.domain.quality.model_checks import NOT_TOLD
 from quality_assets.domain.quality.result import CheckResult
@@ -125,6 +125,22 @@ def test_a_failed_check_is_titled_by_what_it_found(data_root: Settings, descript
     assert (alert["title"], alert["message"], alert["check_name"]) == (title, description, "features_described")
     said = description.partition(". ")[2]
     assert alert["action"] == (said or "Open the asset in Dagster, mend the cause, then `quality run`.")
+
+
+@pytest.mark.parametrize(("severity", "root"), [("WARN", "product.dim_feature_metadata"), ("ERROR", "raw.log_files")])
+def test_what_fails_upstream_is_the_cause_and_what_is_merely_worth_a_look_is_not(
+    data_root: Settings, severity: Literal["WARN", "ERROR"], root: str
+) -> None:
+    results = [
+        CheckResult(asset, name, "", "volume", "failed", how, False, 1.0, 0.0, 1, "One is.")
+        for asset, name, how in (
+            ("product.dim_feature_metadata", "features_described", "WARN"),
+            ("raw.log_files", "data_is_fresh", severity),
+        )
+    ]
+    tell_of_checks(data_root, results, {}, "r1")
+    groups = {alert["subject"]: alert["group_id"] for alert in alert_rows(data_root)}
+    assert groups == {"raw.log_files": group_of("raw.log_files"), "product.dim_feature_metadata": group_of(root)}
 
 
 def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_one(data_root: Settings) -> None:
