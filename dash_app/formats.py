@@ -74,7 +74,7 @@ def probability(fraction: float | None) -> str:
     """A probability: as `share`, and never 0 % nor 100 %, since no model is that sure."""
     if fraction is None or _is_missing(fraction):
         return UNKNOWN
-    return f"<1{NARROW}%" if fraction < 0.01 else f">99{NARROW}%" if fraction > 0.99 else share(fraction)
+    return wording.probability_text(fraction).replace(" ", NARROW)
 
 
 def change(fraction: float | None) -> str:

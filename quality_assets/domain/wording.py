@@ -112,6 +112,11 @@ def share_text(value: float) -> str:
     return _signed(f"{points:.0f} %" if size >= 10 or size == 0 else f"{points:.2g} %" if size >= 0.01 else "0 %")
 
 
+def probability_text(value: float) -> str:
+    """A probability in whole percent, and never 0 % nor 100 %, since no model is that sure: `<1 %`, `19 %`, `>99 %`."""
+    return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
+
+
 def change_text(fraction: float) -> str:
     """A relative change with its sign: `+243 %`, `−0.8 %`, `±0 %`; from eleven times on as a multiple, `×12`."""
     points = 100 * fraction

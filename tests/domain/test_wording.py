@@ -14,6 +14,7 @@ from quality_assets.domain.wording import (
     measure_texts,
     name_in_words,
     plural,
+    probability_text,
     row_text,
     value_text,
 )
@@ -201,3 +202,9 @@ def test_hours_that_are_many_are_days() -> None:
         "1 hour", "36 hours", "239 hours", "10 days", "259 days",
     ]  # fmt: skip
     assert measure_texts(250.0, 36.0, "hour") == ("10 days", "36 hours")
+
+
+def test_no_probability_is_nought_or_one() -> None:
+    assert [probability_text(value) for value in (0.0, 0.009, 0.01, 0.87, 0.99, 0.9914, 1.0)] == [
+        "<1 %", "<1 %", "1 %", "87 %", "99 %", ">99 %", ">99 %",
+    ]  # fmt: skip

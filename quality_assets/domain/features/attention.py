@@ -13,6 +13,7 @@ from quality_assets.contracts.metrics import METRIC_GROUPS
 from quality_assets.domain.features.incident_words import is_missing, names_of, told_sentence
 from quality_assets.domain.features.severity import real_part
 from quality_assets.domain.plain import plain_value, rows_of_frame
+from quality_assets.domain.wording import probability_text
 
 # About the base rate: below it there is nothing to look at, and no page says so.
 MINIMUM_RISK = 0.25
@@ -180,7 +181,7 @@ def _risk_text(row: Mapping[str, Any]) -> str:
     why = f": {'; '.join(causes)}" if causes else ""
     horizon = row.get("horizon_days")
     within = f" within {int(horizon)} days" if horizon is not None and not pd.isna(horizon) else ""
-    return f"risk of degradation{within} {100 * float(row['risk_probability']):.0f} %{why}"
+    return f"risk of degradation{within} {probability_text(float(row['risk_probability']))}{why}"
 
 
 def model_reasons(score: Mapping[str, Any] | None) -> list[dict[str, Any]]:
