@@ -260,6 +260,7 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
     """Tell of the open incidents, with their severity and the users whom they cost; what has recovered is resolved.
 
     What is taken for normal by now, or silent for good, has not recovered: its alert stays until somebody answers it.
+    Who reads months of logs for the first time is told of what is new, and of whatever hurts people badly today.
     """
     through = session.connection.execute(f"select max(detected_on) from {INCIDENTS.qualified_name}").fetchall()[0][0]
     since = max(through - timedelta(days=_NEWS_DAYS), date.min) if through else date.min
@@ -288,12 +289,16 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
             if (
                 fault.fingerprint in live
                 if row["end_date"] is not None
-                else fault.fingerprint in known or row["detected_on"] >= since
+                else fault.fingerprint in known or _is_bad(row) or row["detected_on"] >= since
             )
         ]
         for fault in news:
             raise_fault(connection, fault)
         resolve_gone(connection, "incident", [fault.fingerprint for fault in faults])
+
+
+def _is_bad(row: Mapping[str, Any]) -> bool:
+    return alerting.rank(row["severity"]) >= alerting.rank("high")
 
 
 def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault:

@@ -216,7 +216,7 @@ def test_incidents_are_told_with_severity_and_users_and_end_with_themselves(data
     with open_warehouse(data_root) as session:
         insert(session, INCIDENTS.qualified_name, **INCIDENT)
         old = {**INCIDENT, "incident_id": "i0", "detected_on": date(2025, 1, 1), "feature": "Feed"}
-        insert(session, INCIDENTS.qualified_name, **old)
+        insert(session, INCIDENTS.qualified_name, **{**old, "severity": "medium"})
         tell_of_incidents(session, "run-1")
         (alert,) = alert_rows(data_root)
         assert (alert["subject"], alert["severity"], alert["users"]) == ("Search", "high", 1200)
@@ -248,6 +248,17 @@ def test_what_is_taken_for_normal_is_not_resolved(data_root: Settings) -> None:
         session.connection.execute(f"update {table} set end_kind = 'recovered' where incident_id = 'i1'")
         tell_of_incidents(session, "run-3")
     assert [each["resolution"] for each in alert_rows(data_root)] == ["auto"]
+
+
+def test_what_hurts_people_badly_today_is_told_however_long_ago_it_was_found(data_root: Settings) -> None:
+    old = {**INCIDENT, "detected_on": date(2025, 1, 1)}
+    with open_warehouse(data_root) as session:
+        for severity in ("low", "medium", "high", "critical"):
+            more = {"incident_id": severity, "feature": severity, "severity": severity}
+            insert(session, INCIDENTS.qualified_name, **{**old, **more})
+        insert(session, INCIDENTS.qualified_name, **INCIDENT)
+        tell_of_incidents(session, "run-1")
+    assert {alert["subject"] for alert in alert_rows(data_root)} == {"high", "critical", "Search"}
 
 
 def test_users_of_the_last_day_and_the_verdict_are_told_and_all_features_at_once_as_one(data_root: Settings) -> None:
