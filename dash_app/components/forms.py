@@ -96,12 +96,7 @@ def field(
 
 def choice(name: str, label: str, options: Sequence[tuple[str, str]], value: str = "") -> Element:
     """A labelled choice; an empty value is left out of what is sent."""
-    shown = [
-        Element("option", {"value": key, "selected": key == value or None}, word)
-        if key
-        else Element("option", {}, word)
-        for key, word in options
-    ]
+    shown = [Element("option", {"value": key, "selected": key == value or None}, word) for key, word in options]
     return Element("label", {"className": "field"}, [html.Span(label), Element("select", {"name": name}, shown)])
 
 

@@ -17,6 +17,9 @@ from dash.development.base_component import Component
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NAMES = {"className": "class", "tabIndex": "tabindex", "colSpan": "colspan"}
+# What is empty says nothing; but a link that downloads is one by the attribute's being there, and an option without a
+# value would send its word.
+_SAY_NOTHING = ("download", "value")
 _WITHOUT_END = frozenset({"br", "hr", "img", "input"})
 
 
@@ -58,9 +61,10 @@ def _element(tag: str, props: Mapping[str, Any], children: Any) -> str:
 
 
 def _attribute(name: str, value: Any) -> str:
+    if value == "" and name in _SAY_NOTHING:
+        return f' {name}=""'
     if value is None or value is False or value == "":
-        # What is empty says nothing; a link that downloads is one by the attribute's being there.
-        return " download" if name == "download" and value == "" else ""
+        return ""
     if value is True:
         return f" {name.lower()}"
     if name == "style":

@@ -9,6 +9,7 @@ from dash import dcc, html
 from plotly.io.json import to_json_plotly
 
 from dash_app.components import ui
+from dash_app.components.forms import choice
 from dash_app.components.markup import drawn, markup
 from dash_app.router import render
 from quality_assets.read.links import Request
@@ -26,7 +27,7 @@ def test_properties_are_what_html_calls_them() -> None:
     assert markup(cell) == '<td class="num" colspan="2" style="clip-path:polygon(0 0);left:3px" tabindex="0">1</td>'
     fold = html.Details([html.Summary("s"), None, 0], open=True)
     assert markup(fold) == "<details open><summary>s</summary>0</details>"
-    assert markup(html.A("CSV", href="/x", download="", hidden=False)) == '<a download href="/x">CSV</a>'
+    assert markup(html.A("CSV", href="/x", download="", hidden=False)) == '<a download="" href="/x">CSV</a>'
     assert markup([html.Br(), html.Span(className="")]) == "<br><span></span>"
 
 
@@ -49,3 +50,8 @@ def test_a_page_has_no_more_components_than_a_browser_walks_at_once(full_root: P
     said = str(to_json_plotly(page, engine="orjson"))
     # Dash's renderer takes some 6 ms for each of 2,500, and 1 ms for each of 1,000: its walks are within walks.
     assert 50 < said.count('"namespace"') < 1000
+
+
+def test_what_is_not_chosen_sends_nothing_instead_of_its_word() -> None:
+    chosen = choice("severity", "Severity", (("", "any"), ("low", "low")), "low")
+    assert '<option value="">any</option><option value="low" selected>low</option>' in markup(chosen)
