@@ -10,6 +10,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import forms, ui
+from quality_assets.domain.wording import capitalised
 from quality_assets.read import live as queries
 from quality_assets.read.links import Request
 from quality_assets.read.live import Down
@@ -56,7 +57,7 @@ def body(settings: Settings, *, unmasked: bool = False) -> Component:
     if isinstance(told, Down):
         since = f"since {formats.moment(told.since)}" if told.since else ""
         words = f"Collector down {since}".strip() if told.since else "No collector has run here yet"
-        return ui.card(ui.nothing("circle-x", words, told.reason, ui.command("quality collect")))
+        return ui.card(ui.nothing("circle-x", words, f"{capitalised(told.reason)}.", ui.command("quality collect")))
     return html.Div(
         [
             _condition(told["reasons"]),

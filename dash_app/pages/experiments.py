@@ -98,7 +98,7 @@ def _card(row: Row) -> Component:
     about = f"{_dates(row)} · {people}"
     return ui.card(
         html.Div([html.H2(link), html.Div(badges, className="tools")], className="between"),
-        html.P(row["verdict"]),
+        html.P(formats.typeset(row["verdict"])),
         html.P(about, className="note"),
         label=row["experiment"],
     )
@@ -158,7 +158,7 @@ def _one(reader: Reader, name: str) -> Component:
     badges = [ui.badge(*_STATES[row["state"]])]
     if row["grade"]:
         badges.insert(0, ui.badge(*_GRADES[row["grade"]]))
-    head = ui.page_head(name, row["verdict"], [*badges, ui.copy_link()], crumbs)
+    head = ui.page_head(name, formats.typeset(row["verdict"]), [*badges, ui.copy_link()], crumbs)
     parts = [head, _reasons(row), _health(reader, name), _people(reader, name, row), _results(reader, name)]
     return html.Div([part for part in parts if part is not None], className="stack")
 

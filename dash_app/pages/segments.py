@@ -55,16 +55,21 @@ def _engagement(reader: Reader) -> Component:
         for row in bands
     ]
     best = held or next(iter(grades), None)
-    worth = f"{best['as_of_date']:%d %b %Y}, {best['candidate'].replace('_', ' ')}: {best['reason']}" if best else ""
+    worth = (
+        f"{formats.day(best['as_of_date'], year=True)}, {best['candidate'].replace('_', ' ')}: {best['reason']}"
+        if best
+        else ""
+    )
+    as_of = formats.day(bands[0]["as_of_date"], year=True)
     tables = ("ml.engagement_scores", "ml.engagement_grades")
     return ui.card(
         ui.card_head(
             "Who may stay away",
-            f"Users of 28 days, as of {bands[0]['as_of_date']:%d %b %Y}, by the risk of none of the next 28.",
+            f"Users of 28 days, as of {as_of}, by the risk of none of the next 28.",
             ui.csv_link("engagement_grades"),
         ),
         html.P(html.B(", ".join(said) + ".")),
-        html.P(worth or "No week is graded yet: its 28 days are not over."),
+        html.P(formats.typeset(worth) or "No week is graded yet: its 28 days are not over."),
         html.Div([ui.asset_link(tables[0]), " ", ui.asset_link(tables[1])]),
         label="Who may stay away",
     )

@@ -67,10 +67,19 @@ def ask(settings: Settings, path: str, **parameters: str | int | bool) -> Any | 
     try:
         answer = _client().get(url, params=parameters, headers=headers_of(settings))
     except httpx.HTTPError as error:
-        return Down(_last_kept(settings), type(error).__name__)
+        return Down(_last_kept(settings), _why(error))
     if not answer.is_success:
         return Down(_last_kept(settings), f"it answers {answer.status_code}")
     return answer.json()
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """Why there is no answer, as people say it."""
+    if isinstance(error, httpx.ConnectError):
+        return "nothing listens there"
+    if isinstance(error, httpx.TimeoutException):
+        return "it does not answer in time"
+    return f"the connection broke: {type(error).__name__}"
 
 
 def replay(settings: Settings, reason: str | None, mapping: Sequence[str], *, dry_run: bool) -> Row | str | Down:
@@ -89,7 +98,7 @@ def replay(settings: Settings, reason: str | None, mapping: Sequence[str], *, dr
             timeout=_REPLAYED_WITHIN_S,
         )
     except httpx.HTTPError as error:
-        return Down(_last_kept(settings), type(error).__name__)
+        return Down(_last_kept(settings), _why(error))
     if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
         return str(answer.json()["detail"])
     if not answer.is_success:

@@ -168,7 +168,8 @@ def test_what_is_asked_and_answered(settings: Settings, answers: list[Any]) -> N
     for answer, reason in (
         (httpx.Response(503), "it answers 503"),
         (httpx.Response(302), "it answers 302"),
-        (httpx.ReadTimeout("slow"), "ReadTimeout"),
+        (httpx.ReadTimeout("slow"), "it does not answer in time"),
+        (httpx.ReadError("cut"), "the connection broke: ReadError"),
     ):
         answers[:] = [answer]
         assert live.ask(settings, "/live/today") == live.Down(None, reason)
@@ -185,7 +186,7 @@ def test_what_is_sent_again(settings: Settings, answers: list[Any]) -> None:
     answers[:] = [httpx.Response(500)]
     assert live.replay(settings, None, [], dry_run=False) == live.Down(None, "it answers 500")
     answers[:] = [httpx.ConnectError("gone")]
-    assert live.replay(settings, None, [], dry_run=False) == live.Down(None, "ConnectError")
+    assert live.replay(settings, None, [], dry_run=False) == live.Down(None, "nothing listens there")
 
 
 def test_up_to_when_all_is_known(settings: Settings, answers: list[Any]) -> None:
