@@ -210,6 +210,9 @@ def _answers(alert: Mapping[str, Any], address: str) -> Component:
             version=version,
             done="Assigned",
         ),
+        write_button("Nobody's", f"{address}/assign", {"assignee": None}, version=version, done="Assigned to nobody")
+        if alert["assignee"]
+        else None,
         write_form([area("note", "Note", is_required=True)], f"{address}/note", "Add note", label="Note", done="Noted"),
         label="Answer",
     )

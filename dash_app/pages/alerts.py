@@ -196,11 +196,14 @@ def _row(row: Mapping[str, Any], request: Request, *, is_member: bool) -> Compon
 
 
 def _facts(row: Mapping[str, Any], request: Request) -> list[Any]:
-    parts: list[Any] = [html.A(row["subject"], href=Request(request.path, {"subject": row["subject"]}).url())]
+    def narrowed(name: str, word: str) -> Component:
+        return html.A(word, href=request.url(**{name: row[name]}))
+
+    parts: list[Any] = [narrowed("kind", formats.words(row["kind"])), " · ", narrowed("subject", row["subject"])]
     if row["users"]:
         parts.append(f" · {formats.plural(row['users'], 'user')} a day")
     if row["assignee"]:
-        parts.append(f" · {row['assignee']} has it")
+        parts += [" · ", narrowed("assignee", row["assignee"]), " has it"]
     elif row["owner"]:
         parts.append(f" · of {row['owner']}")
     if row["occurrences"] > 1:

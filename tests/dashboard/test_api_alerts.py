@@ -359,6 +359,21 @@ def test_pages_show_alerts_without_any_snapshot(data_root: Settings, alert_id: s
     assert "Nothing is wrong" in _page(data_root, "/alerts")
 
 
+def test_a_row_leads_to_others_like_it_and_an_alert_can_be_nobodys(data_root: Settings, alert_id: str) -> None:
+    assert "Nobody's" not in _page(data_root, links.alert(alert_id))
+    AlertBook(operations_of(data_root)).assign(alert_id, "bob", "ann")
+    said = _page(data_root, "/alerts", severity="high")
+    for query in ("kind=check", "assignee=ann", "subject="):
+        assert f"&{query}" in said.replace("&amp;", "&") or f"?{query}" in said, query
+    assert "Nobody's" in _page(data_root, links.alert(alert_id)).replace("&#x27;", "'")
+
+
+def test_what_taught_says_so_on_its_page(data_root: Settings, alert_id: str) -> None:
+    assert "quiet from then on" in _page(data_root, links.alert(alert_id))
+    AlertBook(operations_of(data_root)).resolve(alert_id, "ann", "expected")
+    assert "It is no problem as it was. It is told again" in _page(data_root, links.alert(alert_id))
+
+
 def test_settings_show_channels_silences_tokens_and_every_setting(data_root: Settings) -> None:
     empty = _page(data_root, "/settings")
     assert "No channel yet" in empty
