@@ -196,13 +196,15 @@ def resolve(
     actor: NAME_OF_ACTOR = "somebody",
 ) -> None:
     """Say that it is over, and how."""
-    from quality_assets.domain.quality.alerting import SAID_RESOLUTIONS
+    from quality_assets.domain.quality.alerting import FALSE_RESOLUTIONS, SAID_RESOLUTIONS, TEACHABLE
 
     if resolution not in SAID_RESOLUTIONS:
         fail(f"--as-what {resolution!r} is none of {', '.join(SAID_RESOLUTIONS)}", 2)
     if actor in SAID_RESOLUTIONS[1:]:
         fail(f"--as is your name; how it is over is --as-what {actor}.", 2)
-    _answer(alert_id, actor, lambda book, found, name: book.resolve(found, name, resolution, note=note))
+    row = _answer(alert_id, actor, lambda book, found, name: book.resolve(found, name, resolution, note=note))
+    if row["kind"] in TEACHABLE and resolution in FALSE_RESOLUTIONS:
+        out.print("  quiet from now on, unless it gets worse")
 
 
 @alerts.command("snooze")

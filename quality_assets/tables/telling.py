@@ -27,6 +27,7 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.owners import HOUSE_OWNER
 from quality_assets.domain.quality import alerting, messages
 from quality_assets.domain.quality.alerting import Fault
+from quality_assets.domain.wording import capitalised
 from quality_assets.settings import Settings
 from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
@@ -304,7 +305,7 @@ def _note_channel(connection: Connection, row: Mapping[str, Any], error: str, *,
             "channel",
             channel_id,
             f"Channel {channel['name']} does not deliver",
-            f"{error}. People are not told of what goes to it; alerts stay on the page.",
+            f"{capitalised(error)}. People are not told of what goes to it; alerts stay on the page.",
             "high",
             action="Open Settings, mend the channel, and send a test.",
             owner=HOUSE_OWNER,

@@ -152,7 +152,8 @@ def test_alerts_are_answered_from_the_command_line(quality, data_root: Settings)
     assert quality("alerts", "ack", alert_id[:6], "--as", "zoe") == (0, "Rows [b]lost[/b]: acknowledged\n")
     assert quality("alerts", "ack", alert_id)[0] == 1
     assert quality("alerts", "snooze", alert_id, "--hours", "2")[0] == 0
-    assert quality("alerts", "resolve", alert_id, "--as-what", "expected", "--note", "A holiday.")[0] == 0
+    said = quality("alerts", "resolve", alert_id, "--as-what", "expected", "--note", "A holiday.")
+    assert said == (0, "Rows [b]lost[/b]: resolved\n  quiet from now on, unless it gets worse\n")
     code, shown = quality("alerts", "show", alert_id[:8])
     assert code == 0
     assert "acknowledged by zoe" in shown

@@ -227,7 +227,7 @@ def test_what_is_not_taken_is_tried_again_and_then_the_channel_is_the_alert(
         (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
         assert channel(connection, broken)["last_error"].startswith("it answers 500")
     assert (alert["subject"], alert["severity"]) == (broken, "high")
-    assert "it answers 500" in alert["message"]
+    assert "It answers 500" in alert["message"]
     assert len(hook.bodies) == 5
     assert {headers["Idempotency-Key"] for headers in hook.headers} == {hook.headers[0]["Idempotency-Key"]}
     assert len(statuses(store)) == 1, "a channel is not told of itself"

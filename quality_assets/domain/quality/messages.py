@@ -92,7 +92,7 @@ def _subjects(alerts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 def figure_of(alert: Mapping[str, Any], name: str) -> str:
     """A figure of an alert as its page and messages say it: what was measured in its unit, where that is known."""
     value, unit = alert[name], (alert.get("evidence") or {}).get("unit")
-    if name not in _MEASURED or not isinstance(unit, str):
+    if name not in _MEASURED or not isinstance(unit, str) or alert["kind"] not in ("check", "incident"):
         return figure_text(value)
     if alert["kind"] == "incident":
         return value_text(value, unit)
