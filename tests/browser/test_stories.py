@@ -312,3 +312,25 @@ def test_the_scheme_is_chosen_and_kept(visit: Start, full: str) -> None:
     )
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_channel_and_a_silence_are_added_as_little_as_is_said_of_them(visit: Start, full: str) -> None:
+    page = visit(full).open("/settings")
+    silences = page.get_by_role("region", name="Silences", exact=True)
+    silences.get_by_text("Add a silence", exact=True).click()
+    silences.get_by_label("Why").fill("Moving house")
+    silences.get_by_role("button", name="Silence", exact=True).click()
+    row = silences.get_by_role("row").nth(1)
+    expect(row).to_contain_text("everything")
+    expect(row).to_contain_text("any kind")
+    expect(row).to_contain_text("any severity")
+    row.get_by_role("button", name="End it").click()
+    expect(silences.get_by_role("row")).to_have_count(0)
+    channels = page.get_by_role("region", name="Channels", exact=True)
+    channels.get_by_text("Add a channel", exact=True).click()
+    channels.get_by_label("Name").fill("Hook")
+    channels.get_by_label("Address", exact=True).fill("https://example.com/hook")
+    channels.get_by_role("button", name="Add", exact=True).click()
+    expect(channels.get_by_role("row").nth(1)).to_contain_text("https://example.com/hook")
+    channels.get_by_role("button", name="Remove").click()
+    expect(channels.get_by_text("No channel yet")).to_be_visible()
