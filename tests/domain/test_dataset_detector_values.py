@@ -79,9 +79,22 @@ def test_a_slip_is_of_a_value_that_stands_five_times_and_five_times_as_often() -
     many = [f"town {n}" for n in range(100)]
     assert _broken(["Berlin"] * 10 + ["Berlni"] * 2 + many, "typo") == [10, 11]
     assert _broken(["Berlin"] * 9 + ["Berlni"] * 2 + many, "typo") == []
-    # Up to a tenth of the cells is rare: 15 of 150, and no longer of 149; what stands five times is so rare as well.
-    assert _broken(["Berlin"] * 135 + ["Berlni"] * 15, "typo") == list(range(135, 150))
-    assert _broken(["Berlin"] * 134 + ["Berlni"] * 15, "typo") == []
+    # A slip of one of a few is up to three in ten of the cells: 45 of 150, and no longer of 149.
+    assert _broken(["Berlin"] * 105 + ["Berlni"] * 45, "typo") == list(range(105, 150))
+    assert _broken(["Berlin"] * 104 + ["Berlni"] * 45, "typo") == []
+
+
+def test_where_many_values_have_slips_these_need_not_be_as_rare() -> None:
+    def cut(*names: str) -> list[str]:
+        return [name for name in names for _ in range(6)] + [name[:4] for name in names[:3] for _ in range(3)]
+
+    # Each is a twelfth of the cells, no large part: its pieces are half as frequent, of three in four or more.
+    others = [f"t{n} {n}" for n in range(48)]
+    names = ("Hamburg", "Frankfurt", "Stuttgart")
+    assert _broken([*cut(*names), *others], "typo") == list(range(18, 27))
+    assert _broken([*cut(*names, *(f"{letter * 9}" for letter in "abcdefghi")), *others], "typo") == list(range(72, 81))
+    many = (f"{letter * 9}" for letter in "abcdefghij")
+    assert _broken([*cut(*names, *many), *others], "typo") == []
 
 
 def test_a_slip_of_one_of_a_few_values_is_half_as_frequent_at_most() -> None:

@@ -101,7 +101,8 @@ def test_in_a_large_group_as_many_of_one_as_elsewhere_are_no_second_habit() -> N
         ([-50] * 10, weights.TURNED_SIGN),
         ([-50] * 11, None),
         ([-1] * 10, weights.RARE_SIGN),
-        ([-500], weights.RARE_SIGN),
+        # What lies beyond a gap is told as that, and surer.
+        ([-500], None),
     ],
 )
 def test_numbers_as_large_as_others_lost_their_sign_and_small_ones_may_not_have(
@@ -142,11 +143,20 @@ def test_zeros_are_odd_where_all_others_lie_well_above(values: list[int], is_odd
     [
         # Of twenty sizes: two in three beside four words that come again, else nine in ten.
         (range(20), ["error", "none yet"] * 5, "number"),
-        (range(20), ["error", "none yet"] * 5 + ["error"], "text"),
-        (range(20), ["one", "two", "three", "four", "five"], "text"),
-        # Of nineteen, codes it may be.
-        (range(19), ["error"] * 2, "number"),
-        (range(19), ["error"] * 3, "text"),
+        (range(20), ["error", "none yet"] * 5 + ["error"], "number"),
+        (range(20), ["one", "two", "three", "four", "five"], "number"),
+        # Words stand beside numbers, and codes of letters among them: .55 of all, of which two in three are words.
+        (range(11), ["error"] * 9, "number"),
+        (range(11), ["error"] * 10, "text"),
+        (range(12), ["error"] * 4 + ["A1", "B2"], "number"),
+        (range(12), ["error"] * 4 + ["A1", "B2", "C3"], "text"),
+        (range(16), ["A1", "B2", "C3", "D4", "E5"], "text"),
+        # Seven words and more, where numbers are of twelve sizes, are as various as they.
+        (range(12), ["one", "two", "three", "four", "five", "six"], "number"),
+        (range(12), ["one", "two", "three", "four", "five", "six", "seven"], "text"),
+        # Amounts in several units are numbers, houses are none.
+        (range(12), ["$ 3", "4 EUR", "£5", "6 kg", "7 %", "12 g"], "number"),
+        (range(12), ["3a", "4b", "5 B", "6c", "7g", "8h"], "text"),
     ],
 )
 def test_a_column_of_many_sizes_is_one_of_numbers_though_many_are_words(

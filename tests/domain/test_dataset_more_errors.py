@@ -18,20 +18,9 @@ STATES = {"Berlin": "BE", "Hamburg": "HH", "Munich": "BY", "Cologne": "NW"}
 NEXT = {"BE": "HH", "HH": "BY", "BY": "NW", "NW": "BE"}
 Columns = Mapping[str, Sequence[object]]
 
-# Beyond so many, one slip of a value is half as frequent as it, one category or one form is one more, numbers elsewhere
-# are a habit, and one column decides no other.
-MOST = {
-    "one typo": 15,
-    "cut": 30,
-    "capitals": 30,
-    "form": 20,
-    "dependency": 20,
-    "category": 6,
-    "sign": 20,
-    "sentinel": 20,
-    "strewn": 20,
-    "unit": 20,
-}
+# Beyond so many, one slip of a value is half as frequent as it, one category or one form is one more, and one column
+# decides no other.
+MOST = {"one typo": 20, "form": 20, "dependency": 20, "category": 14, "sign": 60, "words": 80}
 FAULTS: dict[str, tuple[str, Callable[[object], object]]] = {
     "one typo": ("city", lambda _: "Berlni"),
     "cut": ("city", lambda value: str(value)[:4]),
@@ -46,6 +35,9 @@ FAULTS: dict[str, tuple[str, Callable[[object], object]]] = {
     "unit": ("price", lambda value: float(str(value)) * 1000),
     "sentinel": ("price", lambda _: -999),
     "sign": ("price", lambda value: -float(str(value))),
+    "money": ("size", lambda value: f"$ {value}"),
+    "word": ("size", lambda _: "not measured"),
+    "both sides": ("size", lambda value: int(str(value)) * 37 - 1500),
     "strewn": ("price", lambda value: 500 + float(str(value)) * 7),
 }
 
@@ -58,6 +50,7 @@ def _table(seed: int) -> dict[str, list[object]]:
         "state": [STATES[name] for name in city],
         "code": [f"K{n:03}" for n in generator.permutation(ROWS)],
         "price": np.round(generator.uniform(20, 90, ROWS), 2).tolist(),
+        "size": generator.integers(20, 60, ROWS).tolist(),
     }
 
 

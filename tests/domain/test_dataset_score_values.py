@@ -414,6 +414,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
         "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
+            "FOR_THE_EYE": {0.045, 0.04},
     }  # fmt: skip
 
 

@@ -20,9 +20,13 @@ _LEAST_SIZES = 8
 _KEPT, _LEAST_BY_CHANCE = 0.99, 0.05
 # Neighbours that are so often equal make a column one that goes on; hardly a row then stands alone between equal ones.
 _LEAST_EQUAL, _MOST_ALONE = 0.55, 0.12
+# The same where so many are errors, and equal neighbours are no chance (Cohen's kappa).
+_LEAST_EQUAL_OF_MANY, _MOST_ALONE_OF_MANY, _LEAST_KAPPA = 0.4, 0.25, 0.25
 # Nearly all rows lie so near to a neighbour, and what lies so many times as far is alone; no nearer than a part of the
 # middle of the column.
 _USUAL_SHARE, _TIMES_AS_FAR, _LEAST_PART = 0.9, 6.0, 0.25
+# Of noise the six tenth lies so many times as near, and many errors do not move it.
+_INNER_SHARE, _INNER_TIMES = 0.6, 5.0
 # Most rows lie so much nearer to the next one than any two rows do where values move on together.
 _SERIES_PART = 0.3
 
@@ -64,12 +68,22 @@ def alone_within(
     if cells.rows < _LEAST_ROWS:
         return
     if cells.form.kind == "text":
-        equal = (cells.codes[1:] == cells.codes[:-1]) & (cells.codes[1:] >= 0)
-        if len(cells.uniques) >= 2 and equal.mean() >= _LEAST_EQUAL and interrupting(cells.codes).mean() <= _MOST_ALONE:
+        if len(cells.uniques) >= 2 and _has_stretches(cells):
             yield Alone("outlier", detector, (name,), weight)
         return
     if cells.form.kind == "number" and (farthest := _farthest(cells.numbers, times)) is not None:
         yield Alone("outlier", detector, (name,), weight, farthest)
+
+
+def _has_stretches(cells: Cells) -> bool:
+    """Whether neighbours are equal as a rule, and few rows interrupt others."""
+    equal = float(((cells.codes[1:] == cells.codes[:-1]) & (cells.codes[1:] >= 0)).mean())
+    interrupted = float(interrupting(cells.codes).mean())
+    if equal >= _LEAST_EQUAL and interrupted <= _MOST_ALONE:
+        return True
+    by_chance = float(((cells.counts / cells.filled) ** 2).sum())
+    is_no_chance = equal - by_chance >= _LEAST_KAPPA * (1 - by_chance)
+    return equal >= _LEAST_EQUAL_OF_MANY and interrupted <= _MOST_ALONE_OF_MANY and is_no_chance
 
 
 def _farthest(numbers: Floats, times: float) -> float | None:
@@ -82,4 +96,5 @@ def _farthest(numbers: Floats, times: float) -> float | None:
     steps = np.abs(np.diff(numbers))
     if high <= low or np.nanmedian(steps) > _SERIES_PART * (high - low):
         return None
-    return max(times * float(np.quantile(known, _USUAL_SHARE)), _LEAST_PART * (high - low))
+    inner, usual = np.quantile(known, (_INNER_SHARE, _USUAL_SHARE)).tolist()
+    return max(times * min(usual, _INNER_TIMES * inner), _LEAST_PART * (high - low))

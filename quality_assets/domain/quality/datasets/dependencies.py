@@ -23,9 +23,11 @@ _SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
 # The same where exceptions are strewn evenly over some groups, as errors are, and what is expected of their scatter; a
 # second value of larger groups is then no habit either.
 _SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
+# Of many groups that are large enough to show it, evenness tells errors however many they are.
+_EVEN_OF_MANY, _MANY_GROUPS, _LEAST_OF_MANY = (0.6, 0.5), 8, 5
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
 _LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
-_LED, _LEAST_LED = 0.6, 3
+_LED, _LED_IF_EVEN, _LEAST_LED = 0.6, 0.5, 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Pairing:
     @property
     def _is_led(self) -> Bools:
         """By value of a: whether most of its rows agree, and it has rows to speak of."""
-        return (self.total >= _LEAST_LED) & (self.held > _LED * self.total)
+        return (self.total >= _LEAST_LED) & (self.held > (_LED_IF_EVEN if self.is_even else _LED) * self.total)
 
     @cached_property
     def is_even(self) -> bool:
@@ -108,7 +110,8 @@ class Pairing:
         own = (self.confidence, self.lift)
         if _reaches(own, _SURE) or (_reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)):
             return weights.DEPENDENCY
-        if self.is_even and _reaches(self.told_by_others, _SURE_IF_EVEN):
+        is_shown = len(self.total) >= _MANY_GROUPS and float(np.median(self.total)) >= _LEAST_OF_MANY
+        if self.is_even and _reaches(self.told_by_others, _EVEN_OF_MANY if is_shown else _SURE_IF_EVEN):
             return weights.DEPENDENCY
         # From nothing on, so that what is nearly none does not come and go.
         parts = [(x - low) / (high - low) for x, low, high in zip(own, _FAINT, _WEAK, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
@@ -46,7 +47,9 @@ _LEAST_CELLS = 20
 _TYPO_TIMES, _TYPO_LEAST = 5, 5
 # Of one of a few, or where it has other capitals alone, it need not be as rare.
 _CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
-_RARE_SHARE, _SLIP_SHARE = 0.02, 0.1
+_RARE_SHARE, _SLIP_SHARE, _CATEGORY_SLIP_SHARE = 0.02, 0.1, 0.3
+# Where so many of the common values have slips, values are mistaken throughout, and slips need not be as rare.
+_LEAST_SLIPPED, _SLIPPED_SHARE = 3, 0.25
 _MOST_SEARCHED = 20_000
 # A word of fewer letters may be a code, of which capitals are another one.
 _LEAST_FOLDED = 3
@@ -55,7 +58,7 @@ _KEPT_ORDER = 0.95
 # Two ways of writing, each in so much of a column that neither is a slip.
 _LEAST_WAY, _ALL_WAYS = 0.05, 0.95
 _KNOWN_SHARE, _FEW_TRIED = 0.8, 50
-_MOST_CATEGORIES, _CATEGORY_TIMES, _FEW_IN_ALL = 60, 4, 0.1
+_MOST_CATEGORIES, _CATEGORY_TIMES, _RARER_TIMES, _FEW_IN_ALL = 60, 4, 3, 0.1
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
@@ -63,6 +66,7 @@ _FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # Of numbers a constant may have lost more: then columns are asked beside it as if it were none.
 _CONSTANT_SHARE = 0.75
+_MOST_OF_ONE_STREWN, _MOST_STREWN = 0.02, 0.05
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
 # As far from the median as no more than every other value could draw: the median distance is robust.
@@ -70,9 +74,12 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
 _WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
-_GRADES = ((_FEW_IN_ALL, _WIDE_GAP), (_MOST_BEYOND, _SENTINEL_GAP))
-# Times thin out towards the past by themselves.
-_TIME_GRADES = ((_FEW_IN_ALL, _SENTINEL_GAP), (_MOST_BEYOND, 3 * _SENTINEL_GAP))
+# Of how wide a gap no sizes are needed to be told that it is one.
+_ENDLESS_GAP = 50.0
+# What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
+_MOST_ROUNDS, _LEAST_LEFT = 4, 0.5
+# What lost its sign is spread as what has it (Kolmogorov and Smirnov, one in ten), up to so much of a column.
+_MOST_MIRRORED, _LEAST_MIRRORED, _CHANCE_DISTANCE, _MOST_APART = 0.4, 3, 1.22, 0.25
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
 _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
@@ -159,20 +166,21 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     What stands at least `category` times is one of a few; of words, which None is for, one may begin as another.
     """
     index = SlipIndex(common)
-
-    def is_rarer(value: str, count: int, origin: str) -> bool:
-        if origin.casefold() == value.casefold():
-            return counts[origin] >= _CATEGORY_SLIP_TIMES * count
-        is_category = category is not None and counts[origin] >= category
-        times = _CATEGORY_SLIP_TIMES if is_category else _TYPO_TIMES
-        return count <= rare_at_most and counts[origin] >= times * count
-
-    found = set()
+    of_few = 0.0 if category is None else category * _CATEGORY_SLIP_SHARE / _CATEGORY_SHARE
+    rarer: dict[str, bool] = {}
+    slipped: set[str] = set()
     for value, count in counts.items():
-        origins = index.origins(value) + ([] if category is None else index.wholes(value))
-        if any(is_rarer(value, count, origin) for origin in origins):
-            found.add(value)
-    return found
+        for origin in index.origins(value) + ([] if category is None else index.wholes(value)):
+            there = counts[origin]
+            is_same = origin.casefold() == value.casefold()
+            is_few = is_same or (category is not None and there >= category)
+            is_frequent = count > max(rare_at_most, of_few if is_few else 0.0) and not is_same
+            if is_frequent or there < _CATEGORY_SLIP_TIMES * count:
+                continue
+            slipped.add(origin)
+            rarer[value] = rarer.get(value, False) or is_few or there >= _TYPO_TIMES * count
+    is_throughout = category is not None and len(slipped) >= max(_LEAST_SLIPPED, _SLIPPED_SHARE * len(common))
+    return {value for value, is_rare in rarer.items() if is_rare or is_throughout}
 
 
 def _variants(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -232,7 +240,7 @@ def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
     steps = counts[:-1] / counts[1:]
     rare_from = 1 + int(np.argmax(steps))
     rare = counts[rare_from:]
-    is_clear = steps.max() >= _CATEGORY_TIMES and rare[0] <= max(2.0, _SLIP_SHARE / 2 * cells.filled)
+    is_clear = steps.max() >= _RARER_TIMES
     if is_clear and rare.sum() <= _FEW_IN_ALL * cells.filled and rare_from >= 2:
         usual = frozenset(cells.uniques[i] for i in order[:rare_from])
         said = f"are hardly there beside the {rare_from} that others are"
@@ -339,7 +347,7 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         low, high = found
         said = f"lie beyond a wide gap, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
-    yield from _rare_signs(name, known)
+    yield from _rare_signs(name, known[(known >= found[0]) & (known <= found[1])] if found else known)
     if far := _far(known):
         low, high = far
         said = f"lie far from all others, below {low:.6g} or above {high:.6g}"
@@ -362,7 +370,7 @@ def _far_times(known: Floats) -> tuple[float, float] | None:
         return None
     # Times begin nowhere: that of 1970 is no zero beside which others are large.
     first = float(known.min())
-    found = _beyond_gap(known - first, _TIME_GRADES)
+    found = _beyond_gap(known - first, _TIME_GRADES, _TIME_FURTHER)
     return None if found is None else (first + found[0], first + found[1])
 
 
@@ -391,7 +399,7 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
     """What is below zero, or zero, where nearly all others are well above."""
     below, above = -known[known < 0], known[known > 0]
     if len(below):
-        if len(below) > _FEW_IN_ALL * len(known):
+        if len(below) > _FEW_IN_ALL * len(known) and not _is_mirrored(below, above):
             return
         low, high = np.quantile(above, (0.1, 0.9)) if len(above) else (0.0, 0.0)
         is_turned = low <= np.median(below) <= high
@@ -413,19 +421,73 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
         )
 
 
-def _beyond_gap(known: Floats, grades: Sequence[tuple[float, float]] = _GRADES) -> tuple[float, float] | None:
-    """The last numbers before a gap, below or above, beyond which few lie; `grades` are (share, least gap)."""
-    for share, least in grades:
-        ascending, most = np.sort(known), int(share * len(known))
-        inner = ascending[most : len(known) - most]
-        if most < 1 or len(np.unique(inner)) < _LEAST_SIZES:
-            return None
-        high = _before_gap(ascending, most, float(inner[0]), least)
-        low = -_before_gap(-ascending[::-1], most, -high, least)
-        high = _before_gap(ascending, most, low, least)
-        if low > ascending[0] or high < ascending[-1]:
-            return low, high
-    return None
+def _is_mirrored(below: Floats, above: Floats) -> bool:
+    """Whether what is below zero is the size of what is above: of a measure through zero it is much smaller."""
+    if len(below) > _MOST_MIRRORED * (len(below) + len(above)) or len(np.unique(above)) < _LEAST_MIRRORED:
+        return False
+    every = np.sort(np.concatenate([below, above]))
+    shares = [np.searchsorted(np.sort(each), every, "right") / len(each) for each in (below, above)]
+    by_chance = _CHANCE_DISTANCE * np.sqrt(1 / len(below) + 1 / len(above))
+    return bool(np.abs(shares[0] - shares[1]).max() <= min(by_chance, _MOST_APART))
+
+
+@dataclass(frozen=True)
+class _Grade:
+    """Up to which share of the numbers may lie beyond a gap on a side, and how many times as wide as what lies before
+    it the gap must be; `on_both` says that there must be one on either side, as groups are not parted.
+    """
+
+    share: float
+    gap: float
+    sizes: int = _LEAST_SIZES
+    on_both: bool = False
+
+
+_FURTHER = (_Grade(_MOST_BEYOND, _SENTINEL_GAP), _Grade(_MOST_BEYOND, _ENDLESS_GAP, 2))
+_GRADES = (
+    _Grade(_FEW_IN_ALL, _WIDE_GAP),
+    _FURTHER[0],
+    _Grade(_MOST_BEYOND, _WIDE_GAP, on_both=True),
+    # Whole numbers lie a step apart.
+    _Grade(_MOST_BEYOND, 3 * _WIDE_GAP, 2, on_both=True),
+    _FURTHER[1],
+)
+# Times thin out towards the past by themselves.
+_TIME_FURTHER = (_Grade(_MOST_BEYOND, 3 * _SENTINEL_GAP),)
+_TIME_GRADES = (_Grade(_FEW_IN_ALL, _SENTINEL_GAP), *_TIME_FURTHER)
+
+
+def _beyond_gap(
+    known: Floats, grades: Sequence[_Grade] = _GRADES, further: Sequence[_Grade] = _FURTHER
+) -> tuple[float, float] | None:
+    """The last numbers before a gap, below or above, beyond which few lie; None where there is none."""
+    ascending = left = np.sort(known)
+    for turn in range(_MOST_ROUNDS):
+        found = next(filter(None, (_ends(left, grade) for grade in (further if turn else grades))), None)
+        if found is None:
+            break
+        within = left[(left >= found[0]) & (left <= found[1])]
+        if len(within) < _LEAST_LEFT * len(ascending):
+            break
+        left = within
+    return (float(left[0]), float(left[-1])) if len(left) < len(ascending) else None
+
+
+def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
+    """The last numbers before gaps of a grade; None where there is none."""
+    most, least = int(grade.share * len(ascending)), grade.gap
+    inner = ascending[most : len(ascending) - most]
+    if most < 1 or len(np.unique(inner)) < grade.sizes:
+        return None
+    high = _before_gap(ascending, most, float(inner[0]), least)
+    low = -_before_gap(-ascending[::-1], most, -high, least)
+    high = _before_gap(ascending, most, low, least)
+    below, above = ascending[ascending < low], ascending[ascending > high]
+    if grade.on_both:
+        is_found = len(below) and len(above) and min(low - below[-1], above[0] - high) >= least * (high - low)
+    else:
+        is_found = len(below) or len(above)
+    return (low, high) if is_found else None
 
 
 def _before_gap(ascending: Floats, most: int, low: float, least: float) -> float:
@@ -469,8 +531,7 @@ def _constant(name: str, known: Floats) -> OutsideRange | None:
     if counts.max() < _CONSTANT_SHARE * len(known) or len(values) == 1:
         return None
     others = values[values != top]
-    is_strewn = (
-        (others < top).any() and (others > top).any() and counts[values != top].max() <= max(2, 0.02 * len(known))
-    )
+    most = max(2, (_MOST_STREWN if len(others) >= 4 else _MOST_OF_ONE_STREWN) * len(known))
+    is_strewn = (others < top).any() and (others > top).any() and counts[values != top].max() <= most
     weight = weights.STREWN if is_strewn else weights.NEARLY_CONSTANT
     return OutsideRange("outlier", "constant", (name,), weight, top, top, f"are not {top:g}, as nearly all are")

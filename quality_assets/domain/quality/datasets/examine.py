@@ -39,6 +39,8 @@ _WITHIN_GAP = 0.25
 _WHOLE = {"number": 1, "time": 86_400}
 _LEAST_COUNTED, _COUNTED = 20, 0.8
 """So many numbers are a stretch, where this share of it is there, and of the rows stand for themselves."""
+_COUNTED_ON, _STEPS_ON, _STRAY = 0.5, 0.4, 0.2
+"""Where so many rows are one more than the one before, fewer need stand for themselves: each wrong one breaks two."""
 _SERIES = 0.8
 """So alike neighbours are where values go on from each other."""
 
@@ -185,9 +187,13 @@ def counts_on(cells: Cells) -> bool:
     if np.isnan(counted).sum() > (1 - _COUNTED) * len(counted):
         return False
     numbers = np.unique(counted[~np.isnan(counted)])
-    if len(numbers) < max(_LEAST_COUNTED, _COUNTED * cells.filled):
+    if len(numbers) < max(_LEAST_COUNTED, _COUNTED_ON * cells.filled) or bool(np.any(numbers != np.round(numbers))):
         return False
-    return bool(np.all(numbers == np.round(numbers)) and _COUNTED * (numbers[-1] - numbers[0] + 1) <= len(numbers))
+    is_stretch = len(numbers) >= max(_COUNTED * cells.filled, _COUNTED * (numbers[-1] - numbers[0] + 1))
+    steps = np.abs(np.diff(counted[cells.codes[~cells.missing]]))
+    # Pairs that stand together are two rows of one.
+    is_going_on = (steps == 1).mean() >= _STEPS_ON and (steps == 0).sum() <= _STRAY * (steps == 1).sum()
+    return bool(is_stretch or is_going_on)
 
 
 def _last_numbers(values: Sequence[str]) -> Floats:

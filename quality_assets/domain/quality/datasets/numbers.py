@@ -28,13 +28,18 @@ _MINUS = "\\-\u2212"
 _BLANKS = " \u00a0\u202f\u2009"
 _OF_NUMBERS = re.compile(rf"[\d.,'\u2019(){_MINUS}+{_BLANKS}]")
 _CURRENCIES = "USD EUR GBP JPY CHF CAD AUD NZD CNY INR BRL SEK NOK DKK PLN CZK HUF MXN ZAR KRW SGD HKD TRY R$ Rs Rs. kr"
-_BEFORE = re.compile("|".join([*map(re.escape, _CURRENCIES.split()), "[A-Z]{0,3}[$\u00a2-\u00a5\u20a0-\u20bf]"]))
+_MONEY = "|".join([*map(re.escape, _CURRENCIES.split()), "[A-Z]{0,3}[$\u00a2-\u00a5\u20a0-\u20bf]"])
+_BEFORE = re.compile(_MONEY)
 _BEHIND = re.compile(
     "[^\\W\\d_]{1,6}[\u00b2\u00b3]?(/[^\\W\\d_]{1,4})?|[%\u2030\u00b0][CF]?|[$\u00a2-\u00a5\u20a0-\u20bf]"
 )
 # (decimal sign, what parts thousands); of equals the first is meant.
 _WAYS = ((".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"))
 _PARTING = {"": "", ",": ",", ".": r"\.", " ": f"[{_BLANKS}]", "'": "['\u2019]"}
+# A single letter right behind a number may be a part of a name.
+_MEASURES = "kg|mg|lbs?|oz|km|cm|mm|mi|ft|ml|ms|min|[%\u2030]|\u00b0[CF]?|[ \u00a0][gmlshCFK]"
+_NUMBER = rf"[+{_MINUS}]?\d[\d.,]*"
+_AMOUNT = rf"^(?:(?:{_MONEY})[{_BLANKS}]?{_NUMBER}|{_NUMBER}[{_BLANKS}]?(?:{_MONEY}|{_MEASURES}))$"
 _HAS_NUMBER = r"^\D{0,8}\d[\d.,' " + "\u2019" + r"]*\D{0,8}$"
 
 
@@ -99,6 +104,11 @@ def plain_numbers(texts: Sequence[str]) -> Floats:
 def hold_a_number(texts: Sequence[str]) -> Bools:
     """Which texts are a number with something before or behind it."""
     return matches(texts, _HAS_NUMBER)
+
+
+def are_amounts(texts: Sequence[str]) -> Bools:
+    """Which texts are a number beside a currency or a unit."""
+    return matches(texts, _AMOUNT)
 
 
 def read_numbers(texts: Sequence[str], held: Floats) -> tuple[Floats, NumberFormat | None]:

@@ -118,7 +118,7 @@ def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], has_past: bool
     def few(place: int, count: float) -> float:
         return weights.few(count, tally.rows, _few(tally.tests[place]))
 
-    surely = {place: tally.tests[place].weight for place in weight_of}
+    surely = {p: tally.tests[p].weight for p in weight_of if tally.tests[p].weight not in weights.FOR_THE_EYE}
     every = tally.layered_doubt(surely, few)
     plain = tally.layered_doubt({p: w for p, w in surely.items() if tally.tests[p].kind != "outlier"}, few)
     return sum(plain.values()) + weights.of_habits(max(0.0, every[name] - plain[name]) for name in every)

@@ -56,8 +56,9 @@ TIME_FORMATS = (
     "%b-%y",
     *CLOCKS,
 )
-LEAST_TIMES = 0.9
-"""So much of what a column holds must be times for the rest to be of the wrong type."""
+LEAST_TIMES, _LEAST_BESIDE_ELSE = 0.9, 0.6
+"""So much of what a column holds is times where no further way of writing is looked for, and so much at least, for the
+rest to be of the wrong type."""
 _MOST_TRIED, _FIRST_TRIED, _MOST_FAR = 2000, 100, 200
 # Up to so many formats stand in a column together, each in so much of it that it is no slip of a few.
 _MOST_FORMATS, _LEAST_OF_ONE = 3, 0.05
@@ -78,7 +79,7 @@ def time_formats(values: Sequence[str], held: Floats) -> tuple[str, ...]:
     """
     values, held = values[:_MOST_TRIED], held[:_MOST_TRIED]
     looks = np.array([len(value) <= _MOST_LETTERS and bool(_TIME_LIKE.search(value)) for value in values])
-    least = LEAST_TIMES * held.sum()
+    enough, least = LEAST_TIMES * held.sum(), _LEAST_BESIDE_ELSE * held.sum()
     if held[looks].sum() < least:
         return ()
     read: dict[str, Bools] = {}
@@ -96,9 +97,9 @@ def time_formats(values: Sequence[str], held: Floats) -> tuple[str, ...]:
             break
         chosen.append(best)
         left &= ~read[best]
-        if held[~left].sum() >= least:
-            return tuple(chosen)
-    return ()
+        if held[~left].sum() >= enough:
+            break
+    return tuple(chosen) if held[~left].sum() >= least else ()
 
 
 def times_of(values: Sequence[str], time_format: str) -> Floats:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
-from quality_assets.domain.quality.datasets.numbers import NumberFormat, plain_numbers, read_numbers
+from quality_assets.domain.quality.datasets.numbers import NumberFormat, are_amounts, plain_numbers, read_numbers
 from quality_assets.domain.quality.datasets.time_formats import CLOCKS, counted_instants, time_formats, times_of
 
 ColumnKind = Literal["number", "time", "text"]
@@ -47,6 +47,10 @@ LEAST_NUMBERS, LEAST_MEASURES = 0.9, 0.6
 _MOST_FILLINGS = 4
 # Of many sizes they are hardly codes: then fewer are enough beside words that come again and again.
 _MANY_SIZES, _LEAST_BESIDE_FILLINGS = 20, 2 / 3
+# Codes are of digits and single letters: beside words, or amounts in some unit, so many numbers are enough, where most
+# of the rest is such.
+_LEAST_BESIDE_WORDS, _OF_THE_REST = 0.55, 2 / 3
+_WORDS_ALONE = re.compile(r"\D*[^\W\d_]{3}\D*")
 # A token among few codes of the same form is one of them.
 _MOST_CODES = 30
 
@@ -218,11 +222,22 @@ def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
         least = LEAST_MEASURES / 2 if has_fillings else LEAST_MEASURES
     elif has_fillings and len(numbers) - np.isnan(numbers).sum() >= _MANY_SIZES:
         least = _LEAST_BESIDE_FILLINGS
-    if share >= least and zeros < 0.01:
+    if zeros < 0.01 and (share >= least or (share >= _LEAST_BESIDE_WORDS and _are_beside(told, held, numbers))):
         return ColumnForm("number", number_format=number_format)
     if formats := time_formats(told, held):
         return ColumnForm("time", formats[0], other_time_formats=formats[1:])
     return ColumnForm("text", missing_tokens=_text_tokens(told, held))
+
+
+def _are_beside(told: Sequence[str], held: Floats, numbers: Floats) -> bool:
+    """Whether what stands beside numbers is no code of a kind with them: words, less various than they, or amounts."""
+    others = np.flatnonzero(np.isnan(numbers))
+    texts, rows = [told[index] for index in others.tolist()], held[others]
+    has_words = np.array([_WORDS_ALONE.fullmatch(text) is not None for text in texts])
+    is_other = are_amounts(texts)
+    if has_words.sum() <= max(_MOST_FILLINGS, (len(numbers) - len(others)) / 2):
+        is_other |= has_words
+    return bool(rows[is_other].sum() >= _OF_THE_REST * rows.sum())
 
 
 def _measures(numbers: Floats) -> bool:

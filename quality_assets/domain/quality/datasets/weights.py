@@ -34,6 +34,9 @@ PAST_HEAPED = 0.9
 
 # Without a past the first missing cells of a column that is otherwise full are doubted most, and many hardly more.
 FIRST_MISSING, FURTHER_MISSING, FEW_MISSING_SHARE = 0.15, 0.01, 0.03
+# What lies outside the quartiles, or beside a constant, is hardly a doubt, and errors that widen a column make it less:
+# without a past it is shown, and takes nothing off.
+FOR_THE_EYE = frozenset((OUTLIER, NEARLY_CONSTANT))
 # With a past, what is within its usual scatter counts for so little that it only orders batches that are else alike.
 WITHIN_USUAL = 0.002
 
