@@ -311,7 +311,7 @@ def test_a_spike_is_told_whole() -> None:
     (found,) = spike_findings(now, 10_000, [], Ordering())
     assert found == Finding(
         "spike", ("v",), 1_000, 0.1,
-        "1,000 values of v (10.0%) are 1234.5, an end of its range: cut off there, or filled in",
+        "1,000 values of v (10 %) are 1234.5, an end of its range: cut off there, or filled in",
         examples=("1234.5",),
     )  # fmt: skip
     # As often as half as much again and two in a hundred is usual: of .04 it is .08.

@@ -278,7 +278,7 @@ def test_past_batches_that_would_fail_are_told_with_why() -> None:
     many = Thresholds(score=None, alerts=None, missing_share=0.5, rows_at_least=1_001)
     assert list(failures(bad, many)) == ["it has 1,000 rows; 1,001 are the least"]
     assert list(failures(bad, Thresholds(score=0.5, alerts=1, missing_share=0.499))) == [
-        "50.0% of a are missing; 49.9% are let pass"
+        "50 % of a are missing; 49.9 % are let pass"
     ]
 
 
@@ -435,3 +435,17 @@ def test_the_score_with_what_people_found_themselves() -> None:
     whole = with_plugins(verdict, [replace(own, columns=(), doubt=5.0)] * 2, 100, 2)
     assert whole.score == pytest.approx(0.9 - 10 / 200)
     assert with_plugins(verdict, [replace(own, doubt=1.0)], 0, 0).score == 0.9
+
+
+def test_of_a_few_rows_nothing_is_known_where_nothing_was_asked() -> None:
+    def judged(*values: object) -> float | None:
+        block = text_block(a=values)
+        made = examine.plan(block, Past(), Asked())
+        rows = Rows(len(values), ("a",), 0, {})
+        return examine.verdict(rows, block, examine.count([block], made), made, Past(), Asked()).score
+
+    assert judged(1) is None
+    assert judged(*range(19)) is None
+    assert judged(*range(20)) == 1.0
+    # One of ten is missing: .15 of the first three hundredths, .01 of the rest.
+    assert judged(*range(9), None) == pytest.approx(1 - 0.15 * 0.03 - 0.01 * 0.07)

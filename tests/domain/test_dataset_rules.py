@@ -278,7 +278,7 @@ def test_missing_cells_beyond_the_usual() -> None:
     upper = 10 + 2 * 10**0.5
     assert found.doubt == pytest.approx(30 - upper + weights.WITHIN_USUAL * (upper - 8))
     assert _doubt(verdict) == pytest.approx(found.doubt)
-    assert found.sentence == "30 of 100 values of a are missing (30.0%; 8.0% are usual)"
+    assert found.sentence == "30 of 100 values of a are missing (30 %; 8 % are usual)"
     assert found.p_value == pytest.approx(binomial_tail(30, 100, 0.105))
     assert (found.expected_share, found.is_alert) == (pytest.approx(0.08), True)
     assert judge(replace(counted, muted=frozenset(["missing(a)"])), Rules(), past, []).score == 1.0

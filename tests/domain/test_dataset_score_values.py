@@ -306,12 +306,12 @@ def test_missing_cells_of_a_batch_whole() -> None:
     counted = _counted(block=text_block(a=[None] * 10 + list(range(90)), b=["x"] * 100))
     (found,) = judge(counted, Rules(), [], []).findings
     assert found == Finding(
-        "missing", ("a",), 10, 0.1, "10 of 100 values of a are missing (10.0%)", "missing", 1.0,
+        "missing", ("a",), 10, 0.1, "10 of 100 values of a are missing (10 %)", "missing", 1.0,
         doubt=pytest.approx(weights.missing_doubt(0.1) * 100),  # type: ignore[arg-type]
     )  # fmt: skip
     past = [replace(PLAIN, missing={"a": 0.01})] * 2 + [replace(PLAIN, missing={"b": 0.0})]
     (told,) = judge(counted, Rules(), past, []).findings
-    assert told.sentence == "10 of 100 values of a are missing (10.0%; 1.0% are usual)"
+    assert told.sentence == "10 of 100 values of a are missing (10 %; 1 % are usual)"
     # At most one, and so three within its scatter; under the most that was, and half a cell, .015.
     assert told.doubt == pytest.approx(7 + weights.WITHIN_USUAL * 2)
     assert told.p_value == pytest.approx(binomial_tail(10, 100, 0.015))

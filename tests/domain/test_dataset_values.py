@@ -306,7 +306,7 @@ def test_a_spike_is_one_that_was_not_there_before() -> None:
     assert list(spike_findings(now, 100, [text_block(v=[*range(94), *[100] * 6])], Ordering())) == []
     (hushed,) = spike_findings(now, 100, [], Ordering(), keeps_examples=False)
     assert hushed.examples == ()
-    assert "10 values of v (10.0%) are one and the same, an end of its range" in hushed.sentence
+    assert "10 values of v (10 %) are one and the same, an end of its range" in hushed.sentence
 
 
 def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
@@ -399,7 +399,7 @@ def test_the_thresholds_that_a_batch_fails() -> None:
         "its score is 0.7500, below 0.8",
         "it raised 2 alerts; 1 is let pass",
         "it has 99 rows; 100 are the least",
-        "10.0% of a are missing; 5.0% are let pass",
+        "10 % of a are missing; 5 % are let pass",
     ]
     assert list(failures(measured, Thresholds(score=0.75, alerts=2, missing_share=0.1, rows_at_least=99))) == []
     assert list(failures(measured, Thresholds(score=None, alerts=None))) == []

@@ -210,7 +210,7 @@ def test_other_thresholds_are_tried_on_the_last_batches(client: Client, settings
     # None, one and two of four cells are missing.
     assert (told["batches"], told["would_fail"], told["fail_now"]) == (3, 1, 0)
     assert [(each["batch"], each["reasons"]) for each in told["failing"]] == [
-        ("t_2.csv", ["50.0% of b are missing; 30.0% are let pass"])
+        ("t_2.csv", ["50 % of b are missing; 30 % are let pass"])
     ]
     assert told["sentence"] == "They fail 1 of the last 3 batches."
     assert client.get(f"{ROUTE}/sources/t/what-if?missing_share=0.2").json()["would_fail"] == 2

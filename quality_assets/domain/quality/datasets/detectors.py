@@ -42,7 +42,7 @@ from quality_assets.domain.quality.datasets.writing_tests import (
     folded,
 )
 
-_LEAST_CELLS = 20
+LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
 _TYPO_TIMES, _TYPO_LEAST = 5, 5
 # Of one of a few, or where it has other capitals alone, it need not be as rare.
@@ -91,9 +91,9 @@ def detect(block: Block) -> list[CellTest]:
     """The tests that a table suggests of itself."""
     found: list[CellTest] = []
     for name, cells in block.columns.items():
-        if cells.filled >= _LEAST_CELLS:
+        if cells.filled >= LEAST_CELLS:
             found += column_detectors(name, cells)
-    if block.rows >= _LEAST_CELLS:
+    if block.rows >= LEAST_CELLS:
         identities = list(identities_within(block))
         # What is a part of a sum goes with it in most rows, and is not decided by it.
         tied = [set(each.columns) for each in identities]
@@ -331,7 +331,7 @@ def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
 def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
     numbers = cells.numbers
     known = numbers[~np.isnan(numbers)]
-    if len(known) < _LEAST_CELLS:
+    if len(known) < LEAST_CELLS:
         return
     if constant := _constant(name, known):
         yield constant
@@ -366,7 +366,7 @@ def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
 
 def _far_times(known: Floats) -> tuple[float, float] | None:
     """The first and the last of times but for a few that lie far from all others; None where there are no such."""
-    if len(known) < _LEAST_CELLS:
+    if len(known) < LEAST_CELLS:
         return None
     # Times begin nowhere: that of 1970 is no zero beside which others are large.
     first = float(known.min())

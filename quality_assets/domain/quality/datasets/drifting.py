@@ -14,6 +14,7 @@ from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.tails import binomial_tail
 from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.wording import measure_text
 
 _LEAST_LIKENESS = 0.5
 _MOST_COMPARED = 5
@@ -367,7 +368,8 @@ def spike_findings(
         is_told = usual is not None and name not in ordering.values
         p_value = None if usual is None or not is_told else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
         what = f"{value:g}, an end" if keeps_examples else "one and the same, an end"
-        sentence = f"{count:,} values of {name} ({share:.1%}) are {what} of its range: cut off there, or filled in"
+        part = measure_text(share, "fraction")
+        sentence = f"{count:,} values of {name} ({part}) are {what} of its range: cut off there, or filled in"
         yield Finding(
             "spike", (name,), count, share, sentence, "", 0.5 if past else 0.0, usual, p_value=p_value,
             examples=(f"{value:g}",) if keeps_examples else (),

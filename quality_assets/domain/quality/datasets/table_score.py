@@ -16,13 +16,14 @@ from math import ceil, sqrt
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import WANDERING, CellTest
+from quality_assets.domain.quality.datasets.detectors import LEAST_CELLS
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import SCORED_DIMENSIONS, Finding, rule_id
 from quality_assets.domain.quality.datasets.tails import scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.score import share_left
-from quality_assets.domain.wording import plural
+from quality_assets.domain.wording import measure_texts, plural
 
 LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
@@ -85,7 +86,10 @@ class Verdict:
 
 
 def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequence[Finding]) -> Verdict:
-    """A verdict; `whole` are the findings on the table as a whole, from `drifting`. `past` teaches what is usual."""
+    """A verdict; `whole` are the findings on the table as a whole, from `drifting`. `past` teaches what is usual.
+
+    Of too few rows for any test of their cells, and none of which is missing or a copy, nothing is known: no score.
+    """
     if not counted.rows or not counted.columns:
         beside = tuple(whole)
         return Verdict(None, dict.fromkeys(SCORED_DIMENSIONS), beside)
@@ -107,6 +111,8 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     asked = max(1, len(rules.alive) + 3 * len(counted.columns))
     told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
+    if not (counted.tally.tests or doubt or past) and counted.lines < LEAST_CELLS:
+        return Verdict(None, dict.fromkeys(SCORED_DIMENSIONS), tuple(order))
     return Verdict(share_left(doubt, cells), dimensions, tuple(order))
 
 
@@ -246,7 +252,8 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
         if shares and mine < 1:
             continue
         usual = sum(shares) / len(shares) if shares else None
-        was = f"; {usual:.1%} are usual" if usual is not None else ""
+        shown, usually = measure_texts(count / rows, usual, "fraction")
+        was = f"; {usually} are usual" if usual is not None else ""
         record = Record()
         for p in past:
             if name in p.missing:
@@ -256,7 +263,7 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
         worth = counted.tally.ordering.independent_missing(name) if usual and usual > _OFTEN_MISSING else 1.0
         some, of = ceil(events * worth), ceil(rows * worth)
         p_value = _beyond_all(some, of, at_most, record) if shares else None
-        sentence = f"{count:,} of {rows:,} values of {name} are missing ({count / rows:.1%}{was})"
+        sentence = f"{count:,} of {rows:,} values of {name} are missing ({shown}{was})"
         found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
     return found, sum(doubts) if past else weights.of_habits(doubts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quality_assets.contracts.sources.datasets import Thresholds
-from quality_assets.domain.wording import plural
+from quality_assets.domain.wording import measure_texts, plural
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ def failures(measured: Measured, thresholds: Thresholds) -> Iterator[str]:
     if thresholds.missing_share is not None:
         for name, share in measured.missing.items():
             if share > thresholds.missing_share:
-                yield f"{share:.1%} of {name} are missing; {thresholds.missing_share:.1%} are let pass"
+                seen, most = measure_texts(share, thresholds.missing_share, "fraction")
+                yield f"{seen} of {name} are missing; {most} are let pass"
 
 
 def what_if(batches: Sequence[tuple[Mapping[str, Any], Measured]], thresholds: Thresholds) -> dict[str, Any]:
