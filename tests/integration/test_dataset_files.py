@@ -288,6 +288,31 @@ def test_an_alphabet_of_its_own_is_not_read_as_accents(encoding: str) -> None:
     assert guessed_encoding(data) == encoding
 
 
+@pytest.mark.parametrize(
+    ("encoding", "rows"),
+    [
+        ("cp932", "番号,都市,氏名\n1,東京,田中さくら\n2,大阪,鈴木一郎\n3,札幌,高橋花子\n"),
+        ("euc_jp", "番号,都市,氏名\n1,東京,田中さくら\n2,大阪,アンナ\n3,札幌,高橋花子\n"),
+        ("gb18030", "编号,城市\n1,北京\n2,上海\n3,广州\n4,深圳\n5,重庆\n"),
+        ("cp950", "編號,城市\n1,台北\n2,高雄\n3,臺南\n4,新竹\n"),
+        ("cp949", "번호,도시\n1,서울\n2,부산\n3,대구\n4,인천\n"),
+    ],
+)
+def test_signs_of_two_bytes_are_told_by_being_common_and_in_runs(tmp_path: Path, encoding: str, rows: str) -> None:
+    assert guessed_encoding(rows.encode(encoding)) == encoding
+    # The last sign may be cut.
+    assert guessed_encoding(rows.rstrip().encode(encoding)[:-1]) == encoding
+    loaded, read = _read(tmp_path, rows.encode(encoding))
+    assert loaded.encoding == encoding
+    assert [loaded.columns, *read] == [tuple(line.split(",")) for line in rows.split()]
+
+
+def test_a_byte_that_a_guessed_encoding_lacks_loses_a_sign_and_no_file(tmp_path: Path) -> None:
+    data = "имя,город\nИван,Москва\nОльга,Нижний Новгород\nПётр,Казань\n".encode("cp1251") + b"\x98,x\n"
+    loaded, rows = _read(tmp_path, data)
+    assert (loaded.encoding, rows[0], rows[3]) == ("cp1251", ("Иван", "Москва"), ("\ufffd", "x"))
+
+
 def test_a_query_is_read_and_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
     with engine.begin() as connection:

@@ -48,7 +48,7 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
     guessed = declared_encoding(path)
     if guessed is not None:
         refuse_binary(head)
-    text = as_text(path, head, scratch, guessed)
+    text = as_text(path, head, scratch, guessed, is_guess=True)
     first = next((line.text.lstrip("\ufeff \t") for line in lines_of(text.path) if line.text.strip()), "")
     if (markup := _MARKUP.match(first)) is not None:
         what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
@@ -59,7 +59,7 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
 
 
 def declared_encoding(path: Path) -> str | None:
-    """The encoding of a file that is not UTF-8 and of one byte a character; None where the reader tells it itself."""
+    """The encoding of a file that is neither UTF-8 nor UTF-16; None where the reader tells it itself."""
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")()

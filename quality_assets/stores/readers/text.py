@@ -196,13 +196,16 @@ def is_plain_text(head: bytes) -> bool:
     return bool(head) and not head.startswith(packed) and _wide_encoding(head) in (None, "utf-8-sig")
 
 
-def as_text(path: Path, head: bytes, scratch: Path, declared: str | None) -> Text:
-    """The file as UTF-8 text, recoded in the scratch folder where it is in another encoding."""
+def as_text(path: Path, head: bytes, scratch: Path, declared: str | None, is_guess: bool = False) -> Text:
+    """The file as UTF-8 text, recoded in the scratch folder where it is in another encoding.
+
+    What cannot be read in a declared encoding rejects the file; `is_guess` says that it is but a sign that was lost.
+    """
     encoding = _wide_encoding(head) or declared
     if encoding is None:
         refuse_binary(head)
     elif encoding not in ("utf-8", "utf-8-sig"):
-        path = _recoded(path, scratch / "recoded", encoding)
+        path = _recoded(path, scratch / "recoded", encoding, "replace" if is_guess else "strict")
     scan, bad, other = _scanned(path)
     if bad and encoding is None and not other:
         encoding = _single_byte_encoding(path)
@@ -302,10 +305,10 @@ def _single_byte_encoding(path: Path) -> str:
     return "latin-1" if undefined else "cp1252"
 
 
-def _recoded(path: Path, target: Path, encoding: str) -> Path:
+def _recoded(path: Path, target: Path, encoding: str, errors: str = "strict") -> Path:
     try:
         with (
-            path.open("r", encoding=encoding, newline="") as stream,
+            path.open("r", encoding=encoding, errors=errors, newline="") as stream,
             target.open("w", encoding="utf-8", newline="") as out,
         ):
             while text := stream.read(CHUNK_BYTES):
