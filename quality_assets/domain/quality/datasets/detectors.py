@@ -477,7 +477,7 @@ def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
     """The last numbers before gaps of a grade; None where there is none."""
     most, least = int(grade.share * len(ascending)), grade.gap
     inner = ascending[most : len(ascending) - most]
-    if most < 1 or len(np.unique(inner)) < grade.sizes:
+    if most < 1 or np.count_nonzero(np.diff(inner)) + 1 < grade.sizes:
         return None
     high = _before_gap(ascending, most, float(inner[0]), least)
     low = -_before_gap(-ascending[::-1], most, -high, least)
