@@ -117,6 +117,58 @@ def test_escaped_fields_come_back(values: list[str]) -> None:
     assert split_record(written, ",", '"', "\\") == values
 
 
+@pytest.mark.parametrize("before", ["Usage report,,\nAccount,Acme,", "From,2026-02-01,\nTo,2026-02-02,"])
+def test_titles_of_a_few_words_are_no_rows(stage: Stage, before: str) -> None:
+    assert stage.load(f"{before}\n{HEADER}\n{ROW}\n").good_rows == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # sort(1) puts digits before letters.
+        f"{ROW}\n{ROW}\n{HEADER}\n",
+        # A file whose last line had no end, with another one behind it.
+        f"{ROW}\n{ROW}\n{T},sea{HEADER}\n{ROW}\n",
+    ],
+)
+def test_rows_above_the_header_are_not_passed_over(stage: Stage, text: str) -> None:
+    with pytest.raises(FileRejected, match="first line may be a row already: `header` under `csv`"):
+        stage.load(text)
+
+
+@pytest.mark.parametrize("delimiter", ["^", "~", " ", "#"])
+def test_what_parts_all_columns_is_a_delimiter(stage: Stage, delimiter: str) -> None:
+    stage.load(f"{HEADER}\n{ROW}\n".replace(",", delimiter))
+    assert stage.rows("event_time", "feature", "status") == [(AT, "search", "ok")]
+
+
+def test_control_characters_part_values_where_the_source_says_so(stage: Stage) -> None:
+    content = f"{ROW}\n{ROW}\n".replace(",", "\x01")
+    with pytest.raises(FileRejected, match=r"binary data.* or a `delimiter` that is a control character"):
+        stage.load(content)
+    csv = {"delimiter": "\x01", "header": HEADER.split(",")}
+    stage.load(content, landing_path="web/000000_0", sources=source(csv=csv))
+    assert stage.rows("event_time", "feature", "status", "reasons") == [(AT, "search", "ok", None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ts=1 feature=a\n", "`delimiter` under `csv` says what parts its values"),
+        (f"{HEADER}\x85{ROW}\x85", r"lines end in the character U\+0085"),
+        (f"{HEADER}\u2028{ROW}\u2028", r"lines end in the character U\+2028"),
+        (HEADER + "," * 20_000 + "\n", "20,003 columns; up to 20,000 are read"),
+    ],
+)
+def test_headers_that_are_none_say_the_way_on(stage: Stage, text: str, words: str) -> None:
+    with pytest.raises(FileRejected, match=words):
+        stage.load(text)
+
+
+def test_a_header_may_begin_as_another_format_does(stage: Stage) -> None:
+    assert stage.load(f"ORCID,{HEADER}\n1,{ROW}\n").good_rows == 1
+
+
 PATTERNS = {
     # What Kubernetes, syslog (RFC 5424) and logfmt put around an event.
     "kubernetes": (r"\S+ (?P<stream>\S+) [FP] (?P<log>.*)", "2026-02-01T10:00:00.1Z stdout F {}", "log."),

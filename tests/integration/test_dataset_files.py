@@ -17,9 +17,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from quality_assets.settings import Settings
-from quality_assets.stores.datasets.encodings import guessed_encoding
 from quality_assets.stores.datasets.loading import Loaded, TooLarge, load_file, scratch_database, unique_names
 from quality_assets.stores.datasets.queries import check_query, load_query
+from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.tables.datasets.checking import check_file
 

@@ -608,3 +608,14 @@ def test_ga4_as_parquet(stage: Stage) -> None:
     assert stage.rows("feature", "session_id", "platform", "app_version", "reasons") == [
         ("page_view", "1769939990", "Android", "1", None)
     ]
+
+
+def test_a_first_line_may_be_long(stage: Stage) -> None:
+    events = [event(1, pad="x" * 300_000), *(event(n, pad="x" * 1000) for n in range(2, 1000))]
+    assert stage.load("\n".join(map(json.dumps, events))).good_rows == 999
+
+
+@pytest.mark.parametrize("rows", [4_000, 20_000])
+def test_one_long_object_tells_where_its_rows_may_be(stage: Stage, rows: int) -> None:
+    with pytest.raises(FileRejected, match=r"`explode` in (the|its) source's YAML takes them apart"):
+        stage.load(json.dumps({"Records": [event(1)] * rows}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -216,6 +217,60 @@ def test_a_damaged_line_does_not_make_a_utf8_file_latin_1(stage: Stage) -> None:
     stage.load(data)
     assert stage.rows("reasons") == [None] * 5 + [MALFORMED, None]
     assert "caf\\\\xe9" in stage.rows("raw_row")[5]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("shift_jis", "購入履歴"),
+        ("gb18030", "搜索购物车"),
+        ("big5", "搜尋購物車"),
+        ("euc_kr", "장바구니"),
+        ("cp1251", "корзина"),
+        ("iso-8859-7", "καλάθι"),
+        ("mac_roman", "Größe"),
+    ],
+)
+def test_letters_of_no_known_encoding_make_up_no_names(stage: Stage, encoding: str, name: str) -> None:
+    with pytest.raises(FileRejected, match=r"neither UTF-8 nor Windows-1252\. .*csv: \{encoding: shift_jis\}"):
+        stage.load(table(*(row(i, feature=name) for i in range(3))).encode(encoding))
+
+
+@pytest.mark.parametrize("name", ["5 € off", "“x” – 20 °C", "Größe", "naïve", "well—known"])
+def test_signs_and_letters_of_windows_1252(stage: Stage, name: str) -> None:
+    assert stage.load(table(row(1, feature=name)).encode("cp1252")).encoding == "cp1252"
+    assert stage.rows("feature") == [name]
+
+
+def test_a_few_damaged_lines_make_no_other_encoding(stage: Stage) -> None:
+    data = table(*(row(i) for i in range(30)), row(30, feature="se@rch")).encode().replace(b"@", b"\xb9")
+    assert stage.load(data).encoding == "utf-8"
+    assert stage.rows("reasons") == [None] * 30 + [MALFORMED]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\r"])
+def test_lines_that_end_in_a_return_may_hold_newlines(stage: Stage, end: str) -> None:
+    rows = [f'{T},"two\nlines",ok', f"{T},one,error", f"{T},one,crash"]
+    staged = stage.load(end.join(["event_time,feature,status", *rows, ""]))
+    assert (staged.rows, staged.good_rows) == (3, 3)
+    assert stage.rows("feature", "status") == [("two\nlines", "ok"), ("one", "error"), ("one", "crash")]
+
+
+@pytest.mark.parametrize("marks", [2, 3])
+def test_marks_of_files_that_were_put_together(stage: Stage, marks: int) -> None:
+    mark = codecs.BOM_UTF8 * marks
+    stage.load(mark + table(row(1)).encode() + mark + table(row(2)).encode(), file_id="a")
+    event = json.dumps({"event_time": T, "feature": "search", "status": "ok"}).encode()
+    stage.load(mark + event + b"\n" + mark + event + b"\n", file_id="b")
+    stage.load(mark + b"[" + event + b"]", file_id="c")
+    assert stage.rows("file_id", "line_number", "reasons") == [
+        ("a", 2, None),
+        ("a", 3, ["repeated_header"]),
+        ("a", 4, None),
+        ("b", 1, None),
+        ("b", 2, None),
+        ("c", 1, None),
+    ]
 
 
 def test_undecodable_encoding_is_rejected(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.readers.headers import DELIMITERS, W3C_FIELDS, dialect_of, has_comments, w3c_fields
+from quality_assets.stores.readers.headers import DELIMITERS, W3C_FIELDS, dialect_of, has_comments, how_else, w3c_fields
 from quality_assets.stores.readers.job import Job, Staged, unique
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
@@ -39,11 +39,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     try:
         source = job.source_of([*dialect.header, *within])
     except FileRejected as error:
-        if any('{"' in name for name in dialect.header):
-            raise FileRejected(
-                f"{error}; lines of JSON behind other text are parted by a `pattern` under `csv`"
-            ) from None
-        raise
+        raise FileRejected(f"{error}{how_else(dialect)}") from None
     job.refuse_doubtful(source, dialect.header)
     is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
     columns = job.with_path_columns(

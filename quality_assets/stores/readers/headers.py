@@ -27,7 +27,12 @@ from quality_assets.stores.readers.text import CHUNK_BYTES
 DELIMITERS = ",;\t|"
 # So many lines may stand before the names of the columns.
 MAX_TITLE_LINES = 20
+# DuckDB plans a statement in the square of them: 20,000 take four seconds, 100,000 ten minutes.
+MAX_COLUMNS = 20_000
 _LOOKED_AT = 200
+# What other systems and editors end lines with, and no parser of CSV does.
+_OTHER_LINE_END = re.compile("[\x85\u2028\u2029]")
+_IS_A_VALUE = re.compile(r"\s*(\d{4}-\d\d-\d\d|[-+]?\d+([.,]\d+)?\s*$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})")
 # The line of a W3C extended log (CloudFront, IIS) that names its columns.
 W3C_FIELDS = "#Fields:"
 
@@ -39,9 +44,21 @@ def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     `sep=` line, the first that has all columns that the source needs.
     """
     dialect = _told(path, options, job)
+    _refuse_header(dialect.header)
     if dialect.escape or dialect.brackets or dialect.pattern:
         return dialect
     return with_told_escape(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
+
+
+def _refuse_header(header: Sequence[str]) -> None:
+    """Raise FileRejected for a header that is none, or that nothing can be done with."""
+    if len(header) > MAX_COLUMNS:
+        raise FileRejected(f"its header has {len(header):,} columns; up to {MAX_COLUMNS:,} are read")
+    for name in header:
+        if found := _OTHER_LINE_END.search(name):
+            raise FileRejected(
+                f"its lines end in the character U+{ord(found[0]):04X}, so that all of it is one line. End them in \\n"
+            )
 
 
 def _told(path: Path, options: CsvOptions, job: Job) -> Dialect:
@@ -55,7 +72,29 @@ def _told(path: Path, options: CsvOptions, job: Job) -> Dialect:
     if _has_what_it_takes(first.header, job) and options.comment is None:
         return first
     lines = list(islice(lines_of(path), MAX_TITLE_LINES))
-    return _w3c(path, lines, options) or _behind_titles(lines, options, job) or first
+    return (
+        _w3c(path, lines, options) or _behind_titles(lines, options, job) or _oddly_parted(path, options, job) or first
+    )
+
+
+def _oddly_parted(path: Path, options: CsvOptions, job: Job) -> Dialect | None:
+    """The dialect by a delimiter that is hardly ever one, where it parts all columns that are needed from another."""
+    if options.delimiter is not None:
+        return None
+    (text,) = _header(path, "\0", options).header[:1]
+    made = (_header(path, sign, options) for sign in dict.fromkeys(re.findall(r"[^\w\"'.:$@-]", text)))
+    return next((dialect for dialect in made if _has_what_it_takes(dialect.header, job)), None)
+
+
+def how_else(dialect: Dialect) -> str:
+    """What may help where no source knows the columns of a header."""
+    if any('{"' in name for name in dialect.header):
+        return "; lines of JSON behind other text are parted by a `pattern` under `csv`"
+    if any(map(_IS_A_VALUE.match, dialect.header)):
+        return ". Its first line may be a row already: `header` under `csv` names the columns of a file that does not"
+    if len(dialect.header) == 1:
+        return ". `delimiter` under `csv` says what parts its values, or `pattern` which part of a line is what"
+    return ""
 
 
 def _has_what_it_takes(header: Sequence[str], job: Job) -> bool:
@@ -171,10 +210,16 @@ def _behind_titles(lines: Sequence[Line], options: CsvOptions, job: Job) -> Dial
 
 
 def _has_rows(lines: Iterable[Line], delimiter: str, options: CsvOptions, width: int) -> bool:
-    """Whether one of some lines may be a row of as many columns, and no title with empty ones behind it."""
+    """Whether some lines may be rows of as many columns, and no titles: a row has a time, a feature and a status.
+
+    Several that fill most of the columns may, too: where files are put together, a header may have the end of a row
+    before it.
+    """
     texts = (line.text.strip("\r\n") for line in lines if not _is_comment(line.text, options))
-    rows = (fields for text in texts for fields in _splits((text,), delimiter, options.quote))
-    return any(len(fields) == width and sum(bool(field.strip()) for field in fields) > 1 for fields in rows)
+    rows = [fields for text in texts for fields in _splits((text,), delimiter, options.quote)]
+    filled = [(len(fields), sum(bool(field.strip()) for field in fields)) for fields in rows]
+    full = any(size == width and count >= min(3, width) for size, count in filled)
+    return full or sum(count >= 3 and 3 * count >= 2 * width for _, count in filled) > 1
 
 
 def _is_comment(text: str, options: CsvOptions) -> bool:

@@ -33,14 +33,15 @@ from quality_assets.stores.readers.text import Text, as_text, head_of
 
 # No JSON text holds this character, so that a line stays whole when it is the delimiter.
 _NO_DELIMITER = "\x01"
-_JSON_BLANKS = " \t\r\n\ufeff"
+_MARK = "\ufeff"
+_JSON_BLANKS = f" \t\r\n{_MARK}"
 # Stands for the FROM item of the lines in the SQL that takes them apart.
 _LINES = "/* lines */"
 
 
 def looks_like_json(path: Path) -> bool:
     """Whether a text file begins as JSON does."""
-    return head_of(path).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\x1e")[:1] in (b"{", b"[")
+    return head_of(path).lstrip(codecs.BOM_UTF8 + b" \t\r\n\x1e")[:1] in (b"{", b"[")
 
 
 def as_object_lines(text: Text, scratch: Path, source: Source | None) -> Text:
@@ -56,6 +57,11 @@ def as_object_lines(text: Text, scratch: Path, source: Source | None) -> Text:
 def stage_jsonl(job: Job, text: Text) -> Staged:
     """Stage a file of JSON lines."""
     survey = surveyed(text.path)
+    if not survey.objects and text.has_long_line:
+        raise FileRejected(
+            f"its first line is no JSON object of up to {MAX_LINE_BYTES // 1_000_000} MB. Where rows are the elements"
+            " of an array in one object, `explode` in its source's YAML takes them apart"
+        )
     if not survey.objects:
         raise FileRejected(f"none of the first {HEAD_LINES} lines is a JSON object")
     paths = [name for name in job.nested_columns if name not in survey.keys and survey.leads_somewhere(name)]
@@ -175,8 +181,10 @@ def _repeats_key_sql(keys: Sequence[str]) -> str:
 def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns, objects: str) -> bool:
     """Stage JSON lines with DuckDB's reader of lines; False when the rows do not account for every line."""
     rejects = unique("rejects")
+    # Files that were put together bring a mark each.
+    line = f"ltrim(line, {literal(_MARK)}) AS line" if text.blanks == "any" else "line"
     lines = (
-        "(SELECT line, row_number() OVER () AS line_number, CAST(NULL AS VARCHAR) AS malformed FROM read_csv($path, "
+        f"(SELECT {line}, row_number() OVER () AS line_number, CAST(NULL AS VARCHAR) AS malformed FROM read_csv($path, "
         f"auto_detect=false, header=false, delim={literal(_NO_DELIMITER)}, quote='', escape='', "
         "columns={'line': 'VARCHAR'}, strict_mode=false, compression='none', hive_partitioning=false, "
         f"max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, "
@@ -220,7 +228,9 @@ def _insert_lines(job: Job, source: Source, columns: RawColumns, objects: str, l
     view = unique("lines")
     data = pa.table(
         {
-            "line": pa.array([None if line.damage else line.text.rstrip("\r\n") for line in lines], pa.string()),
+            "line": pa.array(
+                [None if line.damage else line.text.rstrip("\r\n").lstrip(_MARK) for line in lines], pa.string()
+            ),
             "line_number": pa.array([line.number for line in lines], pa.int64()),
             "malformed": pa.array([line.damage for line in lines], pa.string()),
         }

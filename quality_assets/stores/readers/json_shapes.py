@@ -25,7 +25,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 
 def is_one_object_a_line(path: Path) -> bool:
     """Whether a file that begins as JSON has one object a line, as far as its first lines tell."""
-    text = head_of(path).decode("utf-8-sig", "replace").lstrip(" \t\r\n")
+    text = head_of(path).decode("utf-8-sig", "replace").lstrip("\ufeff \t\r\n")
     # As is each text of RFC 7464, which a record separator begins.
     if text.startswith(("[", "\x1e")):
         return False

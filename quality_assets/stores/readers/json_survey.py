@@ -108,6 +108,9 @@ def surveyed(path: Path) -> Survey:
         else:
             # Nobody knows how long lines are: whole ones at the head, then whole ones of each piece.
             pieces = [stream.read(SURVEYED_BYTES // 4).rpartition(b"\n")[0]]
+            if not pieces[0]:
+                stream.seek(0)
+                pieces = [stream.readline(MAX_LINE_BYTES).removesuffix(b"\n")]
             length = SURVEYED_BYTES // PIECES
             for number in range(1, PIECES + 1):
                 stream.seek((size - length) * number // PIECES)
@@ -123,6 +126,6 @@ def _token(name: str) -> bytes:
 def _decoded(lines: Sequence[bytes]) -> Iterator[JsonObject]:
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=JsonObject)
+            value = json.loads(line.decode().lstrip("\ufeff"), object_pairs_hook=JsonObject)
             if isinstance(value, JsonObject):
                 yield value

@@ -164,7 +164,7 @@ def _outside_quotes(
 
 
 def _line(number: int, raw: bytes, length: int) -> Line:
-    if number == 1:
+    while number == 1 and raw.startswith(codecs.BOM_UTF8):
         raw = raw.removeprefix(codecs.BOM_UTF8)
     if length > MAX_LINE_BYTES:
         return Line(number, "", _malformed(raw[:KEPT_CHARACTERS].decode("utf-8", "backslashreplace"), length))

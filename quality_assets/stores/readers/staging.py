@@ -435,14 +435,15 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
     elif declared == "parquet":
         raise FileRejected("the file is not Parquet, which its source declares")
     else:
-        text = as_text(plain, head, scratch, claimed.csv.encoding if claimed else None)
+        options = claimed.csv if claimed else CsvOptions()
+        text = as_text(plain, head, scratch, options.encoding, options.delimiter)
         encoding = text.encoding
-        is_delimited = declared == "csv" or bool(claimed and claimed.csv.pattern)
+        is_delimited = declared == "csv" or bool(options.pattern)
         if declared == "jsonl" or (not is_delimited and looks_like_json(text.path)):
             kind = "jsonl"
             staged = stage_jsonl(job, as_object_lines(text, scratch, claimed))
         else:
             kind = "csv"
-            staged = stage_csv(job, text, claimed.csv if claimed else CsvOptions())
+            staged = stage_csv(job, text, options)
     latest = job.latest_event_time(staged.source)
     return _Read(job.file_id, staged, kind, compression, encoding, latest, job.form)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from quality_assets.domain.events.texts import Blanks
+from quality_assets.stores.readers.encodings import reads_as
 from quality_assets.stores.readers.faults import FileRejected
 
 Int64Array = npt.NDArray[np.int64]
@@ -40,6 +41,8 @@ _MAGIC = {
     b"ARROW1": "an Arrow file",
     b"Obj\x01": "an Avro file",
     b"\x7fELF": "a program",
+    b"\x1f\x9d": "a file of compress (.Z); gzip and zstd are read",
+    b"\x89LZO\x00": "an LZO archive; gzip and zstd are read",
     b"\x04\x22\x4d\x18": "an LZ4 archive; gzip and zstd are read",
     b"\xff\x06\x00\x00sNaPpY": "compressed by Snappy; gzip and zstd are read",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; gzip and zstd are read",
@@ -50,6 +53,9 @@ _MAGIC = {
     b"\x1f\x8b": "compressed twice; once is read",
     b"\x28\xb5\x2f\xfd": "compressed twice; once is read",
 }
+# Of what is not ASCII so much is looked at; fewer lines than this share are damaged rather than in another encoding.
+_SAMPLED_BYTES = 1 << 16
+_DAMAGED_SHARE = 0.05
 # Where a tar archive says what it is.
 _TAR_OFFSET = 257
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -58,6 +64,7 @@ _WIDE_BLANKS = "\u00a0\u3000\ufeff"
 # By byte: what may stand behind a value, and what may enclose one.
 _ENDS_VALUE = np.isin(np.arange(256), list(b",;\t|\r\n"))
 _IS_QUOTE = np.isin(np.arange(256), list(b"\"'"))
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b\x00"))
 
 
@@ -125,6 +132,11 @@ class _Scan:
         if self.newlines <= MAX_NEWLINE_OFFSETS:
             self.newline_offsets.append(newlines + self.size)
         self.size += len(chunk)
+
+    @property
+    def ends_in_returns(self) -> bool:
+        """Whether more lines end in a return alone than in a newline."""
+        return self.returns - self.line_ends > self.newlines
 
     @property
     def blanks(self) -> Blanks:
@@ -196,22 +208,25 @@ def is_plain_text(head: bytes) -> bool:
     return bool(head) and not head.startswith(packed) and _wide_encoding(head) in (None, "utf-8-sig")
 
 
-def as_text(path: Path, head: bytes, scratch: Path, declared: str | None, is_guess: bool = False) -> Text:
+def as_text(
+    path: Path, head: bytes, scratch: Path, declared: str | None, delimiter: str | None = None, *, is_guess: bool = False
+) -> Text:
     """The file as UTF-8 text, recoded in the scratch folder where it is in another encoding.
 
     What cannot be read in a declared encoding rejects the file; `is_guess` says that it is but a sign that was lost.
+    A delimiter that its source declares may be a control character, as Hive's is.
     """
     encoding = _wide_encoding(head) or declared
     if encoding is None:
-        refuse_binary(head)
+        refuse_binary(head.replace(delimiter.encode(), b",") if delimiter else head)
     elif encoding not in ("utf-8", "utf-8-sig"):
         path = _recoded(path, scratch / "recoded", encoding, "replace" if is_guess else "strict")
     scan, bad, other = _scanned(path)
-    if bad and encoding is None and not other:
-        encoding = _single_byte_encoding(path)
+    if bad and encoding is None and not other and (found := _single_byte_encoding(path, scan.newlines)):
+        encoding = found
         path = _recoded(path, scratch / "recoded", encoding)
         scan, bad, other = _scanned(path)
-    if scan.returns and not scan.newlines:
+    if scan.ends_in_returns and _begins_with_return(path):
         path = _with_newlines(path, scratch / "newlines")
         scan, bad, other = _scanned(path)
     content = head_of(path).removeprefix(codecs.BOM_UTF8)
@@ -250,12 +265,16 @@ def refuse_binary(head: bytes) -> None:
     if head[_TAR_OFFSET:].startswith(b"ustar"):
         raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
-        if head.startswith(magic):
+        # A header may begin with these letters: ORCID.
+        if head.startswith(magic) and (magic != b"ORC" or _NO_TEXT.search(head)):
             what, _, read = what.partition("; ")
             raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet{read and f'; {read}'}")
     control = len(head) - len(head.translate(None, _CONTROL))
     if control > 0.05 * len(head) or head.count(0) > 0.2 * len(head):
-        raise FileRejected("the file is binary data, not CSV, JSON lines or Parquet")
+        raise FileRejected(
+            "the file is binary data, not CSV, JSON lines or Parquet. If it is text, its source's YAML says how it is"
+            " written: `csv: {encoding: utf-16-le}`, or a `delimiter` that is a control character"
+        )
 
 
 def _scanned(path: Path) -> tuple[_Scan, bool, bool]:
@@ -298,11 +317,30 @@ def _is_mostly_utf8(path: Path) -> bool:
     return good > broken
 
 
-def _single_byte_encoding(path: Path) -> str:
-    """Windows-1252 unless the file has one of the five bytes that it leaves undefined."""
+def _single_byte_encoding(path: Path, lines: int) -> str | None:
+    """Windows-1252, or Latin-1 where the file has one of the five bytes that the former leaves undefined.
+
+    None where a few lines are rather damaged. Raises FileRejected for what is neither: a wrong guess would make up
+    names that nobody has given.
+    """
+    sample = bytearray()
+    count = 0
+    undefined = False
     with path.open("rb") as stream:
-        undefined = any(len(chunk) != len(chunk.translate(None, b"\x81\x8d\x8f\x90\x9d")) for chunk in chunks(stream))
-    return "latin-1" if undefined else "cp1252"
+        for chunk in chunks(stream):
+            undefined = undefined or len(chunk) != len(chunk.translate(None, b"\x81\x8d\x8f\x90\x9d"))
+            if not chunk.isascii():
+                odd = [line for line in chunk.split(b"\n") if not line.isascii()]
+                count += len(odd)
+                sample += b"\n".join(odd)[: max(_SAMPLED_BYTES - len(sample), 0)]
+    if reads_as(bytes(sample), "cp1252"):
+        return "latin-1" if undefined else "cp1252"
+    if count <= _DAMAGED_SHARE * lines:
+        return None
+    raise FileRejected(
+        "its letters are neither UTF-8 nor Windows-1252. Save it as UTF-8, or name its encoding in its source's YAML,"
+        " as `csv: {encoding: shift_jis}` (or gb18030, big5, euc_kr, cp1251 and so on)"
+    )
 
 
 def _recoded(path: Path, target: Path, encoding: str, errors: str = "strict") -> Path:
@@ -318,8 +356,15 @@ def _recoded(path: Path, target: Path, encoding: str, errors: str = "strict") ->
     return target
 
 
+def _begins_with_return(path: Path) -> bool:
+    """Whether the first line ends in a return alone, whatever stands within the cells behind it."""
+    head = head_of(path)
+    first = re.search(rb"[\r\n]+", head)
+    return first is None or first[0][:1] == b"\r"
+
+
 def _with_newlines(path: Path, target: Path) -> Path:
-    """A file whose lines end in a carriage return alone, as old Macs wrote them."""
+    """A file whose lines end in a carriage return alone, as Excel writes them for Macs; newlines within cells stay."""
     with path.open("rb") as stream, target.open("wb") as out:
         for chunk in chunks(stream):
             out.write(chunk.replace(b"\r", b"\n"))

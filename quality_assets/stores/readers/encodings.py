@@ -26,6 +26,7 @@ _LEAST_COMMON, _LEAST_HANGUL, _LEAST_IN_RUNS, _LEAST_KANA = 0.85, 0.97, 0.8, 0.0
 _RUN = re.compile(r"[^\x00-\x7f]{2,}")
 _KANA = re.compile("[\u3041-\u30ff]")
 _MOST_CUT = 4
+_IN_WORDS = "’‘“”'-–—…·"
 _WITHIN, _AT_END, _SIGN, _ODD = 2.0, 1.0, -0.5, -3.0
 
 
@@ -74,6 +75,15 @@ def _decoded(head: bytes, encoding: str) -> str:
     return ""
 
 
+def reads_as(data: bytes, encoding: str) -> bool:
+    """Whether bytes that are not ASCII read as letters and signs of an encoding, rather than as those of another.
+
+    What is Windows-1252 scores 0.5 and more a letter, and -0.5 where signs are all there is; Chinese, Japanese and
+    Korean, Cyrillic, Greek and Hebrew that are read as it score -0.8 and less.
+    """
+    return _score(data, encoding) > -0.65 * sum(byte > 127 for byte in data)
+
+
 def _score(data: bytes, encoding: str) -> float:
     text = data.decode(encoding, "replace")
     score = 0.0
@@ -91,7 +101,7 @@ def _score(data: bytes, encoding: str) -> float:
         elif kind in ("Ll", "Lu"):
             score += _letter(character, before, after, any(is_within), all(is_within))
         else:
-            score += _ODD if all(is_within) and character not in "’‘'-–·" else _SIGN
+            score += _ODD if all(is_within) and character not in _IN_WORDS else _SIGN
     return score
 
 
