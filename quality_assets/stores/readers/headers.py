@@ -204,22 +204,18 @@ def _behind_titles(lines: Sequence[Line], options: CsvOptions, job: Job) -> Dial
         text = line.text.strip("\r\n")
         for delimiter in (told,) if told else tuple(DELIMITERS):
             for header in _splits((text, text.lstrip("# ")), delimiter, options.quote):
-                if _has_what_it_takes(header, job) and not _has_rows(lines[:index], delimiter, options, len(header)):
+                # Where files are put together, a header may have the end of a row before it.
+                is_header = _has_what_it_takes(header, job) and not any(map(_IS_A_VALUE.match, header))
+                if is_header and not _has_rows(lines[:index], delimiter, options, len(header)):
                     return _made(header, line.number, delimiter, options)
     return None
 
 
 def _has_rows(lines: Iterable[Line], delimiter: str, options: CsvOptions, width: int) -> bool:
-    """Whether some lines may be rows of as many columns, and no titles: a row has a time, a feature and a status.
-
-    Several that fill most of the columns may, too: where files are put together, a header may have the end of a row
-    before it.
-    """
+    """Whether some lines may be rows of as many columns, and no titles: a row has a time, a feature and a status."""
     texts = (line.text.strip("\r\n") for line in lines if not _is_comment(line.text, options))
-    rows = [fields for text in texts for fields in _splits((text,), delimiter, options.quote)]
-    filled = [(len(fields), sum(bool(field.strip()) for field in fields)) for fields in rows]
-    full = any(size == width and count >= min(3, width) for size, count in filled)
-    return full or sum(count >= 3 and 3 * count >= 2 * width for _, count in filled) > 1
+    rows = (fields for text in texts for fields in _splits((text,), delimiter, options.quote))
+    return any(len(row) == width and sum(bool(field.strip()) for field in row) >= min(3, width) for row in rows)
 
 
 def _is_comment(text: str, options: CsvOptions) -> bool:

@@ -335,7 +335,9 @@ def _single_byte_encoding(path: Path, lines: int) -> str | None:
                 sample += b"\n".join(odd)[: max(_SAMPLED_BYTES - len(sample), 0)]
     if reads_as(bytes(sample), "cp1252"):
         return "latin-1" if undefined else "cp1252"
-    if count <= _DAMAGED_SHARE * lines:
+    # Words of another encoding have several such bytes a line; damage is here and there.
+    is_scattered = sum(byte > 127 for byte in sample) < 2 * count and 2 * count <= lines
+    if is_scattered or count <= _DAMAGED_SHARE * lines:
         return None
     raise FileRejected(
         "its letters are neither UTF-8 nor Windows-1252. Save it as UTF-8, or name its encoding in its source's YAML,"
