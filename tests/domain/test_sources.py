@@ -53,7 +53,7 @@ def test_minimal_source(tmp_path: Path) -> None:
     [
         (
             with_columns(latency_ms={"from": "t", "unit": "seconds"}),
-            "data/sources/web.yaml: columns.latency_ms.unit: 'seconds' is not one of ns, us, ms, s, min",
+            "data/sources/web.yaml: columns.latency_ms.unit: 'seconds' is not one of ns, us, ms, s, min, duration",
         ),
         ({"formt": "csv"}, "data/sources/web.yaml: formt: is not one of name, owner, description"),
         (with_columns(status={"fron": "s"}), "columns.status.fron: is not one of from, pad, unit"),
@@ -63,6 +63,10 @@ def test_minimal_source(tmp_path: Path) -> None:
         (with_columns(event_time={"from": "t", "zone": "Mars/Base"}), "'Mars/Base' is not an IANA time zone"),
         (with_columns(event_time={"from": "t", "format": "%Y"}), "needs a zone"),
         (with_columns(event_time={"from": "t", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
+        (with_columns(latency_ms={"from": "t", "since": "b", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
+        (with_columns(latency_ms={"constant": 5, "since": "b"}), "since needs a from of one column"),
+        (with_columns(feature={"from": "t", "since": "b"}), "since means nothing for this column"),
+        (with_columns(latency_ms={"from": "t", "format": "%S", "zone": "UTC"}), "format, zone means nothing"),
         (with_columns(feature={"from": "t", "unit": "s"}), "unit means nothing for this column"),
         (with_columns(feature={"from": "a", "constant": "b"}), "exactly one of from and constant"),
         (with_columns(event_time={"from": ["y", "m"], "pad": [4]}), "pad has 1 widths for 2 columns"),

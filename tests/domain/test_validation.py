@@ -13,6 +13,7 @@ import pytest
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.sources.columns import ColumnMapping
 from quality_assets.contracts.sources.events import Source
+from quality_assets.domain.events.durations import duration_sql
 from quality_assets.domain.events.texts import (
     NULL_LIKE_IDS,
     ZERO_UUIDS,
@@ -466,3 +467,65 @@ def test_a_part_of_a_value() -> None:
     of = source(columns={"feature": options})
     assert staged(of, HEAD, (GOOD_ROW[0], "GET /pay?x=1 HTTP/1.1", "ok"))["feature"] == "/pay"
     assert staged(of, HEAD, (GOOD_ROW[0], "-", "ok"))["reasons"] == [Reason.MISSING_FEATURE]
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1.2s", 1200.0),
+        ("350 ms", 350.0),
+        ("12\u00b5s", 0.012),
+        ("12us", 0.012),
+        ("1500ns", 0.0015),
+        ("1h2m3.5s", 3_723_500.0),
+        ("2 min", 120_000.0),
+        ("1 hour 5 minutes", 3_900_000.0),
+        ("3 Seconds", 3000.0),
+        ("PT1.2S", 1200.0),
+        ("PT1M", 60_000.0),
+        ("P1DT2H", 93_600_000.0),
+        ("00:00:01.2", 1200.0),
+        ("0 days 00:00:01.200000", 1200.0),
+        ("1.02:03:04.5000000", 93_784_500.0),
+        ("-00:00:01", -1000.0),
+        ("-PT1S", -1000.0),
+        # Months have no length, and a number no unit.
+        ("P1M", None),
+        ("5", None),
+        ("01:02", None),
+        ("1,5s", None),
+        ("PT", None),
+        ("s", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_durations_that_say_their_units(text: str | None, ms: float | None) -> None:
+    assert value(duration_sql("x"), text) == (None if ms is None else pytest.approx(ms, rel=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("options", "begin", "end", "latency", "reasons"),
+    [
+        ({}, "2026-02-01T10:00:00Z", "2026-02-01 10:00:01.25+00", 1250.0, None),
+        ({}, "2026-02-01T10:00:00Z", None, None, None),
+        ({}, None, "2026-02-01T10:00:00Z", None, None),
+        ({}, "soon", "2026-02-01T10:00:00Z", None, [Reason.INVALID_LATENCY]),
+        ({}, "2026-02-01T10:00:01Z", "2026-02-01T10:00:00Z", -1000.0, [Reason.NEGATIVE_LATENCY]),
+        ({"unit": "ns"}, "1769940000000000000", "1769940000123456789", 123.456, None),
+        ({"unit": "s"}, "12.5", "13.75", 1250.0, None),
+        ({"format": "%H:%M:%S", "zone": "UTC"}, "10:00:00", "10:00:00.5", 500.0, None),
+    ],
+)
+def test_a_latency_may_be_what_has_passed_since(
+    options: dict[str, str], begin: str | None, end: str | None, latency: float | None, reasons: list[str] | None
+) -> None:
+    of = source(columns={"latency_ms": {"from": "end", "since": "begin", **options}})
+    row = staged(of, (*HEAD, "begin", "end"), (*GOOD_ROW, begin, end))
+    assert (row["latency_ms"], row["reasons"]) == (latency, reasons)
+
+
+def test_a_duration_without_a_unit_is_none() -> None:
+    of = source(columns={"latency_ms": {"from": "took", "unit": "duration"}})
+    assert staged(of, (*HEAD, "took"), (*GOOD_ROW, "PT0.25S"))["latency_ms"] == 250.0
+    assert staged(of, (*HEAD, "took"), (*GOOD_ROW, "250"))["reasons"] == [Reason.INVALID_LATENCY]

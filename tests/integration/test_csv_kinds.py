@@ -285,6 +285,19 @@ def test_cloudfront(stage: Stage) -> None:
     assert staged.absent_columns == ("event_id",)
 
 
+def test_iis(stage: Stage) -> None:
+    fields = "#Fields: date time s-ip cs-method cs-uri-stem cs-username c-ip sc-status sc-substatus time-taken\n"
+    head = "#Software: Microsoft Internet Information Services 10.0\n#Date: 2026-02-01 10:00:00\n" + fields
+    row = "2026-02-01 10:00:00 10.0.0.1 GET /pay {} 192.0.2.1 {} 0 {}\n"
+    rows = [row.format("ann", 200, 123), head, row.format("-", 503, 15)]
+    staged = stage.load("".join([head, *rows]), landing_path="iis/u_ex260201.log")
+    assert (staged.rows, staged.absent_columns) == (2, ())
+    assert stage.rows("line_number", "event_time", "feature", "user_id", "status", "latency_ms") == [
+        (4, AT, "/pay", "ann", "ok", 123.0),
+        (8, AT, "/pay", None, "crash", 15.0),
+    ]
+
+
 def test_a_w3c_log_may_say_its_columns_again_but_no_others(stage: Stage) -> None:
     fields = CLOUDFRONT.splitlines(keepends=True)
     staged = stage.load("".join(fields) + fields[1] + fields[2], landing_path="cloudfront/a")

@@ -619,3 +619,37 @@ def test_a_first_line_may_be_long(stage: Stage) -> None:
 def test_one_long_object_tells_where_its_rows_may_be(stage: Stage, rows: int) -> None:
     with pytest.raises(FileRejected, match=r"`explode` in (the|its) source's YAML takes them apart"):
         stage.load(json.dumps({"Records": [event(1)] * rows}))
+
+
+def test_spans_of_opentelemetry_took_from_their_beginning_to_their_end(stage: Stage) -> None:
+    begin = 1_769_940_000_000_000_000
+    spans: list[dict[str, Any]] = [
+        {"startTimeUnixNano": str(begin), "endTimeUnixNano": str(begin + 12_345_678), "status": {}},
+        {"startTimeUnixNano": begin, "endTimeUnixNano": begin + 1_500_000_000, "status": {"code": 2}},
+        {"startTimeUnixNano": begin, "endTimeUnixNano": begin - 1_000_000, "status": {"code": "STATUS_CODE_ERROR"}},
+        {"startTimeUnixNano": begin},
+    ]
+    named = [{"traceId": "a", "spanId": str(n), "name": "GET /cart", **span} for n, span in enumerate(spans)]
+    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]}
+    body = {"resourceSpans": [{"resource": service, "scopeSpans": [{"spans": named}]}]}
+    stage.load(json.dumps(body), name="a.json", landing_path="otlp_spans/a.json")
+    assert stage.rows("event_id", "feature", "event_name", "status", "latency_ms", "reasons") == [
+        ("a0", "cart", "GET /cart", "ok", 12.345, None),
+        ("a1", "cart", "GET /cart", "error", 1500.0, None),
+        ("a2", "cart", "GET /cart", "error", -1.0, ["negative_latency"]),
+        ("a3", "cart", "GET /cart", "ok", None, None),
+    ]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\n\xff"])
+def test_action_lines_of_a_bulk_file_are_no_rows(stage: Stage, damage: bytes) -> None:
+    action = b'{"index":{"_index":"events"}}\n'
+    content = b"".join(action + json.dumps(event(n)).encode() + b"\n" for n in range(3)) + b"\n" + damage
+    staged = stage.load(
+        content,
+        name="a.ndjson",
+        landing_path="web/a.ndjson",
+        sources=source(columns={n: n for n in ("event_time", "feature", "status")}, csv={"comment": '{"index"'}),
+    )
+    assert (staged.rows, staged.good_rows) == (3 + bool(damage), 3)
+    assert stage.rows("line_number")[:3] == [2, 4, 6]

@@ -23,7 +23,7 @@ MAX_LATENCY_MS = 86_400_000.0
 _FORMAT_PART = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
 _NOT_RE2 = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<!\\)(?:\\\\)*\\[1-9]|[*+?}]\+")
 
-TimeUnit = Literal["ns", "us", "ms", "s", "min"]
+TimeUnit = Literal["ns", "us", "ms", "s", "min", "duration"]
 
 
 class ColumnMapping(StrictModel):
@@ -39,7 +39,9 @@ class ColumnMapping(StrictModel):
     first group of a regular expression (RE2) matches; a value that it does not match is absent. `fold` makes one of
     names that look alike: lower case, letters of usual width, without what is invisible.
 
-    `unit` is that of the source: for a time, of the epoch; for a latency, of the duration (stored as ms).
+    `unit` is that of the source: for a time, of the epoch; for a latency, of the duration (stored as ms), where
+    `duration` reads texts that say theirs: `1.2s`, `350 ms`, `PT1.2S`, `00:00:01.2`. A latency may be what has passed
+    `since` another column: both are times then, with `unit`, `format` and `zone` as times have them.
     `format` is a strptime format and `zone` the IANA zone of a time without an offset. A local time that a zone skips
     is read with the offset from before the jump, so it moves forward by the jump; one that occurs twice is the later.
     A fraction of a second behind %S, and a trailing UTC, are read whether or not the format has them.
@@ -53,6 +55,7 @@ class ColumnMapping(StrictModel):
     from_: str | tuple[str, ...] | None = Field(default=None, alias="from")
     pad: tuple[Annotated[int, Field(ge=0, le=32)], ...] | None = None
     unit: TimeUnit | None = None
+    since: str | None = None
     format: str | None = None
     zone: str | None = None
     map: TextMap | None = None
@@ -108,6 +111,8 @@ class ColumnMapping(StrictModel):
             raise ValueError("needs exactly one of from and constant")
         if self.or_from and self.from_ is None:
             raise ValueError("or_from needs a from, in whose place it is")
+        if self.since is not None and len(self.from_columns) != 1:
+            raise ValueError("since needs a from of one column, which is when it ended")
         if self.from_ == ():
             raise ValueError("from names no column")
         if self.pad is not None and len(self.pad) != len(self.from_columns):
@@ -126,7 +131,8 @@ class ColumnMapping(StrictModel):
     @property
     def source_columns(self) -> tuple[str, ...]:
         """Every source column that the value depends on."""
-        return (*self.from_columns, *self.or_from, *(self.if_missing or ()))
+        others = () if self.since is None else (self.since,)
+        return (*self.from_columns, *others, *self.or_from, *(self.if_missing or ()))
 
 
 def as_mapping(value: Any) -> Any:
@@ -134,21 +140,28 @@ def as_mapping(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
+def _check_time(name: str, mapping: ColumnMapping) -> None:
+    if mapping.unit in ("min", "duration"):
+        raise ValueError(f"{name}.unit: {mapping.unit!r} is not one of ns, us, ms, s")
+    if mapping.unit and mapping.format:
+        raise ValueError(f"{name}: unit and format exclude each other")
+
+
 def check_column(name: str, mapping: ColumnMapping) -> None:
     """Refuse options that mean nothing for this contract column."""
     options = {
         key
-        for key in ("unit", "format", "zone", "decimal", "clip_minimum", "maximum", "sentinels")
+        for key in ("unit", "since", "format", "zone", "decimal", "clip_minimum", "maximum", "sentinels")
         if getattr(mapping, key) is not None
     }
     if name in TIME_COLUMNS:
         allowed = {"unit", "format", "zone"}
-        if mapping.unit == "min":
-            raise ValueError(f"{name}.unit: 'min' is not one of ns, us, ms, s")
-        if mapping.unit and mapping.format:
-            raise ValueError(f"{name}: unit and format exclude each other")
+        _check_time(name, mapping)
     elif name in NUMBER_COLUMNS:
         allowed = {"decimal", "clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
+        if name == "latency_ms" and mapping.since is not None:
+            allowed |= {"since", "format", "zone"}
+            _check_time(name, mapping)
     else:
         allowed = set()
     if options - allowed:

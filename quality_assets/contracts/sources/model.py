@@ -60,7 +60,7 @@ class CsvOptions(StrictModel):
     """The sign before a quote within a value, where the quote does not stand there twice."""
     encoding: str | None = None
     comment: Annotated[str, Field(min_length=1)] | None = None
-    """Lines that begin so are no records."""
+    """Lines that begin so are no records; of JSON lines, too, as the actions of an Elasticsearch bulk file."""
     header: tuple[str, ...] | None = None
     """The columns of a file that has no line for them."""
     brackets: bool = False

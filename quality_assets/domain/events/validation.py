@@ -27,6 +27,7 @@ from quality_assets.contracts.sources.columns import (
 )
 from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import find_columns
+from quality_assets.domain.events.durations import between_sql, duration_sql
 from quality_assets.domain.events.texts import (
     Blanks,
     blankless_sql,
@@ -45,7 +46,7 @@ JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "
 # Reasons that concern the line; beside the first two, nothing can be said of an event.
 NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
 
-_MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4"}
+_MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4", "duration": "1e0"}
 # What programs that have no measurement write for one: the largest integers of their types, and a row of nines.
 LARGEST_INTEGERS = (2147483647.0, 4294967295.0, 9223372036854775807.0, 18446744073709551615.0)
 NINES = (999999.0, 9999999.0, 99999999.0)
@@ -272,7 +273,7 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
 def _is_plain(mapping: ColumnMapping) -> bool:
     """Whether the value is that of one column and nothing else."""
     is_made = mapping.fold or not mapping.default is mapping.pad is mapping.map is mapping.if_missing is None
-    is_made = is_made or bool(mapping.or_from or mapping.null_values)
+    is_made = is_made or bool(mapping.or_from or mapping.null_values or mapping.since or mapping.unit == "duration")
     return not is_made and mapping.extract is None and len(mapping.from_columns) == 1
 
 
@@ -398,8 +399,13 @@ def _number_sql(text: str, mapping: ColumnMapping) -> str:
 
 
 def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:
-    factor = _MILLISECONDS[mapping.unit or "ms"]
+    factor = _factor(mapping)
     return number if factor == "1e0" else f"({number}) * {factor}"
+
+
+def _factor(mapping: ColumnMapping) -> str:
+    """By what the number that a text is has to be multiplied; what is between two times is in milliseconds already."""
+    return _MILLISECONDS[(mapping.unit if mapping.since is None else None) or "ms"]
 
 
 def _finite(number: str, mapping: ColumnMapping) -> str:
@@ -411,7 +417,7 @@ def _finite(number: str, mapping: ColumnMapping) -> str:
 def _implausible_sql(source: Source) -> str:
     """Whether a latency is no measurement: longer than anybody waits, or a number that stands for none."""
     mapping = source.columns.get("latency_ms", _ABSENT)
-    factor = float(_MILLISECONDS[mapping.unit or "ms"])
+    factor = float(_factor(mapping))
     sentinels = mapping.sentinels
     if sentinels is None:
         sentinels = (*LARGEST_INTEGERS, *(NINES if factor == 1 else ()))
@@ -426,6 +432,11 @@ def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
     value = _joined_sql(mapping, trimmed)
     if mapping.extract is not None:
         value = f"nullif(regexp_extract({value}, {literal(mapping.extract)}, 1), '')"
+    if mapping.since is not None:
+        begin = trimmed.get(mapping.since, _NOTHING)
+        value = _number_text_sql(f"{value} || {begin}", between_sql(value, begin, mapping))
+    if mapping.unit == "duration":
+        value = _number_text_sql(value, duration_sql(value))
     if mapping.fold:
         value = f"nullif({folded_sql(value)}, '')"
     if mapping.map is not None:
@@ -440,6 +451,11 @@ def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
         if column in trimmed
     ]
     return f"CASE {' '.join(missing)} ELSE {value} END" if missing else value
+
+
+def _number_text_sql(given: str, number: str) -> str:
+    """A computed number as text; null where nothing was given, and no number where none could be computed."""
+    return f"CASE WHEN ({given}) IS NOT NULL THEN coalesce(CAST({number} AS VARCHAR), 'none') END"
 
 
 def _joined_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:

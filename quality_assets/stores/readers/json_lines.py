@@ -54,8 +54,8 @@ def as_object_lines(text: Text, scratch: Path, source: Source | None) -> Text:
     return replace(as_text(target, head_of(target), scratch, "utf-8"), encoding=text.encoding)
 
 
-def stage_jsonl(job: Job, text: Text) -> Staged:
-    """Stage a file of JSON lines."""
+def stage_jsonl(job: Job, text: Text, comment: str | None = None) -> Staged:
+    """Stage a file of JSON lines; those that begin with `comment` are no rows."""
     survey = surveyed(text.path)
     if not survey.objects and text.has_long_line:
         raise FileRejected(
@@ -85,9 +85,9 @@ def stage_jsonl(job: Job, text: Text) -> Staged:
     )
     texts = {name: survey.texts_on(name) for name in names if name not in keys}
     raw, objects = _taken_apart(columns, names, keys, survey.repeated(flat), texts)
-    if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects):
+    if text.has_long_line or text.bad_utf8 or not _stage_jsonl_fast(job, text, source, raw, objects, comment):
         job.delete_rows()
-        for lines in _batched(lines_of(text.path)):
+        for lines in _batched(line for line in lines_of(text.path) if not (comment and line.text.startswith(comment))):
             _insert_lines(job, source, raw, objects, lines)
     return Staged(source, columns, frozenset([*keys, *paths]), survey.vanished(flat))
 
@@ -178,7 +178,9 @@ def _repeats_key_sql(keys: Sequence[str]) -> str:
     return f"coalesce(len({within}) > list_unique({within}), false)"
 
 
-def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns, objects: str) -> bool:
+def _stage_jsonl_fast(
+    job: Job, text: Text, source: Source, columns: RawColumns, objects: str, comment: str | None
+) -> bool:
     """Stage JSON lines with DuckDB's reader of lines; False when the rows do not account for every line."""
     rejects = unique("rejects")
     # Files that were put together bring a mark each.
@@ -190,7 +192,8 @@ def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns,
         f"max_line_size={MAX_LINE_BYTES}, store_rejects=true, rejects_limit=0, "
         f"rejects_table={literal(rejects)}, rejects_scan={literal(rejects + '_scan')}))"
     )
-    not_blank = f"(SELECT * FROM {lines} WHERE line >= '!' OR trim(line, {literal(_JSON_BLANKS)}) <> '')"
+    not_blank = f"(SELECT * FROM {lines} WHERE (line >= '!' OR trim(line, {literal(_JSON_BLANKS)}) <> '')"
+    not_blank += f" AND NOT starts_with(line, {literal(comment)}))" if comment else ")"
     try:
         accepted = job.insert(source, columns, objects.replace(_LINES, not_blank), path=str(text.path))
         rejected = rejected_records(job, rejects)
@@ -201,12 +204,13 @@ def _stage_jsonl_fast(job: Job, text: Text, source: Source, columns: RawColumns,
     if rejected:
         return False
     missing = text.lines - accepted
-    return missing == 0 or (missing > 0 and missing == _count_blank_lines(text.path))
+    return missing == 0 or (missing > 0 and missing == _count_no_rows(text.path, comment))
 
 
-def _count_blank_lines(path: Path) -> int:
+def _count_no_rows(path: Path, comment: str | None) -> int:
+    mark = (comment or "").encode()
     with path.open("rb") as stream:
-        return sum(not line.strip() for line in stream)
+        return sum(not line.strip() or bool(mark and line.startswith(mark)) for line in stream)
 
 
 def _batched(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -441,7 +441,7 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
         is_delimited = declared == "csv" or bool(options.pattern)
         if declared == "jsonl" or (not is_delimited and looks_like_json(text.path)):
             kind = "jsonl"
-            staged = stage_jsonl(job, as_object_lines(text, scratch, claimed))
+            staged = stage_jsonl(job, as_object_lines(text, scratch, claimed), options.comment)
         else:
             kind = "csv"
             staged = stage_csv(job, text, options)
