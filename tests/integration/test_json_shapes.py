@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Iterator
@@ -653,3 +654,42 @@ def test_action_lines_of_a_bulk_file_are_no_rows(stage: Stage, damage: bytes) ->
     )
     assert (staged.rows, staged.good_rows) == (3 + bool(damage), 3)
     assert stage.rows("line_number")[:3] == [2, 4, 6]
+
+
+def packed(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def test_an_array_of_parquet_is_taken_apart(stage: Stage) -> None:
+    at = pa.array([datetime(2026, 2, 1, 10, 0, 0, 123456)] * 3, pa.timestamp("us"))
+    items = pa.array([[{"f": "cart", "s": "ok"}, {"f": "pay", "s": "error"}], [], [{"f": "cart", "s": "crash"}]])
+    columns = {"event_time": "at", "feature": "items.f", "status": "items.s"}
+    staged = stage.load(
+        packed(pa.table({"at": at, "items": items})),
+        name="a.parquet",
+        landing_path="web/a.parquet",
+        sources=source(columns=columns, explode="items"),
+    )
+    assert staged.format == "parquet"
+    utc = datetime(2026, 2, 1, 10, 0, 0, 123456)
+    assert stage.rows("line_number", "event_time", "feature", "status") == [
+        (1, utc, "cart", "ok"),
+        (2, utc, "pay", "error"),
+        (3, utc, "cart", "crash"),
+    ]
+
+
+@pytest.mark.parametrize(("unit", "value"), [("s", 2), ("ms", 2000), ("us", 2_000_000), ("ns", 2_000_000_000)])
+def test_durations_of_parquet_say_their_unit(stage: Stage, unit: str, value: int) -> None:
+    table = pa.table({name: [text] for name, text in (("event_time", T), ("feature", "a"), ("status", "ok"))})
+    took = pa.array([value], pa.duration(unit))
+    stage.load(packed(table.append_column("latency_ms", took)), name="a.parquet")
+    assert stage.rows("latency_ms", "reasons") == [(2000.0, None)]
+
+
+def test_parquet_files_one_behind_the_other_are_refused(stage: Stage) -> None:
+    one = packed(pa.table({name: [text] for name, text in (("event_time", T), ("feature", "a"), ("status", "ok"))}))
+    with pytest.raises(FileRejected, match="several Parquet files one behind the other"):
+        stage.load(one + one, name="a.parquet")

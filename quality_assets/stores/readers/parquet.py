@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from quality_assets.contracts.sources.events import DEFAULT_SOURCE, Source
 from quality_assets.contracts.sources.model import find_columns
@@ -18,6 +20,8 @@ from quality_assets.stores.readers.job import Job, Staged
 
 # Beyond these, columns that nobody maps are not kept.
 MAX_COLUMNS = 1000
+_MARK = b"PAR1"
+_MILLISECONDS = {"s": "1e3", "ms": "1e0", "us": "1e-3", "ns": "1e-6"}
 
 
 def stage_parquet(job: Job, path: Path) -> Staged:
@@ -56,6 +60,37 @@ def stage_parquet(job: Job, path: Path) -> Staged:
     return Staged(source, columns, frozenset([*names, *paths, *job.path_values]))
 
 
+def refuse_joined(path: Path) -> None:
+    """Raise FileRejected for Parquet files one behind the other, of which readers see the last alone."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(2 * _MARK) >= 0:
+            raise FileRejected("it is several Parquet files one behind the other; put each into the landing zone")
+
+
+def parquet_as_json(job: Job, path: Path, target: Path) -> None:
+    """Write a Parquet file as JSON lines, whose arrays can be taken apart.
+
+    Raises FileRejected where it cannot be read.
+    """
+    relation = "read_parquet($path, hive_partitioning=false)"
+    parameters = {"path": str(path)}
+    try:
+        described = job.connection.execute(
+            f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {relation})", parameters
+        ).fetchall()
+        zones = _zones(job.claimed, [name for name, _ in described]) if job.claimed else {}
+        times = [(name, kind) for name, kind in described if kind.startswith("TIMESTAMP")]
+        replaced = ", ".join(
+            f"{_parquet_text(identifier(name), kind, zones.get(name))} AS {identifier(name)}" for name, kind in times
+        )
+        columns = f"* REPLACE ({replaced})" if times else "*"
+        job.connection.execute(
+            f"COPY (SELECT {columns} FROM {relation}) TO {literal(str(target))} (FORMAT json)", parameters
+        )
+    except (duckdb.InvalidInputException, duckdb.DataError, duckdb.SerializationException) as error:
+        raise FileRejected(f"the Parquet file is truncated or damaged: {first_line(error)}") from None
+
+
 def _inserted(
     job: Job,
     path: Path,
@@ -67,6 +102,9 @@ def _inserted(
     """Insert the rows with some columns, given as (name, (name to DuckDB, type)), and with those at `paths`."""
     zones = _zones(source, tuple(name for name, _ in header))
     texts = [_parquet_text(identifier(known), kind, zones.get(name)) for name, (known, kind) in header]
+    for name, unit in _durations(path, source, [name for name, _ in header]).items():
+        index = [name for name, _ in header].index(name)
+        texts[index] = f"CAST({identifier(header[index][1][0])} * {unit} AS VARCHAR)"
     known = {name: identifier(column) for name, (column, _) in header}
     kinds = {name: kind for name, (_, kind) in header}
     for name in paths:
@@ -88,6 +126,29 @@ def _inserted(
     )
     job.insert(source, columns, relation, path=str(path))
     return columns
+
+
+def _durations(path: Path, source: Source, header: Sequence[str]) -> dict[str, str]:
+    """Of the column that is the latency as it stands, what makes milliseconds of it where its writer says its unit.
+
+    Parquet has no durations: what pandas and Arrow write are numbers, whose unit stands beside them. What Arrow cannot
+    read has none.
+    """
+    mapping = source.columns.get("latency_ms")
+    if mapping is None or mapping.unit is not None or mapping.since is not None:
+        return {}
+    found = [header[index] for index in find_columns(mapping.source_columns, header).values()]
+    if not found:
+        return {}
+    # Nothing else needs it, and it takes a while to import.
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return {}
+    fields = [schema.field(name) for name in found if schema.get_field_index(name) >= 0]
+    return {field.name: _MILLISECONDS[field.type.unit] for field in fields if pa.types.is_duration(field.type)}
 
 
 def _culprit(job: Job, path: Path) -> str:
@@ -126,7 +187,7 @@ def _names_as_written(job: Job, path: Path) -> list[str]:
 
 def _zones(source: Source, header: Sequence[str]) -> dict[str, str]:
     """The declared zone of each column that holds local times."""
-    zoned = {c: m.zone for m in source.columns.values() if m.zone is not None for c in (*m.from_columns, *m.or_from)}
+    zoned = {c: m.zone for m in source.columns.values() if m.zone is not None for c in m.source_columns}
     return {header[index]: zoned[name] for name, index in find_columns(zoned, header).items()}
 
 

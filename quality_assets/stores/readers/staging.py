@@ -29,7 +29,7 @@ from quality_assets.stores.readers.delimited import stage_csv
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, breaks_database, verdict_on
 from quality_assets.stores.readers.job import Job, Staged
 from quality_assets.stores.readers.json_lines import as_object_lines, looks_like_json, stage_jsonl
-from quality_assets.stores.readers.parquet import stage_parquet
+from quality_assets.stores.readers.parquet import parquet_as_json, refuse_joined, stage_parquet
 from quality_assets.stores.readers.samples import (
     MAX_DOUBTFUL_SHARE,
     MAX_VALUES,
@@ -431,7 +431,14 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
     encoding = None
     if head.startswith(b"PAR1"):
         kind = "parquet"
-        staged = stage_parquet(job, without_wildcards(plain, scratch))
+        refuse_joined(plain)
+        plain = without_wildcards(plain, scratch)
+        if claimed and claimed.explode:
+            parquet_as_json(job, plain, scratch / "rows")
+            text = as_text(scratch / "rows", head_of(scratch / "rows"), scratch, "utf-8")
+            staged = stage_jsonl(job, as_object_lines(text, scratch, claimed))
+        else:
+            staged = stage_parquet(job, plain)
     elif declared == "parquet":
         raise FileRejected("the file is not Parquet, which its source declares")
     else:
