@@ -165,6 +165,23 @@ def test_headers_that_are_none_say_the_way_on(stage: Stage, text: str, words: st
         stage.load(text)
 
 
+def test_columns_in_another_order_midway_are_not_misread(stage: Stage) -> None:
+    header = "event_time,feature,status,user_id"
+    first = f"{header}\n{T},search,ok,ann\n"
+    with pytest.raises(FileRejected, match="from line 3 on its columns are in another order; split it there"):
+        stage.load(f"{first}event_time,user_id,status,feature\n{T},ann,ok,search\n")
+    # The same header again, one of the same places with another name, and rows that hold names of columns.
+    stage.load(f"{first}{first}event_time,feature,status,user\nstatus,status,ok,ann\n{T},status,ok,feature\n")
+    assert stage.rows("line_number", "reasons") == [
+        (2, None),
+        (3, ["repeated_header"]),
+        (4, None),
+        (5, ["invalid_event_time", "invalid_status"]),
+        (6, ["invalid_event_time"]),
+        (7, None),
+    ]
+
+
 def test_a_header_may_begin_as_another_format_does(stage: Stage) -> None:
     assert stage.load(f"ORCID,{HEADER}\n1,{ROW}\n").good_rows == 1
 

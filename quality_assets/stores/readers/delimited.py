@@ -68,7 +68,25 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
         lines = _without_comments(lines_of(text.path, dialect.header_line), dialect)
         for batch in batches(records_of(lines, dialect, is_record)):
             job.insert_records(batch, columns)
+    if dialect.repeats_header:
+        _refuse_other_header(job, source, dialect.header)
     return Staged(source, columns, frozenset([*dialect.header, *within, *job.path_values]))
+
+
+def _refuse_other_header(job: Job, source: Source, header: Sequence[str]) -> None:
+    """Raise FileRejected where a later line names the same columns in another order: rows behind it would be misread."""
+    time = find_columns(source.columns["event_time"].from_columns, header)
+    place = "list_position($header, fields[i])"
+    numbers = f"range(1, {len(header) + 1})"
+    found = job.connection.execute(
+        f"SELECT min(line_number) FROM (SELECT line_number, list_filter({numbers}, lambda i: {place} > 0) AS named,"
+        f" list_filter({numbers}, lambda i: {place} > 0 AND fields[i] <> $header[i]) AS elsewhere"
+        f" FROM {job.table} WHERE event_date IS NULL AND list_contains($header, fields[$time]))"
+        " WHERE 2 * len(named) >= len($header) AND len(elsewhere) > 0",
+        {"header": list(header), "time": 1 + min(time.values(), default=0)},
+    ).fetchall()[0][0]
+    if found is not None:
+        raise FileRejected(f"from line {found} on its columns are in another order; split it there into two files")
 
 
 def _paths_within(job: Job, header: Sequence[str]) -> dict[str, str]:
