@@ -74,15 +74,19 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
 
 
 def _refuse_other_header(job: Job, source: Source, header: Sequence[str]) -> None:
-    """Raise FileRejected where a later line names the same columns in another order: rows behind it would be misread."""
+    """Raise FileRejected where a later line names the columns in another order: rows behind it would be misread.
+
+    One of them may have another name.
+    """
     time = find_columns(source.columns["event_time"].from_columns, header)
     place = "list_position($header, fields[i])"
     numbers = f"range(1, {len(header) + 1})"
     found = job.connection.execute(
-        f"SELECT min(line_number) FROM (SELECT line_number, list_filter({numbers}, lambda i: {place} > 0) AS named,"
+        "SELECT min(line_number) FROM (SELECT line_number,"
+        " list_unique(list_filter(fields, lambda name: list_contains($header, name))) AS named,"
         f" list_filter({numbers}, lambda i: {place} > 0 AND fields[i] <> $header[i]) AS elsewhere"
         f" FROM {job.table} WHERE event_date IS NULL AND list_contains($header, fields[$time]))"
-        " WHERE 2 * len(named) >= len($header) AND len(elsewhere) > 0",
+        " WHERE named >= len($header) - 1 AND len(elsewhere) > 0",
         {"header": list(header), "time": 1 + min(time.values(), default=0)},
     ).fetchall()[0][0]
     if found is not None:
