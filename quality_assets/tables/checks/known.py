@@ -13,11 +13,13 @@ from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
 from quality_assets.tables.checks.source_shapes import SHAPE_CHECKS
 from quality_assets.tables.checks.sources import SOURCE_CHECKS
+from quality_assets.tables.checks.told_twice import TOLD_TWICE
 
 ALL_CHECKS: tuple[Check, ...] = (
     *SQL_CHECKS,
     *SOURCE_CHECKS,
     *SHAPE_CHECKS,
+    TOLD_TWICE,
     *COLLECTED_CHECKS,
     *COMPUTED_CHECKS,
     *LEARNING_CHECKS,
