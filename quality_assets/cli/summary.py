@@ -17,6 +17,7 @@ from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.escaping import terminal_text
 from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
 from quality_assets.domain.features.status import is_worse_sql, state_join_sql
 from quality_assets.domain.wording import change_text, plural, value_text
@@ -141,6 +142,7 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
         + (f"; {plural(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
     )
+    yield from _rejected_lines(connection, totals.rejected_files)
     if totals.first_date:
         row = connection.execute(
             f"select count(distinct feature), count(distinct event_date) from {FACT_FEATURE_METRICS.qualified_name}"
@@ -159,6 +161,19 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     if len(failing) > _MOST_CHECKS:
         yield f"  … and {plural(len(failing) - _MOST_CHECKS, 'other check')}: `quality status`"
     yield from _attention_lines(connection)
+
+
+def _rejected_lines(connection: duckdb.DuckDBPyConnection, count: int, limit: int = 3) -> Iterator[str]:
+    """The files that were rejected last, and why."""
+    rows = connection.execute(
+        f"select path, reason from {LOG_FILES.qualified_name} where status = 'rejected'"
+        " order by file_number desc limit $limit",
+        {"limit": limit},
+    ).fetchall()
+    for path, reason in rows:
+        yield f"  {terminal_text(path)}: {terminal_text(reason)}"
+    if count > limit:
+        yield "  and others: `quality status`, or select path, reason from raw.log_files where status = 'rejected'"
 
 
 def _attention_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:

@@ -100,8 +100,9 @@ def test_rows_of_days_that_are_not_built_are_told(
     (session.settings.landing_dir / "bad.csv").write_text("")
     ingest_all(session)
     assert accounting(session.connection).unaccounted == 1
-    first = next(summary_lines(session.connection))
+    first, *others = summary_lines(session.connection)
     assert first.endswith(" + 1 not built yet; 1 file rejected")
+    assert others[0] == "  bad.csv: the file is empty"
 
 
 def test_the_commonest_reasons_come_first(connection: duckdb.DuckDBPyConnection) -> None:

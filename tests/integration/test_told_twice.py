@@ -52,6 +52,11 @@ def test_the_export_of_a_day_and_of_its_month_is_named_whichever_comes_first(ask
     assert found.examples == ["99 % of the rows of day.csv stand in month.csv"]
 
 
+def test_what_comes_later_of_days_before_is_named_too(ask: Ask) -> None:
+    newer = rows(0, 30).replace("2026-03-02", "2026-05-30")
+    assert ask({"day.csv": rows(0, 100), "new.csv": newer, "again.csv": rows(0, 101)}).observed == 1.0
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -1,6 +1,6 @@
 """Rows without ids that two files tell: those of a whole file again are known, most of them under another name are not.
 
-Asked when logs arrive, of the last days alone, and of files of one source whose times overlap: where days or hours have
+Asked when logs arrive, of the last days of what has arrived last, and of files of one source whose times overlap: where days or hours have
 a file each, nothing is read.
 """
 
@@ -23,18 +23,21 @@ _FILES = LOG_FILES.qualified_name
 _TOLD = ", ".join(name for name in EVENT_COLUMN_NAMES if name not in ("event_id", "received_at"))
 
 _OVERLAPPING = f"""
-with newest as (select max(last_event_time) as instant from {_FILES} where status = 'loaded'),
+with loaded as (select * from {_FILES} where status = 'loaded'),
+newest as (
+  select max(last_event_time) as instant from loaded where load_id = (select max(load_id) from loaded)
+),
 files as (
   select file_id, source, file_number, rows, first_event_time as first, last_event_time as last
-  from {_FILES} cross join newest
-  where status = 'loaded' and rows >= {MIN_ROWS} and last_event_time > instant - interval {LAST_DAYS} day
+  from loaded cross join newest
+  where rows >= {MIN_ROWS} and last_event_time > instant - interval {LAST_DAYS} day and first_event_time <= instant
 ),
 pairs as (
   select unnest([one.file_id, other.file_id]) as file_id
   from files as one join files as other on one.source = other.source and one.first <= other.last
     and other.first <= one.last and one.file_number < other.file_number
 )
-select list(file_id), cast(sum(rows) as bigint), cast(max(last) as date) from files
+select list(file_id), cast(sum(rows) as bigint), cast(any_value(instant) as date) from files cross join newest
 where file_id in (select file_id from pairs)
 """
 
@@ -44,7 +47,8 @@ with files as (select file_id, source, file_number, path from {_FILES} where lis
 told as (
   select file_id, line_number, source, file_number, hash({_TOLD}) as told
   from {RAW_LOGS.qualified_name} join files using (file_id)
-  where reasons is null and event_date > $last - {LAST_DAYS} and event_id = {derived_event_id("file_id")}
+  where reasons is null and event_date between $last - {LAST_DAYS} and $last
+    and event_id = {derived_event_id("file_id")}
     and coalesce(user_id, session_id, cast(latency_ms as varchar), properties) is not null
     and hash(event_time) % $every = 0
 ),
