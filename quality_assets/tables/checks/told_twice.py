@@ -1,7 +1,7 @@
 """Rows without ids that two files tell: those of a whole file again are known, most of them under another name are not.
 
-Asked when logs arrive, of the last days of what has arrived last, and of files of one source whose times overlap: where days or hours have
-a file each, nothing is read.
+Asked when logs arrive, of the last days of what has arrived last, and of files of one source whose times overlap: where
+days or hours have a file each, nothing is read.
 """
 
 from __future__ import annotations
