@@ -11,6 +11,7 @@ from datetime import date
 
 import duckdb
 
+from quality_assets.contracts.catalog import SCHEMAS
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRICS_BY_NAME
@@ -79,11 +80,16 @@ def quarantine_reasons(connection: duckdb.DuckDBPyConnection, limit: int = 5) ->
 
 
 def failing_checks(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, int, str]]:
-    """Checks that fail as the data stands: severity, asset, check, partitions, newest finding; errors first."""
+    """Checks that fail as the data stands: severity, asset, check, partitions, newest finding.
+
+    Errors first, then in the order of the flow: what is wrong in the logs is why other things are.
+    """
     return connection.execute(
         f"select severity, asset, check_name, count(*) as n, arg_max(description, partition_key)"
         f" from ({LATEST_RESULTS_SQL}) where status = 'failed'"
-        " group by severity, asset, check_name order by severity, n desc, asset, check_name"
+        " group by severity, asset, check_name order by severity,"
+        " list_position($schemas, split_part(asset, '.', 1)) nulls last, n desc, asset, check_name",
+        {"schemas": list(SCHEMAS)},
     ).fetchall()
 
 

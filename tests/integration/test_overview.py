@@ -208,6 +208,26 @@ def test_failing_checks_are_in_the_summary_errors_first(session: WarehouseSessio
     ]
 
 
+def test_what_fails_in_the_logs_comes_before_what_follows_from_it(session: WarehouseSession) -> None:
+    failed = replace(PASSED, status="failed", severity="WARN", description="Hm.")
+    assets = (
+        "ml.risk_scores",
+        "monitoring.data_drift",
+        "raw.log_files",
+        "product.incidents",
+        "core.valid_events",
+        "ops.x",
+    )
+    record_results(session, [replace(failed, asset=asset) for asset in assets], "run-1")
+    lines = list(summary_lines(session.connection))
+    start = lines.index("Checks: 0 passed, 6 failed, 0 unknown for want of history")
+    order = ("raw.log_files", "core.valid_events", "product.incidents")
+    assert lines[start + 1 : start + 5] == [
+        *(f"  WARN {asset} rows_accounted: Hm." for asset in order),
+        "  … and 3 other checks: `quality status`",
+    ]
+
+
 def test_an_empty_warehouse_has_a_summary_too(empty: duckdb.DuckDBPyConnection) -> None:
     assert list(summary_lines(empty)) == [
         "0 files, 0 rows = 0 valid + 0 quarantined",

@@ -330,7 +330,8 @@ def verdict_sentence(verdict: Verdict) -> str | None:
     low, high = sorted(
         float(np.clip(end / verdict.change, 0, 1)) for end in (verdict.parts[-1].low, verdict.parts[-1].high)
     )
-    remains = f"{100 * share:.0f} % of it ({100 * low:.0f} to {100 * high:.0f} %)"
+    # Of a float that is hardly below none, nothing is left of the sign.
+    remains = f"{round(100 * share)} % of it ({100 * low:.0f} to {100 * high:.0f} %)"
     more, less = _parts_text(verdict, 1), _parts_text(verdict, -1)
     if verdict.verdict == "measurement":
         took = f", {less} took from it" if less else ""
