@@ -29,7 +29,7 @@ from quality_assets.stores.readers.records import (
     lines_of,
     records_of,
 )
-from quality_assets.stores.readers.text import MAX_NUL_LINES, Int64Array, Text
+from quality_assets.stores.readers.text import HEAD_BYTES, MAX_NUL_LINES, Int64Array, Text, head_of
 
 
 def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
@@ -69,16 +69,20 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
         for batch in batches(records_of(lines, dialect, is_record)):
             job.insert_records(batch, columns)
     if dialect.repeats_header:
-        _refuse_other_header(job, source, dialect.header)
+        _refuse_other_header(job, text.path, source, dialect.header)
     return Staged(source, columns, frozenset([*dialect.header, *within, *job.path_values]))
 
 
-def _refuse_other_header(job: Job, source: Source, header: Sequence[str]) -> None:
+def _refuse_other_header(job: Job, path: Path, source: Source, header: Sequence[str]) -> None:
     """Raise FileRejected where a later line names the columns in another order: rows behind it would be misread.
 
     One of them may have another name.
     """
     time = find_columns(source.columns["event_time"].from_columns, header)
+    names = [header[place].encode() for place in time.values()]
+    # A query costs more than a look at a small file, which hardly ever names its columns twice.
+    if path.stat().st_size <= HEAD_BYTES and any(head_of(path).count(name) < 2 for name in names):
+        return
     # Where a time should be stands a name, and it is not the header again.
     found = job.connection.execute(
         f"SELECT line_number, fields FROM {job.table} WHERE event_date IS NULL"
