@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from quality_assets.domain.events.texts import Blanks
-from quality_assets.stores.readers.encodings import reads_as
+from quality_assets.stores.readers.encodings import guessed_encoding, reads_as
 from quality_assets.stores.readers.faults import FileRejected
 
 Int64Array = npt.NDArray[np.int64]
@@ -209,7 +209,13 @@ def is_plain_text(head: bytes) -> bool:
 
 
 def as_text(
-    path: Path, head: bytes, scratch: Path, declared: str | None, delimiter: str | None = None, *, is_guess: bool = False
+    path: Path,
+    head: bytes,
+    scratch: Path,
+    declared: str | None,
+    delimiter: str | None = None,
+    *,
+    is_guess: bool = False,
 ) -> Text:
     """The file as UTF-8 text, recoded in the scratch folder where it is in another encoding.
 
@@ -339,9 +345,10 @@ def _single_byte_encoding(path: Path, lines: int) -> str | None:
     is_scattered = sum(byte > 127 for byte in sample) < 2 * count and 2 * count <= lines
     if is_scattered or count <= _DAMAGED_SHARE * lines:
         return None
+    likely = guessed_encoding(bytes(sample))
     raise FileRejected(
-        "its letters are neither UTF-8 nor Windows-1252. Save it as UTF-8, or name its encoding in its source's YAML,"
-        " as `csv: {encoding: shift_jis}` (or gb18030, big5, euc_kr, cp1251 and so on)"
+        f"its letters are neither UTF-8 nor Windows-1252; they look most like {likely}. Save it as UTF-8, or name its"
+        f" encoding in its source's YAML: `csv: {{encoding: {likely}}}`, or gb18030, big5, shift_jis, euc_kr and so on"
     )
 
 
