@@ -5,6 +5,7 @@ Nothing here imports Dagster. `HYPOTHESIS_PROFILE=ci` tries more examples, the s
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import warnings
@@ -20,6 +21,10 @@ import duckdb
 import hypothesis
 import pandas as pd
 import pytest
+
+# Before all of ours: skops asks module after module, as they were imported, for each of its functions. Else that takes
+# seconds.
+import scipy.special  # noqa: F401
 from filelock import FileLock
 
 from quality_assets import runner
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 pytest_plugins = ["services"]
+
+# What is imported and collected stays, and to look through it for garbage is a fifth of collecting.
+gc.disable()
 
 # The machine's load says nothing about the code: no deadlines.
 hypothesis.settings.register_profile(
@@ -297,6 +305,9 @@ def build_all() -> Callable[..., None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marks that are ours."""
+    if getattr(config.option, "numprocesses", None):
+        # The process that has others test collects nothing itself.
+        gc.enable()
     config.addinivalue_line("markers", "slow: starts what takes a quarter of a minute or more, such as Spark")
 
 
@@ -304,3 +315,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files are begun first, and the many short ones of `domain/` come last: all processes end together."""
     first = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (first.get(item.path.name, len(first)), item.path.parent.name == "domain"))
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for, but not among what there is already."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """At its end the process puts away what it has."""
+    gc.unfreeze()

@@ -21,6 +21,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+HERE = Path(__file__).parent
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "dashboard"))
 # Last: both folders have a conftest.
@@ -47,7 +48,7 @@ ARGUMENTS = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder drives a browser."""
     for item in items:
-        if Path(item.path).is_relative_to(Path(__file__).parent):
+        if item.path.parent == HERE:
             item.add_marker(pytest.mark.browser)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import shap
 
 from quality_assets.contracts.risk_inputs import INPUT_NAMES, LINEAR_INPUTS
 from quality_assets.domain.models.artifact import TrainedModel
@@ -137,6 +136,13 @@ def test_a_line_sees_deviations_up_to_eight() -> None:
     assert found[2] is True
 
 
+def _by_shap(model: object, asked: np.ndarray) -> np.ndarray:
+    # Here: every process of tests reads this file, and the import takes seconds.
+    import shap
+
+    return shap.TreeExplainer(model).shap_values(asked, check_additivity=False)
+
+
 def test_a_forest_is_explained_by_its_first_forty_trees() -> None:
     x, y = np.random.default_rng(0).normal(size=(60, 3)), (np.arange(60) % 2).astype(float)
     forest = Forest(np.array([0, 2]), TrainingSettings(forest_min_leaf=5, threads=1), 43)
@@ -145,7 +151,7 @@ def test_a_forest_is_explained_by_its_first_forty_trees() -> None:
     assert found is not None
     first = copy.copy(forest.learner)
     first.estimators_, first.n_estimators = forest.learner.estimators_[:40], 40
-    by_shap = shap.TreeExplainer(first).shap_values(forest.prepared(x), check_additivity=False)[..., 1]
+    by_shap = _by_shap(first, forest.prepared(x))[..., 1]
     np.testing.assert_allclose(found[0][:, [0, 2]], by_shap, rtol=0, atol=1e-12)
     assert found[0][:, 1].tolist() == [0.0] * 60
     assert found[1].tolist() == forest.predict(x, y).tolist()
@@ -160,7 +166,7 @@ def test_boosted_trees_are_explained_in_log_odds() -> None:
     boosting.fit(x, y + (x[:, 0] > 1) > 0, x)
     found = contributions(TargetModel("boosting", boosting, Sigmoid()), x, y)
     assert found is not None
-    by_shap = shap.TreeExplainer(boosting.learner).shap_values(boosting.prepared(x), check_additivity=False)
+    by_shap = _by_shap(boosting.learner, boosting.prepared(x))
     np.testing.assert_allclose(found[0][:, [0, 2]], by_shap, rtol=0, atol=1e-12)
     assert np.abs(found[0][:, [0, 2]]).max() > 0.1
     assert (found[0][:, 1].tolist(), found[2]) == ([0.0] * 300, True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import shap
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
@@ -142,6 +141,13 @@ def _rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
+def _by_shap(model: object, asked: np.ndarray) -> np.ndarray:
+    # Here: every process of tests reads this file, and the import takes seconds.
+    import shap
+
+    return shap.TreeExplainer(model).shap_values(asked, check_additivity=False)
+
+
 def test_boosted_trees_say_and_explain_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = _rows(700, 1)
     model = HistGradientBoostingClassifier(max_iter=25, max_leaf_nodes=12, random_state=0).fit(x, y)
@@ -149,7 +155,7 @@ def test_boosted_trees_say_and_explain_the_same(monkeypatch: pytest.MonkeyPatch)
     assert trees.sums(asked).tobytes() == model.decision_function(asked).tobytes()
     # In several goes, as many rows are.
     monkeypatch.setattr(tree_sums, "_MOST_AT_ONCE", 100 * 12 * 25)
-    by_shap = shap.TreeExplainer(model).shap_values(asked, check_additivity=False)
+    by_shap = _by_shap(model, asked)
     np.testing.assert_allclose(trees.contributions(asked), by_shap, rtol=0, atol=1e-12)
 
 
@@ -159,7 +165,7 @@ def test_a_forest_says_and_explains_the_same() -> None:
     model = RandomForestClassifier(20, max_depth=10, min_samples_leaf=3, random_state=0).fit(x, y)
     trees, asked = checked(of_forest(model)), np.nan_to_num(_rows(300, 2)[0]).astype(np.float32)
     assert (trees.sums(asked) / 20).tobytes() == model.predict_proba(asked)[:, 1].tobytes()
-    by_shap = shap.TreeExplainer(model).shap_values(asked, check_additivity=False)[..., 1]
+    by_shap = _by_shap(model, asked)[..., 1]
     np.testing.assert_allclose(trees.contributions(asked) / 20, by_shap, rtol=0, atol=1e-9)
 
 

@@ -40,17 +40,24 @@ from quality_assets.tables.risk_releases import adopt_risk_releases
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
-TRAINING = risk_training_set(simulate_daily_facts(DailyPlan(15, 110, seed=5, incidents_per_feature_quarter=2)).facts)
-TODAY = TRAINING[TRAINING["event_date"] == TRAINING["event_date"].max()]
+
+@pytest.fixture(scope="module")
+def training() -> pd.DataFrame:
+    return risk_training_set(simulate_daily_facts(DailyPlan(15, 110, seed=5, incidents_per_feature_quarter=2)).facts)
 
 
 @pytest.fixture(scope="module")
-def result() -> TrainingResult:
+def today(training: pd.DataFrame) -> pd.DataFrame:
+    return training[training["event_date"] == training["event_date"].max()]
+
+
+@pytest.fixture(scope="module")
+def result(training: pd.DataFrame) -> TrainingResult:
     settings = RiskSettings(
         forest_trees=15, boosting_rounds=10, folds=3, bootstrap_rounds=5, importance_repeats=1, interval_members=2,
         threads=1,
     )  # fmt: skip
-    return train_risk_model(TRAINING, settings)
+    return train_risk_model(training, settings)
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +105,14 @@ def test_an_empty_registry_says_so(registry: ModelRegistry) -> None:
         registry.rollback("nothing there")
 
 
-def test_what_is_loaded_scores_as_what_was_saved(registry: ModelRegistry, result: TrainingResult) -> None:
+def test_what_is_loaded_scores_as_what_was_saved(
+    registry: ModelRegistry, result: TrainingResult, today: pd.DataFrame
+) -> None:
     version = registry.save(result, "abc123", Decision(True, "first model"))
     loaded = ModelRegistry(registry.root, FEATURE_RISK).load_champion()
     assert loaded.version == version
     assert loaded.model is not None
-    pd.testing.assert_frame_equal(score_risk(loaded.model, TODAY, version), score_risk(result.model, TODAY, version))
+    pd.testing.assert_frame_equal(score_risk(loaded.model, today, version), score_risk(result.model, today, version))
     assert list(registry.evidence(version)["metrics"].columns) == list(MODEL_METRICS.column_names)
 
 
@@ -211,7 +220,9 @@ def _vouch_for(registry: ModelRegistry, content: bytes) -> None:
         ("a folder", "its file cannot be read (Is a directory)"),
     ],
 )
-def test_a_damaged_file_is_not_loaded(registry: ModelRegistry, result: TrainingResult, damage: str, why: str) -> None:
+def test_a_damaged_file_is_not_loaded(
+    registry: ModelRegistry, result: TrainingResult, damage: str, why: str, today: pd.DataFrame
+) -> None:
     registry.save(result, "a", Decision(True, "first model"))
     path = _champion_file(registry)
     content = path.read_bytes()
@@ -224,7 +235,7 @@ def test_a_damaged_file_is_not_loaded(registry: ModelRegistry, result: TrainingR
     loaded = registry.load_champion()
     assert (loaded.model, loaded.version, loaded.needs_training) == (None, "1", True)
     assert loaded.why == f"model version 1 cannot be loaded: {why}; the next `quality run` trains a new model"
-    assert set(score_risk(loaded.model, TODAY, loaded.version, why_no_model=loaded.why)["note"]) == {loaded.why}
+    assert set(score_risk(loaded.model, today, loaded.version, why_no_model=loaded.why)["note"]) == {loaded.why}
 
 
 @pytest.mark.parametrize(
@@ -298,14 +309,16 @@ def test_the_folder_can_be_moved(registry: ModelRegistry, result: TrainingResult
     assert ModelRegistry(tmp_path / "elsewhere", FEATURE_RISK).load_champion().model is not None
 
 
-def test_export_is_a_plain_joblib_file(registry: ModelRegistry, result: TrainingResult, tmp_path: Path) -> None:
+def test_export_is_a_plain_joblib_file(
+    registry: ModelRegistry, result: TrainingResult, tmp_path: Path, today: pd.DataFrame
+) -> None:
     version = registry.save(result, "a", Decision(True, "first model"))
     path = tmp_path / "out" / "risk_model.joblib"
     registry.export(version, path)
     state = joblib.load(path)
     assert (state["format"], state["trained_through"]) == (4, result.model.trained_through.isoformat())
-    scores = score_risk(from_state(FEATURE_RISK, state), TODAY, version)
-    pd.testing.assert_frame_equal(scores, score_risk(result.model, TODAY, version))
+    scores = score_risk(from_state(FEATURE_RISK, state), today, version)
+    pd.testing.assert_frame_equal(scores, score_risk(result.model, today, version))
     # Whoever has joblib and NumPy can read it, wherever our classes are.
     code = (
         "import sys, joblib; sys.modules['quality_assets'] = sys.modules['sklearn'] = None;"
