@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -323,19 +323,25 @@ def _switched_off(path: Path, reason: str) -> DisabledSource:
 def load_source(path: Path) -> Source:
     """One source. Raises SourceError that names the file, the key and the allowed values."""
     try:
-        content = parsed(path.read_text(encoding="utf-8"))
+        source = _source_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
         said += "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
         said += "; YAML indents by spaces, not by tabs" if _is_at_tab(path, error) else ""
         raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
-    if not isinstance(content, dict):
-        raise SourceError(f"{_shown(path)}: holds no keys")
-    try:
-        return Source.model_validate(content)
     except ValidationError as error:
         lines = [f"{_shown(path)}: {_explain(item)}" for item in error.errors()]
         raise SourceError("\n".join(lines)) from error
+    if source is None:
+        raise SourceError(f"{_shown(path)}: holds no keys")
+    return source
+
+
+@lru_cache(maxsize=1024)
+def _source_of(text: str) -> Source | None:
+    """What a YAML says, if it says anything. Kept: whatever reads logs asks for all sources, time and again."""
+    content = parsed(text)
+    return Source.model_validate(content) if isinstance(content, dict) else None
 
 
 def _is_at_tab(path: Path, error: Exception) -> bool:
