@@ -8,6 +8,8 @@ from typing import Any
 
 import duckdb
 
+from tests.small_rows import insert_values
+
 
 def make(connection: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
     """Make a table of these columns, as SQL, and rows."""
@@ -16,7 +18,7 @@ def make(connection: duckdb.DuckDBPyConnection, name: str, columns: str, rows: I
     connection.execute(f"create or replace table {name} ({columns})")
     given = [list(row) for row in rows]
     if given:
-        connection.executemany(f"insert into {name} values ({', '.join('?' * len(given[0]))})", given)
+        insert_values(connection, name, given)
 
 
 def asked(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:

@@ -5,7 +5,8 @@ What a test does not name is null, or an empty value where the contract forbids 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from quality_assets.contracts.catalog import TABLES_BY_NAME as TABLES
 from quality_assets.contracts.table import Column, Table
 from quality_assets.read.reader import Reader
 from quality_assets.stores.snapshots import Snapshot
+from tests.small_rows import insert_values
 
 # A Tuesday.
 THROUGH = date(2026, 3, 31)
@@ -40,12 +42,24 @@ def snapshot_of(
     tables: Mapping[str, Sequence[Cells]], *, through: date | None = THROUGH, version: str = "20260401T060000"
 ) -> Reader:
     """A reader of a snapshot that holds these tables with these rows, and no other table."""
-    connection = duckdb.connect(":memory:")
+    connection = _FREE.pop() if _FREE else duckdb.connect(":memory:")
     for name, rows in tables.items():
         _fill(connection, TABLES[name], rows)
     snapshot = Snapshot(version, datetime(2026, 4, 1, 6), through, "run-1", "fingerprint", Path("nowhere"))
     with patch.dict(Reader.__init__.__globals__, open_snapshot=lambda _: connection):
-        return Reader(snapshot)
+        reader = Reader(snapshot)
+    weakref.finalize(reader, _free, connection, {TABLES[name].schema for name in tables})
+    return reader
+
+
+# To make a database takes longer than most of what a test asks of it: one that nobody reads any more serves again.
+_FREE: list[duckdb.DuckDBPyConnection] = []
+
+
+def _free(connection: duckdb.DuckDBPyConnection, schemas: Iterable[str]) -> None:
+    for schema in schemas:
+        connection.execute(f"drop schema {schema} cascade")
+    _FREE.append(connection)
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Cells]) -> None:
@@ -55,9 +69,9 @@ def _fill(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Ce
         unknown = row.keys() - set(table.column_names)
         assert not unknown, f"{table.qualified_name} has no column {unknown}"
     if rows:
-        values = [[row.get(column.name, _empty(column)) for column in table.columns] for row in rows]
-        marks = ", ".join("?" * len(table.columns))
-        connection.executemany(f"insert into {table.qualified_name} values ({marks})", values)
+        insert_values(
+            connection, table.qualified_name, [[row.get(c.name, _empty(c)) for c in table.columns] for row in rows]
+        )
 
 
 def _empty(column: Column) -> Any:
