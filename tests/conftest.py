@@ -64,14 +64,19 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # By what they took, in CPU seconds, the longest first.
 LONGEST = (
-    "test_kill.py",
     "test_cli.py",
-    "test_stories.py",
     "test_arrival.py",
+    "test_second_half.py",
+    "test_stories.py",
+    "test_dataset_checks.py",
     "test_runs.py",
+    "test_kill.py",
     "test_catching_up.py",
     "test_api_described.py",
-    "test_dataset_checks.py",
+    "test_serving.py",
+    "test_states_resumed.py",
+    "test_readers.py",
+    "test_trends.py",
     "test_exports.py",
     "test_champion.py",
     "test_accessibility.py",
