@@ -290,14 +290,17 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     from quality_assets.stores.warehouse import open_warehouse
     from quality_assets.tables.champion import import_reader
     from quality_assets.tables.failing import must_read_again
-    from quality_assets.tables.ingest import waiting_files
+    from quality_assets.tables.gone_logs import gone_logs, said_gone
+    from quality_assets.tables.ingest import is_arrival_due
     from quality_assets.tables.staleness import days_to_build, is_arrival_unaudited
     from quality_assets.tables.telling import tell_of_run
 
     outcomes = []
     print_sources_off(settings)
+    if not settings.warehouse_path.exists() and (gone := gone_logs(settings)):
+        err.print(f"{shown(said_gone(gone))}; their rows are in no table that is made now", style="red")
     with open_warehouse(settings) as session:
-        is_waiting = bool(waiting_files(session)[0])
+        is_waiting = is_arrival_due(session)
         is_waiting = is_waiting or is_arrival_unaudited(session.connection) or must_read_again(session.connection)
         if with_models and (is_waiting or days_to_build(session.connection)):
             import_reader(settings)

@@ -19,6 +19,7 @@ from quality_assets.contracts.sources.events import load_sources
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.snapshots import current_snapshot, last_attempt
+from quality_assets.tables.gone_logs import gone_logs, said_gone
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 << 30
@@ -38,6 +39,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _sources(settings)
     yield _descriptions(settings)
     yield from _stores(settings)
+    yield from _gone_logs(settings)
     yield _snapshot(settings)
 
 
@@ -154,6 +156,17 @@ def _stores(settings: Settings) -> Iterator[Finding]:
             "Stores",
             True,
             "warehouse, lake, snapshot, models, operations store, history of runs and the collector's files are whole",
+        )
+
+
+def _gone_logs(settings: Settings) -> Iterator[Finding]:
+    gone = gone_logs(settings)
+    if gone:
+        yield Finding(
+            "Logs",
+            False,
+            f"{said_gone(gone)}; all that is made anew from there would lack their rows",
+            "put them back, or let `quality run` keep their rows in landing/.arrivals",
         )
 
 

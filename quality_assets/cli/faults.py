@@ -25,6 +25,7 @@ from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.settings import Settings
+from quality_assets.stores.journal import Journal
 from quality_assets.stores.landing import scan
 from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
@@ -179,4 +180,4 @@ def _dagster(settings: Settings) -> Iterator[Fault]:
 
 def can_be_made_anew(settings: Settings) -> bool:
     """Whether the landing zone holds anything to make the data from."""
-    return bool(scan(settings.landing_dir)[0])
+    return bool(scan(settings.landing_dir)[0] or Journal(settings.landing_dir).archived())

@@ -144,13 +144,17 @@ def doctor(
     mend: Annotated[
         bool, typer.Option("--mend", help="Set aside what is broken of the stores, and make it anew from landing/.")
     ] = False,
+    without_gone: Annotated[
+        bool,
+        typer.Option("--without-gone", help="With --mend: go on without rows of logs that are gone from landing/."),
+    ] = False,
 ) -> None:
     """Check versions, ports, paths, locks, disk, settings and stores, and say how to mend each."""
     from quality_assets.cli.doctor import examine
 
     settings = root_settings()
     if mend:
-        _mend(settings)
+        _mend(settings, without_gone=without_gone)
     is_well = True
     for finding in examine(settings):
         is_well = is_well and finding.is_ok
@@ -162,7 +166,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _mend(settings: Settings) -> None:
+def _mend(settings: Settings, *, without_gone: bool) -> None:
     from quality_assets.cli.data import build_and_follow
     from quality_assets.cli.faults import can_be_made_anew, find_faults
 
@@ -175,6 +179,8 @@ def _mend(settings: Settings) -> None:
     needs_logs = any(settings.warehouse_path in fault.set_aside for fault in faults)
     if needs_logs and not can_be_made_anew(settings):
         fail(f"{settings.landing_dir} is empty: put the raw logs there, since all is made anew from them")
+    if needs_logs and not without_gone:
+        _refuse_to_lose(settings, faults)
     folder = _moved_away(settings, faults)
     if folder:
         out.print(f"Set aside: {escape(str(folder))}; delete it once all is well again")
@@ -182,15 +188,38 @@ def _mend(settings: Settings) -> None:
         raise typer.Exit(1)
 
 
+def _refuse_to_lose(settings: Settings, faults: Sequence[Fault]) -> None:
+    """Keep what the lake has of logs that are gone from landing/; end where it no longer tells."""
+    from quality_assets.stores.warehouse import open_warehouse
+    from quality_assets.tables.gone_logs import gone_logs, keep_gone_logs, said_gone
+
+    if not gone_logs(settings):
+        return
+    _fail_if_served(settings)
+    if all(fault.subject != "Warehouse" for fault in faults):
+        with open_warehouse(settings) as session:
+            keep_gone_logs(session)
+    if gone := gone_logs(settings):
+        fail(
+            f"{said_gone(gone)}, and all is made anew from there. Put them back from a backup, or let go of their rows:"
+            " `quality doctor --mend --without-gone`"
+        )
+
+
+def _fail_if_served(settings: Settings) -> None:
+    from quality_assets.serve.processes import collector_runs, is_served
+
+    if is_served(settings) or collector_runs(settings):
+        fail("servers of this data root run and have its files open: stop them (Ctrl-C, or SIGTERM), and mend then")
+
+
 def _moved_away(settings: Settings, faults: Sequence[Fault]) -> Path | None:
     """Set aside what is broken, while nobody has it open; the folder where it is."""
     from filelock import FileLock, Timeout
 
     from quality_assets.cli.faults import set_aside
-    from quality_assets.serve.processes import collector_runs, is_served
 
-    if is_served(settings) or collector_runs(settings):
-        fail("servers of this data root run and have its files open: stop them (Ctrl-C, or SIGTERM), and mend then")
+    _fail_if_served(settings)
     try:
         with FileLock(settings.data_dir / ".writer.lock", timeout=0):
             return set_aside(settings, faults)

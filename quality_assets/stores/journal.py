@@ -1,8 +1,8 @@
 """The journal of arrival: what the landing zone's files cannot tell of themselves, kept beside them.
 
 `landing/.arrivals/journal.jsonl` says of each content that was read when, in which order and under which name, and
-what has taken its place. Beside it lie, as Parquet, the rows of those logs whose bytes were overwritten while their
-rows still count. With it, the landing zone alone gives the same tables again.
+what has taken its place. Beside it lie, as Parquet, the rows of those logs whose bytes were overwritten or deleted
+while their rows still count. With it, the landing zone alone gives the same tables again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ JOURNALED = (
     "size_bytes",
     "arrived_at",
     "status",
+    "rows",
     "reason",
     "source",
     "format",
@@ -40,7 +41,6 @@ JOURNALED = (
 """The columns of the ledger that a journal entry has; those of lost content have `LOST` too."""
 
 LOST = (
-    "rows",
     "rows_refused",
     "first_event_time",
     "last_event_time",
@@ -65,7 +65,7 @@ class Journal:
         """What is written, by SHA-256; nothing before the first ingestion. A line that is no entry is passed over."""
         try:
             text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         entries = {}
         for line in text.splitlines():
@@ -90,3 +90,7 @@ class Journal:
     def archive_of(self, sha256: str) -> Path:
         """Where the rows of a log are whose bytes are gone."""
         return self.folder / f"{sha256}.parquet"
+
+    def archived(self) -> set[str]:
+        """The SHA-256 of each log whose rows are kept."""
+        return {path.stem for path in self.folder.glob("*.parquet")}

@@ -31,8 +31,17 @@ from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
 from quality_assets.tables.arrivals import Arrival, identify
 from quality_assets.tables.events import EVENTS_LABEL, REFUSED_LABEL
-from quality_assets.tables.ledger import keep_journal, remember, settle_plan, take_archived, write_ledger
+from quality_assets.tables.ledger import (
+    forget_gone,
+    keep_journal,
+    logs_without_bytes,
+    remember,
+    settle_plan,
+    take_archived,
+    write_ledger,
+)
 from quality_assets.tables.repeated_logs import mark_repeated
+from quality_assets.tables.second_readings import let_stand, what_stands
 from quality_assets.tables.takeovers import Takeover
 from quality_assets.tables.withdrawals import outdated_files, read_again, stamp_versions, without_files
 
@@ -97,6 +106,31 @@ def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ig
     return waiting, ignored
 
 
+def is_arrival_due(session: WarehouseSession) -> bool:
+    """Whether there is anything to read, or rows of logs to keep that were deleted, or to take up that were kept."""
+    if waiting_files(session)[0]:
+        return True
+    files, _, ignored = _look(session)
+    journal = Journal(session.settings.landing_dir)
+    is_kept = logs_without_bytes(session, _names(files, ignored)) <= journal.archived()
+    return not is_kept or bool(_to_take_up(session, journal))
+
+
+def _names(files: Sequence[LandingFile], ignored: Sequence[Ignored]) -> set[str]:
+    """All paths of the landing zone at which something stands, whether it may be read or not."""
+    return {item.name for item in (*files, *ignored)}
+
+
+def _to_take_up(session: WarehouseSession, journal: Journal) -> set[str]:
+    """The SHA-256 of logs whose rows are kept, and which the ledger of a root made anew does not know."""
+    archived = journal.archived()
+    known = session.connection.execute(
+        f"select sha256 from {LOG_FILES.qualified_name} where list_contains($archived, sha256)",
+        {"archived": list(archived)},
+    ).fetchall()
+    return archived.difference(sha256 for (sha256,) in known).intersection(journal.entries()) if archived else set()
+
+
 def _look(session: WarehouseSession) -> tuple[list[LandingFile], list[LandingFile], list[Ignored]]:
     """All landing files, those that are not known as they stand, and what is passed over."""
     files, ignored = scan(session.settings.landing_dir)
@@ -127,15 +161,20 @@ def ingest(
         {"asked": list(asked)},
     )
     stamp_versions(session, sources)
-    report.touched_dates |= set(read_again(session, outdated_files(session, sources)).dates)
+    outdated = outdated_files(session, sources)
+    standing = what_stands(session, sources, outdated)
+    let_stand(session, sources, standing)
+    report.touched_dates |= set(read_again(session, [each for each in outdated if each not in standing]).dates)
     files, waiting, ignored = _look(session)
     waiting, unsettled = settle(waiting, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
     journal = Journal(session.settings.landing_dir)
-    if waiting:
+    there = _names(files, ignored)
+    forget_gone(session, there)
+    if waiting or _to_take_up(session, journal):
         _read_waiting(session, sources, progress, report, files, waiting, journal, source_names or {}, asked)
     try:
-        keep_journal(session, journal)
+        keep_journal(session, journal, there)
     except OSError as error:
         report.ignored.append(Ignored(str(journal.folder), f"cannot be written: {error.strerror or error}"))
     refresh_lake_views(session.connection, session.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -189,31 +190,45 @@ def _journaled_rows(journal: Journal) -> dict[str, dict[str, object]]:
     }
 
 
-def keep_journal(session: WarehouseSession, journal: Journal) -> None:
+def forget_gone(session: WarehouseSession, there: Collection[str]) -> None:
+    """Forget the paths of the landing zone at which nothing stands any more; `there` are the others."""
+    session.connection.execute(
+        f"delete from {LANDING_FILES.qualified_name} where path not in (select unnest(cast($there as text[])))",
+        {"there": list(there)},
+    )
+
+
+def logs_without_bytes(session: WarehouseSession, there: Collection[str]) -> set[str]:
+    """The SHA-256 of each log whose rows count, and whose bytes stand at none of these paths of the landing zone."""
+    rows = session.connection.execute(
+        f"select sha256 from {_LEDGER} where status = 'loaded' and rows > 0 and file_id not in"
+        f" (select file_id from {LANDING_FILES.qualified_name}"
+        "  where path in (select unnest(cast($there as text[]))))",
+        {"there": list(there)},
+    ).fetchall()
+    return {sha256 for (sha256,) in rows}
+
+
+def keep_journal(session: WarehouseSession, journal: Journal, there: Collection[str]) -> None:
     """Bring the journal, and the rows of logs whose bytes are gone, up to the ledger."""
     before = journal.entries()
-    lost = {
-        row[0]
-        for row in session.connection.execute(
-            f"select sha256 from {_LEDGER} where status = 'loaded' and rows > 0"
-            f" and file_id not in (select file_id from {LANDING_FILES.qualified_name})"
-        ).fetchall()
-    }
+    lost = logs_without_bytes(session, there)
     names = (*JOURNALED, *LOST)
     rows = session.connection.execute(f"select {', '.join(names)} from {_LEDGER} order by file_number").fetchall()
     entries = []
     for row in rows:
         entry = dict(zip(names, row, strict=True))
         if entry["sha256"] in lost:
-            _archive(session, journal, entry)
+            # Where the lake itself is broken, the doctor names both: the rows that are not kept, and the lake.
+            with suppress(duckdb.Error):
+                _archive(session, journal, entry)
         else:
             entry |= dict.fromkeys(LOST)
         entries.append(entry)
     ledger = {entry["sha256"] for entry in entries}
     journal.write([*(entry for sha256, entry in before.items() if sha256 not in ledger), *entries])
-    for archive in journal.folder.glob("*.parquet"):
-        if archive.stem in ledger - lost:
-            archive.unlink(missing_ok=True)
+    for sha256 in journal.archived() & (ledger - lost):
+        journal.archive_of(sha256).unlink(missing_ok=True)
 
 
 def _archive(session: WarehouseSession, journal: Journal, entry: Mapping[str, Any]) -> None:

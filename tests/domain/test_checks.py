@@ -119,6 +119,9 @@ BROKEN_TABLES = {
     "raw.log_files.files_readable": (
         f"update {LOG_FILES.qualified_name} set status = 'rejected', reason = 'is empty' where file_number = 12"
     ),
+    "raw.log_files.changed_sources_read_their_logs": (
+        f"update {LOG_FILES.qualified_name} set reason = 'source web needs tss; it has ts' where file_number = 12"
+    ),
     "raw.log_files.columns_still_come": (
         f"update {LOG_FILES.qualified_name} set absent_columns = list_append(absent_columns, 'latency_ms')"
         f" where cast(last_event_time as date) >= date '{DAY}'"
@@ -619,6 +622,7 @@ def test_rows_that_did_not_reach_the_lake_are_counted_by_load(session: Warehouse
 WEIGHTS = {
     "raw.raw_logs.rows_accounted": "blocks",
     "raw.log_files.files_readable": "WARN",
+    "raw.log_files.changed_sources_read_their_logs": "ERROR",
     "raw.log_files.data_is_fresh": "WARN",
     "raw.log_files.columns_still_come": "WARN",
     "core.valid_events.rows_accounted": "blocks",

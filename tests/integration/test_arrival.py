@@ -25,7 +25,8 @@ from quality_assets.stores.landing import place
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import ingest, withdrawals
 from quality_assets.tables.events import build_events, build_facts, build_user_feature_days
-from quality_assets.tables.ingest import IngestReport, waiting_files
+from quality_assets.tables.gone_logs import GoneLog, gone_logs, keep_gone_logs
+from quality_assets.tables.ingest import IngestReport, is_arrival_due, waiting_files
 from quality_assets.tables.lake_accounts import LakeNotAsWrittenError, changed_files, lake_faults
 from quality_assets.tables.publishing import reasons_against
 from quality_assets.tables.replays import files_to_reread, look_at_replay
@@ -508,6 +509,40 @@ def test_what_a_mended_source_describes_is_read_anew(root: Root) -> None:
     root.assert_follows_from_landing()
 
 
+@pytest.mark.parametrize(
+    ("slip", "why"),
+    [("{from: tss, unit: s}", "needs tss; the file has id, ts, page"), ("{from: ts, unit: ms}", "none of its 50 rows")],
+)
+def test_a_slip_in_a_yaml_takes_nothing_away_unasked(root: Root, slip: str, why: str) -> None:
+    def say(event_time: str) -> None:
+        root.source("web", status="{constant: ok}")
+        path = root.session.settings.source_files_dir / "web.yaml"
+        path.write_text(path.read_text().replace("{from: ts, unit: s}", event_time))
+
+    def standing() -> list[tuple[Any, ...]]:
+        return root.rows("select path, status, reason from raw.log_files where reason is not null")
+
+    say("{from: ts, unit: s}")
+    root.put("web/a.csv", text([f"{n},{1793613600 + n},cart" for n in range(50)], "id,ts,page"))
+    root.put("b.csv", text(lines(0, 10)))
+    root.read()
+    say(slip)
+    assert [file.name for file in waiting_files(root.session)[0]] == ["web/a.csv"]
+    assert root.read().row_count == 0
+    assert root.statuses() == {"ok": 60}
+    ((path, status, reason),) = standing()
+    assert (path, status) == ("web/a.csv", "loaded")
+    assert why in reason
+    say("{from: ts, unit: s}")
+    assert root.read().row_count == 50
+    assert (root.statuses(), standing()) == ({"ok": 60}, [])
+    say(slip)
+    root.read()
+    withdrawals.read_again(root.session, files_to_reread(root.session, "web").file_ids)
+    root.read()
+    assert root.statuses() == {"ok": 10}, "whoever asks for it gets what the YAML says"
+
+
 def test_ledger_rows_without_a_version_are_not_read_anew(root: Root) -> None:
     root.put("b.csv", text(lines(0, 10)))
     root.read()
@@ -674,6 +709,36 @@ def test_a_column_that_the_contract_gains_has_its_values_in_new_files_and_none_i
     refresh_view(root.session.connection, grown, tmp_path / "copy" / "lake")
     shutil.rmtree(folder / grown.name)
     assert root.rows(asked) == wanted
+
+
+def test_rows_of_a_log_that_is_deleted_stay_and_are_kept_beside_the_journal(root: Root) -> None:
+    settings = root.session.settings
+    for number in range(3):
+        root.put(f"{number}.csv", text_with_ids(lines(number * 10, number * 10 + 10, day=number + 1)))
+    root.read()
+    gone, kept = root.landing / "1.csv", root.landing / "2.csv"
+    bytes_of_gone = gone.read_bytes()
+    gone.unlink()
+    kept.rename(root.landing / "renamed.csv")
+    assert gone_logs(settings) == [GoneLog("1.csv", 10)], "what has another name is not gone"
+    assert is_arrival_due(root.session)
+    root.read()
+    assert gone_logs(settings) == []
+    assert not is_arrival_due(root.session)
+    assert root.statuses() == {"ok": 30}
+    root.assert_follows_from_landing()
+    root.put("1.csv", bytes_of_gone)
+    root.read()
+    assert not list(root.landing.glob(".arrivals/*.parquet")), "what is back needs nothing kept"
+    root.assert_follows_from_landing()
+
+
+def test_a_landing_zone_of_kept_rows_alone_is_enough_for_a_root_made_anew(root: Root) -> None:
+    root.put("a.csv", text_with_ids(lines(0, 10)))
+    root.read()
+    (root.landing / "a.csv").unlink()
+    keep_gone_logs(root.session)
+    root.assert_follows_from_landing()
 
 
 # --- Cut off anywhere -------------------------------------------------------------------------------------------------

@@ -116,6 +116,20 @@ where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FI
     ),
     Check(
         subject_of(LOG_FILES),
+        "changed_sources_read_their_logs",
+        "Could every log be read anew that a source with a changed YAML describes?",
+        "validity",
+        no_offenders(
+            f"select path || ': ' || split_part(reason, '; ', 1) as example from {LOG_FILES.qualified_name}"
+            " where status = 'loaded' and reason is not null"
+        ),
+        finding="{observed} stay as they were read before: by what the YAML of their source says now, no row of theirs"
+        " would be valid",
+        unit="log",
+        remedy="Mend the YAML; where that is what it is to say, `quality reread --source NAME`.",
+    ),
+    Check(
+        subject_of(LOG_FILES),
         "data_is_fresh",
         f"Is the newest event less than {FRESH_WITHIN_HOURS} hours older than now?",
         "timeliness",
