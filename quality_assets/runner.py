@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from quality_assets.contracts.catalog import LAKE_TABLES
+from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
@@ -43,6 +45,7 @@ from quality_assets.tables.champion import (
     is_outgrown,
     is_training_due,
 )
+from quality_assets.tables.date_ranges import joined_ranges, to_the_end
 from quality_assets.tables.experiments.build import experiments_are_stale
 from quality_assets.tables.experiments.churn import engagement_is_stale
 from quality_assets.tables.experiments.crashes import crash_costs_are_stale
@@ -59,6 +62,7 @@ from quality_assets.tables.staleness import (
     dates_not_over,
     dates_there,
     days_to_build,
+    row_counts,
     trends_to_build,
 )
 
@@ -110,6 +114,7 @@ def run_job(
     `is_alone` says of the job that reads logs that this process runs nothing else.
     """
     from quality_assets.dagster_ext.output_logs import printed_output
+    from quality_assets.dagster_ext.termination import ending_when_asked
 
     # Whoever runs it here sees that it failed, and calls again: the daemon does not.
     tags = {PROCESS_TAG: process_name(os.getpid()), "dagster/max_retries": "0"}
@@ -117,15 +122,17 @@ def run_job(
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = _graph(is_alone=is_alone).resolve_job_def(job)
     _begin_with_data(settings)
+    run_id = str(uuid.uuid4())
     with (
         _ending_on_interrupt(),
+        ending_when_asked(instance, run_id),
         keep_open(settings),
         keep_snapshot_open(),
         as_run_of_the_graph(instance, job),
         printed_output(),
     ):
         result = definition.execute_in_process(
-            instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False
+            instance=instance, tags=tags, run_config={**quiet, **(config or {})}, raise_on_error=False, run_id=run_id
         )
     failed = _failed_steps(result)
     error = _error(result, failed)
@@ -248,6 +255,10 @@ def bring_up_to_date(
     """
     with open_warehouse(settings) as session:
         earlier = _ranges_to_build(session, rebuild)
+        rows = _rows_by_date(session)
+        if rebuild is None:
+            earlier = joined_ranges(earlier, rows)
+            earlier = to_the_end(earlier, rows) if with_models else earlier
         is_one_run = with_models and bool(earlier) and can_be_one_run(session, earlier)
         last = earlier.pop() if is_one_run else None
     for dates in earlier:
@@ -258,6 +269,7 @@ def bring_up_to_date(
         # What was built just now and fails would fail again.
         failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(built)
         trends = contiguous_ranges(failing.union(trends_to_build(session.connection)).difference(coming))
+        trends = joined_ranges(trends, rows)
         has_built = bool(earlier or trends or last)
         must_score = with_models and (has_built or not is_up_to_date(session) or must_score_again(session))
         must_build_impact = with_models and (last is not None or _is_impact_due(session))
@@ -339,6 +351,14 @@ def _ranges_to_build(session: WarehouseSession, rebuild: tuple[date, date] | Non
         return contiguous_ranges(set(there).difference(dates_not_over(session.connection)))
     days = days_to_build(session.connection)
     return contiguous_ranges({*days, *failing_dates(session.connection, DAY_TABLES)})
+
+
+def _rows_by_date(session: WarehouseSession) -> dict[date, int]:
+    """The event dates that can be built, and how many events each had when it was built last."""
+    built = row_counts(session.connection, VALID_EVENTS)
+    there = dates_there(session.connection, date.min, date.max)
+    # A date that is not over has something, and is not built.
+    return {day: built.get(day, 0) for day in set(there).difference(dates_not_over(session.connection))}
 
 
 def _days(start: date, end: date) -> list[date]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import dagster as dg
+import duckdb
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.table import Table
@@ -157,6 +158,8 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
 
 def cause_of(error: BaseException) -> str:
     """What an error says, in its own words; what has none is named."""
+    if isinstance(error, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError, duckdb.InterruptException)):
+        return "it was ended before it was done, by Ctrl-C or from the Dagster UI"
     said = error.description if isinstance(error, dg.Failure) else str(error)
     return said or type(error).__name__
 

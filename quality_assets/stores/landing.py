@@ -96,6 +96,11 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
     return files, ignored
 
 
+def names_there(files: Iterable[LandingFile], ignored: Iterable[Ignored]) -> set[str]:
+    """All paths of the landing zone at which something stands, whether it may be read or not."""
+    return {file.name for file in files} | {item.name for item in ignored}
+
+
 def _shown(path: Path) -> str:
     """The path as text, with slashes; bytes of a name that are not UTF-8 are spelled out, which no table could hold."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

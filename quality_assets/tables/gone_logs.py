@@ -12,7 +12,7 @@ from typing import Any
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.journal import Journal
-from quality_assets.stores.landing import LandingFile, scan, sha256_of
+from quality_assets.stores.landing import LandingFile, names_there, scan, sha256_of
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.ledger import forget_gone, keep_journal
 
@@ -31,7 +31,7 @@ def gone_logs(settings: Settings) -> list[GoneLog]:
     """The logs whose rows count, and of which the landing zone has neither the bytes nor the rows, in order."""
     journal = Journal(settings.landing_dir)
     files, ignored = scan(settings.landing_dir)
-    there = {item.name for item in (*files, *ignored)}
+    there = names_there(files, ignored)
     archived = journal.archived()
     missing = [
         entry
@@ -44,8 +44,7 @@ def gone_logs(settings: Settings) -> list[GoneLog]:
 
 def keep_gone_logs(session: WarehouseSession) -> None:
     """Keep the rows of logs that are gone beside the journal, as far as the lake still has them."""
-    files, ignored = scan(session.settings.landing_dir)
-    there = {item.name for item in (*files, *ignored)}
+    there = names_there(*scan(session.settings.landing_dir))
     forget_gone(session, there)
     keep_journal(session, Journal(session.settings.landing_dir), there)
 

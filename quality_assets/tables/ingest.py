@@ -25,7 +25,7 @@ from quality_assets.progress import Progress
 from quality_assets.settings import Settings
 from quality_assets.stores.journal import Journal
 from quality_assets.stores.lake import LakeFile
-from quality_assets.stores.landing import Ignored, LandingFile, scan, settle
+from quality_assets.stores.landing import Ignored, LandingFile, names_there, scan, settle
 from quality_assets.stores.readers import FileRejected, FileWaits, RawLog, StagedFile, Staging, lacks_room, verdict_on
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
@@ -112,13 +112,8 @@ def is_arrival_due(session: WarehouseSession) -> bool:
         return True
     files, _, ignored = _look(session)
     journal = Journal(session.settings.landing_dir)
-    is_kept = logs_without_bytes(session, _names(files, ignored)) <= journal.archived()
+    is_kept = logs_without_bytes(session, names_there(files, ignored)) <= journal.archived()
     return not is_kept or bool(_to_take_up(session, journal))
-
-
-def _names(files: Sequence[LandingFile], ignored: Sequence[Ignored]) -> set[str]:
-    """All paths of the landing zone at which something stands, whether it may be read or not."""
-    return {item.name for item in (*files, *ignored)}
 
 
 def _to_take_up(session: WarehouseSession, journal: Journal) -> set[str]:
@@ -169,7 +164,7 @@ def ingest(
     waiting, unsettled = settle(waiting, session.settings.file_stable_s)
     report.ignored += [*ignored, *unsettled]
     journal = Journal(session.settings.landing_dir)
-    there = _names(files, ignored)
+    there = names_there(files, ignored)
     forget_gone(session, there)
     if waiting or _to_take_up(session, journal):
         _read_waiting(session, sources, progress, report, files, waiting, journal, source_names or {}, asked)

@@ -58,7 +58,9 @@ def test_one_run_reads_builds_and_publishes_and_the_same_data_once(
     write_events("late.csv", {FIRST: 2}, prefix="late")
     assert _caught_up(instance).success
     late = [name for name, _ in _jobs_within(instance, before)]
-    assert late == ["ingest_logs", "build_days", "build_trends", "build_impact", "score_and_report", "publish"]
+    assert late == ["ingest_logs", "build_and_report", "publish"], (
+        "later days are built along: that costs less than a run"
+    )
 
 
 def test_what_fails_within_is_told_of_once_and_holds_back_no_facts(

@@ -24,6 +24,7 @@ from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import events as event_tables
+from quality_assets.tables.date_ranges import joined_ranges, to_the_end
 from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport
 from quality_assets.tables.staleness import (
@@ -332,3 +333,29 @@ def test_ranges_cover_the_days_given_and_no_other_without_touching(days: list[da
     covered = [start + timedelta(days=n) for start, end in ranges for n in range((end - start).days + 1)]
     assert covered == sorted(set(days))
     assert all(later[0] - earlier[1] > timedelta(days=1) for earlier, later in pairwise(ranges))
+
+
+def test_days_between_are_built_along_where_another_run_would_cost_more() -> None:
+    first = date(2026, 1, 1)
+
+    def ranges(*days: int) -> list[tuple[date, date]]:
+        return contiguous_ranges(first + timedelta(days=n) for n in days)
+
+    # A day costs 5,000 rows beside its own, a run 150,000: of three such days that makes 45,000 each.
+    rows = {first + timedelta(days=n): 45_000 for n in range(20)}
+    assert joined_ranges(ranges(0, 4, 5, 10), rows) == [*ranges(*range(6)), *ranges(10)]
+    assert joined_ranges(ranges(0, 4), rows | {first: 10**9}) == ranges(*range(5)), "what is stale is built anyway"
+    rows[first + timedelta(days=2)] += 1
+    assert joined_ranges(ranges(0, 4), rows) == ranges(0, 4)
+    del rows[first + timedelta(days=2)]
+    assert joined_ranges(ranges(1, 3), rows) == ranges(1, 3), "of a day without data nothing is built"
+    assert joined_ranges([], rows) == []
+
+
+def test_the_last_range_reaches_to_the_last_day_where_what_follows_would_cost_more() -> None:
+    first, last = date(2026, 1, 1), date(2026, 1, 10)
+    rows = {first + timedelta(days=n): 45_000 for n in range(10)}
+    assert to_the_end([(first, first)], rows) == [(first, last)], "nine days cost what three runs do"
+    assert to_the_end([(first, first)], rows | {last: 45_001}) == [(first, first)]
+    assert to_the_end([(last, last)], rows) == [(last, last)]
+    assert to_the_end([], rows) == []
