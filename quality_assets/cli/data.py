@@ -311,7 +311,9 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
         outcomes += _follow(bring_up_to_date(instance, settings, rebuild, with_models=with_models))
     tell_of_run(settings)
     succeeded = all(outcome.succeeded for outcome in outcomes)
-    if not outcomes:
+    if not outcomes and rebuild:
+        out.print(f"Nothing to do: there is nothing of {rebuild[0]} to {rebuild[1]} to build from.")
+    elif not outcomes:
         out.print("Nothing to do: everything that arrived is built and published.")
     print_state(settings)
     return succeeded

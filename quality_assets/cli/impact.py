@@ -132,7 +132,9 @@ def _reader() -> Reader:
 
     published_dir = root_settings().published_dir
     reader = SnapshotStore(published_dir).reader()
-    if reader is None or reader.through is None:
+    if reader is not None and reader.through is None:
+        fail("what is published has no data yet: `quality ingest PATH…`, then `quality run`")
+    if reader is None:
         fail(why_none_is_published(published_dir))
     if not reader.has("impact.funnel_days"):
         fail("the published snapshot has no impact tables; `quality run` builds them")

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from quality_assets.cli.app import app, check_order, parse_day, root_settings
-from quality_assets.cli.output import err, fail, out, shown_activity
+from quality_assets.cli.output import data_text, err, fail, out, shown_activity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,8 @@ def backtest(
 
     with shown_activity("replaying"), open_snapshot(snapshot) as connection:
         facts = read_facts(connection, LABEL_FACTS)
+        if not len(read_facts(connection, (), end, start)):
+            fail(f"there are no facts from {start} to {end}; {data_text(snapshot.data_through)}")
         # By the one state: what is bad in incidents and labels is what is graded here.
         states = states_of(facts, read_watched(connection))
         result = replay(facts, start, end, context=risk_context(connection), states=states)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @app.command()
 def status() -> None:
     """What is fresh, stale, failing and quarantined, and what readers see. Exit code 1 when something is wrong."""
-    from quality_assets.cli.summary import accounting, checks_run, failing_checks, quarantine_reasons
+    from quality_assets.cli.summary import NOTHING_INGESTED, accounting, checks_run, failing_checks, quarantine_reasons
     from quality_assets.runner import is_up_to_date
     from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
     from quality_assets.tables.ingest import waiting_files
@@ -49,12 +49,14 @@ def status() -> None:
     is_good = print_publication(settings) and is_good
     is_good = print_failures(settings) and is_good
     if not settings.warehouse_path.exists():
-        out.print("Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample.")
+        out.print(NOTHING_INGESTED)
         return
     try:
         with open_warehouse(settings, lock_timeout_s=1) as session:
             connection = session.connection
             totals = accounting(connection)
+            if not totals.files:
+                out.print(NOTHING_INGESTED)
             out.print(
                 f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
                 f" {totals.quarantined:,} quarantined"
@@ -105,7 +107,7 @@ def report(
         fail("a report has no rows; ask for --format table or json", 2)
     found = latest_report(settings)
     if found is None:
-        fail("no report has been made yet; `quality run` makes one")
+        fail("no report has been made yet; `quality run` makes one of what was ingested")
     if output is OutputFormat.JSON:
         print(json_text(report_json(found)))
         return

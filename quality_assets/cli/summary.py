@@ -29,6 +29,7 @@ from quality_assets.tables.reports import newest_scores
 _METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
 
 _MOST_CHECKS = 3
+NOTHING_INGESTED = "Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample."
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,10 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield f"  {severity} {asset} {name}{where}: {description}"
     if len(failing) > _MOST_CHECKS:
         yield f"  … and {plural(len(failing) - _MOST_CHECKS, 'other check')}: `quality status`"
-    yield from _attention_lines(connection)
+    if totals.first_date:
+        yield from _attention_lines(connection)
+    elif not totals.files:
+        yield NOTHING_INGESTED
 
 
 def _rejected_lines(connection: duckdb.DuckDBPyConnection, count: int, limit: int = 3) -> Iterator[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import dagster as dg
 import pytest
 from services import alert_rows
 
+from quality_assets import catching_up
 from quality_assets.catching_up import bring_up_to_date_job
 from quality_assets.defs import sensors
 from quality_assets.defs.run_failures import TOLD
 from quality_assets.defs.run_tags import PROCESS_TAG
 from quality_assets.settings import Settings
-from quality_assets.stores.process_ids import is_alive
+from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables import models as risk_tables
 
@@ -106,3 +109,23 @@ def test_facts_that_fail_hold_back_scores_only_within_their_run(
         ("publish", False),
     ]
     assert current_snapshot(data_root.published_dir) == shown
+
+
+def test_who_ends_a_run_within_ends_the_whole_and_it_is_not_tried_again(
+    instance: dg.DagsterInstance, write_events: WriteEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {PROCESS_TAG: process_name(os.getpid())}
+
+    def ended(status: dg.DagsterRunStatus) -> Callable[..., NoReturn]:
+        def end(*_: object) -> NoReturn:
+            instance.add_run(dg.DagsterRun(job_name="ingest_logs", status=status, tags=mine))
+            raise KeyboardInterrupt
+
+        return end
+
+    write_events("a.csv", {FIRST: 4})
+    for within, whole in (("CANCELED", "CANCELED"), ("FAILURE", "FAILURE")):
+        monkeypatch.setattr(catching_up, "ingest_waiting", ended(dg.DagsterRunStatus(within)))
+        run = instance.get_run_by_id(_caught_up(instance).run_id)
+        assert run is not None
+        assert run.status.value == whole

@@ -571,6 +571,26 @@ def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) ->
     assert re.search(r"access.csv +api_log +1 +0 +2025-03-01", result.stdout)
 
 
+def test_a_root_without_data_says_so_and_how_it_gets_some(quality: Quality) -> None:
+    ran = quality("run")
+    assert (ran.exit_code, "Nothing has been ingested yet" in ran.stdout, "worse" in ran.stdout) == (0, True, False)
+    assert "Nothing has been ingested yet" in quality("status").stdout
+    for arguments, why in (
+        (
+            ["backtest", "--from", "2025-03-01", "--to", "2025-04-01"],
+            "there are no facts from 2025-03-01 to 2025-04-01",
+        ),
+        (["retention", "Search"], "`quality ingest PATH…`, then `quality run`"),
+        (["report"], "`quality run` makes one of what was ingested"),
+    ):
+        ended = quality(*arguments)
+        assert ended.exit_code == 1
+        assert why in " ".join(ended.stderr.split())
+    assert "there is nothing of 2025-03-01 to 2025-03-02" in quality(
+        "run", "--from", "2025-03-01", "--to", "2025-03-02"
+    ).stdout.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
