@@ -14,6 +14,7 @@ from quality_assets.defs.run_failures import TOLD
 from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG
 from quality_assets.runner import RunOutcome, bring_up_to_date, ingest_waiting
 from quality_assets.settings import get_settings
+from quality_assets.stores.failures import record_success
 from quality_assets.stores.process_ids import process_name
 
 # What failed may have been a hiccup. A second failure is left to whoever reads of it, and to the next run.
@@ -38,6 +39,8 @@ def read_build_publish(context: dg.OpExecutionContext) -> None:
         raise
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if not failed:
+        # What it failed at itself, outside of these runs, is over.
+        record_success(settings.published_dir, context.op.name, None)
         return
     if _is_refusal_alone(failed):
         # The same data would be refused again.

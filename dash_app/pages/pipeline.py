@@ -43,7 +43,14 @@ def build(reader: Reader, request: Request) -> Component:
             [head, ui.card(none), _reports(reader), _alerts(reader), _publications(reader)], className="stack"
         )
     runs = queries.runs(reader)
-    states = asset_states(graph, quality.latest(reader), runs, queries.last_partitions(reader), reader.through)
+    states = asset_states(
+        graph,
+        quality.latest(reader),
+        runs,
+        queries.last_partitions(reader),
+        reader.through,
+        queries.unbuilt(reader),
+    )
     upstream = {row["asset"]: tuple(row["upstream"] or ()) for row in graph}
     chosen = request.query.get("asset")
     detail = next((row for row in graph if row["asset"] == chosen), None)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from quality_assets.defs.run_failures import tell_of_failure, unmade
-from quality_assets.defs.run_tags import PROCESS_TAG
+from quality_assets.defs.run_tags import process_of
 from quality_assets.settings import Settings
 from quality_assets.stores.process_ids import is_alive
 
@@ -18,7 +18,7 @@ def end_dead_runs(instance: "DagsterInstance", settings: Settings) -> None:
     unended = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     running = instance.get_runs(RunsFilter(statuses=unended))
     for run in running:
-        process = run.tags.get(PROCESS_TAG)
+        process = process_of(run)
         if process is None or is_alive(process):
             continue
         why = "The process that ran it was killed."

@@ -6,6 +6,7 @@ import dagster as dg
 
 from quality_assets.contracts.destinations import load_destinations
 from quality_assets.settings import get_settings
+from quality_assets.stores.failures import record_success
 from quality_assets.tables.deliveries import DeliveryRunningError, NothingToSend, deliver
 
 
@@ -37,6 +38,7 @@ def deliver_all(context: dg.OpExecutionContext) -> None:
             failed.append(f"{name}: {outcome.error}")
     if failed:
         raise dg.Failure("; ".join(failed), allow_retries=False)
+    record_success(settings.published_dir, context.op.name, None)
 
 
 @dg.job(

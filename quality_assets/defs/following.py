@@ -26,7 +26,7 @@ from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_impact, build_trends, ingest_logs, publish, score_and_report
 from quality_assets.defs.reporting import DATA_FINGERPRINT
-from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG, range_tags, run_partition
+from quality_assets.defs.run_tags import BRING_UP_TO_DATE, process_of, range_tags, run_partition
 from quality_assets.domain.features.trends import HISTORY_DAYS
 from quality_assets.domain.quality.check import Subject
 from quality_assets.tables.models import RISK_MODEL
@@ -95,7 +95,7 @@ def succeeded(instance: dg.DagsterInstance, made: Mapping[Made, Making]) -> dict
     good = {
         run_id
         for run_id, run in runs.items()
-        if run is None or (run.status == Status.SUCCESS and PROCESS_TAG not in run.tags)
+        if run is None or (run.status == Status.SUCCESS and process_of(run) is None)
     }
     return {table: making for table, making in made.items() if making.run_id in good}
 

@@ -3,8 +3,12 @@ parts the run is that makes several as one."""
 
 from collections.abc import Mapping
 from datetime import date
+from typing import TYPE_CHECKING
 
 from quality_assets.contracts.table import Stage
+
+if TYPE_CHECKING:
+    from dagster import DagsterRun
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -21,6 +25,14 @@ PARTS_OF_THE_CHAIN: dict[str, tuple[Stage, ...]] = {
     "score_and_report": ("model_inputs", "scoring", "report"),
 }
 """The jobs whose tables `build_and_report` makes in one run, in order, and the stages of each (docs/adr/0024)."""
+
+
+def process_of(run: "DagsterRun") -> str | None:
+    """The process of the command line that makes a run; None where Dagster has launched it.
+
+    What is executed again from the UI has the tags of what it repeats, and is another process's.
+    """
+    return None if run.parent_run_id else run.tags.get(PROCESS_TAG)
 
 
 def range_tags(start: date, end: date) -> dict[str, str]:

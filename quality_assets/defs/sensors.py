@@ -37,7 +37,7 @@ from quality_assets.defs.jobs import (
 )
 from quality_assets.defs.partitions import begin_with_data, event_dates
 from quality_assets.defs.run_failures import TOLD, asset_of_step, step_cause, tell_of_failure, unmade
-from quality_assets.defs.run_tags import BRING_UP_TO_DATE, PROCESS_TAG, RANGE_START, range_tags
+from quality_assets.defs.run_tags import BRING_UP_TO_DATE, RANGE_START, process_of, range_tags
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.landing import LandingFile, scan, sha256_of
@@ -193,7 +193,7 @@ def touched_dates_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
 def _is_followed_up(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether a run belongs to a process that goes on with what follows from it, and lives."""
     run = instance.get_run_by_id(run_id)
-    process = run.tags.get(PROCESS_TAG) if run else None
+    process = process_of(run) if run else None
     return process is not None and is_alive(process)
 
 
@@ -230,7 +230,7 @@ def follow_up_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 def not_scored_sensor(context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
     run_id = context.dagster_run.run_id
     # The command line reports and publishes by itself.
-    if PROCESS_TAG in context.dagster_run.tags:
+    if process_of(context.dagster_run):
         return []
     return [
         dg.RunRequest(run_key=f"{run_id}-report", job_name=report_run.name),
@@ -268,7 +268,7 @@ def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | 
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     run, settings = context.dagster_run, get_settings()
     # The command line tells of its own runs at once.
-    if PROCESS_TAG in run.tags or any(map(_is_told_of, context.get_step_failure_events())):
+    if process_of(run) or any(map(_is_told_of, context.get_step_failure_events())):
         return
     failed = {asset_of_step(str(event.step_key)): step_cause(event) for event in context.get_step_failure_events()}
     error = context.failure_event.message or "no message"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quality_assets.read.reader import Reader, Row, per_snapshot
+from quality_assets.stores.failures import failures
 
 GRAPH = "ops.asset_graph"
 RUNS = "ops.asset_runs"
@@ -58,6 +59,11 @@ def downstream(reader: Reader) -> dict[str, set[str]]:
 def runs(reader: Reader) -> dict[str, Row]:
     """The last run of each asset and how long it usually takes, in seconds, by asset."""
     return {row["asset"]: row for row in reader.rows(_RUNS)} if reader.has(RUNS) else {}
+
+
+def unbuilt(reader: Reader) -> set[str]:
+    """The assets that could not be built when they were tried last, the snapshot's own time or since."""
+    return {failure.asset for failure in failures(reader.snapshot.folder.parent)}
 
 
 @per_snapshot

@@ -14,10 +14,12 @@ from services import alert_rows
 
 from quality_assets import catching_up
 from quality_assets.catching_up import bring_up_to_date_job
+from quality_assets.clock import utc_now
 from quality_assets.defs import sensors
 from quality_assets.defs.run_failures import TOLD
 from quality_assets.defs.run_tags import PROCESS_TAG
 from quality_assets.settings import Settings
+from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.process_ids import is_alive, process_name
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables import models as risk_tables
@@ -112,7 +114,7 @@ def test_facts_that_fail_hold_back_scores_only_within_their_run(
 
 
 def test_who_ends_a_run_within_ends_the_whole_and_it_is_not_tried_again(
-    instance: dg.DagsterInstance, write_events: WriteEvents, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = {PROCESS_TAG: process_name(os.getpid())}
 
@@ -129,3 +131,7 @@ def test_who_ends_a_run_within_ends_the_whole_and_it_is_not_tried_again(
         run = instance.get_run_by_id(_caught_up(instance).run_id)
         assert run is not None
         assert run.status.value == whole
+    monkeypatch.undo()
+    record_failure(data_root.published_dir, "read_build_publish", None, run_id="r", cause="c", failed_at=utc_now())
+    assert _caught_up(instance).success
+    assert failures(data_root.published_dir) == [], "what it failed at itself is over"

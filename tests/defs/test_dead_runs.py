@@ -20,6 +20,15 @@ def _run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str)
     return instance.add_run(dg.DagsterRun(job_name="ingest_logs", status=status, tags=tags)).run_id
 
 
+def _again(instance: dg.DagsterInstance, **tags: str) -> str:
+    """A run that the UI has launched of one that failed, whose tags it has."""
+    failed = _run(instance, dg.DagsterRunStatus.FAILURE, **tags)
+    status = dg.DagsterRunStatus.STARTED
+    return instance.add_run(
+        dg.DagsterRun(job_name="ingest_logs", status=status, tags=tags, parent_run_id=failed, root_run_id=failed)
+    ).run_id
+
+
 def _status(instance: dg.DagsterInstance, run_id: str) -> str:
     run = instance.get_run_by_id(run_id)
     assert run is not None
@@ -35,6 +44,7 @@ def test_the_daemon_ends_runs_of_killed_commands_and_no_others(data_root: Settin
             "killed while it was cancelled": _run(instance, status.CANCELING, **{PROCESS_TAG: GONE}),
             "alive": _run(instance, status.STARTED, **{PROCESS_TAG: mine}),
             "launched": _run(instance, status.STARTED),
+            "executed again": _again(instance, **{PROCESS_TAG: GONE}),
         }
         with FileLock(data_root.data_dir / ".writer.lock"):
             telling_sensor(dg.build_sensor_context(instance=instance))
@@ -45,4 +55,5 @@ def test_the_daemon_ends_runs_of_killed_commands_and_no_others(data_root: Settin
             "killed while it was cancelled": "FAILURE",
             "alive": "STARTED",
             "launched": "STARTED",
+            "executed again": "STARTED",
         }

@@ -414,6 +414,9 @@ def test_the_state_of_an_asset_and_why() -> None:
     assert _asset(run=None) == (CheckState.UNKNOWN, "not recorded")
     assert _asset(run="SUCCESS") == _asset(run="succeeded") == (CheckState.UNKNOWN, "ran, not checked")
     row = {"asset": "a", "is_partitioned": True, "schema": "core"}
+    fine_before = [{"asset": "a", "status": "passed", "severity": "ERROR"}]
+    fails = asset_states([row], fine_before, {"a": {"status": "success"}}, {}, DAY, unbuilt={"a"})
+    assert fails == {"a": (CheckState.FAILING, "could not be built")}, "whatever the snapshot says of before"
     late = {"a": {"last_date": DAY - timedelta(days=3)}}
     assert asset_states([row], [], {}, late, None) == {"a": (CheckState.UNKNOWN, "not recorded")}
     assert asset_states([row], [], {}, late, DAY) == {"a": (CheckState.WARNING, "3 days behind")}

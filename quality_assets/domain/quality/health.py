@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -114,13 +114,19 @@ def asset_states(
     runs: Mapping[str, Row],
     partitions: Mapping[str, Row],
     through: date | None,
+    unbuilt: Collection[str] = (),
 ) -> dict[str, tuple[CheckState, str]]:
-    """Health of each asset and why, in a few words: the worst of last run, freshness and checks."""
+    """Health of each asset and why, in a few words: the worst of last run, freshness and checks.
+
+    `unbuilt` are those that could not be built since the snapshot was taken, of which that knows nothing.
+    """
     by_asset: dict[str, list[Row]] = {}
     for row in results:
         by_asset.setdefault(row["asset"], []).append(row)
     return {
-        row["asset"]: _asset_state(
+        row["asset"]: (CheckState.FAILING, "could not be built")
+        if row["asset"] in unbuilt
+        else _asset_state(
             row,
             tally(by_asset.get(row["asset"], [])),
             runs.get(row["asset"]),
