@@ -103,6 +103,7 @@ def serve(
         commands = _commands(settings)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stopping = _stop_signals()
+        root = _identity(settings.data_dir)
         try:
             for name, command in commands.items():
                 (logs / f"{name}.log").write_bytes(b"")
@@ -124,6 +125,7 @@ def serve(
                 announce("Ctrl-C stops all.")
             code_server, models = CodeServerWatch(), _ModelsWatch(settings)
             while not stopping:
+                _raise_if_moved(settings.data_dir, root)
                 if (gone := _gone_of_dagster(processes["dagster"], code_server)) is not None:
                     announce(code_server.mend_or_raise(logs.as_posix(), gone))
                     _stop({"dagster": processes["dagster"]})
@@ -385,6 +387,24 @@ def _raise_if_dead(processes: Mapping[str, subprocess.Popen[bytes]], logs: str) 
             raise ServerDiedError(
                 f"{name} ended by itself with code {process.returncode}; its words are in {logs}/{name}.log"
             )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What the file system knows a folder by, wherever it lies; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _raise_if_moved(folder: Path, identity: tuple[int, int] | None) -> None:
+    """Servers would go on as if all were well, and begin an empty root where theirs lay."""
+    if _identity(folder) != identity:
+        raise ServerDiedError(
+            f"{folder} was moved, deleted or unmounted while it was served: all is stopped. Serve it where it lies now"
+            " (QUALITY_DATA_DIR), or put it back"
+        )
 
 
 def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,19 @@ def test_a_root_is_served_once(data_root: Settings) -> None:
         processes._only_one(data_root, take_over=True, announce=print),
     ):
         raise AssertionError("it must not start")
+
+
+def test_a_root_that_is_moved_while_it_is_served_ends_that(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    served = processes._identity(root)
+    processes._raise_if_moved(root, served)
+    root.rename(tmp_path / "elsewhere")
+    with pytest.raises(ServerDiedError, match="moved, deleted or unmounted"):
+        processes._raise_if_moved(root, served)
+    root.mkdir()
+    with pytest.raises(ServerDiedError, match="QUALITY_DATA_DIR"):
+        processes._raise_if_moved(root, served)
 
 
 def test_the_code_server_is_missed_once_it_was_there_and_for_a_while() -> None:
