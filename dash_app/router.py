@@ -175,7 +175,11 @@ def render(
     counts: dict[str, int] = {}
     try:
         token, reader = page_token(store, settings), store.reader()
-        content = _live(page, request, settings) if isinstance(page, LivePage) else _content(page, reader, request)
+        content = (
+            _live(page, request, settings)
+            if isinstance(page, LivePage)
+            else _content(page, reader, request, store.token())
+        )
         counts = (_counts(reader) if reader else {}) | {"/alerts": unacknowledged(settings)}
         banner = _banner(store, reader)
     except Exception:
@@ -192,7 +196,8 @@ def render(
     return root, shell.sidebar(NAVIGATION, request.path, snapshot, counts, datetime.now(UTC).replace(tzinfo=None))
 
 
-def _content(page: Page | None, reader: Reader | None, request: Request) -> Component:
+def _content(page: Page | None, reader: Reader | None, request: Request, token: str) -> Component:
+    """A page as it is kept for as long as the snapshot, and what fails beside it, stay as they are."""
     if page is None:
         return states.not_found(request.path)
     if page in OF_COLLECTOR.values():
@@ -201,7 +206,7 @@ def _content(page: Page | None, reader: Reader | None, request: Request) -> Comp
         return states.no_snapshot()
     kept = {name: value for name, value in request.query.items() if name in page.state}
     asked = Request(request.path, kept | {"window": f"{request.days}d"})
-    key = ("page", asked.path, tuple(sorted(asked.query.items())))
+    key = ("page", token, asked.path, tuple(sorted(asked.query.items())))
     return reader.cache.get(key, lambda: _written(page.build(reader, asked)))
 
 

@@ -38,6 +38,7 @@ from quality_assets.read.slices import sliced
 from quality_assets.serve.api import docs as api_docs
 from quality_assets.serve.delivery import Delivery
 from quality_assets.settings import Settings
+from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.snapshots import Snapshot
 from quality_assets.version import RELEASED, VERSION
 
@@ -347,6 +348,22 @@ def test_a_refused_publication_is_said_on_every_page(tmp_path: Path) -> None:
         assert "The last publication was refused" in said
         assert "412 rows break the contract" in said
         assert "21 Nov, 06:04 UTC" in said
+
+
+def test_what_could_not_be_built_since_the_snapshot_shows_as_failing_at_once(tmp_path: Path) -> None:
+    build(tmp_path)
+    published = tmp_path / "published"
+    store = SnapshotStore(published)
+
+    def is_shown() -> bool:
+        page, _ = router.render(store, Request("/pipeline"))
+        return "could not be built" in to_json_plotly(page, engine="orjson")
+
+    assert not is_shown()
+    record_failure(published, "product.incidents", None, run_id="r", cause="no space", failed_at=PUBLISHED_AT)
+    assert is_shown()
+    record_success(published, "product.incidents", None)
+    assert not is_shown()
 
 
 def test_a_new_snapshot_is_followed(tmp_path: Path) -> None:
