@@ -148,7 +148,9 @@ def doctor(
     ] = False,
     without_gone: Annotated[
         bool,
-        typer.Option("--without-gone", help="With --mend: go on without rows of logs that are gone from landing/."),
+        typer.Option(
+            "--without-gone", help="With --mend: go on without rows of logs that are gone, or no longer readable."
+        ),
     ] = False,
 ) -> None:
     """Check versions, ports, paths, locks, disk, settings and stores, and say how to mend each."""
@@ -191,10 +193,16 @@ def _mend(settings: Settings, *, without_gone: bool) -> None:
 
 
 def _refuse_to_lose(settings: Settings, faults: Sequence[Fault]) -> None:
-    """Keep what the lake has of logs that are gone from landing/; end where it no longer tells."""
+    """Keep what the lake has of logs that are gone from landing/; end where making all anew would lose rows."""
     from quality_assets.stores.warehouse import open_warehouse
-    from quality_assets.tables.gone_logs import gone_logs, keep_gone_logs, said_gone
+    from quality_assets.tables.gone_logs import gone_logs, keep_gone_logs, said_gone, standing_logs
 
+    if standing := standing_logs(settings):
+        fail(
+            f"{plural(len(standing), 'log')} stay as they were read before the YAML of their source changed, such as"
+            f" {standing[0]}: made anew, no row of theirs would be valid. Mend the YAML first, or let go of these"
+            " rows: `quality doctor --mend --without-gone`"
+        )
     if not gone_logs(settings):
         return
     _fail_if_served(settings)

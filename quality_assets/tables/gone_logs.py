@@ -42,6 +42,12 @@ def gone_logs(settings: Settings) -> list[GoneLog]:
     return [GoneLog(_place(entry), entry["rows"]) for entry in missing if entry["sha256"] not in elsewhere]
 
 
+def standing_logs(settings: Settings) -> list[str]:
+    """The paths of logs that stand as they were read before their source's YAML changed, by which they are refused."""
+    entries = Journal(settings.landing_dir).entries().values()
+    return [_place(entry) for entry in entries if entry["status"] == "loaded" and entry["reason"]]
+
+
 def keep_gone_logs(session: WarehouseSession) -> None:
     """Keep the rows of logs that are gone beside the journal, as far as the lake still has them."""
     there = names_there(*scan(session.settings.landing_dir))

@@ -25,7 +25,7 @@ from quality_assets.stores.landing import place
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import ingest, withdrawals
 from quality_assets.tables.events import build_events, build_facts, build_user_feature_days
-from quality_assets.tables.gone_logs import GoneLog, gone_logs, keep_gone_logs
+from quality_assets.tables.gone_logs import GoneLog, gone_logs, keep_gone_logs, standing_logs
 from quality_assets.tables.ingest import IngestReport, is_arrival_due, waiting_files
 from quality_assets.tables.lake_accounts import LakeNotAsWrittenError, changed_files, lake_faults
 from quality_assets.tables.publishing import reasons_against
@@ -533,6 +533,7 @@ def test_a_slip_in_a_yaml_takes_nothing_away_unasked(root: Root, slip: str, why:
     ((path, status, reason),) = standing()
     assert (path, status) == ("web/a.csv", "loaded")
     assert why in reason
+    assert standing_logs(root.session.settings) == ["web/a.csv"]
     say("{from: ts, unit: s}")
     assert root.read().row_count == 50
     assert (root.statuses(), standing()) == ({"ok": 60}, [])
