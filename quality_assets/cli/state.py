@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 @app.command()
 def status() -> None:
     """What is fresh, stale, failing and quarantined, and what readers see. Exit code 1 when something is wrong."""
-    from quality_assets.cli.summary import NOTHING_INGESTED, accounting, checks_run, failing_checks, quarantine_reasons
+    from quality_assets.cli.summary import (
+        NOTHING_INGESTED,
+        accounting,
+        checks_run,
+        failing_checks,
+        is_without_logs,
+        quarantine_reasons,
+    )
     from quality_assets.runner import is_up_to_date
     from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
     from quality_assets.tables.ingest import waiting_files
@@ -55,7 +62,7 @@ def status() -> None:
         with open_warehouse(settings, lock_timeout_s=1) as session:
             connection = session.connection
             totals = accounting(connection)
-            if not totals.files:
+            if is_without_logs(connection):
                 out.print(NOTHING_INGESTED)
             out.print(
                 f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"

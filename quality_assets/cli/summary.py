@@ -50,6 +50,11 @@ class Accounting:
         return self.rows - self.valid - self.quarantined
 
 
+def is_without_logs(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether no log is known, not even one that waits to be read again."""
+    return connection.execute(f"select count(*) from {LOG_FILES.qualified_name}").fetchall() == [(0,)]
+
+
 def accounting(connection: duckdb.DuckDBPyConnection) -> Accounting:
     """Rows in, valid and quarantined, over everything that ever arrived."""
     row = connection.execute(f"""
@@ -169,7 +174,7 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield f"  … and {plural(len(failing) - _MOST_CHECKS, 'other check')}: `quality status`"
     if totals.first_date:
         yield from _attention_lines(connection)
-    elif not totals.files:
+    elif is_without_logs(connection):
         yield NOTHING_INGESTED
 
 
