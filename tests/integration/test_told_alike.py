@@ -18,7 +18,7 @@ from dash_app.pages import overview as overview_page
 from quality_assets.cli.summary import first_to_look_at, summary_lines, worse_features
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import RISK_SCORES
-from quality_assets.contracts.product import DIM_FEATURE_METADATA, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.contracts.table import Column, Table
 from quality_assets.domain.features.attention import features_that_need_attention, has_eased
@@ -82,6 +82,7 @@ def session(data_root: Settings) -> Iterator[WarehouseSession]:
     """A warehouse of five features: three with open incidents, one likely to degrade, one of which little is said."""
     scores = {"Search": 0.4, "Pay": 0.9, "Dull": 0.24}
     with open_warehouse(data_root) as opened:
+        put(opened, FACT_FEATURE_METRICS, {"event_date": DAY, "feature": "Maps"})
         put(opened, INCIDENTS, *(incident(**row) for row in TOLD))
         put(opened, DIM_FEATURE_METADATA, *({"feature": name, "last_seen_date": DAY} for name in FEATURES))
         put(

@@ -150,7 +150,7 @@ where v.alias = 'champion'
         " baseline scores in its place",
         unit="",
         remedy=TIME_TELLS,
-        needs="no model was trained yet",
+        needs="no model has scored yet",
     ),
     Check(
         subject_of(CALIBRATION),
@@ -167,7 +167,7 @@ from {CALIBRATION.qualified_name} where target = 'any' and model_version = {_IN_
         finding="What is said and what comes true are {observed} apart on average, more than {threshold}",
         unit="fraction",
         remedy="Read the scores as a ranking until the next training.",
-        needs="no model was trained yet",
+        needs="no model has scored yet",
     ),
     Check(
         subject_of(MODEL_VERSIONS),
@@ -183,7 +183,7 @@ from {_VERSIONS}
         finding="{observed} in use",
         unit="version",
         remedy="Materialize ml.risk_model again in Dagster.",
-        needs="no model was trained yet",
+        needs="no model has scored yet",
     ),
 )
 
@@ -232,8 +232,9 @@ newest as (
     (select max_by(model_version, coalesce(try_cast(model_version as bigint), -1)) from last_day)
 )
 select '' as partition_key,
-  case when (select bool_or(score_kind = 'model') from {_SCORES}) then
-    count(*) filter (where score_kind = 'model') > 0 end as is_passed,
+  case when (select bool_or(score_kind = 'model') from {_SCORES})
+    or count(*) > 0 and count(*) filter (where score_kind = 'baseline') = 0
+  then count(*) filter (where score_kind = 'model') > 0 end as is_passed,
   cast(count(*) filter (where score_kind = 'model') as double) as observed, cast(count(*) as double) as threshold,
   count(*) filter (where score_kind <> 'model') as unexpected_count,
   to_json(list(distinct replace(replace(replace(note, 'any: ', ''), '_', ' '), 'ewma', 'EWMA'))

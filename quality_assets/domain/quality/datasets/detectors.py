@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
@@ -12,6 +11,15 @@ import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
+from quality_assets.domain.quality.datasets.apart import (
+    FEW_IN_ALL,
+    LEAST_SIZES,
+    TIME_FURTHER,
+    TIME_GRADES,
+    beyond_gap,
+    far_from_all,
+    is_mirrored,
+)
 from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
     BrokenEncoding,
@@ -58,7 +66,7 @@ _KEPT_ORDER = 0.95
 # Two ways of writing, each in so much of a column that neither is a slip.
 _LEAST_WAY, _ALL_WAYS = 0.05, 0.95
 _KNOWN_SHARE, _FEW_TRIED = 0.8, 50
-_MOST_CATEGORIES, _CATEGORY_TIMES, _RARER_TIMES, _FEW_IN_ALL = 60, 4, 3, 0.1
+_MOST_CATEGORIES, _CATEGORY_TIMES, _RARER_TIMES = 60, 4, 3
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
@@ -69,17 +77,6 @@ _CONSTANT_SHARE = 0.75
 _MOST_OF_ONE_STREWN, _MOST_STREWN = 0.02, 0.05
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
-# As far from the median as no more than every other value could draw: the median distance is robust.
-_FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
-# A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
-# stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
-_WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, _LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
-# Of how wide a gap no sizes are needed to be told that it is one.
-_ENDLESS_GAP = 50.0
-# What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
-_MOST_ROUNDS, _LEAST_LEFT = 4, 0.5
-# What lost its sign is spread as what has it (Kolmogorov and Smirnov, one in ten), up to so much of a column.
-_MOST_MIRRORED, _LEAST_MIRRORED, _CHANCE_DISTANCE, _MOST_APART = 0.4, 3, 1.22, 0.25
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
 _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
@@ -241,7 +238,7 @@ def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
     rare_from = 1 + int(np.argmax(steps))
     rare = counts[rare_from:]
     is_clear = steps.max() >= _RARER_TIMES
-    if is_clear and rare.sum() <= _FEW_IN_ALL * cells.filled and rare_from >= 2:
+    if is_clear and rare.sum() <= FEW_IN_ALL * cells.filled and rare_from >= 2:
         usual = frozenset(cells.uniques[i] for i in order[:rare_from])
         said = f"are hardly there beside the {rare_from} that others are"
         yield NotAmong("closed_set", "rare_value", (name,), weights.RARE_VALUE, usual, said)
@@ -343,12 +340,12 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         low, high = q1 - 1.5 * spread, q3 + 1.5 * spread
         said = f"lie more than 1.5 interquartile ranges outside the quartiles, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "outlier", (name,), weights.OUTLIER, low, high, said)
-    if found := _beyond_gap(known):
+    if found := beyond_gap(known):
         low, high = found
         said = f"lie beyond a wide gap, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
     yield from _rare_signs(name, known[(known >= found[0]) & (known <= found[1])] if found else known)
-    if far := _far(known):
+    if far := far_from_all(known):
         low, high = far
         said = f"lie far from all others, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "far_outlier", (name,), weights.FAR_OUTLIER, low, high, said)
@@ -370,7 +367,7 @@ def _far_times(known: Floats) -> tuple[float, float] | None:
         return None
     # Times begin nowhere: that of 1970 is no zero beside which others are large.
     first = float(known.min())
-    found = _beyond_gap(known - first, _TIME_GRADES, _TIME_FURTHER)
+    found = beyond_gap(known - first, TIME_GRADES, TIME_FURTHER)
     return None if found is None else (first + found[0], first + found[1])
 
 
@@ -399,12 +396,12 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
     """What is below zero, or zero, where nearly all others are well above."""
     below, above = -known[known < 0], known[known > 0]
     if len(below):
-        if len(below) > _FEW_IN_ALL * len(known) and not _is_mirrored(below, above):
+        if len(below) > FEW_IN_ALL * len(known) and not is_mirrored(below, above):
             return
         low, high = np.quantile(above, (0.1, 0.9)) if len(above) else (0.0, 0.0)
         is_turned = low <= np.median(below) <= high
         # A measure whose values thin out through zero has as many just above it.
-        if not is_turned and len(np.unique(below)) >= _LEAST_SIZES and (above <= below.max()).sum() >= len(below):
+        if not is_turned and len(np.unique(below)) >= LEAST_SIZES and (above <= below.max()).sum() >= len(below):
             return
         # As large as the others are they lost their sign; else they lie where the column ends.
         weight = weights.TURNED_SIGN if is_turned else weights.RARE_SIGN
@@ -419,109 +416,6 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
         yield OutsideRange(
             "outlier", "odd_zero", (name,), weights.ODD_ZERO, low, np.inf, "are 0, and all others well above"
         )
-
-
-def _is_mirrored(below: Floats, above: Floats) -> bool:
-    """Whether what is below zero is the size of what is above: of a measure through zero it is much smaller."""
-    if len(below) > _MOST_MIRRORED * (len(below) + len(above)) or len(np.unique(above)) < _LEAST_MIRRORED:
-        return False
-    every = np.sort(np.concatenate([below, above]))
-    shares = [np.searchsorted(np.sort(each), every, "right") / len(each) for each in (below, above)]
-    by_chance = _CHANCE_DISTANCE * np.sqrt(1 / len(below) + 1 / len(above))
-    return bool(np.abs(shares[0] - shares[1]).max() <= min(by_chance, _MOST_APART))
-
-
-@dataclass(frozen=True)
-class _Grade:
-    """Up to which share of the numbers may lie beyond a gap on a side, and how many times as wide as what lies before
-    it the gap must be; `on_both` says that there must be one on either side, as groups are not parted.
-    """
-
-    share: float
-    gap: float
-    sizes: int = _LEAST_SIZES
-    on_both: bool = False
-
-
-_FURTHER = (_Grade(_MOST_BEYOND, _SENTINEL_GAP), _Grade(_MOST_BEYOND, _ENDLESS_GAP, 2))
-_GRADES = (
-    _Grade(_FEW_IN_ALL, _WIDE_GAP),
-    _FURTHER[0],
-    _Grade(_MOST_BEYOND, _WIDE_GAP, on_both=True),
-    # Whole numbers lie a step apart.
-    _Grade(_MOST_BEYOND, 3 * _WIDE_GAP, 2, on_both=True),
-    _FURTHER[1],
-)
-# Times thin out towards the past by themselves.
-_TIME_FURTHER = (_Grade(_MOST_BEYOND, 3 * _SENTINEL_GAP),)
-_TIME_GRADES = (_Grade(_FEW_IN_ALL, _SENTINEL_GAP), *_TIME_FURTHER)
-
-
-def _beyond_gap(
-    known: Floats, grades: Sequence[_Grade] = _GRADES, further: Sequence[_Grade] = _FURTHER
-) -> tuple[float, float] | None:
-    """The last numbers before a gap, below or above, beyond which few lie; None where there is none."""
-    ascending = left = np.sort(known)
-    for turn in range(_MOST_ROUNDS):
-        found = next(filter(None, (_ends(left, grade) for grade in (further if turn else grades))), None)
-        if found is None:
-            break
-        within = left[(left >= found[0]) & (left <= found[1])]
-        if len(within) < _LEAST_LEFT * len(ascending):
-            break
-        left = within
-    return (float(left[0]), float(left[-1])) if len(left) < len(ascending) else None
-
-
-def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
-    """The last numbers before gaps of a grade; None where there is none."""
-    most, least = int(grade.share * len(ascending)), grade.gap
-    inner = ascending[most : len(ascending) - most]
-    if most < 1 or np.count_nonzero(np.diff(inner)) + 1 < grade.sizes:
-        return None
-    high = _before_gap(ascending, most, float(inner[0]), least)
-    low = -_before_gap(-ascending[::-1], most, -high, least)
-    high = _before_gap(ascending, most, low, least)
-    below, above = ascending[ascending < low], ascending[ascending > high]
-    if grade.on_both:
-        is_found = len(below) and len(above) and min(low - below[-1], above[0] - high) >= least * (high - low)
-    else:
-        is_found = len(below) or len(above)
-    return (low, high) if is_found else None
-
-
-def _before_gap(ascending: Floats, most: int, low: float, least: float) -> float:
-    """The last number before the first gap that parts the upper few and is wide beside all from `low` on; the last of
-    all where there is none, or where what lies behind it is a group.
-    """
-    n = len(ascending)
-    ends = ascending[n - 1 - most : n - 1]
-    width = ends - low
-    middle = float(np.median(ascending))
-    if ascending[0] > 0 and ends[0] - middle > _SKEWED_TIMES * (middle - ascending[most]):
-        width = np.maximum(width, _SKEWED_GAP * ends)
-    times = (ascending[n - most :] - ends) / np.maximum(width, 1e-300)
-    found = np.flatnonzero(times >= least)
-    if not len(found):
-        return float(ascending[-1])
-    first = int(found[0])
-    beyond = ascending[n - most + first :]
-    is_filled_in = bool((beyond == 0).any()) or times[first] >= _SENTINEL_GAP
-    is_group = len(beyond) > 2 and len(np.unique(beyond)) <= len(beyond) / 3 and not is_filled_in
-    return float(ascending[-1]) if is_group else float(ends[first])
-
-
-def _far(known: Floats) -> tuple[float, float] | None:
-    """Several spreads from the median, on a logarithmic scale where the upper half is much the wider."""
-    low, middle, high = np.quantile(known, (0.1, 0.5, 0.9))
-    is_skewed = known.min() > 0 and high - middle > _SKEWED_TIMES * (middle - low)
-    scaled = np.log(known) if is_skewed else known
-    centre = float(np.median(scaled))
-    reach = _FAR_SPREADS * 1.4826 * float(np.median(np.abs(scaled - centre)))
-    if reach <= 0:
-        return None
-    ends = (centre - reach, centre + reach)
-    return (float(np.exp(ends[0])), float(np.exp(min(ends[1], 700.0)))) if is_skewed else ends
 
 
 def _constant(name: str, known: Floats) -> OutsideRange | None:
