@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -259,7 +259,7 @@ def bring_up_to_date(
         if rebuild is None:
             earlier = joined_ranges(earlier, rows)
             earlier = to_the_end(earlier, rows) if with_models else earlier
-        is_one_run = with_models and bool(earlier) and can_be_one_run(session, earlier)
+        is_one_run = with_models and bool(earlier) and can_be_one_run(session, earlier, rows)
         last = earlier.pop() if is_one_run else None
     for dates in earlier:
         yield run_job(instance, settings, "build_days", dates)
@@ -299,17 +299,16 @@ def _is_impact_due(session: WarehouseSession) -> bool:
     )
 
 
-def can_be_one_run(session: WarehouseSession, ranges: Sequence[tuple[date, date]]) -> bool:
+def can_be_one_run(session: WarehouseSession, ranges: Sequence[tuple[date, date]], over: Collection[date]) -> bool:
     """Whether the last of these dates, and what follows from them, can be built, scored and reported in one run.
+
+    `over` are all dates that can be built.
 
     So it is where no later date looks back on them, and no model is to be trained between: the one in use has scored,
     or the dates are too few to train on.
     """
     if must_train_again(session):
         return False
-    there = dates_there(session.connection, date.min, date.max)
-    # A date that is not over has something, and is not built.
-    over = set(there).difference(dates_not_over(session.connection))
     if not over or ranges[-1][1] < max(over):
         return False
     return has_scored(session) or len(over) < MIN_TRAINING_DAYS

@@ -92,7 +92,24 @@ def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ig
 
     Those are not known under their path, size and time, or were read by what a source's YAML meant before.
     """
-    files, waiting, ignored = _look(session)
+    files, unknown, ignored = _look(session)
+    return [*unknown, *_to_read_again(session, files, unknown)], ignored
+
+
+def is_arrival_due(session: WarehouseSession) -> bool:
+    """Whether there is anything to read, or rows of logs to keep that were deleted, or to take up that were kept."""
+    files, unknown, ignored = _look(session)
+    if unknown or _to_read_again(session, files, unknown):
+        return True
+    journal = Journal(session.settings.landing_dir)
+    is_kept = logs_without_bytes(session, names_there(files, ignored)) <= journal.archived()
+    return not is_kept or bool(_to_take_up(session, journal))
+
+
+def _to_read_again(
+    session: WarehouseSession, files: Sequence[LandingFile], unknown: Sequence[LandingFile]
+) -> list[LandingFile]:
+    """Of the landing files, those beside the unknown ones that were read by what a source's YAML meant before."""
     sources = load_sources(session.settings.source_folders, session.settings.earliest_date)
     names = {
         row[0]
@@ -101,29 +118,20 @@ def waiting_files(session: WarehouseSession) -> tuple[list[LandingFile], list[Ig
             {"ids": outdated_files(session, sources)},
         ).fetchall()
     }
-    known = {file.name for file in waiting}
-    waiting += [file for file in files if file.name in names - known]
-    return waiting, ignored
-
-
-def is_arrival_due(session: WarehouseSession) -> bool:
-    """Whether there is anything to read, or rows of logs to keep that were deleted, or to take up that were kept."""
-    if waiting_files(session)[0]:
-        return True
-    files, _, ignored = _look(session)
-    journal = Journal(session.settings.landing_dir)
-    is_kept = logs_without_bytes(session, names_there(files, ignored)) <= journal.archived()
-    return not is_kept or bool(_to_take_up(session, journal))
+    names.difference_update(file.name for file in unknown)
+    return [file for file in files if file.name in names]
 
 
 def _to_take_up(session: WarehouseSession, journal: Journal) -> set[str]:
     """The SHA-256 of logs whose rows are kept, and which the ledger of a root made anew does not know."""
     archived = journal.archived()
+    if not archived:
+        return set()
     known = session.connection.execute(
         f"select sha256 from {LOG_FILES.qualified_name} where list_contains($archived, sha256)",
         {"archived": list(archived)},
     ).fetchall()
-    return archived.difference(sha256 for (sha256,) in known).intersection(journal.entries()) if archived else set()
+    return archived.difference(sha256 for (sha256,) in known).intersection(journal.entries())
 
 
 def _look(session: WarehouseSession) -> tuple[list[LandingFile], list[LandingFile], list[Ignored]]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from quality_assets.domain.quality import alerting
 from quality_assets.stores.operations.alert_tables import NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import fetch, fetch_one
+from quality_assets.tables.notifications import PENDING
 
 MOST_HOURS = 24 * 366
 _COVERED = ("kind", "subject", "fingerprint", "most_severity")
@@ -64,7 +65,7 @@ def end_silence(connection: Connection, silence_id: int, actor: str, now: dateti
         return False
     connection.execute(update(SILENCE).where(*is_it).values(ends_at=now, ended_by=actor))
     # What another silence covers, or waits for the same instant by itself, is put off again when it is looked at.
-    held = NOTIFICATION.c.status == "pending", NOTIFICATION.c.due_at == over
+    held = NOTIFICATION.c.status == PENDING, NOTIFICATION.c.due_at == over
     connection.execute(update(NOTIFICATION).where(*held).values(due_at=now))
     return True
 

@@ -46,7 +46,7 @@ JUDGED_COLUMNS = ("event_date", "file_id", "line_number", *EVENT_COLUMN_NAMES, "
 # Reasons that concern the line; beside the first two, nothing can be said of an event.
 NOT_AN_EVENT = (Reason.MALFORMED_ROW, Reason.REPEATED_HEADER, Reason.NUL_BYTE)
 
-_MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4", "duration": "1e0"}
+MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4", "duration": "1e0"}
 # What programs that have no measurement write for one: the largest integers of their types, and a row of nines.
 LARGEST_INTEGERS = (2147483647.0, 4294967295.0, 9223372036854775807.0, 18446744073709551615.0)
 NINES = (999999.0, 9999999.0, 99999999.0)
@@ -405,7 +405,7 @@ def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:
 
 def _factor(mapping: ColumnMapping) -> str:
     """By what the number that a text is has to be multiplied; what is between two times is in milliseconds already."""
-    return _MILLISECONDS[(mapping.unit if mapping.since is None else None) or "ms"]
+    return MILLISECONDS[(mapping.unit if mapping.since is None else None) or "ms"]
 
 
 def _finite(number: str, mapping: ColumnMapping) -> str:

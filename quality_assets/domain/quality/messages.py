@@ -28,8 +28,8 @@ _RESOLUTIONS = {
     "duplicate": "told already elsewhere",
     "auto": "by itself: it is no longer found",
 }
-FIGURES = {"observed": "observed", "expected": "expected", "threshold": "threshold", "n": "n", "users": "users"}
-"""The figures of an alert, and what they are called."""
+FIGURES = ("observed", "expected", "threshold", "n", "users")
+"""The figures of an alert, as they are called."""
 _MEASURED = ("observed", "expected", "threshold")
 _MOST_NAMED = 20
 
@@ -122,7 +122,7 @@ def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_titl
     lines = [f"[{alert['severity']}] {_VERBS[_kind(transition)]}{_one_line(alert['title'])}"] if with_title else []
     lines.append(alert["message"])
     is_over = _kind(transition) == "resolved"
-    figures = ", ".join(f"{FIGURES[name]} {figure_of(alert, name)}" for name in FIGURES if alert[name] is not None)
+    figures = ", ".join(f"{name} {figure_of(alert, name)}" for name in FIGURES if alert[name] is not None)
     facts = {
         "Seen": figures,
         "Of": alert["partition_key"] or alert["batch_id"],

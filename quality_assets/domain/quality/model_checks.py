@@ -150,7 +150,7 @@ where v.alias = 'champion'
         " baseline scores in its place",
         unit="",
         remedy=TIME_TELLS,
-        needs="no model has scored yet",
+        needs="no model was trained yet",
     ),
     Check(
         subject_of(CALIBRATION),
@@ -167,7 +167,7 @@ from {CALIBRATION.qualified_name} where target = 'any' and model_version = {_IN_
         finding="What is said and what comes true are {observed} apart on average, more than {threshold}",
         unit="fraction",
         remedy="Read the scores as a ranking until the next training.",
-        needs="no model has scored yet",
+        needs="no model was trained yet",
     ),
     Check(
         subject_of(MODEL_VERSIONS),
@@ -183,7 +183,7 @@ from {_VERSIONS}
         finding="{observed} in use",
         unit="version",
         remedy="Materialize ml.risk_model again in Dagster.",
-        needs="no model has scored yet",
+        needs="no model was trained yet",
     ),
 )
 

@@ -13,7 +13,7 @@ from quality_assets.contracts.sources.events import DEFAULT_SOURCE, Source
 from quality_assets.contracts.sources.model import find_columns
 from quality_assets.contracts.sources.paths import steps_of
 from quality_assets.domain.events.json_paths import json_text_sql
-from quality_assets.domain.events.validation import RawColumns
+from quality_assets.domain.events.validation import MILLISECONDS, RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line, verdict_on
 from quality_assets.stores.readers.job import Job, Staged
@@ -21,7 +21,6 @@ from quality_assets.stores.readers.job import Job, Staged
 # Beyond these, columns that nobody maps are not kept.
 MAX_COLUMNS = 1000
 _MARK = b"PAR1"
-_MILLISECONDS = {"s": "1e3", "ms": "1e0", "us": "1e-3", "ns": "1e-6"}
 
 
 def stage_parquet(job: Job, path: Path) -> Staged:
@@ -148,7 +147,7 @@ def _durations(path: Path, source: Source, header: Sequence[str]) -> dict[str, s
     except (pa.ArrowException, OSError):
         return {}
     fields = [schema.field(name) for name in found if schema.get_field_index(name) >= 0]
-    return {field.name: _MILLISECONDS[field.type.unit] for field in fields if pa.types.is_duration(field.type)}
+    return {field.name: MILLISECONDS[field.type.unit] for field in fields if pa.types.is_duration(field.type)}
 
 
 def _culprit(job: Job, path: Path) -> str:
