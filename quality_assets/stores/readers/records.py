@@ -82,7 +82,8 @@ class LineIndex:
         code = ord(character)
         with self._path.open("rb") as stream:
             return np.concatenate(
-                [
+                [np.zeros(0, np.int64)]
+                + [
                     np.flatnonzero(np.frombuffer(chunk, np.uint8) == code) + number * CHUNK_BYTES
                     for number, chunk in enumerate(chunks(stream))
                 ]
@@ -118,7 +119,7 @@ class LineIndex:
             ending = (block[last] == ord(delimiter)) & (last >= starts)
             ending[: max(after - number, 0)] = False
             if ending.any():
-                ending &= _counts(block, delimiter, starts) >= columns
+                ending &= _may_have(block, delimiter, starts, columns)
             if ending.any():
                 ending[ending] = _outside_quotes(block, starts[ending], ends[ending], delimiter, quote) >= columns
             found.append(np.flatnonzero(ending) + number + 1)
@@ -126,26 +127,24 @@ class LineIndex:
         return np.concatenate(found)
 
     def _blocks(self) -> Iterator[tuple[npt.NDArray[np.uint8], Int64Array]]:
-        """Some whole lines at a time, with where in them each ends; a line that never ends is none of them."""
+        """Some whole lines at a time, with where in them each ends; the last need not end in a newline."""
         with self._path.open("rb") as stream:
-            rest = b""
-            while chunk := stream.read(_BLOCK_BYTES):
-                whole, newline, behind = chunk.rpartition(b"\n")
-                if newline:
-                    block = np.frombuffer(rest + whole + newline, np.uint8)
-                    yield block, np.flatnonzero(block == ord("\n"))
-                rest = behind if newline else rest + behind
-                if len(rest) > MAX_LINE_BYTES:
-                    return
-            if rest:
+            start = first = 0
+            while first < len(self._ends):
+                behind = max(int(np.searchsorted(self._ends, start + _BLOCK_BYTES)), first + 1)
+                stop = int(self._ends[behind - 1]) + 1
+                yield np.frombuffer(stream.read(stop - start), np.uint8), self._ends[first:behind] - start
+                start, first = stop, behind
+            if rest := stream.read():
                 yield np.frombuffer(rest, np.uint8), np.array([len(rest)])
 
 
-def _counts(block: npt.NDArray[np.uint8], character: str, starts: Int64Array) -> npt.NDArray[np.unsignedinteger]:
-    """How often a character is in each line of a block, its end included, so that none is empty."""
-    longest = np.diff(starts, append=len(block)).max()
-    # Added up in bytes, where these hold it, a sum costs a quarter.
-    return np.add.reduceat((block == ord(character)).view(np.uint8), starts, dtype=np.min_scalar_type(longest))
+def _may_have(block: npt.NDArray[np.uint8], character: str, starts: Int64Array, least: int) -> npt.NDArray[np.bool_]:
+    """Whether each line of a block has a character so often, or is so long that it may; none is empty."""
+    lengths = np.diff(starts, append=len(block))
+    # Added up in bytes a sum costs a quarter.
+    counts = np.add.reduceat((block == ord(character)).view(np.uint8), starts, dtype=np.uint8)
+    return (counts >= least) | (lengths > np.iinfo(np.uint8).max)
 
 
 def _outside_quotes(
