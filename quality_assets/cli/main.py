@@ -41,7 +41,7 @@ from quality_assets.cli.app import app
 from quality_assets.cli.output import err, what_next
 
 
-def entry() -> NoReturn:
+def run() -> NoReturn:
     """Run the command; what nobody foresaw becomes a sentence, and its traceback goes to data/logs/quality.log."""
     code: object = 0
     try:

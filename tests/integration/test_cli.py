@@ -23,6 +23,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quality_assets.cli import main as cli
+from quality_assets.cli.__main__ import entry
 from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
@@ -707,12 +708,28 @@ def test_what_goes_wrong_on_the_way_to_the_disk_has_a_remedy(
     with _environment():
         os.environ["QUALITY_DATA_DIR"] = str(tmp_path / "data")
         get_settings.cache_clear()
-        cli.entry()
+        cli.run()
     assert ended == [1]
     words = capsys.readouterr().err
     assert told in words
     assert "Background" not in words
     assert "Traceback" not in words
+
+
+def test_an_interrupt_while_commands_are_loaded_leaves_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "quality_assets.cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "quality_assets.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        entry()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "Aborted.\n"
 
 
 def test_a_data_root_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
