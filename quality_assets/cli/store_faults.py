@@ -10,9 +10,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from quality_assets.cli.fault import Fault
+from quality_assets.contracts.monitoring import ALERTS
+from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.upgrade import known_revisions
+from quality_assets.stores.snapshots import connect, current_snapshot
 
 MOST_CHECKED_BYTES = 1 << 30
 """What is larger is only opened: reading all of it would take minutes."""
@@ -64,6 +69,37 @@ def operations_faults(settings: Settings) -> Iterator[Fault]:
             (),
             "install that version or a later one, or put back a backup of before",
         )
+        return
+    if missing := _missing_alerts(settings):
+        yield Fault(
+            "Operations store",
+            f"{path} is gone, or was begun anew: it has none of the {plural(missing, 'alert')} that readers see",
+            (),
+            "put back a backup (`quality operations backup FILE`), with its notes, silences, channels, tokens and"
+            " releases; without one make these anew, and `quality run` shows what is told since",
+        )
+
+
+def _missing_alerts(settings: Settings) -> int:
+    """How many alerts the snapshot in force has where the operations store has none of them, else 0."""
+    snapshot = current_snapshot(settings.published_dir)
+    if snapshot is None:
+        return 0
+    try:
+        with connect(snapshot) as connection:
+            rows = connection.execute(f"select alert_id from {ALERTS.qualified_name}").fetchall()
+    except duckdb.Error:  # one of before, without alerts, or broken, which is told elsewhere
+        return 0
+    told = {alert for (alert,) in rows}
+    path = settings.operations_path
+    if not path.is_file():
+        return len(told)
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as store:
+            known = {alert for (alert,) in store.execute("select alert_id from alert")}
+    except sqlite3.Error:  # in use, or not made yet
+        return 0
+    return 0 if told & known else len(told)
 
 
 def operations_revision(settings: Settings) -> Revision:

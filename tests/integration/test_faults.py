@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from quality_assets.cli.fault import Fault
 from quality_assets.cli.faults import can_be_made_anew, find_faults, set_aside
 from quality_assets.cli.store_faults import operations_revision, sqlite_problem
+from quality_assets.domain.quality import alerting
 from quality_assets.serve.collector.core import Core
 from quality_assets.settings import Settings
 from quality_assets.stores.live.request_log import Entry, encoded
@@ -31,6 +32,8 @@ from quality_assets.stores.snapshots import (
     why_none_is_published,
 )
 from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.alerts import raise_fault
+from quality_assets.tables.operations_copy import copy_operations
 from quality_assets.tables.publishing import Refusal, is_published, publish_warehouse
 from tests.conftest import new_settings
 
@@ -267,6 +270,25 @@ def test_a_store_of_operations_of_a_newer_version_is_told_and_left_alone(root: S
     fault = only(root)
     assert "written by a newer version (revision 9999" in fault.detail
     assert fault.set_aside == ()
+
+
+def test_a_store_of_operations_that_is_gone_is_told_where_readers_see_what_was_in_it(root: Settings) -> None:
+    with operations_of(root).write() as connection:
+        raise_fault(connection, alerting.Fault("run", "publish", "A run failed", "The disk is full.", "high"))
+    with open_warehouse(root) as session:
+        copy_operations(session)
+    published(root)
+    close_operations()
+    assert find_faults(root) == []
+    root.operations_path.unlink()
+    fault = only(root)
+    assert fault.detail == (
+        f"{root.operations_path} is gone, or was begun anew: it has none of the 1 alert that readers see"
+    )
+    assert fault.set_aside == ()
+    operations_of(root)
+    close_operations()
+    assert only(root).detail == fault.detail, "one that was begun anew has nothing of it either"
 
 
 @pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://127.0.0.1/none"])
