@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from dash_app.app import create_server
 from quality_assets.settings import Settings
+from tests.examples import dear
 
 CHECKS = [
     not_a_server_error,
@@ -140,7 +141,7 @@ def test_every_answer_is_as_it_is_described(described: BaseSchema, path: str, mo
     answers: list[int] = []
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=dear(25), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case: Case) -> None:
         # A list in a query is repeated names: whatever is given once is a list of one.
         checks = CHECKS
@@ -156,7 +157,7 @@ def test_every_write_is_answered_as_it_is_described(described: BaseSchema, metho
     answers: list[int] = []
 
     @given(case=operation.as_strategy())
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=dear(12), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case: Case) -> None:
         case.headers = {**(case.headers or {}), **HOST, "x-quality": "1"}
         case.headers.pop("Authorization", None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from text_blocks import text_block
 
 from quality_assets.domain.quality.datasets import examine
+from tests.examples import dear
 
 ROWS = 200
 STATES = {"Berlin": "BE", "Hamburg": "HH", "Munich": "BY", "Cologne": "NW"}
@@ -82,7 +83,7 @@ def _score(table: Columns, past: examine.Past) -> tuple[float, examine.Past]:
     shares=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
     has_past=st.booleans(),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=dear(8), deadline=None)
 def test_more_errors_never_give_a_better_score(kind: str, seed: int, shares: list[float], has_past: bool) -> None:
     name, fault = FAULTS[kind]
     past = examine.Past()

@@ -14,6 +14,7 @@ from quality_assets.domain.series.detection import detect, detect_all, episodes
 from quality_assets.domain.series.panel import Panel, panel_from_facts
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS
 from quality_assets.domain.series.silence import silence_log_p, silent_days_to_tell
+from tests.examples import dear
 
 START = date(2026, 1, 1)
 DAYS = 90
@@ -217,7 +218,7 @@ def test_a_gap_is_neither_death_nor_recovery():
 
 
 @given(seed=st.integers(0, 10_000), cut=st.integers(20, 89), family=st.sampled_from(["count", "rate", "positive"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=dear(15), deadline=None)
 def test_appending_days_never_changes_an_earlier_one(seed, cut, family):
     rng = np.random.default_rng(seed)
     full = random_panel(rng, family)
@@ -252,7 +253,7 @@ def random_panel(rng, family):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=dear(10), deadline=None)
 def test_a_series_is_judged_alike_in_any_company(seed):
     rng = np.random.default_rng(seed)
     whole = random_panel(rng, "positive")
@@ -270,7 +271,7 @@ def test_a_series_is_judged_alike_in_any_company(seed):
 
 
 @given(seed=st.integers(0, 10_000), unit=st.sampled_from([1e-3, 60.0, 1e6]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=dear(10), deadline=None)
 def test_latency_in_another_unit_is_judged_alike(seed, unit):
     whole = random_panel(np.random.default_rng(seed), "positive")
     first = detect(whole)

@@ -35,6 +35,7 @@ from quality_assets.domain.drift.verdicts import drift_rows
 from quality_assets.domain.models.effects import effects_on_predictions
 from quality_assets.domain.series.normal import baseline_stats
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
+from tests.examples import dear
 
 START = date(2026, 1, 1)
 DAYS = 70
@@ -120,7 +121,7 @@ def test_weekends_are_compared_with_weekends():
 
 
 @given(seed=st.integers(0, 1000), cut=st.integers(60, 100))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=dear(10), deadline=None)
 def test_a_day_is_judged_by_its_past_alone(seed, cut):
     full = simulated_latency(np.random.default_rng(seed), 5_000, NO_CHANGE)
     part = replace(full, dates=full.dates[:cut], counts=full.counts[:cut])
@@ -173,7 +174,7 @@ def test_false_discoveries_are_controlled():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=dear(50), deadline=None)
 def test_q_values_keep_order_and_are_never_below_p(p):
     q = benjamini_hochberg(p)
     assert (q >= np.array(p) - 1e-12).all()

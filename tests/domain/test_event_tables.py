@@ -30,6 +30,7 @@ from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables import events as event_tables
 from quality_assets.tables.events import build_events
+from tests.examples import dear
 
 CONNECTION = duckdb.connect(config={"threads": 1})
 DAYS = (date(2026, 1, 1), date(2026, 1, 2))
@@ -195,7 +196,7 @@ def outcome_of(files: Sequence[tuple[str, Sequence[Row]]]) -> dict[tuple[str, in
     return outcome
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=dear(15), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(loads=loads_of_files, max_files_a_day=st.sampled_from([0, 8]), build_between=st.booleans())
 def test_every_row_is_an_event_or_quarantined_and_the_first_good_copy_to_arrive_wins(
     session: WarehouseSession,

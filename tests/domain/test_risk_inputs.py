@@ -27,6 +27,7 @@ from quality_assets.domain.models.risk.inputs import (
 )
 from quality_assets.domain.models.risk.labels import FeatureStates, SignalState, degradation_labels, feature_states
 from quality_assets.simulate.daily_facts import DailyPlan, simulate_daily_facts
+from tests.examples import dear
 
 START = date(2026, 1, 1)
 SIMULATED = simulate_daily_facts(DailyPlan(12, 120, seed=8, incidents_per_feature_quarter=2))
@@ -59,7 +60,7 @@ def whole() -> pd.DataFrame:
     return risk_inputs(full(), _context())
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=dear(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(day=st.integers(0, 119))
 def test_inputs_of_a_day_equal_those_of_facts_cut_at_that_day(day: int) -> None:
     cut = DAYS[day]

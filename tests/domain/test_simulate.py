@@ -20,6 +20,7 @@ from quality_assets.simulate.catalogue import MAX_FEATURES, product_features
 from quality_assets.simulate.dirt import ACCEPTED, kinds_in
 from quality_assets.simulate.render import EVENT_COLUMNS, Renderer, csv_line, json_line
 from quality_assets.simulate.telemetry import build_world, simulate_day
+from tests.examples import dear
 
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 SMALL = SimulationPlan(days=3, features=12, events_per_day=600, seed=11)
@@ -310,7 +311,7 @@ def test_plan_refuses_impossible_values(change: dict[str, Any], message: str) ->
         replace(SMALL, **change)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=dear(15), deadline=None)
 @given(
     days=st.integers(1, 4),
     features=st.integers(1, 70),

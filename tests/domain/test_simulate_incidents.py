@@ -26,6 +26,7 @@ from quality_assets.simulate.telemetry import (
     build_world,
     simulate_day,
 )
+from tests.examples import dear
 
 START = date(2026, 1, 1)
 PLAN = SimulationPlan(days=30, features=5, events_per_day=40_000, seed=3, incidents=())
@@ -172,7 +173,7 @@ def test_drawn_incidents_of_one_feature_do_not_overlap() -> None:
             assert later.start_date > earlier.end_date
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=dear(25), deadline=None)
 @given(days=st.integers(1, 250), features=st.integers(1, 40), seed=st.integers(0, 10**6))
 def test_incidents_lie_inside_the_plan_and_do_not_depend_on_its_length(days: int, features: int, seed: int) -> None:
     plan = SimulationPlan(days=days, features=features, events_per_day=10, seed=seed)

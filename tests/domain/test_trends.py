@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.domain.features.trends import HISTORY_DAYS, trends_sql
+from tests.examples import dear
 
 DAY_0 = date(2026, 1, 1)
 Trend = dict[str, Any]
@@ -168,7 +169,7 @@ def test_every_column_is_what_plain_python_computes(watched: Series) -> None:
 some_series = st.lists(series, min_size=1, max_size=6)
 
 
-@settings(max_examples=8)
+@settings(max_examples=dear(8))
 @given(pasts=some_series, futures=some_series)
 def test_days_to_come_never_change_days_gone(pasts: list[Series], futures: list[Series]) -> None:
     last = max(map(len, pasts))
@@ -181,7 +182,7 @@ def test_days_to_come_never_change_days_gone(pasts: list[Series], futures: list[
     assert {key: row for key, row in after.items() if key[0] < on(last)} == before
 
 
-@settings(max_examples=8)
+@settings(max_examples=dear(8))
 @given(watched=some_series, cut=st.integers(0, 45))
 def test_a_range_built_in_pieces_is_the_range_built_at_once(watched: list[Series], cut: int) -> None:
     features = {f"watched {n}": one for n, one in enumerate(watched)} | {"other": [facts(1)] * max(map(len, watched))}

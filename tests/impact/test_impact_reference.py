@@ -17,6 +17,7 @@ from user_logs import FIRST_DAY, Event, build_impact, by_day, day_number, define
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from tests.conftest import new_settings
+from tests.examples import dear
 
 DAYS = 12
 FUNNEL = """
@@ -92,7 +93,7 @@ def asked(session: WarehouseSession, sql: str) -> list[tuple[Any, ...]]:
 
 
 # What fails is small as it comes; to make it smaller would build a hundred warehouses.
-@settings(max_examples=6, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=dear(6), phases=[Phase.explicit, Phase.generate])
 @given(events=LOGS)
 def test_every_table_says_what_its_definition_says(session: WarehouseSession, events: list[Event]) -> None:
     drawn = _platforms(events)

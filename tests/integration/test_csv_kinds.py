@@ -20,6 +20,7 @@ from quality_assets.contracts.sources.events import Source, Sources
 from quality_assets.stores.landing import place, scan
 from quality_assets.stores.readers import FileRejected
 from quality_assets.stores.readers.records import BrokenQuoteError, split_bracketed, split_record
+from tests.examples import dear
 
 T = "2026-02-01T10:00:00Z"
 AT = datetime(2026, 2, 1, 10)
@@ -451,7 +452,7 @@ def test_more_columns_than_an_expression_may_be_deep(stage: Stage, kind: str) ->
     before=st.lists(st.sampled_from(["# c", "", "title", "a;b"]), max_size=3),
     rows=st.lists(st.sampled_from([ROW, "# c", "bad", f"{T},,ok", f"{ROW},more", '"', ""]), max_size=6),
 )
-@settings(max_examples=25)  # each opens a database
+@settings(max_examples=dear(25))  # each opens a database
 def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))

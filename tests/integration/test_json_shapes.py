@@ -20,6 +20,7 @@ from staged_logs import Stage
 from quality_assets.contracts.sources.events import Source, Sources
 from quality_assets.contracts.sources.paths import Step, found, is_nested, steps_of
 from quality_assets.stores.readers import FileRejected, json_shapes
+from tests.examples import dear
 
 T = "2026-02-01T10:00:00Z"
 MALFORMED = ["malformed_row"]
@@ -96,7 +97,7 @@ values = st.recursive(
     shape=st.sampled_from(sorted(SHAPES)),
     characters=st.integers(16, 200),
 )
-@settings(max_examples=25)  # each opens a database
+@settings(max_examples=dear(25))  # each opens a database
 def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, characters: int) -> None:
     # Keys of a contract column would be read as such.
     objects = [event(n) | {"more": item} for n, item in enumerate(nested)]
@@ -117,7 +118,7 @@ def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, cha
     cut=st.integers(0, 400),
     noise=st.text(alphabet='{}[]",: \n\\a1', max_size=8),
 )
-@settings(max_examples=25)  # each opens a database
+@settings(max_examples=dear(25))  # each opens a database
 def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
     shape: str, count: int, cut: int, noise: str
 ) -> None:

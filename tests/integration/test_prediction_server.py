@@ -41,6 +41,7 @@ from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import learning, served_predictions
 from quality_assets.tables.shadow_verdicts import verdicts
 from tests.conftest import new_settings
+from tests.examples import dear
 from tests.light_use_cases import LIGHT_SALES as SALES
 
 # Below the cap the price is what was paid: 30 pieces at 80.
@@ -389,7 +390,7 @@ def test_answers_are_as_they_are_described_whatever_is_sent(sales_root: Settings
     wrong = GenerationMode.NEGATIVE if method == "POST" else GenerationMode.POSITIVE
 
     @given(case=operation.as_strategy(generation_mode=wrong))
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=dear(20), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case: Case) -> None:
         case.call_and_validate(headers=HOST, checks=DESCRIBED)
 

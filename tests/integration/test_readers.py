@@ -29,6 +29,7 @@ from quality_assets.domain.events.texts import NULL_LIKE_IDS
 from quality_assets.domain.events.validation import LARGEST_INTEGERS, NINES
 from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, records, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
+from tests.examples import dear
 
 HEADER = "event_id,event_time,feature,status,latency_ms,properties"
 T = "2026-02-01T10:00:00Z"
@@ -905,7 +906,9 @@ written = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=dear(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(rows=st.lists(events, min_size=1, max_size=8), options=written, order=st.randoms(use_true_random=False))
 def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any], order: Any) -> None:
@@ -931,7 +934,7 @@ def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any
         assert (json.loads(found[7]) if found[7] else None) == event["properties"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=dear(30), deadline=None)
 @given(data=st.binary(max_size=300), lines=st.lists(st.integers(0, 9), max_size=12))
 @example(data=b"\r\x00", lines=[])
 def test_no_bytes_bring_it_down(data: bytes, lines: list[int]) -> None:
