@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import root_settings
-from quality_assets.cli.learning import (
+from quality_assets.cli.output import OutputFormat, out, print_rows, shown_activity
+from quality_assets.cli.use_cases import (
     RISK,
     FormatOption,
     UseCaseName,
@@ -20,7 +21,6 @@ from quality_assets.cli.learning import (
     tabular,
     told_errors,
 )
-from quality_assets.cli.output import OutputFormat, out, print_rows, shown_activity
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:

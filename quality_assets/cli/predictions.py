@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.learning import FormatOption, UseCaseName, is_brought, tabular, told_errors
 from quality_assets.cli.output import OutputFormat, err, fail, out, print_rows, shown_activity
+from quality_assets.cli.use_cases import FormatOption, UseCaseName, is_brought, tabular, told_errors
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:

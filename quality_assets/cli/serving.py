@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.learning import tabular
 from quality_assets.cli.output import fail, out
+from quality_assets.cli.use_cases import tabular
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.learning import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
 from quality_assets.cli.output import OutputFormat, fail, out
+from quality_assets.cli.use_cases import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
 
 shadow = typer.Typer(
     name="shadow",

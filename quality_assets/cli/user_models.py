@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from quality_assets.cli.app import root_settings
-from quality_assets.cli.learning import RISK, models, told_errors
 from quality_assets.cli.output import fail, shown_activity
+from quality_assets.cli.use_cases import RISK, models, told_errors
 from quality_assets.settings import Settings
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from quality_assets.domain.live.feature_set import load_features
 from quality_assets.serve.collector import otlp, otlp_json, today
-from quality_assets.serve.collector.otlp import LogRecord, Span, Unread
+from quality_assets.serve.collector.otlp_records import LogRecord, Span, Unread, digest
 from quality_assets.serve.collector.today import Today, instant
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.stores.live.state_tables import create_tables
@@ -271,4 +271,4 @@ def test_times_and_ids_of_otlp_in_json() -> None:
     found = otlp_json._log(record, {"r": 1})
     assert (found.time_ns, found.name, found.severity, found.body, found.resource) == (7, "n", 9, None, {"r": 1})
     assert otlp_json._log(record | {"timeUnixNano": 5}, {}).time_ns == 5
-    assert otlp.digest(b"a", {"r": 1}) != otlp.digest(b"a", {}) == otlp.digest(b"a", {})
+    assert digest(b"a", {"r": 1}) != digest(b"a", {}) == digest(b"a", {})

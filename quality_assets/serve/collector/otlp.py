@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from quality_assets.domain.live.event_rows import EventSource
+from quality_assets.serve.collector import otlp_json
 from quality_assets.serve.collector.bodies import MOST_PLAIN_BYTES, RefusedError, decoded
+from quality_assets.serve.collector.otlp_records import LogRecord, OtlpRecord, Span, Unread, digest
 from quality_assets.serve.collector.receiving import Received, take
 
 INVALID_RECORD = "invalid_record"
@@ -23,52 +23,10 @@ _UNREAD = "otlp"
 _REJECTED = {"logs": ("rejectedLogRecords", "rejected_log_records"), "traces": ("rejectedSpans", "rejected_spans")}
 
 
-@dataclass(frozen=True)
-class LogRecord:
-    """A log record of either encoding; its time in ns since 1970, 0 where there is none; `digest` is its identity."""
-
-    time_ns: int
-    name: str
-    severity: int
-    body: Any
-    attributes: dict[str, Any]
-    resource: dict[str, Any]
-    digest: str
-
-
-@dataclass(frozen=True)
-class Span:
-    """A span of either encoding; ids in hex, empty where they have not their length; times in ns since 1970."""
-
-    trace_id: str
-    span_id: str
-    name: str
-    start_ns: int
-    end_ns: int
-    status_code: int
-    attributes: dict[str, Any]
-    resource: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A record that is none: what was sent."""
-
-    sent: Any
-
-
-OtlpRecord = LogRecord | Span | Unread
-
-
 def received(kind: str, body: bytes, source: EventSource, received_us: int, *, is_json: bool) -> tuple[Received, bytes]:
     """What was made of a request to /v1/logs or /v1/traces, and the answer that its exporter reads."""
     assert len(body) <= MOST_PLAIN_BYTES
-    if is_json:
-        from quality_assets.serve.collector.otlp_json import records
-
-        read: Iterator[OtlpRecord] = records(kind, decoded(body))
-    else:
-        read = _records(kind, body)
+    read = otlp_json.records(kind, decoded(body)) if is_json else _records(kind, body)
     items = [_fields_of(record) for record in read]
     if len(items) > _MOST_ITEMS:
         raise RefusedError(413, f"More than {_MOST_ITEMS} records at once are not taken.")
@@ -149,11 +107,6 @@ def _spans(request: Any) -> Iterator[Span]:
                     _attributes(span.attributes),
                     resource,
                 )
-
-
-def digest(record: bytes, resource: dict[str, Any]) -> str:
-    """What tells a log record from others, which has no id: the same bytes sent again are the same record."""
-    return blake2b(record + repr(resource).encode(), digest_size=16).hexdigest()
 
 
 def _fields_of(record: OtlpRecord) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from quality_assets.serve.collector.bodies import RefusedError
-from quality_assets.serve.collector.otlp import LogRecord, OtlpRecord, Span, Unread, digest
+from quality_assets.serve.collector.otlp_records import LogRecord, OtlpRecord, Span, Unread, digest
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 _HEX = re.compile(r"[0-9a-fA-F]*")

@@ -1,0 +1,75 @@
+"""What commands about models share: the group `model`, names of use cases, options, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.output import OutputFormat, fail
+
+if TYPE_CHECKING:
+    from quality_assets.domain.models.learning.tabular import TabularUseCase
+
+RISK = "feature_risk"
+UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales, housing or feature_risk.")]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="table, csv or json.")]
+AtOption = Annotated[str | None, typer.Option("--at", help="When, e.g. 2026-01-31T12:00; UTC where it has no zone.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for the log of releases.")]
+
+models = typer.Typer(
+    name="model", help="Versions of models: which there are, which is in use, and what was when.", no_args_is_help=True
+)
+app.add_typer(models)
+
+
+def tabular(name: str) -> TabularUseCase:
+    """A use case that learns from a table, by its name; the command ends where there is none."""
+    from quality_assets.domain.models.learning.known_use_cases import TABULAR
+
+    if name not in TABULAR:
+        fail(f"there is no use case {name!r} that learns from a table; there are {', '.join(TABULAR)}", 2)
+    return TABULAR[name]
+
+
+def checked_name(name: str, *, brought: bool = False) -> str:
+    """The name of a use case, or with `brought` of a model that people brought; the command ends where it is none."""
+    if name != RISK:
+        from quality_assets.domain.models.learning.known_use_cases import TABULAR
+
+        if name not in TABULAR and not (brought and is_brought(name)):
+            fail(f"there is no use case {name!r}; there are {', '.join((*TABULAR, RISK))}", 2)
+    return name
+
+
+def is_brought(name: str) -> bool:
+    """Whether people brought a model of this name."""
+    from quality_assets.stores.user_models import USER_FOLDER
+
+    # Looked up first, since what is asked for is mostly ours, and the rest takes long to import.
+    if not (root_settings().models_dir / USER_FOLDER).is_dir():
+        return False
+    from quality_assets.tables import brought_models
+
+    return brought_models.is_brought(root_settings(), name)
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """What is wrong with what was asked, as a sentence and exit code 1."""
+    from quality_assets.domain.models.learning.learnable import CannotLearnError
+    from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, ReleaseConflictError
+    from quality_assets.stores.released import VersionUnavailableError
+    from quality_assets.stores.table_files import TableFileError
+    from quality_assets.stores.user_models import AlteredModelError, BusyError, RefusedModelError, UnknownModelError
+
+    try:
+        yield
+    except (
+        CannotLearnError, NoEarlierReleaseError, ReleaseConflictError, VersionUnavailableError, TableFileError,
+        AlteredModelError, BusyError, RefusedModelError, UnknownModelError,
+    ) as error:  # fmt: skip
+        fail(str(error))
