@@ -5,6 +5,7 @@ Nothing here imports Dagster. `HYPOTHESIS_PROFILE=ci` tries more examples, the s
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import shutil
@@ -25,6 +26,7 @@ import pytest
 # Before all of ours: skops asks module after module, as they were imported, for each of its functions. Else that takes
 # seconds.
 import scipy.special  # noqa: F401
+import typer.testing
 from filelock import FileLock
 
 from quality_assets import runner
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 pytest_plugins = ["services"]
+
+# The same commands each time: to make them anew takes as long as most of them.
+vars(typer.testing)["_get_command"] = functools.cache(vars(typer.testing)["_get_command"])
 
 # What is imported and collected stays, and to look through it for garbage is a fifth of collecting.
 gc.disable()
