@@ -5,12 +5,14 @@ Servers never come here; they read published snapshots.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import duckdb
@@ -151,10 +153,48 @@ def _sweep_scratch(settings: Settings) -> None:
 
 @contextmanager
 def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database for work in progress that spills to the scratch folder."""
-    with duckdb.connect(":memory:") as connection:
+    """An in-memory database for work in progress that spills to the scratch folder.
+
+    One that is left in peace and has not spilled is emptied and serves again: to make one takes longer than much of
+    what is done in it.
+    """
+    try:
+        connection = _idle.pop()
+    except IndexError:
+        connection = duckdb.connect(":memory:")
+    try:
         apply_limits(connection, settings)
         yield connection
+        if not _idle and not _spill_folder(settings).exists():
+            _clear(connection)
+            _idle.append(connection)
+    finally:
+        if connection not in _idle:
+            connection.close()
+
+
+# A scratch database that is done with, of this process.
+_idle: list[duckdb.DuckDBPyConnection] = []
+
+
+@atexit.register
+def _close_idle() -> None:
+    # What is left open when the interpreter ends DuckDB reports as leaks.
+    while _idle:
+        _idle.pop().close()
+
+
+def _clear(scratch: duckdb.DuckDBPyConnection) -> None:
+    """Leave nothing in a scratch database of what was made in it, and no setting."""
+    scratch.execute("reset threads")
+    for (name,) in scratch.execute(
+        "select schema_name from duckdb_schemas() where not internal and database_name = current_database()"
+    ).fetchall():
+        scratch.execute(f"drop schema {identifier(name)} cascade")
+    empty(scratch)
+    for kind in ("view", "type"):
+        for (name,) in scratch.execute(f"select {kind}_name from duckdb_{kind}s() where not internal").fetchall():
+            scratch.execute(f"drop {kind} {identifier(name)}")
 
 
 def empty(scratch: duckdb.DuckDBPyConnection) -> None:
@@ -196,11 +236,14 @@ def side_by_side(
         yield from pool.map(run, items)
 
 
+def _spill_folder(settings: Settings) -> Path:
+    return settings.scratch_dir / f"spill-{os.getpid()}"
+
+
 def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Memory, threads and spill folder as the settings say; UTC, so that no result depends on the machine's zone."""
-    spill = settings.scratch_dir / f"spill-{os.getpid()}"
     connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
-    connection.execute("SET temp_directory = ?", [str(spill)])
+    connection.execute("SET temp_directory = ?", [str(_spill_folder(settings))])
     _set_variables(connection, settings)
     if settings.threads is not None:
         connection.execute("SET threads = ?", [settings.threads])

@@ -1,5 +1,6 @@
 """Work on scratch databases, side by side."""
 
+import os
 from pathlib import Path
 
 import duckdb
@@ -45,3 +46,38 @@ def test_an_emptied_database_serves_again(four_threads: Settings) -> None:
             assert scratch.execute('select i from "more rows"').fetchall() == [(number,)]
             empty(scratch)
         assert scratch.execute("show all tables").fetchall() == []
+
+
+_LEFT = (
+    "create table rows as select 1 as i; create temp table more as from rows; create view seen as from rows;"
+    " create type kind as enum ('a'); create schema other; create table other.rows as select 2 as i; set threads = 1"
+)
+_THERE = (
+    "select (select count(*) from duckdb_tables()) + (select count(*) from duckdb_views() where not internal)"
+    " + (select count(*) from duckdb_types() where not internal)"
+    " + (select count(*) from duckdb_schemas() where not internal)"
+)
+
+
+def test_a_scratch_database_serves_again_with_nothing_of_what_was_made_in_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with open_scratch(settings) as scratch:
+        as_made = scratch.execute(f"{_THERE} union all select current_setting('threads')").fetchall()
+        scratch.execute(_LEFT)
+    with open_scratch(settings) as again:
+        assert again is scratch
+        assert again.execute(f"{_THERE} union all select current_setting('threads')").fetchall() == as_made
+        assert as_made[0] == (0,)
+        with open_scratch(settings) as beside:
+            assert beside is not again
+
+
+def test_a_scratch_database_that_failed_or_spilled_serves_no_more(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with pytest.raises(RuntimeError), open_scratch(settings) as failed:
+        raise RuntimeError
+    with open_scratch(settings) as scratch:
+        assert scratch is not failed
+        (settings.scratch_dir / f"spill-{os.getpid()}").mkdir(parents=True)
+    with pytest.raises(duckdb.Error):
+        scratch.execute("select 1")
