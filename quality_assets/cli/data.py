@@ -30,6 +30,7 @@ from quality_assets.cli.output import (
     shown_activity,
 )
 from quality_assets.cli.refusals import refusal_lines
+from quality_assets.contracts.raw import PERHAPS
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
@@ -189,7 +190,8 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
 
     with open_warehouse(settings) as session:
         files = session.connection.execute(
-            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, log.path, load_id, file_id"
+            "select landing.path, status, source, rows, rows_refused, touched_dates, reason, encoding, log.path,"
+            " load_id, file_id"
             " from ops.landing_files as landing join raw.log_files as log using (file_id) order by landing.path"
         ).fetchall()
         wanted = [tuple(row) for *row, _ in files if row[0] in placed]
@@ -230,7 +232,9 @@ def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
         # The last has reasons, which may be long: they take further lines, and no other column's room.
         is_count = heading in ("rows", "refused")
         grid.add_column(heading, justify="right" if is_count else "left", no_wrap=heading != "dates")
-    for path, status, source, rows, refused, dates, reason, first_path, _ in files[:30]:
+    # What was not read is what there is to see; the rest is as expected.
+    files = sorted(files, key=lambda file: file[1] != "rejected")
+    for path, status, source, rows, refused, dates, reason, encoding, first_path, _ in files[:30]:
         if first_path != path:
             grid.add_row(shown(path), "", "", "", f"skipped: has the same content as {shown(first_path)}")
         elif status == "rejected":
@@ -239,7 +243,8 @@ def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
             grid.add_row(shown(path), "", "", "", f"skipped: {shown(reason)}")
         else:
             span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
-            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span)
+            doubt = f"; read as {encoding}" if PERHAPS in (encoding or "") else ""
+            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span + doubt)
     out.print(grid)
     if len(files) > 30:
         out.print(f"… and {len(files) - 30} more")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from quality_assets.contracts.table import Build, Column, Table
 
+PERHAPS = ", perhaps "
+"""Between the encoding that a log was read in, and another that it may be in as well."""
+
 LOG_FILES = Table(
     schema="raw",
     name="log_files",
@@ -38,7 +41,7 @@ LOG_FILES = Table(
         Column("source", "VARCHAR", "The source that describes it"),
         Column("format", "VARCHAR", "csv, jsonl or parquet"),
         Column("compression", "VARCHAR", "none, gzip or zstd"),
-        Column("encoding", "VARCHAR", "Text encoding"),
+        Column("encoding", "VARCHAR", "Text encoding, and which it may be as well where that is not sure"),
         Column("rows", "BIGINT", "Rows in it", nullable=False, unit="count", minimum=0),
         Column(
             "rows_refused", "BIGINT", "Rows with something wrong in themselves", nullable=False, unit="count", minimum=0

@@ -122,6 +122,9 @@ BROKEN_TABLES = {
     "raw.log_files.changed_sources_read_their_logs": (
         f"update {LOG_FILES.qualified_name} set reason = 'source web needs tss; it has ts' where file_number = 12"
     ),
+    "raw.log_files.encodings_are_sure": (
+        f"update {LOG_FILES.qualified_name} set encoding = 'cp1252, perhaps cp1250' where file_number = 12"
+    ),
     "raw.log_files.columns_still_come": (
         f"update {LOG_FILES.qualified_name} set absent_columns = list_append(absent_columns, 'latency_ms')"
         f" where cast(last_event_time as date) >= date '{DAY}'"
@@ -624,6 +627,7 @@ WEIGHTS = {
     "raw.log_files.files_readable": "WARN",
     "raw.log_files.changed_sources_read_their_logs": "ERROR",
     "raw.log_files.data_is_fresh": "WARN",
+    "raw.log_files.encodings_are_sure": "WARN",
     "raw.log_files.columns_still_come": "WARN",
     "core.valid_events.rows_accounted": "blocks",
     "core.valid_events.event_ids_unique": "blocks",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS, Reason
 from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.raw import LOG_FILES, PERHAPS
 from quality_assets.domain.events.tables import IS_REPEATED
 from quality_assets.domain.quality.check import (
     Check,
@@ -149,6 +149,21 @@ from (
         unit="hour",
         remedy="See whether the logs still arrive in data/landing.",
         needs="no event has arrived yet",
+    ),
+    Check(
+        subject_of(LOG_FILES),
+        "encodings_are_sure",
+        "Is it sure in which encoding each log is?",
+        "validity",
+        no_offenders(
+            f"select path || ': ' || encoding as example from {LOG_FILES.qualified_name}"
+            f" where status = 'loaded' and contains(encoding, '{PERHAPS}')"
+        ),
+        severity="WARN",
+        finding="{observed} may be in another encoding than it was read in, and its letters be others",
+        unit="log",
+        remedy="Look at its names; where they are wrong, name the encoding in the YAML of its source:"
+        " `csv: {encoding: …}`. Where they are right, cp1252 is what it says.",
     ),
     Check(
         subject_of(LOG_FILES),

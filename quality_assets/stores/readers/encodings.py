@@ -1,17 +1,79 @@
 """Which encoding a text is in that is not UTF-8.
 
-One of East Asia where its signs come in runs and are common there, else the one-byte encoding whose high bytes read as
-letters within words.
+One of East Asia where its signs come in runs and are common there, else the one-byte encoding in which its words read
+most as words of some language: by the letters that a language has beyond ASCII, and how often.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
 
 # In the order of how common they are: the first of equals is taken.
-CANDIDATES = ("cp1252", "cp850", "mac_roman", "cp1250", "cp437", "cp1251", "koi8_r", "cp866")
+CANDIDATES = (
+    *("cp1252", "cp850", "mac_roman", "cp1250", "iso8859_2", "cp1254", "cp1257", "iso8859_15", "cp437"),
+    *("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874"),
+)
+# Letters beyond ASCII, the most frequent first (wordfreq's 20,000 most frequent words of each language).
+_LATIN = {
+    "Albanian": "ëç",
+    "Breton": "ñùêéü",
+    "Catalan": "àóèíòçéúïü",
+    "Croatian": "čšžćđ",
+    "Czech": "íáěřéčýšžůúňťóď",
+    "Danish": "æøåéüöä",
+    "Dutch": "ëéïèóüöáíçêôû",
+    "Estonian": "äõüöšž",
+    "Faroese": "ðáøíóæúý",
+    "Finnish": "äöåšž",
+    "French": "éèêàôçîâûïùëœüæÿ",
+    "Gaelic": "àòìùèáéíóú",
+    "German": "äüößé",
+    "Hungarian": "áéöóőíüúű",
+    "Icelandic": "ðóáöæíúþéý",
+    "Italian": "àòèìéùîí",
+    "Latvian": "āīēšņūļžķģč",
+    "Lithuanian": "ėųšžąįūčę",
+    "Norwegian": "øåæéöüèòô",
+    "Polish": "łąęóśćżńź",
+    "Portuguese": "çãáíéóõêâúôàü",
+    "Romanian": "ățţșşîâ",
+    "Slovak": "áíýčúšéťžľôóňäďĺŕ",
+    "Slovene": "čšž",
+    "Spanish": "óíáéñúü",
+    "Swedish": "äöåéü",
+    "Turkish": "ıüşğçöiâî",
+}
+_OTHERS = {
+    "Arabic": "اليمرتونبةدعسقفهحكأجصشطخزضإثغئءذىظؤآ",
+    "Bulgarian": "аиетонрсвлкпдмзяъбугчжцхшйщфюь",
+    "Greek": "ασεοιτνρκπμλυηάίγέδόήωύχφςθβώξζψϊϋΐΰ",
+    "Hebrew": "יוהתרמלבשנאעםחדקפכסגצטןזךףץ",
+    "Persian": "ایرنمودتهبسلشکفزگخعقجپيحآصطچغضذظكئثژ",
+    "Russian": "оаеинтсрлвкпдмуяыьзбгйчхжюшцфщэёъ",
+    "Serbian": "аиеотнрсвлкпдмузбјгчшцжњфхљћђџѓќ",
+    "Thai": "านรอกเงยมล่้วัดทีสิตปะุคบ์แจหพ็ืชขูใำไโผึถซธฟศภษณญฐฎฉฮฝๆฆ",
+    "Ukrainian": "оаниіртвесклпдумзяьгбйчхюцжшїєфщґ",
+}
+_WANES = 0.8
+# In nats, as the likelihoods of letters are.
+_FOREIGN, _SIGN, _SIGN_WITHIN = -7.0, -2.3, -10.0
+_BESIDE_ANOTHER, _ALONE, _ODD_CASE = -3.0, -3.0, -4.0
+_SIGNS = frozenset("’‘“”„«»‹›–—…·•°²³¹ºª®©™§€£¥¿¡½¼¾±×µ†‰´\u00a0\u00ad")
+_IN_WORDS = "’‘“”–—…·\u00a0\u00ad"
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
+_MOST_WORDS = 300
+# How often the share of each language among the words is estimated anew.
+_ROUNDS = 30
+# Of what is Windows-1252 a letter has -1 to -4 on average; see test_text_of_western_europe_is_never_refused.
+_LEAST_A_LETTER, _SURELY_AHEAD, _MAYBE_AHEAD = -5.0, 10.0, 3.0
+# Damage may read as a word or two.
+_LEAST_WORDS = 5
 _MOST_BYTES = 1 << 20
 # By encoding, the two bytes of its common signs: Hangul, kana and the kanji or hanzi of the first level. What reads as
 # Korean reads as Chinese as well, which goes on beyond those bytes; Japanese of Unix is told by its kana.
@@ -26,19 +88,101 @@ _LEAST_COMMON, _LEAST_HANGUL, _LEAST_IN_RUNS, _LEAST_KANA = 0.85, 0.97, 0.8, 0.0
 _RUN = re.compile(r"[^\x00-\x7f]{2,}")
 _KANA = re.compile("[\u3041-\u30ff]")
 _MOST_CUT = 4
-_IN_WORDS = "’‘“”'-–—…·"
-_WITHIN, _AT_END, _SIGN, _ODD = 2.0, 1.0, -0.5, -3.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What bytes are in rather than in Windows-1252.
+
+    They may be in that all the same unless it `is_sure` that they are not. `is_text` holds where enough words speak for
+    the encoding: what is damaged reads as words in none.
+    """
+
+    encoding: str
+    is_sure: bool
+    is_text: bool
 
 
 def guessed_encoding(head: bytes) -> str:
-    """The encoding of bytes that are not UTF-8.
+    """The likeliest encoding of bytes that are not UTF-8."""
+    head = head[:_MOST_BYTES]
+    return _east_asian(head) or _likeliest(_words(head))[0]
 
-    A letter within a word speaks for an encoding, one of another case or a sign within a word against it.
-    """
-    if (found := _east_asian(head[:_MOST_BYTES])) is not None:
-        return found
-    scores = {name: _score(head[:_MOST_BYTES], name) for name in CANDIDATES}
-    return max(CANDIDATES, key=lambda name: scores[name])
+
+def other_than_western(sample: bytes) -> Guess | None:
+    """What bytes are in rather than in Windows-1252; None where nothing speaks for another encoding."""
+    if (found := _east_asian(sample)) is not None:
+        return Guess(found, is_sure=True, is_text=False)
+    words = _words(sample)
+    western = _likelihood(words, "cp1252")
+    likeliest, likelihood = _likeliest(words)
+    ahead = likelihood - western
+    is_ahead = ahead > _SURELY_AHEAD
+    is_foreign = western < _LEAST_A_LETTER * sum(byte > 127 for word in words for byte in word)
+    if not is_foreign and ahead <= _MAYBE_AHEAD:
+        return None
+    return Guess(likeliest, is_sure=is_foreign or is_ahead, is_text=is_ahead and len(words) >= _LEAST_WORDS)
+
+
+def _words(data: bytes) -> list[bytes]:
+    """The first words with bytes beyond ASCII, each once; a letter by itself tells nothing where there are others."""
+    found = dict.fromkeys(word for word in _WORD.findall(data[:_MOST_BYTES]) if not word.isascii())
+    if not found:
+        found = dict.fromkeys(bytes([byte]) for byte in data if byte > 127)
+    return list(found)[:_MOST_WORDS]
+
+
+def _likeliest(words: Sequence[bytes]) -> tuple[str, float]:
+    likelihoods = {name: _likelihood(words, name) for name in CANDIDATES}
+    best = max(CANDIDATES, key=lambda name: likelihoods[name])
+    return best, likelihoods[best]
+
+
+def _likelihood(words: Sequence[bytes], encoding: str) -> float:
+    """How likely words are in an encoding, as words of a mixture of languages; which mixture, they tell themselves."""
+    if not words:
+        return 0.0
+    decoded = [word.decode(encoding, "replace") for word in words]
+    logarithms = np.array([[_likelihood_in(word, language) for language in _LETTERS] for word in decoded])
+    # Of long words it is a number too small to be one.
+    best = logarithms.max(axis=1, keepdims=True)
+    likelihoods = np.exp(logarithms - best)
+    # Of the shares of a mixture the likelihood is concave: expectation maximisation finds the best.
+    shares = np.full(len(_LETTERS), 1 / len(_LETTERS))
+    for _ in range(_ROUNDS):
+        of_each = likelihoods * shares
+        shares = (of_each / of_each.sum(axis=1, keepdims=True)).mean(axis=0)
+    return float(best.sum() + np.log(likelihoods @ shares).sum())
+
+
+def _likelihood_in(word: str, language: str) -> float:
+    letters = _LETTERS[language]
+    total = 0.0
+    for before, letter, after in zip(" " + word, word, word[1:] + " ", strict=False):
+        if letter.isascii():
+            continue
+        likelihood = letters.get(letter.lower())
+        if likelihood is None:
+            is_within = before.isalpha() and after.isalpha() and letter not in _IN_WORDS
+            total += _FOREIGN if letter not in _SIGNS else _SIGN_WITHIN if is_within else _SIGN
+            continue
+        total += likelihood
+        if language in _LATIN:
+            total += _BESIDE_ANOTHER if not before.isascii() else 0.0
+        elif (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha()):
+            total += _ALONE
+        is_odd = before.islower() if letter.isupper() else letter.islower() and before.isupper() and after.isupper()
+        total += _ODD_CASE if is_odd else 0.0
+    return total
+
+
+def _logarithms(letters: str) -> dict[str, float]:
+    """The logarithm of how often each letter stands among those of its language that are not ASCII."""
+    total = sum(_WANES**rank for rank in range(len(letters)))
+    return {letter: rank * log(_WANES) - log(total) for rank, letter in enumerate(letters)}
+
+
+_LETTERS = {language: _logarithms(letters) for language, letters in {**_LATIN, **_OTHERS}.items()}
 
 
 def _east_asian(head: bytes) -> str | None:
@@ -73,47 +217,3 @@ def _decoded(head: bytes, encoding: str) -> str:
             if error.start < len(head) - cut - _MOST_CUT:
                 break
     return ""
-
-
-def reads_as(data: bytes, encoding: str) -> bool:
-    """Whether bytes that are not ASCII read as letters and signs of an encoding, rather than as those of another.
-
-    What is Windows-1252 scores 0.5 and more a letter, and -0.5 where signs are all there is; Chinese, Japanese and
-    Korean, Cyrillic, Greek and Hebrew that are read as it score -0.8 and less.
-    """
-    return _score(data, encoding) > -0.65 * sum(byte > 127 for byte in data)
-
-
-def _score(data: bytes, encoding: str) -> float:
-    text = data.decode(encoding, "replace")
-    score = 0.0
-    for index, character in enumerate(text):
-        if ord(character) < 128:
-            continue
-        before, after = text[index - 1 : index], text[index + 1 : index + 2]
-        is_within = (before.isalpha(), after.isalpha())
-        kind = unicodedata.category(character)
-        if character == "\ufffd" or kind == "Cc":
-            score += _ODD
-        elif kind in ("Ll", "Lu") and _is_latin(character) and not before.isascii() and not after.isascii():
-            # Where others have letters of their own alone, Latin has these among its plain ones.
-            score += _ODD
-        elif kind in ("Ll", "Lu"):
-            score += _letter(character, before, after, any(is_within), all(is_within))
-        else:
-            score += _ODD if all(is_within) and character not in _IN_WORDS else _SIGN
-    return score
-
-
-def _letter(character: str, before: str, after: str, touches: bool, is_within: bool) -> float:
-    # A capital behind a small letter, or a small one among capitals, is how a wrong encoding reads.
-    if (character.isupper() and before.islower()) or (character.islower() and before.isupper() and after.isupper()):
-        return _ODD
-    rare = (
-        -0.6 if unicodedata.name(character, "").startswith(("GREEK", "CYRILLIC")) and _is_latin(before + after) else 0.0
-    )
-    return (_WITHIN if is_within else _AT_END if touches else _SIGN) + 3 * rare
-
-
-def _is_latin(text: str) -> bool:
-    return any(c.isalpha() and (c.isascii() or unicodedata.name(c, "").startswith("LATIN")) for c in text)

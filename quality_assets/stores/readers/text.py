@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from quality_assets.contracts.raw import PERHAPS
 from quality_assets.domain.events.texts import Blanks
-from quality_assets.stores.readers.encodings import guessed_encoding, reads_as
+from quality_assets.stores.readers.encodings import other_than_western
 from quality_assets.stores.readers.faults import FileRejected
 
 Int64Array = npt.NDArray[np.int64]
@@ -229,8 +230,9 @@ def as_text(
         path = _recoded(path, scratch / "recoded", encoding, "replace" if is_guess else "strict")
     scan, bad, other = _scanned(path)
     if bad and encoding is None and not other and (found := _single_byte_encoding(path, scan.newlines)):
-        encoding = found
+        encoding, perhaps = found
         path = _recoded(path, scratch / "recoded", encoding)
+        encoding += f"{PERHAPS}{perhaps}" if perhaps else ""
         scan, bad, other = _scanned(path)
     if scan.ends_in_returns and _begins_with_return(path):
         path = _with_newlines(path, scratch / "newlines")
@@ -323,11 +325,11 @@ def _is_mostly_utf8(path: Path) -> bool:
     return good > broken
 
 
-def _single_byte_encoding(path: Path, lines: int) -> str | None:
+def _single_byte_encoding(path: Path, lines: int) -> tuple[str, str | None] | None:
     """Windows-1252, or Latin-1 where the file has one of the five bytes that the former leaves undefined.
 
-    None where a few lines are rather damaged. Raises FileRejected for what is neither: a wrong guess would make up
-    names that nobody has given.
+    Beside it what the file may be in as well. None where a few lines are rather damaged. Raises FileRejected for what
+    is surely neither: a wrong guess would make up names that nobody has given.
     """
     sample = bytearray()
     count = 0
@@ -339,16 +341,19 @@ def _single_byte_encoding(path: Path, lines: int) -> str | None:
                 odd = [line for line in chunk.split(b"\n") if not line.isascii()]
                 count += len(odd)
                 sample += b"\n".join(odd)[: max(_SAMPLED_BYTES - len(sample), 0)]
-    if reads_as(bytes(sample), "cp1252"):
-        return "latin-1" if undefined else "cp1252"
-    # Words of another encoding have several such bytes a line; damage is here and there.
+    western = "latin-1" if undefined else "cp1252"
+    guess = other_than_western(bytes(sample))
+    if guess is None:
+        return western, None
+    if not guess.is_sure:
+        return western, guess.encoding
+    # Words of another encoding have several such bytes a line; damage is here and there, and is no word.
     is_scattered = sum(byte > 127 for byte in sample) < 2 * count and 2 * count <= lines
-    if is_scattered or count <= _DAMAGED_SHARE * lines:
+    if not guess.is_text and (is_scattered or count <= _DAMAGED_SHARE * lines):
         return None
-    likely = guessed_encoding(bytes(sample))
     raise FileRejected(
-        f"its letters are neither UTF-8 nor Windows-1252; they look most like {likely}. Save it as UTF-8, or name its"
-        f" encoding in its source's YAML: `csv: {{encoding: {likely}}}`, or gb18030, big5, shift_jis, euc_kr and so on"
+        f"its letters are neither UTF-8 nor Windows-1252; they look most like {guess.encoding}. Save it as UTF-8, or"
+        f" name its encoding in its source's YAML: `csv: {{encoding: {guess.encoding}}}`, or whichever it is"
     )
 
 
