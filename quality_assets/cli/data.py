@@ -235,7 +235,9 @@ def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
     # What was not read is what there is to see; the rest is as expected.
     files = sorted(files, key=lambda file: file[1] != "rejected")
     for path, status, source, rows, refused, dates, reason, encoding, first_path, _ in files[:30]:
-        if first_path != path:
+        if status == "withdrawn":
+            grid.add_row(shown(path), "", "", "", f"skipped: was {shown(reason)}; `quality withdraw --undo` reads it")
+        elif first_path != path:
             grid.add_row(shown(path), "", "", "", f"skipped: has the same content as {shown(first_path)}")
         elif status == "rejected":
             grid.add_row(shown(path), "", "", "", f"[red]rejected:[/red] {shown(reason)}")

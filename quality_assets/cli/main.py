@@ -36,6 +36,7 @@ from quality_assets.cli import (  # noqa: F401  importing registers their comman
     state,
     training_set,
     user_models,
+    withdrawing,
 )
 from quality_assets.cli.app import app
 from quality_assets.cli.output import err, what_next

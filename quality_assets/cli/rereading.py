@@ -45,7 +45,7 @@ def reread(
     _tell_off(rereading)
     if not rereading.file_ids:
         fail("no log that can be read is of that source and those dates; `quality status` tells what there is")
-    _read(settings, rereading)
+    read_files_again(settings, rereading.file_ids)
 
 
 @app.command()
@@ -73,7 +73,7 @@ def replay(
     _tell_lost(found.rereading)
     _tell_off(found.rereading)
     if not dry_run and found.rereading.file_ids:
-        _read(settings, found.rereading)
+        read_files_again(settings, found.rereading.file_ids)
 
 
 def _sources(settings: Settings, source: str | None) -> Sources:
@@ -118,7 +118,8 @@ def _tell_unread(files: Sequence[str], why: str) -> None:
         )
 
 
-def _read(settings: Settings, rereading: Rereading) -> None:
+def read_files_again(settings: Settings, file_ids: Sequence[str]) -> None:
+    """Read logs anew that stand in the landing zone, and print what came of it."""
     from quality_assets.runner import graph_instance, ingest_waiting
     from quality_assets.stores.warehouse import open_warehouse
     from quality_assets.tables.lake_accounts import LakeNotAsWrittenError
@@ -127,7 +128,7 @@ def _read(settings: Settings, rereading: Rereading) -> None:
 
     with open_warehouse(settings) as session:
         try:
-            read_again(session, rereading.file_ids)
+            read_again(session, file_ids)
         except LakeNotAsWrittenError as error:
             fail(str(error))
     with shown_activity("ingesting"), graph_instance(settings) as instance:
@@ -135,7 +136,7 @@ def _read(settings: Settings, rereading: Rereading) -> None:
     if not outcome.succeeded:
         fail(f"reading failed, and the logs wait to be read by the next `quality run`: {outcome.error}")
     with open_warehouse(settings) as session:
-        refused = list(refusal_lines(refusals(session.connection, rereading.file_ids)))
+        refused = list(refusal_lines(refusals(session.connection, file_ids)))
     metadata = outcome.metadata.get("raw.log_files", {})
     read = outcome.metadata.get("raw.raw_logs", {}).get("rows_read", 0)
     out.print(

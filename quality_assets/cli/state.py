@@ -66,8 +66,7 @@ def status() -> None:
                 out.print(NOTHING_INGESTED)
             out.print(
                 f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
-                f" {totals.quarantined:,} quarantined"
-                + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
+                f" {totals.quarantined:,} quarantined{totals.not_built}"
             )
             if totals.last_date:
                 out.print(f"Data: {totals.first_date} to {totals.last_date}")

@@ -46,8 +46,18 @@ class Accounting:
 
     @property
     def unaccounted(self) -> int:
-        """Rows that are neither valid nor quarantined: those of dates that are not built yet, else none."""
+        """Rows that are neither valid nor quarantined: those of dates that are not built yet, else none.
+
+        Below 0 they are of logs that were taken back, and whose dates are not built without them yet.
+        """
         return self.rows - self.valid - self.quarantined
+
+    @property
+    def not_built(self) -> str:
+        """How many those are, as the rest of a sentence."""
+        if self.unaccounted < 0:
+            return f" - {-self.unaccounted:,} taken back, and not built without yet"
+        return f" + {self.unaccounted:,} not built yet" if self.unaccounted else ""
 
 
 def is_without_logs(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -151,7 +161,7 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     yield (
         f"{plural(totals.files, 'file')}, {plural(totals.rows, 'row')} = {totals.valid:,} valid"
         f" + {totals.quarantined:,} quarantined"
-        + (f" + {totals.unaccounted:,} not built yet" if totals.unaccounted else "")
+        + totals.not_built
         + (f"; {plural(totals.rejected_files, 'file')} rejected" if totals.rejected_files else "")
     )
     yield from _rejected_lines(connection, totals.rejected_files)

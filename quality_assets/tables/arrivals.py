@@ -209,7 +209,7 @@ class _Planner:
         content = self._known.by_sha.get(item.digests.sha256)
         is_asked = content is not None and content.status == "rejected" and item.file.name in self._asked
         if content is not None and not is_asked:
-            if (content.counts or content.status == "superseded") and not self._is_restored(item, content):
+            if (content.counts or content.is_passed_over) and not self._is_restored(item, content):
                 self._skip(item, content, "bytes" if content.size_bytes == item.file.size_bytes else "content")
                 self._overtake(item, content)
                 return
@@ -223,7 +223,7 @@ class _Planner:
         rivals = [rival for rival in rivals if rival.sha256 != item.digests.sha256]
         unpacked_digests = self._unpacked(item, rivals)
         if not is_asked and (same := self._same(item, unpacked_digests)) is not None:
-            if same.counts or same.status == "superseded":
+            if same.counts or same.is_passed_over:
                 self._skip(item, same, "content")
                 return
             content = same
@@ -300,7 +300,8 @@ class _Planner:
 
     def _skip(self, item: _Waiting, content: Content, what: str) -> None:
         self._plan.copies.append((item.file, content.sha256))
-        self._plan.skipped.append(Ignored(item.file.name, f"has the same {what} as {content.path}"))
+        back = f", which was {content.reason}" if content.status == "withdrawn" else ""
+        self._plan.skipped.append(Ignored(item.file.name, f"has the same {what} as {content.path}{back}"))
 
     def _overtake(self, item: _Waiting, content: Content) -> None:
         """A known content that is back has overtaken what was its beginning, such as half an upload."""

@@ -21,7 +21,8 @@ NUMBERLESS = 1 << 62
 class Content:
     """One content as the ledger or the journal knows it, or as it is about to be read.
 
-    `status` is that of the ledger; `absent` where only the journal knows it. `names` are those under which it stands.
+    `status` is that of the ledger; `absent` where only the journal knows it, unless it was withdrawn. `names` are those
+    under which it stands.
     """
 
     sha256: str
@@ -47,6 +48,11 @@ class Content:
     def counts(self) -> bool:
         """Whether it was read, and nothing has taken its place."""
         return self.status in ("loaded", "rejected")
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether its lines are in another log, or were taken back."""
+        return self.status in ("superseded", "withdrawn")
 
 
 class Knowledge:
@@ -126,7 +132,7 @@ def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
         sha256=entry["sha256"],
         path=entry["path"],
         number=number if number not in taken else NUMBERLESS,
-        status="absent",
+        status="withdrawn" if entry["status"] == "withdrawn" else "absent",
         size_bytes=entry["size_bytes"],
         is_packed=(entry["compression"] or "none") != "none",
         precedence=entry["precedence"],
@@ -135,4 +141,5 @@ def _journaled(entry: Mapping[str, Any], taken: Collection[int]) -> Content:
         unpacked=None if entry["content_bytes"] is None else (entry["content_bytes"], entry["content_crc32"]),
         arrived_at=entry["arrived_at"],
         moved_to=entry["moved_to"],
+        reason=entry["reason"],
     )

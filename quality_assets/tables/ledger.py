@@ -130,11 +130,12 @@ def settle_plan(session: WarehouseSession, plan: Plan, journal: Journal) -> set[
         ]
         # The journal says more of those that it has, and of some nothing else is left.
         rows = [row for row in rows if row["sha256"] not in journaled]
-        rows += [row for row in journaled.values() if row["superseded_by"] in known]
+        rows += [row for row in journaled.values() if row["status"] == "withdrawn" or row["superseded_by"] in known]
         insert_or_replace(session.connection, LOG_FILES, rows)
         remember(session.connection, [(a.file, a.sha256) for a, _ in superseded])
         # A copy of a file that could not be read whole just now waits with it.
-        copies = [(file, digest) for file, digest in plan.copies if digest in ledger]
+        noted = ledger | {row["sha256"] for row in rows}
+        copies = [(file, digest) for file, digest in plan.copies if digest in noted]
         remember(session.connection, copies)
         _note_moved(session.connection, {digest for _, digest in copies}, session.settings.landing_dir)
     session.lake.sweep(RAW_LOGS, withdrawal.dates)
@@ -180,13 +181,13 @@ _ONLY_OF_LOADED = (
 
 
 def _journaled_rows(journal: Journal) -> dict[str, dict[str, object]]:
-    """The ledger rows of superseded contents, by SHA-256, as the journal has them."""
+    """The ledger rows of contents that are not to be read, by SHA-256, as the journal has them."""
     return {
         sha256: entry
         | {"file_id": sha256[:FILE_ID_DIGITS], "rows": 0, "rows_refused": 0, "touched_dates": []}
         | dict.fromkeys(_ONLY_OF_LOADED)
         for sha256, entry in journal.entries().items()
-        if entry["status"] == "superseded"
+        if entry["status"] in ("superseded", "withdrawn")
     }
 
 

@@ -169,7 +169,8 @@ def build_arrival_curves(session: WarehouseSession) -> int:
 def build_user_features(session: WarehouseSession, version: int = 1) -> int:
     """The features of all users of the last seven days at the end of the newest day; rows written.
 
-    Days that were made before stay as they are, so that a model can be trained on what was known then.
+    Days that were made before stay as they are, so that a model can be trained on what was known then; days that there
+    are no more, because their logs were withdrawn, go.
     """
     connection = session.connection
     day: date | None = _newest_day(session)
@@ -186,7 +187,7 @@ def build_user_features(session: WarehouseSession, version: int = 1) -> int:
     parameters = {"day": day, "as_of_us": as_of_us, "visible_us": 1 << 62, "version": version}
     columns = ", ".join(names)
     with session.transaction():
-        connection.execute(f"delete from {USER_FEATURES.qualified_name} where event_date = $day", {"day": day})
+        connection.execute(f"delete from {USER_FEATURES.qualified_name} where event_date >= $day", {"day": day})
         connection.execute(
             f"insert into {USER_FEATURES.qualified_name} by name select $day as event_date, user_id,"
             f" make_timestamp($as_of_us) as as_of, $version as version, {columns} from ({text})",

@@ -136,19 +136,20 @@ def _renew_export(settings: Settings) -> None:
 def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
     """Score the days since the last scored one, that one included as more of it may have come; the rows written.
 
-    Rows of earlier days and of other versions are never touched. A day is left out that the model was trained on with
-    its outcome in sight.
+    Rows of earlier days and of other versions are never touched, but those of days beyond the last that there still is.
+    A day is left out that the model was trained on with its outcome in sight.
     """
     from quality_assets.domain.models.risk.scoring import score_risk
 
     rows = read_frame(
         session,
-        f"select * from {RISK_TRAINING_SET.qualified_name} where event_date >= coalesce((select max(event_date) from"
+        f"select * from {RISK_TRAINING_SET.qualified_name} where event_date >= least((select max(event_date) from"
         f" {RISK_SCORES.qualified_name}), (select max(event_date) from {RISK_TRAINING_SET.qualified_name}))"
         " order by event_date, feature",
     )
     if not len(rows):
         return pd.DataFrame(columns=list(RISK_SCORES.column_names))
+    through = rows["event_date"].max()
     loaded = load_champion(session.settings)
     if loaded.model is not None:
         unseen = pd.Timestamp(loaded.model.trained_through - timedelta(days=loaded.model.horizon_days))
@@ -157,7 +158,8 @@ def build_scores(session: WarehouseSession, progress: Progress) -> pd.DataFrame:
     progress(f"scoring {len(rows):,} feature-days by model {loaded.version}")
     scores = score_risk(loaded.model, rows, loaded.version, why_no_model=loaded.why)
     since = {"version": loaded.version, "since": rows["event_date"].min() if len(rows) else date.max}
-    replace_rows(session, RISK_SCORES, scores, "model_version = $version and event_date >= $since", since)
+    of_these = "(model_version = $version and event_date >= $since) or event_date > $through"
+    replace_rows(session, RISK_SCORES, scores, of_these, {**since, "through": through})
     return scores
 
 

@@ -51,7 +51,10 @@ def build_user_feature_sketches(session: WarehouseSession) -> int:
         )
     )
     with session.transaction():
-        connection.execute(f"delete from {_NAME} where list_contains($dates, event_date)", {"dates": lacking})
+        connection.execute(
+            f"delete from {_NAME} where list_contains($dates, event_date) or event_date > $newest",
+            {"dates": lacking, "newest": newest},
+        )
         from_vectors = user_feature_sketch_sql("vectors", names)
         connection.execute(
             f"insert into {_NAME} by name with vectors as materialized (select * from {_USERS}"

@@ -1,4 +1,5 @@
-"""Taking the rows of a log out of raw.raw_logs: because another log has its lines, or because it is to be read again.
+"""Taking the rows of a log out of raw.raw_logs: because another log has its lines, it is to be read again, or somebody
+takes it back.
 
 Lake files are never changed: those that hold its rows are replaced by others without them. A row that was refused only
 for being a copy of a row that goes is an event again.
@@ -149,16 +150,36 @@ def read_again(session: WarehouseSession, file_ids: Collection[str]) -> Withdraw
     Those that share with them a lake file that is not as it was written go along; LakeNotAsWrittenError where one of
     these stands no longer.
     """
-    if not file_ids:
-        return Withdrawal()
-    file_ids = _with_those_in_broken_files(session, file_ids)
-    withdrawal = without_files(session, file_ids)
+    return _take_out(session, file_ids, (), None) if file_ids else Withdrawal()
+
+
+def withdraw(session: WarehouseSession, file_ids: Collection[str], said: str) -> Withdrawal:
+    """Take logs back for good, as they stand; `said` is who did so, when and why.
+
+    Logs whose place they had taken, or that were held to tell again what they tell, wait to be read again.
+    """
+    rows = session.connection.execute(
+        f"select file_id from {LOG_FILES.qualified_name} where status in ('loaded', 'superseded')"
+        " and (list_contains($ids, superseded_by) or list_contains($ids, repeats))",
+        {"ids": list(file_ids)},
+    ).fetchall()
+    again = standing_files(session).intersection(file_id for (file_id,) in rows).difference(file_ids)
+    return _take_out(session, again, file_ids, said)
+
+
+def _take_out(
+    session: WarehouseSession, again: Collection[str], withdrawn: Collection[str], said: str | None
+) -> Withdrawal:
+    every = _with_those_in_broken_files(session, {*again, *withdrawn})
+    again = every.difference(withdrawn)
+    withdrawal = without_files(session, every)
     with session.transaction():
         session.lake.remove(RAW_LOGS, withdrawal.removed)
         session.lake.commit(RAW_LOGS, withdrawal.written, ())
-        mark(session, file_ids, "waiting")
+        mark(session, withdrawn, "withdrawn", reason=said)
+        mark(session, again, "waiting")
         session.connection.execute(
-            f"delete from {LANDING_FILES.qualified_name} where list_contains($ids, file_id)", {"ids": list(file_ids)}
+            f"delete from {LANDING_FILES.qualified_name} where list_contains($ids, file_id)", {"ids": list(again)}
         )
     session.lake.sweep(RAW_LOGS, withdrawal.dates)
     return withdrawal

@@ -55,6 +55,7 @@ COMMANDS = (
     "quality-report",
     "reread",
     "replay",
+    "withdraw",
     "selftest",
     "serve",
     "demo",
@@ -599,6 +600,7 @@ def test_a_root_without_data_says_so_and_how_it_gets_some(quality: Quality) -> N
         (["ingest", ".", "--source", "nobody"], 2, "nobody"),
         (["ingest", ""], 2, "a path is empty"),
         (["reread", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "--from 2025-03-02 is after --to 2025-03-01"),
+        (["withdraw", "day.csv"], 1, "nothing has been read yet"),
         (["run", "--from", "2025-03-01"], 2, "--from and --to go together"),
         (["run", "--from", "yesterday", "--to", "2025-03-01"], 2, "'yesterday' is not a date like 2026-01-31"),
         (["run", "--from", "2025-03-02", "--to", "2025-03-01"], 2, "--from 2025-03-02 is after --to 2025-03-01"),
@@ -743,3 +745,39 @@ def test_a_data_root_that_dagster_takes_for_a_pattern_is_refused(tmp_path: Path)
     with _environment():
         result = _invoke(tmp_path / "data [1]", "status")
     assert (result.exit_code, "takes for a pattern" in result.stderr) == (1, True)
+
+
+def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> None:
+    for day, name in (("2026-02-01", "right"), ("2026-02-02", "right"), ("2026-02-04", "wrong")):
+        (tmp_path / f"{name}-{day}.csv").write_text(_csv(day, 20, f"{name}{day}", "error" if name == "wrong" else "ok"))
+    wrong = tmp_path / "wrong-2026-02-04.csv"
+    quality("ingest", *tmp_path.glob("*.csv"))
+    quality("run")
+    counted = (
+        "sql",
+        "--format",
+        "csv",
+        "select event_date, sum(events) as n from product.fact_feature_metrics group by 1",
+    )
+    assert "2026-02-04,20" in quality(*counted).stdout
+    assert "1 log with 20 rows would be withdrawn. Nothing is changed yet" in quality("withdraw", wrong.name).stdout
+    assert "2026-02-04,20" in quality(*counted).stdout
+    assert "1 log with 20 rows withdrawn" in quality("withdraw", wrong, "--yes", "--reason", "[red]a test").stdout
+    assert "- 20 taken back, and not built without yet" in quality("status").stdout
+    # What was said of the day goes with it, and nothing is left to be done.
+    ran = quality("run")
+    assert ran.exit_code == 0
+    assert "data through 2026-02-02" in ran.stdout
+    assert "2026-02-04" not in quality(*counted).stdout
+    assert "Nothing to do: everything that arrived is built and published" in quality("run").stdout
+    told = quality("ingest", wrong).stdout
+    assert "skipped: was withdrawn by " in told
+    assert "UTC: [red]a test; `quality withdraw --undo` reads it" in " ".join(told.split())
+    again = quality("withdraw", wrong, "--yes")
+    assert (again.exit_code, "is withdrawn by " in again.stderr) == (1, True)
+    assert quality("withdraw", "nothing.csv").exit_code == 2
+    assert "1 log would be read again. Nothing is changed yet" in quality("withdraw", wrong, "--undo").stdout
+    assert "1 file read anew, 20 rows; 0 rejected" in quality("withdraw", wrong, "--undo", "--yes").stdout
+    assert "wrong-2026-02-04.csv is not withdrawn" in quality("withdraw", wrong.name, "--undo").stderr
+    quality("run")
+    assert "2026-02-04,20" in quality(*counted).stdout
