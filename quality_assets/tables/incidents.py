@@ -15,6 +15,7 @@ from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENT_CAUSES, INCIDENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.domain.events.texts import MIN_ALIKE_NAMES, masked_sql
 from quality_assets.domain.features.incident_words import describe, names_of
 from quality_assets.domain.features.incidents import INCIDENT_FACTS, incidents_of, usual_product_users
 from quality_assets.domain.features.renames import Appeared, rename_candidates
@@ -142,12 +143,29 @@ def renamed(session: WarehouseSession, incidents: pd.DataFrame) -> tuple[dict[st
     return names, {key: sum(new.events_a_day for new in parts) for key, parts in found.items()}
 
 
-# What has no past: features, and events of features that have one. A week of both tells their size.
+# What has no past: features, and events of features that have one. A week of both tells their size. Names that hold an
+# id are one.
 APPEARED_SQL = f"""
-with seen as (
+with named as (
   select feature, null as event_name, event_date, events from {FACT_FEATURE_METRICS.qualified_name}
   union all
   select feature, bin, event_date, n from {EVENT_SKETCH_COUNTS.qualified_name} where name = 'event_name'
+),
+told as (
+  select *, coalesce(event_name, feature) as name, case when event_name is not null then feature end as owner,
+    {masked_sql("name")} as mask
+  from named
+),
+masked as (
+  select owner, mask from told where contains(mask, '#') group by owner, mask
+  having count(distinct name) >= {MIN_ALIKE_NAMES}
+),
+seen as (
+  select case when event_name is null then coalesce(masked.mask, name) else feature end as feature,
+    case when event_name is not null then coalesce(masked.mask, name) end as event_name, event_date,
+    sum(events) as events
+  from told left join masked on masked.mask = told.mask and masked.owner is not distinct from told.owner
+  group by all
 ),
 first as (select feature, event_name, min(event_date) as first_seen from seen where events > 0 group by all)
 select first.feature, first.event_name, first_seen, cast(sum(events) / count(distinct event_date) as double)

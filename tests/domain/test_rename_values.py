@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from math import log
 from typing import Any
 
+import duckdb
 import pytest
 
+from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
+from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.features.renames import Appeared, _distance, _is_near, rename_candidates
+from quality_assets.tables.incidents import APPEARED_SQL
 
 
 def day(number: int) -> date:
@@ -135,3 +140,52 @@ def test_what_is_taken_is_no_part_of_anything_else() -> None:
         "inc-Alpha": ["Alpha 2"], "inc-Beta": ["x", "y"],
     }  # fmt: skip
     assert names(incidents, [new("x", 45), new("y", 55)]) == {"inc-Alpha": ["x", "y"]}
+
+
+@pytest.fixture
+def facts() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A product whose `order` is seen on day 0 to 9, and nothing else; event names a day are in the other table."""
+    with duckdb.connect() as connection:
+        for table in (FACT_FEATURE_METRICS, EVENT_SKETCH_COUNTS):
+            connection.execute(f"create schema {table.schema}")
+        connection.execute(
+            f"create table {FACT_FEATURE_METRICS.qualified_name} as select 'order' as feature,"
+            " date '2026-03-01' + cast(n as integer) as event_date, 100 as events from generate_series(0, 9) as days(n)"
+        )
+        connection.execute(
+            f"create table {EVENT_SKETCH_COUNTS.qualified_name} (feature text, name text, bin text, event_date date,"
+            " n bigint)"
+        )
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([f"order/{number}" for number in range(1000, 1030)], [("order/#", 60.0)]),
+        ([f"cart {number:08x}-aaaa-4bbb-8ccc-0123456789ab" for number in range(30)], [("cart #", 60.0)]),
+        ([f"order/{number}" for number in range(1000, 1003)], [(f"order/{n}", 20.0) for n in range(1000, 1003)]),
+    ],
+)
+def test_names_that_hold_an_id_are_one_name_in_their_size(
+    facts: duckdb.DuckDBPyConnection, names: list[str], found: list[tuple[str, float]]
+) -> None:
+    """On each of days 10 to 12, of 30 names ten of their own, of three all of them; 60 events a day."""
+    is_exploding = len(names) == 30
+    for number in range(3):
+        for name in names[10 * number : 10 * number + 10] if is_exploding else names:
+            row = [name, day(10 + number), 6 if is_exploding else 20]
+            facts.execute(f"insert into {FACT_FEATURE_METRICS.qualified_name} values (?, ?, ?)", row)
+    assert facts.execute(APPEARED_SQL).fetchall() == [(name, None, day(10), size) for name, size in found]
+
+
+def test_events_of_a_feature_that_hold_an_id_are_one_of_it(facts: duckdb.DuckDBPyConnection) -> None:
+    for feature, first in (("order", 1000), ("cart", 2000)):
+        for number in range(first, first + (30 if feature == "order" else 2)):
+            row = [feature, f"open {number}", day(10)]
+            facts.execute(f"insert into {EVENT_SKETCH_COUNTS.qualified_name} values (?, 'event_name', ?, ?, 2)", row)
+    assert facts.execute(APPEARED_SQL).fetchall() == [
+        ("cart", "open 2000", day(10), 2.0),
+        ("cart", "open 2001", day(10), 2.0),
+        ("order", "open #", day(10), 60.0),
+    ]

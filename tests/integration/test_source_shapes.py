@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from quality_assets.domain.events.texts import MIN_ALIKE_NAMES
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.checks.run import run_check
-from quality_assets.tables.checks.source_shapes import MIN_ALIKE_NAMES, MIN_NEW_NAMES, MIN_ROWS, SHAPE_CHECKS
+from quality_assets.tables.checks.source_shapes import MIN_NEW_NAMES, MIN_ROWS, SHAPE_CHECKS
 from quality_assets.tables.ingest import IngestReport
 
 CHECKS = {check.name: check for check in SHAPE_CHECKS}

@@ -85,3 +85,12 @@ def folded_sql(text: str) -> str:
         folded = f"replace({folded}, {literal(ligature)}, {literal(letters)})"
     visible = f"regexp_replace(nfc_normalize({folded}), {literal(_INVISIBLE)}, '', 'g')"
     return f"trim(regexp_replace({visible}, {literal(_ANY_BLANK)}, ' ', 'g'))"
+
+
+MIN_ALIKE_NAMES = 30
+"""So many names that differ in numbers alone are one name with an id in it."""
+
+
+def masked_sql(name: str) -> str:
+    """A name with `#` for each number and each id of hexadecimal digits in it."""
+    return f"regexp_replace({name}, '[0-9a-fA-F]{{8,}}(-[0-9a-fA-F]{{4,}})*|[0-9]+', '#', 'g')"

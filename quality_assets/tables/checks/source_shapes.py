@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
 from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.events.texts import MIN_ALIKE_NAMES, masked_sql
 from quality_assets.domain.quality.check import Check, subject_of
 
 USUAL_DAYS = 14
@@ -17,7 +18,6 @@ EMPTIED_SHARE = 0.1
 """A column has emptied where its share filled is below a tenth of the usual one, which was a fifth at least."""
 
 MIN_NEW_NAMES = 20
-MIN_ALIKE_NAMES = 30
 NEW_NAMES_FACTOR = 3
 
 _RAW = RAW_LOGS.qualified_name
@@ -66,7 +66,7 @@ _NAMES_SQL = f"""
 with {_RECENT},
 names as (
   select source, feature, min(event_date) as first, any_value(last) as last,
-    regexp_replace(feature, '[0-9a-fA-F]{{8,}}(-[0-9a-fA-F]{{4,}})*|[0-9]+', '#', 'g') as mask
+    {masked_sql("feature")} as mask
   from recent where feature is not null group by source, feature
 ),
 alike as (
