@@ -127,3 +127,19 @@ def test_a_damaged_line_is_no_text_of_another_encoding(stage: Stage) -> None:
     lines = log(["search"] * 30 + ["se@rch", "ch@ckout"], "ascii").replace(b"@", b"\xb9")
     assert stage.load(lines).encoding == "utf-8"
     assert stage.rows("reasons")[-2:] == [["malformed_row"]] * 2
+
+
+def test_what_is_invisible_is_no_name_and_part_of_none(stage: Stage) -> None:
+    names = ["\u200b", "\u200e\u2060", "search\u200b", "\u200esearch", "no\u200bbreak"]
+    assert stage.load(log(names, "utf-8")).good_rows == 3
+    assert stage.rows("feature", "reasons") == [
+        *[(None, ["missing_feature"])] * 2,
+        ("search", None),
+        ("search", None),
+        ("no\u200bbreak", None),
+    ]
+
+
+def test_a_mark_that_is_copied_along_with_a_time_is_no_part_of_it(stage: Stage) -> None:
+    stage.load("event_time,feature,status\n\u200e2026-02-01T10:00:00Z,search,ok\u200e\n")
+    assert stage.rows("reasons") == [None]

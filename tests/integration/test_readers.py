@@ -25,7 +25,7 @@ from staged_logs import ARRIVED, SOURCES, Stage
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES, RAW_LOGS, VALID_EVENTS
 from quality_assets.contracts.sources.events import Sources
-from quality_assets.domain.events.texts import NULL_LIKE_IDS
+from quality_assets.domain.events.texts import BLANKS, NULL_LIKE_IDS
 from quality_assets.domain.events.validation import LARGEST_INTEGERS, NINES
 from quality_assets.stores.readers import FileRejected, RawLog, StagedFile, Staging, records, samples, text
 from quality_assets.stores.readers.records import KEPT_CHARACTERS
@@ -590,6 +590,12 @@ def test_truncated_parquet_is_rejected(stage: Stage) -> None:
         (b'{"a": 1}\n', "needs event_time, feature, status"),
         (b"[1, 2]\n", "JSON object"),
         (b"hello", "needs event_time"),
+        (
+            b"\n<html><body>403 Forbidden</body></html>\n",
+            "an HTML page, perhaps what a sign-in or an error has answered",
+        ),
+        (b'\xef\xbb\xbf<?xml version="1.0"?><Error/>', "it is XML, not a table"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "`git lfs pull` fetches what it stands for"),
     ],
 )
 def test_rejections_say_why(stage: Stage, content: bytes, reason: str) -> None:
@@ -850,7 +856,7 @@ events = st.fixed_dictionaries(
 
 
 def readers_blanks() -> str:
-    return " \t\r\n\u00a0\u3000\ufeff"
+    return BLANKS
 
 
 def stripped(text: str) -> str | None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from quality_assets.domain.sql_text import literal
 
-# Blank characters of every kind: SQL's trim without a list takes spaces only.
-BLANKS = " \t\r\n\u00a0\u3000\ufeff"
+# Blank characters of every kind, and what is invisible as the marks that are copied along with times and names: SQL's
+# trim without a list takes spaces only.
+BLANKS = " \t\r\n\u00a0\u3000\ufeff\u200b\u200e\u200f\u2060"
 # What programs write for an id that there is none of, in any case.
 NULL_LIKE_IDS = ("null", "none", "nil", "nan", "undefined", "anonymous", "unknown", "n/a", "\\n", "-", "(null)")
 ZERO_UUIDS = ("00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000")

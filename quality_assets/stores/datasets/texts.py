@@ -37,7 +37,6 @@ _LEAST_LINES, _LEAST_FIELDS = 5, 3
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 # Servers of pages write so, and browsers have the other signs in their names.
 _LOG_LINE = re.compile(r'\S+ \S+ \S+ \[[^\]]+\] "')
-_MARKUP = re.compile(r"<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LOOKED_AT = 200
 _HIGH_BYTES_LOOKED_AT = 1 << 20
 _BATCH_ROWS = 20_000
@@ -50,9 +49,6 @@ def load_text(connection: duckdb.DuckDBPyConnection, path: Path, head: bytes, sc
         refuse_binary(head)
     text = as_text(path, head, scratch, guessed, is_guess=True)
     first = next((line.text.lstrip("\ufeff \t") for line in lines_of(text.path) if line.text.strip()), "")
-    if (markup := _MARKUP.match(first)) is not None:
-        what = "XML" if markup[1] == "?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
-        raise FileRejected(f"it is {what}, not a table; CSV, JSON, Parquet and Excel are read")
     if first.startswith(("{", "[")) and is_json(first):
         return load_json(connection, text, first, scratch)
     return _csv(connection, text)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from quality_assets.contracts.raw import PERHAPS
-from quality_assets.domain.events.texts import Blanks
+from quality_assets.domain.events.texts import BLANKS, Blanks
 from quality_assets.stores.readers.encodings import other_than_western
 from quality_assets.stores.readers.faults import FileRejected
 
@@ -54,6 +54,8 @@ _MAGIC = {
     b"\x1f\x8b": "compressed twice; once is read",
     b"\x28\xb5\x2f\xfd": "compressed twice; once is read",
 }
+_MARKUP = re.compile(rb"\s*<(\?xml|!doctype html|html)\b", re.IGNORECASE)
+_LFS = b"version https://git-lfs.github.com/spec/"
 # Of what is not ASCII so much is looked at; fewer lines than this share are damaged rather than in another encoding.
 _SAMPLED_BYTES = 1 << 16
 _DAMAGED_SHARE = 0.05
@@ -61,7 +63,7 @@ _DAMAGED_SHARE = 0.05
 _TAR_OFFSET = 257
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WIDE_BLANKS = "\u00a0\u3000\ufeff"
+_WIDE_BLANKS = "".join(blank for blank in BLANKS if not blank.isascii())
 # By byte: what may stand behind a value, and what may enclose one.
 _ENDS_VALUE = np.isin(np.arange(256), list(b",;\t|\r\n"))
 _IS_QUOTE = np.isin(np.arange(256), list(b"\"'"))
@@ -240,6 +242,8 @@ def as_text(
     content = head_of(path).removeprefix(codecs.BOM_UTF8)
     if not content.strip() and scan.newlines + len(content) < HEAD_BYTES:
         raise FileRejected("the file is empty")
+    if (what := _stands_for(content)) is not None:
+        raise FileRejected(f"it is {what}, not a table")
     return Text(
         path=without_wildcards(path, scratch),
         encoding=encoding or "utf-8",
@@ -283,6 +287,15 @@ def refuse_binary(head: bytes) -> None:
             "the file is binary data, not CSV, JSON lines or Parquet. If it is text, its source's YAML says how it is"
             " written: `csv: {encoding: utf-16-le}`, or a `delimiter` that is a control character"
         )
+
+
+def _stands_for(head: bytes) -> str | None:
+    """What came instead of the data that was asked for, as the first bytes of a text show."""
+    if head.startswith(_LFS):
+        return "a pointer of Git LFS (`git lfs pull` fetches what it stands for)"
+    if (markup := _MARKUP.match(head)) is None:
+        return None
+    return "XML" if markup[1].lower() == b"?xml" else "an HTML page, perhaps what a sign-in or an error has answered"
 
 
 def _scanned(path: Path) -> tuple[_Scan, bool, bool]:
