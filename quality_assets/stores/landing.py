@@ -29,9 +29,9 @@ IGNORED_SUFFIXES = (
     # Editors, HDFS, Flink.
     *("~", "._COPYING_", ".inprogress"),
 )
-# What Spark, Delta and Hadoop write beside their data; checksums; locks of Office, and what editors save by themselves.
+# What Spark, Delta and Hadoop write beside their data; checksums; locks of Office, what editors and Windows leave.
 MARKER_NAMES = (
-    *("*.md5", "*.sha1", "*.sha256", "*.sha512", "~$*", "#*#"),
+    *("*.md5", "*.sha1", "*.sha256", "*.sha512", "~$*", "#*#", "Thumbs.db", "desktop.ini"),
     *("_SUCCESS", "_committed_*", "_started_*", "_metadata", "_common_metadata", "*.crc"),
 )
 MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")

@@ -403,7 +403,16 @@ def test_a_header_that_comes_again_is_known_beside_columns_of_the_path(stage: St
 
 def test_markers_of_spark_are_no_logs(tmp_path: Path) -> None:
     events = tmp_path / "out" / "events"
-    names = ["_SUCCESS", "_committed_123", "_started_123", "part-0.csv", ".part-0.csv.crc", "part-0.crc", "_metadata"]
+    names = [
+        "_SUCCESS",
+        "_committed_123",
+        "_started_123",
+        "part-0.csv",
+        ".part-0.csv.crc",
+        "part-0.crc",
+        "_metadata",
+        "desktop.ini",
+    ]
     for name in (*names, "_temporary/0/part-1.csv", "_delta_log/0.json"):
         (events / name).parent.mkdir(parents=True, exist_ok=True)
         (events / name).write_text(f"{HEADER}\n{ROW}\n", encoding="utf-8")

@@ -143,3 +143,9 @@ def test_what_is_invisible_is_no_name_and_part_of_none(stage: Stage) -> None:
 def test_a_mark_that_is_copied_along_with_a_time_is_no_part_of_it(stage: Stage) -> None:
     stage.load("event_time,feature,status\n\u200e2026-02-01T10:00:00Z,search,ok\u200e\n")
     assert stage.rows("reasons") == [None]
+
+
+@pytest.mark.parametrize("zeros", [100, 5_000, 200_000])
+def test_zeros_that_a_lost_machine_leaves_are_a_line_that_is_refused(stage: Stage, zeros: int) -> None:
+    assert stage.load(log(["search", "cart"], "utf-8") + bytes(zeros)).good_rows == 2
+    assert stage.rows("line_number", "reasons") == [(2, None), (3, None), (4, ["malformed_row"])]

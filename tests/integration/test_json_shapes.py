@@ -209,6 +209,9 @@ def test_a_key_that_is_renamed_midway_has_vanished(stage: Stage) -> None:
         ('a."b.c"', (Step("a"), Step("b.c"))),
         ("p[key=http.route].value.*", (Step("p", "key", "http.route"), Step("value"), Step("*", any_value=True))),
         ("p.$os", (Step("p"), Step("$os"))),
+        ("a.b[0].c", (Step("a"), Step("b", place=0), Step("c"))),
+        ("v[12]", (Step("v", place=12),)),
+        ("v[x]", (Step("v[x]"),)),
         ("cs(Host)", (Step("cs(Host)"),)),
         ("a..b", (Step("a..b"),)),
         ("a.", (Step("a."),)),
@@ -218,7 +221,7 @@ def test_a_key_that_is_renamed_midway_has_vanished(stage: Stage) -> None:
 )
 def test_steps_of_a_path(path: str, steps: tuple[Step, ...]) -> None:
     assert steps_of(path) == steps
-    assert is_nested(path) == (len(steps) > 1)
+    assert is_nested(path) == (len(steps) > 1 or steps[0].place is not None)
 
 
 def test_what_a_path_leads_to() -> None:
@@ -227,6 +230,8 @@ def test_what_a_path_leads_to() -> None:
     assert found(value, steps_of("p[key=x].value.*")) == 5
     assert found(value, steps_of("p[key=y].value")) is None
     assert found(value, steps_of("a.b.c")) is None
+    assert (found(value, steps_of("a.b[0]")), found(value, steps_of("a.b[1]"))) == (1, None)
+    assert (found(value, steps_of("p[1].value.i")), found(value, steps_of("a[0]"))) == (5, None)
 
 
 def nested_source() -> Sources:
@@ -261,6 +266,45 @@ def test_nested_values_of_parquet(stage: Stage) -> None:
     staged = stage.stage(path, landing_path="web/a.parquet", sources=nested_source())
     assert stage.rows("feature", "status", "device_type", "country", "user_id") == [("pay", "ok", "ios", "DE", None)]
     assert staged.absent_columns == ("user_id",)
+
+
+LOKI = {
+    "status": "success",
+    "data": {
+        "result": [
+            {"stream": {"app": "pay"}, "values": [["1769940000000000000", "ok"], ["1769940001000000000", "crash"]]},
+            {"stream": {"app": "cart"}, "values": [["1769940002000000000", "error"]]},
+        ]
+    },
+}
+
+
+def test_elements_by_their_place_as_loki_answers(stage: Stage) -> None:
+    columns = {
+        "event_time": {"from": "data.result.values[0]", "unit": "ns"},
+        "feature": "data.result.stream.app",
+        "status": "data.result.values[1]",
+        "country": "data.result.values[2]",
+    }
+    sources = source(columns=columns, explode="data.result.values")
+    staged = stage.load(json.dumps(LOKI), name="q.json", landing_path="web/q.json", sources=sources)
+    assert stage.rows("feature", "status") == [("pay", "ok"), ("pay", "crash"), ("cart", "error")]
+    assert stage.rows("cast(event_time as varchar)")[1] == "2026-02-01 10:00:01"
+    assert staged.absent_columns == ("country",)
+
+
+def test_elements_by_their_place_in_parquet(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    rows = [{"at": T, "dimensions": [{"value": "pay"}, {"value": "DE"}], "st": ["ok"]}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    columns = {
+        "event_time": "at",
+        "feature": "dimensions[0].value",
+        "country": "dimensions[1].value",
+        "status": "st[0]",
+    }
+    stage.stage(path, landing_path="web/a.parquet", sources=source(columns=columns))
+    assert stage.rows("feature", "country", "status") == [("pay", "DE", "ok")]
 
 
 def test_a_required_path_that_leads_nowhere_rejects_the_file(stage: Stage) -> None:

@@ -1,9 +1,10 @@
 """Paths into nested JSON: `context.device.type`, `event_params[key=page].value.*`.
 
 A step is a key; quotes enclose one that holds a dot or a bracket. `[key=page]` behind it takes the first element of an
-array of objects whose `key` is `page`. A last step `*` takes the first value that is not null, whatever its key, which
-is how exports write values of several types. A column of exactly the path's name goes before the path. A text on the
-way that is itself JSON is gone through, as where a log's line is wrapped in another's.
+array of objects whose `key` is `page`, and `[0]` its first element, whatever that is. A last step `*` takes the first
+value that is not null, whatever its key, which is how exports write values of several types. A column of exactly the
+path's name goes before the path. A text on the way that is itself JSON is gone through, as where a log's line is
+wrapped in another's.
 """
 
 from __future__ import annotations
@@ -16,18 +17,27 @@ from functools import lru_cache
 from typing import Any
 
 _STEP = re.compile(
-    r'(?:"(?P<quoted>[^"]+)"|(?P<plain>[^."\[\]]+))(?:\[(?P<by>[^=\[\]]+)=(?P<value>[^\[\]]*)\])?(?:\.|$)'
+    r'(?:"(?P<quoted>[^"]+)"|(?P<plain>[^."\[\]]+))(?:\[(?:(?P<place>\d+)|(?P<by>[^=\[\]]+)=(?P<value>[^\[\]]*))\])?(?:\.|$)'
 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """One key on the way; of an array behind it, the element whose `by` is `value`. `any_value` is the `*`."""
+    """One key on the way; of an array behind it, the element whose `by` is `value`, or at a `place` from 0 on.
+
+    `any_value` is the `*`.
+    """
 
     key: str
     by: str | None = None
     value: str = ""
     any_value: bool = False
+    place: int | None = None
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key and nothing else."""
+        return self.by is None and self.place is None and not self.any_value
 
 
 @lru_cache(maxsize=4096)
@@ -40,7 +50,8 @@ def steps_of(path: str) -> tuple[Step, ...]:
         if match is None:
             return (Step(path),)
         is_any = match["plain"] == "*"
-        steps.append(Step(match["quoted"] or match["plain"], match["by"], match["value"] or "", is_any))
+        place = None if match["place"] is None else int(match["place"])
+        steps.append(Step(match["quoted"] or match["plain"], match["by"], match["value"] or "", is_any, place))
         position = match.end()
     is_whole = steps and not path.endswith(".") and not any(step.any_value for step in steps[:-1])
     return tuple(steps) if is_whole and not steps[0].any_value else (Step(path),)
@@ -49,7 +60,7 @@ def steps_of(path: str) -> tuple[Step, ...]:
 def is_nested(path: str) -> bool:
     """Whether a name can be read as a path of more than one key."""
     steps = steps_of(path)
-    return len(steps) > 1 or steps[0].by is not None
+    return len(steps) > 1 or not steps[0].is_key
 
 
 def found(value: Any, steps: Sequence[Step]) -> Any:
@@ -61,8 +72,10 @@ def found(value: Any, steps: Sequence[Step]) -> Any:
         if step.any_value:
             return next((item for item in value.values() if item is not None), None)
         value = value.get(step.key)
-        if step.by is not None:
-            elements = value if isinstance(value, list) else []
+        elements = value if isinstance(value, list) else []
+        if step.place is not None:
+            value = elements[step.place] if step.place < len(elements) else None
+        elif step.by is not None:
             value = next((e for e in elements if isinstance(e, dict) and str(e.get(step.by)) == step.value), None)
     return value
 

@@ -25,7 +25,7 @@ def _is_text(key: str) -> bool:
 
 def is_simple(steps: Sequence[Step]) -> bool:
     """Whether a path is one of keys alone."""
-    return all(step.by is None and not step.any_value for step in steps)
+    return all(step.is_key for step in steps)
 
 
 def json_in_text_sql(text: str) -> str:
@@ -47,7 +47,9 @@ def json_text_sql(json: str, steps: Sequence[Step], texts: Collection[int] = ())
             json, keys = f"list_filter({values}, lambda v: json_type(v) <> 'NULL')[1]", []
             continue
         keys.append(step.key)
-        if step.by is not None:
+        if step.place is not None:
+            json, keys = f"json_extract({json}, {literal(_path(keys) + f'[{step.place}]')})", []
+        elif step.by is not None:
             elements = f"json_extract({json}, {literal(_path(keys) + '[*]')})"
             is_it = f"json_extract_string(e, {literal(_path([step.by]))}) = {literal(step.value)}"
             json, keys = f"list_filter({elements}, lambda e: {is_it})[1]", []

@@ -161,7 +161,8 @@ def elements(value: Any, keys: Sequence[str]) -> Iterator[Any]:
     """
     if isinstance(value, list):
         for item in value:
-            yield from elements(item, keys)
+            # An array in the array that is asked for is an element, as the pairs that Loki answers are.
+            yield from elements(item, keys) if keys else (item,)
     elif not keys or not isinstance(value, dict) or keys[0] not in value:
         yield value
     else:
