@@ -149,3 +149,12 @@ def test_a_mark_that_is_copied_along_with_a_time_is_no_part_of_it(stage: Stage) 
 def test_zeros_that_a_lost_machine_leaves_are_a_line_that_is_refused(stage: Stage, zeros: int) -> None:
     assert stage.load(log(["search", "cart"], "utf-8") + bytes(zeros)).good_rows == 2
     assert stage.rows("line_number", "reasons") == [(2, None), (3, None), (4, ["malformed_row"])]
+
+
+@pytest.mark.parametrize("first", ["utf-8", "cp1252"])
+def test_lines_of_two_encodings_in_one_log_are_each_read_as_what_they_are(stage: Stage, first: str) -> None:
+    second = "cp1252" if first == "utf-8" else "utf-8"
+    joined = log(["café", "Größe"], first) + log(["naïve"], second).split(b"\n", 1)[1]
+    loaded = stage.load(joined if first == "cp1252" else joined + log(["señor", "año"], second).split(b"\n", 1)[1])
+    assert loaded.encoding == "cp1252"
+    assert stage.rows("feature")[:3] == ["café", "Größe", "naïve"]

@@ -63,7 +63,10 @@ def stage_jsonl(job: Job, text: Text, comment: str | None = None) -> Staged:
             " of an array in one object, `explode` in its source's YAML takes them apart"
         )
     if not survey.objects:
-        raise FileRejected(f"none of the first {HEAD_LINES} lines is a JSON object")
+        raise FileRejected(
+            f"none of the first {HEAD_LINES} lines is a JSON object. A row is an object, its names and texts in double"
+            " quotes; objects may stand in an array, or one behind the other"
+        )
     paths = [name for name in job.nested_columns if name not in survey.keys and survey.leads_somewhere(name)]
     try:
         source = job.source_of([*survey.keys, *paths])

@@ -46,6 +46,7 @@ _MAGIC = {
     b"\x89LZO\x00": "an LZO archive; gzip and zstd are read",
     b"\x04\x22\x4d\x18": "an LZ4 archive; gzip and zstd are read",
     b"\xff\x06\x00\x00sNaPpY": "compressed by Snappy; gzip and zstd are read",
+    b"PARE": "an encrypted Parquet file",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; gzip and zstd are read",
     b"Rar!\x1a\x07": "a RAR archive; gzip and zstd are read",
     b"ORC": "an ORC file",
@@ -68,6 +69,7 @@ _WIDE_BLANKS = "".join(blank for blank in BLANKS if not blank.isascii())
 _ENDS_VALUE = np.isin(np.arange(256), list(b",;\t|\r\n"))
 _IS_QUOTE = np.isin(np.arange(256), list(b"\"'"))
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_UTF8_SIGN = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b\x00"))
 
 
@@ -233,7 +235,8 @@ def as_text(
     scan, bad, other = _scanned(path)
     if bad and encoding is None and not other and (found := _single_byte_encoding(path, scan.newlines)):
         encoding, perhaps = found
-        path = _recoded(path, scratch / "recoded", encoding)
+        recoded = _recoded if scan.has_long_line else _recoded_by_line
+        path = recoded(path, scratch / "recoded", encoding)
         encoding += f"{PERHAPS}{perhaps}" if perhaps else ""
         scan, bad, other = _scanned(path)
     if scan.ends_in_returns and _begins_with_return(path):
@@ -351,11 +354,13 @@ def _single_byte_encoding(path: Path, lines: int) -> tuple[str, str | None] | No
     undefined = False
     with path.open("rb") as stream:
         for chunk in chunks(stream):
-            undefined = undefined or len(chunk) != len(chunk.translate(None, b"\x81\x8d\x8f\x90\x9d"))
-            if not chunk.isascii():
-                odd = [line for line in chunk.split(b"\n") if not line.isascii()]
-                count += len(odd)
-                sample += b"\n".join(odd)[: max(_SAMPLED_BYTES - len(sample), 0)]
+            odd = [line for line in chunk.split(b"\n") if not line.isascii()] if not chunk.isascii() else []
+            if _UTF8_SIGN.search(chunk):
+                odd = [line for line in odd if not _is_utf8(line)]
+            count += len(odd)
+            found = b"\n".join(odd)
+            undefined = undefined or len(found) != len(found.translate(None, b"\x81\x8d\x8f\x90\x9d"))
+            sample += found[: max(_SAMPLED_BYTES - len(sample), 0)]
     western = "latin-1" if undefined else "cp1252"
     guess = other_than_western(bytes(sample))
     if guess is None:
@@ -383,6 +388,27 @@ def _recoded(path: Path, target: Path, encoding: str, errors: str = "strict") ->
     except UnicodeError as error:
         raise FileRejected(f"the file is not in the encoding {encoding}: {getattr(error, 'reason', error)}") from None
     return target
+
+
+def _recoded_by_line(path: Path, target: Path, encoding: str) -> Path:
+    """A file in an encoding of one byte a letter, whose lines may be UTF-8: logs of two machines that were joined.
+
+    What is letters of Western Europe in one byte each is no UTF-8.
+    """
+    with path.open("rb") as stream, target.open("wb") as out:
+        while lines := stream.readlines(CHUNK_BYTES):
+            block = b"".join(lines)
+            parts = lines if _UTF8_SIGN.search(block) else [block]
+            out.writelines(part if _is_utf8(part) else part.decode(encoding).encode() for part in parts)
+    return target
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _begins_with_return(path: Path) -> bool:
