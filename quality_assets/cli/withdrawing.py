@@ -31,7 +31,7 @@ def withdraw(
     """Take back logs that should not have landed, such as another product's file or a test: their rows count no longer.
 
     Their files stay in the landing zone, the ledger `raw.log_files` says who withdrew them, when and why, and the same
-    content is passed over when it comes again.
+    content is passed over when it comes again. A log that has grown since is another content, and is read whole.
     """
     from quality_assets.stores.warehouse import open_warehouse
 

@@ -185,6 +185,7 @@ def test_columns_in_another_order_midway_are_not_misread(stage: Stage) -> None:
 
 def test_a_header_may_begin_as_another_format_does(stage: Stage) -> None:
     assert stage.load(f"ORCID,{HEADER}\n1,{ROW}\n").good_rows == 1
+    assert stage.load(f"PARENT,{HEADER}\n1,{ROW}\n", file_id="f2").good_rows == 1
 
 
 PATTERNS = {

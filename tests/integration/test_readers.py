@@ -585,6 +585,7 @@ def test_truncated_parquet_is_rejected(stage: Stage) -> None:
         (b"7z\xbc\xaf\x27\x1crest", "7-Zip"),
         (gzip.compress(b"a.csv".ljust(257, b"\0") + b"ustar\x0000" + bytes(247), mtime=0), "is a tar archive"),
         (b"ORC\x0a\x0b\x0c", "the file is an ORC file, not CSV, JSON lines or Parquet"),
+        (b"PARE\x15\x04" + bytes(20) + b"PARE", "the file is an encrypted Parquet file"),
         (b"a,b,c\n1,2,3\n", "needs event_time, feature, status; the file has a, b, c"),
         (b"event_time,feature\n1,2\n", "needs status"),
         (b'{"a": 1}\n', "needs event_time, feature, status"),

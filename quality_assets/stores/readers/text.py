@@ -280,8 +280,8 @@ def refuse_binary(head: bytes) -> None:
     if head[_TAR_OFFSET:].startswith(b"ustar"):
         raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
-        # A header may begin with these letters: ORCID.
-        if head.startswith(magic) and (magic != b"ORC" or _NO_TEXT.search(head)):
+        # A header may begin with these letters: ORCID, PARENT.
+        if head.startswith(magic) and (magic not in (b"ORC", b"PARE") or _NO_TEXT.search(head)):
             what, _, read = what.partition("; ")
             raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet{read and f'; {read}'}")
     # A machine that lost its power leaves zeros where its last lines were to be: they are a line that is refused.
