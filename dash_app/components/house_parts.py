@@ -37,7 +37,7 @@ def _health(settings: Settings) -> Component:
 
 def _activity(connection: Connection) -> Component:
     rows = queries.recent_activity(connection, 15)
-    head = ui.card_head("Recent activity", "What happened to alerts and settings, newest first.")
+    head = ui.card_head("Recent activity", "What happened to alerts and to the house itself, newest first.")
     if not rows:
         return ui.card(head, ui.nothing("activity", "Nothing yet", "Alerts and changes show here."), label="Activity")
     items = [html.Li([_icon(row), ui.two_lines(_what(row), _who(row))]) for row in rows]
@@ -51,7 +51,10 @@ def _icon(row: dict[str, Any]) -> Component:
 def _what(row: dict[str, Any]) -> Component:
     if row["entity"] == "alert":
         return html.A(row["subject"], href=links.alert(row["entity_id"]))
-    return html.A([html.Code(row["subject"]), f" is {row['note']}"], href="/settings")
+    if row["entity"] == "setting":
+        return html.A([html.Code(row["subject"]), f" is {row['note']}"], href="/settings")
+    remark = f" ({row['note']})" if row["note"] else ""
+    return html.A(f"{row['entity'].capitalize()} {row['subject']}{remark}", href="/settings")
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown
+from quality_assets.contracts.house_settings import LEAST_HOURS, MOST_HOURS
 
 if TYPE_CHECKING:
     from quality_assets.stores.operations.store import Operations
@@ -210,7 +211,7 @@ def resolve(
 @alerts.command("snooze")
 def snooze(
     alert_id: _Id,
-    hours: Annotated[float, typer.Option(help="For how many hours.", min=0.01, max=8784)] = 24,
+    hours: Annotated[float, typer.Option(help="For how many hours.", min=LEAST_HOURS, max=MOST_HOURS)] = 24,
     note: _Note = "",
     actor: NAME_OF_ACTOR = "somebody",
 ) -> None:

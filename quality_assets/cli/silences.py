@@ -9,6 +9,7 @@ import typer
 
 from quality_assets.cli.alerts import NAME_OF_ACTOR, alerts, cell, store_of_root
 from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown
+from quality_assets.contracts.house_settings import LEAST_HOURS, MOST_HOURS
 
 silences = typer.Typer(no_args_is_help=True, help="Silences: nothing is told of what they cover; it is told after.")
 alerts.add_typer(silences, name="silence")
@@ -18,7 +19,7 @@ _LISTED = ("silence_id", "subject", "kind", "fingerprint", "most_severity", "sta
 
 @silences.command("add")
 def add(
-    hours: Annotated[float, typer.Option(help="For how many hours.", min=0.01, max=8784)],
+    hours: Annotated[float, typer.Option(help="For how many hours.", min=LEAST_HOURS, max=MOST_HOURS)],
     reason: Annotated[str, typer.Option(help="Why; others see it.")],
     subject: Annotated[str, typer.Option(help="Of what: a pattern such as core.*; everything where not given.")] = "",
     kind: Annotated[str, typer.Option(help="Of this kind of alert alone, such as check.")] = "",
@@ -32,7 +33,7 @@ def add(
     """Tell nothing for a while."""
     from quality_assets.clock import utc_now
     from quality_assets.domain.quality.alerting import actor_name
-    from quality_assets.tables.silences import SilenceError, add_silence
+    from quality_assets.tables.silences import SilenceError, add_silence, covered_words
 
     covered = {"subject": subject, "kind": kind, "most_severity": severity, "fingerprint": fingerprint}
     try:
@@ -43,8 +44,7 @@ def add(
             )  # fmt: skip
     except SilenceError as error:
         fail(f"{error}.", 2)
-    of = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in covered if row[name]) or "everything"
-    out.print(f"Silence {row['silence_id']}: {shown(of)} until {cell(row['ends_at'])}")
+    out.print(f"Silence {row['silence_id']}: {shown(covered_words(row))} until {cell(row['ends_at'])}")
 
 
 @silences.command("list")

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+LEAST_HOURS, MOST_HOURS = 0.01, 24 * 366
+"""How long a snooze or a silence lasts at least, and at most: a year."""
+
 ValueType = Literal["number", "whole", "yes_no", "map"]
 
 

@@ -24,7 +24,7 @@ from quality_assets.stores.operations.alert_tables import (
     NOTIFICATION,
     SILENCE,
 )
-from quality_assets.stores.operations.house_tables import SETTING_HISTORY
+from quality_assets.stores.operations.house_tables import OF_ENTITY, SETTING_HISTORY
 from quality_assets.stores.operations.store import fetch, fetch_one
 
 MOST_ROWS = 200
@@ -216,7 +216,9 @@ def worst_first(connection: Connection, asked: Asked, limit: int = MOST_ROWS) ->
 
 
 def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, Any]]:
-    """What happened last, newest first: to alerts and to settings; each with when, who, what and of which."""
+    """What happened last, newest first: to alerts, settings, channels, tokens and silences; each with when, who, what
+    and of which.
+    """
     happened = (
         select(
             ALERT_EVENT.c.at,
@@ -232,22 +234,18 @@ def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, A
     )
     alerts = fetch(connection, happened.order_by(ALERT_EVENT.c.event_id.desc()).limit(limit))
     changed = select(SETTING_HISTORY.c.at, SETTING_HISTORY.c.actor, SETTING_HISTORY.c.key, SETTING_HISTORY.c.new_value)
-    settings = [
-        {
-            "at": at,
-            "actor": actor,
-            "action": "set",
-            "note": _said(value),
-            "subject": key,
-            "entity_id": key,
-            "severity": None,
-        }
-        for at, actor, key, value in connection.execute(
-            changed.order_by(SETTING_HISTORY.c.history_id.desc()).limit(limit)
-        )
-    ]
-    found = [row | {"entity": "alert"} for row in alerts] + [row | {"entity": "setting"} for row in settings]
+    changes = connection.execute(changed.order_by(SETTING_HISTORY.c.history_id.desc()).limit(limit))
+    found = [row | {"entity": "alert"} for row in alerts]
+    found += [{"at": at, "actor": actor, "severity": None, **_change(key, value)} for at, actor, key, value in changes]
     return sorted(found, key=lambda row: row["at"], reverse=True)[:limit]
+
+
+def _change(key: str, value: Any) -> dict[str, Any]:
+    """What was changed of the house: a setting, or what `tables/house_history.py` kept of something else."""
+    entity, separator, entity_id = key.partition(OF_ENTITY)
+    if separator:
+        return {"entity": entity, "entity_id": entity_id, **value, "note": value["note"] or None}
+    return {"entity": "setting", "entity_id": key, "action": "set", "subject": key, "note": _said(value)}
 
 
 def _said(value: object) -> str:

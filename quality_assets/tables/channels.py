@@ -22,6 +22,7 @@ from quality_assets.stores.operations.alert_tables import CHANNEL
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one
 from quality_assets.stores.secret_refs import SecretMissingError, is_reference, secret_of
 from quality_assets.tables.alerts import resolve_fault
+from quality_assets.tables.house_history import remember
 from quality_assets.tables.house_settings import value_of
 from quality_assets.tables.notifications import retell
 
@@ -33,6 +34,7 @@ _WEB_OPTIONS = {"allow_private_targets", "any_certificate"}
 _OPTIONS = {"smtp": _MAIL_OPTIONS, "webhook": _WEB_OPTIONS, "slack": _WEB_OPTIONS, "apprise": set[str]()}
 _YES_NO = {"allow_private_targets", "any_certificate"}
 _ROUTE_KEYS = {"severity", "kinds", "subjects", "teams"}
+_CALLED = {"secret_ref": "secret"}
 # Whoever has such an address can write to the room.
 _SECRET_HOSTS = ("hooks.slack.com", "discord.com", "outlook.office.com", "chat.googleapis.com")
 
@@ -142,6 +144,7 @@ def add_channel(connection: Connection, given: Mapping[str, Any], actor: str) ->
     channel_id = slug if slug not in taken else f"{slug}-{uuid4().hex[:6]}"
     new = {"channel_id": channel_id, "failures": 0, "created_at": utc_now(), "created_by": actor, "version": 1}
     connection.execute(insert(CHANNEL), [{**row, **new}])
+    remember(connection, "channel", channel_id, "added", row["name"], actor, note=row["kind"])
     return channel(connection, channel_id)
 
 
@@ -158,12 +161,21 @@ def channels(connection: Connection) -> list[dict[str, Any]]:
     return fetch(connection, select(CHANNEL).order_by(CHANNEL.c.name))
 
 
-def change_channel(connection: Connection, channel_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def change_channel(connection: Connection, channel_id: str, given: Mapping[str, Any], actor: str) -> dict[str, Any]:
     """A channel with what is given changed, and the rest as it was. Raises ChannelError, NoSuchChannelError."""
     before = channel(connection, channel_id)
-    row = checked({**before, **given}) | {"version": before["version"] + 1}
-    connection.execute(update(CHANNEL).where(CHANNEL.c.channel_id == channel_id).values(row))
+    row = checked({**before, **given})
+    connection.execute(
+        update(CHANNEL).where(CHANNEL.c.channel_id == channel_id).values({**row, "version": before["version"] + 1})
+    )
     after = channel(connection, channel_id)
+    # Names alone: what stands in them may be a secret.
+    changed = [_CALLED.get(name, name) for name, value in row.items() if value != before[name]]
+    if before["is_active"] != after["is_active"]:
+        changed = ["switched on" if after["is_active"] else "switched off", *changed]
+    if changed:
+        said = ", ".join(each for each in changed if each != "is_active")
+        remember(connection, "channel", channel_id, "changed", after["name"], actor, note=said)
     if after["is_active"]:
         # It may be what was wrong with it that was changed.
         retell(connection, after, utc_now())
@@ -172,9 +184,10 @@ def change_channel(connection: Connection, channel_id: str, given: Mapping[str, 
     return after
 
 
-def remove_channel(connection: Connection, channel_id: str) -> None:
+def remove_channel(connection: Connection, channel_id: str, actor: str) -> None:
     """Take a channel away; what it has told stays in the history. Raises NoSuchChannelError."""
-    channel(connection, channel_id)
+    gone = channel(connection, channel_id)
+    remember(connection, "channel", channel_id, "removed", gone["name"], actor, note=gone["kind"])
     _settle(connection, channel_id, "The channel was taken away.")
     connection.execute(delete(CHANNEL).where(CHANNEL.c.channel_id == channel_id))
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from quality_assets.contracts.house_settings import LEAST_HOURS, MOST_HOURS
 from quality_assets.domain.quality import alerting
 from quality_assets.stores.operations.alert_tables import NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import fetch, fetch_one
+from quality_assets.tables.house_history import remember
 from quality_assets.tables.notifications import PENDING
 
-MOST_HOURS = 24 * 366
-_COVERED = ("kind", "subject", "fingerprint", "most_severity")
+COVERED = ("subject", "kind", "most_severity", "fingerprint")
 
 
 class SilenceError(ValueError):
@@ -35,15 +36,15 @@ def add_silence(
 
     `starts_at` is UTC without zone; now where not given. Raises SilenceError.
     """
-    covered = {name: (given.get(name) or "").strip() or None for name in _COVERED}
+    covered = {name: (given.get(name) or "").strip() or None for name in COVERED}
     if covered["kind"] not in (None, *alerting.KINDS):
         raise SilenceError(f"kind {covered['kind']!r} is none of {', '.join(alerting.KINDS)}")
     if covered["most_severity"] not in (None, *alerting.SEVERITIES):
         raise SilenceError(f"severity {covered['most_severity']!r} is none of {', '.join(alerting.SEVERITIES)}")
     if not reason.strip():
         raise SilenceError("a silence says why: others see it, and wonder")
-    if not 0 < hours <= MOST_HOURS:
-        raise SilenceError(f"hours is more than 0 and no more than {MOST_HOURS:,}, which is a year")
+    if not LEAST_HOURS <= hours <= MOST_HOURS:
+        raise SilenceError(f"hours is from {LEAST_HOURS:g} to {MOST_HOURS:,}, which is a year")
     try:
         starts = starts_at or now
         ends = starts + timedelta(hours=hours)
@@ -54,15 +55,24 @@ def add_silence(
     row = covered | {"reason": reason.strip(), "starts_at": starts, "ends_at": ends}
     row |= {"created_at": now, "created_by": actor}
     added = connection.execute(insert(SILENCE).values(row).returning(SILENCE.c.silence_id)).scalar_one()
+    remember(connection, "silence", added, "added", covered_words(row), actor, note=reason.strip(), now=now)
     return fetch_one(connection, select(SILENCE).where(SILENCE.c.silence_id == added)) or {}
+
+
+def covered_words(silence: Mapping[str, Any]) -> str:
+    """What a silence covers, in words."""
+    said = (f"{name.replace('_', ' ')} {silence[name]}" for name in COVERED if silence[name])
+    return ", ".join(said) or "everything"
 
 
 def end_silence(connection: Connection, silence_id: int, actor: str, now: datetime) -> bool:
     """End a silence, so that what it held back is due; whether there was one in force."""
     is_it = SILENCE.c.silence_id == silence_id, SILENCE.c.ends_at > now
-    over = connection.execute(select(SILENCE.c.ends_at).where(*is_it)).scalar()
-    if over is None:
+    silence = fetch_one(connection, select(SILENCE).where(*is_it))
+    if silence is None:
         return False
+    over = silence["ends_at"]
+    remember(connection, "silence", silence_id, "ended", covered_words(silence), actor, now=now)
     connection.execute(update(SILENCE).where(*is_it).values(ends_at=now, ended_by=actor))
     # What another silence covers, or waits for the same instant by itself, is put off again when it is looked at.
     held = NOTIFICATION.c.status == PENDING, NOTIFICATION.c.due_at == over

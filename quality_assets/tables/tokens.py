@@ -21,6 +21,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.files import made_secret
 from quality_assets.stores.operations.house_tables import API_TOKEN
 from quality_assets.stores.operations.store import fetch, fetch_one, operations_of
+from quality_assets.tables.house_history import remember
 
 SCOPES = ("read", "write", "admin")
 HOUSE = "house"
@@ -71,7 +72,7 @@ def create_token(
     if not name.strip() or name.strip() == HOUSE:
         raise TokenError(f"a token has a name that is not {HOUSE!r}: it is written beside what is done with it")
     now, token = utc_now(), secrets.token_urlsafe(_BYTES)
-    row = {
+    row: dict[str, Any] = {
         "token_id": secrets.token_hex(6),
         "name": name.strip()[:100],
         "sha256": _hashed(token),
@@ -81,6 +82,7 @@ def create_token(
         "expires_at": now + timedelta(days=days) if days is not None else None,
     }
     connection.execute(insert(API_TOKEN), [row])
+    remember(connection, "token", row["token_id"], "added", row["name"], actor, note=", ".join(row["scopes"]))
     return token, shown(row)
 
 
@@ -95,11 +97,14 @@ def tokens(connection: Connection) -> list[dict[str, Any]]:
     return [shown(row) for row in rows]
 
 
-def revoke_token(connection: Connection, token_id: str) -> None:
+def revoke_token(connection: Connection, token_id: str, actor: str) -> None:
     """Let a token open nothing any more. Raises TokenError where there is none."""
     is_it = API_TOKEN.c.token_id == token_id, API_TOKEN.c.revoked_at.is_(None)
-    if not connection.execute(update(API_TOKEN).where(*is_it).values(revoked_at=utc_now())).rowcount:
+    name = connection.execute(select(API_TOKEN.c.name).where(*is_it)).scalar()
+    if name is None:
         raise TokenError(f"There is no token {token_id!r} in force.")
+    connection.execute(update(API_TOKEN).where(*is_it).values(revoked_at=utc_now()))
+    remember(connection, "token", token_id, "revoked", name, actor)
 
 
 def bearer_of(settings: Settings, connection: Connection, shown_token: str) -> Bearer | None:

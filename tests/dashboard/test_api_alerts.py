@@ -308,6 +308,40 @@ def test_a_silence_begins_and_is_ended(ask: Ask) -> None:
     assert ask("GET", "/silences").json() == []
 
 
+def test_who_added_and_took_away_what_is_among_what_happened_last(ask: Ask) -> None:
+    hook = {"kind": "webhook", "name": "Ops", "address": "https://example.com/x"}
+    ask("POST", "/channels", hook)
+    ask("PUT", "/channels/ops", {"is_active": False, "routes": [{"severity": "high"}]})
+    ask("PUT", "/channels/ops", {"is_active": False})
+    ask("DELETE", "/channels/ops")
+    token = ask("POST", "/tokens", {"name": "ci", "scopes": ["read", "write"]}).json()["token_id"]
+    ask("DELETE", f"/tokens/{token}")
+    silence = ask("POST", "/silences", {"subject": "core.*", "most_severity": "high", "hours": 2, "reason": "Moving."})
+    ask("DELETE", f"/silences/{silence.json()['silence_id']}")
+    ask("POST", "/silences", {"hours": 8784, "reason": "Away."})
+    ask("PUT", "/settings/alerts.attempts", {"value": 3})
+    found = ask("GET", "/dashboard/recent-activity").json()
+    assert [(row["entity"], row["action"], row["subject"], row["note"]) for row in reversed(found)] == [
+        ("channel", "added", "Ops", "webhook"),
+        ("channel", "changed", "Ops", "switched off, routes"),
+        ("channel", "removed", "Ops", "webhook"),
+        ("token", "added", "ci", "read, write"),
+        ("token", "revoked", "ci", None),
+        ("silence", "added", "subject core.*, most severity high", "Moving."),
+        ("silence", "ended", "subject core.*, most severity high", None),
+        ("silence", "added", "everything", "Away."),
+        ("setting", "set", "alerts.attempts", "3"),
+    ]
+    assert {row["actor"] for row in found} == {"somebody"}
+    assert found[-1]["entity_id"] == "ops"
+
+
+@pytest.mark.parametrize("hours", [0.009, 8784.1])
+def test_a_silence_and_a_snooze_last_as_long_as_each_other(ask: Ask, alert_id: str, hours: float) -> None:
+    assert ask("POST", "/silences", {"hours": hours, "reason": "Away."}).status_code == 422
+    assert ask("POST", f"/alerts/{alert_id}/snooze", {"hours": hours}).status_code == 422
+
+
 def test_the_dashboard_in_numbers(ask: Ask, alert_id: str) -> None:
     found = ask("GET", "/dashboard/overview").json()
     assert (found["features"], found["alerts"]["high"], found["alerts"]["unacknowledged"]) == (None, 1, 1)

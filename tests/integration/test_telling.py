@@ -439,18 +439,18 @@ def test_a_channel_that_is_off_or_gone_tells_nothing_and_another_does(
         add_hook(store, hook, name=name, routes=[{"subjects": ["core.*"]}] if name != "on" else [])
     found(store)
     with store.write() as connection:
-        change_channel(connection, "off", {"is_active": False})
-        remove_channel(connection, "gone")
+        change_channel(connection, "off", {"is_active": False}, "ann")
+        remove_channel(connection, "gone", "ann")
     assert tell(data_root, utc_now() + MINUTE) == Delivered()
     assert _states(store) == [
         ("gone", "failed", "there is no channel gone any more"),
         ("off", "failed", "the channel off is switched off"),
     ]
     with store.write() as connection:
-        change_channel(connection, "on", {"routes": [{}]})
+        change_channel(connection, "on", {"routes": [{}]}, "ann")
     assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
     with store.write() as connection:
-        change_channel(connection, "off", {"is_active": True})
+        change_channel(connection, "off", {"is_active": True}, "ann")
     assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
     assert [state[:2] for state in _states(store)] == [("gone", "failed"), ("off", "sent"), ("on", "sent")]
 
@@ -463,7 +463,9 @@ def test_a_channel_that_is_off_or_gone_is_no_alert(data_root: Settings, store: O
     found(store)
     assert tell(data_root, utc_now() + MINUTE) == Delivered(0, 1)
     with store.write() as connection:
-        remove_channel(connection, added) if is_removed else change_channel(connection, added, {"is_active": False})
+        remove_channel(connection, added, "ann") if is_removed else change_channel(
+            connection, added, {"is_active": False}, "ann"
+        )
     with store.read() as connection:
         (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
     assert alert["status"] == "resolved"

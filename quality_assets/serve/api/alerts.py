@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.house_settings import LEAST_HOURS, MOST_HOURS
 from quality_assets.domain.models.learning.release_stack import utc_naive
 from quality_assets.domain.quality.alerting import KINDS, AlertError, Fault, Resolution
 from quality_assets.read import alerts as reading
@@ -30,8 +31,6 @@ Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
 _LARGEST = 2**63 - 1
 _MOST_IN_BULK = 200
-_LEAST_HOURS = 0.01
-_MOST_HOURS = 24 * 366
 
 
 def _of_kinds(given: str) -> str:
@@ -92,7 +91,7 @@ class RaisedAnswer(BaseModel):
     """What became of a fault."""
 
     alert_id: str
-    action: Literal["opened", "seen", "worse", "reopened"]
+    action: Literal["opened", "seen", "worse", "milder", "reopened", "taught"]
     alert: AlertAnswer
 
 
@@ -143,7 +142,7 @@ class SnoozeBody(NoteBody):
     """Until when, or for how many hours, nothing is told."""
 
     until: datetime | None = None
-    hours: Annotated[float | None, Field(ge=_LEAST_HOURS, le=_MOST_HOURS)] = None
+    hours: Annotated[float | None, Field(ge=LEAST_HOURS, le=MOST_HOURS)] = None
 
 
 class AssignBody(NoteBody):
@@ -164,7 +163,7 @@ class BulkBody(NoteBody):
     alert_ids: Annotated[list[str], Field(min_length=1, max_length=_MOST_IN_BULK)]
     action: Literal["acknowledge", "resolve", "snooze"]
     resolution: Resolution = "fixed"
-    hours: Annotated[float, Field(ge=_LEAST_HOURS, le=_MOST_HOURS)] = 24
+    hours: Annotated[float, Field(ge=LEAST_HOURS, le=MOST_HOURS)] = 24
 
 
 class BulkOutcome(BaseModel):
@@ -390,7 +389,7 @@ def _until(body: SnoozeBody) -> datetime:
         until = utc_naive(body.until)
     except OverflowError:
         raise HTTPException(422, "until: that is no time that a calendar has.") from None
-    if not utc_now() < until <= utc_now() + timedelta(hours=_MOST_HOURS):
+    if not utc_now() < until <= utc_now() + timedelta(hours=MOST_HOURS):
         raise HTTPException(422, "until: a time to come, within a year.")
     return until
 

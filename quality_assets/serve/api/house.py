@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from quality_assets.clock import utc_now
+from quality_assets.contracts.house_settings import LEAST_HOURS, MOST_HOURS
 from quality_assets.domain.models.learning.release_stack import utc_naive
 from quality_assets.domain.quality import health
 from quality_assets.read import alerts as reading
@@ -72,7 +73,7 @@ class Activity(BaseModel):
     at: Instant
     actor: str
     action: str
-    entity: Literal["alert", "setting"]
+    entity: Literal["alert", "setting", "channel", "token", "silence"]
     entity_id: str
     subject: str
     severity: str | None
@@ -301,7 +302,7 @@ def put_channel(
             found = channel_rows.channel(connection, channel_id)
             if version is not None and version != found["version"]:
                 raise HTTPException(409, f"It is of version {found['version']} now. Read it again.")
-            changed = channel_rows.change_channel(connection, channel_id, given)
+            changed = channel_rows.change_channel(connection, channel_id, given, actor)
     except channel_rows.NoSuchChannelError as error:
         raise HTTPException(404, str(error)) from None
     except channel_rows.ChannelError as error:
@@ -316,7 +317,7 @@ def put_channel(
 def delete_channel(store: House, channel_id: ChannelId, actor: Administrator) -> Response:
     try:
         with store.write() as connection:
-            channel_rows.remove_channel(connection, channel_id)
+            channel_rows.remove_channel(connection, channel_id, actor)
     except channel_rows.NoSuchChannelError as error:
         raise HTTPException(404, str(error)) from None
     return Response(status_code=204)
@@ -343,7 +344,7 @@ class SilenceBody(BaseModel):
     fingerprint: Annotated[str | None, Field(max_length=64)] = None
     most_severity: Severity | None = None
     starts_at: datetime | None = None
-    hours: Annotated[float, Field(gt=0, le=silences.MOST_HOURS)]
+    hours: Annotated[float, Field(ge=LEAST_HOURS, le=MOST_HOURS)]
     reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
 
 
@@ -455,7 +456,7 @@ def post_token(store: House, body: TokenBody, actor: Administrator) -> Response:
 def delete_token(store: House, token_id: Annotated[str, Path(max_length=64)], actor: Administrator) -> Response:
     try:
         with store.write() as connection:
-            tokens.revoke_token(connection, token_id)
+            tokens.revoke_token(connection, token_id, actor)
     except tokens.TokenError as error:
         raise HTTPException(404, str(error)) from None
     return Response(status_code=204)

@@ -27,6 +27,9 @@ SETTING_HISTORY = Table(
     Column("actor", Words, nullable=False),
 )
 
+OF_ENTITY = ":"
+"""In the key of a change of what is no setting: between what it is and its id."""
+
 API_TOKEN = Table(
     "api_token",
     METADATA,
