@@ -36,6 +36,7 @@ _ICONS = {
     "opened": "bell-ring",
     "reopened": "bell-ring",
     "worse": "arrow-up",
+    "milder": "arrow-down",
     "acknowledged": "eye",
     "resolved": "circle-check",
     "snoozed": "clock",

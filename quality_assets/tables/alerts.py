@@ -46,7 +46,7 @@ class ChangedMeanwhileError(RuntimeError):
 
 @dataclass(frozen=True)
 class Raised:
-    """What became of a fault: the alert's id, and what happened to it (opened, seen, worse, reopened;
+    """What became of a fault: the alert's id, and what happened to it (opened, seen, worse, milder, reopened;
     taught: a person said that it is no problem, and it is no worse).
     """
 

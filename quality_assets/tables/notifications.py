@@ -48,9 +48,16 @@ def follow(
         _cancel(connection, alert["alert_id"], ("reminder:", "escalated:", f"{_AFTER_SNOOZE}:"))
         again = now + timedelta(days=policy.acknowledged_for_d)
         plan(connection, alert, f"{_AFTER_ACKNOWLEDGEMENT}:{alert['version']}", now, policy, due_at=again)
+    elif change.action == "milder":
+        due = _due(alert, now, policy)
+        for channel_id in _told_channels(connection, alert["alert_id"]):
+            _add(connection, alert, channel_id, str(change.told), now, due)
     elif change.told is not None:
         _cancel(connection, alert["alert_id"], (f"{_AFTER_ACKNOWLEDGEMENT}:",))
         plan(connection, alert, change.told, now, policy)
+        # Who heard that it opened hears how it goes on, also where their route takes only worse.
+        for channel_id in _that_heard(connection, alert["alert_id"]):
+            _add(connection, alert, channel_id, change.told, now, _due(alert, now, policy))
 
 
 def plan(
@@ -61,17 +68,18 @@ def plan(
     policy: AlertPolicy,
     *,
     due_at: datetime | None = None,
-    severity: str | None = None,
 ) -> int:
     """Put one notification a channel that takes the alert into the outbox; how many are new.
 
-    `due_at` is after the group's wait where not given, and never before a snooze ends. `severity` is what routes see.
+    `due_at` is after the group's wait where not given, and never before a snooze ends.
     """
-    due = due_at or now + timedelta(seconds=policy.group_wait_s)
-    if alert.get("snoozed_until") and due < alert["snoozed_until"]:
-        due = alert["snoozed_until"]
-    seen = {**alert, "severity": severity or alert["severity"]}
-    return sum(_add(connection, seen, channel, transition, now, due) for channel in _channels(connection, seen))
+    due = _due(alert, now, policy, due_at)
+    return sum(_add(connection, alert, channel, transition, now, due) for channel in _channels(connection, alert))
+
+
+def _due(alert: Mapping[str, Any], now: datetime, policy: AlertPolicy, wished: datetime | None = None) -> datetime:
+    due = wished or now + timedelta(seconds=policy.group_wait_s)
+    return max(due, alert.get("snoozed_until") or due)
 
 
 def _channels(connection: Connection, alert: Mapping[str, Any]) -> list[str]:
@@ -148,6 +156,26 @@ def _told_channels(connection: Connection, alert_id: str) -> list[str]:
     return [channel_id for channel_id, is_open in knows.items() if is_open and channel_id not in waiting]
 
 
+def _that_heard(connection: Connection, alert_id: str) -> list[str]:
+    """The channels that were ever told of an alert and are there still, also where they know that it was over."""
+    heard = select(NOTIFICATION.c.channel_id).where(
+        NOTIFICATION.c.alert_id == alert_id, NOTIFICATION.c.status.in_(_TOLD)
+    )
+    is_there = exists().where(CHANNEL.c.channel_id == NOTIFICATION.c.channel_id, CHANNEL.c.is_active.is_(True))
+    is_owner = NOTIFICATION.c.channel_id.startswith(OWNER, autoescape=True)
+    return sorted(set(connection.execute(heard.where(or_(is_there, is_owner))).scalars()))
+
+
+def told_severity(connection: Connection, notification: Mapping[str, Any]) -> str | None:
+    """How bad an alert was when its channel was last told of it; None where it never was."""
+    earlier = select(NOTIFICATION.c.severity).where(
+        *(NOTIFICATION.c[name] == notification[name] for name in ("alert_id", "channel_id")),
+        NOTIFICATION.c.notification_id < notification["notification_id"],
+        NOTIFICATION.c.status == SENT,
+    )
+    return connection.execute(earlier.order_by(NOTIFICATION.c.notification_id.desc()).limit(1)).scalar()
+
+
 def plan_what_time_brings(connection: Connection, now: datetime, policy: AlertPolicy) -> None:
     """What nobody's action brings: daily reminders, escalation by age, acknowledgements that were long had."""
     _end_acknowledgements(connection, now, policy)
@@ -180,7 +208,7 @@ def _plan_wider(
     )
     seen = {**alert, "severity": worse}
     others = [channel for channel in _channels(connection, seen) if channel not in told]
-    return sum(_add(connection, seen, channel, transition, now, now) for channel in others)
+    return sum(_add(connection, alert, channel, transition, now, now) for channel in others)
 
 
 def _is_known(connection: Connection, alert_id: str) -> bool:

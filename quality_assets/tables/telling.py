@@ -44,6 +44,7 @@ from quality_assets.tables.notifications import (
     SENT,
     plan_what_time_brings,
     retell,
+    told_severity,
 )
 from quality_assets.tables.silences import silenced_until
 
@@ -155,6 +156,12 @@ def _alert(connection: Connection, alert_id: str) -> Mapping[str, Any]:
     return row
 
 
+def _as_told(connection: Connection, notification: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The alert of a notification, and as `told_severity` how bad its channel knows it to be."""
+    alert = _alert(connection, notification["alert_id"])
+    return {**alert, "told_severity": told_severity(connection, notification)}
+
+
 def _mark(connection: Connection, ids: Sequence[int], **values: Any) -> None:
     connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.notification_id.in_(ids)).values(values))
 
@@ -168,7 +175,7 @@ def _write(
         # One message has one name, also when it is sent again.
         delivery = rows[0]["message_id"]
         _mark(connection, [row["notification_id"] for row in rows], message_id=delivery)
-        alerts = messages.once([(row["transition"], _alert(connection, row["alert_id"])) for row in rows])
+        alerts = messages.once([(row["transition"], _as_told(connection, row)) for row in rows])
         channel, to = _channel(connection, rows[0]["channel_id"])
         # What nobody sends any more was not claimed.
         assert channel is not None

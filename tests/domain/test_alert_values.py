@@ -120,9 +120,14 @@ def test_what_got_worse_is_open_again_and_told() -> None:
         | {"acknowledged_at": None, "acknowledged_by": None},
         "worse",
         "worse:high:2",
+        "from medium to high",
     )
+
+
+def test_what_is_less_bad_stays_who_has_it_and_is_told() -> None:
+    values = AS_FOUND | {"last_seen": NOW, "passes": 0, "occurrences": 4, "severity": "low"}
     milder = seen_again(ROW, replace(FAULT, severity="low"), NOW)
-    assert (milder.action, milder.told, milder.values["severity"]) == ("seen", None, "low")
+    assert milder == Change(values, "milder", "milder:low:2", "from medium to low")
 
 
 def test_a_resolved_alert_comes_back_within_a_day() -> None:
@@ -275,6 +280,7 @@ def _alert(number: int = 1, **given: Any) -> dict[str, Any]:
     [
         ("opened", "[high] T1"),
         ("worse:high:0", "[high] Got worse: T1"),
+        ("milder:high:0", "[high] Less bad now: T1"),
         ("reopened:1", "[high] Fails again: T1"),
         ("resolved:0", "[high] Resolved: T1"),
         ("reminder:1", "[high] Still failing: T1"),
@@ -318,6 +324,11 @@ def test_the_text_of_one_alert() -> None:
         "M1.\nSeen: observed −12,345,678, n 1,234,567, users 2,345,678\nOwner: ann\n"
         "Resolved: by itself: it is no longer found\nhttp://x/alerts/a1\n"
     )
+    known = _alert(told_severity="critical")
+    assert text_of([("reopened:1", known)], "http://x") == (
+        "M1.\nSeverity: high; it was critical when this was told last\nOwner: ann\nDo: Mend it.\nhttp://x/alerts/a1\n"
+    )
+    assert "Severity" not in text_of([("reopened:1", _alert(told_severity="high"))], "http://x")
     assert "Resolved" not in text_of([("opened", full)], "http://x")
     assert "\nOf: b\n" in text_of([("opened", full | {"partition_key": ""})], "http://x")
 

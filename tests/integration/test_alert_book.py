@@ -25,9 +25,9 @@ from quality_assets.tables.alerts import (
     record_pass,
     resolve_gone,
 )
-from quality_assets.tables.channels import add_channel, channel
+from quality_assets.tables.channels import add_channel, channel, remove_channel
 from quality_assets.tables.house_settings import change
-from quality_assets.tables.notifications import plan_what_time_brings, retell
+from quality_assets.tables.notifications import plan_what_time_brings, retell, told_severity
 from quality_assets.tables.silences import silenced_until
 
 NOON = datetime(2026, 3, 2, 12)
@@ -134,7 +134,7 @@ def test_notes_assignee_and_acknowledgement_survive_new_occurrences(operations: 
     alert = row(operations, alert_id)
     assert (alert["status"], alert["assignee"], alert["severity"]) == ("acknowledged", "ann", "medium")
     assert alert["message"] == "Three rows are lost."
-    assert actions(operations, alert_id) == ["opened", "noted", "acknowledged"]
+    assert actions(operations, alert_id) == ["opened", "noted", "acknowledged", "milder"]
 
 
 def test_worse_undoes_the_acknowledgement_and_is_told(operations: Operations, told_by: Callable[..., str]) -> None:
@@ -274,6 +274,51 @@ def test_what_nobody_answers_goes_on_to_those_who_hear_of_worse(
         ("boss", "escalated:0"),
     ]
     assert actions(operations, alert_id) == ["opened", "escalated"]
+
+
+def test_who_heard_of_an_alert_hears_how_it_goes_on_whatever_its_route(
+    operations: Operations, told_by: Callable[..., str]
+) -> None:
+    told_by(name="pager", routes=[{"severity": "critical"}])
+    told_by(name="team")
+    gone = told_by(name="gone")
+    alert_id = found(operations, NOON, severity="critical")
+    told(operations, NOON + HOUR)
+    with operations.write() as connection:
+        remove_channel(connection, gone, "ann")
+    found(operations, NOON + 2 * HOUR, severity="medium")
+    told(operations, NOON + 3 * HOUR)
+    for n in (4, 5):
+        passes(operations, NOON + n * HOUR, f"run-{n}")
+    told(operations, NOON + 6 * HOUR)
+    found(operations, NOON + 7 * HOUR, severity="high")
+    told(operations, NOON + 8 * HOUR)
+    # What it hears no more is what asks again: that goes to who takes it as it is.
+    with operations.write() as connection:
+        plan_what_time_brings(connection, NOON + 2 * DAY, policy_of(connection))
+    with operations.read() as connection:
+        rows = fetch(connection, select(NOTIFICATION).order_by(NOTIFICATION.c.notification_id))
+        before = [told_severity(connection, each) for each in rows if each["channel_id"] == "pager"]
+    heard = {name: [each["transition"] for each in rows if each["channel_id"] == name] for name in ("pager", "team")}
+    assert heard == {
+        # It is escalated to who takes critical alone, who knows it already.
+        "pager": ["opened:0", "milder:medium:0", "resolved:0", "reopened:1"],
+        "team": ["opened:0", "milder:medium:0", "resolved:0", "reopened:1", "reminder:1:1"],
+    }
+    assert before == [None, "critical", "medium", "medium"]
+    assert actions(operations, alert_id)[:3] == ["opened", "milder", "passed"]
+
+
+def test_what_is_less_bad_is_no_news_to_who_was_never_told(operations: Operations, told_by: Callable[..., str]) -> None:
+    told_by(name="pager", routes=[{"severity": "critical"}])
+    alert_id = found(operations, NOON, severity="high")
+    found(operations, NOON + HOUR, severity="medium")
+    assert planned(operations, alert_id) == []
+    told_by(name="team")
+    other = found(operations, NOON, severity="critical", subject="x")
+    found(operations, NOON, severity="low", subject="x")
+    # Nobody knows of it yet: it opens as it stands when it is told.
+    assert planned(operations, other) == [("opened:0", "pending"), ("opened:0", "pending")]
 
 
 def test_routes_choose_channels_and_without_one_the_owner_is_written_to(

@@ -178,15 +178,22 @@ class Change(NamedTuple):
 
 
 def seen_again(row: Row, fault: Fault, now: datetime) -> Change:
-    """A live alert whose fault was found once more: notes, assignee and acknowledgement stay, unless it got worse."""
+    """A live alert whose fault was found once more: notes, assignee and acknowledgement stay, unless it got worse.
+
+    Of what is less bad those are told who know of it.
+    """
     values = _as_found(fault) | {"last_seen": now, "passes": 0}
     # Of the same run or batch: it is tried again.
     if not fault.evaluation or fault.evaluation != row["evaluation"]:
         values["occurrences"] = row["occurrences"] + 1
-    if rank(fault.severity) <= rank(row["severity"]):
-        return Change(values | {"severity": fault.severity}, "seen")
-    values |= {"severity": fault.severity, "status": OPEN, "acknowledged_at": None, "acknowledged_by": None}
-    return Change(values, "worse", f"worse:{fault.severity}:{row['reopened']}")
+    values["severity"] = fault.severity
+    if fault.severity == row["severity"]:
+        return Change(values, "seen")
+    note = f"from {row['severity']} to {fault.severity}"
+    if rank(fault.severity) < rank(row["severity"]):
+        return Change(values, "milder", f"milder:{fault.severity}:{row['reopened']}", note)
+    values |= {"status": OPEN, "acknowledged_at": None, "acknowledged_by": None}
+    return Change(values, "worse", f"worse:{fault.severity}:{row['reopened']}", note)
 
 
 def is_taught(said: Row, fault: Fault) -> bool:

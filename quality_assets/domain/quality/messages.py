@@ -12,6 +12,7 @@ from quality_assets.domain.wording import figure_text, measure_text, measure_tex
 _VERBS = {
     "opened": "",
     "worse": "Got worse: ",
+    "milder": "Less bad now: ",
     "reopened": "Fails again: ",
     "resolved": "Resolved: ",
     "reminder": "Still failing: ",
@@ -20,7 +21,9 @@ _VERBS = {
     "acknowledgement_over": "Acknowledged long ago and still failing: ",
 }
 # Of two that one message would tell of an alert, the one that says more comes first.
-_FIRST = ("resolved", "opened", "reopened", "worse", "snooze_over", "acknowledgement_over", "escalated", "reminder")
+_FIRST = (
+    "resolved", "opened", "reopened", "worse", "milder", "snooze_over", "acknowledgement_over", "escalated", "reminder",
+)  # fmt: skip
 _RESOLUTIONS = {
     "fixed": "fixed",
     "expected": "expected, not a problem",
@@ -123,7 +126,9 @@ def _lines(transition: str, alert: Mapping[str, Any], address: str, *, with_titl
     lines.append(alert["message"])
     is_over = _kind(transition) == "resolved"
     figures = ", ".join(f"{name} {figure_of(alert, name)}" for name in FIGURES if alert[name] is not None)
+    was = alert.get("told_severity") or alert["severity"]
     facts = {
+        "Severity": f"{alert['severity']}; it was {was} when this was told last" if was != alert["severity"] else "",
         "Seen": figures,
         "Of": alert["partition_key"] or alert["batch_id"],
         "Owner": alert["owner"],
