@@ -107,6 +107,11 @@ def test_what_has_no_numbers_says_why() -> None:
     assert no_exposures_sentence(date(2026, 3, 2), date(2026, 3, 1)) == "Planned: it begins on 2026-03-02."
     assert no_exposures_sentence(date(2026, 3, 2), date(2026, 3, 2)) == "No exposures since 2026-03-02."
     assert no_exposures_sentence(date(2026, 3, 2), None) == "No exposures since 2026-03-02."
-    assert undeclared_sentence({"A": 1200, "B": 3}) == (
+    assert undeclared_sentence({"A": 1200, "B": 3}, {}) == (
         "Not declared: 1,200 in A, 3 in B. Without a file in data/experiments it gets no verdict."
     )
+    # All who saw it add up.
+    assert undeclared_sentence({"A": 10}, {"several arms": 1100, "no user": 0}).startswith(
+        "Not declared: 10 in A, 1,100 left out (several arms). "
+    )
+    assert undeclared_sentence({}, {"several arms": 2}).startswith("Not declared: 2 left out (several arms). ")

@@ -127,7 +127,8 @@ def no_exposures_sentence(start: date, through: date | None) -> str:
     return f"No exposures since {start}."
 
 
-def undeclared_sentence(counts: Mapping[str, int]) -> str:
-    """Seen in events, and declared nowhere: health only."""
-    people = ", ".join(f"{count_text(n)} in {arm}" for arm, n in counts.items())
-    return f"Not declared: {people}. Without a file in data/experiments it gets no verdict."
+def undeclared_sentence(counts: Mapping[str, int], excluded: Mapping[str, int]) -> str:
+    """Seen in events, and declared nowhere: health only. All who saw it are in an arm, or left out for a reason."""
+    people = [", ".join(f"{count_text(n)} in {arm}" for arm, n in counts.items())]
+    people += [f"{count_text(n)} left out ({reason})" for reason, n in excluded.items() if n]
+    return f"Not declared: {', '.join(filter(None, people))}. Without a file in data/experiments it gets no verdict."

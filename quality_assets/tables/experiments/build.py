@@ -204,7 +204,7 @@ def _row(
     reasons = reasons_of(findings)
     file = subject.file
     if file is None:
-        state, verdict = "undeclared", undeclared_sentence(exposed.counts)
+        state, verdict = "undeclared", undeclared_sentence(exposed.counts, exposed.excluded)
     else:
         state = result.state
         verdict = void_sentence(reasons) if grade == "D" else result.sentence(grade, reasons)
