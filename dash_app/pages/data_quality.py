@@ -67,7 +67,7 @@ def _summary(results: Sequence[Row]) -> list[Any]:
     also = f", {formats.whole(unknown)} could not run" if unknown else ""
     return [
         html.B(said),
-        f" in the results that stand. {formats.whole(passing)} of {formats.whole(len(results))} passed{also}.",
+        f" by the last result of each. {formats.whole(passing)} of {formats.whole(len(results))} passed{also}.",
     ]
 
 

@@ -84,7 +84,7 @@ def status() -> None:
             print_repeated(settings)
             print_passed_over(passed_over)
             passed, failed, unknown = checks_run(connection)
-            out.print(f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
+            out.print(f"Check results, one a check and date: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
             failing = failing_checks(connection)
             for severity, asset, name, count, description in failing:
                 out.print(shown(f"  {severity} {asset} {name} ({count}): {description}"))

@@ -175,7 +175,8 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     if reasons:
         yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
     passed, failed, unknown = checks_run(connection)
-    yield f"Checks: {passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
+    counts = f"{passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
+    yield f"Check results, one a check and date: {counts}"
     failing = failing_checks(connection)
     for severity, asset, name, count, description in failing[:_MOST_CHECKS]:
         where = f" on {count:,} dates" if count > 1 else ""

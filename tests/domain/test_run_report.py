@@ -497,7 +497,7 @@ def test_of_a_busy_run_every_figure_is_right():
     ]  # fmt: skip
     assert report["headline"] == (
         "Failed in broken; 6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); "
-        "3 of 8 checks failed, 1 could not run; 4 open incidents; 3 of 5 watched things drifted."
+        "3 of 8 check results of this run failed, 1 could not run; 4 open incidents; 3 of 5 watched things drifted."
     )
 
 
@@ -568,8 +568,8 @@ def test_each_thing_alone_decides_what_a_run_is(changes, status):
 
 def test_headlines_say_what_is_unknown_and_what_is_none():
     assert run_report(busy_inputs(**CALM))["headline"] == (
-        "6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); 0 of 4 checks failed; "
-        "no open incident; 0 of 2 watched things drifted."
+        "6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); 0 of 4 check results of"
+        " this run failed; no open incident; 0 of 2 watched things drifted."
     )
     unknown = {"checks": None, "drift": None, "incidents": None, "valid_rows": None}
     assert run_report(busy_inputs(**(CALM | unknown)))["headline"] == (
@@ -578,15 +578,15 @@ def test_headlines_say_what_is_unknown_and_what_is_none():
     refused = {"quarantined_rows": None, "files": busy_inputs().files.iloc[:0], "drift": busy_inputs().drift.iloc[:0]}
     many = [Step(name, 1.0, False) for name in "abcd"]
     assert run_report(busy_inputs(**(CALM | refused | {"steps": many})))["headline"] == (
-        "Failed in a, b, c; 0 rows came in, how many are quarantined is unknown; 0 of 4 checks failed; "
-        "no open incident; drift unknown."
+        "Failed in a, b, c; 0 rows came in, how many are quarantined is unknown; 0 of 4 check results of"
+        " this run failed; no open incident; drift unknown."
     )
 
 
 def test_one_of_each_is_said_as_one_and_none_as_none():
     assert run_report(full_inputs())["headline"] == (
-        "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %); 1 of 3 checks failed,"
-        " 1 could not run; 1 open incident; 1 of 2 watched things drifted."
+        "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %); 1 of 3 check results of this"
+        " run failed, 1 could not run; 1 open incident; 1 of 2 watched things drifted."
     )
     failed = run_report(busy_inputs(checks=pd.DataFrame([check_row("a.t", "warns", "failed")])))["checks"]
     assert (failed["passed"], failed["failed"], failed["unknown"]) == (0, 1, 0)
@@ -654,7 +654,7 @@ def test_the_page_of_a_busy_run_says_all_of_it():
     assert "<title>Quality run through 2026-03-01</title>" in page_text
     assert '<p class="lead bad">' in page_text
     assert [line.rstrip() for line in found[""][2:]] == [
-        "failedstatus", "6,000rows in", "400quarantined", "3checks failed", "4open incidents", "3drifted",
+        "failedstatus", "6,000rows in", "400quarantined", "3check results failed", "4open incidents", "3drifted",
     ]  # fmt: skip
     assert found["Needs attention"][:3] == [
         "feed critical / feed: crash rate at 3 % instead of 1 %.",

@@ -348,7 +348,7 @@ def test_status_says_how_things_stand(root: Root) -> None:
     assert "Data: 2025-03-01 to 2025-03-03" in result.stdout
     assert "Quarantine: invalid_event_time 1" in result.stdout
     assert "Waiting: 0 files, 0 ranges of dates" in result.stdout
-    assert re.search(r"Checks: \d+ passed", result.stdout)
+    assert re.search(r"Check results, one a check and date: \d+ passed", result.stdout)
 
 
 def test_status_tells_what_waits_and_publish_what_is_missing(quality: Quality, tmp_path: Path) -> None:

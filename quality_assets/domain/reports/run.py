@@ -307,7 +307,9 @@ def _intake_text(report: Mapping[str, Any]) -> str:
 def _checks_text(checks: Mapping[str, Any]) -> str:
     if not checks["is_known"]:
         return "checks are unknown"
-    text = f"{checks['failed']} of {checks['passed'] + checks['failed'] + checks['unknown']} checks failed"
+    # A check has a result a date, so that these are more than there are checks.
+    asked = checks["passed"] + checks["failed"] + checks["unknown"]
+    text = f"{checks['failed']} of {plural(asked, 'check result')} of this run failed"
     return text + (f", {checks['unknown']} could not run" if checks["unknown"] else "")
 
 

@@ -32,7 +32,7 @@ def report_html(report: Mapping[str, Any]) -> str:
                 ("status", html.tag(report["status"], tone)),
                 ("rows in", report["intake"]["rows"]),
                 ("quarantined", report["quarantine"]["rows"]),
-                ("checks failed", report["checks"]["failed"]),
+                ("check results failed", report["checks"]["failed"]),
                 ("open incidents", report["incidents"]["open"]),
                 ("drifted", report["drift"]["drifted"]),
             ]
