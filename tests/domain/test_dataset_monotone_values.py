@@ -74,6 +74,47 @@ def test_what_no_value_says_is_no_exception_of_the_rest() -> None:
     assert _pairing(block).among_said == (1.0, 0.0)
 
 
+def test_what_no_group_has_for_its_own_is_an_error_however_often_it_stands() -> None:
+    # Four of ten in each zip hold a word that no zip says: confidence .6, of the rest each is told.
+    strange = _pairing(_zips({zip_code: ["not known"] * 4 for zip_code in range(10)}))
+    assert (strange.confidence, strange.is_told_by_said, strange.weight) == (0.6, True, weights.DEPENDENCY)
+    assert strange.is_sure.all(), "that the word stands four times in a zip is no second habit of it"
+    (test,) = (each for each in dependencies_within(_zips({z: ["not known"] * 4 for z in range(10)})))
+    assert test.columns == ("zip", "city")
+    assert int(test.broken(_zips({z: ["not known"] * 4 for z in range(10)})).sum()) == 40
+    # Where half a zip hold it, it is what that zip says.
+    assert not _pairing(_zips({zip_code: ["not known"] * 5 for zip_code in range(10)})).is_told_by_said
+
+
+def test_a_piece_of_several_values_is_held_against_all_of_them() -> None:
+    # Both classes lost their ends in a quarter of the rows: 30 of each stand beside 20 that either may have been.
+    found = suggested(["Class1", "Class2"] * 30 + ["Cla"] * 20)
+    assert found["typo"][1] == list(range(60, 80))
+    assert suggested(["Class1", "Other2"] * 30 + ["Cla"] * 20)["typo"][1] == [], "30 are not twice as many as 20"
+
+
+def test_numbers_far_on_both_sides_of_a_constant_are_errors_though_each_comes_often() -> None:
+    test, rows = suggested([900] * 60 + [-999, 9999, -1, 999999] * 4)["constant"]
+    assert (test.weight, len(rows)) == (weights.STREWN, 16)
+    # Steps beside a constant are a scale.
+    assert suggested([3] * 60 + [1, 2, 4, 5] * 4)["constant"][0].weight == weights.NEARLY_CONSTANT
+
+
+@pytest.mark.parametrize(
+    "word", ["not known yet", "TBD", "to be done", "To be confirmed.", "todo", "???", "Lorem ipsum dolor"]
+)
+def test_what_is_still_to_be_filled_in_is_told_however_often_it_stands(word: str) -> None:
+    for count in (1, 20):
+        test, rows = suggested(["red", "green", "blue"] * 10 + [word] * count)["placeholder"]
+        assert (test.kind, test.weight, rows) == ("missing", weights.PLACEHOLDER, list(range(30, 30 + count)))
+    assert test.words == "hold the place of what is still to be filled in"
+
+
+@pytest.mark.parametrize("word", ["unknown", "not applicable", "test", "Todorov", "to be", "set", "X", "tbds"])
+def test_an_answer_is_no_placeholder(word: str) -> None:
+    assert suggested(["red", "green", "blue"] * 10 + [word] * 5)["placeholder"][1] == []
+
+
 def test_a_faint_rule_comes_from_nothing() -> None:
     # Five of ten in five zips: .75 is half way from .7 to .8.
     faint = _pairing(_zips({zip_code: _next(zip_code, 5) for zip_code in (0, 2, 4, 6, 8)}))
@@ -117,25 +158,33 @@ def test_numbers_as_large_as_others_lost_their_sign_and_small_ones_may_not_have(
 
 
 @pytest.mark.parametrize(
-    ("values", "is_odd"),
+    ("values", "weight"),
     [
         # Steps of one: the least of all lies five above zero, and a tenth of the middle.
-        ([*range(5, 45), 0, 0], True),
-        ([*range(4, 44), 0, 0], False),
-        ([*range(5, 45), *[0] * 13], True),
-        ([*range(5, 45), *[0] * 14], False),
+        ([*range(5, 45), 0, 0], weights.ODD_ZERO),
+        ([*range(4, 44), 0, 0], None),
+        ([*range(5, 45), *[0] * 17], weights.ODD_ZERO),
+        ([*range(5, 45), *[0] * 18], None),
         # 5 is no tenth of the middle of 60 and more.
-        ([5, *range(60, 100), 0], False),
-        ([*range(5, 45), -1, 0], False),
-        ([*range(5, 12), 0] * 3, False),
-        ([*range(5, 13), 0] * 3, True),
+        ([5, *range(60, 100), 0], None),
+        ([*range(5, 45), -1, 0], None),
+        # Of few sizes they are so by the gap alone.
+        ([*range(2, 9), 0] * 3, None),
+        ([20, 24, 28, 32, 36, 0] * 4, weights.BEYOND_GAP),
+        ([20, 24, 28, 32, 0] * 4, None),
+        # As far from the others as half their range they lie beyond a gap, which few others would.
+        ([*range(5, 13), 0] * 3, weights.BEYOND_GAP),
+        ([*range(20, 60), *[0] * 13], weights.BEYOND_GAP),
+        ([*range(19, 60), *[0] * 13], weights.ODD_ZERO),
     ],
 )
-def test_zeros_are_odd_where_all_others_lie_well_above(values: list[int], is_odd: bool) -> None:
+def test_zeros_are_odd_where_all_others_lie_well_above(values: list[int], weight: float | None) -> None:
     found = suggested(values).get("odd_zero")
-    assert (found is not None) == is_odd
-    if found is not None:
-        assert (found[0].weight, found[1]) == (weights.ODD_ZERO, [n for n, value in enumerate(values) if value == 0])
+    if weight is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found[0].weight, found[1]) == (weight, [n for n, value in enumerate(values) if value == 0])
 
 
 @pytest.mark.parametrize(
@@ -151,9 +200,11 @@ def test_zeros_are_odd_where_all_others_lie_well_above(values: list[int], is_odd
         (range(12), ["error"] * 4 + ["A1", "B2"], "number"),
         (range(12), ["error"] * 4 + ["A1", "B2", "C3"], "text"),
         (range(16), ["A1", "B2", "C3", "D4", "E5"], "text"),
-        # Seven words and more, where numbers are of twelve sizes, are as various as they.
-        (range(12), ["one", "two", "three", "four", "five", "six"], "number"),
-        (range(12), ["one", "two", "three", "four", "five", "six", "seven"], "text"),
+        # However various words are, they are no codes; of two letters they may be, but not beside long numbers.
+        (range(12), ["one", "two", "three", "four", "five", "six", "seven"], "number"),
+        ([*range(12)] * 2, ["ON", "BC", "QC", "NS"] * 3, "text"),
+        ([*range(1000, 1012)] * 2, ["ON", "BC", "QC", "NS"] * 3, "number"),
+        ([*range(1000, 1012)] * 2, ["O1", "B2", "Q3", "N4"] * 3, "text"),
         # Amounts in several units are numbers, houses are none.
         (range(12), ["$ 3", "4 EUR", "£5", "6 kg", "7 %", "12 g"], "number"),
         (range(12), ["3a", "4b", "5 B", "6c", "7g", "8h"], "text"),

@@ -220,7 +220,12 @@ def test_lines_that_are_no_rows_have_lost_all_their_cells() -> None:
     alone = judge(_counted(refused_rows=25), Rules(), [], [])
     assert (alone.score, alone.dimensions["schema"], alone.dimensions["validity"]) == (0.8, 0.8, 1.0)
     (found,) = alone.findings
-    assert found.sentence == "25 of 125 lines cannot be read as rows, and are not among them"
+    said = "25 of 125 lines cannot be read as rows, and are not among them"
+    assert found.sentence == said
+    (named,) = judge(_counted(refused_rows=25, refused_lines=(7, 19, 1200)), Rules(), [], []).findings
+    assert named.sentence == f"{said}: lines 7, 19, 1,200, …"
+    (one,) = judge(_counted(refused_rows=1, refused_lines=(7,)), Rules(), [], []).findings
+    assert one.sentence == "1 of 101 lines cannot be read as rows, and is not among them: line 7"
     assert (found.kind, found.count, found.share, found.doubt) == ("schema", 25, 0.2, 50.0)
     assert (found.expected_share, found.is_alert) == (None, False)
     never = [PLAIN] * 3

@@ -400,13 +400,13 @@ def test_weights_are_those_that_were_measured() -> None:
     assert weights.missing_doubt(0.04) == pytest.approx(0.15 * 0.03 + 0.01 * 0.01)
     named = {name: value for name, value in vars(weights).items() if name.isupper()}
     assert named == {
-        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.45, "EXACT_SHAPE": 0.3,
+        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.45, "EXACT_SHAPE": 0.3, "SEVERAL_FORMS": 0.3,
         "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.08,
         "DOMINANT": 0.08, "NEARLY_CONSTANT": 0.04, "OUTLIER": 0.045, "FAR_OUTLIER": 0.1,
         "COPIED_ROW": 0.9, "IDENTITY": 0.9, "PAST_SHAPE": 0.996, "PAST_CLOSED_SET": 0.99,
         "PAST_FORMAT": 0.98, "PAST_RANGE": 0.97, "PAST_CHARACTERS": 0.97, "PAST_DEPENDENCY": 0.99,
         "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.7,
-        "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PADDED": 0.6,
+        "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PLACEHOLDER": 0.8, "PADDED": 0.6,
         "KNOWN_FORM": 0.8, "ORDER": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
         "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,

@@ -76,13 +76,13 @@ def test_a_constant_with_others_on_both_sides(others: list[int], weight: float) 
     assert (found.weight, rows) == (weight, list(range(60, 60 + len(others))))
 
 
-def test_three_in_four_alike_are_a_constant_and_fewer_are_none() -> None:
+def test_seven_in_ten_alike_are_a_constant_and_fewer_are_none() -> None:
     assert set(suggested([5] * 36 + [1, 2, 8, 9])) == {"type", "constant"}
-    assert suggested([5] * 30 + list(range(-5, 0)) + list(range(10, 15)))["constant"][0].weight == weights.STREWN
+    assert suggested([5] * 28 + list(range(-6, 0)) + list(range(10, 16)))["constant"][0].weight == weights.STREWN
     # One that is no error where others are is asked what a column is asked besides.
     assert suggested([5] * 34 + [1] * 6)["constant"][0].weight == weights.NEARLY_CONSTANT
     assert set(suggested([5] * 34 + [6] * 4 + [-1] * 2)) >= {"constant", "rare_sign"}
-    assert "constant" not in suggested([5] * 29 + list(range(-5, 0)) + list(range(10, 16)))
+    assert "constant" not in suggested([5] * 27 + list(range(-6, 0)) + list(range(10, 17)))
     assert "constant" not in suggested([5] * 40)
 
 
@@ -152,11 +152,24 @@ def test_columns_that_cannot_decide_decide_nothing() -> None:
     assert list(dependencies_within(text_block(same=["x"] * 50, city=cities))) == []
 
 
-@pytest.mark.parametrize(("broken", "weight"), [(0, weights.IDENTITY), (4, weights.IDENTITY), (5, 0.0)])
-def test_a_column_that_is_the_product_of_two(broken: int, weight: float) -> None:
+@pytest.mark.parametrize(
+    ("broken", "times", "weight"),
+    [
+        (0, 2.5, weights.IDENTITY),
+        (4, 2.5, weights.IDENTITY),
+        # A discount or a fee is no error; what lies three times as far is, up to four in ten.
+        (5, 2.5, 0.0),
+        (5, 3.5, weights.IDENTITY),
+        (5, 0.3, weights.IDENTITY),
+        (5, -1, weights.IDENTITY),
+        (16, 0, weights.IDENTITY),
+        (17, 0, 0.0),
+    ],
+)
+def test_a_column_that_is_the_product_of_two(broken: int, times: float, weight: float) -> None:
     count = range(2, 42)
     price = [n * 7 % 11 + 2 for n in count]
-    total = [n * p + (1000 + n if n - 2 < broken else 0) for n, p in zip(count, price, strict=True)]
+    total = [n * p * (times if n - 2 < broken else 1) for n, p in zip(count, price, strict=True)]
     block = text_block(count=count, price=price, total=total)
     (found,) = identities_within(block)
     assert (found.columns, found.operation, found.weight) == (("count", "price", "total"), "*", weight)

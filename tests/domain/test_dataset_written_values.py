@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import duckdb
 import numpy as np
 import pytest
-from text_blocks import suggested
+from text_blocks import suggested, text_block
 
+from quality_assets.domain.quality.datasets import examine
 from quality_assets.domain.quality.datasets.detectors import times_span
 from quality_assets.domain.quality.datasets.numbers import NumberFormat
 from quality_assets.domain.quality.datasets.time_formats import counted_instants, times_of
@@ -121,6 +122,61 @@ def test_two_ways_of_writing_dates_in_one_column_are_told() -> None:
     )
     # Four kinds of writing are no habit of anybody, and what one in twenty is written in is a slip.
     assert _form([*iso, "01/13/2026"]).other_time_formats == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["12,5"], "are written with a decimal comma, and the others with a point"),
+        (["1.234,50", "-7,25", "1 000,5"], "are written with a decimal comma, and the others with a point"),
+        (["€12", "$12", "12 kg"], "have a currency or a unit beside them, and the others none"),
+        # Before three digits a comma may part thousands; what is none of the two is no number.
+        (["12,500", "x"], "cannot be read as a number"),
+        (["12,5", "error"], "cannot be read as a number"),
+    ],
+)
+@pytest.mark.parametrize("has_past", [False, True])
+def test_what_breaks_a_column_of_numbers_is_said_as_what_it_is(others: list[str], words: str, has_past: bool) -> None:
+    plain = [f"{n}.5" for n in range(40)]
+    past = examine.Past(blocks=[text_block(c=plain)] * 4) if has_past else examine.Past()
+    batch = text_block(c=[*plain, *others * 2])
+    tests = {test.detector: test for test in examine.plan(batch, past, examine.Asked()).tests}
+    if has_past:
+        # Read as it was.
+        assert tests["past_type"].words == words
+    assert tests["type"].words == words
+
+
+def test_two_halves_of_numbers_with_points_and_commas_say_so_whichever_are_more() -> None:
+    points, commas = [f"{n}.5" for n in range(40)], [f"{n},5" for n in range(60)]
+    test, rows = suggested([*points, *commas])["other_number"]
+    assert (test.words, rows) == ("are not written as the other numbers are, with a decimal comma", list(range(40)))
+    assert suggested([f"€{n}" for n in range(40)] + ["$5"])["other_number"][0].words == (
+        "are not written as the other numbers are, with '€'"
+    )
+
+
+def test_amounts_in_several_currencies_are_told() -> None:
+    test, rows = suggested(["€12", "$12.50", "€7"] * 10)["other_currency"]
+    assert (test.kind, test.words, rows) == (
+        "format", "are in another currency than '€', as most are", list(range(1, 30, 3)),
+    )  # fmt: skip
+    # Units of weight are no currencies, one in twenty is something else, and one currency is one.
+    for values in (["5 kg", "500 g"] * 15, ["€12", "$12", "n5", "n6"] * 10, ["A1", "A2"] * 20):
+        assert "other_currency" not in suggested(values)
+
+
+def test_numbers_of_telephones_in_several_forms_are_told() -> None:
+    long, short, bracketed = ([form.format(n) for n in range(10, 40)] for form in (
+        "+49 170 12345{}", "0170-12345{}", "(0170) 123 45{}",
+    ))  # fmt: skip
+    test, rows = suggested([*long, *short[:20], *bracketed[:10]])["other_form"]
+    assert (test.kind, rows) == ("format", list(range(30, 60)))
+    assert test.words == "are written in another form than the usual '+99 999 9999999'"
+    assert "other_form" not in suggested(long), "one form"
+    assert "other_form" not in suggested([*long, short[0]]), "one in twenty and less is a slip, which others tell"
+    parts = [form.format(n) for form in ("978-3-16-1484{}-0", "12345-678{}") for n in range(10, 30)]
+    assert "other_form" not in suggested(parts), "neither brackets nor a country's code: of books, or parts"
 
 
 def test_days_beyond_what_nanoseconds_reach_are_days() -> None:

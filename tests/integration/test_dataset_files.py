@@ -100,11 +100,26 @@ def test_delimited_text(tmp_path: Path, content: bytes, columns: Row, rows: list
     assert (loaded.columns, found, loaded.refused_rows) == (columns, rows, refused)
 
 
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        # By DuckDB's reader, and by ours, which takes over where a quote is not closed.
+        (b"# made\n\na,b,c\n" + b"1,2,3\n" * 3 + b"1,2\n" + b"1,2,3\n1\n1,2\n1,2,3,4\n", (7, 9, 10)),
+        (b'a,b,c\n1,2,3\n1,"x,3\n1,2,3\n1,2,3\n', (3,)),
+    ],
+)
+def test_the_first_lines_that_are_no_rows_are_named(tmp_path: Path, content: bytes, lines: tuple[int, ...]) -> None:
+    loaded, _ = _read(tmp_path, content)
+    assert loaded.refused_lines == lines
+    assert loaded.refused_rows >= len(lines)
+
+
 def test_json_lines_keep_what_is_an_object(tmp_path: Path) -> None:
     lines = [{"a": 1, "b": "x"}, {"a": None, "b": "y", "c": [1, 2]}, {"a": 2.5, "b": None}]
     content = "\n".join(json.dumps(line) for line in lines) + '\n{"a": 3, "b"\n'
     loaded, found = _read(tmp_path, content.encode(), "log.txt")
     assert (loaded.columns, loaded.file_format, loaded.refused_rows) == (("a", "b", "c"), "json", 1)
+    assert loaded.refused_lines == (4,)
     assert found == [("1", "x", None), (None, "y", "[1,2]"), ("2.5", None, None)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from quality_assets.domain.sql_text import identifier, literal
-from quality_assets.stores.datasets.loading import MOST_COLUMNS, Loaded, unique_names
+from quality_assets.stores.datasets.loading import MOST_COLUMNS, MOST_LINES, Loaded, unique_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.records import MAX_LINE_BYTES, lines_of
 from quality_assets.stores.readers.text import Text
@@ -166,9 +166,8 @@ def _loaded(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool
             continue
         nothing = " AND ".join(f"c{i} IS NULL" for i in range(len(names)))
         rows = _count(connection)
-        refused = 0
+        refused, lines = _broken_lines(text.path) if file_format == "newline_delimited" else (0, ())
         if file_format == "newline_delimited":
-            refused = _broken_lines(text.path)
             if refused:
                 connection.execute(f"DELETE FROM batch WHERE {nothing}")
                 rows = _count(connection)
@@ -181,7 +180,7 @@ def _loaded(connection: duckdb.DuckDBPyConnection, text: Text, *, is_array: bool
             connection.execute(f"DELETE FROM batch WHERE {_kind('c0')} IS DISTINCT FROM 'OBJECT'")
             rows, refused = objects, refused + rows - objects
         names = _spread(connection, names, nested, is_whole=objects > 0)
-        return Loaded(names, rows, refused, text.encoding, "json", renamed)
+        return Loaded(names, rows, refused, text.encoding, "json", renamed, refused_lines=lines)
     raise FileRejected(f"it cannot be read as JSON: {first_line(last) if last else 'no objects'}")
 
 
@@ -189,13 +188,16 @@ def _count(connection: duckdb.DuckDBPyConnection, where: str = "") -> int:
     return int(connection.execute(f"SELECT count(*) FROM batch {where}").fetchall()[0][0])
 
 
-def _broken_lines(path: Path) -> int:
+def _broken_lines(path: Path) -> tuple[int, tuple[int, ...]]:
+    """How many lines hold no object, and which the first of them are."""
     count = 0
+    first: list[int] = []
     for line in lines_of(path):
         text = line.text.strip()
         if line.damage is not None or (text and not _is_object(text)):
             count += 1
-    return count
+            first += [line.number][: MOST_LINES - len(first)]
+    return count, tuple(first)
 
 
 def _is_object(text: str) -> bool:

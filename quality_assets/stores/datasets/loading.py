@@ -34,6 +34,10 @@ _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
 
 
+MOST_LINES = 3
+"""So many of the lines that were refused are named."""
+
+
 class TooLarge(FileRejected):
     """A file beyond what is taken in: too many columns, or one that unpacks to many times its size."""
 
@@ -51,6 +55,8 @@ class Loaded:
     """The names as they stood where they were empty or stood twice."""
     lines_above: int = 0
     """How many lines stand above the names of columns: titles, comments."""
+    refused_lines: tuple[int, ...] = ()
+    """Which lines the first of those refused are, counted from 1."""
     is_elsewhere: bool = False
     """Whether it is read where it lies, instead of from the scratch database."""
 

@@ -13,7 +13,7 @@ import duckdb
 
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.datasets.json_tables import is_json, load_json
-from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.datasets.loading import MOST_LINES, Loaded, insert_texts, unique_names
 from quality_assets.stores.datasets.titles import lacks_first_name, lines_above_names
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected
@@ -87,15 +87,14 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
     names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
     if not has_header:
         renamed = ()
-    refused = None if dialect.escape else _csv_fast(connection, text, dialect)
-    if refused is None:
-        refused = _csv_slow(connection, text, dialect)
+    found = None if dialect.escape else _csv_fast(connection, text, dialect)
+    refused, lines = _csv_slow(connection, text, dialect) if found is None else found
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
     if refused and not rows:
         raise FileRejected(
             f"none of its {refused:,} lines can be read as a row of the columns {', '.join(names)[:200]}"
         )
-    return Loaded(names, rows, refused, text.encoding, "csv", renamed, lines_above=above)
+    return Loaded(names, rows, refused, text.encoding, "csv", renamed, lines_above=above, refused_lines=lines)
 
 
 def _dialect(path: Path) -> tuple[Dialect, bool, int]:
@@ -217,8 +216,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> int | None:
-    """The rows by DuckDB's reader; how many were refused, or None where its rows do not account for the lines."""
+Refused = tuple[int, tuple[int, ...]]
+"""How many lines were refused, and which the first of them are."""
+
+
+def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> Refused | None:
+    """The rows by DuckDB's reader; how many lines were refused and the first of them, or None where its rows do not
+    account for the lines.
+    """
     width = len(dialect.header)
     if text.has_long_line or text.bad_utf8 or text.nul_lines != () or width == 1:
         return None
@@ -234,6 +239,7 @@ def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialec
             {"path": str(text.path)},
         )
         refused = int(connection.execute("SELECT count(DISTINCT line) FROM rejected").fetchall()[0][0])
+        first = connection.execute(f"SELECT DISTINCT line FROM rejected ORDER BY line LIMIT {MOST_LINES}").fetchall()
     except duckdb.Error:
         return None
     finally:
@@ -242,12 +248,15 @@ def _csv_fast(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialec
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
     # More lines than rows are line ends within quotes, or a quote that swallowed rows: the slower reader tells which.
     surplus = text.lines - dialect.header_line - rows - refused
-    return refused if surplus == 0 else None
+    return (refused, tuple(int(line) for (line,) in first)) if surplus == 0 else None
 
 
-def _csv_slow(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> int:
-    """The rows by splitting lines in Python, which takes up again behind whatever cannot be split."""
+def _csv_slow(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialect) -> Refused:
+    """The rows by splitting lines in Python, which takes up again behind whatever cannot be split; how many lines were
+    refused, and the first of them.
+    """
     width, refused = len(dialect.header), 0
+    first: list[int] = []
 
     def is_record(line: str) -> bool:
         return line.count(dialect.delimiter) == width - 1 and line.count('"') % 2 == 0 and width > 1
@@ -258,6 +267,7 @@ def _csv_slow(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialec
         for record in records_of(lines_of(text.path, dialect.header_line), dialect, is_record):
             if record.fields is None:
                 refused += 1
+                first.extend([record.line][: MOST_LINES - len(first)])
                 continue
             batch.append([_clean(field) for field in record.fields])
             if len(batch) >= _BATCH_ROWS:
@@ -267,7 +277,7 @@ def _csv_slow(connection: duckdb.DuckDBPyConnection, text: Text, dialect: Dialec
             yield batch
 
     insert_texts(connection, width, rows())
-    return refused
+    return refused, tuple(first)
 
 
 def _clean(field: Any) -> str | None:

@@ -142,7 +142,9 @@ def _judge(
     tally = examine.count(scan.blocks(), made, examine.clock_of(sample, asked))
     keys = examine.keys_to_count(sample, past, asked)
     repeats = {key: scan.repeats(key) for key in keys}
-    rows = examine.Rows(loaded.rows, loaded.columns, scan.copied_rows(), repeats, loaded.refused_rows)
+    rows = examine.Rows(
+        loaded.rows, loaded.columns, scan.copied_rows(), repeats, loaded.refused_rows, loaded.refused_lines
+    )
     verdict = examine.verdict(rows, sample, tally, made, past, asked)
     profile = examine.profile(batch_id, rows, sample, tally, made, verdict, asked)
     # What people ask themselves is nothing that is learnt: batches that break it teach as they would without it.

@@ -14,9 +14,9 @@ FEW_IN_ALL = 0.1
 _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
-_WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
+WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
 # Of how wide a gap no sizes are needed to be told that it is one.
-_ENDLESS_GAP = 50.0
+ENDLESS_GAP = 50.0
 # What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
 _MOST_ROUNDS, _LEAST_LEFT = 4, 0.5
 # What lost its sign is spread as what has it (Kolmogorov and Smirnov, one in ten), up to so much of a column.
@@ -45,13 +45,13 @@ class _Grade:
     on_both: bool = False
 
 
-_FURTHER = (_Grade(_MOST_BEYOND, _SENTINEL_GAP), _Grade(_MOST_BEYOND, _ENDLESS_GAP, 2))
+_FURTHER = (_Grade(_MOST_BEYOND, _SENTINEL_GAP), _Grade(_MOST_BEYOND, ENDLESS_GAP, 2))
 _GRADES = (
-    _Grade(FEW_IN_ALL, _WIDE_GAP),
+    _Grade(FEW_IN_ALL, WIDE_GAP),
     _FURTHER[0],
-    _Grade(_MOST_BEYOND, _WIDE_GAP, on_both=True),
+    _Grade(_MOST_BEYOND, WIDE_GAP, on_both=True),
     # Whole numbers lie a step apart.
-    _Grade(_MOST_BEYOND, 3 * _WIDE_GAP, 2, on_both=True),
+    _Grade(_MOST_BEYOND, 3 * WIDE_GAP, 2, on_both=True),
     _FURTHER[1],
 )
 # Times thin out towards the past by themselves.

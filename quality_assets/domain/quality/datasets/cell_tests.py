@@ -12,7 +12,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.quality.datasets.edits import SlipIndex
-from quality_assets.domain.quality.datasets.numbers import hold_a_number
+from quality_assets.domain.quality.datasets.numbers import hold_a_number, in_other_words
 from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
 from quality_assets.domain.wording import plural
@@ -71,6 +71,10 @@ class CellTest(ABC):
         """The same, with no value of a cell in its words."""
         return self
 
+    def said_of(self, sample: Block) -> CellTest:
+        """The same, in the words that fit what breaks it in a sample of the rows."""
+        return self
+
     @property
     @abstractmethod
     def words(self) -> str:
@@ -96,6 +100,7 @@ class WrongType(ValueTest):
     """What is neither a number nor missing in a column of numbers, and the same for times."""
 
     of_kind: str = "number"
+    said: str = ""
 
     def broken(self, block: Block) -> Bools:
         """By row."""
@@ -109,9 +114,19 @@ class WrongType(ValueTest):
         none = np.isnan(cells.of_unique)
         return none & ~hold_a_number(cells.uniques) if cells.form.number_format is not None else none
 
+    def said_of(self, sample: Block) -> WrongType:
+        """The same, in the words that fit what breaks it in a sample of the rows."""
+        cells = sample.columns[self.column]
+        if self.of_kind != "number" or cells.form.kind != "number" or cells.form.number_format is not None:
+            return self
+        breaking = np.flatnonzero(np.isnan(cells.of_unique)).tolist()
+        return replace(self, said=in_other_words([cells.uniques[place] for place in breaking]))
+
     @property
     def words(self) -> str:
         """In words."""
+        if self.said:
+            return self.said
         return "cannot be read as a number" if self.of_kind == "number" else "cannot be read as a date or time"
 
 

@@ -23,10 +23,10 @@ _SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
 # The same where exceptions are strewn evenly over some groups, as errors are, and what is expected of their scatter; a
 # second value of larger groups is then no habit either.
 _SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
-# Of many groups that are large enough to show it, evenness tells errors however many they are.
-_EVEN_OF_MANY, _MANY_GROUPS, _LEAST_OF_MANY = (0.6, 0.5), 8, 5
+# Of so many groups that are so large, in the middle, evenness tells errors however many they are.
+_EVEN_OF_MANY, _MANY_ENOUGH = (0.6, 0.5), ((8, 5), (5, 20))
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
-_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
+_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.6, 0.2), (0.97, 0.9), 0.85
 _LED, _LED_IF_EVEN, _LEAST_LED = 0.6, 0.5, 3
 
 
@@ -54,6 +54,9 @@ class Pairing:
     def is_sure(self) -> Bools:
         """By value of a: whether what does not agree with its most frequent b is no second habit."""
         is_rare = self.second <= np.maximum(1, 0.1 * self.total)
+        if self.is_told_by_said:
+            rows = self._said_rows
+            is_rare |= rows - self.held <= np.maximum(1, 0.1 * rows)
         if self.is_even:
             odd = (1 - self.confidence) * self.total
             is_rare |= (self.total >= _LARGE_GROUP) & (self.second <= odd + _SIGMAS * np.sqrt(odd))
@@ -90,11 +93,30 @@ class Pairing:
         confidence = float(told.sum() / total.sum())
         return confidence, (confidence - self.base) / (1 - self.base)
 
+    @cached_property
+    def _is_said(self) -> Bools:
+        """By pair: whether its b is the most frequent one of some a."""
+        return np.isin(self.pairs[1], self.says[self._is_led])
+
+    @property
+    def _said_rows(self) -> Ints:
+        """By value of a: the rows whose b is the most frequent one of some a."""
+        deciding, _, counts = self.pairs
+        said = self._is_said
+        places = np.searchsorted(self.codes, deciding[said])
+        return np.bincount(places, counts[said], minlength=len(self.codes)).astype(np.int64)
+
+    @cached_property
+    def is_told_by_said(self) -> bool:
+        """Whether b hangs on a but for values that no a has for its own: these are errors, however many they are."""
+        own = (self.confidence, self.lift)
+        return _reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)
+
     @property
     def among_said(self) -> tuple[float, float]:
         """Confidence and lift among the rows whose b is the most frequent one of some a: what none says is an error."""
         deciding, decided, counts = self.pairs
-        said = np.isin(decided, self.says[self._is_led])
+        said = self._is_said
         grouped = said & np.isin(deciding, self.codes[self.total >= 2])
         of_b = np.bincount(decided[said], counts[said])
         if not grouped.any() or np.count_nonzero(of_b) < 2:
@@ -108,9 +130,10 @@ class Pairing:
     def weight(self) -> float:
         """How sure a breach is: a rule that is broken more often is still one, as long as it is broken as by errors."""
         own = (self.confidence, self.lift)
-        if _reaches(own, _SURE) or (_reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)):
+        if _reaches(own, _SURE) or self.is_told_by_said:
             return weights.DEPENDENCY
-        is_shown = len(self.total) >= _MANY_GROUPS and float(np.median(self.total)) >= _LEAST_OF_MANY
+        size = float(np.median(self.total))
+        is_shown = any(len(self.total) >= groups and size >= least for groups, least in _MANY_ENOUGH)
         if self.is_even and _reaches(self.told_by_others, _EVEN_OF_MANY if is_shown else _SURE_IF_EVEN):
             return weights.DEPENDENCY
         # From nothing on, so that what is nearly none does not come and go.

@@ -12,17 +12,18 @@ import numpy as np
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.apart import (
+    ENDLESS_GAP,
     FEW_IN_ALL,
     LEAST_SIZES,
     TIME_FURTHER,
     TIME_GRADES,
+    WIDE_GAP,
     beyond_gap,
     far_from_all,
     is_mirrored,
 )
 from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
-    BrokenEncoding,
     CellTest,
     NotAmong,
     OddCharacters,
@@ -38,17 +39,8 @@ from quality_assets.domain.quality.datasets.cell_tests import (
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, WAYS, matching
-from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, loose_shape
-from quality_assets.domain.quality.datasets.writing_tests import (
-    OtherNumber,
-    OtherTime,
-    OtherWay,
-    Padded,
-    Unlike,
-    Variant,
-    folded,
-)
+from quality_assets.domain.quality.datasets.values import Block, Cells, loose_shape
+from quality_assets.domain.quality.datasets.written import MOST_CATEGORIES, texts_written, written_otherwise
 
 LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
@@ -59,27 +51,21 @@ _RARE_SHARE, _SLIP_SHARE, _CATEGORY_SLIP_SHARE = 0.02, 0.1, 0.3
 # Where so many of the common values have slips, values are mistaken throughout, and slips need not be as rare.
 _LEAST_SLIPPED, _SLIPPED_SHARE = 3, 0.25
 _MOST_SEARCHED = 20_000
-# A word of fewer letters may be a code, of which capitals are another one.
-_LEAST_FOLDED = 3
-_ALL_PADDED = 0.9
 _KEPT_ORDER = 0.95
-# Two ways of writing, each in so much of a column that neither is a slip.
-_LEAST_WAY, _ALL_WAYS = 0.05, 0.95
-_KNOWN_SHARE, _FEW_TRIED = 0.8, 50
-_MOST_CATEGORIES, _CATEGORY_TIMES, _RARER_TIMES = 60, 4, 3
+_RARER_TIMES = 3
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
 _FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # Of numbers a constant may have lost more: then columns are asked beside it as if it were none.
-_CONSTANT_SHARE = 0.75
+_CONSTANT_SHARE = 0.7
 _MOST_OF_ONE_STREWN, _MOST_STREWN = 0.02, 0.05
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
-_MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.25, 8, 5.0, 0.1
+_MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.3, 8, 5.0, 0.1
 # Longer fractions are what computing left, and of no fixed length.
 MOST_DECIMALS, MOST_ODD_DECIMALS = 6, 0.1
 
@@ -108,11 +94,7 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
         yield from _typos(name, cells)
         yield from _dominant(name, cells)
         yield from _rare_values(name, cells)
-        yield BrokenEncoding("format", "encoding", (name,), weights.BROKEN_ENCODING)
-        yield from _variants(name, cells)
-        yield from _padded(name, cells)
-        yield from _known_forms(name, cells)
-        yield from _two_ways(name, cells)
+        yield from texts_written(name, cells)
     else:
         yield WrongType("type", "type", (name,), weights.WRONG_TYPE, cells.form.kind)
         yield from written_otherwise(name, cells.form, "", weights.WRONG_TYPE)
@@ -127,14 +109,6 @@ def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:
     elif cells.form.kind == "time":
         yield from _odd_times(name, cells)
     yield from alone_within(name, cells, weights.ALONE, "alone")
-
-
-def written_otherwise(name: str, form: ColumnForm, past: str, weight: float) -> Iterator[CellTest]:
-    """The test of values that are numbers or times, and not written as the others of their column."""
-    if form.number_format is not None:
-        yield OtherNumber("format", f"{past}other_number", (name,), weight)
-    if form.other_time_formats:
-        yield OtherTime("format", f"{past}other_time", (name,), weight)
 
 
 def _typos(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -167,8 +141,11 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     rarer: dict[str, bool] = {}
     slipped: set[str] = set()
     for value, count in counts.items():
-        for origin in index.origins(value) + ([] if category is None else index.wholes(value)):
-            there = counts[origin]
+        wholes = [] if category is None else index.wholes(value)
+        of_wholes = sum(counts[whole] for whole in wholes)
+        for origin in index.origins(value) + wholes:
+            # What is cut off may be the beginning of several.
+            there = of_wholes if origin in wholes else counts[origin]
             is_same = origin.casefold() == value.casefold()
             is_few = is_same or (category is not None and there >= category)
             is_frequent = count > max(rare_at_most, of_few if is_few else 0.0) and not is_same
@@ -180,57 +157,9 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     return {value for value, is_rare in rarer.items() if is_rare or is_throughout}
 
 
-def _variants(name: str, cells: Cells) -> Iterator[CellTest]:
-    """The same word in other capitals, or with other signs or accents, among a few values that come again and again."""
-    if not 1 < len(cells.uniques) <= _MOST_CATEGORIES or cells.filled < _CATEGORY_TIMES * len(cells.uniques):
-        return
-    usual: dict[str, tuple[int, str]] = {}
-    for value, count in zip(cells.uniques, cells.counts.tolist(), strict=True):
-        fold = folded(value)
-        if len(fold) >= _LEAST_FOLDED:
-            usual[fold] = max(usual.get(fold, (0, "")), (count, value))
-    if any(folded(value) in usual and usual[folded(value)][1] != value for value in cells.uniques):
-        spelled = {fold: value for fold, (_, value) in usual.items()}
-        yield Variant("typo", "variant", (name,), weights.TYPO, spelled)
-
-
-def _padded(name: str, cells: Cells) -> Iterator[CellTest]:
-    """Blanks before or behind values where others have none; where nearly all have, the file is written so."""
-    if cells.padded is not None and 0 < int((cells.padded & ~cells.missing).sum()) < _ALL_PADDED * cells.filled:
-        yield Padded("format", "padded", (name,), weights.PADDED)
-
-
-def _known_forms(name: str, cells: Cells) -> Iterator[CellTest]:
-    """What is no address, where nearly all values are one: of mail, of a page, of a computer; and the like of names."""
-    for known in KNOWN_FORMS:
-        # A few values tell whether it is worth the while.
-        if not matching(known, cells.uniques[:_FEW_TRIED]).mean() >= 0.5:
-            continue
-        share = float(cells.counts[matching(known, cells.uniques)].sum() / cells.filled)
-        if _KNOWN_SHARE <= share < 1:
-            yield Unlike("format", "known_form", (name,), weights.KNOWN_FORM, known)
-            return
-
-
-def _two_ways(name: str, cells: Cells) -> Iterator[CellTest]:
-    """Numbers with a decimal comma beside such with a point, and yes and no in words of two kinds: what stands less
-    often is written otherwise.
-    """
-    for ways, alike in WAYS:
-        written = np.array([matching(each, cells.uniques[:_FEW_TRIED]) for each in (*ways, *alike)])
-        if written.any(axis=0).mean() < 1 / 2:
-            continue
-        shares = [float(cells.counts[matching(each, cells.uniques)].sum() / cells.filled) for each in (*ways, *alike)]
-        some = [place for place in range(len(ways)) if shares[place] >= _LEAST_WAY]
-        if len(some) > 1 and sum(shares) >= _ALL_WAYS:
-            usual = max(some, key=lambda place: shares[place])
-            less = tuple(way for way in ways if way is not ways[usual])
-            yield OtherWay("format", "other_way", (name,), weights.WRONG_TYPE, ways[usual], less)
-
-
 def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:
     """Values that stand a few times beside a few that stand often each, where nothing lies between."""
-    if len(cells.uniques) < 3 or len(cells.uniques) > _MOST_CATEGORIES:
+    if len(cells.uniques) < 3 or len(cells.uniques) > MOST_CATEGORIES:
         return
     order = np.argsort(-cells.counts, kind="stable")
     counts = cells.counts[order]
@@ -274,7 +203,7 @@ def _usual_forms(
     values = Counter(shapes)
     limit = max(1.0, rare_share * cells.filled)
     # Of a few, one value that stands there again and again is written as it should be.
-    is_few = len(cells.uniques) <= _MOST_CATEGORIES
+    is_few = len(cells.uniques) <= MOST_CATEGORIES
     usual = {shape: n for shape, n in tally.items() if n > limit or (is_few and n > 2 * values[shape])}
     common = [count for count in usual.values() if count > limit]
     most = _MOST_EXACT_FORMS if is_exact else _MOST_FORMS
@@ -408,14 +337,16 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
         yield OutsideRange("outlier", "rare_sign", (name,), weight, 0.0, np.inf, "are below zero")
         return
     zeros, sizes = len(known) - len(above), np.unique(above)
-    if not 0 < zeros <= _MOST_ZEROS * len(known) or len(sizes) < _LEAST_ZERO_SIZES:
+    if not 0 < zeros <= _MOST_ZEROS * len(known) or len(sizes) < LEAST_SIZES:
         return
     step = float(np.quantile(np.diff(sizes), 0.1))
-    if sizes[0] >= max(_ZERO_STEPS * step, _ZERO_PART * float(np.median(above))):
+    # As wide a gap as parts a few is one where they are more.
+    is_parted = sizes[0] >= WIDE_GAP * (sizes[-1] - sizes[0])
+    is_above = sizes[0] >= max(_ZERO_STEPS * step, _ZERO_PART * float(np.median(above)))
+    if is_parted or (is_above and len(sizes) >= _LEAST_ZERO_SIZES):
         low = float(np.nextafter(0.0, 1.0))
-        yield OutsideRange(
-            "outlier", "odd_zero", (name,), weights.ODD_ZERO, low, np.inf, "are 0, and all others well above"
-        )
+        weight = weights.BEYOND_GAP if is_parted else weights.ODD_ZERO
+        yield OutsideRange("outlier", "odd_zero", (name,), weight, low, np.inf, "are 0, and all others well above")
 
 
 def _constant(name: str, known: Floats) -> OutsideRange | None:
@@ -426,6 +357,8 @@ def _constant(name: str, known: Floats) -> OutsideRange | None:
         return None
     others = values[values != top]
     most = max(2, (_MOST_STREWN if len(others) >= 4 else _MOST_OF_ONE_STREWN) * len(known))
-    is_strewn = (others < top).any() and (others > top).any() and counts[values != top].max() <= most
+    apart = np.abs(others - top)
+    is_few_each = counts[values != top].max() <= most or apart.max() >= ENDLESS_GAP * apart.min()
+    is_strewn = (others < top).any() and (others > top).any() and is_few_each
     weight = weights.STREWN if is_strewn else weights.NEARLY_CONSTANT
     return OutsideRange("outlier", "constant", (name,), weight, top, top, f"are not {top:g}, as nearly all are")

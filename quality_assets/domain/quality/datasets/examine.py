@@ -119,6 +119,8 @@ class Rows:
     repeats: Mapping[tuple[str, ...], int]
     refused_rows: int = 0
     """Lines that are no rows, and not among them."""
+    refused_lines: tuple[int, ...] = ()
+    """Which lines the first of those are."""
 
     @property
     def refused_share(self) -> float:
@@ -136,7 +138,9 @@ def plan(sample: Block, past: Past, asked: Asked, is_whole: bool = True) -> Plan
     suggested = detect(sample) if is_whole else map(_within_gap, detect(sample))
     tests = [*(_widened(rule, ordering) for rule in rules.alive), *suggested]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
-    kept = [t if asked.keeps_examples else t.without_values() for t in told if t.applies(sample)]
+    kept = [
+        (t if asked.keeps_examples else t.without_values()).said_of(sample) for t in told if t.applies(sample)
+    ]  # fmt: skip
     is_new = is_new_group(sample, ordering, past.blocks)
     return Plan(kept, rules, spikes(sample), ordering, is_new, asked.keeps_examples)
 
@@ -234,6 +238,7 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         copies_by_chance(sample, rows.rows) if rows.copied_rows and asks_chance else 0.0,
         rows.refused_rows,
         frozenset(key for key in singles if counts_on(sample.columns[key[0]])),
+        rows.refused_lines,
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
 

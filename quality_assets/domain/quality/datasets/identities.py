@@ -18,6 +18,8 @@ _MOST_ROWS = 5_000
 _LEAST_ROWS = 30
 # An identity that holds for fewer is a coincidence; one that holds for half is shown, and doubts no cell.
 _LEAST_SHOWN, LEAST_DOUBTING = 0.4, 0.9
+# Where fewer keep it, and most that break it lie so many times as far, these are errors, and no discount or fee.
+_LEAST_IF_WILD, _WILD_TIMES = 0.6, 3.0
 # With such numbers an identity says nothing.
 _TRIVIAL = {"*": (0.0, 1.0), "+": (0.0,)}
 # So many rows are looked at first, and of so few that tell nothing follows.
@@ -44,7 +46,10 @@ def identities_within(block: Block, least: float = _LEAST_SHOWN) -> Iterator[Ide
     for one, other, result, operation in _likely(numbers):
         share = _holding(numbers[one], numbers[other], numbers[result], operation)
         if share is not None and share >= least:
-            weight = weights.IDENTITY if share >= LEAST_DOUBTING else 0.0
+            is_kept = share >= LEAST_DOUBTING or (
+                share >= _LEAST_IF_WILD and _is_wild(numbers[one], numbers[other], numbers[result], operation)
+            )
+            weight = weights.IDENTITY if is_kept else 0.0
             yield Identity("identity", f"identity{operation}", (one, other, result), weight, operation)
 
 
@@ -76,6 +81,15 @@ def _holding(a: Floats, b: Floats, result: Floats, operation: str) -> float | No
     if telling.sum() < _LEAST_ROWS:
         return None
     return float(agrees(a[telling], b[telling], result[telling], operation).mean())
+
+
+def _is_wild(a: Floats, b: Floats, result: Floats, operation: str) -> bool:
+    """Whether most of what breaks an identity is nowhere near what it should be."""
+    broken = ~np.isnan(a + b + result) & ~agrees(a, b, result, operation)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        times = result[broken] / (a * b if operation == "*" else a + b)[broken]
+    is_near = (times >= 1 / _WILD_TIMES) & (times <= _WILD_TIMES)
+    return bool(broken.any() and is_near.mean() < 1 / 2)
 
 
 def ratios_within(block: Block) -> Iterator[Ratio]:

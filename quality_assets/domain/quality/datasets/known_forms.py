@@ -29,6 +29,15 @@ KNOWN_FORMS = (
 )
 
 
+TELEPHONE = KnownForm("telephone number", r"^[+(]?\d(?:[ ().\-/]{0,2}\d){6,14}$")
+PLACEHOLDER = KnownForm(
+    "placeholder",
+    r"^(?i:tb[acd]|to[ -]?do|dummy|placeholder|lorem ipsum\b.*|\?{2,}|asdf\w*|to be "
+    r"(?:added|announced|clarified|confirmed|decided|defined|determined|done|filled(?: in)?|named)"
+    r"|(?:not|un)[ -]?(?:yet[ -])?(?:known|specified|available|assigned|given|set|provided|decided|defined)"
+    r"[ -](?:yet|so far))[.!]?$",
+)
+"""What stands where something is to be filled in later. Of "unknown" and "not applicable" it is an answer as well."""
 _WHOLE = KnownForm("as a whole number", r"^[-+]?\d+$")
 _TRUTHS = ("true|false", "yes|no", "y|n", "on|off", "1|0")
 WAYS: tuple[tuple[tuple[KnownForm, ...], tuple[KnownForm, ...]], ...] = (

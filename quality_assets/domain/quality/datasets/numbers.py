@@ -40,6 +40,13 @@ _PARTING = {"": "", ",": ",", ".": r"\.", " ": f"[{_BLANKS}]", "'": "['\u2019]"}
 _MEASURES = "kg|mg|lbs?|oz|km|cm|mm|mi|ft|ml|ms|min|[%\u2030]|\u00b0[CF]?|[ \u00a0][gmlshCFK]"
 _NUMBER = rf"[+{_MINUS}]?\d[\d.,]*"
 _AMOUNT = rf"^(?:(?:{_MONEY})[{_BLANKS}]?{_NUMBER}|{_NUMBER}[{_BLANKS}]?(?:{_MONEY}|{_MEASURES}))$"
+_OTHERWISE = (
+    (
+        rf"^[+{_MINUS}]?(?:\d{{1,3}}(?:[.{_BLANKS}]\d{{3}})+|\d+),(?:\d{{1,2}}|\d{{4,}})$",
+        "are written with a decimal comma, and the others with a point",
+    ),
+    (_AMOUNT, "have a currency or a unit beside them, and the others none"),
+)
 _HAS_NUMBER = r"^\D{0,8}\d[\d.,' " + "\u2019" + r"]*\D{0,8}$"
 
 
@@ -91,6 +98,9 @@ class NumberFormat:
         )
 
 
+PLAIN = NumberFormat()
+
+
 def _floats(texts: Sequence[str | None]) -> Floats:
     numbers = numbers_of_texts(pd.Series(list(texts), dtype=object)).to_numpy(float)
     return np.where(np.isinf(numbers), np.nan, numbers)
@@ -109,6 +119,21 @@ def hold_a_number(texts: Sequence[str]) -> Bools:
 def are_amounts(texts: Sequence[str]) -> Bools:
     """Which texts are a number beside a currency or a unit."""
     return matches(texts, _AMOUNT)
+
+
+def currencies_of(texts: Sequence[str]) -> list[str]:
+    """The currency that stands beside each number; nothing where none does."""
+    beside = [_OF_NUMBERS.sub("", text) for text in texts]
+    return [each if _BEFORE.fullmatch(each) else "" for each in beside]
+
+
+def in_other_words(texts: Sequence[str]) -> str:
+    """Why numbers stand in none of these texts for `float`, in words; nothing where they are other things."""
+    for pattern, words in _OTHERWISE:
+        share = matches(texts, pattern).mean() if len(texts) else 0.0
+        if share >= _LEAST_EXPLAINED:
+            return words
+    return ""
 
 
 def read_numbers(texts: Sequence[str], held: Floats) -> tuple[Floats, NumberFormat | None]:
@@ -140,7 +165,7 @@ def _parted(texts: Sequence[str], plain: Floats, held: Floats) -> NumberFormat |
     others = [texts[index] for index in unread.tolist()]
     if len(others) < 2:
         return None
-    for way in (NumberFormat(), NumberFormat(thousands=",")):
+    for way in (PLAIN, NumberFormat(thousands=",")):
         explained = ~np.isnan(way.read(others))
         if held[unread][explained].sum() < _LEAST_EXPLAINED * held[unread].sum():
             continue

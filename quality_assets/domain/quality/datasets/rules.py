@@ -31,9 +31,10 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     signs,
 )
 from quality_assets.domain.quality.datasets.dependencies import candidates, pairing
-from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS, written_otherwise
+from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
 from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within
 from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.quality.datasets.written import written_otherwise
 
 LEAST_PAST = 2
 """Fewer past batches teach nothing that could be tried on one of them."""

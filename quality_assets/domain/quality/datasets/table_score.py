@@ -34,7 +34,7 @@ _SECOND_LOOK_ELSE = 0.15
 _SHARE_THAT_COUNTS = {
     **dict.fromkeys(("dominant", "rare_value", "decimals", "word_typo", "characters"), weights.FEW_OUTLYING),
     **dict.fromkeys(("format", "exact_shape"), weights.FEW_FORMED),
-    **dict.fromkeys(("beyond_gap", "far_times", "rare_sign", "alone"), weights.FEW_PARTED),
+    **dict.fromkeys(("beyond_gap", "far_times", "rare_sign", "odd_zero", "alone"), weights.FEW_PARTED),
 }
 # Of a group that was not there before, the past says so much.
 _NEW_GROUP = 0.1
@@ -64,6 +64,8 @@ class Counted:
     refused_rows: int = 0
     counting: frozenset[tuple[str, ...]] = frozenset()
     """Keys that count the rows, by what they show themselves where there is no past."""
+    refused_lines: tuple[int, ...] = ()
+    """Which lines the first of those refused are."""
 
     @property
     def lines(self) -> int:
@@ -335,7 +337,11 @@ def _refused(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
     doubt = beyond * len(counted.columns)
     if shares and beyond < 1:
         return [], doubt
-    sentence = f"{count:,} of {lines:,} lines cannot be read as rows, and are not among them"
+    where = ", ".join(f"{line:,}" for line in counted.refused_lines)
+    more = ", …" if where and count > len(counted.refused_lines) else ""
+    which = f": {'line' if count == 1 else 'lines'} {where}{more}" if where else ""
+    are = "is" if count == 1 else "are"
+    sentence = f"{count:,} of {lines:,} lines cannot be read as rows, and {are} not among them{which}"
     is_alert = len(past) >= LEAST_PAST_TO_ALERT
     return [
         Finding(

@@ -50,7 +50,8 @@ _MANY_SIZES, _LEAST_BESIDE_FILLINGS = 20, 2 / 3
 # Codes are of digits and single letters: beside words, or amounts in some unit, so many numbers are enough, where most
 # of the rest is such.
 _LEAST_BESIDE_WORDS, _OF_THE_REST = 0.55, 2 / 3
-_WORDS_ALONE = re.compile(r"\D*[^\W\d_]{3}\D*")
+_WORDS_ALONE, _LETTERS_ALONE = re.compile(r"\D*[^\W\d_]{3}\D*"), re.compile(r"\D*[^\W\d_]\D*")
+_LONG_NUMBER = 3
 # A token among few codes of the same form is one of them.
 _MOST_CODES = 30
 
@@ -230,13 +231,15 @@ def form_of(uniques: Sequence[str], counts: Ints) -> ColumnForm:
 
 
 def _are_beside(told: Sequence[str], held: Floats, numbers: Floats) -> bool:
-    """Whether what stands beside numbers is no code of a kind with them: words, less various than they, or amounts."""
+    """Whether what stands beside numbers is no code of a kind with them: words, or amounts."""
     others = np.flatnonzero(np.isnan(numbers))
     texts, rows = [told[index] for index in others.tolist()], held[others]
-    has_words = np.array([_WORDS_ALONE.fullmatch(text) is not None for text in texts])
-    is_other = are_amounts(texts)
-    if has_words.sum() <= max(_MOST_FILLINGS, (len(numbers) - len(others)) / 2):
-        is_other |= has_words
+    is_read = ~np.isnan(numbers)
+    lengths = np.array([len(text) for text in told])
+    # Beside long numbers no code is of letters alone, however few they are.
+    is_long = np.average(lengths[is_read] >= _LONG_NUMBER, weights=held[is_read]) > 1 / 2
+    words = _LETTERS_ALONE if is_long else _WORDS_ALONE
+    is_other = are_amounts(texts) | np.array([words.fullmatch(text) is not None for text in texts])
     return bool(rows[is_other].sum() >= _OF_THE_REST * rows.sum())
 
 

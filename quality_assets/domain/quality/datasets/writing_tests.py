@@ -10,8 +10,8 @@ import numpy as np
 
 from quality_assets.domain.arrays import Bools
 from quality_assets.domain.quality.datasets.cell_tests import CellTest, ValueTest
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, KnownForm, matching
-from quality_assets.domain.quality.datasets.numbers import hold_a_number
+from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, PLACEHOLDER, KnownForm, matching
+from quality_assets.domain.quality.datasets.numbers import PLAIN, NumberFormat, currencies_of, hold_a_number
 from quality_assets.domain.quality.datasets.time_formats import ISO, times_of
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
@@ -20,6 +20,8 @@ from quality_assets.domain.quality.datasets.values import Block, Cells
 class OtherNumber(ValueTest):
     """Numbers with another unit, or parted by other signs, than those of their column."""
 
+    usual: NumberFormat = PLAIN
+
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
         return np.isnan(cells.of_unique) & hold_a_number(cells.uniques)
@@ -27,7 +29,25 @@ class OtherNumber(ValueTest):
     @property
     def words(self) -> str:
         """In words."""
-        return "are not written as the other numbers are"
+        how = f", with {self.usual.unit!r}" if self.usual.unit else ""
+        how = how or (", with a decimal comma" if self.usual.decimal == "," else "")
+        return f"are not written as the other numbers are{how}"
+
+
+@dataclass(frozen=True)
+class OtherCurrency(ValueTest):
+    """Amounts in another currency than most of their column."""
+
+    usual: str = ""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([each not in ("", self.usual) for each in currencies_of(cells.uniques)], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are in another currency than {self.usual!r}, as most are"
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,20 @@ class Unlike(ValueTest):
         """In words."""
         article = "an" if self.known.name[0] in "eI" else "a"
         return f"are not written as {article} {self.known.name} is, and the others are"
+
+
+@dataclass(frozen=True)
+class Placeholder(ValueTest):
+    """Words that stand where something is to be filled in later."""
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return matching(PLACEHOLDER, cells.uniques)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return "hold the place of what is still to be filled in"
 
 
 @dataclass(frozen=True)
