@@ -82,6 +82,9 @@ def test_what_no_group_has_for_its_own_is_an_error_however_often_it_stands() -> 
     (test,) = (each for each in dependencies_within(_zips({z: ["not known"] * 4 for z in range(10)})))
     assert test.columns == ("zip", "city")
     assert int(test.broken(_zips({z: ["not known"] * 4 for z in range(10)})).sum()) == 40
+    # What stands in one zip alone is another city of it.
+    own = _pairing(_zips({zip_code: [f"x{zip_code}"] * 4 for zip_code in range(10)}))
+    assert (own.confidence, own.among_said, own.is_told_by_said) == (0.6, (1.0, 1.0), False)
     # Where half a zip hold it, it is what that zip says.
     assert not _pairing(_zips({zip_code: ["not known"] * 5 for zip_code in range(10)})).is_told_by_said
 

@@ -26,7 +26,9 @@ _SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
 # Of so many groups that are so large, in the middle, evenness tells errors however many they are.
 _EVEN_OF_MANY, _MANY_ENOUGH = (0.6, 0.5), ((8, 5), (5, 20))
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
-_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.6, 0.2), (0.97, 0.9), 0.85
+_LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
+# The same where nearly all that is none's own stands in several groups each: what stands in one is of that group.
+_LEAST_IF_STREWN, _LEAST_STREWN, _STREWN_GROUPS = (0.6, 0.2), 0.8, 3
 _LED, _LED_IF_EVEN, _LEAST_LED = 0.6, 0.5, 3
 
 
@@ -54,7 +56,7 @@ class Pairing:
     def is_sure(self) -> Bools:
         """By value of a: whether what does not agree with its most frequent b is no second habit."""
         is_rare = self.second <= np.maximum(1, 0.1 * self.total)
-        if self.is_told_by_said:
+        if self.is_told_by_said and self._is_strewn:
             rows = self._said_rows
             is_rare |= rows - self.held <= np.maximum(1, 0.1 * rows)
         if self.is_even:
@@ -110,7 +112,16 @@ class Pairing:
     def is_told_by_said(self) -> bool:
         """Whether b hangs on a but for values that no a has for its own: these are errors, however many they are."""
         own = (self.confidence, self.lift)
-        return _reaches(own, _LEAST_OF_ALL) and _reaches(self.among_said, _SURE_OF_SAID)
+        is_likely = _reaches(own, _LEAST_OF_ALL) or (_reaches(own, _LEAST_IF_STREWN) and self._is_strewn)
+        return is_likely and _reaches(self.among_said, _SURE_OF_SAID)
+
+    @property
+    def _is_strewn(self) -> bool:
+        """Whether what no a has for its own stands in several a."""
+        _, decided, counts = self.pairs
+        unsaid = ~self._is_said
+        groups, rows = np.bincount(decided[unsaid]), np.bincount(decided[unsaid], counts[unsaid])
+        return bool(rows[groups >= _STREWN_GROUPS].sum() >= _LEAST_STREWN * rows.sum() > 0)
 
     @property
     def among_said(self) -> tuple[float, float]:
