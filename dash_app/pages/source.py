@@ -119,7 +119,7 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
             else state_badge(state_of(batch)),
             score_text(batch["score"]),
             formats.count(batch["rows"]),
-            batch["reason"] or batch["worst_finding"] or "",
+            _found(batch),
         ]
         for batch in reversed(batches)
     ]
@@ -134,6 +134,12 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
     before = drawn(ui.table(headers, older, label="Older batches", numeric=(2, 3)))
     summary = html.Summary(formats.plural(len(older), "older batch", "older batches"))
     return ui.card(head, table, html.Details([summary, before], className="fold"), label="Batches")
+
+
+def _found(batch: Mapping[str, Any]) -> Component | str:
+    """What is worst in a batch, and beneath it which threshold it fails, or why it cannot be read."""
+    worst, reason = batch["worst_finding"] or "", capitalised(batch["reason"] or "")
+    return ui.two_lines(worst, reason) if worst and reason else worst or reason
 
 
 def _columns(judged: Mapping[str, Any] | None) -> Component:

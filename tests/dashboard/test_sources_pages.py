@@ -11,7 +11,7 @@ import pytest
 from plotly.io.json import to_json_plotly
 
 from dash_app import router
-from quality_assets.contracts.sources.datasets import DatasetSource
+from quality_assets.contracts.sources.datasets import DatasetSource, Thresholds
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
 from quality_assets.settings import Settings
@@ -66,6 +66,22 @@ def test_a_table_is_told_with_its_findings_and_its_columns(settings: Settings, t
         "There is no such page" in _shown(settings, "/sources/none")
         or "not found" in _shown(settings, "/sources/none").lower()
     )
+
+
+def test_a_batch_that_fails_shows_what_is_worst_in_it_and_which_threshold_it_fails(
+    settings: Settings, tmp_path: Path
+) -> None:
+    table = orders(0)
+    table.assign(price=["?"] * 20 + table.price.tolist()[20:]).to_csv(tmp_path / "day.csv", index=False)
+    (tmp_path / "day2.csv").write_text("")
+    store, rows = operations_of(settings), len(table)
+    source = DatasetSource(name="orders", path=str(tmp_path / "day*.csv"), thresholds=Thresholds(rows_at_least=5_000))
+    judged = check_dataset(store, settings, register(store, source, "t"))
+    assert {each.batch: each.status for each in judged} == {"day.csv": "failed", "day2.csv": "refused"}
+    page = _shown(settings, "/sources/orders")
+    assert f"20 of {rows} values of price are missing" in page
+    assert f"It has {rows} rows; 5,000 are the least" in page
+    assert "No rows: the file is empty" in page
 
 
 def test_a_table_with_a_past_shows_its_scores_its_columns_and_what_thresholds_do(

@@ -127,9 +127,9 @@ def test_two_ways_of_writing_dates_in_one_column_are_told() -> None:
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        (["12,5"], "are written with a decimal comma, and the others with a point"),
-        (["1.234,50", "-7,25", "1 000,5"], "are written with a decimal comma, and the others with a point"),
-        (["€12", "$12", "12 kg"], "have a currency or a unit beside them, and the others none"),
+        (["12,5"], "are written with a decimal comma, not a point"),
+        (["1.234,50", "-7,25", "1 000,5"], "are written with a decimal comma, not a point"),
+        (["€12", "$12", "12 kg"], "have a currency or a unit beside them, and are no bare numbers"),
         # Before three digits a comma may part thousands; what is none of the two is no number.
         (["12,500", "x"], "cannot be read as a number"),
         (["12,5", "error"], "cannot be read as a number"),

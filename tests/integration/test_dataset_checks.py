@@ -313,6 +313,25 @@ def test_batches_of_folders_are_called_by_them_and_marks_of_programs_are_none(qu
         assert [line["batch"] for line in told] == ["day=2026-03-01/part.csv", "day=2026-03-02/part.csv"]
 
 
+def test_a_batch_without_names_of_columns_says_so_where_its_past_has_others(quality, tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n * 7 % 5}.5,x{n}\n" for n in range(40))
+    for day, head in enumerate(("id,price,name\n", "", "")):
+        (tmp_path / f"day{day}.csv").write_text(head + rows.replace("x", f"{day}x"))
+    quality("dataset", "add", "prices", "--path", str(tmp_path / "day*.csv"))
+    told = _lines(quality("check", "prices", "--format", "json")[1])
+    said = "Its first line is a row, and none has the names of columns: they are called column_1 to column_3"
+    assert [[f["sentence"] for f in line["findings"] if f["rule"] == "no_names"] for line in told] == [
+        [],
+        [said],
+        [said],
+    ]
+    # The list counts all of them, and has the score of each.
+    assert '"batches": 3' in quality("dataset", "list", "--format", "json")[1]
+    (tmp_path / "one.csv").write_text("".join(f"{n}\n" for n in range(40)))
+    (alone,) = _lines(quality("check", str(tmp_path / "one.csv"), "--format", "json")[1])
+    assert alone["findings"][-1]["sentence"].endswith("names of columns: it is called column_1")
+
+
 def test_a_dataset_without_files_is_told_where_none_are(quality, tmp_path: Path) -> None:
     quality("dataset", "add", "none", "--path", str(tmp_path / "*.csv"))
     code, output = quality("check", "none")

@@ -53,6 +53,8 @@ class Loaded:
     file_format: str = "csv"
     renamed: tuple[str, ...] = ()
     """The names as they stood where they were empty or stood twice."""
+    has_names: bool = True
+    """Whether the file says what its columns are called."""
     lines_above: int = 0
     """How many lines stand above the names of columns: titles, comments."""
     refused_lines: tuple[int, ...] = ()

@@ -94,7 +94,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
         raise FileRejected(
             f"none of its {refused:,} lines can be read as a row of the columns {', '.join(names)[:200]}"
         )
-    return Loaded(names, rows, refused, text.encoding, "csv", renamed, lines_above=above, refused_lines=lines)
+    return Loaded(names, rows, refused, text.encoding, "csv", renamed, has_header, above, lines)
 
 
 def _dialect(path: Path) -> tuple[Dialect, bool, int]:

@@ -150,11 +150,17 @@ def _judge(
     # What people ask themselves is nothing that is learnt: batches that break it teach as they would without it.
     own = ask_plugins(connection, loaded, sample, plugins, asked.muted, asked.keeps_examples)
     verdict = with_plugins(verdict, own, loaded.rows, len(loaded.columns))
-    return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded)))
+    before = past.profiles[-1].columns if past.profiles else ()
+    return _Judged(verdict, loaded, profile, sample, made, tuple(_noticed(loaded, before)))
 
 
-def _noticed(loaded: Loaded) -> Iterator[Finding]:
-    """What reading the file showed by itself."""
+def _noticed(loaded: Loaded, before: Sequence[str]) -> Iterator[Finding]:
+    """What reading the file showed by itself; `before` are the columns that the past has."""
+    if not loaded.has_names and loaded.columns != tuple(before):
+        first, count = loaded.columns[0], len(loaded.columns)
+        called = f"it is called {first}" if count == 1 else f"they are called {first} to {loaded.columns[-1]}"
+        sentence = f"Its first line is a row, and none has the names of columns: {called}"
+        yield Finding("schema", (), count, 1.0, sentence, "no_names")
     if loaded.renamed:
         names = ", ".join(repr(name) for name in loaded.renamed[:5])
         sentence = f"{plural(len(loaded.renamed), 'column')} came without a name that no other has ({names})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from quality_assets.tables.alerts import raise_fault, resolve_fault
 from quality_assets.tables.datasets.registering import Registered, registered
 
 FRESHNESS = "freshness"
-_MOST_ARRIVALS = 200
+MOST_ARRIVALS = 200
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,18 @@ class Late:
     sentence: str
 
 
-def late(connection: Connection, dataset: Registered, now: datetime | None = None) -> Late | None:
-    """Whether the next batch of a dataset is overdue: by its cadence, else by the gaps between past arrivals."""
+def late(
+    connection: Connection,
+    dataset: Registered,
+    now: datetime | None = None,
+    arrived: Sequence[datetime] | None = None,
+) -> Late | None:
+    """Whether the next batch of a dataset is overdue: by its cadence, else by the gaps between past arrivals.
+
+    `arrived` are the last arrivals, the newest first, where the caller has them.
+    """
     moment = now or utc_now()
-    arrivals = select(DATASET_BATCH.c.arrived_at).where(DATASET_BATCH.c.dataset_id == dataset.dataset_id)
-    newest = list(
-        connection.execute(arrivals.order_by(DATASET_BATCH.c.arrived_at.desc()).limit(_MOST_ARRIVALS)).scalars()
-    )
+    newest = _arrivals(connection, dataset.dataset_id) if arrived is None else arrived
     cadence = cadence_hours(dataset.source.cadence) if dataset.source.cadence else None
     if not newest and cadence is None:
         return None
@@ -48,14 +54,20 @@ def late(connection: Connection, dataset: Registered, now: datetime | None = Non
     last = newest[0] if newest else connection.execute(select(DATASET.c.created_at).where(is_it)).scalar()
     if last is None:
         return None
-    arrived = [(at - newest[-1]).total_seconds() for at in reversed(newest)]
-    found = overdue(arrived, (moment - last).total_seconds(), cadence)
+    seconds = [(at - newest[-1]).total_seconds() for at in reversed(newest)]
+    found = overdue(seconds, (moment - last).total_seconds(), cadence)
     if found is None:
         return None
     limit, why = found
     ago = duration_text((moment - last).total_seconds() * 1000)
     came = f"No batch has come for {ago}" if newest else f"No batch has come since it is watched, {ago} ago"
     return Late(last, limit, f"{came}; {why}.")
+
+
+def _arrivals(connection: Connection, dataset: str) -> list[datetime]:
+    of_dataset = select(DATASET_BATCH.c.arrived_at).where(DATASET_BATCH.c.dataset_id == dataset)
+    newest = of_dataset.order_by(DATASET_BATCH.c.arrived_at.desc()).limit(MOST_ARRIVALS)
+    return list(connection.execute(newest).scalars())
 
 
 def watch_datasets(settings: Settings, now: datetime | None = None) -> list[str]:

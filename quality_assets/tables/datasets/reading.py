@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -11,7 +12,7 @@ from quality_assets.contracts.sources.datasets import make_dataset
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
-from quality_assets.tables.datasets.lateness import late
+from quality_assets.tables.datasets.lateness import MOST_ARRIVALS, late
 from quality_assets.tables.datasets.past_batches import schema_history, thresholds_on
 from quality_assets.tables.datasets.registering import (
     Registered,
@@ -28,29 +29,32 @@ _HISTORY = ("batch_id", "name", "rows", "score", "dimensions", "checked_at", "se
 
 def overview(store: Operations, settings: Settings) -> list[dict[str, Any]]:
     """Each dataset with its last batch, the worst score first."""
-    datasets(store, settings)
+    known = datasets(store, settings)
     with store.read() as connection:
-        return cards(connection)
+        return _worst_first(connection, known)
 
 
 def cards(connection: Connection) -> list[dict[str, Any]]:
     """As `overview`, of what the store knows."""
-    rows = [_card(connection, each) for each in registered(connection).values() if not each.is_hidden]
+    return _worst_first(connection, registered(connection))
+
+
+def _worst_first(connection: Connection, known: Mapping[str, Registered]) -> list[dict[str, Any]]:
+    rows = [_card(connection, each) for each in known.values() if not each.is_hidden]
     return sorted(rows, key=lambda row: (row["score"] is None, row["score"] or 0.0, row["dataset"]))
 
 
 def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
-    batches, last = _brief(connection, dataset.dataset_id)
-    count = connection.execute(
-        select(func.count()).select_from(DATASET_BATCH).where(DATASET_BATCH.c.dataset_id == dataset.dataset_id)
-    ).scalar()
-    overdue_by = late(connection, dataset)
+    count, arrived, scores = _brief(connection, dataset.dataset_id)
+    newest = last_batches(connection, dataset.dataset_id, 1)
+    last = newest[0] if newest else {}
+    overdue_by = late(connection, dataset, arrived=arrived)
     return {
         "dataset": dataset.dataset_id,
         "description": dataset.source.description,
         "owner": dataset.source.owner,
         "kind": dataset.source.kind,
-        "batches": count or 0,
+        "batches": count,
         "batch": last.get("name"),
         "batch_id": last.get("batch_id"),
         "rows": last.get("rows"),
@@ -62,17 +66,21 @@ def _card(connection: Connection, dataset: Registered) -> dict[str, Any]:
         "checked_at": last.get("checked_at"),
         "unreadable": unreadable(connection, dataset.dataset_id) if dataset.source.kind != "files" else None,
         "late": overdue_by.sentence if overdue_by is not None else None,
-        "scores": [batch["score"] for batch in batches if batch["status"] == "checked"],
+        "scores": scores,
         "version": dataset.version,
     }
 
 
-def _brief(connection: Connection, dataset: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """State and score of the last batches of a dataset, oldest first, and all of the last one: the rest is long."""
-    asked = select(DATASET_BATCH.c.status, DATASET_BATCH.c.score).where(DATASET_BATCH.c.dataset_id == dataset)
-    rows = connection.execute(asked.order_by(DATASET_BATCH.c.sequence.desc()).limit(MOST_BATCHES)).mappings()
-    newest = last_batches(connection, dataset, 1)
-    return [dict(row) for row in rows][::-1], newest[0] if newest else {}
+def _brief(connection: Connection, dataset: str) -> tuple[int, list[datetime], list[float | None]]:
+    """How many batches a dataset has, when those of late arrived, the newest first, and the scores of the last that
+    were judged, oldest first: in one question, as a list of many datasets asks it of each.
+    """
+    of_batch = DATASET_BATCH.c
+    asked = select(of_batch.status, of_batch.score, of_batch.arrived_at, func.count().over().label("of_all"))
+    newest = asked.where(of_batch.dataset_id == dataset).order_by(of_batch.sequence.desc()).limit(MOST_ARRIVALS)
+    rows = connection.execute(newest).all()
+    scores = [row.score for row in rows[:MOST_BATCHES] if row.status == "checked"]
+    return rows[0].of_all if rows else 0, sorted((row.arrived_at for row in rows), reverse=True), scores[::-1]
 
 
 def state_of(batch: Mapping[str, Any]) -> str:

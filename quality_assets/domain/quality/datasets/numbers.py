@@ -43,9 +43,9 @@ _AMOUNT = rf"^(?:(?:{_MONEY})[{_BLANKS}]?{_NUMBER}|{_NUMBER}[{_BLANKS}]?(?:{_MON
 _OTHERWISE = (
     (
         rf"^[+{_MINUS}]?(?:\d{{1,3}}(?:[.{_BLANKS}]\d{{3}})+|\d+),(?:\d{{1,2}}|\d{{4,}})$",
-        "are written with a decimal comma, and the others with a point",
+        "are written with a decimal comma, not a point",
     ),
-    (_AMOUNT, "have a currency or a unit beside them, and the others none"),
+    (_AMOUNT, "have a currency or a unit beside them, and are no bare numbers"),
 )
 _HAS_NUMBER = r"^\D{0,8}\d[\d.,' " + "\u2019" + r"]*\D{0,8}$"
 
