@@ -50,7 +50,8 @@ _MANY_SIZES, _LEAST_BESIDE_FILLINGS = 20, 2 / 3
 # Codes are of digits and single letters: beside words, or amounts in some unit, so many numbers are enough, where most
 # of the rest is such.
 _LEAST_BESIDE_WORDS, _OF_THE_REST = 0.55, 2 / 3
-_WORDS_ALONE, _LETTERS_ALONE = re.compile(r"\D*[^\W\d_]{3}\D*"), re.compile(r"\D*[^\W\d_]\D*")
+_DIGIT, _LETTER, _WORD = re.compile(r"\d"), re.compile(r"[^\W\d_]"), re.compile(r"[^\W\d_]{3}")
+# Beside numbers of so many digits a code has some as well.
 _LONG_NUMBER = 3
 # A token among few codes of the same form is one of them.
 _MOST_CODES = 30
@@ -236,10 +237,9 @@ def _are_beside(told: Sequence[str], held: Floats, numbers: Floats) -> bool:
     texts, rows = [told[index] for index in others.tolist()], held[others]
     is_read = ~np.isnan(numbers)
     lengths = np.array([len(text) for text in told])
-    # Beside long numbers no code is of letters alone, however few they are.
     is_long = np.average(lengths[is_read] >= _LONG_NUMBER, weights=held[is_read]) > 1 / 2
-    words = _LETTERS_ALONE if is_long else _WORDS_ALONE
-    is_other = are_amounts(texts) | np.array([words.fullmatch(text) is not None for text in texts])
+    words = _LETTER if is_long else _WORD
+    is_other = are_amounts(texts) | np.array([bool(words.search(text) and not _DIGIT.search(text)) for text in texts])
     return bool(rows[is_other].sum() >= _OF_THE_REST * rows.sum())
 
 
