@@ -115,7 +115,7 @@ def test_what_is_still_to_be_filled_in_is_told_however_often_it_stands(word: str
 
 @pytest.mark.parametrize("word", ["unknown", "not applicable", "test", "Todorov", "to be", "set", "X", "tbds"])
 def test_an_answer_is_no_placeholder(word: str) -> None:
-    assert suggested(["red", "green", "blue"] * 10 + [word] * 5)["placeholder"][1] == []
+    assert "placeholder" not in suggested(["red", "green", "blue"] * 10 + [word] * 5)
 
 
 def test_a_faint_rule_comes_from_nothing() -> None:

@@ -76,13 +76,15 @@ def test_a_constant_with_others_on_both_sides(others: list[int], weight: float) 
     assert (found.weight, rows) == (weight, list(range(60, 60 + len(others))))
 
 
-def test_seven_in_ten_alike_are_a_constant_and_fewer_are_none() -> None:
+def test_three_in_four_alike_are_a_constant_and_fewer_where_errors_are_strewn_about_it() -> None:
     assert set(suggested([5] * 36 + [1, 2, 8, 9])) == {"type", "constant"}
     assert suggested([5] * 28 + list(range(-6, 0)) + list(range(10, 16)))["constant"][0].weight == weights.STREWN
     # One that is no error where others are is asked what a column is asked besides.
     assert suggested([5] * 34 + [1] * 6)["constant"][0].weight == weights.NEARLY_CONSTANT
     assert set(suggested([5] * 34 + [6] * 4 + [-1] * 2)) >= {"constant", "rare_sign"}
     assert "constant" not in suggested([5] * 27 + list(range(-6, 0)) + list(range(10, 17)))
+    assert "constant" in suggested([5] * 30 + [6] * 10)
+    assert "constant" not in suggested([5] * 29 + [6] * 11)
     assert "constant" not in suggested([5] * 40)
 
 

@@ -58,8 +58,9 @@ _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
 # (share, cover): up to a share a form is rare, where those that are not cover so many cells; the first that holds.
 _FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
-# Of numbers a constant may have lost more: then columns are asked beside it as if it were none.
-_CONSTANT_SHARE = 0.7
+# Of numbers a constant may have lost more, and most where errors show as such: then columns are asked beside it as if
+# it were none.
+_CONSTANT_SHARE, _STREWN_CONSTANT_SHARE = 0.75, 0.7
 _MOST_OF_ONE_STREWN, _MOST_STREWN = 0.02, 0.05
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
@@ -353,12 +354,15 @@ def _constant(name: str, known: Floats) -> OutsideRange | None:
     """A constant with others beside it: strewn on both sides of it they are errors, else hardly."""
     values, counts = np.unique(known, return_counts=True)
     top = float(values[np.argmax(counts)])
-    if counts.max() < _CONSTANT_SHARE * len(known) or len(values) == 1:
+    share = counts.max() / len(known)
+    if share < _STREWN_CONSTANT_SHARE or len(values) == 1:
         return None
     others = values[values != top]
     most = max(2, (_MOST_STREWN if len(others) >= 4 else _MOST_OF_ONE_STREWN) * len(known))
     apart = np.abs(others - top)
     is_few_each = counts[values != top].max() <= most or apart.max() >= ENDLESS_GAP * apart.min()
     is_strewn = (others < top).any() and (others > top).any() and is_few_each
+    if not is_strewn and share < _CONSTANT_SHARE:
+        return None
     weight = weights.STREWN if is_strewn else weights.NEARLY_CONSTANT
     return OutsideRange("outlier", "constant", (name,), weight, top, top, f"are not {top:g}, as nearly all are")

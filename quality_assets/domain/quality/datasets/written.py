@@ -9,7 +9,7 @@ import numpy as np
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import BrokenEncoding, CellTest, OddShape
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, TELEPHONE, WAYS, matching
+from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, PLACEHOLDER, TELEPHONE, WAYS, matching
 from quality_assets.domain.quality.datasets.numbers import are_amounts, currencies_of
 from quality_assets.domain.quality.datasets.values import Cells, ColumnForm
 from quality_assets.domain.quality.datasets.writing_tests import (
@@ -36,7 +36,9 @@ MOST_CATEGORIES, _CATEGORY_TIMES = 60, 4
 
 def texts_written(name: str, cells: Cells) -> Iterator[CellTest]:
     """The tests of a column of texts."""
-    yield Placeholder("missing", "placeholder", (name,), weights.PLACEHOLDER)
+    # All rows are looked through for them only where a sample has some.
+    if matching(PLACEHOLDER, cells.uniques).any():
+        yield Placeholder("missing", "placeholder", (name,), weights.PLACEHOLDER)
     yield BrokenEncoding("format", "encoding", (name,), weights.BROKEN_ENCODING)
     yield from _variants(name, cells)
     yield from _padded(name, cells)
