@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from quality_assets.settings import Settings
-from quality_assets.stores.datasets.loading import Loaded, TooLarge, load_file, scratch_database, unique_names
+from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
+from quality_assets.stores.datasets.loading import load_file, scratch_database
 from quality_assets.stores.datasets.queries import check_query, load_query
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected

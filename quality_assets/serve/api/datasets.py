@@ -28,7 +28,7 @@ from quality_assets.serve.api.writing import (
     settings_of,
     version_of,
 )
-from quality_assets.stores.datasets.loading import TooLarge
+from quality_assets.stores.datasets.loaded import TooLarge
 from quality_assets.stores.datasets.queries import try_query
 from quality_assets.stores.operations.requests import ask
 from quality_assets.stores.readers.faults import FileRejected, FileWaits

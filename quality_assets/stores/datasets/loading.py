@@ -8,9 +8,9 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.settings import Settings
+from quality_assets.stores.datasets.loaded import MOST_COLUMNS, Loaded, TooLarge, unique_names
+from quality_assets.stores.datasets.texts import load_text
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
 
-MOST_COLUMNS = 2_000
 # What DuckDB may take to load, and to read what it has loaded block by block, beside what Python holds of a block. More
 # where the file says that it needs more.
 _LOADING_MB, _OWN_PAGES_MB = 80, 60
@@ -36,31 +37,6 @@ _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
 
 MOST_LINES = 3
 """So many of the lines that were refused are named."""
-
-
-class TooLarge(FileRejected):
-    """A file beyond what is taken in: too many columns, or one that unpacks to many times its size."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A table that was read: its columns in the order of c0, c1 and so on, and what was noticed on the way."""
-
-    columns: tuple[str, ...]
-    rows: int
-    refused_rows: int = 0
-    encoding: str | None = None
-    file_format: str = "csv"
-    renamed: tuple[str, ...] = ()
-    """The names as they stood where they were empty or stood twice."""
-    has_names: bool = True
-    """Whether the file says what its columns are called."""
-    lines_above: int = 0
-    """How many lines stand above the names of columns: titles, comments."""
-    refused_lines: tuple[int, ...] = ()
-    """Which lines the first of those refused are, counted from 1."""
-    is_elsewhere: bool = False
-    """Whether it is read where it lies, instead of from the scratch database."""
 
 
 @contextmanager
@@ -131,8 +107,6 @@ def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) 
         return load_workbook(connection, path)
     if head[_DUCKDB_AT : _DUCKDB_AT + 4] == _DUCKDB:
         return load_duckdb(connection, path)
-    from quality_assets.stores.datasets.texts import load_text
-
     return load_text(connection, path, head, scratch)
 
 
@@ -274,36 +248,3 @@ def _is_nested(kind: str) -> bool:
     return kind.endswith("]") or kind.startswith(
         ("STRUCT", "MAP", "UNION", "JSON", "VARIANT", "BLOB", "INTERVAL", "UUID", "ENUM")
     )
-
-
-def insert_texts(
-    connection: duckdb.DuckDBPyConnection, width: int, batches: Iterator[Sequence[Sequence[str | None]]]
-) -> int:
-    """Make `batch` of rows of texts; returns how many there were."""
-    columns = ", ".join(f"c{index} VARCHAR" for index in range(width))
-    connection.execute(f"CREATE OR REPLACE TABLE batch ({columns})")
-    count = 0
-    for rows in batches:
-        table = pa.table({f"c{i}": pa.array([row[i] for row in rows], pa.string()) for i in range(width)})
-        connection.register("arriving", table)
-        connection.execute("INSERT INTO batch SELECT * FROM arriving")
-        connection.unregister("arriving")
-        count += len(rows)
-    return count
-
-
-def unique_names(names: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of columns, none empty and none twice, and those that had to be changed, as they stood."""
-    if len(names) > MOST_COLUMNS:
-        raise TooLarge(f"it has {len(names):,} columns; {MOST_COLUMNS:,} are the most that are looked at")
-    found: dict[str, None] = {}
-    changed = []
-    for index, name in enumerate(names):
-        plain = " ".join((name or "").replace("\x00", "").split())[:200]
-        made, number = plain or f"column_{index + 1}", 2
-        while made in found:
-            made, number = f"{plain or 'column'}_{number}", number + 1
-        if made != plain:
-            changed.append(plain)
-        found[made] = None
-    return tuple(found), tuple(changed)

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.datasets.loaded import Loaded, insert_texts, unique_names
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line
 
 MOST_ROWS = 10_000_000

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm, cells_of
-from quality_assets.stores.datasets.loading import Loaded, block_by_block
+from quality_assets.stores.datasets.loaded import Loaded
+from quality_assets.stores.datasets.loading import block_by_block
 from quality_assets.stores.datasets.typed_views import number_sql
 
 SMALL_ROWS = 60_000

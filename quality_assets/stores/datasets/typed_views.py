@@ -9,7 +9,7 @@ import duckdb
 from quality_assets.domain.quality.datasets.time_formats import ISO
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 from quality_assets.domain.sql_text import identifier, literal
-from quality_assets.stores.datasets.loading import Loaded
+from quality_assets.stores.datasets.loaded import Loaded
 
 NAMED = "batch_named"
 """The view."""

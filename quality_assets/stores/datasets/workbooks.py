@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from quality_assets.stores.datasets.loading import Loaded, insert_texts, unique_names
+from quality_assets.stores.datasets.loaded import Loaded, insert_texts, unique_names
 from quality_assets.stores.datasets.titles import lines_above_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 

@@ -23,7 +23,8 @@ from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.keeping import Keeper
-from quality_assets.stores.datasets.loading import Loaded, load_duckdb, load_file, scratch_database
+from quality_assets.stores.datasets.loaded import Loaded
+from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.plugin_files import Plugins, load_plugins
 from quality_assets.stores.datasets.scanning import Scan
 from quality_assets.stores.operations.store import Operations

@@ -14,7 +14,7 @@ from quality_assets.domain.quality.datasets.plugins import Offence, PluginCheck,
 from quality_assets.domain.quality.datasets.table_findings import Finding, rule_id
 from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.domain.sql_text import identifier
-from quality_assets.stores.datasets.loading import Loaded
+from quality_assets.stores.datasets.loaded import Loaded
 from quality_assets.stores.datasets.plugin_files import Plugins, Suite, sql_of
 from quality_assets.stores.datasets.queries import check_query
 from quality_assets.stores.datasets.typed_views import typed_view

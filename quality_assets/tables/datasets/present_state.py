@@ -9,7 +9,8 @@ from pathlib import Path
 from quality_assets.clock import utc_now
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.settings import Settings
-from quality_assets.stores.datasets.loading import Loaded, load_duckdb, scratch_database
+from quality_assets.stores.datasets.loaded import Loaded
+from quality_assets.stores.datasets.loading import load_duckdb, scratch_database
 from quality_assets.stores.datasets.queries import load_query
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.snapshots import current_snapshot, why_none_is_published
