@@ -12,8 +12,7 @@ from typing import Any
 import duckdb
 
 from quality_assets.domain.sql_text import identifier, literal
-from quality_assets.stores.datasets.loaded import MOST_COLUMNS, Loaded, unique_names
-from quality_assets.stores.datasets.loading import MOST_LINES
+from quality_assets.stores.datasets.loaded import MOST_COLUMNS, MOST_LINES, Loaded, unique_names
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.records import MAX_LINE_BYTES, lines_of
 from quality_assets.stores.readers.text import Text

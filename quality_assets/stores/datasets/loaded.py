@@ -11,6 +11,8 @@ import pyarrow as pa
 from quality_assets.stores.readers.faults import FileRejected
 
 MOST_COLUMNS = 2_000
+MOST_LINES = 3
+"""So many of the lines that were refused are named."""
 
 
 class TooLarge(FileRejected):

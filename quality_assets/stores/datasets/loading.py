@@ -35,10 +35,6 @@ _GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
 
 
-MOST_LINES = 3
-"""So many of the lines that were refused are named."""
-
-
 @contextmanager
 def scratch_database(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A database on disk for one batch, with a folder for files, both gone afterwards.

@@ -13,8 +13,7 @@ import duckdb
 
 from quality_assets.domain.sql_text import literal
 from quality_assets.stores.datasets.json_tables import is_json, load_json
-from quality_assets.stores.datasets.loaded import Loaded, insert_texts, unique_names
-from quality_assets.stores.datasets.loading import MOST_LINES
+from quality_assets.stores.datasets.loaded import MOST_LINES, Loaded, insert_texts, unique_names
 from quality_assets.stores.datasets.titles import lacks_first_name, lines_above_names
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected
