@@ -1,8 +1,9 @@
-"""The application object, what all commands share: the data root and dates as arguments."""
+"""The application object, what all commands share: the data root, dates as arguments, and who gives a command."""
 
 from __future__ import annotations
 
 import gc
+import getpass
 import os
 from datetime import date
 from pathlib import Path
@@ -81,3 +82,12 @@ def check_order(start: date | None, end: date | None) -> None:
     """Fail where a range of dates, as --from and --to give it, ends before it begins."""
     if start and end and start > end:
         fail(f"--from {start} is after --to {end}", 2)
+
+
+def user_name() -> str:
+    """Who gives the command, as the system calls them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return f"user {os.getuid()}"

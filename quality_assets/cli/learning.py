@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown_activity
 from quality_assets.cli.use_cases import (
     RISK,
@@ -232,15 +231,15 @@ def promote(
         if checked_name(use_case, brought=True) == RISK:
             from quality_assets.cli.risk_versions import promote_risk
 
-            done = promote_risk(settings, version, getuser(), reason, when)
+            done = promote_risk(settings, version, user_name(), reason, when)
         elif is_brought(use_case):
             from quality_assets.tables import brought_models
 
-            done = brought_models.put_in_use(settings, use_case, version, actor=getuser(), reason=reason, at=when)
+            done = brought_models.put_in_use(settings, use_case, version, actor=user_name(), reason=reason, at=when)
         else:
             from quality_assets.tables import learning
 
-            done = learning.promote(settings, tabular(use_case), version, actor=getuser(), reason=reason, at=when)
+            done = learning.promote(settings, tabular(use_case), version, actor=user_name(), reason=reason, at=when)
     if done is None:
         out.print(f"Version {escape(version)} of {use_case} is in use already.")
         return
@@ -257,15 +256,15 @@ def rollback(use_case: UseCaseName, at: AtOption = None, reason: ReasonOption = 
         if checked_name(use_case, brought=True) == RISK:
             from quality_assets.cli.risk_versions import rollback_risk
 
-            done = rollback_risk(settings, getuser(), reason, when)
+            done = rollback_risk(settings, user_name(), reason, when)
         elif is_brought(use_case):
             from quality_assets.tables import brought_models
 
-            done = brought_models.take_back(settings, use_case, actor=getuser(), reason=reason, at=when)
+            done = brought_models.take_back(settings, use_case, actor=user_name(), reason=reason, at=when)
         else:
             from quality_assets.tables import learning
 
-            done = learning.rollback(settings, tabular(use_case), actor=getuser(), reason=reason, at=when)
+            done = learning.rollback(settings, tabular(use_case), actor=user_name(), reason=reason, at=when)
     out.print(f"Version {escape(done.version)} of {use_case} is in use again (release {done.seq}).")
     show_tables(settings)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from getpass import getuser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from quality_assets.cli.app import root_settings
+from quality_assets.cli.app import root_settings, user_name
 from quality_assets.cli.output import OutputFormat, out, print_rows, shown_activity
 from quality_assets.cli.use_cases import (
     RISK,
@@ -90,7 +89,7 @@ def limits(
 
     settings = root_settings()
     name = checked_name(use_case, brought=True)
-    set_limits(settings, name, {"false_share": false_share, "least_distance": least}, getuser())
+    set_limits(settings, name, {"false_share": false_share, "least_distance": least}, user_name())
     told = tried(settings, name)
     if output is OutputFormat.JSON:
         print(json.dumps(told, indent=1))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from getpass import getuser
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import OutputFormat, fail, out
 from quality_assets.cli.use_cases import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
 
@@ -78,7 +77,7 @@ def start_as_canary(
 
     with told_errors():
         try:
-            found = start_canary(root_settings(), tabular(use_case), version, share, actor=getuser(), reason=reason)
+            found = start_canary(root_settings(), tabular(use_case), version, share, actor=user_name(), reason=reason)
         except ValueError as error:
             fail(str(error), 2)
     out.print(escape(f"Version {version} of {use_case} answers {found.share:.0%} of the keys (release {found.seq})."))
@@ -89,7 +88,7 @@ def stop_canary(use_case: UseCaseName, reason: ReasonOption = "taken back by han
     """Have it answer no longer: the version in use answers everything again."""
     from quality_assets.stores.canaries import end_canary
 
-    found = end_canary(root_settings(), tabular(use_case).name, actor=getuser(), reason=reason)
+    found = end_canary(root_settings(), tabular(use_case).name, actor=user_name(), reason=reason)
     if found is None:
         fail(f"no version of {use_case} is a canary; `quality canary start {use_case} VERSION` begins one")
     out.print(escape(f"Version {found.version} of {use_case} answers no longer; the one in use answers everything."))

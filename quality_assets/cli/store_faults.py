@@ -33,6 +33,11 @@ def is_hindered(folder: Path) -> bool:
     return not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
 
 
+def _opened(path: Path) -> closing[sqlite3.Connection]:
+    """A file of SQLite, for reading; not for long where it is in use."""
+    return closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1))
+
+
 @dataclass(frozen=True)
 class Revision:
     """What an operations store is: of which revision, None where there is none or it cannot be asked."""
@@ -95,7 +100,7 @@ def _missing_alerts(settings: Settings) -> int:
     if not path.is_file():
         return len(told)
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as store:
+        with _opened(path) as store:
             known = {alert for (alert,) in store.execute("select alert_id from alert")}
     except sqlite3.Error:  # in use, or not made yet
         return 0
@@ -113,7 +118,7 @@ def operations_revision(settings: Settings) -> Revision:
     if not path.is_file():
         return Revision()
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+        with _opened(path) as connection:
             row = connection.execute("select version_num from alembic_version").fetchone()
     except sqlite3.Error:
         return Revision()
@@ -211,7 +216,7 @@ def sqlite_problem(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+        with _opened(path) as connection:
             (answer,) = connection.execute("pragma quick_check(1)").fetchone()
             if answer != "ok":
                 return str(answer)

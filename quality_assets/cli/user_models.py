@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from quality_assets.cli.app import root_settings
+from quality_assets.cli.app import root_settings, user_name
 from quality_assets.cli.output import fail, shown_activity
 from quality_assets.cli.use_cases import RISK, models, told_errors
 from quality_assets.settings import Settings
@@ -36,7 +35,7 @@ def deploy(
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror}", 2)
     with told_errors(), shown_activity(f"judging {name}"):
-        told = bring(root_settings(), brought, getuser(), only_check=only_check)
+        told = bring(root_settings(), brought, user_name(), only_check=only_check)
     print(json.dumps(told, indent=1))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quality_assets.cli.app import app, root_settings
+from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import fail, out, shown
 from quality_assets.cli.rereading import read_files_again
 from quality_assets.domain.wording import plural
@@ -89,18 +87,10 @@ def _withdraw(session: WarehouseSession, logs: Sequence[LandedLog], reason: str,
     if not is_done:
         out.print(f"{what} would be withdrawn. Nothing is changed yet: repeat it with --yes")
         return
-    said = f"withdrawn by {_who()} on {utc_now():%Y-%m-%d %H:%M} UTC"
+    said = f"withdrawn by {user_name()} on {utc_now():%Y-%m-%d %H:%M} UTC"
     try:
         take_back(session, [log.file_id for log in logs], f"{said}: {reason}" if reason else said)
     except LakeNotAsWrittenError as error:
         fail(str(error))
     keep_gone_logs(session)
     out.print(f"{what} withdrawn. `quality run` builds what has changed; --undo reads them again")
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run under a number that has no name.
-        return f"user {os.getuid()}"

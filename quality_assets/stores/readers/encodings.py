@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -106,7 +106,7 @@ class Guess:
 def guessed_encoding(head: bytes) -> str:
     """The likeliest encoding of bytes that are not UTF-8."""
     head = head[:_MOST_BYTES]
-    return _east_asian(head) or _likeliest(_words(head))[0]
+    return _east_asian(head) or _likeliest(_likelihoods(_words(head)))
 
 
 def other_than_western(sample: bytes) -> Guess | None:
@@ -114,9 +114,9 @@ def other_than_western(sample: bytes) -> Guess | None:
     if (found := _east_asian(sample)) is not None:
         return Guess(found, is_sure=True, is_text=False)
     words = _words(sample)
-    western = _likelihood(words, "cp1252")
-    likeliest, likelihood = _likeliest(words)
-    ahead = likelihood - western
+    likelihoods = _likelihoods(words)
+    western, likeliest = likelihoods["cp1252"], _likeliest(likelihoods)
+    ahead = likelihoods[likeliest] - western
     is_ahead = ahead > _SURELY_AHEAD
     is_foreign = western < _LEAST_A_LETTER * sum(byte > 127 for word in words for byte in word)
     if not is_foreign and ahead <= _MAYBE_AHEAD:
@@ -132,10 +132,12 @@ def _words(data: bytes) -> list[bytes]:
     return list(found)[:_MOST_WORDS]
 
 
-def _likeliest(words: Sequence[bytes]) -> tuple[str, float]:
-    likelihoods = {name: _likelihood(words, name) for name in CANDIDATES}
-    best = max(CANDIDATES, key=lambda name: likelihoods[name])
-    return best, likelihoods[best]
+def _likelihoods(words: Sequence[bytes]) -> dict[str, float]:
+    return {name: _likelihood(words, name) for name in CANDIDATES}
+
+
+def _likeliest(likelihoods: Mapping[str, float]) -> str:
+    return max(CANDIDATES, key=lambda name: likelihoods[name])
 
 
 def _likelihood(words: Sequence[bytes], encoding: str) -> float:

@@ -115,7 +115,7 @@ class Pairing:
         is_likely = _reaches(own, _LEAST_OF_ALL) or (_reaches(own, _LEAST_IF_STREWN) and self._is_strewn)
         return is_likely and _reaches(self.among_said, _SURE_OF_SAID)
 
-    @property
+    @cached_property
     def _is_strewn(self) -> bool:
         """Whether what no a has for its own stands in several a."""
         _, decided, counts = self.pairs
