@@ -54,7 +54,8 @@ def _what(row: dict[str, Any]) -> Component:
     if row["entity"] == "setting":
         return html.A([html.Code(row["subject"]), f" is {row['note']}"], href="/settings")
     remark = f" ({row['note']})" if row["note"] else ""
-    return html.A(f"{row['entity'].capitalize()} {row['subject']}{remark}", href="/settings")
+    address = links.dataset(row["entity_id"]) if row["entity"] == "dataset" else "/settings"
+    return html.A(f"{row['entity'].capitalize()} {row['subject']}{remark}", href=address)
 
 
 def _who(row: dict[str, Any]) -> str:

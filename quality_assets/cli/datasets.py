@@ -158,7 +158,7 @@ def remove(name: Annotated[str, typer.Argument(help="A dataset.")]) -> None:
         find(store, settings, name)
     except UnknownDatasetError as error:
         fail(str(error))
-    hide(store, name)
+    hide(store, name, "cli")
     out.print(escape(f"{name} is watched no longer; `quality dataset add {name} …` brings it back with its history"))
 
 

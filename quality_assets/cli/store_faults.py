@@ -16,7 +16,7 @@ from quality_assets.cli.fault import Fault
 from quality_assets.contracts.monitoring import ALERTS
 from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.upgrade import known_revisions
+from quality_assets.stores.operations.upgrade import known_revisions, revision_of
 from quality_assets.stores.snapshots import connect, current_snapshot
 
 MOST_CHECKED_BYTES = 1 << 30
@@ -126,18 +126,11 @@ def operations_revision(settings: Settings) -> Revision:
 
 
 def _postgresql_revision(settings: Settings) -> str | None:
-    from sqlalchemy import inspect, text
+    from quality_assets.stores.operations.engine import engine_of
 
-    from quality_assets.stores.operations.engine import connect_postgresql, parse_url
-
-    assert settings.operations_url is not None
-    engine = connect_postgresql(parse_url(settings.operations_url.get_secret_value()))
+    engine = engine_of(settings)
     try:
-        with engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            found = connection.execute(text("select version_num from alembic_version")).scalar()
-            return None if found is None else str(found)
+        return revision_of(engine)
     finally:
         engine.dispose()
 

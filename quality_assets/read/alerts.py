@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, literal, null, or_, select
 
 from quality_assets.domain.quality import alerting
 from quality_assets.stores.operations.alert_tables import (
@@ -24,7 +24,7 @@ from quality_assets.stores.operations.alert_tables import (
     NOTIFICATION,
     SILENCE,
 )
-from quality_assets.stores.operations.house_tables import OF_ENTITY, SETTING_HISTORY
+from quality_assets.stores.operations.house_tables import HOUSE_EVENT, SETTING_HISTORY
 from quality_assets.stores.operations.store import fetch, fetch_one
 
 MOST_ROWS = 200
@@ -216,36 +216,58 @@ def worst_first(connection: Connection, asked: Asked, limit: int = MOST_ROWS) ->
 
 
 def recent_activity(connection: Connection, limit: int = 30) -> list[dict[str, Any]]:
-    """What happened last, newest first: to alerts, settings, channels, tokens and silences; each with when, who, what
-    and of which.
+    """What happened last, newest first: to alerts, settings, channels, tokens, silences and datasets; each with when,
+    who, what and of which.
     """
+    found = [*_of_alerts(connection, limit), *_of_settings(connection, limit), *_of_the_house(connection, limit)]
+    return sorted(found, key=lambda row: row["at"], reverse=True)[:limit]
+
+
+def _of_alerts(connection: Connection, limit: int) -> list[dict[str, Any]]:
     happened = (
         select(
+            literal("alert").label("entity"),
+            ALERT.c.alert_id.label("entity_id"),
+            ALERT.c.title.label("subject"),
+            ALERT.c.severity,
             ALERT_EVENT.c.at,
             ALERT_EVENT.c.actor,
             ALERT_EVENT.c.action,
             ALERT_EVENT.c.note,
-            ALERT.c.title.label("subject"),
-            ALERT.c.alert_id.label("entity_id"),
-            ALERT.c.severity,
         )
         .join(ALERT, ALERT.c.alert_id == ALERT_EVENT.c.alert_id)
         .where(ALERT_EVENT.c.action != "passed")
     )
-    alerts = fetch(connection, happened.order_by(ALERT_EVENT.c.event_id.desc()).limit(limit))
-    changed = select(SETTING_HISTORY.c.at, SETTING_HISTORY.c.actor, SETTING_HISTORY.c.key, SETTING_HISTORY.c.new_value)
-    changes = connection.execute(changed.order_by(SETTING_HISTORY.c.history_id.desc()).limit(limit))
-    found = [row | {"entity": "alert"} for row in alerts]
-    found += [{"at": at, "actor": actor, "severity": None, **_change(key, value)} for at, actor, key, value in changes]
-    return sorted(found, key=lambda row: row["at"], reverse=True)[:limit]
+    return fetch(connection, happened.order_by(ALERT_EVENT.c.event_id.desc()).limit(limit))
 
 
-def _change(key: str, value: Any) -> dict[str, Any]:
-    """What was changed of the house: a setting, or what `tables/house_history.py` kept of something else."""
-    entity, separator, entity_id = key.partition(OF_ENTITY)
-    if separator:
-        return {"entity": entity, "entity_id": entity_id, **value, "note": value["note"] or None}
-    return {"entity": "setting", "entity_id": key, "action": "set", "subject": key, "note": _said(value)}
+def _of_settings(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    changed = select(
+        literal("setting").label("entity"),
+        SETTING_HISTORY.c.key.label("entity_id"),
+        SETTING_HISTORY.c.key.label("subject"),
+        null().label("severity"),
+        SETTING_HISTORY.c.at,
+        SETTING_HISTORY.c.actor,
+        literal("set").label("action"),
+        SETTING_HISTORY.c.new_value.label("note"),
+    )
+    rows = fetch(connection, changed.order_by(SETTING_HISTORY.c.history_id.desc()).limit(limit))
+    return [row | {"note": _said(row["note"])} for row in rows]
+
+
+def _of_the_house(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    done = select(
+        HOUSE_EVENT.c.entity_type.label("entity"),
+        HOUSE_EVENT.c.entity_id,
+        HOUSE_EVENT.c.subject,
+        null().label("severity"),
+        HOUSE_EVENT.c.at,
+        HOUSE_EVENT.c.actor,
+        HOUSE_EVENT.c.action,
+        HOUSE_EVENT.c.note,
+    )
+    return fetch(connection, done.order_by(HOUSE_EVENT.c.event_id.desc()).limit(limit))
 
 
 def _said(value: object) -> str:

@@ -1,7 +1,4 @@
-"""What people did to the house beside its settings: channels, tokens and silences that came, changed and went.
-
-Kept in the history of settings, under a key that none has: what was done, to what it is called, and a remark.
-"""
+"""What people did to the house beside its settings: to channels, tokens, silences and datasets."""
 
 from __future__ import annotations
 
@@ -11,15 +8,15 @@ from typing import Literal
 from sqlalchemy import Connection, insert
 
 from quality_assets.clock import utc_now
-from quality_assets.stores.operations.house_tables import OF_ENTITY, SETTING_HISTORY
+from quality_assets.stores.operations.house_tables import HOUSE_EVENT
 
-Entity = Literal["channel", "token", "silence"]
+EntityType = Literal["channel", "token", "silence", "dataset"]
 Action = Literal["added", "changed", "removed", "revoked", "ended"]
 
 
 def remember(
     connection: Connection,
-    entity: Entity,
+    entity_type: EntityType,
     entity_id: object,
     action: Action,
     subject: str,
@@ -28,7 +25,14 @@ def remember(
     note: str = "",
     now: datetime | None = None,
 ) -> None:
-    """Keep who did what to which; in the transaction that does it."""
-    said = {"action": action, "subject": subject, "note": note}
-    row = {"key": f"{entity}{OF_ENTITY}{entity_id}", "new_value": said, "at": now or utc_now(), "actor": actor}
-    connection.execute(insert(SETTING_HISTORY), [row])
+    """Keep who did what to which, in the transaction that does it; `subject` is what people call it by."""
+    row = {
+        "at": now or utc_now(),
+        "actor": actor,
+        "action": action,
+        "entity_type": entity_type,
+        "entity_id": str(entity_id),
+        "subject": subject,
+        "note": note or None,
+    }
+    connection.execute(insert(HOUSE_EVENT), [row])

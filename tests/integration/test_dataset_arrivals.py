@@ -119,7 +119,7 @@ def test_a_dataset_that_is_removed_while_it_is_judged_is_kept_and_tells_nobody(
     inner = checking._judge
 
     def judged(*given):  # type: ignore[no-untyped-def]
-        hide(store, "orders")
+        hide(store, "orders", "ann")
         return inner(*given)
 
     monkeypatch.setattr(checking, "_judge", judged)

@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.command import upgrade as upgrade_to
 from alembic.migration import MigrationContext
 from sqlalchemy import delete, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.engine import OperationsUrlError, connect_sqlite, parse_url
-from quality_assets.stores.operations.house_tables import REQUEST, SETTING
-from quality_assets.stores.operations.store import Operations, close_operations, operations_of
+from quality_assets.stores.operations.engine import OperationsUrlError, connect_sqlite, engine_of, parse_url
+from quality_assets.stores.operations.house_tables import HOUSE_EVENT, REQUEST, SETTING, SETTING_HISTORY
+from quality_assets.stores.operations.store import Operations, close_operations, fetch, operations_of
 from quality_assets.stores.operations.tables import METADATA
-from quality_assets.stores.operations.upgrade import OperationsNewerError, known_revisions
+from quality_assets.stores.operations.upgrade import OperationsNewerError, alembic_config, known_revisions
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456)
 
@@ -75,6 +76,43 @@ def test_a_revision_follows_the_one_before() -> None:
     script = ScriptDirectory.from_config(config)
     assert [each.revision for each in script.walk_revisions()] == known_revisions()[::-1]
     assert script.get_heads() == [known_revisions()[-1]]
+
+
+def _store_of_before(settings: Settings, revision: str, rows: list[dict[str, object]]) -> None:
+    """A store as code of that revision left it, with these rows in the history of settings."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = engine_of(settings)
+    with engine.begin() as connection:
+        upgrade_to(alembic_config(connection), revision)
+        connection.execute(insert(SETTING_HISTORY), rows)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", known_revisions()[:-1])
+def test_a_store_of_before_is_brought_to_this_code_with_what_it_holds(
+    operations_settings: Settings, revision: str
+) -> None:
+    set_back = {"key": "alerts.attempts", "old_value": 3, "new_value": 5, "at": NOON, "actor": "ann"}
+    added = {"action": "added", "subject": "Ops: all", "note": "webhook"}
+    ended = {"action": "ended", "subject": "everything", "note": ""}
+    _store_of_before(
+        operations_settings,
+        revision,
+        [
+            {"key": "channel:ops:all", "old_value": None, "new_value": added, "at": NOON, "actor": "bob"},
+            set_back,
+            {"key": "silence:7", "old_value": None, "new_value": ended, "at": NOON, "actor": "eve"},
+        ],
+    )
+    with operations_of(operations_settings).read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        events = fetch(connection, select(HOUSE_EVENT).order_by(HOUSE_EVENT.c.event_id))
+        history = fetch(connection, select(SETTING_HISTORY))
+    assert events == [
+        {"event_id": 1, "at": NOON, "actor": "bob", "entity_type": "channel", "entity_id": "ops:all", **added},
+        {"event_id": 2, "at": NOON, "actor": "eve", "entity_type": "silence", "entity_id": "7", **ended, "note": None},
+    ]
+    assert history == [{"history_id": 2, **set_back}]
 
 
 def test_times_texts_and_documents_come_back_as_they_were(operations: Operations) -> None:

@@ -19,7 +19,7 @@ from quality_assets.stores.operations.alert_tables import (
     NOTIFICATION,
     SILENCE,
 )
-from quality_assets.stores.operations.house_tables import SETTING_HISTORY
+from quality_assets.stores.operations.house_tables import HOUSE_EVENT, SETTING_HISTORY
 from quality_assets.stores.operations.store import close_operations, operations_of
 from tests.conftest import new_settings
 
@@ -81,6 +81,9 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
         for value, hours in ((24.0, 19), (1.5, 1)):
             changed = {"key": "hours", "new_value": value, "at": NOW - hours * HOUR, "actor": "bob"}
             made.execute(insert(SETTING_HISTORY), [changed])
+        event = {"at": NOW - 2 * HOUR, "actor": "eve", "action": "removed", "entity_type": "dataset",
+                 "entity_id": "orders", "subject": "orders"}  # fmt: skip
+        made.execute(insert(HOUSE_EVENT), [event])
     with operations_of(settings).read() as opened:
         yield opened
     close_operations()
@@ -168,12 +171,17 @@ def test_what_happened_last_who_is_told_and_what_is_silent(connection: Connectio
     found = reading.recent_activity(connection)
     assert [(row["entity"], row["action"], row["subject"], row["note"]) for row in found] == [
         ("setting", "set", "hours", "1.5"),
+        ("dataset", "removed", "orders", None),
         ("alert", "acknowledged", "Alert b", None),
         ("alert", "acknowledged", "Alert b", None),
         ("setting", "set", "hours", "24"),
         ("alert", "opened", "Alert b", None),
         ("alert", "acknowledged", "Alert c", None),
     ]
+    assert found[1] == {
+        "entity": "dataset", "entity_id": "orders", "subject": "orders", "severity": None, "at": NOW - 2 * HOUR,
+        "actor": "eve", "action": "removed", "note": None,
+    }  # fmt: skip
     assert len(reading.recent_activity(connection, 1)) == 1
     assert [each["reason"] for each in reading.silences(connection, NOW)] == ["r1", "r2"]
     assert reading.outbox(connection) == {"sent": 2, "due": 1, "broken_channels": 1}

@@ -442,7 +442,7 @@ def remove_source(
     def act() -> tuple[int, Any]:
         with store.write():
             ruling.check_version(find(store, settings, name).version, version)
-            hide(store, name)
+            hide(store, name, actor)
         return 200, {"dataset": name, "is_hidden": True}
 
     return _written(http, store, key, actor, {"if-match": version}, act, lambda: _found(http, store, name))

@@ -73,7 +73,7 @@ class Activity(BaseModel):
     at: Instant
     actor: str
     action: str
-    entity: Literal["alert", "setting", "channel", "token", "silence"]
+    entity: Literal["alert", "setting", "channel", "token", "silence", "dataset"]
     entity_id: str
     subject: str
     severity: str | None

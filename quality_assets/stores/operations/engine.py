@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
+from quality_assets.settings import Settings
+
 BUSY_TIMEOUT_S = 10
 IS_READER = "is_reader"
 CHANGED = "is_changed"
@@ -25,6 +27,13 @@ _WRITERS_LOCK = 7_304_115
 
 class OperationsUrlError(ValueError):
     """QUALITY_OPERATIONS_URL names no database that can be used; the message has neither user nor password."""
+
+
+def engine_of(settings: Settings) -> Engine:
+    """An engine over the database that the operations store of a data root is in. Raises OperationsUrlError."""
+    if not settings.operations_url:
+        return connect_sqlite(settings.operations_path)
+    return connect_postgresql(parse_url(settings.operations_url.get_secret_value()))
 
 
 def parse_url(text: str) -> URL:

@@ -1,4 +1,4 @@
-"""Tables of the house itself: settings and their history, tokens, requests to the graph, the count of changes."""
+"""Tables of the house itself: settings, what people changed, tokens, requests to the graph, the count of changes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,19 @@ SETTING_HISTORY = Table(
     Column("actor", Words, nullable=False),
 )
 
-OF_ENTITY = ":"
-"""In the key of a change of what is no setting: between what it is and its id."""
+HOUSE_EVENT = Table(
+    "house_event",
+    METADATA,
+    Column("event_id", RowId, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("action", Words, nullable=False),
+    # What it was done to: no foreign key, since what was removed leaves what was done to it.
+    Column("entity_type", Words, nullable=False),
+    Column("entity_id", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("note", Words),
+)
 
 API_TOKEN = Table(
     "api_token",

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, insert, select, update
 
 from quality_assets.settings import Settings
-from quality_assets.stores.operations.engine import CHANGED, IS_READER, connect_postgresql, connect_sqlite, parse_url
+from quality_assets.stores.operations.engine import CHANGED, IS_READER, connect_sqlite, engine_of
 from quality_assets.stores.operations.house_tables import CHANGE_COUNT
 from quality_assets.stores.operations.tables import METADATA
 from quality_assets.stores.operations.upgrade import upgrade
@@ -150,8 +150,7 @@ def operations_of(settings: Settings) -> Operations:
     key = (os.getpid(), url or str(settings.operations_path))
     with _opening:
         if key not in _open:
-            engine = connect_postgresql(parse_url(url)) if url else connect_sqlite(settings.operations_path)
-            _open[key] = Operations(engine, settings.data_dir / ".operations.lock")
+            _open[key] = Operations(engine_of(settings), settings.data_dir / ".operations.lock")
         return _open[key]
 
 

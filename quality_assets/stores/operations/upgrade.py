@@ -39,7 +39,7 @@ def upgrade(engine: Engine, lock_path: Path) -> None:
     with _locked(lock_path):
         if engine.dialect.name == "sqlite":
             _use_write_ahead_log(engine)
-        if _needs_upgrade(_revision(engine)):
+        if _needs_upgrade(revision_of(engine)):
             _run(engine)
 
 
@@ -54,8 +54,8 @@ def _needs_upgrade(found: str | None) -> bool:
     return found != known[-1]
 
 
-def _revision(engine: Engine) -> str | None:
-    """The revision of a store; None of an empty one."""
+def revision_of(engine: Engine) -> str | None:
+    """The revision of a store as it stands; None of an empty one."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

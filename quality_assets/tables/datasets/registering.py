@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -17,8 +18,9 @@ from quality_assets.domain.quality.alerting import RESOLVED
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET
-from quality_assets.stores.operations.store import Operations
+from quality_assets.stores.operations.store import Operations, fetch, fetch_one
 from quality_assets.tables.alerts import resolve_fault
+from quality_assets.tables.house_history import remember
 
 _OWN_ALERTS = ("dataset", "lateness")
 
@@ -51,7 +53,8 @@ def register(store: Operations, source: DatasetSource, by: str, yaml_keys: tuple
 
 def _put(connection: Connection, source: DatasetSource, by: str, yaml_keys: tuple[str, ...]) -> Registered:
     now = utc_now()
-    row = connection.execute(select(DATASET).where(DATASET.c.dataset_id == source.name)).mappings().first()
+    row = fetch_one(connection, select(DATASET).where(DATASET.c.dataset_id == source.name))
+    _remember(connection, None if row is None else _registered(row), source, by, now)
     values = {**_values(source), "yaml_keys": list(yaml_keys), "is_active": True, "hidden_at": None, "updated_at": now}
     if row is None:
         connection.execute(
@@ -62,6 +65,16 @@ def _put(connection: Connection, source: DatasetSource, by: str, yaml_keys: tupl
         update(DATASET).where(DATASET.c.dataset_id == source.name).values(version=row["version"] + 1, **values)
     )
     return Registered(source, yaml_keys, version=row["version"] + 1, created_by=row["created_by"])
+
+
+def _remember(connection: Connection, before: Registered | None, source: DatasetSource, by: str, now: datetime) -> None:
+    """Keep who began to watch it, or what was changed of it: names alone, since a query may hold what is nobody's."""
+    if before is None or before.is_hidden:
+        remember(connection, "dataset", source.name, "added", source.name, by, note=source.kind, now=now)
+        return
+    changed = [name for name in DatasetSource.model_fields if getattr(source, name) != getattr(before.source, name)]
+    if changed:
+        remember(connection, "dataset", source.name, "changed", source.name, by, note=", ".join(changed), now=now)
 
 
 def _values(source: DatasetSource) -> dict[str, Any]:
@@ -96,8 +109,8 @@ def datasets(store: Operations, settings: Settings, *, with_hidden: bool = False
 
 def registered(connection: Connection) -> dict[str, Registered]:
     """All datasets that the store knows, by name, hidden ones too."""
-    rows = connection.execute(select(DATASET).order_by(DATASET.c.dataset_id)).mappings()
-    return {row["dataset_id"]: _registered(dict(row)) for row in rows}
+    rows = fetch(connection, select(DATASET).order_by(DATASET.c.dataset_id))
+    return {row["dataset_id"]: _registered(row) for row in rows}
 
 
 def _overridden(there: DatasetSource, yaml_source: DatasetSource, keys: tuple[str, ...]) -> DatasetSource:
@@ -137,11 +150,14 @@ def find(store: Operations, settings: Settings, name: str) -> Registered:
     return known[name]
 
 
-def hide(store: Operations, name: str) -> None:
+def hide(store: Operations, name: str, by: str) -> None:
     """Take a dataset out of sight; what was found stays, and its alerts, which no batch would end, are over."""
     now = utc_now()
     with store.write() as connection:
+        if is_hidden(connection, name):
+            return
         connection.execute(update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=now, is_active=False))
+        remember(connection, "dataset", name, "removed", name, by, now=now)
         live = select(ALERT.c.fingerprint).where(
             ALERT.c.kind.in_(_OWN_ALERTS), ALERT.c.subject == name, ALERT.c.status != RESOLVED
         )
