@@ -159,6 +159,18 @@ def test_a_capability_opens_with_a_page(folder: str) -> None:
     assert len(page.splitlines()) <= 60, "one page"
 
 
+def test_each_decision_has_a_status_and_stands_in_the_list() -> None:
+    folder = REPOSITORY_ROOT / "docs" / "adr"
+    listed = re.findall(r"^- (\d+) · \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(encoding="utf-8"), re.M)
+    found = []
+    for page in sorted(folder.glob("[0-9]*.md")):
+        heading, _, status, *_ = page.read_text(encoding="utf-8").splitlines()
+        number, title = heading.removeprefix("# ").split(". ", 1)
+        assert (page.name[:4], status[:19]) == (f"{int(number):04d}", "**Status** accepted"), page.name
+        found.append((number, title, page.name))
+    assert listed == found
+
+
 def test_every_path_that_a_page_names_is_there() -> None:
     pages = [*(REPOSITORY_ROOT / "docs").glob("*.md"), *(REPOSITORY_ROOT / "docs" / "adr").glob("*.md")]
     for room in ("quality_assets", "dash_app", "benchmarks"):
