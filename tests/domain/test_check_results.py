@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS, VALID_EVENTS, Reason
 from quality_assets.contracts.ml import RISK_SCORES
-from quality_assets.domain.quality.check import Answer, Check, Subject, subject_of
-from quality_assets.domain.quality.expectations import Expectation, expectation_checks
+from quality_assets.domain.quality.check import Answer, Check, Expectation, Subject, subject_of
+from quality_assets.domain.quality.expectations import expectation_checks
 from quality_assets.domain.quality.result import CheckResult, result_of
 from quality_assets.domain.quality.score import TelemetryScore, doubted_cells, telemetry_score
 

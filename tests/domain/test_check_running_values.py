@@ -15,8 +15,7 @@ import pytest
 
 from quality_assets.contracts.table import Column, Table
 from quality_assets.domain.events.tables import REPEATED
-from quality_assets.domain.quality.check import Answer, Check, Subject
-from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.domain.quality.check import Answer, Check, Expectation, Subject
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.checks import expectation_runs, expectations, run

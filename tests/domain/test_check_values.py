@@ -16,11 +16,8 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.sources.events import DEFAULT_SOURCE
 from quality_assets.contracts.table import Build, Column, Table
-from quality_assets.domain.quality.check import (
-    MADE_AGAIN,
-    Answer,
-    Check,
-    Subject,
+from quality_assets.domain.quality.check import MADE_AGAIN, Answer, Check, Expectation, Subject
+from quality_assets.domain.quality.check_queries import (
     built_dates,
     by_date,
     no_offenders,
@@ -29,14 +26,7 @@ from quality_assets.domain.quality.check import (
     within_dates,
 )
 from quality_assets.domain.quality.contract_checks import contract_kept, key_unique
-from quality_assets.domain.quality.expectations import (
-    RULES,
-    SUITES,
-    Expectation,
-    Rule,
-    expectation_checks,
-    suite_of,
-)
+from quality_assets.domain.quality.expectations import RULES, SUITES, Rule, expectation_checks, suite_of
 from quality_assets.domain.quality.likeness import columns_missed, names_alike
 from quality_assets.domain.quality.result import result_of
 from quality_assets.domain.quality.score import POINTS_SQL, doubted_cells, share_left

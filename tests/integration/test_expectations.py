@@ -22,7 +22,8 @@ from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
 from quality_assets.domain.events.tables import fact_feature_metrics_sql, user_feature_days_sql
-from quality_assets.domain.quality.expectations import Expectation, Rule, suite_of
+from quality_assets.domain.quality.check import Expectation
+from quality_assets.domain.quality.expectations import Rule, suite_of
 from quality_assets.settings import Settings
 from quality_assets.tables.checks.expectations import ExpectationOutcome, push_down, run_suite
 

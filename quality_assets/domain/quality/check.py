@@ -1,4 +1,4 @@
-"""What a check is and what answers it, and the queries that many checks are made of.
+"""What a check is, and what answers it: a query, a function, or expectations.
 
 A check's query gives one row per partition (one row in all where the subject has none) with the columns
 `partition_key` (text), `is_passed` (null means unknown), `observed`, `threshold`, `unexpected_count`, `examples` (JSON
@@ -8,24 +8,17 @@ REPEATED finds it made of the events of those dates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from quality_assets.contracts.ops import PART_MARK, PARTITION_STATE
 from quality_assets.contracts.table import Table
 
-if TYPE_CHECKING:
-    from quality_assets.domain.quality.expectations import Expectation
-
 Severity = Literal["WARN", "ERROR"]
-
-
 Dimension = Literal["completeness", "uniqueness", "validity", "consistency", "timeliness", "volume", "accuracy"]
-
-
 SubjectKind = Literal["table", "dataset", "model", "endpoint", "file"]
-
+ExpectationKind = Literal["columns", "row_count", "not_null", "in_set", "in_range", "no_rows"]
 
 MADE_AGAIN = "Materialize the table again in Dagster, with what it is made from."
 
@@ -67,6 +60,54 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """One thing that a table must satisfy. `name` is unique in its suite; `column` is None where it concerns several.
+
+    `parameters` by kind: `columns` {names}; `row_count` {minimum}; `not_null` {}; `in_set` {allowed}; `in_range`
+    {minimum, maximum}, inclusive, None where unbounded; `no_rows` {query, statement, counted}, where `query` is a
+    `str.format` template whose one field `batch` is the relation and whose rows are the offenders, and `counted` names
+    what such a row is. Null values satisfy every kind but `not_null`.
+    """
+
+    name: str
+    column: str | None
+    kind: ExpectationKind
+    parameters: Mapping[str, Any] = field(hash=False)
+    dimension: Dimension
+    severity: Severity = "ERROR"
+    is_blocking: bool = True
+
+    @property
+    def statement(self) -> str:
+        """What it says of the data, as the beginning of a sentence."""
+        match self.kind:
+            case "columns":
+                return "the columns are those of the contract"
+            case "row_count":
+                return f"there is at least {self.parameters['minimum']:,} row"
+            case "not_null":
+                return f"{self.column} is never null"
+            case "in_set":
+                return f"{self.column} is one of {', '.join(self.parameters['allowed'])}"
+            case "in_range":
+                return f"{self.column} is {_range_words(self.parameters['minimum'], self.parameters['maximum'])}"
+            case "no_rows":
+                return str(self.parameters["statement"])
+
+
+def _range_words(minimum: float | None, maximum: float | None) -> str:
+    lower = None if minimum is None or minimum == -sys.float_info.max else minimum
+    upper = None if maximum is None or maximum == sys.float_info.max else maximum
+    if lower is None and upper is None:
+        return "a finite number"
+    return f"between {_bound(lower, '−∞')} and {_bound(upper, '∞')}"
+
+
+def _bound(value: float | None, unbounded: str) -> str:
+    return unbounded if value is None else f"{value:,.15g}".replace("-", "−")
+
+
+@dataclass(frozen=True)
 class Check:
     """One question about a subject. A blocking check of severity ERROR stops what comes after, and publication.
 
@@ -99,52 +140,3 @@ class Check:
             raise ValueError(
                 f"{self.subject.name}: {self.name} must be answered by one of sql, answer and expectations"
             )
-
-
-def within_dates(alias: str = "") -> str:
-    return f"{alias}event_date between $start and $end"
-
-
-def by_date(counted: str, source: str, where: str = "true") -> str:
-    return f"select event_date, {counted} as n from {source} where {within_dates()} and {where} group by event_date"
-
-
-def per_date_balance(left: str, right: str) -> str:
-    """Two (event_date, n) queries that must agree: observed is the left total, threshold the right one."""
-    return f"""
-select cast(coalesce(a.event_date, b.event_date) as varchar) as partition_key,
-  coalesce(a.n, 0) = coalesce(b.n, 0) as is_passed,
-  cast(coalesce(a.n, 0) as double) as observed, cast(coalesce(b.n, 0) as double) as threshold,
-  abs(coalesce(a.n, 0) - coalesce(b.n, 0)) as unexpected_count, null as examples
-from ({left}) as a full join ({right}) as b on a.event_date = b.event_date
-"""
-
-
-def no_rows(offenders: str, dates: str, limit: int = 5) -> str:
-    """Passed for each of `dates` where the (event_date, example) query `offenders` has no row."""
-    return f"""
-with offenders as ({offenders}),
-counted as (
-  select event_date, count(*) as n, to_json(list(example)[1:{limit}]) as examples from offenders group by event_date
-)
-select cast(days.event_date as varchar) as partition_key, counted.n is null as is_passed,
-  cast(coalesce(counted.n, 0) as double) as observed, cast(0 as double) as threshold,
-  coalesce(counted.n, 0) as unexpected_count, counted.examples
-from ({dates}) as days left join counted using (event_date)
-"""
-
-
-def built_dates(table: Table) -> str:
-    return (
-        f"select distinct event_date from {PARTITION_STATE.qualified_name}"
-        f" where split_part(table_name, '{PART_MARK}', 1) = '{table.qualified_name}' and {within_dates()}"
-    )
-
-
-def no_offenders(offenders: str) -> str:
-    """Passed, once in all, where the (example) query `offenders` has no row."""
-    return f"""
-select '' as partition_key, count(*) = 0 as is_passed, cast(count(*) as double) as observed,
-  cast(0 as double) as threshold, count(*) as unexpected_count, to_json(list(example)[1:5]) as examples
-from ({offenders})
-"""

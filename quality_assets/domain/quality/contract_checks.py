@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from quality_assets.contracts.pipeline import PIPELINE, Pipeline
 from quality_assets.contracts.table import Column, ContractCheck, Table
-from quality_assets.domain.quality.check import Check, built_dates, no_offenders, no_rows, subject_of, within_dates
+from quality_assets.domain.quality.check import Check, subject_of
+from quality_assets.domain.quality.check_queries import built_dates, no_offenders, no_rows, within_dates
 from quality_assets.domain.sql_text import literal
 
 

@@ -11,14 +11,13 @@ from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES, PERHAPS
 from quality_assets.domain.events.tables import IS_REPEATED
-from quality_assets.domain.quality.check import (
-    Check,
+from quality_assets.domain.quality.check import Check, subject_of
+from quality_assets.domain.quality.check_queries import (
     built_dates,
     by_date,
     no_offenders,
     no_rows,
     per_date_balance,
-    subject_of,
     within_dates,
 )
 from quality_assets.domain.quality.likeness import columns_missed, names_alike
@@ -47,7 +46,7 @@ _QUARANTINED = QUARANTINED_EVENTS.qualified_name
 _USER_DAYS = USER_FEATURE_DAYS.qualified_name
 
 
-def _held_against_past(per_day: str, is_passed: str, threshold: str, examples: str = "null") -> str:
+def _held_against_past(per_day: str, is_passed: str, threshold: str) -> str:
     """A (event_date, value) query held against the median of its own 28 days before; unknown until there are seven.
 
     `is_passed` and `threshold` are SQL over `value` and `past`.
@@ -65,7 +64,7 @@ select cast(event_date as varchar) as partition_key,
   case when days >= {MIN_PAST_DAYS} then {is_passed} end as is_passed,
   cast(value as double) as observed,
   cast(case when days >= {MIN_PAST_DAYS} then {threshold} end as double) as threshold,
-  case when days >= {MIN_PAST_DAYS} and not ({is_passed}) then 1 else 0 end as unexpected_count, {examples} as examples
+  case when days >= {MIN_PAST_DAYS} and not ({is_passed}) then 1 else 0 end as unexpected_count, null as examples
 from compared
 """
 

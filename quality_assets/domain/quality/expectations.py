@@ -10,57 +10,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.metrics import ADOPTION_RATE, METRICS, Metric
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.contracts.table import Column, Table
-from quality_assets.domain.quality.check import Check, Dimension, Severity, subject_of
+from quality_assets.domain.quality.check import Check, Dimension, Expectation, Severity, subject_of
 from quality_assets.domain.sql_text import literal
-
-Kind = Literal["columns", "row_count", "not_null", "in_set", "in_range", "no_rows"]
 
 RATIO_TOLERANCE = 1e-9
 _TYPE_OF_FLOATS = "DOUBLE"
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """One thing that a table must satisfy. `name` is unique in its suite; `column` is None where it concerns several.
-
-    `parameters` by kind: `columns` {names}; `row_count` {minimum}; `not_null` {}; `in_set` {allowed}; `in_range`
-    {minimum, maximum}, inclusive, None where unbounded; `no_rows` {query, statement, counted}, where `query` is a
-    `str.format` template whose one field `batch` is the relation and whose rows are the offenders, and `counted` names
-    what such a row is. Null values satisfy every kind but `not_null`.
-    """
-
-    name: str
-    column: str | None
-    kind: Kind
-    parameters: Mapping[str, Any] = field(hash=False)
-    dimension: Dimension
-    severity: Severity = "ERROR"
-    is_blocking: bool = True
-
-    @property
-    def statement(self) -> str:
-        """What it says of the data, as the beginning of a sentence."""
-        match self.kind:
-            case "columns":
-                return "the columns are those of the contract"
-            case "row_count":
-                return f"there is at least {self.parameters['minimum']:,} row"
-            case "not_null":
-                return f"{self.column} is never null"
-            case "in_set":
-                return f"{self.column} is one of {', '.join(self.parameters['allowed'])}"
-            case "in_range":
-                return f"{self.column} is {_range_words(self.parameters['minimum'], self.parameters['maximum'])}"
-            case "no_rows":
-                return str(self.parameters["statement"])
 
 
 @dataclass(frozen=True)
@@ -162,18 +123,6 @@ def _escaped(sql: str) -> str:
 
 def _first_known(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
-
-
-def _range_words(minimum: float | None, maximum: float | None) -> str:
-    lower = None if minimum is None or minimum == -sys.float_info.max else minimum
-    upper = None if maximum is None or maximum == sys.float_info.max else maximum
-    if lower is None and upper is None:
-        return "a finite number"
-    return f"between {_bound(lower, '−∞')} and {_bound(upper, '∞')}"
-
-
-def _bound(value: float | None, unbounded: str) -> str:
-    return unbounded if value is None else f"{value:,.15g}".replace("-", "−")
 
 
 def _agrees(metric: Metric) -> str:

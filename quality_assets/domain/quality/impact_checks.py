@@ -22,14 +22,13 @@ from quality_assets.contracts.impact import (
 )
 from quality_assets.contracts.users import DIM_USERS, FEATURE_SESSION_DAYS, FIRST_USES, USER_DAYS, USER_SESSIONS
 from quality_assets.domain.impact.settings import MOST_EVENTS_A_DAY
-from quality_assets.domain.quality.check import (
-    Check,
+from quality_assets.domain.quality.check import Check, subject_of
+from quality_assets.domain.quality.check_queries import (
     built_dates,
     by_date,
     no_offenders,
     no_rows,
     per_date_balance,
-    subject_of,
     within_dates,
 )
 

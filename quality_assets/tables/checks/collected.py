@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from quality_assets.contracts.live import COLLECTED_BATCHES, LIVE_RECONCILIATION, ONLINE_FEATURE_SKEW
-from quality_assets.domain.quality.check import Check, no_offenders, subject_of
+from quality_assets.domain.quality.check import Check, subject_of
+from quality_assets.domain.quality.check_queries import no_offenders
 
 _BATCHES = COLLECTED_BATCHES.qualified_name
 

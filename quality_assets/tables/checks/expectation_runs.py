@@ -13,8 +13,7 @@ from datetime import date
 
 from quality_assets.contracts.catalog import TABLES_BY_NAME
 from quality_assets.contracts.table import Table
-from quality_assets.domain.quality.check import Answer, Check
-from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.domain.quality.check import Answer, Check, Expectation
 from quality_assets.domain.quality.result import CheckResult, result_of
 from quality_assets.domain.wording import capitalised, plural
 from quality_assets.stores.warehouse import WarehouseSession

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
-from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.domain.quality.check import Expectation
 
 BATCH = "batch"
 """The relation that a suite is asked of, in a database of its own."""

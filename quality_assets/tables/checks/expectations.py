@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 
 from quality_assets.contracts.table import Table
-from quality_assets.domain.quality.check import Dimension, Severity
-from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.domain.quality.check import Dimension, Expectation, Severity
 from quality_assets.domain.sql_text import literal
 from quality_assets.domain.wording import row_text
 from quality_assets.imports import after_imports, before_imports

@@ -36,7 +36,7 @@ from great_expectations.expectations.registry import get_expectation_impl
 from sqlalchemy.dialects import registry
 from sqlalchemy.exc import SQLAlchemyError
 
-from quality_assets.domain.quality.expectations import Expectation
+from quality_assets.domain.quality.check import Expectation
 from quality_assets.tables.checks.expectation_screen import BATCH
 
 DIALECT = "quality_duckdb"
