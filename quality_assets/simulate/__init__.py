@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from quality_assets.simulate import dirt, profile, writer
-from quality_assets.simulate.changes import CHANGE_COLUMNS, Change, change_rows
+from quality_assets.simulate.change_plan import Change
+from quality_assets.simulate.changes import CHANGE_COLUMNS, change_rows
 from quality_assets.simulate.incidents import INCIDENT_COLUMNS, incident_rows
 from quality_assets.simulate.people_plan import PeoplePlan
 from quality_assets.simulate.people_truth import write_people_truth
 from quality_assets.simulate.plan import FILE_FORMATS, FileFormat, Incident, SimulationPlan, SimulationResult
 from quality_assets.simulate.render import Renderer, Row
 from quality_assets.simulate.streams import Ids, Stream, generator
-from quality_assets.simulate.telemetry import DAY_MS, EventBatch, World, build_world, simulate_day
+from quality_assets.simulate.telemetry import build_world, simulate_day
+from quality_assets.simulate.world import DAY_MS, EventBatch, World
 
 __all__ = ["Change", "FileFormat", "Incident", "PeoplePlan", "SimulationPlan", "SimulationResult", "simulate"]
 

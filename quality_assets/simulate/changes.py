@@ -6,52 +6,19 @@ changes.csv beside the logs. A plan without changes gives the bytes that it gave
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import date
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import replace
 
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.simulate import catalogue
+from quality_assets.simulate.change_plan import MIX_KINDS, NAME_KINDS, Change
+from quality_assets.simulate.plan import SimulationPlan
 from quality_assets.simulate.streams import Stream, generator
+from quality_assets.simulate.world import EventBatch, World
 
-if TYPE_CHECKING:
-    from quality_assets.simulate.plan import SimulationPlan
-    from quality_assets.simulate.telemetry import EventBatch, World
-
-ChangeKind = Literal["rename", "split", "remove", "mix_users", "mix_devices", "mix_versions", "mix_countries"]
-CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
-NAME_KINDS, MIX_KINDS = CHANGE_KINDS[:3], CHANGE_KINDS[3:]
 CHANGE_COLUMNS = ("change_id", "feature", "kind", "start_date", "new_names", "share_before", "share_after", "factor")
 _FIRST_SLOW_USER, _SLOW_USERS = 50_000_000, 300
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change that is no fault.
-
-    new_names: of a rename one, of a split two or more. share_before, share_after: of the feature's rows that come from
-    the slow group; factor: how many times as slow as the others it is, always.
-    """
-
-    change_id: str
-    feature: str
-    kind: ChangeKind
-    start_date: date
-    new_names: tuple[str, ...] = ()
-    share_before: float = 0.05
-    share_after: float = 0.4
-    factor: float = 3.0
-
-    def __post_init__(self) -> None:
-        least = {"rename": 1, "split": 2}.get(self.kind, 0)
-        if self.kind not in CHANGE_KINDS:
-            raise ValueError(f"change {self.change_id!r}: unknown kind {self.kind!r}")
-        if len(self.new_names) < least or (self.kind == "rename" and len(self.new_names) > 1):
-            raise ValueError(f"change {self.change_id!r}: a {self.kind} needs {least} new names or more, a rename one")
-        if not (0 <= self.share_before <= 1 and 0 <= self.share_after <= 1 and self.factor > 0):
-            raise ValueError(f"change {self.change_id!r}: shares lie between 0 and 1, the factor above 0")
 
 
 def plan_changes(plan: SimulationPlan, features: tuple[catalogue.ProductFeature, ...]) -> tuple[Change, ...]:

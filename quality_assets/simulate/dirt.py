@@ -14,7 +14,7 @@ import numpy as np
 from quality_assets.domain.arrays import Ints
 from quality_assets.simulate.plan import FileFormat
 from quality_assets.simulate.render import Renderer, Row, csv_fields, csv_line, json_line
-from quality_assets.simulate.telemetry import DAY_MS, EventBatch
+from quality_assets.simulate.world import DAY_MS, EventBatch
 
 ACCEPTED = "accepted"
 DIRT_COLUMNS = ("file", "line", "kind", "expected", "event_id")

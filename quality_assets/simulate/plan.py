@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from quality_assets.simulate.catalogue import MAX_FEATURES
-from quality_assets.simulate.changes import Change
+from quality_assets.simulate.change_plan import Change
 from quality_assets.simulate.people_plan import PeoplePlan
 
 FileFormat = Literal["csv", "jsonl", "parquet"]

@@ -20,7 +20,7 @@ from quality_assets.domain.arrays import Ints
 from quality_assets.simulate import catalogue
 from quality_assets.simulate.changes import new_names
 from quality_assets.simulate.streams import Ids
-from quality_assets.simulate.telemetry import DAY_MS, NO_USER, STATUSES, EventBatch, World
+from quality_assets.simulate.world import DAY_MS, NO_USER, STATUSES, EventBatch, World
 
 EVENT_COLUMNS = (
     "event_id",

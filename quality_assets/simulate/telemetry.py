@@ -6,24 +6,18 @@ untouched events are the same, id by id, so that an effect can be measured by co
 """
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 
 import numpy as np
 
-from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.simulate import catalogue, changes, incidents, profile
-from quality_assets.simulate.changes import Change
 from quality_assets.simulate.incidents import Effect
 from quality_assets.simulate.journeys import Extras, build_extras, draw_extra_events, spoil_outcomes, stamp_arms
 from quality_assets.simulate.people import People, PeopleDay
-from quality_assets.simulate.plan import Incident, SimulationPlan
+from quality_assets.simulate.plan import SimulationPlan
 from quality_assets.simulate.population import Population, Users
 from quality_assets.simulate.streams import Ids, Stream, generator, unique_ids
-
-DAY_MS = 86_400_000
-OK, ERROR, CRASH = 0, 1, 2
-STATUSES = ("ok", "error", "crash")
-NO_USER = -1
+from quality_assets.simulate.world import CRASH, DAY_MS, ERROR, NO_USER, OK, EventBatch, World
 
 _EVENTS_PER_SESSION = 6.0
 # With what people take up, the quiz, and first days on which everybody comes.
@@ -35,67 +29,6 @@ _PROPERTIES_SHARE = 0.04
 _MISSING_LATENCY_SHARE = 0.004
 _LONGEST_LATENCY_MS = 120_000.0
 _EVENT_ID, _SESSION_ID = 1, 2
-
-
-@dataclass(frozen=True)
-class EventBatch:
-    """Clean events as parallel arrays of one length.
-
-    event_ms: epoch milliseconds, UTC. user: number, `NO_USER` = anonymous. latency_ms: NaN = not measured.
-    feedback: 1-5, 0 = none. arrival_days: 0, 1 or 2 days after event_date. The others are codes: feature
-    (rank), event (position in the feature's family), status (`STATUSES`), device, platform, country,
-    properties (catalogue), version (release calendar), variant (0 = none). is_broken: the row arrives spoilt.
-    """
-
-    event_id: Ids
-    event_ms: Ints
-    user: Ints
-    session_id: Ids
-    feature: Ints
-    event: Ints
-    latency_ms: Floats
-    status: Ints
-    feedback: Ints
-    device: Ints
-    platform: Ints
-    version: Ints
-    country: Ints
-    properties: Ints
-    variant: Ints
-    is_broken: Bools
-    arrival_days: Ints
-
-    def __len__(self) -> int:
-        return len(self.event_id)
-
-    def take(self, index: Ints | Bools | slice) -> "EventBatch":
-        """Return the events at the given positions."""
-        return EventBatch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-    @staticmethod
-    def concatenate(batches: "list[EventBatch]") -> "EventBatch":
-        """Return all events of one or more batches, in order."""
-        return EventBatch(**{f.name: np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch)})
-
-
-@dataclass(frozen=True)
-class World:
-    """Everything that stays the same from day to day; build it with `build_world`."""
-
-    plan: SimulationPlan
-    features: tuple[catalogue.ProductFeature, ...]
-    profiles: profile.FeatureProfiles
-    calendar: profile.ReleaseCalendar
-    incidents: tuple[Incident, ...]
-    population: Population
-    people: People | None = None
-    extras: Extras | None = None
-    changes: tuple[Change, ...] = ()
-
-    @cached_property
-    def feature_index(self) -> dict[str, int]:
-        """Position of each product feature by name."""
-        return {feature.name: feature.index for feature in self.features}
 
 
 def build_world(plan: SimulationPlan) -> World:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from quality_assets.simulate.dirt import DirtyRow
 from quality_assets.simulate.plan import FileFormat
 from quality_assets.simulate.render import Renderer
-from quality_assets.simulate.telemetry import EventBatch
+from quality_assets.simulate.world import EventBatch
 
 # Bounds memory, and keeps a chunk's text below the 2 GB that Arrow's 32-bit offsets can address.
 ROWS_PER_CHUNK = 200_000

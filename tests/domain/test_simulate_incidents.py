@@ -17,15 +17,8 @@ from quality_assets.simulate import Incident, SimulationPlan, simulate
 from quality_assets.simulate.catalogue import COUNTRY_CODES, PLATFORMS
 from quality_assets.simulate.incidents import strength_on
 from quality_assets.simulate.plan import INCIDENT_KINDS
-from quality_assets.simulate.telemetry import (
-    CRASH,
-    ERROR,
-    NO_USER,
-    EventBatch,
-    World,
-    build_world,
-    simulate_day,
-)
+from quality_assets.simulate.telemetry import build_world, simulate_day
+from quality_assets.simulate.world import CRASH, ERROR, NO_USER, EventBatch, World
 from tests.examples import dear
 
 START = date(2026, 1, 1)
