@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from quality_assets.contracts.impact import MOST_WINDOW_DAYS
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel, Text, TextMap
+from quality_assets.contracts.yaml_errors import explained
 
 SPLIT_COLUMNS: Mapping[str, str] = {
     "platform": "platform",
@@ -312,7 +313,7 @@ def load_file(path: Path, model: type[Definition]) -> Loaded:
             return _wrong(model, path.stem, None, shown, f"{shown}: holds no keys")
         defined = model.model_validate(content)
     except ValidationError as error:
-        lines = "\n".join(f"{shown}: {line}" for line in _explained(error, model))
+        lines = "\n".join(f"{shown}: {line}" for line in explained(error, model))
         return _wrong(model, str(content.get("name", path.stem)), _text_or_none(content.get("owner")), shown, lines)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
@@ -357,42 +358,3 @@ def _from_iso(text: str) -> timedelta:
         raise DefinitionError(f"{text!r} is no period")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def _explained(error: ValidationError, model: type[Definition]) -> Iterator[str]:
-    for item in error.errors():
-        steps = [str(step) for step in item["loc"] if not str(step).startswith("function-")]
-        key = ".".join(steps)
-        context = item.get("ctx", {})
-        if item["type"] == "literal_error":
-            expected = str(context["expected"]).replace(" or ", ", ").replace("'", "")
-            said = f"{item['input']!r} is not one of {expected}"
-        elif item["type"] == "extra_forbidden":
-            said = f"is not one of {', '.join(_fields_at(model, item['loc']))}"
-        elif item["type"] == "value_error":
-            said = str(context["error"])
-        elif item["type"] == "missing":
-            said = "is missing"
-        else:
-            said = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
-        yield f"{key}: {said}" if key else said
-
-
-def _fields_at(model: type[BaseModel], place: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The keys that are allowed where a key of `place` is not."""
-    here: type[BaseModel] = model
-    for step in place[:-1]:
-        found = here.model_fields.get(str(step))
-        inner = _model_in(found.annotation) if found is not None else None
-        here = inner or here
-    return tuple(here.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None

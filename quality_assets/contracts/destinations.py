@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel
 from quality_assets.contracts.table import Column, Table
+from quality_assets.contracts.yaml_errors import explained
 
 MOST_DELETED_SHARE = 0.3
 """More of what was delivered is not deleted at once, unless the file says that it may be."""
@@ -145,12 +146,4 @@ def read_destination(path: Path) -> Destination:
     try:
         return Destination.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            said = f"is not one of {', '.join(Destination.model_fields)}"
-        elif first["type"] == "value_error":
-            said = str(first["ctx"]["error"])
-        else:
-            said = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-        raise DestinationError(f"{path}: {key}: {said}" if key else f"{path}: {said}") from None
+        raise DestinationError(f"{path}: {next(explained(error, Destination, may_quote=False))}") from None

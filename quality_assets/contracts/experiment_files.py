@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from quality_assets.contracts.metric_names import MetricName, MetricNameError, parse_metric_name
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel
+from quality_assets.contracts.yaml_errors import explained
 
 MOST_WINDOW_DAYS = 90
 DEFAULT_MARGIN = 0.1
@@ -247,8 +247,7 @@ def read_experiment(path: Path) -> ExperimentFile:
     try:
         return ExperimentFile.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ExperimentFileError(f"{path}: {_in_words(first)}") from None
+        raise ExperimentFileError(f"{path}: {next(explained(error, ExperimentFile))}") from None
 
 
 def _name_of(path: Path) -> str:
@@ -258,24 +257,3 @@ def _name_of(path: Path) -> str:
         return path.stem
     name = given.get("name") if isinstance(given, dict) else None
     return name if isinstance(name, str) and name else path.stem
-
-
-_KEYS: dict[tuple[str, ...], type[StrictModel]] = {
-    (): ExperimentFile,
-    ("metrics",): MetricChoices,
-}
-
-
-def _in_words(error: Any) -> str:
-    location = [str(step) for step in error["loc"]]
-    key = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        model = _KEYS.get(tuple(location[:-1]), MetricChoice)
-        names = list(model.model_fields)
-        near = get_close_matches(location[-1], names, 1)
-        return f"{key}: is not one of {', '.join(names)}" + (f"; did you mean {near[0]}?" if near else "")
-    if error["type"] == "value_error":
-        message = str(error["ctx"]["error"])
-        return f"{key}: {message}" if key else message
-    message = f"{error['msg'][0].lower()}{error['msg'][1:]}"
-    return f"{key}: {message}" + ("" if error["type"] == "missing" else f", not {error['input']!r}")

@@ -89,14 +89,14 @@ def test_a_key_of_several_columns_is_told_from_another_that_runs_together() -> N
             "everything",
             "send: 'everything' is not one of segment:NAME, experiments, lift, insights, scores, engagement",
         ),
-        ("kind: webhook", "kind: ftp", "kind: input should be 'file', 'webhook' or 'sql'"),
+        ("kind: webhook", "kind: ftp", "kind: 'ftp' is not one of file, webhook, sql"),
         ("kind: webhook\nurl: https://crm.example.com/in", "kind: file\npath: a.xls", "path: a file needs a path"),
         (
             "kind: webhook\nurl: https://crm.example.com/in",
             "kind: sql\ntable: t\nurl: postgresql://a:b@localhost/x",
             "a password stands in it",
         ),
-        ("owner: a@example.com\n", "", "owner: field required"),
+        ("owner: a@example.com\n", "", "owner: is missing"),
         ("url:", "adress:", "adress: is not one of name, owner"),
         ("owner: a@example.com", "owner: a@example.com\nsecret: hunter2", "secret: string should match pattern"),
     ],
@@ -107,6 +107,7 @@ def test_a_mistake_in_a_file_is_told_with_its_key(tmp_path: Path, old: str, new:
     assert found.by_name == {}
     assert "crm.yaml: " in found.errors[0]
     assert said in found.errors[0]
+    assert "hunter2" not in found.errors[0], "a secret in place of its reference"
 
 
 def test_a_file_that_is_right_is_read(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_arms_may_stand_in_a_property_and_have_no_weights(tmp_path: Path) -> Non
         ("end: 2026-03-14", "end: 2026-02-14", "end: 2026-02-14 lies before start, 2026-03-01"),
         ("end: 2026-03-14", "end: March", "end: input should be a valid date"),
         ("variants_from: variant", "variants_from: arm", "variants_from: 'arm' is not one of variant, properties.KEY"),
-        ("owner: nadia@example.com", "", "owner: field required"),
+        ("owner: nadia@example.com", "", "owner: is missing"),
         ("window: 7d", "windw: 7d", "windw: is not one of name, owner"),
         ("primary: [return_7d]", "primary: []", "metrics.primary: tuple should have at least 1 item"),
         ("primary: [return_7d]", "primary: [crash_rat]", "is no metric: return_7d, uses:FEATURE"),

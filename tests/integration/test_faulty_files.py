@@ -145,14 +145,14 @@ def test_a_half_written_source_is_off_and_its_logs_wait(session: WarehouseSessio
     (folder / "draft.yaml").write_text(DRAFT, encoding="utf-8")
     sources = load_sources(folder)
     assert set(sources.by_name) == {"default", "api_log"}
-    assert "draft.yaml: description: field required" in sources.errors[0]
+    assert "draft.yaml: description: is missing" in sources.errors[0]
     arrive(session, "good.csv", GOOD)
     arrive(session, "draft/one.csv", GOOD.replace("search", "draft"))
     report = ingested(session, sources)
     assert [name for name, _ in report.loaded] == ["good.csv"]
     assert report.rejected == []
     assert "source 'draft' is off" in report.ignored[0].reason
-    assert "description: field required" in report.ignored[0].reason
+    assert "description: is missing" in report.ignored[0].reason
     (folder / "draft.yaml").unlink()
     assert [name for name, _ in ingested(session, load_sources(folder)).loaded] == ["draft/one.csv"]
 

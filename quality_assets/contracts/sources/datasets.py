@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import SourceError, StrictModel
+from quality_assets.contracts.yaml_errors import explained
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 CADENCES = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": 744.0}
@@ -145,16 +146,5 @@ def make_dataset(content: dict[str, Any], where: str) -> DatasetSource:
     try:
         return DatasetSource.model_validate(content)
     except ValidationError as error:
-        raise SourceError("\n".join(f"{where}: {_explained(item)}" for item in error.errors())) from None
-
-
-def _explained(error: Any) -> str:
-    key = ".".join(str(step) for step in error["loc"])
-    if error["type"] == "extra_forbidden":
-        model = Thresholds if error["loc"][0] == "thresholds" and len(error["loc"]) > 1 else DatasetSource
-        message = f"is not one of {', '.join(model.model_fields)}"
-    elif error["type"] == "value_error":
-        message = str(error["ctx"]["error"])
-    else:
-        message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: {message}" if key else message
+        wrong = explained(error, DatasetSource, may_quote=False)
+        raise SourceError("\n".join(f"{where}: {line}" for line in wrong)) from None

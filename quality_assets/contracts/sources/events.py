@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from quality_assets.contracts.events import EVENT_COLUMN_NAMES
 from quality_assets.contracts.sources.as_written import parsed
@@ -34,6 +34,7 @@ from quality_assets.contracts.sources.model import (
     glob_pattern,
     listed,
 )
+from quality_assets.contracts.yaml_errors import explained
 
 DEFAULT_SOURCE = "default"
 
@@ -330,7 +331,7 @@ def load_source(path: Path) -> Source:
         said += "; YAML indents by spaces, not by tabs" if _is_at_tab(path, error) else ""
         raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
     except ValidationError as error:
-        lines = [f"{_shown(path)}: {_explain(item)}" for item in error.errors()]
+        lines = [f"{_shown(path)}: {line}" for line in explained(error, Source)]
         raise SourceError("\n".join(lines)) from error
     if source is None:
         raise SourceError(f"{_shown(path)}: holds no keys")
@@ -355,35 +356,3 @@ def _is_at_tab(path: Path, error: Exception) -> bool:
 def _shown(path: Path) -> str:
     """data/sources/name.yaml, wherever the installation is."""
     return "/".join(path.absolute().parts[-3:])
-
-
-def _explain(error: Any) -> str:
-    """One pydantic error as `key: what is wrong`."""
-    steps = [str(step) for step in error["loc"] if not str(step).startswith("function-")]
-    key = ".".join("from" if step == "from_" else step for step in steps)
-    context = error.get("ctx", {})
-    if error["type"] == "literal_error":
-        expected = str(context["expected"]).replace(" or ", ", ").replace("'", "")
-        message = f"{error['input']!r} is not one of {expected}"
-    elif error["type"] == "extra_forbidden":
-        parents: dict[str, type[BaseModel]] = {
-            "columns": ColumnMapping,
-            "csv": CsvOptions,
-            "expectations": Expectations,
-        }
-        model = parents.get(steps[0], Source) if len(steps) > 1 else Source
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        message = f"is not one of {', '.join(names)}"
-    elif error["type"] in ("tuple_type", "list_type"):
-        message = f"is a list, such as [{error['input']}]" if isinstance(error["input"], str) else "is a list"
-    elif error["type"] in ("dict_type", "model_type"):
-        message = f"holds keys and their values, not {error['input']!r}"
-    elif error["type"] == "string_pattern_mismatch":
-        message = f"{error['input']!r} is not written in small letters, digits and underscores"
-    elif error["type"] == "value_error":
-        message = str(context["error"])
-    else:
-        message = f"{error['msg'][0].lower()}{error['msg'][1:]}" + (
-            "" if error["type"] == "missing" else f", not {error['input']!r}"
-        )
-    return f"{key}: {message}" if key else message

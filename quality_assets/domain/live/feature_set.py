@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from quality_assets.contracts import yaml_text
 from quality_assets.contracts.sources.model import StrictModel
+from quality_assets.contracts.yaml_errors import explained
 from quality_assets.domain.live.expressions import ExpressionError, names_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -160,8 +161,7 @@ def load_features(path: Path) -> FeatureSet:
     except (OSError, yaml.YAMLError) as error:
         raise FeatureFileError(f"{path}: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise FeatureFileError(f"{path}: {wrong}") from error
+        raise FeatureFileError(f"{path}: {'; '.join(explained(error, FeatureSet))}") from error
     except ExpressionError as error:
         raise FeatureFileError(f"{path}: {error}") from error
 

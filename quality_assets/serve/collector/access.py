@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from quality_assets.contracts.sources.model import StrictModel
+from quality_assets.contracts.yaml_errors import explained
 from quality_assets.domain.live.event_rows import EventSource
 from quality_assets.serve.collector.tokens import SignedTokens, TokenError, TokenKeyError
 from quality_assets.serve.guard import UnguardedError, is_loopback
@@ -96,7 +97,7 @@ def load_keys(path: Path | None) -> tuple[WriteKey, ...]:
     except (OSError, yaml.YAMLError) as error:
         raise KeyFileError(f"{path}: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(explained(error, WriteKeys, may_quote=False))
         raise KeyFileError(f"{path}: {wrong}") from error
 
 
