@@ -31,68 +31,72 @@ from quality_assets.domain.wording import plural
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from quality_assets.cli.fault import Fault
+    from quality_assets.stores.warehouse import WarehouseSession
 
 
 @app.command()
 def status() -> None:
     """What is fresh, stale, failing and quarantined, and what readers see. Exit code 1 when something is wrong."""
-    from quality_assets.cli.summary import (
-        NOTHING_INGESTED,
-        accounting,
-        checks_run,
-        failing_checks,
-        is_without_logs,
-        quarantine_reasons,
-    )
-    from quality_assets.runner import is_up_to_date
+    from quality_assets.cli.summary import NOTHING_INGESTED
     from quality_assets.stores.warehouse import WarehouseBusyError, open_warehouse
-    from quality_assets.tables.ingest import waiting_files
-    from quality_assets.tables.publishing import reasons_against
-    from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
 
     settings = root_settings()
-    is_good = not print_sources_off(settings)
-    is_good = print_publication(settings) and is_good
-    is_good = print_failures(settings) and is_good
+    # All of them are told, whichever is wrong.
+    is_good = all([not print_sources_off(settings), print_publication(settings), print_failures(settings)])
     if not settings.warehouse_path.exists():
         out.print(NOTHING_INGESTED)
         return
     try:
         with open_warehouse(settings, lock_timeout_s=1) as session:
-            connection = session.connection
-            totals = accounting(connection)
-            if is_without_logs(connection):
-                out.print(NOTHING_INGESTED)
-            out.print(
-                f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
-                f" {totals.quarantined:,} quarantined{totals.not_built}"
-            )
-            if totals.last_date:
-                out.print(f"Data: {totals.first_date} to {totals.last_date}")
-            reasons = quarantine_reasons(connection)
-            if reasons:
-                out.print("Quarantine: " + ", ".join(f"{name} {count:,}" for name, count in reasons))
-            waiting, passed_over = waiting_files(session)
-            stale = contiguous_ranges(days_to_build(connection))
-            out.print(
-                f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates" + _spans(stale)
-            )
-            if not is_up_to_date(session):
-                out.print(NOT_SCORED)
-            print_dates_not_over(dates_not_over(connection))
-            print_repeated(settings)
-            print_passed_over(passed_over)
-            passed, failed, unknown = checks_run(connection)
-            out.print(f"Check results, one a check and date: {passed:,} passed, {failed:,} failed, {unknown:,} unknown")
-            failing = failing_checks(connection)
-            for severity, asset, name, count, description in failing:
-                out.print(shown(f"  {severity} {asset} {name} ({count}): {description}"))
-            is_good = is_good and not reasons_against(session) and not waiting
+            is_good = _print_warehouse(session) and is_good
     except WarehouseBusyError:
         out.print("A run is writing to the warehouse just now; ask again when it has ended.")
     if not is_good:
         raise typer.Exit(1)
+
+
+def _print_warehouse(session: WarehouseSession) -> bool:
+    """Print what the warehouse holds and what it waits for; whether nothing waits, or stands against publication."""
+    from quality_assets.cli.summary import checks_line, failing_checks
+    from quality_assets.runner import is_up_to_date
+    from quality_assets.tables.ingest import waiting_files
+    from quality_assets.tables.publishing import reasons_against
+    from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
+
+    connection = session.connection
+    _print_rows(connection)
+    waiting, passed_over = waiting_files(session)
+    stale = contiguous_ranges(days_to_build(connection))
+    out.print(f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates{_spans(stale)}")
+    if not is_up_to_date(session):
+        out.print(NOT_SCORED)
+    print_dates_not_over(dates_not_over(connection))
+    print_repeated(session.settings)
+    print_passed_over(passed_over)
+    out.print(checks_line(connection))
+    for severity, asset, name, count, description in failing_checks(connection):
+        out.print(shown(f"  {severity} {asset} {name} ({count}): {description}"))
+    return not reasons_against(session) and not waiting
+
+
+def _print_rows(connection: DuckDBPyConnection) -> None:
+    from quality_assets.cli.summary import NOTHING_INGESTED, accounting, is_without_logs, quarantine_reasons
+
+    totals = accounting(connection)
+    if is_without_logs(connection):
+        out.print(NOTHING_INGESTED)
+    out.print(
+        f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"
+        f" {totals.quarantined:,} quarantined{totals.not_built}"
+    )
+    if totals.last_date:
+        out.print(f"Data: {totals.first_date} to {totals.last_date}")
+    reasons = quarantine_reasons(connection)
+    if reasons:
+        out.print("Quarantine: " + ", ".join(f"{name} {count:,}" for name, count in reasons))
 
 
 def _spans(ranges: list[tuple[date, date]]) -> str:

@@ -29,6 +29,7 @@ from quality_assets.tables.reports import newest_scores
 _METRICS = ("crash_rate", "latency_p95_ms", "error_rate", "feedback_mean", "events")
 
 _MOST_CHECKS = 3
+_MOST_REJECTED = 3
 NOTHING_INGESTED = "Nothing has been ingested yet: `quality ingest PATH…`, or `quality demo` for a sample."
 
 
@@ -109,10 +110,11 @@ def failing_checks(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str
     ).fetchall()
 
 
-def checks_run(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """Checks as they stand, each partition counted: passed, failed, unknown."""
+def checks_line(connection: duckdb.DuckDBPyConnection) -> str:
+    """How many results of checks passed, failed and are unknown, as the data stands."""
     counts = dict(connection.execute(f"select status, count(*) from ({LATEST_RESULTS_SQL}) group by status").fetchall())
-    return counts.get("passed", 0), counts.get("failed", 0), counts.get("unknown", 0)
+    told = ", ".join(f"{counts.get(status, 0):,} {status}" for status in ("passed", "failed", "unknown"))
+    return f"Check results, one a check and date: {told}"
 
 
 def first_to_look_at(connection: duckdb.DuckDBPyConnection, limit: int = 5) -> list[tuple[str, list[str]]]:
@@ -174,9 +176,7 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     reasons = quarantine_reasons(connection, 4)
     if reasons:
         yield "Quarantined most for: " + ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
-    passed, failed, unknown = checks_run(connection)
-    counts = f"{passed:,} passed, {failed:,} failed, {unknown:,} unknown for want of history"
-    yield f"Check results, one a check and date: {counts}"
+    yield checks_line(connection)
     failing = failing_checks(connection)
     for severity, asset, name, count, description in failing[:_MOST_CHECKS]:
         where = f" on {count:,} dates" if count > 1 else ""
@@ -189,16 +189,16 @@ def summary_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield NOTHING_INGESTED
 
 
-def _rejected_lines(connection: duckdb.DuckDBPyConnection, count: int, limit: int = 3) -> Iterator[str]:
+def _rejected_lines(connection: duckdb.DuckDBPyConnection, count: int) -> Iterator[str]:
     """The files that were rejected last, and why."""
     rows = connection.execute(
         f"select path, reason from {LOG_FILES.qualified_name} where status = 'rejected'"
         " order by file_number desc limit $limit",
-        {"limit": limit},
+        {"limit": _MOST_REJECTED},
     ).fetchall()
     for path, reason in rows:
         yield f"  {terminal_text(path)}: {terminal_text(reason)}"
-    if count > limit:
+    if count > _MOST_REJECTED:
         yield "  and others: `quality status`, or select path, reason from raw.log_files where status = 'rejected'"
 
 
