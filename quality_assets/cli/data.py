@@ -22,9 +22,9 @@ from quality_assets.cli.output import (
     fail,
     out,
     print_dates_not_over,
+    print_files_off,
     print_publication,
     print_repeated,
-    print_sources_off,
     print_state,
     shown,
     shown_activity,
@@ -168,7 +168,7 @@ def ingest(
             sources[source]
     except NoSourceMatches as error:
         fail(str(error), 2)
-    print_sources_off(settings)
+    print_files_off(settings)
     with shown_activity("copying into the landing zone"):
         placed, ignored = place(given, settings.landing_dir, source or "")
     for item in ignored:
@@ -303,7 +303,7 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     from quality_assets.tables.telling import tell_of_run
 
     outcomes = []
-    print_sources_off(settings)
+    print_files_off(settings)
     if not settings.warehouse_path.exists() and (gone := gone_logs(settings)):
         err.print(f"{shown(said_gone(gone))}; their rows are in no table that is made now", style="red")
     with open_warehouse(settings) as session:

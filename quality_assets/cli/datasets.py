@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.output import OutputFormat, fail, out, shown, shown_activity
+from quality_assets.cli.app import app, root_settings, user_name
+from quality_assets.cli.output import OutputFormat, fail, out, print_datasets_off, shown, shown_activity
 from quality_assets.domain.escaping import json_text
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def _store(settings: Settings) -> Operations:
     from quality_assets.stores.operations.upgrade import OperationsNewerError
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    print_datasets_off(settings)
     try:
         return operations_of(settings)
     except (OperationsUrlError, OperationsNewerError) as error:
@@ -80,9 +81,16 @@ def add(
     settings = root_settings()
     store = _store(settings)
     there = datasets(store, settings, with_hidden=True).get(name)
+    if there is not None and there.is_hidden and there.yaml_keys:
+        register(store, there.source, user_name(), there.yaml_keys)
+        out.print(escape(f"{name} is watched again, as its file in {settings.data_dir / 'datasets'} says"))
+        return
     if there is not None and there.yaml_keys:
-        fail(f"{name} is registered by data/datasets/{name}.yaml, which says what is in force; change it there")
-    register(store, source, "cli")
+        fail(
+            f"{name} is registered by a file in {settings.data_dir / 'datasets'}, which says what is in force;"
+            " change it there"
+        )
+    register(store, source, user_name())
     out.print(
         escape(f"{name} is watched: {source.path or source.query or source.table}. `quality check {name}` judges it")
     )
@@ -158,7 +166,7 @@ def remove(name: Annotated[str, typer.Argument(help="A dataset.")]) -> None:
         find(store, settings, name)
     except UnknownDatasetError as error:
         fail(str(error))
-    hide(store, name, "cli")
+    hide(store, name, user_name())
     out.print(escape(f"{name} is watched no longer; `quality dataset add {name} …` brings it back with its history"))
 
 

@@ -20,6 +20,7 @@ from quality_assets.domain.features.descriptions import FeatureDescriptionsError
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.snapshots import current_snapshot, last_attempt
 from quality_assets.tables.gone_logs import gone_logs, said_gone
+from quality_assets.tables.own_files import wrong_definitions
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 << 30
@@ -38,6 +39,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _writer(settings)
     yield _sources(settings)
     yield _descriptions(settings)
+    yield _definitions(settings)
     yield from _stores(settings)
     yield from _gone_logs(settings)
     yield _snapshot(settings)
@@ -146,6 +148,13 @@ def _descriptions(settings: Settings) -> Finding:
     except FeatureDescriptionsError as error:
         return Finding("Feature descriptions", False, str(error), "mend that line")
     return Finding("Feature descriptions", True, f"{len(frame)} features in {path}")
+
+
+def _definitions(settings: Settings) -> Finding:
+    """The files that people write beside sources and descriptions."""
+    wrong = wrong_definitions(settings)
+    whole = "what is written of watched tables, funnels, segments, experiments and destinations can be used"
+    return Finding("Definitions", not wrong, "; ".join(wrong) or whole, "mend that file")
 
 
 def _stores(settings: Settings) -> Iterator[Finding]:

@@ -274,11 +274,21 @@ def _log_unforeseen() -> str:
     return f"Details are in {log}"
 
 
-def print_sources_off(settings: Settings) -> bool:
-    """Say which sources are switched off since their files are wrong; whether there are any."""
-    from quality_assets.contracts.sources.events import load_sources
+def print_files_off(settings: Settings) -> bool:
+    """Say which files of sources and watched tables are wrong, and what holds meanwhile; whether any is."""
+    from quality_assets.tables.own_files import wrong_sources
 
-    errors = load_sources(settings.source_folders, settings.earliest_date).errors
-    for reason in ("; ".join(error.splitlines()) for error in errors):
-        err.print(f"a source is off, and its logs wait, until its file is mended: {shown(reason)}", style="red")
-    return bool(errors)
+    wrong = wrong_sources(settings)
+    for sentence in wrong:
+        err.print(shown(sentence), style="red")
+    return print_datasets_off(settings) or bool(wrong)
+
+
+def print_datasets_off(settings: Settings) -> bool:
+    """As `print_files_off`, of watched tables alone."""
+    from quality_assets.tables.own_files import wrong_datasets
+
+    wrong = wrong_datasets(settings)
+    for sentence in wrong:
+        err.print(shown(sentence), style="red")
+    return bool(wrong)

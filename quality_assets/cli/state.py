@@ -19,11 +19,11 @@ from quality_assets.cli.output import (
     out,
     print_dates_not_over,
     print_failures,
+    print_files_off,
     print_passed_over,
     print_publication,
     print_repeated,
     print_rows,
-    print_sources_off,
     shown,
 )
 from quality_assets.domain.escaping import json_text
@@ -45,7 +45,7 @@ def status() -> None:
 
     settings = root_settings()
     # All of them are told, whichever is wrong.
-    is_good = all([not print_sources_off(settings), print_publication(settings), print_failures(settings)])
+    is_good = all([not print_files_off(settings), print_publication(settings), print_failures(settings)])
     if not settings.warehouse_path.exists():
         out.print(NOTHING_INGESTED)
         return

@@ -114,7 +114,8 @@ def write_daily_tables(root: Path, last_day: date, days: int = 30) -> dict[str, 
                 planted.append({"dataset": name, "file": file.name, **fault})
             rows.to_csv(file, index=False)
         faults[name] = sum(before < days for before in table.faults)
-        said = {"path": str(folder / "*.csv"), **table.said}
+        # From the data root, so that a copy of it watches its own files.
+        said = {"path": f"tables/{name}/*.csv", **table.said}
         definition.write_text(yaml.safe_dump(said, sort_keys=False), encoding="utf-8")
     if faults:
         truth = pd.DataFrame(planted, columns=["dataset", "file", "kind", "columns", "count"])

@@ -20,7 +20,7 @@ from quality_assets.clock import utc_now
 from quality_assets.contracts.owners import HOUSE_OWNER
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
-from quality_assets.domain.wording import duration_text, plural
+from quality_assets.domain.wording import capitalised, duration_text, plural
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
 from quality_assets.stores.operations.store import fetch, operations_of
@@ -28,10 +28,16 @@ from quality_assets.stores.process_ids import is_alive
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables.alerts import raise_fault, resolve_gone
 from quality_assets.tables.house_settings import value_of
+from quality_assets.tables.own_files import wrong_files
 
 OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
 _MEGABYTE = 1 << 20
 _SERVERS = {"serve": "quality serve", "dagster": "Dagster", "dashboard": "Dashboard"}
+_ACTION = "`quality doctor` says what is wrong; `quality serve` starts the servers."
+_ACTIONS = {
+    "Published snapshot": "`quality run`, or see why publication is refused: `quality status`.",
+    "Configuration": "Mend the file that is named; this ends by itself.",
+}
 # Two beats of the sensor may be missed before anybody wonders.
 BEAT = "daemon.beat"
 
@@ -63,7 +69,7 @@ def parts(settings: Settings, now: datetime | None = None) -> list[Part]:
     moment = now or utc_now()
     found = [*_processes(settings)]
     store, connection_parts = _operations(settings, moment)
-    return [*found, *connection_parts, store, *_files(settings), _snapshot(settings, moment)]
+    return [*found, *connection_parts, store, *_files(settings), _snapshot(settings, moment), _own_files(settings)]
 
 
 def _processes(settings: Settings) -> Iterator[Part]:
@@ -153,6 +159,13 @@ def _snapshot(settings: Settings, now: datetime) -> Part:
     )
 
 
+def _own_files(settings: Settings) -> Part:
+    """What people wrote in YAML and CSV: nothing else says that a change of it was not taken up."""
+    wrong = wrong_files(settings)
+    said = " ".join(f"{capitalised(sentence).rstrip('.')}." for sentence in wrong)
+    return Part("Configuration", "files", FAILING if wrong else OK, said or "What people wrote can be used.")
+
+
 def _late_h(settings: Settings) -> float:
     try:
         with operations_of(settings).read() as connection:
@@ -210,9 +223,7 @@ def _fault(part: Part) -> Fault:
         title="Nothing new was published" if is_late else f"{part.name} needs a look",
         message=part.sentence,
         severity="critical" if part.kind == "disk" else "high",
-        action="`quality run`, or see why publication is refused: `quality status`."
-        if is_late
-        else "`quality doctor` says what is wrong; `quality serve` starts the servers.",
+        action=_ACTIONS.get(part.name, _ACTION),
         owner=HOUSE_OWNER,
         subjects=(("system", part.name),),
     )

@@ -336,6 +336,23 @@ def test_who_added_and_took_away_what_is_among_what_happened_last(ask: Ask) -> N
     assert found[-1]["entity_id"] == "ops"
 
 
+def test_a_watched_table_that_comes_changes_and_goes_is_among_what_happened_last(ask: Ask, tmp_path: Path) -> None:
+    sources = "/data-quality/sources"
+    assert ask("POST", sources, {"name": "orders", "path": f"{tmp_path}/*.csv"}).status_code == 201
+    ask("PUT", f"{sources}/orders", {"owner": "ann@example.com", "cadence": "daily"})
+    ask("PUT", f"{sources}/orders", {"owner": "ann@example.com"})
+    ask("DELETE", f"{sources}/orders")
+    ask("DELETE", f"{sources}/orders")
+    ask("POST", sources, {"name": "orders", "path": f"{tmp_path}/*.csv"})
+    found = ask("GET", "/dashboard/recent-activity").json()
+    assert [(row["entity"], row["action"], row["subject"], row["note"]) for row in reversed(found)] == [
+        ("dataset", "added", "orders", "files"),
+        ("dataset", "changed", "orders", "owner, cadence"),
+        ("dataset", "removed", "orders", None),
+        ("dataset", "added", "orders", "again, with its history"),
+    ]
+
+
 @pytest.mark.parametrize("hours", [0.009, 8784.1])
 def test_a_silence_and_a_snooze_last_as_long_as_each_other(ask: Ask, alert_id: str, hours: float) -> None:
     assert ask("POST", "/silences", {"hours": hours, "reason": "Away."}).status_code == 422

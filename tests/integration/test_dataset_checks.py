@@ -227,7 +227,7 @@ def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> N
     store = operations_of(settings)
     orders(0).to_csv(tmp_path / "a.csv", index=False)
     dataset = register(store, DatasetSource(name="a", path=str(tmp_path / "a.csv")), "test")
-    (batch,) = waiting_files(store, settings, dataset)
+    (batch,) = waiting_files(store, settings, dataset)[0]
     start(store, "a", batch, None, "test")
     (result,) = check_dataset(store, settings, dataset)
     assert (result.batch_id, result.status) == (batch.batch_id, "passed")

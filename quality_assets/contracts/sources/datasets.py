@@ -33,7 +33,7 @@ class DatasetSource(StrictModel):
 
     name: str
     path: str | None = None
-    """A file, a folder or a glob; each file is a batch."""
+    """A file, a folder or a glob, from the data root where it does not begin with a slash; each file is a batch."""
     query: str | None = None
     secret: str | None = None
     """env:NAME or file:PATH, which holds the address of the database."""

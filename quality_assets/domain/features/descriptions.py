@@ -41,6 +41,8 @@ def _read_texts(path: Path) -> pd.DataFrame:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True, skipinitialspace=True)
             records = [(reader.line_num, [text.strip() or None for text in row]) for row in reader if any(row)]
+    except OSError as error:
+        raise FeatureDescriptionsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise FeatureDescriptionsError(f"{path}: is not a CSV file in UTF-8: {error}") from error
     header = [name or "" for name in records[0][1]] if records else []

@@ -5,11 +5,13 @@ A batch is its bytes: the same file twice, under whatever name, is one batch.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
 import itertools
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +23,13 @@ from quality_assets.clock import utc_now
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.settings import Settings
+from quality_assets.stores.operations.columns import plain_text
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
+from quality_assets.stores.readers.faults import verdict_on
 from quality_assets.stores.readers.text import CHUNK_BYTES
 from quality_assets.tables.datasets.registering import Registered
-from quality_assets.tables.datasets.telling_of import tell_of_batch
+from quality_assets.tables.datasets.telling_of import Closed, tell_of_batch
 
 _HASH_LETTERS = 24
 # What other programs leave beside tables: locks, marks that a job has ended, sums of bytes, words for people.
@@ -44,26 +48,64 @@ class Waiting:
     size: int
 
 
+def place_of(settings: Settings, path: str) -> Path:
+    """Where a path, folder or glob of a dataset leads: from the data root, unless it says a root of its own."""
+    return settings.data_dir / Path(path).expanduser()
+
+
 def files_of(settings: Settings, path: str) -> list[Path]:
     """The files of a path, folder or glob, in the natural order of their names."""
-    place = Path(path).expanduser()
+    place = place_of(settings, path)
     if place.is_file():
         return [place]
-    pattern = str(place / "**" / "*") if place.is_dir() else str(place)
-    found = [Path(name) for name in glob.glob(pattern, recursive=True)]
+    found: Iterable[Path]
+    if place.is_dir():
+        found = _walk(place)
+    elif "**" in place.parts:
+        above = _above_pattern(place)
+        pattern = place.parts[len(above.parts) :]
+        found = (each for each in _walk(above) if _fits(each.relative_to(above).parts, pattern))
+    else:
+        found = map(Path, glob.iglob(str(place)))
     return sorted((p for p in found if p.is_file() and not _is_passed_over(p)), key=lambda p: natural(str(p)))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through links too, but into no folder twice: links may lead in circles."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        there = os.path.realpath(parent)
+        if there in seen:
+            folders.clear()
+            continue
+        seen.add(there)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent) / name for name in names)
+
+
+def _above_pattern(place: Path) -> Path:
+    """The folder of a glob above its first sign that is one."""
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), place.parts))
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path fit those of a glob; `**` stands for any number of folders."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or (bool(parts) and _fits(parts[1:], pattern))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _is_passed_over(path: Path) -> bool:
     return path.name.startswith(_NO_TABLES) or path.suffix.lower() in _NO_TABLE_SUFFIXES
 
 
-def _name_in(path: Path, within: str) -> str:
+def _name_in(settings: Settings, path: Path, within: str) -> str:
     """What a file of a path, folder or glob is called: below a folder of its own, with that folder."""
-    place = Path(within).expanduser()
+    place = place_of(settings, within)
     if not place.is_dir():
-        plain = itertools.takewhile(lambda part: not glob.has_magic(part), place.parts)
-        place = Path(*plain) if glob.has_magic(str(place)) else place.parent
+        place = _above_pattern(place) if glob.has_magic(str(place)) else place.parent
     return path.relative_to(place).as_posix() if path.is_relative_to(place) else path.name
 
 
@@ -88,18 +130,24 @@ def batch_id_of(dataset: str, sha256: str) -> str:
     return hashlib.sha256(f"{dataset}\0{sha256}".encode()).hexdigest()[:_HASH_LETTERS]
 
 
-def waiting_files(store: Operations, settings: Settings, dataset: Registered) -> list[Waiting]:
-    """The files that were not judged yet, in the natural order of their names."""
+def waiting_files(store: Operations, settings: Settings, dataset: Registered) -> tuple[list[Waiting], list[Closed]]:
+    """The files that were not judged yet, in the natural order of their names, and those that cannot be opened."""
     assert dataset.source.path is not None
     judged = judged_hashes(store, dataset.dataset_id)
-    found = []
-    files = [(path, _name_in(path, dataset.source.path)) for path in files_of(settings, dataset.source.path)]
+    found, closed = [], []
+    files = [(path, _name_in(settings, path, dataset.source.path)) for path in files_of(settings, dataset.source.path)]
     for path, name in [*files, *((path, path.name) for path in uploads_of(settings, dataset.dataset_id))]:
-        sha256 = sha256_of(path)
+        try:
+            sha256, size = sha256_of(path), path.stat().st_size
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            closed.append(Closed(plain_text(name), verdict_on(error).reason))
+            continue
         if sha256 not in judged:
             judged.add(sha256)
-            found.append(Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size))
-    return found
+            found.append(Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, size))
+    return found, closed
 
 
 def judged_hashes(store: Operations, dataset: str) -> set[str]:
@@ -112,6 +160,18 @@ def judged_hashes(store: Operations, dataset: str) -> set[str]:
                 )
             ).scalars()
         )
+
+
+def unjudged(store: Operations, before: datetime) -> set[str]:
+    """The datasets with a batch that came, or was begun, before a time, whose file is there and was not judged yet."""
+    of_batch = DATASET_BATCH.c
+    is_open = (
+        of_batch.status.in_(("waiting", "checking")),
+        func.coalesce(of_batch.started_at, of_batch.arrived_at) < before,
+    )
+    with store.read() as connection:
+        rows = connection.execute(select(of_batch.dataset_id, of_batch.location).where(*is_open)).all()
+    return {name for name, location in rows if Path(location).is_file()}
 
 
 def uploads_of(settings: Settings, dataset: str) -> list[Path]:

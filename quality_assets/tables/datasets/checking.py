@@ -43,7 +43,7 @@ from quality_assets.tables.datasets.batches import (
 from quality_assets.tables.datasets.muting import quiet
 from quality_assets.tables.datasets.plugin_runs import ask_plugins
 from quality_assets.tables.datasets.registering import Registered
-from quality_assets.tables.datasets.telling_of import tell_of_source
+from quality_assets.tables.datasets.telling_of import tell_of_closed, tell_of_source
 
 
 @dataclass(frozen=True)
@@ -196,16 +196,21 @@ def check_dataset(
 ) -> Iterator[BatchResult]:
     """Judge each batch of a dataset that was not judged yet, oldest first, and yield what came of it.
 
-    A batch that can be read later, once a disk has room or a file may be opened, stays waiting and raises FileWaits.
+    A file that cannot be opened is refused for now, and told of. A batch that can be read later, once a disk has room,
+    stays waiting and raises FileWaits.
     """
     folder = settings.data_dir / "datasets" / dataset.dataset_id
     folder.mkdir(parents=True, exist_ok=True)
     # Rules are learnt in the order of the batches: one process at a time judges a dataset.
     with FileLock(folder / ".lock"):
         if dataset.source.kind == "files":
-            waiting = waiting_files(store, settings, dataset)
+            waiting, closed = waiting_files(store, settings, dataset)
+            # One file that nobody may open holds back no other.
+            tell_of_closed(store, dataset, closed)
             for batch in _in_order(settings, waiting, dataset.source.time):
                 yield _check_batch(store, settings, dataset, batch, by, run_id)
+            for file in closed:
+                yield _refused(dataset.dataset_id, file.name, "", file.reason)
         else:
             try:
                 yield from _check_state(store, settings, dataset, by, run_id)

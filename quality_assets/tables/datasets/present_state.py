@@ -14,6 +14,7 @@ from quality_assets.stores.datasets.loading import load_duckdb, scratch_database
 from quality_assets.stores.datasets.queries import load_query
 from quality_assets.stores.readers.faults import FileRejected
 from quality_assets.stores.snapshots import current_snapshot, why_none_is_published
+from quality_assets.tables.datasets.batches import place_of
 from quality_assets.tables.datasets.registering import Registered
 
 
@@ -26,7 +27,7 @@ def state_file(settings: Settings, dataset: Registered) -> Iterator[tuple[Path, 
             assert source.secret is not None
             loaded = load_query(connection, source.query, source.secret)
         elif source.path is not None:
-            loaded = load_duckdb(connection, Path(source.path).expanduser(), source.table)
+            loaded = load_duckdb(connection, place_of(settings, source.path), source.table)
         else:
             snapshot = current_snapshot(settings.published_dir)
             if snapshot is None:

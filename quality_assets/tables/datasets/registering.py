@@ -1,12 +1,13 @@
 """Which datasets there are: registered by YAML, by a command or by the API, kept in the operations store.
 
-What a YAML file says wins over what was said elsewhere, key by key.
+What a YAML file says wins over what was said elsewhere, key by key, as long as it says so. One that is wrong leaves all
+as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ from quality_assets.tables.alerts import resolve_fault
 from quality_assets.tables.house_history import remember
 
 _OWN_ALERTS = ("dataset", "lateness")
+# Which rows a dataset has: said in one place, since what two places say of it may exclude each other.
+_ORIGIN = ("path", "query", "table", "secret")
 
 
 class UnknownDatasetError(ValueError):
@@ -70,7 +73,8 @@ def _put(connection: Connection, source: DatasetSource, by: str, yaml_keys: tupl
 def _remember(connection: Connection, before: Registered | None, source: DatasetSource, by: str, now: datetime) -> None:
     """Keep who began to watch it, or what was changed of it: names alone, since a query may hold what is nobody's."""
     if before is None or before.is_hidden:
-        remember(connection, "dataset", source.name, "added", source.name, by, note=source.kind, now=now)
+        note = source.kind if before is None else "again, with its history"
+        remember(connection, "dataset", source.name, "added", source.name, by, note=note, now=now)
         return
     changed = [name for name in DatasetSource.model_fields if getattr(source, name) != getattr(before.source, name)]
     if changed:
@@ -99,12 +103,23 @@ def datasets(store: Operations, settings: Settings, *, with_hidden: bool = False
     """All datasets by name, those of YAML files registered on the way where they are new or changed."""
     with store.read() as connection:
         found = registered(connection)
-    for name, (source, keys) in load_datasets(settings.data_dir / "datasets").datasets.items():
+    files = load_datasets(settings.data_dir / "datasets")
+    for name, (source, keys) in files.datasets.items():
         there = found.get(name)
-        wanted = source if there is None else _overridden(there.source, source, keys)
+        wanted = source if there is None else _overridden(there, source, keys)
         if there is None or there.source != wanted or set(there.yaml_keys) != set(keys):
             found[name] = register(store, wanted, f"datasets/{name}.yaml", keys)
+    # Which dataset a wrong file speaks of is not known.
+    for name in () if files.errors else [n for n, each in found.items() if each.yaml_keys and n not in files.datasets]:
+        _set_free(store, name)
+        found[name] = replace(found[name], yaml_keys=())
     return {name: each for name, each in sorted(found.items()) if with_hidden or not each.is_hidden}
+
+
+def _set_free(store: Operations, name: str) -> None:
+    """Let anybody change what is said of a dataset: its YAML file is gone, and what it said stands until then."""
+    with store.write() as connection:
+        connection.execute(update(DATASET).where(DATASET.c.dataset_id == name).values(yaml_keys=[]))
 
 
 def registered(connection: Connection) -> dict[str, Registered]:
@@ -113,17 +128,23 @@ def registered(connection: Connection) -> dict[str, Registered]:
     return {row["dataset_id"]: _registered(row) for row in rows}
 
 
-def _overridden(there: DatasetSource, yaml_source: DatasetSource, keys: tuple[str, ...]) -> DatasetSource:
-    """What is in force of a dataset that a YAML file speaks of: its keys, and the rest as it was."""
+def _overridden(there: Registered, yaml_source: DatasetSource, keys: tuple[str, ...]) -> DatasetSource:
+    """What is in force of a dataset that a YAML file speaks of: its keys, and the rest as it was.
+
+    What the file said before and says no more is as if nobody had said it.
+    """
     said = yaml_source.model_dump()
-    return make_dataset({**there.model_dump(), **{key: said[key] for key in keys if key in said}}, there.name)
+    taken = {*keys, *there.yaml_keys, *(_ORIGIN if set(_ORIGIN).intersection(keys) else ())}
+    return make_dataset(
+        {**there.source.model_dump(), **{key: said[key] for key in taken if key in said}}, there.dataset_id
+    )
 
 
 def _registered(row: Mapping[str, Any]) -> Registered:
     options = row["options"] or {}
     content: dict[str, Any] = {
         "name": row["dataset_id"],
-        "path": row["location"] if row["kind"] in ("files", "duckdb", "upload") else None,
+        "path": _path_of(row) if row["kind"] in ("files", "duckdb", "upload") else None,
         "query": row["query"],
         "secret": row["secret_ref"],
         "table": options.get("table"),
@@ -139,6 +160,12 @@ def _registered(row: Mapping[str, Any]) -> Registered:
     source = make_dataset(content, row["dataset_id"])
     keys = tuple(row["yaml_keys"] or ())
     return Registered(source, keys, row["hidden_at"] is not None, row["version"], row["created_by"])
+
+
+def _path_of(row: Mapping[str, Any]) -> str:
+    """Where a dataset's files are; what was uploaded lay by its whole path once, which a copied root does not have."""
+    inbox = f"inbox/{row['dataset_id']}"
+    return inbox if str(row["location"]).endswith(f"/{inbox}") else str(row["location"])
 
 
 def find(store: Operations, settings: Settings, name: str) -> Registered:

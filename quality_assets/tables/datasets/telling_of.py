@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -12,6 +12,7 @@ from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import RESOLVED, Fault, fingerprint_of
 from quality_assets.domain.quality.datasets.plugins import could_not_run
 from quality_assets.domain.quality.datasets.table_findings import Finding
+from quality_assets.domain.wording import plural
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH
 from quality_assets.stores.operations.store import Operations
@@ -20,10 +21,19 @@ from quality_assets.tables.datasets.lateness import settle_lateness
 from quality_assets.tables.datasets.muting import end_quiet_alerts
 from quality_assets.tables.datasets.registering import Registered, is_hidden
 
-UNREADABLE = "readable"
+UNREADABLE, CLOSED = "readable", "open to be read"
 _MEND_BATCH = "Mend the file, or say on the dataset's page how it is read; the next batch that can be read ends this."
 _MEND_SOURCE = "Mend its address, its secret or its server; it is asked again, and the first answer ends this."
+_OPEN_FILE = "Let the user whose runs read it open it; it is judged within a minute, and that ends this."
 _ACTION = "Look at the batch; where it is not a problem, resolve the alert as expected, and its rule stays quiet."
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A file that cannot be opened just now, and why."""
+
+    name: str
+    reason: str
 
 
 def tell_of_batch(
@@ -52,8 +62,26 @@ def tell_of_batch(
     unasked = could_not_run(findings)
     record_evaluation(
         connection, "dataset", name, faults, evaluation=batch_id,
-        asked=lambda row: row["check_name"].partition("(")[0] not in unasked,
+        asked=lambda row: row["check_name"].partition("(")[0] not in {*unasked, CLOSED},
     )  # fmt: skip
+
+
+def tell_of_closed(store: Operations, dataset: Registered, closed: Sequence[Closed]) -> None:
+    """Tell of the files of a dataset that cannot be opened; without any, that all can be."""
+    name, now = dataset.dataset_id, utc_now()
+    fingerprint = fingerprint_of("dataset", name, CLOSED)
+    with store.read() as connection:
+        if not closed and _live_message(connection, fingerprint) is None:
+            return
+    with store.write() as connection:
+        if not closed or is_hidden(connection, name):
+            resolve_fault(connection, fingerprint, now)
+            return
+        more = f"; and {len(closed) - 1} more" if len(closed) > 1 else ""
+        title = f"{name}: {plural(len(closed), 'file')} cannot be opened"
+        said = f"{closed[0].name}: {closed[0].reason}{more}"
+        fault = _fault(connection, dataset, f"{name} {now}", CLOSED, "", title, said, "high")
+        raise_fault(connection, replace(fault, batch_id=None, group=name, action=_OPEN_FILE), now=now)
 
 
 def tell_of_source(store: Operations, dataset: Registered, reason: str | None) -> None:
@@ -76,9 +104,11 @@ def tell_of_source(store: Operations, dataset: Registered, reason: str | None) -
 
 def unreadable(connection: Connection, name: str) -> str | None:
     """Why a table cannot be read just now; None where it can, as far as is known."""
-    live = select(ALERT.c.message).where(
-        ALERT.c.fingerprint == fingerprint_of("dataset", name, UNREADABLE), ALERT.c.status != RESOLVED
-    )
+    return _live_message(connection, fingerprint_of("dataset", name, UNREADABLE))
+
+
+def _live_message(connection: Connection, fingerprint: str) -> str | None:
+    live = select(ALERT.c.message).where(ALERT.c.fingerprint == fingerprint, ALERT.c.status != RESOLVED)
     found = connection.execute(live).scalar()
     return None if found is None else str(found)
 

@@ -131,8 +131,7 @@ def accept(
     with store.write() as connection:
         there = datasets(store, settings, with_hidden=True).get(dataset)
         if there is None or there.is_hidden:
-            folder = settings.data_dir / "inbox" / dataset
-            there = register(store, there.source if there else _made(dataset, folder), by)
+            there = register(store, there.source if there else _made(dataset), by)
         known = connection.execute(
             select(DATASET_BATCH.c.batch_id).where(DATASET_BATCH.c.batch_id == batch_id)
         ).scalar()
@@ -153,10 +152,10 @@ def accept(
     return Uploaded(dataset, batch_id, name, True)
 
 
-def _made(dataset: str, folder: Path) -> DatasetSource:
+def _made(dataset: str) -> DatasetSource:
     from quality_assets.contracts.sources.datasets import make_dataset
 
-    return make_dataset({"name": dataset, "path": str(folder)}, "dataset")
+    return make_dataset({"name": dataset, "path": f"inbox/{dataset}"}, "dataset")
 
 
 def _place(settings: Settings, dataset: Registered, name: str, batch_id: str) -> Path:
