@@ -244,6 +244,8 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
                 ignored.append(Ignored(_shown(source), "has the name of what is not whole yet or no log; rename it"))
             elif source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
                 ignored.append(Ignored(_shown(source), "is a link to somewhere else"))
+            elif not os.path.exists(source):
+                ignored.append(Ignored(_shown(source), "is a link that leads nowhere"))
             elif not os.access(source, os.R_OK):
                 ignored.append(Ignored(_shown(source), _CLOSED))
             elif not source.is_file():

@@ -27,7 +27,7 @@ from quality_assets.domain.quality.check_queries import (
 )
 from quality_assets.domain.quality.contract_checks import contract_kept, key_unique
 from quality_assets.domain.quality.expectations import RULES, SUITES, Rule, expectation_checks, suite_of
-from quality_assets.domain.quality.likeness import columns_missed, names_alike
+from quality_assets.domain.quality.likeness import columns_missed, names_alike, names_encoded_twice
 from quality_assets.domain.quality.result import result_of
 from quality_assets.domain.quality.score import POINTS_SQL, doubted_cells, share_left
 
@@ -253,6 +253,17 @@ def test_names_that_differ_in_case_are_counted_in_characters(connection: duckdb.
         connection.execute("insert into product.dim_feature_metadata values (?, ?)", [name, START])
     (found,) = connection.execute(names_alike()).fetchall()
     assert found[0] == "ZOOM  (5 characters) and Zoom (4 characters) and zoom (4 characters)"
+
+
+def test_names_in_letters_that_were_encoded_twice(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("create schema product")
+    connection.execute("create table product.dim_feature_metadata (feature varchar, first_seen_date date)")
+    right = ("Übersicht", "naïve", "à la carte", "Данные", "Ελλάδα", "“quoted” – x", "AVALIAÇÃO", "SÃO", "â la", "1 €")
+    twice = [name.encode().decode("cp1252", "replace") for name in right if not name.isascii()]
+    for name in (*right, *twice):
+        connection.execute("insert into product.dim_feature_metadata values (?, ?)", [name, START])
+    found = {name for (name,) in connection.execute(names_encoded_twice()).fetchall()}
+    assert found == set(twice) - {"1 â‚¬"}, "a sign of money alone is no sure sign"
 
 
 # --- Answers in words -------------------------------------------------------------------------------------------------

@@ -133,6 +133,9 @@ BROKEN_TABLES = {
         f"insert into {DIM_FEATURE_METADATA.qualified_name} by name select * replace ('\uff33earch\u200b' as feature)"
         f" from {DIM_FEATURE_METADATA.qualified_name} where feature = 'Search'"
     ),
+    "product.dim_feature_metadata.names_encoded_once": (
+        f"update {DIM_FEATURE_METADATA.qualified_name} set feature = 'SucheÃ¼' where feature = 'Search'"
+    ),
     "raw.log_files.contract_kept": f"update {LOG_FILES.qualified_name} set status = 'eaten' where file_number = 1",
     "raw.feature_descriptions.contract_kept": f"update {FEATURE_DESCRIPTIONS.qualified_name} set tier = 9",
     "raw.feature_descriptions.key_unique": (
@@ -644,6 +647,7 @@ WEIGHTS = {
     "product.feature_daily_trends.features_not_silent": "WARN",
     "product.dim_feature_metadata.features_described": "WARN",
     "product.dim_feature_metadata.names_distinct": "WARN",
+    "product.dim_feature_metadata.names_encoded_once": "WARN",
 }
 
 

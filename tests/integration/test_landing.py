@@ -288,6 +288,17 @@ def test_a_link_that_somebody_names_is_followed(zone: Path, tmp_path: Path) -> N
     assert (zone / "latest.csv").read_text() == "one"
 
 
+def test_a_link_that_leads_nowhere_is_left_out_as_what_it_is(zone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    put(folder / "a.csv")
+    (folder / "broken.csv").symlink_to("nothing.csv")
+    (folder / "loop.csv").symlink_to("loop.csv")
+    placed, left = place([folder], zone)
+    assert placed == ["logs/a.csv"]
+    assert {item.reason for item in left} == {"is a link that leads nowhere"}
+    assert len(left) == 2
+
+
 def test_a_pipe_is_left_out(zone: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     placed, left = place([tmp_path / "pipe.csv"], zone)

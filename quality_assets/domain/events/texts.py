@@ -75,7 +75,8 @@ def id_sql(text: str) -> str:
     return (
         f"CASE WHEN strlen({text}) <= {_LONGEST_NULL_LIKE} AND regexp_full_match(lower({text}), {words}) THEN NULL"
         f" WHEN ends_with({text}, '.0') THEN regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
-        f" WHEN {text} IN ({zeros}) THEN NULL ELSE {text} END"
+        f" WHEN {text} IN ({zeros}) THEN NULL"
+        f" WHEN starts_with({text}, '=\"') THEN regexp_replace({text}, '^=\"([^\"]+)\"$', '\\1') ELSE {text} END"
     )
 
 

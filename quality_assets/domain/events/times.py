@@ -14,6 +14,11 @@ _LAST_MICROSECOND = "2.534e17"
 _ZULU_FORMATS = {"%Y-%m-%dT%H:%M:%S.%gZ": 24, "%Y-%m-%dT%H:%M:%SZ": 20, "%Y-%m-%dT%H:%M:%S.%fZ": 27}
 
 _ISO_LOCAL = r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
+# ISO 8601's basic format, as AWS and Amadeus write it; by itself, and with its date and time taken apart.
+_BASIC = r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})"
+_EXTENDED = r"\1-\2-\3T\4:\5:\6"
+# Such a number of 14 digits is no epoch of milliseconds, which would be of the 27th century, but a date and a time.
+_DIGITS = r"(19|20)\d{12}"
 # RFC 3339, and what BigQuery (UTC), HTTP (GMT), Go (+0000 UTC), Java (seconds of the offset) and typesetters (a true
 # minus) write.
 _OFFSET = r"[+\x{2212}-](0\d|1[0-8])(:?[0-5]\d(:00)?)?"
@@ -84,7 +89,7 @@ def _usual_sql(text: str, zone: str | None) -> str:
     )
     upper = rf"regexp_replace(replace(upper({text}), ',', '.'), ' ([Z+-])', '\1')"
     cases = (
-        f"WHEN regexp_full_match({text}, '[0-9]{{9,17}}') THEN {epoch} "
+        f"WHEN regexp_full_match({text}, '[0-9]{{9,13}}|1[0-8][0-9]{{12}}|[0-9]{{15,17}}') THEN {epoch} "
         f"WHEN regexp_full_match({text}, {literal(_ISO_LOCAL + _USUAL_OFFSET)}) "
         f"THEN {_instant_sql(f'try_cast({upper} AS TIMESTAMPTZ)')}"
     )
@@ -97,11 +102,12 @@ def _usual_sql(text: str, zone: str | None) -> str:
 def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
     """ISO 8601, or an epoch whose unit shows in its number of whole digits: 9 to 11 s, to 14 ms, to 17 µs, to 19 ns.
 
-    Fewer digits are no epoch of our days: 46328 is a day of a spreadsheet. What was a number with a fraction once, as a
-    column with gaps is in pandas, has one here.
+    Fewer digits are no epoch of our days: 46328 is a day of a spreadsheet, and 20260201100000 is a time of some zone.
+    What was a number with a fraction once, as a column with gaps is in pandas, has one here.
     """
+    apart = f"regexp_replace({text}, {literal(_BASIC)}, {literal(_EXTENDED)})"
     # ISO 8601 allows a comma before the fraction; a cast wants a point, one offset, and no blank before it.
-    upper = f"replace(replace(upper({text}), ',', '.'), '\u2212', '-')"
+    upper = f"replace(replace(upper({apart}), ',', '.'), '\u2212', '-')"
     unnamed = f"regexp_replace({upper}, {literal(_ZONE_NAME + '$')}, '')"
     offset = rf"regexp_replace(regexp_replace({unnamed}, ' ?(UTC|GMT|Z)$', 'Z'), ' ?([+-][0-9:]+)Z$', '\1')"
     instant = rf"regexp_replace(regexp_replace({offset}, ' ([Z+-])', '\1'), '([+-]\d\d:\d\d):00$', '\1')"
@@ -110,18 +116,21 @@ def _iso_or_epoch_sql(text: str, zone: str | None) -> str:
         f"make_timestamp(CASE WHEN length({text}) <= 11 THEN {number} * 1000000 WHEN length({text}) <= 14 "
         f"THEN {number} * 1000 WHEN length({text}) <= 17 THEN {number} ELSE try_cast({text} AS BIGINT) // 1000 END)"
     )
+    digits = f"try_strptime({text}, '%Y%m%d%H%M%S')"
     cases = (
+        f"WHEN regexp_full_match({text}, {literal(_DIGITS)})"
+        f" THEN {'CAST(NULL AS TIMESTAMP)' if zone is None else _local_sql(digits, zone)} "
         f"WHEN regexp_full_match({text}, '[0-9]{{9,19}}') THEN {epoch} "
         rf"WHEN regexp_full_match({text}, '[0-9]{{9,11}}\.[0-9]+') THEN {_epoch_sql(text, 's')} "
         rf"WHEN regexp_full_match({text}, '[0-9]{{12,14}}\.[0-9]+') THEN {_epoch_sql(text, 'ms')} "
         rf"WHEN regexp_full_match({text}, '[0-9]{{15,17}}\.[0-9]+') "
         f"THEN make_timestamp(CAST(split_part({text}, '.', 1) AS BIGINT)) "
-        f"WHEN regexp_full_match({text}, {literal('(?i)' + _ISO_LOCAL + _ISO_OFFSET)}) "
+        f"WHEN regexp_full_match({apart}, {literal('(?i)' + _ISO_LOCAL + _ISO_OFFSET)}) "
         f"THEN {_instant_sql(f'try_cast({instant} AS TIMESTAMPTZ)')}"
     )
     if zone is not None:
-        local = _local_sql(f"try_cast(replace(upper({text}), ',', '.') AS TIMESTAMP)", zone)
-        cases += f" WHEN regexp_full_match({text}, {literal(_ISO_LOCAL)}) THEN {local}"
+        local = _local_sql(f"try_cast(replace(upper({apart}), ',', '.') AS TIMESTAMP)", zone)
+        cases += f" WHEN regexp_full_match({apart}, {literal(_ISO_LOCAL)}) THEN {local}"
     return f"CASE {cases} END"
 
 

@@ -20,7 +20,7 @@ from quality_assets.domain.quality.check_queries import (
     per_date_balance,
     within_dates,
 )
-from quality_assets.domain.quality.likeness import columns_missed, names_alike
+from quality_assets.domain.quality.likeness import columns_missed, names_alike, names_encoded_twice
 
 FRESH_WITHIN_HOURS = 36
 REJECTED_FILES_SHOWN_DAYS = 7
@@ -467,6 +467,18 @@ from compared
         finding="More than one way of writing stands for {observed}",
         unit="feature",
         remedy="Make one of them in data/sources: feature: {from: …, fold: true}, or a map with others: keep.",
+    ),
+    Check(
+        subject_of(DIM_FEATURE_METADATA),
+        "names_encoded_once",
+        "Is no feature's name in letters that were encoded twice?",
+        "validity",
+        no_offenders(names_encoded_twice()),
+        severity="WARN",
+        finding="{observed} in letters that were encoded twice, as ä is where it reads Ã¤",
+        unit="name",
+        remedy="Something before read UTF-8 as Windows-1252: mend that, and send the logs again in place of those"
+        " (`quality withdraw`), or give the names their letters by `map` in data/sources.",
     ),
     Check(
         subject_of(DIM_FEATURE_METADATA),

@@ -1,4 +1,6 @@
-"""Queries of checks on what sources send: columns that no longer come, and names of features that look alike."""
+"""Queries of checks on what sources send: columns that no longer come, names of features that look alike, and names
+whose letters were encoded twice.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,10 @@ from quality_assets.domain.events.texts import folded_sql
 # A column that came on so many of the days before its last one was no exception.
 USUAL_SHARE = 0.8
 PAST_DAYS = 28
+# UTF-8 that was read as Windows-1252 and written as UTF-8 again: what its first bytes and its others look like then,
+# of Latin, Greek, Cyrillic, and of dashes and quotes. No language writes them so next to each other.
+_OTHER_BYTES = "".join(bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xC0))
+_TWICE = f"[ÃÂÄÅÎÏÐÑ][{_OTHER_BYTES}\\x{{80}}-\\x{{9F}}]|â[€„†][{_OTHER_BYTES}]"
 
 
 def columns_missed(recent_days: int) -> str:
@@ -59,4 +65,13 @@ def names_alike() -> str:
 select string_agg(feature || ' (' || length(feature) || ' characters)', ' and ' order by feature) as example
 from {DIM_FEATURE_METADATA.qualified_name} where first_seen_date is not null
 group by {folded_sql("feature")} having count(*) > 1
+"""
+
+
+def names_encoded_twice() -> str:
+    """An (example) query: features whose names hold letters that were UTF-8 once and were encoded again."""
+    return f"""
+select feature as example
+from {DIM_FEATURE_METADATA.qualified_name}
+where first_seen_date is not null and regexp_matches(feature, '{_TWICE}')
 """
