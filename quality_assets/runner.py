@@ -36,6 +36,7 @@ from quality_assets.defs.run_tags import (
 )
 from quality_assets.imports import after_imports
 from quality_assets.settings import Settings
+from quality_assets.stores.failures import failures
 from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.snapshots import keep_snapshot_open
 from quality_assets.stores.warehouse import WarehouseSession, keep_open, open_warehouse
@@ -276,6 +277,10 @@ def bring_up_to_date(
         must_publish = must_score or must_build_impact or has_built or not is_published(session)
         # Where the lake is not what was written, publication is what says so.
         must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
+        # As where it was published, and what follows upon that failed: nothing but a publication ends it.
+        must_publish = must_publish or any(
+            each.asset.startswith("publish.") for each in failures(settings.published_dir)
+        )
     for dates in trends:
         yield run_job(instance, settings, "build_trends", dates)
     if last is not None:

@@ -19,6 +19,7 @@ from quality_assets.contracts.sources.events import load_sources
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.snapshots import current_snapshot, last_attempt
+from quality_assets.stores.warehouse import is_being_written
 from quality_assets.tables.gone_logs import gone_logs, said_gone
 from quality_assets.tables.own_files import wrong_definitions
 
@@ -123,7 +124,7 @@ def _writer(settings: Settings) -> Finding:
         with FileLock(lock, timeout=0):
             return Finding("Warehouse lock", True, "free")
     except Timeout:
-        return Finding("Warehouse lock", False, "a run is writing", "wait for the run to end, or stop it")
+        return Finding("Warehouse lock", True, "a run is writing")
     except OSError as error:
         return Finding("Warehouse lock", False, str(error), f"make {lock} writable")
 
@@ -161,11 +162,10 @@ def _stores(settings: Settings) -> Iterator[Finding]:
     found = find_faults(settings)
     yield from (Finding(fault.subject, False, fault.detail, fault.mend) for fault in found)
     if not found:
-        yield Finding(
-            "Stores",
-            True,
-            "warehouse, lake, snapshot, models, operations store, history of runs and the collector's files are whole",
-        )
+        whole = "snapshot, models, operations store, history of runs and the collector's files are whole"
+        busy = "warehouse and lake are looked at once the run that writes has ended"
+        is_busy = is_being_written(settings)
+        yield Finding("Stores", True, f"{whole}; {busy}" if is_busy else f"warehouse, lake, {whole}")
 
 
 def _gone_logs(settings: Settings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from quality_assets.stores.journal import Journal
 from quality_assets.stores.landing import scan
 from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
+from quality_assets.stores.warehouse import WarehouseBusyError, looked_into
 from quality_assets.tables.lake_accounts import changed_files, footer_rows
 
 MAX_NAMED = 3
@@ -70,37 +72,61 @@ def _warehouse(settings: Settings) -> Iterator[Fault]:
             yield Fault("Warehouse", f"{path} is gone, and there were data in it", both)
         return
     try:
-        with duckdb.connect(str(path), read_only=True, config={"custom_user_agent": "dagster"}) as connection:
-            if not _row_counts(connection, "select count(*) from duckdb_tables() where schema_name = 'ops'"):
-                return
-            read = _row_counts(connection, f"select count(*) from {LOG_FILES.qualified_name}")
-            files = connection.execute(
-                f"select table_name, path, row_count from {LAKE_FILES.qualified_name} order by path"
-            ).fetchall()
-            # A warehouse that was last written by an earlier version has no hashes yet.
-            has_hashes = _row_counts(
-                connection,
-                "select count(*) from duckdb_columns() where schema_name = 'ops' and table_name = 'lake_files'"
-                " and column_name = 'sha256'",
-            )
-            written = (
-                connection.execute(f"select path, sha256 from {LAKE_FILES.qualified_name} order by path").fetchall()
-                if has_hashes
-                else []
-            )
+        with looked_into(settings) as connection:
+            ledgers = _ledgers(connection)
+        wrong = _wrong(settings, ledgers)
+        if wrong:
+            # A run may have replaced these files meanwhile: none does while we have the lock.
+            with looked_into(settings) as connection:
+                ledgers = _ledgers(connection)
+                wrong = _wrong(settings, ledgers)
+    except (WarehouseBusyError, OSError):
+        # What is said of the lock, and of the data root, is said elsewhere.
+        return
     except duckdb.Error as error:
         if "lock" not in str(error).lower():
             yield Fault("Warehouse", f"{path} cannot be read: {str(error).splitlines()[0]}", both)
         return
     snapshot = current_snapshot(settings.published_dir)
-    if not read and snapshot is not None and snapshot.data_through is not None:
+    if ledgers.logs == 0 and snapshot is not None and snapshot.data_through is not None:
         yield Fault("Warehouse", f"{path} is empty, and readers have data through {snapshot.data_through}", both)
-    wrong = list(_wrong_files(settings, files)) or list(changed_files(settings.data_dir, written))
     if wrong:
         named = "; ".join(wrong[:MAX_NAMED]) + (
             f"; and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
         )
-        yield Fault("Lake", f"{len(wrong)} of {len(files)} files are not as they were written: {named}", both)
+        yield Fault("Lake", f"{len(wrong)} of {len(ledgers.files)} files are not as they were written: {named}", both)
+
+
+@dataclass(frozen=True)
+class _Ledgers:
+    """What the warehouse says of itself: how many logs it has read (None: it has no tables yet), and of each file of
+    the lake its table, path and rows, and its SHA-256 where it was written down.
+    """
+
+    logs: int | None = None
+    files: tuple[tuple[str, str, int], ...] = ()
+    hashes: tuple[tuple[str, str | None], ...] = ()
+
+
+def _ledgers(connection: duckdb.DuckDBPyConnection) -> _Ledgers:
+    if not _row_counts(connection, "select count(*) from duckdb_tables() where schema_name = 'ops'"):
+        return _Ledgers()
+    logs = _row_counts(connection, f"select count(*) from {LOG_FILES.qualified_name}")
+    lake = LAKE_FILES.qualified_name
+    files = connection.execute(f"select table_name, path, row_count from {lake} order by path").fetchall()
+    # A warehouse that was last written by an earlier version has no hashes yet.
+    has_hashes = _row_counts(
+        connection,
+        "select count(*) from duckdb_columns() where schema_name = 'ops' and table_name = 'lake_files'"
+        " and column_name = 'sha256'",
+    )
+    hashes = connection.execute(f"select path, sha256 from {lake} order by path").fetchall() if has_hashes else []
+    return _Ledgers(logs, tuple(files), tuple(hashes))
+
+
+def _wrong(settings: Settings, ledgers: _Ledgers) -> list[str]:
+    """What is wrong with files of the lake: missing or cut short, else with other bytes."""
+    return list(_wrong_files(settings, ledgers.files)) or list(changed_files(settings.data_dir, ledgers.hashes))
 
 
 def _row_counts(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

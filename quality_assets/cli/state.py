@@ -180,10 +180,16 @@ def doctor(
         raise typer.Exit(1)
 
 
+_WRITING = "a run is writing: stop it, and what serves this data root, and mend then"
+
+
 def _mend(settings: Settings, *, without_gone: bool) -> None:
     from quality_assets.cli.data import build_and_follow
     from quality_assets.cli.faults import can_be_made_anew, find_faults
+    from quality_assets.stores.warehouse import is_being_written
 
+    if is_being_written(settings):
+        fail(_WRITING)
     faults = find_faults(settings)
     if not faults:
         out.print("There is nothing to mend.")
@@ -244,7 +250,7 @@ def _moved_away(settings: Settings, faults: Sequence[Fault]) -> Path | None:
         with FileLock(settings.data_dir / ".writer.lock", timeout=0):
             return set_aside(settings, faults)
     except Timeout:
-        fail("a run is writing: stop it, and what serves this data root, and mend then")
+        fail(_WRITING)
 
 
 @app.command()

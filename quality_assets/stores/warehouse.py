@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +32,8 @@ from quality_assets.stores.locks import is_held
 from quality_assets.stores.shared_metrics import name_use_case, share_model_metrics
 
 LOCK_TIMEOUT_S = 600.0
+FOREIGN_TIMEOUT_S = 60.0
+_LOOKED_AGAIN_S = 0.2
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -78,7 +82,7 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
     try:
         if lock.lock_counter == 1:
             _sweep_scratch(settings)
-        with _connect(settings) as connection:
+        with _connect_once_free(settings, min(lock_timeout_s, FOREIGN_TIMEOUT_S)) as connection:
             if _kept and _kept[-1].settings == settings:
                 # What is kept open has it all but what is a connection's own.
                 _set_variables(connection, settings)
@@ -88,6 +92,21 @@ def open_warehouse(settings: Settings, lock_timeout_s: float = LOCK_TIMEOUT_S) -
             yield WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings)
     finally:
         lock.release()
+
+
+@contextmanager
+def looked_into(settings: Settings, lock_timeout_s: float = 0.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse's file, opened for reading, with its lock held: a run that finds it open would fail.
+
+    Nothing is made where it is not there. Raises WarehouseBusyError where a run has it.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(settings.data_dir / ".writer.lock", timeout=lock_timeout_s))
+        except Timeout as error:
+            raise WarehouseBusyError("a run is writing") from error
+        opened = duckdb.connect(str(settings.warehouse_path), read_only=True, config={"custom_user_agent": "dagster"})
+        yield held.enter_context(opened)
 
 
 def is_being_written(settings: Settings) -> bool:
@@ -128,7 +147,7 @@ def let_go(settings: Settings) -> Iterator[None]:
         _kept.pop().connection.close()
     yield
     if is_kept:
-        connection = _connect(settings)
+        connection = _connect_once_free(settings, FOREIGN_TIMEOUT_S)
         apply_limits(connection, settings)
         _kept.append(WarehouseSession(connection, Lake(connection, settings.data_dir, settings.scratch_dir), settings))
 
@@ -137,9 +156,34 @@ def let_go(settings: Settings) -> Iterator[None]:
 _kept: list[WarehouseSession] = []
 
 
+def _connect_once_free(settings: Settings, timeout_s: float) -> duckdb.DuckDBPyConnection:
+    """The warehouse's file, opened for writing; raises WarehouseBusyError where a program that knows nothing of our
+    lock, such as one that shows databases, has it open for longer.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return _connect(settings)
+        except duckdb.IOException as error:
+            if "Could not set lock" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise _opened_elsewhere(settings, str(error)) from error
+        time.sleep(_LOOKED_AGAIN_S)
+
+
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     # Dagster's own DuckDB resource opens with this agent, and one process must open one file in one way.
     return duckdb.connect(str(settings.warehouse_path), config={"custom_user_agent": "dagster"})
+
+
+def _opened_elsewhere(settings: Settings, said: str) -> WarehouseBusyError:
+    holder = re.search(r"held in (\S+) \(PID (\d+)\)", said)
+    who = f"process {holder[2]}, {Path(holder[1]).name}" if holder else "which one, DuckDB does not say"
+    return WarehouseBusyError(
+        f"another program has {settings.warehouse_path} open ({who}); close it there: `quality sql`, and the file that"
+        " published/CURRENT names, read beside runs"
+    )
 
 
 def _sweep_scratch(settings: Settings) -> None:

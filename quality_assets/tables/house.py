@@ -33,10 +33,11 @@ from quality_assets.tables.own_files import wrong_files
 OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
 _MEGABYTE = 1 << 20
 _SERVERS = {"serve": "quality serve", "dagster": "Dagster", "dashboard": "Dashboard"}
+_CONFIGURATION = "Configuration"
 _ACTION = "`quality doctor` says what is wrong; `quality serve` starts the servers."
 _ACTIONS = {
     "Published snapshot": "`quality run`, or see why publication is refused: `quality status`.",
-    "Configuration": "Mend the file that is named; this ends by itself.",
+    _CONFIGURATION: "Mend the file that is named; this ends by itself.",
 }
 # Two beats of the sensor may be missed before anybody wonders.
 BEAT = "daemon.beat"
@@ -163,7 +164,7 @@ def _own_files(settings: Settings) -> Part:
     """What people wrote in YAML and CSV: nothing else says that a change of it was not taken up."""
     wrong = wrong_files(settings)
     said = " ".join(f"{capitalised(sentence).rstrip('.')}." for sentence in wrong)
-    return Part("Configuration", "files", FAILING if wrong else OK, said or "What people wrote can be used.")
+    return Part(_CONFIGURATION, "files", FAILING if wrong else OK, said or "What people wrote can be used.")
 
 
 def _late_h(settings: Settings) -> float:
@@ -190,14 +191,19 @@ def watch(settings: Settings, now: datetime | None = None) -> list[Part]:
     is_live = ALERT.c.status != alerting.RESOLVED, ALERT.c.kind.in_(("house", "lateness"))
     with store.read() as connection:
         live = fetch(connection, select(ALERT).where(*is_live))
-    known = {row["fingerprint"] for row in live}
-    wanted = {fault.fingerprint for fault in faults}
-    if known == wanted:
+    known = {row["fingerprint"]: row["message"] for row in live}
+    # What other parts say is of the moment, as how long ago something was; which files are wrong is news by itself.
+    news = [
+        fault
+        for fault in faults
+        if fault.fingerprint not in known
+        or (fault.subject == _CONFIGURATION and fault.message != known[fault.fingerprint])
+    ]
+    if not news and set(known) == {fault.fingerprint for fault in faults}:
         return found
     with store.write() as connection:
-        for fault in faults:
-            if fault.fingerprint not in known:
-                raise_fault(connection, fault, now=moment)
+        for fault in news:
+            raise_fault(connection, fault, now=moment)
         for kind in ("house", "lateness"):
             own = [fault.fingerprint for fault in faults if fault.kind == kind]
             resolve_gone(connection, kind, [*own, *_of_others(live, kind)], now=moment)

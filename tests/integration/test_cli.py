@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from quality_assets.cli.__main__ import entry
 from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
+from quality_assets.stores.failures import record_failure
 from quality_assets.version import RELEASED, VERSION
 
 COMMANDS = (
@@ -552,6 +554,13 @@ def test_demo_shows_something_out_of_nothing(quality: Quality, tmp_path: Path) -
     again = quality("demo", "--days", "1", "--no-serve")
     assert again.exit_code == 0
     assert "Nothing to do" in again.stdout
+    # It was published, and what comes after that failed: nothing else would end that.
+    published = tmp_path / "data" / "published"
+    when = datetime(2026, 1, 1)
+    record_failure(published, "publish.published_snapshot", None, run_id="r", cause="x", failed_at=when)
+    assert "has failed since 2026-01-01" in quality("status").stdout
+    assert "✓ publish" in quality("run").stdout
+    assert "has failed since" not in quality("status").stdout
 
 
 def test_roots_live_side_by_side(root: Root, quality: Quality, tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Work on scratch databases, side by side."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from quality_assets.settings import Settings
-from quality_assets.stores.warehouse import empty, open_scratch, side_by_side
+from quality_assets.stores.warehouse import WarehouseBusyError, empty, open_scratch, open_warehouse, side_by_side
 
 
 @pytest.fixture
@@ -81,3 +83,43 @@ def test_a_scratch_database_that_failed_or_spilled_serves_no_more(tmp_path: Path
         (settings.scratch_dir / f"spill-{os.getpid()}").mkdir(parents=True)
     with pytest.raises(duckdb.Error):
         scratch.execute("select 1")
+
+
+_HOLD = """
+import sys, time, duckdb
+held = duckdb.connect(sys.argv[1], read_only=True)
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def _held_for(path: Path, seconds: float) -> subprocess.Popen[str]:
+    """A program that shows databases, which knows nothing of our lock."""
+    other = subprocess.Popen([sys.executable, "-c", _HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    return other
+
+
+def test_a_run_waits_for_a_program_that_has_the_file_open(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with open_warehouse(settings):
+        pass
+    with _held_for(settings.warehouse_path, 1.5) as other, open_warehouse(settings) as session:
+        assert session.connection.execute("select 1").fetchall() == [(1,)]
+    assert other.wait() == 0
+
+
+def test_a_program_that_does_not_close_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with open_warehouse(settings):
+        pass
+    monkeypatch.setattr("quality_assets.stores.warehouse.FOREIGN_TIMEOUT_S", 0.3)
+    with _held_for(settings.warehouse_path, 60) as other:
+        with pytest.raises(WarehouseBusyError, match=rf"another program has .*process {other.pid}, python.*close it"):
+            open_warehouse(settings).__enter__()
+        with pytest.raises(WarehouseBusyError, match="another program has"):
+            open_warehouse(settings, lock_timeout_s=0).__enter__()
+        other.kill()
+    with open_warehouse(settings):
+        pass

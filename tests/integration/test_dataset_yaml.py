@@ -115,6 +115,12 @@ def test_a_wrong_file_is_told_of_wherever_somebody_may_look(root: House) -> None
     assert (part.status, what[1:] in part.sentence) == (house.FAILING, True)
     (alert,) = alert_rows(root.settings, subject="Configuration")
     assert (alert["status"], alert["action"]) == ("open", "Mend the file that is named; this ends by itself.")
+    root.say("path: tables\nthresholds: {alerts: few}\n")
+    house.watch(root.settings)
+    house.watch(root.settings)
+    (alert,) = alert_rows(root.settings, subject="Configuration")
+    assert ("thresholds.alerts" in alert["message"], "thresholds.score" in alert["message"]) == (True, False)
+    assert alert["occurrences"] == 2
     root.say("path: tables\nthresholds: {score: 0.5}\n")
     house.watch(root.settings)
     (alert,) = alert_rows(root.settings, subject="Configuration")
