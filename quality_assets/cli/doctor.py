@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 
+from quality_assets.cli.doctor_rights import rights_finding
 from quality_assets.cli.doctor_services import examine_services
 from quality_assets.cli.faults import find_faults
 from quality_assets.cli.finding import Finding
@@ -34,6 +35,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _python()
     yield _packages()
     yield from _folders(settings)
+    if (rights := rights_finding(settings)) is not None:
+        yield rights
     yield _disk(settings)
     yield from examine_services(settings)
     yield _dagster_home(settings)

@@ -228,6 +228,8 @@ def what_next(error: Exception) -> str:
     number, root = getattr(error, "errno", None), get_settings().data_dir
     if number in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in _FULL) or _is_full(root):
         return "The disk is full. Free some space and run the command again: whatever was half written does not count."
+    if "readonly database" in str(error):
+        return f"A database under {root} is not yours to write: `quality doctor` names what belongs to others."
     if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT) or "read-only" in str(error):
         return (
             f"The data root is {root}. Make what is named above writable for you, or name another root: --data-dir, or"

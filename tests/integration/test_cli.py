@@ -701,6 +701,7 @@ def test_reader_who_has_seen_enough_may_leave(root: Root) -> None:
         (RuntimeError("(sqlite3.OperationalError) database or disk is full\n(Background on this error)"), "Free some"),
         (OSError(errno.EROFS, "Read-only file system", "data/x"), "--data-dir"),
         (PermissionError(errno.EACCES, "Permission denied", "data/x"), "--data-dir"),
+        (RuntimeError("(sqlite3.OperationalError) attempt to write a readonly database"), "what belongs to others"),
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (ValueError("something else"), "not foreseen"),
     ],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -23,6 +25,8 @@ from quality_assets.cli.finding import Finding
 from quality_assets.cli.main import app
 from quality_assets.serve.ports import port_is_free
 from quality_assets.settings import Settings
+from quality_assets.stores.locks import is_held
+from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.snapshots import record_attempt
@@ -175,6 +179,43 @@ def test_a_run_that_writes_is_told_and_no_fault(settings: Settings, monkeypatch:
     assert "a run is writing: stop it" in told.output
     findings(settings)
     assert str(settings.warehouse_path) in opened
+
+
+def test_what_is_not_ours_to_use_is_named_with_its_owner(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with open_warehouse(settings):
+        pass
+    operations_of(settings)
+    close_operations()
+    day = settings.lake_dir / "valid_events" / "event_date=2026-01-01"
+    old = settings.published_dir / "old" / "warehouse.duckdb"
+    for path in (day / "1.parquet", old, settings.landing_dir / "sftp" / "a.csv"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert "Rights" not in ill(settings)
+    inner, forbidden = os.access, {str(settings.operations_path): os.W_OK, str(day): os.W_OK, str(old): os.W_OK}
+    # What a program of others puts there is only read.
+    forbidden[str(settings.landing_dir / "sftp")] = os.W_OK
+
+    def may(path: Any, mode: int) -> bool:
+        return not forbidden.get(str(path), 0) & mode and inner(path, mode)
+
+    monkeypatch.setattr("os.access", may)
+    found = ill(settings)["Rights"]
+    assert found.detail.startswith("2 of the files and folders cannot be used by ")
+    assert f"{settings.operations_path}, which {pwd.getpwuid(os.getuid()).pw_name} owns; {day}, which" in found.detail
+    assert "chown -R" in found.mend
+
+
+def test_a_lock_is_looked_at_by_who_may_only_read(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    with FileLock(path):
+        path.chmod(0o444)
+        assert is_held(path)
+    assert not is_held(path)
+    assert path.stat().st_size == 0
 
 
 def test_a_broken_source_is_named_with_its_file(settings: Settings) -> None:
