@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,9 +20,9 @@ from filelock import FileLock, Timeout
 from quality_assets.serve.guard import check_exposure
 from quality_assets.serve.ports import address, port_is_free, why_not_listening
 from quality_assets.settings import REPOSITORY_ROOT, Settings
-from quality_assets.stores.files import write_atomically
 from quality_assets.stores.locks import is_held
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
+from quality_assets.stores.servers import folder_identity, forget_servers, recorded_servers, remember_servers
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
@@ -103,7 +102,7 @@ def serve(
         commands = _commands(settings)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stopping = _stop_signals()
-        root = _identity(settings.data_dir)
+        root = folder_identity(settings.data_dir)
         try:
             for name, command in commands.items():
                 (logs / f"{name}.log").write_bytes(b"")
@@ -233,14 +232,10 @@ def _rotate(logs: Path) -> None:
             os.truncate(log, 0)
 
 
-def _record_path(settings: Settings) -> Path:
-    return settings.data_dir / ".servers.json"
-
-
 def _remember(settings: Settings, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     names = {"serve": process_name(os.getpid())}
     names |= {name: process_name(process.pid) for name, process in processes.items()}
-    write_atomically(_record_path(settings), json.dumps(names))
+    remember_servers(settings.data_dir, names)
 
 
 def is_served(settings: Settings) -> bool:
@@ -250,11 +245,7 @@ def is_served(settings: Settings) -> bool:
 
 def remembered_servers(settings: Settings) -> dict[str, str]:
     """The servers of this root that still run, by what they are."""
-    try:
-        names: dict[str, str] = json.loads(_record_path(settings).read_text(encoding="utf-8"))
-        return {what: name for what, name in names.items() if is_alive(name)}
-    except (OSError, ValueError, AttributeError):
-        return {}
+    return {what: name for what, name in (recorded_servers(settings.data_dir) or {}).items() if is_alive(name)}
 
 
 @contextmanager
@@ -279,14 +270,14 @@ def _only_one(settings: Settings, *, take_over: bool, announce: Callable[[str], 
                 " `quality serve --take-over` ends them and starts anew."
             )
         # Whoever comes second learns whom to stop, from the start on.
-        write_atomically(_record_path(settings), json.dumps({**left, "serve": process_name(os.getpid())}))
+        remember_servers(settings.data_dir, {**left, "serve": process_name(os.getpid())})
         for what, name in left.items():
             announce(f"Ending {what}, process {pid_of(name)}, which was left by a `quality serve` that was killed.")
             _end_group(name)
         try:
             yield
         finally:
-            _record_path(settings).unlink(missing_ok=True)
+            forget_servers(settings.data_dir)
     finally:
         lock.release()
 
@@ -389,18 +380,9 @@ def _raise_if_dead(processes: Mapping[str, subprocess.Popen[bytes]], logs: str) 
             )
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What the file system knows a folder by, wherever it lies; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _raise_if_moved(folder: Path, identity: tuple[int, int] | None) -> None:
     """Servers would go on as if all were well, and begin an empty root where theirs lay."""
-    if _identity(folder) != identity:
+    if folder_identity(folder) != identity:
         raise ServerDiedError(
             f"{folder} was moved, deleted or unmounted while it was served: all is stopped. Serve it where it lies now"
             " (QUALITY_DATA_DIR), or put it back"

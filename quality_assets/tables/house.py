@@ -5,7 +5,6 @@ One function says how things stand, for the page, the API and the alerts alike.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import is_alive
+from quality_assets.stores.servers import recorded_servers
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables.alerts import raise_fault, resolve_gone
 from quality_assets.tables.house_settings import value_of
@@ -75,10 +75,7 @@ def parts(settings: Settings, now: datetime | None = None) -> list[Part]:
 
 def _processes(settings: Settings) -> Iterator[Part]:
     """The servers that `quality serve` started, as it wrote them down; none of them where it does not run."""
-    try:
-        names: dict[str, str] = json.loads((settings.data_dir / ".servers.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        names = {}
+    names = recorded_servers(settings.data_dir) or {}
     for what, said in _SERVERS.items():
         if what not in names:
             yield Part(said, "process", UNKNOWN, "It was not started by `quality serve`.")
@@ -217,7 +214,7 @@ def _of_others(live: list[dict[str, Any]], kind: str) -> list[str]:
 
 def _is_news(settings: Settings, part: Part) -> bool:
     """Whether a part is expected to work: what nobody has started is no fault."""
-    return part.name != "Daemon" or (settings.data_dir / ".servers.json").exists()
+    return part.name != "Daemon" or recorded_servers(settings.data_dir) is not None
 
 
 def _fault(part: Part) -> Fault:

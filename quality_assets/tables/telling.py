@@ -33,6 +33,7 @@ from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError
+from quality_assets.stores.servers import recorded_servers
 from quality_assets.tables.alerts import forget_old, policy_of, raise_fault, record_pass
 from quality_assets.tables.channels import message_of
 from quality_assets.tables.notifications import (
@@ -86,7 +87,7 @@ def tell_of_run(settings: Settings) -> None:
 
     Where servers run it is left to them; without any, nobody else would tell.
     """
-    if (settings.data_dir / ".servers.json").exists():
+    if recorded_servers(settings.data_dir) is not None:
         return
     try:
         with operations_of(settings).read() as connection:

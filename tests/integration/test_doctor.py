@@ -29,6 +29,7 @@ from quality_assets.stores.locks import is_held
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.releases import release_log
+from quality_assets.stores.servers import remember_servers
 from quality_assets.stores.snapshots import record_attempt
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import publish_warehouse
@@ -253,7 +254,7 @@ def test_a_snapshot_whose_file_is_gone_is_told(settings: Settings) -> None:
 
 def test_servers_that_a_killed_serve_left_behind_are_named_with_their_processes(settings: Settings) -> None:
     settings.data_dir.mkdir()
-    (settings.data_dir / ".servers.json").write_text(json.dumps({"dagster": process_name(os.getpid())}))
+    remember_servers(settings.data_dir, {"dagster": process_name(os.getpid())})
     found = ill(settings)
     assert list(found) == ["Servers"]
     assert f"dagster {os.getpid()}" in found["Servers"].detail
@@ -262,7 +263,7 @@ def test_servers_that_a_killed_serve_left_behind_are_named_with_their_processes(
 
 def test_servers_of_a_serve_that_runs_are_well_and_so_are_their_ports(settings: Settings) -> None:
     settings.data_dir.mkdir()
-    (settings.data_dir / ".servers.json").write_text(json.dumps({"dashboard": process_name(os.getpid())}))
+    remember_servers(settings.data_dir, {"dashboard": process_name(os.getpid())})
     held, done = threading.Event(), threading.Event()
 
     def serve() -> None:

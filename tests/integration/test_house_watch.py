@@ -25,6 +25,7 @@ from quality_assets.stores.operations.house_tables import REQUEST
 from quality_assets.stores.operations.requests import ask, live
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import process_name
+from quality_assets.stores.servers import remember_servers
 from quality_assets.tables import house
 from quality_assets.tables.alerts import AlertBook
 from quality_assets.tables.house_settings import change
@@ -41,7 +42,7 @@ def test_a_silent_daemon_is_told_while_the_servers_should_run_and_is_over_when_i
     assert part(data_root, "Daemon", now=later).status == house.FAILING
     house.watch(data_root, later)
     assert alert_rows(data_root) == [], "nobody has started the servers"
-    (data_root.data_dir / ".servers.json").write_text(json.dumps({"serve": process_name(os.getpid())}))
+    remember_servers(data_root.data_dir, {"serve": process_name(os.getpid())})
     for _ in range(2):
         house.watch(data_root, later)
     (alert,) = alert_rows(data_root)
@@ -55,7 +56,7 @@ def test_a_silent_daemon_is_told_while_the_servers_should_run_and_is_over_when_i
 def test_a_dead_process_and_a_full_disk_are_told(data_root: Settings) -> None:
     data_root.data_dir.mkdir()
     names = {"serve": process_name(os.getpid()), "dagster": "999999:1", "dashboard": process_name(os.getpid())}
-    (data_root.data_dir / ".servers.json").write_text(json.dumps(names))
+    remember_servers(data_root.data_dir, names)
     with operations_of(data_root).write() as connection:
         change(connection, "house.least_free_mb", 10_000_000, "ann")
     house.watch(data_root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
 from quality_assets.stores.releases import release_log
+from quality_assets.stores.servers import folder_identity, remember_servers
 
 CODE = ["python -m dagster api grpc --port 1", "python -m dagster dev"]
 
@@ -60,7 +62,7 @@ def test_servers_left_behind_are_named_and_ended_when_asked(
 ) -> None:
     data_root.data_dir.mkdir()
     names = {"serve": process_name(os.getpid()), "dagster": process_name(sleeper.pid)}
-    (data_root.data_dir / ".servers.json").write_text(json.dumps(names))
+    remember_servers(data_root.data_dir, names)
     said: list[str] = []
     with (
         pytest.raises(ServersRunningError, match=rf"dagster {sleeper.pid}\).*--take-over"),
@@ -73,6 +75,26 @@ def test_servers_left_behind_are_named_and_ended_when_asked(
         assert sleeper.wait(timeout=10) in (-signal.SIGINT, 1)
     assert [f"process {sleeper.pid}" in line for line in said] == [True]
     assert not (data_root.data_dir / ".servers.json").exists(), "whoever has not started serves nothing"
+
+
+def test_a_copied_root_knows_nothing_of_the_servers_of_the_other(
+    data_root: Settings, sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    data_root.data_dir.mkdir()
+    remember_servers(data_root.data_dir, {"dagster": process_name(sleeper.pid)})
+    copy = data_root.model_copy(update={"data_dir": tmp_path / "copy"})
+    shutil.copytree(data_root.data_dir, copy.data_dir)
+    assert list(processes.remembered_servers(data_root)) == ["dagster"]
+    assert processes.remembered_servers(copy) == {}
+    with processes._only_one(copy, take_over=True, announce=print):
+        assert sleeper.poll() is None, "it serves the other"
+    # One that was moved is the same root.
+    moved = data_root.model_copy(update={"data_dir": tmp_path / "moved"})
+    data_root.data_dir.rename(moved.data_dir)
+    assert list(processes.remembered_servers(moved)) == ["dagster"]
+    # What an earlier version wrote names no root.
+    (moved.data_dir / ".servers.json").write_text(json.dumps({"dagster": process_name(sleeper.pid)}))
+    assert processes.remembered_servers(moved) == {}
 
 
 def test_a_root_is_served_once(data_root: Settings) -> None:
@@ -88,7 +110,7 @@ def test_a_root_is_served_once(data_root: Settings) -> None:
 def test_a_root_that_is_moved_while_it_is_served_ends_that(tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
-    served = processes._identity(root)
+    served = folder_identity(root)
     processes._raise_if_moved(root, served)
     root.rename(tmp_path / "elsewhere")
     with pytest.raises(ServerDiedError, match="moved, deleted or unmounted"):

@@ -26,6 +26,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import Operations, fetch, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError, secret_of
+from quality_assets.stores.servers import forget_servers, remember_servers
 from quality_assets.tables.alerts import AlertBook, raise_fault
 from quality_assets.tables.channels import (
     ChannelError,
@@ -188,11 +189,10 @@ def test_a_message_tells_of_each_alert_once_and_counts_the_others_of_its_cause(
 def test_a_run_without_servers_tells_at_its_end(data_root: Settings, store: Operations, hook: Hook) -> None:
     add_hook(store, hook)
     found(store)
-    servers = data_root.data_dir / ".servers.json"
-    servers.write_text("{}")
+    remember_servers(data_root.data_dir, {})
     tell_of_run(data_root)
     assert hook.taken == [], "servers tell by themselves"
-    servers.unlink()
+    forget_servers(data_root.data_dir)
     tell_of_run(data_root)
     assert [each["title"] for each in hook.taken] == ["[high] core.valid_events is wrong"]
 
