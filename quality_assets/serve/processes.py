@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -97,49 +97,80 @@ def serve(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(settings, take_over=take_over, announce=announce):
         check_ports(settings)
-        logs = settings.data_dir / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        commands = _commands(settings)
-        processes: dict[str, subprocess.Popen[bytes]] = {}
-        stopping = _stop_signals()
-        root = folder_identity(settings.data_dir)
+        commands, stopping = _commands(settings), _stop_signals()
+        servers = _Servers(settings, environment)
         try:
             for name, command in commands.items():
-                (logs / f"{name}.log").write_bytes(b"")
-                processes[name] = _started(command, logs / f"{name}.log", environment)
-                _remember(settings, processes)
-            addresses = {
-                "dagster": address(settings.dagster_host, settings.dagster_port),
-                "dashboard": address(settings.host, settings.dashboard_port),
-                "collector": address(settings.collector_host, settings.collector_port),
-                "models": f"{address(settings.host, settings.predict_port)}/healthz",
-            }
-            _wait_until_up(processes, {name: addresses[name] for name in commands}, stopping, logs.as_posix())
+                servers.log_of(name).write_bytes(b"")
+                servers.start(name, command)
+            _wait_until_up(servers.processes, _addresses(settings, commands), stopping, servers.logs.as_posix())
             if not stopping:
-                announce(f"Dashboard   {addresses['dashboard']}")
-                announce(f"Dagster UI  {addresses['dagster']}")
-                announce(f"Collector   {addresses['collector']}")
-                if "models" in commands:
-                    announce(f"Models      {address(settings.host, settings.predict_port)}")
-                announce("Ctrl-C stops all.")
-            code_server, models = CodeServerWatch(), _ModelsWatch(settings)
-            while not stopping:
-                _raise_if_moved(settings.data_dir, root)
-                if (gone := _gone_of_dagster(processes["dagster"], code_server)) is not None:
-                    announce(code_server.mend_or_raise(logs.as_posix(), gone))
-                    _stop({"dagster": processes["dagster"]})
-                    processes["dagster"] = _started(commands["dagster"], logs / "dagster.log", environment)
-                    _remember(settings, processes)
-                _raise_if_dead(processes, logs.as_posix())
-                if "models" not in processes and (said := models.due(time.monotonic())) is not None:
-                    announce(said)
-                    if models.may_start:
-                        processes["models"] = _started(_models_command(), logs / "models.log", environment)
-                        _remember(settings, processes)
-                _rotate(logs)
-                time.sleep(_POLL_S)
+                _announce(settings, commands, announce)
+            _keep_up(servers, commands["dagster"], stopping, announce)
         finally:
-            _stop(processes)
+            _stop(servers.processes)
+
+
+class _Servers:
+    """The servers that one `serve` has started, by what they are; the words of each go to a log of its own."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self.settings, self._environment = settings, environment
+        self.logs = settings.data_dir / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.root = folder_identity(settings.data_dir)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def log_of(self, name: str) -> Path:
+        """Where the words of a server go."""
+        return self.logs / f"{name}.log"
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a server, in the place of one that has ended, so that others know of it."""
+        self.processes[name] = _started(command, self.log_of(name), self._environment)
+        _remember(self.settings, self.processes)
+
+
+def _addresses(settings: Settings, names: Iterable[str]) -> dict[str, str]:
+    """Where each server answers once it is up."""
+    known = {
+        "dagster": address(settings.dagster_host, settings.dagster_port),
+        "dashboard": address(settings.host, settings.dashboard_port),
+        "collector": address(settings.collector_host, settings.collector_port),
+        "models": f"{address(settings.host, settings.predict_port)}/healthz",
+    }
+    return {name: known[name] for name in names}
+
+
+def _announce(settings: Settings, names: Container[str], announce: Callable[[str], None]) -> None:
+    announce(f"Dashboard   {address(settings.host, settings.dashboard_port)}")
+    announce(f"Dagster UI  {address(settings.dagster_host, settings.dagster_port)}")
+    # One that ran before serves this root as well.
+    announce(f"Collector   {address(settings.collector_host, settings.collector_port)}")
+    if "models" in names:
+        announce(f"Models      {address(settings.host, settings.predict_port)}")
+    announce("Ctrl-C stops all.")
+
+
+def _keep_up(
+    servers: _Servers, dagster: Sequence[str], stopping: Sequence[int], announce: Callable[[str], None]
+) -> None:
+    """Until somebody stops: start Dagster again where it ended, and the server of models once it can answer."""
+    logs, models, code_server = servers.logs.as_posix(), _ModelsWatch(servers.settings), CodeServerWatch()
+    while not stopping:
+        _raise_if_moved(servers.settings.data_dir, servers.root)
+        running = servers.processes["dagster"]
+        if (gone := _gone_of_dagster(running, code_server)) is not None:
+            announce(code_server.mend_or_raise(logs, gone))
+            _stop({"dagster": running})
+            servers.start("dagster", dagster)
+        _raise_if_dead(servers.processes, logs)
+        if "models" not in servers.processes and (said := models.due(time.monotonic())) is not None:
+            announce(said)
+            if models.may_start:
+                servers.start("models", _models_command())
+        _rotate(servers.logs)
+        time.sleep(_POLL_S)
 
 
 def _gone_of_dagster(process: subprocess.Popen[bytes], code_server: CodeServerWatch) -> str | None:
