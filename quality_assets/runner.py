@@ -265,33 +265,54 @@ def bring_up_to_date(
     for dates in earlier:
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
-        built = [day for dates in earlier for day in _days(*dates)]
-        coming = _days(*last) if last else []
-        # What was built just now and fails would fail again.
-        failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(built)
-        trends = contiguous_ranges(failing.union(trends_to_build(session.connection)).difference(coming))
-        trends = joined_ranges(trends, rows)
-        has_built = bool(earlier or trends or last)
-        must_score = with_models and (has_built or not is_up_to_date(session) or must_score_again(session))
-        must_build_impact = with_models and (last is not None or _is_impact_due(session))
-        must_publish = must_score or must_build_impact or has_built or not is_published(session)
-        # Where the lake is not what was written, publication is what says so.
-        must_publish = must_publish or any(lake_faults(session, table) for table in LAKE_TABLES)
-        # As where it was published, and what follows upon that failed: nothing but a publication ends it.
-        must_publish = must_publish or any(
-            each.asset.startswith("publish.") for each in failures(settings.published_dir)
-        )
-    for dates in trends:
+        due = _what_follows(session, earlier, last, rows, with_models=with_models)
+    for dates in due.trends:
         yield run_job(instance, settings, "build_trends", dates)
     if last is not None:
         yield from _in_one_run(instance, settings, last)
     else:
-        if must_build_impact:
+        if due.impact:
             yield run_job(instance, settings, "build_impact")
-        if must_score:
+        if due.scores:
             yield from _score(instance, settings)
-    if must_publish:
+    if due.publication:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is to be run after the days: trends of these ranges of dates, and which of the rest."""
+
+    trends: Sequence[tuple[date, date]]
+    impact: bool
+    scores: bool
+    publication: bool
+
+
+def _what_follows(
+    session: WarehouseSession,
+    built: Sequence[tuple[date, date]],
+    coming: tuple[date, date] | None,
+    rows: Mapping[date, int],
+    *,
+    with_models: bool,
+) -> _Due:
+    """What follows from ranges of dates that were built, and from one that is built with all that follows from it."""
+    known = [day for dates in built for day in _days(*dates)]
+    # What was built just now and fails would fail again.
+    failing = set(failing_dates(session.connection, [FEATURE_DAILY_TRENDS])).difference(known)
+    stale = failing.union(trends_to_build(session.connection)).difference(_days(*coming) if coming else [])
+    trends = joined_ranges(contiguous_ranges(stale), rows)
+    has_built = bool(built or trends or coming)
+    scores = with_models and (has_built or not is_up_to_date(session) or must_score_again(session))
+    impact = with_models and (coming is not None or _is_impact_due(session))
+    publication = scores or impact or has_built or not is_published(session)
+    # Where the lake is not what was written, publication is what says so.
+    publication = publication or any(lake_faults(session, table) for table in LAKE_TABLES)
+    # As where it was published, and what follows upon that failed: nothing but a publication ends it.
+    failed = failures(session.settings.published_dir)
+    publication = publication or any(each.asset.startswith("publish.") for each in failed)
+    return _Due(trends, impact, scores, publication)
 
 
 def _is_impact_due(session: WarehouseSession) -> bool:
