@@ -84,12 +84,11 @@ class RootPage(LivePage):
     build: Callable[[Any, Request], Component]
 
 
-# What the collector says is asked by the pages themselves, again and again; they need no snapshot.
-OF_COLLECTOR = {
-    "/live": Page(lambda _: live.TITLE, live.build),
-    "/collector": Page(lambda _: collector.TITLE, collector.build),
-    "/online-features": Page(lambda _: online_features.TITLE, online_features.build),
-}
+@dataclass(frozen=True)
+class CollectorPage(Page):
+    """A page that asks the collector by itself, again and again; it needs no snapshot."""
+
+    build: Callable[[Reader | None, Request], Component]
 
 
 PAGES: dict[str, Page] = {
@@ -106,6 +105,9 @@ PAGES: dict[str, Page] = {
     "/funnels": Page(lambda _: funnels.TITLE, funnels.build),
     "/retention": Page(lambda _: retention.TITLE, retention.build, ("feature", "kind")),
     "/segments": Page(lambda _: segments.TITLE, segments.build),
+    "/live": CollectorPage(lambda _: live.TITLE, live.build),
+    "/collector": CollectorPage(lambda _: collector.TITLE, collector.build),
+    "/online-features": CollectorPage(lambda _: online_features.TITLE, online_features.build),
 }
 # What follows the content of a page that is kept with the snapshot, and is made each time.
 LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {
@@ -125,8 +127,6 @@ DATASET_PAGE = LivePage(lambda request: links.dataset_of(request.path) or source
 EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, (*STATE, feature_impact.TAB))
 FUNNEL_PAGE = Page(lambda request: links.funnel_of(request.path) or funnels.TITLE, funnels.build)
-
-PAGES |= OF_COLLECTOR
 
 NAVIGATION = (
     NavEntry("/", overview.TITLE, "layout-dashboard", "Product"),
@@ -200,8 +200,8 @@ def _content(page: Page | None, reader: Reader | None, request: Request, token: 
     """A page as it is kept for as long as the snapshot, and what fails beside it, stay as they are."""
     if page is None:
         return states.not_found(request.path)
-    if page in OF_COLLECTOR.values():
-        return page.build(reader, request)  # type: ignore[arg-type]
+    if isinstance(page, CollectorPage):
+        return page.build(reader, request)
     if reader is None:
         return states.no_snapshot()
     kept = {name: value for name, value in request.query.items() if name in page.state}

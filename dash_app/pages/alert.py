@@ -55,7 +55,7 @@ def build(connection: Connection, request: Request) -> Component:
     address = f"/api/v1/alerts/{alert['alert_id']}"
     return html.Div(
         [
-            _head(alert, address),
+            _head(alert),
             html.Div(
                 [
                     html.Div([_what(alert), _timeline(alert)], className="stack"),
@@ -68,7 +68,7 @@ def build(connection: Connection, request: Request) -> Component:
     )
 
 
-def _head(alert: Mapping[str, Any], address: str) -> Component:
+def _head(alert: Mapping[str, Any]) -> Component:
     crumbs = html.Div([html.A("Alerts", href="/alerts"), html.Span(alert["subject"])], className="crumbs")
     title = html.Span(
         [alert["title"], alert_parts.severity_badge(alert["severity"]), alert_parts.status_badge(alert["status"])],
@@ -164,59 +164,69 @@ def _answers(alert: Mapping[str, Any], address: str) -> Component:
     if alert["status"] == alerting.RESOLVED:
         again = write_button("Reopen", f"{address}/reopen", icon_name="bell-ring", version=version, done="Reopened")
         return ui.card(ui.card_head("Answer", "It is over."), again, label="Answer")
-    parts: list[Any] = []
-    if alert["status"] == alerting.OPEN:
-        parts.append(
-            write_button(
-                "I have it",
-                f"{address}/acknowledge",
-                icon_name="eye",
-                version=version,
-                key="a",
-                class_name="button primary",
-                done="Acknowledged: no reminders until it is over",
-            )
+    snoozed = alert["snoozed_until"] and alert["snoozed_until"] > utc_now()
+    said = f"Snoozed until {formats.moment(alert['snoozed_until'])}." if snoozed else None
+    return ui.card(
+        ui.card_head("Answer", said),
+        html.Div([*_taking(alert, address), *_snoozing(alert, address)], className="row"),
+        *_resolving(alert, address),
+        *_assigning(alert, address),
+        write_form([area("note", "Note", is_required=True)], f"{address}/note", "Add note", label="Note", done="Noted"),
+        label="Answer",
+    )
+
+
+def _taking(alert: Mapping[str, Any], address: str) -> list[Component]:
+    if alert["status"] != alerting.OPEN:
+        return []
+    return [
+        write_button(
+            "I have it",
+            f"{address}/acknowledge",
+            icon_name="eye",
+            version=alert["version"],
+            key="a",
+            class_name="button primary",
+            done="Acknowledged: no reminders until it is over",
         )
-    parts += [
+    ]
+
+
+def _snoozing(alert: Mapping[str, Any], address: str) -> list[Component]:
+    return [
         write_button(
             f"Snooze {word}",
             f"{address}/snooze",
             {"hours": hours},
             icon_name="clock",
-            version=version,
+            version=alert["version"],
             key="s" if hours == 24 else None,
             done=f"Snoozed {word}",
         )
         for hours, word in ((4, "4 h"), (24, "a day"), (168, "a week"))
     ]
-    snoozed = alert["snoozed_until"] and alert["snoozed_until"] > utc_now()
-    said = f"Snoozed until {formats.moment(alert['snoozed_until'])}." if snoozed else None
-    return ui.card(
-        ui.card_head("Answer", said),
-        html.Div(parts, className="row"),
-        write_form(
-            [choice("resolution", "It is over", _RESOLUTIONS, "fixed"), field("note", "Because", hint="What was done")],
-            f"{address}/resolve",
-            "Resolve",
-            label="Resolve",
-            version=version,
-            done="Resolved",
-        ),
-        html.P(_TEACHES[alert["kind"]], className="note") if alert["kind"] in _TEACHES else None,
-        write_form(
-            [field("assignee", "Whose it is", value=alert["assignee"], is_required=True)],
-            f"{address}/assign",
-            "Assign",
-            label="Assign",
-            version=version,
-            done="Assigned",
-        ),
-        write_button("Nobody's", f"{address}/assign", {"assignee": None}, version=version, done="Assigned to nobody")
-        if alert["assignee"]
-        else None,
-        write_form([area("note", "Note", is_required=True)], f"{address}/note", "Add note", label="Note", done="Noted"),
-        label="Answer",
+
+
+def _resolving(alert: Mapping[str, Any], address: str) -> list[Component]:
+    form = write_form(
+        [choice("resolution", "It is over", _RESOLUTIONS, "fixed"), field("note", "Because", hint="What was done")],
+        f"{address}/resolve",
+        "Resolve",
+        label="Resolve",
+        version=alert["version"],
+        done="Resolved",
     )
+    taught = _TEACHES.get(alert["kind"])
+    return [form, html.P(taught, className="note") if taught else None]
+
+
+def _assigning(alert: Mapping[str, Any], address: str) -> list[Component]:
+    place, version = f"{address}/assign", alert["version"]
+    whose = field("assignee", "Whose it is", value=alert["assignee"], is_required=True)
+    form = write_form([whose], place, "Assign", label="Assign", version=version, done="Assigned")
+    if not alert["assignee"]:
+        return [form, None]
+    return [form, write_button("Nobody's", place, {"assignee": None}, version=version, done="Assigned to nobody")]
 
 
 def _timeline(alert: Mapping[str, Any]) -> Component:

@@ -10,7 +10,7 @@ import pytest
 from dash._utils import to_json
 
 from dash_app.pages import collector, live, online_features
-from dash_app.router import OF_COLLECTOR, part_or_failure
+from dash_app.router import PAGES, CollectorPage, part_or_failure
 from quality_assets.clock import utc_now
 from quality_assets.read import live as queries
 from quality_assets.read.links import Request
@@ -170,5 +170,7 @@ def test_each_online_feature_is_told(answers: list[Any], data_root: Settings, mo
 
 def test_pages_are_there_without_a_snapshot_and_never_raise() -> None:
     for path in ("/live", "/collector"):
-        assert OF_COLLECTOR[path].title(Request(path)) in _said(OF_COLLECTOR[path].build(None, Request(path)))  # type: ignore[arg-type]
+        page = PAGES[path]
+        assert isinstance(page, CollectorPage)
+        assert page.title(Request(path)) in _said(page.build(None, Request(path)))
     assert "could not be made" in part_or_failure(lambda: 1 / 0)
