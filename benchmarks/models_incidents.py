@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -112,11 +113,11 @@ def found_figures(seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _days_until_tellable(counts: pd.DataFrame, incident: object) -> float:
+def _days_until_tellable(counts: pd.DataFrame, incident: Any) -> float:
     """Days of silence until a Poisson count of the usual size would be silent by chance once in 10,000 times."""
-    if incident.kind != "dead_event":  # type: ignore[attr-defined]
+    if incident.kind != "dead_event":
         return np.nan
-    day, name, feature = incident.start_date, incident.event_name, incident.feature  # type: ignore[attr-defined]
+    day, name, feature = incident.start_date, incident.event_name, incident.feature
     own = counts[(counts["feature"] == feature) & (counts["event_name"].eq(name) | (name == ""))]
     before = own[
         (own["event_date"] < pd.Timestamp(day)) & (own["event_date"] >= pd.Timestamp(day - timedelta(days=28)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from dash import html
 
 from dash_app import formats
@@ -12,7 +14,7 @@ from quality_assets.contracts.impact import RETENTION_KINDS
 from quality_assets.domain.impact import impact_words as words
 from quality_assets.read import impact as queries
 from quality_assets.read.links import Request
-from quality_assets.read.reader import Reader
+from quality_assets.read.reader import Reader, Row
 
 TITLE = "Retention"
 _DAYS = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28, 30)
@@ -85,19 +87,19 @@ def _said(reader: Reader, feature: str, kind: str) -> Component:
 def triangle(reader: Reader, feature: str, kind: str) -> Component:
     """The last cohorts by day; what is not over yet is empty, and what came first is greyed."""
     rows = queries.retention_rows(reader, feature, kind)
-    cohorts: dict[object, dict[int, dict[str, object]]] = {}
+    cohorts: dict[date, dict[int, Row]] = {}
     for row in rows:
         cohorts.setdefault(row["cohort_date"], {})[row["day_n"]] = row
     body = []
-    for cohort in sorted(cohorts, reverse=True)[:_COHORTS]:  # type: ignore[type-var]
+    for cohort in sorted(cohorts, reverse=True)[:_COHORTS]:
         cells = cohorts[cohort]
         first = next(iter(cells.values()))
         was_there = str(first["verdict"]).startswith(words.ALREADY_THERE)
-        name = formats.day(cohort)  # type: ignore[arg-type]
+        name = formats.day(cohort)
         body.append(
             [
                 ui.two_lines(name, "already there") if was_there else name,
-                formats.whole(first["eligible"]),  # type: ignore[arg-type]
+                formats.whole(first["eligible"]),
                 *(_cell(cells.get(n)) for n in _DAYS),
             ]
         )
@@ -114,5 +116,5 @@ def triangle(reader: Reader, feature: str, kind: str) -> Component:
     )
 
 
-def _cell(row: dict[str, object] | None) -> str:
-    return formats.share(row["rate"]) if row and row["is_final"] else ""  # type: ignore[arg-type]
+def _cell(row: Row | None) -> str:
+    return formats.share(row["rate"]) if row and row["is_final"] else ""

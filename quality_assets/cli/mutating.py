@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,17 +74,17 @@ def _asked(
             dataset = find(store, settings, name)
         except UnknownDatasetError as error:
             fail(f"{error}; of the product's own tables: {', '.join(tables)}")
-        yield name, lambda: of_dataset(store, settings, dataset)
+        yield name, partial(of_dataset, store, settings, dataset)
         return
     if name is None:
         known = datasets(store, settings)
         if not known and not settings.published_dir.exists():
             fail("no table is watched yet: `quality dataset add NAME --path GLOB`")
         for each in known.values():
-            yield each.dataset_id, lambda each=each: of_dataset(store, settings, each)  # type: ignore[misc]
+            yield each.dataset_id, partial(of_dataset, store, settings, each)
     for qualified_name, table in tables.items():
         if name in (None, qualified_name):
-            yield qualified_name, lambda table=table: mutate_table(settings, table)  # type: ignore[misc]
+            yield qualified_name, partial(mutate_table, settings, table)
 
 
 def _print(report: MutationReport, output: OutputFormat) -> None:

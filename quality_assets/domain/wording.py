@@ -187,7 +187,7 @@ def figure_text(value: float) -> str:
 
 def capitalised(text: str) -> str:
     """A text that begins a sentence; a first word with capitals of its own keeps them, and `ios` is `iOS`."""
-    first = re.match(r"\w*", text)[0]  # type: ignore[index]
+    first = re.split(r"\W", text, maxsplit=1)[0]
     if first.lower() in _WRITTEN:
         return _WRITTEN[first.lower()] + text[len(first) :]
     return text if first != first.lower() else text[:1].upper() + text[1:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
@@ -123,7 +124,7 @@ def _append(
     evidence: str | None, at: datetime | None, stage: Stage = "prod",
 ) -> Release:  # fmt: skip
     last = newest(before)
-    values = {
+    values: dict[str, Any] = {
         "model": model,
         "version": version,
         "action": action,
@@ -137,7 +138,7 @@ def _append(
     done = connection.execute(insert(MODEL_RELEASE).values(**values))
     seq = done.inserted_primary_key
     assert seq is not None  # one row was inserted
-    return Release(seq=int(seq[0]), **values)  # type: ignore[arg-type]
+    return Release(seq=int(seq[0]), **values)
 
 
 def release_rows(log: ReleaseLog) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from quality_assets.contracts.churn import ENGAGEMENT_GRADES, ENGAGEMENT_SCORES
 from quality_assets.contracts.live import ONLINE_FEATURE_SKEW
@@ -126,8 +127,8 @@ def risk_model(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         )
 
 
-def _headline(metrics: object) -> dict[str, float]:
-    frame = metrics[(metrics["role"] == "champion") & (metrics["target"] == _MAIN)]  # type: ignore[index]
+def _headline(metrics: pd.DataFrame) -> dict[str, float]:
+    frame = metrics[(metrics["role"] == "champion") & (metrics["target"] == _MAIN)]
     values = {name: float(value) for name, value in zip(frame["metric"], frame["value"], strict=True)}
     return {name: value for name, value in values.items() if value == value}
 

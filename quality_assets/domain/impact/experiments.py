@@ -118,8 +118,9 @@ def _tested(
             return None
         narrow = metric.__class__(*_columns(is_ratio, past), **{**options, "use_t": False}).analyze(data, 0, 1)
     se = (narrow.effect_size_ci_upper - narrow.effect_size_ci_lower) / 2 / float(norm.ppf(1 - alpha / 2))
-    values = (result.effect_size, result.effect_size_ci_lower, result.effect_size_ci_upper, se, result.pvalue)
-    return tuple(map(float, values)) if all(map(isfinite, values)) else None  # type: ignore[return-value]
+    effect, low, high = map(float, (result.effect_size, result.effect_size_ci_lower, result.effect_size_ci_upper))
+    found = (effect, low, high, float(se), float(result.pvalue))
+    return found if all(map(isfinite, found)) else None
 
 
 def _columns(is_ratio: bool, past: tuple[str | None, str | None]) -> tuple[str | None, ...]:

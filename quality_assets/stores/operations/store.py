@@ -67,9 +67,9 @@ class Operations:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state, and waits for nobody."""
-        options = {IS_READER: True}
+        options: dict[str, Any] = {IS_READER: True}
         if self.engine.dialect.name == "postgresql":
-            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}  # type: ignore[dict-item]
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 

@@ -7,7 +7,7 @@ stored as plain numbers under its kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -115,7 +115,7 @@ KINDS: Mapping[str, type] = {each.kind: each for each in (Mean, Product, PriceOr
 
 def formula_state(formula: Formula) -> dict[str, Any]:
     """A formula as plain values."""
-    return {"kind": formula.kind, **asdict(formula)}  # type: ignore[call-overload]
+    return {"kind": formula.kind, **vars(formula)}
 
 
 def formula_of(state: Mapping[str, Any]) -> Formula:

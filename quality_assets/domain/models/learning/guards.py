@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -155,11 +156,11 @@ def _balanced_accuracy(x: Floats, names: np.ndarray) -> float:
     return float((right.mean() - 1 / len(found)) / (1 - 1 / len(found)))
 
 
-def _out_of_fold(x: Floats, y: Floats, made: Callable[[], object]) -> Floats:
+def _out_of_fold(x: Floats, y: Floats, made: Callable[[], Any]) -> Floats:
     fold = _folds(len(y))
     predicted = np.zeros(len(y))
     for each in range(_FOLDS):
-        tree = made().fit(x[fold != each], y[fold != each])  # type: ignore[attr-defined]
+        tree = made().fit(x[fold != each], y[fold != each])
         predicted[fold == each] = tree.predict(x[fold == each])
     return predicted
 
