@@ -44,14 +44,14 @@ def build(reader: Reader, request: Request) -> Component:
                 [ui.window_links(request), ui.copy_link()],
             ),
             live.strip_place(),
-            _figures(reader, rows, days),
+            _figures(reader, days),
             _attention(reader, rows),
             _table(reader, rows, days, len(known) - len(rows)),
         ]
     )
 
 
-def _figures(reader: Reader, rows: Sequence[Row], days: int) -> Component:
+def _figures(reader: Reader, days: int) -> Component:
     return html.Div(
         [
             _risk_figure(reader, days),

@@ -213,14 +213,14 @@ def _nothing_new(settings: Settings, subject: str, dataset: Registered | None) -
     from quality_assets.tables.datasets.batches import files_of, uploads_of
 
     path = None if dataset is None else dataset.source.path
-    if path is not None and not files_of(settings, path) and not uploads_of(settings, subject):
+    if path is not None and not files_of(path) and not uploads_of(settings, subject):
         return (
             f"{subject} has no batch: no file is at {path}; where it should be, `quality dataset add` says another path"
         )
     return f"{subject} has no batch that was not judged yet; `quality dataset show {subject}` has the last"
 
 
-def _dataset(settings: Settings, subject: str):  # type: ignore[no-untyped-def]
+def _dataset(settings: Settings, subject: str) -> Registered | None:
     """The dataset of that name; None for a file."""
     from quality_assets.tables.datasets.registering import datasets
 

@@ -90,11 +90,11 @@ def _train_table(
     if output is OutputFormat.JSON:
         print(json.dumps(_account(settings, use_case, trained.version) | {"released": trained.release is not None}))
     else:
-        _print_trained(settings, use_case, trained, asked=promote)
+        _print_trained(use_case, trained, asked=promote)
     show_tables(settings)
 
 
-def _print_trained(settings: Settings, use_case: TabularUseCase, trained: TrainedTable, *, asked: bool) -> None:
+def _print_trained(use_case: TabularUseCase, trained: TrainedTable, *, asked: bool) -> None:
     from quality_assets.cli.learning_words import trained_lines
 
     for line in trained_lines(use_case, trained, asked=asked):

@@ -11,9 +11,9 @@ _DAY = Column("event_date", "DATE", "The UTC day", nullable=False)
 _USER = Column("user_id", "VARCHAR", "Pseudonymous user", nullable=False)
 
 
-def count_of(name: str, description: str, *, nullable: bool = False, minimum: float = 0) -> Column:
+def count_of(name: str, description: str, *, minimum: float = 0) -> Column:
     """A column that counts something."""
-    return Column(name, "BIGINT", description, nullable=nullable, unit="count", minimum=minimum)
+    return Column(name, "BIGINT", description, nullable=False, unit="count", minimum=minimum)
 
 
 USER_SESSIONS = Table(

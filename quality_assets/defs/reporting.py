@@ -252,11 +252,12 @@ def listed(texts: Iterable[str], otherwise: str = "None.") -> dg.MarkdownMetadat
     return dg.MetadataValue.md("\n".join(f"- {markdown_text(text)}" for text in texts) or otherwise)
 
 
-def sparkline(values: Sequence[float], width: int = 160, height: int = 32) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """A line as a Markdown image, small enough for the UI to show it without a click (under 1,000 characters).
 
     The picture is in its address: Dagster takes inline SVG out.
     """
+    width, height = 160, 32
     points = _thin(values, 40)
     low, high = min(points), max(points)
     span = (high - low) or 1

@@ -7,7 +7,6 @@ and how it was paid; calibrated, so that it says how sure it is. Delivery: minut
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,17 +56,17 @@ def sample_model(kind: str, rows: pd.DataFrame) -> Any:
     return make_pipeline(prepared, learner).fit(x, y)
 
 
-def write_samples(folder: Path = FOLDER) -> None:
-    """NAME.skops and NAME.csv of both kinds."""
+def write_samples() -> None:
+    """NAME.skops and NAME.csv of both kinds, into FOLDER."""
     import skops.io
 
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for kind, name in SAMPLES.items():
         rows = sample_rows(kind)
         stream = io.StringIO()
         rows.to_csv(stream, index=False)
-        (folder / f"{name}.csv").write_text(stream.getvalue(), encoding="utf-8")
-        skops.io.dump(sample_model(kind, rows), folder / f"{name}.skops", compression=8)
+        (FOLDER / f"{name}.csv").write_text(stream.getvalue(), encoding="utf-8")
+        skops.io.dump(sample_model(kind, rows), FOLDER / f"{name}.skops", compression=8)
 
 
 if __name__ == "__main__":

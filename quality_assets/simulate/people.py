@@ -126,11 +126,11 @@ class People:
         drawn = block.lognormal(-(_INTEREST_SIGMA**2) / 2, _INTEREST_SIGMA, self.plan.users)
         return np.asarray(drawn[person])
 
-    def _rate(self, person: Ints, day: int, without: int | None = None) -> Floats:
+    def _rate(self, person: Ints, day: int) -> Floats:
         weekday = _WEEKDAY_USE[(self._first_weekday + day) % 7]
         rate = self._scale * self.keen[person] * self.interest(person, day) * weekday
         for index, effect in enumerate(self.plan.effects):
-            if effect.effect and index != without:
+            if effect.effect:
                 since = day - self.adopted_day[index, person]
                 has = (self.adopted_day[index, person] != NEVER) & (since > 0) & (since <= EFFECT_DAYS)
                 rate = rate * np.where(has, 1 + effect.effect, 1.0)

@@ -126,12 +126,10 @@ def _ids(folder: Path) -> RequestIds:
     return RequestIds(key_of(folder), store.KEPT_DAYS)
 
 
-def look_for_drift(
-    settings: Settings, name: str, limits: DriftLimits | None = None, now: datetime | None = None
-) -> DriftReport:
+def look_for_drift(settings: Settings, name: str, limits: DriftLimits | None = None) -> DriftReport:
     """Judge what the version in use was asked, and write reports/drift/NAME.json and .html. Raises UnknownModelError,
     AlteredModelError, RefusedModelError, BusyError."""
-    limits, moment = limits or limits_of(settings, name), now or utc_now()
+    limits, moment = limits or limits_of(settings, name), utc_now()
     found = store.drift(settings.models_dir, name, limits, version_in_use(settings, name))
     content = {
         **found,

@@ -31,11 +31,9 @@ from quality_assets.tables.learning import release_log
 _RECENT_DAYS = 90
 
 
-def check_drift(
-    session: WarehouseSession, use_case: TabularUseCase, limits: DriftLimits | None = None, now: datetime | None = None
-) -> DriftReport:
+def check_drift(session: WarehouseSession, use_case: TabularUseCase, limits: DriftLimits | None = None) -> DriftReport:
     """Judge the model in use and write reports/drift/NAME.json and .html. Raises VersionUnavailableError."""
-    settings, moment = session.settings, now or utc_now()
+    settings, moment = session.settings, utc_now()
     limits = limits or limits_of(settings, use_case.name)
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     frame = read_frame(session, f"select * from {use_case.training_set.qualified_name}")

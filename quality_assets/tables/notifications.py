@@ -191,15 +191,13 @@ def plan_what_time_brings(connection: Connection, now: datetime, policy: AlertPo
         is_old = age >= timedelta(hours=policy.escalate_after_h)
         if is_old and alerting.rank(alert["severity"]) >= alerting.rank("high"):
             worse = alerting.one_worse(alert["severity"])
-            if _plan_wider(connection, alert, f"escalated:{alert['reopened']}", now, policy, worse):
+            if _plan_wider(connection, alert, f"escalated:{alert['reopened']}", now, worse):
                 note = f"open for {policy.escalate_after_h:g} h and not acknowledged"
                 values = {"at": now, "actor": "graph", "action": "escalated", "note": note}
                 connection.execute(insert(ALERT_EVENT), [{"alert_id": alert["alert_id"], **values}])
 
 
-def _plan_wider(
-    connection: Connection, alert: Mapping[str, Any], transition: str, now: datetime, policy: AlertPolicy, worse: str
-) -> int:
+def _plan_wider(connection: Connection, alert: Mapping[str, Any], transition: str, now: datetime, worse: str) -> int:
     """Tell those who would be told only of worse; those who know already are reminded."""
     told = set(
         connection.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,13 @@ _WINDOW_DAYS = 90
 _COLUMNS = ["request_id", "model", "model_version", "at", "prediction", "known", "inputs"]
 
 
-def recalibrate(settings: Settings, use_case: TabularUseCase, now: datetime | None = None) -> dict[str, Intervals]:
+def recalibrate(settings: Settings, use_case: TabularUseCase) -> dict[str, Intervals]:
     """Learn p10 and p90 of the version in use from the outcomes of its predictions, and keep them for the server.
 
     By which inputs were known, where enough outcomes are; nothing is changed where they are not. Raises
     VersionUnavailableError where no version can be used.
     """
-    moment = now or utc_now()
+    moment = utc_now()
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     version = released.release.version
     rows = logged_rows(settings, use_case.name, moment.date() - timedelta(days=_WINDOW_DAYS), _COLUMNS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -25,9 +24,7 @@ from quality_assets.tables.drift_reports import DriftReport, Status, report_path
 _DRIFT = "monitoring.data_drift"
 
 
-def risk_report(
-    session: WarehouseSession, limits: DriftLimits | None = None, now: datetime | None = None
-) -> DriftReport:
+def risk_report(session: WarehouseSession, limits: DriftLimits | None = None) -> DriftReport:
     """What the monitor found on its last day, judged by the limits in force or by others, beside the 29 days before.
 
     As files: reports/drift/feature_risk.json and .html.
@@ -49,7 +46,7 @@ def risk_report(
     content: dict[str, Any] = {
         "model": RISK, "version": "in use", "status": status, "alert": status == "alert",
         "words": words,
-        "checked_at": f"{(now or utc_now()).isoformat(timespec='seconds')}Z", "drifted": drifted,
+        "checked_at": f"{utc_now().isoformat(timespec='seconds')}Z", "drifted": drifted,
         "limits": shown(limits), "rows": rows, "days": looks, "replay": alternatives(looks, limits),
     }  # fmt: skip
     report = DriftReport(RISK, "in use", status, words, "monitor", content)

@@ -31,12 +31,12 @@ def verdicts(settings: Settings, name: str, now: datetime | None = None) -> list
     return [_verdict(answered, _of(rows, each), outcomes, each, moment) for each in shadows]
 
 
-def canary_verdict(settings: Settings, name: str, now: datetime | None = None) -> dict[str, Any] | None:
+def canary_verdict(settings: Settings, name: str) -> dict[str, Any] | None:
     """The same of the canary, with its share, against the version in use on the same requests; None without one."""
     canary = running_canary(settings, name)
     if canary is None:
         return None
-    moment = now or utc_now()
+    moment = utc_now()
     current = in_use(release_log(settings).of(name))
     rows, outcomes = _known(settings, name, moment)
     if len(rows):

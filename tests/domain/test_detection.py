@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quality_assets.domain.series.dating import date_change, date_end
-from quality_assets.domain.series.detection import detect, detect_all, episodes
+from quality_assets.domain.series.detection import detect, episodes
 from quality_assets.domain.series.panel import Panel, panel_from_facts
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS
 from quality_assets.domain.series.silence import silence_log_p, silent_days_to_tell
@@ -307,8 +307,7 @@ def test_days_known_to_have_arrived_make_silence_visible():
     assert made.value[0, 40:].tolist() == [0] * 5
 
 
-def test_metrics_without_a_column_are_left_out():
-    assert set(detect_all(facts())) == {"events", "crash_rate"}
+def test_a_metric_that_there_is_not_is_refused():
     with pytest.raises(KeyError):
         panel_from_facts(facts(), "no_such_metric")
 

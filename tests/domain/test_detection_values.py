@@ -15,7 +15,7 @@ from scipy import stats
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.series.baseline import fit_baseline
 from quality_assets.domain.series.dating import date_change, date_end
-from quality_assets.domain.series.detection import Detections, Episode, detect, detect_all, episodes
+from quality_assets.domain.series.detection import Detections, Episode, detect, episodes
 from quality_assets.domain.series.panel import Panel, metric_family, panel_from_facts
 from quality_assets.domain.series.scale import normal_score
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings, Limits
@@ -558,7 +558,6 @@ def test_a_panel_has_the_sample_and_the_side_that_hurts() -> None:
     assert (free.amount[0, 0], free.sample[0, 0]) == (5, 50)
     none = panel_from_facts(facts.iloc[:0], "events")
     assert (none.keys, none.dates, none.value.shape, none.worse) == ((), (), (0, 0), -1)
-    assert set(detect_all(facts, ("events", "crash_rate", "error_rate"))) == {"events", "crash_rate"}
     untimed = panel_from_facts(facts.drop(columns="latency_count"), "latency_p95_ms")
     assert math.isnan(untimed.sample[0, 0])
 

@@ -22,7 +22,6 @@ from quality_assets.domain.features.incidents import (
     _measure,
     _real_change,
     event_counts_sql,
-    silence_odds,
     usual_product_users,
 )
 from quality_assets.domain.features.product_wide import told_once
@@ -380,10 +379,6 @@ def test_points_of_size() -> None:
     assert size_points(row_of(metric="unheard", real_change=0.75)) == 2
     assert [real_part(row_of(real_share=share)) for share in (None, 0.25, NAN)] == [1.0, 0.25, 1.0]
     assert real_part(row_of(real_share=0.25, end_date=day(3))) == 1.0
-
-
-def test_odds_of_silence() -> None:
-    assert silence_odds(1.0, 3, days_observed=10.0) == pytest.approx((1 + 3 / 10) ** -10)
 
 
 # --- Told once --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from quality_assets.domain.features.incidents import (
     _row,
     event_counts_sql,
     incident_id,
-    silence_odds,
     usual_product_users,
 )
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
@@ -40,6 +39,7 @@ from quality_assets.domain.features.slices import (
 )
 from quality_assets.domain.series.detection import Detections, Episode
 from quality_assets.domain.series.panel import Panel
+from quality_assets.domain.series.silence import silence_log_p
 
 START = date(2026, 1, 1)
 SETTINGS = DEFAULT_INCIDENT_SETTINGS
@@ -732,8 +732,8 @@ def test_slices_and_users_are_written_into_the_rows() -> None:
 
 def test_the_odds_of_silence_by_hand() -> None:
     # 35 days of 2 a day are 70 seen; 4 are to be expected of two days: (1 + 4 ÷ 70)^−70.
-    assert silence_odds(2.0, 2) == pytest.approx((1 + 4 / 70) ** -70)
-    assert silence_odds(2.0, 2, days_observed=7) == pytest.approx((1 + 4 / 14) ** -14)
-    assert silence_odds(-1.0, 2) == 1.0
+    seen = np.array([70.0, 14.0, 0.0])
+    odds = np.exp(silence_log_p(np.array([4.0, 4.0, 0.0]), seen, np.ones(3)))
+    assert odds.tolist() == pytest.approx([(1 + 4 / 70) ** -70, (1 + 4 / 14) ** -14, 1.0])
     assert days_until_silence_tells(1.0) == 11
     assert days_until_silence_tells(1.0, alpha=0.1) == 3

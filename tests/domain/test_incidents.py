@@ -9,7 +9,7 @@ import pytest
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.domain.features.incident_words import days_until_silence_tells, describe
-from quality_assets.domain.features.incidents import event_counts_sql, find_incidents, silence_odds
+from quality_assets.domain.features.incidents import event_counts_sql, find_incidents
 from quality_assets.domain.features.slices import (
     affected_users_sql,
     attribute_slices,
@@ -19,6 +19,7 @@ from quality_assets.domain.features.slices import (
     with_affected_users,
     with_slices,
 )
+from quality_assets.domain.series.silence import silence_log_p
 
 START = date(2026, 1, 1)
 DAYS = 80
@@ -358,4 +359,7 @@ def test_how_long_silence_must_last():
     assert days > 19
     assert days_until_silence_tells(1000) == 1
     assert days_until_silence_tells(0) is None
-    assert silence_odds(0.5, days) < 1e-4 <= silence_odds(0.5, days - 1)
+    # Of half an event a day, seen over 35 days.
+    quiet = np.array([days, days - 1]) * 0.5
+    odds = np.exp(silence_log_p(quiet, np.full(2, 35 * 0.5), np.ones(2)))
+    assert odds[0] < 1e-4 <= odds[1]

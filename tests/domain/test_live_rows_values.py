@@ -293,7 +293,7 @@ NOTHING = dict.fromkeys(
 
 
 def _segment(message: dict[str, Any], sent_at: Any = None) -> dict[str, Any]:
-    return segment_fields(message, SOURCE, NOW_US, sent_at)
+    return segment_fields(message, NOW_US, sent_at)
 
 
 def test_the_last_part_of_an_address_is_a_type() -> None:

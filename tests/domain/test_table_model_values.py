@@ -26,7 +26,6 @@ from quality_assets.domain.models.learning.tabular_model import (
     model_of,
     view_inputs,
 )
-from tests.order_rows import use_case
 
 NAN = math.nan
 COLUMNS = (
@@ -170,7 +169,7 @@ def columns(x: list[float], z: float = 1.0) -> dict[str, np.ndarray]:
 )
 def test_a_learner_on_a_formula_learns_what_it_leaves(x: list[float], y: list[float], constant: float) -> None:
     candidate = Candidate("both", formula=Product("x", "z"), learner="linear", inputs=("x",))
-    found = fit(use_case(), candidate, columns(x), np.array(y), ("x", "z", "c"))
+    found = fit(candidate, columns(x), np.array(y), ("x", "z", "c"))
     assert isinstance(found.learner, Linear)
     assert found.learner.constant == pytest.approx(constant)
     assert found.formula == Product("x", "z", 1.0)
@@ -184,7 +183,7 @@ def test_rows_that_are_exact_are_neither_learnt_from_nor_changed() -> None:
     some = {"x": np.ones(4), "z": np.array([1.0, 2.0, 9.0, 9.0]), "m": np.array([1.0, 2.0, 4.0, 4.0])}
     y = np.array([1.0, 2.0, 4.0, 12.0])
     candidate = Candidate("both", formula=price, learner="linear", inputs=("m",))
-    found = fit(use_case(), candidate, some, y, ("x", "z", "m"))
+    found = fit(candidate, some, y, ("x", "z", "m"))
     # At the cap of 9 the ratio is 2: the median of 1 and 3. At least 9 is said, of which 4 and 12 are 4⁄9 and 12⁄9.
     assert isinstance(found.learner, Linear)
     assert found.learner.constant == pytest.approx(8 / 9)
@@ -192,14 +191,14 @@ def test_rows_that_are_exact_are_neither_learnt_from_nor_changed() -> None:
     assert found.is_exact(some).tolist() == [True, True, False, False]
     # Of one open row nothing can be learnt.
     one = {name: values[:3] for name, values in some.items()}
-    assert fit(use_case(), candidate, one, y[:3], ("x", "z", "m")) == Fitted(
+    assert fit(candidate, one, y[:3], ("x", "z", "m")) == Fitted(
         "both", PriceOrProduct("x", "z", "m", 9.0, 1.0), None, None, (), {}
     )
 
 
 def test_a_candidate_sees_what_it_is_made_to_see_with_its_settings() -> None:
     x, y = columns([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0])
-    every = fit(use_case(), Candidate("a", learner="linear"), x, y, ("c", "x"))
+    every = fit(Candidate("a", learner="linear"), x, y, ("c", "x"))
     assert (every.inputs, every.categories, every.formula) == (("c", "x"), {"c": ("a", "b")}, None)
     assert isinstance(every.learner, Linear)
     assert (every.learner.sizes.tolist(), every.learner.strength) == ([2, 0], 1.0)
@@ -209,10 +208,10 @@ def test_a_candidate_sees_what_it_is_made_to_see_with_its_settings() -> None:
     )
     assert every.is_exact(x).tolist() == [False] * 4
     some = Candidate("a", learner="linear", inputs=("w", "x"), settings={"strength": 3.0})
-    assert fit(use_case(), some, x, y, ("c", "x")).inputs == ("x",)
-    assert fit(use_case(), some, x, y, ("c", "x")).state()["learner"]["strength"] == 3.0
-    assert fit(use_case(), some, x, y, ("x",), {"strength": 5.0}).state()["learner"]["strength"] == 5.0
-    alone = fit(use_case(), Candidate("m", formula=Mean()), x, y, ("x",))
+    assert fit(some, x, y, ("c", "x")).inputs == ("x",)
+    assert fit(some, x, y, ("c", "x")).state()["learner"]["strength"] == 3.0
+    assert fit(some, x, y, ("x",), {"strength": 5.0}).state()["learner"]["strength"] == 5.0
+    alone = fit(Candidate("m", formula=Mean()), x, y, ("x",))
     assert alone == Fitted("m", Mean(3.0), None, None, (), {})
     state = every.state()
     assert {name: state[name] for name in ("candidate", "formula", "learner_kind", "inputs", "categories")} == {
@@ -220,7 +219,7 @@ def test_a_candidate_sees_what_it_is_made_to_see_with_its_settings() -> None:
         "categories": {"c": ["a", "b"]},
     }  # fmt: skip
     trees = Candidate("t", learner="gradient_boosting", settings={"n_estimators": 2})
-    found = fit(use_case(), trees, x, y, ("x",))
+    found = fit(trees, x, y, ("x",))
     assert isinstance(found.learner, Trees)
     assert found.learner.settings["n_estimators"] == 2
 

@@ -149,8 +149,11 @@ def test_what_is_said_of_a_table(client: Client) -> None:
     assert client.post(f"{ROUTE}/sources", json={"name": "t", "path": "/x/*.csv"}, headers=OURS).status_code == 201
     happened = client.get("/api/v1/dashboard/recent-activity").json()
     assert [(row["action"], row["note"]) for row in reversed(happened) if row["entity"] == "dataset"] == [
-        ("added", "files"), ("changed", "owner, cadence, thresholds"), ("removed", None), ("added", "again, with its history"),
-    ]  # fmt: skip
+        ("added", "files"),
+        ("changed", "owner, cadence, thresholds"),
+        ("removed", None),
+        ("added", "again, with its history"),
+    ]
     assert {(row["subject"], row["actor"]) for row in happened if row["entity"] == "dataset"} == {("t", "ann")}
     assert client.get(f"{ROUTE}/batches/none").status_code == 404
 

@@ -162,7 +162,7 @@ def test_a_track_call_by_its_senders_clock() -> None:
         "context": {"app": {"name": "Shop", "version": "3"}, "device": {"type": "mobile"}, "ip": "1.2.3.4"},
         "properties": {"duration_ms": 40, "status": "error", "total": 9.5},
     }
-    row = _accepted(segment_fields(message, EventSource(), NOW_US))
+    row = _accepted(segment_fields(message, NOW_US))
     # Ten minutes before it was sent, whatever that clock says; and no address of the sender is kept.
     assert row["event_us"] == NOW_US - 10 * MINUTE_US
     assert (row["event_name"], row["feature"], row["user_id"]) == ("Order Completed", "Shop", "anon")
@@ -177,5 +177,5 @@ def test_calls_that_use_no_feature() -> None:
     ]
     page = {"type": "page", "messageId": "p", "userId": "u", "properties": {"feature": "Docs"}}
     assert is_usage(page)
-    row = _accepted(segment_fields(page, EventSource(), NOW_US))
+    row = _accepted(segment_fields(page, NOW_US))
     assert (row["event_name"], row["feature"]) == ("page", "Docs")

@@ -16,7 +16,6 @@ from math import nan
 from zlib import crc32
 
 import numpy as np
-import pandas as pd
 
 from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
@@ -217,13 +216,3 @@ def judge_shift(sketch: Sketch, day: int, settings: DriftSettings) -> Judgement:
         n_reference=len(earlier),
         reference_value=centre,
     )
-
-
-def worst_first(rows: pd.DataFrame, most: int = 5) -> pd.DataFrame:
-    """The drifted rows that matter most, by rank."""
-    return rows[rows["status"] == "drifted"].sort_values("rank").head(most)
-
-
-def unknown_share(rows: pd.DataFrame) -> float:
-    """Share of things that could not be judged; 1 where nothing was."""
-    return float((rows["status"] == "unknown").mean()) if len(rows) else 1.0

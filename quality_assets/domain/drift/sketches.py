@@ -15,6 +15,7 @@ from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings, Kind, Statistic
 
 LATENCY_BINS_PER_E = 20
+PERFORMANCE_DAYS = 7
 
 
 _MIX_COLUMNS = ("platform", "app_version", "country")
@@ -252,19 +253,17 @@ def robust_deviation(values: Floats) -> float:
     return float(deviation) if deviation > 0 else 1.0
 
 
-def performance_sketches(
-    graded: pd.DataFrame, window_days: int = 7, score_column: str = "risk_probability", label_column: str = "label_any"
-) -> list[Sketch]:
+def performance_sketches(graded: pd.DataFrame) -> list[Sketch]:
     """Performance on labels that have matured, from rows of `ml.score_ledger` (one per feature and day).
 
-    `score_column` is a probability, `label_column` true, false, or null while it has not matured. Per day the mean
-    of the trailing `window_days` of the squared error (Brier) and of score − label (calibration): one
-    day of labels is too noisy to say anything. Days whose labels are not all there are not graded.
+    `label_any` is null while it has not matured. Per day the mean of the trailing `PERFORMANCE_DAYS` of the squared
+    error (Brier) and of score − label (calibration): one day of labels is too noisy to say anything. Days whose labels
+    are not all there are not graded.
     """
-    matured = graded.dropna(subset=[score_column, label_column])
+    matured = graded.dropna(subset=["risk_probability", "label_any"])
     if not len(matured):
         return []
-    score, label = matured[score_column].to_numpy(float), matured[label_column].to_numpy(float)
+    score, label = matured["risk_probability"].to_numpy(float), matured["label_any"].to_numpy(float)
     daily = pd.DataFrame(
         {"day": pd.to_datetime(matured["event_date"]), "brier": (score - label) ** 2, "calibration": score - label}
     )
@@ -272,8 +271,8 @@ def performance_sketches(
     index = pd.DatetimeIndex(pd.to_datetime(list(dates)))
     sums = daily.groupby("day")[["brier", "calibration"]].sum().reindex(index, fill_value=0.0)
     rows = daily.groupby("day").size().reindex(index, fill_value=0)
-    pooled = sums.rolling(window_days, min_periods=1).sum()
-    counted = rows.rolling(window_days, min_periods=1).sum()
+    pooled = sums.rolling(PERFORMANCE_DAYS, min_periods=1).sum()
+    counted = rows.rolling(PERFORMANCE_DAYS, min_periods=1).sum()
     return [
         Sketch(
             "performance",

@@ -33,7 +33,6 @@ from quality_assets.domain.features.severity import severity
 from quality_assets.domain.series.panel import MONITORED_METRICS, columns_behind
 from quality_assets.domain.series.scale import poisson_most
 from quality_assets.domain.series.settings import DEFAULT_SETTINGS, DetectionSettings
-from quality_assets.domain.series.silence import silence_log_p
 from quality_assets.domain.series.states import Described, Watched, watch
 
 # What incidents read of product.fact_feature_metrics, beside its key.
@@ -373,9 +372,3 @@ def _mark_product_scope(rows: list[dict[str, Any]], features: int, settings: Inc
         alike = days[METRIC_GROUPS.get(row["metric"], row["metric"]), row["detected_on"].toordinal()]
         if len(alike) >= settings.product_share * features:
             row["scope"] = "product"
-
-
-def silence_odds(expected_per_day: float, days: int, days_observed: float = 35.0) -> float:
-    """P(no event in `days` days | normal): what a page shows beside a silent feature. No overdispersion is assumed."""
-    seen = np.array(max(expected_per_day, 0.0) * days_observed)
-    return float(np.exp(silence_log_p(np.array(max(expected_per_day, 0.0) * days), seen, np.array(1.0))))

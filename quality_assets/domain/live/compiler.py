@@ -92,9 +92,7 @@ def merged_tiles_sql(features: FeatureSet, parts: str) -> str:
 def read_sql(features: FeatureSet, version: int, dialect: Dialect) -> str:
     """The features of one user from tiles. Parameters: user_id, tile (the current one), as_of_us."""
     user, tile, as_of = (dialect.parameter(name) for name in ("user_id", "tile", "as_of_us"))
-    windows = ", ".join(
-        f"{_windowed_of_tiles(features, name, dialect, tile)} as {name}" for name in features.windowed(version)
-    )
+    windows = ", ".join(f"{_windowed_of_tiles(features, name, tile)} as {name}" for name in features.windowed(version))
     return (
         f"select {_selected(features.view(version), dialect)} from (select cast({user} as {dialect.text}) as user_id,"
         f" cast({as_of} as bigint) as as_of_us, {windows} from {TILES}"
@@ -112,7 +110,7 @@ def segments_sql(features: FeatureSet, version: int, dialect: Dialect) -> str:
     return f"select {asked} from ({read_sql(features, version, dialect)}) as features"
 
 
-def _windowed_of_tiles(features: FeatureSet, name: str, dialect: Dialect, tile: str) -> str:
+def _windowed_of_tiles(features: FeatureSet, name: str, tile: str) -> str:
     aggregate, window = features.split(name)
     n = features.windows[window]
     value = aggregate if n == features.most_tiles else f"case when tile >= {tile} - {n} then {aggregate} end"

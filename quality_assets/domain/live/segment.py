@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quality_assets.domain.live.event_rows import EventSource, instant_us
+from quality_assets.domain.live.event_rows import instant_us
 
 TYPES = {
     "t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias",
@@ -27,9 +27,7 @@ _OF_PROPERTIES = {
 }
 
 
-def segment_fields(
-    message: Mapping[str, Any], source: EventSource, received_us: int, sent_at: Any = None
-) -> dict[str, Any]:
+def segment_fields(message: Mapping[str, Any], received_us: int, sent_at: Any = None) -> dict[str, Any]:
     """A message as fields of an event; the context is dropped but for what is mapped.
 
     The time is that of receipt less how long before sending it happened, by the sender's own clock. Calls that are no

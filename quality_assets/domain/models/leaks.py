@@ -107,12 +107,11 @@ def _auc_within(x: Floats, y: Bools, stratum: np.ndarray) -> float:
     return max(auc, 1 - auc)
 
 
-def single_input_aucs(use_case: UseCase, training_set: pd.DataFrame, target: str | None = None) -> pd.Series:
-    """ROC-AUC of each input alone, in the better direction; NaN where it is unknown or one class only.
-
-    Of the main target, where none is named.
+def single_input_aucs(use_case: UseCase, training_set: pd.DataFrame) -> pd.Series:
+    """ROC-AUC of each input alone for the main target, in the better direction; NaN where it is unknown or one class
+    only.
     """
-    label = training_set[use_case.target(target or use_case.main_target.name).label]
+    label = training_set[use_case.main_target.label]
     keep = (label.notna() & use_case.is_asked(training_set)).to_numpy()
     y = label[keep].astype(bool).to_numpy()
     return pd.Series({name: _auc(training_set[name].to_numpy(dtype=float)[keep], y) for name in use_case.input_names})

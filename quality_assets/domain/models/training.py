@@ -231,13 +231,12 @@ def fit_baselines(
 
 
 def permuted_label_lift(
-    use_case: UseCase, training_set: pd.DataFrame, settings: TrainingSettings | None = None, name: str | None = None
+    use_case: UseCase, training_set: pd.DataFrame, settings: TrainingSettings | None = None
 ) -> float:
-    """Primary metric ÷ base rate of a candidate whose training and test labels were permuted: about 1 unless rows leak.
-
-    Of the first candidate, where none is named.
+    """Primary metric ÷ base rate of the first candidate, learnt from and graded on permuted labels: about 1 unless rows
+    leak.
     """
-    settings, name = settings or use_case.settings, name or use_case.candidates[0]
+    settings, name = settings or use_case.settings, use_case.candidates[0]
     target = use_case.main_target.name
     rows = target_rows(use_case, training_set, target)
     shuffled = np.random.default_rng(settings.seed).permutation(rows.y)

@@ -8,28 +8,19 @@ Every number of a day is made from that day and days before it: appending days n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from math import inf, log
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.series.baseline import Baseline, fit_baseline
 from quality_assets.domain.series.carrying import KEPT_DAYS, Carried, baseline_of, put_back, taken
 from quality_assets.domain.series.dating import date_change, date_end
-from quality_assets.domain.series.panel import (
-    MONITORED_METRICS,
-    Family,
-    Panel,
-    build_grid,
-    columns_behind,
-    has_metric,
-    panel_of,
-)
+from quality_assets.domain.series.panel import Family, Panel
 from quality_assets.domain.series.rare import (
     RareWatch,
     events_to_tell,
@@ -388,14 +379,3 @@ def _dated(detections: Detections, series: int, detected: int, last: int) -> tup
     z = np.nan_to_num(detections.z[series, first : last + 1], nan=0.0)
     offset, shape = date_change(z, detected - first)
     return first + offset, shape
-
-
-def detect_all(
-    facts: pd.DataFrame,
-    metrics: Sequence[str] = MONITORED_METRICS,
-    known_dates: Iterable[date] | None = None,
-    settings: DetectionSettings = DEFAULT_SETTINGS,
-) -> dict[str, Detections]:
-    """`detect` for each metric that `facts` has a column for, by metric name."""
-    grid = build_grid(facts, columns_behind(metrics), known_dates=known_dates)
-    return {name: detect(panel_of(grid, name), settings) for name in metrics if has_metric(grid, name)}

@@ -120,7 +120,7 @@ def _segment(
         items = [{"sentAt": sent_at, **item} if type(item) is dict else item for item in items]
 
     def fields_of(message: dict[str, Any]) -> dict[str, Any] | None:
-        return segment_fields(message, source, received_us) if is_usage(message) else None
+        return segment_fields(message, received_us) if is_usage(message) else None
 
     return take(items, source, received_us, endpoint, fields_of, may_hold_nul=may_hold_nul)
 

@@ -22,6 +22,7 @@ from quality_assets.stores.live.state_tables import (
     DAY_US,
     EVENT_COLUMNS,
     METRIC_STEPS,
+    MOST_SERVED,
     SEEN_DAYS_BEFORE,
     create_tables,
     register_functions,
@@ -190,16 +191,13 @@ class LiveStore(Stepping):
             found |= dict(zip(names, map(bool, values), strict=True))
         return found
 
-    def keep_served(self, answers: Sequence[Answer], most: int = 5_000) -> None:
+    def keep_served(self, answers: Sequence[Answer]) -> None:
         """Remember answers that were given, for them to be computed again from the lake."""
         self._writer.executemany(
             "insert into served values (?, ?, ?, ?, ?)",
             [(a.user_id, a.version, a.as_of_us, a.known_us, json.dumps(a.values)) for a in answers],
         )
-        self._writer.execute(
-            "delete from served where rowid <= (select max(rowid) from served) - ?",
-            (most,),
-        )
+        self._writer.execute("delete from served where rowid <= (select max(rowid) from served) - ?", (MOST_SERVED,))
 
     def checkpoint(self) -> int:
         """Write the WAL into the file; the position up to which all is in it for good, 0 where readers hold it up."""

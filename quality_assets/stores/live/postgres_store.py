@@ -28,7 +28,7 @@ from quality_assets.stores.live.postgres import (
     prepare_steps,
 )
 from quality_assets.stores.live.request_log import Record
-from quality_assets.stores.live.state_tables import DAY_US, SEEN_DAYS_BEFORE
+from quality_assets.stores.live.state_tables import DAY_US, MOST_SERVED, SEEN_DAYS_BEFORE
 from quality_assets.stores.live.stepping import Answer, NewRow, Step, Stepping, event_rows, new_rows, written_letters
 
 _KEEP_LETTERS_DAYS, _KEEP_REPLAYED_DAYS = 90, 14
@@ -255,14 +255,14 @@ class PostgresStore(Stepping):
             found |= dict(zip(names, map(bool, values or ()), strict=True))
         return found
 
-    def keep_served(self, answers: Sequence[Answer], most: int = 5_000) -> None:
+    def keep_served(self, answers: Sequence[Answer]) -> None:
         """Remember answers that were given, for them to be computed again from the lake."""
         with self._writer.cursor() as cursor:
             cursor.executemany(
                 "insert into served (user_id, version, as_of_us, known_us, answer) values (%s, %s, %s, %s, %s)",
                 [(a.user_id, a.version, a.as_of_us, a.known_us, json.dumps(a.values)) for a in answers],
             )
-            cursor.execute("delete from served where id <= (select max(id) from served) - %s", (most,))
+            cursor.execute("delete from served where id <= (select max(id) from served) - %s", (MOST_SERVED,))
 
     def checkpoint(self) -> int:
         """The position up to which all is in it for good: a commit of PostgreSQL is."""

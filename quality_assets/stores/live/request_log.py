@@ -142,10 +142,10 @@ def encoded(entry: Entry) -> bytes:
     return msgspec.msgpack.encode(entry)
 
 
-def last_of(path: Path, default: int = 0) -> int:
-    """The number of the last record of a log that another process writes."""
+def last_of(path: Path) -> int:
+    """The number of the last record of a log that another process writes; 0 where there is none."""
     if not path.exists():
-        return default
+        return 0
     connection = opened(path, synchronous="FULL", read_only=True)
     try:
         row = one_row(connection, "select max(seq) from log")

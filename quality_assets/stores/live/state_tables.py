@@ -15,6 +15,8 @@ from quality_assets.domain.live.feature_set import FeatureSet
 DAY_US = 86_400_000_000
 # A key is remembered for the day that it was received on and so many days before: two days and some.
 SEEN_DAYS_BEFORE = 2
+# Answers that are held against the lake, the newest ones.
+MOST_SERVED = 5_000
 
 EVENT_COLUMNS = (
     "seq", "log_seq", "source", "event_date", "tile", "received_us", "event_id", "event_us", "feature", "event_name",

@@ -174,7 +174,7 @@ def _compute(session: WarehouseSession, subject: _Subject, fingerprint: str, mad
     grade = worst_grade(findings)
     result = Result([], [])
     if subject.file is not None:
-        result = results_of(session, exposed, subject.file, subject.as_of, findings)
+        result = results_of(session, exposed, subject.file, subject.as_of)
         findings = [*findings, *result.findings]
         grade = worst_grade(findings)
     made.experiments.append(_row(subject, exposed, findings, grade, result, fingerprint))

@@ -65,9 +65,7 @@ class Result:
         return words.running_sentence(self.spoken, self.day, self.days, self.waits_until, self.open_people)
 
 
-def results_of(
-    session: WarehouseSession, exposed: Exposed, file: ExperimentFile, as_of: date, findings: Sequence[Finding]
-) -> Result:
+def results_of(session: WarehouseSession, exposed: Exposed, file: ExperimentFile, as_of: date) -> Result:
     """The results of a declared experiment that somebody saw, with findings that only values tell."""
     measured = _measured(session, exposed, file, as_of)
     control = file.control

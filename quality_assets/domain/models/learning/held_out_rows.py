@@ -83,7 +83,7 @@ def _predicted(rows: ViewRows, candidates: Sequence[Candidate], splits: Sequence
         train, test = taken(rows.columns, split.train), taken(rows.columns, split.test)
         fold[split.test] = at
         for candidate in candidates:
-            fitted = fit(rows.use_case, candidate, train, rows.y[split.train], rows.inputs)
+            fitted = fit(candidate, train, rows.y[split.train], rows.inputs)
             by_candidate[candidate.name][split.test] = fitted.predict(test)
     return SplitPredictions(fold >= 0, fold, by_candidate)
 
@@ -195,7 +195,7 @@ def permuted_r2(rows: ViewRows) -> float:
     found = []
     for _ in range(_PERMUTATIONS):
         y = rng.permutation(rows.y)
-        fitted = fit(rows.use_case, probe, taken(rows.columns, train), y[train], rows.inputs)
+        fitted = fit(probe, taken(rows.columns, train), y[train], rows.inputs)
         error = y[split.test] - fitted.predict(taken(rows.columns, split.test))
         around = y[split.test] - y[split.test].mean()
         found.append(1 - float((error**2).sum() / (around**2).sum()))

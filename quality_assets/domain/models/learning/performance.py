@@ -36,7 +36,7 @@ def walk_through_time(some: ViewRows, rows: LearningRows, candidate: Candidate) 
         before = rows.is_clean & (day < day[is_now].min())
         if before.sum() < some.use_case.settings.min_rows:
             continue
-        fitted = fit(some.use_case, candidate, taken(rows.columns, before), rows.y[before], some.inputs)
+        fitted = fit(candidate, taken(rows.columns, before), rows.y[before], some.inputs)
         out[is_now] = fitted.predict(taken(rows.columns, is_now))
     return out
 

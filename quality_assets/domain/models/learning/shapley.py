@@ -40,7 +40,7 @@ def explained(model: TabularModel, row: Columns) -> dict[str, Any]:
     differing = [name for name in names if both[name][0] != both[name][1]]
     n = len(differing)
     sets = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    predicted = _predicted(model, view, names, both, differing, sets)
+    predicted = _predicted(view, names, both, differing, sets)
     values = _shapley(predicted, sets)
     contributions = dict.fromkeys(model.inputs, 0.0) | dict(zip(differing, map(float, values), strict=True))
     return {
@@ -57,9 +57,8 @@ def _value(value: Any) -> Any:
 
 
 def _predicted(
-    model: TabularModel, view: Any, names: list[str], both: Mapping[str, tuple[Any, Any]], differing: list[str],
-    sets: np.ndarray,
-) -> Floats:  # fmt: skip
+    view: Any, names: list[str], both: Mapping[str, tuple[Any, Any]], differing: list[str], sets: np.ndarray
+) -> Floats:
     columns: dict[str, np.ndarray] = {}
     for name in names:
         before, own = both[name]

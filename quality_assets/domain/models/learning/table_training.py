@@ -34,7 +34,7 @@ from quality_assets.domain.models.learning.residuals import (
     rolling_hits,
 )
 from quality_assets.domain.models.learning.tabular import LearningSettings, TabularUseCase, View
-from quality_assets.domain.models.learning.tabular_model import FittedView, TabularModel, fit
+from quality_assets.domain.models.learning.tabular_model import Fitted, FittedView, TabularModel, fit
 from quality_assets.domain.threads import limited_threads
 from quality_assets.progress import Progress
 
@@ -150,10 +150,9 @@ def _train_view(some: ViewRows, rows: LearningRows, mode: SelectionMode) -> _Vie
     if use_case.headline not in splits:
         raise CannotLearnError(f"its rows cannot be held out by {use_case.headline}, which is how it is judged")
     choice = choose(some, candidates, splits)
-    fitted = fit(use_case, choice.candidate, some.columns, some.y, some.inputs)
-    is_exact = fitted.is_exact(some.columns)
+    fitted = fit(choice.candidate, some.columns, some.y, some.inputs)
     walked = walk_through_time(some, rows, choice.candidate)
-    intervals, coverage = _intervals(some, rows, splits, choice, walked, is_exact)
+    intervals, coverage = _intervals(some, rows, splits, choice, walked, fitted)
     metrics = _metrics(some, candidates, splits, choice)
     metrics += [
         _row(some, choice.candidate.name, "champion", use_case.headline, "coverage", *coverage[:4]),
@@ -173,7 +172,7 @@ def _train_view(some: ViewRows, rows: LearningRows, mode: SelectionMode) -> _Vie
 
 def _intervals(
     some: ViewRows, rows: LearningRows, splits: Mapping[Any, SplitPredictions], choice: Choice,
-    walked: Floats, is_exact: Bools,
+    walked: Floats, fitted: Fitted,
 ) -> tuple[Intervals, tuple[float, float, float, int, Floats]]:  # fmt: skip
     """Intervals for what comes next, and the coverage that their method had: value, low, high, rows, and which rows lay
     within.
@@ -191,10 +190,8 @@ def _intervals(
         covered = share_interval(inside, block, settings)
         learnt = learn_intervals(y, predicted, by_size=True, is_relative=False, coverage=covered[0], settings=settings)
         return learnt, (*covered, len(y), inside.astype(float))
-    is_open = np.isfinite(walked) & ~fit(some.use_case, choice.candidate, some.columns, some.y, some.inputs).is_exact(
-        rows.columns
-    )
-    start = _headline_start(some, headline)
+    is_open = np.isfinite(walked) & ~fitted.is_exact(rows.columns)
+    start = _headline_start(some)
     hits, covered, later = _replayed(rows, walked, is_open, start, settings)
     # What is known to be broken, and over, says nothing of what comes next.
     is_usual = is_open & rows.is_clean
@@ -223,7 +220,7 @@ def _replayed(
     return hits, covered, int(is_later.sum())
 
 
-def _headline_start(some: ViewRows, headline: SplitPredictions) -> int:
+def _headline_start(some: ViewRows) -> int:
     from quality_assets.domain.models.learning.blocks import test_starts
 
     assert some.places.day is not None  # asked of rows with time alone

@@ -18,7 +18,7 @@ from quality_assets.domain.models.learning.columns_of import Columns, is_unknown
 from quality_assets.domain.models.learning.formulas import Formula, formula_of, formula_state
 from quality_assets.domain.models.learning.learners import Learner, learner_of, make_learner
 from quality_assets.domain.models.learning.residuals import Intervals
-from quality_assets.domain.models.learning.tabular import Candidate, TabularUseCase, View
+from quality_assets.domain.models.learning.tabular import Candidate, View
 
 FORMAT = 1
 _SMALL = 1e-9
@@ -83,7 +83,7 @@ def fitted_of(state: Mapping[str, Any]) -> Fitted:
 
 
 def fit(
-    use_case: TabularUseCase, candidate: Candidate, columns: Columns, y: Floats, inputs: Sequence[str],
+    candidate: Candidate, columns: Columns, y: Floats, inputs: Sequence[str],
     settings: Mapping[str, Any] | None = None,
 ) -> Fitted:  # fmt: skip
     """A candidate fitted on n rows; of `inputs`, which are those that are known, it sees what it is made to see."""

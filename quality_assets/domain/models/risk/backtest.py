@@ -54,7 +54,6 @@ def backtest(
     first_date: date,
     last_date: date,
     settings: RiskSettings | None = None,
-    label_settings: LabelSettings | None = None,
     context: RiskContext | None = None,
     replay: BacktestSettings | None = None,
     states: FeatureStates | None = None,
@@ -71,7 +70,7 @@ def backtest(
     if last_date < first_date:
         raise ValueError(f"last_date {last_date} lies before first_date {first_date}")
     settings, replay = settings or RiskSettings(), replay or BacktestSettings()
-    label_settings = label_settings or LabelSettings(horizon_days=settings.horizon_days)
+    label_settings = LabelSettings(horizon_days=settings.horizon_days)
     states = feature_states(facts, label_settings) if states is None else states
     labels = degradation_labels(states, label_settings)
     history = with_labels(risk_inputs(states, context), labels)

@@ -33,7 +33,7 @@ def choose(rows: TargetRows, proof: Evidence, settings: RiskSettings) -> Choice:
         return _onset(proof, best, skills, settings)
     if best is None:
         name = max(BASE_RATES, key=lambda each: skills[each])
-        return Choice(name, f"any: {_no_skill(proof, skills, settings)}: base rates are shown")
+        return Choice(name, f"any: {_no_skill(proof, skills)}: base rates are shown")
     if best not in proof.use_case.baselines:
         return Choice(best)
     rival = max(proof.use_case.candidates, key=lambda each: skills[each])
@@ -47,7 +47,7 @@ def choose(rows: TargetRows, proof: Evidence, settings: RiskSettings) -> Choice:
 def _onset(proof: Evidence, best: str | None, skills: Mapping[str, float], settings: RiskSettings) -> Choice:
     """Shown only where its skill and its ranking are better than none beyond chance."""
     if best is None or best in BASE_RATES:
-        return Choice(None, f"onset: not shown: {_no_skill(proof, skills, settings)}")
+        return Choice(None, f"onset: not shown: {_no_skill(proof, skills)}")
     skill, lift = _lowest(proof, best, "brier_skill", settings), _lowest(proof, best, "pr_auc_lift", settings)
     if not (skill > 0 and lift > 1):
         told = f"Brier skill {skills[best]:.3f}, at least {skill:.3f}; PR-AUC at least {lift:.2f} times the base rate"
@@ -62,7 +62,7 @@ def _lowest(proof: Evidence, name: str, metric: str, settings: RiskSettings) -> 
     return float(intervals.set_index("metric")["low"][metric])
 
 
-def _no_skill(proof: Evidence, skills: Mapping[str, float], settings: RiskSettings) -> str:
+def _no_skill(proof: Evidence, skills: Mapping[str, float]) -> str:
     names = [name for name in proof.p if name not in BASE_RATES]
     best = max(names, key=lambda name: skills[name])
     told = f"(the best, {best}, has a Brier skill of {skills[best]:.2f})"

@@ -42,7 +42,7 @@ def is_slip(value: str, of: str) -> bool:
     # One and many of a thing.
     if here + there in ("s", "S") and _ends_word(value if here else of, here + there, of if here else value):
         return False
-    return _edited_word_is_long(value, of, here)
+    return _edited_word_is_long(value, of)
 
 
 def _ends_word(longer: str, letter: str, shorter: str) -> bool:
@@ -55,7 +55,7 @@ def _ends_word(longer: str, letter: str, shorter: str) -> bool:
     return longer[start] == letter and not after.isalnum()
 
 
-def _edited_word_is_long(value: str, of: str, here: str) -> bool:
+def _edited_word_is_long(value: str, of: str) -> bool:
     """Whether the word that the edit falls into, as it should be, has letters enough to tell."""
     start = 0
     while start < min(len(value), len(of)) and value[start] == of[start]:
