@@ -61,8 +61,7 @@ def funnel(name: str) -> str:
 
 def funnel_of(path: str) -> str | None:
     """The funnel that an address names; None where it names none."""
-    rest = path.removeprefix(f"{FUNNELS}/")
-    return unquote(rest) if rest and rest != path else None
+    return _name_after(f"{FUNNELS}/", path)
 
 
 def table_csv(name: str, **query: str | int | None) -> str:
@@ -78,13 +77,12 @@ def experiment(name: str) -> str:
 
 def experiment_of(path: str) -> str | None:
     """The experiment that an `/experiments/…` address names; None where it names none."""
-    name = path[len(EXPERIMENT_PREFIX) :] if path.startswith(EXPERIMENT_PREFIX) else ""
-    return unquote(name) or None
+    return _name_after(EXPERIMENT_PREFIX, path)
 
 
 def alert_of(path: str) -> str | None:
     """The alert that an `/alerts/…` address names; None where it names none."""
-    return unquote(path[len(ALERT_PREFIX) :].strip("/")) or None if path.startswith(ALERT_PREFIX) else None
+    return _name_after(ALERT_PREFIX, path)
 
 
 def alert(alert_id: str) -> str:
@@ -94,7 +92,7 @@ def alert(alert_id: str) -> str:
 
 def dataset_of(path: str) -> str | None:
     """The watched table that a `/sources/…` address names; None where it names none."""
-    return unquote(path[len(DATASET_PREFIX) :].strip("/")) or None if path.startswith(DATASET_PREFIX) else None
+    return _name_after(DATASET_PREFIX, path)
 
 
 def dataset(name: str) -> str:
@@ -104,8 +102,12 @@ def dataset(name: str) -> str:
 
 def model_of(path: str) -> str | None:
     """The model that a `/models/…` address names; None where it names none, or that of risk, which has its own page."""
-    named = path.startswith(MODEL_PREFIX) and path.rstrip("/") != RISK_MODEL
-    return unquote(path[len(MODEL_PREFIX) :].strip("/")) or None if named else None
+    return None if path.rstrip("/") == RISK_MODEL else _name_after(MODEL_PREFIX, path)
+
+
+def _name_after(prefix: str, path: str) -> str | None:
+    """The name that an address has behind a prefix; a slash of the name itself is quoted in it."""
+    return unquote(path[len(prefix) :].strip("/")) or None if path.startswith(prefix) else None
 
 
 def model(name: str) -> str:
