@@ -23,6 +23,8 @@ from typing import IO, cast
 
 import pyarrow as pa
 
+from quality_assets.stores.file_marks import GZIP, ZSTD
+
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
 IGNORED_SUFFIXES = (
     *(".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp"),
@@ -38,7 +40,6 @@ MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 # What the server of models predicts lies there, and is read as what it is.
 PREDICTIONS_FOLDER = "predictions"
 _CHUNK_BYTES = 1 << 20
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_LEAST_BYTES = 18
 _VERSION_DIGITS = 8
 _VERSION = re.compile(rf"(.+?)(?:-([0-9a-f]{{{_VERSION_DIGITS}}}))?((?:\.[^.]*)*)", re.DOTALL)
@@ -217,7 +218,9 @@ def logical_name(name: str, sha256: str | None = None) -> str:
     """
     folder, slash, base = name.rpartition("/")
     base = base.removesuffix(".gz").removesuffix(".zst")
-    stem, version, suffix = _VERSION.fullmatch(base).groups()  # type: ignore[union-attr]
+    found = _VERSION.fullmatch(base)
+    assert found is not None  # any name of a file is of that form
+    stem, version, suffix = found.groups()
     is_version = version is not None and (sha256 is None or sha256.startswith(version))
     return folder + slash + (stem + suffix if is_version else base)
 

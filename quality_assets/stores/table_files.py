@@ -16,12 +16,12 @@ import pandas as pd
 
 from quality_assets.contracts.learning import LearningColumn, LearningContract
 from quality_assets.domain.number_texts import numbers_of_texts
+from quality_assets.stores.file_marks import GZIP
 
 _STATLIB = (
     "longitude", "latitude", "housingMedianAge", "totalRooms", "totalBedrooms", "population", "households",
     "medianIncome", "medianHouseValue",
 )  # fmt: skip
-_GZIP = b"\x1f\x8b"
 _DOLLARS = 100_000.0
 _MOST_BYTES = 1 << 30
 
@@ -53,7 +53,7 @@ def typed(contract: LearningContract, frame: pd.DataFrame, where: str) -> pd.Dat
 def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
-        if content[:2] == _GZIP:
+        if content[:2] == GZIP:
             with gzip.open(io.BytesIO(content)) as file:
                 content = file.read(_MOST_BYTES)
     except FileNotFoundError:

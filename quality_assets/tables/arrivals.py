@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quality_assets.progress import Progress
+from quality_assets.stores.file_marks import ZSTD
 from quality_assets.stores.journal import Journal
 from quality_assets.stores.landing import (
     Digests,
@@ -109,31 +110,37 @@ def identify(
     planner = _Planner(known, plan, moved, max(used, default=0), read_at, source_names, asked)
     lost = [c for c in known.by_sha.values() if c.status == "absent" and c.sha256 not in there]
     lost = [c for c in lost if c.superseded_by is None and journal.archive_of(c.sha256).exists()]
-    steps: list[tuple[tuple[Any, ...], _Waiting | Content]] = [(planner.place_of(item), item) for item in seen]
-    steps += [((content.number, "", False, False, 0, ""), content) for content in lost]
-    for _, step in sorted(steps, key=lambda pair: pair[0]):
+    for step in _in_order(planner, seen, lost):
         if isinstance(step, Content):
             planner.take_archived(step, journal.archive_of(step.sha256))
         else:
             planner.take(step)
-    # What a rotated log has grown from is no rival of the log that has come after it, nor is what was packed away.
+    _drop_rivals_that_are_none(plan)
+    return plan
+
+
+def _in_order(planner: _Planner, seen: Sequence[_Waiting], lost: Sequence[Content]) -> list[_Waiting | Content]:
+    """Files that wait, and contents that only the journal has, as they arrived."""
+    steps: list[tuple[tuple[Any, ...], _Waiting | Content]] = [(planner.place_of(item), item) for item in seen]
+    steps += [((content.number, "", False, False, 0, ""), content) for content in lost]
+    return [step for _, step in sorted(steps, key=lambda pair: pair[0])]
+
+
+def _drop_rivals_that_are_none(plan: Plan) -> None:
+    """What a rotated log has grown from is no rival of the log that has come after it, nor is what was packed away."""
     taken = {content.sha256 for arrival in plan.arrivals for content in arrival.continues}
     places: dict[str, set[str]] = {}
     for file, sha256 in plan.copies:
         places.setdefault(sha256, set()).add(logical_name(file.name, sha256))
+
+    def is_rival(content: Content, arrival: Arrival) -> bool:
+        elsewhere = places.get(content.sha256, set()) - {logical_name(arrival.file.name, arrival.sha256)}
+        return content.sha256 not in taken and not elsewhere
+
     plan.arrivals = [
-        replace(
-            arrival,
-            rivals=tuple(
-                rival
-                for rival in arrival.rivals
-                if rival.sha256 not in taken
-                and not places.get(rival.sha256, set()) - {logical_name(arrival.file.name, arrival.sha256)}
-            ),
-        )
+        replace(arrival, rivals=tuple(rival for rival in arrival.rivals if is_rival(rival, arrival)))
         for arrival in plan.arrivals
     ]
-    return plan
 
 
 def _looked_at(waiting: Sequence[LandingFile], known: Knowledge, plan: Plan, progress: Progress) -> Iterable[_Waiting]:
@@ -157,7 +164,7 @@ def _looked_at(waiting: Sequence[LandingFile], known: Knowledge, plan: Plan, pro
         except OSError as error:
             plan.unreadable.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
             continue
-        is_packed = trailer is not None or head == b"\x28\xb5\x2f\xfd"
+        is_packed = trailer is not None or head == ZSTD
         yield _Waiting(file, digests, trailer, is_packed, logical_name(file.name, digests.sha256))
         if (index + 1) % 100 == 0:
             progress(f"looked at {index + 1} of {len(waiting)} files")

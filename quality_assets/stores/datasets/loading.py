@@ -23,6 +23,7 @@ from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.loaded import MOST_COLUMNS, Loaded, TooLarge, unique_names
 from quality_assets.stores.datasets.texts import load_text
+from quality_assets.stores.file_marks import GZIP, OLE, PARQUET, ZIP, ZSTD
 from quality_assets.stores.readers.faults import FileRejected, first_line
 from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
 
@@ -31,7 +32,6 @@ from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wil
 _LOADING_MB, _OWN_PAGES_MB = 80, 60
 _MOST_MEMORY_MB = "most_memory_mb"
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
-_GZIP, _ZSTD, _PARQUET, _ZIP, _OFFICE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
 
 
@@ -89,14 +89,14 @@ def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) 
         raise FileRejected("the file is no longer there") from None
     if not head:
         raise FileRejected("no rows: the file is empty")
-    if head.startswith((_GZIP, _ZSTD)):
+    if head.startswith((GZIP, ZSTD)):
         path = _unpacked(path, head, scratch)
         head = head_of(path)
         if not head:
             raise FileRejected("no rows: the file is empty once unpacked")
-    if head.startswith(_PARQUET):
+    if head.startswith(PARQUET):
         return _parquet(connection, path, scratch)
-    if head.startswith((_ZIP, _OFFICE)):
+    if head.startswith((ZIP, OLE)):
         from quality_assets.stores.datasets.workbooks import load_workbook
 
         check_ratio(path)
@@ -109,7 +109,7 @@ def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) 
 def _unpacked(path: Path, head: bytes, scratch: Path) -> Path:
     """The file without its compression; TooLarge as soon as it is many times as large as it came."""
     target, limit, size = scratch / "unpacked", max(MOST_RATIO * path.stat().st_size, LEAST_BOMB_BYTES), 0
-    stream: Any = gzip.open(path, "rb") if head.startswith(_GZIP) else pa.input_stream(str(path), compression="zstd")  # noqa: SIM115
+    stream: Any = gzip.open(path, "rb") if head.startswith(GZIP) else pa.input_stream(str(path), compression="zstd")  # noqa: SIM115
     try:
         with stream, target.open("wb") as out:
             while chunk := stream.read(CHUNK_BYTES):
@@ -129,10 +129,10 @@ def _unpacked(path: Path, head: bytes, scratch: Path) -> Path:
 def check_ratio(path: Path) -> None:
     """Raise TooLarge for a compressed file that unpacks to many times its size, without keeping what it holds."""
     head = head_of(path)
-    if head.startswith((_GZIP, _ZSTD)):
+    if head.startswith((GZIP, ZSTD)):
         with TemporaryDirectory(prefix="unpack-") as folder:
             _unpacked(path, head, Path(folder))
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         check_archive(path)
 
 
@@ -150,9 +150,9 @@ def check_archive(path: Path) -> None:
 def check_width(path: Path) -> None:
     """Raise TooLarge for a file whose first line, or Parquet schema, has more columns than are looked at."""
     head = head_of(path)
-    if head.startswith((_GZIP, _ZSTD, _ZIP, _OFFICE)):
+    if head.startswith((GZIP, ZSTD, ZIP, OLE)):
         return
-    if head.startswith(_PARQUET):
+    if head.startswith(PARQUET):
         try:
             columns = len(pq.read_schema(path))
         except (pa.ArrowException, OSError):

@@ -15,12 +15,12 @@ from quality_assets.contracts.sources.paths import steps_of
 from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import MILLISECONDS, RawColumns
 from quality_assets.domain.sql_text import identifier, literal
+from quality_assets.stores.file_marks import PARQUET
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line, verdict_on
 from quality_assets.stores.readers.job import Job, Staged
 
 # Beyond these, columns that nobody maps are not kept.
 MAX_COLUMNS = 1000
-_MARK = b"PAR1"
 
 
 def stage_parquet(job: Job, path: Path) -> Staged:
@@ -62,7 +62,7 @@ def stage_parquet(job: Job, path: Path) -> Staged:
 def refuse_joined(path: Path) -> None:
     """Raise FileRejected for Parquet files one behind the other, of which readers see the last alone."""
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content.find(2 * _MARK) >= 0:
+        if content.find(2 * PARQUET) >= 0:
             raise FileRejected("it is several Parquet files one behind the other; put each into the landing zone")
 
 

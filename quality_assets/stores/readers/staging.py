@@ -25,6 +25,7 @@ from quality_assets.domain.events.validation import (
     judged_select,
 )
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
+from quality_assets.stores.file_marks import PARQUET
 from quality_assets.stores.readers.delimited import stage_csv
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, breaks_database, verdict_on
 from quality_assets.stores.readers.job import Job, Staged
@@ -429,7 +430,7 @@ def _read(job: Job, path: Path, scratch: Path) -> _Read:
     declared = claimed.format if claimed else "auto"
     kind: Format
     encoding = None
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET):
         kind = "parquet"
         refuse_joined(plain)
         plain = without_wildcards(plain, scratch)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from quality_assets.contracts.raw import PERHAPS
 from quality_assets.domain.events.texts import BLANKS, Blanks
+from quality_assets.stores.file_marks import GZIP, OLE, PARQUET, ZIP, ZSTD
 from quality_assets.stores.readers.encodings import other_than_western
 from quality_assets.stores.readers.faults import FileRejected
 
@@ -31,8 +32,8 @@ MAX_NUL_LINES = 1000
 MAX_NEWLINE_OFFSETS = 10_000_000
 
 _MAGIC = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
+    ZIP: "a zip archive or an Excel workbook",
+    OLE: "an old Office document",
     b"SQLite format 3\x00": "an SQLite database",
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG image",
@@ -52,8 +53,8 @@ _MAGIC = {
     b"ORC": "an ORC file",
     b"FEA1": "a Feather file",
     # What is compressed once has been taken out of it by now.
-    b"\x1f\x8b": "compressed twice; once is read",
-    b"\x28\xb5\x2f\xfd": "compressed twice; once is read",
+    GZIP: "compressed twice; once is read",
+    ZSTD: "compressed twice; once is read",
 }
 _MARKUP = re.compile(rb"\s*<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -62,7 +63,6 @@ _SAMPLED_BYTES = 1 << 16
 _DAMAGED_SHARE = 0.05
 # Where a tar archive says what it is.
 _TAR_OFFSET = 257
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _WIDE_BLANKS = "".join(blank for blank in BLANKS if not blank.isascii())
 # By byte: what may stand behind a value, and what may enclose one.
@@ -173,9 +173,9 @@ def opened(path: Path, scratch: Path) -> tuple[Path, str | None]:
         head = head_of(path)
         if not head:
             raise FileRejected("the file is empty")
-        if head.startswith(_GZIP):
+        if head.startswith(GZIP):
             return _decompressed(gzip.open(path, "rb"), scratch), "gzip"
-        if head.startswith(_ZSTD):
+        if head.startswith(ZSTD):
             return _decompressed(pa.input_stream(str(path), compression="zstd"), scratch), "zstd"
     except FileNotFoundError:
         raise FileRejected("the file is no longer there") from None
@@ -209,7 +209,7 @@ def head_of(path: Path) -> bytes:
 
 def is_plain_text(head: bytes) -> bool:
     """Whether the first bytes of a file may be those of plain text, neither compressed nor in a wide encoding."""
-    packed = (b"PAR1", _GZIP, _ZSTD, *_MAGIC)
+    packed = (PARQUET, GZIP, ZSTD, *_MAGIC)
     return bool(head) and not head.startswith(packed) and _wide_encoding(head) in (None, "utf-8-sig")
 
 
