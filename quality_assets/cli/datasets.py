@@ -213,7 +213,7 @@ def _nothing_new(settings: Settings, subject: str, dataset: Registered | None) -
     from quality_assets.tables.datasets.batches import files_of, uploads_of
 
     path = None if dataset is None else dataset.source.path
-    if path is not None and not files_of(path) and not uploads_of(settings, subject):
+    if path is not None and not files_of(settings, path) and not uploads_of(settings, subject):
         return (
             f"{subject} has no batch: no file is at {path}; where it should be, `quality dataset add` says another path"
         )
