@@ -144,6 +144,9 @@ class Settings(BaseSettings):
         # Dagster looks for its dagster.yaml by a pattern, finds none there, and goes on without our settings.
         if any(mark in str(path) for mark in "*?["):
             raise ValueError(f"{path} has one of * ? [ in it, which Dagster takes for a pattern; name another folder")
+        # The addresses of its SQLite files are read as addresses are, which may lead into another folder that is there.
+        if escape := re.search("%[0-9A-Fa-f]{2}", str(path)):
+            raise ValueError(f"{path} has {escape[0]} in it, which Dagster takes for another sign; name another folder")
         return path
 
     @property

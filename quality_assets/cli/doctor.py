@@ -16,6 +16,7 @@ from quality_assets.cli.doctor_rights import rights_finding
 from quality_assets.cli.doctor_services import examine_services
 from quality_assets.cli.faults import find_faults
 from quality_assets.cli.finding import Finding
+from quality_assets.clock import ahead_of_clock, utc_now
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.domain.features.descriptions import FeatureDescriptionsError, read_feature_descriptions
 from quality_assets.settings import REPOSITORY_ROOT, Settings
@@ -47,6 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _stores(settings)
     yield from _gone_logs(settings)
     yield _snapshot(settings)
+    yield _clock(settings)
 
 
 def _python() -> Finding:
@@ -195,3 +197,10 @@ def _snapshot(settings: Settings) -> Finding:
     if snapshot is None:
         return Finding("Publication", True, "no snapshot yet: `quality run` makes the first")
     return Finding("Publication", True, snapshot.version)
+
+
+def _clock(settings: Settings) -> Finding:
+    snapshot, now = current_snapshot(settings.published_dir), utc_now()
+    wrong = ahead_of_clock(snapshot.published_at, now) if snapshot is not None else None
+    mend = "set the clock right; what came of days to come is taken out by `quality withdraw`"
+    return Finding("Clock", wrong is None, wrong or f"{now:%Y-%m-%d %H:%M} UTC", mend)

@@ -152,6 +152,7 @@ def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> No
 
 
 def print_publication(settings: Settings) -> bool:
+    from quality_assets.clock import ahead_of_clock, utc_now
     from quality_assets.stores.snapshots import current_snapshot, last_attempt, published_fault
 
     snapshot = current_snapshot(settings.published_dir)
@@ -166,6 +167,8 @@ def print_publication(settings: Settings) -> bool:
             f"Snapshot: {snapshot.version}, published {snapshot.published_at:%Y-%m-%d %H:%M} UTC,"
             f" {data_text(snapshot.data_through)}"
         )
+        if wrong := ahead_of_clock(snapshot.published_at, utc_now()):
+            out.print(f"[red]Clock[/red]: {wrong}")
     if attempt is None or attempt.status == "published":
         return fault is None
     out.print(f"[red]Publication refused[/red] since {attempt.since:%Y-%m-%d %H:%M} UTC, run {attempt.run_id[:8]}:")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
-from quality_assets.clock import utc_now
+from quality_assets.clock import ahead_of_clock, utc_now
 from quality_assets.contracts.owners import HOUSE_OWNER
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -37,6 +37,8 @@ _CONFIGURATION = "Configuration"
 _ACTION = "`quality doctor` says what is wrong; `quality serve` starts the servers."
 _ACTIONS = {
     "Published snapshot": "`quality run`, or see why publication is refused: `quality status`.",
+    "Clock": "Set it right; `quality withdraw` takes out what came of days to come. Until the clock has reached that"
+    " publication, new ones are of a second after it.",
     _CONFIGURATION: "Mend the file that is named; this ends by itself.",
 }
 # Two beats of the sensor may be missed before anybody wonders.
@@ -70,7 +72,8 @@ def parts(settings: Settings, now: datetime | None = None) -> list[Part]:
     moment = now or utc_now()
     found = [*_processes(settings)]
     store, connection_parts = _operations(settings, moment)
-    return [*found, *connection_parts, store, *_files(settings), _snapshot(settings, moment), _own_files(settings)]
+    found += [*connection_parts, store, *_files(settings), _snapshot(settings, moment), _clock(settings, moment)]
+    return [*found, _own_files(settings)]
 
 
 def _processes(settings: Settings) -> Iterator[Part]:
@@ -155,6 +158,13 @@ def _snapshot(settings: Settings, now: datetime) -> Part:
     return Part(
         "Published snapshot", "store", OK if age <= timedelta(hours=late_h) else FAILING, words, snapshot.published_at
     )
+
+
+def _clock(settings: Settings, now: datetime) -> Part:
+    snapshot = current_snapshot(settings.published_dir)
+    wrong = ahead_of_clock(snapshot.published_at, now) if snapshot is not None else None
+    sentence = f"{capitalised(wrong)}." if wrong else f"It says {now:%Y-%m-%d %H:%M} UTC, and nothing lies ahead of it."
+    return Part("Clock", "machine", FAILING if wrong else OK, sentence)
 
 
 def _own_files(settings: Settings) -> Part:

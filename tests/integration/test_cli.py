@@ -751,10 +751,14 @@ def test_a_data_root_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
     assert (result.exit_code, "is not a folder" in result.stderr) == (2, True)
 
 
-def test_a_data_root_that_dagster_takes_for_a_pattern_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("data [1]", "takes for a pattern"), ("a%25", "%25 in it, which Dagster takes for another sign")],
+)
+def test_a_data_root_that_dagster_takes_for_another_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with _environment():
-        result = _invoke(tmp_path / "data [1]", "status")
-    assert (result.exit_code, "takes for a pattern" in result.stderr) == (1, True)
+        result = _invoke(tmp_path / name, "status")
+    assert (result.exit_code, said in result.stderr) == (1, True)
 
 
 def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> None:

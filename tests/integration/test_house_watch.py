@@ -26,9 +26,12 @@ from quality_assets.stores.operations.requests import ask, live
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import process_name
 from quality_assets.stores.servers import remember_servers
+from quality_assets.stores.snapshots import current_snapshot
+from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import house
 from quality_assets.tables.alerts import AlertBook
 from quality_assets.tables.house_settings import change
+from quality_assets.tables.publishing import publish_warehouse
 
 
 def part(settings: Settings, name: str, **at: object) -> house.Part:
@@ -259,3 +262,20 @@ def test_settings_token_and_backup_are_commands(quality, data_root: Settings) ->
     target = str(data_root.data_dir / "backup.db")
     assert quality("operations", "backup", target)[0] == 0
     assert quality("operations", "backup", target)[0] == 1
+
+
+def test_a_clock_that_was_ahead_is_told(data_root: Settings) -> None:
+    with open_warehouse(data_root) as session:
+        publish_warehouse(session, "run-1")
+    published = current_snapshot(data_root.published_dir)
+    assert published is not None
+    at = published.published_at
+    assert part(data_root, "Clock", now=at - timedelta(minutes=10)).status == house.OK
+    back = at - timedelta(days=20)
+    told = part(data_root, "Clock", now=back)
+    said = f"The last publication is of {at:%Y-%m-%d %H:%M} UTC, and this machine's clock says {back:%Y-%m-%d %H:%M}"
+    assert (told.status, told.sentence.startswith(said)) == (house.FAILING, True)
+    house.watch(data_root, back)
+    assert [row["subject"] for row in alert_rows(data_root)] == ["Clock"]
+    house.watch(data_root)
+    assert [row["status"] for row in alert_rows(data_root)] == ["resolved"]
