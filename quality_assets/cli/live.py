@@ -111,7 +111,7 @@ def _run(application: Any, settings: Settings, host: str, port: int, name: str) 
     import uvicorn
 
     from quality_assets.serve.logs import configure
-    from quality_assets.serve.ports import address
+    from quality_assets.serve.ports import UVICORN_OPTIONS, address
 
     configure()
     out.print(f"{name}  {address(host, port)}  (docs at /docs); Ctrl-C stops it.")
@@ -123,12 +123,7 @@ def _run(application: Any, settings: Settings, host: str, port: int, name: str) 
         application,
         host=host,
         port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=10,
+        **UVICORN_OPTIONS,
         ssl_certfile=settings.collector_certificate,
         ssl_keyfile=settings.collector_private_key,
     )

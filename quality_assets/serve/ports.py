@@ -1,9 +1,22 @@
-"""Addresses of servers, and whether a port can be listened on."""
+"""Addresses of servers, whether a port can be listened on, and how servers that others send to listen on theirs."""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
+from typing import Any
+
+UVICORN_OPTIONS: Mapping[str, Any] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "date_header": False,
+    # Longer than proxies keep a connection that nothing is asked on: it is theirs to close.
+    "timeout_keep_alive": 75,
+    "timeout_graceful_shutdown": 10,
+}
+"""Of the collector and the server of models; times in seconds."""
 
 
 def address(host: str, port: int) -> str:

@@ -9,6 +9,7 @@ from importlib.abc import MetaPathFinder
 import uvicorn
 
 from quality_assets.serve.logs import configure
+from quality_assets.serve.ports import UVICORN_OPTIONS
 from quality_assets.serve.prediction.prediction_app import create_app
 from quality_assets.settings import Settings
 
@@ -37,19 +38,5 @@ def run(settings: Settings, names: Sequence[str] | None, port: int) -> None:
     leave_out_pandas()
     app, _ = create_app(settings, names, backlog=backlog)
     configure()
-    servers.append(
-        uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=10,
-            )
-        )
-    )
+    servers.append(uvicorn.Server(uvicorn.Config(app, host=settings.host, port=port, **UVICORN_OPTIONS)))
     servers[0].run()
