@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from quality_assets.contracts.impact import MOST_WINDOW_DAYS
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel, Text, TextMap
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
 SPLIT_COLUMNS: Mapping[str, str] = {
     "platform": "platform",
@@ -316,8 +316,7 @@ def load_file(path: Path, model: type[Definition]) -> Loaded:
         lines = "\n".join(f"{shown}: {line}" for line in explained(error, model))
         return _wrong(model, str(content.get("name", path.stem)), _text_or_none(content.get("owner")), shown, lines)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        return _wrong(model, path.stem, None, shown, f"{shown}: cannot be read as YAML: {said}")
+        return _wrong(model, path.stem, None, shown, f"{shown}: {unreadable(path, error)}")
     spec = json.dumps(defined.model_dump(mode="json"))
     return Loaded(model.kind, defined.name, defined.owner, defined.version, defined.reach_days, spec, shown, None)
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel
 from quality_assets.contracts.table import Column, Table
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
 MOST_DELETED_SHARE = 0.3
 """More of what was delivered is not deleted at once, unless the file says that it may be."""
@@ -140,7 +140,7 @@ def read_destination(path: Path) -> Destination:
     try:
         given = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DestinationError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+        raise DestinationError(f"{path}: {unreadable(path, error)}") from None
     if not isinstance(given, dict):
         raise DestinationError(f"{path}: must be keys and values, such as name: crm")
     try:

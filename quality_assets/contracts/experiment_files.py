@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from quality_assets.contracts.impact import MOST_WINDOW_DAYS
 from quality_assets.contracts.metric_names import MetricName, MetricNameError, parse_metric_name
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import StrictModel
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
-MOST_WINDOW_DAYS = 90
 DEFAULT_MARGIN = 0.1
 _WEIGHT_TOLERANCE = 1e-6
 
@@ -241,7 +241,7 @@ def read_experiment(path: Path) -> ExperimentFile:
     try:
         given = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExperimentFileError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+        raise ExperimentFileError(f"{path}: {unreadable(path, error)}") from None
     if not isinstance(given, dict):
         raise ExperimentFileError(f"{path}: must be keys and values, such as name: checkout_button")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,22 @@ _WRITTEN_BY = {
     r"^[a-z][a-z0-9_]*$": "is not written in small letters, digits and underscores",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "is not written in letters, digits, _ . and -, no such sign first",
 }
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Why a file cannot be read as YAML at all, and how to mend it where that shows."""
+    said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+    said += "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+    said += "; YAML indents by spaces, not by tabs" if _is_at_tab(path, error) else ""
+    return f"cannot be read as YAML: {said}"
+
+
+def _is_at_tab(path: Path, error: Exception) -> bool:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return False
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
 
 
 def explained(error: ValidationError, model: type[BaseModel], *, may_quote: bool = True) -> Iterator[str]:

@@ -92,7 +92,7 @@ def test_two_controls_and_no_yaml_harm_only_their_own_file(tmp_path: Path) -> No
     names, errors = loaded(tmp_path, GOOD.replace("name: checkout", "name: other"))
     assert sorted(names) == ["checkout", "other"]
     assert len(errors) == 1
-    assert "two.yaml: is no YAML" in errors[0]
+    assert "two.yaml: cannot be read as YAML" in errors[0]
 
 
 def test_what_owner_and_description_say_changes_no_result(tmp_path: Path) -> None:

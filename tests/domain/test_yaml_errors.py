@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.sources.as_written import parsed
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
 
 class _Column(BaseModel):
@@ -72,3 +75,19 @@ def test_all_that_is_wrong_is_told_and_what_is_missing() -> None:
         "name: is missing",
         "days: input should be a valid integer, unable to parse string as an integer, not 'many'",
     ]
+
+
+def _unreadable(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises((yaml.YAMLError, UnicodeDecodeError)) as raised:
+        parsed(path.read_text(encoding="utf-8"))
+    return unreadable(path, raised.value)
+
+
+def test_what_is_no_yaml_is_told_with_its_place_and_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    tab = _unreadable(path, b"columns:\n\ta: b\n")
+    assert tab.startswith("cannot be read as YAML: while scanning")
+    assert tab.endswith("at line 2, column 1; YAML indents by spaces, not by tabs")
+    assert _unreadable(path, b"a: [\n").endswith("at line 2, column 1"), "nothing to mend it by shows"
+    assert _unreadable(path, "a: é".encode("latin-1")).endswith("; save it as UTF-8")

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from quality_assets.contracts.sources.as_written import parsed
 from quality_assets.contracts.sources.model import SourceError, StrictModel
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 CADENCES = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": 744.0}
@@ -133,9 +133,7 @@ def load_dataset(path: Path) -> tuple[DatasetSource, tuple[str, ...]]:
     try:
         content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SourceError(
-            f"data/datasets/{path.name}: cannot be read as YAML: {' '.join(str(error).split())}"
-        ) from error
+        raise SourceError(f"data/datasets/{path.name}: {unreadable(path, error)}") from error
     if not isinstance(content, dict):
         raise SourceError(f"data/datasets/{path.name}: holds no keys")
     return make_dataset({"name": path.stem, **content}, f"data/datasets/{path.name}"), tuple(content)

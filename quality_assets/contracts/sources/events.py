@@ -34,7 +34,7 @@ from quality_assets.contracts.sources.model import (
     glob_pattern,
     listed,
 )
-from quality_assets.contracts.yaml_errors import explained
+from quality_assets.contracts.yaml_errors import explained, unreadable
 
 DEFAULT_SOURCE = "default"
 
@@ -326,10 +326,7 @@ def load_source(path: Path) -> Source:
     try:
         source = _source_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
-        said += "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
-        said += "; YAML indents by spaces, not by tabs" if _is_at_tab(path, error) else ""
-        raise SourceError(f"{_shown(path)}: cannot be read as YAML: {said}") from error
+        raise SourceError(f"{_shown(path)}: {unreadable(path, error)}") from error
     except ValidationError as error:
         lines = [f"{_shown(path)}: {line}" for line in explained(error, Source)]
         raise SourceError("\n".join(lines)) from error
@@ -343,14 +340,6 @@ def _source_of(text: str) -> Source | None:
     """What a YAML says, if it says anything. Kept: whatever reads logs asks for all sources, time and again."""
     content = parsed(text)
     return Source.model_validate(content) if isinstance(content, dict) else None
-
-
-def _is_at_tab(path: Path, error: Exception) -> bool:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return False
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
 
 
 def _shown(path: Path) -> str:
