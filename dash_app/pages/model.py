@@ -10,6 +10,7 @@ from dash import html
 from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.pages.feature_risk import no_model
+from quality_assets.domain.models.risk.use_case import BASE_RATES
 from quality_assets.read import links
 from quality_assets.read import model as queries
 from quality_assets.read.links import Request
@@ -27,7 +28,6 @@ _METRICS = {
     "lead_days_median": ("Lead", "Median days between warning and degradation"),
 }
 _MOST_INPUTS = 12
-_BASE_RATES = ("feature_base_rate", "base_rate")
 _FRACTIONS = ("precision_at_k", "recall_at_k", "warned_share")
 _ROLES = {
     "champion": ("good", "check", "Champion"),
@@ -85,7 +85,7 @@ def _stands_in(row: Row) -> str:
     """Says of a baseline that it is one: a candidate may look better in the table, and not by enough."""
     if not row["is_baseline"]:
         return ""
-    if row["champion_model"] in _BASE_RATES:
+    if row["champion_model"] in BASE_RATES:
         return "Base rates are shown, because no model was better than them on held-out days. "
     return "A baseline makes the scores, because no candidate was enough better on held-out days to be trusted. "
 

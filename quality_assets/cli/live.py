@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.output import OutputFormat, fail, out, print_rows
+from quality_assets.cli.output import TERMINATED, OutputFormat, fail, out, print_rows
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 deadletters = typer.Typer(help="What the collector refused, with every reason: look at it, mend it, send it again.")
 app.add_typer(deadletters, name="deadletters")
-
-_TERMINATED = 143
 
 
 @app.command()
@@ -131,7 +129,7 @@ def _run(application: Any, settings: Settings, host: str, port: int, name: str) 
 
 
 def _end_as_terminated(_: int, __: FrameType | None) -> NoReturn:
-    sys.exit(_TERMINATED)
+    sys.exit(TERMINATED)
 
 
 def _end_as_asked(_: int, __: FrameType | None) -> NoReturn:

@@ -50,6 +50,9 @@ out = PlainConsole(soft_wrap=True, highlight=False, width=_WIDTH)
 err = PlainConsole(stderr=True, soft_wrap=True, highlight=False)
 
 
+TERMINATED = 143
+"""How a server ends that was asked to by SIGTERM, as a shell says it."""
+
 NOT_SCORED = "Incidents, risk, drift and the run report are not of these data yet: `quality run`"
 
 

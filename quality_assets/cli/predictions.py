@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 RowOption = Annotated[str | None, typer.Option("--row", help='One row as JSON, e.g. {"MSRP": 95, …}.')]
 DataOption = Annotated[Path | None, typer.Option("--data", help="A JSON file with a row or a list of rows.")]
-MOST_ROWS = 1000
 
 metrics = typer.Typer(name="metrics", help="How good versions are, and how two of them differ.", no_args_is_help=True)
 app.add_typer(metrics)
@@ -81,6 +80,7 @@ def _released(settings: Settings, use_case: TabularUseCase) -> Released:
 def _checked(use_case: TabularUseCase, released: Released, row: str | None, data: Path | None) -> list[dict[str, Any]]:
     """The rows that were given, as the contract has them; the command ends where one is not."""
     from quality_assets.domain.models.learning.requests import RefusedRowError, checked_row
+    from quality_assets.serve.prediction.asked_rows import MOST_ROWS
 
     if row is not None and data is not None:
         fail("give --row or --data, not both", 2)

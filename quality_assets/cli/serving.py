@@ -13,14 +13,12 @@ import typer
 from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.output import fail, out
+from quality_assets.cli.output import TERMINATED, fail, out
 from quality_assets.cli.use_cases import tabular
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.learning.tabular import TabularUseCase
-
-_TERMINATED = 143
 
 
 @app.command("serve-model")
@@ -56,7 +54,7 @@ def serve_model(
 
 
 def _end_as_terminated(_: int, __: FrameType | None) -> NoReturn:
-    sys.exit(_TERMINATED)
+    sys.exit(TERMINATED)
 
 
 def _end_as_asked(_: int, __: FrameType | None) -> NoReturn:

@@ -10,11 +10,11 @@ import typer
 
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, fail
+from quality_assets.contracts.ml import RISK
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.learning.tabular import TabularUseCase
 
-RISK = "feature_risk"
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales, housing or feature_risk.")]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="table, csv or json.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="When, e.g. 2026-01-31T12:00; UTC where it has no zone.")]

@@ -14,6 +14,8 @@ BadDirection = Literal["up", "down"]
 Unit = Literal["count", "ms", "fraction", "score"]
 
 LATENCY_QUANTILES = (0.5, 0.95, 0.99)
+QUANTILE_OF = {f"latency_p{level * 100:.0f}_ms": level for level in LATENCY_QUANTILES}
+"""Which quantile of latencies a metric is, by its name."""
 
 
 @dataclass(frozen=True)

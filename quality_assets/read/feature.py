@@ -9,13 +9,13 @@ from typing import NamedTuple
 from quality_assets.domain.events.metrics_sql import metrics_sql
 from quality_assets.domain.features.attention import incident_order
 from quality_assets.domain.features.settings import RELEASE_SHARE
+from quality_assets.domain.features.slices import SLICE_DIMENSIONS
 from quality_assets.read.reader import Reader, Row, per_snapshot
 from quality_assets.read.worse import worse_by
 
 EVENTS = "core.valid_events"
 BASELINES = "monitoring.baseline_stats"
 USER_DAYS = "core.user_feature_days"
-SLICE_DIMENSIONS = ("platform", "app_version", "country")
 CHART_METRICS = ("latency_p95_ms", "crash_rate", "error_rate", "users", "feedback_mean", "adoption_rate")
 
 # The tables that a feature's numbers are made from, in the order of the flow.

@@ -14,6 +14,7 @@ import httpx
 
 from quality_assets.contracts.live import FEATURES_AUDIENCE
 from quality_assets.domain.live.arrivals import SoFar, comes_live, judged, unexplained_silence
+from quality_assets.domain.live.curves import TILE_MINUTES
 from quality_assets.read.reader import Reader, Row, per_snapshot
 from quality_assets.settings import Settings
 from quality_assets.stores.live.readers_key import known_key
@@ -21,7 +22,6 @@ from quality_assets.stores.live.readers_key import known_key
 CURVES = "product.arrival_curves"
 ANSWERS_WITHIN_S = 2.0
 _REPLAYED_WITHIN_S = 60.0
-_TILE_MINUTES = 5
 _LAST_MINUTE = 1440
 
 
@@ -169,17 +169,17 @@ def features_today(reader: Reader | None, today: Mapping[str, Any], now: datetim
 
 def _feature_today(row: Row, curve: Curve | None, now: datetime) -> FeatureToday:
     minute = now.hour * 60 + now.minute
-    here = curve.get(minute - minute % _TILE_MINUTES) if curve else None
+    here = curve.get(minute - minute % TILE_MINUTES) if curve else None
     if curve is None or here is None:
         return FeatureToday(row, judged(row["events"], None, None, None), None, None, None)
-    following = curve.get(minute - minute % _TILE_MINUTES + _TILE_MINUTES, here)
-    part = (minute % _TILE_MINUTES) / _TILE_MINUTES
+    following = curve.get(minute - minute % TILE_MINUTES + TILE_MINUTES, here)
+    part = (minute % TILE_MINUTES) / TILE_MINUTES
     expected = here["expected_so_far"] + part * (following["expected_so_far"] - here["expected_so_far"])
     so_far = judged(
         row["events"], expected, here["expected_total"], (here["lower_z"], here["upper_z"], here["alarm_z"])
     )
     last = _minute_of(row["last_event_at"], now)
-    usual = expected - curve[last - last % _TILE_MINUTES]["expected_so_far"]
+    usual = expected - curve[last - last % TILE_MINUTES]["expected_so_far"]
     is_silent = unexplained_silence(usual)
     return FeatureToday(
         row,
@@ -192,7 +192,7 @@ def _feature_today(row: Row, curve: Curve | None, now: datetime) -> FeatureToday
 
 def _minutes_to_notice(curve: Curve, minute: int, expected: float) -> int | None:
     """How long a silence from now on would last until it is no chance; None where the day ends before."""
-    for later in range(minute - minute % _TILE_MINUTES + _TILE_MINUTES, _LAST_MINUTE + 1, _TILE_MINUTES):
+    for later in range(minute - minute % TILE_MINUTES + TILE_MINUTES, _LAST_MINUTE + 1, TILE_MINUTES):
         if unexplained_silence(curve[later]["expected_so_far"] - expected):
             return later - minute
     return None

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quality_assets.serve.ports import LOOPBACK
 from quality_assets.settings import Settings
 
 COOKIE = "quality_token"
@@ -25,7 +26,6 @@ SIGN_IN = "/sign-in"
 # Two strokes, or a backslash that browsers take for one, would lead to another server.
 _PATH = re.compile(r"/(?![/\\])[!-~]*")
 _READING = ("GET", "HEAD", "OPTIONS")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN_PATHS = ("/healthz",)
 """What says only that the server lives is told to whoever watches it, without the token."""
 
@@ -78,7 +78,7 @@ def rules_of(settings: Settings, host: str, *, max_body_bytes: int, needs_json: 
             f"a server on {host} is reached from other machines and would answer everyone. Set QUALITY_TOKEN to a"
             " secret of 16 or more characters, or bind to 127.0.0.1."
         )
-    hosts = frozenset(name.lower() for name in (*_LOOPBACK, host, *settings.allowed_hosts))
+    hosts = frozenset(name.lower() for name in (*LOOPBACK, host, *settings.allowed_hosts))
     return Rules(hosts, token, max_body_bytes, needs_json)
 
 

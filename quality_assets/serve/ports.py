@@ -7,6 +7,9 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""The names by which this machine is reached from itself alone."""
+
 UVICORN_OPTIONS: Mapping[str, Any] = {
     "log_config": None,
     "access_log": False,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quality_assets.stores import model_format_2, model_format_3, model_layout_1
-from quality_assets.stores.plain_skops import NotPlainError, read_plain
+from quality_assets.stores.plain_skops import SCHEMA, NotPlainError, read_plain
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.use_case import UseCase
@@ -26,7 +26,6 @@ WHAT_NEXT = "; the next `quality run` trains a new model"
 FORMAT = 4
 """The format of the state that is written here; those before are read too, and given back in this one."""
 
-_SCHEMA = "schema.json"
 _TRUSTED = ("sklearn.", "numpy.")
 
 
@@ -91,7 +90,7 @@ def _is_of_layout_1(content: bytes) -> bool:
     """True for the first layout, False for the one of today; UnreadableModelError where it is neither."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
-            root = json.loads(file.read(_SCHEMA))
+            root = json.loads(file.read(SCHEMA))
         if model_layout_1.is_root(root):
             return True
         found = json.loads(root["content"]["format"]["content"])

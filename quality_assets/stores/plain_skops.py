@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-_SCHEMA = "schema.json"
+SCHEMA = "schema.json"
 _PROTOCOL = 2
 _TEXT = ("builtins", "str", "TypeNode")
 # What state of format 2 held beside: all of it that is asked for are attributes.
@@ -30,7 +30,7 @@ def read_plain(content: bytes) -> Any:
     Raises NotPlainError where that takes skops, and what `zipfile`, `json` and `numpy` raise where it is damaged.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as file:
-        root = json.loads(file.read(_SCHEMA))
+        root = json.loads(file.read(SCHEMA))
         if not isinstance(root, dict) or root.get("protocol") != _PROTOCOL:
             raise NotPlainError("of another protocol")
         return _value(root, file)

@@ -14,11 +14,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from quality_assets.domain.escaping import json_text
+from quality_assets.stores.failures import MAX_CAUSE_LENGTH
 
 RUN_LOG = "runs.jsonl"
 MAX_BYTES = 5_000_000
 KEPT_FILES = 4
-MAX_CAUSE_LENGTH = 2000
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, VALID_EVENTS
 from quality_assets.contracts.incidents import INCIDENT_CAUSES
-from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
+from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME, QUANTILE_OF
 from quality_assets.domain.features.causes import (
     EventRows,
     Verdict,
@@ -35,7 +35,6 @@ Row = dict[str, Any]
 _DAYS_BEFORE, _DAYS_NOW = 14, 14
 # So many rows a side tell a share to two points, and cost tenths of a second.
 _MOST_ROWS = 4_000
-_QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 
 
 def judge_open(
@@ -114,7 +113,7 @@ def _verdict_of(
     if key not in events:
         return Verdict("unknown")
     worse = -1 if METRICS_BY_NAME[row["metric"]].bad_direction == "down" else 1
-    return take_apart(EventRows.of(events[key], _QUANTILES.get(row["metric"])), worse)
+    return take_apart(EventRows.of(events[key], QUANTILE_OF.get(row["metric"])), worse)
 
 
 def cause_windows(incidents: Sequence[Row], through: date) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from quality_assets.contracts.ml import RISK
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS
 from quality_assets.domain.models.learning.drift_replay import alternatives, replayed
 from quality_assets.domain.models.learning.served_drift import DriftLimits
@@ -17,7 +18,6 @@ from quality_assets.tables.house_settings import LIMITS_OF_DRIFT, change, value_
 KEY = "models.drift"
 LIMITS = tuple(LIMITS_OF_DRIFT)
 """What can be set of a model."""
-RISK = "feature_risk"
 # Each kind of thing that the daily monitor watches has a least distance of its own, beyond which limits go.
 USUAL = {
     RISK: DriftLimits(

@@ -32,7 +32,7 @@ from quality_assets.domain.quality.model_checks import NOT_TOLD
 from quality_assets.domain.quality.result import CheckResult
 from quality_assets.domain.wording import name_in_words
 from quality_assets.settings import Settings
-from quality_assets.stores.failures import failures
+from quality_assets.stores.failures import MAX_CAUSE_LENGTH, failures
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.warehouse import WarehouseSession
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 
 MAX_DATES_NAMED = 5
 _NOT_PUBLISHED = "Until it passes nothing new is published; readers keep the last good snapshot."
-_MAX_CAUSE_LENGTH = 2000
 _MAX_FINDING_LENGTH = 160
 # An incident that was found, or a day that was checked, long after it is history, not news.
 _NEWS_DAYS = 14
@@ -200,7 +199,7 @@ def report_run_failure(
     settings: Settings, *, job: str, run_id: str, partition_key: str, error: str, assets: Iterable[str] = ()
 ) -> str:
     """Tell of a failed run, and say in a sentence what to do; `assets` are those that it could not make."""
-    cause = error.strip()[:_MAX_CAUSE_LENGTH]
+    cause = error.strip()[:MAX_CAUSE_LENGTH]
     what = f"{job}{f' for {partition_key}' if partition_key else ''}"
     ends = "" if cause.endswith((".", "!", "?")) else "."
     message = (

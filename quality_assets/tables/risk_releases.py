@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.ml import RISK
 from quality_assets.domain.models.learning.release_stack import in_use
-from quality_assets.domain.models.risk.use_case import FEATURE_RISK
 from quality_assets.settings import Settings
 from quality_assets.tables.champion import registry_of
 from quality_assets.tables.learning import release_log
 
-RISK = FEATURE_RISK.name
 _REASON = "promoted by its training"
 
 

@@ -19,7 +19,8 @@ END_COLUMNS = ("end_kind", "adopted_on", "still_off")
 _RECENT_DAYS = 7
 _STILL_OFF_SHARE = 0.5
 _LEAST_DAYS = 4
-_CHANCE_SD = 1.64
+CHANCE_SD = 1.64
+"""Less than so many standard errors may be chance."""
 
 
 def ending(cluster: Sequence[Finding], is_open: bool) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _off_after(finding: Finding) -> float | None:
     if known.sum() < _LEAST_DAYS:
         return None
     mean, size = float(after[known].mean()), panel.worse * _mean(inside)
-    chance = _CHANCE_SD * float(noise[known].mean()) / float(np.sqrt(known.sum()))
+    chance = CHANCE_SD * float(noise[known].mean()) / float(np.sqrt(known.sum()))
     is_off = panel.worse * mean > max(_STILL_OFF_SHARE * size, chance) and size > 0
     return mean if is_off else None
 

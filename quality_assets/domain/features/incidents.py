@@ -18,7 +18,7 @@ import pandas as pd
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.features.endings import ending
+from quality_assets.domain.features.endings import CHANCE_SD, ending
 from quality_assets.domain.features.incident_findings import (
     Finding,
     breach_findings,
@@ -260,7 +260,6 @@ _MEASURED = (
     "baseline_value", "current_value", "current_size", "peak_value", "size", "change", "real_change", "excess",
     "worst_date", "peak_count", "usual_most", "days_pooled",
 )  # fmt: skip
-_CHANCE_SD = 1.64
 # What rounds to no expectation at all is nothing to hold a value against.
 _ZERO = 1e-9
 _RECENT_DAYS = 3
@@ -310,7 +309,7 @@ def _real_change(finding: Finding, peak: int, today: int | None) -> float | None
     off, expected = off[np.isfinite(off)].mean(), found.expected[series, days].mean()
     noise = found.noise[series, days]
     noise = noise[np.isfinite(noise)].mean() if np.isfinite(noise).any() else 0.0
-    real = max(float(off - _CHANCE_SD * noise / np.sqrt(len(days))), 0.0)
+    real = max(float(off - CHANCE_SD * noise / np.sqrt(len(days))), 0.0)
     if panel.family == "score":
         return real
     return real / float(expected) if expected > _ZERO else None

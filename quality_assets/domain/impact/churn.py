@@ -14,6 +14,7 @@ from math import sqrt
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.stats.intervals import Z_95
 from quality_assets.domain.wording import count_text, share_text
 
 HORIZON_DAYS = 28
@@ -26,7 +27,6 @@ LEAST_OF_EACH = 50
 """Fewer who stayed, or stayed away, teach nothing."""
 HIGH_RANK, MIDDLE_RANK = 0.9, 0.6
 MOST_REASONS = 3
-_Z = 1.959964
 
 INPUTS: Mapping[str, tuple[str, str]] = {
     "recency": ("away for longer", "there lately"),
@@ -172,7 +172,7 @@ def grade_churn(churned: Bools, score: Floats, probability: Floats | None, base_
     if min(bad, n - bad) == 0:
         return ChurnGrade(n, bad, None, None, None, None, brier, skill)
     roc = float(roc_auc_score(churned, score))
-    half = _Z * roc_se(roc, bad, n - bad)
+    half = Z_95 * roc_se(roc, bad, n - bad)
     return ChurnGrade(
         n, bad, roc, max(0.0, roc - half), min(1.0, roc + half), float(average_precision_score(churned, score)),
         brier, skill,

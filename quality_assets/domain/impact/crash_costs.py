@@ -10,9 +10,8 @@ from math import hypot
 
 from quality_assets.domain.impact.experiment_words import level, signed
 from quality_assets.domain.impact.lift import LEAST_ADOPTERS, LEAST_OTHERS, LEAST_OVERLAP, LEAST_PAST_DAYS, Estimate
+from quality_assets.domain.stats.intervals import Z_95
 from quality_assets.domain.wording import count_text, share_text
-
-_Z = 1.959964
 
 
 def crash_verdict(found: Estimate, placebo: Estimate) -> str:
@@ -20,8 +19,8 @@ def crash_verdict(found: Estimate, placebo: Estimate) -> str:
     than similar people, and by more than they already did before it, each beyond chance; else `not established`."""
     if found.overlap < LEAST_OVERLAP:
         return "not measured"
-    is_less = found.att + _Z * found.se < 0
-    is_less_than_before = found.att - placebo.att + _Z * hypot(found.se, placebo.se) < 0
+    is_less = found.interval[1] < 0
+    is_less_than_before = found.att - placebo.att + Z_95 * hypot(found.se, placebo.se) < 0
     return "associated (observational)" if is_less and is_less_than_before else "not established"
 
 
@@ -46,7 +45,8 @@ def crash_text(verdict: str, found: Estimate, placebo: Estimate, crashed: int) -
         return (
             f"Not measured: only {share_text(found.overlap)} of those who met a crash have similar people beside them."
         )
-    interval = f"{signed(found.att - _Z * found.se, True)} to {signed(found.att + _Z * found.se, True)}"
+    low, high = found.interval
+    interval = f"{signed(low, True)} to {signed(high, True)}"
     rates = (
         f"{level(found.adopter_rate, True)} of those who met a crash came back within 7 days,"
         f" {level(found.adopter_rate - found.att, True)} of similar people on the same days"

@@ -16,6 +16,7 @@ from math import nan, sqrt
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.stats.intervals import Z_95
 from quality_assets.domain.threads import limited_threads
 
 OUTCOME_DAYS = 7
@@ -30,7 +31,6 @@ LEAST_CONTROLS = 8
 MOST_ADOPTERS = 10_000
 OTHERS_EACH = 5
 FOLDS = 5
-_Z = 1.959964
 _CALIPER_SD = 0.2
 _CLIP = 0.01
 
@@ -119,6 +119,11 @@ class Estimate:
     se: float
     overlap: float
     adopters: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the difference lies, by 95 %."""
+        return self.att - Z_95 * self.se, self.att + Z_95 * self.se
 
 
 def at_risk_rows(active: UserDays, first_use: Ints, first_day: int, last_day: int, seed: int = 0) -> AtRisk:

@@ -23,7 +23,7 @@ MIN_BAND_DAYS = 200
 BAND = (0.05, 0.95)
 ALARM = 0.0025
 _NORMAL = {0.05: -1.645, 0.95: 1.645, 0.0025: -2.807}
-_TILE_MINUTES = 5
+TILE_MINUTES = 5
 _COLUMNS = [
     "feature", "weekday", "minute", "expected_so_far", "expected_total", "days", "lower_z", "upper_z", "alarm_z",
 ]  # fmt: skip
@@ -45,7 +45,7 @@ def arrival_curves(counts: pd.DataFrame) -> pd.DataFrame:
     # A row a curve and tile: to make a frame of each curve would cost more than all else here.
     curves = pd.DataFrame(
         {
-            "minute": np.tile(so_far.columns.to_numpy() * _TILE_MINUTES, len(found)),
+            "minute": np.tile(so_far.columns.to_numpy() * TILE_MINUTES, len(found)),
             "expected_so_far": expected.ravel(),
             "expected_total": np.repeat(expected[:, -1], tiles),
             "feature": np.repeat(np.array([feature for (feature, _), _ in found], object), tiles),
@@ -96,7 +96,7 @@ def _quantiles(so_far: pd.DataFrame) -> pd.DataFrame:
     is_recent = (so_far.index.get_level_values("event_date") >= since) & expected[TILES].notna().to_numpy()
     spread = (1.25 * expected + (0.1 * expected) ** 2) ** 0.5
     z = ((so_far - expected) / spread.where(spread > 0))[is_recent]
-    found = pd.DataFrame({"minute": [tile * _TILE_MINUTES for tile in range(TILES + 1)]})
+    found = pd.DataFrame({"minute": [tile * TILE_MINUTES for tile in range(TILES + 1)]})
     for name, share in (("lower_z", BAND[0]), ("upper_z", BAND[1]), ("alarm_z", ALARM)):
         quantile = z.quantile(share) if len(z) >= MIN_BAND_DAYS else pd.Series(math.nan, index=z.columns)
         found[name] = quantile.fillna(_NORMAL[share]).to_numpy()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+Z_95 = 1.959964
+"""So many standard errors on either side are an interval of 95 %."""
+
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
     """90 % score interval of a share of `n` (Wilson 1927)."""

@@ -27,6 +27,7 @@ from quality_assets.serve.collector.landing import MODULE, is_due
 from quality_assets.serve.collector.online import online_routes
 from quality_assets.serve.collector.operations import operations_routes
 from quality_assets.serve.collector.today import Today
+from quality_assets.serve.ports import LOOPBACK
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.live.chosen import outbox_of
 from quality_assets.version import VERSION
@@ -36,7 +37,6 @@ log = logging.getLogger("quality.collector")
 _LOOK_WHAT_IS_DUE_S = 10.0
 # A small product that sends its events here; what is built is kept in the repository.
 _PRODUCT = REPOSITORY_ROOT / "configurator" / "dist"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> ASGIApp:
     if _PRODUCT.is_dir():
         app.mount("/app", StaticFiles(directory=_PRODUCT, html=True), name="product")
     _gauges(core, today)
-    hosts = frozenset(name.lower() for name in (*_LOOPBACK, settings.collector_host, *settings.allowed_hosts))
+    hosts = frozenset(name.lower() for name in (*LOOPBACK, settings.collector_host, *settings.allowed_hosts))
     return Hot(app, core, access, hosts, settings.collector_origins)
 
 

@@ -20,6 +20,7 @@ from quality_assets.serve.collector.bodies import RefusedError, body_of, decoded
 from quality_assets.serve.collector.committing import OverloadedError
 from quality_assets.serve.collector.core import Core
 from quality_assets.serve.collector.receiving import Received, ingest_batch, ingest_one, segment_batch, segment_one
+from quality_assets.serve.ports import LOOPBACK
 from quality_assets.stores.live.request_log import encoded
 
 log = logging.getLogger("quality.collector")
@@ -29,7 +30,6 @@ _PROTOBUF = (b"content-type", b"application/x-protobuf")
 _FORM = b"application/x-www-form-urlencoded"
 _RETRY = (b"retry-after", b"2")
 _NUL = b"\\u0000"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_HOSTS = 1000
 
 Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
@@ -135,7 +135,7 @@ class Hot:
             parts = urlsplit(text)
         except ValueError:
             return False
-        return parts.netloc.encode() == host or parts.hostname in _LOOPBACK
+        return parts.netloc.encode() == host or parts.hostname in LOOPBACK
 
     def _sender(self, headers: dict[bytes, bytes], body: Any = None) -> Sender:
         given = headers.get(b"authorization")

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from quality_assets.contracts.ml import RISK
 from quality_assets.domain.models.learning.requests import problems_of
 from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
 from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, read_row, read_rows
@@ -25,7 +26,6 @@ from quality_assets.stores.request_ids import RequestIds, key_of
 
 log = logging.getLogger("quality.prediction")
 
-RISK = "feature_risk"
 _RISK_SENTENCE = (
     "feature_risk is scored once a day for every feature, from its own past, and not by request: ask"
     " /api/v1/features of the dashboard, or the table ml.risk_scores."

@@ -19,6 +19,7 @@ from quality_assets.domain.models.learning.flat_trees import quick
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.release_stack import Release, stack
 from quality_assets.domain.models.learning.requests import request_model
+from quality_assets.domain.models.learning.residuals import OFF_BY
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.models.learning.tabular_model import ModelFormatError, TabularModel
 from quality_assets.settings import Settings
@@ -37,7 +38,6 @@ from quality_assets.stores.shadows import shadows_of
 log = logging.getLogger("quality.prediction")
 
 _LEAST_OUTCOMES = 50
-_OFF_BY = 0.08
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class InUse:
             "coverage_last_30d": coverage,
         }  # fmt: skip
         if coverage is not None:
-            is_near = abs(coverage - self.use_case.settings.coverage) <= _OFF_BY
+            is_near = abs(coverage - self.use_case.settings.coverage) <= OFF_BY
             of_all["interval_status"] = "ok" if is_near else "off"
         for each in found:
             each["y_hat"] = each["prediction"]

@@ -17,6 +17,7 @@ from quality_assets.stores.datasets.loaded import MOST_LINES, Loaded, insert_tex
 from quality_assets.stores.datasets.titles import lacks_first_name, lines_above_names
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.stores.readers.headers import DELIMITERS
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
     BrokenQuoteError,
@@ -30,7 +31,6 @@ from quality_assets.stores.readers.records import (
 )
 from quality_assets.stores.readers.text import Text, as_text, chunks, refuse_binary
 
-_DELIMITERS = ",;\t|"
 # Signs that stand in texts as well: they part only what they part everywhere alike, into several fields.
 _RARE_DELIMITERS = "^~ "
 _LEAST_LINES, _LEAST_FIELDS = 5, 3
@@ -115,7 +115,7 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
     if not lines:
         raise FileRejected("no rows: the file is empty but for its sep= line")
     is_log = _LOG_LINE.match(lines[0].text) is not None
-    delimiters = (told[1],) if told else " " if is_log else _DELIMITERS
+    delimiters = (told[1],) if told else " " if is_log else DELIMITERS
     parted = [_parted(lines, delimiter) for delimiter in delimiters]
     likely = list(filter(_Parted.is_likely, parted))
     if not likely and not told:

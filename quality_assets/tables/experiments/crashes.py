@@ -23,7 +23,6 @@ from quality_assets.tables.impact.catching_up import lake_rows
 
 RULES_VERSION = 1
 _REACH = timedelta(days=estimates.OUTCOME_DAYS + estimates.SPAN_DAYS + estimates.LEAST_PAST_DAYS)
-_Z = 1.959964
 
 
 def build_crash_costs(session: WarehouseSession) -> int:
@@ -94,7 +93,7 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
     return {
         "exposed": found.adopters, "exposed_rate": found.adopter_rate,
         "comparison_rate": min(1.0, max(0.0, found.adopter_rate - found.att)), "effect": found.att, "se": found.se,
-        "low": found.att - _Z * found.se, "high": found.att + _Z * found.se, "placebo": placebo.att,
+        "low": found.interval[0], "high": found.interval[1], "placebo": placebo.att,
         "placebo_se": placebo.se, "overlap": found.overlap, "crashed_last_day": crashed,
         "lost_last_day": words.lost_people(found, crashed) if is_said else None, "verdict": verdict,
         "reason": words.crash_text(verdict, found, placebo, crashed),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from quality_assets.contracts.experiment_files import ExperimentFile, MetricChoice
+from quality_assets.contracts.metrics import QUANTILE_OF
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.impact import experiment_health as judge
@@ -29,8 +30,6 @@ from quality_assets.domain.impact.metrics_by_name import BEFORE_DAYS, UserMetric
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.experiments.health import Exposed, metrics_of
 from quality_assets.tables.experiments.inputs import Relation, completions, events_between, funnel_steps
-
-_QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _measured(session: WarehouseSession, exposed: Exposed, file: ExperimentFile,
             note = note if converted is not None else f"No funnel is called {metric.metric.argument!r}."
             extra = {**values, f"value_{index}": np.zeros(len(whole)) if converted is None else converted}
         elif not metric.metric.is_tested:
-            shown = _quantiles(session, exposed, events, _QUANTILES[choice.name], parameters)
+            shown = _quantiles(session, exposed, events, QUANTILE_OF[choice.name], parameters)
         arms = {arm: _arm_values(extra, index, arm, whole) for arm in exposed.weights}
         found.append(_Measured(role, choice, metric.horizon_days, arms, shown, note))
     return found

@@ -21,7 +21,7 @@ METHOD_BY_SIZE = "residuals_by_size"
 METHOD_OUTCOMES = "residuals_of_outcomes"
 _CENT = 0.01
 _SIZES = 5
-_OFF_BY = 0.08
+OFF_BY = 0.08
 _LEAST_MEASURED = 50
 _SMALL = 1e-9
 
@@ -46,7 +46,7 @@ class Intervals:
         """ok where the measured coverage is about what it should be, off where not, unknown where not measured."""
         if self.coverage is None:
             return "unknown"
-        return "ok" if abs(self.coverage - self.target_coverage) <= _OFF_BY else "off"
+        return "ok" if abs(self.coverage - self.target_coverage) <= OFF_BY else "off"
 
     def around(self, predicted: Floats, is_exact: Bools) -> tuple[Floats, Floats]:
         """p10 and p90 of n predictions; a cent about those that are exact."""

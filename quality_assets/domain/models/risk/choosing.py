@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from quality_assets.domain.models.evidence import Evidence
 from quality_assets.domain.models.risk.settings import RiskSettings
+from quality_assets.domain.models.risk.use_case import BASE_RATES
 from quality_assets.domain.models.rows import TargetRows, can_learn
 from quality_assets.domain.models.selection import best_by_skill, brier_skills
 from quality_assets.domain.models.use_case import Choice
 from quality_assets.domain.stats.grading import measure_with_intervals
-
-BASE_RATES = ("feature_base_rate", "base_rate")
-"""What is said where nothing is known to be better: shares of the past."""
 
 MIN_CHART_POSITIVES = 5
 _PLAINEST = "logistic_regression"

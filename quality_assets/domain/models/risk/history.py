@@ -18,10 +18,10 @@ import pandas as pd
 from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.models.artifact import TrainedModel
 from quality_assets.domain.models.estimators import Sigmoid, TargetModel, make_estimator
-from quality_assets.domain.models.risk.choosing import BASE_RATES, MIN_CHART_POSITIVES
+from quality_assets.domain.models.risk.choosing import MIN_CHART_POSITIVES
 from quality_assets.domain.models.risk.scoring import score_risk
 from quality_assets.domain.models.risk.settings import RiskSettings
-from quality_assets.domain.models.risk.use_case import FEATURE_RISK
+from quality_assets.domain.models.risk.use_case import BASE_RATES, FEATURE_RISK
 from quality_assets.domain.models.rows import TargetRows, can_learn, sample_rows, target_rows
 from quality_assets.domain.models.use_case import UseCase
 from quality_assets.domain.threads import limited_threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quality_assets.contracts.ml import RISK
 from quality_assets.contracts.risk_inputs import INPUTS
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.models.risk.settings import RiskSettings
@@ -19,8 +20,11 @@ def _recipe() -> Recipe:
     return RECIPE
 
 
+BASE_RATES = ("feature_base_rate", "base_rate")
+"""What is said where nothing is known to be better: shares of the past."""
+
 FEATURE_RISK = UseCase(
-    name="feature_risk",
+    name=RISK,
     registry_name="risk_model",
     kind="classification",
     entity="feature",
@@ -29,7 +33,7 @@ FEATURE_RISK = UseCase(
     inputs=INPUTS,
     targets=(Target("any", "label_any"), Target("onset", "label_onset")),
     candidates=("random_forest", "hist_gradient_boosting", "logistic_regression"),
-    baselines=("persistence", "feature_base_rate", "base_rate", "ewma_chart"),
+    baselines=("persistence", *BASE_RATES, "ewma_chart"),
     primary_metric=PrimaryMetric("pr_auc", "PR-AUC"),
     promotion=PromotionRule(_brier_score, "Brier score"),
     settings=RiskSettings(),
