@@ -10,7 +10,7 @@ import typer
 
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, fail
-from quality_assets.contracts.ml import RISK
+from quality_assets.contracts.risk_inputs import RISK
 
 if TYPE_CHECKING:
     from quality_assets.domain.models.learning.tabular import TabularUseCase

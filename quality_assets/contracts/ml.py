@@ -5,9 +5,6 @@ from __future__ import annotations
 from quality_assets.contracts.risk_inputs import INPUTS, SIGNAL_WORDS
 from quality_assets.contracts.table import Build, Column, Table
 
-RISK = "feature_risk"
-"""The use case that speaks of features, by its name."""
-
 TARGETS = ("any", "onset")
 MODEL_ROLES = ("champion", "candidate", "base", "baseline")
 SPLITS = ("time", "rolling", "group", "spatial", "random")

@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+RISK = "feature_risk"
+"""The use case whose inputs these are, by its name."""
+
 SIGNALS = ("latency", "crash", "error", "feedback", "volume")
 SIGNAL_WORDS = {
     "latency": "latency p95",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from quality_assets.contracts.ml import RISK
+from quality_assets.contracts.risk_inputs import RISK
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS
 from quality_assets.domain.models.learning.drift_replay import alternatives, replayed
 from quality_assets.domain.models.learning.served_drift import DriftLimits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts.ml import RISK
+from quality_assets.contracts.risk_inputs import RISK
 from quality_assets.domain.models.learning.release_stack import in_use
 from quality_assets.settings import Settings
 from quality_assets.tables.champion import registry_of

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from quality_assets.contracts.ml import RISK
+from quality_assets.contracts.risk_inputs import RISK
 from quality_assets.domain.models.learning.requests import problems_of
 from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
 from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, read_row, read_rows

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from quality_assets.contracts.ml import RISK
-from quality_assets.contracts.risk_inputs import INPUTS
+from quality_assets.contracts.risk_inputs import INPUTS, RISK
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.models.risk.settings import RiskSettings
 from quality_assets.domain.models.use_case import PrimaryMetric, PromotionRule, Recipe, Target, UseCase
