@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from quality_assets.runner import RunOutcome
     from quality_assets.simulate import SimulationPlan
 
+_MOST_FILES = 30
+
 
 class LogFormat(StrEnum):
     """Formats of simulated logs."""
@@ -234,22 +236,27 @@ def _print_files(files: Sequence[tuple[Any, ...]]) -> None:
         grid.add_column(heading, justify="right" if is_count else "left", no_wrap=heading != "dates")
     # What was not read is what there is to see; the rest is as expected.
     files = sorted(files, key=lambda file: file[1] != "rejected")
-    for path, status, source, rows, refused, dates, reason, encoding, first_path, _ in files[:30]:
-        if status == "withdrawn":
-            grid.add_row(shown(path), "", "", "", f"skipped: was {shown(reason)}; `quality withdraw --undo` reads it")
-        elif first_path != path:
-            grid.add_row(shown(path), "", "", "", f"skipped: has the same content as {shown(first_path)}")
-        elif status == "rejected":
-            grid.add_row(shown(path), "", "", "", f"[red]rejected:[/red] {shown(reason)}")
-        elif status == "superseded":
-            grid.add_row(shown(path), "", "", "", f"skipped: {shown(reason)}")
-        else:
-            span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
-            doubt = f"; read as {encoding}" if PERHAPS in (encoding or "") else ""
-            grid.add_row(shown(path), source, f"{rows:,}", f"{refused:,}", span + doubt)
+    for file in files[:_MOST_FILES]:
+        grid.add_row(*_file_cells(file))
     out.print(grid)
-    if len(files) > 30:
-        out.print(f"… and {len(files) - 30} more")
+    if len(files) > _MOST_FILES:
+        out.print(f"… and {len(files) - _MOST_FILES} more")
+
+
+def _file_cells(file: tuple[Any, ...]) -> tuple[str, ...]:
+    path, status, source, rows, refused, dates, reason, encoding, first_path, _ = file
+    unread = (shown(path), "", "", "")
+    if status == "withdrawn":
+        return *unread, f"skipped: was {shown(reason)}; `quality withdraw --undo` reads it"
+    if first_path != path:
+        return *unread, f"skipped: has the same content as {shown(first_path)}"
+    if status == "rejected":
+        return *unread, f"[red]rejected:[/red] {shown(reason)}"
+    if status == "superseded":
+        return *unread, f"skipped: {shown(reason)}"
+    span = f"{min(dates)} to {max(dates)} ({len(dates)})" if dates else "none"
+    doubt = f"; read as {encoding}" if PERHAPS in (encoding or "") else ""
+    return shown(path), source, f"{rows:,}", f"{refused:,}", span + doubt
 
 
 def _fail_unless_read(placed: set[str], statuses: Mapping[str, str]) -> None:
