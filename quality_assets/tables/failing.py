@@ -16,7 +16,7 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.models import RISK_MODEL
-from quality_assets.tables.staleness import dates_not_over
+from quality_assets.tables.staleness import dates_not_over, dates_there
 
 ARRIVAL_TABLES = PIPELINE.of_stages("arrival")
 DAY_TABLES = PIPELINE.of_stages("days")
@@ -33,7 +33,7 @@ def failing_partitions(
     connection: duckdb.DuckDBPyConnection, tables: Collection[Table | Subject]
 ) -> set[tuple[str, str]]:
     """Table and partition of every blocking check that does not pass as the data stand; '' where it has none."""
-    names = {table.qualified_name if isinstance(table, Table) else table.name for table in tables}
+    names = _names(tables)
     known = [list(check) for check in blocking_checks() if check[0] in names]
     rows = connection.execute(
         f"select distinct asset, partition_key from ({LATEST_RESULTS_SQL} {NOT_ANSWERED_SINCE})"
@@ -57,17 +57,36 @@ def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Tabl
     return sorted(days - dates_not_over(connection).keys())
 
 
+def failed_dates(session: WarehouseSession, tables: Collection[Table | Subject]) -> set[date]:
+    """The event dates for which one of `tables` ended with an error when it was last built, however it stands now."""
+    names = _names(tables)
+    failed = [each for each in failures(session.settings.published_dir) if each.asset in names]
+    return {
+        day
+        for each in failed
+        if each.start is not None and each.end is not None
+        for day in dates_there(session.connection, each.start, each.end)
+    } - dates_not_over(session.connection).keys()
+
+
+def _has_failed(session: WarehouseSession, tables: Collection[Table | Subject]) -> bool:
+    names = _names(tables)
+    return any(failure.asset in names for failure in failures(session.settings.published_dir))
+
+
+def _names(tables: Collection[Table | Subject]) -> set[str]:
+    return {table.qualified_name if isinstance(table, Table) else table.name for table in tables}
+
+
 def must_score_again(session: WarehouseSession) -> bool:
     """Whether something fails that scoring makes (incidents, labels, scores, drift, the report), or training."""
-    return bool(failing_partitions(session.connection, SCORING_TABLES)) or must_train_again(session)
+    fails = _has_failed(session, SCORING_TABLES) or failing_partitions(session.connection, SCORING_TABLES)
+    return bool(fails) or must_train_again(session)
 
 
 def must_train_again(session: WarehouseSession) -> bool:
     """Whether training ended with an error when it was last tried, or a check on what it makes fails."""
-    made = {table.qualified_name if isinstance(table, Table) else table.name for table in TRAINING_TABLES}
-    return any(failure.asset in made for failure in failures(session.settings.published_dir)) or bool(
-        failing_partitions(session.connection, TRAINING_TABLES)
-    )
+    return _has_failed(session, TRAINING_TABLES) or bool(failing_partitions(session.connection, TRAINING_TABLES))
 
 
 def must_read_again(connection: duckdb.DuckDBPyConnection) -> bool:

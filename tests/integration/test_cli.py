@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -560,6 +560,13 @@ def test_demo_shows_something_out_of_nothing(quality: Quality, tmp_path: Path) -
     record_failure(published, "publish.published_snapshot", None, run_id="r", cause="x", failed_at=when)
     assert "has failed since 2026-01-01" in quality("status").stdout
     assert "✓ publish" in quality("run").stdout
+    assert "has failed since" not in quality("status").stdout
+    # So with a day that is built as it should be, and whose last run was ended from elsewhere.
+    day = date.fromisoformat(json.loads((published / "CURRENT").read_text())["data_through"])
+    for asset in ("product.fact_feature_metrics", "monitoring.data_drift"):
+        record_failure(published, asset, (day, day), run_id="r", cause="x", failed_at=when)
+    assert quality("status").stdout.count("has failed since 2026-01-01") == 2
+    assert f"✓ build and report {day}" in quality("run").stdout
     assert "has failed since" not in quality("status").stdout
 
 
