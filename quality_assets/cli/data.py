@@ -20,6 +20,7 @@ from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import (
     err,
     fail,
+    fail_if_newer,
     out,
     print_dates_not_over,
     print_files_off,
@@ -170,6 +171,7 @@ def ingest(
             sources[source]
     except NoSourceMatches as error:
         fail(str(error), 2)
+    fail_if_newer(settings)
     print_files_off(settings)
     with shown_activity("copying into the landing zone"):
         placed, ignored = place(given, settings.landing_dir, source or "")
@@ -310,6 +312,7 @@ def build_and_follow(settings: Settings, rebuild: tuple[date, date] | None = Non
     from quality_assets.tables.telling import tell_of_run
 
     outcomes = []
+    fail_if_newer(settings)
     print_files_off(settings)
     if not settings.warehouse_path.exists() and (gone := gone_logs(settings)):
         err.print(f"{shown(said_gone(gone))}; their rows are in no table that is made now", style="red")

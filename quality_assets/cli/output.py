@@ -10,7 +10,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -280,6 +280,26 @@ def _log_unforeseen() -> str:
     except OSError as unwritable:
         return f"Its details could not be kept: {unwritable}"
     return f"Details are in {log}"
+
+
+def fail_if_newer(settings: Settings) -> None:
+    """Fail where a newer version has written the operations store: each check of a run would, one after the other.
+
+    One that does not answer stops nothing: what is found again is told once it does.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from quality_assets.stores.operations.engine import OperationsUrlError
+    from quality_assets.stores.operations.store import operations_of
+    from quality_assets.stores.operations.upgrade import OperationsNewerError
+
+    if not (settings.operations_path.exists() or settings.operations_url):
+        return
+    with suppress(SQLAlchemyError, OSError):
+        try:
+            operations_of(settings)
+        except (OperationsNewerError, OperationsUrlError) as error:
+            fail(str(error))
 
 
 def print_files_off(settings: Settings) -> bool:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.data import build_and_follow, put_sample, put_sample_tables
-from quality_assets.cli.output import fail, out
+from quality_assets.cli.output import fail, fail_if_newer, out
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 
 _MAKE_STORAGE = """
@@ -40,6 +40,7 @@ def _serve(settings: Settings, *, take_over: bool) -> None:
     from quality_assets.serve.processes import PortTakenError, ServerDiedError, ServersRunningError
     from quality_assets.serve.processes import serve as run_servers
 
+    fail_if_newer(settings)
     prepare_home(settings)
     environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
     if not (settings.dagster_home / "schedules" / "schedules.db").exists():

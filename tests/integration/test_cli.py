@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, get_settings
 from quality_assets.stores.failures import record_failure
+from quality_assets.stores.operations.store import close_operations
 from quality_assets.version import RELEASED, VERSION
 
 COMMANDS = (
@@ -749,6 +751,22 @@ def test_an_interrupt_while_commands_are_loaded_leaves_no_traceback(
         entry()
     assert end.value.code == 130
     assert capsys.readouterr().err == "Aborted.\n"
+
+
+@pytest.mark.parametrize("command", [("run",), ("serve",), ("ingest", ".")])
+def test_a_store_of_a_newer_version_is_refused_before_anything_is_done(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with _environment():
+        assert _invoke(tmp_path / "data", "settings").exit_code == 0
+        close_operations()
+        with sqlite3.connect(tmp_path / "data" / "operations.db") as connection:
+            connection.execute("update alembic_version set version_num = '9999'")
+        connection.close()
+        result = _invoke(tmp_path / "data", *command)
+    assert result.exit_code == 1
+    assert "quality: The operations store is of revision 9999" in result.stderr
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {"operations.db", ".operations.lock"}
 
 
 def test_a_data_root_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
