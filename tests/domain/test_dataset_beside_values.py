@@ -7,8 +7,14 @@ import pytest
 from text_blocks import suggested, text_block
 
 from quality_assets.domain.quality.datasets import examine, weights
-from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
-from quality_assets.domain.quality.datasets.cell_tests import Heaped, apart_from_both, interrupting
+from quality_assets.domain.quality.datasets.beside import alone_within, as_rough_as_any, orders_within
+from quality_assets.domain.quality.datasets.cell_tests import Heaped
+from quality_assets.domain.quality.datasets.neighbour_tests import (
+    Alone,
+    apart_from_both,
+    interrupting,
+    usually_apart,
+)
 from quality_assets.domain.quality.datasets.rules import learn
 
 
@@ -124,6 +130,57 @@ def test_one_number_that_comes_far_oftener_than_any_did() -> None:
 def test_alone_needs_thirty_rows_between_others() -> None:
     assert list(alone_within("c", text_block(c=range(31)).columns["c"], 0.9, "alone")) == []
     assert len(list(alone_within("c", text_block(c=range(32)).columns["c"], 0.9, "alone"))) == 1
+
+
+def _steps(height: int) -> list[object]:
+    """Sixty numbers that rise by ones, where every other lies so much higher."""
+    return [n + height * (n % 2) for n in range(60)]
+
+
+def test_what_is_alone_lies_farther_off_where_all_rows_lie_farther_apart() -> None:
+    test = Alone("outlier", "past_alone", ("c",), 0.9, farthest=6.0, usual=1.0)
+    # Each number lies as far above, or below, both neighbours as the next.
+    calm, rough = (text_block(c=[0, height] * 30).columns["c"] for height in (1, 2))
+    assert (usually_apart(calm.numbers), usually_apart(rough.numbers)) == (1.0, 2.0)
+    assert test.as_rough_as(calm) == test
+    assert test.as_rough_as(rough).farthest == 12.0
+    # A third of the rows may be errors, and move nothing; where nothing is usual nothing is rougher.
+    wrong = text_block(c=[n + (500 if n % 6 == 0 else 0) for n in range(60)]).columns["c"]
+    assert test.as_rough_as(wrong) == test
+    never = Alone("outlier", "past_alone", ("c",), 0.9, farthest=6.0)
+    assert never.as_rough_as(rough) == never
+    assert usually_apart(np.array([1.0, np.nan, 2.0])) == 0.0
+
+
+def test_a_series_is_as_rough_as_the_roughest_of_its_batches() -> None:
+    past = [text_block(c=_steps(height)).columns["c"] for height in (3, 4)]
+    # Each lies 2 above, or below, the nearer of both neighbours, and 3: six times as far is alone.
+    tests = [test for cells in past for test in alone_within("c", cells, 0.9, "past_alone")]
+    assert tests == [
+        Alone("outlier", "past_alone", ("c",), 0.9, farthest, usual) for farthest, usual in ((12, 2), (18, 3))
+    ]
+    assert as_rough_as_any(tests[0], past).farthest == 18
+    assert as_rough_as_any(tests[1], past) == tests[1]
+    assert as_rough_as_any(tests[0], [text_block(c=["x"] * 60).columns["c"]]) == tests[0]
+
+
+def test_a_batch_that_is_rough_all_over_has_no_rows_alone() -> None:
+    generator = np.random.default_rng(1)
+
+    def series(scale: float) -> list[object]:
+        return np.cumsum(generator.normal(0, scale, 300)).round(3).tolist()
+
+    def flagged(values: list[object]) -> int:
+        block = text_block(c=values)
+        made = examine.plan(block, past, examine.Asked())
+        return sum(int(t.broken(block).sum()) for t in made.tests if t.detector == "past_alone")
+
+    past = examine.Past((), [text_block(c=series(1)) for _ in range(4)])
+    assert [rule.detector for rule in past.rules.alive if rule.detector == "past_alone"] == ["past_alone"]
+    calm = series(1)
+    assert flagged(series(20)) == 0
+    calm[100] = float(str(calm[100])) + 400
+    assert flagged(calm) == 1
 
 
 def test_a_past_is_learnt_once() -> None:

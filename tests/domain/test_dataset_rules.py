@@ -16,7 +16,7 @@ from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules, learn, live_rules, pool
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, judge
-from quality_assets.domain.quality.datasets.tails import binomial_tail
+from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block
 
@@ -192,8 +192,11 @@ def test_a_rule_with_a_record_is_held_against_it() -> None:
     (found,) = (f for f in judge(_counted([rule]), rules, past, []).findings if f.kind == "range")
     # Five of five hundred cells: one in a hundred is usual, and up to three are within its scatter.
     assert (found.count, found.share, found.expected_share, found.weight) == (10, 0.1, pytest.approx(0.01), 0.5)
-    assert found.doubt == pytest.approx(0.5 * (7 + weights.WITHIN_USUAL * 2))
-    assert found.p_value == pytest.approx(binomial_tail(10, 100, 5.5 / 501))
+    # Of seven things that are asked.
+    chance = binomial_tail(10, 100, 5.5 / 501)
+    doubt = 0.5 * (7 + weights.WITHIN_USUAL * 2 + weights.USUAL) / (1 + 7 * chance)
+    assert found.doubt == pytest.approx(doubt)
+    assert found.p_value == pytest.approx(chance)
     assert (found.is_alert, found.severity) == (True, "high")
     assert found.sentence == "10 values of a lie outside -inf to 90, such as '91', '92', '93'"
     calm = judge(_counted([rule]), rules, past[:2], [])
@@ -201,7 +204,7 @@ def test_a_rule_with_a_record_is_held_against_it() -> None:
     unsure = judge(_counted([replace(rule, weight=0.49)]), rules, past, [])
     assert not unsure.alerts
     strange = judge(_counted([rule], is_new_group=True), rules, past, [])
-    assert _doubt(strange) == pytest.approx(0.1 * 0.5 * (7 + weights.WITHIN_USUAL * 2))
+    assert _doubt(strange) == pytest.approx(0.1 * doubt)
     assert not strange.alerts
 
 
@@ -234,10 +237,10 @@ def test_lines_that_are_no_rows_have_lost_all_their_cells() -> None:
     # Of a footer each time, up to three lines are within the scatter of one.
     often = [replace(PLAIN, refused_share=1 / 101)] * 3
     footer = judge(_counted(refused_rows=1), Rules(), often, [])
-    assert (footer.findings, footer.score) == ((), 1.0)
+    assert (footer.findings, footer.score) == ((), pytest.approx(1 - weights.USUAL / 101, abs=1e-9))
     many = judge(_counted(refused_rows=10), Rules(), often, [])
     usual = 110 / 101
-    beyond = 10 - (usual + 2 * sqrt(usual)) + weights.WITHIN_USUAL * 2 * sqrt(usual)
+    beyond = 10 - (usual + 2 * sqrt(usual)) + weights.WITHIN_USUAL * 2 * sqrt(usual) + weights.USUAL * usual
     assert many.score == pytest.approx(1 - beyond * 2 / 220)
     assert [f.is_alert for f in many.findings] == [True]
     assert judge(_counted(refused_rows=25, muted=frozenset(["refused_rows"])), Rules(), [], []).score == 1.0
@@ -251,8 +254,10 @@ def test_copied_rows_and_keys_that_come_again() -> None:
     past = [replace(PLAIN, copied_share=0.01)] * 3
     # Of one that is usual up to three are within its scatter.
     within, beyond = (judge(_counted(copied_rows=count), Rules(), past, []) for count in (3, 10))
-    assert (_doubt(within), within.findings) == (pytest.approx(0.9 * weights.WITHIN_USUAL * 2 * 2), ())
-    assert _doubt(beyond) == pytest.approx(0.9 * (7 + weights.WITHIN_USUAL * 2) * 2)
+    chances = [scattered_tail(count, 100, 0.015, 1) for count in (3, 10)]
+    trifle = weights.WITHIN_USUAL * 2 + weights.USUAL
+    assert (_doubt(within), within.findings) == (pytest.approx(0.9 * trifle * 2 / (1 + 6 * chances[0])), ())
+    assert _doubt(beyond) == pytest.approx(0.9 * (7 + trifle) * 2 / (1 + 6 * chances[1]))
     assert judge(_counted(copied_rows=3, muted=frozenset(["copied_rows"])), Rules(), [], []).score == 1.0
 
     keys = {"copied_rows": 1, "repeats": {("a",): 4}}
@@ -281,7 +286,7 @@ def test_missing_cells_beyond_the_usual() -> None:
     (found,) = verdict.findings
     # Eight are usual, ten were most: up to 10 + 2 √10 are within the scatter.
     upper = 10 + 2 * 10**0.5
-    assert found.doubt == pytest.approx(30 - upper + weights.WITHIN_USUAL * (upper - 8))
+    assert found.doubt == pytest.approx(30 - upper + weights.WITHIN_USUAL * (upper - 8) + weights.USUAL * 8)
     assert _doubt(verdict) == pytest.approx(found.doubt)
     assert found.sentence == "30 of 100 values of a are missing (30 %; 8 % are usual)"
     assert found.p_value == pytest.approx(binomial_tail(30, 100, 0.105))

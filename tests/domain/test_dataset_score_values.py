@@ -23,7 +23,7 @@ from quality_assets.domain.quality.datasets.ordering import Ordering
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import Finding
-from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, excess, judge
+from quality_assets.domain.quality.datasets.table_score import Counted, Verdict, beyond_chance, excess, judge
 from quality_assets.domain.quality.datasets.tails import binomial_tail, scattered_tail
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block, Cells, ColumnForm
@@ -149,8 +149,8 @@ def test_a_share_of_cells() -> None:
     assert share_left(3, 0) == 1.0
     # Of at most 4, 4 + 2 × 2 are within the scatter; the usual counts where it is more.
     assert excess(9, 1, 4) == pytest.approx(1 + weights.WITHIN_USUAL * 7)
-    assert excess(9, 10, 0) == 0.0
-    assert excess(12, 10, 0) == pytest.approx(2.0)
+    assert excess(9, 10, 0) == pytest.approx(9 * weights.USUAL)
+    assert excess(12, 10, 0) == pytest.approx(2.0 + 10 * weights.USUAL)
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,12 @@ def test_what_past_batches_showed_of_a_test_without_a_record_is_usual() -> None:
     past = [replace(PLAIN, tested={test.rule_id: (broken, 100)}) for broken in (2, 4)]
     (found,) = judge(_counted([test]), Rules(), past, []).findings
     # Three are usual, four were most: up to 4 + 2 × 2 are within the scatter; and it weighs .15 of what it did.
-    doubt = 0.5 * 0.15 * (12 + weights.WITHIN_USUAL * 5)
+    record = Record().plus(2, 100).plus(4, 100)
+    by_chance = scattered_tail(20, 100, 6.5 / 201, record.scatter)
+    doubt = 0.5 * 0.15 * (12 + weights.WITHIN_USUAL * 5 + weights.USUAL * 3) / (1 + 6 * by_chance)
     assert (found.count, found.share, found.expected_share) == (20, 0.2, pytest.approx(0.03))
     assert (found.weight, found.doubt) == (pytest.approx(0.075), pytest.approx(doubt))
-    record = Record().plus(2, 100).plus(4, 100)
-    assert found.p_value == pytest.approx(scattered_tail(20, 100, 6.5 / 201, record.scatter))
+    assert found.p_value == pytest.approx(by_chance)
     # A batch in which it was not tested had none of it.
     (other,) = judge(_counted([test]), Rules(), [past[1], PLAIN], []).findings
     assert other.expected_share == pytest.approx(0.02)
@@ -283,7 +284,9 @@ def test_what_comes_in_stretches_is_rather_the_way_on() -> None:
     # One event of ten rows, where 70 × 1 / 200 = .35 is usual and up to .35 + 2 √.35 within the scatter.
     within = 1 - 0.35
     assert verdict.findings == ()
-    doubt = 0.5 * 0.3 * weights.WITHIN_USUAL * within / 10 * 10
+    # Of 70 rows a third are worth one each: one of ⌈70 / 3⌉ where ⌈1 / 3⌉ of ⌈200 / 3⌉ were; four things are asked.
+    chance = binomial_tail(1, 24, 1.5 / 68)
+    doubt = 0.5 * 0.3 * (weights.WITHIN_USUAL * within + weights.USUAL * 0.35) / (1 + 4 * chance)
     assert _doubt(verdict, 70) == pytest.approx(doubt)
 
 
@@ -302,6 +305,53 @@ def test_events_are_held_against_rows_that_are_independent() -> None:
     assert found.expected_share == pytest.approx(0.01)
 
 
+def test_a_finding_that_so_many_questions_bring_by_chance_counts_for_little() -> None:
+    # Of 200 questions with a chance of one in a hundred each, two such findings are there anyway: one in three is more.
+    assert beyond_chance(0.01, 200) == pytest.approx(1 / 3)
+    assert (beyond_chance(None, 200), beyond_chance(0.0, 200), beyond_chance(1.0, 9)) == (1.0, 1.0, 0.1)
+    test = _above(99)
+    rules = Rules((test,), {test.rule_id: Record(0, 200, 2)})
+
+    def doubt(count: int) -> float:
+        block = text_block(a=[*range(100 - count), *[200] * count], b=["x"] * 100)
+        return _doubt(judge(_counted([test], block), rules, [PLAIN] * 2, []))
+
+    # One of a hundred is likely where none of two hundred was, of seven questions (a rule, and three a column).
+    assert doubt(1) == pytest.approx(0.5 / (1 + 7 * binomial_tail(1, 100, 0.5 / 201)))
+    assert doubt(5) == pytest.approx(2.5, rel=1e-3)
+    found = [doubt(count) for count in range(30)]
+    assert found == sorted(found)
+
+
+def test_what_past_rows_show_of_the_same_test_is_usual() -> None:
+    test = _above(80)
+    # Past batches were not asked it, and their rows show as much.
+    shown = _doubt(judge(_counted([test], before={0: [(20, 100), (18, 100)]}), Rules(), [PLAIN] * 2, []))
+    never = _doubt(judge(_counted([test], before={0: [(0, 100), (0, 100)]}), Rules(), [PLAIN] * 2, []))
+    assert never == pytest.approx(0.5 * 0.15 * 20)
+    within = weights.WITHIN_USUAL * 1 + weights.USUAL * 19
+    assert shown == pytest.approx(0.5 * 0.15 * within / (1 + 6 * binomial_tail(20, 100, 38.5 / 201)))
+    # The same of a rule that held lately, and did not in all of them.
+    rules = Rules((test,), {test.rule_id: Record(0, 200, 2)})
+    lately = judge(_counted([test], before={0: [(30, 100), (0, 100), (0, 100)]}), rules, [PLAIN] * 3, [])
+    assert _doubt(lately) < 0.5 * weights.WITHIN_USUAL * 20
+
+
+def test_a_value_that_now_says_another_throughout_changed_once() -> None:
+    test = Dependency("dependency", "d", ("p", "c"), 0.5, {"1": "X", "2": "X"})
+
+    def events(now: str, of: str) -> tuple[int, int]:
+        tally = Tally([test])
+        tally.add(text_block(p=list(of), c=list(now)))
+        return tally.broken[0], tally.events[0]
+
+    assert events("YYYYXX", "111122") == (4, 1)
+    assert events("YYYXXX", "111122") == (3, 3), "one of its rows says as before"
+    assert events("YYYZXX", "111122") == (4, 4), "they do not agree"
+    assert events("YYXXXX", "112222") == (2, 2), "two rows are no habit"
+    assert events("YYYYYY", "111222") == (6, 2)
+
+
 def test_missing_cells_of_a_batch_whole() -> None:
     counted = _counted(block=text_block(a=[None] * 10 + list(range(90)), b=["x"] * 100))
     (found,) = judge(counted, Rules(), [], []).findings
@@ -313,8 +363,9 @@ def test_missing_cells_of_a_batch_whole() -> None:
     (told,) = judge(counted, Rules(), past, []).findings
     assert told.sentence == "10 of 100 values of a are missing (10 %; 1 % are usual)"
     # At most one, and so three within its scatter; under the most that was, and half a cell, .015.
-    assert told.doubt == pytest.approx(7 + weights.WITHIN_USUAL * 2)
-    assert told.p_value == pytest.approx(binomial_tail(10, 100, 0.015))
+    chance = binomial_tail(10, 100, 0.015)
+    assert told.doubt == pytest.approx((7 + weights.WITHIN_USUAL * 2 + weights.USUAL) / (1 + 6 * chance))
+    assert told.p_value == pytest.approx(chance)
     assert (told.expected_share, told.is_alert, told.severity) == (0.01, True, "high")
 
 
@@ -340,7 +391,9 @@ def test_habits_are_those_of_tables_without_a_past() -> None:
     assert _doubt(judge(_counted(tests, block), Rules(), [], [])) == pytest.approx(0.5 * 2 + 0.2 * 0.5)
     records = {test.rule_id: Record(0, 1000, 2) for test in tests}
     with_past = judge(_counted(tests, block), Rules((), records), [PLAIN] * 2, [])
-    assert _doubt(with_past) == pytest.approx(0.5 * 3)
+    # One of a hundred where none of a thousand was, and two; six things are asked.
+    one, two = (1 / (1 + 6 * binomial_tail(count, 100, 0.5 / 1001)) for count in (1, 2))
+    assert _doubt(with_past) == pytest.approx(0.5 * (one + 2 * two))
 
 
 def test_copied_rows_held_against_the_past_and_against_chance() -> None:
@@ -348,19 +401,20 @@ def test_copied_rows_held_against_the_past_and_against_chance() -> None:
     (found,) = judge(_counted(copied_rows=10), Rules(), past, []).findings
     # One is usual; of at most two 2 + 2 √2 are within the scatter.
     upper = 2 + 2 * 2**0.5
-    doubt = 0.9 * (10 - upper + weights.WITHIN_USUAL * (upper - 1)) * 2
+    record = Record().plus(0, 100).plus(2, 100)
+    by_chance = max(scattered_tail(10, 100, 2.5 / 201, record.scatter), scattered_tail(10, 100, 0.025, record.scatter))
+    beyond = 10 - upper + weights.WITHIN_USUAL * (upper - 1) + weights.USUAL
+    doubt = 0.9 * beyond * 2 / (1 + 6 * by_chance)
     assert found == Finding(
         "duplicate", (), 10, 0.1, "10 of 100 rows are copies of another row", "copied_rows", 0.9,
-        doubt=pytest.approx(doubt), p_value=pytest.approx(found.p_value),  # type: ignore[arg-type]
+        doubt=pytest.approx(doubt), p_value=pytest.approx(by_chance),  # type: ignore[arg-type]
     )  # fmt: skip
-    record = Record().plus(0, 100).plus(2, 100)
-    assert found.p_value == pytest.approx(
-        max(scattered_tail(10, 100, 2.5 / 201, record.scatter), scattered_tail(10, 100, 0.025, record.scatter))
-    )
     # Nine by chance are nine at most.
     (chance,) = judge(_counted(copied_rows=18, copies_by_chance=9.0), Rules(), past, []).findings
-    assert chance.doubt == pytest.approx(0.9 * (18 - 15 + weights.WITHIN_USUAL * 14) * 2)
-    assert chance.p_value == pytest.approx(scattered_tail(18, 100, 0.095, record.scatter))
+    by_chance = scattered_tail(18, 100, 0.095, record.scatter)
+    beyond = 18 - 15 + weights.WITHIN_USUAL * 14 + weights.USUAL
+    assert chance.doubt == pytest.approx(0.9 * beyond * 2 / (1 + 6 * by_chance))
+    assert chance.p_value == pytest.approx(by_chance)
     plain = judge(_counted(copied_rows=12, copies_by_chance=9.0), Rules(), [], [])
     assert _doubt(plain) == pytest.approx(0.45 * (1 + 0.02 * 2 + 0.0003 * 9) * 2)
 
@@ -369,10 +423,11 @@ def test_keys_that_come_again() -> None:
     keys: Mapping[tuple[str, ...], int] = {("a", "b"): 4}
     unique = replace(PLAIN, repeats={"key(a, b)": 0})
     (found,) = judge(_counted(repeats=keys), Rules(), [unique] * 2, []).findings
+    chance = binomial_tail(4, 100, 0.5 / 201)
     assert found == Finding(
         "duplicate", ("a", "b"), 4, 0.04, "4 rows repeat a value of a, b, which no two rows should share", "key", 0.9,
-        expected_share=0.0, doubt=pytest.approx(0.9 * 4 * 2),  # type: ignore[arg-type]
-        p_value=pytest.approx(binomial_tail(4, 100, 0.5 / 201)),  # type: ignore[arg-type]
+        expected_share=0.0, doubt=pytest.approx(0.9 * 4 * 2 / (1 + 6 * chance)),  # type: ignore[arg-type]
+        p_value=pytest.approx(chance),  # type: ignore[arg-type]
     )  # fmt: skip
     assert judge(_counted(repeats=keys), Rules(), [unique], []).findings == ()
     assert judge(_counted(repeats={("a", "b"): 0}), Rules(), [unique] * 2, []).findings == ()
@@ -411,7 +466,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
         "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,
-        "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002,
+        "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002, "USUAL": 1e-6,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
         "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
             "FOR_THE_EYE": {0.045, 0.04},

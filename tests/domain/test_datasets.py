@@ -260,8 +260,8 @@ def test_a_rule_is_alive_only_where_it_held_on_batches_it_was_not_learnt_from() 
 def test_what_is_usual_is_taken_off() -> None:
     assert excess(10, 0, 0) == 10
     # Of at most 9 cells in past batches, 9 + 2·3 are within the scatter; the ninth to fifteenth count for a trifle.
-    assert excess(20, 8, 9) == pytest.approx(5 + weights.WITHIN_USUAL * 7)
-    assert excess(8, 8, 9) == 0
+    assert excess(20, 8, 9) == pytest.approx(5 + weights.WITHIN_USUAL * 7 + weights.USUAL * 8)
+    assert excess(8, 8, 9) == pytest.approx(8 * weights.USUAL)
 
 
 @given(st.integers(0, 40), st.integers(1, 40), st.floats(0.001, 0.9))

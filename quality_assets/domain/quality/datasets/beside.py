@@ -5,13 +5,20 @@ neighbours where the column goes on from row to row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
-from quality_assets.domain.quality.datasets.cell_tests import Alone, Below, apart_from_both, interrupting
+from quality_assets.domain.quality.datasets.cell_tests import Below
 from quality_assets.domain.quality.datasets.dependencies import first_rows
+from quality_assets.domain.quality.datasets.neighbour_tests import (
+    Alone,
+    apart_from_both,
+    interrupting,
+    usually_apart,
+)
 from quality_assets.domain.quality.datasets.values import Block, Cells
 
 _MOST_COLUMNS, _MOST_ROWS, _LEAST_ROWS = 14, 5_000, 30
@@ -25,8 +32,8 @@ _LEAST_EQUAL_OF_MANY, _MOST_ALONE_OF_MANY, _LEAST_KAPPA = 0.4, 0.25, 0.25
 # Nearly all rows lie so near to a neighbour, and what lies so many times as far is alone; no nearer than a part of the
 # middle of the column.
 _USUAL_SHARE, _TIMES_AS_FAR, _LEAST_PART = 0.9, 6.0, 0.25
-# Of noise the six tenth lies so many times as near, and many errors do not move it.
-_INNER_SHARE, _INNER_TIMES = 0.6, 5.0
+# Of noise what six in ten keep to is so many times as near, and many errors do not move it.
+_INNER_TIMES = 5.0
 # Most rows lie so much nearer to the next one than any two rows do where values move on together.
 _SERIES_PART = 0.3
 
@@ -72,7 +79,15 @@ def alone_within(
             yield Alone("outlier", detector, (name,), weight)
         return
     if cells.form.kind == "number" and (farthest := _farthest(cells.numbers, times)) is not None:
-        yield Alone("outlier", detector, (name,), weight, farthest)
+        yield Alone("outlier", detector, (name,), weight, farthest, usually_apart(cells.numbers))
+
+
+def as_rough_as_any(test: Alone, parts: Sequence[Cells], times: float = _TIMES_AS_FAR) -> Alone:
+    """A test of a series with the farthest that any of its batches shows: some are rougher than others."""
+    each = [
+        _farthest(cells.numbers, times) for cells in parts if cells.rows >= _LEAST_ROWS and cells.form.kind != "text"
+    ]
+    return replace(test, farthest=max([test.farthest, *(far for far in each if far is not None)]))
 
 
 def _has_stretches(cells: Cells) -> bool:
@@ -96,5 +111,5 @@ def _farthest(numbers: Floats, times: float) -> float | None:
     steps = np.abs(np.diff(numbers))
     if high <= low or np.nanmedian(steps) > _SERIES_PART * (high - low):
         return None
-    inner, usual = np.quantile(known, (_INNER_SHARE, _USUAL_SHARE)).tolist()
-    return max(times * min(usual, _INNER_TIMES * inner), _LEAST_PART * (high - low))
+    usual = min(float(np.quantile(known, _USUAL_SHARE)), _INNER_TIMES * usually_apart(numbers))
+    return max(times * usual, _LEAST_PART * (high - low))

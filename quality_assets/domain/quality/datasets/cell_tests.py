@@ -22,6 +22,8 @@ WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency")
 """The kinds that a column may break by going on from batch to batch."""
 _UNLIKE_MOST = "are not the value that nearly all have"
 _LEAST_WORD = 5
+# So many rows that all say the same other thing are no errors of each.
+_LEAST_ALIKE = 3
 # The first byte of a letter of two or three read as Latin-1 or Windows-1252, with what follows; and the sign of loss.
 _MISREAD = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u20ac\u0192\u201a-\u201e\u2018-\u201d]|\u00e2[\u0080\u20ac]|\ufffd")
 _WORD = re.compile(rf"[^\W\d_]{{{_LEAST_WORD},}}")
@@ -66,6 +68,10 @@ class CellTest(ABC):
         """
         is_whole = is_varied and cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled
         return self.kind not in WANDERING or is_whole
+
+    def changes(self, block: Block, offending: Bools) -> Bools:
+        """Of the rows that break it, those that each are a change of their own."""
+        return offending
 
     def without_values(self) -> CellTest:
         """The same, with no value of a cell in its words."""
@@ -343,6 +349,16 @@ class Dependency(CellTest):
         of_row = np.where(deciding.codes >= 0, wanted[deciding.codes], -3)
         return (of_row != -3) & (decided.codes >= 0) & (of_row != decided.codes)
 
+    def changes(self, block: Block, offending: Bools) -> Bools:
+        """Of the rows that break it: where all of one deciding value now say one and the same other, the first."""
+        deciding, decided = (block.columns[name].codes for name in self.columns)
+        changed = offending.copy()
+        for code, rows in zip(*np.unique(deciding[offending], return_counts=True), strict=True):
+            of_value = (deciding == code) & (decided >= 0)
+            if rows >= _LEAST_ALIKE and rows == of_value.sum() and len(np.unique(decided[of_value])) == 1:
+                changed[np.flatnonzero(of_value)[1:]] = False
+        return changed
+
     @property
     def words(self) -> str:
         """In words."""
@@ -409,43 +425,6 @@ class Heaped(CellTest):
     def words(self) -> str:
         """In words."""
         return "are one and the same, far oftener than any was: filled in, it seems"
-
-
-@dataclass(frozen=True)
-class Alone(CellTest):
-    """Cells unlike both neighbours: numbers farther than `farthest` above, or below, both; else between equal ones."""
-
-    farthest: float = np.inf
-
-    def broken(self, block: Block) -> Bools:
-        """By row."""
-        cells = block.columns[self.column]
-        if cells.form.kind == "text":
-            return interrupting(cells.codes)
-        with np.errstate(invalid="ignore"):
-            return apart_from_both(cells.numbers) > self.farthest
-
-    @property
-    def words(self) -> str:
-        """In words."""
-        return "are unlike the rows before and behind them, which are alike"
-
-
-def interrupting(codes: Ints) -> Bools:
-    """By row: whether it holds another value than the one that the rows before and behind it share."""
-    found = np.zeros(len(codes), bool)
-    before, here, behind = codes[:-2], codes[1:-1], codes[2:]
-    found[1:-1] = (before == behind) & (here != before) & (before >= 0) & (here >= 0)
-    return found
-
-
-def apart_from_both(numbers: Floats) -> Floats:
-    """By row, how far a number lies above both neighbours, or below both; 0 between them, NaN where one is missing."""
-    found = np.full(len(numbers), np.nan)
-    if len(numbers) > 2:
-        before, behind = numbers[1:-1] - numbers[:-2], numbers[1:-1] - numbers[2:]
-        found[1:-1] = np.maximum(np.maximum(np.minimum(before, behind), np.minimum(-before, -behind)), 0.0)
-    return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from quality_assets.domain.quality.datasets.drifting import (
     volume_finding,
     weekday_of,
 )
+from quality_assets.domain.quality.datasets.neighbour_tests import Alone
 from quality_assets.domain.quality.datasets.ordering import Ordering, is_new_group, ordering_of, shown_by
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Rules, live_rules
@@ -136,7 +137,8 @@ def plan(sample: Block, past: Past, asked: Asked, is_whole: bool = True) -> Plan
     ordering = shown_by(sample, past.ordering)
     rules = past.rules
     suggested = detect(sample) if is_whole else map(_within_gap, detect(sample))
-    tests = [*(_widened(rule, ordering) for rule in rules.alive), *suggested]
+    alive = (_as_rough(rule, sample) if is_whole else rule for rule in rules.alive)
+    tests = [*(_widened(rule, ordering) for rule in alive), *suggested]
     told = [t for t in tests if not asked.is_quiet(t.rule_id) and (t.kind, t.columns) not in asked.muted_kinds]
     kept = [
         (t if asked.keeps_examples else t.without_values()).said_of(sample) for t in told if t.applies(sample)
@@ -150,6 +152,13 @@ def _within_gap(test: CellTest) -> CellTest:
     if isinstance(test, OutsideRange) and test.detector in ("beyond_gap", "far_times"):
         return test.widened(_WITHIN_GAP)
     return test
+
+
+def _as_rough(rule: CellTest, sample: Block) -> CellTest:
+    """A rule as it is; what is alone in a series lies farther off where all rows of a batch lie farther apart."""
+    if isinstance(rule, Alone) and rule.applies(sample):
+        return rule.as_rough_as(sample.columns[rule.column])
+    return rule
 
 
 def _widened(rule: CellTest, ordering: Ordering) -> CellTest:
@@ -239,8 +248,19 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         rows.refused_rows,
         frozenset(key for key in singles if counts_on(sample.columns[key[0]])),
         rows.refused_lines,
+        _before(tally, past.blocks),
     )  # fmt: skip
     return judge(counted, made.rules, profiles, told)
+
+
+def _before(tally: Tally, blocks: Sequence[Block]) -> dict[int, list[tuple[int, int]]]:
+    """How past batches do on the tests that a batch breaks, by their places: cells that break each, and all cells."""
+    found = {}
+    for place, test in enumerate(tally.tests):
+        if tally.broken[place]:
+            asked = [block for block in blocks if test.applies(block)]
+            found[place] = [(int(test.broken(b).sum()), b.columns[test.column].filled) for b in asked]
+    return found
 
 
 def profile(batch: str, rows: Rows, sample: Block, tally: Tally, made: Plan, given: Verdict, asked: Asked) -> Profile:

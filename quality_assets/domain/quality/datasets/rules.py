@@ -15,7 +15,7 @@ import numpy as np
 
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
-from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
+from quality_assets.domain.quality.datasets.beside import alone_within, as_rough_as_any, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
     CellTest,
     Dependency,
@@ -175,7 +175,9 @@ def learn(past: Sequence[Block]) -> list[CellTest]:
             goes_on = _goes_on([block.columns[name].numbers for block in past])
             found += _column_rules(name, cells, goes_on)
             found += _heaps(name, [block.columns[name] for block in past])
-            found += alone_within(name, cells, weights.PAST_ALONE, "past_alone", _TIMES_AS_FAR)
+            parts = [block.columns[name] for block in past]
+            alone = alone_within(name, cells, weights.PAST_ALONE, "past_alone", _TIMES_AS_FAR)
+            found += (as_rough_as_any(test, parts) for test in alone)
     found += _dependencies(pooled)
     found += identities_within(pooled, LEAST_DOUBTING)
     found += orders_within(pooled, weights.PAST_ORDER, "past_order")

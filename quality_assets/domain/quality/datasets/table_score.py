@@ -3,7 +3,8 @@
 score = 1 − (Σ over cells of doubt + excess missing cells + .9 × copied rows × columns + refused lines × columns
              + lines × lost columns) / (lines × columns), lines being rows and those refused, which are no rows
 The doubt of a cell is the largest weight of what flags it, and a weight is how often such a flag is right: so 1 − score
-estimates the share of wrong cells. What past batches show of the same kind in the same column is usual, and taken off.
+estimates the share of wrong cells. What past batches show of the same kind in the same column is usual, and taken off;
+what is left counts as far as it is none of the findings that so many questions bring where all is as before.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class Counted:
     """Keys that count the rows, by what they show themselves where there is no past."""
     refused_lines: tuple[int, ...] = ()
     """Which lines the first of those refused are."""
+    before: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    """By the place of a test that this batch suggests: cells of each past batch that break it, and all its cells."""
 
     @property
     def lines(self) -> int:
@@ -95,9 +98,10 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     if not counted.rows or not counted.columns:
         beside = tuple(whole)
         return Verdict(None, dict.fromkeys(SCORED_DIMENSIONS), beside)
-    cell_findings, weight_of = _cell_findings(counted, rules, past)
-    missing, missing_doubt = _missing(counted, past)
-    copies, copied_doubt = _copies(counted, past)
+    asked = max(1, len(rules.alive) + 3 * len(counted.columns))
+    cell_findings, weight_of = _cell_findings(counted, rules, past, asked)
+    missing, missing_doubt = _missing(counted, past, asked)
+    copies, copied_doubt = _copies(counted, past, asked)
     refused, refused_doubt = _refused(counted, past)
     lost = [f for f in whole if f.detector == "lost_column" or f.kind == "rename"]
     cells = counted.lines * (len(counted.columns) + len(lost))
@@ -110,7 +114,6 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
         doubted = _doubt_of_cells(counted.tally, own, bool(past)) + apart.get(dimension, 0.0)
         dimensions[dimension] = share_left(doubted, cells)
     found = [*whole, *missing, *copies, *refused, *cell_findings]
-    asked = max(1, len(rules.alive) + 3 * len(counted.columns))
     told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
     order = sorted(told, key=lambda f: (not f.is_alert, -f.doubt, -f.weight, f.rule_id))
     if not (counted.tally.tests or doubt or past) and counted.lines < LEAST_CELLS:
@@ -137,15 +140,19 @@ def _dimension(test: CellTest) -> str:
 
 
 def excess(count: float, usual: float, largest: float) -> float:
-    """How much of a count is beyond the usual; what is within its scatter counts for a trifle.
+    """How much of a count is beyond the usual; what is within its scatter counts for a trifle, and what is usual for
+    a trifle of that.
 
     `usual` is the mean count that the past leads to expect, `largest` the largest.
     """
-    upper = largest + 2 * sqrt(largest)
-    return max(0.0, count - max(upper, usual)) + weights.WITHIN_USUAL * max(0.0, min(count, max(upper, usual)) - usual)
+    upper = max(largest + 2 * sqrt(largest), usual)
+    within, plain = min(count, upper), min(count, usual)
+    return count - within + weights.WITHIN_USUAL * (within - plain) + weights.USUAL * plain
 
 
-def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> tuple[list[Finding], dict[int, float]]:
+def _cell_findings(
+    counted: Counted, rules: Rules, past: Sequence[Profile], asked: int
+) -> tuple[list[Finding], dict[int, float]]:
     """The findings of tests of cells, and the weight of each test, by its place, less what is usual."""
     tally = counted.tally
     found, weight_of = [], {}
@@ -154,7 +161,7 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
         if not count:
             continue
         cells, events = max(tally.filled[test.column], 1), tally.events[place]
-        usual, largest, record = _usual(test, rules, past, cells)
+        usual, largest, record = _usual(test, rules, past, cells, counted.before.get(place))
         weight = test.weight
         if past and test.rule_id not in rules.records:
             weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
@@ -166,6 +173,8 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
             weight *= _NEW_GROUP
         # What an ordered column shows in stretches is rather its way on than an error.
         sure = weight * _GIVING_WAY if past and events < count else weight
+        p_value = _tail_of_events(tally, test, count, events, record) if record else None
+        sure *= beyond_chance(p_value, asked)
         weight_of[place] = sure * beyond / count
         if past and beyond < 1:
             continue
@@ -173,7 +182,7 @@ def _cell_findings(counted: Counted, rules: Rules, past: Sequence[Profile]) -> t
             Finding(
                 test.kind, test.columns, count, count / cells, _sentence(test, place, count, tally), test.detector,
                 weight, usual / cells if past else None, sure * beyond,
-                _tail_of_events(tally, test, count, events, record) if record and is_surprise else None,
+                p_value if is_surprise else None,
                 examples=tuple(tally.examples[place][:5]),
             )
         )  # fmt: skip
@@ -188,19 +197,32 @@ def _few(test: CellTest) -> float:
     return weights.FEW_OUTLYING if is_habit else weights.FEW_ELSE
 
 
-def _usual(test: CellTest, rules: Rules, past: Sequence[Profile], cells: int) -> tuple[float, float, Record | None]:
+def _usual(
+    test: CellTest,
+    rules: Rules,
+    past: Sequence[Profile],
+    cells: int,
+    before: Sequence[tuple[int, int]] | None,
+) -> tuple[float, float, Record | None]:
     """How many cells the past leads to expect, at most, and the record that says so."""
+    shown = _usual_of(before or (), cells)
     if test.rule_id in rules.records:
         record = rules.records[test.rule_id]
         for profile in past:
             if test.rule_id in profile.tested:
                 record = record.plus(*profile.tested[test.rule_id])
         mean = record.broken / max(record.cells, 1) * cells
-        return mean, mean, record
-    pairs = [p.tested.get(test.rule_id, (0, p.rows)) for p in past]
-    shares = [broken / max(of, 1) for broken, of in pairs]
-    if not shares:
+        held: tuple[float, float, Record | None] = (mean, mean, record)
+    else:
+        held = _usual_of([p.tested.get(test.rule_id, (0, p.rows)) for p in past], cells)
+    return max(held, shown, key=lambda usual: usual[1])
+
+
+def _usual_of(pairs: Sequence[tuple[int, int]], cells: int) -> tuple[float, float, Record | None]:
+    """The mean and the largest count of so many cells, by the cells of each past batch that broke a test, and all."""
+    if not pairs:
         return 0.0, 0.0, None
+    shares = [broken / max(of, 1) for broken, of in pairs]
     record = Record()
     for broken, of in pairs:
         record = record.plus(broken, of)
@@ -238,7 +260,7 @@ def _plainest(found: Sequence[Finding]) -> list[Finding]:
     return list(best.values())
 
 
-def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
+def _missing(counted: Counted, past: Sequence[Profile], asked: int) -> tuple[list[Finding], float]:
     found, doubts = [], []
     rows = counted.rows
     for name in counted.columns:
@@ -246,31 +268,45 @@ def _missing(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], 
         shares = [p.missing[name] for p in past if name in p.missing]
         if not count or rule_id("missing", (name,)) in counted.muted:
             continue
-        if not shares:
-            mine = weights.missing_doubt(count / rows) * rows
-        else:
-            mine = excess(events, sum(shares) / len(shares) * rows, max(shares) * rows)
+        p_value = _p_missing(counted, name, shares, past) if shares else None
+        beyond = (
+            excess(events, sum(shares) / len(shares) * rows, max(shares) * rows)
+            if shares
+            else weights.missing_doubt(count / rows) * rows
+        )
+        mine = beyond * beyond_chance(p_value, asked)
         doubts.append(mine)
-        if shares and mine < 1:
+        if shares and beyond < 1:
             continue
         usual = sum(shares) / len(shares) if shares else None
         shown, usually = measure_texts(count / rows, usual, "fraction")
         was = f"; {usually} are usual" if usual is not None else ""
-        record = Record()
-        for p in past:
-            if name in p.missing:
-                record = record.plus(round(p.missing[name] * p.rows), p.rows)
-        at_most = max(shares) if shares else 0.0
-        # Where much is missing in long stretches, so many rows are worth fewer.
-        worth = counted.tally.ordering.independent_missing(name) if usual and usual > _OFTEN_MISSING else 1.0
-        some, of = ceil(events * worth), ceil(rows * worth)
-        p_value = _beyond_all(some, of, at_most, record) if shares else None
         sentence = f"{count:,} of {rows:,} values of {name} are missing ({shown}{was})"
         found.append(Finding("missing", (name,), count, count / rows, sentence, "missing", 1.0, usual, mine, p_value))
     return found, sum(doubts) if past else weights.of_habits(doubts)
 
 
-def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], float]:
+def _p_missing(counted: Counted, name: str, shares: Sequence[float], past: Sequence[Profile]) -> float:
+    """The chance that so many cells of a column are missing where all is as before."""
+    record = Record()
+    for p in past:
+        if name in p.missing:
+            record = record.plus(round(p.missing[name] * p.rows), p.rows)
+    # Where much is missing in long stretches, so many rows are worth fewer.
+    is_often = sum(shares) / len(shares) > _OFTEN_MISSING
+    worth = counted.tally.ordering.independent_missing(name) if is_often else 1.0
+    some, of = ceil(counted.tally.missing_events[name] * worth), ceil(counted.rows * worth)
+    return _beyond_all(some, of, max(shares), record)
+
+
+def beyond_chance(p_value: float | None, asked: int) -> float:
+    """How far a finding is one, and none of those that so many questions bring where all is as before: the share that
+    one finding is of itself and of as many as are expected by chance. 1 where no past tells a chance.
+    """
+    return 1.0 if p_value is None else 1 / (1 + asked * p_value)
+
+
+def _copies(counted: Counted, past: Sequence[Profile], asked: int) -> tuple[list[Finding], float]:
     """Rows that stand there again, whole or by a key that was never repeated."""
     rows, width = counted.rows, len(counted.columns)
     found, doubt = [], 0.0
@@ -282,13 +318,13 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
             if shares
             else weights.few_copied(count, rows, counted.copies_by_chance)
         )
-        doubt = (weights.COPIED_ROW if shares else weights.COPIED_HERE) * beyond * width
+        record = Record()
+        for p in past:
+            record = record.plus(round(p.copied_share * p.rows), p.rows)
+        by_chance = counted.copies_by_chance / max(rows, 1)
+        p_value = _beyond_all(count, rows, max(max(shares), by_chance), record) if shares else None
+        doubt = (weights.COPIED_ROW if shares else weights.COPIED_HERE) * beyond * width * beyond_chance(p_value, asked)
         if not shares or beyond >= 1:
-            record = Record()
-            for p in past:
-                record = record.plus(round(p.copied_share * p.rows), p.rows)
-            by_chance = counted.copies_by_chance / max(rows, 1)
-            p_value = _beyond_all(count, rows, max(max(shares), by_chance), record) if shares else None
             sentence = f"{count:,} of {rows:,} rows are copies of another row"
             found.append(
                 Finding(
@@ -315,9 +351,10 @@ def _copies(counted: Counted, past: Sequence[Profile]) -> tuple[list[Finding], f
             if is_key
             else weights.COPIED_HERE * weights.few(beyond_copies, rows, weights.FEW_COPIED)
         )
-        doubt += mine
         cells = sum(p.rows for p in past)
         p_value = _tail(repeats, rows, Record(0, cells)) if cells else None
+        mine *= beyond_chance(p_value, asked)
+        doubt += mine
         said = plural(repeats, "row repeats", "rows repeat")
         sentence = f"{said} a value of {', '.join(key)}, which no two rows should share"
         found.append(

@@ -83,10 +83,12 @@ class Tally:
         counts_cells = test.counts_cells(count, block.columns[test.column], is_varied)
         is_settled = test.column in self.ordering.settled and test.kind in _OF_VALUES
         r = None if counts_cells or is_settled else self.ordering.values.get(test.column)
-        events = _events(offending, count, r)
-        if events < count and block.columns[test.column].form.kind == "text":
+        changes = test.changes(block, offending)
+        changed = int(changes.sum())
+        events = _events(changes, changed, r)
+        if events < changed and block.columns[test.column].form.kind == "text":
             # A value that comes again in an ordered column is the same event.
-            events = min(events, len(np.unique(block.columns[test.column].codes[offending])))
+            events = min(events, len(np.unique(block.columns[test.column].codes[changes])))
         self.events[place] += events
         bits |= offending.astype(np.int64) << bit
         if len(self.examples[place]) < self.most_examples:

@@ -38,7 +38,7 @@ FIRST_MISSING, FURTHER_MISSING, FEW_MISSING_SHARE = 0.15, 0.01, 0.03
 # without a past it is shown, and takes nothing off.
 FOR_THE_EYE = frozenset((OUTLIER, NEARLY_CONSTANT))
 # With a past, what is within its usual scatter counts for so little that it only orders batches that are else alike.
-WITHIN_USUAL = 0.002
+WITHIN_USUAL, USUAL = 0.002, 1e-6
 
 
 def missing_doubt(share: float) -> float:
