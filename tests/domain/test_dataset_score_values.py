@@ -342,7 +342,7 @@ def test_a_value_that_now_says_another_throughout_changed_once() -> None:
 
     def events(now: str, of: str) -> tuple[int, int]:
         tally = Tally([test])
-        tally.add(text_block(p=list(of), c=list(now)))
+        tally.add(text_block(p=list(of), c=[None if each == "-" else each for each in now]))
         return tally.broken[0], tally.events[0]
 
     assert events("YYYYXX", "111122") == (4, 1)
@@ -350,6 +350,7 @@ def test_a_value_that_now_says_another_throughout_changed_once() -> None:
     assert events("YYYZXX", "111122") == (4, 4), "they do not agree"
     assert events("YYXXXX", "112222") == (2, 2), "two rows are no habit"
     assert events("YYYYYY", "111222") == (6, 2)
+    assert events("YYY-", "1119") == (3, 1), "of the last value no row says anything"
 
 
 def test_missing_cells_of_a_batch_whole() -> None:

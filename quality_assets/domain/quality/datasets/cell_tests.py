@@ -352,11 +352,17 @@ class Dependency(CellTest):
     def changes(self, block: Block, offending: Bools) -> Bools:
         """Of the rows that break it: where all of one deciding value now say one and the same other, the first."""
         deciding, decided = (block.columns[name].codes for name in self.columns)
+        values = len(block.columns[self.columns[0]].uniques)
         changed = offending.copy()
-        for code, rows in zip(*np.unique(deciding[offending], return_counts=True), strict=True):
-            of_value = (deciding == code) & (decided >= 0)
-            if rows >= _LEAST_ALIKE and rows == of_value.sum() and len(np.unique(decided[of_value])) == 1:
-                changed[np.flatnonzero(of_value)[1:]] = False
+        if not offending.any():
+            return changed
+        of_value = np.bincount(deciding[(deciding >= 0) & (decided >= 0)], minlength=values)
+        broken = np.bincount(deciding[offending], minlength=values)
+        whole = offending & ((broken >= _LEAST_ALIKE) & (broken == of_value))[deciding]
+        pairs = np.unique(np.column_stack([deciding[whole], decided[whole]]), axis=0)
+        alike = whole & (np.bincount(pairs[:, 0], minlength=values) == 1)[deciding]
+        changed[alike] = False
+        changed[np.flatnonzero(alike)[np.unique(deciding[alike], return_index=True)[1]]] = True
         return changed
 
     @property

@@ -42,6 +42,7 @@ _LEAST_COUNTED, _COUNTED = 20, 0.8
 """So many numbers are a stretch, where this share of it is there, and of the rows stand for themselves."""
 _COUNTED_ON, _STEPS_ON, _STRAY = 0.5, 0.4, 0.2
 """Where so many rows are one more than the one before, fewer need stand for themselves: each wrong one breaks two."""
+_MOSTLY = 0.5
 _SERIES = 0.8
 """So alike neighbours are where values go on from each other."""
 
@@ -254,12 +255,18 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
 
 
 def _before(tally: Tally, blocks: Sequence[Block]) -> dict[int, list[tuple[int, int]]]:
-    """How past batches do on the tests that a batch breaks, by their places: cells that break each, and all cells."""
+    """How past batches do on the tests that a batch breaks, by their places: cells that break each, and all cells.
+
+    Of batches most of which break it, or that lie elsewhere as the column goes on, a test says nothing.
+    """
     found = {}
     for place, test in enumerate(tally.tests):
-        if tally.broken[place]:
-            asked = [block for block in blocks if test.applies(block)]
-            found[place] = [(int(test.broken(b).sum()), b.columns[test.column].filled) for b in asked]
+        is_elsewhere = isinstance(test, OutsideRange) and test.column in tally.ordering.values
+        if not tally.broken[place] or is_elsewhere:
+            continue
+        asked = [block for block in blocks if test.applies(block)]
+        counts = [(int(test.broken(block).sum()), block.columns[test.column].filled) for block in asked]
+        found[place] = [(broken, of) for broken, of in counts if broken <= _MOSTLY * of]
     return found
 
 
