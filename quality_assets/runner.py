@@ -51,7 +51,7 @@ from quality_assets.tables.experiments.build import experiments_are_stale
 from quality_assets.tables.experiments.churn import engagement_is_stale
 from quality_assets.tables.experiments.crashes import crash_costs_are_stale
 from quality_assets.tables.experiments.lift import lift_is_stale
-from quality_assets.tables.failing import DAY_TABLES, failed_dates, failing_dates, must_score_again, must_train_again
+from quality_assets.tables.failing import DAY_TABLES, dates_to_build_anew, must_score_again, must_train_again
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
@@ -300,8 +300,7 @@ def _what_follows(
     """What follows from ranges of dates that were built, and from one that is built with all that follows from it."""
     known = [day for dates in built for day in _days(*dates)]
     # What was built just now and fails would fail again.
-    dated = [FEATURE_DAILY_TRENDS]
-    failing = {*failing_dates(session.connection, dated), *failed_dates(session, dated)}.difference(known)
+    failing = dates_to_build_anew(session, [FEATURE_DAILY_TRENDS]).difference(known)
     stale = failing.union(trends_to_build(session.connection)).difference(_days(*coming) if coming else [])
     trends = joined_ranges(contiguous_ranges(stale), rows)
     has_built = bool(built or trends or coming)
@@ -376,8 +375,7 @@ def _ranges_to_build(session: WarehouseSession, rebuild: tuple[date, date] | Non
         there = dates_there(session.connection, *rebuild)
         return contiguous_ranges(set(there).difference(dates_not_over(session.connection)))
     days = days_to_build(session.connection)
-    fails = {*failing_dates(session.connection, DAY_TABLES), *failed_dates(session, DAY_TABLES)}
-    return contiguous_ranges({*days, *fails})
+    return contiguous_ranges({*days, *dates_to_build_anew(session, DAY_TABLES)})
 
 
 def _rows_by_date(session: WarehouseSession) -> dict[date, int]:

@@ -57,7 +57,12 @@ def failing_dates(connection: duckdb.DuckDBPyConnection, tables: Collection[Tabl
     return sorted(days - dates_not_over(connection).keys())
 
 
-def failed_dates(session: WarehouseSession, tables: Collection[Table | Subject]) -> set[date]:
+def dates_to_build_anew(session: WarehouseSession, tables: Collection[Table | Subject]) -> set[date]:
+    """The event dates for which one of `tables` fails a blocking check, or ended with an error when it was built."""
+    return {*failing_dates(session.connection, tables), *_failed_dates(session, tables)}
+
+
+def _failed_dates(session: WarehouseSession, tables: Collection[Table | Subject]) -> set[date]:
     """The event dates for which one of `tables` ended with an error when it was last built, however it stands now."""
     names = _names(tables)
     failed = [each for each in failures(session.settings.published_dir) if each.asset in names]
