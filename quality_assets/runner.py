@@ -55,6 +55,7 @@ from quality_assets.tables.failing import DAY_TABLES, dates_to_build_anew, must_
 from quality_assets.tables.faults import settle_failed_runs
 from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
+from quality_assets.tables.lost_alerts import raise_lost
 from quality_assets.tables.models import is_scored
 from quality_assets.tables.publishing import is_published
 from quality_assets.tables.reports import is_reported
@@ -254,6 +255,8 @@ def bring_up_to_date(
     Without models, what looks at all days anew (incidents, risk, drift, the report) waits for the next run with them.
     Yields each run as it ends. A range whose run fails does not stop the others; publication then says what is missing.
     """
+    # Publication copies the alerts that there are: those that a backup does not know would be gone for good.
+    raise_lost(settings)
     with open_warehouse(settings) as session:
         earlier = _ranges_to_build(session, rebuild)
         rows = _rows_by_date(session)

@@ -53,7 +53,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _unless_unreachable(function: Callable[P, R]) -> Callable[P, R | None]:
+def unless_unreachable(function: Callable[P, R]) -> Callable[P, R | None]:
     """A run must not fail since people cannot be told of what it found: what is found again is told then."""
     from functools import wraps
 
@@ -70,7 +70,7 @@ def _unless_unreachable(function: Callable[P, R]) -> Callable[P, R | None]:
     return told
 
 
-@_unless_unreachable
+@unless_unreachable
 def tell_of_checks(
     settings: Settings, results: Sequence[CheckResult], standing: Mapping[tuple[str, str], int], run_id: str
 ) -> None:
@@ -226,13 +226,13 @@ def report_run_failure(
     return message
 
 
-@_unless_unreachable
+@unless_unreachable
 def _raise(settings: Settings, fault: Fault) -> None:
     with operations_of(settings).write() as connection:
         raise_fault(connection, fault)
 
 
-@_unless_unreachable
+@unless_unreachable
 def settle_failed_runs(settings: Settings, succeeded_jobs: Iterable[str] = ()) -> None:
     """Resolve alerts of runs whose assets were made since; of those that name none, once the job has succeeded."""
     still, done = {failure.asset for failure in failures(settings.published_dir)}, set(succeeded_jobs)
@@ -254,7 +254,7 @@ def _still_fails(row: Mapping[str, Any], still: set[str], done: set[str]) -> boo
     return any(asset in still for asset in assets) if assets else row["subject"] not in done
 
 
-@_unless_unreachable
+@unless_unreachable
 def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
     """Tell of the open incidents, with their severity and the users whom they cost; what has recovered is resolved.
 
@@ -336,7 +336,7 @@ def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault
     )
 
 
-@_unless_unreachable
+@unless_unreachable
 def tell_of_drift(session: WarehouseSession, run_id: str) -> None:
     """Tell of drift that matters on the last judged day: what predictions feel, and performance; the rest is quiet.
 

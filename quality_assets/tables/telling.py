@@ -36,6 +36,7 @@ from quality_assets.stores.secret_refs import SecretMissingError
 from quality_assets.stores.servers import recorded_servers
 from quality_assets.tables.alerts import forget_old, policy_of, raise_fault, record_pass
 from quality_assets.tables.channels import message_of
+from quality_assets.tables.lost_alerts import raise_lost
 from quality_assets.tables.notifications import (
     CANCELLED,
     FAILED,
@@ -70,6 +71,7 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
             return Delivered()
         journal = _folder(settings) / "sent.jsonl"
         _settle(store, journal, moment)
+        raise_lost(settings, moment)
         with store.write() as connection:
             plan_what_time_brings(connection, moment, policy_of(connection))
             forget_old(connection, moment)

@@ -1,0 +1,87 @@
+"""Alerts that readers were shown and the operations store no longer has: it was lost, or an older backup was put back.
+
+Nothing else would tell of them before their data change: what failed is not asked again while it is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+from sqlalchemy import Connection, func, select
+
+from quality_assets.clock import utc_now
+from quality_assets.domain.quality import alerting
+from quality_assets.domain.quality.alerting import Fault
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.alert_tables import ALERT
+from quality_assets.stores.operations.store import operations_of
+from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.tables.alerts import raise_fault
+from quality_assets.tables.faults import unless_unreachable
+from quality_assets.tables.house_settings import value_of
+
+_OF_FAULT = ("kind", "subject", "check_name", "column_name", "title", "message", "action", "owner", "severity")
+_MEASURED = ("observed", "expected", "threshold", "n", "users", "partition_key", "run_id", "batch_id")
+# What a publication ends by itself, and what the house finds whenever it looks.
+_FOUND_OTHERWISE = ("publication", "house", "lateness")
+_LIVE = (
+    f"select fingerprint, last_seen, {', '.join((*_OF_FAULT, *_MEASURED))} from monitoring.alerts"
+    " where status <> $over and not list_contains($otherwise, kind) order by first_seen, alert_id"
+)
+
+
+@unless_unreachable
+def raise_lost(settings: Settings, now: datetime | None = None) -> int:
+    """Raise anew what the published snapshot shows as live and the store has not, or knew only before; how many."""
+    published = _published(settings)
+    if not published:
+        return 0
+    moment = now or utc_now()
+    store = operations_of(settings)
+    with store.read() as connection:
+        if not _lost(connection, published, moment):
+            return 0
+    with store.write() as connection:
+        lost = _lost(connection, published, moment)
+        for row in lost:
+            raise_fault(connection, Fault(**{name: row[name] for name in (*_OF_FAULT, *_MEASURED)}), now=moment)
+    return len(lost)
+
+
+def _published(settings: Settings) -> list[dict[str, Any]]:
+    snapshot = current_snapshot(settings.published_dir)
+    if snapshot is None:
+        return []
+    try:
+        with open_snapshot(snapshot) as connection:
+            found = connection.execute(_LIVE, {"over": alerting.RESOLVED, "otherwise": list(_FOUND_OTHERWISE)})
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    except duckdb.Error:
+        # A snapshot that cannot be read, or of an older version: what is wrong with it is told elsewhere.
+        return []
+
+
+def _lost(connection: Connection, published: list[dict[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
+    """Those of which the store has no live alert, and heard last before they were published.
+
+    What was over long enough may have been forgotten since.
+    """
+    kept_since = now - timedelta(days=float(value_of(connection, "retention.resolved_alerts_d")))
+    heard: dict[str, datetime] = {}
+    live = set()
+    of_faults = ALERT.c.fingerprint, ALERT.c.status != alerting.RESOLVED, func.max(ALERT.c.last_seen)
+    for fingerprint, is_live, last in connection.execute(select(*of_faults).group_by(*of_faults[:2])):
+        heard[fingerprint] = max(last, heard.get(fingerprint, last))
+        if is_live:
+            live.add(fingerprint)
+    return [
+        row
+        for row in published
+        if row["fingerprint"] not in live
+        and row["last_seen"] >= kept_since
+        and (row["fingerprint"] not in heard or heard[row["fingerprint"]] < row["last_seen"])
+    ]
