@@ -49,6 +49,7 @@ from quality_assets.tables.notifications import (
     told_severity,
 )
 from quality_assets.tables.silences import silenced_until
+from quality_assets.tables.times_ahead import move_to_now
 
 log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 200
@@ -73,6 +74,7 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
         _settle(store, journal, moment)
         raise_lost(settings, moment)
         with store.write() as connection:
+            move_to_now(connection, moment)
             plan_what_time_brings(connection, moment, policy_of(connection))
             forget_old(connection, moment)
             claimed = _claim(connection, moment)
