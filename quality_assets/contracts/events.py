@@ -67,6 +67,7 @@ class Reason(StrEnum):
     FEEDBACK_SCORE_OUT_OF_RANGE = "feedback_score_out_of_range"
     INVALID_PROPERTIES = "invalid_properties"
     INVALID_RECEIVED_AT = "invalid_received_at"
+    NESTED_VALUE = "nested_value"
     DUPLICATE_EVENT_ID = "duplicate_event_id"
 
 
@@ -81,7 +82,7 @@ WAYS_ON = {
     Reason.MISSING_FEATURE: "no feature; see which column `feature` is made from, or give it a `default`",
     Reason.MISSING_STATUS: "no status; see which column `status` is made from, or give it a `default`",
     Reason.INVALID_STATUS: f"not {', '.join(STATUSES[:-1])} or {STATUSES[-1]}; `map` in the YAML says which it is",
-    Reason.INVALID_LATENCY: 'no number as JSON writes it; the YAML may say `null_values`, or `decimal: ","`',
+    Reason.INVALID_LATENCY: 'no number as JSON writes it; the YAML may say `null_values`, or `decimal`: "," or "."',
     Reason.NON_FINITE_LATENCY: "NaN or infinite; `null_values` in the YAML makes it absent",
     Reason.NEGATIVE_LATENCY: "below zero; `null_values` or `clip_minimum` where it stands for something",
     Reason.IMPLAUSIBLE_LATENCY: "no wait of a person; `unit`, `maximum` or `sentinels` in the YAML",
@@ -89,6 +90,7 @@ WAYS_ON = {
     Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "not within 1 to 5",
     Reason.INVALID_PROPERTIES: "no JSON object",
     Reason.INVALID_RECEIVED_AT: "no ISO 8601 with an offset, no epoch; the YAML may say `format`, `unit` or `zone`",
+    Reason.NESTED_VALUE: "a list or an object for a name or an id; `from: user.id` in the YAML names the value within",
     Reason.DUPLICATE_EVENT_ID: "an earlier row of the source has its id on that date, and is kept",
 }
 """What each reason says of a row, and what may be done about it."""

@@ -14,15 +14,21 @@ from quality_assets.contracts.sources.columns import ColumnMapping
 from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.paths import Step, steps_of
 from quality_assets.domain.events.json_paths import is_simple, json_path, json_text_sql
+from quality_assets.domain.events.json_texts import json_object_sql, nested_sql
 from quality_assets.domain.events.metrics_sql import facts_sql, metrics_sql, spelled
 from quality_assets.domain.events.tables import AS_EVENT_JSON, SOURCE_IDENTITY, later_copies_sql, quarantine_sql
-from quality_assets.domain.events.texts import Blanks, comma_number_sql, needs_trim_sql, number_sql, trimmed_sql
+from quality_assets.domain.events.texts import (
+    Blanks,
+    grouped_number_sql,
+    needs_trim_sql,
+    number_sql,
+    trimmed_sql,
+)
 from quality_assets.domain.events.times import time_sql, zulu_cases
 from quality_assets.domain.events.validation import (
     JUDGED_COLUMNS,
     RawColumns,
     derived_event_id,
-    json_object_sql,
     judged_select,
     plain_select,
     repeated_header_sql,
@@ -207,7 +213,29 @@ def test_null_values_are_whole_texts() -> None:
     ],
 )  # fmt: skip
 def test_numbers_with_a_comma(text: str | None, wanted: float | None) -> None:
-    assert value(comma_number_sql("x"), text) == wanted
+    assert value(grouped_number_sql("x", ","), text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("1", 1.0), (" 1.5 ", 1.5), ("-1,234.5", -1234.5), ("1234567.5", 1234567.5), ("12,345,678", 12345678.0),
+        ("1,5", None), ("1,23", None), ("1.234,5", None), ("1e3", None), ("inf", None), ("", None), (None, None),
+    ],
+)  # fmt: skip
+def test_numbers_with_commas_between_thousands(text: str | None, wanted: float | None) -> None:
+    assert value(grouped_number_sql("x", "."), text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "is_nested"),
+    [
+        ('["a"]', True), ("[]", True), ('{"id":1}', True), ("{}", True), ("[beta] Search", False), ("{a}", False),
+        ("search", False), ("]", False), ("\\", False), ("7", False), (None, False),
+    ],
+)  # fmt: skip
+def test_what_is_a_list_or_an_object(text: str | None, is_nested: bool) -> None:
+    assert value(nested_sql("x"), text) is is_nested
 
 
 def test_numbers_keep_what_is_no_number_apart() -> None:

@@ -14,6 +14,7 @@ from quality_assets.contracts.events import EVENT_COLUMN_NAMES, Reason
 from quality_assets.contracts.sources.columns import ColumnMapping
 from quality_assets.contracts.sources.events import Source
 from quality_assets.domain.events.durations import duration_sql
+from quality_assets.domain.events.json_texts import json_object_valid_sql
 from quality_assets.domain.events.texts import (
     NULL_LIKE_IDS,
     ZERO_UUIDS,
@@ -27,7 +28,6 @@ from quality_assets.domain.events.times import time_sql
 from quality_assets.domain.events.validation import (
     JUDGED_COLUMNS,
     RawColumns,
-    json_object_valid_sql,
     judged_select,
     plain_select,
 )

@@ -137,6 +137,58 @@ def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
         stage.connection.close()
 
 
+def of_columns(*names: str) -> Sources:
+    """A source that maps these columns beside those that each must have, each by its own name."""
+    return source(columns={name: name for name in ("event_id", "event_time", "feature", "status", *names)})
+
+
+def as_lines(*events: dict[str, Any]) -> str:
+    return "".join(json.dumps(each) + "\n" for each in events)
+
+
+_NAMES = ("event_name", "user_id", "session_id", "app_version", "country")
+
+
+@pytest.mark.parametrize("name", ["feature", "event_id", *_NAMES])
+@pytest.mark.parametrize("nested", [["a", "b"], {"id": 1}, [[]]])
+def test_a_list_or_an_object_is_no_name_and_no_id(stage: Stage, name: str, nested: Any) -> None:
+    lines = as_lines(event(1), event(2, **{name: nested}), event(3, user_id=7))
+    stage.load(lines, name="log.jsonl", landing_path="web/a.jsonl", sources=of_columns(*_NAMES))
+    assert refused(stage) == {2: ["nested_value"]}
+    assert stage.rows("event_id", "user_id")[0::2] == [("e1", None), ("e3", "7")]
+
+
+def test_an_empty_list_is_no_value_and_a_name_in_brackets_is_one(stage: Stage) -> None:
+    lines = as_lines(event(1, user_id=[], country={}), event(2, feature="[beta] search"), event(3, feature=[]))
+    stage.load(lines, name="log.jsonl", landing_path="web/a.jsonl", sources=of_columns("user_id", "country"))
+    assert refused(stage) == {3: ["missing_feature"]}
+    assert stage.rows("feature", "user_id", "country")[:2] == [("search", None, None), ("[beta] search", None, None)]
+
+
+def test_a_list_of_parquet_is_no_name(stage: Stage) -> None:
+    path = stage.folder / "a.parquet"
+    values = {"event_time": [T, T], "status": ["ok", "ok"]}
+    pq.write_table(pa.table({**values, "event_id": ["p1", "p2"], "feature": [["search"], None]}), path)
+    stage.stage(path, landing_path="web/a.parquet", sources=of_columns())
+    assert refused(stage) == {1: ["nested_value"], 2: ["missing_feature"]}
+
+
+def test_a_text_in_csv_is_what_it_is(stage: Stage) -> None:
+    stage.load(f"event_id,event_time,feature,status\ne1,{T},[1],ok\n", landing_path="web/a.csv", sources=of_columns())
+    assert stage.rows("feature", "reasons") == [("[1]", None)]
+
+
+def test_which_of_two_is_no_id(stage: Stage) -> None:
+    lines = as_lines(event(1, event_id=True, user_id=True), event(2, event_id=True, user_id=False))
+    stage.load(lines, name="log.jsonl", landing_path="web/a.jsonl", sources=of_columns("user_id"))
+    assert stage.rows("user_id") == [None, None]
+    assert [event_id.rpartition("-")[2] for event_id in stage.rows("coalesce(event_id, 'f1-' || line_number)")] == [
+        "1",
+        "2",
+    ]
+    assert refused(stage) == {}
+
+
 def test_a_broken_object_costs_one_row(stage: Stage) -> None:
     good = [event(n) for n in range(1, 4)]
     parts = [json.dumps(good[0]), '{"event_id": "x", "event_time": }', json.dumps(good[1]), "oops", json.dumps(good[2])]

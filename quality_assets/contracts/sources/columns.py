@@ -46,7 +46,8 @@ class ColumnMapping(StrictModel):
     is read with the offset from before the jump, so it moves forward by the jump; one that occurs twice is the later.
     A fraction of a second behind %S, and a trailing UTC, are read whether or not the format has them.
 
-    `decimal: ","` reads numbers as most of Europe writes them: `1.234,5`, where a point parts thousands.
+    `decimal: ","` reads numbers as most of Europe writes them: `1.234,5`, where a point parts thousands; `decimal: "."`
+    as spreadsheets in English do: `1,234.5`.
 
     `clip_minimum` lifts what is lower; a latency above `maximum`, or among `sentinels`, stands for no measurement and
     is quarantined. All three are in the unit of the column as it is stored (ms), sentinels in that of the source.
@@ -62,7 +63,7 @@ class ColumnMapping(StrictModel):
     if_missing: TextMap | None = None
     default: Text | None = None
     constant: Text | None = None
-    decimal: Literal[","] | None = None
+    decimal: Literal[",", "."] | None = None
     clip_minimum: float | None = None
     maximum: Annotated[float, Field(gt=0)] | None = None
     sentinels: tuple[float, ...] | None = None

@@ -12,7 +12,11 @@ from quality_assets.domain.sql_text import literal
 # trim without a list takes spaces only.
 BLANKS = " \t\r\n\u00a0\u3000\ufeff\u200b\u200e\u200f\u2060"
 # What programs write for an id that there is none of, in any case.
-NULL_LIKE_IDS = ("null", "none", "nil", "nan", "undefined", "anonymous", "unknown", "n/a", "\\n", "-", "(null)")
+NULL_LIKE_IDS = (
+    *("null", "none", "nil", "nan", "undefined", "anonymous", "unknown", "n/a", "\\n", "-", "(null)"),
+    # Which of two it is says nothing of who it is.
+    *("true", "false"),
+)
 ZERO_UUIDS = ("00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000")
 _LONGEST_NULL_LIKE = max(map(len, NULL_LIKE_IDS))
 
@@ -58,12 +62,17 @@ def number_sql(text: str) -> str:
     return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
 
 
-def comma_number_sql(text: str) -> str:
-    """A number whose fraction stands behind a comma and whose thousands a point may part; null where it is none."""
+def grouped_number_sql(text: str, decimal: str) -> str:
+    """A number whose fraction stands behind `decimal`, a comma or a point, and whose thousands the other may part.
+
+    Null where it is none.
+    """
     plain = blankless_sql(text)
+    between = "," if decimal == "." else "."
+    form = rf"[+-]?([0-9]+|[0-9]{{1,3}}([{between}][0-9]{{3}})+)([{decimal}][0-9]+)?"
     return (
-        rf"CASE WHEN regexp_full_match({plain}, '[+-]?([0-9]+|[0-9]{{1,3}}(\.[0-9]{{3}})+)(,[0-9]+)?')"
-        f" THEN try_cast(replace(replace({plain}, '.', ''), ',', '.') AS DOUBLE) END"
+        f"CASE WHEN regexp_full_match({plain}, {literal(form)})"
+        f" THEN try_cast(replace(replace({plain}, '{between}', ''), '{decimal}', '.') AS DOUBLE) END"
     )
 
 

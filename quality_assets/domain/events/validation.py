@@ -28,11 +28,18 @@ from quality_assets.contracts.sources.columns import (
 from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import find_columns
 from quality_assets.domain.events.durations import between_sql, duration_sql
+from quality_assets.domain.events.json_texts import (
+    json_object_sql,
+    json_object_valid_sql,
+    may_be_nested_sql,
+    nested_sql,
+    unless_empty_sql,
+)
 from quality_assets.domain.events.texts import (
     Blanks,
     blankless_sql,
-    comma_number_sql,
     folded_sql,
+    grouped_number_sql,
     id_sql,
     needs_trim_sql,
     number_sql,
@@ -51,11 +58,10 @@ MILLISECONDS = {"ns": "1e-6", "us": "1e-3", "ms": "1e0", "s": "1e3", "min": "6e4
 LARGEST_INTEGERS = (2147483647.0, 4294967295.0, 9223372036854775807.0, 18446744073709551615.0)
 NINES = (999999.0, 9999999.0, 99999999.0)
 _TYPED = (*TIME_COLUMNS, *NUMBER_COLUMNS, "status", "properties")
+# What is told as invalid where it cannot be read is so where it is a list or an object.
+_TEXTS = tuple(name for name in EVENT_COLUMN_NAMES if name not in _TYPED)
 _ABSENT = ColumnMapping.model_construct()
 _NOTHING = "CAST(NULL AS VARCHAR)"
-# DuckDB's json_valid lets NaN, Infinity and trailing commas pass; RFC 8259 does not.
-_LOOSE_JSON = r"(?i)nan|inf|,\s*[}\]]"
-_JSON_STRING = r'"(\\.|[^"\\])*"'
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class RawColumns:
     `raw_row` is the SQL of the row as it arrived, as JSON; None makes an object of all columns.
     `malformed` is an SQL condition, never null, for records that could not be split into columns; theirs are null.
     `may_hold_nul` is false only where it is known that no value can hold a NUL character, and `blanks` says what is
-    known of those around values: both save work.
+    known of those around values: both save work. `may_nest` is whether a value may be a JSON list or object instead of
+    a text, which is no id and no name.
     `repeats_header` says whether the header is a line of the file, which may come again among the rows. The last
     columns may be of the file's path instead of its rows: `from_path` has their values. Before them may come `within`
     columns whose values stand in the JSON of others.
@@ -78,6 +85,7 @@ class RawColumns:
     malformed: str | None = None
     may_hold_nul: bool = True
     blanks: Blanks = "any"
+    may_nest: bool = False
     repeats_header: bool = False
     from_path: tuple[str | None, ...] = ()
     within: int = 0
@@ -86,6 +94,11 @@ class RawColumns:
     def own(self) -> int:
         """How many of the columns are the file's own."""
         return len(self.header) - len(self.from_path) - self.within
+
+    @property
+    def nests(self) -> bool:
+        """Whether a value may be a JSON list or object."""
+        return self.may_nest or self.within > 0
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,9 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
         )
     for name in NUMBER_COLUMNS:
         mapping = source.columns.get(name, _ABSENT)
-        cast = f"try_cast(x_{name} AS DOUBLE)" if mapping.decimal is None else comma_number_sql(f"x_{name}")
+        cast = f"try_cast(x_{name} AS DOUBLE)"
+        if mapping.decimal is not None:
+            cast = grouped_number_sql(f"x_{name}", mapping.decimal)
         number = _in_milliseconds(cast, mapping)
         typed[name] = number if mapping.clip_minimum is None else _finite(number, mapping)
     nothing = _typed_nothing(text)
@@ -193,6 +208,8 @@ def _plain_sql(
     ]
     if columns.may_hold_nul:
         doubts.append(nul_sql(columns))
+    if columns.nests:
+        doubts += [f"coalesce({may_be_nested_sql(f'x_{name}')}, false)" for name in _TEXTS if name in source.columns]
     if columns.malformed is not None:
         doubts.append(columns.malformed)
     # A header line has no time, unless every row has the same.
@@ -259,6 +276,8 @@ def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
             # Another column has the word where the first says that there is no id.
             given = {column: id_sql(sql) if column in mapping.source_columns else sql for column, sql in given.items()}
         text[name] = _mapped_sql(mapping, given)
+        if columns.nests and name in _TEXTS and mapping is not _ABSENT:
+            text[name] = unless_empty_sql(text[name])
         if name in ID_COLUMNS and mapping is not _ABSENT:
             text[name] = id_sql(f"({text[name]})")
     folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
@@ -322,8 +341,13 @@ def reason_conditions(source: Source, columns: RawColumns) -> dict[Reason, str]:
         Reason.FEEDBACK_SCORE_OUT_OF_RANGE: "coalesce(v_feedback_score < 1 OR v_feedback_score > 5, false)",
         Reason.INVALID_PROPERTIES: unread["properties"],
         Reason.INVALID_RECEIVED_AT: unread["received_at"],
+        Reason.NESTED_VALUE: _any_nested_sql(source) if columns.nests else "",
     }
     return {reason: sql for reason, sql in conditions.items() if sql}
+
+
+def _any_nested_sql(source: Source) -> str:
+    return " OR ".join(nested_sql(f"x_{name}") for name in _TEXTS if name in source.columns)
 
 
 def reasons_sql(conditions: Mapping[Reason, str]) -> str:
@@ -367,35 +391,13 @@ def nul_sql(columns: RawColumns) -> str:
     return f"coalesce({' OR '.join(f'contains({column}, chr(0))' for column in columns.identifiers)}, false)"
 
 
-def json_object_sql(names: Sequence[str], expressions: Sequence[str]) -> str:
-    """A JSON object of text values; a name that comes again gets a number."""
-    pairs = []
-    seen: dict[str, int] = {}
-    for name, expression in zip(names, expressions, strict=True):
-        seen[name] = seen.get(name, 0) + 1
-        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
-        pairs.append(f"{literal(unique)}, {expression}")
-    return f"json_object({', '.join(pairs)})"
-
-
-def json_object_valid_sql(text: str) -> str:
-    """Whether a trimmed text is a JSON object by RFC 8259; false for null."""
-    without_strings = f"regexp_replace({text}, {literal(_JSON_STRING)}, '\"\"', 'g')"
-    return (
-        f"CASE WHEN NOT coalesce(starts_with({text}, '{{') AND ends_with({text}, '}}') AND json_valid({text}), false) "
-        f"THEN false "
-        f"WHEN NOT regexp_matches({text}, {literal(_LOOSE_JSON)}) THEN true "
-        f"ELSE NOT regexp_matches({without_strings}, {literal(_LOOSE_JSON)}) END"
-    )
-
-
 def _measure_sql(text: str, mapping: ColumnMapping) -> str:
     """A finite number in the contract's unit; null where it is none."""
     return _finite(_in_milliseconds(_number_sql(text, mapping), mapping), mapping)
 
 
 def _number_sql(text: str, mapping: ColumnMapping) -> str:
-    return number_sql(text) if mapping.decimal is None else comma_number_sql(text)
+    return number_sql(text) if mapping.decimal is None else grouped_number_sql(text, mapping.decimal)
 
 
 def _in_milliseconds(number: str, mapping: ColumnMapping) -> str:

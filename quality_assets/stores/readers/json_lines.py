@@ -84,6 +84,7 @@ def stage_jsonl(job: Job, text: Text, comment: str | None = None) -> Staged:
             # Escapes such as \\n and \\u0000 become characters.
             may_hold_nul=text.nul_lines != () or text.has_backslash,
             blanks="any" if text.blanks == "any" or text.has_backslash else "spaces",
+            may_nest=True,
         ),
     )
     texts = {name: survey.texts_on(name) for name in names if name not in keys}

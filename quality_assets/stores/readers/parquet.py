@@ -117,6 +117,7 @@ def _inserted(
     columns = RawColumns(
         header=(*(name for name, _ in header), *paths),
         identifiers=tuple(f"c{index}" for index in range(len(texts))),
+        may_nest=bool(paths) or any(map(_is_nested, kinds.values())),
     )
     columns = job.with_path_columns(source, columns)
     selected = "".join(f"{text} AS c{index}, " for index, text in enumerate(texts))
@@ -201,9 +202,13 @@ def _parquet_text(column: str, kind: str, zone: str | None) -> str:
         # Text whose writer did not mark it as such; with a NUL it is none, but the bytes of a UUID or a hash.
         text = f"try(decode({column}))"
         return f"coalesce(CASE WHEN NOT contains({text}, chr(0)) THEN {text} END, CAST({column} AS VARCHAR))"
-    if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
+    if _is_nested(kind):
         return f"CAST(to_json({column}) AS VARCHAR)"
     return f"CAST({column} AS VARCHAR)"
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.startswith(("STRUCT", "MAP")) or kind.endswith("]")
 
 
 def _in_microseconds(nanoseconds: str) -> str:

@@ -16,12 +16,12 @@ import duckdb
 from quality_assets.contracts.events import EVENT_COLUMNS, RAW_LOGS
 from quality_assets.contracts.sources.events import Source, Sources, absent_columns
 from quality_assets.contracts.sources.model import CsvOptions
+from quality_assets.domain.events.json_texts import json_object_sql
 from quality_assets.domain.events.validation import (
     ANY_FORM,
     PlainForm,
     RawColumns,
     derived_event_id,
-    json_object_sql,
     judged_select,
 )
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
@@ -97,10 +97,11 @@ class _Read:
         return min(self.source.starts_on, self.latest_event_time.date())
 
     @property
-    def kind(self) -> tuple[str, str, tuple[str, ...], int, int]:
+    def kind(self) -> tuple[str, str, tuple[str, ...], int, int, bool]:
         """What files whose rows are judged alike have in common."""
         columns = self.staged.columns
-        return self.source.name, self.format, columns.header, len(columns.from_path), columns.within
+        ways = len(columns.from_path), columns.within, columns.may_nest
+        return self.source.name, self.format, columns.header, *ways
 
 
 @dataclass
@@ -222,7 +223,7 @@ class Staging:
         self._connection.execute(f"CREATE OR REPLACE TABLE judged (file_order INTEGER, {judged})")
         plain = self._count_plain(chosen)
         doubtful = [number for number in chosen if (number, None) in plain]
-        groups: dict[tuple[str, str, tuple[str, ...], int, int], list[int]] = {}
+        groups: dict[tuple[str, str, tuple[str, ...], int, int, bool], list[int]] = {}
         for number in doubtful:
             groups.setdefault(chosen[number].kind, []).append(number)
         for group in groups.values():
@@ -360,6 +361,7 @@ class Staging:
             repeats_header=read.staged.columns.repeats_header,
             from_path=read.staged.columns.from_path,
             within=read.staged.columns.within,
+            may_nest=read.staged.columns.may_nest,
         )
         parts = " UNION ALL ".join(
             f"SELECT {number} AS file_order, {literal(self._read[number].file_id)} AS file_id,"
