@@ -67,10 +67,11 @@ def _print_warehouse(session: WarehouseSession) -> bool:
     from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
 
     connection = session.connection
-    _print_rows(connection)
     waiting, passed_over = waiting_files(session)
+    _print_rows(connection, is_waiting=bool(waiting))
     stale = contiguous_ranges(days_to_build(connection))
-    out.print(f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates{_spans(stale)}")
+    way_on = ": `quality run` reads and builds them" if waiting else ""
+    out.print(f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates{_spans(stale)}{way_on}")
     if not is_up_to_date(session):
         out.print(NOT_SCORED)
     print_dates_not_over(dates_not_over(connection))
@@ -82,11 +83,11 @@ def _print_warehouse(session: WarehouseSession) -> bool:
     return not reasons_against(session) and not waiting
 
 
-def _print_rows(connection: DuckDBPyConnection) -> None:
+def _print_rows(connection: DuckDBPyConnection, *, is_waiting: bool) -> None:
     from quality_assets.cli.summary import NOTHING_INGESTED, accounting, is_without_logs, quarantine_reasons
 
     totals = accounting(connection)
-    if is_without_logs(connection):
+    if is_without_logs(connection) and not is_waiting:
         out.print(NOTHING_INGESTED)
     out.print(
         f"Rows: {totals.rows:,} in {plural(totals.files, 'file')} = {totals.valid:,} valid +"

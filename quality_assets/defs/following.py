@@ -223,6 +223,22 @@ def queued_days(instance: dg.DagsterInstance, job: str) -> set[date]:
     return days
 
 
+def reading_was_ended(instance: dg.DagsterInstance) -> str:
+    """What to do where a person ended the run that read what has landed last; nothing where none did."""
+    runs = [run for job in (BRING_UP_TO_DATE, ingest_logs.name) for run in _newest_of_job(instance, job)]
+    last = max(runs, key=lambda run: run.storage_id, default=None)
+    if last is None or last.dagster_run.status != Status.CANCELED:
+        return ""
+    return (
+        f" The run that read what has landed was ended ({last.dagster_run.run_id}): what it left is read by"
+        f" `quality run`, by the job {BRING_UP_TO_DATE}, or with the next file."
+    )
+
+
+def _newest_of_job(instance: dg.DagsterInstance, job: str) -> list[dg.RunRecord]:
+    return list(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1))
+
+
 def why_reading_waits(instance: dg.DagsterInstance, published_at: float | None, now: float) -> str | None:
     """Why logs that have landed wait, if they do: what was read a while ago is under way to its readers.
 
@@ -245,7 +261,7 @@ def _is_chain_under_way(instance: dg.DagsterInstance, now: float) -> bool:
         *(build_impact.name, score_and_report.name, publish.name),
     )
     for job in jobs:
-        for last in instance.get_run_records(dg.RunsFilter(job_name=job), limit=1):
+        for last in _newest_of_job(instance, job):
             if last.dagster_run.status in _UNFINISHED:
                 return True
             is_followed = job not in (publish.name, BRING_UP_TO_DATE) and last.dagster_run.status == Status.SUCCESS

@@ -21,6 +21,7 @@ from quality_assets.defs.following import (
     is_under_way,
     newest,
     queued_days,
+    reading_was_ended,
     succeeded,
     touched_dates,
     why_reading_waits,
@@ -75,9 +76,9 @@ def landing_zone_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     sizes = {file.name: stamps[file.name] for file in waiting if file.name not in contents}
     if not contents:
         context.update_cursor(_remember_seen(settings, {"sizes": sizes, "known": known}, context.cursor))
-        return dg.SkipReason(
-            f"{len(waiting)} files are waited for until their size is stable." if waiting else "Nothing new has landed."
-        )
+        if waiting:
+            return dg.SkipReason(f"{len(waiting)} files are waited for until their size is stable.")
+        return dg.SkipReason(f"Nothing new has landed.{reading_was_ended(context.instance)}")
     why = why_reading_waits(context.instance, _last_publication(settings), time.time())
     if why:
         return dg.SkipReason(f"{len(contents)} files have landed. {why}")

@@ -134,6 +134,24 @@ def test_landed_file_is_read_once_it_is_stable(landing: Sensor, write_events: Wr
     assert landing.skipped == "Nothing new has landed."
 
 
+@pytest.mark.parametrize("job", ["bring_up_to_date", "ingest_logs"])
+def test_what_a_person_has_ended_is_told_until_it_is_read(
+    landing: Sensor, memory: dg.DagsterInstance, job: str
+) -> None:
+    def ended(status: dg.DagsterRunStatus) -> str:
+        return memory.add_run(dg.DagsterRun(job_name=job, status=status)).run_id
+
+    run_id = ended(dg.DagsterRunStatus.CANCELED)
+    landing.tick()
+    assert landing.skipped == (
+        f"Nothing new has landed. The run that read what has landed was ended ({run_id}): what it left is read by"
+        " `quality run`, by the job bring_up_to_date, or with the next file."
+    )
+    ended(dg.DagsterRunStatus.SUCCESS)
+    landing.tick()
+    assert landing.skipped == "Nothing new has landed."
+
+
 def test_cursor_stays_short_and_a_lost_or_foreign_memory_is_made_anew(
     landing: Sensor, write_events: WriteEvents, data_root: Settings
 ) -> None:

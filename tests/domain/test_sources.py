@@ -173,6 +173,14 @@ def test_rejection_lists_what_is_missing() -> None:
         match_source(sources, "api_log/a.csv", ["event_time", "feature", "status"])
 
 
+def test_a_table_that_is_no_log_is_shown_where_it_belongs() -> None:
+    sources = load_sources(FOLDER)
+    with pytest.raises(NoSourceMatches, match=r"watched by `quality dataset add`: move it out of landing/$"):
+        match_source(sources, "orders.csv", ["order_id", "amount", "country"])
+    with pytest.raises(NoSourceMatches, match=r"in a YAML in the folder `sources`$"):
+        match_source(sources, "half.csv", ["time", "feature", "status"])
+
+
 def test_longest_pattern_wins() -> None:
     both = [
         Source.model_validate(MINIMAL | {"name": name, "paths": paths})

@@ -583,6 +583,16 @@ def test_roots_live_side_by_side(root: Root, quality: Quality, tmp_path: Path) -
     assert (tmp_path / "data" / ".dagster").is_dir()
 
 
+def test_status_says_how_what_waits_is_read(quality: Quality, tmp_path: Path) -> None:
+    quality("run")
+    landing = tmp_path / "data" / "landing"
+    landing.mkdir(parents=True, exist_ok=True)
+    (landing / "day.csv").write_text(_csv("2024-07-01", 7, "other"))
+    said = quality("status").stdout
+    assert "Waiting: 1 file, 0 ranges of dates: `quality run` reads and builds them" in said
+    assert "Nothing has been ingested yet" not in said
+
+
 def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) -> None:
     log = tmp_path / "access.csv"
     log.write_text("request_id,ts,route,http_status,duration_s\nr1,1740830400000,/cart,503,0.25\n")

@@ -256,15 +256,18 @@ def match_source(sources: Sources, path: str, header: Sequence[str]) -> Source:
     why = "by its path" if claimed else "no path pattern matches"
     raise NoSourceMatches(
         f"no source matches ({why}): source {source.name!r} needs {listed(missing)}; the file has {listed(header)}."
-        f" {_way_on(claimed)}"
+        f" {_way_on(claimed, is_foreign=len(missing) == len(source.required_columns))}"
     )
 
 
-def _way_on(claimed: Source | None) -> str:
-    """What to do about a file that lacks columns."""
+def _way_on(claimed: Source | None, *, is_foreign: bool) -> str:
+    """What to do about a file that lacks columns; `is_foreign`: all that an event must have."""
     if claimed is not None:
         return f"Mend `columns` in the YAML of source {claimed.name!r}, or `paths` if the file is not of it"
-    return "Say which source it is of (`quality ingest --source`), or describe it in a YAML in the folder `sources`"
+    way_on = "Say which source it is of (`quality ingest --source`), or describe it in a YAML in the folder `sources`"
+    if is_foreign:
+        way_on += ". A table that is no log of events is watched by `quality dataset add`: move it out of landing/"
+    return way_on
 
 
 def load_sources(folders: Path | Sequence[Path], earliest: date | None = None) -> Sources:
