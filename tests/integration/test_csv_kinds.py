@@ -101,6 +101,30 @@ def test_quotes_behind_a_backslash_as_databases_export_them(stage: Stage) -> Non
     assert stage.rows("reasons")[4] == MALFORMED
 
 
+SPACED_HEAD = '"event_id", "event_time", "feature", "status"'
+
+
+@pytest.mark.parametrize("head", [SPACED_HEAD, SPACED_HEAD.replace('"', ""), SPACED_HEAD.replace(", ", ",")])
+def test_spaces_before_opening_quotes_as_people_write_them(stage: Stage, head: str) -> None:
+    rows = [f'"e1", "{T}", "cart, full", "ok"', f'"e2",  "{T}", "a ""b"", c", "ok"', f'"e3", "{T}", "open, "ok"']
+    staged = stage.load("\n".join([head, *rows, f'"e4","{T}", "two\nlines", "ok"', f"e5, {T}, plain, ok"]) + "\n")
+    assert (staged.rows, staged.good_rows) == (5, 4)
+    good = [("e1", "cart, full"), ("e2", 'a "b", c'), ("e4", "two\nlines"), ("e5", "plain")]
+    assert [row for row in stage.rows("event_id", "feature") if row[0] and row[1]] == good
+    assert stage.rows("reasons")[2] == MALFORMED
+
+
+def test_a_quote_within_a_value_is_no_opening_one(stage: Stage) -> None:
+    stage.load(f'event_id,event_time,feature,status\ne1,{T}, 5" screen,ok\ne2,{T},"a, ""b""",ok\n')
+    assert stage.rows("feature", "reasons") == [('5" screen', None), ('a, "b"', None)]
+
+
+@given(values=st.lists(st.text(st.sampled_from('a", '), max_size=6), min_size=1, max_size=4))
+def test_spaced_fields_come_back(values: list[str]) -> None:
+    written = ",  ".join('"' + value.replace('"', '""') + '"' for value in values)
+    assert split_record(written, ",", '"', spaced=True) == values
+
+
 def test_a_backslash_at_the_end_of_values_is_one(stage: Stage) -> None:
     staged = stage.load(f'{HEADER},session_id\n{ROW},"c:\\"\n{ROW},"d:\\"\n')
     assert (staged.good_rows, stage.rows("session_id")) == (2, ["c:\\", "d:\\"])

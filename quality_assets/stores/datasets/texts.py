@@ -27,7 +27,7 @@ from quality_assets.stores.readers.records import (
     lines_of,
     records_of,
     split_record,
-    with_told_escape,
+    with_told_quotes,
 )
 from quality_assets.stores.readers.text import Text, as_text, chunks, refuse_binary
 
@@ -87,7 +87,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
     names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
     if not has_header:
         renamed = ()
-    found = None if dialect.escape else _csv_fast(connection, text, dialect)
+    found = None if dialect.escape or dialect.spaced else _csv_fast(connection, text, dialect)
     refused, lines = _csv_slow(connection, text, dialect) if found is None else found
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
     if refused and not rows:
@@ -126,7 +126,7 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
     names = ("", *first) if has_header and best.lacks_name else tuple(first)
     at = lines[above].number if has_header else lines[above].number - 1
     dialect = Dialect(best.delimiter, '"', tuple(name.strip() for name in names), at, repeats_header=has_header)
-    return with_told_escape(dialect, lines[above:]), has_header, above
+    return with_told_quotes(dialect, lines[above:]), has_header, above
 
 
 @dataclass(frozen=True)

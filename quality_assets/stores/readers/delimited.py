@@ -61,6 +61,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
         or dialect.brackets
         or dialect.pattern
         or dialect.escape
+        or dialect.spaced
         or has_comments_within
         or not _stage_csv_fast(job, text, dialect, source, columns, is_record)
     ):

@@ -20,7 +20,7 @@ from quality_assets.stores.readers.records import (
     OpenQuoteError,
     lines_of,
     split_record,
-    with_told_escape,
+    with_told_quotes,
 )
 from quality_assets.stores.readers.text import CHUNK_BYTES
 
@@ -38,7 +38,7 @@ W3C_FIELDS = "#Fields:"
 
 
 def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
-    """The dialect of a file, with a backslash before quotes within values where its lines show that.
+    """The dialect of a file, with a backslash or spaces before quotes where its lines show that.
 
     Its header is the first line that is not blank, or that which `#Fields:` names; behind titles, comments and a
     `sep=` line, the first that has all columns that the source needs.
@@ -47,7 +47,7 @@ def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     _refuse_header(dialect.header)
     if dialect.escape or dialect.brackets or dialect.pattern:
         return dialect
-    return with_told_escape(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
+    return with_told_quotes(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
 
 
 def _refuse_header(header: Sequence[str]) -> None:
@@ -146,10 +146,11 @@ def _made(
     header_is_plain: bool = True,
     repeats_header: bool = True,
 ) -> Dialect:
+    spaced = re.compile(f" +{re.escape(options.quote)}(.*){re.escape(options.quote)} *", re.DOTALL)
     return Dialect(
         delimiter,
         options.quote,
-        tuple(header),
+        tuple(match[1] if (match := spaced.fullmatch(name)) else name for name in header),
         line,
         header_is_plain=header_is_plain,
         comment=options.comment or comment,

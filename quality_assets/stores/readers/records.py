@@ -189,17 +189,22 @@ class OpenQuoteError(ValueError):
     """The text ends within a quoted value."""
 
 
-def split_record(text: str, delimiter: str, quote: str, escape: str | None = None) -> list[str]:
+def split_record(
+    text: str, delimiter: str, quote: str, escape: str | None = None, *, spaced: bool = False
+) -> list[str]:
     """The fields of one record by RFC 4180; spaces behind a closing quote are let pass, as DuckDB does.
 
-    With `escape`, a quote behind that sign is one of the value, and two of the sign are one. Raises OpenQuoteError or
-    BrokenQuoteError.
+    With `escape`, a quote behind that sign is one of the value, and two of the sign are one. With `spaced`, so are
+    spaces before an opening quote. Raises OpenQuoteError or BrokenQuoteError.
     """
     if quote not in text:
         return text.split(delimiter)
     fields = []
     position = 0
     while True:
+        if spaced and text.startswith(" ", position):
+            begin = next((at for at in range(position, len(text)) if text[at] != " "), position)
+            position = begin if text.startswith(quote, begin) else position
         if text.startswith(quote, position):
             value, position = _quoted(text, position + 1, quote, escape)
             if delimiter != " ":
@@ -284,6 +289,8 @@ class Dialect:
     """The sign before a quote that is one of the value, where not the quote itself stands there twice."""
     pattern: re.Pattern[str] | None = None
     """What parts a line into its columns, instead of a delimiter."""
+    spaced: bool = False
+    """Whether spaces stand before opening quotes, as in `"a", "b"`."""
 
     def split(self, text: str) -> list[str]:
         """The fields of one record; see `split_record` and `split_bracketed`."""
@@ -293,7 +300,7 @@ class Dialect:
         if self.brackets:
             fields = split_bracketed(text, self.delimiter, self.quote)
         else:
-            fields = split_record(text, self.delimiter, self.quote, self.escape)
+            fields = split_record(text, self.delimiter, self.quote, self.escape, spaced=self.spaced)
         return fields[: len(self.header)] if self.ignores_more else fields
 
     def fits(self, text: str) -> bool:
@@ -304,12 +311,26 @@ class Dialect:
             return False
 
 
-def with_told_escape(dialect: Dialect, lines: Iterable[Line]) -> Dialect:
-    """The dialect with a backslash before quotes within values, as databases export them, where by that more of some
-    lines have all columns than without."""
+def with_told_quotes(dialect: Dialect, lines: Iterable[Line]) -> Dialect:
+    """The dialect with a backslash before quotes within values, as databases export them, or spaces before opening
+    quotes, as people write them, where by that some lines tell so."""
+    texts = [line.text.rstrip("\r\n") for line in lines if line.damage is None]
     escaped = replace(dialect, escape="\\")
-    told = [line.text.rstrip("\r\n") for line in lines if line.damage is None and "\\" + dialect.quote in line.text]
-    return escaped if sum(map(escaped.fits, told)) > sum(map(dialect.fits, told)) else dialect
+    told = [text for text in texts if "\\" + dialect.quote in text]
+    if sum(map(escaped.fits, told)) > sum(map(dialect.fits, told)):
+        return escaped
+    spaced = replace(dialect, spaced=True)
+    told = [text for text in texts if dialect.delimiter != " " and f"{dialect.delimiter} " in text]
+    read_otherwise = [text for text in told if spaced.fits(text) and not _is_split_alike(text, spaced, dialect)]
+    read_no_more = [text for text in told if dialect.fits(text) and not spaced.fits(text)]
+    return spaced if len(read_otherwise) > len(read_no_more) else dialect
+
+
+def _is_split_alike(text: str, one: Dialect, other: Dialect) -> bool:
+    try:
+        return one.split(text) == other.split(text)
+    except ValueError:
+        return False
 
 
 def records_of(lines: Iterable[Line], dialect: Dialect, is_record: Callable[[str], bool]) -> Iterator[Record]:
