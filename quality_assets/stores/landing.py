@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -41,6 +42,8 @@ MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 PREDICTIONS_FOLDER = "predictions"
 _CHUNK_BYTES = 1 << 20
 _GZIP_LEAST_BYTES = 18
+# A member's first bytes, with only such flags and systems as RFC 1952 knows: compressed bytes hardly ever look so.
+_GZIP_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]....[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
 _VERSION_DIGITS = 8
 _VERSION = re.compile(rf"(.+?)(?:-([0-9a-f]{{{_VERSION_DIGITS}}}))?((?:\.[^.]*)*)", re.DOTALL)
 _SLOT = re.compile(r".+\.[A-Za-z]+\.[0-9]{1,3}", re.DOTALL)
@@ -201,14 +204,18 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 def gzip_trailer(path: Path) -> tuple[int, int] | None:
     """Size and CRC-32 of what a gzip file holds, as its last eight bytes say (RFC 1952); None where it is none.
 
-    The size is modulo 4 GiB, and both are of the last member where several were written one after another.
+    The size is modulo 4 GiB. Of several members they would be of the last alone, which bgzip leaves empty: None too,
+    and where zeros fill up a block behind it.
     """
     with path.open("rb") as stream:
         if stream.read(2) != GZIP or stream.seek(0, os.SEEK_END) < _GZIP_LEAST_BYTES:
             return None
         stream.seek(-8, os.SEEK_END)
         crc, size = struct.unpack("<II", stream.read(8))
-    return size, crc
+        if not size:
+            return None
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return None if _GZIP_MEMBER.search(content, 1) else (size, crc)
 
 
 def logical_name(name: str, sha256: str | None = None) -> str:

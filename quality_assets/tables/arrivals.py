@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quality_assets.progress import Progress
-from quality_assets.stores.file_marks import ZSTD
+from quality_assets.stores.file_marks import GZIP, ZSTD
 from quality_assets.stores.journal import Journal
 from quality_assets.stores.landing import (
     Digests,
@@ -164,7 +164,7 @@ def _looked_at(waiting: Sequence[LandingFile], known: Knowledge, plan: Plan, pro
         except OSError as error:
             plan.unreadable.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
             continue
-        is_packed = trailer is not None or head == ZSTD
+        is_packed = head.startswith(GZIP) or head == ZSTD
         yield _Waiting(file, digests, trailer, is_packed, logical_name(file.name, digests.sha256))
         if (index + 1) % 100 == 0:
             progress(f"looked at {index + 1} of {len(waiting)} files")
@@ -229,7 +229,8 @@ class _Planner:
         rivals = self._known.same_name(item.logical)
         rivals = [rival for rival in rivals if rival.sha256 != item.digests.sha256]
         unpacked_digests = self._unpacked(item, rivals)
-        if not is_asked and (same := self._same(item, unpacked_digests)) is not None:
+        # What is known by its own bytes is itself, whatever ends as it does.
+        if content is None and (same := self._same(item, unpacked_digests)) is not None:
             if same.counts or same.is_passed_over:
                 self._skip(item, same, "content")
                 return

@@ -79,7 +79,8 @@ class Knowledge:
         for name in {content.path, content.moved_to or content.path}:
             self.by_name.setdefault(logical_name(name, content.sha256), set()).add(content.sha256)
         self.by_size.setdefault(content.size_bytes, set()).add(content.sha256)
-        if content.unpacked:
+        # A journal of before has 0 of files that end in an empty member.
+        if content.unpacked and content.unpacked[0]:
             self.by_unpacked[content.unpacked] = content.sha256
         if file:
             self.standing.setdefault(content.file_id, []).append(file)

@@ -68,8 +68,11 @@ def text(rows: Lines, header: str = "event_time,feature,status,user_id") -> byte
     return "\n".join([header, *rows, ""]).encode()
 
 
+HEAD_WITH_ID = "event_id,event_time,feature,status,user_id"
+
+
 def text_with_ids(rows: Lines) -> bytes:
-    return text(with_ids(rows), "event_id,event_time,feature,status,user_id")
+    return text(with_ids(rows), HEAD_WITH_ID)
 
 
 @pytest.fixture
@@ -334,6 +337,64 @@ def test_both_at_once_and_the_packed_one_first_count_once(root: Root) -> None:
     (root.landing / "b/z.log").unlink()
     root.read()
     assert (root.statuses(), root.refused()) == ({"ok": 160}, {})
+    root.assert_follows_from_landing()
+
+
+# As bgzip ends its files, and as tapes fill up their blocks.
+ENDINGS = {"an empty member": gzip.compress(b""), "zeros": bytes(512)}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_stands_at_the_end_of_a_gzip_file_does_not_say_what_is_in_it(root: Root, ending: str) -> None:
+    root.put("a/empty.csv.gz", gzip.compress(b""))
+    root.put("b.csv.gz", gzip.compress(text_with_ids(lines(0, 10))) + ENDINGS[ending])
+    root.read()
+    root.put("c.csv.gz", gzip.compress(text(with_ids(lines(10, 15), "f"), HEAD_WITH_ID)) + ENDINGS[ending])
+    root.read()
+    assert root.statuses() == {"ok": 15}
+    root.assert_follows_from_landing()
+
+
+def test_a_log_whose_bytes_are_known_is_itself_though_another_ends_alike(root: Root) -> None:
+    # The whole comes after its second half, and both end in the same member.
+    second = gzip.compress("\n".join([*with_ids(lines(10, 15), "f"), ""]).encode())
+    first = gzip.compress(text_with_ids(lines(0, 10)))
+    root.put("2.csv.gz", gzip.compress(f"{HEAD_WITH_ID}\n".encode()) + second)
+    root.read()
+    root.put("1.csv.gz", first + second)
+    root.read()
+    assert root.statuses() == {"ok": 15}
+    root.assert_follows_from_landing()
+
+
+def test_a_window_of_members_that_moves_on_takes_nothing_back(root: Root) -> None:
+    days = [gzip.compress(text(with_ids(lines(0, 10, day=day), f"d{day}-"), HEAD_WITH_ID)) for day in (2, 3, 4)]
+    root.put("window.csv.gz", days[0] + days[1])
+    root.read()
+    root.put("window.csv.gz", days[1] + days[2])
+    root.read()
+    assert root.statuses() == {"ok": 30}
+    root.assert_follows_from_landing()
+
+
+def test_members_that_hold_what_is_there_already_count_once(root: Root) -> None:
+    halves = text_with_ids(lines(0, 10)), "\n".join([*with_ids(lines(10, 15), "f"), ""]).encode()
+    root.put("day.csv", b"".join(halves))
+    root.read()
+    root.put("day.csv.gz", b"".join(map(gzip.compress, halves)))
+    report = root.read()
+    assert [(item.name, item.reason) for item in report.skipped] == [("day.csv.gz", "has the same content as day.csv")]
+    assert (root.statuses(), root.refused()) == ({"ok": 15}, {})
+    root.assert_follows_from_landing()
+
+
+def test_a_half_that_came_before_the_whole_is_itself_when_all_is_made_anew(root: Root) -> None:
+    half = gzip.compress(text(with_ids(lines(10, 15), "f"), HEAD_WITH_ID))
+    root.put("half.csv.gz", half)
+    root.read()
+    root.put("whole.csv.gz", gzip.compress(text_with_ids(lines(0, 10))) + half)
+    root.read()
+    assert root.statuses() == {"ok": 15}
     root.assert_follows_from_landing()
 
 

@@ -326,6 +326,10 @@ def test_a_gzip_file_says_what_it_holds(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(b"hello"))
     assert gzip_trailer(packed) == (5, zlib.crc32(b"hello"))
     assert gzip_trailer(plain) is None
+    for more in (gzip.compress(b""), gzip.compress(b"you"), bytes(512)):
+        packed.write_bytes(gzip.compress(b"hello") + more)
+        assert gzip_trailer(packed) is None
+    packed.write_bytes(gzip.compress(b"hello"))
     with unpacked(packed) as stream:
         assert stream.read() == b"hello"
     with unpacked(plain) as stream:
