@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality import alerting
@@ -71,17 +71,13 @@ def _lost(connection: Connection, published: list[dict[str, Any]], now: datetime
     What was over long enough may have been forgotten since.
     """
     kept_since = now - timedelta(days=float(value_of(connection, "retention.resolved_alerts_d")))
-    heard: dict[str, datetime] = {}
-    live = set()
-    of_faults = ALERT.c.fingerprint, ALERT.c.status != alerting.RESOLVED, func.max(ALERT.c.last_seen)
-    for fingerprint, is_live, last in connection.execute(select(*of_faults).group_by(*of_faults[:2])):
-        heard[fingerprint] = max(last, heard.get(fingerprint, last))
-        if is_live:
-            live.add(fingerprint)
-    return [
-        row
-        for row in published
-        if row["fingerprint"] not in live
-        and row["last_seen"] >= kept_since
-        and (row["fingerprint"] not in heard or heard[row["fingerprint"]] < row["last_seen"])
-    ]
+    # A condition in GROUP BY would be another one to PostgreSQL, whose parameters have no names.
+    is_live = func.max(case((ALERT.c.status == alerting.RESOLVED, 0), else_=1))
+    of_faults = select(ALERT.c.fingerprint, is_live, func.max(ALERT.c.last_seen)).group_by(ALERT.c.fingerprint)
+    known = {fingerprint: (bool(live), last) for fingerprint, live, last in connection.execute(of_faults)}
+    return [row for row in published if row["last_seen"] >= kept_since and not _is_known(row, known)]
+
+
+def _is_known(row: Mapping[str, Any], known: Mapping[str, tuple[bool, datetime]]) -> bool:
+    is_live, last = known.get(row["fingerprint"], (False, None))
+    return is_live or (last is not None and last >= row["last_seen"])

@@ -6,10 +6,12 @@ import shutil
 from datetime import date, datetime, timedelta
 
 from services import alert_rows
+from sqlalchemy import delete
 
 from quality_assets.contracts.catalog import LAKE_TABLES
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
+from quality_assets.stores.operations.alert_tables import ALERT, ALERT_EVENT, ALERT_SUBJECT, NOTIFICATION
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.snapshots import Snapshot, publish
 from quality_assets.stores.warehouse import open_warehouse
@@ -40,6 +42,11 @@ def publish_copy(settings: Settings) -> None:
 
 def lose_store(settings: Settings, but_keep: str = "") -> None:
     """Take the store away; in its place comes the file `but_keep`, where there is one."""
+    if settings.operations_url:
+        with operations_of(settings).write() as connection:
+            for table in (NOTIFICATION, ALERT_EVENT, ALERT_SUBJECT, ALERT):
+                connection.execute(delete(table))
+        return
     close_operations()
     for path in settings.data_dir.glob("operations.db*"):
         path.unlink()
@@ -57,19 +64,19 @@ def shown(settings: Settings) -> list[tuple[str, str, str, int, float | None]]:
     return [tuple(row[name] for name in names) for row in alert_rows(settings)]  # type: ignore[misc]
 
 
-def test_what_readers_were_shown_is_raised_again_where_the_store_was_lost(data_root: Settings) -> None:
-    fail(data_root, "Search")
-    over = fail(data_root, "Quiz")
-    AlertBook(operations_of(data_root)).resolve(over, "ann", "fixed")
+def test_what_readers_were_shown_is_raised_again_where_the_store_was_lost(operations_settings: Settings) -> None:
+    fail(operations_settings, "Search")
+    over = fail(operations_settings, "Quiz")
+    AlertBook(operations_of(operations_settings)).resolve(over, "ann", "fixed")
     # The publication that copied it was the one that ended it.
-    fail(data_root, "published_snapshot", kind="publication")
-    publish_copy(data_root)
-    lose_store(data_root)
-    assert shown(data_root) == []
-    tell(data_root, NOW + HOUR)
-    tell(data_root, NOW + 2 * HOUR)
-    assert shown(data_root) == [("Search", "Search is slow", "open", 1, 2.5)]
-    assert alert_rows(data_root)[0]["first_seen"] == NOW + HOUR
+    fail(operations_settings, "published_snapshot", kind="publication")
+    publish_copy(operations_settings)
+    lose_store(operations_settings)
+    assert shown(operations_settings) == []
+    tell(operations_settings, NOW + HOUR)
+    tell(operations_settings, NOW + 2 * HOUR)
+    assert shown(operations_settings) == [("Search", "Search is slow", "open", 1, 2.5)]
+    assert alert_rows(operations_settings)[0]["first_seen"] == NOW + HOUR
 
 
 def test_an_older_backup_gets_what_came_after_it_and_keeps_what_it_knows(data_root: Settings) -> None:
@@ -87,26 +94,28 @@ def test_an_older_backup_gets_what_came_after_it_and_keeps_what_it_knows(data_ro
     assert alert_rows(data_root)[0]["alert_id"] == known
 
 
-def test_what_is_over_since_is_not_raised_again_though_readers_are_still_shown_it(data_root: Settings) -> None:
-    alert_id = fail(data_root, "Search")
-    publish_copy(data_root)
-    AlertBook(operations_of(data_root)).resolve(alert_id, "ann", "fixed")
-    assert raise_lost(data_root, NOW + HOUR) == 0
-    lose_store(data_root)
-    assert raise_lost(data_root, NOW + HOUR) == 1
-    again = alert_rows(data_root)[0]["alert_id"]
-    AlertBook(operations_of(data_root)).resolve(again, "ann", "fixed")
-    assert raise_lost(data_root, NOW + 2 * HOUR) == 0
-    assert [row[2] for row in shown(data_root)] == ["resolved"]
+def test_what_is_over_since_is_not_raised_again_though_readers_still_see_it(
+    operations_settings: Settings,
+) -> None:
+    alert_id = fail(operations_settings, "Search")
+    publish_copy(operations_settings)
+    AlertBook(operations_of(operations_settings)).resolve(alert_id, "ann", "fixed")
+    assert raise_lost(operations_settings, NOW + HOUR) == 0
+    lose_store(operations_settings)
+    assert raise_lost(operations_settings, NOW + HOUR) == 1
+    again = alert_rows(operations_settings)[0]["alert_id"]
+    AlertBook(operations_of(operations_settings)).resolve(again, "ann", "fixed")
+    assert raise_lost(operations_settings, NOW + 2 * HOUR) == 0
+    assert [row[2] for row in shown(operations_settings)] == ["resolved"]
 
 
-def test_what_the_store_may_have_forgotten_by_its_age_is_left_alone(data_root: Settings) -> None:
-    fail(data_root, "Search")
-    publish_copy(data_root)
-    lose_store(data_root)
+def test_what_the_store_may_have_forgotten_by_its_age_is_left_alone(operations_settings: Settings) -> None:
+    fail(operations_settings, "Search")
+    publish_copy(operations_settings)
+    lose_store(operations_settings)
     # Alerts that are over stay for 365 days.
-    assert raise_lost(data_root, NOW + timedelta(days=366)) == 0
-    assert raise_lost(data_root, NOW + HOUR) == 1
+    assert raise_lost(operations_settings, NOW + timedelta(days=366)) == 0
+    assert raise_lost(operations_settings, NOW + HOUR) == 1
 
 
 def test_without_a_snapshot_nothing_is_raised(data_root: Settings) -> None:

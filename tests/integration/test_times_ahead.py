@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from quality_assets.domain.quality.alerting import Fault
-from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT, NOTIFICATION, SILENCE
-from quality_assets.stores.operations.store import Operations, fetch, operations_of
+from quality_assets.stores.operations.store import Operations, fetch
 from quality_assets.tables import alerts
 from quality_assets.tables.alerts import AlertBook, policy_of, raise_fault
 from quality_assets.tables.channels import add_channel
@@ -25,13 +24,12 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def store(data_root: Settings) -> Operations:
-    """A store with one channel, which takes everything."""
-    found = operations_of(data_root)
-    with found.write() as connection:
+def store(operations: Operations) -> Operations:
+    """A store with one channel, which takes everything, once on each database."""
+    with operations.write() as connection:
         given = {"kind": "webhook", "address": "http://127.0.0.1:9/", "options": {"allow_private_targets": True}}
         add_channel(connection, given, "ann")
-    return found
+    return operations
 
 
 def fail(store: Operations, subject: str, at: datetime) -> str:
@@ -47,7 +45,7 @@ def look(store: Operations, at: datetime) -> None:
 
 def rows(store: Operations, table: Any, *names: str) -> list[tuple[Any, ...]]:
     with store.read() as connection:
-        return [tuple(row[name] for name in names) for row in fetch(connection, select(table))]
+        return sorted((tuple(row[name] for name in names) for row in fetch(connection, select(table))), key=str)
 
 
 def test_what_waits_to_be_told_is_due_after_its_groups_wait(store: Operations) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import duckdb
 
@@ -10,6 +11,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM_WORDS = ("No space left", "Disk quota exceeded", "max_temp_directory_size")
 # What DuckDB says where the machine is at fault, and not the file.
 _MACHINE_WORDS = ("Too many open files", "Input/output error", "Permission denied", "Cannot allocate memory")
+_QUOTED_PATH = re.compile(r"""(['"])/[^'"]*/([^'"/]+)\1""")
 _BROKEN_WORDS = "database has been invalidated"
 
 
@@ -64,6 +66,7 @@ def verdict_on(error: Exception) -> FileRejected | FileWaits:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, as text that any table can hold."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """The first line of what an error says, as text that any table can hold; of files it has the names alone."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = _QUOTED_PATH.sub(r"\1\2\1", said)[:300]
     return said.encode("utf-8", "backslashreplace").decode()
