@@ -18,6 +18,11 @@ def before_imports() -> None:
     gc.set_threshold(_OBJECTS_WHILE_IMPORTING, 20, 50)
 
 
+def are_over() -> bool:
+    """Whether this process has its imports behind it. What is frozen would say so too, and takes long to count."""
+    return gc.get_threshold()[0] == _OBJECTS
+
+
 def after_imports() -> None:
     """Look for garbage again, but never among what is there by now."""
     gc.freeze()

@@ -6,7 +6,6 @@ Nothing here imports Dagster. `HYPOTHESIS_PROFILE=ci` tries more examples, the s
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import shutil
 import warnings
@@ -29,7 +28,7 @@ import scipy.special  # noqa: F401
 import typer.testing
 from filelock import FileLock
 
-from quality_assets import runner
+from quality_assets import imports, runner
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.sources.events import load_sources
@@ -40,7 +39,10 @@ from quality_assets.simulate import Incident, SimulationPlan, SimulationResult, 
 from quality_assets.stores import models, table_models, warehouse
 from quality_assets.stores.landing import place
 from quality_assets.stores.model_files import REGISTRY_FILE
+from quality_assets.stores.operations import store
+from quality_assets.stores.operations.engine import connect_sqlite
 from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.operations.upgrade import upgrade
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
 from quality_assets.tables.events import build_events, build_facts, build_trends, build_user_feature_days
 from quality_assets.tables.ingest import IngestReport, ingest
@@ -49,6 +51,7 @@ from quality_assets.tables.sketches import build_event_sketches
 if TYPE_CHECKING:
     from dagster import DagsterInstance
     from mlflow import MlflowClient
+    from sqlalchemy import Engine
 
 pytest_plugins = ["services"]
 
@@ -56,7 +59,7 @@ pytest_plugins = ["services"]
 vars(typer.testing)["_get_command"] = functools.cache(vars(typer.testing)["_get_command"])
 
 # What is imported and collected stays, and to look through it for garbage is a fifth of collecting.
-gc.disable()
+imports.before_imports()
 
 # The machine's load says nothing about the code: no deadlines.
 hypothesis.settings.register_profile(
@@ -237,6 +240,30 @@ def homes_of_dagster_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> 
         yield
 
 
+def _empty_operations(folder: Path) -> None:
+    folder.mkdir()
+    engine = connect_sqlite(folder / "operations.db")
+    upgrade(engine, folder / ".lock")
+    engine.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operations_stores_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new operations store is made by all its migrations: that of a new root begins with a copy of an empty one."""
+
+    def copy_and_upgrade(engine: Engine, lock_path: Path) -> None:
+        path = Path(str(engine.url.database))
+        if engine.dialect.name == "sqlite" and not path.exists():
+            made = made_once(tmp_path_factory, "empty_operations", _empty_operations)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made / "operations.db", path)
+        upgrade(engine, lock_path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "upgrade", copy_and_upgrade)
+        yield
+
+
 @pytest.fixture
 def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """An empty data root of its own, which `get_settings` gives too, in this process and those that it starts."""
@@ -315,9 +342,6 @@ def build_all() -> Callable[..., None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marks that are ours."""
-    if getattr(config.option, "numprocesses", None):
-        # The process that has others test collects nothing itself.
-        gc.enable()
     config.addinivalue_line("markers", "slow: starts what takes a quarter of a minute or more, such as Spark")
 
 
@@ -329,10 +353,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """From here on garbage is looked for, but not among what there is already."""
-    gc.freeze()
-    gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """At its end the process puts away what it has."""
-    gc.unfreeze()
+    imports.after_imports()

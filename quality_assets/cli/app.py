@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
 import os
 from datetime import date
@@ -11,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from quality_assets import imports
 from quality_assets.cli.output import fail, out
-from quality_assets.imports import before_imports
 from quality_assets.settings import Settings, get_settings
 from quality_assets.version import RELEASED, VERSION
 
@@ -45,8 +44,8 @@ def main(
 ) -> None:
     """Say where the data are, once for all commands."""
     # Not again in a process that has them behind it, such as a test's.
-    if not gc.get_freeze_count():
-        before_imports()
+    if not imports.are_over():
+        imports.before_imports()
     # Threads for linear algebra start with the import, and by default wait awake for work, which hardly comes here.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     if data_dir is not None:

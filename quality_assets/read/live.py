@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,10 @@ from quality_assets.domain.live.arrivals import SoFar, comes_live, judged, unexp
 from quality_assets.domain.live.curves import TILE_MINUTES
 from quality_assets.read.reader import Reader, Row, per_snapshot
 from quality_assets.settings import Settings
+from quality_assets.stores.http_client import http_client
 from quality_assets.stores.live.readers_key import known_key
 
 CURVES = "product.arrival_curves"
-ANSWERS_WITHIN_S = 2.0
 _REPLAYED_WITHIN_S = 60.0
 _LAST_MINUTE = 1440
 
@@ -53,19 +52,11 @@ def address(settings: Settings, path: str) -> str:
     return f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{settings.collector_port}{path}"  # noqa: S104
 
 
-@functools.cache
-def _client() -> httpx.Client:
-    """One for all questions: making it reads the certificates of the machine, some 20 ms of CPU."""
-    client = httpx.Client(timeout=ANSWERS_WITHIN_S)
-    atexit.register(client.close)
-    return client
-
-
 def ask(settings: Settings, path: str, **parameters: str | int | bool) -> Any | Down:
     """What the collector answers to a question; Down where it does not."""
     url = address(settings, path)
     try:
-        answer = _client().get(url, params=parameters, headers=headers_of(settings))
+        answer = http_client().get(url, params=parameters, headers=headers_of(settings))
     except httpx.HTTPError as error:
         return Down(_last_kept(settings), _why(error))
     if not answer.is_success:
@@ -91,7 +82,7 @@ def replay(settings: Settings, reason: str | None, mapping: Sequence[str], *, dr
     if reason is not None:
         parameters.append(("reason", reason))
     try:
-        answer = _client().post(
+        answer = http_client().post(
             address(settings, "/live/deadletters/replay"),
             params=parameters,
             headers=headers_of(settings),

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from quality_assets.serve.guard import check_exposure
 from quality_assets.serve.ports import address, port_is_free, why_not_listening
 from quality_assets.settings import REPOSITORY_ROOT, Settings
+from quality_assets.stores.http_client import http_client
 from quality_assets.stores.locks import is_held
 from quality_assets.stores.process_ids import commands_of_session, is_alive, pid_of, process_name
 from quality_assets.stores.servers import folder_identity, forget_servers, recorded_servers, remember_servers
@@ -396,7 +397,7 @@ def _wait_until_up(
         _raise_if_dead(processes, logs)
         for name, where in list(waiting.items()):
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(where, timeout=2.0)
+                http_client().get(where)
                 del waiting[name]
         if time.monotonic() > deadline:
             raise ServerDiedError(f"{', '.join(waiting)} did not answer within {START_TIMEOUT_S:.0f} s; see {logs}")

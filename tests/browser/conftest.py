@@ -29,6 +29,8 @@ sys.path.append(str(ROOT / "tests" / "live"))
 
 from snapshot_builder import Plan, build  # noqa: E402  (found through the line above)
 
+from quality_assets.stores.http_client import http_client  # noqa: E402
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A condition is waited for until it holds. So long only where it never will: machines that do much else are slow.
 PATIENCE_S = 240
@@ -106,7 +108,7 @@ def _wait_for(base: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            httpx.get(f"{base}/healthz", timeout=PATIENCE_S)
+            http_client().get(f"{base}/healthz", timeout=PATIENCE_S)
         except httpx.TransportError:
             time.sleep(0.1)  # it is asked again, and not guessed when it will be there
         else:

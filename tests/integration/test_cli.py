@@ -801,7 +801,7 @@ def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> 
         (tmp_path / f"{name}-{day}.csv").write_text(_csv(day, 20, f"{name}{day}", "error" if name == "wrong" else "ok"))
     wrong = tmp_path / "wrong-2026-02-04.csv"
     quality("ingest", *tmp_path.glob("*.csv"))
-    quality("run")
+    quality("run", "--without-models")
     counted = (
         "sql",
         "--format",
@@ -828,5 +828,5 @@ def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> 
     assert "1 log would be read again. Nothing is changed yet" in quality("withdraw", wrong, "--undo").stdout
     assert "1 file read anew, 20 rows; 0 rejected" in quality("withdraw", wrong, "--undo", "--yes").stdout
     assert "wrong-2026-02-04.csv is not withdrawn" in quality("withdraw", wrong.name, "--undo").stderr
-    quality("run")
+    quality("run", "--without-models")
     assert "2026-02-04,20" in quality(*counted).stdout

@@ -27,6 +27,7 @@ from quality_assets.cli.main import app
 from quality_assets.serve.ports import address
 from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
+from quality_assets.stores.http_client import http_client
 
 # A machine that does much else is slow: so long only where what is waited for never comes.
 PATIENCE_S = 300
@@ -283,7 +284,7 @@ def _wait_for_first_partition(dagster: str, first: str) -> None:
     question = '{ assetNodes(assetKeys: [{path: ["core", "valid_events"]}]) { partitionKeys } }'
     for _ in range(2 * PATIENCE_S):
         # There is none while the graph is being loaded.
-        nodes = httpx.post(f"{dagster}/graphql", json={"query": question}, timeout=PATIENCE_S).json()["data"]
+        nodes = http_client().post(f"{dagster}/graphql", json={"query": question}, timeout=PATIENCE_S).json()["data"]
         keys = [key for node in nodes["assetNodes"] for key in node["partitionKeys"]]
         if keys[:1] == [first]:
             assert len(keys) in (3, 4), "from three days ago to yesterday, also where midnight passes"

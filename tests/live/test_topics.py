@@ -19,6 +19,7 @@ from services import kafka_broker, redis_server
 from quality_assets.domain.live.event_rows import EventSource, accept
 from quality_assets.serve.collector.core import CollectorRunningError, topics_of
 from quality_assets.settings import Settings
+from quality_assets.stores.http_client import http_client
 from quality_assets.stores.live.kafka import (
     DEAD_LETTERS,
     FEATURE_EVENTS,
@@ -48,7 +49,7 @@ class Processors:
     def partitions(self) -> list[int]:
         """Which it follows; none while it does not answer."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=10)
+            answer = http_client().get(f"http://127.0.0.1:{self.port}/health", timeout=10)
         except httpx.TransportError:
             return []
         assert answer.status_code == 200, answer.text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from small_snapshots import snapshot_of
 from quality_assets.domain.live.arrivals import SoFar, judged
 from quality_assets.read import live
 from quality_assets.settings import Settings
+from quality_assets.stores.http_client import http_client
 from tests.conftest import new_settings
 
 # A Monday.
@@ -151,7 +154,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         return answer
 
     client = httpx.Client(transport=httpx.MockTransport(handle))
-    monkeypatch.setattr(live, "_client", lambda: client)
+    monkeypatch.setattr(live, "http_client", lambda: client)
     yield told
     client.close()
 
@@ -243,10 +246,18 @@ def test_what_opens_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
 def test_hours_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live.time, "time", lambda: 7199.9)
     assert live._hour() == 1
-    assert timedelta(seconds=live.ANSWERS_WITHIN_S) == timedelta(seconds=2)
 
 
 def test_one_client_asks_all_and_waits_two_seconds() -> None:
-    client = live._client()
-    assert live._client() is client
+    client = http_client()
+    assert http_client() is client
     assert client.timeout == httpx.Timeout(2.0)
+
+
+def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    http_client.cache_clear()
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert http_client().head(f"http://127.0.0.1:{server.server_port}/no-such-file").status_code == 404
+    http_client.cache_clear()

@@ -40,6 +40,7 @@ from quality_assets.serve.api.user_models import (
 from quality_assets.serve.api.writing import Writer, json_response, settings_of
 from quality_assets.serve.ports import address
 from quality_assets.settings import Settings
+from quality_assets.stores.http_client import http_client
 from quality_assets.stores.released import VersionUnavailableError, gates, load_version
 from quality_assets.stores.releases import release_log
 
@@ -243,7 +244,7 @@ def _asked(settings: Settings, path: str, row: dict[str, Any]) -> tuple[int, Ans
     where = address(settings.host, settings.predict_port)
     token = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
-        answer = httpx.post(f"{where}{path}", json=row, headers=token, timeout=_ASKED_WITHIN_S, trust_env=False)
+        answer = http_client().post(f"{where}{path}", json=row, headers=token, timeout=_ASKED_WITHIN_S)
         told: Answer = answer.json()
     except httpx.HTTPError:
         raise HTTPException(
