@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,13 +71,16 @@ def _stage(asset: str) -> str:
     return asset.split(".", 1)[0]
 
 
-def positions(upstream: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, int]]:
-    """Column and row of each asset: a column a stage, within it in the order of the flow."""
+def positions(
+    upstream: Mapping[str, Sequence[str]], never_made: Collection[str] = frozenset()
+) -> dict[str, tuple[int, int]]:
+    """Column and row of each asset: a column a stage, within it in the order of the flow, what was never made last."""
     depth_of = depths(upstream)
     placed: dict[str, tuple[int, int]] = {}
     for column, stage in enumerate(stages(upstream)):
         here = sorted(
-            (asset for asset in upstream if _stage(asset) == stage), key=lambda asset: (depth_of[asset], asset)
+            (asset for asset in upstream if _stage(asset) == stage),
+            key=lambda asset: (asset in never_made, depth_of[asset], asset),
         )
         placed |= {asset: (column, row) for row, asset in enumerate(here)}
     return placed
@@ -88,9 +91,10 @@ def picture(
     states: Mapping[str, tuple[CheckState, str]],
     chosen: str | None,
     address: Any,
+    never_made: Collection[str] = frozenset(),
 ) -> Component:
     """The graph. `states` gives each asset's health and a few words; `address(asset)` is where its node leads."""
-    placed = positions(upstream)
+    placed = positions(upstream, never_made)
     names = stages(upstream)
     column_width = max(MIN_COLUMN, min(MAX_COLUMN, (WIDTH - LEFT) // max(len(names), 1)))
     grid = _Grid(column_width, column_width - GAP)

@@ -74,7 +74,9 @@ def build(reader: Reader, request: Request) -> Component:
                         ui.csv_link("assets"),
                     ],
                 ),
-                lineage.picture(upstream, states, chosen, lambda asset: request.url(asset=asset)),
+                lineage.picture(
+                    upstream, states, chosen, lambda asset: request.url(asset=asset), upstream.keys() - runs
+                ),
                 label="Lineage",
             ),
             _detail(detail, states, runs, upstream, request) if detail else _no_detail(chosen),

@@ -547,6 +547,8 @@ def test_answers_are_compressed_and_guarded(client: Client) -> None:
 def test_lineage_has_a_column_a_stage_and_survives_a_cycle() -> None:
     upstream = {"raw.a": (), "core.b": ("raw.a",), "core.c": ("core.b",), "publish.d": ("core.c", "gone.x")}
     assert lineage.positions(upstream) == {"raw.a": (0, 0), "core.b": (1, 0), "core.c": (1, 1), "publish.d": (2, 0)}
+    told = lineage.positions(upstream, {"core.b"})
+    assert told == {"raw.a": (0, 0), "core.b": (1, 1), "core.c": (1, 0), "publish.d": (2, 0)}
     assert set(lineage.depths({"a.a": ("a.b",), "a.b": ("a.a",)})) == {"a.a", "a.b"}
 
 
