@@ -25,7 +25,7 @@ CHECK_RESULTS = Table(
             "Completeness, uniqueness, validity, consistency, timeliness, volume, accuracy",
             nullable=False,
         ),
-        Column("status", "VARCHAR", "A check that could not run is unknown", nullable=False, allowed=CHECK_STATUSES),
+        Column("status", "VARCHAR", "Unknown where it could not be answered", nullable=False, allowed=CHECK_STATUSES),
         Column(
             "severity",
             "VARCHAR",
@@ -149,7 +149,7 @@ RUN_REPORT = Table(
         Column("rows_valid", "BIGINT", "Rows kept as events", unit="count", minimum=0),
         Column("rows_quarantined", "BIGINT", "Rows refused", unit="count", minimum=0),
         Column("checks_failed", "INTEGER", "Checks that failed", unit="count", minimum=0),
-        Column("checks_unknown", "INTEGER", "Checks that could not run", unit="count", minimum=0),
+        Column("checks_unknown", "INTEGER", "Checks that could not be answered", unit="count", minimum=0),
         Column("partitions_built", "INTEGER", "Partitions that were built", unit="count", minimum=0),
         Column("inputs_drifted", "INTEGER", "Drifted things, of all kinds", unit="count", minimum=0),
         Column("incidents_open", "INTEGER", "Incidents without an end", unit="count", minimum=0),

@@ -1,7 +1,7 @@
 """Queries of the data quality page: check results, scores, quarantine, volume.
 
 The score is of the data, as that of datasets is. Checks have points beside it: how much of what is asked holds; a check
-that could not run is unknown, and has none."""
+that could not be answered is unknown, and has none."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ DAY_TABLES = PIPELINE.of_stages("days")
 SCORING_TABLES = PIPELINE.of_stages("model_inputs", "scoring", "report")
 TRAINING_TABLES: tuple[Table | Subject, ...] = (*PIPELINE.of_stages("training"), RISK_MODEL)
 
-# That a check could not run for a whole table is answered by its next run for any date.
+# That a check could not be answered for a whole table is answered by its next run for any date.
 NOT_ANSWERED_SINCE = """
 qualify partition_key <> '' or max(checked_at) = max(max(checked_at)) over (partition by asset, check_name)
 """

@@ -45,7 +45,7 @@ class Refusal:
 
 
 def reasons_against(session: WarehouseSession) -> list[str]:
-    """What speaks against publication: half-built dates, and blocking checks that fail or could not run.
+    """What speaks against publication: half-built dates, and blocking checks that fail or could not be answered.
 
     Of the facts and of what they are made from only: see `may_refuse_publication`.
     """

@@ -497,7 +497,8 @@ def test_of_a_busy_run_every_figure_is_right():
     ]  # fmt: skip
     assert report["headline"] == (
         "Failed in broken; 6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); "
-        "3 of 8 check results of this run failed, 1 could not run; 4 open incidents; 3 of 5 watched things drifted."
+        "3 of 8 check results of this run failed, 1 could not be answered; 4 open incidents;"
+        " 3 of 5 watched things drifted."
     )
 
 
@@ -586,7 +587,7 @@ def test_headlines_say_what_is_unknown_and_what_is_none():
 def test_one_of_each_is_said_as_one_and_none_as_none():
     assert run_report(full_inputs())["headline"] == (
         "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %); 1 of 3 check results of this"
-        " run failed, 1 could not run; 1 open incident; 1 of 2 watched things drifted."
+        " run failed, 1 could not be answered; 1 open incident; 1 of 2 watched things drifted."
     )
     failed = run_report(busy_inputs(checks=pd.DataFrame([check_row("a.t", "warns", "failed")])))["checks"]
     assert (failed["passed"], failed["failed"], failed["unknown"]) == (0, 1, 0)

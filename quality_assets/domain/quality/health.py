@@ -77,7 +77,7 @@ def needing_a_look(results: Iterable[Row]) -> list[Row]:
 
 
 def alarms(results: Iterable[Row]) -> int:
-    """How many results fail or warn; what could not run raises no alarm."""
+    """How many results fail or warn; what could not be answered raises no alarm."""
     counts = tally(results)
     return counts.failing + counts.warning
 
@@ -150,7 +150,7 @@ def _asset_state(
     if checks.warning:
         return CheckState.WARNING, plural(checks.warning, "warning")
     if checks.unknown:
-        return CheckState.UNKNOWN, f"{plural(checks.unknown, 'check')} could not run"
+        return CheckState.UNKNOWN, f"{plural(checks.unknown, 'check')} could not be answered"
     if checks.passing:
         return CheckState.PASSING, f"{plural(checks.passing, 'check')} passed"
     if row["schema"] == _AFTER_PUBLICATION and not run:

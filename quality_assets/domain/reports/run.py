@@ -310,7 +310,7 @@ def _checks_text(checks: Mapping[str, Any]) -> str:
     # A check has a result a date, so that these are more than there are checks.
     asked = checks["passed"] + checks["failed"] + checks["unknown"]
     text = f"{checks['failed']} of {plural(asked, 'check result')} of this run failed"
-    return text + (f", {checks['unknown']} could not run" if checks["unknown"] else "")
+    return text + (f", {checks['unknown']} could not be answered" if checks["unknown"] else "")
 
 
 def report_text(report: Mapping[str, Any]) -> str:
