@@ -52,8 +52,7 @@ class Scan:
         return self.loaded.rows <= SMALL_ROWS
 
     def _drawn(self) -> Block:
-        part = "" if self.is_small else f" USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)"
-        table = self._connection.sql(f"SELECT * FROM batch{part}").to_arrow_table()
+        table = _sample(self._connection, self.loaded, "*")
         cells = {
             name: cells_of(table.column(index), self._form_of(name)) for index, name in enumerate(self.loaded.columns)
         }
@@ -123,6 +122,18 @@ class Scan:
             else f"SELECT count({places[0]}) - count(DISTINCT {places[0]}) FROM batch"
         ).fetchall()
         return int(found[0][0])
+
+
+def sampled_column(connection: duckdb.DuckDBPyConnection, loaded: Loaded, name: str) -> Cells | None:
+    """The cells of one column in the sample of a loaded batch; None where there is no such column."""
+    if name not in loaded.columns:
+        return None
+    return cells_of(_sample(connection, loaded, f"c{loaded.columns.index(name)}").column(0), None)
+
+
+def _sample(connection: duckdb.DuckDBPyConnection, loaded: Loaded, columns: str) -> pa.Table:
+    part = f" USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)" if loaded.rows > SMALL_ROWS else ""
+    return connection.sql(f"SELECT {columns} FROM batch{part}").to_arrow_table()
 
 
 def _numbers(numbers: pa.Array, others: pa.Array, form: ColumnForm) -> Cells:

@@ -26,7 +26,7 @@ from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.datasets.loaded import Loaded
 from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.plugin_files import Plugins, load_plugins
-from quality_assets.stores.datasets.scanning import Scan
+from quality_assets.stores.datasets.scanning import Scan, sampled_column
 from quality_assets.stores.operations.store import Operations
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, verdict_on
 from quality_assets.tables.datasets.batches import (
@@ -231,7 +231,7 @@ def _in_order(settings: Settings, waiting: Sequence[Waiting], time_column: str |
 def _first_time(settings: Settings, path: Path, column: str) -> float:
     try:
         with scratch_database(settings) as (connection, scratch):
-            cells = Scan(connection, load_file(connection, path, scratch), {}).sample.columns.get(column)
+            cells = sampled_column(connection, load_file(connection, path, scratch), column)
     except (FileRejected, FileWaits, duckdb.Error, OSError):
         return np.inf
     if cells is None or np.isnan(cells.numbers).all():
