@@ -5,8 +5,9 @@ Nothing else would tell of them before their data change: what failed is not ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -18,7 +19,7 @@ from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.store import operations_of
-from quality_assets.stores.snapshots import current_snapshot, open_snapshot
+from quality_assets.stores.snapshots import Snapshot, current_snapshot, open_snapshot
 from quality_assets.tables.alerts import raise_fault
 from quality_assets.tables.faults import unless_unreachable
 from quality_assets.tables.house_settings import value_of
@@ -51,21 +52,25 @@ def raise_lost(settings: Settings, now: datetime | None = None) -> int:
     return len(lost)
 
 
-def _published(settings: Settings) -> list[dict[str, Any]]:
+def _published(settings: Settings) -> Sequence[Mapping[str, Any]]:
     snapshot = current_snapshot(settings.published_dir)
-    if snapshot is None:
-        return []
     try:
-        with open_snapshot(snapshot) as connection:
-            found = connection.execute(_LIVE, {"over": alerting.RESOLVED, "otherwise": list(_FOUND_OTHERWISE)})
-            names = [column[0] for column in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return () if snapshot is None else _live_in(snapshot)
     except duckdb.Error:
         # A snapshot that cannot be read, or of an older version: what is wrong with it is told elsewhere.
-        return []
+        return ()
 
 
-def _lost(connection: Connection, published: list[dict[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
+@lru_cache(maxsize=1)
+def _live_in(snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
+    """The live alerts of a snapshot, which never change: to open it every few seconds would cost more than to tell."""
+    with open_snapshot(snapshot) as connection:
+        found = connection.execute(_LIVE, {"over": alerting.RESOLVED, "otherwise": list(_FOUND_OTHERWISE)})
+        names = [column[0] for column in found.description]
+        return tuple(dict(zip(names, row, strict=True)) for row in found.fetchall())
+
+
+def _lost(connection: Connection, published: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
     """Those of which the store has no live alert, and heard last before they were published.
 
     What was over long enough may have been forgotten since.
