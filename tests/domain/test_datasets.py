@@ -455,6 +455,11 @@ def test_rows_that_are_alike_by_chance_are_few_doubts() -> None:
     assert copies_by_chance(dice, 720) == pytest.approx(4 * copies_by_chance(dice, 360))
     told = text_block(name=[f"p{r}" for r in range(98)] + ["p0", "p1"], side=[r % 6 for r in range(98)] + [0, 1])
     assert copies_by_chance(told, 100) < 1
+    # With a name that two rows have, alike in the other side and not in the first: the column that explains most
+    # is the first side (180 pairs differ in it alone), and not the one of most values (1,620 × 3 × 180 / 64,440 = 14).
+    sides = {"one": [r % 6 for r in range(360)], "other": [r // 6 % 6 for r in range(360)]}
+    named = text_block(**sides, name=[r // 2 for r in range(360)])
+    assert copies_by_chance(named, 360) == pytest.approx(3 * 180 * agree / (1 - agree))
     assert weights.few_copied(324, 360, 324) == pytest.approx(0.0003 * 324)
     assert weights.few_copied(2, 100, 0.0) == pytest.approx(1 + 0.02)
 
