@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from text_blocks import suggested, text_block
 
 from quality_assets.domain.quality.datasets import examine, weights
+from quality_assets.domain.quality.datasets.apart import beyond_few
 from quality_assets.domain.quality.datasets.beside import alone_within, as_rough_as_any, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import Heaped
 from quality_assets.domain.quality.datasets.neighbour_tests import (
@@ -90,6 +93,32 @@ def test_skewed_numbers_have_a_gap_where_one_is_four_times_the_next() -> None:
     sizes = [round(1.1**n, 3) for n in range(60)]
     assert "beyond_gap" not in suggested([*sizes, sizes[-1] * 2])
     assert suggested([*sizes, sizes[-1] * 4])["beyond_gap"][1] == [60]
+
+
+def test_numbers_strewn_far_beyond_a_few_values_that_most_have() -> None:
+    # Three in five are 0 or 1; those beyond lie 2 from them in the middle, which is more than one and a half.
+    few = [0] * 40 + [1] * 20
+    assert suggested([*few, *[-2, 3] * 10])["beyond_gap"][1] == list(range(60, 80))
+
+    def ends(others: Sequence[int]) -> tuple[float, float] | None:
+        return beyond_few(np.array([*few, *others], float))
+
+    assert ends([-2, 3] * 10) == (0, 1)
+    assert ends([-1, 2] * 10) is None, "1 from them"
+    assert ends([-2, 2] * 10) is None, "1 from them on one side"
+    assert ends(range(3, 23)) is None, "on one side alone"
+    assert ends([1000] * 13) == (0, 1), "beyond an endless gap"
+    assert ends([1000] * 14) is None, "1 is not one and a half times as frequent"
+    assert ends([*range(3, 23), *range(-22, -2)]) == (0, 1), "three in five"
+    assert ends([*range(3, 24), *range(-22, -2)]) is None, "fewer"
+    # The others may lie between them: they are no more than beside them.
+    assert beyond_few(np.array([0] * 40 + [2] * 20 + [1] * 9)) is None
+
+
+def test_of_two_sizes_those_below_zero_lost_their_sign() -> None:
+    lost = suggested([1, 2] * 35 + [-1, -2] * 15)["rare_sign"]
+    assert (lost[0].weight, lost[1]) == (weights.TURNED_SIGN, list(range(70, 100)))
+    assert "rare_sign" not in suggested([1] * 70 + [-1] * 30), "of one size it is a direction"
 
 
 def test_a_few_numbers_below_zero_are_doubted() -> None:

@@ -20,7 +20,9 @@ ENDLESS_GAP = 50.0
 # What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
 _MOST_ROUNDS, _LEAST_LEFT = 4, 0.5
 # What lost its sign is spread as what has it (Kolmogorov and Smirnov, one in ten), up to so much of a column.
-_MOST_MIRRORED, _LEAST_MIRRORED, _CHANCE_DISTANCE, _MOST_APART = 0.4, 3, 1.22, 0.25
+_MOST_MIRRORED, _LEAST_MIRRORED, _CHANCE_DISTANCE, _MOST_APART = 0.4, 2, 1.22, 0.25
+# A few values are all where so much of a column has them, and none of the others is nearly as frequent as one of them.
+_MOST_FEW, _FEW_HAVE, _LESS_FREQUENT = 4, 0.6, 1.5
 
 
 def is_mirrored(below: Floats, above: Floats) -> bool:
@@ -73,6 +75,26 @@ def beyond_gap(
             break
         left = within
     return (float(left[0]), float(left[-1])) if len(left) < len(ascending) else None
+
+
+def beyond_few(known: Floats) -> tuple[float, float] | None:
+    """The ends of a few values that most numbers have, where most others are strewn far beyond them on both sides, or
+    all lie beyond an endless gap; None where there are no such.
+    """
+    values, counts = np.unique(known, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    for few in range(2, min(_MOST_FEW, len(values) - 1) + 1):
+        is_clear = counts[order[few - 1]] >= _LESS_FREQUENT * counts[order[few]]
+        if not is_clear or counts[order[:few]].sum() < _FEW_HAVE * len(known):
+            continue
+        low, high = float(values[order[:few]].min()), float(values[order[:few]].max())
+        below, above = low - known[known < low], known[known > high] - high
+        far = 3 * WIDE_GAP * (high - low)
+        is_strewn = len(below) and len(above) and min(np.median(below), np.median(above)) >= far
+        beyond = np.concatenate([below, above])
+        if is_strewn or (len(beyond) and beyond.min() >= ENDLESS_GAP * (high - low)):
+            return low, high
+    return None
 
 
 def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:

@@ -18,6 +18,7 @@ from quality_assets.domain.quality.datasets.apart import (
     TIME_FURTHER,
     TIME_GRADES,
     WIDE_GAP,
+    beyond_few,
     beyond_gap,
     far_from_all,
     is_mirrored,
@@ -39,6 +40,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
+from quality_assets.domain.quality.datasets.moved import moved_within
 from quality_assets.domain.quality.datasets.values import Block, Cells, loose_shape
 from quality_assets.domain.quality.datasets.written import MOST_CATEGORIES, texts_written, written_otherwise
 
@@ -84,6 +86,7 @@ def detect(block: Block) -> list[CellTest]:
         found += (each for each in dependencies_within(block) if not any(set(each.columns) <= some for some in tied))
         found += identities
         found += ratios_within(block)
+        found += moved_within(block)
         # Of two columns of times, one is when what began with the other has ended; numbers lie so by chance.
         found += orders_within(block, weights.ORDER, "order", ("time",), _KEPT_ORDER)
     return found
@@ -270,7 +273,7 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         low, high = q1 - 1.5 * spread, q3 + 1.5 * spread
         said = f"lie more than 1.5 interquartile ranges outside the quartiles, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "outlier", (name,), weights.OUTLIER, low, high, said)
-    if found := beyond_gap(known):
+    if found := beyond_gap(known) or beyond_few(known):
         low, high = found
         said = f"lie beyond a wide gap, below {low:.6g} or above {high:.6g}"
         yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
