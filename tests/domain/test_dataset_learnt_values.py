@@ -323,3 +323,12 @@ def test_a_profile_of_before_said_of_numbers_whether_they_have_commas(
     assert Profile.from_dict(told).forms["a"] == ColumnForm(
         "number", missing_tokens=frozenset(("",)), number_format=written
     )
+
+
+def test_a_set_of_numbers_says_how_likely_the_next_one_is_new() -> None:
+    counts = [0] * 150 + [1] * 40 + [2] * 8 + [5, 9]
+    (rule,) = (rule for rule in learn([text_block(c=counts)]) if isinstance(rule, NotAmong))
+    # Two of two hundred stand there once.
+    assert rule.unseen == 0.01
+    (named,) = (r for r in learn([text_block(c=[f"v{count}" for count in counts])]) if isinstance(r, NotAmong))
+    assert named.unseen == 0.0

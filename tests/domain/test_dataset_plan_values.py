@@ -32,6 +32,7 @@ from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import Verdict
+from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures, what_if
 from quality_assets.domain.quality.datasets.values import Block, ColumnForm
 
@@ -138,6 +139,20 @@ def test_a_column_that_counts_its_rows_names_each_once() -> None:
         [n // 2 for n in plain],
     ):
         assert not [f for f in judged(others).findings if f.detector == "key"], others[:3]
+
+
+def test_past_rows_are_asked_for_signs_also_where_a_column_goes_on() -> None:
+    past = [text_block(a=[-1, -1, *range(18)]), text_block(a=[-1, *range(19)]), text_block(a=[-1] * 11 + [5] * 9)]
+
+    def before(low: float, high: float) -> dict[int, list[tuple[int, int]]]:
+        tally = Tally([OutsideRange("outlier", "o", ("a",), 0.5, low, high)], Ordering({"a": 0.9}))
+        tally.add(text_block(a=[-1, 0, 30]))
+        return examine._before(tally, past)
+
+    # Of the third most are below zero, so that it says nothing.
+    assert before(0.0, np.inf) == {0: [(2, 20), (1, 20)]}
+    assert before(float(np.nextafter(0.0, 1.0)), np.inf) == {0: [(3, 20), (2, 20)]}
+    assert before(0.0, 20.0) == before(-5.0, 20.0) == before(5.0, np.inf) == {}
 
 
 def test_of_a_sample_ends_lie_within_the_gap_and_of_all_rows_before_it() -> None:

@@ -234,6 +234,20 @@ def test_of_columns_that_decide_one_the_surest_is_told() -> None:
     assert [(f.rule_id, f.weight) for f in again] == [("d(q, c)", 0.9), ("n(c)", 0.5)]
 
 
+def test_of_a_set_that_is_not_all_seen_yet_so_many_new_values_are_usual() -> None:
+    def told(unseen: float) -> list[tuple[float | None, float]]:
+        test = NotAmong("closed_set", "n", ("a",), 0.5, frozenset(map(str, range(5, 101))), unseen=unseen)
+        rules = Rules((test,), {test.rule_id: Record(1, 400, 2)})
+        return [(f.expected_share, f.doubt) for f in judge(_counted([test]), rules, [PLAIN] * 2, []).findings]
+
+    # Of 100 cells four are new, and of 400 past ones one was: .25 are usual, .25 + 2 × √.25 = 1.25 within the scatter.
+    (share, doubt), *_ = told(0.0)
+    assert share == pytest.approx(0.0025)
+    assert 1 < doubt < 0.5 * (4 - 1.25 + 0.002)
+    # Where one in fifty is expected to be new, 2 of 100: 2 + 2 × √2 = 4.83 are within it.
+    assert told(0.02) == []
+
+
 def test_what_past_batches_showed_of_a_test_without_a_record_is_usual() -> None:
     test = _above(80)
     past = [replace(PLAIN, tested={test.rule_id: (broken, 100)}) for broken in (2, 4)]

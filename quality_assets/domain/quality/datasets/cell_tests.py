@@ -146,6 +146,11 @@ class OutsideRange(ValueTest):
     is_far: bool = False
     """Whether the ends are so wide that no column wanders beyond them from one batch to the next."""
 
+    @property
+    def is_of_sign(self) -> bool:
+        """Whether it asks for the sign alone, which stays what it is wherever a column goes on to."""
+        return 0 <= self.low <= np.nextafter(0.0, 1.0) and self.high == np.inf
+
     def counts_cells(self, count: int, cells: Cells, is_varied: bool = True) -> bool:
         """Whether so many cells are no wandering on."""
         return (self.is_far and is_varied) or super().counts_cells(count, cells, is_varied)
@@ -183,6 +188,8 @@ class NotAmong(ValueTest):
 
     allowed: frozenset[str] = frozenset()
     said: str = ""
+    unseen: float = 0.0
+    """The chance that the next value is one of the set that was not seen yet."""
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""

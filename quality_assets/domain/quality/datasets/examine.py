@@ -261,8 +261,8 @@ def _before(tally: Tally, blocks: Sequence[Block]) -> dict[int, list[tuple[int, 
     """
     found = {}
     for place, test in enumerate(tally.tests):
-        is_elsewhere = isinstance(test, OutsideRange) and test.column in tally.ordering.values
-        if not tally.broken[place] or is_elsewhere:
+        is_range = isinstance(test, OutsideRange) and not test.is_of_sign
+        if not tally.broken[place] or (is_range and test.column in tally.ordering.values):
             continue
         asked = [block for block in blocks if test.applies(block)]
         counts = [(int(test.broken(block).sum()), block.columns[test.column].filled) for block in asked]

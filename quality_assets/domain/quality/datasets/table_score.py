@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from math import ceil, sqrt
 
 from quality_assets.domain.quality.datasets import weights
-from quality_assets.domain.quality.datasets.cell_tests import WANDERING, CellTest
+from quality_assets.domain.quality.datasets.cell_tests import WANDERING, CellTest, NotAmong
 from quality_assets.domain.quality.datasets.detectors import LEAST_CELLS
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.rules import Record, Rules
@@ -211,6 +211,8 @@ def _usual(
         for profile in past:
             if test.rule_id in profile.tested:
                 record = record.plus(*profile.tested[test.rule_id])
+        if isinstance(test, NotAmong):
+            record = record.at_least(test.unseen)
         mean = record.broken / max(record.cells, 1) * cells
         held: tuple[float, float, Record | None] = (mean, mean, record)
     else:
