@@ -99,6 +99,9 @@ def test_a_piece_of_several_values_is_held_against_all_of_them() -> None:
 def test_numbers_far_on_both_sides_of_a_constant_are_errors_though_each_comes_often() -> None:
     test, rows = suggested([900] * 60 + [-999, 9999, -1, 999999] * 4)["constant"]
     assert (test.weight, len(rows)) == (weights.STREWN, 16)
+    # Of five others none may be more than three in ten: 5 of 17 are fewer, and 6 of 18 more.
+    weight_of = {n: suggested([0] * 60 + [-3, -2, 2, 3] * 3 + [4] * n)["constant"][0].weight for n in (5, 6)}
+    assert weight_of == {5: weights.STREWN, 6: weights.NEARLY_CONSTANT}
     # Steps beside a constant are a scale.
     assert suggested([3] * 60 + [1, 2, 4, 5] * 4)["constant"][0].weight == weights.NEARLY_CONSTANT
 

@@ -82,7 +82,9 @@ def test_three_in_four_alike_are_a_constant_and_fewer_where_errors_are_strewn_ab
     # One that is no error where others are is asked what a column is asked besides.
     assert suggested([5] * 34 + [1] * 6)["constant"][0].weight == weights.NEARLY_CONSTANT
     assert set(suggested([5] * 34 + [6] * 4 + [-1] * 2)) >= {"constant", "rare_sign"}
-    assert "constant" not in suggested([5] * 27 + list(range(-6, 0)) + list(range(10, 17)))
+    # 25 of 38 are .658, and of 39 .641.
+    assert "constant" in suggested([5] * 25 + list(range(-6, 0)) + list(range(10, 17)))
+    assert "constant" not in suggested([5] * 25 + list(range(-6, 0)) + list(range(10, 18)))
     assert "constant" in suggested([5] * 30 + [6] * 10)
     assert "constant" not in suggested([5] * 29 + [6] * 11)
     assert "constant" not in suggested([5] * 40)

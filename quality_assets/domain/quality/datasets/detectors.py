@@ -62,8 +62,10 @@ _FORM_GRADES = ((0.1, 0.88), (0.03, 0.92), (0.01, 0.97))
 _DOMINANT_SHARE = 0.9
 # Of numbers a constant may have lost more, and most where errors show as such: then columns are asked beside it as if
 # it were none.
-_CONSTANT_SHARE, _STREWN_CONSTANT_SHARE = 0.75, 0.7
+_CONSTANT_SHARE, _STREWN_CONSTANT_SHARE = 0.75, 0.65
 _MOST_OF_ONE_STREWN, _MOST_STREWN = 0.02, 0.05
+# More others than a scale of five has, none of which is so much of them: what thins out stands mostly next to it.
+_LEAST_STREWN, _MOST_OF_STREWN = 5, 0.3
 # A sign of language may be rare; others, which are none, need not be as rare to be odd.
 _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!")
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
@@ -361,9 +363,12 @@ def _constant(name: str, known: Floats) -> OutsideRange | None:
     if share < _STREWN_CONSTANT_SHARE or len(values) == 1:
         return None
     others = values[values != top]
-    most = max(2, (_MOST_STREWN if len(others) >= 4 else _MOST_OF_ONE_STREWN) * len(known))
+    rest = counts[values != top]
+    most = max(2.0, (_MOST_STREWN if len(others) >= 4 else _MOST_OF_ONE_STREWN) * len(known))
+    if len(others) >= _LEAST_STREWN:
+        most = max(most, _MOST_OF_STREWN * rest.sum())
     apart = np.abs(others - top)
-    is_few_each = counts[values != top].max() <= most or apart.max() >= ENDLESS_GAP * apart.min()
+    is_few_each = rest.max() <= most or apart.max() >= ENDLESS_GAP * apart.min()
     is_strewn = (others < top).any() and (others > top).any() and is_few_each
     if not is_strewn and share < _CONSTANT_SHARE:
         return None
