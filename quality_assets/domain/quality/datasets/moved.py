@@ -163,9 +163,10 @@ def _places(one: Cells, other: Cells) -> tuple[_Places, int]:
         return _Texts(values, {shape: len(values) + place for place, shape in enumerate(shapes)}), _LEAST_PLACES
     every = np.concatenate([one.numbers, other.numbers])
     bins = int(np.clip(np.sqrt(one.rows), _LEAST_BINS + 1, _MOST_BINS))
-    shares = np.linspace(0, 1, bins + 1)[1:-1]
-    ends = np.unique(np.quantile(every[~np.isnan(every)], shares, method="lower"))
-    return _Bins(tuple(ends.tolist())), _LEAST_BINS
+    stretches = np.array_split(np.sort(every[~np.isnan(every)]), bins)
+    # Each ends at its widest gap, so that what lies apart is in no bin with what is near.
+    ends = {float(each[np.argmax(np.diff(each))]) for each in stretches if len(each) > 1}
+    return _Bins(tuple(sorted(ends))), _LEAST_BINS
 
 
 def _most(detector: str, head: Block, arrows: Sequence[Sequence[Arrow]]) -> Iterator[Moved]:
