@@ -16,6 +16,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     Dependency,
     NotAmong,
     OutsideRange,
+    Typo,
     WrongType,
 )
 from quality_assets.domain.quality.datasets.copies import copies_by_chance
@@ -124,6 +125,20 @@ def test_a_text_that_comes_again_in_an_ordered_column_is_the_same_event() -> Non
     between = ["x"] * 10
     tally.add(text_block(a=[*between, *["y"] * 4, *between, *["z"] * 4, *between, *["y"] * 4, *between]))
     assert (tally.broken[0], tally.events[0]) == (12, 2)
+
+
+def test_a_name_one_slip_from_a_known_one_is_one_event_in_a_stretch_and_each_is_one_where_it_is_strewn() -> None:
+    test = Typo("typo", "past_typo", ("a",), 0.9, frozenset(["Niger"]), frozenset(["Niger", "Oman"]))
+
+    def events(values: list[str], r: float) -> tuple[int, int]:
+        tally = Tally([test], Ordering({"a": r} if r else {}))
+        tally.add(text_block(a=values))
+        return tally.broken[0], tally.events[0]
+
+    goes_on = ["Niger"] * 12 + ["Nigera"] * 12 + ["Oman"] * 12
+    assert (events(goes_on, 0.9), events(goes_on, 0.0)) == ((12, 1), (12, 12))
+    strewn = [value for slip in ("Nigr", "Nger", "Niegr", "Nigeer") for value in (*["Niger"] * 5, slip, *["Niger"] * 5)]
+    assert events(strewn, 0.5) == (4, 4)
 
 
 def test_missing_cells_that_stand_together() -> None:

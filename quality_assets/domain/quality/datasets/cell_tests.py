@@ -20,6 +20,8 @@ from quality_assets.domain.wording import plural
 _NEARLY_ALL = 0.9
 WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
 """The kinds that a column may break by going on from batch to batch."""
+# The next name of a column that goes on may be one slip from one that it has had, and stands in a stretch of rows.
+_IN_STRETCHES = WANDERING | {"typo"}
 _UNLIKE_MOST = "are not the value that nearly all have"
 _LEAST_WORD = 5
 # So many rows that all say the same other thing are no errors of each.
@@ -67,7 +69,7 @@ class CellTest(ABC):
         Where the past holds but a few values (not `is_varied`), another one may be the next of them.
         """
         is_whole = is_varied and cells.form.kind == "text" and count >= _NEARLY_ALL * cells.filled
-        return self.kind not in WANDERING or is_whole
+        return self.kind not in _IN_STRETCHES or is_whole
 
     def changes(self, block: Block, offending: Bools) -> Bools:
         """Of the rows that break it, those that each are a change of their own."""
