@@ -83,8 +83,6 @@ class Arrow:
     target: str
     places: _Places
     own: tuple[int, ...]
-    tells: float = 0.0
-    """How much of the source would be known so where it stood in the target."""
 
     def broken(self, block: Block) -> Bools:
         """By row of the block: whether its cell of the target is at home in the source."""
@@ -117,35 +115,48 @@ class Moved(CellTest):
         return f"would be usual in {source}: their rows stand one column off, it seems"
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a table shows of an arrow: by row whether it tells its cell, and of how much of the source it would."""
+
+    arrow: Arrow
+    broken: Bools
+    tells: float
+
+
 def moved_within(block: Block) -> Iterator[Moved]:
     """The cells of neighbouring columns that changed places, and of rows that stand one column off to either side."""
     head = first_rows(block, _MOST_ROWS)
-    names = list(head.columns)[:_MOST_COLUMNS]
-    onward = [_arrows(head, one, other) for one, other in pairwise(names)]
-    back = [_arrows(head, other, one) for one, other in pairwise(names)]
-    for there, here in zip(onward, back, strict=True):
-        if there and here:
-            yield from _most("swapped", head, [there, here])
-    for way in (onward, back):
-        yield from _most("shifted", head, [arrows for arrows in way if arrows])
+    pairs = [_shown(head, one, other) for one, other in pairwise(list(head.columns)[:_MOST_COLUMNS])]
+    told = [pair for pair in pairs if pair]
+    for onward, back in told:
+        yield from _most("swapped", head.rows, [onward, back])
+    for way in (0, 1):
+        yield from _most("shifted", head.rows, [pair[way] for pair in told])
 
 
-def _arrows(head: Block, source: str, target: str) -> list[Arrow]:
-    """What of one column is at home in another, more and more surely; nothing where their cells are alike."""
-    one, other = head.columns[source], head.columns[target]
-    if not one.filled or not other.filled:
-        return []
-    places, least = _places(one, other)
-    codes = [places.of(cells) for cells in (one, other)]
-    count = 1 + max(int(each.max()) for each in codes)
-    there, here = (np.bincount(each[each >= 0], minlength=count) for each in codes)
+def _shown(head: Block, one: str, other: str) -> tuple[list[_Shown], list[_Shown]] | None:
+    """What of each of two columns is at home in the other, more and more surely; None where their cells are alike."""
+    columns = head.columns[one], head.columns[other]
+    if not all(cells.filled for cells in columns):
+        return None
+    places, least = _places(*columns)
+    here, there = (places.of(cells) for cells in columns)
+    count = 1 + max(int(here.max()), int(there.max()))
     if count < least:
-        return []
-    own = ((there >= times * here) & (there >= _LEAST_AT_HOME) for times in _TIMES)
-    return [
-        Arrow(source, target, places, tuple(np.flatnonzero(each).tolist()), float(there[each].sum() / one.filled))
-        for each in own
-    ]
+        return None
+    held = [np.bincount(codes[codes >= 0], minlength=count) for codes in (here, there)]
+
+    def arrows(source: int, names: tuple[str, str], codes: Ints) -> list[_Shown]:
+        found = []
+        for times in _TIMES:
+            own = (held[source] >= times * held[1 - source]) & (held[source] >= _LEAST_AT_HOME)
+            arrow = Arrow(*names, places, tuple(np.flatnonzero(own).tolist()))
+            tells = float(held[source][own].sum() / columns[source].filled)
+            found.append(_Shown(arrow, own[codes] & (codes >= 0), tells))
+        return found
+
+    return arrows(0, (one, other), there), arrows(1, (other, one), here)
 
 
 def _places(one: Cells, other: Cells) -> tuple[_Places, int]:
@@ -169,29 +180,29 @@ def _places(one: Cells, other: Cells) -> tuple[_Places, int]:
     return _Bins(tuple(sorted(ends))), _LEAST_BINS
 
 
-def _most(detector: str, head: Block, arrows: Sequence[Sequence[Arrow]]) -> Iterator[Moved]:
+def _most(detector: str, rows: int, arrows: Sequence[Sequence[_Shown]]) -> Iterator[Moved]:
     """The tests of one grade by which most cells are found to have moved together."""
-    grades = [_together(detector, head, each) for each in zip(*arrows, strict=True)]
+    grades = [_together(detector, rows, each) for each in zip(*arrows, strict=True)]
     best = max(grades, key=lambda grade: sum(count for _, count in grade), default=[])
     yield from (test for test, _ in best)
 
 
-def _together(detector: str, head: Block, arrows: Sequence[Arrow]) -> list[tuple[Moved, int]]:
+def _together(detector: str, rows: int, arrows: Sequence[_Shown]) -> list[tuple[Moved, int]]:
     """The tests of cells that moved together, and how many: of the columns that tell, by much of which another one
     would be known.
     """
-    telling = sorted((arrow for arrow in arrows if arrow.tells >= _TELLING), key=lambda arrow: -arrow.tells)
-    row = tuple(telling[:_MOST_TELLING])
+    telling = sorted((shown for shown in arrows if shown.tells >= _TELLING), key=lambda shown: -shown.tells)
+    row = tuple(shown.arrow for shown in telling[:_MOST_TELLING])
     least = max(2, ceil(_OF_ROW * len(row)))
-    each = np.array([arrow.broken(head) for arrow in telling])
+    each = np.array([shown.broken for shown in telling])
     moved = each[: len(row)].sum(axis=0) >= least
-    if len(row) < least or moved.sum() > _MOST_MOVED * head.rows:
+    if len(row) < least or moved.sum() > _MOST_MOVED * rows:
         return []
     counts = (each & moved).sum(axis=1)
     is_together = (counts > 0) & (counts >= _TOGETHER * each.sum(axis=1))
-    found = [
-        (Moved("moved", detector, (arrow.source, arrow.target), weights.MOVED, arrow, row, least), int(count))
-        for arrow, count, is_moved in zip(telling, counts, is_together, strict=True)
-        if is_moved
-    ]
+    found = []
+    for shown, count in zip(telling, np.where(is_together, counts, 0).tolist(), strict=True):
+        if count:
+            columns = (shown.arrow.source, shown.arrow.target)
+            found.append((Moved("moved", detector, columns, weights.MOVED, shown.arrow, row, least), count))
     return found if len(found) >= _LEAST_TOGETHER else []
