@@ -116,7 +116,7 @@ def test_a_test_looks_at_all_columns_of_its_rows_and_says_where_the_cells_belong
     assert test.words == "would be usual in age: their rows stand one column off, it seems"
     swapped = next(test for test in moved_within(_swapped(_people(), "age", "income", [5])) if test.column == "income")
     assert swapped.words == ("have changed places with those of age, it seems: each would be usual in the other column")
-    assert swapped.kind == "moved"
+    assert swapped.kind == "identity"
 
 
 def test_empty_columns_have_no_cells_that_moved() -> None:

@@ -204,5 +204,5 @@ def _together(detector: str, rows: int, arrows: Sequence[_Shown]) -> list[tuple[
     for shown, count in zip(telling, np.where(is_together, counts, 0).tolist(), strict=True):
         if count:
             columns = (shown.arrow.source, shown.arrow.target)
-            found.append((Moved("moved", detector, columns, weights.MOVED, shown.arrow, row, least), count))
+            found.append((Moved("identity", detector, columns, weights.MOVED, shown.arrow, row, least), count))
     return found if len(found) >= _LEAST_TOGETHER else []
