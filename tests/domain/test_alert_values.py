@@ -418,7 +418,7 @@ def test_the_state_of_an_asset_and_why() -> None:
     assert _asset(warned, fine, last_days_ago=1) == (CheckState.WARNING, "1 day behind")
     assert _asset(warned, unknown, last_days_ago=0) == (CheckState.WARNING, "1 warning")
     assert _asset(warned, warned, last_days_ago=9, partitioned=False) == (CheckState.WARNING, "2 warnings")
-    assert _asset(unknown, fine) == (CheckState.UNKNOWN, "1 check could not run")
+    assert _asset(unknown, fine) == (CheckState.UNKNOWN, "1 check could not be answered")
     assert _asset(fine, fine, run="materialized") == (CheckState.PASSING, "2 checks passed")
     assert _asset(run=None, schema="publish") == (CheckState.UNKNOWN, "after publication")
     assert _asset(schema="publish") == (CheckState.UNKNOWN, "ran, not checked")
