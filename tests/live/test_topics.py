@@ -8,15 +8,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from pydantic import SecretStr
 from running_collector import Collector, collecting, environment_of, free_port, land_now, wait_for
 from services import kafka_broker, redis_server
 
 from quality_assets.domain.live.event_rows import EventSource, accept
+from quality_assets.domain.live.feature_set import load_features
+from quality_assets.serve.collector import partitions
 from quality_assets.serve.collector.core import CollectorRunningError, topics_of
 from quality_assets.settings import Settings
 from quality_assets.stores.http_client import http_client
@@ -31,6 +35,7 @@ from quality_assets.stores.live.kafka import (
 )
 from quality_assets.stores.live.postgres import connect
 from quality_assets.stores.live.request_log import Entry, Letter, Record, encoded
+from tests.conftest import new_settings
 
 NOW_US = 1_795_000_000_000_000
 PARTITIONS = 2
@@ -125,6 +130,33 @@ def test_a_request_is_kept_by_user_and_read_again_from_any_position(services: di
 def test_a_broker_alone_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(CollectorRunningError, match="needs QUALITY_LIVE_URL"):
         topics_of(Settings(data_dir=tmp_path, kafka_brokers="127.0.0.1:1"))
+
+
+def test_a_partition_counts_as_followed_once_its_processor_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    class Starting:
+        is_alive, position = False, 0
+
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def start(self) -> None:
+            seen.append(followed.partitions())
+            self.is_alive = True
+
+    nothing = SimpleNamespace(known_us=0, begin_after=lambda _: None)
+    for name in ("Announcer", "Partition", "store_of"):
+        monkeypatch.setattr(partitions, name, lambda *_: nothing)
+    monkeypatch.setattr(partitions, "Processor", Starting)
+    settings = new_settings(tmp_path).model_copy(
+        update={"kafka_brokers": "localhost:1", "live_url": SecretStr("postgresql://localhost:1/live")}
+    )
+    followed = partitions.Partitions(settings, load_features(settings.features_path), None, lambda *_: None)
+    followed._follow(0)
+    assert seen == [[]], "its health would be that of one that has ended"
+    assert followed.partitions() == [0]
 
 
 def test_what_is_sent_counts_once_though_processors_are_killed(services: dict[str, str], tmp_path: Path) -> None:

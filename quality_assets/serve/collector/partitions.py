@@ -95,12 +95,12 @@ class Partitions:
     @property
     def is_alive(self) -> bool:
         """Whether all threads run."""
-        return self._thread.is_alive() and all(processor.is_alive for processor in self._held.values())
+        return self._thread.is_alive() and all(processor.is_alive for processor in list(self._held.values()))
 
     @property
     def last_failure(self) -> str | None:
         """What fails, if anything does."""
-        found = [self._failure, *(processor.last_failure for processor in self._held.values())]
+        found = [self._failure, *(processor.last_failure for processor in list(self._held.values()))]
         return next((failure for failure in found if failure), None)
 
     def behind_s(self) -> float:
@@ -166,8 +166,9 @@ class Partitions:
         part.begin_after(store.known_us)
         # A read from the broker waits by itself.
         processor = Processor(part, store, self.told, look_s=0.0)
-        self._parts[number], self._held[number] = part, processor
         processor.start()
+        # Only now: whoever asks for its health meanwhile would take it for one that has ended.
+        self._parts[number], self._held[number] = part, processor
         log.info("partition %s is followed from %s on", number, processor.position)
 
     def _announce(self, store: Any, new: Sequence[NewRow], letters: Sequence[tuple[Any, ...]]) -> None:
