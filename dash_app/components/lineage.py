@@ -91,7 +91,7 @@ def picture(
     states: Mapping[str, tuple[CheckState, str]],
     chosen: str | None,
     address: Any,
-    never_made: Collection[str] = frozenset(),
+    never_made: Collection[str],
 ) -> Component:
     """The graph. `states` gives each asset's health and a few words; `address(asset)` is where its node leads."""
     placed = positions(upstream, never_made)

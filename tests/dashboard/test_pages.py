@@ -23,7 +23,7 @@ from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 from dash_app import formats, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
-from dash_app.pages import data_quality, feature, feature_slices, pipeline
+from dash_app.pages import alerts, data_quality, feature, feature_slices, pipeline
 from dash_app.pages.feature_retention import retention_chart
 from dash_app.pages.feature_slices import pairs, slices
 from quality_assets.contracts.monitoring import ALERTS, CHECK_RESULTS
@@ -542,6 +542,11 @@ def test_answers_are_compressed_and_guarded(client: Client) -> None:
     plain = client.get("/", headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers
     assert "Feature Quality" in plain.text
+
+
+def test_how_long_answers_take_is_said_in_minutes_and_more() -> None:
+    said = [alerts._hours(hours) for hours in (None, 0.0001, 1 / 60, 2.5)]
+    assert said == ["–", "under a minute", f"1.0{formats.NARROW}min", f"2.5{formats.NARROW}h"]
 
 
 def test_lineage_has_a_column_a_stage_and_survives_a_cycle() -> None:
