@@ -193,7 +193,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
     if head.startswith(GZIP):
         with gzip.open(path, "rb") as packed:
             yield cast(IO[bytes], packed)
-    elif head == ZSTD:
+    elif head.startswith(ZSTD):
         with pa.input_stream(str(path), compression="zstd") as packed:
             yield packed
     else:

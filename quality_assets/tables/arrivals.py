@@ -164,7 +164,7 @@ def _looked_at(waiting: Sequence[LandingFile], known: Knowledge, plan: Plan, pro
         except OSError as error:
             plan.unreadable.append(Ignored(file.name, f"cannot be read: {error.strerror or error}"))
             continue
-        is_packed = head.startswith(GZIP) or head == ZSTD
+        is_packed = head.startswith((GZIP, *ZSTD))
         yield _Waiting(file, digests, trailer, is_packed, logical_name(file.name, digests.sha256))
         if (index + 1) % 100 == 0:
             progress(f"looked at {index + 1} of {len(waiting)} files")

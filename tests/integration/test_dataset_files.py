@@ -209,6 +209,8 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
     pq.write_table(pa.table({"a": [1, 2], "b": [["x"], None]}), tmp_path / "p")
     assert _read(tmp_path, (tmp_path / "p").read_bytes(), "p.csv")[1] == [("1", "[x]"), ("2", None)]
     assert _read(tmp_path, gzip.compress(b"a,b\n1,x\n"), "z.csv")[1] == [("1", "x")]
+    skipped = b"\x5f\x2a\x4d\x18\x02\x00\x00\x00hi"
+    assert _read(tmp_path, skipped + pa.compress(b"a,b\n1,x\n", codec="zstd", asbytes=True), "y")[1] == [("1", "x")]
     book = Workbook()
     for row in (["a", "b"], [1, "x"], [2.5, None]):
         book.active.append(row)

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import string
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -287,7 +288,13 @@ def zstd(data: bytes) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("zstd", zstd)])
+def pzstd(data: bytes) -> bytes:
+    """As pzstd packs: before each frame one that is to be skipped, which says how long it is."""
+    frames = [zstd(data[: len(data) // 2]), zstd(data[len(data) // 2 :])]
+    return b"".join(struct.pack("<III", 0x184D2A50, 4, len(frame)) + frame for frame in frames)
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("zstd", zstd), ("zstd", pzstd)])
 def test_compression_by_content(stage: Stage, name: str, pack: Any) -> None:
     staged = stage.load(pack(table(row(1), row(2)).encode()), name="log.csv")
     assert (staged.compression, staged.rows, staged.good_rows) == (name, 2, 2)

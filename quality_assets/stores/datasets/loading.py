@@ -89,7 +89,7 @@ def load_file(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path) 
         raise FileRejected("the file is no longer there") from None
     if not head:
         raise FileRejected("no rows: the file is empty")
-    if head.startswith((GZIP, ZSTD)):
+    if head.startswith((GZIP, *ZSTD)):
         path = _unpacked(path, head, scratch)
         head = head_of(path)
         if not head:
@@ -129,7 +129,7 @@ def _unpacked(path: Path, head: bytes, scratch: Path) -> Path:
 def check_ratio(path: Path) -> None:
     """Raise TooLarge for a compressed file that unpacks to many times its size, without keeping what it holds."""
     head = head_of(path)
-    if head.startswith((GZIP, ZSTD)):
+    if head.startswith((GZIP, *ZSTD)):
         with TemporaryDirectory(prefix="unpack-") as folder:
             _unpacked(path, head, Path(folder))
     if head.startswith(ZIP):
@@ -150,7 +150,7 @@ def check_archive(path: Path) -> None:
 def check_width(path: Path) -> None:
     """Raise TooLarge for a file whose first line, or Parquet schema, has more columns than are looked at."""
     head = head_of(path)
-    if head.startswith((GZIP, ZSTD, ZIP, OLE)):
+    if head.startswith((GZIP, *ZSTD, ZIP, OLE)):
         return
     if head.startswith(PARQUET):
         try:

@@ -54,7 +54,7 @@ _MAGIC = {
     b"FEA1": "a Feather file",
     # What is compressed once has been taken out of it by now.
     GZIP: "compressed twice; once is read",
-    ZSTD: "compressed twice; once is read",
+    **dict.fromkeys(ZSTD, "compressed twice; once is read"),
 }
 _MARKUP = re.compile(rb"\s*<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -209,7 +209,7 @@ def head_of(path: Path) -> bytes:
 
 def is_plain_text(head: bytes) -> bool:
     """Whether the first bytes of a file may be those of plain text, neither compressed nor in a wide encoding."""
-    packed = (PARQUET, GZIP, ZSTD, *_MAGIC)
+    packed = (PARQUET, *_MAGIC)
     return bool(head) and not head.startswith(packed) and _wide_encoding(head) in (None, "utf-8-sig")
 
 
