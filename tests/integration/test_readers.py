@@ -584,7 +584,10 @@ def test_truncated_parquet_is_rejected(stage: Stage) -> None:
         (gzip.compress(b"", mtime=0), "empty once decompressed"),
         (bytes(range(256)) * 50, "binary"),
         (b"\0" * 1000, "binary"),
-        (b"PK\x03\x04rest", "zip"),
+        (
+            b"PK\x03\x04rest",
+            "Excel workbook, not CSV, JSON lines or Parquet; put the files that are in it into the landing zone",
+        ),
         (b"SQLite format 3\0rest", "SQLite"),
         (gzip.compress(gzip.compress(b"event_time,feature,status\n", mtime=0), mtime=0), "compressed twice"),
         (

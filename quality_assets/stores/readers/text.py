@@ -32,8 +32,8 @@ MAX_NUL_LINES = 1000
 MAX_NEWLINE_OFFSETS = 10_000_000
 
 _MAGIC = {
-    ZIP: "a zip archive or an Excel workbook",
-    OLE: "an old Office document",
+    ZIP: "a zip archive or an Excel workbook; put the files that are in it into the landing zone, or its sheet as CSV",
+    OLE: "an old Office document; put its sheet into the landing zone as CSV",
     b"SQLite format 3\x00": "an SQLite database",
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG image",
