@@ -101,9 +101,9 @@ def _figures(counts: Mapping[str, int], found: Mapping[str, Any], request: Reque
 
 
 def _hours(hours: float | None) -> str:
-    if hours is not None and hours * 60 < 1:
-        return "under a minute"
-    return formats.seconds(None if hours is None else hours * 3600)
+    if hours is None:
+        return formats.UNKNOWN
+    return "under a minute" if hours * 60 < 1 else formats.seconds(hours * 3600)
 
 
 def _keys_note() -> Component:

@@ -64,7 +64,7 @@ def _summary(results: Sequence[Row]) -> list[Any]:
         formats.plural(warning, "warning")
     ] * bool(warning)
     said = ", ".join(parts) or "No check is failing"
-    also = f", {formats.whole(unknown)} could not be answered" if unknown else ""
+    also = f", {formats.whole(unknown)} {health.UNANSWERED}" if unknown else ""
     return [
         html.B(said),
         f" by the last result of each. {formats.whole(passing)} of {formats.whole(len(results))} passed{also}.",
@@ -101,13 +101,13 @@ def _dimension(
     failing, warning, unknown, _ = health.tally(results)
     score = queries.mean_points(results)
     if score is None:
-        value, said, tone = formats.UNKNOWN, "could not be answered" if results else "not checked", ""
+        value, said, tone = formats.UNKNOWN, health.UNANSWERED if results else "not checked", ""
     else:
         value = formats.score(score)
         if failing or warning:
             said, tone = (f"{failing} failing", "bad") if failing else (formats.plural(warning, "warning"), "warn")
         else:
-            said, tone = (f"{unknown} could not be answered", "") if unknown else ("passing", "good")
+            said, tone = (f"{unknown} {health.UNANSWERED}", "") if unknown else ("passing", "good")
     shown = min(days, 28)
     cells = [history.get(through - timedelta(days=shown - 1 - i), -1) for i in range(shown)] if through else []
     return html.Div(
@@ -242,7 +242,7 @@ def _heat(reader: Reader, results: Sequence[Row], days: int) -> Component:
 
 def _heat_row(asset: str, found: Mapping[date, Row], dates: Sequence[date], now: CheckState) -> list[Component]:
     score = queries.mean_score([found[day] for day in dates if day in found])
-    words = {3: "failed", 2: "warned", 1: "could not be answered", 0: "passed"}
+    words = {3: "failed", 2: "warned", 1: health.UNANSWERED, 0: "passed"}
     cells = []
     for day in dates:
         row = found.get(day)

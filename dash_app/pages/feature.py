@@ -367,6 +367,6 @@ def _trust_item(asset: str, row: Row | None) -> Component:
         )
         when = formats.moment(row["checked_at"])
     else:
-        unknown = f", {formats.whole(row['unknown'])} could not be answered" if row["unknown"] else ""
+        unknown = f", {formats.whole(row['unknown'])} {health.UNANSWERED}" if row["unknown"] else ""
         words, when = f"{formats.plural(row['checks'], 'check')} passed{unknown}", formats.moment(row["checked_at"])
     return html.Li([ui.state_icon(state), ui.two_lines(ui.asset_link(asset), f"{words} · {when}" if when else words)])

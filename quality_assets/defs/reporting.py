@@ -156,13 +156,13 @@ def publishing(context: dg.AssetExecutionContext, warehouse: WarehouseResource) 
         _log_step(context, warehouse, ".".join(context.asset_key.path), made.row_count, started_at, cause)
 
 
-ENDED = "it was ended before it was done, by Ctrl-C or from the Dagster UI"
-
-
 def cause_of(error: BaseException) -> str:
     """What an error says, in its own words; what has none is named."""
     if isinstance(error, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError, duckdb.InterruptException)):
-        return f"{ENDED}; `quality run`, or the same run anew, makes what is missing"
+        return (
+            "it was ended before it was done, by Ctrl-C or from the Dagster UI; `quality run`, or the same run anew,"
+            " makes what is missing"
+        )
     said = error.description if isinstance(error, dg.Failure) else str(error)
     return said or type(error).__name__
 

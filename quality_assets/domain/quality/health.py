@@ -20,6 +20,8 @@ _FRESH_DAYS = 2
 _SUCCESS = ("success", "succeeded", "SUCCESS", "materialized")
 # It is made from the snapshot, so no snapshot can tell of it.
 _AFTER_PUBLICATION = "publish"
+UNANSWERED = "could not be answered"
+"""What is said of checks whose status is unknown: they lack what they compare with, or failed themselves."""
 
 
 class CheckState(StrEnum):
@@ -150,7 +152,7 @@ def _asset_state(
     if checks.warning:
         return CheckState.WARNING, plural(checks.warning, "warning")
     if checks.unknown:
-        return CheckState.UNKNOWN, f"{plural(checks.unknown, 'check')} could not be answered"
+        return CheckState.UNKNOWN, f"{plural(checks.unknown, 'check')} {UNANSWERED}"
     if checks.passing:
         return CheckState.PASSING, f"{plural(checks.passing, 'check')} passed"
     if row["schema"] == _AFTER_PUBLICATION and not run:

@@ -18,6 +18,7 @@ import pandas as pd
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.domain.features.attention import features_that_need_attention, incident_order
 from quality_assets.domain.plain import plain_records, plain_value, rows_of_frame
+from quality_assets.domain.quality.health import UNANSWERED
 from quality_assets.domain.reports import html as html
 from quality_assets.domain.wording import capitalised, plural, share_text
 
@@ -310,7 +311,7 @@ def _checks_text(checks: Mapping[str, Any]) -> str:
     # A check has a result a date, so that these are more than there are checks.
     asked = checks["passed"] + checks["failed"] + checks["unknown"]
     text = f"{checks['failed']} of {plural(asked, 'check result')} of this run failed"
-    return text + (f", {checks['unknown']} could not be answered" if checks["unknown"] else "")
+    return text + (f", {checks['unknown']} {UNANSWERED}" if checks["unknown"] else "")
 
 
 def report_text(report: Mapping[str, Any]) -> str:

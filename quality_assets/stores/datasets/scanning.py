@@ -49,7 +49,7 @@ class Scan:
     @property
     def is_small(self) -> bool:
         """Whether the sample is the table."""
-        return self.loaded.rows <= SMALL_ROWS
+        return _is_small(self.loaded)
 
     def _drawn(self) -> Block:
         table = _sample(self._connection, self.loaded, "*")
@@ -131,8 +131,12 @@ def sampled_column(connection: duckdb.DuckDBPyConnection, loaded: Loaded, name: 
     return cells_of(_sample(connection, loaded, f"c{loaded.columns.index(name)}").column(0), None)
 
 
+def _is_small(loaded: Loaded) -> bool:
+    return loaded.rows <= SMALL_ROWS
+
+
 def _sample(connection: duckdb.DuckDBPyConnection, loaded: Loaded, columns: str) -> pa.Table:
-    part = f" USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)" if loaded.rows > SMALL_ROWS else ""
+    part = "" if _is_small(loaded) else f" USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)"
     return connection.sql(f"SELECT {columns} FROM batch{part}").to_arrow_table()
 
 

@@ -87,7 +87,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, text: Text) -> Loaded:
     names, renamed = unique_names(dialect.header if has_header else [None] * len(dialect.header))
     if not has_header:
         renamed = ()
-    found = None if dialect.escape or dialect.spaced else _csv_fast(connection, text, dialect)
+    found = _csv_fast(connection, text, dialect) if dialect.is_standard else None
     refused, lines = _csv_slow(connection, text, dialect) if found is None else found
     rows = int(connection.execute("SELECT count(*) FROM batch").fetchall()[0][0])
     if refused and not rows:

@@ -58,10 +58,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     has_comments_within = dialect.comment and has_comments(text.path, dialect.comment, dialect.header_line)
     if (
         suspect
-        or dialect.brackets
-        or dialect.pattern
-        or dialect.escape
-        or dialect.spaced
+        or not dialect.is_standard
         or has_comments_within
         or not _stage_csv_fast(job, text, dialect, source, columns, is_record)
     ):

@@ -45,7 +45,7 @@ def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     """
     dialect = _told(path, options, job)
     _refuse_header(dialect.header)
-    if dialect.escape or dialect.brackets or dialect.pattern:
+    if not dialect.is_standard:
         return dialect
     return with_told_quotes(dialect, islice(lines_of(path, dialect.header_line), _LOOKED_AT))
 

@@ -292,6 +292,11 @@ class Dialect:
     spaced: bool = False
     """Whether spaces stand before opening quotes, as in `"a", "b"`."""
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether records are split by RFC 4180 alone, as DuckDB splits them too."""
+        return not (self.brackets or self.pattern or self.escape or self.spaced)
+
     def split(self, text: str) -> list[str]:
         """The fields of one record; see `split_record` and `split_bracketed`."""
         if self.pattern is not None:
