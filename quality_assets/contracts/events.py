@@ -72,7 +72,8 @@ class Reason(StrEnum):
 
 
 WAYS_ON = {
-    Reason.MALFORMED_ROW: "other columns than the header, or no JSON; `csv` in the YAML says how it is written",
+    Reason.MALFORMED_ROW: "other columns than the header, no JSON, or not all of the line is what `pattern` says;"
+    " `csv` in the YAML says how it is written",
     Reason.REPEATED_HEADER: "no event, but the names of the columns again; nothing is lost",
     Reason.NUL_BYTE: "a NUL within the line, as a write that was cut short leaves it",
     Reason.MISSING_EVENT_TIME: "no time; see which column `event_time` is made from",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,11 @@ def _words(item: Any, model: type[BaseModel], may_quote: bool) -> str:
     context, given = item.get("ctx", {}), item["input"]
     match item["type"]:
         case "literal_error":
-            return f"{given!r} is not one of {str(context['expected']).replace(' or ', ', ').replace(chr(39), '')}"
+            known = str(context["expected"]).replace(" or ", ", ").replace(chr(39), "").split(", ")
+            return f"{given!r} is not one of {', '.join(known)}{_meant(str(given), known)}"
         case "extra_forbidden":
             names = _fields_at(model, item["loc"])
-            near = get_close_matches(str(item["loc"][-1]), names, 1, cutoff=0.75)
-            return f"is not one of {', '.join(names)}" + (f"; did you mean {near[0]}?" if near else "")
+            return f"is not one of {', '.join(names)}{_meant(str(item['loc'][-1]), names)}"
         case "tuple_type" | "list_type":
             return f"is a list, such as [{given}]" if may_quote and isinstance(given, str) else "is a list"
         case "dict_type" | "model_type":
@@ -65,6 +65,11 @@ def _words(item: Any, model: type[BaseModel], may_quote: bool) -> str:
             return "is missing"
     message = f"{item['msg'][0].lower()}{item['msg'][1:]}"
     return f"{message}, not {given!r}" if may_quote else message
+
+
+def _meant(given: str, known: Sequence[str]) -> str:
+    near = get_close_matches(given, known, 1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _fields_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

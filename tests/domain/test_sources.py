@@ -62,6 +62,8 @@ def test_minimal_source(tmp_path: Path) -> None:
         (with_columns(status={"from": "s", "map": {"200-299": "fine"}}), "'fine' is not one of ok, error, crash"),
         (with_columns(event_time={"from": "t", "zone": "Mars/Base"}), "'Mars/Base' is not an IANA time zone"),
         (with_columns(event_time={"from": "t", "format": "%Y"}), "needs a zone"),
+        (with_columns(event_time={"from": "t", "format": "%b %d %H:%M:%S", "zone": "UTC"}), "such as `year=2026`"),
+        (with_columns(event_time={"from": "t", "format": "%H:%M %Y %b", "zone": "UTC"}), "has no month and day"),
         (with_columns(event_time={"from": "t", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
         (with_columns(latency_ms={"from": "t", "since": "b", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
         (with_columns(latency_ms={"constant": 5, "since": "b"}), "since needs a from of one column"),
@@ -72,6 +74,8 @@ def test_minimal_source(tmp_path: Path) -> None:
         (with_columns(event_time={"from": ["y", "m"], "pad": [4]}), "pad has 1 widths for 2 columns"),
         ({"csv": {"encoding": "utf-7000"}}, "csv.encoding: 'utf-7000' is not an encoding"),
         ({"format": "xml"}, "format: 'xml' is not one of csv, jsonl, parquet, auto"),
+        ({"format": "json"}, "format: 'json' is not one of csv, jsonl, parquet, auto; did you mean jsonl?"),
+        ({"csv": {"delimiter": "::"}}, "csv.delimiter: '::' is more than one sign; what such a thing parts"),
         ({"expectations": {"max_quarantined_share": 2}}, "expectations.max_quarantined_share"),
         ({"owner": ""}, "owner"),
         ({"paths": "web/**"}, "paths: is a list, such as [web/**]"),
@@ -106,7 +110,7 @@ def test_files_that_are_no_mapping(tmp_path: Path, text: str) -> None:
         load_source(path)
 
 
-@pytest.mark.parametrize("given", ["%d/%b/%Y:%H:%M:%S %z", "%Y%m%d%H%M", "%-d.%-m.%y %-I:%M %p", "%j %% %S"])
+@pytest.mark.parametrize("given", ["%d/%b/%Y:%H:%M:%S %z", "%Y%m%d%H%M", "%-d.%-m.%y %-I:%M %p", "%y%j %% %S"])
 def test_formats_that_are_known(tmp_path: Path, given: str) -> None:
     assert load_source(written(tmp_path, **with_columns(event_time={"from": "t", "format": given, "zone": "UTC"})))
 

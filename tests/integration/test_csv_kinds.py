@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +339,42 @@ def test_iis(stage: Stage) -> None:
         (4, AT, "/pay", "ann", "ok", 123.0),
         (8, AT, "/pay", None, "crash", 15.0),
     ]
+
+
+def test_zeek(stage: Stage) -> None:
+    head = "#separator \\x09\n#set_separator\t,\n#path\tconn\n#fields\tts\tid.orig_h\tservice\tduration\n"
+    head += "#types\ttime\taddr\tstring\tinterval\n"
+    of = source(
+        columns={
+            "event_time": {"from": "ts", "unit": "s"},
+            "feature": "service",
+            "user_id": "id.orig_h",
+            "status": {"constant": "ok"},
+            "latency_ms": {"from": "duration", "unit": "s"},
+        },
+        null_values=["-"],
+    )
+    rows = "1769940000.5\t192.0.2.1\tdns\t0.012\n1769940000\t192.0.2.2\thttp\t-\n#close\t2026-02-01-11-00-00\n"
+    staged = stage.load(head + rows, landing_path="web/conn.log", sources=of)
+    assert (staged.rows, staged.good_rows) == (2, 2)
+    assert stage.rows("line_number", "event_time", "feature", "user_id", "latency_ms") == [
+        (6, AT + timedelta(milliseconds=500), "dns", "192.0.2.1", 12.0),
+        (7, AT, "http", "192.0.2.2", None),
+    ]
+
+
+def test_times_without_a_year_have_that_of_their_folder(stage: Stage) -> None:
+    of = source(
+        columns={
+            "event_time": {"from": ["year", "t"], "format": "%Y%b %d %H:%M:%S", "zone": "UTC"},
+            "feature": "program",
+            "status": {"constant": "ok"},
+        },
+        csv={"pattern": r"^(?P<t>\w{3} +\d+ [\d:]{8}) \S+ (?P<program>\w+)\[\d+\]: .*$"},
+    )
+    lines = "Feb  1 10:00:00 host sshd[2]: Invalid user x\nFeb 11 10:00:00 host sshd[2]: again\n"
+    stage.load(lines, landing_path="web/year=2026/auth.log", sources=of)
+    assert stage.rows("event_time", "feature") == [(AT, "sshd"), (AT + timedelta(days=10), "sshd")]
 
 
 def test_a_w3c_log_may_say_its_columns_again_but_no_others(stage: Stage) -> None:

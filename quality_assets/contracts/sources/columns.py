@@ -20,6 +20,9 @@ ID_COLUMNS = ("event_id", "user_id", "session_id")
 MAX_LATENCY_MS = 86_400_000.0
 
 # What DuckDB's strptime knows.
+# What tells the year, and the day within it.
+_YEAR_PART = re.compile(r"%-?[cGxyY]")
+_DAY_PART = re.compile(r"%-?(?:[cjx]|[bBm].*%-?d|d.*%-?[bBm]|[UVW].*%-?[aAuw]|[aAuw].*%-?[UVW])", re.DOTALL)
 _FORMAT_PART = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
 _NOT_RE2 = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<!\\)(?:\\\\)*\\[1-9]|[*+?}]\+")
 
@@ -148,6 +151,20 @@ def _check_time(name: str, mapping: ColumnMapping) -> None:
         raise ValueError(f"{name}: unit and format exclude each other")
 
 
+def _check_date(name: str, format_: str | None) -> None:
+    """Refuse a format of which no date can be read: strptime would put all of it into 1900."""
+    if format_ is not None and not _YEAR_PART.search(format_):
+        raise ValueError(
+            f"{name}: {format_!r} has no year, as syslog writes it. Put the logs of a year into a folder such as"
+            " `year=2026`, whose name is a column: `from: [year, …]` with `%Y` before the rest"
+        )
+    if format_ is not None and not _DAY_PART.search(format_):
+        raise ValueError(
+            f"{name}: {format_!r} has no month and day, such as %m and %d. Where the date is a column of its own,"
+            " `from` names both; a folder such as `day=2026-02-01` is a column, too"
+        )
+
+
 def check_column(name: str, mapping: ColumnMapping) -> None:
     """Refuse options that mean nothing for this contract column."""
     options = {
@@ -158,6 +175,7 @@ def check_column(name: str, mapping: ColumnMapping) -> None:
     if name in TIME_COLUMNS:
         allowed = {"unit", "format", "zone"}
         _check_time(name, mapping)
+        _check_date(name, mapping.format)
     elif name in NUMBER_COLUMNS:
         allowed = {"decimal", "clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
         if name == "latency_ms" and mapping.since is not None:

@@ -54,7 +54,7 @@ class StrictModel(BaseModel):
 class CsvOptions(StrictModel):
     """How a CSV of this source is written; whatever is absent is found out from the file."""
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    delimiter: Annotated[str, Field(min_length=1)] | None = None
     quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
     escape: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """The sign before a quote within a value, where the quote does not stand there twice."""
@@ -69,6 +69,16 @@ class CsvOptions(StrictModel):
     """Whether values beyond the last column are let go, where a format grows at its end."""
     pattern: str | None = None
     """A regular expression of a line, where no delimiter parts it: each named group is a column."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_sign(cls, value: str | None) -> str | None:
+        if value is not None and len(value) > 1:
+            raise ValueError(
+                f"{value!r} is more than one sign; what such a thing parts, a `pattern` reads:"
+                f" '^(?P<first>.*?){re.escape(value)}(?P<second>.*)$'"
+            )
+        return value
 
     @field_validator("pattern")
     @classmethod

@@ -17,7 +17,7 @@ from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.readers.faults import FileRejected
-from quality_assets.stores.readers.headers import DELIMITERS, W3C_FIELDS, dialect_of, has_comments, how_else, w3c_fields
+from quality_assets.stores.readers.headers import DELIMITERS, dialect_of, has_comments, how_else, w3c_fields
 from quality_assets.stores.readers.job import Job, Staged, unique
 from quality_assets.stores.readers.records import (
     MAX_LINE_BYTES,
@@ -112,7 +112,7 @@ def _without_comments(lines: Iterable[Line], dialect: Dialect) -> Iterator[Line]
     for line in lines:
         if dialect.comment is None or not line.text.startswith(dialect.comment):
             yield line
-        elif line.text.startswith(W3C_FIELDS) and tuple(w3c_fields(line.text)) != dialect.header:
+        elif (named := w3c_fields(line.text)) and tuple(named) != dialect.header:
             raise FileRejected(f"from line {line.number} on it has other columns; split it there into two files")
 
 

@@ -33,14 +33,14 @@ _LOOKED_AT = 200
 # What other systems and editors end lines with, and no parser of CSV does.
 _OTHER_LINE_END = re.compile("[\x85\u2028\u2029]")
 _IS_A_VALUE = re.compile(r"\s*(\d{4}-\d\d-\d\d|[-+]?\d+([.,]\d+)?\s*$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})")
-# The line of a W3C extended log (CloudFront, IIS) that names its columns.
-W3C_FIELDS = "#Fields:"
+# The line that names the columns of a W3C extended log (CloudFront, IIS), and of one of Zeek.
+_W3C_FIELDS = re.compile(r"#(Fields:|fields\t)")
 
 
 def dialect_of(path: Path, options: CsvOptions, job: Job) -> Dialect:
     """The dialect of a file, with a backslash or spaces before quotes where its lines show that.
 
-    Its header is the first line that is not blank, or that which `#Fields:` names; behind titles, comments and a
+    Its header is the first line that is not blank, or that which `#Fields:` begins; behind titles, comments and a
     `sep=` line, the first that has all columns that the source needs.
     """
     dialect = _told(path, options, job)
@@ -182,8 +182,7 @@ def _w3c(path: Path, lines: Sequence[Line], options: CsvOptions) -> Dialect | No
     for line in lines:
         if not line.text.startswith("#"):
             return None
-        if line.text.startswith(W3C_FIELDS):
-            header = w3c_fields(line.text)
+        if header := w3c_fields(line.text):
             row, before = _first_row(path, "#")
             is_tabbed = row.count("\t") == len(header) - 1
             delimiter = options.delimiter or ("\t" if is_tabbed else " ")
@@ -193,8 +192,9 @@ def _w3c(path: Path, lines: Sequence[Line], options: CsvOptions) -> Dialect | No
 
 
 def w3c_fields(line: str) -> list[str]:
-    """The names of the columns in a `#Fields:` line."""
-    return line.removeprefix(W3C_FIELDS).split()
+    """The names of the columns in a `#Fields:` line; none in another."""
+    found = _W3C_FIELDS.match(line)
+    return line[found.end() :].split() if found else []
 
 
 def _behind_titles(lines: Sequence[Line], options: CsvOptions, job: Job) -> Dialect | None:
