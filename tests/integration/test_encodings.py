@@ -90,13 +90,13 @@ def test_text_of_western_europe_is_read(stage: Stage, language: str) -> None:
 def test_text_of_western_europe_is_never_refused() -> None:
     everything = [word for text in WESTERN.values() for word in text.split() if not word.isascii()]
     doubted = 0
-    for _ in range(300):
+    for _ in range(100):
         words = RNG.sample(everything, RNG.choice([1, 2, 5, 20, 100]))
         as_written = RNG.choice([str, str.upper, str.title])
         guess = other_than_western("\n".join(map(as_written, words)).encode("cp1252", "ignore"))
         assert guess is None or not guess.is_sure, (words, guess)
         doubted += guess is not None
-    assert doubted <= 9
+    assert doubted <= 3
 
 
 @pytest.mark.parametrize(("language", "encoding", "text"), OTHERS, ids=[f"{n}-{e}" for n, e, _ in OTHERS])
