@@ -34,6 +34,7 @@ from quality_assets.defs.run_tags import (
     range_tags,
     run_partition,
 )
+from quality_assets.domain.features.descriptions import FeatureDescriptionsError
 from quality_assets.imports import after_imports
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures
@@ -47,6 +48,7 @@ from quality_assets.tables.champion import (
     is_training_due,
 )
 from quality_assets.tables.date_ranges import joined_ranges, to_the_end
+from quality_assets.tables.descriptions import refresh_descriptions
 from quality_assets.tables.experiments.build import experiments_are_stale
 from quality_assets.tables.experiments.churn import engagement_is_stale
 from quality_assets.tables.experiments.crashes import crash_costs_are_stale
@@ -258,6 +260,9 @@ def bring_up_to_date(
     # Publication copies the alerts that there are: those that a backup does not know would be gone for good.
     raise_lost(settings)
     with open_warehouse(settings) as session:
+        # A file that is wrong is told of by `tables/own_files`, and what was read of it before stands.
+        with suppress(FeatureDescriptionsError):
+            refresh_descriptions(session)
         earlier = _ranges_to_build(session, rebuild)
         rows = _rows_by_date(session)
         if rebuild is None:

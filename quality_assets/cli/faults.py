@@ -27,6 +27,7 @@ from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.settings import Settings
 from quality_assets.stores.journal import Journal
+from quality_assets.stores.lake import view_marks
 from quality_assets.stores.landing import scan
 from quality_assets.stores.model_files import REGISTRY_FILE
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, published_fault
@@ -159,8 +160,10 @@ def _published(settings: Settings) -> Iterator[Fault]:
         return
     try:
         with open_snapshot(snapshot) as connection:
-            for table in LAKE_TABLES:
-                connection.execute(f"select count(*) from {table.qualified_name}").fetchall()
+            # What was published before a table came to be has none of it, and can be read all the same.
+            there = set(view_marks(connection))
+            for name in (table.qualified_name for table in LAKE_TABLES if table.qualified_name in there):
+                connection.execute(f"select count(*) from {name}").fetchall()
     except duckdb.Error as error:
         if isinstance(error, duckdb.PermissionException) and is_hindered(snapshot.folder):
             moved = f"the data root was moved, and its snapshot {snapshot.version} does not know of that yet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple, fields
 from datetime import date
 from pathlib import Path
@@ -61,7 +62,9 @@ def status() -> None:
 def _print_warehouse(session: WarehouseSession) -> bool:
     """Print what the warehouse holds and what it waits for; whether nothing waits, or stands against publication."""
     from quality_assets.cli.summary import checks_line, failing_checks
+    from quality_assets.domain.features.descriptions import FeatureDescriptionsError
     from quality_assets.runner import is_up_to_date
+    from quality_assets.tables.descriptions import are_descriptions_stale
     from quality_assets.tables.ingest import waiting_files
     from quality_assets.tables.publishing import reasons_against
     from quality_assets.tables.staleness import contiguous_ranges, dates_not_over, days_to_build
@@ -72,6 +75,10 @@ def _print_warehouse(session: WarehouseSession) -> bool:
     stale = contiguous_ranges(days_to_build(connection))
     way_on = ": `quality run` reads and builds them" if waiting else ""
     out.print(f"Waiting: {plural(len(waiting), 'file')}, {plural(len(stale), 'range')} of dates{_spans(stale)}{way_on}")
+    with suppress(FeatureDescriptionsError):
+        if are_descriptions_stale(session):
+            path = session.settings.feature_metadata_path
+            out.print(f"{shown(path)} says something else than was read of it: `quality run` reads it again")
     if not is_up_to_date(session):
         out.print(NOT_SCORED)
     print_dates_not_over(dates_not_over(connection))

@@ -21,7 +21,6 @@ from quality_assets.contracts.ml import SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.jobs import build_days, build_impact, build_trends, ingest_logs, publish, score_and_report
@@ -106,9 +105,6 @@ def follow_ups(instance: dg.DagsterInstance, made: Mapping[Made, Making], after:
     requests = _days_to_build(instance, made, after, key)
     if requests:
         return requests
-    if FEATURE_DESCRIPTIONS in made and made[FEATURE_DESCRIPTIONS].run_id not in _runs(made, [FACT_FEATURE_METRICS]):
-        # Which dates its thresholds concern is known to the warehouse: reading asks it.
-        return [dg.RunRequest(run_key=f"{key}-ingest", job_name=ingest_logs.name)]
     requests = _trends_to_build(instance, made, after, key)
     if requests:
         return requests

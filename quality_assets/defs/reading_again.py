@@ -1,4 +1,5 @@
-"""What the landing zone's own sensor cannot see: files that are to be read again though nothing about them changed."""
+"""What the landing zone's own sensor cannot see: files that are to be read again though nothing about them changed, and
+what is to be made anew since people have written something else of it."""
 
 import hashlib
 import json
@@ -16,12 +17,16 @@ from quality_assets.stores.readers.faults import WAITS
 RETRY_AFTER_S = 300.0
 """So long after a reading a file that waits, as for space on the disk, is tried once more."""
 
+# What the tables are built by that people define, beside sources and descriptions.
+_FOLDERS, _FILES = ("funnels", "segments", "experiments"), ("sharing.yaml", "events.yaml")
+
 
 @dg.sensor(
     job_name=BRING_UP_TO_DATE,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="A source's YAML has changed, or files wait that could not be read just then: both are read again.",
+    description="What people write has changed (sources, descriptions, definitions): what depends on it is made anew."
+    " Or files wait that could not be read just then: they are read again.",
 )
 def reading_again_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     before: dict[str, str] = json.loads(context.cursor or "{}")
@@ -34,7 +39,7 @@ def reading_again_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult
         if waiting and time.time() - reading.timestamp >= RETRY_AFTER_S:
             return _asked(context.instance, after | {"tried": str(reading.storage_id)}, f"waiting-{reading.storage_id}")
     context.update_cursor(json.dumps(after))
-    return dg.SkipReason("No source has changed, and no file is due to be tried again.")
+    return dg.SkipReason("Nothing that people write has changed, and no file is due to be tried again.")
 
 
 def _asked(instance: dg.DagsterInstance, cursor: dict[str, str], run_key: str) -> dg.SensorResult:
@@ -44,13 +49,15 @@ def _asked(instance: dg.DagsterInstance, cursor: dict[str, str], run_key: str) -
 
 
 def _rules(settings: Settings) -> str:
-    """A hash of the source files in force, whatever their times."""
+    """A hash of what people have written of logs, features and what is built of them, whatever the files' times."""
     found = hashlib.sha256()
-    for path in sorted(path for folder in settings.source_folders for path in folder.glob("*.y*ml")):
+    folders = [*settings.source_folders, *map(settings.defined, _FOLDERS)]
+    files = [settings.feature_metadata_path, *map(settings.defined, _FILES)]
+    for path in [*sorted(path for folder in folders for path in folder.glob("*.y*ml")), *files]:
         try:
             found.update(f"{path.name}\0".encode() + path.read_bytes())
         except OSError:
-            continue  # It is being replaced: the next look finds it.
+            continue  # It is being replaced, and the next look finds it; or there is none.
     return found.hexdigest()
 
 

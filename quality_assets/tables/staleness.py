@@ -147,6 +147,9 @@ def _seen_until(after: str) -> str:
     return "" if after == "0" else f" || ' until ' || least(day.event_date + {after}, {last})"
 
 
+OF_NO_DATE = date(1970, 1, 1)
+"""The date under which it is remembered what a table without dates was made from."""
+
 _BUILT_EVENTS = f"({_built(VALID_EVENTS.qualified_name)})"
 
 
@@ -358,6 +361,16 @@ def record_built(
             "rows": [rows.get(day, 0) for day in days],
         },
     )
+
+
+def built_from(connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
+    """What a table that is made whole was made from, as `record_built` remembers it of no date; None before."""
+    row = connection.execute(
+        f"select inputs_fingerprint from {PARTITION_STATE.qualified_name}"
+        " where table_name = $name and event_date = $day",
+        {"name": table.qualified_name, "day": OF_NO_DATE},
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _state_name(table: Table, definition: str) -> str:

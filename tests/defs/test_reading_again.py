@@ -62,6 +62,16 @@ def test_a_source_that_was_changed_has_its_files_read_again_once(looks: Looks, d
     assert len(looks.keys()) == 1, "a source that is gone is a change too"
 
 
+def test_what_people_define_anew_is_built_anew(looks: Looks, data_root: Settings) -> None:
+    assert looks.keys() == []
+    for number, name in enumerate(("feature_metadata.csv", "funnels/a.yaml", "experiments/b.yaml", "events.yaml")):
+        path = data_root.data_dir / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("feature\nsearch\n")
+        assert len(looks.keys()) == 1, (number, name)
+        assert looks.keys() == []
+
+
 def test_a_file_that_waits_is_tried_again_after_a_while_and_one_that_was_refused_is_not(
     looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

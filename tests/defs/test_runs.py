@@ -312,12 +312,16 @@ def test_failing_blocking_check_keeps_the_last_good_snapshot_until_it_is_healed(
     assert (over["status"], over["resolution"]) == ("resolved", "auto")
 
 
+def _fail(*_: object) -> None:
+    raise RuntimeError("the tier is out of order")
+
+
 def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: WriteEvents, data_root: Settings) -> None:
     write_events("a.csv", {FIRST: 4})
     assert run("ingest_logs").succeeded
-    metadata = data_root.data_dir / "feature_metadata.csv"
-    metadata.write_text("feature,tier\nsearch,first\n")
-    failed = run("build_days", (FIRST, FIRST))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quality_assets.defs.raw.assets.refresh_descriptions", _fail)
+        failed = run("build_days", (FIRST, FIRST))
     assert not failed.succeeded
     assert failed.error
     assert "tier" in failed.error
@@ -332,7 +336,6 @@ def test_failed_run_is_told_once_and_leaves_no_half(run: Run, write_events: Writ
         assert stale_dates(session.connection, FACT_FEATURE_METRICS) in ([FIRST], [])
     assert _rows(data_root, "select count(*) from product.fact_feature_metrics") == [(0,)]
 
-    metadata.unlink()
     assert run("build_days", (FIRST, FIRST)).succeeded
     assert _rows(data_root, "select sum(events) from product.fact_feature_metrics") == [(4,)]
 

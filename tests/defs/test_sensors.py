@@ -27,7 +27,6 @@ from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.ml import RISK_SCORES, SCORE_LEDGER
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.contracts.table import Table
 from quality_assets.defs import schedules, sensors
 from quality_assets.defs.contract_metadata import asset_key
@@ -36,7 +35,6 @@ from quality_assets.defs.jobs import (
     build_days,
     build_impact,
     build_trends,
-    ingest_logs,
     publish,
     score_and_report,
     train_risk_model,
@@ -495,15 +493,6 @@ def test_a_funnel_that_was_edited_is_published(follow: Sensor) -> None:
 def test_a_report_alone_is_published(follow: Sensor) -> None:
     _made(follow.instance, RUN_REPORT, run=_run(follow.instance))
     assert _jobs(follow.tick()) == [publish.name]
-
-
-def test_descriptions_alone_let_the_warehouse_say_which_dates_they_concern(follow: Sensor) -> None:
-    _made(follow.instance, FEATURE_DESCRIPTIONS, run=_run(follow.instance))
-    assert _jobs(follow.tick()) == [ingest_logs.name]
-    run = _run(follow.instance)
-    _made(follow.instance, FEATURE_DESCRIPTIONS, run=run)
-    _made(follow.instance, *DAY_CHAIN, days=[DAY], run=run, data="a")
-    assert _jobs(follow.tick()) == [build_impact.name, score_and_report.name]
 
 
 def test_what_is_under_way_is_waited_for_and_what_failed_or_has_the_command_line_is_left_alone(follow: Sensor) -> None:

@@ -405,6 +405,53 @@ def test_run_without_models_leaves_them_for_the_next(quality: Quality, tmp_path:
     assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "7,1"
 
 
+def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality: Quality, tmp_path: Path) -> None:
+    for day in (1, 2):
+        (tmp_path / f"{day}.csv").write_text(_csv(f"2025-03-0{day}", 5, f"a{day}"))
+    written = tmp_path / "data" / "feature_metadata.csv"
+    written.parent.mkdir()
+    written.write_text("feature,owner,apdex_threshold_ms\nsearch,ann@example.com,200\n")
+    assert quality("ingest", tmp_path / "1.csv").exit_code == 0
+    assert quality("run", "--without-models").exit_code == 0
+    shown = (
+        "select event_date, apdex, owner from product.fact_feature_metrics join product.dim_feature_metadata"
+        " using (feature) order by 1"
+    )
+    # All waited 100 to 104 ms: no longer than 200, and longer than 50, but no more than four times as long.
+    assert quality("sql", shown, "--format", "csv").output.splitlines()[1:] == ["2025-03-01,1.0,ann@example.com"]
+    says_else = "says something else than was read of it"
+    assert says_else not in quality("status").output
+
+    written.write_text("feature,owner,apdex_threshold_ms\nsearch,bea@example.com,50\n")
+    assert says_else in quality("status").output
+    assert quality("ingest", tmp_path / "2.csv").exit_code == 0
+    ran = quality("run", "--without-models")
+    assert (ran.exit_code, "2025-03-01 to 2025-03-02" in ran.output) == (0, True), ran.output
+    both = ["2025-03-01,0.5,bea@example.com", "2025-03-02,0.5,bea@example.com"]
+    assert quality("sql", shown, "--format", "csv").output.splitlines()[1:] == both
+    assert says_else not in quality("status").output
+
+    # What changes no fact is scored and published anew all the same; of a file that is wrong, nothing.
+    written.write_text("feature,owner,apdex_threshold_ms,tier\nsearch,cem@example.com,50,1\n")
+    assert "not of these data yet" in quality("run", "--without-models").output
+    assert quality("sql", "select owner, tier from raw.feature_descriptions", "--format", "csv").output.splitlines()[
+        1:
+    ] == ["cem@example.com,1"]
+    written.write_text("feature,tier\nsearch,first\n")
+    (tmp_path / "3.csv").write_text(_csv("2025-03-03", 5, "a3"))
+    assert quality("ingest", tmp_path / "3.csv").exit_code == 0
+    ran = quality("run", "--without-models")
+    assert ran.exit_code == 0
+    assert "features keep the owners and objectives that they had" in " ".join((ran.output + ran.stderr).split())
+    assert quality("sql", shown, "--format", "csv").output.splitlines()[3:] == ["2025-03-03,0.5,cem@example.com"]
+    failing = (
+        "select status, description from monitoring.check_results where check_name = 'file_is_read' order by checked_at"
+    )
+    last = quality("sql", failing, "--format", "csv").output.splitlines()[-1]
+    assert last.startswith("failed,")
+    assert "feature_metadata.csv, line 2: tier 'first' is not a number. Until it is mended" in last
+
+
 def test_publish_publishes_the_warehouse_as_it_stands(root: Root) -> None:
     result = root.quality("publish")
     assert result.exit_code == 0

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 import apsw
+import duckdb
 import pytest
 from pydantic import SecretStr
 
@@ -157,6 +158,16 @@ def test_a_warehouse_that_is_lost_is_found(root: Settings, what: str) -> None:
     assert fault.subject == "Warehouse"
     assert ("is gone" if what == "gone" else "cannot be read") in fault.detail
     assert root.lake_dir in fault.set_aside
+
+
+def test_what_was_published_before_a_table_came_to_be_is_no_fault(root: Settings) -> None:
+    snapshot = current_snapshot(root.published_dir)
+    assert snapshot is not None
+    (path,) = snapshot.folder.glob("*.duckdb")
+    path.chmod(0o644)
+    with duckdb.connect(path) as connection:
+        connection.execute("drop view core.user_sessions")
+    assert find_faults(root) == []
 
 
 def test_an_empty_warehouse_takes_nothing_from_readers(root: Settings) -> None:

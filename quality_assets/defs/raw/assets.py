@@ -13,8 +13,11 @@ from quality_assets.contracts.sources.events import load_sources
 from quality_assets.defs.contract_metadata import asset_arguments, asset_key, asset_spec, run_arguments
 from quality_assets.defs.reporting import building, listed
 from quality_assets.defs.resources import WarehouseResource
-from quality_assets.domain.features.descriptions import read_feature_descriptions
+from quality_assets.domain.escaping import terminal_text
+from quality_assets.domain.features.descriptions import FeatureDescriptionsError
 from quality_assets.progress import report
+from quality_assets.stores.frames import read_frame
+from quality_assets.tables.descriptions import refresh_descriptions
 from quality_assets.tables.ingest import IngestReport, ingest
 from quality_assets.tables.live import build_collected_batches
 from quality_assets.tables.staleness import dates_not_over, days_to_build
@@ -85,9 +88,16 @@ def _what_came_in(report: IngestReport) -> list[str]:
 
 @dg.asset(**asset_arguments(FEATURE_DESCRIPTIONS, "pandas", "csv"))
 def feature_descriptions(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> pd.DataFrame:
-    """What people wrote about each feature in feature_metadata.csv: owner, team, lifecycle, objectives."""
+    """What people wrote about each feature in feature_metadata.csv: owner, team, lifecycle, objectives.
+
+    Of a file that is wrong nothing is taken, and a check tells of it: facts do not wait for who mends it.
+    """
     with building(context, warehouse, FEATURE_DESCRIPTIONS) as made:
-        descriptions = read_feature_descriptions(warehouse.settings.feature_metadata_path)
+        try:
+            descriptions = refresh_descriptions(made.session)
+        except FeatureDescriptionsError as error:
+            context.log.warning(terminal_text(str(error)))
+            descriptions = read_frame(made.session, f"select * from {FEATURE_DESCRIPTIONS.qualified_name}")
         made.wrote(FEATURE_DESCRIPTIONS, len(descriptions))
     return descriptions
 

@@ -8,6 +8,7 @@ from quality_assets.domain.quality.check import Check, Subject
 from quality_assets.domain.quality.expectations import EXPECTATION_CHECKS
 from quality_assets.domain.quality.sql_checks import SQL_CHECKS
 from quality_assets.tables.checks.collected import COLLECTED_CHECKS
+from quality_assets.tables.checks.described import DESCRIPTIONS_READ
 from quality_assets.tables.checks.learning_checks import LEARNING_CHECKS
 from quality_assets.tables.checks.models import COMPUTED_CHECKS
 from quality_assets.tables.checks.publication import PUBLICATION_CHECKS
@@ -20,6 +21,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     *SOURCE_CHECKS,
     *SHAPE_CHECKS,
     TOLD_TWICE,
+    DESCRIPTIONS_READ,
     *COLLECTED_CHECKS,
     *COMPUTED_CHECKS,
     *LEARNING_CHECKS,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from datetime import date
 from difflib import get_close_matches
 
 from quality_assets.contracts.definitions import (
@@ -30,9 +29,8 @@ from quality_assets.contracts.impact import DEFINITIONS, EVENT_DAYS
 from quality_assets.domain.impact.impact_words import WAITS
 from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.staleness import record_built
+from quality_assets.tables.staleness import OF_NO_DATE, record_built
 
-_OF_NO_DATE = date(1970, 1, 1)
 _KINDS: tuple[str, ...] = ("funnel", "segment", "sharing", "events")
 
 
@@ -56,7 +54,7 @@ def refresh_definitions(session: WarehouseSession) -> list[Loaded]:
                 connection.execute(f"insert into {DEFINITIONS.qualified_name} ({listed}) values ({marks})", row)
             # Of no date: it tells that readers have others, also where they change nothing that is built.
             said = hashlib.sha256("".join(sorted(map(repr, rows))).encode()).hexdigest()[:32]
-            record_built(connection, DEFINITIONS, {_OF_NO_DATE: said}, {_OF_NO_DATE: len(rows)})
+            record_built(connection, DEFINITIONS, {OF_NO_DATE: said}, {OF_NO_DATE: len(rows)})
     return loaded
 
 
