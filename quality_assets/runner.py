@@ -22,6 +22,8 @@ from quality_assets.contracts.events import VALID_EVENTS
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
+from quality_assets.contracts.table import Table
 from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.origin import as_run_of_the_graph
 from quality_assets.dagster_ext.run_history import forget_old_runs
@@ -261,8 +263,9 @@ def bring_up_to_date(
     raise_lost(settings)
     with open_warehouse(settings) as session:
         # A file that is wrong is told of by `tables/own_files`, and what was read of it before stands.
+        is_described_anew = False
         with suppress(FeatureDescriptionsError):
-            refresh_descriptions(session)
+            is_described_anew = refresh_descriptions(session)
         earlier = _ranges_to_build(session, rebuild)
         rows = _rows_by_date(session)
         if rebuild is None:
@@ -270,6 +273,8 @@ def bring_up_to_date(
             earlier = to_the_end(earlier, rows) if with_models else earlier
         is_one_run = with_models and bool(earlier) and can_be_one_run(session, earlier, rows)
         last = earlier.pop() if is_one_run else None
+    if is_described_anew and not earlier and last is None:
+        _report_made(instance, FEATURE_DESCRIPTIONS)
     for dates in earlier:
         yield run_job(instance, settings, "build_days", dates)
     with open_warehouse(settings) as session:
@@ -285,6 +290,15 @@ def bring_up_to_date(
             yield from _score(instance, settings)
     if due.publication:
         yield run_job(instance, settings, "publish" if with_models else "publish_facts")
+
+
+def _report_made(instance: DagsterInstance, table: Table) -> None:
+    """Tell Dagster of what no run of the graph makes, since no day is to be built."""
+    from dagster import AssetMaterialization
+
+    from quality_assets.defs.contract_metadata import asset_key
+
+    instance.report_runless_asset_event(AssetMaterialization(asset_key(table)))
 
 
 @dataclass(frozen=True)

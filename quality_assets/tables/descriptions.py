@@ -13,18 +13,19 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import OF_NO_DATE, built_from, record_built
 
 
-def refresh_descriptions(session: WarehouseSession) -> pd.DataFrame:
-    """Make raw.feature_descriptions what its file says now; what that is.
+def refresh_descriptions(session: WarehouseSession) -> bool:
+    """Make raw.feature_descriptions what its file says now; whether that is something else than was read of it.
 
     Raises FeatureDescriptionsError where the file is wrong, and leaves the table as it is.
     """
     frame = read_feature_descriptions(session.settings.feature_metadata_path)
     said = _fingerprint(frame)
-    if built_from(session.connection, FEATURE_DESCRIPTIONS) != said:
-        rows = replace_rows(session, FEATURE_DESCRIPTIONS, frame)
-        # A kill between the two makes the table once more.
-        record_built(session.connection, FEATURE_DESCRIPTIONS, {OF_NO_DATE: said}, {OF_NO_DATE: rows})
-    return frame
+    if built_from(session.connection, FEATURE_DESCRIPTIONS) == said:
+        return False
+    rows = replace_rows(session, FEATURE_DESCRIPTIONS, frame)
+    # A kill between the two makes the table once more.
+    record_built(session.connection, FEATURE_DESCRIPTIONS, {OF_NO_DATE: said}, {OF_NO_DATE: rows})
+    return True
 
 
 def are_descriptions_stale(session: WarehouseSession) -> bool:

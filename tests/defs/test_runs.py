@@ -18,6 +18,7 @@ from services import alert_rows
 
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.defs import reporting
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.datasets.assets import DATASET_CHECKS
@@ -310,6 +311,27 @@ def test_failing_blocking_check_keeps_the_last_good_snapshot_until_it_is_healed(
     assert (again["status"], again["occurrences"]) == ("open", of_check["occurrences"] + 1)
     (over,) = alert_rows(data_root, kind="publication")
     assert (over["status"], over["resolution"]) == ("resolved", "auto")
+
+
+def test_descriptions_that_make_no_day_stale_are_published_and_dagster_knows_of_them(
+    run: Run, write_events: WriteEvents, data_root: Settings, instance: dg.DagsterInstance
+) -> None:
+    written = data_root.data_dir / "feature_metadata.csv"
+    write_events("a.csv", {FIRST: 4})
+    written.write_text("feature,owner\nsearch,bea@example.com\n")
+    assert run("ingest_logs").succeeded
+    assert all(o.succeeded for o in bring_up_to_date(instance, data_root, with_models=False))
+    of_a_run = instance.get_latest_materialization_event(asset_key(FEATURE_DESCRIPTIONS))
+    written.write_text("feature,owner\nsearch,ann@example.com\n")
+    assert [o.job for o in bring_up_to_date(instance, data_root, with_models=False)] == ["publish_facts"]
+    with open_snapshot(_snapshot(data_root)) as connection:
+        shown = "select owner from product.dim_feature_metadata where feature = 'search'"
+        assert connection.execute(shown).fetchall() == [("ann@example.com",)]
+    told = instance.get_latest_materialization_event(asset_key(FEATURE_DESCRIPTIONS))
+    assert of_a_run is not None
+    assert told is not None
+    assert (bool(of_a_run.run_id), bool(told.run_id), told.timestamp > of_a_run.timestamp) == (True, False, True)
+    assert list(bring_up_to_date(instance, data_root, with_models=False)) == []
 
 
 def _fail(*_: object) -> None:

@@ -434,9 +434,8 @@ def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality:
     # What changes no fact is scored and published anew all the same; of a file that is wrong, nothing.
     written.write_text("feature,owner,apdex_threshold_ms,tier\nsearch,cem@example.com,50,1\n")
     assert "not of these data yet" in quality("run", "--without-models").output
-    assert quality("sql", "select owner, tier from raw.feature_descriptions", "--format", "csv").output.splitlines()[
-        1:
-    ] == ["cem@example.com,1"]
+    told = "select owner, tier, slo_crash_rate from raw.feature_descriptions"
+    assert quality("sql", told, "--format", "csv").output.splitlines()[1:] == ["cem@example.com,1,"]
     written.write_text("feature,tier\nsearch,first\n")
     (tmp_path / "3.csv").write_text(_csv("2025-03-03", 5, "a3"))
     assert quality("ingest", tmp_path / "3.csv").exit_code == 0
@@ -444,6 +443,7 @@ def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality:
     assert ran.exit_code == 0
     assert "features keep the owners and objectives that they had" in " ".join((ran.output + ran.stderr).split())
     assert quality("sql", shown, "--format", "csv").output.splitlines()[3:] == ["2025-03-03,0.5,cem@example.com"]
+    assert quality("sql", told, "--format", "csv").output.splitlines()[1:] == ["cem@example.com,1,"]
     failing = (
         "select status, description from monitoring.check_results where check_name = 'file_is_read' order by checked_at"
     )

@@ -94,10 +94,10 @@ def feature_descriptions(context: dg.AssetExecutionContext, warehouse: Warehouse
     """
     with building(context, warehouse, FEATURE_DESCRIPTIONS) as made:
         try:
-            descriptions = refresh_descriptions(made.session)
+            refresh_descriptions(made.session)
         except FeatureDescriptionsError as error:
             context.log.warning(terminal_text(str(error)))
-            descriptions = read_frame(made.session, f"select * from {FEATURE_DESCRIPTIONS.qualified_name}")
+        descriptions = read_frame(made.session, f"select * from {FEATURE_DESCRIPTIONS.qualified_name}")
         made.wrote(FEATURE_DESCRIPTIONS, len(descriptions))
     return descriptions
 
