@@ -138,17 +138,15 @@ def _partition(table: Table) -> str:
 
 
 def first_date_there(table: Table, lake_dir: Path) -> date | None:
-    """The first date that a table has a file of, by the names of its folders; None where it has none.
+    """The first date that a table has a folder of; None where it has none.
 
-    For who must not wait for the warehouse, which one process has to itself. A file that a killed run left counts too.
+    For who must not wait for the warehouse, which one process has to itself. The folder of a date whose rows are all
+    taken back stays until nothing is built of it any more (`Lake.let_go_of_dates`): what was has to be built once more.
     """
     prefix = f"{_partition(table)}="
     folder = lake_dir / table.name
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    for name in names:
-        if name.startswith(prefix) and os.listdir(folder / name):
-            return date.fromisoformat(name.removeprefix(prefix))
-    return None
+    names = os.listdir(folder) if folder.is_dir() else []
+    return min((date.fromisoformat(name.removeprefix(prefix)) for name in names if name.startswith(prefix)), default=None)
 
 
 class Lake:
@@ -274,6 +272,13 @@ class Lake:
                 path.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def let_go_of_dates(self, table: Table, built: Collection[date]) -> None:
+        """Remove the empty folders of `table`, but those of dates that something is built of."""
+        prefix = f"{_partition(table)}="
+        for folder in (self._data_dir / "lake" / table.name).glob(f"{prefix}*"):
+            if date.fromisoformat(folder.name.removeprefix(prefix)) not in built and not any(folder.iterdir()):
+                folder.rmdir()
 
     def _place(self, table: Table, event_date: date, label: str) -> str:
         relative = Path("lake") / table.name / f"{_partition(table)}={event_date.isoformat()}"

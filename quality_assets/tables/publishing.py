@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from quality_assets.clock import after, utc_now
 from quality_assets.contracts.catalog import LAKE_TABLES, may_refuse_publication
+from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.facts_with_risk import FEATURE_METRICS_WITH_RISK
 from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
@@ -24,6 +25,7 @@ from quality_assets.tables.failing import NOT_ANSWERED_SINCE
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.learning import write_releases
 from quality_assets.tables.staleness import (
+    built_dates,
     contiguous_ranges,
     is_arrival_unaudited,
     published_fingerprint,
@@ -141,6 +143,7 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
         },
     )
     write_releases(session)
+    session.lake.let_go_of_dates(RAW_LOGS, built_dates(connection))
     files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}
     connection.execute("checkpoint")
     connection.close()

@@ -266,8 +266,14 @@ def dates_there(connection: duckdb.DuckDBPyConnection, start: date, end: date) -
     return sorted({*wanted_fingerprints(connection, VALID_EVENTS, start, end), *built})
 
 
+def built_dates(connection: duckdb.DuckDBPyConnection) -> set[date]:
+    """The event dates that any table is built of."""
+    rows = connection.execute(f"select distinct event_date from {PARTITION_STATE.qualified_name}").fetchall()
+    return {row[0] for row in rows}
+
+
 def first_event_date(settings: Settings) -> date:
-    """The first day that a root has data of; where it has none, the first that could be built."""
+    """The first day that a root has data of, or had and has built; where it has none, the first that could be built."""
     return first_date_there(RAW_LOGS, settings.lake_dir) or settings.earliest_date
 
 

@@ -28,9 +28,10 @@ from quality_assets.cli import main as cli
 from quality_assets.cli.__main__ import entry
 from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
-from quality_assets.settings import REPOSITORY_ROOT, get_settings
+from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
 from quality_assets.stores.failures import record_failure
 from quality_assets.stores.operations.store import close_operations
+from quality_assets.tables.staleness import first_event_date
 from quality_assets.version import RELEASED, VERSION
 
 COMMANDS = (
@@ -841,6 +842,20 @@ def test_a_data_root_that_dagster_takes_for_another_is_refused(tmp_path: Path, n
     with _environment():
         result = _invoke(tmp_path / name, "status")
     assert (result.exit_code, said in result.stderr) == (1, True)
+
+
+def test_a_first_day_whose_logs_are_withdrawn_is_gone(quality: Quality, tmp_path: Path) -> None:
+    for day in ("2026-02-01", "2026-02-03", "2026-02-04"):
+        (tmp_path / f"{day}.csv").write_text(_csv(day, 20, day, "ok"))
+    quality("ingest", *tmp_path.glob("*.csv"))
+    quality("run", "--without-models")
+    quality("withdraw", "2026-02-01.csv", "--yes")
+    ran = quality("run", "--without-models")
+    assert ran.exit_code == 0
+    dates = quality("sql", "--format", "csv", "select distinct event_date from product.fact_feature_metrics order by 1")
+    assert dates.stdout.split() == ["event_date", "2026-02-03", "2026-02-04"]
+    assert "Nothing to do: everything that arrived is built and published" in quality("run", "--without-models").stdout
+    assert first_event_date(Settings(data_dir=tmp_path / "data")) == date(2026, 2, 3)
 
 
 def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> None:

@@ -73,15 +73,19 @@ def test_what_is_committed_is_listed_counted_and_seen_by_the_view(session: Wareh
     assert files_below(session.settings.scratch_dir) == set()
 
 
-def test_the_first_date_there_is_that_of_the_first_folder_with_a_file(session: WarehouseSession) -> None:
+def test_the_first_date_there_is_that_of_the_first_folder(session: WarehouseSession) -> None:
     lake_dir = session.settings.lake_dir
     assert first_date_there(TABLE, lake_dir) is None
     for label, day in enumerate((NEXT_DAY, DAY)):
         write(session, day, "a", label=str(label))
         assert first_date_there(TABLE, lake_dir) == day
-    # Whose rows were all taken back.
-    (lake_dir / TABLE.name / "event_date=2025-12-31").mkdir()
     (lake_dir / TABLE.name / "notes.txt").touch()
+    # Whose rows were all taken back.
+    emptied = date(2025, 12, 31)
+    (lake_dir / TABLE.name / f"event_date={emptied}").mkdir()
+    session.lake.let_go_of_dates(TABLE, {emptied})
+    assert first_date_there(TABLE, lake_dir) == emptied
+    session.lake.let_go_of_dates(TABLE, {NEXT_DAY})
     assert first_date_there(TABLE, lake_dir) == DAY
 
 
