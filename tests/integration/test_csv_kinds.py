@@ -161,6 +161,20 @@ def test_rows_above_the_header_are_not_passed_over(stage: Stage, text: str) -> N
         stage.load(text)
 
 
+@pytest.mark.parametrize("delimiter", ["\t", "\x01"])
+def test_quotes_are_signs_like_any_other_where_a_source_says_that_there_are_none(stage: Stage, delimiter: str) -> None:
+    titles = ['"Hello" world', '"Hello', 'size 5"', '"whole"', "plain"]
+    content = "".join(delimiter.join((T, title, "ok")) + "\n" for title in titles)
+    csv = {"delimiter": delimiter, "quote": "", "header": HEADER.split(",")}
+    stage.load(content, landing_path="web/part-00000", sources=source(csv=csv))
+    assert stage.rows("feature", "status", "reasons") == [(title, "ok", None) for title in titles]
+
+
+def test_a_row_that_holds_json_as_the_header_is_told_as_a_row(stage: Stage) -> None:
+    with pytest.raises(FileRejected, match="first line may be a row already: `header` under `csv`"):
+        stage.load(f'shop\tweb\t2026-02-01 10:00:00.123\t{{"schema": "iglu:com.x"}}\n')
+
+
 @pytest.mark.parametrize("delimiter", ["^", "~", " ", "#"])
 def test_what_parts_all_columns_is_a_delimiter(stage: Stage, delimiter: str) -> None:
     stage.load(f"{HEADER}\n{ROW}\n".replace(",", delimiter))

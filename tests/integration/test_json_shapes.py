@@ -698,6 +698,20 @@ def test_exports_of_others(stage: Stage, name: str, line: dict[str, Any], expect
     assert stage.rows(*columns.split(", ")) == expected
 
 
+def test_a_table_of_a_warehouse_of_segment(stage: Stage) -> None:
+    stage.load(
+        "id,anonymous_id,context_app_version,context_os_name,event,event_text,received_at,timestamp,user_id\n"
+        "m1,a1,1.10,iOS,order_completed,Order Completed,2026-02-01 10:00:02.5 UTC,2026-02-01 10:00:00 UTC,u1\n",
+        name="tracks.csv",
+        landing_path="segment/tracks.csv",
+    )
+    columns = "event_id, event_time, feature, user_id, platform, app_version, received_at, reasons"
+    received = AT.replace(second=2, microsecond=500000)
+    assert stage.rows(*columns.split(", ")) == [
+        ("m1", AT, "Order Completed", "u1", "iOS", "1.10", received, None),
+    ]
+
+
 def test_ga4_as_parquet(stage: Stage) -> None:
     path = stage.folder / "ga4.parquet"
     table = pa.Table.from_pylist([GA4 | {"event_timestamp": 1769940000123456, "app_info": {"version": "1"}}])

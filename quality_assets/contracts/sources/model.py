@@ -51,11 +51,16 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+# Stands for no quote at all: a control character (DLE) that text does not hold.
+NO_QUOTE = "\x10"
+
+
 class CsvOptions(StrictModel):
     """How a CSV of this source is written; whatever is absent is found out from the file."""
 
     delimiter: Annotated[str, Field(min_length=1)] | None = None
-    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    quote: Annotated[str, BeforeValidator(lambda value: value or NO_QUOTE), Field(max_length=1)] = '"'
+    """The sign around values that hold a delimiter; empty where none is, and a quote is a sign like any other."""
     escape: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """The sign before a quote within a value, where the quote does not stand there twice."""
     encoding: str | None = None

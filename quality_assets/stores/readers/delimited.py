@@ -11,7 +11,7 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from quality_assets.contracts.sources.events import Source
-from quality_assets.contracts.sources.model import CsvOptions, find_columns
+from quality_assets.contracts.sources.model import NO_QUOTE, CsvOptions, find_columns
 from quality_assets.contracts.sources.paths import steps_of
 from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import RawColumns
@@ -41,7 +41,7 @@ def stage_csv(job: Job, text: Text, options: CsvOptions) -> Staged:
     except FileRejected as error:
         raise FileRejected(f"{error}{how_else(dialect)}") from None
     job.refuse_doubtful(source, dialect.header)
-    is_usual = dialect.delimiter in DELIMITERS and dialect.quote in "\"'"
+    is_usual = dialect.delimiter in DELIMITERS and dialect.quote in ('"', "'", NO_QUOTE)
     columns = job.with_path_columns(
         source,
         RawColumns(

@@ -88,7 +88,8 @@ def _oddly_parted(path: Path, options: CsvOptions, job: Job) -> Dialect | None:
 
 def how_else(dialect: Dialect) -> str:
     """What may help where no source knows the columns of a header."""
-    if any('{"' in name for name in dialect.header):
+    # Where all of a value is JSON, the line is a row of several values.
+    if any('{"' in name and not name.startswith("{") for name in dialect.header):
         return "; lines of JSON behind other text are parted by a `pattern` under `csv`"
     if any(map(_IS_A_VALUE.match, dialect.header)):
         return ". Its first line may be a row already: `header` under `csv` names the columns of a file that does not"
