@@ -146,7 +146,8 @@ def first_date_there(table: Table, lake_dir: Path) -> date | None:
     prefix = f"{_partition(table)}="
     folder = lake_dir / table.name
     names = os.listdir(folder) if folder.is_dir() else []
-    return min((date.fromisoformat(name.removeprefix(prefix)) for name in names if name.startswith(prefix)), default=None)
+    dates = (date.fromisoformat(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    return min(dates, default=None)
 
 
 class Lake:

@@ -172,7 +172,7 @@ def test_quotes_are_signs_like_any_other_where_a_source_says_that_there_are_none
 
 def test_a_row_that_holds_json_as_the_header_is_told_as_a_row(stage: Stage) -> None:
     with pytest.raises(FileRejected, match="first line may be a row already: `header` under `csv`"):
-        stage.load(f'shop\tweb\t2026-02-01 10:00:00.123\t{{"schema": "iglu:com.x"}}\n')
+        stage.load('shop\tweb\t2026-02-01 10:00:00.123\t{"schema": "iglu:com.x"}\n')
 
 
 @pytest.mark.parametrize("delimiter", ["^", "~", " ", "#"])
