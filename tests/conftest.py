@@ -9,7 +9,7 @@ import functools
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,9 +133,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
     return folder
 
 
-def ingest_landing(session: WarehouseSession) -> IngestReport:
+def ingest_landing(session: WarehouseSession, asked: Sequence[str] = ()) -> IngestReport:
     """Ingest what waits in the landing zone, with the sources in force."""
-    return ingest(session, load_sources(session.settings.source_files_dir), lambda _: None)
+    return ingest(session, load_sources(session.settings.source_files_dir), lambda _: None, asked=asked)
 
 
 def replace_table(session: WarehouseSession, table: Table, frame: pd.DataFrame) -> None:
@@ -329,7 +329,7 @@ def sales_root(
 
 
 @pytest.fixture(scope="session")
-def ingest_all() -> Callable[[WarehouseSession], IngestReport]:
+def ingest_all() -> Callable[..., IngestReport]:
     """`ingest_landing`, for test modules."""
     return ingest_landing
 

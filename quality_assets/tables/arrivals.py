@@ -95,10 +95,13 @@ def identify(
     *,
     read_at: datetime,
     source_names: Mapping[str, str],
-    asked: Collection[str],
+    asked: Sequence[str],
     progress: Progress,
 ) -> Plan:
-    """What to do with each waiting file. `files` are all of the landing zone, `asked` are read even if rejected."""
+    """What to do with each waiting file.
+
+    `files` are all of the landing zone; `asked` are read even if rejected, those of one path in their order.
+    """
     known = Knowledge(session, files, waiting, journal)
     plan = Plan()
     seen = list(_looked_at(waiting, known, plan, progress))
@@ -122,7 +125,7 @@ def identify(
 def _in_order(planner: _Planner, seen: Sequence[_Waiting], lost: Sequence[Content]) -> list[_Waiting | Content]:
     """Files that wait, and contents that only the journal has, as they arrived."""
     steps: list[tuple[tuple[Any, ...], _Waiting | Content]] = [(planner.place_of(item), item) for item in seen]
-    steps += [((content.number, "", False, False, 0, ""), content) for content in lost]
+    steps += [((content.number, "", False, -1, False, 0, ""), content) for content in lost]
     return [step for _, step in sorted(steps, key=lambda pair: pair[0])]
 
 
@@ -187,7 +190,7 @@ class _Planner:
         number: int,
         read_at: datetime,
         source_names: Mapping[str, str],
-        asked: Collection[str],
+        asked: Sequence[str],
     ) -> None:
         self._known = known
         self._plan = plan
@@ -195,15 +198,19 @@ class _Planner:
         self._number = number
         self._read_at = read_at
         self._source_names = source_names
-        self._asked = asked
+        self._asked = {name: place for place, name in enumerate(asked)}
 
     def place_of(self, item: _Waiting) -> tuple[Any, ...]:
-        """As it arrived before, if it did; else by name, a log's first content before what `place` put beside it."""
+        """As it arrived before, if it did; else by name, a log's first content before what `place` put beside it.
+
+        Of what was put there at once, what was given last is newest, as of two corrections of a day.
+        """
         content = self._known.by_sha.get(item.digests.sha256)
         name = item.file.name
         is_version = logical_name(name, "") != item.logical
         number = content.number if content else NUMBERLESS
-        return (number, item.logical, is_version, item.is_packed, item.file.size_bytes, name)
+        asked = self._asked.get(name, -1)
+        return (number, item.logical, is_version, asked, item.is_packed, item.file.size_bytes, name)
 
     def take_archived(self, content: Content, archive: Path) -> None:
         """A content that only the journal has, with its rows."""

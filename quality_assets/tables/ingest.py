@@ -8,7 +8,7 @@ killed anywhere, a load is either whole or has never been.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -150,11 +150,12 @@ def ingest(
     sources: Sources,
     progress: Progress,
     source_names: dict[str, str] | None = None,
-    asked: Collection[str] = (),
+    asked: Sequence[str] = (),
 ) -> IngestReport:
     """Ingest whatever waits. `source_names` says, per landing name, which source a file is of, where one was named.
 
-    Files named in `asked` are read again if they were rejected before: a source may describe them by now.
+    Files named in `asked` are read again if they were rejected before: a source may describe them by now. Those of one
+    path arrive in their order.
     """
     report = IngestReport()
     session.lake.sweep(RAW_LOGS)
@@ -193,7 +194,7 @@ def _read_waiting(
     waiting: Sequence[LandingFile],
     journal: Journal,
     source_names: dict[str, str],
-    asked: Collection[str],
+    asked: Sequence[str],
 ) -> None:
     plan = identify(
         session,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -35,7 +35,7 @@ from quality_assets.tables.staleness import days_to_build
 from quality_assets.tables.withdrawals import read_again
 from tests.conftest import FIRST_DATE, LAST_DATE
 
-Ingest = Callable[[WarehouseSession], IngestReport]
+Ingest = Callable[..., IngestReport]
 Lines = list[str]
 
 SOURCE = """
@@ -103,8 +103,8 @@ class Root:
         path.write_bytes(content)
         return path
 
-    def read(self) -> IngestReport:
-        report = self._ingest(self.session)
+    def read(self, asked: Sequence[str] = ()) -> IngestReport:
+        report = self._ingest(self.session, asked)
         self._build()
         assert waiting_files(self.session)[0] == []
         self.assert_accounted()
@@ -287,6 +287,25 @@ def test_what_comes_after_a_rotated_log_is_no_correction_of_it(
             expected += 2
     root.read()
     assert (root.statuses(), root.refused()) == ({"ok": 24}, {})
+    root.assert_follows_from_landing()
+
+
+@pytest.mark.parametrize("statuses", [("ok", "error", "crash"), ("crash", "error", "ok")])
+def test_of_corrections_that_are_given_at_once_the_last_counts(
+    root: Root, tmp_path: Path, statuses: tuple[str, ...]
+) -> None:
+    root.source("shop", more="on_repeat: replace")
+    # The last is the longest once, and the shortest the other time.
+    rows = {"ok": 10, "error": 7, "crash": 4}
+    given = []
+    for status in statuses:
+        given.append(tmp_path / status / "day.csv")
+        given[-1].parent.mkdir()
+        export = [f"{1793613600 + n},cart,{status}" for n in range(rows[status])]
+        given[-1].write_bytes(text(export, "ts,page,st"))
+    placed, _ = place(given, root.landing, "shop")
+    root.read(placed)
+    assert root.statuses() == {statuses[-1]: rows[statuses[-1]]}
     root.assert_follows_from_landing()
 
 
