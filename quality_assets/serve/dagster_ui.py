@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quality_assets.dagster_ext.home import open_instance
 from quality_assets.dagster_ext.servers import run_dev, run_webserver
 from quality_assets.serve.guard import MEGABYTE, Guard, rules_of
+from quality_assets.serve.heads import limit_all_heads
 from quality_assets.settings import Settings, get_settings
 from quality_assets.tables.staleness import first_event_date
 
@@ -69,6 +70,7 @@ def main() -> None:
     """`dev …` or `webserver …`, the rest as Dagster's commands take it."""
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
     if name == "webserver":
+        limit_all_heads()
         run_webserver(lambda app: guarded(app, get_settings()), lambda: first_event_date(get_settings()))
     elif name == "dev":
         # Started by itself, as in a container, it may find no home, and its servers would make the storage at once.

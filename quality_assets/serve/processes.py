@@ -327,7 +327,7 @@ def _end_group(name: str) -> None:
 def _commands(settings: Settings) -> dict[str, list[str]]:
     """What is started, by what it is; no collector where one of this root runs already, no server of models
     before any is released."""
-    commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command(settings)}
+    commands = {"dagster": _dagster_command(settings), "dashboard": _dashboard_command()}
     if not collector_runs(settings):
         commands["collector"] = _collector_command()
     if serves_models(settings):
@@ -354,19 +354,8 @@ def _dagster_command(settings: Settings) -> list[str]:
     ]
 
 
-def _dashboard_command(settings: Settings) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "dash_app.app:server",
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.dashboard_port),
-        "--log-level",
-        "warning",
-    ]
+def _dashboard_command() -> list[str]:
+    return [sys.executable, "-m", "dash_app"]
 
 
 def _collector_command() -> list[str]:

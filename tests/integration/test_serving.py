@@ -56,7 +56,7 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 '''
 serving.STOP_TIMEOUT_S = 1.0
 serving._dagster_command = lambda settings: listen(settings.dagster_port, STUBBORN)
-serving._dashboard_command = lambda settings: DASHBOARD
+serving._dashboard_command = lambda: DASHBOARD
 serving._collector_command = lambda: listen(get_settings().collector_port)
 try:
     serving.serve(get_settings(), os.environ, lambda line: print(line, flush=True))
