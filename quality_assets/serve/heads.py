@@ -1,6 +1,6 @@
 """How long the head of a request may be, before anything is made of it.
 
-Uvicorn's reader of requests keeps a line, a header, or what stands between the parts of a body for as long as it goes on:
+Uvicorn's reader of requests keeps a header, an address, or what stands between the parts of a body, however long it is:
 150 MB of one took 200 MB, and held up all other requests for minutes. A guard sees a request once its head is whole.
 """
 
