@@ -16,6 +16,7 @@ from quality_assets.contracts.monitoring import RUN_REPORT
 from quality_assets.contracts.ops import PUBLICATIONS
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
+from quality_assets.stores.failures import failures, record_success
 from quality_assets.stores.snapshots import Snapshot, current_snapshot, publish, published_fault, record_attempt
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.checks.known import blocking_checks
@@ -27,6 +28,7 @@ from quality_assets.tables.learning import write_releases
 from quality_assets.tables.staleness import (
     built_dates,
     contiguous_ranges,
+    dates_there,
     is_arrival_unaudited,
     published_fingerprint,
     stale_dates,
@@ -144,6 +146,7 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
     )
     write_releases(session)
     session.lake.let_go_of_dates(RAW_LOGS, built_dates(connection))
+    _forget_failures_of_nothing(session)
     files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}
     connection.execute("checkpoint")
     connection.close()
@@ -156,6 +159,14 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
     )
     record_attempt(settings.published_dir, "published", attempted_at=now, run_id=run_id)
     return snapshot
+
+
+def _forget_failures_of_nothing(session: WarehouseSession) -> None:
+    """Of dates that there is nothing of no run succeeds: the failure of one that was asked for them would stay."""
+    folder = session.settings.published_dir
+    for each in failures(folder):
+        if each.start and each.end and not dates_there(session.connection, each.start, each.end):
+            record_success(folder, each.asset, (each.start, each.end))
 
 
 def _newest_shown(session: WarehouseSession) -> datetime | None:

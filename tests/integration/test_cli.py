@@ -29,7 +29,7 @@ from quality_assets.cli.__main__ import entry
 from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
-from quality_assets.stores.failures import record_failure
+from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.tables.staleness import first_event_date
 from quality_assets.version import RELEASED, VERSION
@@ -842,6 +842,22 @@ def test_a_data_root_that_dagster_takes_for_another_is_refused(tmp_path: Path, n
     with _environment():
         result = _invoke(tmp_path / name, "status")
     assert (result.exit_code, said in result.stderr) == (1, True)
+
+
+def test_what_a_killed_run_did_not_make_is_made_good(quality: Quality, tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text(_csv("2026-02-01", 20, "a", "ok"))
+    quality("ingest", tmp_path / "day.csv")
+    quality("run")
+    published = tmp_path / "data" / "published"
+    reports = ("metrics_json", "feature_importance_csv", "baseline_stats_json", "data_drift_json", "drift_html")
+    noon = datetime(2026, 2, 2, 12)
+    for name in (*reports, "published_snapshot", "feature_metrics_csv"):
+        record_failure(published, f"publish.{name}", None, run_id="killed", cause="it was killed", failed_at=noon)
+    # Of days before the first, as where somebody asks for them by hand.
+    days = (date(2025, 1, 1), date(2025, 1, 2))
+    record_failure(published, "core.valid_events", days, run_id="odd", cause="before the first", failed_at=noon)
+    assert quality("run").exit_code == 0
+    assert failures(published) == []
 
 
 def test_a_first_day_whose_logs_are_withdrawn_is_gone(quality: Quality, tmp_path: Path) -> None:

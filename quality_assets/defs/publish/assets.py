@@ -18,6 +18,7 @@ from quality_assets.defs.asset_graph import graph_rows
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.reporting import listed, publishing
 from quality_assets.defs.resources import POOL, WarehouseResource
+from quality_assets.stores.failures import record_success
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.stores.warehouse import let_go
 from quality_assets.tables import report_files
@@ -52,6 +53,8 @@ def published_snapshot(
     with warehouse.open() as session:
         if SENSOR_NAME_TAG in context.run.tags and is_published(session):
             context.log.info("Readers have these data, and what was last reported of them, already.")
+            # A run that was killed behind the swap had published.
+            record_success(warehouse.settings.published_dir, ".".join(PUBLISHED_SNAPSHOT.path), None)
             return
     with publishing(context, warehouse):
         with warehouse.open() as session:
@@ -139,9 +142,10 @@ def _report(
         },
         pool=POOL,
     )
-    def export(warehouse: WarehouseResource) -> dg.MaterializeResult:
+    def export(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
         target = warehouse.settings.reports_dir / name
-        report_files.write(warehouse.settings.published_dir, target, content)
+        with publishing(context, warehouse):
+            report_files.write(warehouse.settings.published_dir, target, content)
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(target)})
 
     return export
