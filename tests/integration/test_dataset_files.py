@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
-from quality_assets.stores.datasets.loading import load_file, scratch_database
+from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.queries import check_query, load_query
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected
@@ -235,6 +235,53 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         connection.execute("create table t as select 7 as a")
     assert _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "d.csv")[1] == [("7",)]
+
+
+@pytest.mark.parametrize("view", ["read_text('{}')", "read_csv('{}', header=false)", "glob('{}')"])
+def test_views_of_a_duckdb_file_read_no_other_file(tmp_path: Path, view: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("password,1\n")
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(f"create view leak as select * from {view.format(secret)}")
+    with pytest.raises(FileRejected, match=r"its view main\.leak reads other files, which are not opened"):
+        _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "upload.duckdb")
+
+
+def test_a_query_of_a_duckdb_file_reads_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret.csv").write_text("password,1\n")
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as made:
+        made.execute("create table t as select 7 as a")
+    monkeypatch.setenv("SHOP", f"duckdb:///{tmp_path}/d.duckdb")
+    with scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, _):
+        assert load_query(connection, "select a from t", "env:SHOP").rows == 1
+        with pytest.raises(FileRejected, match="file system operations are disabled"):
+            load_query(connection, f"select * from read_text('{tmp_path}/secret.csv')", "env:SHOP")
+
+
+def test_a_view_of_tables_of_its_own_duckdb_file_is_read(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("create table t as select range as a from range(3)")
+        connection.execute("create view v as select a * 2 as b from t")
+    with scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, scratch):
+        load_duckdb(connection, tmp_path / "d.duckdb", "v")
+        # What is made of it goes into the folder that the batch has for itself.
+        connection.execute(f"copy (select c0 from batch order by 1) to '{scratch}/state.parquet'")
+        assert pq.read_table(scratch / "state.parquet")["c0"].to_pylist() == [0, 2, 4]
+        with pytest.raises(duckdb.PermissionException):
+            connection.execute(f"copy batch to '{tmp_path}/elsewhere.csv'")
+
+
+def test_files_beside_a_snapshot_are_read_by_its_views(tmp_path: Path) -> None:
+    folder, scratch_of = tmp_path / "published" / "one", Settings(data_dir=tmp_path / "data")
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"a": [5]}), folder / "day.parquet")
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+        connection.execute(f"create view events as select * from read_parquet('{folder}/day.parquet')")
+    with scratch_database(scratch_of) as (connection, _):
+        load_duckdb(connection, folder / "warehouse.duckdb", "events", beside=folder)
+        assert connection.execute("from batch").fetchall() == [(5,)]
+    with scratch_database(scratch_of) as (connection, _), pytest.raises(FileRejected, match="reads other files"):
+        load_duckdb(connection, folder / "warehouse.duckdb", "events")
 
 
 def zipped() -> bytes:

@@ -192,8 +192,14 @@ def _make_room_for_row_groups(connection: duckdb.DuckDBPyConnection, path: Path)
     connection.execute(f"SET memory_limit = '{min(needed_mb, most_mb)}MB'")
 
 
-def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, table: str | None = None) -> Loaded:
-    """A table of a DuckDB file, opened for reading only; its only table where none is named."""
+def load_duckdb(
+    connection: duckdb.DuckDBPyConnection, path: Path, table: str | None = None, beside: Path | None = None
+) -> Loaded:
+    """A table of a DuckDB file, opened for reading only; its only table where none is named.
+
+    A view in it is asked here, and would read whatever this process may read: from here on nothing else is opened, but
+    what lies `beside` it, as the lake files of a snapshot do.
+    """
     try:
         connection.execute(f"ATTACH {literal(str(path))} AS outside (READ_ONLY)")
     except duckdb.Error as error:
@@ -211,7 +217,20 @@ def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, table: str | 
         listed = ", ".join(f"{schema}.{name}" for schema, name in found[:20]) or "none"
         raise FileRejected(f"the DuckDB file has {len(found)} tables; name one: {listed}")
     relation = ".".join(identifier(part) for part in ("outside", *names[table]))
-    return _viewed(connection, relation, "duckdb")
+    _open_nothing_but(connection, beside)
+    try:
+        return _viewed(connection, relation, "duckdb")
+    except duckdb.PermissionException:
+        raise FileRejected(f"its view {table} reads other files, which are not opened; save it as a table") from None
+
+
+def _open_nothing_but(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> None:
+    """Keep a database to what it has open, to its own folder and to `folder`: for good, as DuckDB has it."""
+    spilled = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
+    folders = [Path(spilled).parent, *([folder] if folder else [])]
+    allowed = ", ".join(literal(f"{each.resolve()}/") for each in folders)
+    connection.execute(f"SET allowed_directories = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
 
 
 def _viewed(connection: duckdb.DuckDBPyConnection, relation: str, file_format: str) -> Loaded:

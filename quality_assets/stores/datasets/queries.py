@@ -105,6 +105,8 @@ def _read_only(dialect: str) -> tuple[str, ...]:
     return {
         "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'"),
         "sqlite": ("PRAGMA query_only = on",),
+        # Else a SELECT reads whatever files this process may read.
+        "duckdb": ("SET enable_external_access = false", "SET lock_configuration = true"),
         "mysql": ("SET SESSION TRANSACTION READ ONLY", f"SET SESSION max_execution_time = {TIMEOUT_S * 1000}"),
     }.get(dialect, ())
 

@@ -32,7 +32,7 @@ def state_file(settings: Settings, dataset: Registered) -> Iterator[tuple[Path, 
             snapshot = current_snapshot(settings.published_dir)
             if snapshot is None:
                 raise FileRejected(why_none_is_published(settings.published_dir))
-            loaded = load_duckdb(connection, snapshot.warehouse_path, source.table)
+            loaded = load_duckdb(connection, snapshot.warehouse_path, source.table, beside=snapshot.folder)
         target = scratch / "state.parquet"
         connection.execute(
             f"COPY (SELECT {_named(loaded)} FROM batch ORDER BY ALL) TO {literal(str(target))} (FORMAT parquet)"
