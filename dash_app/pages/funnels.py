@@ -18,9 +18,9 @@ from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
 
 TITLE = "Funnels"
-_ENTRIES_COUNT = (
-    "Entries by their value at entry, not people: who enters on two days counts twice."
-    " The last 28 days whose windows are over, beside the 28 before"
+_PARTS_COUNT = (
+    "Once each, by the value at the first entry of either time: the last 28 days whose windows are over, beside the 28"
+    " before"
 )
 
 
@@ -167,12 +167,12 @@ def _changed(reader: Reader, name: str) -> Component:
             row["value"] if row["value"] is not None else "unknown",
             formats.whole(row["entered"]),
             formats.share(row["rate"]),
-            ui.two_lines(formats.share(row["rate_before"]), f"of {formats.whole(row['entered_before'])} entries"),
+            ui.two_lines(formats.share(row["rate_before"]), f"of {formats.whole(row['entered_before'])}"),
         ]
         for row in rows
     ]
     table = ui.table(
-        ("Split", "Value at entry", "Entries", "Finished", "Finished before"),
+        ("Split", "Value at entry", "Began", "Finished", "Finished before"),
         body,
         label="Parts of the funnel",
         numeric=(2, 3, 4),
@@ -180,7 +180,7 @@ def _changed(reader: Reader, name: str) -> Component:
     told = [row["sentence"] for row in rows if row["sentence"]]
     first = html.P(html.B(f"{told[0]}.")) if told else html.P("No part of it changed by more than can be told.")
     return ui.card(
-        ui.card_head("Who changed", _ENTRIES_COUNT),
+        ui.card_head("Who changed", _PARTS_COUNT),
         first,
         html.Details([html.Summary(f"All {len(body)} parts"), table], className="fold"),
         label="Who changed",

@@ -183,7 +183,8 @@ from first cross join range(1, $steps + 1) as steps(step) where reached >= step 
 def funnel_splits(reader: Reader, name: str, days: int = MONTH_DAYS) -> list[Row]:
     """Each part of each split: entered and reached the last step in the last days that are over, and in those before.
 
-    The largest change by people comes first.
+    A unit counts once in either time, by its first entry in it, as it does in the funnel's sentence. The largest change
+    by people comes first.
     """
     defined = funnel(reader, name)
     through = reader.through
@@ -191,14 +192,17 @@ def funnel_splits(reader: Reader, name: str, days: int = MONTH_DAYS) -> list[Row
     end = through - timedelta(days=defined.reach_days)
     rows = reader.rows(
         f"""
-select segment, value,
-  coalesce(sum(entered) filter (where entry_date > $middle), 0) as entered,
-  coalesce(sum(reached) filter (where entry_date > $middle), 0) as reached,
-  coalesce(sum(entered) filter (where entry_date <= $middle), 0) as entered_before,
-  coalesce(sum(reached) filter (where entry_date <= $middle), 0) as reached_before
-from {FUNNEL_DAYS}
-where funnel = $name and step = $last and segment is not null and entry_date between $start and $end
-group by segment, value
+with first as (
+  select unit, entry_date > $middle as is_now, arg_min(reached, entry_date) as reached,
+    arg_min(segments, entry_date) as segments
+  from {ENTRIES} where funnel = $name and entry_date between $start and $end group by unit, is_now
+),
+split as (select is_now, reached >= $last as is_done, unnest(map_entries(segments)) as entry from first)
+select entry.key as segment, entry.value as value,
+  count(*) filter (where is_now) as entered, count(*) filter (where is_now and is_done) as reached,
+  count(*) filter (where not is_now) as entered_before,
+  count(*) filter (where not is_now and is_done) as reached_before
+from split group by segment, value
 """,
         {
             "name": name,
@@ -208,17 +212,13 @@ group by segment, value
             "end": end,
         },
     )
-    for row in rows:
-        new = row["reached"] / row["entered"] if row["entered"] else None
-        old = row["reached_before"] / row["entered_before"] if row["entered_before"] else None
+    shares = [((row["reached"], row["entered"]), (row["reached_before"], row["entered_before"])) for row in rows]
+    for row, (now, before), is_told in zip(rows, shares, words.are_changes(shares), strict=True):
+        new = now[0] / now[1] if now[1] else None
+        old = before[0] / before[1] if before[1] else None
         row["rate"], row["rate_before"] = new, old
-        row["people"] = abs(new - old) * float(row["entered"]) if new is not None and old is not None else 0.0
-        row["sentence"] = words.split_sentence(
-            row["segment"],
-            row["value"],
-            (int(row["reached"]), int(row["entered"])),
-            (int(row["reached_before"]), int(row["entered_before"])),
-        )
+        row["people"] = abs(new - old) * float(now[1]) if new is not None and old is not None else 0.0
+        row["sentence"] = words.split_sentence(row["segment"], row["value"], now, before) if is_told else None
     return sorted(rows, key=lambda row: (-row["people"], row["segment"], row["value"] or ""))
 
 

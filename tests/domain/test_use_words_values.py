@@ -104,8 +104,27 @@ def test_a_change_is_of_two_points_and_of_2_58_errors() -> None:
             assert words.is_change((now, n_now), (before, n_before)) == is_odd, now
 
 
-def test_a_part_that_did_not_change_is_not_told() -> None:
-    assert words.split_sentence("platform", "ios", (500, 1_000), (505, 1_000)) is None
+def test_parts_that_are_asked_together_share_the_chance_of_one() -> None:
+    # 2.58 standard errors are p = .00988; of one pair that is enough, of two each other's p is doubled for the least.
+    odd, odder = ((315.0, 1_000.0), (371.0, 1_000.0)), ((315.0, 1_000.0), (378.0, 1_000.0))
+    alike, few = ((500.0, 1_000.0), (500.0, 1_000.0)), ((1.0, 29.0), (29.0, 30.0))
+    assert words.are_changes([odd]) == [True]
+    assert words.are_changes([odd, alike]) == [False, False]
+    # 2.96 errors, p = .0031: twice that is enough, four times is not.
+    assert words.are_changes([odder, alike]) == [True, False]
+    assert words.are_changes([odder, alike, alike, alike]) == [False] * 4
+    # Of what is too few nothing is asked, so it costs the others nothing; where all have changed each is told.
+    assert words.are_changes([few, odd, few]) == [False, True, False]
+    assert words.are_changes([odd, odd, odd]) == [True] * 3
+    assert words.are_changes([]) == []
+
+
+def test_no_share_of_nobody_or_of_everybody_is_a_change() -> None:
+    assert not words.is_change((0, 100), (0, 100))
+    assert words.are_changes([((100, 100), (100, 100))]) == [False]
+
+
+def test_a_part_is_named_by_its_value_also_where_that_is_empty() -> None:
     assert words.split_sentence("platform", "", (500, 1_000), (250, 500 * 2)) == (
         "platform : 50 % instead of 25 % reach the last step"
     )

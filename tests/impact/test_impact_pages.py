@@ -56,7 +56,7 @@ def test_a_funnel_shows_its_steps_what_is_open_and_a_dead_step_without_a_rate(re
     words = said(reader, links.funnel("buy"))
     assert "Each user counts once, by the first entry of those days." in words
     assert "Still open: 2 of 4 entries after 7 Apr 2026 have days left; none of these is counted above." in words
-    assert "Entries by their value at entry, not people: who enters on two days counts twice." in words
+    assert "Once each, by the value at the first entry of either time" in words
     assert "By day of entry" in words
     dead = said(reader, links.funnel("dead"))
     assert "no such event since 3 Mar 2026" in dead

@@ -151,25 +151,32 @@ def funnel_day(days: int, entered: int, reached: int, step: int = 2, **cells: ob
     return usual | {"segment": "platform", "value": "ios", "is_final": True, "from_start": 0.5} | cells
 
 
+def entries(days: int, units: range, done: int, funnel: str = "buy", **segments: str | None) -> list[Cells]:
+    """An entry a unit, of which the first `done` reached the last step."""
+    said = {"key": list(segments), "value": list(segments.values())}
+    return [
+        entry(days, f"u{n}", *((0, 9) if at_ < done else (0,)), funnel=funnel) | {"segments": said}
+        for at_, n in enumerate(units)
+    ]
+
+
 def test_parts_of_a_funnel_are_held_against_the_same_days_before() -> None:
     rows = [
-        funnel_day(29, 60, 30),
-        funnel_day(2, 40, 20),
-        funnel_day(30, 50, 45),
-        funnel_day(57, 50, 35),
-        funnel_day(58, 999, 0),
-        funnel_day(1, 999, 0),
-        funnel_day(5, 999, 999, step=1),
-        funnel_day(5, 999, 0, segment=None, value=None),
-        funnel_day(5, 999, 0, funnel="other"),
-        funnel_day(40, 20, 10, value="web"),
-        funnel_day(5, 20, 10, value="tv"),
-        funnel_day(5, 10, 5, value=None),
-        funnel_day(40, 10, 5, value=None),
-        funnel_day(5, 100, 20, segment="country", value="de"),
-        funnel_day(40, 100, 70, segment="country", value="de"),
+        *entries(29, range(0, 60), 30, platform="ios"),
+        *entries(2, range(60, 100), 20, platform="ios"),
+        *entries(30, range(0, 50), 45, platform="ios"),
+        *entries(57, range(50, 100), 35, platform="ios"),
+        *entries(58, range(500, 600), 0, platform="ios"),
+        *entries(1, range(500, 600), 0, platform="ios"),
+        *entries(5, range(500, 600), 0, funnel="other", platform="ios"),
+        *entries(40, range(200, 220), 10, platform="web"),
+        *entries(5, range(220, 240), 10, platform="tv"),
+        *entries(5, range(240, 250), 5, platform=None),
+        *entries(40, range(240, 250), 5, platform=None),
+        *entries(5, range(300, 400), 20, country="de"),
+        *entries(40, range(300, 400), 70, country="de"),
     ]
-    found = impact.funnel_splits(snapshot_of({DEFINITIONS: [defined()], FUNNEL_DAYS: rows}), "buy")
+    found = impact.funnel_splits(snapshot_of({DEFINITIONS: [defined()], ENTRIES: rows}), "buy")
     names = (
         "segment", "value", "entered", "reached", "entered_before", "reached_before", "rate", "rate_before", "people",
         "sentence",
@@ -182,10 +189,27 @@ def test_parts_of_a_funnel_are_held_against_the_same_days_before() -> None:
         ("platform", "tv", 20, 10, 0, 0, 0.5, None, 0.0, None),
         ("platform", "web", 0, 0, 20, 10, None, 0.5, 0.0, None),
     ]
-    week = impact.funnel_splits(snapshot_of({DEFINITIONS: [defined()], FUNNEL_DAYS: rows}), "buy", 7)
+    week = impact.funnel_splits(snapshot_of({DEFINITIONS: [defined()], ENTRIES: rows}), "buy", 7)
     assert {(row["value"], row["entered"], row["entered_before"]) for row in week} == {
         (None, 10, 0), ("ios", 40, 0), ("tv", 20, 0), ("de", 100, 0),
     }  # fmt: skip
+
+
+def test_who_enters_a_funnel_again_and_again_counts_once_and_by_the_first_entry() -> None:
+    # Ten people enter on each of 28 days and always finish: of forty people, not of 310 entries.
+    keen = [row for days in range(2, 30) for row in entries(days, range(0, 10), 10, platform="ios")]
+    rows = [
+        *keen,
+        *entries(2, range(10, 40), 0, platform="ios"),
+        *entries(40, range(0, 40), 10, platform="ios"),
+        # Whoever comes again elsewhere is of where they began.
+        *entries(3, range(50, 53), 0, platform="web"),
+        *entries(2, range(50, 53), 3, platform="tv"),
+    ]
+    found = impact.funnel_splits(snapshot_of({DEFINITIONS: [defined()], ENTRIES: rows}), "buy")
+    assert [(row["value"], row["entered"], row["reached"], row["rate_before"], row["sentence"]) for row in found] == [
+        ("ios", 40, 10, 0.25, None), ("web", 3, 0, None, None),
+    ]  # fmt: skip
 
 
 def check(days: int, **cells: object) -> Cells:
