@@ -119,7 +119,9 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
     ]
     note = html.Span(
         [
-            "Of all users of the last 28 days, beside the 28 days before. From ",
+            "Of all users of the last 28 days, beside the 28 days before; Finished and sessions are of the last day. ",
+            f"{_EVERYBODY_IS_NEW} " if queries.is_young(reader) else "",
+            "From ",
             ui.asset_link(queries.ADOPTION),
             " and ",
             ui.asset_link(queries.ENGAGEMENT),
@@ -130,6 +132,9 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
         ui.table(headers, body, label="Features by adoption", numeric=(5, 6, 7, 8, 9, 10)),
         label="Every feature",
     )
+
+
+_EVERYBODY_IS_NEW = "New counts people who were already there: in the first 28 days of the data everybody is new."
 
 
 def _was(before: float | None) -> str:

@@ -232,6 +232,17 @@ def first_date(reader: Reader) -> date | None:
 
 
 @per_snapshot
+def is_young(reader: Reader) -> bool:
+    """Whether the last 28 days touch the first 28 of the data, in which everybody is new."""
+    first = first_date(reader)
+    return (
+        first is not None
+        and reader.through is not None
+        and (reader.through - timedelta(days=MONTH_DAYS - 1) < first + timedelta(days=LEFT_TRUNCATED_DAYS))
+    )
+
+
+@per_snapshot
 def retained_features(reader: Reader) -> list[str]:
     """Features that anything is known of the retention of; '*', the product, first."""
     if not reader.has(RETENTION):
@@ -357,7 +368,11 @@ def segments(reader: Reader) -> list[Row]:
 
 @per_snapshot
 def adoption(reader: Reader) -> list[Row]:
-    """Every feature on the last day: adoption of 28 days, now and 28 days before, a spark of it, and engagement."""
+    """Every feature on the last day: adoption of 28 days, now and 28 days before, a spark of it, and engagement.
+
+    `second_use_7d` is of all whose seven days after the first use ended within the 28 days, and `stickiness` the users
+    of a mean day of these: those of one day are a handful of people, and of its weekday.
+    """
     through = reader.through
     if not reader.has(ADOPTION, ENGAGEMENT) or through is None:
         return []
@@ -366,12 +381,20 @@ def adoption(reader: Reader) -> list[Row]:
 with days as (
   select *, mau / nullif(all_mau, 0) as adoption from {ADOPTION} where event_date >= $through - {MONTH_DAYS}
 ),
+again as (
+  select feature, sum(after.second_use_7d * first.new_adopters) / nullif(sum(first.new_adopters), 0) as second_use_7d
+  from {ADOPTION} as after join {ADOPTION} as first using (feature)
+  where after.event_date > $through - {MONTH_DAYS} and first.event_date = after.event_date - 7
+    and after.second_use_7d is not null
+  group by feature
+),
 past as (
   select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,
     max(adoption) filter (where event_date = $through - {MONTH_DAYS}) as adoption_before,
     max(mau) filter (where event_date = $through - {MONTH_DAYS}) as mau_before,
     max(all_mau) filter (where event_date = $through - {MONTH_DAYS}) as all_mau_before,
-    sum(new_adopters) filter (where event_date > $through - {MONTH_DAYS}) as new_adopters
+    sum(new_adopters) filter (where event_date > $through - {MONTH_DAYS}) as new_adopters,
+    avg(users) filter (where event_date > $through - {MONTH_DAYS}) as users_a_day
   from days group by feature
 ),
 engaged as (
@@ -382,9 +405,9 @@ engaged as (
   from {ENGAGEMENT} where event_date > $through - {MONTH_DAYS} group by feature
 )
 select feature, adoption, adoption_before, spark, mau, all_mau, mau_before, all_mau_before, users,
-  past.new_adopters, second_use_7d, stickiness,
+  past.new_adopters, again.second_use_7d, users_a_day / nullif(mau, 0) as stickiness,
   completion_rate, share_rate, k_factor, events_per_session, duration_median_s
-from days join past using (feature) left join engaged using (feature)
+from days join past using (feature) left join again using (feature) left join engaged using (feature)
 where days.event_date = $through order by adoption desc, feature
 """,
         {"through": through},

@@ -251,8 +251,10 @@ def test_adoption_now_stands_beside_that_of_28_days_before() -> None:
         "all_mau_before": 200,
         "users": 20,
         "new_adopters": 7,
-        "second_use_7d": 0.5,
-        "stickiness": 0.25,
+        # The days on which the first seven of Cart's new ones ended are not there.
+        "second_use_7d": None,
+        # 20, 15 and 10 users a day, 40 in 28 days.
+        "stickiness": 0.375,
         "completion_rate": 0.2,
         "share_rate": 0.1,
         "k_factor": 0.3,
@@ -262,6 +264,30 @@ def test_adoption_now_stands_beside_that_of_28_days_before() -> None:
     assert (by_feature["Search"]["completion_rate"], by_feature["Basket"]["completion_rate"]) == (None, 0.7)
     assert (by_feature["Search"]["adoption_before"], by_feature["Search"]["new_adopters"]) == (None, 1)
     assert by_feature["Nobody"]["adoption"] is None
+
+
+def test_who_came_again_is_of_all_whose_seven_days_ended_within_the_28() -> None:
+    rows = [
+        adopted(0, 40, second_use_7d=1.0),
+        adopted(7, 40, new_adopters=1, second_use_7d=0.0),
+        adopted(14, 40, new_adopters=9, second_use_7d=None),
+        # The seven days of these ended before the 28 begin, and those of the first on their first.
+        adopted(27, 40, new_adopters=50, second_use_7d=0.25),
+        adopted(28, 40, new_adopters=70, second_use_7d=1.0),
+        adopted(34, 40, new_adopters=10, second_use_7d=0.0),
+        adopted(35, 40, new_adopters=90, second_use_7d=0.0),
+    ]
+    (cart,) = impact.adoption(snapshot_of({ADOPTION: rows, ENGAGEMENT: []}))
+    # One of one, none of nine, and a quarter of ten; nobody knows of those new 14 days ago before that.
+    assert cart["second_use_7d"] == pytest.approx((1 + 0 + 2.5) / (1 + 9 + 10))
+    assert cart["stickiness"] == pytest.approx(20 / 40)
+
+
+def test_data_are_young_while_the_month_touches_their_first_28_days() -> None:
+    for days, is_young in ((54, True), (55, False)):
+        rows = [{"event_date": ago(days), "feature": "Cart", "event_name": "use", "events": 1}]
+        assert impact.is_young(snapshot_of({"impact.event_days": rows})) is is_young
+    assert not impact.is_young(snapshot_of({}))
 
 
 def test_adoption_is_of_snapshots_that_have_it() -> None:
