@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from dash import html
@@ -13,6 +14,8 @@ from dash_app.components import alert_parts, ui
 from dash_app.components.forms import actor_field, area, choice, field, write_button, write_form
 from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import TABLES_BY_NAME
+from quality_assets.contracts.metrics import METRICS_BY_NAME
+from quality_assets.domain.features.incident_words import KIND_WORDS
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.messages import FIGURES, figure_of
 from quality_assets.domain.wording import change_text, figure_text, row_text
@@ -83,11 +86,12 @@ def _what(alert: Mapping[str, Any]) -> Component:
         for name in FIGURES
         if alert[name] is not None
     ]
+    is_incident = alert["kind"] == "incident"
     facts: dict[str, Any] = {
         "About": _subject(alert),
-        "Check": html.Code(alert["check_name"]) if alert["check_name"] else None,
-        "Column": html.Code(alert["column_name"]) if alert["column_name"] else None,
-        "Of": alert["partition_key"] or alert["batch_id"] or None,
+        ("Incident" if is_incident else "Check"): html.Code(alert["check_name"]) if alert["check_name"] else None,
+        **({"Metric": _metric(alert)} if is_incident else {"Column": _code(alert["column_name"])}),
+        ("Told first on" if is_incident else "Of"): _date_text(alert["partition_key"]) or alert["batch_id"] or None,
         "Owner": alert["owner"] or "nobody is named",
         "Assigned to": alert["assignee"] or "nobody",
         "First seen": formats.moment(alert["first_seen"]),
@@ -106,7 +110,7 @@ def _what(alert: Mapping[str, Any]) -> Component:
     evidence = [
         html.Div([html.Span(f"{name.replace('_', ' ')}: ", className="note"), html.Code(_evidence(name, value))])
         for name, value in alert["evidence"].items()
-        if name != "unit" and value not in (None, "", [], {})
+        if name != "unit" and value not in (None, "", [], {}, False)
     ]
     return ui.card(
         ui.card_head("What is wrong"),
@@ -117,7 +121,34 @@ def _what(alert: Mapping[str, Any]) -> Component:
     )
 
 
+def _code(name: str | None) -> Component:
+    return html.Code(name) if name else None
+
+
+def _metric(alert: Mapping[str, Any]) -> str | None:
+    metric = METRICS_BY_NAME.get(alert["column_name"])
+    return metric.label if metric else alert["column_name"] or None
+
+
+def _date_text(value: Any) -> str:
+    """A text that is a date of ISO 8601 as people say it; any other as it is."""
+    text = str(value or "")
+    try:
+        return formats.day(date.fromisoformat(text), year=True) if len(text) == _LENGTH_OF_A_DATE else text
+    except ValueError:
+        return text
+
+
+_LENGTH_OF_A_DATE = 10
+
+
 def _evidence(name: str, value: Any) -> str:
+    if name == "kind" and value in KIND_WORDS:
+        return KIND_WORDS[value]
+    if value is True:
+        return "yes"
+    if isinstance(value, str):
+        return _date_text(value)
     if isinstance(value, list):
         return "; ".join(map(row_text, value))
     if not isinstance(value, float):

@@ -123,6 +123,13 @@ def _total_figure(total: queries.Total, days: int, label: str, icon: str, text: 
     return ui.figure_card(label, icon, text(total.mean), change=change, note=note, spark=spark, href=asset)
 
 
+def _checks_note(alarms: int, unknown: int) -> str:
+    """As many need a look as the navigation says; what could not be answered stands beside them."""
+    look = f"{formats.plural(alarms, 'check')} {'needs' if alarms == 1 else 'need'} a look" if alarms else ""
+    open_ = f"{formats.whole(unknown)} {health.UNANSWERED}" if unknown else ""
+    return ", ".join(filter(None, (look, open_))) or "All checks pass"
+
+
 def _quality_figure(reader: Reader, days: int) -> Component:
     scores = [row["score"] for row in quality.score_by_day(reader, days)]
     known = [score for score in scores if score is not None]
@@ -131,11 +138,11 @@ def _quality_figure(reader: Reader, days: int) -> Component:
         return ui.figure_card(
             "Data quality", "shield-check", formats.UNKNOWN, note="No event has come", href="/data-quality"
         )
-    look = len(health.needing_a_look(quality.latest(reader)))
+    latest = quality.latest(reader)
     change = round(known[-1] - known[0], 4) if known else 0.0
     said = f"{change:+.4f}".replace("-", "−")
     moved = ui.delta(said, "bad" if change < 0 else "good") if change else None
-    note = f"{formats.plural(look, 'check')} {'needs' if look == 1 else 'need'} a look" if look else "All checks pass"
+    note = _checks_note(health.alarms(latest), health.tally(latest).unknown)
     spark = ui.spark(scores, f"Quality score over {days} days")
     return ui.figure_card(
         "Data quality",

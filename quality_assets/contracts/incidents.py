@@ -166,10 +166,11 @@ INCIDENTS = Table(
         Column("features", "VARCHAR[]", "Every feature that it is of, where it is of most of the product; else null"),
         Column("renamed_to", "VARCHAR[]", "Names that appeared as this one vanished, in its size; null without any"),
         Column("peak_count", "DOUBLE", "How many crashes or errors on its worst day, where few are usual; else null"),
-        Column("usual_most", "DOUBLE", "As many at most on 99 of 100 usual days, where few are usual; else null"),
+        Column("usual_most", "DOUBLE", "As many at most 99 of 100 times where all is as usual; null as peak_count"),
         Column("verdict", "VARCHAR", "Whether it is real, while it is open", allowed=VERDICTS),
         Column("real_share", "DOUBLE", "Share of the change that remains when all else is held; null where unknown"),
         Column("verdict_sentence", "VARCHAR", "The verdict as one would say it"),
+        Column("counted_days", "INTEGER", "Of how many days together peak_count is; null where of its worst alone"),
     ),
 )
 

@@ -449,6 +449,28 @@ def test_what_data_say_is_text_on_the_pages(data_root: Settings) -> None:
     assert strange in _page(data_root, links.alert(raised.alert_id))
 
 
+def test_an_incident_is_told_without_the_words_of_its_table(data_root: Settings) -> None:
+    evidence = {"since": "2026-11-12", "kind": "creep", "is_blocking": False, "is_late": True, "unit": "ms"}
+    with operations_of(data_root).write() as connection:
+        fault = Fault(
+            "incident", "Pay", "Pay: slow", "Pay is slow.", "low", check_name="inc-1", column_name="latency_p95_ms",
+            partition_key="2026-11-29", evidence=evidence,
+        )  # fmt: skip
+        raised = raise_fault(connection, fault)
+    said = _page(data_root, links.alert(raised.alert_id))
+    for words in ("12 Nov 2026", "growing", "29 Nov 2026", "Told first on", "Metric", "Latency p95", '"yes"'):
+        assert words in said, words
+    for words in ("2026-11-12", "2026-11-29", "creep", "latency_p95_ms", "is blocking"):
+        assert words not in said, words
+
+
+def test_a_key_that_is_no_date_stays_as_it_is(data_root: Settings) -> None:
+    with operations_of(data_root).write() as connection:
+        fault = Fault("check", "Pay", "t", "m", "low", partition_key="2026-02-30")
+        raised = raise_fault(connection, fault)
+    assert "2026-02-30" in _page(data_root, links.alert(raised.alert_id))
+
+
 def _markups(node: Any) -> list[str]:
     if isinstance(node, dict):
         own = [node["data-markup"]] if "data-markup" in node else []

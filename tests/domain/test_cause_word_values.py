@@ -52,16 +52,16 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
             verdict("real", 80.0, 10.0, users=20.0),
             "Real: 80 % of it (70 to 90 %) remains; other users (20 %) made the rest.",
         ),
-        (verdict("real", 100.0), "Real: 100 % of it (100 to 100 %) remains, the same users and mix held."),
+        (verdict("real", 100.0), "Real: all of it (100 to 100 %) remains, the same users and mix held."),
         # Beyond all of it, or less than none, is all or none.
         (
             verdict("real", 120.0, 130.0, users=-20.0),
-            "Real: 100 % of it (0 to 100 %) remains; other users (20 %) hid more of it.",
+            "Real, as far as can be told: all of it remains; other users (20 %) hid more of it.",
         ),
         # What stands against the change is told, and with it nothing "made the rest" of what is whole.
         (
             verdict("real", 110.0, 10.0, users=-26.0, event_name=16.0),
-            "Real: 100 % of it (100 to 100 %) remains; another mix of events (16 %) added to it, other users (26 %)"
+            "Real: all of it (100 to 100 %) remains; another mix of events (16 %) added to it, other users (26 %)"
             " took from it.",
         ),
         (

@@ -181,6 +181,19 @@ def test_of_a_past_shorter_than_a_week_all_days_count() -> None:
     assert not _Level(finding(value, active=[0, 1, 2], adopted=[2], detected=0, start=0, last=2)).is_silent
 
 
+def test_what_is_kept_of_a_part_ends_with_its_episode_and_is_no_silence() -> None:
+    # Of a platform days up to the adoption are stored: the last week says what was adopted, and 9 and 12 are 10.5.
+    value = np.where(np.arange(DAYS) <= 30, 10.0, NAN)
+    value[10:31] = 22.0
+    value[24:31] = [19.0, 22.0, 19.0, 22.0, 20.5, 19.0, 22.0]
+    usual = np.where(np.arange(DAYS) <= 30, 10.0, NAN)
+    found = _Level(finding(value, usual, active=range(10, 31), adopted=[30], family="rate"))
+    assert (found.is_silent, found.off, found.is_still_off) == (False, 10.5, True)
+    # An event that made no row any more, and was none on the days that are kept, is silent.
+    gone = np.where(np.arange(DAYS) < 10, 5.0, 0.0)
+    assert _Level(finding(gone, usual, active=range(10, 31), adopted=[30], worse=-1, family="count")).is_silent
+
+
 # --- Still off after its end ------------------------------------------------------------------------------------------
 
 

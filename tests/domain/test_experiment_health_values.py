@@ -241,15 +241,15 @@ def test_an_arm_that_loses_more_voids_and_much_loss_leaves_a_doubt() -> None:
 
 
 def test_a_difference_before_exposure_is_held_against_once_in_a_thousand() -> None:
-    assert health.past_finding("events", None, "?", 2) == Finding(
-        "past by arm", "events", "unknown", "events: nobody has a past.", threshold=0.001
+    assert health.past_finding("events", "Events", None, "?", 2) == Finding(
+        "past by arm", "events", "unknown", "Events: nobody has a past.", threshold=0.001
     )
-    fine_ = health.past_finding("events", 0.0005, "5 in test", 2)
-    assert fine_ == Finding("past by arm", "events", "ok", "events was alike before.", 0.001, 0.001)
-    odd = health.past_finding("events", 0.0004, "5 in test", 2)
-    said = "Arms differed in events before anybody saw one: 5 in test."
+    fine_ = health.past_finding("events", "Events", 0.0005, "5 in test", 2)
+    assert fine_ == Finding("past by arm", "events", "ok", "Events: alike before anybody saw an arm.", 0.001, 0.001)
+    odd = health.past_finding("events", "Events", 0.0004, "5 in test", 2)
+    said = "Events: arms differed before anybody saw one: 5 in test."
     assert odd == Finding("past by arm", "events", "warning", said, 0.0008, 0.001, "C")
-    assert health.past_finding("events", 0.6, "", 2).value == 1.0
+    assert health.past_finding("events", "Events", 0.6, "", 2).value == 1.0
 
 
 def changed(n: int, what: str) -> Finding:

@@ -204,7 +204,7 @@ def test_a_past_that_differs_limits_the_grade() -> None:
     arm = ArmValues(np.zeros(500), rng.normal(5.5, 1, 500))
     p = past_p(control, arm)
     assert p is not None
-    assert judge.past_finding("events", p, "5.5 in test", 3).grade == "C"
+    assert judge.past_finding("events", "Events", p, "5.5 in test", 3).grade == "C"
     assert past_p(ArmValues(np.zeros(500), np.zeros(500)), ArmValues(np.zeros(500), np.zeros(500))) is None
 
 

@@ -48,6 +48,10 @@ def test_a_share_is_told_in_percent_and_its_difference_in_points() -> None:
     assert level(999.6, False) == "1,000"
     assert signed(-999.4, False) == "−999"
     assert level(4.3125, False) == "4.31"
+    # An estimate and the ends of its interval have their noughts.
+    assert [signed(value, False) for value in (0.554, 0.107, 1.0, 8.0, -4.06, 20.1, 99.96, 0.00234)] == [
+        "+0.55", "+0.11", "+1.00", "+8.00", "−4.06", "+20.1", "+100", "+0.0023",
+    ]  # fmt: skip
 
 
 def test_where_the_past_is_held_alike_the_mean_that_tables_show_is_told_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from math import log, sqrt
 from typing import Any
@@ -102,7 +103,7 @@ def test_an_incident_is_measured_over_its_days() -> None:
         "baseline_value": 14.0, "current_value": 30.0, "current_size": 18.0, "peak_value": 40.0, "size": 20.0,
         # The worst is by deviation; of a single day 1.64 × 2 may be chance.
         "change": 1.0, "real_change": pytest.approx((20 - 1.64 * 2) / 20), "excess": 4800.0, "worst_date": day(21),
-        "peak_count": None, "usual_most": None, "days_pooled": 3.0,
+        "peak_count": None, "usual_most": None, "counted_days": None, "days_pooled": 3.0,
     }  # fmt: skip
     # What goes on is told by the last day of the data, and its real size by the last three.
     going = _measure(each, day(20), day(22), is_open=True)
@@ -115,10 +116,10 @@ def test_what_is_not_known_is_null() -> None:
     assert _measure(each, day(20), day(22), is_open=False) == {
         "baseline_value": 10.0, "current_value": None, "current_size": None, "peak_value": 40.0, "size": 30.0,
         "change": 3.0, "real_change": 3.0, "excess": None, "worst_date": day(21), "peak_count": None,
-        "usual_most": None, "days_pooled": None,
+        "usual_most": None, "counted_days": None, "days_pooled": None,
     }  # fmt: skip
     nothing = _measure(finding(20, np.full(DAYS, NAN)), day(20), day(22), is_open=True)
-    assert (len(nothing), set(nothing.values())) == (12, {None})
+    assert (len(nothing), set(nothing.values())) == (13, {None})
     free = _measure(finding(20, around(5.0), 0.0), day(20), day(20), is_open=False)
     assert (free["size"], free["change"], free["real_change"]) == (5.0, None, None)
 
@@ -171,8 +172,8 @@ def test_the_last_known_day_is_the_last_with_a_value() -> None:
 
 def counted(value: float, expected: float, sample: float = 100.0, **more: Any) -> tuple[float | None, float | None]:
     each = finding(20, around(value), expected, **{"family": "rate", "metric": "crash_rate", "sample": sample, **more})
-    found = _counted(each, 20)
-    assert list(found) == ["peak_count", "usual_most"]
+    found = _counted(each, 20, slice(20, 21))
+    assert (list(found), found["counted_days"]) == (["peak_count", "usual_most", "counted_days"], None)
     return found["peak_count"], found["usual_most"]
 
 
@@ -192,6 +193,23 @@ def test_where_few_are_usual_they_are_counted() -> None:
     assert counted(0.2, NAN) == (None, None)
     assert counted(0.2, 0.01, kind="objective") == (None, None)
     assert counted(20, 1, family="count", metric="events") == (None, None)
+
+
+def test_where_no_day_alone_shows_it_those_that_gave_it_away_are_counted_together() -> None:
+    # Two crashes a day of 100 events where half a one is usual; at most 3 of .5 and 7 of 2.5 come 99 times of 100.
+    few = {"family": "rate", "metric": "crash_rate", "sample": 100.0}
+    found = finding(20, around(0.02, 0.02, NAN, 0.02, 0.02, 0.02, usual=0.0), 0.005, **few)
+    nothing = dict.fromkeys(("peak_count", "usual_most", "counted_days"))
+    assert _counted(found, 21, slice(20, 26)) == nothing, "it was told by one day"
+    pooled = replace(found, detections=replace(found.detections, is_pooled=np.ones((2, DAYS), bool)))
+    assert _counted(pooled, 21, slice(20, 26)) == {"peak_count": 10.0, "usual_most": 7.0, "counted_days": 6}
+    assert _counted(pooled, 21, slice(20, 23)) == nothing, "four where four are usual at most"
+    # By its own noise 2.5 + 2.33 × √5 × 2 = 12.9 come.
+    noisy = replace(pooled.detections, noise=np.full((2, DAYS), 0.02))
+    assert _counted(replace(pooled, detections=noisy), 21, slice(20, 26)) == nothing
+    clear = finding(20, around(0.2, usual=0.0), 0.005, **few)
+    alone = replace(clear, detections=replace(clear.detections, is_pooled=np.ones((2, DAYS), bool)))
+    assert _counted(alone, 20, slice(20, 26)) == {"peak_count": 20.0, "usual_most": 3.0, "counted_days": None}
 
 
 # --- Users ------------------------------------------------------------------------------------------------------------

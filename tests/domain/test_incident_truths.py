@@ -232,14 +232,14 @@ def test_other_users_are_no_change_of_the_product() -> None:
     assert sizes["real"] == pytest.approx(0.0, abs=1e-9)
     assert sum(sizes.values()) == pytest.approx(80.0)
     assert verdict.verdict == "measurement"
-    assert str(verdict_sentence(verdict)).startswith("Measurement: other users (100 %) made it; 0 % of it")
+    assert str(verdict_sentence(verdict)).startswith("Measurement: other users (100 %) made it; none of it")
 
 
 def test_what_the_same_users_meet_is_real() -> None:
     slower = events([(False, "a", "DE", 100.0, 60), (True, "a", "DE", 150.0, 60)])
     verdict = take_apart(slower, 1)
     assert (verdict.verdict, verdict.real_share, verdict.parts[-1].size) == ("real", 1.0, pytest.approx(50.0))
-    assert str(verdict_sentence(verdict)) == "Real: 100 % of it (100 to 100 %) remains, the same users and mix held."
+    assert str(verdict_sentence(verdict)) == "Real: all of it (100 to 100 %) remains, the same users and mix held."
     # Faster is not worse.
     assert take_apart(slower, -1).verdict == "unknown"
 

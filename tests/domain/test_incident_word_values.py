@@ -102,6 +102,11 @@ def test_an_incident_has_a_title(changes: dict[str, Any], text: str) -> None:
             {"current_value": 0.04, "current_size": 0.02, "worst_date": None},
             "error rate at 4 % instead of 2 % (× 2.0), 6 % at its worst,",
         ),
+        # Another day may be another weekday, of which more is usual.
+        (
+            {"current_value": 0.04, "current_size": 0.03},
+            "error rate at 4 % instead of 1 % (× 4.0), 6 % instead of 2 % at its worst on 23 Jan,",
+        ),
         ({"current_value": 0.08, "current_size": 0.06}, "error rate at 8 % instead of 2 % (× 4.0)"),
         ({"current_value": 0.08, "current_size": 0.04}, "error rate at 8 % instead of 4 % (× 2.0)"),
         ({"current_value": 0.06004, "current_size": 0.03}, PLAIN),
@@ -122,15 +127,22 @@ def test_what_goes_on_is_told_by_its_last_day(changes: dict[str, Any], text: str
     ("changes", "text"),
     [
         ({"peak_count": 20.0, "usual_most": 2.0}, "20 errors on 23 Jan where at most 2 are usual: error rate at 6 %"),
-        ({"peak_count": 1.0, "usual_most": 1.0}, "1 error on 23 Jan where at most 1 is usual: error rate at 6 %"),
+        ({"peak_count": 2.0, "usual_most": 1.0}, "2 errors on 23 Jan where at most 1 is usual: error rate at 6 %"),
+        # As many as there are at most are no sign of anything.
+        ({"peak_count": 2.0, "usual_most": 2.0}, PLAIN),
         ({"peak_count": 1200.0, "usual_most": 0.4}, "1,200 errors on 23 Jan where none is usual: error rate at 6 %"),
         (
-            {"peak_count": 2.0, "usual_most": 1500.0, "metric": "crash_rate", "worst_date": None, "kind": "spike"},
-            "2 crashes where at most 1,500 are usual: crash rate jumped to 6 %",
+            {"peak_count": 2000.0, "usual_most": 1500.0, "metric": "crash_rate", "worst_date": None, "kind": "spike"},
+            "2,000 crashes where at most 1,500 are usual: crash rate jumped to 6 %",
         ),
         (
-            {"peak_count": 1.0, "usual_most": 1.0, "metric": "crash_rate"},
-            "1 crash on 23 Jan where at most 1 is usual: crash rate at 6 %",
+            {"peak_count": 1.0, "usual_most": 0.0, "metric": "crash_rate"},
+            "1 crash on 23 Jan where none is usual: crash rate at 6 %",
+        ),
+        # What many days gave away together is told of all of them, and not by one, nor by the last.
+        (
+            {"peak_count": 17.0, "usual_most": 9.0, "counted_days": 19, "current_value": 0.0, "current_size": -0.1},
+            "17 errors in 19 days where at most 9 are usual,",
         ),
         ({"peak_count": 20.0, "usual_most": None}, PLAIN),
         ({"peak_count": None, "usual_most": 2.0}, PLAIN),

@@ -332,7 +332,7 @@ def test_a_lift_is_said_with_what_stands_against_it() -> None:
 def test_what_is_not_established_is_said_with_the_raw_difference() -> None:
     similar = "compared with similar people on the same day: +10.0 points (+8.0 to +12.0)"
     more = "Not established. People who take it up return more (50.0 % against 30.0 %)"
-    usual = "; adopting any other of 12 features: +2.0."
+    usual = "; adopting any other of 12 features: +2.0 points."
 
     def said(found: Estimate, placebo: Estimate, held: Calibration | None = HELD) -> str:
         return lift_words.reason_text("not established", found, placebo, held, nan, "return")
@@ -346,7 +346,9 @@ def test_what_is_not_established_is_said_with_the_raw_difference() -> None:
     )
     less = "Not established. People who take it up return less (50.0 % against {})"
     assert said(estimate(0.1, naive=-0.1), estimate(0.02)) == f"{less.format('60.0 %')}; {similar}{usual}"
-    assert said(estimate(0.1, naive=0.0), estimate(0.02)) == f"{less.format('50.0 %')}; {similar}{usual}"
+    alike = "Not established. People who take it up return as often (50.0 % against 50.0 %)"
+    for naive in (0.0, -0.0004, 0.0004):
+        assert said(estimate(0.1, naive=naive), estimate(0.01)) == f"{alike}; {similar}{usual}"
 
 
 def test_why_what_crashes_cost_is_not_measured() -> None:

@@ -126,6 +126,12 @@ def test_every_input_can_be_worded() -> None:
         ("budget_burn", math.log(3.5), "error budget used 2.5 times as fast as it may be"),
         ("log_events", math.log10(1201), "about 1,200 events a day"),
         ("events_trend", math.log(0.8), "0.8 times the events a week of the month before"),
+        # One is one, and what is counted no further than four weeks may be of three months.
+        ("open_days", 1.0, "degraded for 1 day so far"),
+        ("open_days", 11.0, "degraded for 11 days so far"),
+        ("open_days", 28.0, "degraded for 28 days or more so far"),
+        ("degraded_signals", 1.0, "1 signal degraded today"),
+        ("degraded_days_28d", 1.0, "1 of the last 28 days degraded"),
     ],
 )
 def test_a_reason_is_worded_in_numbers_that_a_reader_knows(name: str, value: float, told: str) -> None:

@@ -330,8 +330,8 @@ def verdict_sentence(verdict: Verdict) -> str | None:
     low, high = sorted(
         float(np.clip(end / verdict.change, 0, 1)) for end in (verdict.parts[-1].low, verdict.parts[-1].high)
     )
-    # Of a float that is hardly below none, nothing is left of the sign.
-    remains = f"{round(100 * share)} % of it ({100 * low:.0f} to {100 * high:.0f} %)"
+    much, is_sure = _share_text(share), low >= _HARDLY or high <= 1 - _HARDLY
+    remains = f"{much} ({100 * low:.0f} to {100 * high:.0f} %)" if is_sure else much
     more, less = _parts_text(verdict, 1), _parts_text(verdict, -1)
     if verdict.verdict == "measurement":
         took = f", {less} took from it" if less else ""
@@ -345,7 +345,18 @@ def verdict_sentence(verdict: Verdict) -> str | None:
         rest = ", the same users and mix held"
     else:
         rest = f"; {more or 'what was measured'} made the rest"
-    return f"{'Real' if verdict.verdict == 'real' else 'Partly real'}: {remains} remains{rest}."
+    word = "Partly real" if verdict.verdict != "real" else "Real" if is_sure else "Real, as far as can be told"
+    return f"{word}: {remains} remains{rest}."
+
+
+_HARDLY = 0.005
+
+
+def _share_text(share: float) -> str:
+    """How much of a change is real; beside parts that stand against it that is more than all of it."""
+    if share >= 1 - _HARDLY:
+        return "all of it"
+    return "none of it" if share < _HARDLY else f"{100 * share:.0f} % of it"
 
 
 def _parts_text(verdict: Verdict, sign: int) -> str:

@@ -90,9 +90,13 @@ class _Level:
         self.first, inside = day, slice(finding.episode.start_day, day + 1)
         self.normal = _mean(expected[inside][-_RECENT_DAYS * 2 :])
         self.size = self.worse * _mean((value - expected)[inside][np.isfinite(value[inside])][-_RECENT_DAYS:])
-        recent = value[max(len(value) - _RECENT_DAYS, 0) :]
+        # Of a platform, or of one event, nothing is kept after its episodes: that is no silence.
+        kept = np.flatnonzero(np.isfinite(expected))
+        recent = value[kept[-_RECENT_DAYS:]]
         self.is_silent = not np.isfinite(recent).any() or (panel.family == "count" and not np.nansum(recent) > 0)
-        known = value[day:][np.isfinite(value[day:])]
+        after = kept[kept >= day]
+        days = after if len(after) >= _LEAST_DAYS else kept[-_RECENT_DAYS:]
+        known = value[days][np.isfinite(value[days])]
         self.off = _mean(known[-_RECENT_DAYS:]) - self.normal if len(known) else float("nan")
         self.value = value
 

@@ -86,6 +86,9 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
     verb = {"creep": "grew to" if size > 0 else "sank to", "spike": "jumped to" if size > 0 else "fell to"}.get(
         row["kind"], "at"
     )
+    if counted and not is_missing(row.get("counted_days")):
+        # Many days gave it away together: what one of them was says nothing.
+        return f"{counted},"
     if counted:
         return f"{counted}: {what} {verb} {value_text(value, unit)}{worst}"
     ratio = "" if is_missing(change) or unit == "score" else f" ({_ratio(float(change))})"
@@ -105,8 +108,10 @@ def _told_values(row: Mapping[str, Any]) -> tuple[float, float, Any, str]:
         return peak, size, row["change"], ""
     if abs(own) >= abs(size):
         return now, own, change, ""
-    when = _on_worst_day(row)
-    return now, own, change, f", {value_text(peak, row['unit'])} at its worst{when},"
+    # What is usual differs from weekday to weekday: beside another day's the worst may look like the better.
+    unit, then, today = row["unit"], peak - size, now - own
+    usual = f" instead of {value_text(then, unit)}" if value_text(then, unit) != value_text(today, unit) else ""
+    return now, own, change, f", {value_text(peak, unit)}{usual} at its worst{_on_worst_day(row)},"
 
 
 def _on_worst_day(row: Mapping[str, Any]) -> str:
@@ -117,11 +122,14 @@ def _counts_text(row: Mapping[str, Any]) -> str:
     """Counts instead of a ratio where what is usual is chance's few: 20 errors where at most 2 are usual."""
     if is_missing(row.get("peak_count")) or is_missing(row.get("usual_most")):
         return ""
+    if round(row["peak_count"]) <= round(row["usual_most"]):
+        return ""
     thing = {"crash": "crash", "error": "error"}.get(METRIC_GROUPS.get(row["metric"], ""))
     if thing is None:
         return ""
     many = {"crash": "crashes"}.get(thing, f"{thing}s")
-    when = _on_worst_day(row)
+    days: Any = row.get("counted_days")
+    when = _on_worst_day(row) if is_missing(days) else f" in {plural(int(days), 'day')}"
     count, most = round(row["peak_count"]), round(row["usual_most"])
     usual = "none is usual" if most == 0 else f"at most {most:,} {'is' if most == 1 else 'are'} usual"
     return f"{plural(count, thing, many)}{when} where {usual}"
@@ -221,6 +229,15 @@ def _renamed_text(row: Mapping[str, Any]) -> str:
     told = ", ".join(names[:3]) + rest if rest else " and ".join(names)
     return f"; {how} {told}, which appeared then in {'their' if is_wide else 'its'} size"
 
+
+KIND_WORDS = {
+    "step": "sudden and lasting",
+    "creep": "growing",
+    "spike": "one day only",
+    "dead": "no events at all",
+    "objective": "beyond its objective",
+}
+"""How a fault came, in the words of every page."""
 
 END_WORDS = {
     "open": "Open",

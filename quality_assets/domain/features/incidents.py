@@ -17,7 +17,7 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS, METRICS_BY_NAME
-from quality_assets.domain.arrays import Floats
+from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.features.endings import CHANCE_SD, ending
 from quality_assets.domain.features.incident_findings import (
     Finding,
@@ -236,7 +236,7 @@ def _measure(finding: Finding, start: date, last: date, is_open: bool) -> dict[s
         "real_change": _real_change(finding, window.start + peak, today if is_open else None),
         "excess": _excess(finding, window, worse),
         "worst_date": panel.dates[window.start + peak],
-        **_counted(finding, window.start + peak),
+        **_counted(finding, window.start + peak, window),
         "days_pooled": _number(days_pooled) if days_pooled > 1 else None,
     }
 
@@ -258,7 +258,7 @@ def _worst_by(finding: Finding, window: slice, worse: Floats) -> Floats:
 
 _MEASURED = (
     "baseline_value", "current_value", "current_size", "peak_value", "size", "change", "real_change", "excess",
-    "worst_date", "peak_count", "usual_most", "days_pooled",
+    "worst_date", "peak_count", "usual_most", "counted_days", "days_pooled",
 )  # fmt: skip
 # What rounds to no expectation at all is nothing to hold a value against.
 _ZERO = 1e-9
@@ -270,25 +270,42 @@ _FEW = 5.0
 _RARELY_MORE_SD = 2.33
 
 
-def _counted(finding: Finding, day: int) -> dict[str, float | None]:
+def _counted(finding: Finding, day: int, window: slice) -> dict[str, float | None]:
     """Of a rate of which so little is usual that chance makes its ratio: how many came, and how many do at most.
 
-    At most is what Poisson counts pass once in a hundred days, or what the series' own noise does.
+    Of the worst day; where that alone shows nothing, and many days together gave it away, of all days of `window`.
+    """
+    found, series = finding.detections, finding.episode.series
+    out: dict[str, float | None] = {"peak_count": None, "usual_most": None, "counted_days": None}
+    if found.panel.family != "rate" or finding.episode.kind == "objective":
+        return out
+    few = _few(finding, np.array([day]))
+    if few is None:
+        return out
+    is_pooled = found.is_pooled is not None and bool(found.is_pooled[series, finding.episode.detected_day])
+    if few[0] > few[1]:
+        return out | {"peak_count": few[0], "usual_most": few[1]}
+    days = np.arange(window.start, window.stop)
+    many = _few(finding, days[np.isfinite(found.panel.value[series, days])], most=np.inf) if is_pooled else None
+    if many is None or many[0] <= many[1]:
+        return out
+    return out | {"peak_count": many[0], "usual_most": many[1], "counted_days": len(days)}
+
+
+def _few(finding: Finding, days: Ints, most: float = _FEW) -> tuple[float, float] | None:
+    """How many came on days, and how many do at most; None where that is not known, or `most` are usual.
+
+    At most is what Poisson counts pass once in a hundred times, or what the series' own noise does.
     """
     found, panel, series = finding.detections, finding.detections.panel, finding.episode.series
-    out: dict[str, float | None] = {"peak_count": None, "usual_most": None}
-    if panel.family != "rate" or finding.episode.kind == "objective":
-        return out
-    sample, expected = panel.sample[series, day], max(float(found.expected[series, day]), 0.0)
-    usual = expected * sample
-    if not isfinite(usual) or usual >= _FEW:
-        return out
-    noise = found.noise[series, day]
-    spread = usual + _RARELY_MORE_SD * float(noise) * sample if isfinite(noise) else 0.0
-    return {
-        "peak_count": float(round(panel.value[series, day] * sample)),
-        "usual_most": float(max(poisson_most(usual), np.floor(spread))),
-    }
+    sample, expected = panel.sample[series, days], np.maximum(found.expected[series, days], 0.0)
+    usual = float((expected * sample).sum())
+    if not isfinite(usual) or usual >= most:
+        return None
+    noise = found.noise[series, days] * sample
+    spread = usual + _RARELY_MORE_SD * float(np.sqrt((noise**2).sum())) if np.isfinite(noise).all() else 0.0
+    came = float(np.round(panel.value[series, days] * sample).sum())
+    return came, float(max(poisson_most(usual), np.floor(spread)))
 
 
 def _last_known_day(finding: Finding) -> int:

@@ -189,15 +189,15 @@ def _independence_p(table: np.ndarray) -> float:
     return float(chi2_contingency(table, correction=False).pvalue)
 
 
-def past_finding(metric: str, p: float | None, difference: str, asked: int) -> Finding:
-    """Whether arms differed before exposure, when no arm can have done anything."""
+def past_finding(metric: str, label: str, p: float | None, difference: str, asked: int) -> Finding:
+    """Whether arms differed before exposure, when no arm can have done anything; `label` is the metric in words."""
     if p is None:
-        return Finding("past by arm", metric, "unknown", f"{metric}: nobody has a past.", threshold=PAST_DIFFERS_P)
+        return Finding("past by arm", metric, "unknown", f"{label}: nobody has a past.", threshold=PAST_DIFFERS_P)
     corrected = min(1.0, p * asked)
     if corrected < PAST_DIFFERS_P:
-        words = f"Arms differed in {metric} before anybody saw one: {difference}."
+        words = f"{label}: arms differed before anybody saw one: {difference}."
         return Finding("past by arm", metric, "warning", words, corrected, PAST_DIFFERS_P, "C")
-    return Finding("past by arm", metric, "ok", f"{metric} was alike before.", corrected, PAST_DIFFERS_P)
+    return Finding("past by arm", metric, "ok", f"{label}: alike before anybody saw an arm.", corrected, PAST_DIFFERS_P)
 
 
 def changed_arms_findings(

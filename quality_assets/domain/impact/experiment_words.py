@@ -38,8 +38,12 @@ def level(value: float, is_share: bool) -> str:
 
 
 def _three_digits(value: float) -> str:
+    size = abs(value)
     # Of a sum of money the last digits say nothing, but `1.23e+03` says nothing to most.
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    # An estimate and the ends of its interval are of one kind: `+0.55, +0.11 to +1.00`.
+    return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}" if size >= 0.095 else f"{value:.2g}"
 
 
 def _points(share: float) -> str:

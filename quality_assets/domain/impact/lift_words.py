@@ -62,9 +62,9 @@ def reason_text(
 
 
 def _not_established(found: Estimate, placebo: Estimate, held: Calibration | None, does: str) -> str:
-    other = found.adopter_rate - found.naive
-    more = "more" if found.naive > 0 else "less"
-    raw = f"People who take it up {does} {more} ({level(found.adopter_rate, True)} against {level(other, True)})"
+    told, other = level(found.adopter_rate, True), level(found.adopter_rate - found.naive, True)
+    more = "as often" if told == other else "more" if found.naive > 0 else "less"
+    raw = f"People who take it up {does} {more} ({told} against {other})"
     before = ", but so they did before they first used it" if placebo.att > placebo.se and found.naive > 0 else ""
     similar = (
         f"compared with similar people on the same day: {signed(found.att, True)} points"
@@ -72,7 +72,7 @@ def _not_established(found: Estimate, placebo: Estimate, held: Calibration | Non
     )
     if held is None:
         return f"Not established. {raw}{before}; {similar}. Too few other features to hold that against."
-    usual = f"; adopting any other of {held.controls} features: {signed(held.mean, True)}"
+    usual = f"; adopting any other of {held.controls} features: {signed(held.mean, True)} points"
     return f"Not established. {raw}{before}; {similar}{usual}."
 
 

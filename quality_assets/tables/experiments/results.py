@@ -172,7 +172,8 @@ def _past(measured: Sequence[_Measured], control: str, others: Sequence[str]) ->
         here, there = (float(each.arms[name].before.mean()) for name in (arm, control))
         pasts[each.choice.name] = (p, f"{here:.3g} in {arm}, {there:.3g} in {control} ({BEFORE_DAYS} days)")
     asked = sum(p is not None for p, _ in pasts.values()) * len(others)
-    return [judge.past_finding(name, p, text, asked) for name, (p, text) in pasts.items()]
+    labels = {each.choice.name: each.choice.metric.label for each in measured}
+    return [judge.past_finding(name, labels[name], p, text, asked) for name, (p, text) in pasts.items()]
 
 
 def _measured(session: WarehouseSession, exposed: Exposed, file: ExperimentFile, as_of: date) -> list[_Measured]:
