@@ -21,6 +21,11 @@ Component = Any
 
 SERIES = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)")
 _IN_SECONDS_MS = 2_000
+# What cannot be negative, or more than all of it, is not offered by an axis either.
+_BOUNDS: dict[str, Figure] = {
+    **{unit: {"rangemode": "nonnegative"} for unit in ("ms", "s", "count")},
+    "fraction": {"rangemode": "nonnegative", "maxallowed": 1},
+}
 _TICKS = {"fraction": ".2~%", "ms": ",.4~r", "s": ".3~r", "count": ".3~s", "score": ".3~r"}
 
 
@@ -73,6 +78,7 @@ def layout(x_range: Sequence[Any] | None, unit: str, **changes: Any) -> Figure:
         | ({"range": list(x_range)} if x_range else {}),
         "yaxis": axis
         | {"gridcolor": "var(--grid)", "tickformat": _TICKS.get(unit, ""), "nticks": 6}
+        | _BOUNDS.get(unit, {})
         | ({"ticksuffix": f"{formats.NARROW}{unit}"} if unit in ("ms", "s") else {}),
         "separators": f".{formats.NARROW}",
     }
@@ -175,6 +181,33 @@ def _slo(value: float | None, said: str) -> tuple[list[Figure], list[Figure]]:
 _LINE: Figure = {"type": "scatter", "mode": "lines", "connectgaps": False}
 
 
+def _drawn(values: Sequence[float | None]) -> Figure:
+    """How a line of values is drawn: a day with no other beside it is a dot, as there is no line to be seen."""
+    known = [False, *(value is not None for value in values), False]
+    is_lone = [here and not (before or after) for before, here, after in zip(known, known[1:], known[2:], strict=False)]
+    if not any(is_lone):
+        return {"mode": "lines"}
+    return {"mode": "lines+markers", "marker": {"size": [5 if lone else 0 for lone in is_lone]}}
+
+
+def whole_days(days: Sequence[int]) -> Figure:
+    """An x axis of numbers of days: of few of them each has its tick, and none lies between two."""
+    is_few = max(days, default=0) - min(days, default=0) < _FEW_DAYS
+    return {"tickformat": "d", "hoverformat": "d"} | ({"dtick": 1} if is_few else {})
+
+
+_FEW_DAYS = 10
+
+
+def _few_ticks(unit: str, traces: Sequence[Figure]) -> Figure:
+    """Few of something are counted one by one; an axis would offer halves."""
+    highest = max((y for trace in traces for y in trace["y"] if y is not None), default=0)
+    return {"dtick": 1} if unit == "count" and highest < _FEW else {}
+
+
+_FEW = 6
+
+
 def _observed(metric: str, rows: Sequence[Row], color: str | None) -> Figure:
     """The line of the whole feature; without a colour it stands behind that of a slice."""
     return _LINE | {
@@ -182,6 +215,7 @@ def _observed(metric: str, rows: Sequence[Row], color: str | None) -> Figure:
         "y": [row["value"] for row in rows],
         "customdata": [formats.metric(metric, row["value"]) for row in rows],
         "name": "All",
+        **_drawn([row["value"] for row in rows]),
         "hovertemplate": "%{customdata}<extra>Observed</extra>",
         "line": {"color": color or "var(--text-3)", "width": 2 if color else 1.2},
     }
@@ -210,6 +244,7 @@ def _sliced(metric: str, part: Sequence[Row], color: str) -> Figure:
         "x": [row["event_date"] for row in part],
         "y": [row.get(metric) for row in part],
         "customdata": [formats.metric(metric, row.get(metric)) for row in part],
+        **_drawn([row.get(metric) for row in part]),
         "hovertemplate": "%{customdata}<extra>Slice</extra>",
         "line": {"color": color, "width": 2},
     }
@@ -249,6 +284,7 @@ def metric_chart(
             margin={"t": 20 if releases else 12},
             shapes=[*_incident_shapes(incidents, first, through), *release_shapes, *slo_shapes],
             annotations=[*release_notes, *slo_notes],
+            yaxis=_few_ticks(unit, traces),
         ),
     }
 
@@ -266,13 +302,13 @@ def line_chart(
     traces = [
         {
             "type": "scatter",
-            "mode": "lines+markers" if len(x) < 15 else "lines",
+            "marker": {"size": 5},
+            **({"mode": "lines+markers"} if len(x) < 15 else _drawn(values)),
             "x": list(x),
             "y": list(values),
             "name": name,
             "customdata": list((texts or {}).get(name, [])),
             "line": {"color": color, "width": 2},
-            "marker": {"size": 5},
             "hovertemplate": f"%{{{'customdata' if texts else 'y'}}}<extra>{_plain(name)}</extra>",
         }
         for (name, values), color in zip(series.items(), cycle(SERIES), strict=False)
@@ -353,8 +389,7 @@ def stacked_bars(
         for (name, values), color in zip(series.items(), cycle(SERIES), strict=False)
     ]
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
-    # Few of something are counted one by one; an axis would offer halves.
-    ticks = {"dtick": 1, "rangemode": "tozero"} if highest < 6 else {}
+    ticks = {"dtick": 1, "rangemode": "tozero"} if highest < _FEW else {}
     return {"data": traces, "layout": layout(x_range, "count", barmode="stack", yaxis=ticks)}
 
 

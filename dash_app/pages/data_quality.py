@@ -430,7 +430,7 @@ def _files(reader: Reader) -> Component:
         return None
     rejected = queries.rejected_files(reader)
     said = (
-        f"{formats.plural(ledger['files'], 'file')} with {formats.whole(ledger['rows'])} rows,"
+        f"{formats.plural(ledger['files'], 'file')} with {formats.plural(ledger['rows'], 'row')},"
         f" the last on {formats.moment(ledger['last_arrival'])}. From "
     )
     scores = queries.source_scores(reader)

@@ -101,6 +101,11 @@ def _kind(kind: str, row: Row | None) -> Component:
 
 def _matters(reader: Reader, rows: Sequence[Row]) -> Component:
     moved = [row for row in rows if row["status"] == "drifted"]
+    if rows and all(row["status"] == "unknown" for row in rows):
+        return html.Div(
+            [ui.icon("circle-question-mark"), "Whether anything moved cannot be told yet: days or events are too few."],
+            className="card calm",
+        )
     if not moved:
         return html.Div(
             [ui.icon("circle-check"), "Nothing moved by more than days differ anyway."], className="card calm"
@@ -285,8 +290,12 @@ def _by_day(reader: Reader, days: int) -> Component:
             head, ui.nothing("inbox", "No history yet", "One day has been judged at most."), label="Drifted, day by day"
         )
     if not any(row["drifted"] for row in rows):
-        judged = len({row["event_date"] for row in rows})
-        calm = ui.nothing("circle-check", "No bar to show", f"Nothing drifted on any of {judged} judged days.")
+        judged = len({row["event_date"] for row in rows if row["unknown"] < row["tests"]})
+        if not judged:
+            few = ui.nothing("circle-question-mark", "Not known yet", "On none of these days could anything be judged.")
+            return ui.card(head, few, label="Drifted, day by day")
+        said = f"Nothing drifted on any of {formats.plural(judged, 'judged day')}."
+        calm = ui.nothing("circle-check", "No bar to show", said)
         return ui.card(head, calm, label="Drifted, day by day")
     dates = [reader.through - timedelta(days=days - 1 - i) for i in range(days)]
     series = {words[0]: [0] * days for words in _KINDS.values()}

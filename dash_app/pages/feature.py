@@ -19,6 +19,7 @@ from dash_app.pages.feature_slices import pairs, slices, slices_place
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.features.attention import users_hit
 from quality_assets.domain.features.incident_words import end_word
+from quality_assets.domain.features.status import Status
 from quality_assets.domain.quality import health
 from quality_assets.domain.quality.health import CheckState
 from quality_assets.read import feature as queries
@@ -91,7 +92,7 @@ def build(reader: Reader, request: Request) -> Component:
                                 ],
                                 className="between wrap",
                             ),
-                            _incidents(reader, name, incidents),
+                            _incidents(reader, name, incidents, is_judged=row["status"] != Status.UNKNOWN),
                             slices_place(request, filters),
                             retention_place(name),
                         ],
@@ -251,7 +252,7 @@ def _legend(is_filtered: bool) -> Component:
 PARTS = {SLICES: slices, PAIRS: pairs, RETENTION: retention_chart}
 
 
-def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component:
+def _incidents(reader: Reader, name: str, incidents: Sequence[Row], *, is_judged: bool) -> Component:
     if not reader.has("product.incidents"):
         unknown = ui.nothing(
             "circle-question-mark",
@@ -264,10 +265,18 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row]) -> Component
         className="note",
     )
     if not incidents:
-        calm = ui.nothing(
-            "circle-check",
-            "No incident so far",
-            "Nothing of this feature was ever worse than its own past by more than noise.",
+        calm = (
+            ui.nothing(
+                "circle-check",
+                "No incident so far",
+                "Nothing of this feature was ever worse than its own past by more than noise.",
+            )
+            if is_judged
+            else ui.nothing(
+                "circle-question-mark",
+                "Not known yet",
+                "It has no past yet that its days could be held against: that takes a week or two.",
+            )
         )
         return ui.card(ui.card_head("Incidents"), calm, silence, label="Incidents")
     causes = queries.causes(reader, name)

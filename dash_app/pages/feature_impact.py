@@ -49,7 +49,7 @@ def build(reader: Reader, name: str) -> Component:
     """The tab's content."""
     row = next((row for row in queries.adoption(reader) if row["feature"] == name), None)
     if row is None:
-        return ui.card(no_impact())
+        return ui.card(no_impact(reader))
     return html.Div(
         [
             _said(reader, row),
@@ -163,7 +163,8 @@ def _curve(reader: Reader, name: str) -> Component:
     return ui.card(
         ui.card_head("Time to adopt", note),
         charts.chart(
-            charts.line_chart(days, series, "fraction"), f"Share that has adopted {name} by days since joining"
+            charts.line_chart(days, series, "fraction", xaxis=charts.whole_days(days)),
+            f"Share that has adopted {name} by days since joining",
         ),
         charts.legend(*((f"s{n}", month) for n, month in enumerate(series, start=1))),
         label="Time to adopt",

@@ -40,7 +40,7 @@ def _all(reader: Reader) -> Component:
             "A YAML file in data/funnels names the steps; the next run builds it.",
             ui.command("quality run"),
         )
-        return html.Div([head, ui.card(none if reader.through else no_impact())], className="stack")
+        return html.Div([head, ui.card(none if reader.through else no_impact(reader))], className="stack")
     return html.Div([head, *(_summary(reader, row) for row in found), doubt(reader)], className="stack")
 
 

@@ -28,15 +28,23 @@ def build(reader: Reader, request: Request) -> Component:
     rows = queries.adoption(reader)
     head = ui.page_head(TITLE, _LEAD, [ui.copy_link()])
     if not rows:
-        return html.Div([head, ui.card(no_impact())], className="stack")
+        return html.Div([head, ui.card(no_impact(reader))], className="stack")
     return html.Div(
         [head, _changes(reader), _table(reader, rows), _events(reader)],
         className="stack",
     )
 
 
-def no_impact() -> Component:
+def no_impact(reader: Reader) -> Component:
     """What stands where no impact table has rows yet."""
+    if queries.is_anonymous(reader):
+        return ui.nothing(
+            "users",
+            "No event names its user",
+            "Adoption, retention, funnels and segments are of people. A source's file in data/sources says which column"
+            " holds user_id; what was read before is read again by it.",
+            ui.command("quality reread --source NAME"),
+        )
     return ui.nothing(
         "users",
         "Nothing is known of use yet",
@@ -63,6 +71,11 @@ def doubt(reader: Reader) -> Component:
 
 def _changes(reader: Reader) -> Component:
     found = changes.changes(reader)
+    if not found and not any(row["all_mau_before"] for row in queries.adoption(reader)):
+        few = "What changed is not known yet: 28 days are held against the 28 before, and there are none before."
+        return html.Div(
+            [html.Div([ui.icon("circle-question-mark"), few], className="card calm"), doubt(reader)], className="stack"
+        )
     if not found:
         quiet = [ui.icon("circle-check"), "Nobody uses a feature, or finishes a funnel, otherwise than a month ago."]
         return html.Div([html.Div(quiet, className="card calm"), doubt(reader)], className="stack")

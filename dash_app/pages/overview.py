@@ -108,7 +108,11 @@ def _incident_figure(reader: Reader, days: int) -> Component:
 
 def _total_figures(reader: Reader, days: int) -> list[Component]:
     p95, crashed = queries.total(reader, days, "p95_ms"), queries.total(reader, days, "crashed_users")
-    compared = f"{days} days against {days} before" if p95.is_comparable else f"mean of {len(p95.values)} days"
+    compared = (
+        f"{days} days against {days} before"
+        if p95.is_comparable
+        else f"mean of {formats.plural(len(p95.values), 'day')}"
+    )
     return [
         _total_figure(p95, days, "p95, user-weighted", "activity", formats.duration, compared),
         _total_figure(crashed, days, "Users hit by a crash", "users", formats.count, "a day, summed over features"),
@@ -190,6 +194,9 @@ def _calm(reader: Reader, rows: Sequence[Row]) -> Component:
     """Says that all is well only as far as somebody looked."""
     has_incidents = reader.has(queries.INCIDENTS)
     has_risk = any(row["risk"] and row["risk"]["risk_probability"] is not None for row in rows)
+    if has_incidents and rows and all(row["status"] == Status.UNKNOWN for row in rows):
+        said = "Whether anything is degraded is not known yet: no feature has a past that its last day is held against."
+        return html.Div([ui.icon("circle-question-mark"), said], className="card calm")
     if has_incidents and has_risk:
         return html.Div(
             [ui.icon("circle-check"), "Nothing is degraded, and no feature is at risk."], className="card calm"

@@ -26,8 +26,13 @@ def build(reader: Reader, request: Request) -> Component:
     """The page."""
     features = queries.retained_features(reader)
     head = ui.page_head(TITLE, "Who comes back, by what counts as coming back.", [ui.copy_link()])
+    if not features and queries.adoption(reader):
+        young = ui.nothing(
+            "history", "Not known yet", "Nobody's first use is a whole day ago: returns are told from then on."
+        )
+        return html.Div([head, ui.card(young)], className="stack")
     if not features:
-        return html.Div([head, ui.card(no_impact())], className="stack")
+        return html.Div([head, ui.card(no_impact(reader))], className="stack")
     asked = request.query.get("feature", "*")
     feature = asked if asked in features else "*"
     kind = queries.retention_kind(request.query.get("kind"))
@@ -73,7 +78,10 @@ def _choice(request: Request, features: list[str], feature: str, kind: str) -> C
 def _said(reader: Reader, feature: str, kind: str) -> Component:
     means = queries.retention_means(reader, feature, kind)
     figure = charts.line_chart(
-        [row["day_n"] for row in means], {_KIND_NAMES[kind]: [row["rate"] for row in means]}, "fraction"
+        [row["day_n"] for row in means],
+        {_KIND_NAMES[kind]: [row["rate"] for row in means]},
+        "fraction",
+        xaxis=charts.whole_days([row["day_n"] for row in means]),
     )
     sentence = queries.retention_sentence(reader, feature, kind)
     return ui.card(

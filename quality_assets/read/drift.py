@@ -46,10 +46,11 @@ group by all
 """
 
 _DRIFTED_BY_DAY = """
-select event_date, kind, count(*) filter (where status = 'drifted') as drifted, count(*) as tests
+select event_date, kind, count(*) filter (where status = 'drifted') as drifted, count(*) as tests,
+  count(*) filter (where status = 'unknown') as unknown
 from monitoring.data_drift
 where event_date > (select max(event_date) from monitoring.data_drift) - $days
-group by all
+group by event_date, kind
 order by event_date
 """
 

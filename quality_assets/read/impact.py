@@ -232,6 +232,14 @@ def first_date(reader: Reader) -> date | None:
 
 
 @per_snapshot
+def is_anonymous(reader: Reader) -> bool:
+    """Whether there are events, and none of them names its user: what is of people is unknown then, and not zero."""
+    if not reader.has("core.user_days") or first_date(reader) is None:
+        return False
+    return not reader.rows("select 1 as one from core.user_days limit 1")
+
+
+@per_snapshot
 def is_young(reader: Reader) -> bool:
     """Whether the last 28 days touch the first 28 of the data, in which everybody is new."""
     first = first_date(reader)
@@ -325,11 +333,14 @@ def known_feature(reader: Reader, feature: str) -> str:
 
 @per_snapshot
 def segment_rows(reader: Reader, name: str) -> list[Row]:
-    """The rows of impact.segment_days of one segment, each with its verdict."""
+    """The rows of impact.segment_days of one segment, each with its verdict; no figures where events name nobody."""
     if not reader.has(SEGMENT_DAYS) or reader.through is None:
         return []
     through = reader.through
     rows = reader.rows(f"select * from {SEGMENT_DAYS} where segment = $name order by event_date", {"name": name})
+    if is_anonymous(reader):
+        unknown = {"members": None, "entered": None, "left": None, "verdict": words.NOBODY_NAMED}
+        return [row | unknown for row in rows]
     last = len(rows) - 1
     doubtful = doubtful_days(reader)
     return [
@@ -359,7 +370,7 @@ def segments(reader: Reader) -> list[Row]:
                 "members": last["members"] if last else None,
                 "entered": last["entered"] if last else None,
                 "left": last["left"] if last else None,
-                "spark": tuple(day["members"] for day in days[-MONTH_DAYS:]),
+                "spark": tuple(day["members"] for day in days[-MONTH_DAYS:] if day["members"] is not None),
                 "verdict": last["verdict"] if last else row["error"] or "nothing is built of it yet",
             }
         )

@@ -230,6 +230,33 @@ def test_a_slow_feature_has_its_axis_in_seconds(highest: float, suffix: str, top
     assert figure["layout"]["annotations"][0]["text"] == f"SLO 500{formats.NARROW}ms"
 
 
+def test_a_day_alone_is_a_dot_and_no_axis_offers_what_cannot_be() -> None:
+    day = date(2026, 11, 19)
+    blank = {"expected_low": None, "expected_high": None, "is_outside_band": False}
+
+    def drawn(metric: str, unit: str, *values: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        rows = [blank | {"event_date": day, "value": value} for value in values]
+        figure = charts.metric_chart(metric, unit, rows, through=day, days=7)
+        return figure["data"][2], figure["layout"]["yaxis"]
+
+    line, axis = drawn("users", "count", 1)
+    assert (line["mode"], line["marker"], axis["dtick"], axis["rangemode"]) == (
+        "lines+markers", {"size": [5]}, 1, "nonnegative",
+    )  # fmt: skip
+    line, axis = drawn("crash_rate", "fraction", 0.0, 0.1, None, 0.2, None)
+    assert (line["marker"], axis["maxallowed"]) == ({"size": [0, 0, 0, 5, 0]}, 1)
+    line, axis = drawn("events", "count", 5, 6)
+    assert (line["mode"], "marker" in line, "dtick" in axis) == ("lines", False, False)
+    assert "rangemode" not in drawn("feedback_mean", "score", 4.0)[1]
+
+
+def test_days_are_whole() -> None:
+    assert charts.whole_days([1, 2]) == {"tickformat": "d", "hoverformat": "d", "dtick": 1}
+    assert "dtick" in charts.whole_days([1, 10])
+    assert "dtick" not in charts.whole_days([1, 11])
+    assert charts.whole_days([]) == {"tickformat": "d", "hoverformat": "d", "dtick": 1}
+
+
 def test_a_slice_that_left_shows_in_the_shares() -> None:
     blank = {"dimension_2": None, "slice_2": None, "crash_rate": 0.0, "error_rate": 0.0, "latency_p95_ms": 9.0}
     events = {("iOS", False): 500, ("Web", False): 500, ("iOS", True): 10, ("Web", True): 90}

@@ -52,7 +52,10 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
             verdict("real", 80.0, 10.0, users=20.0),
             "Real: 80 % of it (70 to 90 %) remains; other users (20 %) made the rest.",
         ),
-        (verdict("real", 100.0), "Real: all of it (100 to 100 %) remains, the same users and mix held."),
+        (
+            verdict("real", 100.0),
+            "Real: all of it (100 to 100 %) remains, no change of users or mix that events show explains it.",
+        ),
         # Beyond all of it, or less than none, is all or none.
         (
             verdict("real", 120.0, 130.0, users=-20.0),

@@ -239,7 +239,10 @@ def test_what_the_same_users_meet_is_real() -> None:
     slower = events([(False, "a", "DE", 100.0, 60), (True, "a", "DE", 150.0, 60)])
     verdict = take_apart(slower, 1)
     assert (verdict.verdict, verdict.real_share, verdict.parts[-1].size) == ("real", 1.0, pytest.approx(50.0))
-    assert str(verdict_sentence(verdict)) == "Real: all of it (100 to 100 %) remains, the same users and mix held."
+    assert (
+        str(verdict_sentence(verdict))
+        == "Real: all of it (100 to 100 %) remains, no change of users or mix that events show explains it."
+    )
     # Faster is not worse.
     assert take_apart(slower, -1).verdict == "unknown"
 

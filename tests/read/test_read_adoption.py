@@ -290,6 +290,26 @@ def test_data_are_young_while_the_month_touches_their_first_28_days() -> None:
     assert not impact.is_young(snapshot_of({}))
 
 
+def test_where_events_name_nobody_a_segment_is_unknown_and_not_empty() -> None:
+    event = {"event_date": ago(1), "feature": "Cart", "event_name": "use", "events": 9}
+    days = [{"event_date": ago(0), "segment": "keen", "members": 0, "entered": 0, "left": 0}]
+    keen = {
+        "kind": "segment", "name": "keen", "owner": "me", "version": "v", "path": "p", "error": None, "spec": "{}",
+    }  # fmt: skip
+    tables = {"impact.event_days": [event], "impact.segment_days": days, "impact.definitions": [keen]}
+    reader = snapshot_of(tables | {"core.user_days": []})
+    assert impact.is_anonymous(reader)
+    (row,) = impact.segments(reader)
+    assert (row["members"], row["entered"], row["left"], row["spark"], row["verdict"]) == (
+        None, None, None, (), "Unknown: no event names its user.",
+    )  # fmt: skip
+    known = snapshot_of(tables | {"core.user_days": [{"event_date": ago(9), "user_id": "ann"}]})
+    assert not impact.is_anonymous(known)
+    assert impact.segments(known)[0]["members"] == 0
+    # Where there are no events at all, nobody is missing yet.
+    assert not impact.is_anonymous(snapshot_of(tables | {"impact.event_days": [], "core.user_days": []}))
+
+
 def test_adoption_is_of_snapshots_that_have_it() -> None:
     for tables in ({}, {ADOPTION: ADOPTED[ADOPTION]}, {ENGAGEMENT: ADOPTED[ENGAGEMENT]}):
         assert impact.adoption(snapshot_of(tables)) == []

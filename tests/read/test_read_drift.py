@@ -116,9 +116,9 @@ def test_drifted_things_are_counted_a_day_and_kind_of_the_window_before_the_last
         _test(4, "p", kind="prediction"),
     ]
     assert drifted_by_day(snapshot_of({DRIFT: rows}), 7) == [
-        {"event_date": ago(7), "kind": "data", "drifted": 2, "tests": 2},
-        {"event_date": ago(4), "kind": "prediction", "drifted": 0, "tests": 1},
-        {"event_date": ago(1), "kind": "data", "drifted": 1, "tests": 3},
+        {"event_date": ago(7), "kind": "data", "drifted": 2, "tests": 2, "unknown": 0},
+        {"event_date": ago(4), "kind": "prediction", "drifted": 0, "tests": 1, "unknown": 0},
+        {"event_date": ago(1), "kind": "data", "drifted": 1, "tests": 3, "unknown": 1},
     ]
 
 

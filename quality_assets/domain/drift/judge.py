@@ -20,6 +20,7 @@ import numpy as np
 from quality_assets.domain.arrays import Floats, Ints
 from quality_assets.domain.drift.settings import DEFAULT_DRIFT_SETTINGS, DriftSettings
 from quality_assets.domain.drift.sketches import Sketch
+from quality_assets.domain.wording import plural
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def judge(sketch: Sketch, day: int, settings: DriftSettings = DEFAULT_DRIFT_SETT
     value = _value(sketch, counts[-1])
     blank = Judgement(sketch, None, np.empty(0), int(n_reference), int(n_current), int(days[-1]), None, value)
     if n_current < settings.minimum_rows:
-        return replace(blank, reason="no data" if n_current == 0 else f"only {n_current:.0f} rows")
+        return replace(blank, reason="no data" if n_current == 0 else f"only {plural(round(n_current), 'row')}")
     if days[-1] < settings.minimum_reference_days or n_reference < settings.minimum_rows:
         return replace(blank, reason="too little history for a reference")
     seed = crc32(f"{sketch.kind}|{sketch.feature}|{sketch.name}|{sketch.dates[day].isoformat()}".encode())

@@ -342,7 +342,7 @@ def verdict_sentence(verdict: Verdict) -> str | None:
     elif less:
         rest = f"; {less} hid more of it"
     elif verdict.verdict == "real" and not more:
-        rest = ", the same users and mix held"
+        rest = ", no change of users or mix that events show explains it"
     else:
         rest = f"; {more or 'what was measured'} made the rest"
     word = "Partly real" if verdict.verdict != "real" else "Real" if is_sure else "Real, as far as can be told"

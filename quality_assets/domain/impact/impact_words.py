@@ -211,6 +211,10 @@ def retention_row_verdict(row: dict[str, Any], first_date: date) -> str:
     return "final" if row["is_final"] else f"still open: {plural(row['observed_days'], 'day')} observed so far"
 
 
+NOBODY_NAMED = "Unknown: no event names its user."
+"""What is said of people where events name none: nobody is not what is known."""
+
+
 def segment_sentence(row: dict[str, Any], through: date) -> str:
     """`312 members on 14 Jun 2026: 12 came, 9 went.`"""
     members = f"{plural(row['members'], 'member')} on {day_text(row['event_date'])}"
