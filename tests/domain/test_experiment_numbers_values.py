@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from math import inf, isnan, log, nan, sqrt
 
 import numpy as np
@@ -76,16 +76,41 @@ def test_an_interval_is_as_wide_as_asked() -> None:
     alike(compare(control, arm, 0.1), welch(control, arm, 0.1))
 
 
-def test_one_side_that_does_not_vary_is_measured_and_two_are_only_told_apart() -> None:
+def by_variances(diff: float, base: float, control: tuple[float, int], arm: tuple[float, int]) -> ArmResult:
+    """Welch's test of a difference, from (variance, people) of either side."""
+    parts = [variance / n for variance, n in (control, arm)]
+    se = sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, (_, n) in zip(parts, (control, arm), strict=True))
+    half = stats.t.ppf(0.975, freedom) * se
+    n = control[1] + arm[1]
+    always = always_valid_half_width(se, n)
+    p = 2 * stats.t.sf(abs(diff) / se, freedom)
+    return ArmResult(diff, se, diff - half, diff + half, diff - always, diff + always, diff / base if base else nan, p)
+
+
+def test_a_side_that_does_not_vary_is_measured_as_if_one_more_had_differed_and_two_are_only_told_apart() -> None:
     still, moving = people(50, (2.0,)), people(60, (1.0, 4.0))
-    alike(compare(still, moving), welch(still, moving))
-    alike(compare(moving, still), welch(moving, still))
+    # One below and two above: by the root of 2.5, had one of the fifty differed; the others vary by 2.25 · 60 / 59.
+    one_of_fifty, others = (2.5 / 50, 50), (2.25 * 60 / 59, 60)
+    alike(compare(still, moving), by_variances(0.5, 2.0, one_of_fifty, others))
+    alike(compare(moving, still), by_variances(-0.5, 2.5, others, one_of_fifty))
     alike(compare(still, people(40, (5.0,))), ArmResult(diff=3.0))
+
+
+def test_that_none_of_a_hundred_did_what_one_of_a_hundred_does_is_no_difference() -> None:
+    control, arm = people(900, (1.0, *[0.0] * 99)), people(100, (0.0,))
+    found = compare(control, arm)
+    assert (found.diff, found.low < 0 < found.high) == (pytest.approx(-0.01), True)
+    # One of the hundred would be a variance of .01: the error is √(.01 / 100 + .0099 · 900 / 899 / 900) = .01054.
+    assert found.se == pytest.approx(sqrt(1e-4 + 0.0099 / 899))
+    # That none of five thousand did what one of fifty does is one.
+    many = compare(people(5000, (0.0,)), people(5000, (1.0, *[0.0] * 49)))
+    assert (many.diff, many.p < 1e-9) == (pytest.approx(0.02), True)
 
 
 def test_a_control_of_nothing_has_no_relative_difference() -> None:
     none, some = people(60, (0.0,)), people(60, (0.0, 1.0))
-    alike(compare(none, some), welch(none, some))
+    alike(compare(none, some), by_variances(0.5, 0.0, (1 / 60, 60), (0.25 * 60 / 59, 60)))
     assert isnan(compare(none, some).relative_diff)
 
 
@@ -219,7 +244,11 @@ def test_a_verdict_at_its_edges(changed: dict[str, float], bad: str, is_final: b
 )
 def test_a_guardrail_at_its_edges(low: float, high: float, base: float, bad: str, said: str) -> None:
     wide = {"always_low": -9.0, "always_high": 9.0}
-    assert guardrail_verdict(ArmResult(diff=0.1, se=0.1, low=low, high=high, **wide), base, bad, 0.1, True) == said
+    final = ArmResult(diff=0.1, se=0.1, low=low, high=high, p_fdr=0.049, **wide)
+    assert guardrail_verdict(final, base, bad, 0.1, True) == said
+    # Beside other guardrails harm is told by what is left of it among them; that it is none is told as before.
+    among = guardrail_verdict(replace(final, p_fdr=0.05), base, bad, 0.1, True)
+    assert among == ("not shown to be safe" if said == "breached" else said)
     open_ = ArmResult(diff=0.1, se=0.1, low=-9.0, high=9.0, always_low=low, always_high=high)
     wanted = "keep running" if said == "not shown to be safe" else said
     assert guardrail_verdict(open_, base, bad, 0.1, False) == wanted
@@ -234,7 +263,7 @@ def spoken(metric: str, role: str = "primary", verdict: str = "better", arm: str
 def test_numbers_are_said_to_the_digits_that_tell() -> None:
     assert [level(share, True) for share in (0.01, 0.00994, -0.005, 0.0)] == ["1.0 %", "0.99 %", "-0.50 %", "0.00 %"]
     assert [level(value, False) for value in (999.4, 999.5, 12_345.6)] == ["999", "1,000", "12,346"]
-    assert [signed(value, False) for value in (0.0, -2.5, 0.00123)] == ["+0", "−2.5", "+0.00123"]
+    assert [signed(value, False) for value in (0.0, -2.5, 0.00123)] == ["+0", "−2.50", "+0.0012"]
 
 
 def test_a_difference_has_the_interval_that_holds() -> None:

@@ -139,7 +139,7 @@ def test_a_verdict_rests_on_the_interval_that_holds(result: ArmResult, bad: str,
 def test_a_guardrail_is_safe_once_harm_beyond_its_margin_is_excluded(
     low: float, high: float, bad: str, said: str
 ) -> None:
-    result = ArmResult(diff=(low + high) / 2, se=0.001, low=low, high=high)
+    result = ArmResult(diff=(low + high) / 2, se=0.001, low=low, high=high, p_fdr=0.04)
     assert guardrail_verdict(result, 0.01, bad, 0.1, True) == said
 
 

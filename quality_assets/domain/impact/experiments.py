@@ -108,7 +108,7 @@ def _tested(
     options = {"confidence_level": 1 - alpha, "equal_var": False, "use_t": True}
     past = ("before", "below_before" if _has_past(control, arm) else None) if is_cuped else (None, None)
     metric = tt.RatioOfMeans("value", "below", *past, **options) if is_ratio else tt.Mean("value", past[0], **options)
-    data = {0: _aggregates(control, is_cuped), 1: _aggregates(arm, is_cuped)}
+    data = {0: _aggregates(control, is_cuped, _unit(control, arm)), 1: _aggregates(arm, is_cuped, _unit(arm, control))}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A control of nothing has no relative difference; the absolute one is what is asked for.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -135,7 +135,18 @@ def _has_past(control: ArmValues, arm: ArmValues) -> bool:
     return _total(control.below_before) > 0 and _total(arm.below_before) > 0
 
 
-def _aggregates(arm: ArmValues, is_cuped: bool) -> object:
+def _unit(own: ArmValues, other: ArmValues) -> float:
+    """By how much one more person would differ, where all of an arm are alike; 0 where they differ by themselves.
+
+    That nobody of a hundred did what one in a hundred does says little: an arm's variance is not taken to be none.
+    """
+    if _varies(own.value):
+        return 0.0
+    off = other.value - own.value[0]
+    return float(np.sqrt((off[off != 0] ** 2).mean())) if (off != 0).any() else 0.0
+
+
+def _aggregates(arm: ArmValues, is_cuped: bool, unit: float) -> object:
     from tea_tasting.aggr import Aggregates  # type: ignore[import-untyped]
 
     columns = {"value": arm.value, "below": arm.below}
@@ -144,6 +155,8 @@ def _aggregates(arm: ArmValues, is_cuped: bool) -> object:
     known = {name: values for name, values in columns.items() if values is not None}
     names = sorted(known)
     covariance = np.atleast_2d(np.cov(np.vstack([known[name] for name in names])))
+    # As if one person had differed.
+    covariance[names.index("value"), names.index("value")] += unit**2 / arm.n
     return Aggregates(
         arm.n,
         {name: float(known[name].mean()) for name in names},
@@ -187,7 +200,10 @@ def metric_verdict(result: ArmResult, bad_direction: str, is_final: bool) -> str
 
 
 def guardrail_verdict(result: ArmResult, base: float, bad_direction: str, margin: float, is_final: bool) -> str:
-    """Non-inferiority: `within margin` once harm beyond it is excluded, `breached` once harm is shown, else unknown."""
+    """Non-inferiority: `within margin` once harm beyond it is excluded, `breached` once harm is shown, else unknown.
+
+    At the end harm is shown beside all other guardrails: of four that nothing has touched one would be breached in ten.
+    """
     if not isfinite(result.se) or not base:
         return "not measured"
     low, high = (result.low, result.high) if is_final else (result.always_low, result.always_high)
@@ -195,6 +211,6 @@ def guardrail_verdict(result: ArmResult, base: float, bad_direction: str, margin
     least, most = sorted((sign * low, sign * high))
     if most < margin * abs(base):
         return "within margin"
-    if least > 0:
+    if least > 0 and (result.p_fdr < ALPHA or not is_final):
         return "breached"
     return "not shown to be safe" if is_final else "keep running"

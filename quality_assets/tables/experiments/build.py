@@ -35,7 +35,7 @@ from quality_assets.tables.experiments.health import Exposed, exposed_of, health
 from quality_assets.tables.experiments.inputs import events_between, funnel_steps
 from quality_assets.tables.experiments.results import Result, results_of
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised when what is computed of an experiment changes: all are computed anew then."""
 UNDECLARED_DAYS = 90
 """How far back events are looked through for experiments that no file declares."""

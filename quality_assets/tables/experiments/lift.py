@@ -30,7 +30,7 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.experiments.inputs import events_seen
 from quality_assets.tables.impact.defined import definitions_of
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 MOST_FEATURES = 40
 """Features with fewer new users than so many others are left: each costs a second."""
 RETURN = f"return_{estimates.OUTCOME_DAYS}d"
