@@ -145,6 +145,18 @@ def test_what_is_no_request_is_refused(server: Server) -> None:
     assert server.post("/predict", ROW, origin="https://evil.example").status_code == 403
 
 
+def test_what_stands_behind_the_question_mark_is_refused_and_not_passed_over(server: Server) -> None:
+    for path in ("/predict", "/models/sales/predict", "/predict/batch", "/explain", "/outcomes"):
+        answer = server.ask("POST", f"{path}?version=9&shadow=1&version=8", json=ROW)
+        assert answer.status_code == 422, path
+        assert answer.json() == {
+            "detail": "version, shadow: not known in an address. The version in use answers;"
+            " `quality model promote` changes it.",
+            "errors": [],
+        }
+    assert server.ask("GET", "/health?x=1").status_code == 200
+
+
 def test_a_batch_is_answered_in_order_up_to_a_thousand_rows(server: Server) -> None:
     rows = [ROW | {"QUANTITYORDERED": n} for n in (1, 2, 3)]
     for body in (rows, {"rows": rows}):

@@ -152,7 +152,8 @@ class _Routes:
                 return self._busy()
             body = await request.body() if request.method == "POST" else b""
             key = request.headers.get(KEY_HEADER) if route == "predict" else None
-            return self._told(route, name, act if key is None else partial(act, key=key.encode()), body, started)
+            act_of = act if key is None else partial(act, key=key.encode())
+            return self._told(route, name, _unasked(request, act_of), body, started)
 
         return answer
 
@@ -164,7 +165,7 @@ class _Routes:
             body = await request.body()
             self._in_threads += 1
             try:
-                return await asyncio.to_thread(self._told, route, name, act, body, started)
+                return await asyncio.to_thread(self._told, route, name, _unasked(request, act), body, started)
             finally:
                 self._in_threads -= 1
 
@@ -207,6 +208,22 @@ class _Routes:
 
     async def _metrics(self) -> Response:
         return Response(self._service.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _unasked(request: Request, act: Callable[..., Any]) -> Callable[..., Any]:
+    """`act`, or a refusal of what stands behind the question mark of a question: no route takes anything there.
+
+    Whoever asks for `?version=3` would be answered by another version, and would not know.
+    """
+    if request.method != "POST" or not request.scope["query_string"]:
+        return act
+    names = ", ".join(dict.fromkeys(request.query_params)) or "?"
+    detail = f"{names[:200]}: not known in an address. The version in use answers; `quality model promote` changes it."
+
+    def refuse(_: str, __: bytes) -> Any:
+        raise RefusedError(422, detail)
+
+    return refuse
 
 
 _EVERY = {
