@@ -107,6 +107,15 @@ def test_an_incident_has_a_title(changes: dict[str, Any], text: str) -> None:
             {"current_value": 0.04, "current_size": 0.03},
             "error rate at 4 % instead of 1 % (× 4.0), 6 % instead of 2 % at its worst on 23 Jan,",
         ),
+        # A tenth more or less is usual of any two days.
+        (
+            {"current_value": 0.039, "current_size": 0.021},
+            "error rate at 3.9 % instead of 1.8 % (× 2.2), 6 % instead of 2 % at its worst on 23 Jan,",
+        ),
+        (
+            {"current_value": 0.0401, "current_size": 0.0219},
+            "error rate at 4 % instead of 1.8 % (× 2.2), 6 % at its worst on 23 Jan,",
+        ),
         ({"current_value": 0.08, "current_size": 0.06}, "error rate at 8 % instead of 2 % (× 4.0)"),
         ({"current_value": 0.08, "current_size": 0.04}, "error rate at 8 % instead of 4 % (× 2.0)"),
         ({"current_value": 0.06004, "current_size": 0.03}, PLAIN),
@@ -138,6 +147,10 @@ def test_what_goes_on_is_told_by_its_last_day(changes: dict[str, Any], text: str
         (
             {"peak_count": 1.0, "usual_most": 0.0, "metric": "crash_rate"},
             "1 crash on 23 Jan where none is usual: crash rate at 6 %",
+        ),
+        (
+            {"current_value": 0.04, "current_size": 0.03, "peak_count": 20.0, "usual_most": 2.0},
+            "20 errors on 23 Jan where at most 2 are usual: error rate at 4 %, 6 % at its worst on 23 Jan,",
         ),
         # What many days gave away together is told of all of them, and not by one, nor by the last.
         (
@@ -236,15 +249,15 @@ def test_where_of_the_product(names: list[str] | None, text: str) -> None:
         ({"end_kind": "adopted"}, "; not recovered: the new level counts as normal"),
         (
             {"end_kind": "adopted", "adopted_on": date(2026, 2, 9), "still_off": 0.03},
-            "; not recovered: the new level counts as normal since 9 Feb 2026, still off by +3 %",
+            "; not recovered: the new level counts as normal since 9 Feb 2026, still off by +3 points",
         ),
         (
             {"end_kind": "adopted", "still_off": -0.03},
-            "; not recovered: the new level counts as normal, still off by −3 %",
+            "; not recovered: the new level counts as normal, still off by −3 points",
         ),
         (
             {"end_kind": "adopted", "still_off": 0.0},
-            "; not recovered: the new level counts as normal, still off by 0 %",
+            "; not recovered: the new level counts as normal, still off by 0 points",
         ),
         ({"renamed_to": ["Find"]}, "; may have been renamed to Find, which appeared then in its size"),
         (

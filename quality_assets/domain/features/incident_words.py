@@ -108,10 +108,18 @@ def _told_values(row: Mapping[str, Any]) -> tuple[float, float, Any, str]:
         return peak, size, row["change"], ""
     if abs(own) >= abs(size):
         return now, own, change, ""
-    # What is usual differs from weekday to weekday: beside another day's the worst may look like the better.
-    unit, then, today = row["unit"], peak - size, now - own
-    usual = f" instead of {value_text(then, unit)}" if value_text(then, unit) != value_text(today, unit) else ""
-    return now, own, change, f", {value_text(peak, unit)}{usual} at its worst{_on_worst_day(row)},"
+    return now, own, change, f", {value_text(peak, row['unit'])}{_usual_then(row)} at its worst{_on_worst_day(row)},"
+
+
+def _usual_then(row: Mapping[str, Any]) -> str:
+    """What is usual of the worst day, where that is another weekday's: beside today's the worst may look the better."""
+    then = float(row["peak_value"]) - float(row["size"])
+    today = float(row["current_value"]) - float(row["current_size"])
+    is_alike = abs(then - today) <= _ALIKE * abs(today) or bool(_counts_text(row))
+    return "" if is_alike else f" instead of {value_text(then, row['unit'])}"
+
+
+_ALIKE = 0.1
 
 
 def _on_worst_day(row: Mapping[str, Any]) -> str:
@@ -215,8 +223,13 @@ def _ending_text(row: Mapping[str, Any]) -> str:
         return renamed
     since = "" if is_missing(row.get("adopted_on")) else f" since {as_day(row['adopted_on']):%-d %b %Y}"
     off = float("nan") if is_missing(row.get("still_off")) else float(row["still_off"])
-    by = "" if is_missing(off) else f", still off by {'+' if off > 0 else ''}{value_text(off, row['unit'])}"
+    by = "" if is_missing(off) else f", still off by {'+' if off > 0 else ''}{_difference_text(off, row['unit'])}"
     return f"; not recovered: the new level counts as normal{since}{by}"
+
+
+def _difference_text(value: float, unit: str) -> str:
+    """A difference of shares is one of points: in percent it would be read as one of its own."""
+    return f"{value_text(value, unit).removesuffix(' %')} points" if unit == "fraction" else value_text(value, unit)
 
 
 def _renamed_text(row: Mapping[str, Any]) -> str:
