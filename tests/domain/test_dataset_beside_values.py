@@ -42,6 +42,14 @@ def test_what_stands_alone_between_equal_texts() -> None:
     assert "alone" not in suggested([f"g{n % 6}" for n in range(60)]), "neighbours that differ"
 
 
+def test_beside_what_is_missing_nothing_stands_alone() -> None:
+    # One in eight rows with neighbours interrupts them, which are no stretches then; so many as without a gap.
+    gaps: list[str | None] = [*"aaaabaaaaa", None] * 6
+    assert "alone" not in suggested(gaps)
+    # One in nine.
+    assert suggested([*"aaaabaaaaaa", None] * 6)["alone"][1] == list(range(4, 72, 12))
+
+
 def test_what_stands_alone_in_a_series() -> None:
     series: list[object] = list(range(100, 160))
     series[30] = 0

@@ -92,8 +92,11 @@ def as_rough_as_any(test: Alone, parts: Sequence[Cells], times: float = _TIMES_A
 
 def _has_stretches(cells: Cells) -> bool:
     """Whether neighbours are equal as a rule, and few rows interrupt others."""
-    equal = float(((cells.codes[1:] == cells.codes[:-1]) & (cells.codes[1:] >= 0)).mean())
-    interrupted = float(interrupting(cells.codes).mean())
+    # Beside what is missing nothing is told.
+    filled = cells.codes >= 0
+    pairs, triples = filled[1:] & filled[:-1], filled[2:] & filled[1:-1] & filled[:-2]
+    equal = float((cells.codes[1:] == cells.codes[:-1])[pairs].mean()) if pairs.any() else 0.0
+    interrupted = float(interrupting(cells.codes)[1:-1][triples].mean()) if triples.any() else 1.0
     if equal >= _LEAST_EQUAL and interrupted <= _MOST_ALONE:
         return True
     by_chance = float(((cells.counts / cells.filled) ** 2).sum())
