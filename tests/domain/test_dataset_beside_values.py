@@ -97,6 +97,33 @@ def test_many_beyond_a_gap_are_told_where_it_is_three_times_as_wide() -> None:
     assert "beyond_gap" not in suggested([*range(100), *range(250, 280)])
 
 
+def test_many_strewn_on_both_sides_leave_few_sizes_in_the_middle_and_are_told() -> None:
+    # Two to four are the middle four in ten of 130; between the gaps lie five sizes, 4 wide, and both gaps are 3.
+    five = [1, 2, 3, 4, 5] * 20
+    assert suggested([*five, *range(-16, -1), *range(8, 23)])["beyond_gap"][1] == list(range(100, 130))
+    assert "beyond_gap" not in suggested([*five, *[-2] * 15, *[8] * 15]), "two more values that come again and again"
+    assert "beyond_gap" not in suggested([*five, *range(8, 23), *range(30, 45)]), "on one side"
+    # A step of one is no gap, where most are 2 and 3: the gaps are those of 3 beside 1 to 5.
+    most = [1] * 11 + [2] * 32 + [3] * 56 + [4] * 12 + [5] * 2
+    odd = [-6, -5, -4, -3, -2] * 3 + [8, 9, 10, 11] * 5
+    assert suggested([*most, *odd])["beyond_gap"][1] == list(range(113, 148))
+
+
+def test_what_is_filled_in_on_both_sides_of_numbers_that_stand_there_once_is_told() -> None:
+    assert suggested([*range(100, 180), *[10] * 10, *[400] * 10])["beyond_gap"][1] == list(range(80, 100))
+    assert "beyond_gap" not in suggested([*range(100, 180), *[400] * 10]), "on one side"
+    # Where each stands there twice, these may be groups.
+    assert "beyond_gap" not in suggested([*range(100, 140), *range(100, 140), *[60] * 10, *[250] * 10])
+
+
+def test_between_gaps_on_both_sides_numbers_are_not_skewed() -> None:
+    # The middle is 102.5; three in ten lie below 100.36, and three in ten above 122.
+    core = [round(100 + 0.03 * n, 2) for n in range(30)] + list(range(101, 131))
+    above = list(range(200, 244, 2))
+    assert suggested([*core, *range(20, 56, 2), *above])["beyond_gap"][1] == list(range(60, 100))
+    assert "beyond_gap" not in suggested([*core, *range(66, 102, 2), *above]), "none below"
+
+
 def test_skewed_numbers_have_a_gap_where_one_is_four_times_the_next() -> None:
     sizes = [round(1.1**n, 3) for n in range(60)]
     assert "beyond_gap" not in suggested([*sizes, sizes[-1] * 2])
@@ -127,6 +154,26 @@ def test_of_two_sizes_those_below_zero_lost_their_sign() -> None:
     lost = suggested([1, 2] * 35 + [-1, -2] * 15)["rare_sign"]
     assert (lost[0].weight, lost[1]) == (weights.TURNED_SIGN, list(range(70, 100)))
     assert "rare_sign" not in suggested([1] * 70 + [-1] * 30), "of one size it is a direction"
+    assert suggested([0] * 60 + [1] * 90 + [-1] * 50)["rare_sign"][1] == list(range(150, 200)), "beside 0 it is none"
+
+
+def test_of_sizes_that_stand_above_as_well_chance_may_part_those_below_farther() -> None:
+    # Up to 2 lie 3 of 15 and 20 of 40: .3 apart.
+    above = [0] * 45 + [1, 2, 3, 4] * 10
+    below = [-1, *[-2] * 2, *[-3] * 4, *[-4] * 8]
+    assert suggested([*above, *below])["rare_sign"][1] == list(range(85, 100))
+    # Up to 2 lie none of 15: .5 apart.
+    assert "rare_sign" not in suggested([*above, *[-3] * 7, *[-4] * 8])
+    # Of 1.5 and 2.5 none is above.
+    assert "rare_sign" not in suggested([*above, -1.5, -1.5, *[-2.5] * 5, *[-3.5] * 8])
+
+
+def test_no_measure_leaps_over_zero() -> None:
+    # Those below are the smaller third: by their sizes alone they are no mirror.
+    lost = suggested([*range(60, 160), *range(-90, -60)])["rare_sign"]
+    assert (lost[0].weight, lost[1]) == (weights.TURNED_SIGN, list(range(100, 130)))
+    # 40 is less than half of what the others are wide.
+    assert "rare_sign" not in suggested([*range(40, 140), *range(-70, -40)])
 
 
 def test_a_few_numbers_below_zero_are_doubted() -> None:

@@ -15,24 +15,45 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # A gap is so many times as wide as all before it lie, and so many times their largest where they are skewed. What
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
 WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
+# Beyond gaps on both sides is no group where hardly a number between them comes twice: what does beyond them is filled
+# in; nor where one between them comes so many times as often: those beyond are strewn.
+_HARDLY_AGAIN, _SELDOM_AGAIN = 1.1, 3.0
 # Of how wide a gap no sizes are needed to be told that it is one.
 ENDLESS_GAP = 50.0
 # What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
 _MOST_ROUNDS, _LEAST_LEFT = 4, 0.5
 # What lost its sign is spread as what has it (Kolmogorov and Smirnov, one in ten), up to so much of a column.
 _MOST_MIRRORED, _LEAST_MIRRORED, _CHANCE_DISTANCE, _MOST_APART = 0.4, 2, 1.22, 0.25
+# The same at one in a hundred.
+_OF_SIZES = (1.63, 0.4)
 # A few values are all where so much of a column has them, and none of the others is nearly as frequent as one of them.
 _MOST_FEW, _FEW_HAVE, _LESS_FREQUENT = 4, 0.6, 1.5
 
 
-def is_mirrored(below: Floats, above: Floats) -> bool:
-    """Whether what is below zero is the size of what is above: of a measure through zero it is much smaller."""
-    if len(below) > _MOST_MIRRORED * (len(below) + len(above)) or len(np.unique(above)) < _LEAST_MIRRORED:
+def is_mirrored(below: Floats, above: Floats, has_zeros: bool = False) -> bool:
+    """Whether what is below zero is the size of what is above: of a measure through zero it is much smaller.
+
+    Where every size below stands above as well, as of codes and counts, chance may part them farther. Of one size that
+    has no zero beside it, as of 1 and -1, either may be meant.
+    """
+    sizes = np.unique(above)
+    if len(below) > _MOST_MIRRORED * (len(below) + len(above)) or len(sizes) < (1 if has_zeros else _LEAST_MIRRORED):
         return False
+    if len(sizes) >= LEAST_SIZES and _keep_off_zero(below, sizes):
+        return True
     every = np.sort(np.concatenate([below, above]))
     shares = [np.searchsorted(np.sort(each), every, "right") / len(each) for each in (below, above)]
-    by_chance = _CHANCE_DISTANCE * np.sqrt(1 / len(below) + 1 / len(above))
-    return bool(np.abs(shares[0] - shares[1]).max() <= min(by_chance, _MOST_APART))
+    is_of_sizes = bool(np.isin(below, sizes).all())
+    times, most = _OF_SIZES if is_of_sizes else (_CHANCE_DISTANCE, _MOST_APART)
+    by_chance = times * np.sqrt(1 / len(below) + 1 / len(above))
+    return bool(np.abs(shares[0] - shares[1]).max() <= min(by_chance, most))
+
+
+def _keep_off_zero(below: Floats, above: Floats) -> bool:
+    """Whether no number is near zero, on either side of which they are as large: no measure leaps over it."""
+    low, high = float(above.min()), float(above.max())
+    is_as_large = low <= np.quantile(below, 0.1) and np.quantile(below, 0.9) <= high
+    return bool(is_as_large and min(low, below.min()) >= WIDE_GAP * (high - low))
 
 
 @dataclass(frozen=True)
@@ -49,12 +70,10 @@ class _Grade:
 
 _FURTHER = (_Grade(_MOST_BEYOND, _SENTINEL_GAP), _Grade(_MOST_BEYOND, ENDLESS_GAP, 2))
 _GRADES = (
-    _Grade(FEW_IN_ALL, WIDE_GAP),
-    _FURTHER[0],
     _Grade(_MOST_BEYOND, WIDE_GAP, on_both=True),
-    # Whole numbers lie a step apart.
     _Grade(_MOST_BEYOND, 3 * WIDE_GAP, 2, on_both=True),
-    _FURTHER[1],
+    _Grade(FEW_IN_ALL, WIDE_GAP),
+    *_FURTHER,
 )
 # Times thin out towards the past by themselves.
 TIME_FURTHER = (_Grade(_MOST_BEYOND, 3 * _SENTINEL_GAP),)
@@ -101,20 +120,28 @@ def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
     """The last numbers before gaps of a grade; None where there is none."""
     most, least = int(grade.share * len(ascending)), grade.gap
     inner = ascending[most : len(ascending) - most]
-    if most < 1 or np.count_nonzero(np.diff(inner)) + 1 < grade.sizes:
+    if most < 1 or (not grade.on_both and _sizes(inner) < grade.sizes):
         return None
-    high = _before_gap(ascending, most, float(inner[0]), least)
-    low = -_before_gap(-ascending[::-1], most, -high, least)
-    high = _before_gap(ascending, most, low, least)
+    high = _before_gap(ascending, most, float(inner[0]), grade)
+    low = -_before_gap(-ascending[::-1], most, -high, grade)
+    high = _before_gap(ascending, most, low, grade)
     below, above = ascending[ascending < low], ascending[ascending > high]
     if grade.on_both:
-        is_found = len(below) and len(above) and min(low - below[-1], above[0] - high) >= least * (high - low)
+        # As many errors leave few sizes in the middle; between two gaps lies all that is none.
+        within = ascending[(ascending >= low) & (ascending <= high)]
+        is_parted = len(below) and len(above) and min(low - below[-1], above[0] - high) >= least * (high - low)
+        is_found = is_parted and _sizes(within) >= grade.sizes
     else:
         is_found = len(below) or len(above)
     return (low, high) if is_found else None
 
 
-def _before_gap(ascending: Floats, most: int, low: float, least: float) -> float:
+def _sizes(ascending: Floats) -> int:
+    """How many different numbers there are."""
+    return int(np.count_nonzero(np.diff(ascending))) + 1
+
+
+def _before_gap(ascending: Floats, most: int, low: float, grade: _Grade) -> float:
     """The last number before the first gap that parts the upper few and is wide beside all from `low` on; the last of
     all where there is none, or where what lies behind it is a group.
     """
@@ -122,17 +149,24 @@ def _before_gap(ascending: Floats, most: int, low: float, least: float) -> float
     ends = ascending[n - 1 - most : n - 1]
     width = ends - low
     middle = float(np.median(ascending))
-    if ascending[0] > 0 and ends[0] - middle > _SKEWED_TIMES * (middle - ascending[most]):
+    # What is skewed thins out towards one side; between gaps on both it does not.
+    is_skewed = ascending[0] > 0 and ends[0] - middle > _SKEWED_TIMES * (middle - ascending[most])
+    if is_skewed and not grade.on_both:
         width = np.maximum(width, _SKEWED_GAP * ends)
-    times = (ascending[n - most :] - ends) / np.maximum(width, 1e-300)
-    found = np.flatnonzero(times >= least)
+    gaps = ascending[n - most :] - ends
+    times = gaps / np.maximum(width, 1e-300)
+    # Whole numbers lie a step apart.
+    least = 1.0 if grade.on_both and bool(np.all(ascending == np.round(ascending))) else 0.0
+    found = np.flatnonzero((times >= grade.gap) & (gaps > least))
     if not len(found):
         return float(ascending[-1])
-    first = int(found[0])
-    beyond = ascending[n - most + first :]
-    is_filled_in = bool((beyond == 0).any()) or times[first] >= _SENTINEL_GAP
-    is_group = len(beyond) > 2 and len(np.unique(beyond)) <= len(beyond) / 3 and not is_filled_in
-    return float(ascending[-1]) if is_group else float(ends[first])
+    first = n - most + int(found[0])
+    within, beyond = ascending[np.searchsorted(ascending, low) : first], ascending[first:]
+    again, usually = (len(part) / _sizes(part) for part in (beyond, within))
+    is_filled_in = bool((beyond == 0).any()) or times[found[0]] >= _SENTINEL_GAP
+    is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * again)
+    is_group = len(beyond) > 2 and again >= 3 and not is_filled_in and not is_strewn
+    return float(ascending[-1]) if is_group else float(ascending[first - 1])
 
 
 def far_from_all(known: Floats) -> tuple[float, float] | None:

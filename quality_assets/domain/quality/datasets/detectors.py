@@ -331,7 +331,7 @@ def _rare_signs(name: str, known: Floats) -> Iterator[OutsideRange]:
     """What is below zero, or zero, where nearly all others are well above."""
     below, above = -known[known < 0], known[known > 0]
     if len(below):
-        if len(below) > FEW_IN_ALL * len(known) and not is_mirrored(below, above):
+        if len(below) > FEW_IN_ALL * len(known) and not is_mirrored(below, above, bool((known == 0).any())):
             return
         low, high = np.quantile(above, (0.1, 0.9)) if len(above) else (0.0, 0.0)
         is_turned = low <= np.median(below) <= high
