@@ -12,6 +12,7 @@ from text_blocks import suggested, text_block
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import OutsideRange
 from quality_assets.domain.quality.datasets.dependencies import Pairing, dependencies_within, pairing
+from quality_assets.domain.quality.datasets.detectors import detect
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block
 
@@ -45,6 +46,44 @@ def test_exceptions_that_are_strewn_evenly_are_errors_and_heaped_ones_a_habit() 
     # (3 · 3.5² + 7 · 1.5²) / 1.275 of nine degrees of freedom is 4.6, and 1 + 2 √(2 / 9) = 1.9 the most.
     assert (heaped.confidence, heaped.is_even) == (0.85, False)
     assert heaped.weight == weights.WEAK_DEPENDENCY
+
+
+def test_a_quarter_of_wrong_cells_shows_where_several_groups_tell_the_others_well() -> None:
+    def two_in_eight(zips: int) -> Pairing:
+        names = {z: [f"c{(z // 2 + step) % 4}" for step in (1, 2)] for z in range(zips)}
+        return _pairing(_zips(names, zips=zips, rows=8))
+
+    # Of 56 rows 12 are of c0, c1 and c2 each, and 6 of c3; of those that are wrong 2, 4, 4 and 4 more.
+    some = two_in_eight(7)
+    assert (some.confidence, some.is_even, some.told_by_others[0]) == (0.75, True, 0.75)
+    assert some.lift == pytest.approx((0.75 - 16 / 56) / (1 - 16 / 56))
+    assert some.weight == weights.DEPENDENCY
+    # Four groups, and 32 rows, are too few to say.
+    assert two_in_eight(4).weight < weights.WEAK_DEPENDENCY
+
+
+def test_what_lies_far_out_hides_nothing_that_columns_say_of_each_other() -> None:
+    # Three rows of each of 40 people, who are of a group from 1 to 5. One row of 14 holds 900, and two rows of 7.
+    people = [f"p{row // 3}" for row in range(120)]
+    groups = [1 + person % 5 for person in range(40) for _ in range(3)]
+    one, two = range(0, 40, 3), range(1, 40, 6)
+    for row in [person * 3 for person in one] + [person * 3 + place for person in two for place in (0, 1)]:
+        groups[row] = 900
+    block = text_block(person=people, group=groups)
+    # Of its own two in three hold 900 of seven people, as if these were of a group of that name: .82 are told.
+    own = pairing(block.columns["person"], block.columns["group"])
+    assert own is not None
+    assert (own.confidence, own.weight < weights.WEAK_DEPENDENCY + 1e-9) == (pytest.approx(99 / 120), True)
+    (found,) = (test for test in detect(block) if test.rule_id == "dependency(person, group)")
+    assert found.weight == weights.DEPENDENCY
+    assert np.flatnonzero(found.broken(block)).tolist() == [person * 3 for person in one]
+
+
+def test_cells_without_some_rows_forget_what_stood_there_alone() -> None:
+    cells = text_block(a=[7, None, 8, 7, 900]).columns["a"]
+    left = cells.without(np.array([False, False, True, False, True]))
+    assert (left.codes.tolist(), list(left.uniques), left.of_unique.tolist()) == ([0, -1, -1, 0, -1], ["7"], [7.0])
+    assert (left.filled, left.form, left.has_text) == (2, cells.form, True)
 
 
 def test_two_groups_show_no_scatter() -> None:

@@ -25,6 +25,8 @@ _SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
 _SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
 # Of so many groups that are so large, in the middle, evenness tells errors however many they are.
 _EVEN_OF_MANY, _MANY_ENOUGH = (0.6, 0.5), ((8, 5), (5, 20))
+# The same of fewer, where more is told: of so many groups of three and more, with so many rows in all.
+_EVEN_OF_SOME, _SOME_GROUPS, _SOME_ROWS = (0.6, 0.6), 5, 40
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
 _LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
 # The same where nearly all that is none's own stands in several groups each: what stands in one is of that group.
@@ -147,9 +149,19 @@ class Pairing:
         is_shown = any(len(self.total) >= groups and size >= least for groups, least in _MANY_ENOUGH)
         if self.is_even and _reaches(self.told_by_others, _EVEN_OF_MANY if is_shown else _SURE_IF_EVEN):
             return weights.DEPENDENCY
+        if self.is_even and self._is_clear_of_some:
+            return weights.DEPENDENCY
         # From nothing on, so that what is nearly none does not come and go.
         parts = [(x - low) / (high - low) for x, low, high in zip(own, _FAINT, _WEAK, strict=True)]
         return weights.WEAK_DEPENDENCY * float(np.prod(np.clip(parts, 0, 1))) ** 2
+
+    @property
+    def _is_clear_of_some(self) -> bool:
+        """Whether several groups with rows to speak of are each told so well that errors in them show."""
+        is_large = self.total >= _LEAST_LED
+        is_enough = is_large.sum() >= _SOME_GROUPS and self.total[is_large].sum() >= _SOME_ROWS
+        is_told = all(_reaches(shown, _EVEN_OF_SOME) for shown in ((self.confidence, self.lift), self.told_by_others))
+        return bool(is_enough and is_told)
 
 
 def _reaches(shown: tuple[float, float], least: tuple[float, float]) -> bool:
@@ -198,24 +210,37 @@ def candidates(block: Block) -> list[str]:
     return names[:_MOST_COLUMNS]
 
 
-def dependencies_within(block: Block) -> Iterator[CellTest]:
-    """What columns of one table say of each other, where a few rows break it."""
-    head = first_rows(block, MOST_ROWS)
+def dependencies_within(block: Block, near: Block | None = None) -> Iterator[CellTest]:
+    """What columns of one table say of each other, where a few rows break it.
+
+    `near` are the same rows without what is surely wrong by itself: many such cells hide what the others say.
+    """
+    near = near or block
+    head, rest = first_rows(block, MOST_ROWS), first_rows(near, MOST_ROWS)
+    cleared = {name for name, cells in near.columns.items() if cells is not block.columns[name]}
     for one, other in permutations(candidates(head), 2):
-        a, b = head.columns[one], head.columns[other]
-        # A value of a that stands twice decides nothing by majority: there must be groups to speak of. Measures fall
-        # into groups by chance.
-        if len(a.uniques) > a.filled / 2 or is_measure(a):
-            continue
-        found = pairing(a, b)
-        if found is None or found.grouped_share < _LEAST_GROUPED_SHARE:
-            continue
-        if not (weight := found.weight):
-            continue
-        sure = found.is_sure
-        says = {a.uniques[i]: b.uniques[j] for i, j in zip(found.codes[sure], found.says[sure], strict=True)}
+        weight, says = _told(head, one, other)
+        if not cleared.isdisjoint((one, other)):
+            cleared_weight, further = _told(rest, one, other)
+            left = set(rest.columns[other].uniques)
+            says = {value: said for value, said in says.items() if said in left} | further
+            weight = max(weight, cleared_weight)
         if says:
             yield Dependency("dependency", "dependency", (one, other), weight, says)
+
+
+def _told(head: Block, one: str, other: str) -> tuple[float, dict[str, str]]:
+    """How sure a column says another one, and what each of its values says that speaks for itself."""
+    a, b = head.columns[one], head.columns[other]
+    # A value of a that stands twice decides nothing by majority: there must be groups to speak of. Measures fall into
+    # groups by chance.
+    if len(a.uniques) > a.filled / 2 or is_measure(a):
+        return 0.0, {}
+    found = pairing(a, b)
+    if found is None or found.grouped_share < _LEAST_GROUPED_SHARE or not (weight := found.weight):
+        return 0.0, {}
+    sure = found.is_sure
+    return weight, {a.uniques[i]: b.uniques[j] for i, j in zip(found.codes[sure], found.says[sure], strict=True)}
 
 
 def first_rows(block: Block, rows: int) -> Block:

@@ -82,16 +82,29 @@ def detect(block: Block) -> list[CellTest]:
         if cells.filled >= LEAST_CELLS:
             found += column_detectors(name, cells)
     if block.rows >= LEAST_CELLS:
-        identities = list(identities_within(block))
+        near = _without_far(block, found)
+        identities = list(identities_within(near))
         # What is a part of a sum goes with it in most rows, and is not decided by it.
         tied = [set(each.columns) for each in identities]
-        found += (each for each in dependencies_within(block) if not any(set(each.columns) <= some for some in tied))
+        told = dependencies_within(block, near)
+        found += (each for each in told if not any(set(each.columns) <= some for some in tied))
         found += identities
         found += ratios_within(block)
         found += moved_within(block)
         # Of two columns of times, one is when what began with the other has ended; numbers lie so by chance.
         found += orders_within(block, weights.ORDER, "order", ("time",), _KEPT_ORDER)
     return found
+
+
+def _without_far(block: Block, tests: Sequence[CellTest]) -> Block:
+    """A block without the numbers that lie surely out, or lost their sign: many of them would hide what columns say of
+    each other, which tells them as well.
+    """
+    columns = dict(block.columns)
+    for test in tests:
+        if isinstance(test, OutsideRange) and test.weight >= weights.BEYOND_GAP and (odd := test.broken(block)).any():
+            columns[test.column] = columns[test.column].without(odd)
+    return Block(block.rows, columns)
 
 
 def column_detectors(name: str, cells: Cells) -> Iterator[CellTest]:

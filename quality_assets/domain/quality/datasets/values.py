@@ -154,6 +154,14 @@ class Cells:
             return np.full(self.rows, otherwise)
         return np.where(self.codes >= 0, of_unique[self.codes], otherwise)
 
+    def without(self, rows: Bools) -> Cells:
+        """The same where nothing stands in some rows."""
+        codes = np.where(rows, -1, self.codes)
+        kept = np.bincount(codes[codes >= 0], minlength=len(self.uniques)) > 0
+        codes = np.where(codes >= 0, (np.cumsum(kept) - 1)[codes], -1)
+        uniques = [self.uniques[place] for place in np.flatnonzero(kept).tolist()]
+        return Cells(self.form, codes, uniques, self.of_unique[kept], self.has_text)
+
     def distinct_texts(self, where: Bools) -> list[str]:
         """Distinct values of the first 200 rows `where`; numbers of a large table, whose text is not kept, plainly."""
         if self.has_text or self.form.kind != "number":
