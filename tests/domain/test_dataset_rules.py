@@ -248,7 +248,7 @@ def test_lines_that_are_no_rows_have_lost_all_their_cells() -> None:
 
 def test_copied_rows_and_keys_that_come_again() -> None:
     first = judge(_counted(copied_rows=3), Rules(), [], [])
-    assert _doubt(first) == pytest.approx(0.45 * (1 + 0.02 * 2) * 2)
+    assert _doubt(first) == pytest.approx(0.45 * (1 + 0.05 * 2) * 2)
     assert first.dimensions["uniqueness"] == first.score
     assert [f.sentence for f in first.findings] == ["3 of 100 rows are copies of another row"]
     past = [replace(PLAIN, copied_share=0.01)] * 3

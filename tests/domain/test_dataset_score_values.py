@@ -446,7 +446,7 @@ def test_copied_rows_held_against_the_past_and_against_chance() -> None:
     assert chance.doubt == pytest.approx(0.9 * beyond * 2 / (1 + 6 * by_chance))
     assert chance.p_value == pytest.approx(by_chance)
     plain = judge(_counted(copied_rows=12, copies_by_chance=9.0), Rules(), [], [])
-    assert _doubt(plain) == pytest.approx(0.45 * (1 + 0.02 * 2 + 0.0003 * 9) * 2)
+    assert _doubt(plain) == pytest.approx(0.45 * (1 + 0.05 * 2 + 0.0003 * 9) * 2)
 
 
 def test_keys_that_come_again() -> None:
@@ -479,7 +479,7 @@ def test_copies_by_chance_are_none_of_one_column_or_one_row() -> None:
 
 
 def test_weights_are_those_that_were_measured() -> None:
-    assert weights.few_copied(5, 100, 2.0) == pytest.approx(1 + 0.02 * 2 + 0.0003 * 2)
+    assert weights.few_copied(5, 100, 2.0) == pytest.approx(1 + 0.05 * 2 + 0.0003 * 2)
     assert weights.few_copied(5, 100, 9.0) == pytest.approx(0.0003 * 5)
     assert weights.missing_doubt(0.03) == pytest.approx(0.15 * 0.03)
     assert weights.missing_doubt(0.04) == pytest.approx(0.15 * 0.03 + 0.01 * 0.01)
@@ -498,7 +498,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002, "USUAL": 1e-6,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
-        "BEYOND_FEW_COPIED": 0.02, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
+        "BEYOND_FEW_COPIED": 0.05, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
             "FOR_THE_EYE": {0.045, 0.04},
     }  # fmt: skip
 

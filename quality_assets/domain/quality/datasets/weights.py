@@ -53,7 +53,7 @@ def missing_doubt(share: float) -> float:
 FEW_OUTLYING, FEW_COPIED, FEW_FORMED, FEW_PARTED, FEW_ELSE = 0.02, 0.01, 0.01, 0.03, 0.1
 BEYOND_FEW = 0.15
 # Copies without a past: many are a habit, and one that breaks must not be worth more than what broke it.
-COPIED_HERE, BEYOND_FEW_COPIED, COPIED_BY_CHANCE = 0.45, 0.02, 0.0003
+COPIED_HERE, BEYOND_FEW_COPIED, COPIED_BY_CHANCE = 0.45, 0.05, 0.0003
 # What tables have in several columns, cells that lie far out or are missing, is their way: the column with most of it
 # counts whole, and the others for so much.
 IN_OTHERS = 0.2
