@@ -29,7 +29,7 @@ from quality_assets.stores.landing import Ignored, LandingFile, names_there, sca
 from quality_assets.stores.readers import FileRejected, FileWaits, RawLog, StagedFile, Staging, lacks_room, verdict_on
 from quality_assets.stores.repeats import find_repeated
 from quality_assets.stores.warehouse import WarehouseSession, empty, open_scratch, refresh_lake_views, side_by_side
-from quality_assets.tables.arrivals import Arrival, identify
+from quality_assets.tables.arrivals import Arrival, Plan, identify
 from quality_assets.tables.events import EVENTS_LABEL, REFUSED_LABEL
 from quality_assets.tables.ledger import (
     forget_gone,
@@ -176,7 +176,17 @@ def ingest(
     there = names_there(files, ignored)
     forget_gone(session, there)
     if waiting or _to_take_up(session, journal):
-        _read_waiting(session, sources, progress, report, files, waiting, journal, source_names or {}, asked)
+        plan = identify(
+            session,
+            files,
+            waiting,
+            journal,
+            read_at=utc_now(),
+            source_names=source_names or {},
+            asked=asked,
+            progress=progress,
+        )
+        _read_planned(session, sources, plan, journal, report, progress)
     try:
         keep_journal(session, journal, there)
     except OSError as error:
@@ -185,27 +195,14 @@ def ingest(
     return report
 
 
-def _read_waiting(
+def _read_planned(
     session: WarehouseSession,
     sources: Sources,
-    progress: Progress,
-    report: IngestReport,
-    files: Sequence[LandingFile],
-    waiting: Sequence[LandingFile],
+    plan: Plan,
     journal: Journal,
-    source_names: dict[str, str],
-    asked: Sequence[str],
+    report: IngestReport,
+    progress: Progress,
 ) -> None:
-    plan = identify(
-        session,
-        files,
-        waiting,
-        journal,
-        read_at=utc_now(),
-        source_names=source_names,
-        asked=asked,
-        progress=progress,
-    )
     report.skipped += plan.skipped
     report.ignored += plan.unreadable
     known: dict[str, set[str]] = {}
