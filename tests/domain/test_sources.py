@@ -63,7 +63,7 @@ def test_minimal_source(tmp_path: Path) -> None:
         (with_columns(event_time={"from": "t", "zone": "Mars/Base"}), "'Mars/Base' is not an IANA time zone"),
         (with_columns(event_time={"from": "t", "format": "%Y"}), "needs a zone"),
         (with_columns(event_time={"from": "t", "format": "%b %d %H:%M:%S", "zone": "UTC"}), "such as `year=2026`"),
-        (with_columns(event_time={"from": "t", "format": "%H:%M %Y %b", "zone": "UTC"}), "has no month and day"),
+        (with_columns(event_time={"from": "t", "format": "%H:%M %Y", "zone": "UTC"}), "has no month and no day"),
         (with_columns(event_time={"from": "t", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
         (with_columns(latency_ms={"from": "t", "since": "b", "unit": "min"}), "'min' is not one of ns, us, ms, s"),
         (with_columns(latency_ms={"constant": 5, "since": "b"}), "since needs a from of one column"),

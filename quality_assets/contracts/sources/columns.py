@@ -20,9 +20,8 @@ ID_COLUMNS = ("event_id", "user_id", "session_id")
 MAX_LATENCY_MS = 86_400_000.0
 
 # What DuckDB's strptime knows.
-# What tells the year, and the day within it.
-_YEAR_PART = re.compile(r"%-?[cGxyY]")
-_DAY_PART = re.compile(r"%-?(?:[cjx]|[bBm].*%-?d|d.*%-?[bBm]|[UVW].*%-?[aAuw]|[aAuw].*%-?[UVW])", re.DOTALL)
+# What tells the year, and where in it.
+_YEAR_PART, _SEASON_PART = re.compile(r"%-?[cGxyY]"), re.compile(r"%-?[bBcjmUVWx]")
 _FORMAT_PART = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
 _NOT_RE2 = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<!\\)(?:\\\\)*\\[1-9]|[*+?}]\+")
 
@@ -158,9 +157,9 @@ def _check_date(name: str, format_: str | None) -> None:
             f"{name}: {format_!r} has no year, as syslog writes it. Put the logs of a year into a folder such as"
             " `year=2026`, whose name is a column: `from: [year, …]` with `%Y` before the rest"
         )
-    if format_ is not None and not _DAY_PART.search(format_):
+    if format_ is not None and not _SEASON_PART.search(format_):
         raise ValueError(
-            f"{name}: {format_!r} has no month and day, such as %m and %d. Where the date is a column of its own,"
+            f"{name}: {format_!r} has no month and no day, such as %m and %d. Where the date is a column of its own,"
             " `from` names both; a folder such as `day=2026-02-01` is a column, too"
         )
 
