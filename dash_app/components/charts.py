@@ -24,7 +24,7 @@ _IN_SECONDS_MS = 2_000
 # What cannot be negative, or more than all of it, is not offered by an axis either.
 _BOUNDS: dict[str, Figure] = {
     **{unit: {"rangemode": "nonnegative"} for unit in ("ms", "s", "count")},
-    "fraction": {"rangemode": "nonnegative", "maxallowed": 1},
+    "fraction": {"rangemode": "nonnegative", "maxallowed": 1.02},
 }
 _TICKS = {"fraction": ".2~%", "ms": ",.4~r", "s": ".3~r", "count": ".3~s", "score": ".3~r"}
 

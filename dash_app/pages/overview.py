@@ -279,7 +279,7 @@ def _outlook(risk: Row | None, was_right: float | None) -> str:
         # What speaks for that is that little moves, which in the words of single inputs reads like a contradiction.
         return f" The model expects it to pass, which was right on {formats.share(was_right)} of such days."
     reasons = raising_reasons(risk)[:2]
-    why = f", for {'; '.join(reasons)}" if reasons else ""
+    why = f": {'; '.join(reasons)}" if reasons else ""
     return f" The model expects it to stay or come back{why}."
 
 

@@ -304,4 +304,5 @@ def features(
     rows = [(name, value, described[name]) for name, value in answer.values.items()]
     print_rows(("feature", "value", "description"), iter([rows]), output)
     if output is OutputFormat.TABLE:
-        out.print(f"Events until {instant(answer.known_us) or 'none yet'} are in it")
+        until = instant(answer.known_us)
+        out.print(f"Events until {until} are in it" if until else "No event is in it yet")

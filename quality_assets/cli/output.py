@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +26,7 @@ from rich.table import Table as Grid
 
 from quality_assets import progress
 from quality_assets.domain.escaping import json_text, spreadsheet_value, terminal_text, visible_text
+from quality_assets.domain.wording import figure_text
 from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -197,7 +199,7 @@ def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], o
         for name in names:
             grid.add_column(shown(name))
         for row in chain.from_iterable(batches):
-            grid.add_row(*("" if value is None else shown(value) for value in row))
+            grid.add_row(*("" if value is None else shown(_told(value)) for value in row))
         out.print(grid)
         return
     if output is OutputFormat.CSV:
@@ -211,6 +213,12 @@ def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], o
         record = json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False)
         print((",\n" if at else "\n") + json_text(record), end="")
     print("\n]")
+
+
+def _told(value: object) -> object:
+    """A value as a table for people has it: six digits of a float; JSON and CSV are exact."""
+    is_figure = isinstance(value, float) and isfinite(value)
+    return figure_text(value).replace("−", "-") if is_figure else value
 
 
 # Backslashes that Rich would take for escapes of the bracket, or of the markup, that follows them.

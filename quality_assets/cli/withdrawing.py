@@ -52,13 +52,16 @@ def withdraw(
 
 def _asked_for(session: WarehouseSession, paths: Sequence[str], statuses: Collection[str]) -> list[LandedLog]:
     """The logs at these paths that have one of these statuses, each once."""
-    from quality_assets.tables.landed_logs import logs_at
+    from quality_assets.tables.landed_logs import logs_at, paths_like
 
     chosen: dict[str, LandedLog] = {}
     for path in paths:
         found = logs_at(session, path)
         if not found:
-            fail(f'nothing was read of {path}; `quality sql "select path, status from raw.log_files"` has all logs', 2)
+            near = paths_like(session, path)
+            meant = f"; of {', '.join(near)} something was" if near else ""
+            every = '`quality sql "select path, status from raw.log_files"` has all logs'
+            fail(f"nothing was read of {path}{meant}; {every}", 2)
         fit = [log for log in found if log.status in statuses]
         if not fit and found[0].told_by:
             fail(f"what {path} tells counts by {found[0].told_by}, which has its lines: withdraw that")

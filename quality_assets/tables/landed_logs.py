@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 
 from quality_assets.contracts.ops import LANDING_FILES
@@ -45,6 +46,14 @@ def logs_at(session: WarehouseSession, place: str) -> list[LandedLog]:
     if not found and not inside and given.is_file():
         return _found(session, "file_id = $file_id", {"file_id": sha256_of(given)[:FILE_ID_DIGITS]})
     return found
+
+
+def paths_like(session: WarehouseSession, place: str, most: int = 3) -> list[str]:
+    """Paths of logs whose file has that name, in whatever folder; else those whose paths look most alike."""
+    rows = session.connection.execute(f"select distinct path from {LANDING_FILES.qualified_name} order by path")
+    paths = [path for (path,) in rows.fetchall()]
+    named = [path for path in paths if Path(path).name == Path(place).name]
+    return (named or get_close_matches(place, paths, n=most))[:most]
 
 
 def _found(session: WarehouseSession, condition: str, parameters: dict[str, str]) -> list[LandedLog]:

@@ -244,7 +244,7 @@ def test_a_day_alone_is_a_dot_and_no_axis_offers_what_cannot_be() -> None:
         "lines+markers", {"size": [5]}, 1, "nonnegative",
     )  # fmt: skip
     line, axis = drawn("crash_rate", "fraction", 0.0, 0.1, None, 0.2, None)
-    assert (line["marker"], axis["maxallowed"]) == ({"size": [0, 0, 0, 5, 0]}, 1)
+    assert (line["marker"], axis["maxallowed"]) == ({"size": [0, 0, 0, 5, 0]}, 1.02)
     line, axis = drawn("events", "count", 5, 6)
     assert (line["mode"], "marker" in line, "dtick" in axis) == ("lines", False, False)
     assert "rangemode" not in drawn("feedback_mean", "score", 4.0)[1]

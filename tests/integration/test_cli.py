@@ -466,6 +466,14 @@ def test_sql_as_table(root: Root) -> None:
     assert re.search(r"search\W+20\b", result.stdout)
 
 
+def test_a_table_for_people_has_six_digits_and_the_others_are_exact(root: Root) -> None:
+    query = "select cast(-355994.67448275856 as double) as much, 1e0 / 3 as share, cast(0 as double) as none"
+    told = root.quality("sql", query).stdout
+    assert re.search(r"-355,995\W+0\.333333\W+0\W", told)
+    exact = root.quality("sql", query, "--format", "csv").stdout.splitlines()[1]
+    assert exact == "-355994.67448275856,0.3333333333333333,0.0"
+
+
 def test_sql_as_csv_quotes_what_must_be(root: Root) -> None:
     result = root.quality("sql", "select 'a,\"b\"' as text, null as nothing, 1.5 as number", "--format", "csv")
     assert result.stdout == 'text,nothing,number\n"a,""b""",,1.5\n'

@@ -14,7 +14,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.landing import place
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.gone_logs import keep_gone_logs
-from quality_assets.tables.landed_logs import logs_at
+from quality_assets.tables.landed_logs import logs_at, paths_like
 from quality_assets.tables.withdrawals import read_again, withdraw
 
 SAID = "withdrawn by ann on 2026-11-30 19:00 UTC: a test"
@@ -47,6 +47,16 @@ def test_rows_of_a_withdrawn_log_are_gone_and_its_file_stays(root: Root) -> None
         ("withdrawn", 0, SAID)
     ]
     root.assert_follows_from_landing()
+
+
+def test_who_names_the_file_alone_is_told_where_it_stands(root: Root) -> None:
+    for first, where in enumerate(("shop/late.csv", "app/late.csv", "app/on_time.csv")):
+        root.put(where, text(lines(10 * first, 10 * first + 10)))
+    root.read()
+    assert paths_like(root.session, "late.csv") == ["app/late.csv", "shop/late.csv"]
+    assert paths_like(root.session, "elsewhere/late.csv") == ["app/late.csv", "shop/late.csv"]
+    assert paths_like(root.session, "app/on_tine.csv")[0] == "app/on_time.csv"
+    assert paths_like(root.session, "zzz") == []
 
 
 @pytest.mark.parametrize("packed", [False, True])
