@@ -217,8 +217,9 @@ def print_rows(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], o
 
 def _told(value: object) -> object:
     """A value as a table for people has it: six digits of a float; JSON and CSV are exact."""
-    is_figure = isinstance(value, float) and isfinite(value)
-    return figure_text(value).replace("−", "-") if is_figure else value
+    if isinstance(value, float) and isfinite(value):
+        return figure_text(value).replace("−", "-")
+    return value
 
 
 # Backslashes that Rich would take for escapes of the bracket, or of the markup, that follows them.
