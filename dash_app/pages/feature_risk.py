@@ -25,7 +25,7 @@ def risk_panel(reader: Reader, row: Row) -> Component:
         html.Span(
             [f"Next {risk['horizon_days']} days · version {risk['model_version']} · ", ui.asset_link("ml.risk_scores")]
         ),
-        ui.status_badge(states_of.risk_status(probability)),
+        ui.badge(*_looks(states_of.risk_status(probability))),
     )
     if probability is None:
         why = formats.about_models(risk["note"] or "") or "Too little is known of this feature."
@@ -75,6 +75,12 @@ def no_model() -> Component:
     )
 
 
+def _looks(status: states_of.Status) -> tuple[str, str, str]:
+    """How a risk looks. A low one is of a feature that may be ill: it is not called healthy."""
+    tone, icon, word = ui.status_looks()[status]
+    return tone, icon, "Low" if status == states_of.Status.HEALTHY else word
+
+
 def _gauge(probability: float, low: float | None, high: float | None) -> Component:
     def at(value: float) -> str:
         return f"{100 * min(max(value, 0), 1):.1f}%"
@@ -82,7 +88,7 @@ def _gauge(probability: float, low: float | None, high: float | None) -> Compone
     interval = []
     if low is not None and high is not None:
         interval = [html.Span(className="gauge-interval", style={"left": at(low), "width": at(high - low)})]
-    bands = [(*ui.status_looks()[status], end - start) for status, start, end in states_of.risk_bands()]
+    bands = [(*_looks(status), end - start) for status, start, end in states_of.risk_bands()]
     zones = [html.Span(className=f"zone {tone}", style={"width": at(width)}) for tone, _, _, width in bands]
     words = html.Div(
         [html.Span(word, style={"width": at(width)}) for _, _, word, width in bands], className="gauge-words"

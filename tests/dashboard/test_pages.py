@@ -23,12 +23,13 @@ from snapshot_builder import AWKWARD, PUBLISHED_AT, Plan, build, refuse
 from dash_app import formats, router
 from dash_app.app import create_server
 from dash_app.components import charts, lineage, shell
-from dash_app.pages import alerts, data_quality, feature, feature_slices, pipeline
+from dash_app.pages import alerts, data_quality, feature, feature_risk, feature_slices, pipeline
 from dash_app.pages.feature_retention import retention_chart
 from dash_app.pages.feature_slices import pairs, slices
 from quality_assets.contracts.monitoring import ALERTS, CHECK_RESULTS
 from quality_assets.contracts.ops import ASSET_RUNS, PUBLICATIONS
 from quality_assets.domain.features.comparison import SliceComparison
+from quality_assets.domain.features.status import Status
 from quality_assets.read import links
 from quality_assets.read import rows as exports
 from quality_assets.read.links import Request
@@ -210,6 +211,14 @@ def test_risk_and_trust_are_read_before_the_charts(full_root: Path) -> None:
         said.index(f'"aria-label": "{card}"') for card in ("Risk of degradation", "Trust", "Latency p95", "Incidents")
     ]
     assert at == sorted(at)
+
+
+def test_a_low_risk_is_not_called_health() -> None:
+    # A feature in an incident may have one; the gauge and the badge speak of the risk alone.
+    said = str(feature_risk._gauge(0.11, None, None))
+    assert "'Low'" in said
+    assert "Healthy" not in said
+    assert [feature_risk._looks(status)[2] for status in (Status.WATCH, Status.AT_RISK)] == ["Watch", "At risk"]
 
 
 def test_what_a_check_measured_stands_in_its_unit() -> None:
