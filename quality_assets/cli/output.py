@@ -252,6 +252,11 @@ def what_next(error: Exception) -> str:
         )
     if number == errno.EMFILE:
         return "Too many files are open: `ulimit -n 1024`, or more, in this shell, and run the command again."
+    if "(psycopg." in str(error):
+        return (
+            "That is what the PostgreSQL of QUALITY_OPERATIONS_URL says: `quality doctor` knows whether it answers, and"
+            " what its role may not do."
+        )
     if any(words in str(error) for words in _BROKEN):
         return (
             f"A database under {root} is broken. `quality doctor` says which, and `quality doctor --mend` sets it aside"

@@ -125,6 +125,17 @@ def operations_revision(settings: Settings) -> Revision:
     return Revision(None if row is None else str(row[0]))
 
 
+def _why_not_writable(settings: Settings) -> str | None:
+    from quality_assets.stores.operations.engine import engine_of, why_not_writable
+
+    engine = engine_of(settings)
+    try:
+        with engine.connect() as connection:
+            return why_not_writable(connection)
+    finally:
+        engine.dispose()
+
+
 def _postgresql_revision(settings: Settings) -> str | None:
     from quality_assets.stores.operations.engine import engine_of
 
@@ -140,7 +151,13 @@ def _postgresql_faults(settings: Settings) -> Iterator[Fault]:
 
     from quality_assets.stores.operations.engine import OperationsUrlError
 
+    until_then = "until then nobody is told of anything"
     try:
+        if why := _why_not_writable(settings):
+            yield Fault(
+                "Operations store", f"the PostgreSQL of QUALITY_OPERATIONS_URL cannot be written: {why}", (), until_then
+            )
+            return
         _postgresql_revision(settings)
     except OperationsUrlError as error:
         yield Fault("Operations store", str(error), (), "correct QUALITY_OPERATIONS_URL")
@@ -150,7 +167,7 @@ def _postgresql_faults(settings: Settings) -> Iterator[Fault]:
             "Operations store",
             f"the PostgreSQL of QUALITY_OPERATIONS_URL does not answer: {why}",
             (),
-            "start it, or correct QUALITY_OPERATIONS_URL; until then nobody is told of anything",
+            f"start it, or correct QUALITY_OPERATIONS_URL; {until_then}",
         )
 
 

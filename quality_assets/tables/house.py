@@ -22,6 +22,7 @@ from quality_assets.domain.quality.alerting import Fault
 from quality_assets.domain.wording import capitalised, duration_text, plural
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
+from quality_assets.stores.operations.engine import why_not_writable
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import is_alive
 from quality_assets.stores.servers import recorded_servers
@@ -94,6 +95,8 @@ def _operations(settings: Settings, now: datetime) -> tuple[Part, list[Part]]:
     started = time.perf_counter()
     try:
         with operations_of(settings).read() as connection:
+            if why := why_not_writable(connection):
+                return Part(f"Operations store ({name})", "store", FAILING, f"It cannot be written: {why}"), []
             found = [
                 _daemon(settings, value_of(connection, "house.daemon_silent_s"), now),
                 _disk(settings, value_of(connection, "house.least_free_mb")),

@@ -18,7 +18,13 @@ from sqlalchemy.exc import IntegrityError
 
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
-from quality_assets.stores.operations.engine import OperationsUrlError, connect_sqlite, engine_of, parse_url
+from quality_assets.stores.operations.engine import (
+    OperationsUrlError,
+    connect_sqlite,
+    engine_of,
+    parse_url,
+    why_not_writable,
+)
 from quality_assets.stores.operations.house_tables import HOUSE_EVENT, REQUEST, SETTING, SETTING_HISTORY
 from quality_assets.stores.operations.store import Operations, close_operations, fetch, operations_of
 from quality_assets.stores.operations.tables import METADATA
@@ -272,6 +278,33 @@ def test_an_address_that_is_none_is_refused_without_its_password(address: str) -
     with pytest.raises(OperationsUrlError, match="QUALITY_OPERATIONS_URL") as raised:
         parse_url(address)
     assert "secret" not in str(raised.value)
+
+
+def test_what_a_role_of_postgresql_may_not_do_is_said_with_the_way_on(operations: Operations) -> None:
+    def granted(*rights: str) -> str | None:
+        """What is said where a role with these rights alone asks."""
+        with operations.engine.connect() as connection:
+            for command in ("create role clerk", *rights, "set local role clerk"):
+                connection.exec_driver_sql(command)
+            told = why_not_writable(connection)
+            connection.rollback()
+            return told
+
+    with operations.read() as connection:
+        assert why_not_writable(connection) is None
+    if operations.engine.dialect.name != "postgresql":
+        return
+    tables = "grant select, insert, update, delete on all tables in schema public to clerk"
+    told = granted("grant select on all tables in schema public to clerk")
+    assert told is not None
+    assert told.startswith("the role 'clerk' has no DELETE, INSERT, UPDATE, USAGE on ")
+    assert f"`{tables}`".lower() in told.lower()
+    told = granted(tables)
+    assert told is not None
+    assert told.startswith("the role 'clerk' has no USAGE on ")
+    assert granted(tables, "grant usage on all sequences in schema public to clerk") is None
+    reads_only = granted(tables, "set default_transaction_read_only = on")
+    assert reads_only == "its role only reads: set default_transaction_read_only = off for it, or name another role"
 
 
 def test_every_spelling_of_postgresql_uses_the_one_driver() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from quality_assets.settings import Settings
@@ -36,10 +36,10 @@ def engine_of(settings: Settings) -> Engine:
     return connect_postgresql(parse_url(settings.operations_url.get_secret_value()))
 
 
-def parse_url(text: str) -> URL:
+def parse_url(address: str) -> URL:
     """The address of a PostgreSQL. Raises OperationsUrlError where it is something else."""
     try:
-        url = make_url(text)
+        url = make_url(address)
     except ArgumentError:
         raise OperationsUrlError("QUALITY_OPERATIONS_URL is no address; write postgresql://host/database.") from None
     if url.get_backend_name() != "postgresql":
@@ -90,6 +90,45 @@ def connect_postgresql(url: URL) -> Engine:
 
     _note_changes(engine)
     return engine
+
+
+# Of each table that is ours, and of what counts its ids.
+_LACKING = """
+with ours as (
+  select oid, relname from pg_class where relnamespace = current_schema()::regnamespace and relname = any(:tables)
+)
+select current_user, string_agg(distinct privilege, ', ' order by privilege), min(relname), count(distinct relname)
+from (
+  select relname, privilege
+  from ours cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as needed (privilege)
+  where not has_table_privilege(ours.oid, privilege)
+  union all
+  select ours.relname, 'USAGE' from ours join pg_depend on refobjid = ours.oid and deptype in ('a', 'i')
+  join pg_class as counter on counter.oid = objid
+  where case when counter.relkind = 'S' then not has_sequence_privilege(counter.oid, 'USAGE') else false end
+) as lacking
+"""
+
+
+def why_not_writable(connection: Connection) -> str | None:
+    """What keeps a PostgreSQL that answers from being written, with the way on; None where nothing does."""
+    from quality_assets.stores.operations.tables import METADATA
+
+    if connection.dialect.name != "postgresql":
+        return None
+    if connection.exec_driver_sql("show default_transaction_read_only").scalar() == "on":
+        return "its role only reads: set default_transaction_read_only = off for it, or name another role"
+    if connection.exec_driver_sql("select pg_is_in_recovery()").scalar():
+        return "it is a standby, which only reads: QUALITY_OPERATIONS_URL is to name the primary server"
+    role, privileges, table, count = connection.execute(text(_LACKING), {"tables": list(METADATA.tables)}).one()
+    if not privileges:
+        return None
+    more = f" and {count - 1} more tables" if count > 1 else ""
+    return (
+        f"the role {role!r} has no {privileges} on {table}{more}: `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES"
+        f" IN SCHEMA public TO {role}` and `GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}`, or name the role"
+        " that made them in QUALITY_OPERATIONS_URL"
+    )
 
 
 def _note_changes(engine: Engine) -> None:
