@@ -74,15 +74,23 @@ def collector_runs(settings: Settings) -> bool:
 
 
 def serves_models(settings: Settings) -> bool:
-    """Whether a model that is asked over HTTP is released."""
+    """Whether a model that is asked over HTTP is released; not while the operations store does not answer.
+
+    The other servers do without it, and it is asked again.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from quality_assets.domain.models.learning.known_use_cases import TABULAR
     from quality_assets.domain.models.learning.release_stack import in_use
     from quality_assets.stores.releases import release_log
 
     if settings.operations_url is None and not settings.operations_path.is_file():
         return False
-    log = release_log(settings)
-    return any(in_use(log.of(name)) is not None for name in TABULAR)
+    try:
+        log = release_log(settings)
+        return any(in_use(log.of(name)) is not None for name in TABULAR)
+    except DBAPIError:
+        return False
 
 
 def serve(

@@ -12,18 +12,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from quality_assets.cli.main import app
+from quality_assets.serve import processes
 from quality_assets.serve.ports import address
 from quality_assets.serve.processes import PortTakenError, check_ports
 from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
@@ -221,7 +223,7 @@ def test_free_ports_raise_nothing_and_taken_ones_do() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stubborn_servers_are_stopped_with_all_that_they_started(tmp_path: Path, number: signal.Signals) -> None:
     ports = _free_ports()
-    script = STAND_INS.replace("DASHBOARD", "listen(settings.dashboard_port)")
+    script = STAND_INS.replace("DASHBOARD", "listen(get_settings().dashboard_port)")
     with _serving([sys.executable, "-c", script], tmp_path / "data", ports) as served:
         served.wait_for("Ctrl-C stops all")
         assert any(f":{ports[0]}" in line for line in served.lines)
@@ -250,6 +252,11 @@ def test_both_servers_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         assert any(dashboard in line for line in served.lines)
         assert httpx.get(dashboard, timeout=PATIENCE_S).status_code == 200
         assert httpx.post(f"{collector}/ingest", json={"event_id": "a"}, timeout=PATIENCE_S).json() == {"accepted": 1}
+        for server in (dagster, dashboard, collector):
+            # Where more is on its way, the answer may be cut off.
+            with suppress(httpx.TransportError):
+                long = httpx.get(f"{server}/healthz", headers={"X": "a" * 1_000_000}, timeout=PATIENCE_S)
+                assert long.status_code == 431, server
         assert httpx.get(f"{dagster}/server_info", timeout=PATIENCE_S).json()["dagster_version"]
         where = '{repositoryName: "__repository__", repositoryLocationName: "quality_assets.definitions"}'
         question = f"{{ sensorsOrError(repositorySelector: {where})"
@@ -335,3 +342,14 @@ def _wait_for_daemon(dagster: str) -> None:
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "http://127.0.0.1:8050"), ("::1", "http://[::1]:8050")])
 def test_an_address_can_be_opened(host: str, expected: str) -> None:
     assert address(host, 8050) == expected
+
+
+def test_an_operations_store_that_does_not_answer_ends_no_server(data_root: Settings) -> None:
+    port = _free_ports()[0]
+    away = data_root.model_copy(
+        update={"operations_url": SecretStr(f"postgresql://nobody@127.0.0.1:{port}/operations"), "predict_port": port}
+    )
+    assert not processes.serves_models(away)
+    # Looked at for as long as `quality serve` runs, as every other part of it.
+    watched = processes._ModelsWatch(away)
+    assert [watched.due(1000.0 * turn) for turn in range(3)] == [None, None, None]
