@@ -22,6 +22,7 @@ from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELI
 from quality_assets.stores.operations.mutation_tables import MUTANT, MUTATION_REPORT
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.stores.warehouse import WarehouseSession, insert_rows
+from quality_assets.tables.faults import unless_unreachable
 
 _ROWS_AT_ONCE = 50_000
 
@@ -55,8 +56,12 @@ COPIES: tuple[tuple[Table, Select[tuple[object, ...]]], ...] = (
 )
 
 
+@unless_unreachable
 def copy_operations(session: WarehouseSession) -> dict[str, int]:
-    """Make each table of COPIES what the operations store holds at one moment; how many rows each has."""
+    """Make each table of COPIES what the operations store holds at one moment; how many rows each has.
+
+    Where it does not answer, what was copied last stays: facts do not wait for it.
+    """
     counts: dict[str, int] = {}
     with operations_of(session.settings).read() as source, session.transaction():
         for table, statement in COPIES:

@@ -113,6 +113,8 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
 
     The session's connection is checkpointed and closed, since what is copied must not be open: use another one after.
     """
+    from quality_assets.tables.faults import unless_unreachable
+
     settings = session.settings
     # The version is named by the second, and two of one name would be one folder.
     now = after(_newest_shown(session), utc_now().replace(microsecond=0))
@@ -144,7 +146,8 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
             "through": snapshot.data_through,
         },
     )
-    write_releases(session)
+    # Where the operations store does not answer, what was copied last stays.
+    unless_unreachable(write_releases)(session)
     session.lake.let_go_of_dates(RAW_LOGS, built_dates(connection))
     _forget_failures_of_nothing(session)
     files = {table: [file.path for file in session.lake.files(table)] for table in LAKE_TABLES}

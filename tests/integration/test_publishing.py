@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import duckdb
 import pytest
+from pydantic import SecretStr
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.catalog import may_refuse_publication
@@ -27,6 +29,7 @@ from quality_assets.tables.checks.run import record_results, run_check
 from quality_assets.tables.exports import export_csv
 from quality_assets.tables.failing import DAY_TABLES, failing_dates, must_read_again, must_score_again, must_train_again
 from quality_assets.tables.ingest import IngestReport
+from quality_assets.tables.operations_copy import copy_operations
 from quality_assets.tables.publishing import (
     EXPORTED_TABLES,
     MAX_REASONS,
@@ -91,6 +94,23 @@ def test_good_data_is_published_with_what_it_is(built_copy: Settings) -> None:
     assert events[0][0] > 0
     with open_warehouse(built_copy) as session:
         assert is_published(session)
+
+
+def test_facts_do_not_wait_for_an_operations_store_that_does_not_answer(built_copy: Settings) -> None:
+    with socket.socket() as probe:
+        # Bound and not listening: who asks is refused.
+        probe.bind(("127.0.0.1", 0))
+        url = SecretStr(f"postgresql://nobody@127.0.0.1:{probe.getsockname()[1]}/operations")
+        with open_warehouse(built_copy.model_copy(update={"operations_url": url})) as session:
+            record_results(session, [GOOD], "run-1")
+            copied = 'insert into monitoring.alert_history (event_id, alert_id, "at", actor, action) values'
+            session.connection.execute(f"{copied} (1, 'a', timestamp '2026-01-12', 'ann', 'acknowledged')")
+            assert copy_operations(session) is None
+            snapshot = publish_warehouse(session, "run-1")
+    assert isinstance(snapshot, Snapshot)
+    with open_snapshot(snapshot) as reader:
+        # What was copied last stays.
+        assert reader.execute("select actor from monitoring.alert_history").fetchall() == [("ann",)]
 
 
 @pytest.mark.parametrize("name", EXPORTED_TABLES)
