@@ -101,7 +101,13 @@ def test_many_strewn_on_both_sides_leave_few_sizes_in_the_middle_and_are_told() 
     # Two to four are the middle four in ten of 130; between the gaps lie five sizes, 4 wide, and both gaps are 3.
     five = [1, 2, 3, 4, 5] * 20
     assert suggested([*five, *range(-16, -1), *range(8, 23)])["beyond_gap"][1] == list(range(100, 130))
-    assert "beyond_gap" not in suggested([*five, *[-2] * 15, *[8] * 15]), "two more values that come again and again"
+    # Those between come 20 times each, and are twice as often as any beyond, or one beyond is a value as they are.
+    again = [*five, *range(-16, -12), *range(8, 23)]
+    assert suggested([*again, *[-4] * 10])["beyond_gap"][1] == list(range(100, 129))
+    assert "beyond_gap" not in suggested([*again, *[-4] * 11])
+    # Beyond lie three in ten in all.
+    assert suggested([*five, *range(-22, -1), *range(8, 29)])["beyond_gap"][1] == list(range(100, 142))
+    assert "beyond_gap" not in suggested([*five, *range(-23, -1), *range(8, 29)])
     assert "beyond_gap" not in suggested([*five, *range(8, 23), *range(30, 45)]), "on one side"
     # A step of one is no gap, where most are 2 and 3: the gaps are those of 3 beside 1 to 5.
     most = [1] * 11 + [2] * 32 + [3] * 56 + [4] * 12 + [5] * 2
@@ -117,11 +123,11 @@ def test_what_is_filled_in_on_both_sides_of_numbers_that_stand_there_once_is_tol
 
 
 def test_between_gaps_on_both_sides_numbers_are_not_skewed() -> None:
-    # The middle is 102.5; three in ten lie below 100.36, and three in ten above 122.
-    core = [round(100 + 0.03 * n, 2) for n in range(30)] + list(range(101, 131))
-    above = list(range(200, 244, 2))
-    assert suggested([*core, *range(20, 56, 2), *above])["beyond_gap"][1] == list(range(60, 100))
-    assert "beyond_gap" not in suggested([*core, *range(66, 102, 2), *above]), "none below"
+    # The middle is 103.5; three in ten lie below 100.54, and three in ten above 123.
+    core = [round(100 + 0.03 * n, 2) for n in range(35)] + list(range(101, 136))
+    above = list(range(200, 236, 2))
+    assert suggested([*core, *range(20, 44, 2), *above])["beyond_gap"][1] == list(range(70, 100))
+    assert "beyond_gap" not in suggested([*core, *range(76, 100, 2), *above]), "none below"
 
 
 def test_skewed_numbers_have_a_gap_where_one_is_four_times_the_next() -> None:

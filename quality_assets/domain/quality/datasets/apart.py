@@ -16,8 +16,8 @@ _FAR_SPREADS, _SKEWED_TIMES = 6.0, 2.0
 # stands behind it again and again is a group, unless it is 0 or lies very far out; behind such a gap so many may lie.
 WIDE_GAP, _SENTINEL_GAP, _SKEWED_GAP, LEAST_SIZES, _MOST_BEYOND = 0.5, 3.0, 3.0, 5, 0.3
 # Beyond gaps on both sides is no group where hardly a number between them comes twice: what does beyond them is filled
-# in; nor where one between them comes so many times as often: those beyond are strewn.
-_HARDLY_AGAIN, _SELDOM_AGAIN = 1.1, 3.0
+# in; nor where one between them comes so many times as often as any beyond: those are strewn.
+_HARDLY_AGAIN, _SELDOM_AGAIN = 1.1, 2.0
 # Of how wide a gap no sizes are needed to be told that it is one.
 ENDLESS_GAP = 50.0
 # What is parted by the widest gaps hides those within: after them it is looked again, a few times, and half is left.
@@ -58,7 +58,7 @@ def _keep_off_zero(below: Floats, above: Floats) -> bool:
 
 @dataclass(frozen=True)
 class _Grade:
-    """Up to which share of the numbers may lie beyond a gap on a side, and how many times as wide as what lies before
+    """Up to which share of the numbers may lie beyond a gap, and how many times as wide as what lies before
     it the gap must be; `on_both` says that there must be one on either side, as groups are not parted.
     """
 
@@ -130,7 +130,8 @@ def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
         # As many errors leave few sizes in the middle; between two gaps lies all that is none.
         within = ascending[(ascending >= low) & (ascending <= high)]
         is_parted = len(below) and len(above) and min(low - below[-1], above[0] - high) >= least * (high - low)
-        is_found = is_parted and _sizes(within) >= grade.sizes
+        is_most = len(within) >= (1 - grade.share) * len(ascending)
+        is_found = is_parted and is_most and _sizes(within) >= grade.sizes
     else:
         is_found = len(below) or len(above)
     return (low, high) if is_found else None
@@ -163,8 +164,9 @@ def _before_gap(ascending: Floats, most: int, low: float, grade: _Grade) -> floa
     first = n - most + int(found[0])
     within, beyond = ascending[np.searchsorted(ascending, low) : first], ascending[first:]
     again, usually = (len(part) / _sizes(part) for part in (beyond, within))
+    most_often = int(np.unique(beyond, return_counts=True)[1].max())
     is_filled_in = bool((beyond == 0).any()) or times[found[0]] >= _SENTINEL_GAP
-    is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * again)
+    is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * most_often)
     is_group = len(beyond) > 2 and again >= 3 and not is_filled_in and not is_strewn
     return float(ascending[-1]) if is_group else float(ascending[first - 1])
 
