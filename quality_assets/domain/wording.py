@@ -185,6 +185,18 @@ def figure_text(value: float) -> str:
     return _signed(f"{value:,.0f}" if is_large else f"{value:,.6g}")
 
 
+def figure_texts(low: float, high: float) -> tuple[str, str]:
+    """The ends of a band as texts that differ where the values do: `0.99999986` and `1.0000001`, not 1 to 1."""
+    low_text, high_text = figure_text(low), figure_text(high)
+    if low == high or low_text != high_text:
+        return low_text, high_text
+    for digits in range(7, 17):
+        texts = _signed(f"{low:,.{digits}g}"), _signed(f"{high:,.{digits}g}")
+        if texts[0] != texts[1]:
+            return texts
+    return _signed(f"{low!r}"), _signed(f"{high!r}")
+
+
 def capitalised(text: str) -> str:
     """A text that begins a sentence; a first word with capitals of its own keeps them, and `ios` is `iOS`."""
     first = re.split(r"\W", text, maxsplit=1)[0]

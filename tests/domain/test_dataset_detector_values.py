@@ -143,7 +143,7 @@ def test_what_nearly_all_are_is_named_up_to_forty_signs() -> None:
     test, _ = suggested([long] * 98 + ["a", "b"])["dominant"]
     assert isinstance(test, NotAmong)
     assert (test.kind, test.weight, test.allowed) == ("closed_set", weights.DOMINANT, frozenset([long]))
-    assert test.words == f"are not '{'x' * 40}', as nearly all are"
+    assert test.words == f"are not '{'x' * 40}', as most are"
     assert test.without_values().words == "are not the value that nearly all have"
 
 
@@ -305,8 +305,8 @@ def test_a_sign_of_language_is_odd_up_to_five_in_a_thousand_and_others_up_to_fiv
 def test_what_lies_out_is_told_with_its_ends() -> None:
     found = suggested(range(1, 41))
     outlier, far = found["outlier"][0], found["far_outlier"][0]
-    assert outlier.words == "lie more than 1.5 interquartile ranges outside the quartiles, below -18.5 or above 59.5"
-    assert far.words == "lie far from all others, below -68.456 or above 109.456"
+    assert outlier.words == "lie more than 1.5 interquartile ranges outside the quartiles, below −18.5 or above 59.5"
+    assert far.words == "lie far from all others, below −68.456 or above 109.456"
     assert ((outlier.kind, outlier.weight), (far.kind, far.weight)) == (
         ("outlier", weights.OUTLIER),
         ("outlier", weights.FAR_OUTLIER),
@@ -335,7 +335,7 @@ def test_of_each_strewn_number_there_are_two_or_two_in_a_hundred(fives: int, wei
     test, rows = suggested([*[5] * fives, *[3] * 4, *[9] * 4])["constant"]
     assert isinstance(test, OutsideRange)
     assert (test.kind, test.weight, test.low, test.high, rows) == ("outlier", weight, 5, 5, [*range(fives, fives + 8)])
-    assert test.words == "are not 5, as nearly all are"
+    assert test.words == "are not 5, as most are"
     assert test.without_values().words == "are not the value that nearly all have"
     assert suggested([*[5] * 60, 3, 4])["constant"][0].weight == weights.NEARLY_CONSTANT
     assert set(suggested([*[5] * 60, 3, 9])) == {"type", "constant"}

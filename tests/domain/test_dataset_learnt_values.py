@@ -133,7 +133,7 @@ def test_the_rules_of_a_column_of_numbers() -> None:
     assert (near.low, near.high, near.is_far) == (-20 - 4.875, 19 + 4.875, False)
     assert (far.low, far.high, far.is_far) == (-20 - 4.875 - 39, 19 + 4.875 + 39, True)
     assert (near.kind, near.weight, far.kind, far.weight) == ("range", weights.PAST_RANGE) * 2
-    assert near.words == "lie outside -24.875 to 23.875"
+    assert near.words == "lie outside −24.875 to 23.875"
 
 
 def test_times_may_lie_before_1970_and_are_told_without_numbers() -> None:

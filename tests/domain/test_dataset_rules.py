@@ -198,7 +198,7 @@ def test_a_rule_with_a_record_is_held_against_it() -> None:
     assert found.doubt == pytest.approx(doubt)
     assert found.p_value == pytest.approx(chance)
     assert (found.is_alert, found.severity) == (True, "high")
-    assert found.sentence == "10 values of a lie outside -inf to 90, such as '91', '92', '93'"
+    assert found.sentence == "10 values of a lie above 90, such as '91', '92', '93'"
     calm = judge(_counted([rule]), rules, past[:2], [])
     assert not calm.alerts, "two batches are too few to be told by"
     unsure = judge(_counted([replace(rule, weight=0.49)]), rules, past, [])

@@ -218,12 +218,12 @@ def test_a_finding_is_dated_and_gives_three_examples() -> None:
 
     same, later = "2026-01-01", "2026-01-02"
     assert sentence([60, 61, 62, 63, *range(40)], [same] * 4 + [later] * 40) == (
-        "4 values of a lie outside -inf to 50, such as '60', '61', '62', all on 2026-01-01"
+        "4 values of a lie above 50, such as '60', '61', '62', all on 2026-01-01"
     )
     assert sentence([60, 61, *range(40)], [same, later] + [later] * 40) == (
-        "2 values of a lie outside -inf to 50, such as '60', '61', all between 2026-01-01 and 2026-01-02"
+        "2 values of a lie above 50, such as '60', '61', all between 2026-01-01 and 2026-01-02"
     )
-    assert sentence([60, *range(40)], [same] * 41) == "1 value of a lies outside -inf to 50, such as '60'"
+    assert sentence([60, *range(40)], [same] * 41) == "1 value of a lies above 50, such as '60'"
     long = "x" * 41
     test = NotAmong("closed_set", "n", ("a",), 0.5, frozenset(["y"]))
     (found,) = judge(_counted([test], text_block(a=[long, *["y"] * 40])), Rules(), [], []).findings

@@ -10,6 +10,7 @@ from quality_assets.domain.wording import (
     change_text,
     duration_text,
     figure_text,
+    figure_texts,
     measure_text,
     measure_texts,
     name_in_words,
@@ -208,3 +209,17 @@ def test_no_probability_is_nought_or_one() -> None:
     assert [probability_text(value) for value in (0.0, 0.009, 0.01, 0.87, 0.99, 0.9914, 1.0)] == [
         "<1 %", "<1 %", "1 %", "87 %", "99 %", ">99 %", ">99 %",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.99999986, 1.00000012, ("0.9999999", "1")),
+        (1234567.2, 1234567.4, ("1,234,567.2", "1,234,567.4")),
+        (-18.5, 59.5, ("−18.5", "59.5")),
+        (5.0, 5.0, ("5", "5")),
+        (1.0, 1.0 + 2**-52, ("1.0", "1.0000000000000002")),
+    ],
+)
+def test_the_ends_of_a_band_differ_where_their_values_do(low: float, high: float, said: tuple[str, str]) -> None:
+    assert figure_texts(low, high) == said

@@ -15,7 +15,7 @@ from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.numbers import hold_a_number, in_other_words
 from quality_assets.domain.quality.datasets.table_findings import rule_id
 from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
-from quality_assets.domain.wording import plural
+from quality_assets.domain.wording import figure_texts, plural
 
 _NEARLY_ALL = 0.9
 WANDERING = frozenset(("range", "closed_set", "format", "outlier", "dependency"))
@@ -181,7 +181,7 @@ class OutsideRange(ValueTest):
     @property
     def words(self) -> str:
         """In words."""
-        return self.said or f"lie outside {self.low:.6g} to {self.high:.6g}"
+        return self.said or f"lie {band_left(self.low, self.high)}"
 
 
 @dataclass(frozen=True)
@@ -459,7 +459,15 @@ class Ratio(CellTest):
     def words(self) -> str:
         """In words."""
         below = " × ".join(self.columns[:-1])
-        return f"divided by {below} lie outside {self.low:.4g} to {self.high:.4g}, where the others lie"
+        return f"divided by {below} lie {band_left(self.low, self.high)}, where the others lie"
+
+
+def band_left(low: float, high: float) -> str:
+    """In which way a band is left, which may have one end alone."""
+    low_text, high_text = figure_texts(low, high)
+    if np.isinf(low):
+        return f"above {high_text}"
+    return f"below {low_text}" if np.isinf(high) else f"outside {low_text} to {high_text}"
 
 
 def ratio_of(block: Block, columns: tuple[str, ...]) -> Floats:

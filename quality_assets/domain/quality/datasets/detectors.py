@@ -43,6 +43,7 @@ from quality_assets.domain.quality.datasets.identities import identities_within,
 from quality_assets.domain.quality.datasets.moved import moved_within
 from quality_assets.domain.quality.datasets.values import Block, Cells, loose_shape
 from quality_assets.domain.quality.datasets.written import MOST_CATEGORIES, texts_written, written_otherwise
+from quality_assets.domain.wording import figure_text, figure_texts
 
 LEAST_CELLS = 20
 # A common value is so many times as frequent as what is taken for a slip of it, and stands so often itself.
@@ -196,7 +197,7 @@ def _dominant(name: str, cells: Cells) -> Iterator[CellTest]:
     top = int(np.argmax(cells.counts))
     if cells.counts[top] >= _DOMINANT_SHARE * cells.filled and len(cells.uniques) > 1:
         value = cells.uniques[top]
-        said = f"are not {value[:40]!r}, as nearly all are"
+        said = f"are not {value[:40]!r}, as most are"
         yield NotAmong("closed_set", "dominant", (name,), weights.DOMINANT, frozenset([value]), said)
 
 
@@ -273,6 +274,10 @@ def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
         yield OddCharacters("format", "characters", (name,), weights.ODD_CHARACTERS, frozenset(set(tally) - odd))
 
 
+def _outside(low: float, high: float) -> str:
+    return "below {} or above {}".format(*figure_texts(low, high))
+
+
 def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
     numbers = cells.numbers
     known = numbers[~np.isnan(numbers)]
@@ -286,16 +291,16 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
     spread = q3 - q1
     if spread > 0:
         low, high = q1 - 1.5 * spread, q3 + 1.5 * spread
-        said = f"lie more than 1.5 interquartile ranges outside the quartiles, below {low:.6g} or above {high:.6g}"
+        said = f"lie more than 1.5 interquartile ranges outside the quartiles, {_outside(low, high)}"
         yield OutsideRange("outlier", "outlier", (name,), weights.OUTLIER, low, high, said)
     if found := beyond_gap(known) or beyond_few(known):
         low, high = found
-        said = f"lie beyond a wide gap, below {low:.6g} or above {high:.6g}"
+        said = f"lie beyond a wide gap, {_outside(low, high)}"
         yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
     yield from _rare_signs(name, known[(known >= found[0]) & (known <= found[1])] if found else known)
     if far := far_from_all(known):
         low, high = far
-        said = f"lie far from all others, below {low:.6g} or above {high:.6g}"
+        said = f"lie far from all others, {_outside(low, high)}"
         yield OutsideRange("outlier", "far_outlier", (name,), weights.FAR_OUTLIER, low, high, said)
 
 
@@ -386,4 +391,4 @@ def _constant(name: str, known: Floats) -> OutsideRange | None:
     if not is_strewn and share < _CONSTANT_SHARE:
         return None
     weight = weights.STREWN if is_strewn else weights.NEARLY_CONSTANT
-    return OutsideRange("outlier", "constant", (name,), weight, top, top, f"are not {top:g}, as nearly all are")
+    return OutsideRange("outlier", "constant", (name,), weight, top, top, f"are not {figure_text(top)}, as most are")
