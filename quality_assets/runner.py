@@ -56,7 +56,7 @@ from quality_assets.tables.experiments.churn import engagement_is_stale
 from quality_assets.tables.experiments.crashes import crash_costs_are_stale
 from quality_assets.tables.experiments.lift import lift_is_stale
 from quality_assets.tables.failing import DAY_TABLES, dates_to_build_anew, must_score_again, must_train_again
-from quality_assets.tables.faults import settle_failed_runs
+from quality_assets.tables.faults import settle_failed_runs, tell_untold_checks
 from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.lost_alerts import raise_lost
@@ -261,6 +261,7 @@ def bring_up_to_date(
     """
     # Publication copies the alerts that there are: those that a backup does not know would be gone for good.
     raise_lost(settings)
+    tell_untold_checks(settings)
     with open_warehouse(settings) as session:
         # A file that is wrong is told of by `tables/own_files`, and what was read of it before stands.
         is_described_anew = False

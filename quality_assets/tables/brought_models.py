@@ -19,7 +19,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores import user_models as store
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.request_ids import RequestIds, key_of
-from quality_assets.tables.drift_limits import limits_of, shown
+from quality_assets.tables.drift_limits import limits_to_look_by, shown
 from quality_assets.tables.drift_reports import DriftReport, write_report
 
 OURS = (*TABULAR, "feature_risk")
@@ -129,7 +129,7 @@ def _ids(folder: Path) -> RequestIds:
 def look_for_drift(settings: Settings, name: str, limits: DriftLimits | None = None) -> DriftReport:
     """Judge what the version in use was asked, and write reports/drift/NAME.json and .html. Raises UnknownModelError,
     AlteredModelError, RefusedModelError, BusyError."""
-    limits, moment = limits or limits_of(settings, name), utc_now()
+    limits, moment = limits or limits_to_look_by(settings, name), utc_now()
     found = store.drift(settings.models_dir, name, limits, version_in_use(settings, name))
     content = {
         **found,

@@ -31,7 +31,7 @@ from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.model_files import WHAT_NEXT
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.champion import load_champion
-from quality_assets.tables.drift_limits import RISK, limits_of
+from quality_assets.tables.drift_limits import RISK, limits_to_look_by
 from quality_assets.tables.last_made import LastMade
 from quality_assets.tables.sketches import SKETCH_DAYS
 
@@ -72,7 +72,7 @@ def build_data_drift(session: WarehouseSession, effects: Mapping[str, float], pr
 
 def _judged_by(session: WarehouseSession) -> DriftSettings:
     """The monitor's settings with the limits that people have set for the model whose inputs it watches."""
-    limits = limits_of(session.settings, RISK)
+    limits = limits_to_look_by(session.settings, RISK)
     return replace(
         DEFAULT_DRIFT_SETTINGS, false_discovery_rate=limits.false_share, least_distance=limits.least_distance
     )

@@ -13,6 +13,7 @@ from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.drift_reports import read_report
+from quality_assets.tables.faults import unless_unreachable
 from quality_assets.tables.house_settings import LIMITS_OF_DRIFT, change, value_of
 
 KEY = "models.drift"
@@ -33,6 +34,11 @@ def limits_of(settings: Settings, model: str) -> DriftLimits:
         told = value_of(connection, KEY)
     own = {name: float(told[f"{model}.{name}"]) for name in LIMITS if f"{model}.{name}" in told}
     return changed(USUAL.get(model, DriftLimits()), own)
+
+
+def limits_to_look_by(settings: Settings, model: str) -> DriftLimits:
+    """The limits of a model; the usual ones while the operations store does not answer, for drift to be looked at."""
+    return unless_unreachable(limits_of)(settings, model) or USUAL.get(model, DriftLimits())
 
 
 def changed(limits: DriftLimits, given: Mapping[str, float | None]) -> DriftLimits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
@@ -16,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import duckdb
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
 from quality_assets.contracts.catalog import may_refuse_publication
 from quality_assets.contracts.drift import DATA_DRIFT
@@ -38,6 +40,7 @@ from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.alerts import raise_fault, record_pass, record_passes, resolve_gone
 from quality_assets.tables.checks.known import unit_of
+from quality_assets.tables.untold_checks import Untold, keep_untold, tell_kept
 
 log = logging.getLogger(__name__)
 
@@ -59,26 +62,53 @@ def unless_unreachable(function: Callable[P, R]) -> Callable[P, R | None]:
 
     @wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R | None:
-        from sqlalchemy.exc import DBAPIError
-
         try:
             return function(*args, **kwargs)
         except DBAPIError as error:
-            log.error("the operations store does not answer, nobody is told: %s", error.orig)
+            _say_once(error)
             return None
 
     return told
 
 
-@unless_unreachable
+def _say_once(error: DBAPIError) -> None:
+    """Log why the operations store does not answer; a run asks it some sixty times, and says so now and then."""
+    why, now = str(error.orig).partition("\n")[0], time.monotonic()
+    if now - _said.get(why, -_SAID_AGAIN_S) >= _SAID_AGAIN_S:
+        _said[why] = now
+        log.error("the operations store does not answer, nobody is told: %s", why)
+
+
+_SAID_AGAIN_S = 600.0
+_said: dict[str, float] = {}
+
+
 def tell_of_checks(
     settings: Settings, results: Sequence[CheckResult], standing: Mapping[tuple[str, str], int], run_id: str
 ) -> None:
-    """Tell of the checks that failed in a run, and note those that passed; `standing`: how many partitions of each
-    check fail as the data stand, since one day's pass says nothing of another day's failure.
+    """Tell of the checks of an asset that failed in a run, and note those that passed; `standing`: how many partitions
+    of each check fail as the data stand, since one day's pass says nothing of another day's failure.
 
-    Nothing is told of `NOT_TOLD`, nor of warnings of days that lie long before the newest that was asked of.
+    Nothing is told of `NOT_TOLD`, nor of warnings of days that lie long before the newest that was asked of. What is
+    found while the operations store does not answer is kept, and told before whatever is found later.
     """
+    found = Untold(results, standing, run_id)
+    try:
+        tell_kept(settings, lambda kept: _tell_of_checks(settings, kept))
+        _tell_of_checks(settings, found)
+    except DBAPIError as error:
+        _say_once(error)
+        keep_untold(settings, found)
+
+
+@unless_unreachable
+def tell_untold_checks(settings: Settings) -> None:
+    """Tell what checks found while the operations store did not answer."""
+    tell_kept(settings, lambda kept: _tell_of_checks(settings, kept))
+
+
+def _tell_of_checks(settings: Settings, found: Untold) -> None:
+    results, run_id = found.results, found.run_id
     failing: dict[tuple[str, str], list[CheckResult]] = {}
     newest = max((r.partition_key for r in results), default="")
     for result in results:
@@ -86,7 +116,7 @@ def tell_of_checks(
         if result.status == "failed" and is_told and _is_news(result, newest):
             failing.setdefault((result.asset, result.check_name), []).append(result)
     passed = {(r.asset, r.check_name) for r in results if r.status == "passed"}
-    passed = {each for each in passed if each not in failing and not standing.get(each)}
+    passed = {each for each in passed if each not in failing and not found.standing.get(each)}
     passed |= NOT_TOLD.intersection((r.asset, r.check_name) for r in results)
     if not failing and not passed:
         return

@@ -24,7 +24,7 @@ from quality_assets.stores.frames import read_frame
 from quality_assets.stores.logged_predictions import known_outcomes, served_rows
 from quality_assets.stores.released import Released, load_released, manifest
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.drift_limits import limits_of
+from quality_assets.tables.drift_limits import limits_to_look_by
 from quality_assets.tables.drift_reports import DriftReport, Status, read_report, write_report
 from quality_assets.tables.learning import release_log
 
@@ -34,7 +34,7 @@ _RECENT_DAYS = 90
 def check_drift(session: WarehouseSession, use_case: TabularUseCase, limits: DriftLimits | None = None) -> DriftReport:
     """Judge the model in use and write reports/drift/NAME.json and .html. Raises VersionUnavailableError."""
     settings, moment = session.settings, utc_now()
-    limits = limits or limits_of(settings, use_case.name)
+    limits = limits or limits_to_look_by(settings, use_case.name)
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     frame = read_frame(session, f"select * from {use_case.training_set.qualified_name}")
     served = served_rows(settings, use_case.name, moment.date() - timedelta(days=2 * WINDOW_DAYS))

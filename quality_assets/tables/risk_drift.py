@@ -18,7 +18,7 @@ from quality_assets.domain.wording import capitalised
 from quality_assets.stores.files import write_atomically
 from quality_assets.stores.frames import read_frame
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.drift_limits import RISK, limits_of, shown
+from quality_assets.tables.drift_limits import RISK, limits_to_look_by, shown
 from quality_assets.tables.drift_reports import DriftReport, Status, report_path
 
 _DRIFT = "monitoring.data_drift"
@@ -29,7 +29,7 @@ def risk_report(session: WarehouseSession, limits: DriftLimits | None = None) ->
 
     As files: reports/drift/feature_risk.json and .html.
     """
-    limits = limits or limits_of(session.settings, RISK)
+    limits = limits or limits_to_look_by(session.settings, RISK)
     frame = read_frame(
         session,
         f"select * from {_DRIFT} where event_date > (select max(event_date) from {_DRIFT}) - cast($days as integer)"

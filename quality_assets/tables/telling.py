@@ -36,6 +36,7 @@ from quality_assets.stores.secret_refs import SecretMissingError
 from quality_assets.stores.servers import recorded_servers
 from quality_assets.tables.alerts import forget_old, policy_of, raise_fault, record_pass
 from quality_assets.tables.channels import message_of
+from quality_assets.tables.faults import tell_untold_checks
 from quality_assets.tables.lost_alerts import raise_lost
 from quality_assets.tables.notifications import (
     CANCELLED,
@@ -73,6 +74,7 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
         journal = _folder(settings) / "sent.jsonl"
         _settle(store, journal, moment)
         raise_lost(settings, moment)
+        tell_untold_checks(settings)
         with store.write() as connection:
             move_to_now(connection, moment)
             plan_what_time_brings(connection, moment, policy_of(connection))
@@ -97,8 +99,8 @@ def tell_of_run(settings: Settings) -> None:
         with operations_of(settings).read() as connection:
             waits = timedelta(seconds=policy_of(connection).group_wait_s)
         tell(settings, utc_now() + waits)
-    except (SQLAlchemyError, OSError):
-        log.exception("nobody was told of the run")
+    except (SQLAlchemyError, OSError) as error:
+        log.error("nobody was told of the run: %s", str(error).partition("\n")[0])
 
 
 def _folder(settings: Settings) -> Path:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+from pydantic import SecretStr
 from services import alert_rows
 from sqlalchemy import select
 
@@ -23,14 +25,17 @@ from quality_assets.stores.failures import record_failure, record_success
 from quality_assets.stores.operations.alert_tables import ALERT_SUBJECT
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
+from quality_assets.tables import faults
 from quality_assets.tables.alerts import AlertBook, raise_fault
 from quality_assets.tables.checks.known import checks_by_subject
+from quality_assets.tables.drift_limits import USUAL, limits_to_look_by, set_limits
 from quality_assets.tables.faults import (
     report_run_failure,
     settle_failed_runs,
     tell_of_checks,
     tell_of_drift,
     tell_of_incidents,
+    tell_untold_checks,
 )
 from quality_assets.tables.house_settings import change
 from quality_assets.tables.operations_copy import copy_operations
@@ -141,6 +146,49 @@ def test_what_fails_upstream_is_the_cause_and_what_is_merely_worth_a_look_is_not
     tell_of_checks(data_root, results, {}, "r1")
     groups = {alert["subject"]: alert["group_id"] for alert in alert_rows(data_root)}
     assert groups == {"raw.log_files": group_of("raw.log_files"), "product.dim_feature_metadata": group_of(root)}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_said", {})
+
+
+def test_what_checks_find_while_the_store_is_away_is_told_once_it_answers(
+    data_root: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of(asset: str, name: str, status: str, day: str = "") -> CheckResult:
+        n: Any = np.int64(1)
+        return CheckResult(asset, name, day, "volume", status, "WARN", False, 1.0, 0.0, n, f"{status}.", "[1]")
+
+    away = data_root.model_copy(update={"operations_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
+    days = ("2026-03-01", "2026-03-02")
+    tell_of_checks(away, [of("core.a", "is_usual", "failed", days[0]), of("core.a", "is_true", "failed")], {}, "r1")
+    tell_of_checks(away, [of("core.b", "is_usual", "failed")], {}, "r1")
+    # The same was asked again: of one the newer answer is that all is well, of the other another day was asked.
+    later = [of("core.a", "is_usual", "passed", days[1]), of("core.a", "is_true", "passed")]
+    tell_of_checks(away, later, {("core.a", "is_usual"): 1}, "r2")
+    tell_untold_checks(away)
+    said = [record.message for record in caplog.records if "nobody is told" in record.message]
+    assert len(said) == 1, "a run asks some sixty times"
+    assert alert_rows(data_root) == []
+
+    tell_of_checks(data_root, [of("core.c", "is_usual", "failed")], {}, "r3")
+    told = [(a["subject"], a["check_name"], a["run_id"], a["occurrences"]) for a in alert_rows(data_root)]
+    assert sorted(told) == [
+        ("core.a", "is_usual", "r2", 1),
+        ("core.b", "is_usual", "r1", 1),
+        ("core.c", "is_usual", "r3", 1),
+    ]
+    tell_untold_checks(data_root)
+    assert len(alert_rows(data_root)) == 3
+    assert {alert["occurrences"] for alert in alert_rows(data_root)} == {1}
+
+
+def test_drift_is_looked_at_by_the_usual_limits_while_the_store_is_away(data_root: Settings) -> None:
+    set_limits(data_root, "feature_risk", {"false_share": 0.01, "least_distance": None}, "ann")
+    assert limits_to_look_by(data_root, "feature_risk").false_share == 0.01
+    away = data_root.model_copy(update={"operations_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
+    assert limits_to_look_by(away, "feature_risk") == USUAL["feature_risk"]
 
 
 def test_what_counts_incidents_or_drift_tells_nobody_what_they_are_told_one_by_one(data_root: Settings) -> None:
