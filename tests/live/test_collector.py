@@ -8,6 +8,8 @@ import gzip
 import json
 import re
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 from uuid import uuid4
 
@@ -195,6 +197,12 @@ def test_otlp_that_is_none(collector: Any, path: str) -> None:
 def test_names_and_origins_of_others(collector: Any) -> None:
     answer = collector.client.post("/ingest", json=_event(), headers={"host": "evil.example"})
     assert answer.status_code == 421
+    with closing(HTTPConnection(collector.client.base_url.host, collector.client.base_url.port)) as connection:
+        connection.putrequest("GET", "/health", skip_host=True)
+        connection.putheader("host", "evil.example")
+        connection.putheader("host", "localhost")
+        connection.endheaders()
+        assert connection.getresponse().status == 421
     answer = collector.client.post("/ingest", json=_event(), headers={"origin": "https://evil.example"})
     assert answer.status_code == 403
     answer = collector.client.options("/v1/batch", headers={"origin": "http://localhost:5173"})

@@ -67,7 +67,9 @@ class Hot:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not self._is_our_host(headers.get(b"host", b"")):
+        # Of several names no two servers believe the same one.
+        is_one = [name for name, _ in scope["headers"]].count(b"host") == 1
+        if not is_one or not self._is_our_host(headers.get(b"host", b"")):
             await _send(send, *_said(421, "This server does not answer to that host name; see QUALITY_ALLOWED_HOSTS."))
             return
         handler = self._handlers.get(scope["path"])
