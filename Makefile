@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A file of tests stays in one process: its tests share what is dear to build. One process more than there are cores, as
+# A file of tests stays in one process: its tests share what is dear to build. Two processes more than there are cores, as
 # tests of servers and pages wait for others.
-WORKERS ?= -n $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder
+WORKERS ?= -n $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 2))') --dist loadfile --no-loadscope-reorder
 # Every process imports every test: compiled once and kept, also where the environment says that nothing is.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(WORKERS)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from quality_assets.domain.quality.result import CheckResult
+from quality_assets.domain.quality.result import CheckResult, kept_result
 from quality_assets.settings import Settings
 from quality_assets.stores.files import write_atomically
 
@@ -76,5 +76,5 @@ def _plain(each: Untold) -> dict[str, Any]:
 
 
 def _untold(plain: Mapping[str, Any]) -> Untold:
-    results = [CheckResult(**values) for values in plain["results"]]
+    results = [kept_result(values) for values in plain["results"]]
     return Untold(results, {(asset, name): n for asset, name, n in plain["standing"]}, plain["run_id"])

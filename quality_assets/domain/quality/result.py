@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from quality_assets.domain.quality.check import Answer, Check, Severity
 from quality_assets.domain.wording import measure_texts, row_text
@@ -48,6 +50,11 @@ def result_of(check: Check, answer: Answer, partition_key: str = "") -> CheckRes
         description=answer.statement or _sentence(check, answer, examples),
         examples=examples,
     )
+
+
+def kept_result(values: Mapping[str, Any]) -> CheckResult:
+    """A result again, from its fields by name as they were kept."""
+    return CheckResult(**values)
 
 
 def _as_json(answer: Answer) -> str | None:
