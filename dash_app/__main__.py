@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvicorn
 
-from quality_assets.serve.heads import LimitedHeads
+from quality_assets.serve.ports import LIMITED_HEADS
 from quality_assets.settings import get_settings
 
 
@@ -15,7 +15,7 @@ def main() -> None:
         "dash_app.app:server",
         host=settings.host,
         port=settings.dashboard_port,
-        http=LimitedHeads,
+        http=LIMITED_HEADS,
         access_log=False,
         log_level="warning",
         # The server's own warnings are JSON too.

@@ -108,7 +108,6 @@ def _serve(settings: Settings) -> NoReturn:
 def _run(application: Any, settings: Settings, host: str, port: int, name: str) -> NoReturn:
     import uvicorn
 
-    from quality_assets.serve.heads import LimitedHeads
     from quality_assets.serve.logs import configure
     from quality_assets.serve.ports import UVICORN_OPTIONS, address
 
@@ -122,7 +121,6 @@ def _run(application: Any, settings: Settings, host: str, port: int, name: str) 
         application,
         host=host,
         port=port,
-        http=LimitedHeads,
         **UVICORN_OPTIONS,
         ssl_certfile=settings.collector_certificate,
         ssl_keyfile=settings.collector_private_key,

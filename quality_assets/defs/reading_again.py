@@ -13,12 +13,10 @@ from quality_assets.defs.following import is_queued
 from quality_assets.defs.run_tags import BRING_UP_TO_DATE
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.readers.faults import WAITS
+from quality_assets.tables.impact.defined import DEFINED_IN_FILES, DEFINED_IN_FOLDERS
 
 RETRY_AFTER_S = 300.0
 """So long after a reading a file that waits, as for space on the disk, is tried once more."""
-
-# What the tables are built by that people define, beside sources and descriptions.
-_FOLDERS, _FILES = ("funnels", "segments", "experiments"), ("sharing.yaml", "events.yaml")
 
 
 @dg.sensor(
@@ -51,8 +49,8 @@ def _asked(instance: dg.DagsterInstance, cursor: dict[str, str], run_key: str) -
 def _rules(settings: Settings) -> str:
     """A hash of what people have written of logs, features and what is built of them, whatever the files' times."""
     found = hashlib.sha256()
-    folders = [*settings.source_folders, *map(settings.defined, _FOLDERS)]
-    files = [settings.feature_metadata_path, *map(settings.defined, _FILES)]
+    folders = [*settings.source_folders, *map(settings.defined, (*DEFINED_IN_FOLDERS, "experiments"))]
+    files = [settings.feature_metadata_path, *map(settings.defined, DEFINED_IN_FILES)]
     for path in [*sorted(path for folder in folders for path in folder.glob("*.y*ml")), *files]:
         try:
             found.update(f"{path.name}\0".encode() + path.read_bytes())

@@ -9,6 +9,8 @@ from __future__ import annotations
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from quality_assets.serve.ports import LIMITED_HEADS
+
 MAX_HEAD_BYTES = 1 << 16
 _SENTENCE = f"What stands before the body of a request is longer than {MAX_HEAD_BYTES >> 10} kB."
 _ANSWER = (
@@ -50,4 +52,4 @@ class LimitedHeads(HttpToolsProtocol):
 
 def limit_all_heads() -> None:
     """Have every server of this process use it, also where another program starts it."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:{LimitedHeads.__name__}"
+    HTTP_PROTOCOLS["auto"] = LIMITED_HEADS

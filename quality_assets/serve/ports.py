@@ -10,7 +10,11 @@ from typing import Any
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """The names by which this machine is reached from itself alone."""
 
+LIMITED_HEADS = "quality_assets.serve.heads:LimitedHeads"
+"""Uvicorn's reader of requests, as it imports one by its name."""
+
 UVICORN_OPTIONS: Mapping[str, Any] = {
+    "http": LIMITED_HEADS,
     "log_config": None,
     "access_log": False,
     "server_header": False,

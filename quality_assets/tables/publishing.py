@@ -23,6 +23,7 @@ from quality_assets.tables.checks.known import blocking_checks
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.exports import is_exported
 from quality_assets.tables.failing import NOT_ANSWERED_SINCE
+from quality_assets.tables.faults import unless_unreachable
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.learning import write_releases
 from quality_assets.tables.staleness import (
@@ -113,8 +114,6 @@ def publish_warehouse(session: WarehouseSession, run_id: str) -> Snapshot | Refu
 
     The session's connection is checkpointed and closed, since what is copied must not be open: use another one after.
     """
-    from quality_assets.tables.faults import unless_unreachable
-
     settings = session.settings
     # The version is named by the second, and two of one name would be one folder.
     now = after(_newest_shown(session), utc_now().replace(microsecond=0))

@@ -19,10 +19,9 @@ ID_COLUMNS = ("event_id", "user_id", "session_id")
 # A day: nobody waits longer, and -1 of an unsigned number is far above.
 MAX_LATENCY_MS = 86_400_000.0
 
-# What DuckDB's strptime knows.
-# What tells the year, and where in it.
-_YEAR_PART, _SEASON_PART = re.compile(r"%-?[cGxyY]"), re.compile(r"%-?[bBcjmUVWx]")
+# What DuckDB's strptime knows; of it, what tells the year, and where in it.
 _FORMAT_PART = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
+_YEAR_PART, _SEASON_PART = re.compile(r"%-?[cGxyY]"), re.compile(r"%-?[bBcjmUVWx]")
 _NOT_RE2 = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<!\\)(?:\\\\)*\\[1-9]|[*+?}]\+")
 
 TimeUnit = Literal["ns", "us", "ms", "s", "min", "duration"]
@@ -150,14 +149,14 @@ def _check_time(name: str, mapping: ColumnMapping) -> None:
         raise ValueError(f"{name}: unit and format exclude each other")
 
 
-def _check_date(name: str, format_: str | None) -> None:
+def _check_date(name: str, format_: str) -> None:
     """Refuse a format of which no date can be read: strptime would put all of it into 1900."""
-    if format_ is not None and not _YEAR_PART.search(format_):
+    if not _YEAR_PART.search(format_):
         raise ValueError(
             f"{name}: {format_!r} has no year, as syslog writes it. Put the logs of a year into a folder such as"
             " `year=2026`, whose name is a column: `from: [year, …]` with `%Y` before the rest"
         )
-    if format_ is not None and not _SEASON_PART.search(format_):
+    if not _SEASON_PART.search(format_):
         raise ValueError(
             f"{name}: {format_!r} has no month and no day, such as %m and %d. Where the date is a column of its own,"
             " `from` names both; a folder such as `day=2026-02-01` is a column, too"
@@ -174,7 +173,8 @@ def check_column(name: str, mapping: ColumnMapping) -> None:
     if name in TIME_COLUMNS:
         allowed = {"unit", "format", "zone"}
         _check_time(name, mapping)
-        _check_date(name, mapping.format)
+        if mapping.format is not None:
+            _check_date(name, mapping.format)
     elif name in NUMBER_COLUMNS:
         allowed = {"decimal", "clip_minimum"} | ({"unit", "maximum", "sentinels"} if name == "latency_ms" else set())
         if name == "latency_ms" and mapping.since is not None:

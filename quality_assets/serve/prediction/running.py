@@ -8,7 +8,6 @@ from importlib.abc import MetaPathFinder
 
 import uvicorn
 
-from quality_assets.serve.heads import LimitedHeads
 from quality_assets.serve.logs import configure
 from quality_assets.serve.ports import UVICORN_OPTIONS
 from quality_assets.serve.prediction.prediction_app import create_app
@@ -39,6 +38,6 @@ def run(settings: Settings, names: Sequence[str] | None, port: int) -> None:
     leave_out_pandas()
     app, _ = create_app(settings, names, backlog=backlog)
     configure()
-    config = uvicorn.Config(app, host=settings.host, port=port, http=LimitedHeads, **UVICORN_OPTIONS)
+    config = uvicorn.Config(app, host=settings.host, port=port, **UVICORN_OPTIONS)
     servers.append(uvicorn.Server(config))
     servers[0].run()

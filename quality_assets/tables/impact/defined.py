@@ -7,7 +7,7 @@ like a funnel that nobody finishes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -31,6 +31,9 @@ from quality_assets.settings import Settings
 from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.staleness import OF_NO_DATE, record_built
 
+DEFINED_IN_FOLDERS: Mapping[str, type[Definition]] = {"funnels": Funnel, "segments": Segment}
+DEFINED_IN_FILES: Mapping[str, type[Definition]] = {"sharing.yaml": Sharing, "events.yaml": Catalogue}
+"""Where definitions lie (`Settings.defined`), and what each of them is."""
 _KINDS: tuple[str, ...] = ("funnel", "segment", "sharing", "events")
 
 
@@ -60,11 +63,10 @@ def refresh_definitions(session: WarehouseSession) -> list[Loaded]:
 
 def load_all(settings: Settings) -> list[Loaded]:
     """All definitions as their files say them."""
-    found = [
-        *load_folder(settings.defined("funnels"), Funnel),
-        *load_folder(settings.defined("segments"), Segment),
-    ]
-    for name, model in (("sharing.yaml", Sharing), ("events.yaml", Catalogue)):
+    found: list[Loaded] = []
+    for folder, kind in DEFINED_IN_FOLDERS.items():
+        found += load_folder(settings.defined(folder), kind)
+    for name, model in DEFINED_IN_FILES.items():
         path = settings.defined(name)
         if path.is_file():
             found.append(load_file(path, model))
