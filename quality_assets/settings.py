@@ -155,6 +155,11 @@ class Settings(BaseSettings):
         return self.threads or os.cpu_count() or 1
 
     @property
+    def outbox_dir(self) -> Path:
+        """What is told and what watches the house: locks, stamps, and what is still to be told."""
+        return self.data_dir / ".outbox"
+
+    @property
     def landing_dir(self) -> Path:
         """Files as they arrive; never changed by us."""
         return self.data_dir / "landing"

@@ -126,7 +126,7 @@ class DeliveryRunningError(RuntimeError):
 @contextmanager
 def _alone(settings: Settings, sync: str) -> Iterator[None]:
     """Hold the lock of a destination; a process that is killed lets go of it."""
-    folder = settings.data_dir / ".outbox"
+    folder = settings.outbox_dir
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / f".deliver-{sync}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

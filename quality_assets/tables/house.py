@@ -63,7 +63,7 @@ class Part:
 
 def beat(settings: Settings) -> None:
     """Say that Dagster's daemon is at work: its sensors call this."""
-    folder = settings.data_dir / ".outbox"
+    folder = settings.outbox_dir
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BEAT).touch()
 
@@ -110,7 +110,7 @@ def _operations(settings: Settings, now: datetime) -> tuple[Part, list[Part]]:
 
 def _daemon(settings: Settings, silent_s: float, now: datetime) -> Part:
     try:
-        stamp = (settings.data_dir / ".outbox" / BEAT).stat().st_mtime
+        stamp = (settings.outbox_dir / BEAT).stat().st_mtime
     except FileNotFoundError:
         return Part("Daemon", "process", UNKNOWN, "Its sensors have not run in this data root yet: `quality serve`.")
     last = datetime.fromtimestamp(stamp, UTC).replace(tzinfo=None)

@@ -27,7 +27,7 @@ def watch_shadows(settings: Settings, now: datetime | None = None, *, at_once: b
     Looked at every five minutes, however often it is called, unless `at_once`.
     """
     moment = now or utc_now()
-    stamp = settings.data_dir / ".outbox" / _LOOKED
+    stamp = settings.outbox_dir / _LOOKED
     if not at_once and stamp.exists() and moment.timestamp() - stamp.stat().st_mtime < _LOOK_EVERY.total_seconds():
         return []
     stamp.parent.mkdir(parents=True, exist_ok=True)

@@ -104,7 +104,7 @@ def tell_of_run(settings: Settings) -> None:
 
 
 def _folder(settings: Settings) -> Path:
-    folder = settings.data_dir / ".outbox"
+    folder = settings.outbox_dir
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

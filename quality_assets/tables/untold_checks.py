@@ -51,7 +51,7 @@ def tell_kept(settings: Settings, tell: Callable[[Untold], None]) -> None:
 
 
 def _path(settings: Settings) -> Path:
-    return settings.data_dir / ".outbox" / "untold_checks.json"
+    return settings.outbox_dir / "untold_checks.json"
 
 
 @contextmanager
