@@ -27,7 +27,6 @@ from quality_assets.contracts.sources.columns import (
 )
 from quality_assets.contracts.sources.events import Source
 from quality_assets.contracts.sources.model import find_columns
-from quality_assets.domain.events.durations import between_sql, duration_sql
 from quality_assets.domain.events.json_texts import (
     json_object_sql,
     json_object_valid_sql,
@@ -35,15 +34,17 @@ from quality_assets.domain.events.json_texts import (
     nested_sql,
     unless_empty_sql,
 )
+from quality_assets.domain.events.layers import Layers
+from quality_assets.domain.events.mapped_texts import NOTHING, mapped_sql
 from quality_assets.domain.events.texts import (
     Blanks,
     blankless_sql,
-    folded_sql,
     grouped_number_sql,
     id_sql,
     needs_trim_sql,
     number_sql,
     trimmed_sql,
+    unless_in_sql,
 )
 from quality_assets.domain.events.times import time_sql, zulu_cases
 from quality_assets.domain.sql_text import enum_sql, identifier, literal
@@ -61,7 +62,6 @@ _TYPED = (*TIME_COLUMNS, *NUMBER_COLUMNS, "status", "properties")
 # What is told as invalid where it cannot be read is so where it is a list or an object.
 _TEXTS = tuple(name for name in EVENT_COLUMN_NAMES if name not in _TYPED)
 _ABSENT = ColumnMapping.model_construct()
-_NOTHING = "CAST(NULL AS VARCHAR)"
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,11 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
     `raw_row` what `columns.raw_row` says, for `judged_select` to look at closely.
     Named parameter: $latest_event_time (timestamp UTC: arrival and the allowed skew).
     """
-    text = text_expressions(source, columns)
+    layers = Layers()
     verbatim = _verbatim_columns(source, columns)
+    text = text_expressions(source, columns, layers, but=verbatim)
     for name, column in verbatim.items():
-        text[name] = column
-        for value in source.null_values:
-            text[name] = f"nullif({text[name]}, {literal(value)})"
+        text[name] = unless_in_sql(column, source.null_values)
         if name in ID_COLUMNS:
             text[name] = id_sql(text[name])
     typed = {name: f"x_{name}" for name in EVENT_COLUMN_NAMES}
@@ -156,19 +155,19 @@ def plain_select(source: Source, columns: RawColumns, relation: str, form: Plain
     select_typed = ", ".join(f"{sql} AS v_{name}" for name, sql in typed.items())
     select_events = ", ".join(f"v_{name} AS {identifier(name)}" for name in EVENT_COLUMN_NAMES)
     split = f"NOT is_plain AND NOT {columns.malformed}" if columns.malformed else "NOT is_plain"
-    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else _NOTHING
+    raw_row = f"CASE WHEN NOT is_plain THEN {columns.raw_row} END" if columns.raw_row else NOTHING
     return (
         f"SELECT CASE WHEN is_plain THEN CAST(v_event_time AS DATE) END AS event_date, line_number, {select_events}, "
         f"CASE WHEN {split} THEN [{', '.join(columns.identifiers)}] END AS fields, {raw_row} AS raw_row "
         f"FROM (SELECT *, {_plain_sql(source, columns, verbatim, form.encoded, nothing)} AS is_plain "
-        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {layers.over(relation)})))"
     )
 
 
 def _typed_nothing(text: Mapping[str, str]) -> dict[str, str]:
     """Typed nulls for the times and numbers that there are none of: to read them makes a statement dear to plan."""
     types = dict.fromkeys(TIME_COLUMNS, "TIMESTAMP") | dict.fromkeys(NUMBER_COLUMNS, "DOUBLE")
-    return {name: f"CAST(NULL AS {type_})" for name, type_ in types.items() if text[name] == _NOTHING}
+    return {name: f"CAST(NULL AS {type_})" for name, type_ in types.items() if text[name] == NOTHING}
 
 
 def _verbatim_columns(source: Source, columns: RawColumns) -> dict[str, str]:
@@ -227,7 +226,8 @@ def judged_select(source: Source, columns: RawColumns, relation: str, also: Sequ
     arrival and the allowed skew). event_date is null where the row has no usable time, reasons and raw_row where the
     row is good. event_id is made of file and line where the row states none.
     """
-    text = text_expressions(source, replace(columns, blanks="any"))
+    layers = Layers()
+    text = text_expressions(source, replace(columns, blanks="any"), layers)
     conditions = reason_conditions(source, columns)
     select_text = ", ".join(f"{sql} AS x_{name}" for name, sql in text.items())
     typed = typed_expressions(source) | _typed_nothing(text)
@@ -249,7 +249,7 @@ def judged_select(source: Source, columns: RawColumns, relation: str, also: Sequ
         f"reasons, CASE WHEN reasons IS NOT NULL THEN CAST({raw_row} AS VARCHAR) END AS raw_row"
         f"{''.join(f', {name}' for name in also)} "
         f"FROM (SELECT *, {columns.malformed or 'false'} AS is_malformed, {reasons_sql(conditions)} AS reasons "
-        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {relation})))"
+        f"FROM (SELECT *, {select_typed} FROM (SELECT *, {select_text} FROM {layers.over(relation)})))"
     )
 
 
@@ -258,34 +258,38 @@ def derived_event_id(file_id: str) -> str:
     return f"{file_id} || '-' || line_number"
 
 
-def text_expressions(source: Source, columns: RawColumns) -> dict[str, str]:
-    """Per contract column, the SQL of its mapped text over the raw relation; null where it is absent.
+def text_expressions(
+    source: Source, columns: RawColumns, layers: Layers, *, but: Collection[str] = ()
+) -> dict[str, str]:
+    """Per contract column, the SQL of its mapped text over the raw relation and its layers; null where it is absent.
 
     The text is trimmed, but for columns that are not plain text: those are tried as they are and trimmed where that
-    fails, which spares the trim for nearly all rows.
+    fails, which spares the trim for nearly all rows. Columns in `but` are made elsewhere.
     """
     found = find_columns(source.source_columns, columns.header)
     raw = {name: columns.identifiers[index] for name, index in found.items()}
     trimmed = {name: trimmed_sql(sql, source.null_values, columns.blanks) for name, sql in raw.items()}
     text = {}
-    for name in EVENT_COLUMN_NAMES:
+    for name in (name for name in EVENT_COLUMN_NAMES if name not in but):
         mapping = source.columns.get(name, _ABSENT)
         untouched = name in _TYPED and _is_plain(mapping) and not source.null_values
-        given = raw if untouched else trimmed
+        names = [column for column in mapping.source_columns if column in raw]
+        given = {column: raw[column] if untouched else layers.named(trimmed[column]) for column in names}
         if name in ID_COLUMNS and mapping.or_from:
             # Another column has the word where the first says that there is no id.
-            given = {column: id_sql(sql) if column in mapping.source_columns else sql for column, sql in given.items()}
-        text[name] = _mapped_sql(mapping, given)
+            given = {column: layers.named(id_sql(sql)) for column, sql in given.items()}
+        text[name] = mapped_sql(mapping, given, layers)
         if columns.nests and name in _TEXTS and mapping is not _ABSENT:
-            text[name] = unless_empty_sql(text[name])
+            text[name] = unless_empty_sql(layers.named(text[name]))
         if name in ID_COLUMNS and mapping is not _ABSENT:
-            text[name] = id_sql(f"({text[name]})")
-    folded = {name: trimmed[name] for name in source.properties_from if name in trimmed}
+            text[name] = id_sql(layers.named(text[name]))
+    folded = {name: layers.named(trimmed[name]) for name in source.properties_from if name in trimmed}
     if folded:
-        any_value = " OR ".join(f"({sql}) IS NOT NULL" for sql in folded.values())
+        any_value = " OR ".join(f"{sql} IS NOT NULL" for sql in folded.values())
         object_sql = json_object_sql(tuple(folded), tuple(folded.values()))
         text["properties"] = f"CASE WHEN {any_value} THEN CAST({object_sql} AS VARCHAR) END"
-    text["event_name"] = f"coalesce({text['event_name']}, {literal(DEFAULT_EVENT_NAME)})"
+    if "event_name" in text:
+        text["event_name"] = f"coalesce({text['event_name']}, {literal(DEFAULT_EVENT_NAME)})"
     return text
 
 
@@ -427,69 +431,6 @@ def _implausible_sql(source: Source) -> str:
     listed = [value * factor for value in sentinels if 0 <= value * factor <= most]
     among = f" OR v_latency_ms IN ({', '.join(f'{value!r}::DOUBLE' for value in listed)})" if listed else ""
     return f"v_latency_ms > {float(most)!r}::DOUBLE{among}"
-
-
-def _mapped_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
-    """The text of one contract column from the trimmed source columns that the file has."""
-    value = _joined_sql(mapping, trimmed)
-    if mapping.extract is not None:
-        value = f"nullif(regexp_extract({value}, {literal(mapping.extract)}, 1), '')"
-    if mapping.since is not None:
-        begin = trimmed.get(mapping.since, _NOTHING)
-        value = _number_text_sql(f"{value} || {begin}", between_sql(value, begin, mapping))
-    if mapping.unit == "duration":
-        value = _number_text_sql(value, duration_sql(value))
-    if mapping.fold:
-        value = f"nullif({folded_sql(value)}, '')"
-    if mapping.map is not None:
-        unknown = value if mapping.default is None or mapping.others == "keep" else literal(mapping.default)
-        cases = " ".join(f"WHEN {_key_sql(value, key)} THEN {literal(to)}" for key, to in mapping.map.items())
-        value = f"CASE {cases} ELSE {unknown} END"
-    if mapping.default is not None:
-        value = f"coalesce({value}, {literal(mapping.default)})"
-    missing = [
-        f"WHEN ({trimmed[column]}) IS NULL THEN {literal(to)}"
-        for column, to in (mapping.if_missing or {}).items()
-        if column in trimmed
-    ]
-    return f"CASE {' '.join(missing)} ELSE {value} END" if missing else value
-
-
-def _number_text_sql(given: str, number: str) -> str:
-    """A computed number as text; null where nothing was given, and no number where none could be computed."""
-    return f"CASE WHEN ({given}) IS NOT NULL THEN coalesce(CAST({number} AS VARCHAR), 'none') END"
-
-
-def _joined_sql(mapping: ColumnMapping, trimmed: Mapping[str, str]) -> str:
-    if mapping.constant is not None:
-        return literal(mapping.constant)
-    values = {name: trimmed[name] for name in (*mapping.from_columns, *mapping.or_from) if name in trimmed}
-    for text in mapping.null_values:
-        values = {name: f"nullif({value}, {literal(text)})" for name, value in values.items()}
-    others = [values[name] for name in mapping.or_from if name in values]
-    if mapping.from_columns and all(name in values for name in mapping.from_columns):
-        others.insert(0, _padded_sql(mapping, [values[name] for name in mapping.from_columns]))
-    if len(others) > 1:
-        return f"coalesce({', '.join(others)})"
-    return others[0] if others else _NOTHING
-
-
-def _padded_sql(mapping: ColumnMapping, parts: Sequence[str]) -> str:
-    if mapping.pad is not None:
-        # lpad cuts what is longer.
-        parts = [
-            f"lpad({part}, CAST(greatest(length({part}), {width}) AS INTEGER), '0')"
-            for part, width in zip(parts, mapping.pad, strict=True)
-        ]
-    return parts[0] if len(parts) == 1 else f"({' || '.join(f'({part})' for part in parts)})"
-
-
-def _key_sql(value: str, key: str) -> str:
-    """Whether a value is a key of a map: a text in any case, or a number within lower-upper."""
-    lower, dash, upper = key.partition("-")
-    if dash and lower.isdigit() and upper.isdigit():
-        return f"({number_sql(value)}) BETWEEN {float(lower)!r} AND {float(upper)!r}"
-    return f"lower({value}) = {literal(key.lower())}"
 
 
 def _midnight(day: date) -> str:
