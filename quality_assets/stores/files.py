@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+
+
+def holds(path: Path, pattern: re.Pattern[bytes], longest: int, start: int = 0) -> bool:
+    """Whether a pattern, no match of which is longer than that, matches in a file from byte `start` on.
+
+    Read piece by piece: a file that is cut short while it is mapped ends the process.
+    """
+    with path.open("rb") as stream:
+        stream.seek(start)
+        block = b""
+        while chunk := stream.read(_CHUNK_BYTES):
+            block = block[max(len(block) - longest + 1, 0) :] + chunk
+            if pattern.search(block):
+                return True
+    return False
 
 
 def fsync_path(path: Path) -> None:

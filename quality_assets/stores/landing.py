@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import mmap
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from typing import IO, cast
 import pyarrow as pa
 
 from quality_assets.stores.file_marks import GZIP, ZSTD
+from quality_assets.stores.files import holds
 
 # `place` copies under such a name first, and editors and download tools leave theirs lying about.
 IGNORED_SUFFIXES = (
@@ -41,23 +41,29 @@ MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 # What the server of models predicts lies there, and is read as what it is.
 PREDICTIONS_FOLDER = "predictions"
 _CHUNK_BYTES = 1 << 20
-_GZIP_LEAST_BYTES = 18
+_GZIP_HEAD_BYTES, _GZIP_LEAST_BYTES = 10, 18
 # A member's first bytes, with only such flags and systems as RFC 1952 knows: compressed bytes hardly ever look so.
 _GZIP_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]....[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
 _VERSION_DIGITS = 8
 _VERSION = re.compile(rf"(.+?)(?:-([0-9a-f]{{{_VERSION_DIGITS}}}))?((?:\.[^.]*)*)", re.DOTALL)
 _SLOT = re.compile(r".+\.[A-Za-z]+\.[0-9]{1,3}", re.DOTALL)
+_MOST_NAME_BYTES = 255
 _CLOSED = "cannot be read: permission denied"
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file in the landing zone as it stood when it was looked at. `name` is relative to the zone, with slashes."""
+    """A file in the landing zone as it stood when it was looked at. `name` is relative to the zone, with slashes.
+
+    `changed_ns` is when anything of it changed, its name and its times too: it tells the file from one that has come in
+    its place, or was written over it, with the same size and time, as `rsync -t`, `cp -p` and `tar` leave it.
+    """
 
     path: Path
     name: str
     size_bytes: int
     modified_ns: int
+    changed_ns: int | None = None
 
     def is_unchanged(self) -> bool:
         """Whether it still stands as it stood."""
@@ -65,7 +71,8 @@ class LandingFile:
             now = self.path.stat()
         except OSError:
             return False
-        return (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+        is_same = self.changed_ns in (None, now.st_ctime_ns)
+        return is_same and (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
         elif not path.is_file():
             ignored.append(Ignored(name, "is not a regular file"))
         else:
-            files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns))
+            files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return files, ignored
 
 
@@ -214,8 +221,7 @@ def gzip_trailer(path: Path) -> tuple[int, int] | None:
         crc, size = struct.unpack("<II", stream.read(8))
         if not size:
             return None
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return None if _GZIP_MEMBER.search(content, 1) else (size, crc)
+    return None if holds(path, _GZIP_MEMBER, _GZIP_HEAD_BYTES, start=1) else (size, crc)
 
 
 def logical_name(name: str, sha256: str | None = None) -> str:
@@ -291,12 +297,24 @@ def _copy(source: Path, landing_dir: Path, relative: Path) -> str:
         digest = sha256_of(source)
         if sha256_of(target) == digest:
             return _shown(relative)
-        suffixes = "".join(relative.suffixes)
-        relative = relative.with_name(f"{relative.name.removesuffix(suffixes)}-{digest[:_VERSION_DIGITS]}{suffixes}")
+        relative = relative.with_name(_version_name(relative, digest))
         target = landing_dir / relative
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary = target.with_name(f".{_fitting(target.name, 32)}.{os.getpid()}.tmp")
         shutil.copy2(source, temporary)
         os.replace(temporary, target)
     return _shown(relative)
+
+
+def _version_name(path: Path, digest: str) -> str:
+    """A name for other bytes than those that have this name, with some of their hash in it."""
+    suffixes = "".join(path.suffixes)
+    added = f"-{digest[:_VERSION_DIGITS]}{suffixes}"
+    return _fitting(path.name.removesuffix(suffixes), len(os.fsencode(added))) + added
+
+
+def _fitting(name: str, more: int) -> str:
+    """As much of a name as a file system takes with so many bytes more."""
+    encoded, most = os.fsencode(name), _MOST_NAME_BYTES - more
+    return name if len(encoded) <= most else encoded[:most].decode(errors="ignore")

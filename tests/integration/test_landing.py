@@ -7,13 +7,18 @@ import gzip
 import hashlib
 import io
 import os
+import random
+import re
 import socket
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quality_assets.stores.files import holds
 from quality_assets.stores.landing import (
     IGNORED_SUFFIXES,
     Ignored,
@@ -182,6 +187,51 @@ def test_a_file_rewritten_in_place_with_as_many_bytes_is_noticed(zone: Path) -> 
     assert not file.is_unchanged()
 
 
+def test_another_file_of_the_same_size_and_time_is_another(zone: Path) -> None:
+    path = put(zone / "a.csv", "1111")
+    file = waiting(path, zone)
+    later = put(zone / ".a.csv", "2222")
+    os.utime(later, ns=(0, file.modified_ns))
+    later.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (file.size_bytes, file.modified_ns)
+    assert not file.is_unchanged()
+
+
+CUT_SHORT = """
+import os, pathlib, sys
+from quality_assets.stores import landing
+
+path, members = pathlib.Path(sys.argv[1]), landing._GZIP_MEMBER
+
+class CutsFirst:
+    def search(self, content, *start):
+        os.truncate(path, 100)
+        return members.search(content, *start)
+
+landing._GZIP_MEMBER = CutsFirst()
+landing.gzip_trailer(path)
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_looked_through_does_not_end_the_process(zone: Path) -> None:
+    packed = zone / "a.gz"
+    packed.write_bytes(gzip.compress(random.Random(0).randbytes(3 << 20)))
+    assert subprocess.run([sys.executable, "-c", CUT_SHORT, packed], timeout=60, check=False).returncode == 0
+
+
+def test_what_is_looked_for_is_found_wherever_a_file_is_read_in_pieces(tmp_path: Path) -> None:
+    mark, path, piece = re.compile(b"PAR1PAR1"), tmp_path / "a", 1 << 20
+    for place_of in (0, piece - 8, piece - 7, piece - 1, piece, 2 * piece - 4, 2 * piece + 1):
+        path.write_bytes(bytes(place_of) + b"PAR1PAR1" + bytes(5))
+        assert holds(path, mark, 8)
+        assert holds(path, mark, 8, start=place_of)
+        assert not holds(path, mark, 8, start=place_of + 1)
+    path.write_bytes(b"PAR1" + bytes(piece) + b"PAR1")
+    assert not holds(path, mark, 8)
+    path.write_bytes(b"")
+    assert not holds(path, mark, 8)
+
+
 def test_only_files_that_were_lately_changed_are_waited_for(zone: Path) -> None:
     path = put(zone / "old.csv")
     os.utime(path, (1_700_000_000, 1_700_000_000))
@@ -267,6 +317,18 @@ def test_what_does_not_exist_is_told_and_does_not_stop_the_rest(zone: Path, tmp_
     placed, left = place([missing, put(tmp_path / "a.csv")], zone)
     assert placed == ["a.csv"]
     assert [(item.name, item.reason) for item in left] == [(str(missing), "does not exist")]
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_placed(zone: Path, tmp_path: Path) -> None:
+    long = f"{'ä' * 125}a.csv"
+    assert len(long.encode()) == 255
+    source = put(tmp_path / long)
+    assert place([source], zone) == ([long], [])
+    source.write_text("other")
+    placed, ignored = place([source], zone)
+    assert ([(zone / name).read_text() for name in placed], ignored) == (["other"], [])
+    assert placed == [f"{'ä' * 121}-{sha256_of(source)[:8]}.csv"]
+    assert names(zone) == sorted([long, placed[0]])
 
 
 def test_a_link_that_leads_out_of_a_folder_is_left_out(zone: Path, tmp_path: Path) -> None:

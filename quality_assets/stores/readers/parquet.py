@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from quality_assets.domain.events.json_paths import json_text_sql
 from quality_assets.domain.events.validation import MILLISECONDS, RawColumns
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.stores.file_marks import PARQUET
+from quality_assets.stores.files import holds
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line, verdict_on
 from quality_assets.stores.readers.job import Job, Staged
 
+# Where one Parquet file ends and another begins.
+_JOINT = re.compile(2 * PARQUET)
 # Beyond these, columns that nobody maps are not kept.
 MAX_COLUMNS = 1000
 
@@ -61,9 +64,8 @@ def stage_parquet(job: Job, path: Path) -> Staged:
 
 def refuse_joined(path: Path) -> None:
     """Raise FileRejected for Parquet files one behind the other, of which readers see the last alone."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content.find(2 * PARQUET) >= 0:
-            raise FileRejected("it is several Parquet files one behind the other; put each into the landing zone")
+    if holds(path, _JOINT, len(_JOINT.pattern)):
+        raise FileRejected("it is several Parquet files one behind the other; put each into the landing zone")
 
 
 def parquet_as_json(job: Job, path: Path, target: Path) -> None:
