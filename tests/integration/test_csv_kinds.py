@@ -19,7 +19,13 @@ from staged_logs import Stage
 from quality_assets.contracts.sources.events import Source, Sources
 from quality_assets.stores.landing import place, scan
 from quality_assets.stores.readers import FileRejected
-from quality_assets.stores.readers.records import BrokenQuoteError, split_bracketed, split_record
+from quality_assets.stores.readers.records import (
+    BrokenQuoteError,
+    OpenQuoteError,
+    split_bracketed,
+    split_escaped,
+    split_record,
+)
 from tests.examples import dear
 
 T = "2026-02-01T10:00:00Z"
@@ -140,6 +146,52 @@ def test_a_source_says_what_stands_before_quotes(stage: Stage) -> None:
 def test_escaped_fields_come_back(values: list[str]) -> None:
     written = ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
     assert split_record(written, ",", '"', "\\") == values
+
+
+UNQUOTED = {"delimiter": "\t", "quote": "", "escape": "\\", "header": ["event_time", "feature", "status", "more"]}
+
+
+def test_nothing_is_in_quotes_as_databases_unload_tables(stage: Stage) -> None:
+    rows = [
+        rf"{T}|a\|b \\ c|ok|\N",  # a delimiter, the sign itself, and no value
+        rf"{T}|two\nlines|ok|tab\there",  # PostgreSQL and MySQL
+        f"{T}|two\\\nlines|ok|",  # Adobe, Redshift and Hive
+        f'{T}|say "hi"|ok|it\'s',
+        f"{T}|too|many|values|here",
+        rf"{T}|\N|ok|x",
+        f"{T}|last|ok|open\\",
+    ]
+    text = "\n".join(rows).replace("|", "\t").replace("\\\t", "\\\t") + "\n"
+    of = source(csv=UNQUOTED, columns={n: n for n in ("event_time", "feature", "status")} | {"session_id": "more"})
+    staged = stage.load(text, landing_path="web/a.tsv", sources=of)
+    assert (staged.rows, staged.good_rows) == (7, 4)
+    assert stage.rows("line_number", "feature", "session_id", "reasons") == [
+        (1, "a\tb \\ c", None, None),
+        (2, "two\nlines", "tab\there", None),
+        (3, "two\nlines", None, None),
+        (5, 'say "hi"', "it's", None),
+        (6, None, None, MALFORMED),
+        (7, None, "x", ["missing_feature"]),
+        (8, None, None, MALFORMED),
+    ]
+
+
+@given(values=st.lists(st.text(st.sampled_from('a"\\,nN\n'), max_size=6), min_size=1, max_size=4))
+def test_unquoted_fields_come_back(values: list[str]) -> None:
+    def escaped(value: str) -> str:
+        return value.replace("\\", "\\\\").replace(",", "\\,").replace("\n", "\\n")
+
+    assert split_escaped(",".join(map(escaped, values)), ",", "\\") == values
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [("", [""]), ("a,", ["a", ""]), (r"\N,a\N,\Nb", ["", "aN", "Nb"]), (r"\,,\\", [",", "\\"]), (r"\0", ["\0"])],
+)
+def test_what_stands_behind_the_sign_before_delimiters(text: str, fields: list[str]) -> None:
+    assert split_escaped(text, ",", "\\") == fields
+    with pytest.raises(OpenQuoteError):
+        split_escaped(text + "\\", ",", "\\")
 
 
 @pytest.mark.parametrize("before", ["Usage report,,\nAccount,Acme,", "From,2026-02-01,\nTo,2026-02-02,"])
@@ -546,3 +598,34 @@ def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) ->
         assert staged.rows == len(records) == len(stage.rows("line_number"))
         assert staged.good_rows == records.count(ROW) == stage.rows("reasons").count(None)
         stage.connection.close()
+
+
+ZEROS_BEFORE = {
+    "a.jsonl": 2 * f'{{"event_time": "{T}", "feature": "search", "status": "ok", "user_id": "ä"}}\n',
+    "b.csv": f"{HEADER}\n{ROW}\n{ROW}\n",
+}
+
+
+@pytest.mark.parametrize("name", ZEROS_BEFORE)
+@pytest.mark.parametrize("zeros", [64, 70_000, 600_000])
+def test_a_log_that_was_cut_to_nothing_while_it_was_written_is_read_behind_its_zeros(
+    stage: Stage, zeros: int, name: str
+) -> None:
+    staged = stage.load(bytes(zeros) + ZEROS_BEFORE[name].encode(), name)
+    assert (staged.rows, staged.good_rows) == (2, 2)
+    assert stage.rows("line_number") == ([1, 2] if name == "a.jsonl" else [2, 3])
+
+
+def test_zeros_in_the_midst_of_a_log_are_of_one_line(stage: Stage) -> None:
+    staged = stage.load(f"{HEADER}\n{ROW}\n".encode() + bytes(5000) + f"{ROW}\n{ROW}\n".encode())
+    assert (staged.rows, staged.good_rows, stage.rows("line_number", "reasons")[1]) == (
+        3,
+        2,
+        (3, ["nul_byte", "invalid_event_time"]),
+    )
+
+
+@pytest.mark.parametrize("content", [bytes(70_000), bytes(5000) + bytes(range(256)) * 40])
+def test_zeros_alone_and_before_what_is_no_text_are_binary(stage: Stage, content: bytes) -> None:
+    with pytest.raises(FileRejected, match="binary data"):
+        stage.load(content)

@@ -62,7 +62,8 @@ class CsvOptions(StrictModel):
     quote: Annotated[str, BeforeValidator(lambda value: value or NO_QUOTE), Field(max_length=1)] = '"'
     """The sign around values that hold a delimiter; empty where none is, and a quote is a sign like any other."""
     escape: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The sign before a quote within a value, where the quote does not stand there twice."""
+    """The sign before a quote within a value, where the quote does not stand there twice; with an empty `quote`, before
+    a delimiter or a line end within one."""
     encoding: str | None = None
     comment: Annotated[str, Field(min_length=1)] | None = None
     """Lines that begin so are no records; of JSON lines, too, as the actions of an Elasticsearch bulk file."""

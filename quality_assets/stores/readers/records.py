@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from quality_assets.contracts.sources.model import NO_QUOTE
 from quality_assets.stores.readers.text import CHUNK_BYTES, Int64Array, chunks
 
 # A longer line is a malformed row; DuckDB's own limit is about the same.
@@ -181,6 +182,10 @@ def _malformed(text: str, length: int | None = None) -> str:
     return json.dumps({"line": line[:KEPT_CHARACTERS], "length": length or len(line)}, ensure_ascii=False)
 
 
+# What letters stand for behind the sign before a delimiter, where nothing is in quotes.
+_ESCAPED = {"0": "\0", "Z": "\x1a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
 class BrokenQuoteError(ValueError):
     """Something follows a closing quote that is no delimiter."""
 
@@ -242,6 +247,30 @@ def _quoted(text: str, start: int, quote: str, escape: str | None) -> tuple[str,
         start = end + 2
 
 
+def split_escaped(text: str, delimiter: str, escape: str) -> list[str]:
+    """The fields of one record without quotes, in which a sign stands before each delimiter and line end of a value.
+
+    As databases unload tables (`COPY … TO` of PostgreSQL, `INTO OUTFILE` of MySQL, Redshift, Hive) and data feeds of
+    Adobe come: the sign twice is itself, before a letter it may be a control character, and `\\N` is no value. Raises
+    OpenQuoteError where the sign stands last.
+    """
+    fields: list[str] = []
+    parts: list[str] = []
+    start = 0
+    while (place := text.find(escape, start)) >= 0:
+        if place + 1 == len(text):
+            raise OpenQuoteError
+        *whole, begun = text[start:place].split(delimiter)
+        for part in whole:
+            fields.append("".join((*parts, part)))
+            parts = []
+        sign, start = text[place + 1], place + 2
+        is_none = sign == "N" and not parts and not begun and text[start : start + 1] in ("", delimiter)
+        parts += [begun, "" if is_none else _ESCAPED.get(sign, sign)]
+    first, *others = text[start:].split(delimiter)
+    return [*fields, "".join((*parts, first)), *others]
+
+
 def split_bracketed(text: str, delimiter: str, quote: str) -> list[str]:
     """The fields of one line of a web server's log: plain, in quotes that a backslash escapes, or in brackets.
 
@@ -286,7 +315,8 @@ class Dialect:
     ignores_more: bool = False
     repeats_header: bool = True
     escape: str | None = None
-    """The sign before a quote that is one of the value, where not the quote itself stands there twice."""
+    """The sign before a quote that is one of the value, where not the quote itself stands there twice; or before a
+    delimiter or a line end of the value, where nothing is in quotes."""
     pattern: re.Pattern[str] | None = None
     """What parts a line into its columns, instead of a delimiter."""
     spaced: bool = False
@@ -297,12 +327,19 @@ class Dialect:
         """Whether records are split by RFC 4180 alone, as DuckDB splits them too."""
         return not (self.brackets or self.pattern or self.escape or self.spaced)
 
+    @property
+    def is_unquoted(self) -> bool:
+        """Whether a sign stands before delimiters and line ends in values, and quotes are nothing else."""
+        return self.quote == NO_QUOTE and self.escape is not None
+
     def split(self, text: str) -> list[str]:
-        """The fields of one record; see `split_record` and `split_bracketed`."""
+        """The fields of one record; see `split_record`, `split_bracketed` and `split_escaped`."""
         if self.pattern is not None:
             match = self.pattern.fullmatch(text)
             return [match[name] or "" for name in self.header] if match else []
-        if self.brackets:
+        if self.is_unquoted:
+            fields = split_escaped(text, self.delimiter, self.escape or "")
+        elif self.brackets:
             fields = split_bracketed(text, self.delimiter, self.quote)
         else:
             fields = split_record(text, self.delimiter, self.quote, self.escape, spaced=self.spaced)
@@ -390,7 +427,7 @@ def _continued(
         if line.damage is not None or size > MAX_LINE_BYTES or is_record(line.text.rstrip("\r\n")):
             return None
         parts.append(line.text)
-        if dialect.quote not in line.text:
+        if dialect.quote not in line.text and not dialect.is_unquoted:
             continue
         try:
             fields = dialect.split("".join(parts).rstrip("\r\n"))

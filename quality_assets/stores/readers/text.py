@@ -56,6 +56,8 @@ _MAGIC = {
     GZIP: "compressed twice; once is read",
     **dict.fromkeys(ZSTD, "compressed twice; once is read"),
 }
+# So many zeros are no sign of an encoding, and no value.
+_HOLE = bytes(64)
 _MARKUP = re.compile(rb"\s*<(\?xml|!doctype html|html)\b", re.IGNORECASE)
 _LFS = b"version https://git-lfs.github.com/spec/"
 # Of what is not ASCII so much is looked at; fewer lines than this share are damaged rather than in another encoding.
@@ -227,6 +229,9 @@ def as_text(
     What cannot be read in a declared encoding rejects the file; `is_guess` says that it is but a sign that was lost.
     A delimiter that its source declares may be a control character, as Hive's is.
     """
+    if head.startswith(_HOLE):
+        path = _behind_hole(path, scratch / "behind-hole")
+        head = head_of(path)
     encoding = _wide_encoding(head) or declared
     if encoding is None:
         refuse_binary(head.replace(delimiter.encode(), b",") if delimiter else head)
@@ -260,6 +265,21 @@ def as_text(
     )
 
 
+def _behind_hole(path: Path, target: Path) -> Path:
+    """What stands behind the zeros at the beginning of a file; the file itself where there is nothing else.
+
+    A program that goes on writing where it was leaves them in a log that `copytruncate` has cut to nothing meanwhile.
+    """
+    with path.open("rb") as stream:
+        begun = next((rest for chunk in chunks(stream) if (rest := chunk.lstrip(b"\0"))), b"")
+        if not begun:
+            return path
+        with target.open("wb") as out:
+            out.write(begun)
+            shutil.copyfileobj(stream, out, CHUNK_BYTES)
+    return target
+
+
 def _wide_encoding(head: bytes) -> str | None:
     """An encoding that shows in the first bytes: by its mark, or UTF-16 by where its zero bytes are."""
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
@@ -284,8 +304,8 @@ def refuse_binary(head: bytes) -> None:
         if head.startswith(magic) and (magic not in (b"ORC", b"PARE") or _NO_TEXT.search(head)):
             what, _, read = what.partition("; ")
             raise FileRejected(f"the file is {what}, not CSV, JSON lines or Parquet{read and f'; {read}'}")
-    # A machine that lost its power leaves zeros where its last lines were to be: they are a line that is refused.
-    head = head.rstrip(b"\0") or head
+    # A machine that lost its power leaves zeros where its last lines were to be: they are of a line that is refused.
+    head = re.sub(_HOLE + b"+", b"", head).rstrip(b"\0") or head
     control = len(head) - len(head.translate(None, _CONTROL))
     if control > 0.05 * len(head) or head.count(0) > 0.2 * len(head):
         raise FileRejected(
