@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from pydantic import SecretStr
 from running_collector import Collector, collecting, environment_of, free_port, land_now, wait_for
 from services import kafka_broker, redis_server
@@ -24,12 +24,16 @@ from quality_assets.serve.collector import partitions
 from quality_assets.serve.collector.core import CollectorRunningError, topics_of
 from quality_assets.settings import Settings
 from quality_assets.stores.http_client import http_client
+from quality_assets.stores.live import kafka
 from quality_assets.stores.live.kafka import (
     DEAD_LETTERS,
     FEATURE_EVENTS,
+    RAW_EVENTS,
+    Announcer,
     KafkaLog,
     Partition,
     TopicError,
+    TopicFullError,
     make_topics,
     partition_of,
 )
@@ -125,6 +129,129 @@ def test_a_request_is_kept_by_user_and_read_again_from_any_position(services: di
     for part in parts:
         part.close()
     log.close()
+
+
+def _events(records: list[Record]) -> list[str]:
+    return [row[1] for record in records for row in record.entry.rows]
+
+
+def _foreign(brokers: str, *values: bytes | None) -> None:
+    producer = Producer({"bootstrap.servers": brokers})
+    for value in values:
+        producer.produce(RAW_EVENTS, value, partition=0)
+    producer.flush(10)
+
+
+def test_records_that_no_collector_has_written_are_dead_letters_and_lose_no_others() -> None:
+    with kafka_broker() as brokers:
+        log = KafkaLog(brokers, 1)
+        log.append([(NOW_US, 1, _entry(_row("before", "u")))])
+        _foreign(brokers, b'{"event_id": "x"}', b"\xff\x00 no text", b"")
+        log.append([(NOW_US, 1, _entry(_row("behind", "u")))])
+        part, found = Partition(brokers, 0), []
+        wait_for(lambda: bool(found.extend(part.read_after(len(found), 1000)) or len(found) == 5))
+        assert _events(found) == ["before", "behind"]
+        letters = [letter for record in found for letter in record.entry.letters]
+        assert letters == [
+            Letter(RAW_EVENTS, ["unreadable_record"], body)
+            for body in ('{"event_id": "x"}', '"\\\\xff\\u0000 no text"', '""')
+        ]
+        times = [record.received_us for record in found]
+        assert times == sorted(set(times))
+        part.close()
+        log.close()
+
+
+def test_what_was_taken_from_the_broker_and_could_not_be_read_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with kafka_broker() as brokers:
+        log = KafkaLog(brokers, 1)
+        log.append([(NOW_US, 1, _entry(_row(name, "u"))) for name in ("e1", "e2", "e3")])
+        part, failures = Partition(brokers, 0), [ValueError("memory"), ValueError("memory")]
+        monkeypatch.setattr(kafka, "Record", lambda *values: _raised(failures) or Record(*values))
+        found: list[Record] = []
+
+        def read() -> bool:
+            with suppress(ValueError):
+                found.extend(part.read_after(found[-1].seq if found else 0, 1000))
+            return len(found) == 3
+
+        wait_for(read)
+        assert (_events(found), failures) == (["e1", "e2", "e3"], [])
+        part.close()
+        log.close()
+
+
+def _raised(failures: list[ValueError]) -> None:
+    if failures:
+        raise failures.pop()
+
+
+def test_a_topic_that_was_made_anew_is_told_also_once_it_is_as_long_as_it_was() -> None:
+    with kafka_broker() as brokers:
+        log = KafkaLog(brokers, 1)
+        log.append([(NOW_US + n, 1, _entry(_row(f"e{n}", "u"))) for n in range(5)])
+        log.append([(NOW_US - 9, 1, _entry(_row("of a slow clock", "u")))])
+        # Two were processed, which were received before that.
+        anew = Partition(brokers, 0, lambda: NOW_US - 1)
+        with pytest.raises(TopicError, match=r"raw-events/0 has younger records before 2, and 2 of it were processed"):
+            anew.read_after(2, 10)
+        for seq, known_us in ((2, NOW_US + 1), (6, NOW_US + 4), (0, NOW_US - 1)):
+            same = Partition(brokers, 0, lambda known=known_us: known)
+            wait_for(lambda seq=seq, same=same: bool(same.read_after(seq, 10)) or seq == 6)
+            same.close()
+        anew.close()
+        log.close()
+
+
+def test_a_partition_is_looked_at_anew_when_its_broker_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with kafka_broker() as brokers:
+        log = KafkaLog(brokers, 1)
+        log.append([(NOW_US, 1, _entry(_row(name, "u"))) for name in ("e1", "e2")])
+        part, assigned = Partition(brokers, 0), []
+        found = _read(part, 0)
+        assign = part._assign
+        monkeypatch.setattr(part, "_assign", lambda seq: assigned.append(seq) or assign(seq))
+        assert part.read_after(found[-1].seq, 10) == []
+        assert assigned == []
+        part._disturb(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+        log.append([(NOW_US, 1, _entry(_row("e3", "u")))])
+        assert _events(_read(part, found[-1].seq)) == ["e3"]
+        assert assigned == [found[-1].seq]
+        part.close()
+        log.close()
+
+
+class ForgottenProducer:
+    """One that the broker does not know any more: it takes nothing, whatever is asked of it."""
+
+    def produce(self, *_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._FATAL))
+
+    def flush(self, _: float) -> None: ...
+
+    def purge(self) -> None: ...
+
+
+def test_a_collector_goes_on_with_another_producer_where_the_broker_has_forgotten_its_own() -> None:
+    with kafka_broker() as brokers:
+        log = KafkaLog(brokers, 1)
+        log._producer = ForgottenProducer()
+        body = _entry(_row("e1", "u"))
+        with pytest.raises(TopicFullError, match="1 records were not taken"):
+            log.append([(NOW_US, 1, body)])
+        assert log.append([(NOW_US, 1, body)]) == 1
+        announcer = Announcer(brokers, 1)
+        announcer._producer = ForgottenProducer()
+        with pytest.raises(KafkaException):
+            announcer.features("u", {"user_id": "u"})
+        announcer.features("u", {"user_id": "u"})
+        announcer.close()
+        part = Partition(brokers, 0)
+        assert _events(_read(part, 0)) == ["e1"]
+        part.close()
+        log.close()
 
 
 def test_a_broker_alone_is_not_enough(tmp_path: Path) -> None:

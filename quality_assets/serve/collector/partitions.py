@@ -153,7 +153,6 @@ class Partitions:
         return bool(row[0])
 
     def _follow(self, number: int) -> None:
-        part = Partition(self._brokers, number)
         store: Any = None
 
         def committed(new: Sequence[NewRow], letters: Sequence[tuple[Any, ...]]) -> None:
@@ -163,6 +162,7 @@ class Partitions:
                 log.warning("what was committed could not be told to the topics: %s", error)
 
         store = store_of(self.settings, self.features, log_name(number), committed)
+        part = Partition(self._brokers, number, lambda: store.known_us)
         part.begin_after(store.known_us)
         # A read from the broker waits by itself.
         processor = Processor(part, store, self.told, look_s=0.0)

@@ -123,6 +123,9 @@ class Processor:
             self._woken.clear()
             started = time.monotonic()
             try:
+                if self.last_failure:
+                    # Somebody may have said where to go on.
+                    self.position = self.store.position()
                 is_idle = self._step() is None
                 if started > housekeeping_at:
                     housekeeping_at = started + _HOUSEKEEPING_S

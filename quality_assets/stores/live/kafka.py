@@ -7,6 +7,7 @@ dies; the broker's own groups and transactions are not used.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
@@ -15,10 +16,14 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from quality_assets.stores.live.request_log import Entry, Record
+from quality_assets.stores.live.request_log import Entry, Letter, Record
+
+log = logging.getLogger("quality.collector")
 
 RAW_EVENTS, FEATURE_EVENTS, DEAD_LETTERS = "raw-events", "feature-events", "dead-letter-queue"
 TOPICS = (RAW_EVENTS, FEATURE_EVENTS, DEAD_LETTERS)
+UNREADABLE = "unreadable_record"
+"""Why a record is a dead letter that no collector has written."""
 _DELIVERED_WITHIN_S = 10.0
 _ANSWERS_WITHIN_S = 10.0
 _POLL_S = 0.1
@@ -81,7 +86,7 @@ def make_topics(brokers: str, partitions: int) -> int:
     if len(found) != partitions:
         raise TopicError(
             f"topic {RAW_EVENTS} has {len(found)} partitions, and QUALITY_KAFKA_PARTITIONS is {partitions}: users would"
-            f" change their partition. Set it to {len(found)}."
+            f" change their partition. Set it to {len(found)}, or delete the topic, which is made anew then."
         )
     return partitions
 
@@ -119,39 +124,64 @@ def _producer(brokers: str) -> Any:
     )
 
 
+def _is_final(error: KafkaError) -> bool:
+    """Whether the same producer would be refused again, as after a broker that has lost its data."""
+    unknown = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+    return error.fatal() or error.code() in (KafkaError._FATAL, *unknown)
+
+
 class KafkaLog:
     """The topic that collectors write to: acknowledged by all replicas before a request is. One thread appends."""
 
     def __init__(self, brokers: str, partitions: int) -> None:
+        self._brokers = brokers
         self.partitions = make_topics(brokers, partitions)
         self._producer = _producer(brokers)
+        self._is_lost = False
         self._count = 0
 
     def append(self, entries: Sequence[tuple[int, int, bytes]]) -> int:
         """Keep (received_us, n, body) durably; how many requests so far. Raises TopicFullError where one is not."""
-        failures: list[str] = []
+        failures: list[KafkaError | BufferError] = []
         waiting = 0
 
-        def told(error: Any, _: Any) -> None:
+        def told(error: KafkaError | None, _: Any) -> None:
             nonlocal waiting
             waiting -= 1
             if error is not None:
-                failures.append(str(error))
+                failures.append(error)
 
+        if self._is_lost:
+            self._begin_anew()
         for received_us, _, body in entries:
             for partition, value in messages_of(received_us, _entries.decode(body), self.partitions):
                 waiting += 1
                 try:
                     self._producer.produce(RAW_EVENTS, value, partition=partition, on_delivery=told)
-                except BufferError as error:
+                except (BufferError, KafkaException) as error:
                     waiting -= 1
-                    failures.append(str(error))
-        self._producer.flush(_DELIVERED_WITHIN_S)
+                    failures.append(error.args[0] if isinstance(error, KafkaException) else error)
+        try:
+            self._producer.flush(_DELIVERED_WITHIN_S)
+        except KafkaException as error:
+            failures.append(error.args[0])
         if failures or waiting:
+            self._is_lost = any(isinstance(error, KafkaError) and _is_final(error) for error in failures)
             # What was taken may stay: it is sent again with the rest, and counts once.
-            raise TopicFullError(f"{len(failures) + waiting} records were not taken: {(failures or ['too late'])[0]}")
+            why = str(failures[0]) if failures else "too late"
+            raise TopicFullError(f"{len(failures) + waiting} records were not taken: {why}")
         self._count += len(entries)
         return self._count
+
+    def _begin_anew(self) -> None:
+        """Make topics that are missing, and another producer: one that the broker has forgotten takes nothing more."""
+        try:
+            make_topics(self._brokers, self.partitions)
+        except (KafkaException, TopicError) as error:
+            raise TopicFullError(str(error).removesuffix(".")) from error
+        self._producer.purge()
+        self._producer = _producer(self._brokers)
+        self._is_lost = False
 
     def last(self) -> tuple[int, int]:
         """Nothing that a new process has to go on from: the broker numbers."""
@@ -167,10 +197,14 @@ class KafkaLog:
 
 
 class Partition:
-    """One partition of raw-events, from any position on: the number of a record is its offset and one."""
+    """One partition of raw-events, from any position on: the number of a record is its offset and one.
 
-    def __init__(self, brokers: str, number: int) -> None:
+    `known_us` says up to when all is known that was processed of it, by whomever.
+    """
+
+    def __init__(self, brokers: str, number: int, known_us: Callable[[], int] = lambda: 0) -> None:
         self.number = number
+        self._known_us = known_us
         self._consumer = Consumer(
             {
                 "bootstrap.servers": brokers,
@@ -178,42 +212,66 @@ class Partition:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_uncommitted",
+                "error_cb": self._disturb,
                 "log_level": 2,
             }
         )
         self._next = -1
+        self._is_disturbed = False
         self._latest_us = 0
+
+    def _disturb(self, _: KafkaError) -> None:
+        # The broker may come back with another topic of that name, which goes on where this one ended.
+        self._is_disturbed = True
 
     def read_after(self, seq: int, most_items: int) -> list[Record]:
         """What follows `seq`, after a tenth of a second where nothing does. Raises TopicError, KafkaException."""
-        if seq != self._next:
+        if seq != self._next or self._is_disturbed:
+            self._is_disturbed = False
             self._assign(seq)
+        # What is taken from the broker and not returned is read again.
+        self._next = -1
         found = []
         # `consume` waits until it has all that it may take: so for the first alone.
         first = self._consumer.poll(_POLL_S)
         more = [] if first is None else self._consumer.consume(max(1, min(most_items, 1_000)), 0)
+        if self._is_disturbed:
+            return []
         for message in [] if first is None else [first, *more]:
             error = message.error()
             if error is not None:
-                self._next = -1
                 raise KafkaException(error)
-            kept = _messages.decode(message.value() or b"")
+            kept = _kept(message)
             # Collectors have clocks of their own: what is known until a time must not grow afterwards.
             self._latest_us = max(self._latest_us + 1, kept.received_us)
             found.append(Record(_offset(message) + 1, self._latest_us, kept.entry))
-        if found:
-            self._next = found[-1].seq
+        self._next = found[-1].seq if found else seq
         return found
 
     def _assign(self, seq: int) -> None:
         first, after = self._ends()
         if seq > after and seq > (after := self._read_to_end(after)):
-            raise TopicError(
-                f"{log_name(self.number)} ends at {after}, and {seq} of it were processed: it is not the topic it was."
-                " Delete its row of live.positions to begin with it anew; what was seen in two days counts once."
-            )
+            raise TopicError(_another_topic(self.number, f"ends at {after}", seq))
+        if seq > first and self._is_newer_than_known(seq - 1):
+            raise TopicError(_another_topic(self.number, f"has younger records before {seq}", seq))
+        if first > seq > 0:
+            log.error(
+                "%s begins at %s, and was processed up to %s: the broker has forgotten %s records that nobody had"
+                " processed. Let it keep them for longer than processors may be away",
+                log_name(self.number), first, seq, first - seq,
+            )  # fmt: skip
         self._consumer.assign([TopicPartition(RAW_EVENTS, self.number, max(seq, first))])
-        self._next = seq
+
+    def _is_newer_than_known(self, offset: int) -> bool:
+        """Whether a record that should be known was received after all that is: the topic was made anew since."""
+        known_us = max(self._latest_us, self._known_us())
+        if not known_us:
+            return False
+        self._consumer.assign([TopicPartition(RAW_EVENTS, self.number, offset)])
+        message = self._consumer.poll(_ANSWERS_WITHIN_S)
+        if message is None or message.error() is not None or _offset(message) != offset:
+            return False
+        return _kept(message).received_us > known_us
 
     def _read_to_end(self, after: int) -> int:
         """Where the partition ends by what is there: Tansu counts its last batch as one record."""
@@ -246,6 +304,27 @@ class Partition:
         self._consumer.close()
 
 
+def _another_topic(number: int, what: str, seq: int) -> str:
+    return (
+        f"{log_name(number)} {what}, and {seq} of it were processed: it is not the topic it was."
+        " Delete its row of live.positions to begin with it anew; what was seen in two days counts once."
+    )
+
+
+def _kept(message: Message) -> _Message:
+    """What a collector has written; of what another has, a dead letter, since all that is behind it would wait."""
+    value = message.value() or b""
+    try:
+        return _messages.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        text = value.decode("utf-8", "backslashreplace")
+        try:
+            body = json.dumps(json.loads(text))
+        except (ValueError, RecursionError):
+            body = json.dumps(text)
+        return _Message(0, Entry("default", [], [Letter(RAW_EVENTS, [UNREADABLE], body)]))
+
+
 def _offset(message: Message) -> int:
     offset = message.offset()
     assert offset is not None, "what was read has a number"
@@ -259,7 +338,8 @@ class Announcer:
     """
 
     def __init__(self, brokers: str, partitions: int) -> None:
-        self._producer, self._partitions = _producer(brokers), partitions
+        self._brokers, self._partitions = brokers, partitions
+        self._producer = _producer(brokers)
 
     def features(self, user_id: str, told: dict[str, Any]) -> None:
         """The features of a user."""
@@ -270,13 +350,18 @@ class Announcer:
         self._produce(DEAD_LETTERS, source, told)
 
     def _produce(self, topic: str, key: str, told: dict[str, Any]) -> None:
-        self._producer.produce(
-            topic,
-            json.dumps(told, ensure_ascii=False).encode("utf-8", "replace"),
-            key=key.encode("utf-8", "replace"),
-            partition=partition_of(key, self._partitions),
-        )
-        self._producer.poll(0)
+        try:
+            self._producer.produce(
+                topic,
+                json.dumps(told, ensure_ascii=False).encode("utf-8", "replace"),
+                key=key.encode("utf-8", "replace"),
+                partition=partition_of(key, self._partitions),
+            )
+            self._producer.poll(0)
+        except KafkaException as error:
+            if _is_final(error.args[0]):
+                self._producer = _producer(self._brokers)
+            raise
 
     def close(self) -> None:
         """Wait for what is on its way."""

@@ -99,7 +99,9 @@ class PostgresStore(Stepping):
 
     def position(self) -> int:
         """Up to where of the log all is in it."""
-        return self._position()[0]
+        position, known_us = self._position()
+        self.known_us = max(self.known_us, known_us)
+        return position
 
     def _position(self) -> tuple[int, int]:
         row = self._writer.execute("select next, known_us from positions where log = %s", (self.log,)).fetchone()
