@@ -196,7 +196,7 @@ def check(
         try:
             for result in results:
                 count += 1
-                failed = failed or result.status != "passed"
+                failed = failed or result.status in ("failed", "refused")
                 _print(result, output)
         except (FileRejected, FileWaits) as error:
             fail(error.reason)
@@ -242,7 +242,7 @@ def _print(result: BatchResult, output: OutputFormat) -> None:
         return
     score = "no score" if result.score is None else f"{result.score:.4f}"
     learning = f" ({result.learning})" if result.learning else ""
-    color = {"passed": "green", "failed": "red", "refused": "red"}[result.status]
+    color = {"passed": "green", "failed": "red", "refused": "red", "waiting": "yellow"}[result.status]
     out.print(f"[{color}]{result.status}[/{color}] {shown(result.batch)}: {score}, {result.rows:,} rows{learning}")
     for reason in result.reasons:
         out.print(f"  {shown(reason)}")

@@ -65,6 +65,11 @@ class LandingFile:
     modified_ns: int
     changed_ns: int | None = None
 
+    @classmethod
+    def of(cls, path: Path, name: str, status: os.stat_result) -> LandingFile:
+        """A file as it stands by what the system says of it."""
+        return cls(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
     def is_unchanged(self) -> bool:
         """Whether it still stands as it stood."""
         try:
@@ -103,7 +108,7 @@ def scan(landing_dir: Path) -> tuple[list[LandingFile], list[Ignored]]:
         elif not path.is_file():
             ignored.append(Ignored(name, "is not a regular file"))
         else:
-            files.append(LandingFile(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+            files.append(LandingFile.of(path, name, status))
     return files, ignored
 
 
@@ -129,11 +134,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         # Folders that are not walked into are told of, as what they are.
         closed = [n for n in folders if (Path(parent) / n).is_symlink() or not os.access(Path(parent) / n, os.R_OK)]
         for name in (*names, *closed):
-            if not _is_passed_over(name):
+            if not is_passed_over(name):
                 yield Path(parent) / name
 
 
-def _is_passed_over(name: str) -> bool:
+def is_passed_over(name: str) -> bool:
     """Whether a file is no log by its name: not whole yet, or written beside logs."""
     is_marker = any(fnmatchcase(name, pattern) for pattern in MARKER_NAMES)
     return is_marker or name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
@@ -256,7 +261,7 @@ def place(paths: Iterable[Path], landing_dir: Path, folder: str = "") -> tuple[l
             ignored.append(Ignored(_shown(path), "does not exist"))
             continue
         for source, relative in _files_of(path):
-            if _is_passed_over(source.name):
+            if is_passed_over(source.name):
                 ignored.append(Ignored(_shown(source), "has the name of what is not whole yet or no log; rename it"))
             elif source.is_symlink() and not _resolved(source).is_relative_to(_resolved(path)):
                 ignored.append(Ignored(_shown(source), "is a link to somewhere else"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 
@@ -13,14 +15,18 @@ import pytest
 from daily_orders import orders
 from sqlalchemy import select
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import DatasetSource
 from quality_assets.settings import Settings
+from quality_assets.stores.landing import Ignored, LandingFile, settle
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET, DATASET_BATCH
 from quality_assets.stores.operations.store import Operations, close_operations, operations_of
-from quality_assets.tables.datasets import checking
+from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.tables.datasets import batches, checking
+from quality_assets.tables.datasets.batches import unjudged
 from quality_assets.tables.datasets.checking import check_dataset
-from quality_assets.tables.datasets.registering import find, hide, register
+from quality_assets.tables.datasets.registering import Registered, find, hide, register
 from quality_assets.tables.datasets.uploads import Uploaded, accept, arriving
 
 
@@ -131,3 +137,82 @@ def test_a_dataset_that_is_removed_while_it_is_judged_is_kept_and_tells_nobody(
         statuses = connection.execute(select(DATASET_BATCH.c.status)).scalars().all()
     assert statuses == ["checked"] * 6
     close_operations()
+
+
+@pytest.fixture
+def days(data_root: Settings) -> Iterator[tuple[Operations, Registered, Path]]:
+    """A dataset of a folder in which one day lies."""
+    data_root.data_dir.mkdir(parents=True)
+    folder = data_root.data_dir / "days"
+    folder.mkdir()
+    store = operations_of(data_root)
+    dataset = register(store, DatasetSource(name="orders", path=f"{folder}/*.csv"), "ann")
+    orders(1, 100).to_csv(folder / "orders_1.csv", index=False)
+    yield store, dataset, folder
+    close_operations()
+
+
+def _told(results: Iterable[checking.BatchResult]) -> list[tuple[str, str, int]]:
+    return [(result.batch, result.status, result.rows) for result in results]
+
+
+def _statuses(store: Operations) -> list[tuple[str, str]]:
+    with store.read() as connection:
+        asked = select(DATASET_BATCH.c.name, DATASET_BATCH.c.status).order_by(DATASET_BATCH.c.sequence)
+        return [(name, status) for name, status in connection.execute(asked)]
+
+
+def test_a_file_that_is_still_being_written_is_no_batch_and_holds_back_no_other(
+    data_root: Settings, days: tuple[Operations, Registered, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, dataset, folder = days
+    growing = folder / "orders_0.csv"
+    text = orders(0, 100).to_csv(index=False)
+    growing.write_text(text[:2000])
+
+    def grows(files: list[LandingFile], stable_s: float) -> tuple[list[LandingFile], list[Ignored]]:
+        return settle(files, 60.0, lambda _: growing.write_text(text))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "settle", grows)
+        told = _told(check_dataset(store, data_root, dataset))
+    assert told == [("orders_1.csv", "passed", 100), ("orders_0.csv", "waiting", 0)]
+    assert _told(check_dataset(store, data_root, dataset)) == [("orders_0.csv", "passed", 100)]
+    assert _statuses(store) == [("orders_1.csv", "checked"), ("orders_0.csv", "checked")]
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut short"])
+def test_a_file_that_changes_while_it_is_judged_is_judged_once_it_is_whole(
+    data_root: Settings, days: tuple[Operations, Registered, Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    store, dataset, folder = days
+    inner = checking._judge
+
+    def judged(*given):  # type: ignore[no-untyped-def]
+        if how == "cut short":
+            (folder / "orders_1.csv").write_text("")
+            raise FileRejected("the file is empty")
+        orders(1, 50).to_csv(folder / ".new", index=False)
+        (folder / ".new").replace(folder / "orders_1.csv")
+        return inner(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checking, "_judge", judged)
+        (result,) = check_dataset(store, data_root, dataset)
+    assert (result.status, result.score) == ("waiting", None)
+    assert result.reasons == ("it is still being written: it is judged once it is whole",)
+    assert (_statuses(store), unjudged(store, utc_now() + timedelta(days=1))) == ([], set())
+    orders(1, 50).to_csv(folder / "orders_1.csv", index=False)
+    assert _told(check_dataset(store, data_root, dataset)) == [("orders_1.csv", "passed", 50)]
+
+
+def test_a_batch_that_was_begun_and_whose_file_holds_other_bytes_by_now_is_let_go(
+    data_root: Settings, days: tuple[Operations, Registered, Path]
+) -> None:
+    store, dataset, folder = days
+    (begun,) = batches.waiting_files(store, data_root, dataset).waiting
+    batches.start(store, "orders", begun, None, "test")
+    assert unjudged(store, utc_now() + timedelta(days=1)) == {"orders"}
+    orders(1, 50).to_csv(folder / "orders_1.csv", index=False)
+    assert _told(check_dataset(store, data_root, dataset)) == [("orders_1.csv", "passed", 50)]
+    assert (_statuses(store), unjudged(store, utc_now() + timedelta(days=1))) == ([("orders_1.csv", "checked")], set())

@@ -30,6 +30,7 @@ KEYS = {"dataset", "batch", "rows", "score", "dimensions", "findings", "alerts",
 @pytest.fixture
 def quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("QUALITY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("QUALITY_FILE_STABLE_S", "0")
     get_settings.cache_clear()
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -222,12 +223,12 @@ def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> N
     from quality_assets.tables.datasets.batches import start, waiting_files
     from quality_assets.tables.datasets.registering import register
 
-    settings = Settings(data_dir=tmp_path / "data")
+    settings = Settings(data_dir=tmp_path / "data", file_stable_s=0)
     settings.data_dir.mkdir()
     store = operations_of(settings)
     orders(0).to_csv(tmp_path / "a.csv", index=False)
     dataset = register(store, DatasetSource(name="a", path=str(tmp_path / "a.csv")), "test")
-    (batch,) = waiting_files(store, settings, dataset)[0]
+    (batch,) = waiting_files(store, settings, dataset).waiting
     start(store, "a", batch, None, "test")
     (result,) = check_dataset(store, settings, dataset)
     assert (result.batch_id, result.status) == (batch.batch_id, "passed")
@@ -305,7 +306,10 @@ def test_batches_of_folders_are_called_by_them_and_marks_of_programs_are_none(qu
     for day in ("2026-03-01", "2026-03-02"):
         (place / f"day={day}").mkdir(parents=True)
         (place / f"day={day}" / "part.csv").write_text(f"a,b\n1,{day}\n")
-    for name in ("_SUCCESS", ".hidden", "part.csv.crc", "README.md", "~$open.xlsx"):
+    (place / "_delta_log").mkdir()
+    (place / "_delta_log" / "0.csv").write_text("x\n")
+    programs = ("_SUCCESS", ".hidden", "part.csv.crc", "README.md", "~$open.xlsx", "a.csv~", "b.csv.crdownload")
+    for name in (*programs, "c.csv.filepart", "d.csv.sha256", "desktop.ini"):
         (place / name).write_text("x\n")
     for at in (place, place / "*" / "*.csv"):
         assert quality("dataset", "add", f"d{len(at.parts)}", "--path", str(at))[0] == 0

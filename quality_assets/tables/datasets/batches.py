@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from quality_assets.clock import utc_now
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.settings import Settings
+from quality_assets.stores.landing import MARKER_FOLDERS, LandingFile, is_passed_over, settle
 from quality_assets.stores.operations.columns import plain_text
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING
 from quality_assets.stores.operations.store import Operations
@@ -32,20 +33,39 @@ from quality_assets.tables.datasets.registering import Registered
 from quality_assets.tables.datasets.telling_of import Closed, tell_of_batch
 
 _HASH_LETTERS = 24
-# What other programs leave beside tables: locks, marks that a job has ended, sums of bytes, words for people.
-_NO_TABLES = (".", "~$", "_SUCCESS", "_committed_", "_started_", "_metadata", "_common_metadata", "Thumbs.db")
-_NO_TABLE_SUFFIXES = (".part", ".tmp", ".crc", ".md")
+# Words for people that lie beside tables.
+_NO_TABLE_SUFFIXES = (".md",)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A batch that was not judged yet: what it is called, where its bytes are and what they hash to."""
+    """A batch that was not judged yet: what it is called, where its bytes are and what they hash to.
+
+    `file` is its file as it stood when the hash was taken.
+    """
 
     batch_id: str
     name: str
     location: str
     sha256: str
     size: int
+    file: LandingFile | None = None
+
+    def is_unchanged(self) -> bool:
+        """Whether the bytes are still those that were hashed."""
+        return self.file is None or self.file.is_unchanged()
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The files of a dataset that were not judged yet, in the natural order of their names.
+
+    `closed` are those that cannot be opened, `unsettled` the names of those that are still being written.
+    """
+
+    waiting: list[Waiting]
+    closed: list[Closed]
+    unsettled: list[str]
 
 
 def place_of(settings: Settings, path: str) -> Path:
@@ -79,7 +99,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(there)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in MARKER_FOLDERS)
         yield from (Path(parent) / name for name in names)
 
 
@@ -98,7 +118,8 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _is_passed_over(path: Path) -> bool:
-    return path.name.startswith(_NO_TABLES) or path.suffix.lower() in _NO_TABLE_SUFFIXES
+    is_word = path.suffix.lower() in _NO_TABLE_SUFFIXES or path.parent.name in MARKER_FOLDERS
+    return is_word or is_passed_over(path.name)
 
 
 def _name_in(settings: Settings, path: Path, within: str) -> str:
@@ -130,15 +151,16 @@ def batch_id_of(dataset: str, sha256: str) -> str:
     return hashlib.sha256(f"{dataset}\0{sha256}".encode()).hexdigest()[:_HASH_LETTERS]
 
 
-def waiting_files(store: Operations, settings: Settings, dataset: Registered) -> tuple[list[Waiting], list[Closed]]:
-    """The files that were not judged yet, in the natural order of their names, and those that cannot be opened."""
+def waiting_files(store: Operations, settings: Settings, dataset: Registered) -> Arrived:
+    """What has come of a dataset that is files."""
     assert dataset.source.path is not None
     judged = judged_hashes(store, dataset.dataset_id)
-    found, closed = [], []
+    found, closed, there = [], [], {}
     files = [(path, _name_in(settings, path, dataset.source.path)) for path in files_of(settings, dataset.source.path)]
     for path, name in [*files, *((path, path.name) for path in uploads_of(settings, dataset.dataset_id))]:
         try:
-            sha256, size = sha256_of(path), path.stat().st_size
+            file = LandingFile.of(path, name, path.stat())
+            sha256 = there[str(path)] = sha256_of(path)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -146,8 +168,25 @@ def waiting_files(store: Operations, settings: Settings, dataset: Registered) ->
             continue
         if sha256 not in judged:
             judged.add(sha256)
-            found.append(Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, size))
-    return found, closed
+            batch_id = batch_id_of(dataset.dataset_id, sha256)
+            found.append(Waiting(batch_id, name, str(path), sha256, file.size_bytes, file))
+    _forget_replaced(store, dataset.dataset_id, there)
+    whole, unsettled = settle([batch.file for batch in found if batch.file], settings.file_stable_s)
+    settled = {file.path for file in whole}
+    waiting = [batch for batch in found if Path(batch.location) in settled]
+    return Arrived(waiting, closed, [plain_text(each.name) for each in unsettled])
+
+
+def _forget_replaced(store: Operations, dataset: str, there: Mapping[str, str]) -> None:
+    """Let go of batches that were begun, or waited, and whose files hold other bytes by now, which nobody can judge."""
+    of_batch = DATASET_BATCH.c
+    is_open = (of_batch.dataset_id == dataset, of_batch.status.in_(("waiting", "checking")))
+    with store.read() as connection:
+        rows = connection.execute(select(of_batch.batch_id, of_batch.location, of_batch.sha256).where(*is_open)).all()
+    bytes_there = set(there.values())
+    gone = [batch for batch, place, sha256 in rows if place in there and sha256 not in bytes_there]
+    if gone:
+        forget(store, *gone)
 
 
 def judged_hashes(store: Operations, dataset: str) -> set[str]:
@@ -201,6 +240,16 @@ def start(store: Operations, dataset: str, batch: Waiting, run_id: str | None, b
             )  # fmt: skip
         else:
             connection.execute(update(DATASET_BATCH).where(DATASET_BATCH.c.batch_id == batch.batch_id).values(**values))
+
+
+def forget(store: Operations, *batch_ids: str) -> None:
+    """Let go of batches that were not judged, since their bytes are no longer there."""
+    with store.write() as connection:
+        connection.execute(
+            delete(DATASET_BATCH).where(
+                DATASET_BATCH.c.batch_id.in_(batch_ids), DATASET_BATCH.c.status.in_(("waiting", "checking"))
+            )
+        )
 
 
 def finish(

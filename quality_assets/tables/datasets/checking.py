@@ -35,6 +35,7 @@ from quality_assets.tables.datasets.batches import (
     batch_time,
     checked_batches,
     finish,
+    forget,
     judged_hashes,
     sha256_of,
     start,
@@ -48,7 +49,7 @@ from quality_assets.tables.datasets.telling_of import tell_of_closed, tell_of_so
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of one batch. `status` is passed, failed or refused; `reasons` say why it failed or was refused."""
+    """What came of one batch. `status` is passed, failed, refused or waiting; `reasons` say why, but for the first."""
 
     dataset: str
     batch: str
@@ -102,6 +103,10 @@ def alert_of(finding: Finding) -> dict[str, Any]:
         "count": finding.count,
         "sentence": finding.sentence,
     }
+
+
+class _ChangedError(Exception):
+    """A file holds other bytes than those that were hashed."""
 
 
 @dataclass(frozen=True)
@@ -191,26 +196,33 @@ def _refused(dataset: str, name: str, batch_id: str, reason: str) -> BatchResult
     return BatchResult(dataset, name, batch_id, 0, None, {}, (), "refused", (reason,))
 
 
+def _still_written(dataset: str, name: str) -> BatchResult:
+    reason = "it is still being written: it is judged once it is whole"
+    return BatchResult(dataset, name, "", 0, None, {}, (), "waiting", (reason,))
+
+
 def check_dataset(
     store: Operations, settings: Settings, dataset: Registered, by: str = "cli", run_id: str | None = None
 ) -> Iterator[BatchResult]:
     """Judge each batch of a dataset that was not judged yet, oldest first, and yield what came of it.
 
     A file that cannot be opened is refused for now, and told of. A batch that can be read later, once a disk has room,
-    stays waiting and raises FileWaits.
+    stays waiting and raises FileWaits; a file that is still being written waits too, and holds back no other.
     """
     folder = settings.data_dir / "datasets" / dataset.dataset_id
     folder.mkdir(parents=True, exist_ok=True)
     # Rules are learnt in the order of the batches: one process at a time judges a dataset.
     with FileLock(folder / ".lock"):
         if dataset.source.kind == "files":
-            waiting, closed = waiting_files(store, settings, dataset)
+            arrived = waiting_files(store, settings, dataset)
             # One file that nobody may open holds back no other.
-            tell_of_closed(store, dataset, closed)
-            for batch in _in_order(settings, waiting, dataset.source.time):
+            tell_of_closed(store, dataset, arrived.closed)
+            for batch in _in_order(settings, arrived.waiting, dataset.source.time):
                 yield _check_batch(store, settings, dataset, batch, by, run_id)
-            for file in closed:
+            for file in arrived.closed:
                 yield _refused(dataset.dataset_id, file.name, "", file.reason)
+            for name in arrived.unsettled:
+                yield _still_written(dataset.dataset_id, name)
         else:
             try:
                 yield from _check_state(store, settings, dataset, by, run_id)
@@ -248,7 +260,10 @@ def _check_batch(
         with scratch_database(settings) as (connection, scratch):
             loaded = _loaded(connection, dataset, Path(batch.location), scratch)
             return _check_loaded(store, settings, dataset, batch, connection, loaded)
-    except (FileRejected, FileWaits, duckdb.Error, OSError, MemoryError) as error:
+    except (_ChangedError, FileRejected, FileWaits, duckdb.Error, OSError, MemoryError) as error:
+        if not batch.is_unchanged():
+            forget(store, batch.batch_id)
+            return _still_written(dataset.dataset_id, batch.name)
         judgement = verdict_on(error)
         if isinstance(judgement, FileWaits):
             raise judgement from None
@@ -279,6 +294,8 @@ def _check_loaded(
         )
     plugins = load_plugins(settings.data_dir / "checks").of(dataset.dataset_id)
     judged = _judge(connection, loaded, batch.batch_id, past, asked, plugins)
+    if not batch.is_unchanged():
+        raise _ChangedError
     keeper.keep(judged.profile, judged.sample)
     result = _result(dataset.dataset_id, batch.name, batch.batch_id, judged, source.thresholds, len(teaching))
     finish(store, dataset, batch.batch_id, _values(result, judged, every), result.findings)
