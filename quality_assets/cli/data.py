@@ -23,6 +23,7 @@ from quality_assets.cli.output import (
     fail_if_newer,
     out,
     print_dates_not_over,
+    print_days_gone,
     print_files_off,
     print_publication,
     print_repeated,
@@ -218,6 +219,7 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
     print_repeated(settings, [path for path, *_ in wanted])
+    print_days_gone(settings, asked)
     today = datetime.now(UTC).date().isoformat()
     touched = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
     waiting = [day for day in touched if day < today and date.fromisoformat(day) not in unfinished]

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -151,6 +151,28 @@ def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> No
             f"{shown(path)} has come in place of an earlier file of its name, with the same dates: both count, and what"
             " both tell counts once, as the earlier one tells it; if it corrects the earlier one, `on_repeat: replace`"
             f" in the YAML of source {shown(source)} makes it count instead"
+        )
+    if len(rows) > 5:
+        out.print(f"… and {len(rows) - 5} more")
+
+
+def print_days_gone(settings: Settings, file_ids: Collection[str]) -> None:
+    """Say of which logs days went, as some have taken their place that have none of these."""
+    from quality_assets.contracts.raw import WITHOUT_DAYS
+    from quality_assets.stores.warehouse import open_warehouse
+
+    with open_warehouse(settings) as session:
+        rows = session.connection.execute(
+            "select path, reason from raw.log_files where status = 'superseded' and starts_with(reason, $gone)"
+            " and list_contains($ids, superseded_by) order by file_number desc",
+            {"gone": WITHOUT_DAYS, "ids": list(file_ids)},
+        ).fetchall()
+    for path, reason in rows[:5]:
+        gone = shown(reason.removeprefix(WITHOUT_DAYS).strip())
+        out.print(
+            f"{shown(path)} has taken the place of an earlier file of its name, and has no day for {gone}: they are"
+            " gone. If it holds the last days and moves on with them, `on_repeat: keep` in the YAML of its source keeps"
+            " them"
         )
     if len(rows) > 5:
         out.print(f"… and {len(rows) - 5} more")

@@ -7,6 +7,11 @@ from quality_assets.contracts.table import Build, Column, Table
 PERHAPS = ", perhaps "
 """Between the encoding that a log was read in, and another that it may be in as well."""
 
+CORRECTED = "a newer file of its path corrects it"
+"""Why a log is superseded whose source says `on_repeat: replace`."""
+WITHOUT_DAYS = f"{CORRECTED}, which has no day for"
+"""How that begins where days went with its rows: how many rows, and which days, stand behind it."""
+
 LOG_FILES = Table(
     schema="raw",
     name="log_files",

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from quality_assets.contracts.raw import CORRECTED
 from quality_assets.progress import Progress
 from quality_assets.stores.file_marks import GZIP, ZSTD
 from quality_assets.stores.journal import Journal
@@ -30,8 +31,6 @@ from quality_assets.stores.warehouse import WarehouseSession
 from quality_assets.tables.known_logs import FILE_ID_DIGITS, NUMBERLESS, Content, Knowledge
 
 _UNREADABLE = (OSError, EOFError, zlib.error)
-CORRECTED = "a newer file of its path corrects it"
-"""Why a log is superseded whose source says `on_repeat: replace`."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,7 @@ class _Planner:
 
     def _is_restored(self, item: _Waiting, content: Content) -> bool:
         """Whether what was corrected is back where its correction stood: the newest word on it is the first again."""
-        if content.status != "superseded" or content.reason != CORRECTED:
+        if content.status != "superseded" or not (content.reason or "").startswith(CORRECTED):
             return False
         newest = self._known.newest_of(content)
         is_at_the_path = newest in self._known.same_name(item.logical)

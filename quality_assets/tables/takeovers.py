@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
 
+from quality_assets.contracts.events import RAW_LOGS
 from quality_assets.contracts.ops import LANDING_FILES
-from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.raw import CORRECTED, LOG_FILES, WITHOUT_DAYS
 from quality_assets.contracts.sources.events import Sources
+from quality_assets.domain.wording import plural
+from quality_assets.stores.lake import files_sql
 from quality_assets.stores.readers import FileRejected, FileWaits, StagedFile, Staging
 from quality_assets.stores.warehouse import WarehouseSession
-from quality_assets.tables.arrivals import CORRECTED, Arrival
+from quality_assets.tables.arrivals import Arrival
 from quality_assets.tables.ledger import arrived, insert_or_replace
 from quality_assets.tables.repeated_logs import same_rows
 from quality_assets.tables.withdrawals import mark
+
+_MOST_DAYS = 3
 
 
 @dataclass
@@ -75,15 +80,22 @@ class Takeover:
         if not shared:
             return
         if sources[file.source].on_repeat == "replace":
-            self._replace(session, number, arrival, shared, CORRECTED)
+            corrected = {file_id: known[file_id][1] for file_id in shared}
+            self._replace(session, number, arrival, shared, _corrected(session, corrected, file.dates))
         else:
             self.earlier[number] = shared
             self.repeated[arrival.file_id] = shared[-1]
 
     def _replace(
-        self, session: WarehouseSession, number: int, arrival: Arrival, file_ids: Collection[str], why: str
+        self,
+        session: WarehouseSession,
+        number: int,
+        arrival: Arrival,
+        file_ids: Collection[str],
+        why: str | Mapping[str, str],
     ) -> None:
-        self.superseded |= dict.fromkeys(file_ids, (arrival.file_id, why))
+        said = dict.fromkeys(file_ids, why) if isinstance(why, str) else why
+        self.superseded |= {file_id: (arrival.file_id, said[file_id]) for file_id in file_ids}
         row = session.connection.execute(
             f"select min(coalesce(precedence, file_number)) from {LOG_FILES.qualified_name}"
             " where list_contains($ids, file_id)",
@@ -108,6 +120,26 @@ class Takeover:
             for number, file_id in self.same.items()
         ]
         insert_or_replace(session.connection, LOG_FILES, rows)
+
+
+def _corrected(
+    session: WarehouseSession, corrected: Mapping[str, Collection[date]], days: Collection[date]
+) -> dict[str, str]:
+    """Why logs go, given by their dates, whose correction has rows on some days; with the days that go with them."""
+    return {
+        file_id: _without_days(session, file_id, sorted(gone)) if (gone := set(dates).difference(days)) else CORRECTED
+        for file_id, dates in corrected.items()
+    }
+
+
+def _without_days(session: WarehouseSession, file_id: str, days: Sequence[date]) -> str:
+    files = [file for file in session.lake.files(RAW_LOGS, days[0], days[-1]) if file.event_date in days]
+    row = session.connection.execute(
+        f"select count(*) from ({files_sql(RAW_LOGS, session.lake.absolute(files))}) where file_id = $file_id",
+        {"file_id": file_id},
+    ).fetchone()
+    named = ", ".join(map(str, days[:_MOST_DAYS])) + (" and others" if len(days) > _MOST_DAYS else "")
+    return f"{WITHOUT_DAYS} {plural(row[0] if row else 0, 'row')} of {named}"
 
 
 def _stands(session: WarehouseSession, file_id: str, replaced: Collection[str]) -> bool:

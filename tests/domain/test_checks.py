@@ -18,7 +18,7 @@ from services import alert_rows
 from quality_assets.contracts.events import QUARANTINED_EVENTS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.monitoring import CHECK_RESULTS
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
-from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES
+from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS, LOG_FILES, WITHOUT_DAYS
 from quality_assets.contracts.table import Table
 from quality_assets.domain.quality.check import Check
 from quality_assets.domain.quality.contract_checks import contract_kept, key_unique
@@ -121,6 +121,11 @@ BROKEN_TABLES = {
     ),
     "raw.log_files.changed_sources_read_their_logs": (
         f"update {LOG_FILES.qualified_name} set reason = 'source web needs tss; it has ts' where file_number = 12"
+    ),
+    "raw.log_files.corrections_have_all_days": (
+        f"update {LOG_FILES.qualified_name} set status = 'superseded', reason = '{WITHOUT_DAYS} 3 rows of 2026-01-02',"
+        f" superseded_by = (select any_value(file_id) from {LOG_FILES.qualified_name} where file_number = 1)"
+        " where file_number = 12"
     ),
     "raw.log_files.encodings_are_sure": (
         f"update {LOG_FILES.qualified_name} set encoding = 'cp1252, perhaps cp1250' where file_number = 12"
@@ -629,6 +634,7 @@ WEIGHTS = {
     "raw.raw_logs.rows_accounted": "blocks",
     "raw.log_files.files_readable": "WARN",
     "raw.log_files.changed_sources_read_their_logs": "ERROR",
+    "raw.log_files.corrections_have_all_days": "WARN",
     "raw.log_files.data_is_fresh": "WARN",
     "raw.log_files.encodings_are_sure": "WARN",
     "raw.log_files.columns_still_come": "WARN",

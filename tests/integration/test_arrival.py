@@ -16,7 +16,7 @@ import pytest
 from quality_assets.clock import utc_now
 from quality_assets.contracts.events import QUARANTINED_EVENTS, RAW_LOGS, USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.contracts.raw import CORRECTED, LOG_FILES, WITHOUT_DAYS
 from quality_assets.contracts.sources.events import load_sources
 from quality_assets.contracts.table import Column, Table
 from quality_assets.settings import Settings
@@ -306,6 +306,33 @@ def test_of_corrections_that_are_given_at_once_the_last_counts(
     placed, _ = place(given, root.landing, "shop")
     root.read(placed)
     assert root.statuses() == {statuses[-1]: rows[statuses[-1]]}
+    root.assert_follows_from_landing()
+
+
+def test_days_that_go_with_what_is_corrected_are_told(root: Root) -> None:
+    def export(**rows: int) -> bytes:
+        days = {int(day.removeprefix("day")): count for day, count in rows.items()}
+        at = [1793613600 + 86400 * (day - 2) + n for day, count in days.items() for n in range(count)]
+        return text([f"{instant},cart,ok" for instant in at], "ts,page,st")
+
+    root.source("shop", more="on_repeat: replace")
+    root.put("shop/window.csv", export(day2=10, day3=20, day4=5))
+    root.read()
+    root.put("shop/window.csv", export(day3=20, day6=25))
+    root.read()
+    assert root.statuses() == {"ok": 45}
+    reasons = root.rows("select reason from raw.log_files where status = 'superseded'")
+    assert reasons == [(f"{WITHOUT_DAYS} 15 rows of 2026-11-02, 2026-11-04",)]
+    root.assert_follows_from_landing()
+    # What has all days of what it corrects takes nothing away, and is nothing to tell.
+    root.put("shop/window.csv", export(day3=9, day6=8))
+    root.read()
+    reasons = root.rows("select reason from raw.log_files where status = 'superseded' order by file_number")
+    assert reasons == [(f"{WITHOUT_DAYS} 15 rows of 2026-11-02, 2026-11-04",), (CORRECTED,)]
+    # The first again: it is the newest word once more, and lacks a day.
+    root.put("shop/window.csv", export(day2=10, day3=20, day4=5))
+    root.read()
+    assert root.statuses() == {"ok": 35}
     root.assert_follows_from_landing()
 
 

@@ -20,10 +20,10 @@ from quality_assets.domain.quality.check_queries import (
     per_date_balance,
     within_dates,
 )
+from quality_assets.domain.quality.ledger_checks import LEDGER_CHECKS, REJECTED_FILES_SHOWN_DAYS
 from quality_assets.domain.quality.likeness import columns_missed, names_alike, names_encoded_twice
 
 FRESH_WITHIN_HOURS = 36
-REJECTED_FILES_SHOWN_DAYS = 7
 MAX_QUARANTINED_SHARE = 0.05
 PAST_DAYS = 28
 MIN_PAST_DAYS = 7
@@ -98,35 +98,7 @@ from compared
         finding="{observed} reached the lake, of {threshold} read; loads that differ",
         remedy="Restore data/lake, or start a data folder anew from the log files.",
     ),
-    Check(
-        subject_of(LOG_FILES),
-        "files_readable",
-        "Could every file that lately arrived be read?",
-        "validity",
-        no_offenders(f"""
-select path || ': ' || reason as example from {LOG_FILES.qualified_name}
-where status = 'rejected' and arrived_at >= (select max(arrived_at) from {LOG_FILES.qualified_name})
-  - interval {REJECTED_FILES_SHOWN_DAYS} days
-"""),
-        severity="WARN",
-        finding="{observed} of the last days could not be read",
-        unit="file",
-        remedy="Mend the file, or describe its columns in data/sources; then `quality ingest` it again.",
-    ),
-    Check(
-        subject_of(LOG_FILES),
-        "changed_sources_read_their_logs",
-        "Could every log be read anew that a source with a changed YAML describes?",
-        "validity",
-        no_offenders(
-            f"select path || ': ' || split_part(reason, '; ', 1) as example from {LOG_FILES.qualified_name}"
-            " where status = 'loaded' and reason is not null"
-        ),
-        finding="{observed} stay as they were read before: by what the YAML of their source says now, no row of theirs"
-        " would be valid",
-        unit="log",
-        remedy="Mend the YAML; where that is what it is to say, `quality reread --source NAME`.",
-    ),
+    *LEDGER_CHECKS,
     Check(
         subject_of(LOG_FILES),
         "data_is_fresh",
