@@ -254,6 +254,25 @@ def test_a_collector_goes_on_with_another_producer_where_the_broker_has_forgotte
         log.close()
 
 
+def test_a_request_that_no_broker_would_take_whole_is_several_records() -> None:
+    rows = [(*_row(f"e{n}", "u")[:-1], "x" * 400_000) for n in range(5)]
+    letter = Letter("/ingest", ["invalid_status"], "{}")
+    whole = Entry("default", rows, [letter], 3, [7], [NOW_US + n for n in range(5)])
+    values = [value for _, value in kafka.messages_of(NOW_US, whole, 1)]
+    parts = [kafka._messages.decode(value) for value in values]
+    assert [len(part.entry.rows) for part in parts] == [2, 1, 2]
+    assert max(map(len, values)) < 900_000
+    assert [row[1] for part in parts for row in part.entry.rows] == ["e0", "e1", "e2", "e3", "e4"]
+    assert [at for part in parts for at in part.entry.received] == whole.received
+    assert [(len(p.entry.letters), p.entry.calls, p.entry.replayed) for p in parts] == [
+        (1, 3, [7]),
+        (0, 0, []),
+        (0, 0, []),
+    ]
+    # What is one event is one record, however long.
+    assert len(list(kafka.messages_of(NOW_US, Entry("default", [(*rows[0][:-1], "x" * 2_000_000)]), 1))) == 1
+
+
 def test_a_broker_alone_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(CollectorRunningError, match="needs QUALITY_LIVE_URL"):
         topics_of(Settings(data_dir=tmp_path, kafka_brokers="127.0.0.1:1"))
