@@ -13,7 +13,7 @@ from dash_app.pages.impact import doubt, incident_note, no_impact
 from dash_app.pages.retention import triangle
 from quality_assets.read import experiments
 from quality_assets.read import impact as queries
-from quality_assets.read.impact_changes import adoption_change, changes
+from quality_assets.read.impact_changes import adoption_changes, changes
 from quality_assets.read.impact_events import changed_events, events_of
 from quality_assets.read.links import Request
 from quality_assets.read.reader import Reader, Row
@@ -65,7 +65,7 @@ def build(reader: Reader, name: str) -> Component:
 
 def _said(reader: Reader, row: Row) -> Component:
     name = row["feature"]
-    changed = adoption_change(reader, row)
+    changed = adoption_changes(reader).get(name)
     met = next((each for each in changes(reader) if (each["kind"], each["name"]) == ("adoption", name)), None)
     lines = [
         changed or f"{formats.share(row['adoption'])} of all users used it in the last 28 days.",

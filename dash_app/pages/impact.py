@@ -72,7 +72,7 @@ def doubt(reader: Reader) -> Component:
 def _changes(reader: Reader) -> Component:
     found = changes.changes(reader)
     if not found and not any(row["all_mau_before"] for row in queries.adoption(reader)):
-        few = "What changed is not known yet: 28 days are held against the 28 before, and there are none before."
+        few = "What changed is not known yet: 28 days are held against the 28 before, and there are not as many."
         return html.Div(
             [html.Div([ui.icon("circle-question-mark"), few], className="card calm"), doubt(reader)], className="stack"
         )

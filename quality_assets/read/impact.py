@@ -382,11 +382,13 @@ def adoption(reader: Reader) -> list[Row]:
     """Every feature on the last day: adoption of 28 days, now and 28 days before, a spark of it, and engagement.
 
     `second_use_7d` is of all whose seven days after the first use ended within the 28 days, and `stickiness` the users
-    of a mean day of these: those of one day are a handful of people, and of its weekday.
+    of a mean day of these: those of one day are a handful of people, and of its weekday. What was before is known where
+    its 28 days are all of the data: of fewer days fewer people use a feature, whatever became of it.
     """
-    through = reader.through
+    through, first = reader.through, first_date(reader)
     if not reader.has(ADOPTION, ENGAGEMENT) or through is None:
         return []
+    has_before = first is not None and through - timedelta(days=2 * MONTH_DAYS - 1) >= first
     return reader.rows(
         f"""
 with days as (
@@ -401,9 +403,9 @@ again as (
 ),
 past as (
   select feature, list(adoption order by event_date) filter (where event_date > $through - {MONTH_DAYS}) as spark,
-    max(adoption) filter (where event_date = $through - {MONTH_DAYS}) as adoption_before,
-    max(mau) filter (where event_date = $through - {MONTH_DAYS}) as mau_before,
-    max(all_mau) filter (where event_date = $through - {MONTH_DAYS}) as all_mau_before,
+    max(adoption) filter (where $has_before and event_date = $through - {MONTH_DAYS}) as adoption_before,
+    max(mau) filter (where $has_before and event_date = $through - {MONTH_DAYS}) as mau_before,
+    max(all_mau) filter (where $has_before and event_date = $through - {MONTH_DAYS}) as all_mau_before,
     sum(new_adopters) filter (where event_date > $through - {MONTH_DAYS}) as new_adopters,
     avg(users) filter (where event_date > $through - {MONTH_DAYS}) as users_a_day
   from days group by feature
@@ -421,7 +423,7 @@ select feature, adoption, adoption_before, spark, mau, all_mau, mau_before, all_
 from days join past using (feature) left join again using (feature) left join engaged using (feature)
 where days.event_date = $through order by adoption desc, feature
 """,
-        {"through": through},
+        {"through": through, "has_before": has_before},
     )
 
 

@@ -40,15 +40,17 @@ def incidents_by_feature(reader: Reader) -> dict[str, Row]:
     return found
 
 
-def adoption_change(reader: Reader, row: Row) -> str | None:
-    """That more or fewer use a feature than a month before, of a row of `adoption`; None where neither."""
-    before = (row["mau_before"], row["all_mau_before"]) if row["all_mau_before"] else None
-    return words.adoption_sentence(
-        row["feature"],
-        (row["mau"], row["all_mau"]),
-        before,
-        has_incident=row["feature"] in incidents_by_feature(reader),
-    )
+@per_snapshot
+def adoption_changes(reader: Reader) -> dict[str, str]:
+    """That more or fewer use a feature than a month before, of those of which that is so: of all that were asked."""
+    rows = [row for row in impact.adoption(reader) if row["all_mau"] and row["all_mau_before"]]
+    shares = [((row["mau"], row["all_mau"]), (row["mau_before"], row["all_mau_before"])) for row in rows]
+    incidents = incidents_by_feature(reader)
+    return {
+        row["feature"]: words.adoption_sentence(row["feature"], now, before, has_incident=row["feature"] in incidents)
+        for row, (now, before), is_told in zip(rows, shares, words.are_changes(shares), strict=True)
+        if is_told
+    }
 
 
 def _change(
@@ -71,8 +73,9 @@ def _change(
 
 
 def _of_adoption(reader: Reader) -> Iterator[Row]:
+    told = adoption_changes(reader)
     for row in impact.adoption(reader):
-        said = adoption_change(reader, row)
+        said = told.get(row["feature"])
         if said:
             before = row["adoption_before"] or 0.0
             moved = abs(row["adoption"] - before) / row["adoption"] if row["adoption"] else 1.0
@@ -82,6 +85,7 @@ def _of_adoption(reader: Reader) -> Iterator[Row]:
 
 
 def _of_funnels(reader: Reader) -> Iterator[Row]:
+    changed = funnel_changes(reader)
     for defined in impact.definitions(reader, "funnel"):
         if defined["error"]:
             continue
@@ -92,9 +96,8 @@ def _of_funnels(reader: Reader) -> Iterator[Row]:
             fallen = funnel_features(reader, name)
             yield _change(reader, "funnel", name, dead, float(entered), href, fallen) | {"is_dead": True}
             continue
-        change = funnel_change(reader, name)
-        if change is not None:
-            people, said, is_fall = change
+        if name in changed:
+            people, said, is_fall = changed[name]
             yield _change(reader, "funnel", name, said, people, href, funnel_features(reader, name) if is_fall else ())
         told = [split for split in impact.funnel_splits(reader, name) if split["sentence"]]
         for split in told[:_SPLITS]:
@@ -151,21 +154,32 @@ def dead_sentence(reader: Reader, name: str) -> str | None:
 
 
 @per_snapshot
-def funnel_change(reader: Reader, name: str) -> tuple[float, str, bool] | None:
-    """How many people, in which words, and whether fewer: a funnel is finished otherwise than 28 days before."""
+def funnel_changes(reader: Reader) -> dict[str, tuple[float, str, bool]]:
+    """How many people, in which words, and whether fewer, of each funnel that changed; all are asked together."""
+    usable = [row["name"] for row in impact.definitions(reader, "funnel") if not row["error"]]
+    asked = {name: shares for name in usable if (shares := _finished(reader, name)) is not None}
+    found = {}
+    for (name, (now, before)), is_told in zip(asked.items(), words.are_changes(list(asked.values())), strict=True):
+        if is_told:
+            lost = now[1] * before[0] / before[1] - now[0]
+            has_incident = bool(funnel_features(reader, name) & incidents_by_feature(reader).keys())
+            said = words.conversion_sentence(name, now, before, has_incident=has_incident)
+            found[name] = abs(lost), said, lost > 0
+    return found
+
+
+def _finished(reader: Reader, name: str) -> tuple[words.Share, words.Share] | None:
+    """(finished, entered) of a funnel in the last 28 days of entry whose windows are over, and in the 28 before; None
+    where nobody knows.
+    """
     through, defined = reader.through, impact.funnel(reader, name)
     assert through is not None
     end = through - timedelta(days=defined.reach_days)
-    rates = []
+    found: list[words.Share] = []
     for last in (end, end - timedelta(days=MONTH_DAYS)):
         reached = impact.reached_steps(
             reader, {"name": name, "start": last - timedelta(days=MONTH_DAYS - 1), "end": last}, len(defined.steps)
         )
-        rates.append((reached.get(1, (0, None))[0], reached.get(len(defined.steps), (0, None))[0]))
-    (entered, done), (entered_before, done_before) = rates
-    if _is_dead(reader, name, defined) or not entered or not entered_before:
-        return None
-    has_incident = bool(funnel_features(reader, name) & incidents_by_feature(reader).keys())
-    said = words.conversion_sentence(name, (done, entered), (done_before, entered_before), has_incident=has_incident)
-    lost = entered * done_before / entered_before - done
-    return (abs(lost), said, lost > 0) if said else None
+        found.append((reached.get(len(defined.steps), (0, None))[0], reached.get(1, (0, None))[0]))
+    now, before = found
+    return None if _is_dead(reader, name, defined) or not now[1] or not before[1] else (now, before)

@@ -86,12 +86,12 @@ def test_a_segment_says_how_many_and_as_of_when(reader: Reader) -> None:
 def test_what_pages_ask_for_is_there(reader: Reader) -> None:
     (search,) = impact.adoption(reader)
     assert (search["feature"], search["adoption"], search["mau"]) == ("Search", 1.0, 2)
-    assert impact_changes.adoption_change(reader, search) is None
+    assert impact_changes.adoption_changes(reader) == {}
     assert impact.doubtful_days(reader) == frozenset()
     assert [row["segment"] for row in impact.segments(reader)] == ["ever", "keen"]
     assert {row["event_name"] for row in impact_events.catalogue(reader)} == {"look", "pay", "rate"}
     (split,) = impact.funnel_splits(reader, "buy")
     assert (split["segment"], split["value"], split["rate"], split["sentence"]) == ("platform", "ios", 0.5, None)
-    assert impact_changes.funnel_change(reader, "dead") is None
+    assert "dead" not in impact_changes.funnel_changes(reader)
     assert impact.adoption_curve(reader, "Search")[0]["share"] == 1.0
     assert impact.left_out_note(reader, "*", "exact").startswith("All from the first 28 days")

@@ -17,6 +17,10 @@ def steps(*reached: int, last_seen: date | None = NOW) -> list[Step]:
     return [Step(f"step {n}", each, NOW if n == 1 else last_seen) for n, each in enumerate(reached, start=1)]
 
 
+def is_change(now: words.Share, before: words.Share) -> bool:
+    return words.are_changes([(now, before)]) == [True]
+
+
 def test_a_funnel_says_how_many_finish_and_where_most_are_lost() -> None:
     assert words.funnel_sentence(steps(200, 150, 50), MAY, JUNE, "user", NOW) == (
         "Of 200 users who began between 1 May 2026 and 1 Jun 2026, 50 (25 %) reached the last step, step 3."
@@ -56,10 +60,10 @@ def test_each_row_says_what_it_is_worth(row: dict[str, object], last_seen: date 
 
 
 def test_a_change_is_told_beyond_chance_and_beyond_what_matters() -> None:
-    assert words.is_change((120, 1_000), (410, 1_000))
-    assert not words.is_change((3, 10), (9, 10)), "too few"
-    assert not words.is_change((50, 100), (55, 100)), "chance"
-    assert not words.is_change((500_000, 1_000_000), (510_000, 1_000_000)), "too small to matter"
+    assert is_change((120, 1_000), (410, 1_000))
+    assert not is_change((3, 10), (9, 10)), "too few"
+    assert not is_change((50, 100), (55, 100)), "chance"
+    assert not is_change((500_000, 1_000_000), (510_000, 1_000_000)), "too small to matter"
     assert words.split_sentence("platform", "tablet", (120, 1_000), (410, 1_000)) == (
         "platform tablet: 12 % instead of 41 % reach the last step"
     )
@@ -75,8 +79,6 @@ def test_a_fall_names_the_open_incident_and_a_rise_does_not() -> None:
     )
     rise = words.conversion_sentence("quiz", (200, 1_000), (100, 1_000), has_incident=True)
     assert rise == "quiz: more finish it, 20 % instead of 10 % (1,000 entered)."
-    assert words.adoption_sentence("Search", (100, 1_000), None, has_incident=True) is None
-    assert words.conversion_sentence("quiz", (100, 1_000), (100, 1_000), has_incident=True) is None
 
 
 def test_no_rate_of_return_stands_without_its_kind() -> None:
@@ -114,16 +116,16 @@ def test_a_step_in_words() -> None:
 
 
 def test_thirty_are_enough_to_say_something() -> None:
-    assert words.is_change((1, 30), (29, 30))
-    assert not words.is_change((1, 29), (29, 30))
-    assert not words.is_change((1, 30), (29, 29))
+    assert is_change((1, 30), (29, 30))
+    assert not is_change((1, 29), (29, 30))
+    assert not is_change((1, 30), (29, 29))
     assert "too few" in words.retention_sentence("exact", 7, 1, 29, 4)
     assert "too few" not in words.retention_sentence("exact", 7, 1, 30, 4)
     assert "too few" in words.funnel_sentence(steps(29, 20), MAY, JUNE, "user", NOW)
     assert "too few" not in words.funnel_sentence(steps(30, 20), MAY, JUNE, "user", NOW)
     # Of 1,000 each: 2.58 errors of .02121 are .0547.
-    assert not words.is_change((315, 1_000), (369, 1_000))
-    assert words.is_change((315, 1_000), (371, 1_000))
+    assert not is_change((315, 1_000), (369, 1_000))
+    assert is_change((315, 1_000), (371, 1_000))
 
 
 def test_why_nobody_knows_how_many_reached_a_step() -> None:

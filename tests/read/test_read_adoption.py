@@ -214,6 +214,7 @@ def engaged(days: int, feature: str = "Cart", **cells: object) -> Cells:
 
 
 ADOPTED: dict[str, list[Cells]] = {
+    EVENT_DAYS: [{"event_date": ago(57), "feature": "Cart", "event_name": "use", "events": 1}],
     ADOPTION: [
         adopted(0, 40),
         adopted(1, 30),

@@ -28,7 +28,7 @@ LEAST_ENTRIES = 30
 LEAST_CHANGE = 0.02
 """A smaller change of a share, in points as a fraction, is not told as one."""
 ODD_CHANGE = 2.58
-"""Nor is one of fewer standard errors: of a hundred shares that did not change, one would be told (99 %)."""
+"""Nor is one of fewer standard errors: of a hundred lists of shares in which none changed, one would be told (99 %)."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,15 @@ def coverage_sentence(events: int, without_unit: int, automated: int, unit: str)
     return f"{'; '.join(parts)}." if parts else ""
 
 
-def is_change(now: tuple[float, float], before: tuple[float, float]) -> bool:
-    """Whether two shares, each as (how many, of how many), differ by more than matters and more than chance."""
-    return _matters(now, before) and _errors_apart(now, before) >= ODD_CHANGE
+Share = tuple[float, float]
+"""How many, of how many."""
 
 
-def are_changes(pairs: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> list[bool]:
-    """As `is_change`, of shares that are asked together: of a hundred such lists in which none changed, one tells any.
+def are_changes(pairs: Sequence[tuple[Share, Share]]) -> list[bool]:
+    """Whether shares now and before differ by more than matters and more than chance, where all are asked together.
 
-    Asked one by one, of forty parts that did not change one would be told every other time.
+    Of a hundred such lists in which none changed, one tells any: asked one by one, of forty that did not change one
+    would be told every other time.
     """
     p_values = [erfc(_errors_apart(now, before) / sqrt(2)) if _is_enough(now, before) else nan for now, before in pairs]
     chance = erfc(ODD_CHANGE / sqrt(2))
@@ -159,15 +159,15 @@ def are_changes(pairs: Sequence[tuple[tuple[float, float], tuple[float, float]]]
     ]
 
 
-def _is_enough(now: tuple[float, float], before: tuple[float, float]) -> bool:
+def _is_enough(now: Share, before: Share) -> bool:
     return min(now[1], before[1]) >= LEAST_ENTRIES
 
 
-def _matters(now: tuple[float, float], before: tuple[float, float]) -> bool:
+def _matters(now: Share, before: Share) -> bool:
     return _is_enough(now, before) and abs(now[0] / now[1] - before[0] / before[1]) >= LEAST_CHANGE
 
 
-def _errors_apart(now: tuple[float, float], before: tuple[float, float]) -> float:
+def _errors_apart(now: Share, before: Share) -> float:
     """How many standard errors two shares are apart."""
     pooled = (now[0] + before[0]) / (now[1] + before[1])
     error = sqrt(pooled * (1 - pooled) * (1 / now[1] + 1 / before[1]))
@@ -223,27 +223,19 @@ def segment_sentence(row: dict[str, Any], through: date) -> str:
     return text if late <= 0 else f"{text} As of then: {plural(late, 'day')} of data have come since."
 
 
-def adoption_sentence(
-    name: str, now: tuple[float, float], before: tuple[float, float] | None, *, has_incident: bool
-) -> str | None:
-    """That a feature is used by more or fewer than a month before; None where it is not, or nobody knows.
+def adoption_sentence(name: str, now: Share, before: Share, *, has_incident: bool) -> str:
+    """That a feature is used by more or fewer than a month before, as (users, all users).
 
-    Shares are (users, all users). Where it has an open incident, a fall says so: it may be the reason.
+    Where it has an open incident, a fall says so: it may be the reason.
     """
-    if before is None or not is_change(now, before):
-        return None
     new, old = now[0] / now[1], before[0] / before[1]
     shares = f"{share_text(new)} of all in 28 days instead of {share_text(old)}"
     text = f"{name}: {'more' if new > old else 'fewer'} people use it, {shares} ({now[0]:,.0f})."
     return f"{text} It has an open incident." if has_incident and new < old else text
 
 
-def conversion_sentence(
-    name: str, now: tuple[float, float], before: tuple[float, float], *, has_incident: bool
-) -> str | None:
+def conversion_sentence(name: str, now: Share, before: Share, *, has_incident: bool) -> str:
     """That more or fewer finish a funnel than in the period before, as (finished, entered); as `adoption_sentence`."""
-    if not is_change(now, before):
-        return None
     new, old = now[0] / now[1], before[0] / before[1]
     text = (
         f"{name}: {'more' if new > old else 'fewer'} finish it, {share_text(new)} instead of {share_text(old)}"
