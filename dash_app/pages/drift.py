@@ -12,7 +12,7 @@ from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.components.markup import drawn
 from quality_assets.contracts.risk_inputs import INPUTS
-from quality_assets.domain.drift.verdicts import is_felt
+from quality_assets.domain.drift.verdicts import drifted_text, is_felt
 from quality_assets.domain.wording import capitalised, name_in_words
 from quality_assets.read import drift as queries
 from quality_assets.read import links
@@ -68,12 +68,9 @@ def build(reader: Reader, request: Request) -> Component:
         return html.Div([head, ui.card(none)])
     rows = queries.latest(reader)
     day = next(iter(counts.values()))["event_date"]
-    drifted = sum(row["drifted"] for row in counts.values())
-    tests = sum(row["tests"] for row in counts.values())
-    said = [
-        html.B(f"{formats.whole(drifted)} of {formats.whole(tests)} drifted"),
-        f" on {formats.day(day)}, beyond chance and beyond what matters.",
-    ]
+    drifted, tests, unknown = (sum(row[name] for row in counts.values()) for name in ("drifted", "tests", "unknown"))
+    beyond = "" if unknown == tests else " Drifted is what went beyond chance and beyond what matters."
+    said = [html.B(f"{capitalised(drifted_text(drifted, tests, unknown, f' on {formats.day(day)}'))}."), beyond]
     head = ui.page_head(TITLE, said, [ui.window_links(request), ui.copy_link()])
     return html.Div(
         [
@@ -104,7 +101,7 @@ def _matters(reader: Reader, rows: Sequence[Row]) -> Component:
     if rows and all(row["status"] == "unknown" for row in rows):
         return html.Div(
             [ui.icon("circle-question-mark"), "Whether anything moved cannot be told yet: days or events are too few."],
-            className="card calm",
+            className="card calm unsure",
         )
     if not moved:
         return html.Div(

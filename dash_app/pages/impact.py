@@ -74,7 +74,8 @@ def _changes(reader: Reader) -> Component:
     if not found and not any(row["all_mau_before"] for row in queries.adoption(reader)):
         few = "What changed is not known yet: 28 days are held against the 28 before, and there are not as many."
         return html.Div(
-            [html.Div([ui.icon("circle-question-mark"), few], className="card calm"), doubt(reader)], className="stack"
+            [html.Div([ui.icon("circle-question-mark"), few], className="card calm unsure"), doubt(reader)],
+            className="stack",
         )
     if not found:
         quiet = [ui.icon("circle-check"), "Nobody uses a feature, or finishes a funnel, otherwise than a month ago."]

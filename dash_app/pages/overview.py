@@ -44,18 +44,18 @@ def build(reader: Reader, request: Request) -> Component:
                 [ui.window_links(request), ui.copy_link()],
             ),
             live.strip_place(),
-            _figures(reader, days),
+            _figures(reader, rows, days),
             _attention(reader, rows),
             _table(reader, rows, days, len(known) - len(rows)),
         ]
     )
 
 
-def _figures(reader: Reader, days: int) -> Component:
+def _figures(reader: Reader, rows: Sequence[Row], days: int) -> Component:
     return html.Div(
         [
             _risk_figure(reader, days),
-            _incident_figure(reader, days),
+            _incident_figure(reader, rows, days),
             *_total_figures(reader, days),
             _quality_figure(reader, days),
         ],
@@ -89,10 +89,12 @@ def _count_change(now: int, before: int | None) -> Component:
     return ui.delta(f"{'+' if now > before else formats.MINUS}{abs(now - before)}", "bad" if now > before else "good")
 
 
-def _incident_figure(reader: Reader, days: int) -> Component:
+def _incident_figure(reader: Reader, rows: Sequence[Row], days: int) -> Component:
     incidents = queries.open_incidents(reader)
     if not reader.has(queries.INCIDENTS):
         return ui.figure_card("Open incidents", "bell-ring", formats.UNKNOWN, note="Incidents are not detected yet")
+    if not incidents and _is_nothing_judged(rows):
+        return ui.figure_card("Open incidents", "bell-ring", formats.UNKNOWN, note="Too short a past to tell yet")
     history = [row["open"] for row in queries.incidents_by_day(reader, days)]
     spark = ui.spark(history, f"Open incidents over {days} days")
     asset = links.dagster_asset(queries.INCIDENTS)
@@ -190,13 +192,16 @@ def _attention(reader: Reader, rows: Sequence[Row]) -> Component:
     )
 
 
+def _is_nothing_judged(rows: Sequence[Row]) -> bool:
+    return bool(rows) and all(row["status"] == Status.UNKNOWN for row in rows)
+
+
 def _calm(reader: Reader, rows: Sequence[Row]) -> Component:
     """Says that all is well only as far as somebody looked."""
     has_incidents = reader.has(queries.INCIDENTS)
     has_risk = any(row["risk"] and row["risk"]["risk_probability"] is not None for row in rows)
-    if has_incidents and rows and all(row["status"] == Status.UNKNOWN for row in rows):
-        said = "Whether anything is degraded is not known yet: no feature has a past that its last day is held against."
-        return html.Div([ui.icon("circle-question-mark"), said], className="card calm")
+    if has_incidents and _is_nothing_judged(rows):
+        return html.Div([ui.icon("circle-question-mark"), states_of.NOTHING_JUDGED], className="card calm unsure")
     if has_incidents and has_risk:
         return html.Div(
             [ui.icon("circle-check"), "Nothing is degraded, and no feature is at risk."], className="card calm"

@@ -20,7 +20,7 @@ from quality_assets.contracts.product import FACT_FEATURE_METRICS, FEATURE_DAILY
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.domain.escaping import terminal_text
 from quality_assets.domain.features.attention import features_that_need_attention, reasons_text
-from quality_assets.domain.features.status import is_worse_sql, state_join_sql
+from quality_assets.domain.features.status import NOTHING_JUDGED, is_worse_sql, state_join_sql
 from quality_assets.domain.wording import change_text, plural, value_text
 from quality_assets.tables.checks.run import LATEST_RESULTS_SQL
 from quality_assets.tables.reports import newest_scores
@@ -147,6 +147,19 @@ order by coalesce(fact.users, fact.events, 0) desc, worse.feature limit $limit
     return [_sentence(*row) for row in rows]
 
 
+def is_anything_judged(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether of any feature it is known that it was worse than its own past on the last day, or that it was not."""
+    found = connection.execute(
+        f"""
+select count(*) from {FEATURE_DAILY_TRENDS.qualified_name} as trend {state_join_sql("trend", "state")}
+where trend.event_date = (select max(event_date) from {FEATURE_DAILY_TRENDS.qualified_name})
+  and list_contains($metrics, trend.metric) and {is_worse_sql("trend", "state")} is not null
+""",
+        {"metrics": list(_METRICS)},
+    ).fetchall()
+    return found != [(0,)]
+
+
 def _sentence(
     feature: str, metric: str, value: float, expected: float | None, change: float | None, users: int | None
 ) -> str:
@@ -219,5 +232,6 @@ def _attention_lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     if worse:
         yield "Worse than their own past on the last day:"
     elif not first:
-        yield "No feature was worse than its own past on the last day."
+        is_known = is_anything_judged(connection)
+        yield "No feature was worse than its own past on the last day." if is_known else NOTHING_JUDGED
     yield from (f"  {line}" for line in worse)

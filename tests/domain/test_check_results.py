@@ -52,6 +52,11 @@ def test_a_check_is_answered_in_exactly_one_way(ways: dict[str, Any]) -> None:
         Check(ENDPOINT, "answers", "Does it answer?", "timeliness", **ways)
 
 
+def test_what_is_named_ends_no_sentence_and_a_name_of_dots_stays_one() -> None:
+    found = result_of(CHECK, Answer(False, 3.0, 5.0, 3, ["Acme Inc.", "..", "a.b"]), "")
+    assert found.description == "3 requests of 5 requests went unanswered: Acme Inc; ..; a.b. Start it again."
+
+
 def test_an_answer_becomes_a_result_with_all_that_its_check_says() -> None:
     found = result_of(CHECK, Answer(False, 3.0, 5.0, 3, ["one", "two"]), "2026-01-02")
     assert found == CheckResult(

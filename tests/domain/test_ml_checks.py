@@ -230,9 +230,11 @@ def test_where_nothing_was_graded_it_is_said_that_it_cannot_be_told(warehouse: d
     assert answer(warehouse, name) == (False, None, None, 1)
     said = result_of(BY_NAME[name], Answer(False, unexpected_count=1, examples=examples(warehouse, name))).description
     assert said.startswith(
-        "There are too few graded days to tell whether a trained model beats the best baseline; a baseline scores in"
+        "There are too few graded days to tell whether a trained model beats the best baseline; what scores in"
         " its place: EWMA chart. "
     )
+    warehouse.execute("update ml.model_versions set champion_model = 'none'")
+    assert examples(warehouse, name) == ["nothing"]
 
 
 @pytest.mark.parametrize(("apart", "is_passed"), [(0.125, True), (0.126, False), (-0.126, False)])

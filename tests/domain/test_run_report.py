@@ -498,7 +498,7 @@ def test_of_a_busy_run_every_figure_is_right():
     assert report["headline"] == (
         "Failed in broken; 6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); "
         "3 of 8 check results of this run failed, 1 could not be answered; 4 open incidents;"
-        " 3 of 5 watched things drifted."
+        " 3 of 5 watched things drifted, 1 could not be judged."
     )
 
 
@@ -570,7 +570,7 @@ def test_each_thing_alone_decides_what_a_run_is(changes, status):
 def test_headlines_say_what_is_unknown_and_what_is_none():
     assert run_report(busy_inputs(**CALM))["headline"] == (
         "6,000 rows came in; 400 of 6,000 on the days built are quarantined (6.7 %); 0 of 4 check results of"
-        " this run failed; no open incident; 0 of 2 watched things drifted."
+        " this run failed; no open incident; 0 of 2 watched things drifted, 1 could not be judged."
     )
     unknown = {"checks": None, "drift": None, "incidents": None, "valid_rows": None}
     assert run_report(busy_inputs(**(CALM | unknown)))["headline"] == (
@@ -584,10 +584,21 @@ def test_headlines_say_what_is_unknown_and_what_is_none():
     )
 
 
+def test_where_nothing_could_be_judged_nothing_is_said_to_be_as_it_was():
+    young = busy_inputs().drift.assign(status="unknown")
+    report = run_report(busy_inputs(drift=young))
+    assert report["headline"].endswith("; whether anything drifted cannot be told: days or events are too few.")
+    alone = "Whether anything drifted cannot be told: days or events are too few."
+    assert said(report_html(report))["Drift"] == [alone]
+    assert said(drift_report_html(young))[""][1] == (
+        "Whether anything drifted on 2026-03-01 cannot be told: days or events are too few."
+    )
+
+
 def test_one_of_each_is_said_as_one_and_none_as_none():
     assert run_report(full_inputs())["headline"] == (
         "1,000 rows came in; 15 of 1,000 on the days built are quarantined (1.5 %); 1 of 3 check results of this"
-        " run failed, 1 could not be answered; 1 open incident; 1 of 2 watched things drifted."
+        " run failed, 1 could not be answered; 1 open incident; 1 of 2 watched things drifted, 1 could not be judged."
     )
     failed = run_report(busy_inputs(checks=pd.DataFrame([check_row("a.t", "warns", "failed")])))["checks"]
     assert (failed["passed"], failed["failed"], failed["unknown"]) == (0, 1, 0)
@@ -685,7 +696,7 @@ def test_the_page_of_a_busy_run_says_all_of_it():
         "few | 100 | 100 rows [30.0 accent]",
     ]
     assert found["Drift"] == [
-        "3 of 5 watched things drifted; 1 could not be judged.",
+        "3 of 5 watched things drifted, 1 could not be judged.",
         "first is drifted",
         "second is drifted",
         "third is drifted",
@@ -721,14 +732,14 @@ def test_a_page_says_of_each_part_whether_it_is_empty_or_unknown():
     empty = said(report_html(run_report(busy_inputs(**nothing))))
     assert empty["Checks that did not pass"] == ["All passed."]
     assert empty["What came in"] == ["No new file."]
-    assert empty["Drift"] == ["0 of 2 watched things drifted; 1 could not be judged."]
+    assert empty["Drift"] == ["0 of 2 watched things drifted, 1 could not be judged."]
     assert empty["Steps"] == ["None."]
     assert '<p class="lead plain">' in report_html(run_report(busy_inputs(**CALM)))
 
 
 def test_the_drift_report_shows_the_latest_day_by_rank_with_all_its_figures():
     found = said(drift_report_html(busy_inputs().drift, title="Drift of March"))
-    assert found[""][:2] == ["Drift of March", "3 of 5 watched things drifted on 2026-03-01; 1 could not be judged."]
+    assert found[""][:2] == ["Drift of March", "3 of 5 watched things drifted on 2026-03-01, 1 could not be judged."]
     headers = "Status | Finding | Before and now |  | ÷ threshold | q | Effect on score | Rows"
     assert found["What comes in"][1:] == [
         headers,

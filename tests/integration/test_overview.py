@@ -141,6 +141,14 @@ def test_nothing_worse_is_told_as_such(session: WarehouseSession) -> None:
     assert list(summary_lines(session.connection))[-1] == "No feature was worse than its own past on the last day."
 
 
+def test_where_no_past_is_known_nothing_is_said_to_be_well(session: WarehouseSession) -> None:
+    session.connection.execute("update product.feature_daily_trends set is_worse = null")
+    session.connection.execute("update product.feature_states set state = 'unknown'")
+    assert list(summary_lines(session.connection))[-1] == (
+        "Whether anything is degraded is not known yet: no feature has a past that its last day is held against."
+    )
+
+
 def test_a_feature_is_told_once_by_what_hurts_most_and_most_users_come_first(session: WarehouseSession) -> None:
     all_well(session)
     worsen(session, "Search", "feedback_mean", 2.5, 4.0)

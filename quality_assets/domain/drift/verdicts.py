@@ -29,6 +29,14 @@ def is_felt(effect_on_predictions: float | None) -> bool | None:
     return None if effect_on_predictions is None else effect_on_predictions >= _FELT
 
 
+def drifted_text(drifted: int, watched: int, unknown: int, when: str = "") -> str:
+    """How many of what is watched drifted; what could not be judged is not said to be as it was."""
+    if unknown == watched:
+        return f"whether anything drifted{when} cannot be told: days or events are too few"
+    told = f"{drifted:,} of {watched:,} watched things drifted{when}"
+    return told + (f", {unknown:,} could not be judged" if unknown else "")
+
+
 def drift_rows(
     sketches: Sequence[Sketch],
     dates: Iterable[date],

@@ -41,6 +41,11 @@ class Outlook(StrEnum):
     UNKNOWN = "unknown"
 
 
+NOTHING_JUDGED = (
+    "Whether anything is degraded is not known yet: no feature has a past that its last day is held against."
+)
+"""What is said where nothing is: unknown is not well."""
+
 STATUS_ORDER: Mapping[str, int] = {status.value: order for order, status in enumerate(Status)}
 
 

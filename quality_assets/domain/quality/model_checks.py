@@ -139,16 +139,17 @@ select '' as partition_key, not any_value(v.is_baseline) as is_passed,
   max(m.value) filter (where m.role = 'baseline' or (m.role = 'champion' and v.is_baseline)) as threshold,
   case when any_value(v.is_baseline) then 1 else 0 end as unexpected_count,
   case when any_value(v.is_baseline) then
-    to_json([replace(replace(any_value(v.champion_model), '_', ' '), 'ewma', 'EWMA')]) end as examples
+    to_json([replace(replace(replace(any_value(v.champion_model), 'none', 'nothing'), '_', ' '), 'ewma', 'EWMA')])
+  end as examples
 from {_VERSIONS} as v left join {MODEL_METRICS.qualified_name} as m
   on m.model = 'feature_risk' and m.model_version = v.model_version and m.target = 'any' and m.metric = 'brier_skill'
 where v.alias = 'champion'
 """,
         severity="WARN",
         finding="No trained model is clearly better (Brier skill {observed}) than the best baseline ({threshold}) and"
-        " ranks as well; a baseline scores in its place",
-        finding_unmeasured="There are too few graded days to tell whether a trained model beats the best baseline; a"
-        " baseline scores in its place",
+        " ranks as well; what scores in its place",
+        finding_unmeasured="There are too few graded days to tell whether a trained model beats the best baseline;"
+        " what scores in its place",
         unit="",
         remedy=TIME_TELLS,
         needs="no model was trained yet",
@@ -243,7 +244,7 @@ select '' as partition_key,
 from newest
 """,
         severity="WARN",
-        finding="Of {threshold} of the last day {observed} came from a trained model, the others from a baseline",
+        finding="Of {threshold} of the last day {observed} came from a trained model",
         unit="score",
         remedy=TIME_TELLS,
         needs="no model has scored yet",

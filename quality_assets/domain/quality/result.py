@@ -61,6 +61,11 @@ def _as_json(answer: Answer) -> str | None:
     return json.dumps(list(answer.examples), ensure_ascii=False) if answer.examples else None
 
 
+def _without_full_stop(text: str) -> str:
+    """What is named ends no sentence; a name of dots alone stays what it is."""
+    return text.rstrip(".") or text
+
+
 def _sentence(check: Check, answer: Answer, examples: str | None) -> str:
     """What was found, in words: of a no what is wrong and what to do about it."""
     if answer.why:
@@ -74,7 +79,7 @@ def _sentence(check: Check, answer: Answer, examples: str | None) -> str:
     is_measured = answer.observed is not None or answer.threshold is not None
     finding = check.finding if is_measured else check.finding_unmeasured or check.finding
     found = finding.format(observed=seen, threshold=limit) or f"{check.question} No"
-    named = [row_text(item).rstrip(".") for item in json.loads(examples)[:MAX_NAMED]] if examples else []
+    named = [_without_full_stop(row_text(item)) for item in json.loads(examples)[:MAX_NAMED]] if examples else []
     # Where offenders are what was counted, it can be said how many are not named.
     counted = answer.unexpected_count
     if named and counted is not None and answer.observed == counted > len(named):

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from quality_assets.domain.drift.verdicts import drifted_text
 from quality_assets.domain.plain import plain_value
 from quality_assets.domain.reports import html as html
 from quality_assets.domain.reports.html import Markup
 from quality_assets.domain.reports.run import drift_section
 from quality_assets.domain.reports.run_html import STATUS_TONES
+from quality_assets.domain.wording import capitalised
 
 _KIND_TITLES = {
     "data": (
@@ -39,8 +41,8 @@ def drift_report_html(
     if not summary["is_known"]:
         return html.page(title, "Nothing was compared: drift is unknown.", [])
     latest = drift[drift["event_date"] == drift["event_date"].max()].sort_values("rank")
-    lead = f"{summary['drifted']} of {summary['watched']} watched things drifted on {summary['event_date']}"
-    lead += f"; {summary['unknown']} could not be judged." if summary["unknown"] else "."
+    when = f" on {summary['event_date']}"
+    lead = capitalised(drifted_text(summary["drifted"], summary["watched"], summary["unknown"], when)) + "."
     pictures = _pictures(distributions)
     body = [_kind_html(kind, latest[latest["kind"] == kind], pictures) for kind in _KIND_TITLES]
     body.append(_reading_html())

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from quality_assets.contracts.monitoring import RUN_REPORT
+from quality_assets.domain.drift.verdicts import drifted_text
 from quality_assets.domain.features.attention import features_that_need_attention, incident_order
 from quality_assets.domain.plain import plain_records, plain_value, rows_of_frame
 from quality_assets.domain.quality.health import UNANSWERED
@@ -283,9 +284,9 @@ def _headline(report: Mapping[str, Any]) -> str:
     opened = report["incidents"]["open"]
     if opened is not None:
         parts.append(f"{opened} open incident{'' if opened == 1 else 's'}" if opened else "no open incident")
-    drifted = report["drift"]["drifted"]
+    drift = report["drift"]
     parts.append(
-        "drift unknown" if drifted is None else f"{drifted} of {report['drift']['watched']} watched things drifted"
+        drifted_text(drift["drifted"], drift["watched"], drift["unknown"]) if drift["is_known"] else "drift unknown"
     )
     if report["steps"]["failed"]:
         parts.insert(0, f"failed in {', '.join(report['steps']['failed'][:3])}")

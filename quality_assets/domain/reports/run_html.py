@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quality_assets.contracts.catalog import may_refuse_publication
+from quality_assets.domain.drift.verdicts import drifted_text
 from quality_assets.domain.reports import html as html
 from quality_assets.domain.reports.html import Markup, Tone
+from quality_assets.domain.wording import capitalised
 
 _SEVERITY_TONES: dict[str, Tone] = {"critical": "bad", "high": "bad", "medium": "warn", "low": "muted"}
 
@@ -101,7 +103,7 @@ def _intake_html(report: Mapping[str, Any]) -> list[html.Content]:
 def _drift_html(drift: Mapping[str, Any]) -> list[html.Content]:
     if not drift["is_known"]:
         return ["Unknown: nothing was compared."]
-    lead = f"{drift['drifted']} of {drift['watched']} watched things drifted; {drift['unknown']} could not be judged."
+    lead = capitalised(drifted_text(drift["drifted"], drift["watched"], drift["unknown"])) + "."
     return [lead, html.bullets([row["verdict"] for row in drift["worst"]])] if drift["worst"] else [lead]
 
 
