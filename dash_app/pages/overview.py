@@ -13,7 +13,7 @@ from dash_app.components import ui
 from dash_app.pages import live, states
 from quality_assets.contracts.metrics import METRICS_BY_NAME
 from quality_assets.domain.features import status as states_of
-from quality_assets.domain.features.attention import DEGRADED_TODAY, model_reasons, raising_reasons
+from quality_assets.domain.features.attention import DEGRADED_TODAY, raising_reasons
 from quality_assets.domain.features.incident_words import told_sentence
 from quality_assets.domain.features.status import STATUS_ORDER, Outlook, Status
 from quality_assets.domain.quality import health
@@ -264,12 +264,12 @@ def _sentence(row: Row, was_right: float | None) -> list[Any]:
             f" {formats.plural(more, 'more incident')} open." if more else "",
             _outlook(row["risk"], was_right),
         ]
-    reasons = model_reasons(row["risk"])
+    reasons = raising_reasons(row["risk"])
     if DEGRADED_TODAY in row["attention"]["reasons"]:
         return [f"{capitalised(DEGRADED_TODAY)}."]
     if not reasons:
         return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days; the model gives no reason."]
-    words = "; ".join(reason["words"] for reason in reasons[:2])
+    words = "; ".join(reasons[:2])
     return [html.B("May degrade"), f" within {row['risk']['horizon_days']} days: {words}."]
 
 

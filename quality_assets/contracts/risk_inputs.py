@@ -54,6 +54,7 @@ class RiskInput:
             yes, no = self.words.split("|")
             return yes if value > 0.5 else no
         told = self.words.format(value=self.undo(value) if self.undo else value)
+        told = re.sub(r"(off by )?[+-]0\.0 times its usual swing", "as usual", told)
         told = re.sub(r"\b1 (day|signal|degradation|release)s\b", r"1 \1", told)
         if self.unit == "days" and value >= self.high:
             # It is counted so far and no further: what goes on for months says so elsewhere.

@@ -26,7 +26,7 @@ from quality_assets.contracts.owners import HOUSE_OWNER, OWNERS, TEAM, owner_of
 from quality_assets.contracts.pipeline import PIPELINE
 from quality_assets.contracts.raw import FEATURE_DESCRIPTIONS
 from quality_assets.domain.features.attention import users_hit
-from quality_assets.domain.features.incident_words import title, told_figures, told_sentence
+from quality_assets.domain.features.incident_words import title, told_figures, told_sentence, told_unit
 from quality_assets.domain.models.retraining import CONSEQUENTIAL_EFFECT
 from quality_assets.domain.quality import alerting
 from quality_assets.domain.quality.alerting import Fault
@@ -298,7 +298,8 @@ def tell_of_incidents(session: WarehouseSession, run_id: str) -> None:
         f"""
         select incident_id, feature, event_name, platform, metric, kind, severity, sentence, verdict, verdict_sentence,
           affected_users, users_today, detected_on, start_date, change, baseline_value, current_value, peak_value,
-          size, current_size, unit, objective, slice_dimensions, slice_values, events, scope, features, end_date,
+          size, current_size, unit, objective, peak_count, usual_most, counted_days,
+          slice_dimensions, slice_values, events, scope, features, end_date,
           described.owner as owner, described.team as team
         from {INCIDENTS.qualified_name}
         left join {FEATURE_DESCRIPTIONS.qualified_name} as described using (feature)
@@ -359,7 +360,7 @@ def _of_incident(row: Mapping[str, Any], run_id: str, wide: str | None) -> Fault
             "since": row["start_date"],
             "kind": row["kind"],
             "change": change,
-            "unit": row["unit"],
+            "unit": told_unit(row),
             "slice": slices,
             "verdict": row["verdict"],
         },

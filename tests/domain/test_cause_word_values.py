@@ -54,7 +54,7 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
         ),
         (
             verdict("real", 100.0),
-            "Real: all of it (100 to 100 %) remains, no change of users or mix that events show explains it.",
+            "Real: all of it remains, no change of users or mix that events show explains it.",
         ),
         # Beyond all of it, or less than none, is all or none.
         (
@@ -64,23 +64,31 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
         # What stands against the change is told, and with it nothing "made the rest" of what is whole.
         (
             verdict("real", 110.0, 10.0, users=-26.0, event_name=16.0),
-            "Real: all of it (100 to 100 %) remains; another mix of events (16 %) added to it, other users (26 %)"
-            " took from it.",
+            "Real: all of it remains; another mix of events (16 %) added to it, other users (26 %) took from it.",
         ),
         (
             verdict("partly", 60.0, 0.0, users=-20.0, country=64.0, late_rows=-4.0),
-            "Partly real: 60 % of it (60 to 60 %) remains; another mix of countries (64 %) added to it, other users"
+            "Partly real: 60 % of it remains; another mix of countries (64 %) added to it, other users"
             " (20 %) took from it.",
         ),
         (
             verdict("measurement", 10.0, 0.0, users=-20.0, country=110.0),
-            "Measurement: another mix of countries (110 %) made it, other users (20 %) took from it; 10 % of it (10 to"
-            " 10 %) is real.",
+            "Measurement: another mix of countries (110 %) made it, other users (20 %) took from it; 10 % of it is"
+            " real.",
         ),
         (
             verdict("measurement", 10.0, 20.0, users=30.0, country=60.0),
             "Measurement: another mix of countries (60 %) and other users (30 %) made it; 10 % of it (0 to 30 %) is"
             " real.",
+        ),
+        # More than all of it is told with what stands against it.
+        (
+            verdict("measurement", -26.0, 5.0, users=126.0),
+            "Measurement: other users (126 %) made it, what remains went the other way (26 %); none of it is real.",
+        ),
+        (
+            verdict("measurement", -4.0, 5.0, users=104.0),
+            "Measurement: other users (104 %) made it; none of it (0 to 1 %) is real.",
         ),
         # A twentieth is told, less is not; two at most.
         (
@@ -90,20 +98,19 @@ def verdict(word: str, real: float, off: float = 0.0, before: float = 100.0, **p
         ),
         (
             verdict("partly", 60.0, 0.0, users=5.0, country=35.0),
-            "Partly real: 60 % of it (60 to 60 %) remains; another mix of countries (35 %) and other users (5 %) made"
-            " the rest.",
+            "Partly real: 60 % of it remains; another mix of countries (35 %) and other users (5 %) made the rest.",
         ),
         (
             verdict("measurement", 40.0, 0.0, **dict.fromkeys(list(CAUSE_WORDS)[:9], 4.0), renamed=24.0),
-            "Measurement: events under a new name (24 %) made it; 40 % of it (40 to 40 %) is real.",
+            "Measurement: events under a new name (24 %) made it; 40 % of it is real.",
         ),
         (
             verdict("measurement", 40.0, 0.0, **dict.fromkeys(list(CAUSE_WORDS)[:10], 3.0)),
-            "Measurement: what was measured made it; 57 % of it (57 to 57 %) is real.",
+            "Measurement: what was measured made it; 57 % of it is real.",
         ),
         (
             verdict("partly", 60.0, 0.0, **dict.fromkeys(list(CAUSE_WORDS)[:10], 4.0)),
-            "Partly real: 60 % of it (60 to 60 %) remains; what was measured made the rest.",
+            "Partly real: 60 % of it remains; what was measured made the rest.",
         ),
         # Of a fall the parts are negative too.
         (

@@ -346,6 +346,24 @@ def test_users_are_those_of_the_worst_and_of_the_last_day() -> None:
     assert "; 5 users affected on the last day, 6 on its worst." in sentences[1]
 
 
+def test_on_a_day_that_is_as_usual_again_nobody_is_hit() -> None:
+    users = pd.DataFrame(
+        [("inc-1", day(22), 50), ("inc-1", day(28), 38)], columns=["incident_id", "event_date", "users"]
+    )
+    slow = {"metric": "latency_p50_ms", "unit": "ms", "baseline_value": 70.0, "peak_value": 144.0, "size": 74.0}
+    slow |= {"end_date": None, "current_value": 69.0, "metrics": ["latency_p50_ms", "latency_p95_ms"]}
+
+    def told(**more: Any) -> tuple[int, str]:
+        found = with_affected_users(pd.DataFrame([incident(**(slow | more))]), users, day(28)).iloc[0]
+        return int(found["users_today"]), found["sentence"].partition("; ")[2]
+
+    assert told(current_size=-1.0) == (0, "0 users affected on the last day, 50 on its worst.")
+    assert told(current_size=1.0) == (38, "38 users affected on the last day, 50 on its worst.")
+    # What it was off by beside may be off still; and what is beyond its objective is so by another measure.
+    assert told(current_size=-1.0, metrics=["latency_p50_ms", "crash_rate"])[0] == 38
+    assert told(current_size=-1.0, kind="objective")[0] == 38
+
+
 # --- Severity ---------------------------------------------------------------------------------------------------------
 
 

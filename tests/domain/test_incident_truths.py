@@ -241,7 +241,7 @@ def test_what_the_same_users_meet_is_real() -> None:
     assert (verdict.verdict, verdict.real_share, verdict.parts[-1].size) == ("real", 1.0, pytest.approx(50.0))
     assert (
         str(verdict_sentence(verdict))
-        == "Real: all of it (100 to 100 %) remains, no change of users or mix that events show explains it."
+        == "Real: all of it remains, no change of users or mix that events show explains it."
     )
     # Faster is not worse.
     assert take_apart(slower, -1).verdict == "unknown"

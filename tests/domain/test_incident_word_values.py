@@ -18,6 +18,7 @@ from quality_assets.domain.features.incident_words import (
     title,
     told_figures,
     told_sentence,
+    told_unit,
 )
 
 NAN = float("nan")
@@ -343,7 +344,11 @@ def test_a_fall_that_goes_on_is_told_with_its_worst_where_that_was_lower() -> No
         ({"kind": "objective"}, (0.06, 0.02, None)),
         ({"kind": "dead", "events": 0, "peak_value": 0.0, "change": -1.0}, (0.0, 0.02, -1.0)),
         ({"baseline_value": NAN}, (0.06, None, 2.0)),
+        # Many days are counted together: the rate of one of them is no figure of that.
+        ({"peak_count": 17.4, "usual_most": 8.6, "counted_days": 19, "current_value": 0.0}, (17.0, 9.0, None)),
+        ({"peak_count": 20.0, "usual_most": 2.0}, (0.06, 0.02, 2.0)),
     ],
 )
 def test_figures_are_those_that_the_sentence_says(changes: dict[str, Any], figures: tuple[float | None, ...]) -> None:
     assert told_figures(ROW | changes) == pytest.approx(figures)
+    assert told_unit(ROW | changes) == ("count" if "counted_days" in changes else "fraction")

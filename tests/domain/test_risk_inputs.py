@@ -121,6 +121,9 @@ def test_every_input_can_be_worded() -> None:
     [
         ("error_change", -0.25, "error rate −25 % on the bad side of usual over 3 days"),
         ("crash_z", -1.0, "crash rate today off by −1.0 times its usual swing"),
+        ("crash_z", 0.04, "crash rate today as usual"),
+        ("worst_slope_z", -0.04, "steepest two-week trend as usual"),
+        ("worst_slope_z", 0.06, "steepest two-week trend +0.1 times its usual swing"),
         ("worst_slope_z", -0.5, "steepest two-week trend −0.5 times its usual swing"),
         ("newest_version_share", 0.55, "55 % of all events on a version younger than two weeks"),
         ("budget_burn", math.log(3.5), "error budget used 2.5 times as fast as it may be"),

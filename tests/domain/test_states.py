@@ -55,7 +55,9 @@ FINE: dict[str, Row] = {"crash_rate": {"is_worse": False}}
     ("incidents", "risk", "current", "status"),
     [
         ([_incident("critical")], None, {}, Status.CRITICAL),
-        ([_incident("low"), _incident("high")], _risk(0.0), FINE, Status.CRITICAL),
+        ([_incident("low"), _incident("critical")], _risk(0.0), FINE, Status.CRITICAL),
+        # Its alert says high: only what is critical is called so.
+        ([_incident("low"), _incident("high")], _risk(0.0), FINE, Status.DEGRADED),
         ([_incident("medium")], _risk(0.9), WORSE, Status.DEGRADED),
         ([_incident("low")], None, {}, Status.DEGRADED),
         ([], _risk(0.9, degraded=True), FINE, Status.DEGRADED),

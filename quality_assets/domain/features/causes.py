@@ -331,11 +331,15 @@ def verdict_sentence(verdict: Verdict) -> str | None:
         float(np.clip(end / verdict.change, 0, 1)) for end in (verdict.parts[-1].low, verdict.parts[-1].high)
     )
     much, is_sure = _share_text(share), low >= _HARDLY or high <= 1 - _HARDLY
-    remains = f"{much} ({100 * low:.0f} to {100 * high:.0f} %)" if is_sure else much
+    between = f"{100 * low:.0f}", f"{100 * high:.0f}"
+    remains = f"{much} ({between[0]} to {between[1]} %)" if is_sure and between[0] != between[1] else much
     more, less = _parts_text(verdict, 1), _parts_text(verdict, -1)
     if verdict.verdict == "measurement":
         took = f", {less} took from it" if less else ""
-        return f"Measurement: {more or 'what was measured'} made it{took}; {remains} is real."
+        against = -verdict.parts[-1].size / verdict.change
+        # Parts that made more than all of it would be read as an error without what stands against them.
+        left = f", what remains went the other way ({100 * against:.0f} %)" if against >= _WORTH_TELLING else ""
+        return f"Measurement: {more or 'what was measured'} made it{took}{left}; {remains} is real."
     # Where some parts stand against the change, the others and what is real are more than all of it.
     if more and less:
         rest = f"; {more} added to it, {less} took from it"

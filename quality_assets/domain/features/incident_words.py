@@ -36,6 +36,15 @@ def told_sentence(row: Mapping[str, Any]) -> str:
     return " ".join(str(part) for part in parts if not is_missing(part) and part)
 
 
+def told_unit(row: Mapping[str, Any]) -> str:
+    """In what `told_figures` are: the metric's unit, or a count where many days are counted together."""
+    return "count" if _is_counted(row) else str(row["unit"])
+
+
+def _is_counted(row: Mapping[str, Any]) -> bool:
+    return bool(row["kind"] != "objective" and not is_missing(row.get("counted_days")) and _counts_text(row))
+
+
 def told_figures(row: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
     """What was seen, what it is held against, and the change, as the sentence says them; None where unknown."""
     now = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
@@ -43,6 +52,8 @@ def told_figures(row: Mapping[str, Any]) -> tuple[float | None, float | None, fl
         figures: tuple[Any, ...] = now, row["baseline_value"], row["change"]
     elif row["kind"] == "objective":
         figures = now, _limit(row), None
+    elif _is_counted(row):
+        figures = round(row["peak_count"]), round(row["usual_most"]), None
     else:
         value, size, change, _ = _told_values(row)
         figures = value, value - size, change
@@ -81,14 +92,14 @@ def _change_text(row: Mapping[str, Any], what: str) -> str:
         return f"{what} changed"
     if row["kind"] == "objective":
         return _objective_text(row, what)
+    if _is_counted(row):
+        # Many days gave it away together: what one of them was says nothing.
+        return f"{_counts_text(row)},"
     value, size, change, worst = _told_values(row)
     unit, counted = row["unit"], _counts_text(row)
     verb = {"creep": "grew to" if size > 0 else "sank to", "spike": "jumped to" if size > 0 else "fell to"}.get(
         row["kind"], "at"
     )
-    if counted and not is_missing(row.get("counted_days")):
-        # Many days gave it away together: what one of them was says nothing.
-        return f"{counted},"
     if counted:
         return f"{counted}: {what} {verb} {value_text(value, unit)}{worst}"
     ratio = "" if is_missing(change) or unit == "score" else f" ({_ratio(float(change))})"
@@ -102,13 +113,22 @@ def _told_values(row: Mapping[str, Any]) -> tuple[float, float, Any, str]:
         return peak, size, row["change"], ""
     now, own = float(row["current_value"]), float(row["current_size"])
     change = own / (now - own) if now - own > _ZERO else None
-    if own * size <= 0:
+    if is_as_usual_again(row):
         return peak, size, row["change"], ", as usual again on the last day,"
     if value_text(now, row["unit"]) == value_text(peak, row["unit"]):
         return peak, size, row["change"], ""
     if abs(own) >= abs(size):
         return now, own, change, ""
     return now, own, change, f", {value_text(peak, row['unit'])}{_usual_then(row)} at its worst{_on_worst_day(row)},"
+
+
+def is_as_usual_again(row: Mapping[str, Any]) -> bool:
+    """Whether an open incident is not off at all on the last day: only calm days are wanting until it is over."""
+    worst: Any = row.get("size")
+    now: Any = row.get("current_size")
+    if not is_missing(row["end_date"]) or row["kind"] == "objective" or is_missing(worst) or is_missing(now):
+        return False
+    return float(now) * float(worst) <= 0
 
 
 def _usual_then(row: Mapping[str, Any]) -> str:

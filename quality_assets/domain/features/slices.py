@@ -13,7 +13,7 @@ import pandas as pd
 
 from quality_assets.contracts.incidents import INCIDENTS
 from quality_assets.contracts.metrics import METRIC_GROUPS
-from quality_assets.domain.features.incident_words import as_day, describe, is_missing, names_of
+from quality_assets.domain.features.incident_words import as_day, describe, is_as_usual_again, is_missing, names_of
 from quality_assets.domain.features.settings import DEFAULT_INCIDENT_SETTINGS, IncidentSettings
 
 SLICE_DIMENSIONS = ("platform", "app_version", "country")
@@ -309,6 +309,10 @@ def with_affected_users(
         last = data_through if is_missing(row["end_date"]) else as_day(row["end_date"])
         # On a day on which nobody met it there is no row; where nobody is known at all, there is none on any.
         row["users_today"] = by_day.get((row["incident_id"], last), 0) if row["incident_id"] in most and last else None
+        kinds = {METRIC_GROUPS.get(name, name) for name in names_of(row["metrics"])}
+        if row["users_today"] and is_as_usual_again(row) and len(kinds) <= 1:
+            # Half of all wait longer than the usual median, on any day.
+            row["users_today"] = 0
         row["affected_users"] = None if is_missing(row["affected_users"]) else int(row["affected_users"])
         row["sentence"] = describe(row)
     frame = pd.DataFrame(rows, columns=list(INCIDENTS.column_names))

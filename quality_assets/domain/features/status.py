@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from quality_assets.contracts.incidents import INCIDENT_SEVERITIES
 from quality_assets.contracts.states import FEATURE_STATES
 from quality_assets.domain.features.attention import MINIMUM_RISK, users_hit
 from quality_assets.domain.series.panel import MONITORED_METRICS
@@ -50,9 +51,12 @@ STATUS_ORDER: Mapping[str, int] = {status.value: order for order, status in enum
 
 
 def feature_status(incidents: Sequence[Row], risk: Row | None, current: Mapping[str, Row]) -> Status:
-    """A feature's state: what is detected comes before what is predicted, and both before what is merely unusual."""
+    """A feature's state: what is detected comes before what is predicted, and both before what is merely unusual.
+
+    It is critical where an incident is: its alert says the same word.
+    """
     probability = risk["risk_probability"] if risk else None
-    if severe_incidents(incidents):
+    if any(incident["severity"] == INCIDENT_SEVERITIES[-1] for incident in incidents):
         return Status.CRITICAL
     if incidents or (risk and risk["is_degraded_today"]):
         return Status.DEGRADED
