@@ -117,13 +117,13 @@ LIVE_PARTS: dict[str, Callable[[Connection, Settings], Component]] = {
 }
 LIVE_PAGES: dict[str, LivePage] = {
     "/alerts": LivePage(lambda _: alerts.TITLE, alerts.build),
-    "/sources": LivePage(lambda _: sources.TITLE, sources.build),
+    "/sources": RootPage(lambda _: sources.TITLE, sources.build),
     "/models": RootPage(lambda _: models.TITLE, models.build),
     "/settings": LivePage(lambda _: house_settings.TITLE, house_settings.build),
 }
 ALERT_PAGE = LivePage(lambda _: "Alert", alert.build)
 MODEL_PAGE = RootPage(lambda request: links.model_of(request.path) or models.TITLE, models.build_one)
-DATASET_PAGE = LivePage(lambda request: links.dataset_of(request.path) or sources.TITLE, source.build)
+DATASET_PAGE = RootPage(lambda request: links.dataset_of(request.path) or sources.TITLE, source.build)
 EXPERIMENT_PAGE = Page(lambda request: links.experiment_of(request.path) or experiments.TITLE, experiments.build)
 FEATURE_PAGE = Page(lambda request: request.feature or "Feature", feature.build, (*STATE, feature_impact.TAB))
 FUNNEL_PAGE = Page(lambda request: links.funnel_of(request.path) or funnels.TITLE, funnels.build)

@@ -12,8 +12,9 @@ from dash_app import formats
 from dash_app.components import charts, ui
 from dash_app.components.markup import drawn
 from quality_assets.contracts.risk_inputs import INPUTS
+from quality_assets.domain.drift.user_features import UNITS as USER_UNITS
 from quality_assets.domain.drift.verdicts import drifted_text, is_felt
-from quality_assets.domain.wording import capitalised, name_in_words
+from quality_assets.domain.wording import MILLISECONDS, capitalised, name_in_words
 from quality_assets.read import drift as queries
 from quality_assets.read import links
 from quality_assets.read.drift import Fold
@@ -50,6 +51,7 @@ _UNITS = {
     "feedback_score": "score",
     "risk_probability": "probability",
     **{item.name: item.unit for item in INPUTS},
+    **USER_UNITS,
 }
 _MEANINGS = {item.name: item.description for item in INPUTS}
 
@@ -158,8 +160,10 @@ def _value(row: Row, value: float | None) -> str:
     unit = "fraction" if row["statistic"] == "binomial_z" else _UNITS.get(row["name"], "")
     if unit in ("fraction", "probability"):
         return formats.percent(value)
-    if unit == "ms":
-        return formats.duration(value)
+    if unit in MILLISECONDS:
+        return formats.duration(value * MILLISECONDS[unit])
+    if unit == "count":
+        return formats.count(value)
     return formats.number(value)
 
 

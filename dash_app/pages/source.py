@@ -7,37 +7,41 @@ from typing import Any
 from urllib.parse import quote
 
 from dash import html
-from sqlalchemy import Connection
 
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, field, write_button, write_form
 from dash_app.components.markup import drawn
 from dash_app.pages import source_history
-from dash_app.pages.sources import drop_zone, score_text, state_badge, usual
+from dash_app.pages.sources import drop_zone, score_text, state_badge, usual, wrong_files
 from dash_app.pages.states import not_found
 from quality_assets.domain.wording import capitalised, figure_text
 from quality_assets.read import links
 from quality_assets.read.links import Request
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.datasets.reading import state_of, told_of
 from quality_assets.tables.datasets.registering import UnknownDatasetError
+from quality_assets.tables.own_files import wrong_datasets
 
 Component = Any
 _NEWEST = 10
 _API = "/api/v1/data-quality/sources/"
 
 
-def build(connection: Connection, request: Request) -> Component:
+def build(settings: Settings, request: Request) -> Component:
     """The page."""
     name = links.dataset_of(request.path) or ""
     try:
-        told = told_of(connection, name)
+        with operations_of(settings).read() as connection:
+            told = told_of(connection, name)
     except UnknownDatasetError:
         return not_found(request.path)
     check = write_button("Check now", f"{_API}{quote(name)}/check", {}, done="Asked: it is checked in a moment")
     return html.Div(
         [
             ui.page_head(name, _lead(told), [actor_field(), check], html.A("Sources", href="/sources")),
+            wrong_files(wrong_datasets(settings, name)),
             _figures(told),
             ui.card(
                 ui.card_head("What was found", _batch_note(told)),

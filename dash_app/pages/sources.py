@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import html
-from sqlalchemy import Connection
 
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, field, write_form
 from dash_app.components.markup import Element, drawn
+from quality_assets.domain.wording import capitalised
 from quality_assets.read import links
 from quality_assets.read.links import Request
 from quality_assets.serve.api.datasets import SOURCES_PATH, UPLOAD_PATH
+from quality_assets.settings import Settings
+from quality_assets.stores.operations.store import operations_of
 from quality_assets.tables.datasets.reading import cards
+from quality_assets.tables.own_files import wrong_datasets
 
 Component = Any
 TITLE = "Sources"
@@ -30,12 +33,14 @@ _LOOKS = {
 }
 
 
-def build(connection: Connection, _request: Request) -> Component:
+def build(settings: Settings, _request: Request) -> Component:
     """The page."""
-    rows = cards(connection)
+    with operations_of(settings).read() as connection:
+        rows = cards(connection)
     return html.Div(
         [
             ui.page_head(TITLE, _lead(rows), [actor_field(), ui.copy_link()]),
+            wrong_files(wrong_datasets(settings)),
             ui.card(
                 ui.card_head("Drop a table", "CSV, JSON lines, Parquet, Excel; plain or compressed."),
                 drop_zone(),
@@ -54,6 +59,14 @@ def build(connection: Connection, _request: Request) -> Component:
         ],
         className="stack",
     )
+
+
+def wrong_files(wrong: Sequence[str]) -> Component:
+    """What is wrong with files that register tables; nothing where nothing is."""
+    if not wrong:
+        return None
+    said = [html.P([ui.icon("triangle-alert"), f" {capitalised(sentence)}"]) for sentence in wrong]
+    return ui.card(*said, label="Files that cannot be used")
 
 
 def _watch_form() -> Component:

@@ -75,6 +75,9 @@ _DURATIONS: tuple[tuple[float, str, int, int], ...] = (
 )
 
 
+MILLISECONDS = {"ms": 1, "s": 1_000, "h": 3_600_000}
+"""In units of durations, which are said in the unit that a person would choose."""
+
 # Nobody thinks of months in hours.
 _HOURS_SAID = 240
 _OF_USERS = "user_features."
@@ -96,8 +99,8 @@ def value_text(value: float, unit: str) -> str:
     """A value in a unit of the metric registry or of a model input: `0.42 %`, `1.20 s`, `45.3 s`, `3.44`, `12`."""
     if unit in ("fraction", "probability"):
         return share_text(value)
-    if unit == "ms":
-        return duration_text(value)
+    if unit in MILLISECONDS:
+        return duration_text(value * MILLISECONDS[unit])
     if unit in ("score", "sd", "ratio", ""):
         return _signed(f"{value:.2f}")
     return count_text(value)

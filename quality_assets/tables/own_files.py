@@ -6,6 +6,8 @@ no event has is told where definitions are held against the data (`impact/define
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from quality_assets.contracts.destinations import load_destinations
 from quality_assets.contracts.experiment_files import load_experiments
 from quality_assets.contracts.sources.datasets import load_datasets
@@ -39,9 +41,11 @@ def wrong_definitions(settings: Settings) -> list[str]:
     ]
 
 
-def wrong_datasets(settings: Settings) -> list[str]:
-    """The wrong files of watched tables."""
+def wrong_datasets(settings: Settings, name: str | None = None) -> list[str]:
+    """The wrong files of watched tables; of one alone those that are called like it."""
     errors = load_datasets(settings.data_dir / "datasets").errors
+    if name is not None:
+        errors = tuple(error for error in errors if PurePath(error.partition(": ")[0]).stem == name)
     return [f"a watched table is as its file said before, until that is mended: {_one_line(error)}" for error in errors]
 
 

@@ -53,6 +53,18 @@ def test_a_statistic_is_a_share_of_its_limit_where_both_are_known() -> None:
     assert drift.share_of_limit({"observed": 0.3, "threshold": None}) is None
 
 
+def test_what_is_watched_of_users_is_said_in_its_unit() -> None:
+    def said(name: str, before: float, now: float) -> str:
+        row = _row(f"user_features.{name}") | {"statistic": "w1", "reference_value": before, "current_value": now}
+        return page._from_to(row).replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+    assert said("failure_rate_24h", 0.3, 0.75) == "30.0 % → 75.0 %"
+    assert said("hours_since_purchase", 0.5, 4.0) == "30.0 min → 4.0 h"
+    assert said("seconds_since_last", 0.25, 90.0) == "250 ms → 1.5 min"
+    assert said("latency_mean_ms_24h", 120.0, 1_040.0) == "120 ms → 1.04 s"
+    assert said("activity_count_24h", 3.0, 1_204.0) == "3 → 1.2k"
+
+
 def test_histograms_are_drawn_to_scale() -> None:
     assert page._steps([0.5, 1.0], False) == "polygon(0 100%,0% 50%,50% 50%,50% 0%,100% 0%,100% 100%)"
     before, now = page._columns([1.0], False), page._columns([0.25], True)

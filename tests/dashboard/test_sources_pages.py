@@ -43,6 +43,20 @@ def test_without_a_table_the_page_says_how_to_watch_one(settings: Settings) -> N
     assert "/api/v1/data-quality/upload" in shown
 
 
+def test_a_file_that_is_wrong_is_told_on_the_pages_of_its_table(settings: Settings, tmp_path: Path) -> None:
+    orders(0).to_csv(tmp_path / "day.csv", index=False)
+    for name in ("orders", "visits"):
+        register(operations_of(settings), DatasetSource(name=name, path=str(tmp_path / "day.csv")), "t")
+    assert "until that is mended" not in _shown(settings, "/sources/orders")
+    folder = settings.data_dir / "datasets"
+    folder.mkdir()
+    (folder / "orders.yaml").write_text("path: day.csv\ncadance: daily\n", encoding="utf-8")
+    said = "A watched table is as its file said before, until that is mended: data/datasets/orders.yaml: cadance"
+    assert said in _shown(settings, "/sources/orders")
+    assert said in _shown(settings, "/sources")
+    assert "until that is mended" not in _shown(settings, "/sources/visits")
+
+
 def test_a_table_is_told_with_its_findings_and_its_columns(settings: Settings, tmp_path: Path) -> None:
     table = orders(0).astype(object)
     table.loc[:6, "price"] = "<b>n.v.</b>"

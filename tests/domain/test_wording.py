@@ -46,6 +46,8 @@ from quality_assets.domain.wording import (
         (0.00009, "fraction", "0 %"),
         (-3.21, "ratio", "−3.21"),
         (-45_300.0, "ms", "−45.3 s"),
+        (90.0, "s", "1.5 min"),
+        (72.0, "h", "3.0 days"),
     ],
 )
 def test_values_are_said_in_their_unit(value, unit, said):

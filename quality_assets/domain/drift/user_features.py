@@ -41,6 +41,11 @@ _GROWING: Mapping[str, str] = {
     "latency_mean_ms_24h": "ms",
 }
 MIXES = ("last_device", "user_segment", "ab_variant")
+UNITS: Mapping[str, str] = {
+    **{f"{PREFIX}{name}": unit for name, unit in _GROWING.items()},
+    **{f"{PREFIX}{name}": "score" if name == "engagement_score" else "fraction" for name in _STEPS},
+}
+"""Of what is a number, by the name that it is watched under."""
 WATCHED = (*_GROWING, *_STEPS, *MIXES)
 """Without what the calendar alone decides (hour_of_day, is_weekend), and what is nearly always nought at midnight."""
 
@@ -86,9 +91,9 @@ def _sketches_of(name: str, group: pd.DataFrame, dates: tuple[date, ...], settin
     bins, counts = matrix(known, dates, is_numeric=True)
     if len(known):
         position = _position(name, bins)
-        typical, unit = _typical(name, bins)
+        typical = _typical(name, bins)
         scaled, floor = position / _deviation(position, counts.sum(axis=0)), settings.input_floor
-        yield replace(of_all, counts=counts, position=scaled, typical=typical, floor=floor, unit=unit)
+        yield replace(of_all, counts=counts, position=scaled, typical=typical, floor=floor, unit=UNITS[of_all.name])
     if len(known) < len(group):
         everyone = matrix(group.assign(bin="all"), dates, is_numeric=False)[1][:, 0]
         known_rows = counts.sum(axis=1)
@@ -109,14 +114,13 @@ def _position(name: str, bins: list[str]) -> Floats:
     return middle / BINS_PER_E if name in _GROWING else middle * _STEPS[name]
 
 
-def _typical(name: str, bins: list[str]) -> tuple[Floats, str]:
-    """The value that each bin stands for, in the feature's own unit, and that unit."""
+def _typical(name: str, bins: list[str]) -> Floats:
+    """The value that each bin stands for, in the feature's own unit."""
     if name in _STEPS:
         # The first bin of a share is mostly nought, and is said to be.
-        values = np.array([float(each) for each in bins]) * _STEPS[name]
-        return values, "score" if name == "engagement_score" else "fraction"
+        return np.array([float(each) for each in bins]) * _STEPS[name]
     low = e ** (np.array([float(each) for each in bins]) / BINS_PER_E) - 1
-    return np.asarray(np.round(low) if _GROWING[name] == "count" else low), _GROWING[name]
+    return np.asarray(np.round(low) if _GROWING[name] == "count" else low)
 
 
 def _deviation(position: Floats, rows: Floats) -> float:
