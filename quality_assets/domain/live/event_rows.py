@@ -48,8 +48,9 @@ _FIELDS = frozenset(
      "received_at", "event_type", "timestamp", *_TEXTS)
 )  # fmt: skip
 
-# What the contract has no word for, since no file can be wrong in this way.
+# What the contract has no word for, since a line of a file is told as a whole.
 NOT_AN_OBJECT = "not_an_object"
+REPEATED_KEY = "repeated_key"
 MISSING_ID, INVALID_ID = "missing_event_id", "invalid_event_id"
 INVALID_TEXT = "invalid_text"
 UNKNOWN_EVENT = "unknown_event"

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from starlette.types import Receive
 
+from quality_assets.serve.json_keys import items_with_repeats
+
 MOST_BODY_BYTES = 512 * 1024
 MOST_PLAIN_BYTES = 4 << 20
 MOST_ITEMS = 500
@@ -88,11 +90,11 @@ def _unpacked(body: bytes) -> bytes:
 
 
 def decoded(body: bytes) -> Any:
-    """What a JSON body says. Raises RefusedError: 400."""
+    """What a JSON body says; items that have a key twice are `RepeatedKeys`. Raises RefusedError: 400."""
     if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(body) > MOST_DEPTH:
         raise RefusedError(400, f"The JSON is nested more than {MOST_DEPTH} deep.")
     try:
-        return msgspec.json.decode(body)
+        return items_with_repeats(body, msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RefusedError(400, f"The body is no JSON in UTF-8: {error}.") from None
 

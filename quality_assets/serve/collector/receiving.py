@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from quality_assets.domain.live.event_rows import NOT_AN_OBJECT, EventSource, accept
+from quality_assets.domain.live.event_rows import NOT_AN_OBJECT, REPEATED_KEY, EventSource, accept
 from quality_assets.domain.live.segment import TYPES, is_usage, segment_fields
 from quality_assets.serve.collector.bodies import MOST_ITEMS, RefusedError
+from quality_assets.serve.json_keys import RepeatedKeys
 from quality_assets.stores.live.request_log import Entry, Letter
 
 log = logging.getLogger("quality.collector")
@@ -43,8 +44,10 @@ def take(
     errors: list[dict[str, Any]] = []
     calls = 0
     for at, item in enumerate(items):
-        if type(item) is not dict:
-            found: Any = [NOT_AN_OBJECT]
+        if type(item) is RepeatedKeys:
+            found: Any = [REPEATED_KEY]
+        elif type(item) is not dict:
+            found = [NOT_AN_OBJECT]
         else:
             try:
                 fields = fields_of(item)
@@ -68,6 +71,9 @@ def take(
 
 
 def _as_text(item: Any) -> str:
+    if type(item) is RepeatedKeys:
+        # As it was sent: which of the two was meant is seen in both.
+        return f"{{{','.join(f'{_as_text(name)}:{_as_text(value)}' for name, value in item.pairs)}}}"
     try:
         return msgspec.json.encode(item).decode()
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -91,6 +97,8 @@ def _as_it_is(item: dict[str, Any]) -> dict[str, Any]:
 
 def items_of(body: Any) -> list[Any]:
     """The list in {"batch": […]}. Raises RefusedError: 400, 413."""
+    if type(body) is RepeatedKeys:
+        raise RefusedError(400, f"{body.first!r} is in the body twice.")
     items = body.get("batch") if type(body) is dict else body
     if type(items) is not list:
         raise RefusedError(400, 'The body is {"batch": […]}, a list of events.')
@@ -108,9 +116,10 @@ def segment_batch(body: Any, source: EventSource, received_us: int, *, may_hold_
 
 def segment_one(body: Any, kind: str, source: EventSource, received_us: int, *, may_hold_nul: bool) -> Received:
     """`/v1/track` and its like: one message, whose type is the address's."""
-    if type(body) is not dict:
+    if not isinstance(body, dict):
         raise RefusedError(400, "The body is one message, a JSON object.")
-    return _segment([{**body, "type": TYPES[kind]}], None, source, received_us, "/v1/batch", may_hold_nul)
+    message = body if type(body) is RepeatedKeys else {**body, "type": TYPES[kind]}
+    return _segment([message], None, source, received_us, "/v1/batch", may_hold_nul)
 
 
 def _segment(

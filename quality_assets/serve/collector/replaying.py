@@ -11,6 +11,7 @@ from typing import Any
 from quality_assets.domain.live.event_rows import EventSource
 from quality_assets.serve.collector.access import load_keys
 from quality_assets.serve.collector.receiving import sent_again
+from quality_assets.serve.json_keys import items_with_repeats
 from quality_assets.settings import Settings
 from quality_assets.stores.live.chosen import append_entries
 from quality_assets.stores.live.letters import DeadLetter, dead_letters
@@ -55,7 +56,7 @@ def parsed_mapping(texts: Sequence[str]) -> dict[tuple[str, str], Any]:
 
 def mended(item: Any, mapping: Mapping[tuple[str, str], Any]) -> Any:
     """An item with the values that the mapping names replaced, in it and in its properties."""
-    if not isinstance(item, dict):
+    if type(item) is not dict:
         return item
     names = {name for name, _ in mapping}
     changed = {
@@ -111,7 +112,7 @@ def replay(
 
 def _item(letter: DeadLetter) -> Any:
     try:
-        return json.loads(letter.body)
+        return items_with_repeats(letter.body.encode(), json.loads(letter.body))
     except ValueError:
         return letter.body
 

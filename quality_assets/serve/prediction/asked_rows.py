@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from quality_assets.domain.models.learning.requests import problems_of
+from quality_assets.serve.json_keys import RepeatedKeys, with_repeats
 
 MOST_ROWS = 1_000
 _MOST_TOLD = 20
@@ -25,7 +26,19 @@ class RefusedError(Exception):
 
 
 def read_json(body: bytes) -> Any:
-    """The value of a body. NaN and numbers too large are read, so that what refuses them can name their field."""
+    """The value of a body. NaN and numbers too large are read, so that what refuses them can name their field.
+
+    An object that has a key twice is refused (422): it asks for two things, and would be answered for one of them.
+    """
+    value = with_repeats(body, _value(body))
+    repeated = next(_repeats(value), None)
+    if repeated is not None:
+        why = {"field": repeated, "why": "it is there twice", "given": "two values"}
+        raise RefusedError(422, f"{repeated}: it is there twice.", [why])
+    return value
+
+
+def _value(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -34,6 +47,15 @@ def read_json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise RefusedError(422, "What was sent is no JSON.") from None
+
+
+def _repeats(value: Any) -> Iterator[str]:
+    if type(value) is RepeatedKeys:
+        yield value.first
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, dict | list):
+                yield from _repeats(each)
 
 
 def read_row(row_type: type[BaseModel], given: Any) -> dict[str, Any]:
