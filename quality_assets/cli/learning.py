@@ -195,11 +195,12 @@ def show(
 
 def _account(settings: Settings, use_case: TabularUseCase, version: str | None) -> dict[str, Any]:
     """What is told of a version, with where it stands and whether it can be used."""
-    from quality_assets.domain.models.learning.release_stack import in_use
+    from quality_assets.domain.models.learning.release_stack import in_use, standing
     from quality_assets.stores.released import VersionUnavailableError, load_version, manifest, manifests
     from quality_assets.stores.releases import release_log
 
-    current = in_use(release_log(settings).of(use_case.name))
+    releases = release_log(settings).of(use_case.name)
+    current = in_use(releases)
     if version is None:
         known = manifests(settings.models_dir, use_case.name)
         if current is None and not known:
@@ -214,7 +215,7 @@ def _account(settings: Settings, use_case: TabularUseCase, version: str | None) 
         why = None
     except VersionUnavailableError as error:
         why = str(error)
-    return {"stage": "prod" if is_current else "none", "is_usable": why is None, "why_not": why, **told}
+    return {"stage": standing(releases, version), "is_usable": why is None, "why_not": why, **told}
 
 
 @models.command()

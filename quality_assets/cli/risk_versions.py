@@ -86,9 +86,9 @@ def rollback_risk(settings: Settings, actor: str, reason: str, at: datetime | No
     adopt_risk_releases(settings)
     log = release_log(settings)
     if in_use(log.of(RISK)) is None:
-        raise NoEarlierReleaseError("no earlier release")
+        raise NoEarlierReleaseError
     try:
         registry.rollback(reason, at)
     except ModelUnavailableError:
-        raise NoEarlierReleaseError("no earlier release") from None
+        raise NoEarlierReleaseError from None
     return log.rollback(RISK, actor=actor, reason=reason, at=at)

@@ -18,7 +18,7 @@ import pandas as pd
 from quality_assets.contracts.ml import MODEL_METRICS
 from quality_assets.contracts.use_cases import MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
-from quality_assets.domain.models.learning.release_stack import Release, in_use
+from quality_assets.domain.models.learning.release_stack import Release, in_use, standing
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.progress import Progress
 from quality_assets.settings import Settings
@@ -241,17 +241,14 @@ def rollback(
 def version_rows(settings: Settings, use_case: TabularUseCase) -> list[dict[str, object]]:
     """Every version, newest last: when made, of what, how well it does, and where it stands."""
     releases = release_log(settings).of(use_case.name)
-    current = in_use(releases)
-    released = {each.version for each in releases if each.stage == "prod"}
     found: list[dict[str, object]] = []
     for told in manifests(settings.models_dir, use_case.name):
         version = told["version"]
-        is_current = current is not None and version == current.version
         first = next(iter(told["chosen"].values()))
         found.append(
             {
                 "version": version,
-                "stage": "prod" if is_current else "retired" if version in released else "none",
+                "stage": standing(releases, version),
                 "created_at": told["created_at"],
                 "candidate": first["candidate"],
                 "split": told["headline_split"],

@@ -17,6 +17,7 @@ from quality_assets.domain.models.learning.release_stack import (
     in_use,
     live_at,
     stack,
+    standing,
 )
 
 START = datetime(2026, 1, 1)
@@ -43,6 +44,14 @@ def test_rollback_pops_to_any_depth_and_a_promotion_after_it_pushes_on_what_is_l
     again = log(*back, ("promote", "3", 6))
     assert [each.version for each in stack(again)] == ["1", "3"]
     assert given_back(again).version == "1"
+
+
+def test_where_a_version_stands() -> None:
+    found = log(("promote", "1", 1), ("promote", "2", 2), ("rollback", "1", 3))
+    tried = Release(9, "sales", "3", "promote", "canary", "me", "because", at(4))
+    assert [standing([*found, tried], version) for version in "123"] == ["prod", "retired", "none"]
+    assert standing(log(("promote", "1", 1), ("retire", "1", 2)), "1") == "retired"
+    assert standing([], "1") == "none"
 
 
 def test_what_was_given_back_is_in_use_since_then() -> None:

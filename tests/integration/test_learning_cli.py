@@ -69,7 +69,10 @@ def test_from_a_file_to_releases_and_back(tmp_path: Path) -> None:
     assert told("model", "live-at", "sales", "2101-01-01T01:00+01:00")["version"] == "2"
     assert told("model", "live-at", "sales", "--at", "2100-12-31T23:59")["version"] == "1"
     assert "Version 1 of sales is in use again" in run("model", "rollback", "sales", "--at", "2102-01-01")
-    assert "no earlier release" in failed("model", "rollback", "sales")
+    assert "no earlier release to go back to; `quality model promote`" in failed("model", "rollback", "sales")
+    # Every place says the same of where a version stands.
+    assert [row["stage"] for row in told("model", "list", "sales")] == ["prod", "retired"]
+    assert [told("model", "show", "sales", version)["stage"] for version in "12"] == ["prod", "retired"]
     assert told("model", "live-at", "sales", "2101-06-01") == {
         "version": "2",
         "since": "2101-01-01T00:00:00+00:00",

@@ -15,8 +15,15 @@ Action = Literal["promote", "rollback", "retire"]
 Stage = Literal["staging", "canary", "prod"]
 
 
+Standing = Literal["prod", "retired", "none"]
+"""Of a version: in use, in use before, or never."""
+
+
 class NoEarlierReleaseError(ValueError):
     """There is no release to go back to."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no earlier release to go back to; `quality model promote` puts any version in use")
 
 
 class ReleaseConflictError(ValueError):
@@ -80,6 +87,15 @@ def in_use(releases: Iterable[Release]) -> Release | None:
     return found[-1] if found else None
 
 
+def standing(releases: Iterable[Release], version: str) -> Standing:
+    """Where a version stands, wherever that is told."""
+    known = in_order(releases)
+    current = in_use(known)
+    if current is not None and current.version == version:
+        return "prod"
+    return "retired" if any(each.version == version for each in known) else "none"
+
+
 def newest(releases: Sequence[Release]) -> Release | None:
     """The last release to prod, of whatever kind: what the next one replaces."""
     found = in_order(releases)
@@ -90,7 +106,7 @@ def given_back(releases: Iterable[Release]) -> Release:
     """The promotion that a rollback would put in use again. Raises NoEarlierReleaseError."""
     found = stack(releases)
     if len(found) < 2:
-        raise NoEarlierReleaseError("no earlier release")
+        raise NoEarlierReleaseError
     return found[-2]
 
 
