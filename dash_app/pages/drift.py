@@ -106,9 +106,9 @@ def _matters(reader: Reader, rows: Sequence[Row]) -> Component:
             className="card calm unsure",
         )
     if not moved:
-        return html.Div(
-            [ui.icon("circle-check"), "Nothing moved by more than days differ anyway."], className="card calm"
-        )
+        judged = " of what could be judged" if any(row["status"] == "unknown" for row in rows) else ""
+        said = f"Nothing{judged} moved by more than days differ anyway."
+        return html.Div([ui.icon("circle-check"), said], className="card calm")
     pictures = queries.distributions(reader)
     cards = [_moved(row, pictures.get(_key(row))) for row in moved[:_CARDS]]
     more = len(moved) - len(cards)

@@ -12,7 +12,7 @@ from dash_app.components import charts, ui
 from dash_app.components.markup import drawn
 from dash_app.pages import states
 from quality_assets.contracts.metric_names import parse_metric_name
-from quality_assets.domain.impact.experiment_words import level, signed
+from quality_assets.domain.impact.experiment_words import adjusted_note, level, signed
 from quality_assets.domain.wording import capitalised
 from quality_assets.read import experiments as queries
 from quality_assets.read import links
@@ -221,6 +221,7 @@ def _results(reader: Reader, name: str) -> Component:
         if is_final
         else "Intervals are always-valid: they hold however often one looks."
     )
+    note = f"{note} {adjusted_note(rows)}".rstrip()
     table = ui.table(
         ("Metric", "Arm", "People", "Value", "Difference", "95 % interval", "Verdict"),
         [_result(row) for row in rows],

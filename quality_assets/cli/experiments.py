@@ -76,6 +76,7 @@ def _warn_where_changed(settings: Settings, name: str, version: str | None) -> N
 
 
 def _print_experiment(reader: Reader, found: dict[str, Any], results: list[dict[str, Any]]) -> None:
+    from quality_assets.domain.impact.experiment_words import adjusted_note
     from quality_assets.read import experiments as queries
 
     name = found["experiment"]
@@ -95,6 +96,9 @@ def _print_experiment(reader: Reader, found: dict[str, Any], results: list[dict[
     for row in results:
         grid.add_row(*_cells(row))
     out.print(grid)
+    note = adjusted_note(results)
+    if note:
+        out.print(note)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

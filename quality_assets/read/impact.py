@@ -289,8 +289,7 @@ def retention_means(reader: Reader, feature: str, kind: str) -> list[Row]:
 
     Cohorts of the first 28 days of the data, in which everybody is new, are left out where there are later ones.
     """
-    rows = [row for row in retention_rows(reader, feature, kind) if row["is_final"] or kind == "on_or_after"]
-    first = first_date(reader)
+    rows, first = _meant_rows(reader, feature, kind), first_date(reader)
     fresh = [row for row in rows if first and (row["cohort_date"] - first).days >= LEFT_TRUNCATED_DAYS]
     found: dict[int, Row] = {}
     for row in fresh or rows:
@@ -301,10 +300,15 @@ def retention_means(reader: Reader, feature: str, kind: str) -> list[Row]:
     return [row | {"rate": row["returned"] / row["eligible"]} for _, row in sorted(found.items())]
 
 
+def _meant_rows(reader: Reader, feature: str, kind: str) -> list[Row]:
+    """The rows that means are of: of what is counted as far as it was observed, no day is over."""
+    return [row for row in retention_rows(reader, feature, kind) if row["is_final"] or kind == "on_or_after"]
+
+
 def left_out_note(reader: Reader, feature: str, kind: str) -> str:
     """Which cohorts the means are of: those of the first 28 days of the data are no new people."""
-    rows, first = retention_rows(reader, feature, kind), first_date(reader)
-    is_fresh = [(row["cohort_date"] - first).days >= LEFT_TRUNCATED_DAYS for row in rows if first and row["is_final"]]
+    rows, first = _meant_rows(reader, feature, kind), first_date(reader)
+    is_fresh = [(row["cohort_date"] - first).days >= LEFT_TRUNCATED_DAYS for row in rows if first]
     if not is_fresh:
         return "No cohort's days are over yet."
     if any(is_fresh):

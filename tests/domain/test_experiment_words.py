@@ -7,6 +7,7 @@ from datetime import date
 from quality_assets.contracts.metric_names import parse_metric_name
 from quality_assets.domain.impact.experiment_words import (
     Spoken,
+    adjusted_note,
     final_sentence,
     level,
     no_exposures_sentence,
@@ -63,6 +64,15 @@ def test_where_the_past_is_held_alike_the_mean_that_tables_show_is_told_too() ->
     # Nothing is added where it changes no digit that is shown.
     alike = spoken("count:quiz_started", mean=1.981, control=1.75, diff=0.23, half=0.1, is_cuped=True)
     assert "as counted" not in final_sentence([alike], "B", [])
+
+
+def test_where_differences_are_not_of_the_values_beside_them_it_is_said_once() -> None:
+    control, adjusted = {"is_cuped": False, "diff": None}, {"is_cuped": True, "diff": 2.65}
+    said = "Differences hold the arms' past alike (CUPED): they are not those of the values, which are as counted."
+    assert adjusted_note([control, adjusted, adjusted]) == said
+    assert adjusted_note([control, {"is_cuped": False, "diff": 2.65}]) == ""
+    # What is void has no difference to explain.
+    assert adjusted_note([control, {"is_cuped": True, "diff": None}]) == adjusted_note([]) == ""
 
 
 def test_several_arms_are_named_and_guardrails_told_where_they_are_not_safe() -> None:

@@ -137,6 +137,11 @@ def test_where_all_are_of_the_first_days_the_means_are_of_those() -> None:
     assert impact.left_out_note(mixed, "Cart", "exact") == (
         "Without the cohorts of the first 28 days of the data: people who were already there count as new in them."
     )
+    # What counts as far as it was observed has means before any day is over.
+    going = [cohort(days, 7, kind="on_or_after", is_final=False) for days in (50, 60)]
+    assert impact.left_out_note(
+        snapshot_of({RETENTION: going, EVENT_DAYS: [event_day(78)]}), "Cart", "on_or_after"
+    ).startswith("Without the cohorts of the first 28 days")
     open_ = snapshot_of({RETENTION: rows[2:], EVENT_DAYS: [event_day(78)]})
     assert impact.left_out_note(open_, "Cart", "exact") == "No cohort's days are over yet."
 

@@ -146,7 +146,7 @@ def test_search_names_every_feature_its_team_and_its_page(get: Get) -> None:
 def test_features_are_of_the_window_asked_for(get: Get, query: dict[str, int], users: float) -> None:
     found = get("/features", **query).json()
     assert [(row["feature"], row["status"], row["users_a_day"]) for row in found] == [
-        ("a/b", "critical", None),
+        ("a/b", "degraded", None),
         ("pay", "degraded", users),
     ]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from quality_assets.contracts.metric_names import MetricName
 from quality_assets.domain.impact.experiments import ArmResult
@@ -69,6 +70,16 @@ def final_sentence(spoken: Sequence[Spoken], grade: str, reasons: Sequence[str])
     ]
     why = f": {reasons[0]}" if reasons else "."
     return " ".join([*parts, f"Grade {grade}{why}"])
+
+
+def adjusted_note(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Why differences are not those of the values beside them, of rows of impact.experiment_results; '' where they are.
+
+    A reader subtracts.
+    """
+    if not any(row["is_cuped"] and row["diff"] is not None for row in rows):
+        return ""
+    return "Differences hold the arms' past alike (CUPED): they are not those of the values, which are as counted."
 
 
 def _several_arms(spoken: Sequence[Spoken]) -> bool:
