@@ -167,6 +167,21 @@ def test_a_check_that_could_not_run_has_not_passed(quality, tmp_path: Path) -> N
     assert states == {"negative": "open", "negative could not run": "open"}
 
 
+def test_a_file_by_itself_fails_by_checks_of_ones_own_alone(quality, tmp_path: Path) -> None:
+    file = str(tmp_path / "shop_1.csv")
+    assert quality("check", file)[0] == 0
+    quiet = "-- severity: info\nselect id from {batch} where price < 0"
+    _write(tmp_path, quiet__sql=quiet)
+    assert quality("check", file)[0] == 0
+    _write(tmp_path, broken__sql="select nosuch from {batch}", negative__sql="select id from {batch} where price < 0")
+    code, output = quality("check", file)
+    assert code == 1
+    assert "failed shop_1.csv" in output
+    assert "checks of your own raised 2 alerts; none is let pass" in output
+    # The engine says itself what kind of error it is.
+    assert 'says nothing of this batch: Binder Error: Referenced column "nosuch"' in output
+
+
 def test_a_suite_of_great_expectations_is_asked(quality, tmp_path: Path) -> None:
     suite = [
         {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "code", "regex": "^A0"}},

@@ -124,7 +124,11 @@ class _Judged:
 
 
 def check_file(settings: Settings, path: Path) -> BatchResult:
-    """A file by itself, without a past; nothing is kept of it."""
+    """A file by itself, without a past; nothing is kept of it.
+
+    What is found without a past fails by the score alone. Of checks that people wrote themselves no alert is let pass,
+    as it is in a batch: they know what they ask, and what could not be asked is not known.
+    """
     name, thresholds = path.stem or path.name, Thresholds(alerts=None)
     try:
         with scratch_database(settings) as (connection, scratch):
@@ -135,7 +139,12 @@ def check_file(settings: Settings, path: Path) -> BatchResult:
         return _refused(name, path.name, "", refusal.reason)
     except (duckdb.Error, OSError, MemoryError) as error:
         return _refused(name, path.name, "", verdict_on(error).reason)
-    return _result(name, path.name, "", judged, thresholds, 0)
+    result = _result(name, path.name, "", judged, thresholds, 0)
+    own = sum(finding.is_alert and finding.kind == "custom" for finding in judged.findings)
+    if not own:
+        return result
+    reason = f"checks of your own raised {plural(own, 'alert')}; none is let pass"
+    return replace(result, status="failed", reasons=(*result.reasons, reason))
 
 
 def _judge(

@@ -78,6 +78,8 @@ def _of_suite(
 def _words(error: BaseException) -> str:
     if isinstance(error, FileRejected | TimeoutError):
         return str(error)
+    if isinstance(error, duckdb.Error):
+        return first_line(error)
     return f"{type(error).__name__}: {first_line(error)}"
 
 
