@@ -303,9 +303,9 @@ def load_folder(folder: Path, model: type[Definition]) -> list[Loaded]:
     return list(found.values())
 
 
-def load_file(path: Path, model: type[Definition]) -> Loaded:
-    """The definition of one file."""
-    shown = "/".join(path.absolute().parts[-3:])
+def load_file(path: Path, model: type[Definition], folders: int = 1) -> Loaded:
+    """The definition of one file, which lies so many folders below the data root: it is named from there on."""
+    shown = "/".join(path.absolute().parts[-2 - folders :])
     content: Any = None
     try:
         content = parsed(path.read_text(encoding="utf-8"))

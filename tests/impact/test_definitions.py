@@ -15,7 +15,7 @@ from quality_assets.contracts.users import USER_DAYS
 from quality_assets.domain.impact.impact_words import WAITS
 from quality_assets.settings import REPOSITORY_ROOT
 from quality_assets.stores.warehouse import WarehouseSession, open_warehouse
-from quality_assets.tables.impact.defined import definitions_off, refresh_definitions
+from quality_assets.tables.impact.defined import definitions_off, load_all, refresh_definitions
 from quality_assets.tables.impact.due import is_impact_due
 from quality_assets.tables.lake_accounts import lake_faults
 from quality_assets.tables.staleness import published_fingerprint, stale_parts
@@ -83,6 +83,18 @@ def test_a_segment_without_a_bounded_look_back_is_an_error(tmp_path: Path, condi
     path = tmp_path / "keen.yaml"
     path.write_text(f"name: keen\nowner: me\nall:\n  {conditions}\n", encoding="utf-8")
     assert said in (load_file(path, Segment).error or "")
+
+
+def test_a_file_is_named_from_its_data_root_on(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "root"
+    (root / "funnels").mkdir(parents=True)
+    for path, model, folders in ((root / "funnels" / "buy.yaml", Funnel, 1), (root / "sharing.yaml", Sharing, 0)):
+        path.write_text("owner: [", encoding="utf-8")
+        loaded = load_file(path, model, folders)
+        assert loaded.path == path.relative_to(tmp_path / "above").as_posix()
+        assert (loaded.error or "").startswith(f"{loaded.path}: ")
+    settings = new_settings(root)
+    assert {each.path for each in load_all(settings)} >= {"root/funnels/buy.yaml", "root/sharing.yaml"}
 
 
 def test_two_files_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:

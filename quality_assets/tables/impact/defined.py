@@ -69,7 +69,7 @@ def load_all(settings: Settings) -> list[Loaded]:
     for name, model in DEFINED_IN_FILES.items():
         path = settings.defined(name)
         if path.is_file():
-            found.append(load_file(path, model))
+            found.append(load_file(path, model, folders=0))
     return found
 
 
