@@ -67,7 +67,7 @@ def share(fraction: float | None) -> str:
         return f"<1{NARROW}%"
     if 0.99 < fraction < 1:
         return f">99{NARROW}%"
-    return f"{fraction * 100:.0f}{NARROW}%"
+    return f"{_signless(fraction * 100, 0)}{NARROW}%"
 
 
 def probability(fraction: float | None) -> str:

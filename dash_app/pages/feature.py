@@ -154,8 +154,10 @@ def _charts(
     trends = queries.trends(reader, name, days)
     releases = queries.releases(reader, name, days)
     part = queries.slice_by_day(reader, name, days, filters) if filters else None
+    # Of each event it is known whether it ended in a crash: without a rate there was none.
+    had_events = any(point["value"] is not None for point in trends.get("crash_rate", []))
     return [
-        _metric_card(reader, spec, row, days, trends.get(spec.metric, []), incidents, releases, part)
+        _metric_card(reader, spec, row, days, trends.get(spec.metric, []), incidents, releases, part, had_events)
         for spec in _CHARTS
     ]
 
@@ -169,11 +171,12 @@ def _metric_card(
     incidents: Sequence[Row],
     releases: Sequence[Row],
     part: Sequence[Row] | None,
+    had_events: bool = True,
 ) -> Component:
     metric = METRICS_BY_NAME[spec.metric]
     last = points[-1] if points else None
     if last is None or reader.through is None or all(point["value"] is None for point in points):
-        empty = ui.nothing("inbox", "No data in this window", _why_empty(spec.metric))
+        empty = ui.nothing("inbox", "No data in this window", _why_empty(spec.metric if had_events else ""))
         return ui.card(ui.card_head(metric.label, spec.note), empty, label=metric.label)
     own = [
         fault
@@ -260,7 +263,9 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row], *, is_judged
             "This snapshot has no incident detection, so whether there was one is not known.",
         )
         return ui.card(ui.card_head("Incidents"), unknown, label="Incidents")
-    silence = html.P(
+    # Of what is silent for good it was told, and nothing is usual of it any more.
+    is_silent = any(fault.get("end_kind") == "silent" for fault in incidents)
+    silence = not is_silent and html.P(
         [_silence_words(queries.silent_days_to_tell(reader, name)), " From ", ui.asset_link(queries.BASELINES), "."],
         className="note",
     )
@@ -289,7 +294,7 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row], *, is_judged
         html.Ul(
             [_incident(fault, causes.get(fault["incident_id"], [])) for fault in incidents[:10]], className="incidents"
         ),
-        silence,
+        silence or None,
         label="Incidents",
     )
 

@@ -146,3 +146,8 @@ def test_a_number_of_no_unit_is_a_count_from_a_thousand_on() -> None:
         "999.90",
         "1.0k",
     ]
+
+
+def test_a_share_that_stands_against_the_others_has_a_true_minus() -> None:
+    said = [formats.share(fraction).replace(formats.NARROW, " ") for fraction in (-0.26, -0.001, 0.0, 1.26)]
+    assert said == [f"{formats.MINUS}26 %", "0 %", "0 %", "126 %"]

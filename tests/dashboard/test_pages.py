@@ -297,6 +297,39 @@ def test_a_silent_feature_is_not_said_to_have_events_without_slices(
     assert "do not say" not in said
 
 
+def test_a_feature_without_events_is_not_said_to_have_some_that_lack_a_value(
+    full_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    row = next(row for row in features(reader, 28) if row["feature"] == "Search")
+    trends = {
+        metric: [point | {"value": None} for point in points]
+        for metric, points in feature.queries.trends(reader, "Search", 28).items()
+    }
+    monkeypatch.setattr(feature.queries, "trends", lambda *_: trends)
+    request = Request(links.feature("Search"))
+    said = [to_json_plotly(card, engine="orjson") for card in feature._charts(reader, row, request, (), [])]
+    assert all("The feature had no events." in each for each in said)
+    crashes = [{**point, "value": 0.0} for point in trends["crash_rate"]]
+    monkeypatch.setattr(feature.queries, "trends", lambda *_: {**trends, "crash_rate": crashes})
+    latency = to_json_plotly(feature._charts(reader, row, request, (), [])[0], engine="orjson")
+    assert "Events of this feature carry no latency here." in latency
+
+
+def test_what_is_silent_for_good_is_not_asked_when_it_would_be(full_root: Path) -> None:
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    fault = feature.queries.incidents(reader, "Search")[0]
+
+    def told(end_kind: str) -> str:
+        faults = [{**fault, "end_kind": end_kind}]
+        return to_json_plotly(feature._incidents(reader, "Search", faults, is_judged=True), engine="orjson")
+
+    assert "went silent" in told("recovered")
+    assert "went silent" not in told("silent")
+
+
 def test_lost_events_are_drawn_among_the_users(full_root: Path) -> None:
     reader = SnapshotStore(full_root / "published").reader()
     assert reader is not None

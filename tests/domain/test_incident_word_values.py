@@ -193,9 +193,10 @@ def test_what_misses_its_objective_is_no_change(changes: dict[str, Any], text: s
     assert said(**{"kind": "objective", **changes}) == f"{text}, {SINCE}"
 
 
-def test_what_has_ended_is_told_by_its_last_day_even_within_its_objective() -> None:
+def test_what_has_ended_is_told_by_its_worst_day_and_not_by_one_within_its_objective() -> None:
     ended = {"kind": "objective", "current_value": 0.01, "end_date": date(2026, 1, 21), "end_kind": "recovered"}
-    assert said(**ended) == ("error rate at 1 % where 2 % is the objective, 6 % at its worst on 23 Jan, on 21 Jan 2026")
+    assert said(**ended) == "error rate at 6 % where 2 % is the objective, on 21 Jan 2026"
+    assert told_figures(ROW | ended) == (0.06, 0.02, None)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,12 @@ def test_a_row_that_breaks_the_contract_is_refused_by_field(
 
 def test_what_is_no_request_is_refused(server: Server) -> None:
     assert server.post("/predict", "{").status_code == 422
-    assert server.post("/predict", "[]").status_code == 422
+    assert server.post("/predict", "[]").json()["detail"] == (
+        "the row: It should be an object of inputs by their names (given: a list)"
+    )
+    assert server.post("/predict", json.dumps(ROW)[:-1] + ', "MSRP": 1}').json()["detail"] == (
+        "MSRP: it is there twice."
+    )
     assert server.post("/predict", {}).json()["errors"][0] == {
         "field": "QUANTITYORDERED",
         "why": "Field required",

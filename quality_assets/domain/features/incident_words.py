@@ -51,7 +51,7 @@ def told_figures(row: Mapping[str, Any]) -> tuple[float | None, float | None, fl
     if _is_dead(row) or any(is_missing(row[name]) for name in ("peak_value", "baseline_value", "size")):
         figures: tuple[Any, ...] = now, row["baseline_value"], row["change"]
     elif row["kind"] == "objective":
-        figures = now, _limit(row), None
+        figures = _against_objective(row), _limit(row), None
     elif _is_counted(row):
         figures = round(row["peak_count"]), round(row["usual_most"]), None
     else:
@@ -164,8 +164,8 @@ def _counts_text(row: Mapping[str, Any]) -> str:
 
 
 def _objective_text(row: Mapping[str, Any], what: str) -> str:
-    """What is no worse than it was, and not what it should be."""
-    value = row["peak_value"] if is_missing(row["current_value"]) else row["current_value"]
+    """What is no worse than it was, and not what it should be: on the last day, or on the worst of what has ended."""
+    value = _against_objective(row)
     whose = " by default" if row.get("objective_source") == "default" else ""
     limit = _limit(row)
     told, told_limit = value_text(value, row["unit"]), value_text(limit, row["unit"])
@@ -175,6 +175,11 @@ def _objective_text(row: Mapping[str, Any], what: str) -> str:
     if is_missing(row["end_date"]) and (value - limit) * (row["peak_value"] - limit) < 0:
         return f"{what} at {told} on the last day, within the objective of {told_limit}{whose},{worst}"
     return f"{what} at {told} where {told_limit} is the objective{whose},{worst}"
+
+
+def _against_objective(row: Mapping[str, Any]) -> Any:
+    is_over = not is_missing(row["end_date"])
+    return row["peak_value"] if is_over or is_missing(row["current_value"]) else row["current_value"]
 
 
 def _silence_text(usual: Any) -> str:

@@ -69,7 +69,8 @@ def problems_of(error: ValidationError) -> list[dict[str, str]]:
 
 def _problem(error: Mapping[str, Any]) -> dict[str, str]:
     field = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("constrained", "function")))
-    return {"field": field or "the row", "why": str(error["msg"]), "given": _class(error["type"], error["input"])}
+    why = "It should be an object of inputs by their names" if error["type"] == "model_type" else str(error["msg"])
+    return {"field": field or "the row", "why": why, "given": _class(error["type"], error["input"])}
 
 
 def _class(kind: str, value: object) -> str:
