@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 
 from quality_assets.contracts.ml import DEGRADATION_LABELS
-from quality_assets.domain.models.risk.labels import FeatureStates, LabelSettings, degradation_labels, feature_states
+from quality_assets.domain.models.risk.labels import (
+    FeatureStates,
+    LabelSettings,
+    degradation_labels,
+    feature_states,
+    states_of,
+)
+from quality_assets.domain.series import states
+from quality_assets.domain.series.states import Watched, watch
 from quality_assets.simulate.daily_facts import DailyFacts, DailyPlan, simulate_daily_facts
 
 START = date(2026, 1, 1)
@@ -157,6 +165,22 @@ def test_too_little_history_is_unknown(quiet: DailyFacts, days: int) -> None:
     labels = degradation_labels(feature_states(quiet.facts, through=START + timedelta(days=days - 1)))
     assert labels["label_any"].isna().all()
     assert labels["is_degraded_today"].isna().all()
+
+
+def test_what_is_known_is_worked_out_once_a_metric_however_many_features_there_are(
+    quiet: DailyFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = watch(quiet.facts)
+    asked: list[str] = []
+    words_of = states.words_of
+
+    def counted(each: Watched) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(each.metric)
+        return words_of(each)
+
+    monkeypatch.setattr(states, "words_of", counted)
+    states_of(quiet.facts, watched)
+    assert len(asked) == len(set(asked)) > 1
 
 
 def test_no_facts_at_all_give_no_rows() -> None:

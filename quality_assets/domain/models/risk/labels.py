@@ -6,7 +6,7 @@ made there, labels look only forwards. Inputs of models live in `inputs`, incide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -148,16 +148,15 @@ def _signal(grid: Grid, members: Sequence[Watched]) -> SignalState:
     z, change, drift, drift_share, spike_share, burn = (np.full(shape, np.nan) for _ in range(6))
     known, opened, bad, breached = (np.zeros(shape, bool) for _ in range(4))
     for each in members:
-        rows, columns = _places(grid, each)
-        for series, row in rows:
-            own = _of_series(each, series)
-            at = (row, columns)
+        found = _of_each_series(each)
+        limits = DEFAULT_SETTINGS.limits_of(each.found.panel.family)
+        for series, at in _places(grid, each):
+            own = {name: values[series] for name, values in found.items()}
             worse = own["speaks"] & ~(own["z"] <= z[at])
             change[at] = np.where(worse, own["change"], change[at])
             z[at] = np.where(worse, own["z"], z[at])
             drift[at] = np.fmax(drift[at], np.where(own["speaks"], own["drift"], np.nan))
             burn[at] = np.fmax(burn[at], own["burn"])
-            limits = DEFAULT_SETTINGS.limits_of(each.found.panel.family)
             drift_share[at] = np.fmax(drift_share[at], np.where(own["speaks"], own["drift"] / limits.ewma, np.nan))
             near = np.minimum(own["z"] / limits.spike_sd, own["change"] / limits.one_day)
             spike_share[at] = np.fmax(spike_share[at], np.where(own["speaks"], near, np.nan))
@@ -170,33 +169,37 @@ def _signal(grid: Grid, members: Sequence[Watched]) -> SignalState:
     return SignalState(z, change, drift, known | bad, opened, bad, breached, calm_days, drift_share, spike_share, burn)
 
 
-def _places(grid: Grid, each: Watched) -> tuple[list[tuple[int, int]], slice]:
-    """The row of the feature of each series that counts, and the columns of the days that both have."""
+def _places(grid: Grid, each: Watched) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+    """The series that count, and where on the grid each goes: the row of its feature, and the days that both have.
+
+    All at once where they are of whole features; of parts, the first of each feature, then the second, and so on.
+    """
     row_of = {str(key): number for number, key in enumerate(grid.keys)}
-    rows = [
-        (series, row_of[feature])
-        for series, feature in enumerate(each.features)
-        if each.is_counted[series] and feature in row_of
-    ]
+    rows = np.array([row_of.get(feature, -1) for feature in each.features], dtype=np.int64)
+    counted = np.flatnonzero(np.asarray(each.is_counted) & (rows >= 0))
+    turns = pd.Series(rows[counted]).groupby(rows[counted]).cumcount().to_numpy()
     first = int((each.grid.dates[0] - grid.dates[0]).astype(np.int64)) if len(each.grid.dates) else 0
-    return rows, slice(first, first + len(each.grid.dates))
+    columns = np.arange(first, first + len(each.grid.dates))[None, :]
+    for turn in range(turns.max(initial=-1) + 1):
+        series = counted[turns == turn]
+        yield series, (rows[series][:, None], columns)
 
 
-def _of_series(each: Watched, series: int) -> dict[str, np.ndarray]:
+def _of_each_series(each: Watched) -> dict[str, np.ndarray]:
+    """What a signal is made of, of all series on all days."""
     found, is_part = each.found, each.part != ""
-    z = np.clip(found.z[series], -_Z_LIMIT, _Z_LIMIT)
-    speaks = np.isfinite(z) & (found.is_active[series] if is_part else True)
-    nothing = np.full(z.shape, np.nan)
+    z = np.clip(found.z, -_Z_LIMIT, _Z_LIMIT)
+    speaks = np.isfinite(z) & (found.is_active if is_part else True)
     return {
         "z": z,
-        "change": np.clip(found.change[series], -MOST_CHANGE, MOST_CHANGE),
-        "drift": found.ewma[series],
+        "change": np.clip(found.change, -MOST_CHANGE, MOST_CHANGE),
+        "drift": found.ewma,
         "speaks": speaks,
-        "known": np.zeros(z.shape, bool) if is_part else each.is_known[series],
-        "open": found.is_active[series],
-        "bad": each.is_bad[series],
-        "breached": each.is_breached[series],
-        "burn": nothing if each.objective is None else each.objective.burn_long[series],
+        "known": np.zeros(z.shape, bool) if is_part else each.is_known,
+        "open": found.is_active,
+        "bad": each.is_bad,
+        "breached": each.is_breached,
+        "burn": np.full(z.shape, np.nan) if each.objective is None else each.objective.burn_long,
     }
 
 
