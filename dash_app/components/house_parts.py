@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from dash_app import formats
 from dash_app.components import alert_parts, ui
-from dash_app.components.markup import drawn
 from quality_assets.read import alerts as queries
 from quality_assets.read import links
 from quality_assets.settings import Settings
@@ -32,7 +31,7 @@ def build(connection: Connection, settings: Settings) -> Component:
 def _health(settings: Settings) -> Component:
     rows = [[html.B(part.name), ui.badge(*_LOOKS[part.status]), part.sentence] for part in house.parts(settings)]
     head = ui.card_head("Processes, stores and disk", "As they are just now.")
-    return ui.card(head, drawn(ui.table(["Part", "Is", "How"], rows, label="Health of the house")), label="Health")
+    return ui.card(head, ui.table(["Part", "Is", "How"], rows, label="Health of the house"), label="Health")
 
 
 def _activity(connection: Connection) -> Component:

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.markup import drawn
 from quality_assets.settings import Settings
 from quality_assets.tables.mutation_reports import last_reports
 
@@ -33,7 +32,7 @@ def build(connection: Connection, _settings: Settings) -> Component:
     headers = ["Table", "Killed", "By dimension", "False alarms", "Asked"]
     survivors = [(report, mutant) for report in reports for mutant in report["mutants"] if not mutant["is_killed"]]
     return ui.card(
-        head, drawn(ui.table(headers, rows, label="Planted faults by table", numeric=(1, 3))), _survivors(survivors),
+        head, ui.table(headers, rows, label="Planted faults by table", numeric=(1, 3)), _survivors(survivors),
         label=_TITLE,
     )  # fmt: skip
 
@@ -74,4 +73,4 @@ def _survivors(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> 
         for report, mutant in found
     ]
     table = ui.table(["Table", "Fault", "Share", "What would tell of it"], rows, label="Survivors", numeric=(2,))
-    return html.Div([html.H3("What nothing tells of"), drawn(table)], className="section")
+    return html.Div([html.H3("What nothing tells of"), table], className="section")

@@ -235,7 +235,7 @@ def _weeks(weeks: Sequence[Mapping[str, Any]]) -> Component:
     if not rows:
         return ui.card(head, ui.nothing("history", "No alert yet", "Weeks with alerts are listed here."), label="Weeks")
     headers = ["Week of", "Opened", "Resolved", "No fault"]
-    return ui.card(head, drawn(ui.table(headers, rows, label="Weeks", numeric=(1, 2, 3))), label="Weeks")
+    return ui.card(head, ui.table(headers, rows, label="Weeks", numeric=(1, 2, 3)), label="Weeks")
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> Component:
@@ -257,4 +257,4 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> Component:
             label="Checks",
         )
     headers = ["Check", "Kind", "Told", "No fault", html.Span("Advice", className="unseen")]
-    return ui.card(head, drawn(ui.table(headers, rows, label="Checks", numeric=(2, 3))), label="Checks")
+    return ui.card(head, ui.table(headers, rows, label="Checks", numeric=(2, 3)), label="Checks")

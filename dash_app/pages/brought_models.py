@@ -62,7 +62,7 @@ def listed(rows: Sequence[Row]) -> Component:
         for row in rows
     ]
     head = ui.card_head("Models that people brought", "Each is read and asked in a process of its own.")
-    return ui.card(head, drawn(ui.table(headers, body, label="Models that people brought")), label="Brought models")
+    return ui.card(head, ui.table(headers, body, label="Models that people brought"), label="Brought models")
 
 
 def deploy_form() -> Component:
@@ -173,7 +173,7 @@ def _contract(told: Row) -> Component:
     ]
     table = ui.table(["Input", "Type", "Seen in the sample", "Presence"], rows, label="Contract")
     note = f"Learnt from {formats.plural(told['sample_rows'], 'row')}, and confirmed when it was deployed."
-    return ui.card(ui.card_head("What it is asked with", note), drawn(table), label="Contract")
+    return ui.card(ui.card_head("What it is asked with", note), table, label="Contract")
 
 
 def _values(each: Row) -> str:

@@ -149,7 +149,7 @@ def _needs_look(reader: Reader, results: Sequence[Row], days: int) -> Component:
         numeric=(4,),
     )
     more = html.P(f"{len(bad) - 40} more are in the CSV.", className="note") if len(bad) > 40 else None
-    return ui.card(head, drawn(table), more, label="Needs a look")
+    return ui.card(head, table, more, label="Needs a look")
 
 
 def _check_row(row: Row, history: Sequence[int], downstream: Mapping[str, set[str]]) -> list[Component]:

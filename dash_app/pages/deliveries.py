@@ -8,7 +8,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
-from dash_app.components.markup import drawn
 from quality_assets.contracts.destinations import DELIVERIES
 from quality_assets.read import experiments as queries
 from quality_assets.read.links import Request
@@ -71,4 +70,4 @@ def _batches(rows: list[Row]) -> Component:
         ui.csv_link("deliveries"),
     )
     titles = ("Destination", "Outcome", "Begun", "New", "Changed", "Gone", "Tries", "Why not")
-    return ui.card(head, drawn(ui.table(titles, body, label="Batches")), label="Batches")
+    return ui.card(head, ui.table(titles, body, label="Batches"), label="Batches")

@@ -10,7 +10,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.components.markup import drawn
 from quality_assets.contracts.risk_inputs import INPUTS
 from quality_assets.domain.drift.user_features import UNITS as USER_UNITS
 from quality_assets.domain.drift.verdicts import drifted_text, is_felt
@@ -246,9 +245,9 @@ def _table(reader: Reader, rows: Sequence[Row], request: Request) -> Component:
             class_name="watched",
         )
         if title is None:
-            parts.append(drawn(table))
+            parts.append(table)
         else:
-            parts.append(html.Details([html.Summary(f"{title} ({len(members)})"), drawn(table)], className="fold"))
+            parts.append(html.Details([html.Summary(f"{title} ({len(members)})"), table], className="fold"))
     return ui.card(head, nav, *parts, label="Everything that is watched")
 
 

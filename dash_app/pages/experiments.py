@@ -9,7 +9,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.components.markup import drawn
 from dash_app.pages import states
 from quality_assets.contracts.metric_names import parse_metric_name
 from quality_assets.domain.impact.experiment_words import adjusted_note, level, signed
@@ -134,7 +133,7 @@ def _lift(rows: Sequence[Row]) -> Component:
 
 def lift_table(rows: Sequence[Row]) -> Component:
     """What may be said of the lift of features: the raw difference only within its sentence."""
-    table = ui.table(
+    return ui.table(
         ("Feature", "Outcome", "Verdict", "What may be said"),
         [
             (
@@ -147,7 +146,6 @@ def lift_table(rows: Sequence[Row]) -> Component:
         ],
         label="Lift of features",
     )
-    return drawn(table)
 
 
 def _one(reader: Reader, name: str) -> Component:
@@ -192,7 +190,7 @@ def _health(reader: Reader, name: str) -> Component:
         numeric=(3, 4),
     )
     head = ui.card_head("Health", note, ui.csv_link("experiment_health", experiment=name))
-    return ui.card(head, drawn(table), html.Div(ui.asset_link("impact.experiment_health")), label="Health")
+    return ui.card(head, table, html.Div(ui.asset_link("impact.experiment_health")), label="Health")
 
 
 def _people(reader: Reader, name: str, row: Row) -> Component:
@@ -229,7 +227,7 @@ def _results(reader: Reader, name: str) -> Component:
         numeric=(2, 3, 4, 5),
     )
     head = ui.card_head("Results", note, ui.csv_link("experiment_results", experiment=name))
-    return ui.card(head, drawn(table), html.Div(ui.asset_link("impact.experiment_results")), label="Results")
+    return ui.card(head, table, html.Div(ui.asset_link("impact.experiment_results")), label="Results")
 
 
 def _result(row: Row) -> tuple[Any, ...]:

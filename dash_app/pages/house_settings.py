@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, choice, field, write_button, write_form
-from dash_app.components.markup import Element, drawn
+from dash_app.components.markup import Element
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import KINDS, SEVERITIES
 from quality_assets.read import alerts as queries
@@ -56,12 +56,11 @@ def _channels(rows: Sequence[Mapping[str, Any]], outbox: Mapping[str, int]) -> C
     waiting = outbox.get("pending", 0) + outbox.get("sending", 0)
     note = f"{formats.plural(outbox.get('sent', 0), 'message')} sent, {formats.count(waiting)} waiting."
     if rows:
-        table = ui.table(
+        shown = ui.table(
             ["Channel", "Kind", "To", "Takes", "How it goes", _DO],
             [_channel(row) for row in rows],
             label="Channels",
         )
-        shown: Any = drawn(table)
     else:
         text = "Alerts show in the bell. Add a channel, and people are told where they are."
         shown = ui.nothing("bell-ring", "No channel yet", text)
@@ -174,9 +173,7 @@ def _silences(rows: Sequence[Mapping[str, Any]]) -> Component:
         ]
         for row in rows
     ]
-    table = (
-        drawn(ui.table(["Subject", "Kind", "Severity", "When", "Why", _DO], body, label="Silences")) if body else None
-    )
+    table = ui.table(["Subject", "Kind", "Severity", "When", "Why", _DO], body, label="Silences") if body else None
     form = write_form(
         [
             field("subject", "Subject", hint="core.*; empty: everything"),
@@ -239,7 +236,7 @@ def _tokens(rows: Sequence[Mapping[str, Any]]) -> Component:
         for row in rows
     ]
     headers = ["Name", "May", "Made", "Last used", "Until", _DO]
-    table = drawn(ui.table(headers, body, label="Tokens")) if body else None
+    table = ui.table(headers, body, label="Tokens") if body else None
     form = write_form(
         [
             field("name", "Name", is_required=True),

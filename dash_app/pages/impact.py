@@ -8,6 +8,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import ui
+from dash_app.components.markup import drawn
 from dash_app.pages.feature_parts import Component
 from quality_assets.domain.wording import capitalised
 from quality_assets.read import experiments, links
@@ -84,7 +85,7 @@ def _changes(reader: Reader) -> Component:
     more = rest and html.Details(
         [
             html.Summary(f"{formats.plural(len(rest), 'more change')}"),
-            html.Div(list(map(_change, rest)), className="grid-2"),
+            drawn(html.Div(list(map(_change, rest)), className="grid-2")),
         ],
         className="fold",
     )
@@ -178,11 +179,13 @@ def _events(reader: Reader) -> Component:
             html.Span(["From events.yaml and ", ui.asset_link(queries.EVENT_DAYS)]),
             ui.csv_link("events"),
         ),
-        ui.table(
-            ("Event", "In words", "Signal", "Features", "Events", "Last seen"),
-            body,
-            label="Event catalogue",
-            numeric=(3, 4),
+        drawn(
+            ui.table(
+                ("Event", "In words", "Signal", "Features", "Events", "Last seen"),
+                body,
+                label="Event catalogue",
+                numeric=(3, 4),
+            )
         ),
         label="What events stand for",
     )

@@ -104,9 +104,7 @@ def drift_card(report: Row | None) -> Component:
     ]  # fmt: skip
     headers = ["What", "Kind", "Finding", "Distance", "q", "PSI", "Effect on the mean prediction"]
     note = html.P("The stability index (PSI) is shown and decides nothing.", className="hint")
-    return ui.card(
-        head, drawn(ui.table(headers, body, label="What moved", numeric=(3, 4, 5, 6))), note, label="What moved"
-    )
+    return ui.card(head, ui.table(headers, body, label="What moved", numeric=(3, 4, 5, 6)), note, label="What moved")
 
 
 def releases_card(told: Row) -> Component:
@@ -121,7 +119,7 @@ def releases_card(told: Row) -> Component:
         for row in reversed(told["releases"])
     ]
     table = ui.table(["When (UTC)", "What", "Who", "Why"], rows, label="Releases")
-    return ui.card(ui.card_head("What was in use when", "The last release counts until the next."), drawn(table),
+    return ui.card(ui.card_head("What was in use when", "The last release counts until the next."), table,
                    label="Releases")  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def build(settings: Settings, _request: Request) -> Component:
             html.Div([risk, *map(_card, rows), *map(brought.figure, theirs)], className="figures"),
             ui.card(
                 ui.card_head("Models that are asked by row", "How well each does on rows that it had not seen."),
-                drawn(_all(rows)),
+                _all(rows),
                 label="Models that are asked by row",
             ),
             brought.listed(theirs),
@@ -189,7 +189,7 @@ def _skill(metrics: Sequence[Row], told: Row) -> Component:
         if rest
         else None
     )
-    return ui.card(ui.card_head("Beside its baselines", note), drawn(_skill_table(first)), more, label="Skill")
+    return ui.card(ui.card_head("Beside its baselines", note), _skill_table(first), more, label="Skill")
 
 
 def _folded(title: str, table: Component) -> Component:
@@ -220,7 +220,7 @@ def _inputs(told: Row) -> Component:
     ]
     table = ui.table(["Input", "Known", "Used"], rows, label="Inputs")
     return ui.card(ui.card_head("What it is asked with", "When each is known: before, at or after the decision."),
-                   drawn(table), label="Inputs")  # fmt: skip
+                   table, label="Inputs")  # fmt: skip
 
 
 def _leaks(leaks: Sequence[Row]) -> Component:
@@ -229,7 +229,7 @@ def _leaks(leaks: Sequence[Row]) -> Component:
         for row in leaks
     ]
     table = ui.table(["Question", "Input", "Evidence", "Verdict"], rows, label="Leaks", numeric=(2,))
-    return ui.card(ui.card_head("What knows the target", "What does is refused."), drawn(table), label="Leaks")
+    return ui.card(ui.card_head("What knows the target", "What does is refused."), table, label="Leaks")
 
 
 def _periods(periods: Sequence[Row], told: Row) -> Component:
@@ -238,7 +238,7 @@ def _periods(periods: Sequence[Row], told: Row) -> Component:
     broken = told["account"]["quarantine"]
     note = f"Set aside: {'; '.join(broken)}" if broken else "On rows that it had not seen, 80 % of them within p10–p90."
     more = _folded("Where less is known", _periods_table(rest)) if rest else None
-    return ui.card(ui.card_head("Over time", note), drawn(_periods_table(first)), more, label="Over time")
+    return ui.card(ui.card_head("Over time", note), _periods_table(first), more, label="Over time")
 
 
 def _periods_table(periods: Sequence[Row]) -> Component:

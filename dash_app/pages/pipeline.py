@@ -10,7 +10,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import alert_parts, charts, lineage, ui
-from dash_app.components.markup import drawn
 from quality_assets.domain.quality.health import CheckState, asset_states
 from quality_assets.read import links, quality
 from quality_assets.read import pipeline as queries
@@ -219,7 +218,7 @@ def _runs(graph: Sequence[Row], runs: Mapping[str, Row], states: Mapping[str, tu
         numeric=(3, 4, 6),
         class_name="runs",
     )
-    return ui.card(head, drawn(table), label="Last runs")
+    return ui.card(head, table, label="Last runs")
 
 
 def _run_row(asset: str, run: Row, state: tuple[CheckState, str]) -> list[Component]:

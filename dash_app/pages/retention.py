@@ -8,6 +8,7 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
+from dash_app.components.markup import drawn
 from dash_app.pages.feature_parts import Component
 from dash_app.pages.impact import doubt, no_impact
 from quality_assets.contracts.impact import RETENTION_KINDS
@@ -19,6 +20,7 @@ from quality_assets.read.reader import Reader, Row
 TITLE = "Retention"
 _DAYS = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28, 30)
 _COHORTS = 40
+_FIRST_FEATURES = 24
 _KIND_NAMES = {"exact": "On the day", "within_30": "From the day to day 30", "on_or_after": "On the day or later"}
 
 
@@ -63,16 +65,24 @@ def _choice(request: Request, features: list[str], feature: str, kind: str) -> C
         role="group",
         **{"aria-label": "What counts as a return"},
     )
-    chosen = [
-        html.A(
-            "The product" if name == "*" else name,
-            href=request.url(feature=name),
-            className="chip-filter" if name == feature else "chip",
-            **({"aria-current": "true"} if name == feature else {}),
-        )
-        for name in features
-    ]
-    return html.Div([kinds, html.Div(chosen, className="filter-row")], className="stack")
+    shown, folded = features[:_FIRST_FEATURES], features[_FIRST_FEATURES:]
+    if feature in folded:
+        shown = [*shown, feature]
+    row = html.Div([_feature_link(request, name, name == feature) for name in shown], className="filter-row")
+    links = html.Div([_feature_link(request, name) for name in folded if name != feature], className="filter-row")
+    more = html.Details(
+        [html.Summary(formats.plural(len(features) - len(shown), "more feature")), drawn(links)], className="fold"
+    )
+    return html.Div([kinds, row, more if len(features) > len(shown) else None], className="stack")
+
+
+def _feature_link(request: Request, name: str, is_chosen: bool = False) -> Component:
+    return html.A(
+        "The product" if name == "*" else name,
+        href=request.url(feature=name),
+        className="chip-filter" if is_chosen else "chip",
+        **({"aria-current": "true"} if is_chosen else {}),
+    )
 
 
 def _said(reader: Reader, feature: str, kind: str) -> Component:
@@ -114,11 +124,13 @@ def triangle(reader: Reader, feature: str, kind: str) -> Component:
     note = html.Span(["Empty where the days are not over. From ", ui.asset_link(queries.RETENTION)])
     return ui.card(
         ui.card_head("Cohorts by day of first use", note, ui.csv_link("retention", feature=feature, kind=kind)),
-        ui.table(
-            ("First use", "New users", *(f"Day {n}" for n in _DAYS)),
-            body,
-            label="Retention by cohort",
-            numeric=tuple(range(1, len(_DAYS) + 2)),
+        drawn(
+            ui.table(
+                ("First use", "New users", *(f"Day {n}" for n in _DAYS)),
+                body,
+                label="Retention by cohort",
+                numeric=tuple(range(1, len(_DAYS) + 2)),
+            )
         ),
         label="Cohorts",
     )

@@ -11,7 +11,6 @@ from dash import html
 from dash_app import formats
 from dash_app.components import ui
 from dash_app.components.forms import actor_field, field, write_button, write_form
-from dash_app.components.markup import drawn
 from dash_app.pages import source_history
 from dash_app.pages.sources import drop_zone, score_text, state_badge, usual, wrong_files
 from dash_app.pages.states import not_found
@@ -111,7 +110,7 @@ def _findings(told: Mapping[str, Any]) -> Component:
         for row in told["findings"]
     ]
     headers = ["State", "Kind", "Finding", "Count", "Usual share", "Answer"]
-    return drawn(ui.table(headers, rows, label="Findings", numeric=(3, 4)))
+    return ui.table(headers, rows, label="Findings", numeric=(3, 4))
 
 
 def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
@@ -132,10 +131,10 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> Component:
     if not rows:
         return ui.card(head, ui.nothing("history", "No batch yet", "Each file is one."), label="Batches")
     headers = ["Batch", "State", "Score", "Rows", "What was found"]
-    table = drawn(ui.table(headers, newest, label="Batches", numeric=(2, 3)))
+    table = ui.table(headers, newest, label="Batches", numeric=(2, 3))
     if not older:
         return ui.card(head, table, label="Batches")
-    before = drawn(ui.table(headers, older, label="Older batches", numeric=(2, 3)))
+    before = ui.table(headers, older, label="Older batches", numeric=(2, 3))
     summary = html.Summary(formats.plural(len(older), "older batch", "older batches"))
     return ui.card(head, table, html.Details([summary, before], className="fold"), label="Batches")
 
@@ -164,7 +163,7 @@ def _columns(judged: Mapping[str, Any] | None) -> Component:
         for name, about in summary.items()
     ]
     headers = ["Column", "Kind", "Missing", "Distinct", "Range, or most frequent"]
-    return ui.card(head, drawn(ui.table(headers, rows, label="Columns", numeric=(2, 3))), label="Columns")
+    return ui.card(head, ui.table(headers, rows, label="Columns", numeric=(2, 3)), label="Columns")
 
 
 def _range(about: Mapping[str, Any]) -> str:

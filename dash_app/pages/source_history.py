@@ -9,7 +9,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.components.markup import drawn
 
 Component = Any
 _TITLE, _SCHEMA = "Score over time", "Schema history"
@@ -59,7 +58,7 @@ def schema(history: Sequence[Mapping[str, Any]]) -> Component:
         [ui.two_lines(each["batch"], formats.moment(each["arrived_at"])), html.Ul([html.Li(s) for s in _said(each)])]
         for each in history
     ]
-    return ui.card(head, drawn(ui.table(["Batch", "What changed"], rows, label=_SCHEMA)), label=_SCHEMA)
+    return ui.card(head, ui.table(["Batch", "What changed"], rows, label=_SCHEMA), label=_SCHEMA)
 
 
 def _said(change: Mapping[str, Any]) -> list[str]:

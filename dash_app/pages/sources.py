@@ -53,7 +53,7 @@ def build(settings: Settings, _request: Request) -> Component:
             ),
             ui.card(
                 ui.card_head("Watched tables", "The worst score first."),
-                drawn(_table(rows)) if rows else _none(),
+                _table(rows) if rows else _none(),
                 label="Watched tables",
             ),
         ],

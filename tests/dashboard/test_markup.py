@@ -10,7 +10,7 @@ from plotly.io.json import to_json_plotly
 
 from dash_app.components import ui
 from dash_app.components.forms import choice
-from dash_app.components.markup import drawn, markup
+from dash_app.components.markup import markup
 from dash_app.router import render
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
@@ -36,8 +36,8 @@ def test_what_dash_must_run_is_refused() -> None:
         markup(html.Div(dcc.Store(id="x")))
 
 
-def test_what_is_drawn_is_one_component() -> None:
-    table = drawn(ui.table(["A"], [["<1>"], ["2"]], label="T"))
+def test_a_table_is_one_component() -> None:
+    table = ui.table(["A"], [["<1>"], ["2"]], label="T")
     assert getattr(table, "children", None) is None
     text = table.to_plotly_json()["props"]["data-markup"]
     assert text.count("<tr>") == 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
+from html import unescape
 from typing import Any
 
 import httpx
@@ -25,6 +27,8 @@ def _texts(component: Any) -> Iterator[str]:
             yield from _texts(each)
     elif hasattr(component, "children"):
         yield from _texts(component.children)
+        # What is large is sent as HTML.
+        yield unescape(re.sub("<[^>]*>", " ", getattr(component, "data-markup", "")))
 
 
 def said(reader: Reader, path: str, **query: str) -> str:
@@ -33,8 +37,8 @@ def said(reader: Reader, path: str, **query: str) -> str:
     page = page_of(request)
     assert page is not None
     built = page.build(reader, request)
-    # What is sent to a browser.
-    assert to_json_plotly(built)
+    # What is sent to a browser, whose renderer walks each component many times over.
+    assert 0 < to_json_plotly(built).count('"namespace"') < 400
     return " ".join(_texts(built))  # type: ignore[arg-type]
 
 
@@ -70,6 +74,17 @@ def test_the_kind_of_return_is_always_there_and_an_unknown_one_is_the_exact_one(
         assert kind in words
         assert all(name in words for name in ("On the day", "From the day to day 30", "On the day or later"))
     assert "already there" in words
+
+
+def test_of_many_features_some_are_offered_and_the_rest_is_folded(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"feature {n:04}" for n in range(1500)]
+    monkeypatch.setattr(retention.queries, "retained_features", lambda _: ["*", *names])
+    words = said(reader, "/retention", feature="feature 0900")
+    assert "1,476 more features" in words.replace("\u202f", ",")
+    assert words.index("feature 0022") < words.index("feature 0900") < words.index("more features")
+    assert words.index("more features") < words.index("feature 0023") < words.index("feature 1499")
 
 
 def test_segments_say_as_of_when_and_why_one_cannot_be_used(reader: Reader) -> None:
