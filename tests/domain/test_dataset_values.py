@@ -335,6 +335,26 @@ def test_order_is_told_of_two_batches_of_fifteen_rows() -> None:
     assert ordering_of(batches(15)[:1]) == Ordering()
 
 
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [("2026-W10", "2026-W11"), ("2026-Q1", "2026-Q2"), ("2026-03", "2026-04"), ("2026-03-02", "2026-03-09"),
+     ("KW 10/2026", "KW 11/2026")],
+)  # fmt: skip
+def test_a_week_or_month_that_several_batches_have_names_them_and_is_no_group(was: str, now: str) -> None:
+    past = [text_block(week=[was] * 20, x=[*"ab"] * 10) for _ in range(5)]
+    named = ordering_of(past)
+    assert named.labels == {"week"}
+    assert not is_new_group(text_block(week=[now] * 20, x=[*"ab"] * 10), named, past)
+    mixed = [text_block(week=[was] * 10 + [now] * 10, x=[*"ab"] * 10) for _ in range(5)]
+    assert ordering_of(mixed).labels == frozenset(), "in a batch of two they name none"
+
+
+@pytest.mark.parametrize("value", ["north", "7", "2026", "A-10"])
+def test_what_is_no_part_of_a_year_and_the_same_in_all_batches_names_none(value: str) -> None:
+    past = [text_block(group=[value] * 20, x=[*"ab"] * 10) for _ in range(5)]
+    assert ordering_of(past).labels == frozenset()
+
+
 def test_a_column_that_is_another_all_through_each_batch_names_it_and_is_no_group() -> None:
     def batches(*months: str) -> list[Block]:
         return [text_block(month=[month] * 20, x=[*"ab"] * 10) for month in months]

@@ -6,6 +6,7 @@ one event and not many: a count of offenders is a count of the stretches that th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ _LEAST_TREND, _TREND_ERRORS = 3, 2.5
 _HARDLY, _MOST_OF = 0.02, 0.5
 # So many batches that each bring another value show that it names them.
 _LEAST_NAMED = 3
+_PERIOD = re.compile(
+    r"\d{4}[-/. ]?(?:(?:W|KW|CW|Q|H|S|P|M)[-. ]?\d{1,2}|[01]?\d)$|(?:W|KW|CW|Q|H)[-. ]?\d{1,2}[-/. ]\d{4}$", re.I
+)
 # So many of the stretches that offenders would form by chance are enough for them to be strewn.
 _STREWN_SHARE = 0.5
 
@@ -135,9 +139,14 @@ def is_new_group(now: Block, ordering: Ordering, recent: Sequence[Block]) -> boo
 
 
 def _is_label(parts: Sequence[Cells]) -> bool:
-    """Whether a column names the batch: a month, a file. It is the same all through each, and another in each."""
+    """Whether a column names the batch: a month, a file. It is the same all through each, and another in each; or it is
+    a date, or a week, month or quarter of a year, which several batches have before it goes on.
+    """
     values = [cells.uniques[0] for cells in parts if len(cells.uniques) == 1]
-    return len(values) == len(parts) >= _LEAST_NAMED and len({*values}) == len(values)
+    if not len(values) == len(parts) >= _LEAST_NAMED:
+        return False
+    is_period = all(cells.form.has_date or _PERIOD.match(value) for cells, value in zip(parts, values, strict=True))
+    return is_period or len({*values}) == len(values)
 
 
 def _is_settled(parts: Sequence[Cells]) -> bool:
