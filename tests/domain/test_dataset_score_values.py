@@ -303,6 +303,33 @@ def test_where_like_rules_gave_way_one_is_worth_three_tenths() -> None:
     assert found(0.01, 0.06) == given_way
 
 
+def test_of_a_column_that_is_spread_otherwise_so_many_cells_are_doubted_as_moved() -> None:
+    past = [PLAIN] * 3
+    moved = Finding("distribution", ("a",), 50, 0.5, "", "", 0.5, 0.1, is_alert=True, p_value=0.0)
+
+    def judged(*whole: Finding, tests: Sequence[CellTest] = (), is_new_group: bool = False) -> Verdict:
+        records = {test.rule_id: Record(0, 200, 2) for test in tests}
+        counted = replace(_counted(tests), is_new_group=is_new_group)
+        return judge(counted, Rules(tuple(tests), records), past, whole)
+
+    # Half of the hundred values of a, of which a tenth is usual, at .5 each, of two columns.
+    verdict = judged(moved)
+    assert _doubt(verdict) == pytest.approx(20)
+    assert verdict.dimensions["plausibility"] == pytest.approx(0.9)
+    assert verdict.findings[0].doubt == pytest.approx(20)
+    # Ten of them are doubted for themselves, at .5 as well, and are among those that moved.
+    assert _doubt(judged(moved, tests=[_above(90)])) == pytest.approx(20)
+    slight = replace(moved, share=0.11)
+    assert _doubt(judged(slight, tests=[_above(90)])) == _doubt(judged(tests=[_above(90)]))
+    explained = replace(moved, is_alert=False, p_value=None)
+    assert _doubt(judged(explained)) == 0
+    assert _doubt(judged(moved, is_new_group=True)) == 0
+    # A spike counts as far as chance does not explain it, of six questions: three of each column.
+    spike = replace(moved, kind="spike", is_alert=False, p_value=0.5)
+    assert _doubt(judged(spike)) == pytest.approx(20 / (1 + 6 * 0.5))
+    assert _doubt(judged(spike, moved)) == pytest.approx(20), "the same cells"
+
+
 def test_what_comes_in_stretches_is_rather_the_way_on() -> None:
     block = text_block(a=[*range(1, 31), *range(101, 111), *range(31, 61)])
     test = _above(99)
@@ -466,8 +493,10 @@ def test_keys_that_come_again() -> None:
     assert judge(_counted(repeats=keys), Rules(), [unique, PLAIN], []).findings == ()
 
 
-def test_copies_by_chance_are_none_of_one_column_or_one_row() -> None:
+def test_copies_by_chance_are_none_of_one_row_or_one_column_of_names() -> None:
     assert copies_by_chance(text_block(a=["x"] * 9), 9) == 0.0
+    # Of numbers alone, two pairs of seven are alike; of a sample of half the rows four times as many.
+    assert copies_by_chance(text_block(a=[1.5, 1.5, 2.5, 3.5, 3.5, 4.5, 5.5]), 14) == 8.0
     assert copies_by_chance(text_block(a=["x"], b=["y"]), 9) == 0.0
     # Two rows alike in both: one pair of one, in both columns, and all rows agree in the last.
     assert copies_by_chance(text_block(a=["x"] * 2, b=["y"] * 2), 2) == 1.0
@@ -494,12 +523,18 @@ def test_weights_are_those_that_were_measured() -> None:
         "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PLACEHOLDER": 0.8, "PADDED": 0.6,
         "KNOWN_FORM": 0.8, "ORDER": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
-        "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9,
+        "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9, "PAST_SPREAD": 0.5,
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002, "USUAL": 1e-6,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
         "BEYOND_FEW_COPIED": 0.05, "COPIED_BY_CHANCE": 0.0003, "IN_OTHERS": 0.2,
-            "FOR_THE_EYE": {0.045, 0.04},
+        "FOR_THE_EYE": {0.045, 0.04},
+        "BESIDE_A_PAST_ELSE": 0.15, "BESIDE_A_PAST": {
+            "encoding": 0.95, "swapped": 0.95, "shifted": 0.95, "typo": 0.95, "variant": 0.95,
+            "beyond_gap": 0.9, "rare_value": 0.9, "rare_sign": 0.9, "odd_zero": 0.1, "decimals": 0.1,
+            "placeholder": 0.9, "word_typo": 0.9, "known_form": 0.8, "other_number": 0.8, "far_times": 0.6,
+            "padded": 0.6, "type": 0.48, "far_outlier": 0.3, "alone": 0.3,
+        },
     }  # fmt: skip
 
 

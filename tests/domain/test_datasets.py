@@ -486,6 +486,10 @@ def test_a_value_that_always_stood_so_often_is_no_new_spike() -> None:
     assert list(spike_findings(now, 100, [usual] * 3, Ordering())) == []
     (found,) = spike_findings(now, 100, [never] * 3, Ordering())
     assert (found.count, found.expected_share, found.examples) == (30, 0.0, ("0",))
+    assert found.sentence.startswith("30 values of price")
+    (of_all,) = spike_findings(now, 100, [never] * 3, Ordering(), every=90_000)
+    assert (of_all.count, of_all.share, of_all.p_value) == (27_000, 0.3, found.p_value)
+    assert of_all.sentence.startswith("About 27,000 values of price"), "the rows judged were a sample of so many"
     (hidden,) = spike_findings(now, 100, [never] * 3, Ordering(), keeps_examples=False)
     assert (hidden.examples, "are 0" in hidden.sentence) == ((), False)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
+from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.ordering import Ordering
 from quality_assets.domain.quality.datasets.profile import Profile
 from quality_assets.domain.quality.datasets.table_findings import Finding
@@ -231,9 +232,11 @@ def overdue(arrivals: Sequence[float], waited_s: float, cadence_hours: float | N
 
 
 def distribution_findings(
-    block: Block, blocks: Sequence[Block], ordering: Ordering, is_new_group: bool = False
+    block: Block, blocks: Sequence[Block], ordering: Ordering, is_new_group: bool = False, every: int | None = None
 ) -> Iterator[Finding]:
     """Columns whose values are spread otherwise than in past batches, and than those are beside each other.
+
+    The block may be a sample of `every` rows: so many of them are estimated to have moved.
 
     Rows of a group that no batch had before are spread as that group is, and are no alert.
     """
@@ -261,11 +264,13 @@ def distribution_findings(
         cells = block.columns[name]
         as_if = f", as if multiplied by {factor:g}" if factor else ""
         sentence = f"Values of {name} have moved by {distance:.2f}{as_if}; {usual:.2f} was the most so far"
-        count, is_alert = round(distance * cells.filled), bool(factor) or not (is_new_group or explained(name))
+        of_all = (every or block.rows) / block.rows
+        count, is_alert = round(distance * cells.filled * of_all), bool(factor) or not (is_new_group or explained(name))
         p_value = 0.0 if is_alert else None
         yield Finding(
-            "distribution", (name,), count, distance, sentence, expected_share=usual, is_alert=is_alert, p_value=p_value
-        )
+            "distribution", (name,), count, distance, sentence, "", weights.PAST_SPREAD, usual,
+            is_alert=is_alert, p_value=p_value,
+        )  # fmt: skip
 
 
 def _shift(cells: Cells, parts: Sequence[Cells]) -> tuple[float, float] | None:
@@ -357,9 +362,13 @@ def spikes(block: Block) -> dict[str, tuple[float, float, int]]:
 
 def spike_findings(
     now: Mapping[str, tuple[float, float, int]], rows: int, past: Sequence[Block], ordering: Ordering,
-    keeps_examples: bool = True,
+    keeps_examples: bool = True, every: int | None = None,
 ) -> Iterator[Finding]:  # fmt: skip
-    """The spikes of a batch of so many rows that past ones do not show as well, whether or not they stood at an end."""
+    """The spikes that past batches do not show as well, whether or not they stood at an end.
+
+    They are those of so many rows, a sample of `every` where there are more, whose number is estimated then.
+    """
+    times = (every or rows) / max(rows, 1)
     for name, (value, share, count) in now.items():
         usual = max((_share_of(value, block.columns[name]) for block in past if name in block.columns), default=None)
         if usual is not None and share <= 1.5 * usual + _SPIKE_SHARE:
@@ -369,9 +378,11 @@ def spike_findings(
         p_value = None if usual is None or not is_told else binomial_tail(count, rows, max(usual, 2 * _SPIKE_SHARE))
         what = f"{value:g}, an end" if keeps_examples else "one and the same, an end"
         part = measure_text(share, "fraction")
-        sentence = f"{count:,} values of {name} ({part}) are {what} of its range: cut off there, or filled in"
+        in_all = round(count * times)
+        about = "About " if times > 1 else ""
+        sentence = f"{about}{in_all:,} values of {name} ({part}) are {what} of its range: cut off there, or filled in"
         yield Finding(
-            "spike", (name,), count, share, sentence, "", 0.5 if past else 0.0, usual, p_value=p_value,
+            "spike", (name,), in_all, share, sentence, "", weights.PAST_SPREAD if past else 0.0, usual, p_value=p_value,
             examples=(f"{value:g}",) if keeps_examples else (),
         )  # fmt: skip
 

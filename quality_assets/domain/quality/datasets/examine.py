@@ -234,8 +234,8 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
         *absent_findings(sample, rows.columns, asked.key, asked.time_column, of_columns),
         volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
-        *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group),
-        *spike_findings(made.spikes, sample.rows, past.blocks, made.ordering, made.keeps_examples),
+        *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group, rows.rows),
+        *spike_findings(made.spikes, sample.rows, past.blocks, made.ordering, made.keeps_examples, rows.rows),
     ]
     told = [f for f in whole if f is not None and not asked.is_quiet(f.rule_id)]
     # A past says itself which columns name rows; of a sample of many rows, a stretch is not seen.

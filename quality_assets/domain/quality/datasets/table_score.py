@@ -4,13 +4,14 @@ score = 1 − (Σ over cells of doubt + excess missing cells + .9 × copied rows
              + lines × lost columns) / (lines × columns), lines being rows and those refused, which are no rows
 The doubt of a cell is the largest weight of what flags it, and a weight is how often such a flag is right: so 1 − score
 estimates the share of wrong cells. What past batches show of the same kind in the same column is usual, and taken off;
-what is left counts as far as it is none of the findings that so many questions bring where all is as before.
+what is left counts as far as it is none of the findings that so many questions bring where all is as before. Of a
+column whose values are spread otherwise than ever before, it is not known which cells those are: so many are doubted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil, sqrt
@@ -29,9 +30,6 @@ from quality_assets.domain.wording import measure_texts, plural
 LEAST_PAST_TO_ALERT = 3
 # The chance of an alert on a batch in which all is as before, shared over all that is asked of it.
 _FALSE_ALARM_SHARE = 0.01
-# With a past that knows its ways, what looks odd in a batch by itself is worth so much less.
-_SECOND_LOOK = {"typo": 0.6, "type": 0.6, "encoding": 1.0, "far_times": 1.0, "padded": 1.0, "known_form": 1.0}
-_SECOND_LOOK_ELSE = 0.15
 _SHARE_THAT_COUNTS = {
     **dict.fromkeys(("dominant", "rare_value", "decimals", "word_typo", "characters"), weights.FEW_OUTLYING),
     **dict.fromkeys(("format", "exact_shape"), weights.FEW_FORMED),
@@ -43,6 +41,7 @@ _NEW_GROUP = 0.1
 _GIVING_WAY = 0.3
 _HIGH_SHARE = 0.05
 _REFUSED = "refused_rows"
+_OF_SPREAD = ("distribution", "spike")
 _OF_ONE = {"are": "is", "lie": "lies", "have": "has", "hold": "holds", "were": "was"}
 _VERB = re.compile(rf"\b({'|'.join(_OF_ONE)})\b")
 _OFTEN_MISSING = 0.05
@@ -103,15 +102,18 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     missing, missing_doubt = _missing(counted, past, asked)
     copies, copied_doubt = _copies(counted, past, asked)
     refused, refused_doubt = _refused(counted, past)
+    whole = [_of_spread(finding, counted, asked) for finding in whole]
+    spread = _by_column(finding for finding in whole if finding.kind in _OF_SPREAD)
     lost = [f for f in whole if f.detector == "lost_column" or f.kind == "rename"]
     cells = counted.lines * (len(counted.columns) + len(lost))
     schema_doubt = refused_doubt + counted.lines * len(lost)
     apart = {"completeness": missing_doubt, "uniqueness": copied_doubt, "schema": schema_doubt}
-    doubt = _doubt_of_cells(counted.tally, weight_of, bool(past)) + sum(apart.values())
+    doubt = _doubt_of_cells(counted.tally, weight_of, spread, bool(past)) + sum(apart.values())
     dimensions: dict[str, float | None] = {}
     for dimension in SCORED_DIMENSIONS:
         own = {p: w for p, w in weight_of.items() if _dimension(counted.tally.tests[p]) == dimension}
-        doubted = _doubt_of_cells(counted.tally, own, bool(past)) + apart.get(dimension, 0.0)
+        of_spread = spread if dimension == "plausibility" else {}
+        doubted = _doubt_of_cells(counted.tally, own, of_spread, bool(past)) + apart.get(dimension, 0.0)
         dimensions[dimension] = share_left(doubted, cells)
     found = [*whole, *missing, *copies, *refused, *cell_findings]
     told = [_with_alert(finding, [] if counted.is_new_group else past, asked) for finding in found]
@@ -121,10 +123,33 @@ def judge(counted: Counted, rules: Rules, past: Sequence[Profile], whole: Sequen
     return Verdict(share_left(doubt, cells), dimensions, tuple(order))
 
 
-def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], has_past: bool) -> float:
-    """The doubt of all cells; without a past, what lies far out in several columns is a habit of the table."""
+def _of_spread(finding: Finding, counted: Counted, asked: int) -> Finding:
+    """A finding on how the values of a column are spread, with its doubt: so many of its cells, beyond the usual share,
+    hold what others held before. It is not known which.
+    """
+    if finding.kind not in _OF_SPREAD or finding.p_value is None or counted.is_new_group:
+        return finding
+    beyond = max(0.0, finding.share - (finding.expected_share or 0.0)) * counted.tally.filled[finding.columns[0]]
+    return replace(finding, doubt=finding.weight * beyond * beyond_chance(finding.p_value, asked))
+
+
+def _by_column(findings: Iterable[Finding]) -> dict[str, float]:
+    """The largest doubt of findings on one column each."""
+    largest: dict[str, float] = {}
+    for finding in findings:
+        (name,) = finding.columns
+        largest[name] = max(largest.get(name, 0.0), finding.doubt)
+    return largest
+
+
+def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], spread: Mapping[str, float], has_past: bool) -> float:
+    """The doubt of all cells; without a past, what lies far out in several columns is a habit of the table.
+
+    `spread` is how much of a column is doubted as a whole: cells that are doubted for themselves are among those.
+    """
     if has_past:
-        return sum(tally.doubt(weight_of).values())
+        found = tally.doubt(weight_of)
+        return sum(max(found.get(name, 0.0), spread.get(name, 0.0)) for name in {**found, **spread})
 
     def few(place: int, count: float) -> float:
         return weights.few(count, tally.rows, _few(tally.tests[place]))
@@ -164,7 +189,7 @@ def _cell_findings(
         usual, largest, record = _usual(test, rules, past, cells, counted.before.get(place))
         weight = test.weight
         if past and test.rule_id not in rules.records:
-            weight *= _SECOND_LOOK.get(test.detector, _SECOND_LOOK_ELSE) if len(past) >= 2 else 1.0
+            weight = weights.seen_beside(test.detector, weight) if len(past) >= 2 else weight
         # Where like rules gave way as far in past batches, this one may do so as well.
         is_surprise = not any(2 * share >= count / cells for share in rules.surprises.get(test.detector, ()))
         weight *= 1.0 if is_surprise else _GIVING_WAY

@@ -32,6 +32,26 @@ PAST_DEPENDENCY, PAST_LOCAL_DEPENDENCY = 0.99, 0.64
 PAST_TYPE = 0.7
 PAST_ORDER, PAST_ALONE = 0.9, 0.9
 PAST_HEAPED = 0.9
+PAST_SPREAD = 0.5
+
+# With a past that knows its ways, what a batch shows of itself, and past ones did not, is as sure as this; of all else,
+# which each batch may show of itself, little is left.
+BESIDE_A_PAST = {
+    **dict.fromkeys(("encoding", "swapped", "shifted", "typo", "variant"), 0.95),
+    **dict.fromkeys(("beyond_gap", "rare_value", "rare_sign", "placeholder", "word_typo"), 0.9),
+    **dict.fromkeys(("known_form", "other_number"), 0.8),
+    **dict.fromkeys(("far_times", "padded"), 0.6),
+    "type": 0.48,
+    **dict.fromkeys(("far_outlier", "alone"), 0.3),
+    **dict.fromkeys(("decimals", "odd_zero"), 0.1),
+}
+BESIDE_A_PAST_ELSE = 0.15
+
+
+def seen_beside(detector: str, weight: float) -> float:
+    """How sure a test that a batch suggests of itself is where past batches were asked the same."""
+    return BESIDE_A_PAST.get(detector, BESIDE_A_PAST_ELSE * weight)
+
 
 # Without a past the first missing cells of a column that is otherwise full are doubted most, and many hardly more.
 FIRST_MISSING, FURTHER_MISSING, FEW_MISSING_SHARE = 0.15, 0.01, 0.03
