@@ -122,6 +122,16 @@ def test_what_is_filled_in_on_both_sides_of_numbers_that_stand_there_once_is_tol
     assert "beyond_gap" not in suggested([*range(100, 140), *range(100, 140), *[60] * 10, *[250] * 10])
 
 
+def test_many_that_lie_as_close_as_what_is_between_the_gaps_are_a_place() -> None:
+    # Between are 60 in 59, a little more than one in each; beyond are 15 in 14 x .9, and a few below.
+    between, below = list(range(100, 160)), [0, 1, 3, 4]
+    dense, loose = [[round(300 + step * n, 3) for n in range(15)] for step in (0.9, 1.2)]
+    assert "beyond_gap" not in suggested([*between, *below, *dense])
+    assert suggested([*between, *below, *loose])["beyond_gap"][1] == list(range(60, 79))
+    # Of a tenth in all, that they lie close is chance.
+    assert suggested([*between, *below, *dense[:7]])["beyond_gap"][1] == list(range(60, 71))
+
+
 def test_between_gaps_on_both_sides_numbers_are_not_skewed() -> None:
     # The middle is 103.5; three in ten lie below 100.54, and three in ten above 123.
     core = [round(100 + 0.03 * n, 2) for n in range(35)] + list(range(101, 136))

@@ -125,6 +125,57 @@ def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
     assert test.words == "are a slip or a piece of a common value"
 
 
+def test_a_word_that_begins_a_sentence_is_no_slip() -> None:
+    titles = [f"red castle {n}" for n in range(30)]
+    test, rows = suggested([*titles, "Castle 30", "CASTLE 31", "castel 32"])["word_typo"]
+    assert rows == [32]
+    assert isinstance(test, Typo)
+    # Of all rows, of which these were a sample, one may hold a word that none of those did.
+    later = text_block(c=["Castle", "castel", "red castle"]).columns["c"]
+    assert test.of_unique(later).tolist() == [False, True, False]
+
+
+def test_codes_in_other_capitals_are_told_where_several_have_both() -> None:
+    upper = ["DE", "FR", "E1"] * 20
+    assert _broken([*upper, "de", "fr"], "variant") == [60, 61]
+    assert _broken([*upper, *["de", "fr", "e1"] * 9], "variant") == list(range(60, 87))
+    assert "variant" not in suggested([*upper, *["de"] * 9]), "one may be another code"
+    assert "variant" not in suggested([*["DE", "fr"] * 20, "de", "FR"]), "neither way is that of the column"
+    assert _broken([*["t", "f"] * 20, *["T", "F"] * 10], "variant") == list(range(40, 60))
+    assert _broken([*["ja", "nein"] * 20, *["1", "0"] * 10], "other_way") == list(range(40, 60))
+
+
+def test_codes_of_most_of_one_length_have_lost_signs_where_they_are_shorter() -> None:
+    # Digits and letters in no form of their own.
+    whole = [f"{n * 7919 % 65_536:04x}{n:04x}" for n in range(70)]
+    cut = [f"{n:04x}" for n in range(70, 100)]
+    assert _broken([*whole, *cut], "length") == list(range(70, 100))
+    assert "length" not in suggested([*whole, *cut, "00fe"]), "fewer than seven in ten"
+    assert "length" not in suggested(whole)
+    test, _ = suggested([*whole, *cut])["length"]
+    assert (test.kind, test.weight) == ("format", weights.RARE_FORMAT)
+    assert test.words == "are not 8 signs long, as the others are"
+    assert _broken([*(f"{n:08}" for n in range(70)), *cut], "length") == list(range(70, 100)), "zeros were lost"
+    assert "length" not in suggested([*whole[:28], "00fe"]), "thirty values at least"
+    assert "length" not in suggested([*whole[:40], *whole[:40], *whole[:40], "00fe"]), (
+        "names that come again are no codes"
+    )
+    names = ["quite", "words", "seven", "eight", "there", "other", "whole", "those", "which", "where"]
+    assert "length" not in suggested([f"{a} {b}" for a in names for b in names[:4]] + ["word"]), "no digits"
+
+
+def test_a_day_that_stands_for_none_is_told_nearer_to_the_others() -> None:
+    born = [f"{1950 + n}-06-15" for n in range(50)]
+    assert _broken([*born, *["1900-01-01"] * 20], "far_times") == list(range(50, 70))
+    assert "far_times" not in suggested([*born, *["1900-01-02"] * 20]), "a day as any other"
+    assert "far_times" not in suggested([*born, *["1900-01-01"] * 22]), "more than three in ten"
+    assert _broken([*born, "2099-12-31"], "far_times") == [50]
+    assert "far_times" not in suggested([*born, "2000-01-01"]), "within a year of the others"
+    # A quarter of the 49 years from first to last is 12.25.
+    assert _broken([f"{year + 31}-06-15" for year in range(1950, 2000)] + ["1970-01-01"], "far_times") is None
+    assert _broken([f"{year + 32}-06-15" for year in range(1950, 2000)] + ["1970-01-01"], "far_times") == [50]
+
+
 def test_a_word_is_a_slip_of_a_word_that_many_values_hold() -> None:
     titles = [f"red castle {n}" for n in range(30)]
     test, rows = suggested([*titles, "red castel 30"])["word_typo"]
@@ -227,7 +278,8 @@ def test_blanks_beside_values_are_told_where_others_have_none() -> None:
 def test_what_is_written_in_one_way_the_world_over_is_known(good: list[str], bad: list[str]) -> None:
     assert _broken([*good, *bad], "known_form") == list(range(40, 40 + len(bad)))
     assert "known_form" not in suggested(good)
-    assert "known_form" not in suggested([*good, *["something else"] * 11]), "fewer than eight in ten"
+    assert _broken([*good, *["something else"] * 26], "known_form") == list(range(40, 66))
+    assert "known_form" not in suggested([*good, *["something else"] * 27]), "fewer than six in ten"
 
 
 def test_of_two_ways_of_writing_the_same_the_rarer_is_told() -> None:

@@ -332,3 +332,21 @@ def test_a_set_of_numbers_says_how_likely_the_next_one_is_new() -> None:
     assert rule.unseen == 0.01
     (named,) = (r for r in learn([text_block(c=[f"v{count}" for count in counts])]) if isinstance(r, NotAmong))
     assert named.unseen == 0.0
+
+
+# --- Forms that are known, and lengths --------------------------------------------------------------------------------
+
+
+def test_a_past_of_one_known_form_or_length_teaches_it() -> None:
+    names = [f"{n:08x}-0000-4000-8000-{n * 7919:012x}" for n in range(100)]
+    rules = _learnt(names[:50], names[50:])
+    now = text_block(c=[*names[:3], names[3][:20], "none yet"])
+    assert np.flatnonzero(rules["past_known_form"].broken(now)).tolist() == [3, 4]
+    assert rules["past_known_form"].weight == weights.PAST_FORMAT
+    assert np.flatnonzero(rules["past_length"].broken(now)).tolist() == [3, 4]
+    assert rules["past_length"].weight == weights.PAST_FORMAT
+    # Of 250 one is .4 %.
+    many = [f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(249)]
+    assert "past_known_form" in _learnt([*many, "none yet"])
+    assert "past_known_form" not in _learnt([*many[:248], "none yet"])
+    assert "past_length" not in _learnt([*many, "none yet"]), "all were of one length"

@@ -81,10 +81,14 @@ def test_a_number_with_another_unit_is_written_otherwise_and_a_word_is_no_number
     assert _broken(values, "type") == [62]
     assert _broken([*(f"{n},50 €" for n in range(60)), "9000000,00 €"], "beyond_gap") == [60]
     assert "other_number" not in suggested([str(n) for n in range(60)])
-    # Three in four have one unit; with fewer, amounts are of several.
-    euros, dollars = [f"{n}.5 EUR" for n in range(60)], [f"{n}.5 USD" for n in range(20)]
-    assert _broken([*euros, *dollars], "other_number") == list(range(60, 80))
+    # Seven in ten have one unit; with fewer, amounts are of several.
+    euros, dollars = [f"{n}.5 EUR" for n in range(60)], [f"{n}.5 USD" for n in range(25)]
+    assert _broken([*euros, *dollars], "other_number") == list(range(60, 85))
     assert suggested([*euros, *dollars, "1.5 USD"]).get("other_number") is None
+    # Whole numbers lost their unit as well, and are of no code with those that have it.
+    lengths = [f"{n} cm" for n in range(30, 60)]
+    assert _broken([*lengths, *map(str, range(30, 42))], "other_number") == list(range(30, 42))
+    assert form_of([*lengths, *map(str, range(30, 43))], np.ones(43, np.int64)).kind == "text"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,11 @@ def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
     return (low, high) if is_found else None
 
 
+def _density(ascending: Floats) -> float:
+    """How many numbers there are in a unit of what they span."""
+    return len(ascending) / max(float(ascending[-1] - ascending[0]), 1e-300)
+
+
 def _sizes(ascending: Floats) -> int:
     """How many different numbers there are."""
     return int(np.count_nonzero(np.diff(ascending))) + 1
@@ -168,6 +173,10 @@ def _before_gap(ascending: Floats, most: int, low: float, grade: _Grade) -> floa
     is_filled_in = bool((beyond == 0).any()) or times[found[0]] >= _SENTINEL_GAP
     is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * most_often)
     is_group = len(beyond) > 2 and again >= 3 and not is_filled_in and not is_strewn
+    # Many that lie as close together as what lies between the gaps, or closer, are a place of their own.
+    is_group |= (
+        grade.on_both and _sizes(beyond) > 2 and len(beyond) > FEW_IN_ALL * n and _density(beyond) > _density(within)
+    )
     return float(ascending[-1]) if is_group else float(ascending[first - 1])
 
 

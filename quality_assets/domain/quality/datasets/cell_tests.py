@@ -302,7 +302,7 @@ class Typo(ValueTest):
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
         if self.of_words:
-            slips = {w for w in _different_words(cells.uniques) - self.fine if self._index.origins(w)}
+            slips = {w for w in _different_words(cells.uniques) - self.fine if self._index.origins(w, of_words=True)}
             if not slips:
                 return np.zeros(len(cells.uniques), bool)
             return np.array([not slips.isdisjoint(words_of(v)) for v in cells.uniques], bool)

@@ -20,8 +20,12 @@ def copies_by_chance(sample: Block, rows: int) -> float:
     From the pairs that agree in all columns but one, and from how often two rows agree in that one: by the column that
     explains most. At least as many as there would be if no column said anything of another.
     """
-    if len(sample.columns) < 2 or sample.rows < 2:
+    if not sample.columns or sample.rows < 2:
         return 0.0
+    if len(sample.columns) == 1:
+        # Measures are the same now and then, and there is nothing beside them to tell whose they are.
+        (cells,) = sample.columns.values()
+        return _pairs(cells.codes) * (rows / sample.rows) ** 2 if cells.form.kind == "number" else 0.0
     pairs = sample.rows * (sample.rows - 1) / 2
     codes = [cells.codes for cells in sample.columns.values()]
     agree = np.array([_pairs(each) / pairs for each in codes])

@@ -72,6 +72,15 @@ _RARE_SIGN, _STRANGE_SIGN, _PLAIN_SIGNS = 0.005, 0.05, frozenset(" -'.,&/()\":;!
 # Zeros are odd up to a share, where the least of several sizes lies so many of their smallest steps above, and so far
 # beside the middle.
 _MOST_ZEROS, _LEAST_ZERO_SIZES, _ZERO_STEPS, _ZERO_PART = 0.3, 8, 5.0, 0.1
+# Days that stand where there is none; apart from others by a year, and by a part of the time from first to last.
+_FILLED_IN_DAYS = frozenset(
+    (
+        *(f"{year}-01-01" for year in ("1", "1000", "1753", "1800", "1900", "1901", "1970", "2000", "2100", "3000")),
+        *(f"{year}-12-31" for year in (1899, 1900, 1969, 2099, 2199, 2999, 3999, 4712, 9999)),
+        "1899-12-30",
+    )
+)
+_LEAST_TIMES, _LEAST_APART_S, _PART_OF_SPAN, _MOST_FILLED_IN = 8, 365 * 86_400.0, 0.25, 0.3
 # Longer fractions are what computing left, and of no fixed length.
 MOST_DECIMALS, MOST_ODD_DECIMALS = 6, 0.1
 
@@ -163,7 +172,7 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     for value, count in counts.items():
         wholes = [] if category is None else index.wholes(value)
         of_wholes = sum(counts[whole] for whole in wholes)
-        for origin in index.origins(value) + wholes:
+        for origin in index.origins(value, of_words=category is None) + wholes:
             # What is cut off may be the beginning of several.
             there = of_wholes if origin in wholes else counts[origin]
             is_same = origin.casefold() == value.casefold()
@@ -306,12 +315,29 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
 
 def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
     """Times far from all others: of another century, or of the first day that a system knows."""
-    if found := _far_times(cells.numbers[~np.isnan(cells.numbers)]):
+    known = cells.numbers[~np.isnan(cells.numbers)]
+    found = _far_times(known) or (_filled_in(known) if cells.form.has_date else None)
+    if found:
         low, high = found
         told = _date if cells.form.has_date else _clock
         said = f"lie far from all others, before {told(low)} or after {told(high)}"
         # Wherever the column goes on to, its other rows do not lead there: a stretch of such is no one step.
         yield OutsideRange("outlier", "far_times", (name,), weights.BEYOND_GAP, low, high, said, is_far=True)
+
+
+def _filled_in(known: Floats) -> tuple[float, float] | None:
+    """The first and the last of times but for one that stands where there is none: on a day that systems and people
+    take for it, at an end, and apart from the others.
+    """
+    times, counts = np.unique(known, return_counts=True)
+    if len(times) < _LEAST_TIMES:
+        return None
+    for end, others in ((0, times[1:]), (-1, times[:-1])):
+        apart = abs(times[end] - others[end])
+        is_apart = apart >= max(_LEAST_APART_S, _PART_OF_SPAN * (others[-1] - others[0]))
+        if is_apart and counts[end] <= _MOST_FILLED_IN * len(known) and str(_date(times[end])) in _FILLED_IN_DAYS:
+            return float(others[0]), float(others[-1])
+    return None
 
 
 def _far_times(known: Floats) -> tuple[float, float] | None:

@@ -82,12 +82,15 @@ class SlipIndex:
             for part in {value, *deletions(value)}:
                 self._places.setdefault(part, []).append(value)
 
-    def origins(self, value: str) -> list[str]:
-        """The common values that `value` is a slip of."""
+    def origins(self, value: str, of_words: bool = False) -> list[str]:
+        """The common values that `value` is a slip of; of words, which begin sentences as well, capitals tell none."""
         if not LEAST_LENGTH - 1 <= len(value) <= MOST_LENGTH or not self._common:
             return []
         near = dict.fromkeys(v for part in (value, *deletions(value)) for v in self._places.get(part, ()))
-        near |= dict.fromkeys(self._folded.get(value.casefold(), ()))
+        same = self._folded.get(value.casefold(), ())
+        if of_words and same:
+            return []
+        near |= dict.fromkeys(same)
         return [v for v in near if is_slip(value, v)]
 
     def wholes(self, value: str) -> list[str]:

@@ -39,7 +39,7 @@ PLACEHOLDER = KnownForm(
 )
 """What stands where something is to be filled in later. Of "unknown" and "not applicable" it is an answer as well."""
 _WHOLE = KnownForm("as a whole number", r"^[-+]?\d+$")
-_TRUTHS = ("true|false", "yes|no", "y|n", "on|off", "1|0")
+_TRUTHS = ("true|false", "yes|no", "y|n", "on|off", "1|0", "t|f", "ja|nein", "oui|non")
 WAYS: tuple[tuple[tuple[KnownForm, ...], tuple[KnownForm, ...]], ...] = (
     (
         (

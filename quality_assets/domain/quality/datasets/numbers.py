@@ -21,7 +21,7 @@ from quality_assets.domain.sql_text import literal
 
 _MOST_TRIED = 2000
 # So many of what a column holds must stand beside one and the same unit; with fewer, it is of several.
-_LEAST_WITH_UNIT = 0.75
+_LEAST_WITH_UNIT = 0.7
 # So much of what cannot be read plainly must be numbers of one way of writing, for the column to be written so.
 _LEAST_EXPLAINED = 0.9
 _MINUS = "\\-\u2212"

@@ -34,7 +34,7 @@ from quality_assets.domain.quality.datasets.dependencies import candidates, pair
 from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
 from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within
 from quality_assets.domain.quality.datasets.values import Block, Cells
-from quality_assets.domain.quality.datasets.written import written_otherwise
+from quality_assets.domain.quality.datasets.written import known_forms_kept, lengths_kept, written_otherwise
 
 LEAST_PAST = 2
 """Fewer past batches teach nothing that could be tried on one of them."""
@@ -240,6 +240,8 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
         if kind == "text":
             common = frozenset(v for v, c in zip(cells.uniques, cells.counts.tolist(), strict=True) if c >= 3)
             yield Typo("typo", "past_typo", (name,), weights.TYPO, common, frozenset(cells.uniques))
+            yield from known_forms_kept(name, cells)
+            yield from lengths_kept(name, cells)
     if kind == "number":
         most = int(decimals(cells.plain_numbers).max(initial=0))
         if most <= MOST_DECIMALS:

@@ -247,7 +247,9 @@ def _are_beside(told: Sequence[str], held: Floats, numbers: Floats) -> bool:
     lengths = np.array([len(text) for text in told])
     is_long = np.average(lengths[is_read] >= _LONG_NUMBER, weights=held[is_read]) > 1 / 2
     words = _LETTER if is_long else _WORD
-    is_other = are_amounts(texts) | np.array([bool(words.search(text) and not _DIGIT.search(text)) for text in texts])
+    # A number without the unit of most of them has lost it.
+    is_other = are_amounts(texts) | ~np.isnan(plain_numbers(texts))
+    is_other |= np.array([bool(words.search(text) and not _DIGIT.search(text)) for text in texts])
     return bool(rows[is_other].sum() >= _OF_THE_REST * rows.sum())
 
 

@@ -14,6 +14,10 @@ from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, PLAC
 from quality_assets.domain.quality.datasets.numbers import PLAIN, NumberFormat, currencies_of, hold_a_number
 from quality_assets.domain.quality.datasets.time_formats import ISO, times_of
 from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.wording import plural
+
+# A word of fewer letters may be a code, of which capitals are another one.
+_LEAST_FOLDED = 3
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,15 @@ class Variant(ValueTest):
 
 
 def folded(value: str) -> str:
-    """The letters of a word, without capitals, accents and other signs; nothing where it holds a digit."""
+    """The letters of a word, without capitals, accents and other signs; of a code only without capitals."""
     plain = unicodedata.normalize("NFKD", value).casefold()
-    return "" if any(map(str.isdigit, plain)) else "".join(filter(str.isalpha, plain))
+    letters = "".join(filter(str.isalpha, plain))
+    return value.casefold() if is_code(plain) or len(letters) < _LEAST_FOLDED else letters
+
+
+def is_code(value: str) -> bool:
+    """Whether a value holds a digit, or too few letters for a word."""
+    return any(map(str.isdigit, value)) or sum(map(str.isalpha, value)) < _LEAST_FOLDED
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,22 @@ class Unlike(ValueTest):
         """In words."""
         article = "an" if self.known.name[0] in "eI" else "a"
         return f"are not written as {article} {self.known.name} is, and the others are"
+
+
+@dataclass(frozen=True)
+class OtherLength(ValueTest):
+    """Codes of more or fewer signs than the others of their column, which all have as many."""
+
+    length: int = 0
+
+    def of_unique(self, cells: Cells) -> Bools:
+        """By distinct value."""
+        return np.array([len(value) != self.length for value in cells.uniques], bool)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        return f"are not {plural(self.length, 'sign')} long, as the others are"
 
 
 @dataclass(frozen=True)

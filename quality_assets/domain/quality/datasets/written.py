@@ -9,11 +9,19 @@ import numpy as np
 
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import BrokenEncoding, CellTest, OddShape
-from quality_assets.domain.quality.datasets.known_forms import KNOWN_FORMS, PLACEHOLDER, TELEPHONE, WAYS, matching
+from quality_assets.domain.quality.datasets.known_forms import (
+    KNOWN_FORMS,
+    PLACEHOLDER,
+    TELEPHONE,
+    WAYS,
+    KnownForm,
+    matching,
+)
 from quality_assets.domain.quality.datasets.numbers import are_amounts, currencies_of
 from quality_assets.domain.quality.datasets.values import Cells, ColumnForm
 from quality_assets.domain.quality.datasets.writing_tests import (
     OtherCurrency,
+    OtherLength,
     OtherNumber,
     OtherTime,
     OtherWay,
@@ -22,14 +30,18 @@ from quality_assets.domain.quality.datasets.writing_tests import (
     Unlike,
     Variant,
     folded,
+    is_code,
 )
 
-# A word of fewer letters may be a code, of which capitals are another one.
-_LEAST_FOLDED = 3
+_LEAST_TWINS = 2
 _ALL_PADDED = 0.9
 # Two ways of writing, each in so much of a column that neither is a slip.
 _LEAST_WAY, _ALL_WAYS = 0.05, 0.95
-_KNOWN_SHARE, _FEW_TRIED = 0.8, 50
+_TELEPHONES = 0.8
+# What is made to be told from all else stands beside nothing else by nature: beside many that are none as well.
+_KNOWN_SHARE, _FEW_TRIED, _ALWAYS_KNOWN = 0.6, 50, 0.996
+# Codes are hardly ever the same, and hold digits; of those that most have as many signs the others lost some.
+_LEAST_CODES, _LEAST_CODE_SHARE, _LEAST_CODE, _SAME_LENGTH, _HOLD_DIGITS = 30, 0.5, 5, 0.7, 0.9
 MOST_CATEGORIES, _CATEGORY_TIMES = 60, 4
 """A column of no more values is of a few, which come again and again."""
 
@@ -43,6 +55,7 @@ def texts_written(name: str, cells: Cells) -> Iterator[CellTest]:
     yield from _variants(name, cells)
     yield from _padded(name, cells)
     yield from _known_forms(name, cells)
+    yield from _lengths(name, cells)
     yield from _two_ways(name, cells)
     yield from _currencies(name, cells)
     yield from _telephones(name, cells)
@@ -63,10 +76,15 @@ def _variants(name: str, cells: Cells) -> Iterator[CellTest]:
     usual: dict[str, tuple[int, str]] = {}
     for value, count in zip(cells.uniques, cells.counts.tolist(), strict=True):
         fold = folded(value)
-        if len(fold) >= _LEAST_FOLDED:
-            usual[fold] = max(usual.get(fold, (0, "")), (count, value))
-    if any(folded(value) in usual and usual[folded(value)][1] != value for value in cells.uniques):
-        spelled = {fold: value for fold, (_, value) in usual.items()}
+        usual[fold] = max(usual.get(fold, (0, "")), (count, value))
+    twins = {fold for value in cells.uniques if usual[fold := folded(value)][1] != value}
+    # Capitals of one code may be another code; where several have both, and mostly the same, they are not.
+    codes = {fold for fold in twins if is_code(fold)}
+    kept = [value.isupper() for fold in codes for _, value in [usual[fold]]]
+    if len(codes) < _LEAST_TWINS or len({*kept}) > 1:
+        twins -= codes
+    if twins:
+        spelled = {fold: value for fold, (_, value) in usual.items() if fold in twins or not is_code(fold)}
         yield Variant("typo", "variant", (name,), weights.TYPO, spelled)
 
 
@@ -77,15 +95,54 @@ def _padded(name: str, cells: Cells) -> Iterator[CellTest]:
 
 
 def _known_forms(name: str, cells: Cells) -> Iterator[CellTest]:
-    """What is no address, where nearly all values are one: of mail, of a page, of a computer; and the like of names."""
+    """What is no address, where most values are one: of mail, of a page, of a computer; and the like of names."""
+    known, share = known_form_of(cells)
+    if known is not None and _KNOWN_SHARE <= share < 1:
+        yield Unlike("format", "known_form", (name,), weights.KNOWN_FORM, known)
+
+
+def known_forms_kept(name: str, cells: Cells) -> Iterator[CellTest]:
+    """The same where a past has hardly ever held anything else."""
+    known, share = known_form_of(cells)
+    if known is not None and share >= _ALWAYS_KNOWN:
+        yield Unlike("format", "past_known_form", (name,), weights.PAST_FORMAT, known)
+
+
+def known_form_of(cells: Cells) -> tuple[KnownForm | None, float]:
+    """The form that most values have, of those that are known the world over, and the share of the cells that do."""
     for known in KNOWN_FORMS:
         # A few values tell whether it is worth the while.
-        if not matching(known, cells.uniques[:_FEW_TRIED]).mean() >= 0.5:
-            continue
-        share = float(cells.counts[matching(known, cells.uniques)].sum() / cells.filled)
-        if _KNOWN_SHARE <= share < 1:
-            yield Unlike("format", "known_form", (name,), weights.KNOWN_FORM, known)
-            return
+        if matching(known, cells.uniques[:_FEW_TRIED]).mean() >= 1 / 2:
+            share = float(cells.counts[matching(known, cells.uniques)].sum() / cells.filled)
+            if share >= _KNOWN_SHARE:
+                return known, share
+    return None, 0.0
+
+
+def _lengths(name: str, cells: Cells) -> Iterator[CellTest]:
+    """Codes of which most have as many signs, and some have not."""
+    length, share = code_length(cells)
+    if _SAME_LENGTH <= share < 1:
+        yield OtherLength("format", "length", (name,), weights.RARE_FORMAT, length)
+
+
+def lengths_kept(name: str, cells: Cells) -> Iterator[CellTest]:
+    """The same where a past has held codes of one length alone."""
+    length, share = code_length(cells)
+    if share == 1:
+        yield OtherLength("format", "past_length", (name,), weights.PAST_FORMAT, length)
+
+
+def code_length(cells: Cells) -> tuple[int, float]:
+    """How many signs most values have, and the share of those that do; nothing where they are no codes."""
+    if len(cells.uniques) < max(_LEAST_CODES, _LEAST_CODE_SHARE * cells.filled):
+        return 0, 0.0
+    if cells.by_mask(lambda mask: "9" in mask).mean() < _HOLD_DIGITS:
+        return 0, 0.0
+    lengths = np.array([len(value) for value in cells.uniques], np.int64)
+    of_length = np.bincount(lengths, cells.counts)
+    length = int(np.argmax(of_length))
+    return (length, float(of_length[length] / cells.filled)) if length >= _LEAST_CODE else (0, 0.0)
 
 
 def _two_ways(name: str, cells: Cells) -> Iterator[CellTest]:
@@ -118,7 +175,7 @@ def _currencies(name: str, cells: Cells) -> Iterator[CellTest]:
 
 def _telephones(name: str, cells: Cells) -> Iterator[CellTest]:
     """Numbers of telephones that are written in several forms, each of which stands often."""
-    if not matching(TELEPHONE, cells.uniques[:_FEW_TRIED]).mean() >= _KNOWN_SHARE:
+    if not matching(TELEPHONE, cells.uniques[:_FEW_TRIED]).mean() >= _TELEPHONES:
         return
     tally: Counter[str] = Counter()
     for shape, count in zip(cells.loose_shapes, cells.counts.tolist(), strict=True):
