@@ -147,8 +147,8 @@ def test_codes_in_other_capitals_are_told_where_several_have_both() -> None:
 
 def test_codes_of_most_of_one_length_have_lost_signs_where_they_are_shorter() -> None:
     # Digits and letters in no form of their own.
-    whole = [f"{n * 7919 % 65_536:04x}{n:04x}" for n in range(70)]
-    cut = [f"{n:04x}" for n in range(70, 100)]
+    codes = [f"{n * 2_654_435_761 % 2**32:08x}" for n in range(1, 101)]
+    whole, cut = codes[:70], [code[:5] for code in codes[70:]]
     assert _broken([*whole, *cut], "length") == list(range(70, 100))
     assert "length" not in suggested([*whole, *cut, "00fe"]), "fewer than seven in ten"
     assert "length" not in suggested(whole)
@@ -156,6 +156,7 @@ def test_codes_of_most_of_one_length_have_lost_signs_where_they_are_shorter() ->
     assert (test.kind, test.weight) == ("format", weights.RARE_FORMAT)
     assert test.words == "are not 8 signs long, as the others are"
     assert _broken([*(f"{n:08}" for n in range(70)), *cut], "length") == list(range(70, 100)), "zeros were lost"
+    assert "format" not in suggested([*whole, *cut]), "digits and letters stand in any order"
     assert "length" not in suggested([*whole[:28], "00fe"]), "thirty values at least"
     assert "length" not in suggested([*whole[:40], *whole[:40], *whole[:40], "00fe"]), (
         "names that come again are no codes"

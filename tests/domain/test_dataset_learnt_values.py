@@ -16,6 +16,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     OddCharacters,
     OddShape,
     OutsideRange,
+    Ratio,
     Typo,
     WrongType,
 )
@@ -350,3 +351,39 @@ def test_a_past_of_one_known_form_or_length_teaches_it() -> None:
     assert "past_known_form" in _learnt([*many, "none yet"])
     assert "past_known_form" not in _learnt([*many[:248], "none yet"])
     assert "past_length" not in _learnt([*many, "none yet"]), "all were of one length"
+
+
+# --- Ratios -----------------------------------------------------------------------------------------------------------
+
+
+def _sales(rows: int, low: float = 0.8, high: float = 1.2, step: int = 7) -> dict[str, list[float]]:
+    """List prices from 40 to 139, quantities from 10 to 58, and their product times what goes from end to end."""
+    price = [40.0 + n * 37 % 100 for n in range(rows)]
+    quantity = [10.0 + n * 11 % 49 for n in range(rows)]
+    part = [low + (high - low) * (n * step % rows) / (rows - 1) for n in range(rows)]
+    return {"price": price, "quantity": quantity, "sales": list(np.multiply(np.multiply(price, quantity), part))}
+
+
+def test_a_past_teaches_the_band_that_a_ratio_to_two_others_keeps_to() -> None:
+    (rule,) = (r for r in learn([text_block(**_sales(200))]) if r.detector == "past_ratio" and r.column == "sales")
+    assert isinstance(rule, Ratio)
+    assert (rule.kind, rule.columns, rule.weight) == ("ratio", ("price", "quantity", "sales"), weights.PAST_RATIO)
+    # From .8 to 1.2 in 199 steps; beyond an end as far as the 15th lies from it, or a quarter of the way to the middle.
+    logs = np.log([0.8 + 0.4 * n / 199 for n in range(200)])
+    below = max(logs[14] - logs[0], (np.median(logs) - logs[0]) / 4)
+    above = max(logs[199] - logs[185], (logs[199] - np.median(logs)) / 4)
+    assert (rule.low, rule.high) == (pytest.approx(0.8 * np.exp(-below)), pytest.approx(1.2 * np.exp(above)))
+    told = text_block(price=[100, 100, 100, 100], quantity=[20, 20, 20, 20], sales=[2000, 1600, 900, 5000])
+    assert rule.broken(told).tolist() == [False, False, True, True]
+
+
+def test_a_ratio_that_is_an_identity_or_has_no_band_is_not_taught() -> None:
+    def taught(**columns: Sequence[object]) -> list[str]:
+        return [rule.column for rule in learn([text_block(**columns)]) if rule.detector == "past_ratio"]
+
+    assert "sales" in taught(**_sales(200))
+    assert "sales" not in taught(**_sales(200, 1.0, 1.005)), "eight in ten within a two hundred and fiftieth"
+    assert "sales" not in taught(**_sales(200, 0.01, 30.0)), "no narrower than the column is"
+    wild = _sales(200)
+    wild["sales"][:2] = [wild["sales"][0] * 9, wild["sales"][1] / 9]
+    assert "sales" not in taught(**wild), "it thins out far beyond"

@@ -523,7 +523,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PLACEHOLDER": 0.8, "PADDED": 0.6,
         "KNOWN_FORM": 0.8, "ORDER": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
-        "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9, "PAST_SPREAD": 0.5,
+        "ALONE": 0.12, "PAST_ORDER": 0.9, "PAST_ALONE": 0.9, "PAST_HEAPED": 0.9, "PAST_SPREAD": 0.5, "PAST_RATIO": 0.9,
         "FEW_PARTED": 0.03, "FEW_FORMED": 0.01,
         "FIRST_MISSING": 0.15, "FURTHER_MISSING": 0.01, "FEW_MISSING_SHARE": 0.03, "WITHIN_USUAL": 0.002, "USUAL": 1e-6,
         "FEW_OUTLYING": 0.02, "FEW_COPIED": 0.01, "FEW_ELSE": 0.1, "BEYOND_FEW": 0.15, "COPIED_HERE": 0.45,
@@ -531,7 +531,7 @@ def test_weights_are_those_that_were_measured() -> None:
         "FOR_THE_EYE": {0.045, 0.04},
         "BESIDE_A_PAST_ELSE": 0.15, "BESIDE_A_PAST": {
             "encoding": 0.95, "swapped": 0.95, "shifted": 0.95, "typo": 0.95, "variant": 0.95,
-            "beyond_gap": 0.9, "rare_value": 0.9, "rare_sign": 0.9, "odd_zero": 0.1, "decimals": 0.1,
+            "beyond_gap": 0.45, "rare_value": 0.9, "rare_sign": 0.9, "odd_zero": 0.1, "decimals": 0.1,
             "placeholder": 0.9, "word_typo": 0.9, "known_form": 0.8, "other_number": 0.8, "far_times": 0.6,
             "padded": 0.6, "type": 0.48, "far_outlier": 0.3, "alone": 0.3,
         },

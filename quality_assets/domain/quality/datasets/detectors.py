@@ -42,7 +42,13 @@ from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
 from quality_assets.domain.quality.datasets.moved import moved_within
 from quality_assets.domain.quality.datasets.values import Block, Cells, loose_shape
-from quality_assets.domain.quality.datasets.written import MOST_CATEGORIES, texts_written, written_otherwise
+from quality_assets.domain.quality.datasets.written import (
+    MOST_CATEGORIES,
+    SAME_LENGTH,
+    code_length,
+    texts_written,
+    written_otherwise,
+)
 from quality_assets.domain.wording import figure_text, figure_texts
 
 LEAST_CELLS = 20
@@ -211,7 +217,9 @@ def _dominant(name: str, cells: Cells) -> Iterator[CellTest]:
 
 
 def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
-    """Forms that hardly a value has, where nearly all have one of a few."""
+    """Forms that hardly a value has, where nearly all have one of a few; of codes whose length alone is fixed, none."""
+    if code_length(cells)[1] >= SAME_LENGTH and len({*cells.loose_shapes}) > _MOST_FORMS:
+        return
     for is_exact, shapes in ((False, cells.loose_shapes), (True, cells.shapes)):
         usual = next(filter(None, (_usual_forms(cells, shapes, is_exact, *grade) for grade in _FORM_GRADES)), None)
         if usual is None:

@@ -11,6 +11,7 @@ from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import Identity, Ratio, agrees, ratio_of
 from quality_assets.domain.quality.datasets.dependencies import first_rows
+from quality_assets.domain.quality.datasets.tails import margin
 from quality_assets.domain.quality.datasets.values import Block
 
 _MOST_COLUMNS = 14
@@ -29,6 +30,9 @@ _BAND_CORE = 0.8
 _NARROWER = 0.6
 _CLIFF_TIMES, _WIDE_GAP = 3, 30
 _LEAST_SIZES, _LEAST_SPREAD = 20, 1.5
+# Of a past so many rows tell which ratios keep to a band, of so many columns; the ends are of all rows, and lie so many
+# times as far apart as eight in ten of them at most.
+_TRIED_ROWS, _MOST_OF_RATIOS, _LEAST_BAND, _MOST_TAILS = 500, 10, 0.01, 3.0
 
 
 def numbers_of_block(block: Block, most: int = _MOST_COLUMNS) -> dict[str, Floats]:
@@ -112,6 +116,42 @@ def ratios_within(block: Block) -> Iterator[Ratio]:
         narrower = [width[(result,)], *(width[name, result] for name in below if len(below) > 1)]
         if _width(logs) < _NARROWER * min(narrower) and (band := _band_of(logs)):
             yield Ratio("ratio", "ratio", tuple(columns), 0.0, float(np.exp(band[0])), float(np.exp(band[1])))
+
+
+def ratios_kept(block: Block) -> Iterator[Ratio]:
+    """The band that each number's ratio to one or two others has kept to, where some ratio keeps to one: the narrowest.
+
+    One that is hardly a band is an identity, and is told as such; of what thins out far beyond a band there is none.
+    """
+    step = max(1, block.rows // _TRIED_ROWS)
+    numbers = {name: values for name, values in numbers_of_block(block).items() if _is_measure(values[::step])}
+    names = list(numbers)[:_MOST_OF_RATIOS]
+    few = {name: _positive_logs(numbers[name][::step]) for name in names}
+    alone = {name: _width(_known(few[name])) for name in names}
+    beside = {(a, b): _width(_known(few[b] - few[a])) for a, b in permutations(names, 2)}
+    for result in names:
+        others = [name for name in names if name != result]
+        found: dict[tuple[str, ...], float] = {
+            (a,): beside[a, result] for a in others if beside[a, result] < _NARROWER * alone[result]
+        }
+        for pair in combinations(others, 2):
+            width = _width(_known(few[result] - few[pair[0]] - few[pair[1]]))
+            if width < _NARROWER * min(alone[result], *(beside[each, result] for each in pair)):
+                found[pair] = width
+        if found and found[below := min(found, key=lambda each: found[each])] >= _LEAST_BAND:
+            logs = np.sort(_logs(block, (*below, result)))
+            low, high = logs[0] - margin(logs), logs[-1] + margin(-logs[::-1])
+            if logs[-1] - logs[0] <= _MOST_TAILS * found[below]:
+                ends = float(np.exp(low)), float(np.exp(high))
+                yield Ratio("ratio", "past_ratio", (*below, result), weights.PAST_RATIO, *ends)
+
+
+def _positive_logs(values: Floats) -> Floats:
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
 
 
 def _is_measure(values: Floats) -> bool:

@@ -32,7 +32,8 @@ from quality_assets.domain.quality.datasets.cell_tests import (
 )
 from quality_assets.domain.quality.datasets.dependencies import candidates, pairing
 from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
-from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within
+from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within, ratios_kept
+from quality_assets.domain.quality.datasets.tails import margin
 from quality_assets.domain.quality.datasets.values import Block, Cells
 from quality_assets.domain.quality.datasets.written import known_forms_kept, lengths_kept, written_otherwise
 
@@ -184,6 +185,7 @@ def learn(past: Sequence[Block]) -> list[CellTest]:
             found += (as_rough_as_any(test, parts) for test in alone)
     found += _dependencies(pooled)
     found += identities_within(pooled, LEAST_DOUBTING)
+    found += ratios_kept(pooled)
     found += orders_within(pooled, weights.PAST_ORDER, "past_order")
     return found
 
@@ -271,7 +273,7 @@ def _ranges(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     if len(known) < _LEAST_CELLS:
         return
     low, high = float(known[0]), float(known[-1])
-    below, above = _margin(known), _margin(-known[::-1])
+    below, above = margin(known), margin(-known[::-1])
     if goes_on:
         # A batch that taught nothing leaves a gap, and what comes after it is not out of range.
         above = max(above, high - low)
@@ -282,13 +284,6 @@ def _ranges(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
     yield OutsideRange("range", "past_range", (name,), weight, max(low - below, floor), high + above, said)
     far = (low - below - wander, high + above + wander)
     yield OutsideRange("range", "past_far_range", (name,), weight, *far, said, is_far=True)
-
-
-def _margin(ascending: Floats) -> float:
-    """How far beyond the least value the next may fall: as far as the outermost √n lie, or a quarter of the tail."""
-    inner = ascending[min(len(ascending) - 1, int(np.sqrt(len(ascending))))]
-    tail = 0.25 * (np.median(ascending) - ascending[0])
-    return float(max(inner - ascending[0], tail))
 
 
 def _forms(name: str, cells: Cells) -> Iterator[CellTest]:

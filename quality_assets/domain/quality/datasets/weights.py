@@ -33,15 +33,18 @@ PAST_TYPE = 0.7
 PAST_ORDER, PAST_ALONE = 0.9, 0.9
 PAST_HEAPED = 0.9
 PAST_SPREAD = 0.5
+PAST_RATIO = 0.9
 
 # With a past that knows its ways, what a batch shows of itself, and past ones did not, is as sure as this; of all else,
 # which each batch may show of itself, little is left.
 BESIDE_A_PAST = {
     **dict.fromkeys(("encoding", "swapped", "shifted", "typo", "variant"), 0.95),
-    **dict.fromkeys(("beyond_gap", "rare_value", "rare_sign", "placeholder", "word_typo"), 0.9),
+    **dict.fromkeys(("rare_value", "rare_sign", "placeholder", "word_typo"), 0.9),
     **dict.fromkeys(("known_form", "other_number"), 0.8),
     **dict.fromkeys(("far_times", "padded"), 0.6),
     "type": 0.48,
+    # A batch that goes farther than the last ones has a gap now and then: it is doubted, and wakes nobody.
+    "beyond_gap": 0.45,
     **dict.fromkeys(("far_outlier", "alone"), 0.3),
     **dict.fromkeys(("decimals", "odd_zero"), 0.1),
 }

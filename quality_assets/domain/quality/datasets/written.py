@@ -41,7 +41,7 @@ _TELEPHONES = 0.8
 # What is made to be told from all else stands beside nothing else by nature: beside many that are none as well.
 _KNOWN_SHARE, _FEW_TRIED, _ALWAYS_KNOWN = 0.6, 50, 0.996
 # Codes are hardly ever the same, and hold digits; of those that most have as many signs the others lost some.
-_LEAST_CODES, _LEAST_CODE_SHARE, _LEAST_CODE, _SAME_LENGTH, _HOLD_DIGITS = 30, 0.5, 5, 0.7, 0.9
+_LEAST_CODES, _LEAST_CODE_SHARE, _LEAST_CODE, SAME_LENGTH, _HOLD_DIGITS = 30, 0.5, 5, 0.7, 0.9
 MOST_CATEGORIES, _CATEGORY_TIMES = 60, 4
 """A column of no more values is of a few, which come again and again."""
 
@@ -122,7 +122,7 @@ def known_form_of(cells: Cells) -> tuple[KnownForm | None, float]:
 def _lengths(name: str, cells: Cells) -> Iterator[CellTest]:
     """Codes of which most have as many signs, and some have not."""
     length, share = code_length(cells)
-    if _SAME_LENGTH <= share < 1:
+    if SAME_LENGTH <= share < 1:
         yield OtherLength("format", "length", (name,), weights.RARE_FORMAT, length)
 
 
