@@ -9,7 +9,7 @@ import pytest
 from text_blocks import suggested, text_block
 
 from quality_assets.domain.quality.datasets import examine, weights
-from quality_assets.domain.quality.datasets.apart import beyond_few
+from quality_assets.domain.quality.datasets.apart import beyond_few, filled_in
 from quality_assets.domain.quality.datasets.beside import alone_within, as_rough_as_any, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import Heaped
 from quality_assets.domain.quality.datasets.neighbour_tests import (
@@ -122,12 +122,31 @@ def test_what_is_filled_in_on_both_sides_of_numbers_that_stand_there_once_is_tol
     assert "beyond_gap" not in suggested([*range(100, 140), *range(100, 140), *[60] * 10, *[250] * 10])
 
 
+def test_numbers_of_nines_apart_from_all_others_are_filled_in() -> None:
+    ids = list(range(1, 71))
+    odd = [-999, 9999, 999_999, -1] * 7
+    assert suggested([*ids, *odd])["beyond_gap"][1] == list(range(70, 98))
+    assert suggested([*ids, *odd[:6]])["beyond_gap"][1] == list(range(70, 76))
+    assert filled_in(np.array([*ids, *[999.0] * 30])) == (1, 70)
+    assert filled_in(np.array([*ids, *[999.0] * 31])) is None, "more than three in ten"
+    # A quarter of the 799 from first to last is 199.75, and of 800 it is 200.
+    assert filled_in(np.array([0.0, 200, 400, 600, 799, 999])) == (0, 799)
+    assert filled_in(np.array([0.0, 200, 400, 600, 800, 999])) is None
+    assert filled_in(np.array([1.0, 2, 3, 4, 5, -999])) == (1, 5)
+    assert filled_in(np.array([1.0, 2, 3, 4, 5, -1])) is None, "alone it may be one of them"
+    assert filled_in(np.array([-5.0, 2, 3, 4, 5, -1, 9999] * 2)) == (-5, 5)
+    assert filled_in(np.array([1.0, 2, 3, 4, 999] * 2)) is None, "four sizes are too few"
+    assert filled_in(np.array([1.0, 2, 3, 4, 5, 99] * 2)) is None, "two nines are a number as any other"
+
+
 def test_many_that_lie_as_close_as_what_is_between_the_gaps_are_a_place() -> None:
     # Between are 60 in 59, a little more than one in each; beyond are 15 in 14 x .9, and a few below.
     between, below = list(range(100, 160)), [0, 1, 3, 4]
     dense, loose = [[round(300 + step * n, 3) for n in range(15)] for step in (0.9, 1.2)]
     assert "beyond_gap" not in suggested([*between, *below, *dense])
     assert suggested([*between, *below, *loose])["beyond_gap"][1] == list(range(60, 79))
+    # A few that come again and again are filled in: three in 20, fewer than one in each of those between.
+    assert suggested([*between, *below, *[300, 310, 320] * 5])["beyond_gap"][1] == list(range(60, 79))
     # Of a tenth in all, that they lie close is chance.
     assert suggested([*between, *below, *dense[:7]])["beyond_gap"][1] == list(range(60, 71))
 

@@ -75,6 +75,8 @@ _GRADES = (
     _Grade(FEW_IN_ALL, WIDE_GAP),
     *_FURTHER,
 )
+# What is filled in is of three nines and more, and so much of what all others span apart from them.
+_NINES, _FILLED_GAP = np.array([sign * (10.0**digits - 1) for digits in range(3, 13) for sign in (1, -1)]), 0.25
 # Times thin out towards the past by themselves.
 TIME_FURTHER = (_Grade(_MOST_BEYOND, 3 * _SENTINEL_GAP),)
 TIME_GRADES = (_Grade(FEW_IN_ALL, _SENTINEL_GAP), *TIME_FURTHER)
@@ -94,6 +96,25 @@ def beyond_gap(
             break
         left = within
     return (float(left[0]), float(left[-1])) if len(left) < len(ascending) else None
+
+
+def filled_in(known: Floats) -> tuple[float, float] | None:
+    """The ends of numbers beside which others are filled in where there is none: such of nines alone, apart from the
+    rest, and then -1 beside what never is below zero. None where no such are there, or more than a few.
+    """
+    values, counts = np.unique(known, return_counts=True)
+    is_minus_one = values == -1
+    rest = values[~(np.isin(values, _NINES) | is_minus_one)]
+    if len(rest) < LEAST_SIZES:
+        return None
+    low, high = float(rest[0]), float(rest[-1])
+    apart = np.maximum(low - values, values - high)
+    is_filled = np.isin(values, _NINES) & ((apart >= _FILLED_GAP * (high - low)) | ((values < 0) & (low >= 0)))
+    if not is_filled.any():
+        return None
+    is_filled |= is_minus_one & (low >= 0)
+    kept = values[~is_filled]
+    return (float(kept[0]), float(kept[-1])) if counts[is_filled].sum() <= _MOST_BEYOND * len(known) else None
 
 
 def beyond_few(known: Floats) -> tuple[float, float] | None:
@@ -137,9 +158,10 @@ def _ends(ascending: Floats, grade: _Grade) -> tuple[float, float] | None:
     return (low, high) if is_found else None
 
 
-def _density(ascending: Floats) -> float:
-    """How many numbers there are in a unit of what they span."""
-    return len(ascending) / max(float(ascending[-1] - ascending[0]), 1e-300)
+def _is_denser(one: Floats, other: Floats) -> bool:
+    """Whether some ascending numbers, and their sizes, lie closer together than others."""
+    spans = [max(float(each[-1] - each[0]), 1e-300) for each in (one, other)]
+    return len(one) / spans[0] > len(other) / spans[1] and _sizes(one) / spans[0] > _sizes(other) / spans[1]
 
 
 def _sizes(ascending: Floats) -> int:
@@ -174,9 +196,8 @@ def _before_gap(ascending: Floats, most: int, low: float, grade: _Grade) -> floa
     is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * most_often)
     is_group = len(beyond) > 2 and again >= 3 and not is_filled_in and not is_strewn
     # Many that lie as close together as what lies between the gaps, or closer, are a place of their own.
-    is_group |= (
-        grade.on_both and _sizes(beyond) > 2 and len(beyond) > FEW_IN_ALL * n and _density(beyond) > _density(within)
-    )
+    is_many = grade.on_both and _sizes(beyond) > 2 and len(beyond) > FEW_IN_ALL * n
+    is_group |= is_many and _is_denser(beyond, within)
     return float(ascending[-1]) if is_group else float(ascending[first - 1])
 
 

@@ -21,6 +21,7 @@ from quality_assets.domain.quality.datasets.apart import (
     beyond_few,
     beyond_gap,
     far_from_all,
+    filled_in,
     is_mirrored,
 )
 from quality_assets.domain.quality.datasets.beside import alone_within, orders_within
@@ -310,7 +311,10 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
         low, high = q1 - 1.5 * spread, q3 + 1.5 * spread
         said = f"lie more than 1.5 interquartile ranges outside the quartiles, {_outside(low, high)}"
         yield OutsideRange("outlier", "outlier", (name,), weights.OUTLIER, low, high, said)
-    if found := beyond_gap(known) or beyond_few(known):
+    # What is filled in would hide, the more of it there is, what else lies apart.
+    filled = filled_in(known)
+    left = known if filled is None else known[(known >= filled[0]) & (known <= filled[1])]
+    if found := beyond_gap(left) or beyond_few(left) or filled:
         low, high = found
         said = f"lie beyond a wide gap, {_outside(low, high)}"
         yield OutsideRange("outlier", "beyond_gap", (name,), weights.BEYOND_GAP, low, high, said)
@@ -324,7 +328,7 @@ def _outliers(name: str, cells: Cells) -> Iterator[CellTest]:
 def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
     """Times far from all others: of another century, or of the first day that a system knows."""
     known = cells.numbers[~np.isnan(cells.numbers)]
-    found = _far_times(known) or (_filled_in(known) if cells.form.has_date else None)
+    found = _far_times(known) or (_stand_ins(known) if cells.form.has_date else None)
     if found:
         low, high = found
         told = _date if cells.form.has_date else _clock
@@ -333,7 +337,7 @@ def _odd_times(name: str, cells: Cells) -> Iterator[OutsideRange]:
         yield OutsideRange("outlier", "far_times", (name,), weights.BEYOND_GAP, low, high, said, is_far=True)
 
 
-def _filled_in(known: Floats) -> tuple[float, float] | None:
+def _stand_ins(known: Floats) -> tuple[float, float] | None:
     """The first and the last of times but for one that stands where there is none: on a day that systems and people
     take for it, at an end, and apart from the others.
     """

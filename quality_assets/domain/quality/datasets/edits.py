@@ -83,12 +83,12 @@ class SlipIndex:
                 self._places.setdefault(part, []).append(value)
 
     def origins(self, value: str, of_words: bool = False) -> list[str]:
-        """The common values that `value` is a slip of; of words, which begin sentences as well, capitals tell none."""
+        """The common values that `value` is a slip of; of words, one with a capital may begin a sentence."""
         if not LEAST_LENGTH - 1 <= len(value) <= MOST_LENGTH or not self._common:
             return []
         near = dict.fromkeys(v for part in (value, *deletions(value)) for v in self._places.get(part, ()))
         same = self._folded.get(value.casefold(), ())
-        if of_words and same:
+        if of_words and any(value == each[:1].upper() + each[1:] for each in same):
             return []
         near |= dict.fromkeys(same)
         return [v for v in near if is_slip(value, v)]
