@@ -514,12 +514,12 @@ def test_weights_are_those_that_were_measured() -> None:
     assert weights.missing_doubt(0.04) == pytest.approx(0.15 * 0.03 + 0.01 * 0.01)
     named = {name: value for name, value in vars(weights).items() if name.isupper()}
     assert named == {
-        "TYPO": 0.97, "WORD_TYPO": 0.5, "STREWN": 0.98, "RARE_FORMAT": 0.45, "EXACT_SHAPE": 0.3, "SEVERAL_FORMS": 0.3,
-        "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.8, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.08,
+        "TYPO": 0.97, "WORD_TYPO": 0.2, "STREWN": 0.98, "RARE_FORMAT": 0.45, "EXACT_SHAPE": 0.3, "SEVERAL_FORMS": 0.3,
+        "ODD_CHARACTERS": 0.1, "WRONG_TYPE": 0.9, "DEPENDENCY": 0.85, "WEAK_DEPENDENCY": 0.08,
         "DOMINANT": 0.08, "NEARLY_CONSTANT": 0.04, "OUTLIER": 0.045, "FAR_OUTLIER": 0.1,
         "COPIED_ROW": 0.9, "IDENTITY": 0.9, "MOVED": 0.95, "PAST_SHAPE": 0.996, "PAST_CLOSED_SET": 0.99,
         "PAST_FORMAT": 0.98, "PAST_RANGE": 0.97, "PAST_CHARACTERS": 0.97, "PAST_DEPENDENCY": 0.99,
-        "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.7,
+        "PAST_LOCAL_DEPENDENCY": 0.64, "PAST_TYPE": 0.9,
         "ODD_DECIMALS": 0.2, "BROKEN_ENCODING": 0.95, "PLACEHOLDER": 0.8, "PADDED": 0.6,
         "KNOWN_FORM": 0.8, "ORDER": 0.8, "BEYOND_GAP": 0.6, "RARE_VALUE": 0.4,
         "RARE_SIGN": 0.4, "TURNED_SIGN": 0.6, "ODD_ZERO": 0.35,
@@ -533,7 +533,7 @@ def test_weights_are_those_that_were_measured() -> None:
             "encoding": 0.95, "swapped": 0.95, "shifted": 0.95, "typo": 0.95, "variant": 0.95,
             "beyond_gap": 0.45, "rare_value": 0.9, "rare_sign": 0.9, "odd_zero": 0.1, "decimals": 0.1,
             "placeholder": 0.9, "word_typo": 0.9, "known_form": 0.8, "other_number": 0.8, "far_times": 0.6,
-            "padded": 0.6, "type": 0.48, "far_outlier": 0.3, "alone": 0.3,
+            "padded": 0.6, "type": 0.3, "far_outlier": 0.3, "alone": 0.3,
         },
     }  # fmt: skip
 

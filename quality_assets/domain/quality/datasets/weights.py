@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log
 
-TYPO, WORD_TYPO = 0.97, 0.5
+TYPO, WORD_TYPO = 0.97, 0.2
 STREWN = 0.98
 RARE_FORMAT, EXACT_SHAPE, SEVERAL_FORMS, ODD_CHARACTERS = 0.45, 0.3, 0.3, 0.1
 ODD_DECIMALS = 0.2
-WRONG_TYPE = 0.8
+WRONG_TYPE = 0.9
 DEPENDENCY, WEAK_DEPENDENCY = 0.85, 0.08
 BROKEN_ENCODING, PLACEHOLDER = 0.95, 0.8
 PADDED, KNOWN_FORM, ORDER = 0.6, 0.8, 0.8
@@ -29,7 +29,7 @@ MOVED = 0.95
 
 PAST_SHAPE, PAST_CLOSED_SET, PAST_FORMAT, PAST_RANGE, PAST_CHARACTERS = 0.996, 0.99, 0.98, 0.97, 0.97
 PAST_DEPENDENCY, PAST_LOCAL_DEPENDENCY = 0.99, 0.64
-PAST_TYPE = 0.7
+PAST_TYPE = 0.9
 PAST_ORDER, PAST_ALONE = 0.9, 0.9
 PAST_HEAPED = 0.9
 PAST_SPREAD = 0.5
@@ -42,7 +42,7 @@ BESIDE_A_PAST = {
     **dict.fromkeys(("rare_value", "rare_sign", "placeholder", "word_typo"), 0.9),
     **dict.fromkeys(("known_form", "other_number"), 0.8),
     **dict.fromkeys(("far_times", "padded"), 0.6),
-    "type": 0.48,
+    "type": 0.3,
     # A batch that goes farther than the last ones has a gap now and then: it is doubted, and wakes nobody.
     "beyond_gap": 0.45,
     **dict.fromkeys(("far_outlier", "alone"), 0.3),
