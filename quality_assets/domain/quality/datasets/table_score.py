@@ -145,11 +145,14 @@ def _by_column(findings: Iterable[Finding]) -> dict[str, float]:
 def _doubt_of_cells(tally: Tally, weight_of: Mapping[int, float], spread: Mapping[str, float], has_past: bool) -> float:
     """The doubt of all cells; without a past, what lies far out in several columns is a habit of the table.
 
-    `spread` is how much of a column is doubted as a whole: cells that are doubted for themselves are among those.
+    `spread` is how much of a column is doubted as a whole, where it is not known which of its cells.
     """
     if has_past:
         found = tally.doubt(weight_of)
-        return sum(max(found.get(name, 0.0), spread.get(name, 0.0)) for name in {**found, **spread})
+        # Of those that are doubted for themselves as well, only what is left of them: more errors are never less doubt.
+        return sum(found.values()) + sum(
+            moved * (1 - min(1.0, found.get(name, 0.0) / tally.filled[name])) for name, moved in spread.items() if moved
+        )
 
     def few(place: int, count: float) -> float:
         return weights.few(count, tally.rows, _few(tally.tests[place]))
