@@ -221,7 +221,7 @@ def test_another_unit_is_an_alert_even_of_a_column_that_is_ordered() -> None:
     assert found == Finding(
         "distribution", ("v",), 100, 1.0,
         "Values of v have moved by 1.00, as if multiplied by 1000; 0.00 was the most so far",
-        weight=0.5, expected_share=0.0, is_alert=True, p_value=0.0,
+        weight=0.1, expected_share=0.0, is_alert=True, p_value=0.0,
     )  # fmt: skip
     (of_all,) = distribution_findings(text_block(v=[1000 * v for v in _strewn(1)]), past, Ordering(), every=70_000)
     assert of_all.count == 70_000, "the rows judged were a sample of so many"

@@ -382,7 +382,7 @@ def spike_findings(
         about = "About " if times > 1 else ""
         sentence = f"{about}{in_all:,} values of {name} ({part}) are {what} of its range: cut off there, or filled in"
         yield Finding(
-            "spike", (name,), in_all, share, sentence, "", weights.PAST_SPREAD if past else 0.0, usual, p_value=p_value,
+            "spike", (name,), in_all, share, sentence, "", weights.PAST_SPIKE if past else 0.0, usual, p_value=p_value,
             examples=(f"{value:g}",) if keeps_examples else (),
         )  # fmt: skip
 

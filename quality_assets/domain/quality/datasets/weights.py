@@ -32,7 +32,8 @@ PAST_DEPENDENCY, PAST_LOCAL_DEPENDENCY = 0.99, 0.64
 PAST_TYPE = 0.9
 PAST_ORDER, PAST_ALONE = 0.9, 0.9
 PAST_HEAPED = 0.9
-PAST_SPREAD = 0.5
+# What moved as a whole is mostly the world, and a spike that never was mostly an error.
+PAST_SPREAD, PAST_SPIKE = 0.1, 0.5
 PAST_RATIO = 0.9
 
 # With a past that knows its ways, what a batch shows of itself, and past ones did not, is as sure as this; of all else,
