@@ -38,26 +38,26 @@ def drawn(component: Component | Element, class_name: str = "") -> Component:
 
 
 def markup(node: Any) -> str:
-    """A component of `dash.html`, a list of such, or text, as HTML; None is nothing."""
+    """A component of `dash.html`, a list of such, or text, as HTML; None is nothing. What is drawn stands in it."""
     if node is None:
         return ""
     if isinstance(node, list | tuple):
         return "".join(map(markup, node))
     if isinstance(node, Element):
-        return _element(node.tag, node.attributes, node.children)
+        return _element(node.tag, node.attributes, markup(node.children))
     if not isinstance(node, Component):
         return escape(str(node))
     described = node.to_plotly_json()
     if described["namespace"] != "dash_html_components":
         raise ValueError(f"only components of dash.html can be drawn as text, and this is a {described['type']}")
     props = dict(described["props"])
-    children = props.pop("children", None)
-    return _element(described["type"].lower(), props, children)
+    children, drawn_within = props.pop("children", None), props.pop("data-markup", None)
+    return _element(described["type"].lower(), props, markup(children) if drawn_within is None else drawn_within)
 
 
-def _element(tag: str, props: Mapping[str, Any], children: Any) -> str:
+def _element(tag: str, props: Mapping[str, Any], content: str) -> str:
     attributes = "".join(_attribute(name, value) for name, value in props.items())
-    return f"<{tag}{attributes}>" + ("" if tag in _WITHOUT_END else f"{markup(children)}</{tag}>")
+    return f"<{tag}{attributes}>" + ("" if tag in _WITHOUT_END else f"{content}</{tag}>")
 
 
 def _attribute(name: str, value: Any) -> str:

@@ -33,7 +33,7 @@ TOUR = ("Impact", "Data quality", "Sources", "Drift", "Model", "Alerts", "Pipeli
 TOUR_SIZE, STILL_SIZE = (1280, 800), (1280, 900)
 # Device pixels a CSS pixel: the README shows the tour at about 830 pixels, often on screens that have two for one.
 TOUR_SCALE, STILL_SCALE = 1.3125, 1.25
-TOUR_QUALITY, STILL_QUALITY = 60, 74
+TOUR_QUALITY, STILL_QUALITY = 56, 74
 MAX_TOUR_BYTES, MAX_STILL_BYTES = 1_650_000, 120_000
 SETTLED_WITHIN_S = 180.0
 HEADER_PIXELS = 76

@@ -42,6 +42,7 @@ def test_a_table_is_one_component() -> None:
     text = table.to_plotly_json()["props"]["data-markup"]
     assert text.count("<tr>") == 3
     assert "&lt;1&gt;" in text
+    assert markup(html.Section(table)).endswith(f">{text}</div></section>")
 
 
 @pytest.mark.parametrize("path", ["/", "/data-quality", "/drift", "/model", "/pipeline", "/feature/Search"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -49,7 +51,9 @@ def _said(component: Any) -> str:
 
     def words(node: Any) -> str:
         if isinstance(node, dict):
-            return words(node.get("props", {}).get("children"))
+            props = node.get("props", {})
+            drawn = unescape(re.sub("<[^>]*>", " ", props.get("data-markup", "")))
+            return words(props.get("children")) + drawn
         return " ".join(map(words, node)) if isinstance(node, list) else "" if node is None else str(node)
 
     return " ".join(words(json.loads(to_json(component))).replace("\u202f", " ").split())
