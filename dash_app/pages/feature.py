@@ -265,10 +265,7 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row], *, is_judged
         return ui.card(ui.card_head("Incidents"), unknown, label="Incidents")
     # Of what is silent for good it was told, and nothing is usual of it any more.
     is_silent = any(fault.get("end_kind") == "silent" for fault in incidents)
-    silence = not is_silent and html.P(
-        [_silence_words(queries.silent_days_to_tell(reader, name)), " From ", ui.asset_link(queries.BASELINES), "."],
-        className="note",
-    )
+    silence = None if is_silent else _silence_note(reader, name)
     if not incidents:
         calm = (
             ui.nothing(
@@ -294,7 +291,7 @@ def _incidents(reader: Reader, name: str, incidents: Sequence[Row], *, is_judged
         html.Ul(
             [_incident(fault, causes.get(fault["incident_id"], [])) for fault in incidents[:10]], className="incidents"
         ),
-        silence or None,
+        silence,
         label="Incidents",
     )
 
@@ -305,6 +302,11 @@ def _standing(incidents: Sequence[Row]) -> str:
     counts.setdefault("Open", 0)
     order = ["Open", "Resolved", *sorted(counts)]
     return " · ".join(f"{counts[word]} {word.lower()}" for word in dict.fromkeys(order) if word in counts)
+
+
+def _silence_note(reader: Reader, name: str) -> Component:
+    said = _silence_words(queries.silent_days_to_tell(reader, name))
+    return html.P([said, " From ", ui.asset_link(queries.BASELINES), "."], className="note")
 
 
 def _silence_words(days: int | None) -> str:

@@ -6,7 +6,6 @@ from dash import html
 
 from dash_app import formats
 from dash_app.components import charts, ui
-from dash_app.components.markup import drawn
 from dash_app.pages.experiments import lift_table
 from dash_app.pages.feature_parts import Component
 from dash_app.pages.impact import doubt, incident_note, no_impact
@@ -124,7 +123,7 @@ def _lift(reader: Reader, name: str) -> Component:
     sources = [ui.asset_link(table) for table in ("impact.lift_estimates", "impact.crash_costs")]
     return ui.card(
         head,
-        drawn(lift_table(rows)) if rows else None,
+        lift_table(rows) if rows else None,
         *said,
         html.Div([sources[0], " ", sources[1]]),
         label="Lift",

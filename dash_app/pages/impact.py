@@ -179,13 +179,11 @@ def _events(reader: Reader) -> Component:
             html.Span(["From events.yaml and ", ui.asset_link(queries.EVENT_DAYS)]),
             ui.csv_link("events"),
         ),
-        drawn(
-            ui.table(
-                ("Event", "In words", "Signal", "Features", "Events", "Last seen"),
-                body,
-                label="Event catalogue",
-                numeric=(3, 4),
-            )
+        ui.table(
+            ("Event", "In words", "Signal", "Features", "Events", "Last seen"),
+            body,
+            label="Event catalogue",
+            numeric=(3, 4),
         ),
         label="What events stand for",
     )

@@ -124,13 +124,11 @@ def triangle(reader: Reader, feature: str, kind: str) -> Component:
     note = html.Span(["Empty where the days are not over. From ", ui.asset_link(queries.RETENTION)])
     return ui.card(
         ui.card_head("Cohorts by day of first use", note, ui.csv_link("retention", feature=feature, kind=kind)),
-        drawn(
-            ui.table(
-                ("First use", "New users", *(f"Day {n}" for n in _DAYS)),
-                body,
-                label="Retention by cohort",
-                numeric=tuple(range(1, len(_DAYS) + 2)),
-            )
+        ui.table(
+            ("First use", "New users", *(f"Day {n}" for n in _DAYS)),
+            body,
+            label="Retention by cohort",
+            numeric=tuple(range(1, len(_DAYS) + 2)),
         ),
         label="Cohorts",
     )

@@ -18,16 +18,17 @@ from rich.table import Table as Grid
 from quality_assets import progress
 from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import (
+    days_gone_lines,
     err,
     fail,
     fail_if_newer,
     out,
     print_dates_not_over,
-    print_days_gone,
     print_files_off,
+    print_first,
     print_publication,
-    print_repeated,
     print_state,
+    repeated_lines,
     shown,
     shown_activity,
 )
@@ -202,6 +203,8 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         wanted = [tuple(row) for *row, _ in files if row[0] in placed]
         asked = {file_id for path, *_, file_id in files if path in placed}
         refused = list(refusal_lines(refusals(session.connection, asked)))
+        repeated = repeated_lines(session.connection, [path for path, *_ in wanted])
+        gone = days_gone_lines(session.connection, asked)
         unfinished = dates_not_over(session.connection)
     loads = set(outcome.metadata.get("raw.raw_logs", {}).get("loads", []))
     metadata = outcome.metadata.get("raw.log_files", {})
@@ -218,8 +221,8 @@ def _print_ingestion(outcome: RunOutcome, settings: Settings, placed: set[str]) 
         f" {metadata.get('files_rejected', 0)} rejected"
         + (f". Loads: {', '.join(sorted(loads))}" if len(loads) > 1 else "")
     )
-    print_repeated(settings, [path for path, *_ in wanted])
-    print_days_gone(settings, asked)
+    print_first(repeated)
+    print_first(gone)
     today = datetime.now(UTC).date().isoformat()
     touched = outcome.metadata.get("raw.raw_logs", {}).get("touched_dates", [])
     waiting = [day for day in touched if day < today and date.fromisoformat(day) not in unfinished]

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -30,6 +30,8 @@ from quality_assets.domain.wording import figure_text
 from quality_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from quality_assets.stores.landing import Ignored
 
 
@@ -109,10 +111,11 @@ def print_state(settings: Settings) -> None:
         unfinished = dates_not_over(session.connection)
         passed_over = waiting_files(session)[1]
         wrong = definitions_off(session)
+        repeated = repeated_lines(session.connection)
     print_dates_not_over(unfinished)
     for reason in wrong:
         err.print(f"[red]Definition not used:[/red] {escape(reason)}")
-    print_repeated(settings)
+    print_first(repeated)
     print_passed_over(passed_over)
     snapshot = current_snapshot(settings.published_dir)
     if snapshot:
@@ -130,52 +133,51 @@ def print_dates_not_over(days: Mapping[date, str]) -> None:
 
 
 def print_passed_over(items: Sequence[Ignored]) -> None:
-    for item in items[:5]:
-        out.print(f"Passed over in the landing zone: {shown(item.name)}, which {shown(item.reason)}")
-    if len(items) > 5:
-        out.print(f"… and {len(items) - 5} more")
+    print_first(f"Passed over in the landing zone: {shown(item.name)}, which {shown(item.reason)}" for item in items)
 
 
-def print_repeated(settings: Settings, paths: Sequence[str] | None = None) -> None:
-    """Say of which logs an earlier content stays in force, of some or of all, and how the newer one would be."""
-    from quality_assets.stores.warehouse import open_warehouse
-
-    with open_warehouse(settings) as session:
-        rows = session.connection.execute(
-            "select path, source from raw.log_files where repeats is not null and status = 'loaded'"
-            " and ($paths is null or list_contains($paths, path)) order by file_number desc",
-            {"paths": list(paths) if paths is not None else None},
-        ).fetchall()
-    for path, source in rows[:5]:
-        out.print(
-            f"{shown(path)} has come in place of an earlier file of its name, with the same dates: both count, and what"
-            " both tell counts once, as the earlier one tells it; if it corrects the earlier one, `on_repeat: replace`"
-            f" in the YAML of source {shown(source)} makes it count instead"
-        )
-    if len(rows) > 5:
-        out.print(f"… and {len(rows) - 5} more")
+def print_first(lines: Iterable[str]) -> None:
+    """Print the first few lines, and how many more there are."""
+    lines = list(lines)
+    for line in lines[:_FIRST]:
+        out.print(line)
+    if len(lines) > _FIRST:
+        out.print(f"… and {len(lines) - _FIRST} more")
 
 
-def print_days_gone(settings: Settings, file_ids: Collection[str]) -> None:
-    """Say of which logs days went, as some have taken their place that have none of these."""
+_FIRST = 5
+
+
+def repeated_lines(connection: DuckDBPyConnection, paths: Sequence[str] | None = None) -> list[str]:
+    """Of which logs an earlier content stays in force, of some or of all, and how the newer one would be."""
+    rows = connection.execute(
+        "select path, source from raw.log_files where repeats is not null and status = 'loaded'"
+        " and ($paths is null or list_contains($paths, path)) order by file_number desc",
+        {"paths": list(paths) if paths is not None else None},
+    ).fetchall()
+    return [
+        f"{shown(path)} has come in place of an earlier file of its name, with the same dates: both count, and what"
+        " both tell counts once, as the earlier one tells it; if it corrects the earlier one, `on_repeat: replace`"
+        f" in the YAML of source {shown(source)} makes it count instead"
+        for path, source in rows
+    ]
+
+
+def days_gone_lines(connection: DuckDBPyConnection, file_ids: Collection[str]) -> list[str]:
+    """Of which logs days went, as some have taken their place that have none of these."""
     from quality_assets.contracts.raw import WITHOUT_DAYS
-    from quality_assets.stores.warehouse import open_warehouse
 
-    with open_warehouse(settings) as session:
-        rows = session.connection.execute(
-            "select path, reason from raw.log_files where status = 'superseded' and starts_with(reason, $gone)"
-            " and list_contains($ids, superseded_by) order by file_number desc",
-            {"gone": WITHOUT_DAYS, "ids": list(file_ids)},
-        ).fetchall()
-    for path, reason in rows[:5]:
-        gone = shown(reason.removeprefix(WITHOUT_DAYS).strip())
-        out.print(
-            f"{shown(path)} has taken the place of an earlier file of its name, and has no day for {gone}: they are"
-            " gone. If it holds the last days and moves on with them, `on_repeat: keep` in the YAML of its source keeps"
-            " them"
-        )
-    if len(rows) > 5:
-        out.print(f"… and {len(rows) - 5} more")
+    rows = connection.execute(
+        "select path, reason from raw.log_files where status = 'superseded' and starts_with(reason, $gone)"
+        " and list_contains($ids, superseded_by) order by file_number desc",
+        {"gone": WITHOUT_DAYS, "ids": list(file_ids)},
+    ).fetchall()
+    return [
+        f"{shown(path)} has taken the place of an earlier file of its name, and has no day for"
+        f" {shown(reason.removeprefix(WITHOUT_DAYS).strip())}: they are gone. If it holds the last days and moves on"
+        " with them, `on_repeat: keep` in the YAML of its source keeps them"
+        for path, reason in rows
+    ]
 
 
 def print_publication(settings: Settings) -> bool:

@@ -21,10 +21,11 @@ from quality_assets.cli.output import (
     print_dates_not_over,
     print_failures,
     print_files_off,
+    print_first,
     print_passed_over,
     print_publication,
-    print_repeated,
     print_rows,
+    repeated_lines,
     shown,
 )
 from quality_assets.domain.escaping import json_text
@@ -82,7 +83,7 @@ def _print_warehouse(session: WarehouseSession) -> bool:
     if not is_up_to_date(session):
         out.print(NOT_SCORED)
     print_dates_not_over(dates_not_over(connection))
-    print_repeated(session.settings)
+    print_first(repeated_lines(connection))
     print_passed_over(passed_over)
     out.print(checks_line(connection))
     for severity, asset, name, count, description in failing_checks(connection):
