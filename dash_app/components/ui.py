@@ -194,6 +194,17 @@ def strip(worsts: Iterable[int], label: str) -> Component:
     return html.Span(className="strip", role="img", **{"data-markup": cells, "aria-label": told})
 
 
+MOST_ROWS = 2_000
+"""A page draws so many rows of a table at the most: a browser takes long for more, and nobody reads them."""
+
+
+def cut_note(rows: Sequence[object]) -> str:
+    """That only the first of these rows are drawn, to be put behind a note; empty where all are."""
+    return f" · the first {formats.whole(MOST_ROWS)} of {formats.whole(len(rows))}, all in the CSV" * (
+        len(rows) > MOST_ROWS
+    )
+
+
 def table(
     headers: Sequence[Child],
     rows: Sequence[Sequence[Child]],

@@ -112,15 +112,17 @@ def _dates(row: Row) -> str:
 def _lift(rows: Sequence[Row]) -> Component:
     if not rows:
         return None
-    head = ui.card_head(
-        "What taking up a feature is associated with",
-        "Adopters against similar people of the same day, held against all other features. Once a week.",
-        ui.csv_link("lift"),
-    )
     told = [row for row in rows if row["verdict"] != "not measured"]
     unmeasured = [row for row in rows if row["verdict"] == "not measured"]
+    head = ui.card_head(
+        "What taking up a feature is associated with",
+        "Adopters against similar people of the same day, held against all other features. Once a week."
+        + ui.cut_note(unmeasured),
+        ui.csv_link("lift"),
+    )
     folded = unmeasured and html.Details(
-        [html.Summary(f"Not measured: {len(unmeasured)} of {len(rows)}"), lift_table(unmeasured)], className="fold"
+        [html.Summary(f"Not measured: {len(unmeasured)} of {len(rows)}"), lift_table(unmeasured[: ui.MOST_ROWS])],
+        className="fold",
     )
     return ui.card(
         head,

@@ -130,7 +130,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
             formats.decimal(row["events_per_session"], 1),
             formats.seconds(row["duration_median_s"]),
         ]
-        for row in rows
+        for row in rows[: ui.MOST_ROWS]
     ]
     note = html.Span(
         [
@@ -140,6 +140,7 @@ def _table(reader: Reader, rows: Sequence[Row]) -> Component:
             ui.asset_link(queries.ADOPTION),
             " and ",
             ui.asset_link(queries.ENGAGEMENT),
+            ui.cut_note(rows),
         ]
     )
     return ui.card(

@@ -295,7 +295,7 @@ def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> C
     data = {
         "looks": ui.status_looks(),
         "columns": _COLUMNS,
-        "rows": [_cells(row, sparks) for row in rows],
+        "rows": [_cells(row, sparks) for row in rows[: ui.MOST_ROWS]],
         "counts": counts,
         "teams": teams,
         "days": days,
@@ -305,6 +305,7 @@ def _table(reader: Reader, rows: Sequence[Row], days: int, never_seen: int) -> C
         f"{formats.plural(len(rows), 'feature')} · latency and crash rate of {through} against what the weekday"
         f" usually is; users and adoption are means of {days} days"
     )
+    note += ui.cut_note(rows)
     if never_seen:
         note += (
             f" · {formats.plural(never_seen, 'described feature')}"

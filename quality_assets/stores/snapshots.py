@@ -28,6 +28,7 @@ from quality_assets.domain.sql_text import literal
 from quality_assets.settings import get_settings
 from quality_assets.stores.files import fsync_path, is_same_file, link_or_copy, write_atomically
 from quality_assets.stores.lake import is_current_mark, refresh_view, view_marks
+from quality_assets.stores.spilling import spill_to
 
 CURRENT = "CURRENT"
 ATTEMPT = "ATTEMPT"
@@ -175,7 +176,7 @@ def connect(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
         settings = get_settings()
         _sweep_spilled(settings.scratch_dir)
         connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
-        connection.execute("SET temp_directory = ?", [str(settings.scratch_dir / f"{_SPILLED}{os.getpid()}")])
+        spill_to(connection, settings.scratch_dir / f"{_SPILLED}{os.getpid()}")
         if _kept_open.is_asked:
             # Not a cursor, which is closed with what it is of.
             _kept_open.keep(duckdb.connect(str(snapshot.warehouse_path), read_only=True))

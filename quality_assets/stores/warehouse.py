@@ -30,6 +30,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.lake import Lake, is_current_mark, refresh_view, view_marks
 from quality_assets.stores.locks import is_held
 from quality_assets.stores.shared_metrics import name_use_case, share_model_metrics
+from quality_assets.stores.spilling import spill_to
 
 LOCK_TIMEOUT_S = 600.0
 FOREIGN_TIMEOUT_S = 60.0
@@ -287,7 +288,7 @@ def _spill_folder(settings: Settings) -> Path:
 def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Memory, threads and spill folder as the settings say; UTC, so that no result depends on the machine's zone."""
     connection.execute("SET memory_limit = ?", [f"{settings.memory_limit_mb}MiB"])
-    connection.execute("SET temp_directory = ?", [str(_spill_folder(settings))])
+    spill_to(connection, _spill_folder(settings))
     _set_variables(connection, settings)
     if settings.threads is not None:
         connection.execute("SET threads = ?", [settings.threads])

@@ -21,6 +21,7 @@ from quality_assets.contracts.live import (
     USER_FEATURES,
 )
 from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.features.watched import WATCHED
 from quality_assets.domain.live.compiler import lake_events_sql, offline_sql
 from quality_assets.domain.live.curves import arrival_curves
 from quality_assets.domain.live.feature_set import FeatureSet, load_features
@@ -150,7 +151,7 @@ def build_arrival_curves(session: WarehouseSession) -> int:
         with newest as (select max(event_date) as day from {_VALID})
         select feature, event_date, cast(floor((epoch(event_time) - epoch(event_date)) / 300) as integer) as tile,
           count(*) as events
-        from {_VALID} where event_date > (select day from newest) - $days group by all
+        from {_VALID} where event_date > (select day from newest) - $days and feature in {WATCHED} group by all
         """,
         {"days": _CURVE_DAYS},
     )

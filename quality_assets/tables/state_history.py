@@ -13,6 +13,7 @@ import pandas as pd
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.features.watched import WATCHED
 from quality_assets.domain.series.panel import Cut, build_grid, columns_behind
 from quality_assets.domain.series.states import PART_METRICS, STATE_FACTS, Asked, Described, part_panel, whole_panels
 from quality_assets.tables.facts import read_facts
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _FACTS, _COUNTS = FACT_FEATURE_METRICS.qualified_name, EVENT_SKETCH_COUNTS.qualified_name
-_READ_COUNTS = "name in ('event_name', 'platform_events', 'platform_crashes')"
+_WATCHED = f"feature in {WATCHED}"
+_READ_COUNTS = f"name in ('event_name', 'platform_events', 'platform_crashes') and {_WATCHED}"
+_OF_PLATFORMS = f"name in ('platform_events', 'platform_crashes') and {_WATCHED}"
 
 
 def inputs_by_day(connection: DuckDBPyConnection, base: str) -> dict[date, str]:
@@ -31,7 +34,8 @@ def inputs_by_day(connection: DuckDBPyConnection, base: str) -> dict[date, str]:
     """
     read = FACT_FEATURE_METRICS.select_list(("feature", *STATE_FACTS))
     rows = connection.execute(
-        f"with facts as (select event_date, sum(cast(hash({read}) as hugeint)) as digest from {_FACTS} group by 1),"
+        f"with facts as (select event_date, sum(cast(hash({read}) as hugeint)) as digest from {_FACTS}"
+        f" where {_WATCHED} group by 1),"
         " counts as (select event_date, sum(cast(hash(feature, name, bin, n) as hugeint)) as digest"
         f" from {_COUNTS} where {_READ_COUNTS} group by 1)"
         " select event_date, facts.digest, counts.digest from facts full join counts using (event_date)"
@@ -61,11 +65,13 @@ class History:
 
 def read_history(connection: DuckDBPyConnection) -> History | None:
     """None before the first facts."""
-    features = connection.execute(f"select feature, min(event_date) from {_FACTS} group by 1").fetchall()
+    features = connection.execute(
+        f"select feature, min(event_date) from {_FACTS} where {_WATCHED} group by 1"
+    ).fetchall()
     if not features:
         return None
     events = connection.execute(
-        f"select feature, bin, min(event_date) from {_COUNTS} where name = 'event_name' group by all"
+        f"select feature, bin, min(event_date) from {_COUNTS} where name = 'event_name' and {_WATCHED} group by all"
     ).fetchall()
     second = connection.execute(
         f"with first as (select feature, bin, min(event_date) as day from {_COUNTS} where {_OF_PLATFORMS} group by all)"
@@ -83,9 +89,6 @@ def read_history(connection: DuckDBPyConnection) -> History | None:
         for part, rows in (("event_name", events), ("platform", platforms))
     }
     return History({name: day for name, day in features if name is not None}, parts, second)
-
-
-_OF_PLATFORMS = "name in ('platform_events', 'platform_crashes')"
 
 
 def feature_panels(
@@ -129,7 +132,7 @@ def read_event_counts(
     """event_date, feature, event_name, events."""
     return connection.execute(
         f"select event_date, feature, bin as event_name, n as events from {_COUNTS} where name = 'event_name'"
-        " and event_date between coalesce($since, event_date) and coalesce($through, event_date)",
+        f" and {_WATCHED} and event_date between coalesce($since, event_date) and coalesce($through, event_date)",
         {"since": since, "through": through},
     ).df()
 

@@ -652,6 +652,7 @@ WEIGHTS = {
     "product.feature_daily_trends.values_reconcile": "blocks",
     "product.feature_daily_trends.features_not_silent": "WARN",
     "product.dim_feature_metadata.features_described": "WARN",
+    "product.dim_feature_metadata.features_watched": "WARN",
     "product.dim_feature_metadata.names_distinct": "WARN",
     "product.dim_feature_metadata.names_encoded_once": "WARN",
 }

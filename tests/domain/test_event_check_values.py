@@ -18,6 +18,7 @@ from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.table import Table
+from quality_assets.domain.features.watched import MOST_WATCHED, WATCHED
 from quality_assets.domain.quality.event_checks import EVENT_CHECKS
 
 D0 = date(2026, 3, 10)
@@ -149,6 +150,40 @@ def test_features_that_fell_silent_and_those_that_nobody_described(warehouse: du
     ]  # fmt: skip
     write(warehouse, DIM_FEATURE_METADATA, "feature, is_described", ("a", True), ("b", False), ("c", False))
     assert answers(warehouse, "product.dim_feature_metadata.features_described") == [("", False, 2, 0, 2, ["b", "c"])]
+
+
+@pytest.mark.parametrize(
+    ("orders", "watched"),
+    [
+        # As many as can be: "search" has the most days, "new" of those of one day the most events.
+        (MOST_WATCHED - 2, MOST_WATCHED),
+        # One more, and of the orders, which are all alike, none can be told from the others.
+        (MOST_WATCHED - 1, 2),
+    ],
+)
+def test_names_that_hold_an_id_take_no_place_from_features(
+    warehouse: duckdb.DuckDBPyConnection, orders: int, watched: int
+) -> None:
+    name = "product.dim_feature_metadata.features_watched"
+    assert answers(warehouse, name) == [("", True, 0, 0, 0, [])]
+    facts = FACT_FEATURE_METRICS.qualified_name
+    write(warehouse, FACT_FEATURE_METRICS, "event_date, feature, events", (D1, "search", 1), (D0, "search", 1))
+    write(warehouse, FACT_FEATURE_METRICS, "event_date, feature, events", (D0, "new", 2))
+    warehouse.execute(
+        f"insert into {facts} by name select $day as event_date, 'order ' || unnest(range($n)) as feature, 1 as events",
+        {"day": D0, "n": orders},
+    )
+    warehouse.execute(
+        f"insert into {DIM_FEATURE_METADATA.qualified_name} by name"
+        f" select feature, max(event_date) as last_seen_date from {facts} group by 1"
+    )
+    write(warehouse, DIM_FEATURE_METADATA, "feature, last_seen_date", ("never seen", None))
+    assert warehouse.execute(f"select count(*) from {WATCHED}").fetchall() == [(watched,)]
+    ((_, is_passed, observed, *_),) = answers(warehouse, name)
+    assert (is_passed, observed) == (watched > 2, orders + 2 - watched)
+    assert warehouse.execute(
+        f"select list_sort(list(feature)) from {WATCHED} where not feature like 'order %'"
+    ).fetchall() == [(["new", "search"],)]
 
 
 @pytest.mark.parametrize(("known", "observed", "is_passed"), [(81, 0.19, True), (79, 0.21, False), (None, 1.0, False)])

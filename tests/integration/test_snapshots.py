@@ -398,6 +398,17 @@ def test_what_a_reader_spills_lies_in_the_scratch_folder_and_goes_with_it(
     assert sorted(published.folder.rglob("*")) == before
 
 
+def test_what_is_kept_open_and_has_spilled_is_connected_to_again(published: Snapshot, small_memory: Path) -> None:
+    with keep_snapshot_open():
+        for _ in range(2):
+            with connect(published) as connection:
+                result = connection.execute(
+                    "select repeat(md5(i::varchar), 4) as t from range(3000000) as r(i) order by t"
+                )
+                result.fetchone()
+                assert list((small_memory / f"reader-{os.getpid()}").iterdir()), "it was spilled"
+
+
 def test_a_snapshot_that_is_kept_open_is_opened_once_and_never_locked(
     built_copy: Settings, published: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES, PERHAPS
 from quality_assets.domain.events.tables import IS_REPEATED
+from quality_assets.domain.features.watched import MOST_WATCHED, WATCHED
 from quality_assets.domain.quality.check import Check, subject_of
 from quality_assets.domain.quality.check_queries import (
     built_dates,
@@ -462,6 +463,20 @@ from compared
         finding="{observed} with events but without a description",
         unit="feature",
         remedy="Give it a row in data/feature_metadata.csv.",
+    ),
+    Check(
+        subject_of(DIM_FEATURE_METADATA),
+        "features_watched",
+        "Are there few enough features to judge each?",
+        "validity",
+        no_offenders(
+            f"select feature as example from {DIM_FEATURE_METADATA.qualified_name}"
+            f" where last_seen_date is not null and feature not in {WATCHED}"
+        ),
+        severity="WARN",
+        finding=f"{{observed}} not judged: no more than {MOST_WATCHED:,} are, those with events on most days",
+        unit="feature",
+        remedy="Take the name out of what holds an id by `extract` in the source's YAML (docs/sources.md), or map it.",
     ),
 )
 

@@ -25,6 +25,7 @@ from quality_assets.contracts.ml import (
 )
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.features.watched import WATCHED
 from quality_assets.domain.quality.check import Check, subject_of
 from quality_assets.domain.quality.check_queries import no_offenders, per_date_balance
 
@@ -212,6 +213,7 @@ SCORE_CHECKS = (
         "completeness",
         no_offenders(
             f"select feature as example from {_FACTS} where event_date = (select max(event_date) from {_FACTS})"
+            f" and feature in {WATCHED}"
             f" and feature not in (select feature from {_SCORES}"
             f" where event_date = (select max(event_date) from {_FACTS}))"
         ),
