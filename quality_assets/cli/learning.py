@@ -15,6 +15,7 @@ from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown
 from quality_assets.cli.use_cases import (
     RISK,
     AtOption,
+    DoneAtOption,
     FormatOption,
     ReasonOption,
     UseCaseName,
@@ -222,7 +223,7 @@ def _account(settings: Settings, use_case: TabularUseCase, version: str | None) 
 def promote(
     use_case: UseCaseName,
     version: Annotated[str, typer.Argument(help="Its number, as `quality model list` shows it.")],
-    at: AtOption = None,
+    at: DoneAtOption = None,
     reason: ReasonOption = "promoted by hand",
 ) -> None:
     """Put a version in use, if it passes its gates: it loads, it is the file that was saved, it answers as it did."""
@@ -249,7 +250,7 @@ def promote(
 
 
 @models.command()
-def rollback(use_case: UseCaseName, at: AtOption = None, reason: ReasonOption = "rolled back by hand") -> None:
+def rollback(use_case: UseCaseName, at: DoneAtOption = None, reason: ReasonOption = "rolled back by hand") -> None:
     """Take the last promotion back, to any depth: the version before it is in use again."""
     when = parsed_time(at, "--at")
     settings = root_settings()

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from quality_assets.cli.output import OutputFormat, fail, print_rows
-from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, Release, in_use
+from quality_assets.clock import utc_now
+from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, Release, counted_from, in_use
 from quality_assets.settings import Settings
 from quality_assets.stores.releases import release_log
 from quality_assets.tables.champion import registry_of
@@ -70,12 +71,14 @@ def promote_risk(settings: Settings, version: str, actor: str, reason: str, at: 
 
     registry = _registry(settings)
     adopt_risk_releases(settings)
+    log = release_log(settings)
+    when = counted_from(at, utc_now(), log.of(RISK))
     try:
         registry.load(version)
-        registry.promote(version, reason, at)
+        registry.promote(version, reason, when)
     except (ModelUnavailableError, InputsMismatchError) as error:
         fail(str(error))
-    return release_log(settings).promote(RISK, version, actor=actor, reason=reason, at=at)
+    return log.promote(RISK, version, actor=actor, reason=reason, at=when)
 
 
 def rollback_risk(settings: Settings, actor: str, reason: str, at: datetime | None) -> Release:
@@ -87,8 +90,9 @@ def rollback_risk(settings: Settings, actor: str, reason: str, at: datetime | No
     log = release_log(settings)
     if in_use(log.of(RISK)) is None:
         raise NoEarlierReleaseError
+    when = counted_from(at, utc_now(), log.of(RISK))
     try:
-        registry.rollback(reason, at)
+        registry.rollback(reason, when)
     except ModelUnavailableError:
         raise NoEarlierReleaseError from None
-    return log.rollback(RISK, actor=actor, reason=reason, at=at)
+    return log.rollback(RISK, actor=actor, reason=reason, at=when)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales, housing or feature_risk.")]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="table, csv or json.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="When, e.g. 2026-01-31T12:00; UTC where it has no zone.")]
+DoneAtOption = Annotated[
+    str | None,
+    typer.Option("--at", help="When it was done, if not just now, e.g. 2026-01-31T12:00; UTC where it has no zone."),
+]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the log of releases.")]
 
 models = typer.Typer(
@@ -61,7 +65,11 @@ def is_brought(name: str) -> bool:
 def told_errors() -> Iterator[None]:
     """What is wrong with what was asked, as a sentence and exit code 1."""
     from quality_assets.domain.models.learning.learnable import CannotLearnError
-    from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, ReleaseConflictError
+    from quality_assets.domain.models.learning.release_stack import (
+        NoEarlierReleaseError,
+        ReleaseAheadError,
+        ReleaseConflictError,
+    )
     from quality_assets.stores.released import VersionUnavailableError
     from quality_assets.stores.table_files import TableFileError
     from quality_assets.stores.user_models import AlteredModelError, BusyError, RefusedModelError, UnknownModelError
@@ -69,7 +77,7 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except (
-        CannotLearnError, NoEarlierReleaseError, ReleaseConflictError, VersionUnavailableError, TableFileError,
-        AlteredModelError, BusyError, RefusedModelError, UnknownModelError,
+        CannotLearnError, NoEarlierReleaseError, ReleaseAheadError, ReleaseConflictError, VersionUnavailableError,
+        TableFileError, AlteredModelError, BusyError, RefusedModelError, UnknownModelError,
     ) as error:  # fmt: skip
         fail(str(error))

@@ -7,16 +7,18 @@ server may ask it.
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from quality_assets.clock import utc_now
 from quality_assets.domain.models.learning.release_stack import (
     Action,
     Release,
     ReleaseConflictError,
     Stage,
+    counted_from,
     given_back,
     in_use,
     newest,
@@ -47,9 +49,10 @@ class ReleaseLog:
         self, model: str, version: str, *, actor: str, reason: str, evidence: str | None = None,
         at: datetime | None = None, expected_seq: int | None = None,
     ) -> Release | None:  # fmt: skip
-        """Put a version in use; None where it is already.
+        """Put a version in use; None where it is already. `at`: when it was done, if not just now.
 
         With `expected_seq`, the release that the caller saw last: ReleaseConflictError where another came meanwhile.
+        Raises ReleaseAheadError where `at` has not come.
         """
         with self._store.write() as connection:
             before = _rows(connection, model)
@@ -62,7 +65,8 @@ class ReleaseLog:
     def rollback(
         self, model: str, *, actor: str, reason: str, at: datetime | None = None, expected_seq: int | None = None
     ) -> Release:
-        """Take the last promotion back; the release, whose version is in use again. Raises NoEarlierReleaseError."""
+        """Take the last promotion back; the release, whose version is in use again. Raises NoEarlierReleaseError,
+        ReleaseAheadError."""
         with self._store.write() as connection:
             before = _rows(connection, model)
             _check_unchanged(before, expected_seq)
@@ -92,7 +96,8 @@ class ReleaseLog:
                 return
             for version, at in versions:
                 before = _rows(connection, model)
-                _append(connection, before, model, version, "promote", "training", reason, None, at)
+                counts_from = min(utc_naive(at), utc_now())
+                _append(connection, before, model, version, "promote", "training", reason, None, counts_from)
 
     def change_count(self) -> int:
         """How often the store was written: whoever serves looks again once this has grown."""
@@ -131,7 +136,7 @@ def _append(
         "stage": stage,
         "actor": actor,
         "reason": reason,
-        "at": utc_naive(at) if at is not None else datetime.now(UTC).replace(tzinfo=None),
+        "at": counted_from(at, utc_now(), before),
         "replaces_seq": last.seq if last is not None else None,
         "evidence": evidence,
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from quality_assets.clock import utc_now
 from quality_assets.contracts.risk_inputs import RISK
-from quality_assets.domain.models.learning.release_stack import in_use
+from quality_assets.domain.models.learning.release_stack import in_use, utc_naive
 from quality_assets.settings import Settings
 from quality_assets.tables.champion import registry_of
 from quality_assets.tables.learning import release_log
@@ -22,4 +23,6 @@ def adopt_risk_releases(settings: Settings) -> None:
     champion, current = registry.champion_version(), in_use(log.of(RISK))
     if champion is not None and (current is None or current.version != champion):
         since = [at for version, at in promotions if version == champion]
-        log.promote(RISK, champion, actor="training", reason=_REASON, at=since[-1] if since else None)
+        # What a clock that was ahead has written down counts from now.
+        at = min(utc_naive(since[-1]), utc_now()) if since else None
+        log.promote(RISK, champion, actor="training", reason=_REASON, at=at)

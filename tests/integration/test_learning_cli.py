@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -64,20 +65,22 @@ def test_from_a_file_to_releases_and_back(tmp_path: Path) -> None:
     assert "quarantined: 2004-11-" in first
     assert "Released: " in first
     assert "Not released: no gain beyond chance" in run("train", "sales", "--promote")
-    assert "is in use (release 2)" in run("model", "promote", "sales", "2", "--at", "2101-01-01T00:00")
+    ahead = ("--at", "2101-01-01T00:00")
+    assert "2101-01-01T00:00Z has not come yet" in failed("model", "promote", "sales", "2", *ahead)
+    before = datetime.now(UTC)
+    assert "is in use (release 2)" in run("model", "promote", "sales", "2")
     assert "in use already" in run("model", "promote", "sales", "2")
-    assert told("model", "live-at", "sales", "2101-01-01T01:00+01:00")["version"] == "2"
-    assert told("model", "live-at", "sales", "--at", "2100-12-31T23:59")["version"] == "1"
-    assert "Version 1 of sales is in use again" in run("model", "rollback", "sales", "--at", "2102-01-01")
+    assert told("model", "live-at", "sales", datetime.now(timezone(timedelta(hours=1))).isoformat())["version"] == "2"
+    assert told("model", "live-at", "sales", "--at", before.isoformat())["version"] == "1"
+    since = told("model", "live-at", "sales")["since"]
+    assert "2101-01-01T00:00Z has not come yet" in failed("model", "rollback", "sales", *ahead)
+    assert "Version 1 of sales is in use again" in run("model", "rollback", "sales")
     assert "no earlier release to go back to; `quality model promote`" in failed("model", "rollback", "sales")
     # Every place says the same of where a version stands.
     assert [row["stage"] for row in told("model", "list", "sales")] == ["prod", "retired"]
     assert [told("model", "show", "sales", version)["stage"] for version in "12"] == ["prod", "retired"]
-    assert told("model", "live-at", "sales", "2101-06-01") == {
-        "version": "2",
-        "since": "2101-01-01T00:00:00+00:00",
-        "until": "2102-01-01T00:00:00+00:00",
-    }
+    until = told("model", "live-at", "sales")["since"]
+    assert told("model", "live-at", "sales", str(since)) == {"version": "2", "since": since, "until": until}
     listed = json.loads(run("model", "list", "sales", "--format", "json"))
     assert [(row["version"], row["stage"]) for row in listed] == [("1", "prod"), ("2", "retired")]
     shown = told("model", "show", "sales")

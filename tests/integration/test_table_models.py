@@ -14,7 +14,11 @@ import pytest
 import skops.io
 
 from quality_assets.contracts.ml import MODEL_METRICS
-from quality_assets.domain.models.learning.release_stack import NoEarlierReleaseError, ReleaseConflictError
+from quality_assets.domain.models.learning.release_stack import (
+    NoEarlierReleaseError,
+    ReleaseAheadError,
+    ReleaseConflictError,
+)
 from quality_assets.progress import no_progress
 from quality_assets.settings import Settings
 from quality_assets.simulate.tables import sales_rows
@@ -175,7 +179,7 @@ def test_a_model_of_another_contract_is_refused(copy: Settings) -> None:
 
 def test_three_promotions_and_three_rollbacks(copy: Settings) -> None:
     for day, version in ((2, "2"), (3, "3")):
-        learning.promote(copy, SALES, version, actor="me", reason="r", at=datetime(2030, 1, day, tzinfo=UTC))
+        learning.promote(copy, SALES, version, actor="me", reason="r", at=datetime(2024, 1, day, tzinfo=UTC))
     assert learning.promote(copy, SALES, "3", actor="me", reason="again") is None
     back = [learning.rollback(copy, SALES, actor="me", reason="b").version for _ in range(2)]
     assert back == ["2", "1"]
@@ -190,6 +194,11 @@ def test_three_promotions_and_three_rollbacks(copy: Settings) -> None:
         ("rollback", "1", True),
     ]
     assert rows[1]["replaces_seq"] == rows[0]["seq"]
+    # What is said to have been done before the release before it counts from that one's time, wherever it is told.
+    assert rows[2]["at"] == rows[1]["at"] == rows[0]["at"]
+    with pytest.raises(ReleaseAheadError, match="2101-01-01T00:00Z has not come yet"):
+        learning.promote(copy, SALES, "3", actor="me", reason="r", at=datetime(2101, 1, 1, tzinfo=UTC))
+    assert len(release_rows(release_log(copy))) == len(rows)
 
 
 def test_of_two_promotions_at_once_one_is_told_of_the_other(copy: Settings) -> None:

@@ -26,6 +26,16 @@ class NoEarlierReleaseError(ValueError):
         super().__init__("there is no earlier release to go back to; `quality model promote` puts any version in use")
 
 
+class ReleaseAheadError(ValueError):
+    """A release was to count from a time that has not come: what is in use is so from the moment it is written."""
+
+    def __init__(self, at: datetime, now: datetime) -> None:
+        super().__init__(
+            f"{at:%Y-%m-%dT%H:%M}Z has not come yet, and a release counts at once: leave --at out to release now"
+            f" ({now:%Y-%m-%dT%H:%M}Z), or release then; --at says when it was done, for what was done before"
+        )
+
+
 class ReleaseConflictError(ValueError):
     """Somebody else has released meanwhile."""
 
@@ -123,6 +133,17 @@ def live_at(releases: Iterable[Release], when: datetime) -> LiveInterval:
     until = found[place + 1].at if place + 1 < len(found) else None
     version = None if release.action == "retire" else release.version
     return LiveInterval(version, release.at, until)
+
+
+def counted_from(at: datetime | None, now: datetime, releases: Iterable[Release]) -> datetime:
+    """From when on the next release counts: `at`, or now, and never before the last one. UTC without zone.
+
+    Raises ReleaseAheadError of a time that has not come.
+    """
+    when, last = utc_naive(at) if at is not None else now, newest(list(releases))
+    if at is not None and when > now:
+        raise ReleaseAheadError(when, now)
+    return when if last is None else max(when, last.at)
 
 
 def utc_naive(when: datetime) -> datetime:
