@@ -90,7 +90,8 @@ def _replay(rows: Sequence[Row]) -> Component:
 
 def drift_card(report: Row | None) -> Component:
     """What the last look found, input by input."""
-    head = ui.card_head("What moved", report["words"] if report else "Nobody has looked yet.")
+    found = f"Version {report['version']}: {report['words']}." if report else "Nobody has looked yet."
+    head = ui.card_head("What moved", found)
     rows = report["rows"] if report else []
     if not rows:
         return ui.card(head, label="What moved")

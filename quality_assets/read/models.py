@@ -24,23 +24,32 @@ def card(settings: Settings, name: str) -> dict[str, Any]:
     current = in_use(releases)
     known = manifests(settings.models_dir, name)
     told = next((each for each in known if current is not None and each["version"] == current.version), None)
-    drift = drift_report(settings, name)
+    version = current.version if current is not None else None
     return {
         "name": name,
         "predicts": use_case.contract.target.name,
         "of": use_case.contract.title,
         "unit": use_case.contract.target.unit,
         "versions": len(known),
-        "version": current.version if current is not None else None,
+        "version": version,
         "release_seq": current.seq if current is not None else None,
         "since": instant(current.at) if current is not None else None,
         "candidate": next(iter(told["chosen"].values()))["candidate"] if told else None,
         "split": told["headline_split"] if told else None,
         "figures": {each: told["headline"].get(each) for each in _FIGURES} if told else {},
-        "drift": drift["status"] if drift else "unknown",
-        "drift_words": drift["words"] if drift else None,
-        "coverage_last_30d": drift["performance"]["coverage"] if drift else None,
+        **last_look(drift_report(settings, name), version),
     }
+
+
+def last_look(report: dict[str, Any] | None, version: str | None) -> dict[str, Any]:
+    """What the last look for drift says of a version: nothing, where it was at another one."""
+    if report is None:
+        return {"drift": "unknown", "drift_words": None, "coverage_last_30d": None}
+    if report["version"] != version:
+        words = f"version {version} has not been looked at yet; the last look was at version {report['version']}"
+        return {"drift": "unknown", "drift_words": words if version else None, "coverage_last_30d": None}
+    coverage = report["performance"]["coverage"]
+    return {"drift": report["status"], "drift_words": report["words"], "coverage_last_30d": coverage}
 
 
 def cards(settings: Settings) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ MARKER_NAMES = (
 MARKER_FOLDERS = ("_temporary", "_delta_log", "_spark_metadata")
 # What the server of models predicts lies there, and is read as what it is.
 PREDICTIONS_FOLDER = "predictions"
+PREDICTIONS_KEPT_DAYS = 90
 _CHUNK_BYTES = 1 << 20
 _GZIP_HEAD_BYTES, _GZIP_LEAST_BYTES = 10, 18
 # A member's first bytes, with only such flags and systems as RFC 1952 knows: compressed bytes hardly ever look so.

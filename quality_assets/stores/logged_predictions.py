@@ -11,9 +11,10 @@ from quality_assets.stores.landing import PREDICTIONS_FOLDER
 
 
 def served_rows(settings: Settings, model: str, first: date) -> pd.DataFrame:
-    """What a model answered since a day, without what shadows said; empty where there is none."""
+    """What a model answered since a day, one row a request, by the version in use or its canary; empty where there is
+    none."""
     rows = logged_rows(settings, model, first)
-    return rows[rows["role"] == "prod"].reset_index(drop=True) if len(rows) else rows
+    return rows[rows["role"] != "shadow"].reset_index(drop=True) if len(rows) else rows
 
 
 def logged_rows(settings: Settings, model: str, first: date, columns: list[str] | None = None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,6 +30,7 @@ from quality_assets.domain.models.learning.outcome_grades import is_outcome_of, 
 from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.domain.models.user_contract import Contract, Kind, checked_row, outside
 from quality_assets.stores.files import fsync_path, write_atomically
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.outcomes import Outcomes, Taken
 from quality_assets.stores.released import TRUSTED_TYPES
 
@@ -45,7 +46,7 @@ USER_TRUSTED_TYPES = TRUSTED_TYPES | {
 """All that skops asks leave for in usual models of scikit-learn; a file with any other type is refused by its name."""
 NAME = r"^[a-z][a-z0-9_]{0,59}$"
 # A look of 30 days ago looks back on 30 more.
-KEPT_DAYS = 2 * WINDOW_DAYS
+KEPT_DAYS = PREDICTIONS_KEPT_DAYS
 _WITHIN_S = 90.0
 _AT_ONCE = threading.BoundedSemaphore(2)
 _CHILD = "quality_assets.stores.user_model_child"
@@ -253,15 +254,18 @@ def take_outcome(models_dir: Path, name: str, request_id: str, y: Any) -> Taken:
 def performance(
     models_dir: Path, name: str, limits: DriftLimits, version: str | None = None, today: date | None = None
 ) -> dict[str, Any]:
-    """How a version does on what came of the last 30 days, beside the 30 before. Raises UnknownModelError,
-    AlteredModelError."""
+    """How a version does on the outcomes that came in the last 30 days, whenever they were predicted, beside those of
+    the 30 days before. Raises UnknownModelError, AlteredModelError."""
     about = about_model(models_dir, name, version)
     folder = models_dir / USER_FOLDER / name
-    came = {each[0]: json.loads(each[2]) for each in Outcomes(folder, "text").rows()}
-    said = [each for each in _noted(folder / "asked", about["version"]) if each[1].get("request_id") in came]
-    first = (today or utc_now().date()) - timedelta(days=WINDOW_DAYS)
-    known = [(day > first, (told["said"], came[told["request_id"]])) for day, told in said]
-    late, before = ([pair for is_late, pair in known if is_late is wanted] for wanted in (True, False))
+    came = {each[0]: (json.loads(each[2]), _day(each[3])) for each in Outcomes(folder, "text").rows()}
+    said = [told for _, told in _noted(folder / "asked", about["version"]) if told.get("request_id") in came]
+    last = today or utc_now().date()
+    known = [(told["said"], *came[told["request_id"]]) for told in said]
+    late, before = (
+        [(answer, y) for answer, y, day in known if 0 <= (last - day).days - back < WINDOW_DAYS]
+        for back in (0, WINDOW_DAYS)
+    )
     return outcome_grades(about["kind"], late, before, about["on_sample"], limits)
 
 
@@ -290,6 +294,10 @@ def drift(models_dir: Path, name: str, limits: DriftLimits, version: str | None 
     moved = [each["input"] for each in found["inputs"] if each["is_drifted"]]
     words = f"moved beyond chance: {', '.join(moved)}" if moved else "nothing has moved beyond chance"
     return told | found | {"alert": bool(moved), "status": "alert" if moved else "ok", "words": words}
+
+
+def _day(micros: int) -> date:
+    return datetime.fromtimestamp(micros / 1e6, UTC).date()
 
 
 def _folder(models_dir: Path, about: Mapping[str, Any]) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from quality_assets.clock import utc_now
@@ -21,6 +22,7 @@ from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.domain.plain import plain_value
 from quality_assets.settings import Settings
 from quality_assets.stores.frames import read_frame
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.logged_predictions import known_outcomes, served_rows
 from quality_assets.stores.released import Released, load_released, manifest
 from quality_assets.stores.warehouse import WarehouseSession
@@ -37,14 +39,14 @@ def check_drift(session: WarehouseSession, use_case: TabularUseCase, limits: Dri
     limits = limits or limits_to_look_by(settings, use_case.name)
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     frame = read_frame(session, f"select * from {use_case.training_set.qualified_name}")
-    served = served_rows(settings, use_case.name, moment.date() - timedelta(days=2 * WINDOW_DAYS))
-    past, served = served, _since(served, moment - timedelta(days=WINDOW_DAYS))
+    answered = served_rows(settings, use_case.name, moment.date() - timedelta(days=PREDICTIONS_KEPT_DAYS))
+    past, served = (_since(answered, moment - timedelta(days=days)) for days in (2 * WINDOW_DAYS, WINDOW_DAYS))
     if len(served) >= limits.least_rows:
         found = _of_served(use_case, released, frame, served, limits)
     else:
         found = _of_last_rows(session, use_case, released, frame, limits)
     found["days"] = _days(settings, use_case, released, frame, past, limits, moment)
-    found["performance"] = _outcomes(settings, use_case, released, served, limits)
+    found["performance"] = _outcomes(settings, use_case, released, answered, limits, moment)
     report = _report(use_case, released, found, len(served), limits, moment)
     write_report(settings, report)
     return report
@@ -78,7 +80,9 @@ def _of_served(
     inputs = use_case.contract.inputs
     clean = frame[frame["quarantined_because"].isna()]
     asked = columns_of_rows(inputs, [json.loads(each) for each in served["inputs"]])
-    answered = served["prediction"].to_numpy(dtype=float)
+    # What another version answered is no move of this one: of such rows it is asked anew.
+    is_own = (served["model_version"] == released.release.version).to_numpy()
+    answered = np.where(is_own, served["prediction"].to_numpy(dtype=float), released.model.predictions(asked)[0])
     rows = moved(released.model, columns_of_frame(inputs, clean), asked, answered, limits)
     return {"source": "predictions", "reference_rows": len(clean), "current_rows": len(served), "rows": rows}
 
@@ -120,10 +124,21 @@ def _of_last_rows(
 
 
 def _outcomes(
-    settings: Settings, use_case: TabularUseCase, released: Released, served: pd.DataFrame, limits: DriftLimits
-) -> dict[str, Any]:
-    outcomes = known_outcomes(settings).drop(columns="model")
-    both = served.merge(outcomes, on="request_id") if len(served) else pd.DataFrame(columns=["y", *_ANSWER])
+    settings: Settings, use_case: TabularUseCase, released: Released, answered: pd.DataFrame, limits: DriftLimits,
+    moment: datetime,
+) -> dict[str, Any]:  # fmt: skip
+    """How the version in use does on the outcomes that came in the last 30 days, whenever they were predicted.
+
+    By when they came: where an outcome takes a month, nothing predicted in the last 30 days has one.
+    """
+    outcomes = known_outcomes(settings)
+    came = pd.to_datetime(outcomes["at_us"], unit="us") >= moment - timedelta(days=WINDOW_DAYS)
+    own = answered[answered["model_version"] == released.release.version] if len(answered) else answered
+    both = (
+        own.merge(outcomes.loc[came, ["request_id", "y"]], on="request_id")
+        if len(own)
+        else pd.DataFrame(columns=["y", *_ANSWER])
+    )
     told = manifest(settings.models_dir, use_case.name, released.release.version)["headline"]
     y, predicted, low, high = (both[name].to_numpy(dtype=float) for name in ("y", *_ANSWER))
     return performance(y, predicted, low, high, told, use_case.settings.coverage, limits)

@@ -13,12 +13,12 @@ from quality_assets.domain.models.learning.columns_of import columns_of_rows
 from quality_assets.domain.models.learning.residuals import Intervals, recalibrated
 from quality_assets.domain.models.learning.tabular import TabularUseCase
 from quality_assets.settings import Settings
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.logged_predictions import known_outcomes, logged_rows
 from quality_assets.stores.recalibrated import keep_intervals
 from quality_assets.stores.released import load_released
 from quality_assets.stores.releases import release_log
 
-_WINDOW_DAYS = 90
 _COLUMNS = ["request_id", "model", "model_version", "at", "prediction", "known", "inputs"]
 
 
@@ -31,7 +31,7 @@ def recalibrate(settings: Settings, use_case: TabularUseCase) -> dict[str, Inter
     moment = utc_now()
     released = load_released(settings.models_dir, use_case, release_log(settings).of(use_case.name))
     version = released.release.version
-    rows = logged_rows(settings, use_case.name, moment.date() - timedelta(days=_WINDOW_DAYS), _COLUMNS)
+    rows = logged_rows(settings, use_case.name, moment.date() - timedelta(days=PREDICTIONS_KEPT_DAYS), _COLUMNS)
     outcomes = known_outcomes(settings)[["request_id", "y"]]
     if not len(rows) or not len(outcomes):
         return {}

@@ -62,7 +62,7 @@ def _read_day(session: WarehouseSession, day: Path, when: date) -> None:
     known = session.connection.execute(
         f"select count(*) from {PREDICTIONS.qualified_name} where event_date = $day", {"day": when}
     ).fetchone()
-    if known is not None and known[0] == logged:
+    if known is not None and known[0] >= logged:
         return
     rows = pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
     rows = rows.drop_duplicates(["request_id", "model_version"]).assign(event_date=when)

@@ -12,11 +12,11 @@ from quality_assets.domain.models.learning.paired import paired_losses
 from quality_assets.domain.models.learning.release_stack import in_use
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import running_canary
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.logged_predictions import known_outcomes, logged_rows
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.shadows import shadows_of
 
-_WINDOW_DAYS = 90
 _SILENT_AFTER = timedelta(hours=1)
 
 
@@ -49,7 +49,7 @@ def canary_verdict(settings: Settings, name: str) -> dict[str, Any] | None:
 
 
 def _known(settings: Settings, name: str, now: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = logged_rows(settings, name, now.date() - timedelta(days=_WINDOW_DAYS), _COLUMNS)
+    rows = logged_rows(settings, name, now.date() - timedelta(days=PREDICTIONS_KEPT_DAYS), _COLUMNS)
     return rows, known_outcomes(settings)[["request_id", "y"]]
 
 

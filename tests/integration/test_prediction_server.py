@@ -7,10 +7,13 @@ import json
 import math
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import schemathesis
@@ -25,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy import select
 
 from quality_assets.progress import no_progress
+from quality_assets.read import models as reading
 from quality_assets.serve.prediction.prediction_app import MOST_WAITING, create_app
 from quality_assets.serve.prediction.prediction_log import PredictionLog
 from quality_assets.serve.prediction.service import Service
@@ -352,6 +356,46 @@ def test_drift_is_told_of_what_was_asked_and_of_what_came(
     server.service.look()
     assert server.get("/health").json()["coverage_last_30d"] == 1.0
     assert server.post("/predict", ROW).json()["interval_status"] == "off"
+
+
+def _as_if_asked_before(sales_root: Settings, days: int) -> None:
+    """Move the log of today back by so many days."""
+    folder = sales_root.landing_dir / "predictions"
+    for file in list(folder.glob("*/*.parquet")):
+        rows = pq.read_table(file)
+        at = pc.subtract(rows["at"], pa.scalar(timedelta(days=days)))
+        target = folder / str(at[0].as_py().date()) / file.name
+        target.parent.mkdir(exist_ok=True)
+        pq.write_table(rows.set_column(rows.schema.get_field_index("at"), "at", at), target)
+        file.unlink()
+
+
+def test_an_outcome_counts_when_it_comes_and_for_the_version_that_predicted(
+    sales_root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 60 predictions 40 days ago the outcomes come today: 48 are hit exactly, 12 are 10,000 off."""
+    server = Server(sales_root, ["sales"])
+    told = server.post("/predict/batch", [ROW] * 60).json()["predictions"]
+    server.service.log.flush()
+    _as_if_asked_before(sales_root, 40)
+    for at, each in enumerate(told):
+        y = each["prediction"] + (10_000 if at < 12 else 0)
+        server.post("/outcomes", {"request_id": each["request_id"], "y": y})
+    _, report = _drift(sales_root, monkeypatch)
+    found = report["performance"]
+    assert (found["outcomes"], found["mae"], found["coverage"]) == (60, pytest.approx(2_000), 0.8)
+    server.service.look()
+    assert server.get("/health").json()["coverage_last_30d"] == 0.8
+    assert reading.card(sales_root, "sales")["coverage_last_30d"] == 0.8
+    # What the version before predicted is no fault of the one that is in use now, wherever that is told.
+    release_log(sales_root).promote("sales", "2", actor="me", reason="r")
+    server.service.look()
+    assert server.get("/health").json()["coverage_last_30d"] is None
+    card = reading.card(sales_root, "sales")
+    assert (card["version"], card["drift"], card["coverage_last_30d"]) == ("2", "unknown", None)
+    assert card["drift_words"] == "version 2 has not been looked at yet; the last look was at version 1"
+    _, report = _drift(sales_root, monkeypatch)
+    assert (report["version"], report["performance"]["outcomes"]) == ("2", 0)
 
 
 def test_predictions_are_read_with_what_came_of_them_and_drift_is_an_alert(sales_root: Settings) -> None:

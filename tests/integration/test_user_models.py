@@ -6,10 +6,12 @@ import asyncio
 import io
 import json
 import pickle
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -358,15 +360,18 @@ def test_what_came_of_a_prediction_is_taken_once_and_shown(root: Settings, tmp_p
     ]  # fmt: skip
     assert [each.status_code for each in done] == [422, 200, 200, 409, 404, 422]
     assert [done[1].json()["status"], done[2].json()["status"]] == ["new", "same"]
-    # As 50 such predictions, and as 60 of the month before that were nearer.
+    # 49 more, predicted 35 days ago, came today, and 60 nearer ones a month before: when they came counts.
     folder, today = settings.models_dir / "user" / "line", utc_now().date()
     outcomes = Outcomes(folder, "text")
-    for back, n, y in ((0, 49, 8), (40, 60, 7.5)):
+    for back, n, y, came_back in ((35, 49, 8, 0), (70, 60, 7.5, 40)):
         rows = [{"version": "1", "row": {"x": 3}, "said": 7.0, "request_id": f"{back}-{at}"} for at in range(n)]
         with (folder / "asked" / f"{today - timedelta(days=back)}.jsonl").open("a") as stream:
             stream.writelines(f"{json.dumps(each)}\n" for each in rows)
         for each in rows:
             outcomes.take(each["request_id"], "line", json.dumps(y))
+        with closing(sqlite3.connect(folder / "outcomes.db")) as connection, connection:
+            earlier = "update outcome set at_us = at_us - ? * 86400000000 where request_id like ?"
+            connection.execute(earlier, (came_back, f"{back}-%"))
     report = _ask(settings, "POST", "models/line/drift-check").json()
     assert (report["status"], report["words"].split("; ")[-1]) == (
         "alert", "the mean error is 1, and was 0.5 in the month before",

@@ -135,7 +135,7 @@ def performance(settings: OfServer, name: Name) -> Answer:
         report = brought_report(settings, name)
         return {
             "model": name, "version": told["version"], "metrics": [], "periods": [],
-            "served": report["performance"] if report else None, "on_sample": told["on_sample"],
+            "served": _served(report, told["version"]), "on_sample": told["on_sample"],
         }  # fmt: skip
     version = reading.card(settings, _known(name))["version"]
     found = reading.drift_report(settings, name)
@@ -144,7 +144,12 @@ def performance(settings: OfServer, name: Name) -> Answer:
         for what in ("metrics", "performance")
     )
     answer = {"model": name, "version": version, "metrics": metrics, "periods": periods}
-    return json.loads(json.dumps(answer | {"served": found["performance"] if found else None}, default=str))
+    return json.loads(json.dumps(answer | {"served": _served(found, version)}, default=str))
+
+
+def _served(report: Answer | None, version: str | None) -> Any:
+    """How a version does on what came; None where the last look was at another one."""
+    return report["performance"] if report and report["version"] == version else None
 
 
 @models_api.get("/models/{name}/drift", summary="What the last look for drift found", responses=_NO_SUCH)

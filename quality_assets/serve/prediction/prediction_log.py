@@ -15,14 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from quality_assets.stores.landing import PREDICTIONS_FOLDER
+from quality_assets.stores.landing import PREDICTIONS_FOLDER, PREDICTIONS_KEPT_DAYS
 
 log = logging.getLogger("quality.prediction")
 
 EVERY_S = 5.0
 EVERY_ROWS = 5_000
 MOST_ROWS = 200_000
-KEPT_DAYS = 90
 COLUMNS = (
     "request_id", "at", "model", "model_version", "release_seq", "prediction", "p10", "p90", "interval_method",
     "interval_status", "known", "outside_training", "inputs", "latency_us", "role",
@@ -123,7 +122,7 @@ def arrow_rows(rows: list[tuple[Any, ...]]) -> Any:
 
 def forget_old(folder: Path, now: datetime) -> None:
     """Remove the days whose predictions are older than is kept."""
-    first = (now - timedelta(days=KEPT_DAYS)).date().isoformat()
+    first = (now - timedelta(days=PREDICTIONS_KEPT_DAYS)).date().isoformat()
     if not folder.is_dir():
         return
     for day in folder.iterdir():

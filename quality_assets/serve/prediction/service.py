@@ -16,11 +16,12 @@ from quality_assets.domain.models.learning.requests import problems_of
 from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
 from quality_assets.serve.prediction.asked_rows import RefusedError, read_json, read_row, read_rows
 from quality_assets.serve.prediction.canary_watch import CanaryWatch, take_back
-from quality_assets.serve.prediction.prediction_log import KEPT_DAYS, PredictionLog
+from quality_assets.serve.prediction.prediction_log import PredictionLog
 from quality_assets.serve.prediction.prediction_measures import Measures
 from quality_assets.serve.prediction.shelf import InUse, NotServedError, Shelf
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import Canary
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.outcomes import OtherOutcomeError, Outcomes
 from quality_assets.stores.request_ids import RequestIds, key_of
 
@@ -48,7 +49,7 @@ class Service:
         folder = settings.data_dir / "predictions"
         self.shelf = Shelf(settings, names)
         self.log = PredictionLog(settings.landing_dir)
-        self.ids = RequestIds(key_of(folder), KEPT_DAYS)
+        self.ids = RequestIds(key_of(folder), PREDICTIONS_KEPT_DAYS)
         self.outcomes = Outcomes(folder)
         self.measures = Measures()
         self._gauged: dict[str, tuple[str, int]] = {}
@@ -204,7 +205,9 @@ class Service:
             raise RefusedError(422, f"{first['field']}: {first['why']} (given: {first['given']})", errors) from None
         if not self.ids.is_known(name, given.request_id):
             raise RefusedError(
-                404, f"No prediction of {name} of the last {KEPT_DAYS} days has this request_id; it is told with each."
+                404,
+                f"No prediction of {name} of the last {PREDICTIONS_KEPT_DAYS} days has this request_id; it is told"
+                " with each.",
             )
         try:
             taken = self.outcomes.take(given.request_id, name, given.y)

@@ -74,8 +74,9 @@ class InUse:
         return found
 
 
-Told = tuple[float | None, tuple[str, ...], Canary | None, str]
-"""Coverage of the last 30 days, versions that are shadows, the canary, and intervals learnt from outcomes."""
+Told = tuple[tuple[str, float] | None, tuple[str, ...], Canary | None, str]
+"""Coverage of the last 30 days with the version it is of, versions that are shadows, the canary, and intervals learnt
+from outcomes."""
 
 
 class NotServedError(LookupError):
@@ -154,7 +155,9 @@ class Shelf:
         is_beside = canary is not None and canary.version != version
         others = [each for each in shadows if each != version and not (canary and is_beside and each == canary.version)]
         beside = tuple(self._shadows(use_case, others))
-        found = InUse(use_case, model, released.release, row_type, released.problems, coverage, beside)
+        # The last look may have been at the version before: what that did says nothing of this one.
+        own = coverage[1] if coverage is not None and coverage[0] == version else None
+        found = InUse(use_case, model, released.release, row_type, released.problems, own, beside)
         return replace(found, canary=self._canary(found, canary)) if canary is not None and is_beside else found
 
     def _canary(self, found: InUse, canary: Canary) -> tuple[Canary, InUse] | None:
@@ -174,11 +177,12 @@ class Shelf:
             except (VersionUnavailableError, ModelFormatError) as error:
                 log.error("a shadow of %s cannot be used: %s", use_case.name, error)
 
-    def _coverage(self, name: str) -> float | None:
-        """What the last look at outcomes found, from the report that it has written."""
+    def _coverage(self, name: str) -> tuple[str, float] | None:
+        """What the last look at outcomes found, and of which version, from the report that it has written."""
         path = self.settings.reports_dir / "drift" / f"{name}.json"
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))["performance"]
-            return float(told["coverage"]) if told["outcomes"] >= _LEAST_OUTCOMES else None
+            found = json.loads(path.read_text(encoding="utf-8"))
+            told = found["performance"]
+            return (found["version"], float(told["coverage"])) if told["outcomes"] >= _LEAST_OUTCOMES else None
         except (OSError, ValueError, LookupError, TypeError):
             return None

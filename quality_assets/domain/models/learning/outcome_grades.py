@@ -25,8 +25,8 @@ def outcome_grades(
 ) -> dict[str, Any]:  # fmt: skip
     """Mean absolute error of a regression, share of wrong classes of a classification, with its 90 % interval.
 
-    `late`: of the last 30 days; `before`: of the 30 before. An alert where the interval lies above `worse_by` times the
-    error before.
+    `late`: what came in the last 30 days; `before`: in the 30 before. An alert where the interval lies above `worse_by`
+    times the error before.
     """
     what = "mae" if kind == "regression" else "error_share"
     found: dict[str, Any] = {
