@@ -9,10 +9,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 import yaml
+from fastapi import FastAPI
 
 from quality_assets.domain.live.event_rows import EventSource, accept
 from quality_assets.domain.live.feature_set import load_features
@@ -20,7 +23,9 @@ from quality_assets.serve.collector.access import Access, DeniedError, KeyFileEr
 from quality_assets.serve.collector.app import DriftAlerts
 from quality_assets.serve.collector.committing import Committer, OverloadedError, ReceivedClock
 from quality_assets.serve.collector.core import Core
+from quality_assets.serve.collector.operations import operations_routes
 from quality_assets.serve.collector.processing import Processor
+from quality_assets.serve.collector.today import Today
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.live.chosen import append_entries
 from quality_assets.stores.live.live_store import LiveStore
@@ -118,6 +123,30 @@ def test_what_another_process_appends_is_waited_for_as_well(data_root: Settings)
     assert (core.processor.lag(), core.condition()["log_lag_records"]) == (3, 3)
     core.processor.catch_up()
     assert core.processor.lag() == 0
+    core.store.close()
+    core.log.close()
+    core._lock.release()
+
+
+def test_a_collector_whose_database_is_away_takes_events_and_is_not_restarted(data_root: Settings) -> None:
+    core = Core(data_root)
+    app = FastAPI()
+    app.include_router(operations_routes(core, Access(data_root), Today(data_root.live_state, FEATURES.tile_us)))
+
+    def ask(path: str) -> httpx.Response:
+        async def answer() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+                return await client.get(path)
+
+        return asyncio.run(answer())
+
+    core.processor = SimpleNamespace(is_alive=True, last_failure="the database is away", behind_s=lambda: 0.0)
+    told = [ask(path).status_code for path in ("/health", "/ready", "/healthz")]
+    assert told == [503, 200, 200]
+    core.committer.last_failure = "the disk is full"
+    assert ask("/ready").json() == {"status": "not ready", "reasons": ["the disk is full"]}
+    core.processor.is_alive = False
+    assert ask("/healthz").status_code == 503
     core.store.close()
     core.log.close()
     core._lock.release()

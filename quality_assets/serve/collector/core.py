@@ -90,12 +90,11 @@ class Core:
         return found
 
     def unready(self) -> list[str]:
-        """Why nothing should be sent now; empty where all is well."""
-        found = self.failures()
-        for reason in (self.committer.last_failure, self.committer.refusal()):
-            if reason:
-                found.append(reason)
-        return found
+        """Why nothing should be sent now; empty where it would be taken.
+
+        What fails behind the log holds nobody up: whoever sends elsewhere for it finds the same there, or nobody.
+        """
+        return [reason for reason in (self.committer.last_failure, self.committer.refusal()) if reason]
 
     def condition(self) -> dict[str, Any]:
         """Figures of the collector itself."""

@@ -36,9 +36,15 @@ def _condition_routes(routes: APIRouter, core: Core, access: Access) -> None:
         response.status_code = 503 if reasons else 200
         return {"status": "failing" if reasons else "ok", "reasons": reasons}
 
+    @routes.get("/healthz", tags=["operations"])
+    async def alive(response: Response) -> dict[str, Any]:
+        """Whether it goes on by itself: 503 where only a restart would help, and not while a service is away."""
+        response.status_code = 200 if core.processor.is_alive else 503
+        return {"status": "ok" if core.processor.is_alive else "ended"}
+
     @routes.get("/ready", tags=["operations"])
     async def ready(response: Response) -> dict[str, Any]:
-        """Whether events should be sent now: the log can be written, there is room, the processor keeps up."""
+        """Whether events should be sent now: the log can be written, and there is room."""
         reasons = core.unready()
         response.status_code = 503 if reasons else 200
         return {"status": "not ready" if reasons else "ok", "reasons": reasons}
@@ -75,7 +81,7 @@ def _today_routes(routes: APIRouter, core: Core, access: Access, today: Today) -
         return {
             **core.condition(),
             "started_at": instant(int(core.condition()["started_at"] * 1e6)),
-            "reasons": core.unready(),
+            "reasons": core.failures() + core.unready(),
             "events": core.measures.events_processed(),
             "topics": core.processor.topics(),
             "sources": await asyncio.to_thread(today.sources),

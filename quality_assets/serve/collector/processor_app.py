@@ -57,6 +57,12 @@ def create_processor_app(settings: Settings, most: int | None) -> FastAPI:
         response.status_code = 503 if reasons else 200
         return {"status": "failing" if reasons else "ok", "reasons": reasons, "partitions": partitions.partitions()}
 
+    @app.get("/healthz")
+    async def alive(response: Response) -> dict[str, Any]:
+        """Whether it goes on by itself: 503 where only a restart would help, and not while a service is away."""
+        response.status_code = 200 if partitions.is_alive else 503
+        return {"status": "ok" if partitions.is_alive else "ended"}
+
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
         """Counters, as Prometheus reads them."""

@@ -89,8 +89,11 @@ class Cache:
             return False
 
     def _away(self, error: Exception) -> None:
-        log.warning("the cache does not answer, and is passed over for some seconds: %s", error)
-        self._asked_again_at = time.monotonic() + _AGAIN_AFTER_S
+        now = time.monotonic()
+        # The processor deletes at every step: one line tells of it as well as a thousand.
+        if now >= self._asked_again_at:
+            log.warning("the cache does not answer, and is passed over for some seconds: %s", error)
+        self._asked_again_at = now + _AGAIN_AFTER_S
 
     def close(self) -> None:
         """Close its connections."""
