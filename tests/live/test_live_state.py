@@ -143,8 +143,11 @@ def test_a_collector_whose_database_is_away_takes_events_and_is_not_restarted(da
     core.processor = SimpleNamespace(is_alive=True, last_failure="the database is away", behind_s=lambda: 0.0)
     told = [ask(path).status_code for path in ("/health", "/ready", "/healthz")]
     assert told == [503, 200, 200]
-    core.committer.last_failure = "the disk is full"
+    core.committer.last_failure, core.committer.failed_at = "the disk is full", time.monotonic()
     assert ask("/ready").json() == {"status": "not ready", "reasons": ["the disk is full"]}
+    # Nobody sends to what is not ready: unless it is tried again, it would be so for ever.
+    core.committer.failed_at -= 11
+    assert ask("/ready").status_code == 200
     core.processor.is_alive = False
     assert ask("/healthz").status_code == 503
     core.store.close()

@@ -20,6 +20,7 @@ MOST_QUEUED_ITEMS = 50_000
 MOST_LOG_BYTES = 8 << 30
 _LEAST_FREE_BYTES = 32 << 20
 _CLOCK_BACK_US = 60_000_000
+_TRIED_AGAIN_AFTER_S = 10.0
 _LOOK_AT_DISK_S = 1.0
 
 _Waiting = tuple[int, int, bytes, "asyncio.Future[None]"]
@@ -55,6 +56,7 @@ class Committer:
         self._reason: str | None = None
         self.queued = 0
         self.last_failure: str | None = None
+        self.failed_at = 0.0
 
     def start(self) -> None:
         """Begin to take entries; in a thread with an event loop."""
@@ -70,6 +72,13 @@ class Committer:
         self.queued += n
         self._queue.put((received_us, n, body, future))
         return future
+
+    def failure(self) -> str | None:
+        """Why the last that was sent could not be written, or None; for some seconds, then whoever sends may try.
+
+        Who is told that it is not ready is sent nothing, and would never be found to be well again.
+        """
+        return self.last_failure if time.monotonic() - self.failed_at < _TRIED_AGAIN_AFTER_S else None
 
     def refusal(self) -> str | None:
         """Why nothing can be taken now, or None."""
@@ -111,7 +120,7 @@ class Committer:
             if not is_full(failed):
                 log.exception("the log could not be written")
             error = OverloadedError(f"the log cannot be written: {failed}")
-            self.last_failure = str(error)
+            self.last_failure, self.failed_at = str(error), time.monotonic()
         self._told(time.perf_counter() - started, len(waiting))
         self._loop.call_soon_threadsafe(self._acknowledge, waiting, error)
         if error is None:

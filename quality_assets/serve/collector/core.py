@@ -94,7 +94,7 @@ class Core:
 
         What fails behind the log holds nobody up: whoever sends elsewhere for it finds the same there, or nobody.
         """
-        return [reason for reason in (self.committer.last_failure, self.committer.refusal()) if reason]
+        return [reason for reason in (self.committer.failure(), self.committer.refusal()) if reason]
 
     def condition(self) -> dict[str, Any]:
         """Figures of the collector itself."""
