@@ -43,7 +43,10 @@ interface Message {
 const PREFIX = "quality.";
 const SESSION_IDLE_MS = 30 * 60_000;
 const MAX_BACKOFF_MS = 60_000;
-const MAX_BEACON_BYTES = 60_000;
+// What outlives its page, a beacon or a request that is kept alive, may hold 64 KiB in every browser.
+const MAX_KEPT_BYTES = 60_000;
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
 export const newId = (): string =>
   globalThis.crypto?.randomUUID?.() ??
@@ -81,7 +84,7 @@ const device = (): Properties => {
 };
 
 export class Tracker<E extends Events> {
-  /** Events that were dropped since the last that could tell so. */
+  /** Events that were dropped, or refused whole, since the last that could tell so. */
   dropped = 0;
   private queue: Message[] = [];
   private readonly key = `${PREFIX}queue.${newId()}`;
@@ -189,17 +192,21 @@ export class Tracker<E extends Events> {
 
   private async sendAll(): Promise<void> {
     while (this.consentGiven === "granted" && this.queue.length && this.now() >= this.notBefore) {
-      const batch = this.queue.slice(0, this.options.batchSize ?? 20);
+      const [batch, body] = this.first(this.options.batchSize ?? 20);
       let wait: number | undefined;
+      let isRefused = false;
       try {
         const answer = await this.send(`${this.options.url}/v1/batch`, {
           method: "POST",
           headers: { "Content-Type": "text/plain" },
-          body: this.body(batch),
-          keepalive: true,
+          body,
+          keepalive: bytes(body) <= MAX_KEPT_BYTES,
         });
-        const isLater = answer.status >= 500 || answer.status === 429 || answer.status === 408;
-        if (isLater) wait = 1000 * Number(answer.headers.get("Retry-After") ?? 0) || this.backoff();
+        // Until an answer was read its request counts against the 64 KiB that all that are kept alive may hold.
+        await answer.text();
+        // What cannot be read, or is too much for anybody, never will be taken; a key that is unknown may become known.
+        isRefused = answer.status === 400 || answer.status === 413;
+        if (!answer.ok && !isRefused) wait = 1000 * Number(answer.headers.get("Retry-After") ?? 0) || this.backoff();
       } catch {
         wait = this.backoff();
       }
@@ -209,12 +216,24 @@ export class Tracker<E extends Events> {
         this.schedule(wait);
         return;
       }
-      // Taken, or refused for good: a collector that refuses keeps what it refused as dead letters.
+      // Taken, item by item: what is wrong with one the collector keeps as a dead letter.
       this.failures = 0;
+      if (isRefused) this.dropped += batch.length;
       const sent = new Set(batch.map((message) => message.messageId));
       this.queue = this.queue.filter((message) => !sent.has(message.messageId));
       this.persist();
     }
+  }
+
+  /** The first events that wait, at most so many, and as few as fit; one alone where even that is too long. */
+  private first(most: number): [Message[], string] {
+    let batch = this.queue.slice(0, most);
+    let body = this.body(batch);
+    while (batch.length > 1 && bytes(body) > MAX_KEPT_BYTES) {
+      batch = batch.slice(0, batch.length >> 1);
+      body = this.body(batch);
+    }
+    return [batch, body];
   }
 
   private body(batch: Message[]): string {
@@ -224,10 +243,8 @@ export class Tracker<E extends Events> {
 
   private beacon(): void {
     if (this.consentGiven !== "granted" || !this.queue.length || !globalThis.navigator?.sendBeacon) return;
-    let batch = this.queue.slice(0, 500);
-    while (batch.length > 1 && this.body(batch).length > MAX_BEACON_BYTES) batch = batch.slice(0, batch.length >> 1);
     // It stays in the queue: nobody hears whether a beacon arrived.
-    navigator.sendBeacon(`${this.options.url}/v1/batch`, this.body(batch));
+    navigator.sendBeacon(`${this.options.url}/v1/batch`, this.first(500)[1]);
   }
 
   private backoff(): number {

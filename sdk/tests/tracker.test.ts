@@ -121,6 +121,32 @@ describe("sending", () => {
     tracked.track("opened", { page: "a" });
     await tracked.flush();
     expect(tracked.waiting).toBe(0);
+    tracked.track("opened", { page: "b" });
+    await tracked.flush();
+    expect(sent[0]?.batch[0]?.properties.dropped_events).toBe(1);
+  });
+
+  test.each([401, 403, 421])("after an answer of %i events wait until somebody has mended the key or the name", async (status) => {
+    answers = [() => new Response("", { status })];
+    const tracked = tracker();
+    tracked.track("opened", { page: "a" });
+    await tracked.flush();
+    expect(tracked.waiting).toBe(1);
+    clock += 1000;
+    await tracked.flush();
+    expect([tracked.waiting, events()]).toEqual([0, ["opened"]]);
+  });
+
+  test("a request is as long as one that outlives its page may be, in bytes, and one event that is longer goes alone", async () => {
+    const tracked = tracker({ batchSize: 100 });
+    // 3 x 8,000 bytes each: two of them fit into 60,000.
+    for (let i = 0; i < 5; i++) tracked.track("opened", { page: "語".repeat(8000) });
+    tracked.track("opened", { page: "x".repeat(70_000) });
+    await tracked.flush();
+    const kept = send.mock.calls.map(([, request]) => [new TextEncoder().encode(String(request?.body)).length <= 60_000, request?.keepalive]);
+    expect(events().length).toBe(6);
+    expect(kept.at(-1)).toEqual([false, false]);
+    expect(kept.slice(0, -1)).toEqual(kept.slice(0, -1).map(() => [true, true]));
   });
 });
 
