@@ -20,6 +20,7 @@ from quality_assets.cli.use_cases import (
     tabular,
     told_errors,
 )
+from quality_assets.domain.wording import share_text
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def recalibrate_intervals(use_case: UseCaseName) -> None:
     with told_errors():
         found = recalibrate(root_settings(), tabular(use_case))
     for known, each in found.items():
-        share = "not measured yet" if each.coverage is None else f"{each.coverage:.1%} of later ones lay within"
+        share = "not measured yet" if each.coverage is None else f"{share_text(each.coverage)} of later ones lay within"
         out.print(escape(f"{use_case}, {known}: learnt from outcomes; {share}"))
     if not found:
         out.print(escape(f"{use_case}: too few outcomes are known; the intervals stay as they were learnt"))

@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 
 from quality_assets.cli.app import app, check_order, parse_day, root_settings
 from quality_assets.cli.output import data_text, err, fail, out, shown_activity
+from quality_assets.domain.wording import share_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,7 @@ def _print_grades(grades: pd.DataFrame) -> None:
     degraded, healthy = int(first["positives"]), int(first["rows"]) - int(first["positives"])
     out.print(
         f"{degraded + healthy:,} feature-days with a known outcome, {degraded:,} of them degraded within"
-        f" a week ({first['base_rate']:.1%})"
+        f" a week ({share_text(first['base_rate'])})"
     )
     if min(degraded, healthy) < LEAST_OF_A_KIND:
         kind = "degraded" if degraded <= healthy else "healthy"

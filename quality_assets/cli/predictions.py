@@ -12,6 +12,7 @@ from rich.markup import escape
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, err, fail, out, print_rows, shown_activity
 from quality_assets.cli.use_cases import FormatOption, UseCaseName, is_brought, tabular, told_errors
+from quality_assets.domain.wording import probability_text
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def forecast(
     names = ["month", "value", "p10", "p90"]
     print_rows(names, iter([[tuple(each[name] for name in names) for each in told["forecast"]]]), output)
     odds = told["risk"]["probability"]
-    odds_words = "unknown" if odds is None else f"{odds:.0%}"
+    odds_words = "unknown" if odds is None else probability_text(odds)
     out.print(f"Odds that {told['risk']['month']} stays below 80 % of the month a year before: {odds_words}")
     out.print(escape(f"As files: {folder}"))
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import OutputFormat, fail, out
 from quality_assets.cli.use_cases import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
+from quality_assets.domain.wording import share_text
 
 shadow = typer.Typer(
     name="shadow",
@@ -24,11 +25,17 @@ Version = Annotated[str, typer.Argument(help="Its number, as `quality model list
 @shadow.command()
 def start(use_case: UseCaseName, version: Version) -> None:
     """Ask a version too, from now on; its answers are logged and given to nobody."""
+    from quality_assets.domain.models.learning.release_stack import in_use
+    from quality_assets.stores.releases import release_log
     from quality_assets.stores.shadows import start_shadow
 
     with told_errors():
         is_new = start_shadow(root_settings().models_dir, tabular(use_case), version)
-    out.print(escape(f"Version {version} of {use_case} {'is asked too' if is_new else 'was asked already'}."))
+    current = in_use(release_log(root_settings()).of(use_case))
+    told = "is asked too" if is_new else "was asked already"
+    if current is not None and current.version == version:
+        told = "is in use, and answers already: it is asked as a shadow once another version is in use"
+    out.print(escape(f"Version {version} of {use_case} {told}."))
 
 
 @shadow.command()
@@ -80,7 +87,9 @@ def start_as_canary(
             found = start_canary(root_settings(), tabular(use_case), version, share, actor=user_name(), reason=reason)
         except ValueError as error:
             fail(str(error), 2)
-    out.print(escape(f"Version {version} of {use_case} answers {found.share:.0%} of the keys (release {found.seq})."))
+    out.print(
+        escape(f"Version {version} of {use_case} answers {share_text(found.share)} of the keys (release {found.seq}).")
+    )
 
 
 @canary.command("stop")
@@ -105,5 +114,7 @@ def show_canary(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE
     elif told is None:
         out.print(f"No version is a canary: `quality canary start {use_case} VERSION --share 0.1`")
     else:
-        line = f"version {told['version']} answers {told['share']:.0%} since {told['since']}: {told['verdict']}."
+        line = (
+            f"version {told['version']} answers {share_text(told['share'])} since {told['since']}: {told['verdict']}."
+        )
         out.print(escape(f"{line} {told['words']}. {told['answered']} answers were its own."))

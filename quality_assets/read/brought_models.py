@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from quality_assets.domain.models.learning.release_stack import in_use
-from quality_assets.read.models import drift_report, instant, last_look, release_row
+from quality_assets.read.models import instant, last_look, release_row
 from quality_assets.settings import Settings
 from quality_assets.stores import user_models as store
 from quality_assets.stores.releases import release_log
 from quality_assets.tables import brought_models
+from quality_assets.tables.drift_reports import read_report
 
 Answer = dict[str, Any]
 
@@ -28,7 +29,7 @@ def card(settings: Settings, name: str) -> Answer:
         "figures": {},
     }
     current = in_use(release_log(settings).of(name))
-    looked = last_look(drift_report(settings, name), current.version if current is not None else None)
+    looked = last_look(read_report(settings, name), current.version if current is not None else None)
     shared = {
         "name": name, "brought": True, **looked,
         "release_seq": current.seq if current is not None else None, **unknown,

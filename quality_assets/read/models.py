@@ -45,10 +45,10 @@ def last_look(report: dict[str, Any] | None, version: str | None) -> dict[str, A
     """What the last look for drift says of a version: nothing, where it was at another one."""
     if report is None:
         return {"drift": "unknown", "drift_words": None, "coverage_last_30d": None}
-    if report["version"] != version:
+    if report.get("version", version) != version:
         words = f"version {version} has not been looked at yet; the last look was at version {report['version']}"
         return {"drift": "unknown", "drift_words": words if version else None, "coverage_last_30d": None}
-    coverage = report["performance"]["coverage"]
+    coverage = report.get("performance", {}).get("coverage")
     return {"drift": report["status"], "drift_words": report["words"], "coverage_last_30d": coverage}
 
 

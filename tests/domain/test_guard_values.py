@@ -148,7 +148,7 @@ def test_an_arithmetic_of_two_inputs_is_told_with_its_rows(sign: str, a: float, 
     found = list(guards._identities([X, Z, NAME], Y, {"x": x, "z": z}, y, SETTINGS))
     assert found[0] == Finding(
         "identity", f"x {sign} z", 0.2, 0.2, "reported",
-        f"y = x {sign} z in 20.00% of rows (2 of 10): where both are known, y is, so that what is known of them and"
+        f"y = x {sign} z in 20 % of rows (2 of 10): where both are known, y is, so that what is known of them and"
         " when is said in the contract (x before, z at the decision)",
     )  # fmt: skip
     assert not [each for each in found if each.guard == "identity"][1:]
@@ -179,8 +179,8 @@ def test_a_cap_is_the_highest_value_of_many_at_which_an_arithmetic_ends() -> Non
     assert capped(40, 120) == [
         Finding(
             "value_cap", "x", 0.2, 0.01, "reported",
-            "x is capped at 9: 40 rows (20.0%) have it, and y = x × z holds in 75% of the rows below and in 0% of those"
-            " at it",
+            "x is capped at 9: 40 rows (20 %) have it, and y = x × z holds in 75 % of the rows below and in 0 % of"
+            " those at it",
         )
     ]  # fmt: skip
     assert len(capped(40, 80)) == 1

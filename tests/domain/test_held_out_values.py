@@ -209,7 +209,7 @@ def test_the_best_that_learns_predicts_where_it_beats_the_base() -> None:
     found = chosen((PRODUCT, LINE, TREES, MEAN), {"time": split_of(list_price=4, a_line=3, some_trees=2, mean=8)})
     assert found == Choice(
         TREES,
-        "some trees leaves 75.0% less squared error than the base beyond chance",
+        "some trees leaves 75 % less squared error than the base beyond chance",
         {"list_price": (0.75, 0.75, 0.75), "mean": (0.9375, 0.9375, 0.9375)},
     )
     assert found.beats_all
@@ -225,11 +225,11 @@ def test_the_base_stays_unless_it_is_beaten_where_one_is_chosen_and_on_the_headl
         " error where it is chosen, {} on the headline)"
     )
     stays = chosen((PRODUCT, LINE, TREES, MEAN), {"time": level, "rolling": ahead})
-    assert stays == Choice(PRODUCT, words.format("+75.0%", "+0.0%"), {"mean": (0.9375, 0.9375, 0.9375)})
+    assert stays == Choice(PRODUCT, words.format("+75 %", "±0 %"), {"mean": (0.9375, 0.9375, 0.9375)})
     assert stays.beats_all
     behind = split_of(list_price=2, a_line=4, some_trees=9, mean=8)
     stays = chosen((PRODUCT, LINE, TREES, MEAN), {"time": ahead, "rolling": behind})
-    assert (stays.candidate, stays.words) == (PRODUCT, words.format("-300.0%", "+75.0%"))
+    assert (stays.candidate, stays.words) == (PRODUCT, words.format("−300 %", "+75 %"))
     # Chosen by the earlier quarters: the trees are better there, and so is the line on the headline.
     both = split_of(list_price=4, a_line=3, some_trees=1, mean=8)
     assert chosen((PRODUCT, LINE, TREES, MEAN), {"time": ahead, "rolling": both}).candidate == PRODUCT

@@ -265,14 +265,14 @@ def test_a_verdict_has_its_pairs_gain_chance_and_words() -> None:
         60,
         pytest.approx(0.75),
         pytest.approx(p),
-        "the shadow has 37.5% less squared error (p 0.000, 60 outcomes)",
+        "the shadow has 38 % less squared error (p 0.000, 60 outcomes)",
     )
     assert paired_losses(in_use, in_use + d) == PairedResult(
         "worse",
         60,
         pytest.approx(-0.75),
         pytest.approx(p),
-        "the shadow has 37.5% more squared error (p 0.000, 60 outcomes)",
+        "the shadow has 38 % more squared error (p 0.000, 60 outcomes)",
     )
     two = np.full(50, 2.0)
     assert paired_losses(two, two - by_turns(0.44, 50)) == PairedResult(

@@ -21,7 +21,7 @@ def test_a_better_and_a_worse_one_are_told() -> None:
     assert worse.verdict == "worse"
     assert worse.gain is not None
     assert np.isclose(worse.gain, -0.3 * losses.mean())
-    assert "30.0% more squared error" in worse.words
+    assert "30 % more squared error" in worse.words
 
 
 def test_too_few_outcomes_decide_nothing() -> None:

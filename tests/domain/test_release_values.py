@@ -16,6 +16,7 @@ from quality_assets.domain.models.learning.decisions import ReleaseDecision, rel
 from quality_assets.domain.models.learning.held_out_rows import Choice, SplitPredictions, ViewRows, view_rows
 from quality_assets.domain.models.learning.learnable import LearningRows
 from quality_assets.domain.models.learning.performance import performance_frame, walk_through_time
+from quality_assets.domain.wording import change_text
 from tests.order_rows import LINE, MEAN, SETTINGS, TRUTH, TURNS, VIEW, N, days, places, rows_of, use_case
 
 # --- Month after month ------------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def result(leads: dict[str, tuple[float, float, float]], prediction: np.ndarray)
 
 
 WINS = {"list_price": (0.5, 0.25, 0.75), "mean": (0.5, 0.125, 0.75)}
-BEATS = "a_line has at least 12.5% less squared error than list_price, mean"
+BEATS = "a_line has at least 12 % less squared error than list_price, mean"
 
 
 def test_a_version_is_released_where_it_beats_all() -> None:
@@ -130,7 +131,7 @@ def test_a_version_is_held_against_the_one_in_use_on_the_rows_of_both() -> None:
     ours = result(WINS, TRUTH + TURNS)
     theirs = ours.held_out.assign(prediction=TRUTH + 2 * TURNS)
     assert release_decision(ours, "3", theirs, SETTINGS) == ReleaseDecision(
-        True, f"{BEATS}; +75.0% less squared error (+75.0% to +75.0%) than version 3 on 60 rows"
+        True, f"{BEATS}; +75 % less squared error (+75 % to +75 %) than version 3 on 60 rows"
     )
     assert release_decision(ours, "3", theirs.iloc[:50], SETTINGS).reason.endswith("on 50 rows")
     assert release_decision(ours, "3", theirs.iloc[:49], SETTINGS) == ReleaseDecision(
@@ -138,7 +139,7 @@ def test_a_version_is_held_against_the_one_in_use_on_the_rows_of_both() -> None:
     )
     alike = ours.held_out.assign(prediction=TRUTH - TURNS)
     assert release_decision(ours, "3", alike, SETTINGS) == ReleaseDecision(
-        False, "no gain beyond chance: +0.0% less squared error (+0.0% to +0.0%) than version 3 on 60 rows"
+        False, "no gain beyond chance: ±0 % less squared error (±0 % to ±0 %) than version 3 on 60 rows"
     )
     # Rows are resampled in fifty blocks or so: up to 99 of them each stands alone, of a hundred two stand together.
     truth, said = np.tile(TRUTH, 2), np.tile(TRUTH + TURNS, 2)
@@ -149,5 +150,6 @@ def test_a_version_is_held_against_the_one_in_use_on_the_rows_of_both() -> None:
         share, low, high = lead(truth[:rows], said[:rows], noisy[:rows], np.arange(rows) // size, SETTINGS)
         theirs = twice.held_out.assign(prediction=noisy).iloc[:rows]
         assert release_decision(twice, "3", theirs, SETTINGS).reason.endswith(
-            f"{share:+.1%} less squared error ({low:+.1%} to {high:+.1%}) than version 3 on {rows} rows"
+            f"{change_text(share)} less squared error ({change_text(low)} to {change_text(high)}) than version 3 on"
+            f" {rows} rows"
         )

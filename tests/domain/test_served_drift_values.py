@@ -27,6 +27,7 @@ from quality_assets.domain.models.learning.served_drift import (
     performance,
 )
 from quality_assets.domain.stats.intervals import wilson_interval
+from quality_assets.domain.wording import share_text
 
 LIMITS = DriftLimits()
 NAN = math.nan
@@ -256,7 +257,7 @@ def test_an_error_above_its_promise_is_told_and_at_it_not() -> None:
     assert graded([0.0, 0.0, 0.0, 9.6], told={"mae": 2.0})["words"] is None
     both = graded([12_345.6], inside=0.0)
     assert both["words"] == (
-        "the mean error is 1.235e+04, and 1 was promised; 0% of outcomes lay between p10 and p90, and 80% should"
+        "the mean error is 12,346, and 1 was promised; 0 % of outcomes lay between p10 and p90, and 80 % should"
     )
 
 
@@ -267,7 +268,9 @@ def test_a_coverage_beyond_its_tolerance_is_told_on_either_side() -> None:
     for inside, edge, way in ((1.0, lowest, -0.001), (0.0, highest, 0.001)):
         assert graded([1.0], inside, coverage=edge, limits=exact)["words"] is None
         told = graded([1.0], inside, coverage=edge + way, limits=exact)
-        assert told["words"] == (f"{inside:.0%} of outcomes lay between p10 and p90, and {edge + way:.0%} should")
+        assert told["words"] == (
+            f"{share_text(inside)} of outcomes lay between p10 and p90, and {share_text(edge + way)} should"
+        )
         assert graded([1.0], inside, coverage=edge + way, limits=DriftLimits(coverage_off_by=0.01))["words"] is None
         assert graded([1.0], inside, coverage=edge + 9 * way, limits=DriftLimits(coverage_off_by=0.01))["words"] is None
         assert graded([1.0], inside, coverage=edge + 11 * way, limits=DriftLimits(coverage_off_by=0.01))["is_drifted"]
@@ -294,7 +297,7 @@ def test_outcomes_have_all_figures_of_their_kind() -> None:
     }  # fmt: skip
     told = outcome_grades("classification", wrong, [*right, ("a", "b")], {}, LIMITS)
     assert (told["error_share_before"], told["is_drifted"]) == (0.02, True)
-    assert told["words"] == "the share of wrong classes is 1, and was 0.02 in the month before"
+    assert told["words"] == "the share of wrong classes is 100 %, and was 2 % in the month before"
     assert told["error_share_on_sample"] is None
     few = outcome_grades("classification", wrong[:49], [], {"accuracy": 0.75}, LIMITS)
     assert (few["error_share"], few["error_share_on_sample"], few["is_drifted"]) == (None, 0.25, False)

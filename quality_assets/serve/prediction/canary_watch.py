@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from quality_assets.domain.models.learning.paired import paired_losses
+from quality_assets.domain.wording import share_text
 from quality_assets.settings import Settings
 from quality_assets.stores.canaries import Canary, end_canary
 from quality_assets.stores.paired_predictions import paired_predictions
@@ -83,7 +84,7 @@ def take_back(settings: Settings, name: str, canary: Canary, reason: str) -> Non
         subject=f"ml.{name}_model",
         check_name=f"canary {canary.version}",
         title=f"Version {canary.version} of {name} was taken back",
-        message=f"It answered {canary.share:.0%} of the keys, and no longer does: {reason}.",
+        message=f"It answered {share_text(canary.share)} of the keys, and no longer does: {reason}.",
         severity="high",
         action=f"Open /models/{name}; the version in use answers everything again.",
         evaluation=str(canary.seq),

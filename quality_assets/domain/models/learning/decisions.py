@@ -9,6 +9,7 @@ import numpy as np
 
 from quality_assets.domain.models.learning.blocks import lead
 from quality_assets.domain.models.learning.tabular import LearningSettings
+from quality_assets.domain.wording import change_text, share_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,9 @@ def release_decision(
     if lost:
         return ReleaseDecision(False, f"{choice.candidate.name} does not beat {', '.join(lost)} beyond chance")
     least = min((low for _, low, _ in choice.leads.values()), default=np.nan)
-    beats = f"{choice.candidate.name} has at least {least:.1%} less squared error than {', '.join(choice.leads)}"
+    beats = (
+        f"{choice.candidate.name} has at least {share_text(least)} less squared error than {', '.join(choice.leads)}"
+    )
     if champion is None:
         return ReleaseDecision(True, f"{beats}; it is the first")
     if champion_held_out is None:
@@ -53,7 +56,10 @@ def release_decision(
     ours, theirs = both["prediction"].to_numpy(dtype=float), both["prediction_champion"].to_numpy(dtype=float)
     blocks = np.arange(len(both)) // max(1, len(both) // 50)
     share, low, high = lead(y, ours, theirs, blocks, settings)
-    told = f"{share:+.1%} less squared error ({low:+.1%} to {high:+.1%}) than version {champion} on {len(both):,} rows"
+    told = (
+        f"{change_text(share)} less squared error ({change_text(low)} to {change_text(high)}) than version {champion}"
+        f" on {len(both):,} rows"
+    )
     if low > 0:
         return ReleaseDecision(True, f"{beats}; {told}")
     return ReleaseDecision(False, f"no gain beyond chance: {told}")

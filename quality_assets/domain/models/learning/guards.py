@@ -19,6 +19,7 @@ from quality_assets.contracts.learning import LearningColumn
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.models.learning.columns_of import Columns, is_unknown, matrix
 from quality_assets.domain.models.learning.tabular import LearningSettings
+from quality_assets.domain.wording import share_text
 
 _FOLDS = 4
 _DEPTH, _LEAF = 7, 5
@@ -206,7 +207,7 @@ def _identity(
         share,
         settings.identity_share,
         "reported",
-        f"{target.name} = {first.name} {sign} {second.name} in {share:.2%} of rows ({int(holds.sum()):,} of"
+        f"{target.name} = {first.name} {sign} {second.name} in {share_text(share)} of rows ({int(holds.sum()):,} of"
         f" {len(holds):,}): where both are known, {target.name} is, so that what is known of them and when is said in"
         f" the contract ({first.name} {first.known_at}, {second.name} {second.known_at} the decision)",
     )
@@ -228,7 +229,7 @@ def _caps(inputs: Sequence[LearningColumn], columns: Columns, holds: Bools, iden
                 share,
                 _CAP_SHARE,
                 "reported",
-                f"{column.name} is capped at {cap:g}: {int(is_capped.sum()):,} rows ({share:.1%}) have it, and"
-                f" {identity} holds in {holds[~is_capped].mean():.0%} of the rows below and in"
-                f" {holds[is_capped].mean():.0%} of those at it",
+                f"{column.name} is capped at {cap:g}: {int(is_capped.sum()):,} rows ({share_text(share)}) have it, and"
+                f" {identity} holds in {share_text(holds[~is_capped].mean())} of the rows below and in"
+                f" {share_text(holds[is_capped].mean())} of those at it",
             )

@@ -14,6 +14,7 @@ from quality_assets.domain.models.learning.columns_of import taken
 from quality_assets.domain.models.learning.learners import drawn_settings
 from quality_assets.domain.models.learning.tabular import Candidate, SplitName, TabularUseCase, View
 from quality_assets.domain.models.learning.tabular_model import fit, view_inputs
+from quality_assets.domain.wording import change_text, share_text
 
 SelectionMode = Literal["baseline", "tuned", "both"]
 _PERMUTATIONS = 3
@@ -135,10 +136,11 @@ def _base_or(
     share, low, _ = lead_over(rows, selecting, best.name, base.name)
     on_headline = lead_over(rows, headline, best.name, base.name)
     if low > 0 and on_headline[1] > 0:
-        return best, f"{_spoken(best.name)} leaves {share:.1%} less squared error than the base beyond chance"
+        return best, f"{_spoken(best.name)} leaves {share_text(share)} less squared error than the base beyond chance"
     return base, (
         f"the base {_spoken(base.name)} stays: the best that learns, {_spoken(best.name)}, does not beat it beyond"
-        f" chance ({share:+.1%} less squared error where it is chosen, {on_headline[0]:+.1%} on the headline)"
+        f" chance ({change_text(share)} less squared error where it is chosen, {change_text(on_headline[0])} on the"
+        " headline)"
     )
 
 

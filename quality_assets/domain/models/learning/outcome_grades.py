@@ -13,6 +13,7 @@ import numpy as np
 from quality_assets.domain.arrays import Floats
 from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.domain.models.user_contract import Kind
+from quality_assets.domain.wording import measure_texts
 
 _BOOTSTRAP = 400
 Known = tuple[Any, Any]
@@ -52,7 +53,9 @@ def outcome_grades(
     if found[f"{what}_low"] > limits.worse_by * usual:
         name = "the mean error" if kind == "regression" else "the share of wrong classes"
         found["is_drifted"] = True
-        found["words"] = f"{name} is {found[what]:,.3g}, and was {usual:,.3g} in the month before"
+        unit = "" if kind == "regression" else "fraction"
+        now, then = measure_texts(found[what], usual, unit)
+        found["words"] = f"{name} is {now}, and was {then} in the month before"
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from quality_assets.domain.arrays import Floats
+from quality_assets.domain.wording import share_text
 
 Verdict = Literal["better", "worse", "undecided", "unknown"]
 LEAST_PAIRS = 50
@@ -45,7 +46,7 @@ def paired_losses(in_use: Floats, shadow: Floats) -> PairedResult:
     share = abs(gain) / max(float(in_use.mean()), np.finfo(float).tiny)
     side = "less" if gain > 0 else "more"
     return PairedResult(
-        better, n, gain, p, f"the shadow has {share:.1%} {side} squared error (p {p:.3f}, {n} outcomes)"
+        better, n, gain, p, f"the shadow has {share_text(share)} {side} squared error (p {p:.3f}, {n} outcomes)"
     )
 
 

@@ -15,6 +15,7 @@ from quality_assets.domain.models.learning.held_out_rows import Choice, SplitPre
 from quality_assets.domain.models.learning.learnable import LearningRows
 from quality_assets.domain.models.learning.tabular import Candidate
 from quality_assets.domain.models.learning.tabular_model import fit
+from quality_assets.domain.wording import measure_text
 
 _LEAST_ROWS = 20
 _LEAST_BEFORE = 3
@@ -110,9 +111,13 @@ def _alarms(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if each["rmse_low"] > highest and each["rmse"] > _WORSE_BY * highest:
                 each["is_alarm"] = True
                 each["words"] = (
-                    f"In {each['period']} the error was {each['rmse']:,.4g} (at least {each['rmse_low']:,.4g}), above"
-                    f" the {highest:,.4g} that no period before exceeded"
+                    f"In {each['period']} the error was {_said(each['rmse'])} (at least {_said(each['rmse_low'])}),"
+                    f" above the {_said(highest)} that no period before exceeded"
                 )
                 continue
         quiet.append(each)
     return periods
+
+
+def _said(error: float) -> str:
+    return measure_text(error, "", 4)

@@ -19,6 +19,7 @@ from quality_assets.domain.models.learning.columns_of import Columns, is_unknown
 from quality_assets.domain.models.learning.input_changes import change_of
 from quality_assets.domain.stats.discoveries import benjamini_hochberg
 from quality_assets.domain.stats.intervals import wilson_interval
+from quality_assets.domain.wording import measure_texts, share_text
 
 PREDICTION = "prediction"
 BLOCK = "block of rows"
@@ -178,7 +179,8 @@ def performance(
     words = []
     promised = told.get("mae")
     if promised and found["mae_low"] > limits.worse_by * promised:
-        words.append(f"the mean error is {found['mae']:,.4g}, and {promised:,.4g} was promised")
+        error, limit = measure_texts(found["mae"], promised, "")
+        words.append(f"the mean error is {error}, and {limit} was promised")
     if highest < coverage - limits.coverage_off_by or lowest > coverage + limits.coverage_off_by:
-        words.append(f"{share:.0%} of outcomes lay between p10 and p90, and {coverage:.0%} should")
+        words.append(f"{share_text(share)} of outcomes lay between p10 and p90, and {share_text(coverage)} should")
     return found | {"is_drifted": bool(words), "words": "; ".join(words) or None}
