@@ -41,11 +41,14 @@ def deploy(
 
 def version_rows_of_brought(settings: Settings, name: str) -> list[dict[str, object]]:
     """Every version of a model that was brought: when, by whom, what it is, how well it does on its sample."""
+    from quality_assets.domain.models.learning.release_stack import standing
     from quality_assets.read.brought_models import told_of
+    from quality_assets.stores.releases import release_log
 
+    releases = release_log(settings).of(name)
     return [
         {
-            "version": each["version"], "stage": "prod" if each["is_in_use"] else "none",
+            "version": each["version"], "stage": standing(releases, each["version"]),
             "created_at": each["created_at"], "candidate": each["candidate"], "actor": each["actor"],
             **(each["on_sample"] or {}),
         }

@@ -31,6 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sqlalchemy import select
 
 from dash_app.app import create_server
+from quality_assets.cli.user_models import version_rows_of_brought
 from quality_assets.clock import utc_now
 from quality_assets.progress import no_progress
 from quality_assets.settings import Settings
@@ -289,6 +290,8 @@ def test_versions_are_put_in_use_and_taken_back(root: Settings) -> None:
     assert _ask(root, "POST", f"{path}/promote", json={"version": "2"}).json()["changed"] is False
     actions = [(each["action"], each["version"]) for each in _ask(root, "GET", path).json()["releases"]]
     assert actions == [("promote", "1"), ("promote", "2"), ("rollback", "1"), ("promote", "2")]
+    stages = [(each["version"], each["stage"]) for each in version_rows_of_brought(root, "twice")]
+    assert stages == [("1", "retired"), ("2", "prod")]
     (root.models_dir / "user" / "twice" / "1" / "model").write_bytes(b"PK")
     refused = _ask(root, "POST", f"{path}/rollback", json={})
     assert (refused.status_code, "the model file is not the one" in refused.json()["detail"]) == (409, True)
