@@ -52,8 +52,10 @@ def train(
     """Train the next version of a model, keep it with its evidence, and say how good it is on rows it has not seen."""
     if selection_mode not in MODES:
         fail(f"--selection-mode is one of {', '.join(MODES)}, not {selection_mode!r}", 2)
-    if data is not None and (demo or use_case in (RISK, ALL)):
+    if data is not None and use_case in (RISK, ALL):
         fail("--data names the training set of one use case that learns from a table", 2)
+    if data is not None and demo:
+        fail("--demo learns from rows that are made up, and --data from a file: leave one out", 2)
     settings = root_settings()
     names = [*_table_names(), RISK] if use_case == ALL else [checked_name(use_case)]
     for name in names:
@@ -81,8 +83,11 @@ def _train_table(
         if data is not None:
             learning.load_training_set(session, use_case, data)
         elif demo:
-            from quality_assets.simulate.tables import made_up_rows
+            from quality_assets.simulate.tables import MADE_UP, made_up_rows
 
+            if use_case.name not in MADE_UP:
+                name = use_case.name
+                fail(f"no rows are made up for {name}: `quality train {name} --data FILE` learns from yours", 2)
             learning.write_training_set(session, use_case, made_up_rows(use_case.name))
         try:
             trained = learning.train_version(session, use_case, mode, report, release=promote)

@@ -98,7 +98,7 @@ def loadtest(
     out.print(escape(f"As a file: {target}"))
     if result.errors:
         fail(f"{result.errors} of {result.requests} requests failed; is {base} up (`quality serve-model {case.name}`)?")
-    if p95_ms is not None and result.p95_ms > p95_ms:
+    if p95_ms is not None and result.p95_ms is not None and result.p95_ms > p95_ms:
         fail(f"p95 is {result.p95_ms:g} ms, more than {p95_ms:g}")
 
 

@@ -10,9 +10,8 @@ from quality_assets.contracts.table import Stage
 from quality_assets.contracts.use_cases import INPUT_DRIFT, MODEL_LEAKS, MODEL_PERFORMANCE, MODEL_RELEASES
 from quality_assets.defs.contract_metadata import asset_key
 from quality_assets.defs.run_tags import BUILD_AND_REPORT, PARTS_OF_THE_CHAIN
-from quality_assets.domain.models.housing.use_case import HOUSING
+from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.learning.tabular import TabularUseCase
-from quality_assets.domain.models.sales.use_case import SALES
 from quality_assets.tables.checks.learning_checks import (
     evaluation_subject,
     exploration_subject,
@@ -101,7 +100,7 @@ def _training_of(use_case: TabularUseCase) -> Any:
     )
 
 
-train_sales, train_housing = (_training_of(use_case) for use_case in (SALES, HOUSING))
+trainings = [_training_of(use_case) for use_case in TABULAR.values()]
 
 watch_models = dg.define_asset_job(
     "watch_models",

@@ -4,13 +4,13 @@ import json
 
 import dagster as dg
 
-from quality_assets.defs.jobs import train_housing, train_sales, watch_models
+from quality_assets.defs.jobs import trainings, watch_models
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.settings import get_settings
 from quality_assets.stores.released import manifests
 from quality_assets.tables.learning import training_file
 
-_JOBS = {"sales": train_sales, "housing": train_housing}
+_JOBS = dict(zip(TABULAR, trainings, strict=True))
 
 
 def _weekly(name: str) -> dg.ScheduleDefinition:
@@ -39,8 +39,7 @@ daily_watch_of_models = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day: what models were asked and answered is read, and judged for drift.",
 )
-weekly_training_of_sales = _weekly("sales")
-weekly_training_of_housing = _weekly("housing")
+weekly_trainings = [_weekly(name) for name in TABULAR]
 
 
 @dg.sensor(

@@ -21,7 +21,8 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a load test saw. Latencies in milliseconds, from when a request was due; rps is what was answered."""
+    """What a load test saw. Latencies in milliseconds, from when a request was due, and rps are of what was answered;
+    None where nothing was."""
 
     url: str
     asked_rps: float
@@ -29,10 +30,10 @@ class LoadResult:
     requests: int
     errors: int
     rps: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
 
     def csv(self) -> str:
         """Two lines: names and values."""
@@ -73,11 +74,12 @@ async def _run(url: str, body: bytes | None, rps: float, seconds: float, headers
     await asyncio.gather(*tasks)
     took = time.perf_counter() - started
     pool.close()
-    p50, p95, p99, highest = (float(each) for each in np.quantile(latencies, [0.5, 0.95, 0.99, 1.0]) * 1e3)
-    return LoadResult(
-        url, rps, round(took, 3), count, int(failed.sum()), round(float((~failed).sum() / took), 2), round(p50, 3),
-        round(p95, 3), round(p99, 3), round(highest, 3),
-    )  # fmt: skip
+    # A refusal that comes at once is no quick answer.
+    answered = latencies[~failed]
+    marks = np.quantile(answered, [0.5, 0.95, 0.99, 1.0]) * 1e3 if len(answered) else np.full(4, np.nan)
+    p50, p95, p99, highest = (None if np.isnan(each) else round(float(each), 3) for each in marks)
+    errors, answered_rps = int(failed.sum()), round(len(answered) / took, 2)
+    return LoadResult(url, rps, round(took, 3), count, errors, answered_rps, p50, p95, p99, highest)
 
 
 class _Pool:

@@ -94,6 +94,10 @@ def housing_rows(blocks: int = 4_000, seed: int = 1) -> pd.DataFrame:
 _MAKERS: Mapping[str, Callable[[], pd.DataFrame]] = {"sales": sales_rows, "housing": housing_rows}
 
 
+MADE_UP = tuple(_MAKERS)
+"""The use cases that rows are made up for."""
+
+
 def made_up_rows(name: str) -> pd.DataFrame:
     """The rows of a use case, the same each time. KeyError where none are made up for it."""
     return _MAKERS[name]()

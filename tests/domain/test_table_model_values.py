@@ -265,6 +265,8 @@ def test_an_answer_is_explained_against_the_reference() -> None:
     unknown = replace(MODEL, reference={"row": {"x": 2.0, "z": None, "c": "a"}})
     found = explained(unknown, columns_of_rows(COLUMNS, [{"x": 5, "z": 3, "c": "b"}]))
     assert (found["base"], found["contributions"]) == (12.0, {"x": 18.0, "z": 0.0, "c": 0.0})
+    # The base is of what is told: 2 · 2 · 3.
+    assert found["reference"] == {"x": 2.0, "z": 3.0, "c": "a"}
 
 
 def test_more_inputs_than_twelve_cannot_be_explained() -> None:

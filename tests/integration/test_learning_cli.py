@@ -16,11 +16,13 @@ from quality_assets.cli.main import app
 from quality_assets.domain.models.housing.use_case import HOUSING
 from quality_assets.domain.models.learning.known_use_cases import TABULAR
 from quality_assets.domain.models.sales.use_case import SALES
+from quality_assets.serve.load_test import load_test
 from quality_assets.settings import Settings
 from quality_assets.simulate.tables import housing_rows, sales_rows
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.table_files import TableFileError, read_table
 from tests.light_use_cases import LIGHT_HOUSING, LIGHT_SALES
+from tests.services import free_port
 
 RUNNER = CliRunner()
 
@@ -234,3 +236,17 @@ def test_months_are_forecast_of_all_and_of_some(tmp_path: Path, data_root: Setti
     assert "there are no rows of sales with COUNTRY = Mars" in failed("forecast", "sales", "--where", "COUNTRY=Mars")
     assert "not of the form COLUMN=VALUE" in failed("forecast", "sales", "--where", "COUNTRY", code=2)
     assert "no order in time" in failed("forecast", "housing")
+
+
+def test_rows_are_made_up_or_come_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "leave one out" in failed("train", "sales", "--demo", "--data", "x.csv", code=2)
+    monkeypatch.setattr("quality_assets.simulate.tables.MADE_UP", ("sales",))
+    assert "no rows are made up for housing: `quality train housing --data" in failed(
+        "train", "housing", "--demo", code=2
+    )
+
+
+def test_a_refusal_is_no_quick_answer() -> None:
+    found = load_test(f"http://127.0.0.1:{free_port()}/predict", b"{}", 50, 0.1)
+    assert (found.requests, found.errors, found.rps) == (5, 5, 0.0)
+    assert found.csv().splitlines()[1].endswith(",5,5,0.0,,,,")

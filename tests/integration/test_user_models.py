@@ -290,6 +290,7 @@ def test_versions_are_put_in_use_and_taken_back(root: Settings) -> None:
     assert _ask(root, "POST", f"{path}/promote", json={"version": "2"}).json()["changed"] is False
     actions = [(each["action"], each["version"]) for each in _ask(root, "GET", path).json()["releases"]]
     assert actions == [("promote", "1"), ("promote", "2"), ("rollback", "1"), ("promote", "2")]
+    assert "twice" in _ask(root, "GET", "models/cheese").json()["detail"]
     stages = [(each["version"], each["stage"]) for each in version_rows_of_brought(root, "twice")]
     assert stages == [("1", "retired"), ("2", "prod")]
     (root.models_dir / "user" / "twice" / "1" / "model").write_bytes(b"PK")

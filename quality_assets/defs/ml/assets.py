@@ -261,9 +261,7 @@ def _report_on(use_case: TabularUseCase) -> dg.AssetsDefinition:
     return exploration
 
 
-sales_training_set, sales_model, sales_predictions = _of_use_case(TABULAR["sales"])
-housing_training_set, housing_model, housing_predictions = _of_use_case(TABULAR["housing"])
-sales_eda, housing_eda = (_report_on(use_case) for use_case in TABULAR.values())
+of_use_cases = [each for use_case in TABULAR.values() for each in (*_of_use_case(use_case), _report_on(use_case))]
 
 
 def _gathered(table: Table, what: str, build: Callable[[WarehouseSession], int]) -> dg.AssetsDefinition:

@@ -38,7 +38,8 @@ class LimitsBody(BaseModel):
 
 def _known(settings: Settings, name: str) -> str:
     if name not in brought_models.OURS and not brought_models.is_brought(settings, name):
-        raise HTTPException(404, f"There is no model of this name; there are: {', '.join(brought_models.OURS)}.")
+        known = ", ".join((*brought_models.OURS, *brought_models.names(settings)))
+        raise HTTPException(404, f"There is no model of this name; there are: {known}.")
     return name
 
 

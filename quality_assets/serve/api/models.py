@@ -43,6 +43,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.http_client import http_client
 from quality_assets.stores.released import VersionUnavailableError, gates, load_version
 from quality_assets.stores.releases import release_log
+from quality_assets.tables import brought_models
 
 _WITHIN_S = 60.0
 _ASKED_WITHIN_S = 10.0
@@ -98,9 +99,10 @@ def _time(given: object) -> object:
     return datetime.fromisoformat(given) if isinstance(given, str) else given
 
 
-def _known(name: str) -> str:
+def _known(settings: Settings, name: str) -> str:
     if name not in TABULAR:
-        raise HTTPException(404, f"There is no model of this name; there are: {', '.join(TABULAR)}.")
+        known = ", ".join((*TABULAR, *brought_models.names(settings)))
+        raise HTTPException(404, f"There is no model of this name; there are: {known}.")
     return name
 
 
@@ -122,7 +124,7 @@ def one_model(
     ] = None,
 ) -> Answer:
     is_theirs = is_brought(settings, name)
-    told = brought_model(settings, name) if is_theirs else reading.told_of(settings, _known(name))
+    told = brought_model(settings, name) if is_theirs else reading.told_of(settings, _known(settings, name))
     return told | ({"live_at": reading.live(settings, name, live_at)} if live_at is not None else {})
 
 
@@ -137,7 +139,7 @@ def performance(settings: OfServer, name: Name) -> Answer:
             "model": name, "version": told["version"], "metrics": [], "periods": [],
             "served": _served(report, told["version"]), "on_sample": told["on_sample"],
         }  # fmt: skip
-    version = reading.card(settings, _known(name))["version"]
+    version = reading.card(settings, _known(settings, name))["version"]
     found = reading.drift_report(settings, name)
     metrics, periods = (
         reading.evidence(settings, name, version, what) if version is not None else []
@@ -155,7 +157,7 @@ def _served(report: Answer | None, version: str | None) -> Any:
 @models_api.get("/models/{name}/drift", summary="What the last look for drift found", responses=_NO_SUCH)
 def drift(settings: OfServer, name: Name) -> Answer:
     is_theirs = is_brought(settings, name)
-    found = brought_report(settings, name) if is_theirs else reading.drift_report(settings, _known(name))
+    found = brought_report(settings, name) if is_theirs else reading.drift_report(settings, _known(settings, name))
     return found or {"model": name, "status": "unknown", "alert": False, "words": "nobody has looked yet"}
 
 
@@ -178,7 +180,7 @@ def summary(settings: OfServer) -> Answer:
 def promote(settings: OfServer, name: Name, body: PromoteBody, actor: Writer) -> Answer:
     if is_brought(settings, name):
         return promote_brought(settings, name, body.version, actor, body.reason, body.expected_seq)
-    use_case = TABULAR[_known(name)]
+    use_case = TABULAR[_known(settings, name)]
     try:
         evidence = gates(settings.models_dir, use_case, body.version)
         done = release_log(settings).promote(
@@ -198,7 +200,7 @@ def promote(settings: OfServer, name: Name, body: PromoteBody, actor: Writer) ->
 def rollback(settings: OfServer, name: Name, body: RollbackBody, actor: Writer) -> Answer:
     if is_brought(settings, name):
         return roll_back_brought(settings, name, actor, body.reason, body.expected_seq)
-    use_case, log = TABULAR[_known(name)], release_log(settings)
+    use_case, log = TABULAR[_known(settings, name)], release_log(settings)
     try:
         before = log.of(name)
         back, last = given_back(before), newest(before)
@@ -222,7 +224,7 @@ def predict(
 ) -> Response:  # fmt: skip
     if is_brought(settings, name):
         return brought_prediction(settings, name, row)
-    status, told = _asked(settings, f"/models/{_known(name)}/predict", row)
+    status, told = _asked(settings, f"/models/{_known(settings, name)}/predict", row)
     if status >= _PROBLEM:
         errors = [{"where": ["body", each["field"]], "what": each["why"]} for each in told.get("errors", [])]
         return json_response({"detail": told.get("detail", ""), "errors": errors}, status)
@@ -240,7 +242,7 @@ def predict(
 def outcomes(settings: OfServer, name: Name, body: OutcomeBody, actor: Writer) -> Response:
     if is_brought(settings, name):
         return json_response(brought_outcome(settings, name, body.request_id, body.y))
-    status, told = _asked(settings, f"/models/{_known(name)}/outcomes", body.model_dump())
+    status, told = _asked(settings, f"/models/{_known(settings, name)}/outcomes", body.model_dump())
     return json_response(told if status < _PROBLEM else {"detail": told.get("detail", ""), "errors": []}, status)
 
 
@@ -268,7 +270,7 @@ def _asked(settings: Settings, path: str, row: dict[str, Any]) -> tuple[int, Ans
 def drift_check(settings: OfServer, name: Name, actor: Writer) -> Answer:
     if is_brought(settings, name):
         return brought_drift(settings, name)
-    command = [sys.executable, "-m", "quality_assets.cli", "model", "drift", _known(name), "--format", "json"]
+    command = [sys.executable, "-m", "quality_assets.cli", "model", "drift", _known(settings, name), "--format", "json"]
     environment = {**os.environ, "QUALITY_DATA_DIR": str(settings.data_dir)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_WITHIN_S, check=False)

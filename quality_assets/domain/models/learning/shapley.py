@@ -35,7 +35,7 @@ def explained(model: TabularModel, row: Columns) -> dict[str, Any]:
     if len(names) > MOST_INPUTS:
         raise NotExplainableError(f"{len(names)} inputs are too many to try every set of them; {MOST_INPUTS} can be")
     both = {name: (_value(reference.get(name)), row[name][0]) for name in names}
-    # Unknown in the reference, as a price may be: such an input has nothing to be held against.
+    # Unknown in the reference, as a price may be: such an input has nothing to be held against but its own value.
     both = {name: (own if before is None else before, own) for name, (before, own) in both.items()}
     differing = [name for name in names if both[name][0] != both[name][1]]
     n = len(differing)
@@ -47,9 +47,13 @@ def explained(model: TabularModel, row: Columns) -> dict[str, Any]:
         "prediction": float(predicted[-1]),
         "base": float(predicted[0]),
         "contributions": dict(sorted(contributions.items(), key=lambda item: -abs(item[1]))),
-        "reference": {name: reference.get(name) for name in names},
+        "reference": {name: _told(both[name][0]) for name in names},
         "known": view.known,
     }
+
+
+def _told(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else float(value) if np.isfinite(value) else None
 
 
 def _value(value: Any) -> Any:
