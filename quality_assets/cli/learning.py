@@ -14,11 +14,11 @@ from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import OutputFormat, fail, out, print_rows, shown_activity
 from quality_assets.cli.use_cases import (
     RISK,
+    AnyModelName,
     AtOption,
     DoneAtOption,
     FormatOption,
     ReasonOption,
-    UseCaseName,
     checked_name,
     is_brought,
     models,
@@ -142,7 +142,7 @@ def parsed_time(text: str | None, what: str) -> datetime | None:
 
 
 @models.command("list")
-def list_versions(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> None:
+def list_versions(use_case: AnyModelName, output: FormatOption = OutputFormat.TABLE) -> None:
     """Every version, how well it did on rows it had not seen, and which one is in use."""
     settings = root_settings()
     if checked_name(use_case, brought=True) == RISK:
@@ -174,7 +174,7 @@ def _short(value: object) -> object:
 
 @models.command()
 def show(
-    use_case: UseCaseName,
+    use_case: AnyModelName,
     version: Annotated[str | None, typer.Argument(help="The one in use, else the newest, where not named.")] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -226,7 +226,7 @@ def _account(settings: Settings, use_case: TabularUseCase, version: str | None) 
 
 @models.command()
 def promote(
-    use_case: UseCaseName,
+    use_case: AnyModelName,
     version: Annotated[str, typer.Argument(help="Its number, as `quality model list` shows it.")],
     at: DoneAtOption = None,
     reason: ReasonOption = "promoted by hand",
@@ -255,7 +255,7 @@ def promote(
 
 
 @models.command()
-def rollback(use_case: UseCaseName, at: DoneAtOption = None, reason: ReasonOption = "rolled back by hand") -> None:
+def rollback(use_case: AnyModelName, at: DoneAtOption = None, reason: ReasonOption = "rolled back by hand") -> None:
     """Take the last promotion back, to any depth: the version before it is in use again."""
     when = parsed_time(at, "--at")
     settings = root_settings()
@@ -278,7 +278,7 @@ def rollback(use_case: UseCaseName, at: DoneAtOption = None, reason: ReasonOptio
 
 @models.command("live-at")
 def live_at(
-    use_case: UseCaseName,
+    use_case: AnyModelName,
     time: Annotated[str | None, typer.Argument(help="E.g. 2026-01-31T12:00; UTC where it has no zone.")] = None,
     at: AtOption = None,
     output: FormatOption = OutputFormat.TABLE,

@@ -12,8 +12,9 @@ from quality_assets.cli.app import root_settings, user_name
 from quality_assets.cli.output import OutputFormat, out, print_rows, shown_activity
 from quality_assets.cli.use_cases import (
     RISK,
+    AnyModelName,
     FormatOption,
-    UseCaseName,
+    TableName,
     checked_name,
     is_brought,
     models,
@@ -35,7 +36,7 @@ Least = Annotated[float | None, typer.Option(min=0, max=1, help="The smallest di
 
 @models.command()
 def drift(
-    use_case: UseCaseName,
+    use_case: AnyModelName,
     false_share: FalseShare = None,
     least: Least = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -77,7 +78,7 @@ def _report(settings: Settings, name: str, false_share: float | None, least: flo
 
 @models.command()
 def limits(
-    use_case: UseCaseName,
+    use_case: AnyModelName,
     false_share: FalseShare = None,
     least: Least = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -104,7 +105,7 @@ def limits(
 
 
 @models.command("recalibrate")
-def recalibrate_intervals(use_case: UseCaseName) -> None:
+def recalibrate_intervals(use_case: TableName) -> None:
     """Learn p10 and p90 of the version in use from what came of its predictions: what is done every night."""
     from quality_assets.tables.recalibration import recalibrate
 

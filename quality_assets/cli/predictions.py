@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
 from quality_assets.cli.output import OutputFormat, err, fail, out, print_rows, shown_activity
-from quality_assets.cli.use_cases import FormatOption, UseCaseName, is_brought, tabular, told_errors
+from quality_assets.cli.use_cases import AskedName, FormatOption, TableName, is_brought, tabular, told_errors
 from quality_assets.domain.wording import probability_text
 from quality_assets.settings import Settings
 
@@ -27,7 +27,7 @@ app.add_typer(metrics)
 
 
 @app.command()
-def predict(use_case: UseCaseName, row: RowOption = None, data: DataOption = None) -> None:
+def predict(use_case: AskedName, row: RowOption = None, data: DataOption = None) -> None:
     """What the model in use says of rows, with p10 and p90, as JSON; of its reference row where none is given."""
     from quality_assets.domain.models.learning.columns_of import columns_of_rows
 
@@ -49,7 +49,7 @@ def predict(use_case: UseCaseName, row: RowOption = None, data: DataOption = Non
 
 
 @app.command()
-def explain(use_case: UseCaseName, row: RowOption = None, data: DataOption = None) -> None:
+def explain(use_case: TableName, row: RowOption = None, data: DataOption = None) -> None:
     """What each input contributes to a prediction, as JSON: contributions and base add up to it."""
     from quality_assets.domain.models.learning.columns_of import columns_of_rows
     from quality_assets.domain.models.learning.shapley import NotExplainableError, explained
@@ -112,7 +112,7 @@ def _parsed(row: str | None, data: Path | None) -> list[Any]:
 
 @app.command()
 def eda(
-    use_case: UseCaseName,
+    use_case: TableName,
     data: Annotated[Path | None, typer.Option(help="A CSV file to look at instead of the training set.")] = None,
 ) -> None:
     """Report on a table to learn from: reports/eda/NAME/, the same bytes for the same data."""
@@ -141,7 +141,7 @@ def eda(
 
 @app.command()
 def forecast(
-    use_case: UseCaseName,
+    use_case: TableName,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE, may be repeated.")] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -202,7 +202,7 @@ def repro(
 
 @metrics.command("show")
 def show_metrics(
-    use_case: UseCaseName,
+    use_case: TableName,
     version: Annotated[str | None, typer.Argument(help="The newest where none is named.")] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings, user_name
 from quality_assets.cli.output import OutputFormat, fail, out
-from quality_assets.cli.use_cases import FormatOption, ReasonOption, UseCaseName, tabular, told_errors
+from quality_assets.cli.use_cases import FormatOption, ReasonOption, TableName, tabular, told_errors
 from quality_assets.domain.wording import share_text
 
 shadow = typer.Typer(
@@ -23,7 +23,7 @@ Version = Annotated[str, typer.Argument(help="Its number, as `quality model list
 
 
 @shadow.command()
-def start(use_case: UseCaseName, version: Version) -> None:
+def start(use_case: TableName, version: Version) -> None:
     """Ask a version too, from now on; its answers are logged and given to nobody."""
     from quality_assets.domain.models.learning.release_stack import in_use
     from quality_assets.stores.releases import release_log
@@ -39,7 +39,7 @@ def start(use_case: UseCaseName, version: Version) -> None:
 
 
 @shadow.command()
-def stop(use_case: UseCaseName, version: Version) -> None:
+def stop(use_case: TableName, version: Version) -> None:
     """Ask a version no longer."""
     from quality_assets.stores.shadows import stop_shadow
 
@@ -49,7 +49,7 @@ def stop(use_case: UseCaseName, version: Version) -> None:
 
 
 @shadow.command()
-def show(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> None:
+def show(use_case: TableName, output: FormatOption = OutputFormat.TABLE) -> None:
     """How each shadow does: better, worse, undecided, or unknown with what is missing."""
     from quality_assets.tables.shadow_verdicts import verdicts
 
@@ -74,7 +74,7 @@ app.add_typer(canary)
 
 @canary.command("start")
 def start_as_canary(
-    use_case: UseCaseName,
+    use_case: TableName,
     version: Version,
     share: Annotated[float, typer.Option(help="Of the keys that it answers, above 0 and at most 1.")] = 0.1,
     reason: ReasonOption = "started by hand",
@@ -93,7 +93,7 @@ def start_as_canary(
 
 
 @canary.command("stop")
-def stop_canary(use_case: UseCaseName, reason: ReasonOption = "taken back by hand") -> None:
+def stop_canary(use_case: TableName, reason: ReasonOption = "taken back by hand") -> None:
     """Have it answer no longer: the version in use answers everything again."""
     from quality_assets.stores.canaries import end_canary
 
@@ -104,7 +104,7 @@ def stop_canary(use_case: UseCaseName, reason: ReasonOption = "taken back by han
 
 
 @canary.command("show")
-def show_canary(use_case: UseCaseName, output: FormatOption = OutputFormat.TABLE) -> None:
+def show_canary(use_case: TableName, output: FormatOption = OutputFormat.TABLE) -> None:
     """Which version answers which share, and how it does beside the one in use on the same requests."""
     from quality_assets.tables.shadow_verdicts import canary_verdict
 

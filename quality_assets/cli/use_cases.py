@@ -15,7 +15,11 @@ from quality_assets.contracts.risk_inputs import RISK
 if TYPE_CHECKING:
     from quality_assets.domain.models.learning.tabular import TabularUseCase
 
-UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales, housing or feature_risk.")]
+TableName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales or housing.")]
+AskedName = Annotated[str, typer.Argument(metavar="USE_CASE", help="sales, housing, or a model that was brought.")]
+AnyModelName = Annotated[
+    str, typer.Argument(metavar="USE_CASE", help="sales, housing, feature_risk, or a model that was brought.")
+]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="table, csv or json.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="When, e.g. 2026-01-31T12:00; UTC where it has no zone.")]
 DoneAtOption = Annotated[
@@ -45,20 +49,25 @@ def checked_name(name: str, *, brought: bool = False) -> str:
         from quality_assets.domain.models.learning.known_use_cases import TABULAR
 
         if name not in TABULAR and not (brought and is_brought(name)):
-            fail(f"there is no use case {name!r}; there are {', '.join((*TABULAR, RISK))}", 2)
+            known = ", ".join((*TABULAR, RISK, *(_brought_names() if brought else ())))
+            fail(f"there is no use case {name!r}; there are {known}", 2)
     return name
 
 
 def is_brought(name: str) -> bool:
     """Whether people brought a model of this name."""
+    return name in _brought_names()
+
+
+def _brought_names() -> list[str]:
     from quality_assets.stores.user_models import USER_FOLDER
 
     # Looked up first, since what is asked for is mostly ours, and the rest takes long to import.
     if not (root_settings().models_dir / USER_FOLDER).is_dir():
-        return False
+        return []
     from quality_assets.tables import brought_models
 
-    return brought_models.is_brought(root_settings(), name)
+    return brought_models.names(root_settings())
 
 
 @contextmanager

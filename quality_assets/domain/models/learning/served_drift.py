@@ -179,8 +179,8 @@ def performance(
     words = []
     promised = told.get("mae")
     if promised and found["mae_low"] > limits.worse_by * promised:
-        error, limit = measure_texts(found["mae"], promised, "")
-        words.append(f"the mean error is {error}, and {limit} was promised")
+        seen, limit = measure_texts(found["mae"], promised, "")
+        words.append(f"the mean error is {seen}, and {limit} was promised")
     if highest < coverage - limits.coverage_off_by or lowest > coverage + limits.coverage_off_by:
         words.append(f"{share_text(share)} of outcomes lay between p10 and p90, and {share_text(coverage)} should")
     return found | {"is_drifted": bool(words), "words": "; ".join(words) or None}
