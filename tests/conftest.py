@@ -66,7 +66,7 @@ hypothesis.settings.register_profile(
     "dev", max_examples=20, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile(
-    "ci", hypothesis.settings.get_profile("dev"), max_examples=100, derandomize=True, database=None, print_blob=True
+    "ci", hypothesis.settings.get_profile("dev"), max_examples=50, derandomize=True, database=None, print_blob=True
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

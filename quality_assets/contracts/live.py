@@ -71,7 +71,7 @@ ARRIVAL_CURVES = Table(
     description="How many events of a feature are usual by each five minutes of a weekday",
     grain="one row per feature, weekday and five minutes of the day",
     key=("feature", "weekday", "minute"),
-    build=Build("scoring", inputs=("raw.collected_batches", "core.valid_events")),
+    build=Build("scoring", inputs=("raw.collected_batches", "core.valid_events", "product.fact_feature_metrics")),
     columns=(
         Column("feature", "VARCHAR", "Product feature", nullable=False),
         Column("weekday", "INTEGER", "0 is Monday, UTC", nullable=False, minimum=0, maximum=6),
