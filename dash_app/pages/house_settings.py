@@ -30,6 +30,12 @@ _SECTIONS = {
     "datasets": ("Datasets", "When a batch is an alert."),
 }
 _KINDS = (("webhook", "Webhook"), ("smtp", "E-mail"), ("slack", "Slack, or alike"), ("apprise", "Apprise"))
+_ENCRYPTIONS = (
+    ("auto", "STARTTLS, if offered"),
+    ("always", "STARTTLS always"),
+    ("implicit", "from the first byte, as on 465"),
+    ("never", "none"),
+)
 # A column of buttons needs a name for whoever hears the table.
 _DO = html.Span("Do", className="unseen")
 _OF_KIND = (("", "any"), *((name, name) for name in KINDS))
@@ -133,9 +139,7 @@ def _new_channel() -> Component:
                 field("options.port", "Port", kind="number", value=587),
                 field("options.user", "User"),
                 field("options.from", "From", hint="Quality <quality@example.com>"),
-                choice(
-                    "options.starttls", "STARTTLS", (("auto", "if offered"), ("always", "always"), ("never", "never"))
-                ),
+                choice("options.starttls", "Encryption", _ENCRYPTIONS),
             ),
             field("secret_ref", "Secret", hint="env:NAME or file:PATH"),
             choice("routes.0.severity", "Severity at least", _OF_SEVERITY),

@@ -30,6 +30,7 @@ _Note = Annotated[str, typer.Option("--note", help="What is to be said with it."
 # What an alert has many of: a line holds one of each.
 _LISTS = ("subjects", "events", "notifications", "group", "record")
 _MOST_NAMED = 3
+_SENDING_S = 600.0
 _SHOWN = (
     *("subject", "check_name", "column_name", "partition_key", "owner", "assignee", "observed", "expected"),
     *("threshold", "n", "users", "first_seen", "last_seen", "occurrences", "snoozed_until", "resolved_at"),
@@ -259,7 +260,7 @@ def send() -> None:
     settings = root_settings()
     watch(settings)
     watch_shadows(settings, at_once=True)
-    told = tell(settings)
+    told = tell(settings, wait_s=_SENDING_S)
     out.print(f"{told.sent} sent, {told.refused} not taken")
     if told.refused:
         raise typer.Exit(1)

@@ -3,6 +3,7 @@ writes how each went to a journal at once.
 
 It is a process of its own, so that whoever asked may be killed at any moment: what was begun is ended and written down,
 and what was not handed over whole is not begun. It imports little: it starts whenever somebody has to be told.
+Servers are spoken to side by side, so that one that hangs holds up nobody else's messages.
 """
 
 from __future__ import annotations
@@ -17,19 +18,37 @@ import smtplib
 import socket
 import ssl
 import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 5
+TIMEOUT_S = 10
+TALK_S, TAKEN_S = 20, 60
+"""How long a mail server may take for a word, and for taking a message: many greet late, and look through a message
+before they say that they have it. Who is not waited for has taken it, and is sent it again.
+"""
+_WHOLE_S = 3
+"""How many times as long all of an exchange may take as one word of it: who speaks a sign at a time has no end."""
+IMPLICIT_PORT = 465
+IMPLICIT = "implicit"
 END = "end"
 SIGNATURE = "X-Quality-Signature"
 _MAX_ANSWER_BYTES = 500
+_MOST_AT_ONCE = 8
 
 
 class RefusedError(Exception):
     """A message was not taken; the text says why, without any secret."""
+
+
+class StalledError(RefusedError):
+    """Nobody answers there, so that the next message would wait as long for nothing."""
 
 
 class PartlyTakenError(RefusedError):
@@ -42,22 +61,48 @@ def send(message: dict[str, Any]) -> None:
         {"smtp": _send_mail, "webhook": _post, "slack": _post, "apprise": _send_by_apprise}[message["kind"]](message)
     except RefusedError:
         raise
+    except (smtplib.SMTPException, http.client.HTTPException) as error:
+        raise _not_as_agreed(error, message) from None
     except TimeoutError:
-        raise RefusedError(f"no answer within {TIMEOUT_S} s") from None
+        raise StalledError(_late(message)) from None
     except ssl.SSLError as error:
         raise RefusedError(f"no trusted encryption: {error.reason or error}") from None
-    except smtplib.SMTPResponseException as error:
-        said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        raise RefusedError(f"the mail server says {error.smtp_code} {said}") from None
-    except smtplib.SMTPRecipientsRefused as error:
-        raise RefusedError(f"the mail server refuses the recipient: {_codes(error.recipients)}") from None
     except ConnectionRefusedError:
-        raise RefusedError("nobody listens at its address: the connection was refused") from None
-    except (OSError, smtplib.SMTPException, http.client.HTTPException, UnicodeError) as error:
+        raise StalledError("nobody listens at its address: the connection was refused") from None
+    except ConnectionError:
+        raise RefusedError("it ended the connection without an answer") from None
+    except (OSError, UnicodeError) as error:
         raise RefusedError(str(error) or type(error).__name__) from None
     except Exception as error:
         # One message that nobody thought of must not keep those behind it from being sent, nor be tried for ever.
         raise RefusedError(f"it cannot be written: {type(error).__name__}: {error}") from None
+
+
+def _not_as_agreed(error: Exception, message: dict[str, Any]) -> RefusedError:
+    """What a server says, or does against its protocol, in words."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        return RefusedError(f"the mail server says {error.smtp_code} {said}")
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return RefusedError(f"the mail server refuses the recipient: {_codes(error.recipients)}")
+    if isinstance(error, smtplib.SMTPServerDisconnected):
+        if isinstance(error.__context__, TimeoutError):
+            return StalledError(_late(message))
+        return RefusedError("the mail server ended the connection before it took the message")
+    if isinstance(error, http.client.RemoteDisconnected):
+        return RefusedError("it ended the connection without an answer")
+    if isinstance(error, http.client.HTTPException):
+        return RefusedError("what answers there does not speak HTTP")
+    return RefusedError(str(error) or type(error).__name__)
+
+
+def _late(message: dict[str, Any]) -> str:
+    if message["kind"] != "smtp":
+        return f"no answer within {TIMEOUT_S} s"
+    if message.get("is_handed_over"):
+        return f"the mail server did not say within {TAKEN_S} s whether it took the message; it may have"
+    hint = f"; a port that takes TLS from the first byte, as {IMPLICIT_PORT} does, wants options.starttls {IMPLICIT}"
+    return f"no word from the mail server within {TALK_S} s{'' if _is_implicit(message) else hint}"
 
 
 def _codes(refused: dict[str, tuple[int, bytes]]) -> str:
@@ -74,22 +119,74 @@ def _send_mail(message: dict[str, Any]) -> None:
         mail["References"] = mail["In-Reply-To"] = f"<{message['thread']}@feature-quality>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message["text"])
-    server = smtplib.SMTP(message["host"], message["port"], timeout=TIMEOUT_S)
+    server = _mail_server(message)
     try:
-        server.ehlo()
-        if message["starttls"] != "never" and server.has_extn("starttls"):
-            server.starttls(context=_tls(message))
-            server.ehlo()
-        elif message["starttls"] == "always":
-            raise RefusedError("the mail server offers no STARTTLS, which the channel asks for")
-        if message.get("user"):
-            server.login(message["user"], message.get("secret") or "")
-        refused = server.send_message(mail)
+        with _no_longer_than(server, TALK_S + TAKEN_S):
+            _log_in(server, message)
+            assert server.sock is not None
+            server.sock.settimeout(TAKEN_S)
+            message["is_handed_over"] = True
+            refused = server.send_message(mail)
     finally:
         # The message is taken: how the server says goodbye does not matter, and is not waited for.
         server.close()
     if refused:
         raise PartlyTakenError(f"the mail server refuses {', '.join(sorted(refused))}: {_codes(refused)}")
+
+
+def _is_implicit(message: dict[str, Any]) -> bool:
+    """Whether a server is spoken to by TLS from the first byte: as the channel says, or as its port does."""
+    wish = message["starttls"]
+    return bool(wish == IMPLICIT or (message["port"] == IMPLICIT_PORT and wish != "never"))
+
+
+def _mail_server(message: dict[str, Any]) -> smtplib.SMTP:
+    if _is_implicit(message):
+        return smtplib.SMTP_SSL(message["host"], message["port"], timeout=TALK_S, context=_tls(message))
+    return smtplib.SMTP(message["host"], message["port"], timeout=TALK_S)
+
+
+def _log_in(server: smtplib.SMTP, message: dict[str, Any]) -> None:
+    """Encrypt as far as the channel asks for it, and say who we are. A password goes in clear only where it says so."""
+    server.ehlo()
+    is_encrypted = _is_implicit(message)
+    if not is_encrypted and message["starttls"] != "never" and server.has_extn("starttls"):
+        server.starttls(context=_tls(message))
+        server.ehlo()
+        is_encrypted = True
+    if message["starttls"] == "always" and not is_encrypted:
+        raise RefusedError("the mail server offers no STARTTLS, which the channel asks for")
+    if not message.get("user"):
+        return
+    if message.get("secret") and message["starttls"] != "never" and not is_encrypted:
+        raise RefusedError(
+            "the mail server offers no STARTTLS, and the password would go in clear; options.starttls never allows it"
+        )
+    server.login(message["user"], message.get("secret") or "")
+
+
+@contextmanager
+def _no_longer_than(server: smtplib.SMTP | http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """End a connection after so long, however it goes on. Raises StalledError."""
+    ended = []
+
+    def end() -> None:
+        ended.append(True)
+        if server.sock is not None:
+            # What TLS wraps is ended below it: a thread may be reading just now.
+            socket.socket.shutdown(server.sock, socket.SHUT_RDWR)
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception:
+        if ended:
+            raise StalledError(f"no end of its answer within {seconds} s") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _tls(message: dict[str, Any]) -> ssl.SSLContext:
@@ -117,9 +214,11 @@ def _post(message: dict[str, Any]) -> None:
     target = _resolved(parts.hostname, port, allow_private=bool(message.get("allow_private_targets")))
     connection = _connection(parts.scheme, parts.hostname, port, target, message)
     try:
-        connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
-        answer = connection.getresponse()
-        said = answer.read(_MAX_ANSWER_BYTES).decode(errors="replace")
+        with _no_longer_than(connection, _WHOLE_S * TIMEOUT_S):
+            connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
+            answer = connection.getresponse()
+            # It is taken: what else is said does not matter, and is not waited for.
+            said = "" if answer.status < 400 else answer.read(_MAX_ANSWER_BYTES).decode(errors="replace")
     finally:
         connection.close()
     if 300 <= answer.status < 400:
@@ -166,19 +265,32 @@ def main() -> int:
     if not lines or lines[-1] != END:
         return 3
     journal = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for line in lines[:-1]:
-        message = json.loads(line)
-        error = remark = ""
-        try:
-            send(message)
-        except PartlyTakenError as partly:
-            remark = str(partly)
-        except RefusedError as refused:
-            error = str(refused)
-        entry = {"delivery": message["delivery"], "error": error, "remark": remark}
-        os.write(journal, (json.dumps(entry) + "\n").encode())
+    lanes: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for message in map(json.loads, lines[:-1]):
+        lanes[tuple(message.get(name) for name in ("kind", "host", "port", "address", "user"))].append(message)
+    with ThreadPoolExecutor(min(len(lanes), _MOST_AT_ONCE) or 1) as threads:
+        list(threads.map(lambda lane: _send_all(lane, journal), lanes.values()))
     os.close(journal)
     return 0
+
+
+def _send_all(messages: Sequence[dict[str, Any]], journal: int) -> None:
+    """Send what goes to one server, in order; where nobody answers, those behind are not waited for either."""
+    stalled = ""
+    for message in messages:
+        error, remark = stalled, ""
+        if not stalled:
+            try:
+                send(message)
+            except PartlyTakenError as partly:
+                remark = str(partly)
+            except StalledError as nobody:
+                error = stalled = str(nobody)
+            except RefusedError as refused:
+                error = str(refused)
+        entry = {"delivery": message["delivery"], "error": error, "remark": remark}
+        # One before it may have been cut, by a full disk or a kill.
+        os.write(journal, f"\n{json.dumps(entry)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from quality_assets.tables.house_settings import value_of
 from quality_assets.tables.notifications import retell
 
 CHANNEL_KINDS = ("smtp", "webhook", "slack", "apprise")
-STARTTLS = ("auto", "always", "never")
+STARTTLS = ("auto", "always", sender.IMPLICIT, "never")
 _EVERYTHING: tuple[dict[str, Any], ...] = ({},)
 _MAIL_OPTIONS = {"host", "port", "from", "user", "starttls", "any_certificate"}
 _WEB_OPTIONS = {"allow_private_targets", "any_certificate"}

@@ -14,10 +14,11 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
@@ -54,6 +55,8 @@ from quality_assets.tables.times_ahead import move_to_now
 
 log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 200
+_WAIT_S = 40
+"""So long a process that sends is waited for; it goes on by itself, and who comes next reads what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,17 @@ class Delivered:
     refused: int = 0
 
 
-def tell(settings: Settings, now: datetime | None = None) -> Delivered:
-    """Plan what time brings, and send what is due. Another process that sends just now is left to it."""
+def tell(settings: Settings, now: datetime | None = None, *, wait_s: float = _WAIT_S) -> Delivered:
+    """Plan what time brings, and send what is due. Another process that sends just now is left to it, and so is what
+    takes longer than `wait_s`, which whoever comes next counts.
+    """
     store = operations_of(settings)
     moment = now or utc_now()
     with _one_sender(settings) as lock:
         if lock is None:
             return Delivered()
         journal = _folder(settings) / "sent.jsonl"
-        _settle(store, journal, moment)
+        before = _settle(store, journal, moment)
         raise_lost(settings, moment)
         tell_untold_checks(settings)
         with store.write() as connection:
@@ -82,10 +87,10 @@ def tell(settings: Settings, now: datetime | None = None) -> Delivered:
             claimed = _claim(connection, moment)
             written, unwritable = _write(connection, settings, claimed, moment)
             _note_failures(connection, unwritable, moment)
-        if written:
-            _send(written, journal, lock)
+        if written and not _send(written, journal, lock, wait_s):
+            return Delivered(before.sent, before.refused + len(unwritable))
         sent = _settle(store, journal, moment)
-    return Delivered(sent.sent, sent.refused + len(unwritable))
+    return Delivered(before.sent + sent.sent, before.refused + sent.refused + len(unwritable))
 
 
 def tell_of_run(settings: Settings) -> None:
@@ -231,8 +236,8 @@ def _known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     return len(connection.execute(told).all())
 
 
-def _send(written: Sequence[dict[str, Any]], journal: Path, lock: int) -> None:
-    """Have all messages sent by a process that ends its work even where this one is killed."""
+def _send(written: Sequence[dict[str, Any]], journal: Path, lock: int, wait_s: float) -> bool:
+    """Have all messages sent by a process that ends its work even where this one is killed; whether it has ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", sender.__name__, str(journal)],
         stdin=subprocess.PIPE,
@@ -242,7 +247,12 @@ def _send(written: Sequence[dict[str, Any]], journal: Path, lock: int) -> None:
         start_new_session=True,
         text=True,
     )
-    process.communicate("\n".join([*map(json.dumps, written), sender.END]) + "\n")
+    try:
+        process.communicate("\n".join([*map(json.dumps, written), sender.END]) + "\n", timeout=wait_s)
+    except subprocess.TimeoutExpired:
+        Thread(target=process.wait, daemon=True).start()
+        return False
+    return True
 
 
 def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
@@ -267,8 +277,15 @@ def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
 def _read(journal: Path) -> list[dict[str, str]]:
     if not journal.exists():
         return []
-    entries = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    entries = list(_whole(journal.read_text(encoding="utf-8").splitlines()))
     return list({entry["delivery"]: entry for entry in entries}.values())
+
+
+def _whole(lines: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The entries of a journal; one that a full disk or a kill has cut says nothing."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def _of_delivery(connection: Connection, delivery: str) -> list[dict[str, Any]]:

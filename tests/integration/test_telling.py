@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +28,7 @@ from sqlalchemy import select
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
+from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import Operations, fetch, operations_of
 from quality_assets.stores.secret_refs import SecretMissingError, secret_of
@@ -282,19 +288,22 @@ def test_a_mail_server_without_encryption_is_refused_where_it_is_asked_for(store
     assert mailbox.messages == []
 
 
-def test_a_mail_server_is_spoken_to_by_starttls_and_with_the_secret(
-    store: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ssl
-
-    from aiosmtpd.smtp import AuthResult
-
+def _certified(folder: Path) -> ssl.SSLContext:
     request = (
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {tmp_path}/k -out {tmp_path}/c"
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {folder}/k -out {folder}/c"
     )
     subprocess.run(request.split(), check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "c", tmp_path / "k")
+    context.load_cert_chain(folder / "c", folder / "k")
+    return context
+
+
+def test_a_mail_server_is_spoken_to_by_starttls_and_with_the_secret(
+    store: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiosmtpd.smtp import AuthResult
+
+    context = _certified(tmp_path)
     shown: list[bytes] = []
 
     def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
@@ -316,6 +325,124 @@ def test_a_mail_server_is_spoken_to_by_starttls_and_with_the_secret(
         assert [mail["Subject"] for mail in mailbox.messages] == ["[test] A test of this channel"]
         (tmp_path / "secret").write_text("wrong")
         assert "535" in send_test(store, added, "http://here")
+
+
+def test_a_mail_server_is_spoken_to_by_tls_from_the_first_byte(
+    store: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "TALK_S", 1)
+    with smtp_server(ssl_context=_certified(tmp_path)) as mailbox:
+        plain = add_mail(store, mailbox, any_certificate=True)
+        assert "wants options.starttls implicit" in send_test(store, plain, "http://here")
+        wrapped = add_mail(store, mailbox, any_certificate=True, starttls="implicit")
+        assert send_test(store, wrapped, "http://here") == ""
+        monkeypatch.setattr(sender, "IMPLICIT_PORT", mailbox.port)
+        assert send_test(store, plain, "http://here") == "", "the port says it"
+    assert len(mailbox.messages) == 2
+
+
+def test_a_password_goes_in_clear_only_where_the_channel_says_so(
+    store: Operations, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "open sesame")
+    mail = {"host": "127.0.0.1", "port": mailbox.port, "user": "quality"}
+    added = add(store, kind="smtp", address="a@b.example", secret_ref="env:MAIL_PASSWORD", options=mail)
+    assert "the password would go in clear" in send_test(store, added, "http://here")
+    with store.write() as connection:
+        change_channel(connection, added, {"options": {**mail, "starttls": "never"}}, "ann")
+    assert "would go in clear" not in send_test(store, added, "http://here"), "it was tried"
+
+
+def _answering(words: Sequence[tuple[float, bytes]]) -> tuple[int, list[float]]:
+    """The port of a server that says these words after so many seconds each, and when it was asked."""
+    listening, asked = socket.create_server(("127.0.0.1", 0)), []
+
+    def answer() -> None:
+        while True:
+            asking, _ = listening.accept()
+            asked.append(time.monotonic())
+            with suppress(OSError), asking:
+                for wait_s, word in words:
+                    time.sleep(wait_s)
+                    asking.sendall(word)
+                asking.recv(65536)
+                time.sleep(0.05)
+
+    Thread(target=answer, daemon=True).start()
+    return int(listening.getsockname()[1]), asked
+
+
+def test_a_mail_server_that_takes_its_time_has_taken_the_message(
+    store: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "TALK_S", 0.2)
+    late = [(0.4 if word == b"250 taken" else 0, word + b"\r\n") for word in _SAID]
+    port, _ = _answering(late)
+    added = add(store, kind="smtp", address="a@b.example", options={"host": "127.0.0.1", "port": port})
+    assert send_test(store, added, "http://here") == ""
+    monkeypatch.setattr(sender, "TAKEN_S", 0.3)
+    assert "whether it took the message; it may have" in send_test(store, added, "http://here")
+
+
+_SAID = (b"220 hello", b"250 here", b"250 sender", b"250 recipient", b"354 go on", b"250 taken")
+
+
+def test_an_answer_without_an_end_is_not_waited_for(store: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT_S", 0.4)
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 400\r\n\r\n"
+    taken, _ = _answering([(0, head), *[(0.1, b"x")] * 40])
+    endless, _ = _answering([(0.1, b"H")] * 40)
+    strange, _ = _answering([(0, b"220 this is a mail server\r\n")])
+    private = {"allow_private_targets": True}
+    ports = {"": taken, "no end of its answer within": endless, "does not speak HTTP": strange}
+    for why, port in ports.items():
+        added = add(store, kind="webhook", address=f"http://127.0.0.1:{port}/", options=private)
+        said = send_test(store, added, "http://here")
+        assert why in said if why else said == ""
+
+
+def test_who_does_not_answer_is_asked_once_and_holds_up_nobody_else(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT_S", 0.5)
+    port, asked = _answering([(2, b"")])
+    hangs = {"kind": "webhook", "address": f"http://127.0.0.1:{port}/", "document": {}, "allow_private_targets": True}
+    messages = [{**hangs, "delivery": f"h{n}"} for n in range(3)] + [
+        {**hangs, "delivery": "t", "address": hook.address}
+    ]
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "sent.jsonl")])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*map(json.dumps, messages), sender.END])))
+    assert sender.main() == 0
+    went = [json.loads(line) for line in (tmp_path / "sent.jsonl").read_text().splitlines() if line]
+    assert [(each["delivery"], each["error"]) for each in went] == [
+        ("t", ""),
+        *((f"h{n}", "no answer within 0.5 s") for n in range(3)),
+    ]
+    assert len(asked) == 1
+
+
+def test_who_takes_long_is_not_waited_for_and_is_counted_by_whoever_comes_next(
+    data_root: Settings, store: Operations
+) -> None:
+    port, asked = _answering([(3, b"HTTP/1.1 204 Taken\r\n\r\n")])
+    add(store, kind="webhook", address=f"http://127.0.0.1:{port}/", options={"allow_private_targets": True})
+    found(store)
+    assert tell(data_root, utc_now() + MINUTE, wait_s=1) == Delivered(), "it goes on by itself"
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(), "another sends"
+    until = time.monotonic() + 60
+    while tell(data_root, utc_now() + MINUTE) != Delivered(1, 0):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert (len(asked), statuses(store)) == (1, [("opened:0", "sent", 0)])
+
+
+def test_a_line_of_the_journal_that_was_cut_says_nothing(data_root: Settings, store: Operations, hook: Hook) -> None:
+    add_hook(store, hook)
+    found(store)
+    journal = data_root.outbox_dir / "sent.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.write_text('{"delivery": "d", "error": "it answers 500: {}')
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
 
 
 def test_a_secret_that_is_missing_fails_the_message_and_says_which(
@@ -365,7 +492,10 @@ def test_what_is_no_reference_gives_no_secret(reference: str) -> None:
         ({"kind": "webhook", "address": "http://x", "options": {"allow_private_targets": "no"}}, "true or false"),
         ({"kind": "webhook", "address": "http://x/a b"}, "http:// or https://"),
         ({"kind": "webhook", "address": "http://x/a\x01"}, "a sign that no address has"),
-        ({"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "starttls": "no"}}, "auto, always, never"),
+        (
+            {"kind": "smtp", "address": "a@b.example", "options": {"host": "h", "starttls": "no"}},
+            "auto, always, implicit",
+        ),
         ({"kind": "webhook", "address": "http://x", "routes": [{"severity": "bad"}]}, "severity is one of"),
         ({"kind": "webhook", "address": "http://x", "routes": [{"kinds": ["x"]}]}, "x is none"),
         ({"kind": "webhook", "address": "http://x", "routes": [{"who": "me"}]}, "a route has no who"),
