@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from quality_assets.settings import Settings
+from quality_assets.stores.datasets import queries
 from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
 from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.queries import check_query, load_query
@@ -392,8 +393,42 @@ def test_a_query_is_read_and_only_reads(tmp_path: Path, monkeypatch: pytest.Monk
             load_query(connection, "select * from orders", "env:SHOP", most_rows=1)
         with pytest.raises(FileRejected, match="no such table: absent"):
             load_query(connection, "select * from absent", "env:SHOP")
-        with pytest.raises(FileRejected, match="no ABSENT"):
+        with pytest.raises(FileRejected, match="variable ABSENT is not set"):
             load_query(connection, "select 1", "env:ABSENT")
+
+
+def test_a_query_has_colons_a_time_limit_and_a_database_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(tmp_path / "shop.db").touch()
+    monkeypatch.setenv("SHOP", f" sqlite:///{tmp_path}/shop.db\n")
+    monkeypatch.setenv("GONE", f"sqlite:///{tmp_path}/gone.db")
+    endless = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
+    monkeypatch.setattr(queries, "TIMEOUT_S", 0.3)
+    with scratch_database(Settings(data_dir=tmp_path / "data")) as (connection, _):
+        load_query(connection, "select ' :smile :-) 10:30 a::b' as said", "env:SHOP")
+        assert connection.sql("select * from batch").fetchall() == [(" :smile :-) 10:30 a::b",)]
+        with pytest.raises(FileRejected, match=r"longer than 0\.3 s and was ended"):
+            load_query(connection, endless, "env:SHOP")
+        with pytest.raises(FileRejected, match="is a file, and there is none"):
+            load_query(connection, "select 1", "env:GONE")
+    assert not (tmp_path / "gone.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("postgres://u:p@h/x", "write postgresql.psycopg://"),
+        ("mysql+nodriver://u:p@h/x", "no driver for mysql.nodriver"),
+    ],
+)
+def test_an_address_without_a_driver_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str
+) -> None:
+    monkeypatch.setenv("DB", address)
+    root = Settings(data_dir=tmp_path / "data")
+    with scratch_database(root) as (connection, _), pytest.raises(FileRejected, match=why):
+        load_query(connection, "select 1", "env:DB")
 
 
 def test_a_wrong_password_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

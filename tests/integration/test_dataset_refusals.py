@@ -72,7 +72,7 @@ def shop(data_root: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"query": "select 1; select 2"}, "more than one statement"),
         ({"query": "drop table orders"}, "no SELECT"),
         ({"query": "select * from gone"}, "no such table: gone"),
-        ({"secret": "env:NOWHERE"}, "the environment has no NOWHERE"),
+        ({"secret": "env:NOWHERE"}, "the environment variable NOWHERE is not set"),
         ({"secret": "sqlite:///x"}, "env:NAME or file:PATH"),
         ({"path": "/x/*.csv"}, "path and query exclude each other"),
         ({"cadence": "often"}, "hourly, daily"),
@@ -114,7 +114,7 @@ def test_a_database_that_does_not_answer_is_told_and_the_last_score_stands(data_
     for _ in range(2):
         code, (told,) = check()
         assert (code, told["status"], told["score"]) == (1, "refused", None)
-    assert "no such table: orders" in told["reasons"][0]
+    assert "is a file, and there is none" in told["reasons"][0]
     (alert,) = alert_rows(data_root, kind="dataset")
     assert (alert["title"], alert["status"], alert["occurrences"]) == ("shop: the source cannot be read", "open", 2)
     assert alert["action"].startswith("Mend its address, its secret or its server")

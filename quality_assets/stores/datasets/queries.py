@@ -5,17 +5,21 @@ The address of the database stands in the environment or in a file, never in the
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Timer
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from quality_assets.stores.datasets.loaded import Loaded, insert_texts, unique_names
 from quality_assets.stores.readers.faults import FileRejected, FileWaits, first_line
+from quality_assets.stores.secret_refs import SecretMissingError, secret_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
 
 MOST_ROWS = 10_000_000
 TIMEOUT_S = 300
@@ -26,23 +30,17 @@ _WRITES = re.compile(
     re.IGNORECASE,
 )
 _LOCKED = re.compile(r"\block(ed|ing)?\b.*|deadlock|lock timeout", re.IGNORECASE)
+# What SQLAlchemy would ask a value for: a text, or a time of day, may hold a colon.
+_COLONS = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 _TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def resolve_secret(reference: str) -> str:
     """What `env:NAME` or `file:PATH` refers to. Raises FileRejected where it refers to nothing."""
-    kind, _, name = reference.partition(":")
-    if kind == "env" and name:
-        found = os.environ.get(name)
-        if not found:
-            raise FileRejected(f"the environment has no {name}, which the dataset's secret refers to")
-        return found
-    if kind == "file" and name:
-        try:
-            return Path(name).expanduser().read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise FileRejected(f"the file of the dataset's secret cannot be read: {error.strerror}") from None
-    raise FileRejected("a secret is referred to as env:NAME or file:PATH")
+    try:
+        return secret_of(reference)
+    except SecretMissingError as error:
+        raise FileRejected(f"the dataset's secret leads nowhere: {error}") from None
 
 
 def check_query(query: str) -> str:
@@ -80,24 +78,64 @@ def _answered(query: str, secret_ref: str) -> Iterator[Any]:
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-    statement, address = check_query(query), resolve_secret(secret_ref)
+    statement, address = _COLONS.sub(r"\:", check_query(query)), resolve_secret(secret_ref)
     try:
         engine = create_engine(address)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (NoSuchModuleError, ImportError) as error:
+        kind = address.partition(":")[0]
+        hint = "; write postgresql+psycopg://" if kind.startswith("postgres") else ""
+        if isinstance(error, ImportError):
+            hint = hint or f": `pip install {error.name}`"
+        raise FileRejected(f"no driver for {kind}:// is installed where this runs{hint}") from None
+    except (ArgumentError, ValueError) as error:
         raise FileRejected(f"the secret is no address of a database: {_without(first_line(error), address)}") from None
+    _there(engine.url)
+    ended: list[bool] = []
     try:
         with engine.connect() as foreign:
             for command in _read_only(engine.dialect.name):
                 foreign.exec_driver_sql(command)
-            yield foreign.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(text(statement))
+            with _ended_in_time(foreign, ended):
+                yield foreign.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(text(statement))
             foreign.rollback()
     except SQLAlchemyError as error:
+        if ended:
+            raise FileRejected(f"the query took longer than {TIMEOUT_S} s and was ended; ask for less") from None
         said = first_line(getattr(error, "orig", None) or error)
         if _LOCKED.search(said):
             raise FileWaits(f"it waits: the database is locked just now ({_without(said, address)})") from None
         raise FileRejected(f"the database did not answer the query: {_without(said, address)}") from None
     finally:
         engine.dispose()
+
+
+def _there(url: URL) -> None:
+    """A database that is a file exists: opened for reading, one that does not would be made, and be empty."""
+    is_file = url.get_backend_name() in ("sqlite", "duckdb") and url.database not in (None, "", ":memory:")
+    if is_file and not str(url.database).startswith("file:") and not Path(str(url.database)).is_file():
+        raise FileRejected("the database that the secret names is a file, and there is none")
+
+
+@contextmanager
+def _ended_in_time(foreign: Connection, ended: list[bool]) -> Iterator[None]:
+    """End a query after TIMEOUT_S where its database has no limit of its own; `ended` gets a sign then."""
+    driver = foreign.connection.driver_connection
+    end = getattr(driver, "interrupt", None) or getattr(driver, "cancel", None)
+    if end is None or foreign.dialect.name in ("postgresql", "mysql"):
+        yield
+        return
+
+    def stop() -> None:
+        ended.append(True)
+        end()
+
+    timer = Timer(TIMEOUT_S, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _read_only(dialect: str) -> tuple[str, ...]:
