@@ -94,9 +94,20 @@ def test_a_name_goes_on_where_half_of_what_it_held_does() -> None:
 
     assert found(20) == ["rename"]
     assert found(21) == ["schema", "schema"]
-    # Nearly the same name is worth a twentieth: 19 of 40 and that are more than half.
-    assert found(21, "N1", old="n_1") == ["rename"]
-    assert found(23, "N1", old="n_1") == ["schema", "schema"]
+
+
+def test_a_name_that_is_written_otherwise_goes_on_whatever_it_holds() -> None:
+    before = text_block(order_id=range(40), n=["a"] * 40)
+    now = text_block(**{"Order ID": range(1000, 1040), "N": ["b"] * 40})
+    found = schema_findings(("Order ID", "N"), now, [_profile("order_id", "n")], [before])
+    assert [(f.kind, f.columns, f.sentence) for f in found] == [
+        ("rename", ("order_id", "Order ID"), "Column order_id is written Order ID now"),
+        ("rename", ("n", "N"), "Column n is written N now"),
+    ]
+    # Two that are written alike tell nothing by their names.
+    twice = text_block(**{"N": range(1000, 1040), "n_": range(2000, 2040)})
+    found = schema_findings(("N", "n_"), twice, [_profile("n")], [text_block(n=range(40))])
+    assert [f.detector for f in found] == ["lost_column", "new_column", "new_column"]
 
 
 def test_each_name_goes_on_once_and_of_the_last_three_batches_the_likest_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,7 +55,9 @@ def schema_findings(
             (old, now),
             1,
             1 / len(before),
-            f"Column {old} is gone, and {now} holds what it held: renamed, it seems",
+            f"Column {old} is written {now} now"
+            if _spelt(old) == _spelt(now)
+            else f"Column {old} is gone, and {now} holds what it held: renamed, it seems",
             severity="high",
             is_alert=True,
             p_value=0.0,
@@ -103,20 +106,28 @@ def absent_findings(
 
 
 def _renames(lost: Sequence[str], new: Sequence[str], block: Block, blocks: Sequence[Block]) -> dict[str, str]:
-    """Which lost column goes on under which new name: pairs by what they hold, the likest first, each name once."""
+    """Which lost column goes on under which new name: the same name written otherwise, then pairs by what they hold,
+    the likest first; each name once. What a column of ids or of days holds is never what it held.
+    """
+    spelt = Counter(map(_spelt, (*lost, *new)))
+    names = {_spelt(now): now for now in new}
+    found = {old: names[_spelt(old)] for old in lost if _spelt(old) in names and spelt[_spelt(old)] == 2}
     pairs = []
     for old in lost:
         held = [b.columns[old] for b in blocks[-3:] if old in b.columns]
         for now in new:
             if held and now in block.columns:
                 likeness = max(_likeness(cells, block.columns[now]) for cells in held)
-                likeness += 0.05 * (old.casefold().replace("_", "") == now.casefold().replace("_", ""))
                 pairs.append((likeness, old, now))
-    found: dict[str, str] = {}
     for likeness, old, now in sorted(pairs, reverse=True):
         if likeness >= _LEAST_LIKENESS and old not in found and now not in found.values():
             found[old] = now
     return found
+
+
+def _spelt(name: str) -> str:
+    """A name without what people and programs write otherwise: capitals, blanks, underscores, hyphens, points."""
+    return re.sub(r"[\s_.-]+", "", name).casefold() or name
 
 
 def _likeness(one: Cells, other: Cells) -> float:
