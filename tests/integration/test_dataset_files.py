@@ -6,6 +6,8 @@ import datetime as dt
 import gzip
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
 from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.queries import check_query, load_query
 from quality_assets.stores.readers.encodings import guessed_encoding
-from quality_assets.stores.readers.faults import FileRejected
+from quality_assets.stores.readers.faults import FileRejected, FileWaits
 from quality_assets.tables.datasets.checking import check_file
 
 Row = tuple[str | None, ...]
@@ -246,6 +248,20 @@ def test_views_of_a_duckdb_file_read_no_other_file(tmp_path: Path, view: str) ->
         connection.execute(f"create view leak as select * from {view.format(secret)}")
     with pytest.raises(FileRejected, match=r"its view main\.leak reads other files, which are not opened"):
         _read(tmp_path, (tmp_path / "d.duckdb").read_bytes(), "upload.duckdb")
+
+
+def test_a_duckdb_file_that_another_process_writes_waits(tmp_path: Path) -> None:
+    hold = f"import duckdb; c = duckdb.connect('{tmp_path}/d.duckdb'); print('open', flush=True); input()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        root = Settings(data_dir=tmp_path / "data")
+        with scratch_database(root) as (connection, _), pytest.raises(FileWaits) as waits:
+            load_duckdb(connection, tmp_path / "d.duckdb", "t")
+        writer.communicate("\n")
+    said = f"it waits: another program has the DuckDB file open for writing (process {writer.pid})"
+    assert waits.value.reason == said
 
 
 def test_a_query_of_a_duckdb_file_reads_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

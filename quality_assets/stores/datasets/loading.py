@@ -6,6 +6,7 @@ What cannot be read as a row is counted; what cannot be read at all raises FileR
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.datasets.loaded import MOST_COLUMNS, Loaded, TooLarge, unique_names
 from quality_assets.stores.datasets.texts import load_text
 from quality_assets.stores.file_marks import GZIP, OLE, PARQUET, ZIP, ZSTD
-from quality_assets.stores.readers.faults import FileRejected, first_line
+from quality_assets.stores.readers.faults import WAITS, FileRejected, FileWaits, first_line
 from quality_assets.stores.readers.text import CHUNK_BYTES, head_of, without_wildcards
 
 # What DuckDB may take to load, and to read what it has loaded block by block, beside what Python holds of a block. More
@@ -33,6 +34,8 @@ _LOADING_MB, _OWN_PAGES_MB = 80, 60
 _MOST_MEMORY_MB = "most_memory_mb"
 MOST_RATIO, LEAST_BOMB_BYTES = 100, 50_000_000
 _DUCKDB_AT, _DUCKDB = 8, b"DUCK"
+# What DuckDB says of a file that another process writes; who does, it says on some systems only.
+_HELD = re.compile(r"Could not set lock on file(?:.*PID (\d+))?", re.DOTALL)
 
 
 @contextmanager
@@ -203,6 +206,9 @@ def load_duckdb(
     try:
         connection.execute(f"ATTACH {literal(str(path))} AS outside (READ_ONLY)")
     except duckdb.Error as error:
+        if held := _HELD.search(str(error)):
+            who = f" (process {held.group(1)})" if held.group(1) else ""
+            raise FileWaits(f"{WAITS} another program has the DuckDB file open for writing{who}") from None
         raise FileRejected(f"the DuckDB file cannot be opened: {first_line(error)}") from None
     found = connection.execute(
         "select schema_name, table_name from duckdb_tables() where database_name = 'outside'"
