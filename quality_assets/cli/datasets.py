@@ -243,9 +243,8 @@ def _print(result: BatchResult, output: OutputFormat) -> None:
     score = "no score" if result.score is None else f"{result.score:.4f}"
     learning = f" ({result.learning})" if result.learning else ""
     color = {"passed": "green", "failed": "red", "refused": "red", "waiting": "yellow"}[result.status]
-    out.print(
-        f"[{color}]{result.status}[/{color}] {shown(result.batch or result.dataset)}: {score}, {result.rows:,} rows{learning}"
-    )
+    name = shown(result.batch or result.dataset)
+    out.print(f"[{color}]{result.status}[/{color}] {name}: {score}, {result.rows:,} rows{learning}")
     for reason in result.reasons:
         out.print(f"  {shown(reason)}")
     for finding in result.findings[:_MOST_FINDINGS]:
