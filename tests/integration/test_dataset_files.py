@@ -23,8 +23,10 @@ from quality_assets.stores.datasets import queries
 from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
 from quality_assets.stores.datasets.loading import load_duckdb, load_file, scratch_database
 from quality_assets.stores.datasets.queries import check_query, load_query
+from quality_assets.stores.file_marks import OLE
 from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected, FileWaits
+from quality_assets.stores.readers.records import MAX_LINE_BYTES
 from quality_assets.tables.datasets.checking import check_file
 
 Row = tuple[str | None, ...]
@@ -232,6 +234,13 @@ def test_parquet_gzip_excel_and_duckdb_are_told_by_their_bytes(tmp_path: Path) -
     moved.save(tmp_path / "m.xlsx")
     loaded, found = _read(tmp_path, (tmp_path / "m.xlsx").read_bytes(), "m.csv")
     assert (loaded.columns, found) == (("a", "at"), [("1", "2026-03-01T00:00:00"), ("2", "2026-03-01T07:00:00")])
+    assert loaded.other_sheets == ()
+    moved.create_sheet("Returns").append(["a", "b"])
+    moved["Returns"].append([1, 2])
+    moved.create_sheet("Empty")
+    moved.save(tmp_path / "m.xlsx")
+    told = check_file(Settings(data_dir=tmp_path / "data"), tmp_path / "m.xlsx").findings
+    assert "Its first table was read, and not 1 other sheet: Returns" in [finding.sentence for finding in told]
     pq.write_table(pa.table({"u": [{"n": "x", "c": {"z": 1}}, None]}), tmp_path / "s")
     loaded, found = _read(tmp_path, (tmp_path / "s").read_bytes(), "s.csv")
     assert (loaded.columns, found) == (("u.n", "u.c.z"), [("x", "1"), (None, None)])
@@ -316,6 +325,8 @@ def zipped() -> bytes:
         (b"PAR1 and then nothing", "a.parquet", "Parquet file that is damaged"),
         (gzip.compress(b"a,b\n" * 1000, mtime=0)[:40], "a.gz", "truncated or damaged"),
         (b"PK\x03\x04 no workbook", "a.xlsx", "neither a workbook"),
+        (OLE + bytes(504) + "EncryptedPackage".encode("utf-16-le") + bytes(99), "a.xlsx", "protected by a password"),
+        (b"x" * (MAX_LINE_BYTES + 1), "a.csv", "it is no table of lines"),
         (b"%PDF-1.7 \x00\x01", "a.csv", "PDF"),
         (b"\x7fELF\x02\x01\x01\x00", "a.csv", "a program"),
         (b'{"a": 1', "a.json", "JSON"),

@@ -36,6 +36,8 @@ class Loaded:
     """How many lines stand above the names of columns: titles, comments."""
     refused_lines: tuple[int, ...] = ()
     """Which lines the first of those refused are, counted from 1."""
+    other_sheets: tuple[str, ...] = ()
+    """The sheets of a workbook that hold tables as well, and were not read."""
     is_elsewhere: bool = False
     """Whether it is read where it lies, instead of from the scratch database."""
 

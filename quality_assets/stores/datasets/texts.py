@@ -106,6 +106,8 @@ def _dialect(path: Path) -> tuple[Dialect, bool, int]:
             lines.append(line)
         if len(lines) >= _LOOKED_AT:
             break
+    if not lines and path.stat().st_size >= MAX_LINE_BYTES:
+        raise FileRejected(f"no line of it is shorter than {MAX_LINE_BYTES // 1_000_000} MB: it is no table of lines")
     if not lines:
         raise FileRejected("no rows: the file is empty")
     # Excel writes the delimiter above the names.

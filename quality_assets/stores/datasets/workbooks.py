@@ -12,10 +12,13 @@ import duckdb
 
 from quality_assets.stores.datasets.loaded import Loaded, insert_texts, unique_names
 from quality_assets.stores.datasets.titles import lines_above_names
+from quality_assets.stores.file_marks import OLE
 from quality_assets.stores.readers.faults import FileRejected, first_line
 
 _BATCH_ROWS = 20_000
 _LOOKED_AT = 200
+_LOOKED_INTO_BYTES = 1_000_000
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
 def load_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> Loaded:
@@ -25,13 +28,17 @@ def load_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> Loaded:
     try:
         book = CalamineWorkbook.from_path(str(path))
         rows: list[list[Any]] = []
+        read = None
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name).to_python()
             rows = rows or sheet
             if _is_table(sheet):
-                rows = sheet
+                rows, read = sheet, name
                 break
+        others = tuple(name for name in book.sheet_names if name != read and _is_table(_beginning(book, name)))
     except Exception as error:
+        if _is_locked(path, error):
+            raise FileRejected("it is protected by a password; save it without one, or its sheet as CSV") from None
         if zipfile.is_zipfile(path) and not _is_workbook(path):
             raise FileRejected("it is a zip archive; add the files that are in it") from None
         raise FileRejected(f"it is neither a workbook nor any other table: {first_line(error)}") from None
@@ -55,7 +62,22 @@ def load_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> Loaded:
             yield [row for row in part if any(value is not None for value in row)]
 
     count = insert_texts(connection, len(names), batches())
-    return Loaded(names, count, file_format="excel", renamed=renamed, lines_above=above)
+    return Loaded(names, count, file_format="excel", renamed=renamed, lines_above=above, other_sheets=others)
+
+
+def _beginning(book: Any, name: str) -> list[list[Any]]:
+    return list(book.get_sheet_by_name(name).to_python(nrows=_LOOKED_AT))
+
+
+def _is_locked(path: Path, error: Exception) -> bool:
+    """Whether a workbook is encrypted: the old format says so, and the new one is a part of an archive of the old."""
+    if "password" in str(error).lower():
+        return True
+    with path.open("rb") as stream:
+        parts = [stream.read(_LOOKED_INTO_BYTES)]
+        stream.seek(max(path.stat().st_size - _LOOKED_INTO_BYTES, 0))
+        parts.append(stream.read())
+    return parts[0].startswith(OLE) and any(_ENCRYPTED in part for part in parts)
 
 
 def _is_table(rows: Sequence[Sequence[Any]]) -> bool:

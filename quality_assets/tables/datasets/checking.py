@@ -184,6 +184,10 @@ def _noticed(loaded: Loaded, before: Sequence[str]) -> Iterator[Finding]:
         share = loaded.lines_above / (loaded.lines_above + loaded.rows + loaded.refused_rows)
         sentence = f"{plural(loaded.lines_above, 'line')} above the names of columns, passed over"
         yield Finding("schema", (), loaded.lines_above, share, sentence, "lines_above")
+    if others := loaded.other_sheets:
+        sentence = f"Its first table was read, and not {plural(len(others), 'other sheet')}: {', '.join(others[:5])}"
+        share = len(others) / (len(others) + 1)
+        yield Finding("schema", (), len(others), share, sentence, "sheets", severity="low")
 
 
 def _result(dataset: str, name: str, batch_id: str, judged: _Judged, thresholds: Thresholds, past: int) -> BatchResult:
