@@ -86,7 +86,7 @@ def _watch_form() -> Component:
 def _lead(rows: Sequence[Mapping[str, Any]]) -> Component:
     if not rows:
         return "Any table that a team depends on is judged here at each arrival."
-    wrong = sum(row["status"] in ("failed", "refused") for row in rows)
+    wrong = sum(row["status"] in ("failed", "refused") or bool(row["unreadable"]) for row in rows)
     watched = html.B(formats.plural(len(rows), "watched table"))
     return [
         watched,
@@ -123,7 +123,8 @@ def state_badge(status: str) -> Component:
 def late_badge(row: Mapping[str, Any]) -> Component:
     """That the next batch is overdue, where it is."""
     if row["unreadable"]:
-        return html.Span(ui.badge("bad", "circle-x", "Cannot be read: an old score"), title=row["unreadable"])
+        word = "Cannot be read" if row["score"] is None else "Cannot be read: an old score"
+        return html.Span(ui.badge("bad", "circle-x", word), title=row["unreadable"])
     return html.Span(ui.badge("warn", "clock", "Late"), title=row["late"]) if row["late"] else None
 
 
@@ -145,7 +146,7 @@ def _row(row: Mapping[str, Any]) -> list[Any]:
         usual(row),
         ui.spark(row["scores"], f"Scores of {row['dataset']}"),
         formats.count(row["rows"]),
-        row["worst_finding"] or "",
+        row["unreadable"] or row["worst_finding"] or "",
         formats.moment(row["checked_at"]) if row["checked_at"] else "",
     ]
 

@@ -133,7 +133,7 @@ def show(
     name: Annotated[str, typer.Argument(help="A dataset.")],
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print it.")] = OutputFormat.TABLE,
 ) -> None:
-    """What a dataset is, its batches, and what was found in the last one."""
+    """What a dataset is, its batches, and what was found in the last that was judged."""
     from quality_assets.tables.datasets.reading import details, state_of
     from quality_assets.tables.datasets.registering import UnknownDatasetError
 
@@ -145,12 +145,14 @@ def show(
     if output is OutputFormat.JSON:
         print(json_text(json.dumps(told, default=str, ensure_ascii=False)))
         return
-    for key in ("dataset", "path", "query", "key", "time", "owner", "cadence"):
+    for key in ("dataset", "path", "query", "table", "key", "time", "owner", "cadence", "unreadable", "late"):
         if told[key]:
             out.print(f"{key}: {shown(', '.join(told[key]) if key == 'key' else told[key])}")
     for batch in told["batches"]:
         score = "–" if batch["score"] is None else f"{batch['score']:.4f}"
         out.print(f"{shown(batch['name'])}: {score}, {batch['rows'] or 0:,} rows, {shown(state_of(batch))}")
+        if batch["reason"] and batch["status"] == "refused":
+            out.print(f"  {shown(batch['reason'])}")
     for finding in told["findings"]:
         out.print(f"  {shown(finding['kind'])}: {shown(finding['sentence'])}")
 

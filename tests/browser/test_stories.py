@@ -334,3 +334,17 @@ def test_a_channel_and_a_silence_are_added_as_little_as_is_said_of_them(visit: S
     expect(channels.get_by_role("row").nth(1)).to_contain_text("https://example.com/hook")
     channels.get_by_role("button", name="Remove").click()
     expect(channels.get_by_text("No channel yet")).to_be_visible()
+
+
+def test_what_became_of_each_upload_stays_said(visit: Start, full: str) -> None:
+    visited = visit(full)
+    page = visited.open("/sources")
+    good, empty = {"name": "good.csv", "buffer": b"a,b\n1,2\n"}, {"name": "empty.csv", "buffer": b""}
+    page.locator("[data-drop] input").set_input_files([{**each, "mimeType": "text/csv"} for each in (good, empty)])
+    # The page is drawn anew with the table that came.
+    expect(page.get_by_role("link", name="good", exact=True)).to_be_visible()
+    said = page.locator("[data-drop] .form-said")
+    expect(said).to_contain_text("good.csv has arrived as a batch of good")
+    expect(said).to_contain_text("empty.csv: no rows: the file is empty")
+    assert all("422" in fault for fault in visited.faults), "that one is refused is what is asked for"
+    visited.faults.clear()
