@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from daily_orders import orders
 
 from dash_app.app import create_server
+from quality_assets.contracts.sources.datasets import make_dataset
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.tables.datasets.checking import check_dataset
-from quality_assets.tables.datasets.registering import find
+from quality_assets.tables.datasets.registering import find, register
+from quality_assets.tables.datasets.uploads import dataset_name
 
 ROUTE = "/api/v1/data-quality"
 OURS = {"X-Quality": "1", "X-Quality-Actor": "ann"}
@@ -120,6 +123,49 @@ def test_a_name_is_made_safe(client: Client, name: str, kept: str) -> None:
         headers=OURS | {"content-type": "application/json"},
     )  # fmt: skip
     assert (answer.status_code, answer.json()["name"]) == (202, kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        ("Orders 2026-03.CSV.gz", "orders"),
+        ("Größe.csv", "grosse"),
+        ("Ventas año.csv", "ventas_ano"),
+        # The first six digits of the SHA-256 of 日本, and of 注文.
+        ("日本.csv", f"upload-{hashlib.sha256('日本'.encode()).hexdigest()[:6]}"),
+        ("注文_3.csv", f"upload-{hashlib.sha256('注文'.encode()).hexdigest()[:6]}"),
+        ("upload.csv", "upload"),
+    ],
+)
+def test_a_file_begins_a_dataset_that_is_called_as_it_is(name: str, dataset: str) -> None:
+    assert dataset_name(name) == dataset
+
+
+def test_a_file_of_a_table_that_is_no_files_is_refused(client: Client, settings: Settings) -> None:
+    store = operations_of(settings)
+    register(store, make_dataset({"name": "sold", "path": "/x.duckdb", "table": "t"}, "dataset"), "ann")
+    answer = _upload(client, b"a,b\n1,2\n", "sold.csv")
+    assert (answer.status_code, answer.json()["detail"].partition(",")[0]) == (422, "sold is a table of a database")
+    assert client.get(f"{ROUTE}/sources/sold").json()["batches"] == []
+
+
+def test_who_leaves_within_an_upload_is_no_fault_of_the_server(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leave() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    sent: list[Any] = []
+
+    async def answer(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"x-quality", b"1"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {"type": "http", "method": "POST", "path": f"{ROUTE}/upload", "query_string": b"", "headers": headers}
+    asyncio.run(
+        client._transport.app({**scope, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}, leave, answer)
+    )
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_who_shows_no_right_writes_nothing(client: Client) -> None:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
+from starlette.requests import ClientDisconnect
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,11 @@ def add_handlers(server: FastAPI) -> None:
         where = ".".join(map(str, first["where"]))
         sentence = f"{where}: {first['what']}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
         return JSONResponse(_writable({"detail": sentence, "errors": found}), 422)
+
+    @server.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        # Nobody reads the answer; that somebody left is nothing that went wrong here.
+        return Response(status_code=400)
 
     @server.exception_handler(DBAPIError)
     async def no_store(_request: Request, error: DBAPIError) -> JSONResponse:

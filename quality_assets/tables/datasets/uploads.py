@@ -55,11 +55,19 @@ def safe_name(name: str) -> str:
 
 
 def dataset_name(file_name: str) -> str:
-    """The dataset that a file begins where none is named: its name without endings and numbers."""
+    """The dataset that a file begins where none is named: its name without endings, numbers and accents.
+
+    A name in letters that a dataset's name cannot have is `upload-` and what tells it from another.
+    """
     stem = re.sub(r"\.(gz|zst|csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx?|ods)$", "", safe_name(file_name).lower())
     stem = re.sub(r"\.(csv|tsv|json|jsonl)$", "", stem)
     stem = re.sub(r"[-_. ]*\d[\d\-_. ]*$", "", stem) or stem
-    return re.sub(r"[^a-z0-9_.-]+", "_", stem).strip("_.-")[:80] or "upload"
+    plain = unicodedata.normalize("NFKD", stem.casefold())
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    named = re.sub(r"[^a-z0-9_.-]+", "_", plain).strip("_.-")[:80]
+    if named or stem == "upload":
+        return named or stem
+    return f"upload-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
 class Arriving:
@@ -119,8 +127,8 @@ def accept(
 ) -> Uploaded:
     """Put a file that has come whole into the inbox of its dataset, which is made where there is none.
 
-    Raises FileRejected for an empty one, TooLarge for one that unpacks to many times its size or has too many
-    columns, SourceError for a name that no dataset can have.
+    Raises FileRejected for an empty one and one of a dataset that is no files, TooLarge for one that unpacks to many
+    times its size or has too many columns, SourceError for a name that no dataset can have.
     """
     if not taken.size:
         raise FileRejected("no rows: the file is empty")
@@ -132,6 +140,10 @@ def accept(
         there = datasets(store, settings, with_hidden=True).get(dataset)
         if there is None or there.is_hidden:
             there = register(store, there.source if there else _made(dataset), by)
+        if there.source.kind != "files":
+            raise FileRejected(
+                f"{dataset} is a table of a database, and its batches come from there: give the file another name"
+            )
         known = connection.execute(
             select(DATASET_BATCH.c.batch_id).where(DATASET_BATCH.c.batch_id == batch_id)
         ).scalar()
