@@ -220,7 +220,8 @@ def snooze(
     from quality_assets.clock import utc_now
 
     until = utc_now() + timedelta(hours=hours)
-    _answer(alert_id, actor, lambda book, found, name: book.snooze(found, name, until, note=note))
+    row = _answer(alert_id, actor, lambda book, found, name: book.snooze(found, name, until, note=note))
+    out.print(f"  nothing is told of it until {row['snoozed_until']:%Y-%m-%d %H:%M} UTC")
 
 
 @alerts.command("reopen")

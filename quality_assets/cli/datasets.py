@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from quality_assets.cli.app import app, root_settings, user_name
-from quality_assets.cli.output import OutputFormat, fail, out, print_datasets_off, shown, shown_activity
+from quality_assets.cli.output import OutputFormat, fail, out, print_datasets_off, print_rows, shown, shown_activity
 from quality_assets.domain.escaping import json_text
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ dataset_app = typer.Typer(help="Tables that are watched: any file, folder, query
 app.add_typer(dataset_app, name="dataset")
 
 _MOST_FINDINGS = 12
+_LISTED = ("dataset", "owner", "batches", "batch", "score", "status", "rows", "worst_finding", "unreadable", "late")
 
 
 def _store(settings: Settings) -> Operations:
@@ -112,6 +113,9 @@ def list_datasets(
     if output is OutputFormat.JSON:
         print(json_text(json.dumps(rows, default=str, ensure_ascii=False)))
         return
+    if output is OutputFormat.CSV:
+        print_rows(_LISTED, iter([[tuple(row[name] for name in _LISTED) for row in rows]]), output)
+        return
     if not rows:
         out.print("No table is watched yet: `quality dataset add NAME --path GLOB`")
         return
@@ -137,6 +141,7 @@ def show(
     from quality_assets.tables.datasets.reading import details, state_of
     from quality_assets.tables.datasets.registering import UnknownDatasetError
 
+    _refuse_csv(output)
     settings = root_settings()
     try:
         told = details(_store(settings), settings, name)
@@ -187,6 +192,7 @@ def check(
     from quality_assets.tables.datasets.checking import check_dataset, check_file
     from quality_assets.tables.telling import tell_of_run
 
+    _refuse_csv(output)
     settings = root_settings()
     dataset = _dataset(settings, subject)
     failed, count = False, 0
@@ -236,6 +242,11 @@ def _dataset(settings: Settings, subject: str) -> Registered | None:
         listed = ", ".join(known) or "none yet"
         fail(f"{subject!r} is neither a dataset ({listed}) nor a file")
     return None
+
+
+def _refuse_csv(output: OutputFormat) -> None:
+    if output is OutputFormat.CSV:
+        fail("what is found in a batch are no rows of one form; ask for --format table or json", 2)
 
 
 def _print(result: BatchResult, output: OutputFormat) -> None:

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 
 class PlainConsole(Console):
-    """A console to which no text brings a control character, whoever prints it; styles are Rich's own and stay."""
+    """A console to which no text brings a control character, whoever prints it; styles are Rich's own and stay.
+
+    Nor is `:x:` a picture: it may be of a log, or of a file of passwords.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """What is printed, piece by piece."""

@@ -127,6 +127,12 @@ def test_the_console_prints_no_control_and_no_markup_of_the_text(value: str) -> 
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", rest)
 
 
+def test_the_console_makes_no_pictures_of_text() -> None:
+    stream = io.StringIO()
+    PlainConsole(file=stream, width=500).print(shown("root:x:0:0:root, :smile:"))
+    assert stream.getvalue() == "root:x:0:0:root, :smile:\n"
+
+
 @given(text)
 def test_json_is_the_same_document_without_controls(value: str) -> None:
     document = json_text(json.dumps({"a": value}, ensure_ascii=False))

@@ -331,6 +331,13 @@ def test_a_batch_without_names_of_columns_says_so_where_its_past_has_others(qual
     ]
     # The list counts all of them, and has the score of each.
     assert '"batches": 3' in quality("dataset", "list", "--format", "json")[1]
+    listed = quality("dataset", "list", "--format", "csv")[1].splitlines()
+    assert [line.split(",")[:4] for line in listed] == [
+        ["dataset", "owner", "batches", "batch"],
+        ["prices", "", "3", json.loads(quality("dataset", "list", "--format", "json")[1])[0]["batch"]],
+    ]
+    for command in (("dataset", "show"), ("check",)):
+        assert quality(*command, "prices", "--format", "csv")[0] == 2, "neither has rows"
     (tmp_path / "one.csv").write_text("".join(f"{n}\n" for n in range(40)))
     (alone,) = _lines(quality("check", str(tmp_path / "one.csv"), "--format", "json")[1])
     assert alone["findings"][-1]["sentence"].endswith("names of columns: it is called column_1")
