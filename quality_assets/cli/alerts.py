@@ -251,16 +251,28 @@ def note(
 
 
 @alerts.command("send")
-def send() -> None:
+def send(
+    from_here: Annotated[
+        bool, typer.Option("--from-here", help="From now on this root tells, though it is a copy of one that is there.")
+    ] = False,
+) -> None:
     """Look at the house, and tell what is due now: what servers do by themselves. Exit code 1 where a channel fails."""
+    from quality_assets.stores.root_copies import original_of, remember_place
     from quality_assets.tables.house import watch
     from quality_assets.tables.shadow_watch import watch_shadows
     from quality_assets.tables.telling import tell
 
     store_of_root()
     settings = root_settings()
+    if from_here:
+        remember_place(settings)
     watch(settings)
     watch_shadows(settings, at_once=True)
+    if original := original_of(settings):
+        fail(
+            f"{settings.data_dir} is a copy of {original}, which tells people: nothing is told from here."
+            " `quality alerts send --from-here` lets this one tell as well"
+        )
     told = tell(settings, wait_s=_SENDING_S)
     out.print(f"{told.sent} sent, {told.refused} not taken")
     if told.refused:

@@ -16,6 +16,7 @@ from quality_assets.serve.ports import port_is_free
 from quality_assets.serve.processes import collector_runs, is_served, remembered_servers
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.process_ids import pid_of
+from quality_assets.stores.root_copies import original_of
 
 COMPOSE_FILE = REPOSITORY_ROOT / "deploy" / "compose.yaml"
 MIN_TOKEN_LENGTH = 16
@@ -33,6 +34,7 @@ def examine_services(settings: Settings) -> Iterator[Finding]:
         ("models", "models", settings.host, settings.predict_port, "QUALITY_PREDICT_PORT"),
     ):
         yield _port(what, host, port, setting, servers.get(name))
+    yield _messages(settings)
     yield _collector(settings)
     yield _models(settings)
     yield compose_finding(COMPOSE_FILE, settings)
@@ -48,6 +50,17 @@ def _servers(settings: Settings, servers: Mapping[str, str]) -> Finding:
             "`quality serve --take-over` ends them and starts anew",
         )
     return Finding("Servers", True, f"running: {named}" if servers else "none of this root runs")
+
+
+def _messages(settings: Settings) -> Finding:
+    """Whether people are told from this root: of two that are alike only the first does."""
+    original = original_of(settings)
+    return Finding(
+        "Messages",
+        original is None,
+        f"nobody is told from here: this is a copy of {original}, which tells" if original else "told from this root",
+        "`quality alerts send --from-here` lets this root tell as well",
+    )
 
 
 def _port(what: str, host: str, port: int, setting: str, own: str | None) -> Finding:

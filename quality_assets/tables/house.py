@@ -25,6 +25,7 @@ from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFI
 from quality_assets.stores.operations.engine import why_not_writable
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import is_alive
+from quality_assets.stores.root_copies import original_of
 from quality_assets.stores.servers import recorded_servers
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables.alerts import raise_fault, resolve_gone
@@ -34,12 +35,13 @@ from quality_assets.tables.own_files import wrong_files
 OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
 _MEGABYTE = 1 << 20
 _SERVERS = {"serve": "quality serve", "dagster": "Dagster", "dashboard": "Dashboard"}
-_CONFIGURATION = "Configuration"
+_CONFIGURATION, _NOTIFICATIONS = "Configuration", "Notifications"
 _ACTION = "`quality doctor` says what is wrong; `quality serve` starts the servers."
 _ACTIONS = {
     "Published snapshot": "`quality run`, or see why publication is refused: `quality status`.",
     "Clock": "Set it right; `quality withdraw` takes out what came of days to come. Until the clock has reached that"
     " publication, new ones are of a second after it.",
+    _NOTIFICATIONS: "`quality alerts send --from-here` lets this root tell as well, from now on.",
     _CONFIGURATION: "Mend the file that is named; this ends by itself.",
 }
 # Two beats of the sensor may be missed before anybody wonders.
@@ -100,7 +102,7 @@ def _operations(settings: Settings, now: datetime) -> tuple[Part, list[Part]]:
             found = [
                 _daemon(settings, value_of(connection, "house.daemon_silent_s"), now),
                 _disk(settings, value_of(connection, "house.least_free_mb")),
-                _outbox(connection, now),
+                _outbox(settings, connection, now),
             ]
     except DBAPIError as error:
         return Part(f"Operations store ({name})", "store", FAILING, f"It does not answer: {error.orig}".strip()), []
@@ -128,7 +130,10 @@ def _disk(settings: Settings, least_mb: float) -> Part:
     return Part("Disk", "disk", OK if free >= least_mb else FAILING, sentence)
 
 
-def _outbox(connection: Connection, now: datetime) -> Part:
+def _outbox(settings: Settings, connection: Connection, now: datetime) -> Part:
+    if original := original_of(settings):
+        sentence = f"This data root is a copy of {original}, which tells people; nothing is told from here."
+        return Part(_NOTIFICATIONS, "outbox", FAILING, sentence)
     waiting = select(func.count()).select_from(NOTIFICATION).where(NOTIFICATION.c.status.in_(("pending", "sending")))
     late = int(connection.execute(waiting.where(NOTIFICATION.c.due_at < now - timedelta(minutes=10))).scalar() or 0)
     broken = select(func.count()).select_from(CHANNEL).where(CHANNEL.c.last_error.is_not(None), CHANNEL.c.is_active)
@@ -136,9 +141,9 @@ def _outbox(connection: Connection, now: datetime) -> Part:
     if late or failing:
         words = [plural(late, "notification is late", "notifications are late")] if late else []
         words += [plural(failing, "channel does not deliver", "channels do not deliver")] if failing else []
-        return Part("Notifications", "outbox", WARNING, f"{' and '.join(words)}.")
+        return Part(_NOTIFICATIONS, "outbox", WARNING, f"{' and '.join(words)}.")
     return Part(
-        "Notifications", "outbox", OK, f"{plural(int(connection.execute(waiting).scalar() or 0), 'waits', 'wait')}."
+        _NOTIFICATIONS, "outbox", OK, f"{plural(int(connection.execute(waiting).scalar() or 0), 'waits', 'wait')}."
     )
 
 

@@ -33,6 +33,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION
 from quality_assets.stores.operations.store import Operations, fetch, fetch_one, operations_of
+from quality_assets.stores.root_copies import original_of, remember_place
 from quality_assets.stores.secret_refs import SecretMissingError
 from quality_assets.stores.servers import recorded_servers
 from quality_assets.tables.alerts import forget_old, policy_of, raise_fault, record_pass
@@ -69,8 +70,11 @@ class Delivered:
 
 def tell(settings: Settings, now: datetime | None = None, *, wait_s: float = _WAIT_S) -> Delivered:
     """Plan what time brings, and send what is due. Another process that sends just now is left to it, and so is what
-    takes longer than `wait_s`, which whoever comes next counts.
+    takes longer than `wait_s`, which whoever comes next counts. A copy of a root that is there still tells nobody.
     """
+    if original_of(settings) is not None:
+        return Delivered()
+    remember_place(settings)
     store = operations_of(settings)
     moment = now or utc_now()
     with _one_sender(settings) as lock:

@@ -7,6 +7,7 @@ import hmac
 import io
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -31,6 +32,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores import sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import Operations, fetch, operations_of
+from quality_assets.stores.root_copies import original_of, remember_place
 from quality_assets.stores.secret_refs import SecretMissingError, secret_of
 from quality_assets.stores.servers import forget_servers, remember_servers
 from quality_assets.tables.alerts import AlertBook, raise_fault
@@ -43,6 +45,7 @@ from quality_assets.tables.channels import (
     remove_channel,
     send_test,
 )
+from quality_assets.tables.house import parts
 from quality_assets.tables.house_settings import change
 from quality_assets.tables.silences import end_silence
 from quality_assets.tables.telling import Delivered, tell, tell_of_run
@@ -742,3 +745,28 @@ def test_links_lead_to_where_people_open_the_dashboard(tmp_path: Path, given: di
 def test_an_address_for_links_is_one(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="is not http:// or https:// and a host"):
         Settings(data_dir=tmp_path, public_url=url)
+
+
+def test_a_copy_of_a_root_tells_nobody_until_the_root_is_gone_or_somebody_says_so(
+    data_root: Settings, store: Operations, hook: Hook, tmp_path: Path
+) -> None:
+    add_hook(store, hook)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered()
+    found(store, "a")
+    copies = [data_root.model_copy(update={"data_dir": tmp_path / name}) for name in ("one", "two")]
+    for copy in copies:
+        # As people copy: all that lies there, the outbox with it.
+        shutil.copytree(data_root.data_dir, copy.data_dir)
+    one, two = copies
+    assert tell(one, utc_now() + MINUTE) == Delivered()
+    (part,) = [part for part in parts(one) if part.name == "Notifications"]
+    assert (part.status, f"is a copy of {data_root.data_dir}" in part.sentence) == ("failing", True)
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(1, 0)
+    # Another way to the same folder is no copy of it.
+    (tmp_path / "mounted").symlink_to(data_root.data_dir)
+    assert original_of(data_root.model_copy(update={"data_dir": tmp_path / "mounted"})) is None
+    remember_place(one)
+    assert tell(one, utc_now() + MINUTE) == Delivered(1, 0), "somebody said so"
+    data_root.data_dir.rename(tmp_path / "away")
+    assert tell(two, utc_now() + MINUTE) == Delivered(1, 0), "it was moved, for all that can be seen"
+    assert (two.outbox_dir / "root").read_text() == str(two.data_dir)
