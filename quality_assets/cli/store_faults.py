@@ -63,7 +63,8 @@ def operations_faults(settings: Settings) -> Iterator[Fault]:
             f"{path}: {problem}",
             with_its_log(path),
             "`quality doctor --mend` sets it aside and begins a new one: alerts are told anew; channels, silences,"
-            " tokens and releases come back with a backup (`quality operations backup FILE`) put in its place",
+            " tokens, watched tables and releases come back with a backup (`quality operations backup FILE`) put in"
+            " its place",
         )
         return
     found = operations_revision(settings).found
