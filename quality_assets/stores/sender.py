@@ -38,6 +38,7 @@ _WHOLE_S = 3
 IMPLICIT_PORT = 465
 IMPLICIT = "implicit"
 END = "end"
+NO_RECIPIENT = "the mail server refuses the recipient"
 SIGNATURE = "X-Quality-Signature"
 _MAX_ANSWER_BYTES = 500
 _MOST_AT_ONCE = 8
@@ -84,7 +85,7 @@ def _not_as_agreed(error: Exception, message: dict[str, Any]) -> RefusedError:
         said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return RefusedError(f"the mail server says {error.smtp_code} {said}")
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return RefusedError(f"the mail server refuses the recipient: {_codes(error.recipients)}")
+        return RefusedError(f"{NO_RECIPIENT}: {_codes(error.recipients)}")
     if isinstance(error, smtplib.SMTPServerDisconnected):
         if isinstance(error.__context__, TimeoutError):
             return StalledError(_late(message))

@@ -56,6 +56,12 @@ from quality_assets.tables.times_ahead import move_to_now
 
 log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 200
+# Who is not told, and what to do.
+_OF_CHANNEL = ("People are not told of what goes to it", "Open Settings, mend the channel, and send a test.")
+_OF_OWNER = (
+    "Who owns what alerts there is not told",
+    "Correct the owner of what alerts, or their address in the setting alerts.owners.",
+)
 _WAIT_S = 40
 """So long a process that sends is waited for; it goes on by itself, and who comes next reads what it wrote."""
 
@@ -310,7 +316,8 @@ def _note_sent(connection: Connection, delivery: str, remark: str | None, now: d
         connection.execute(update(CHANNEL).where(is_channel).values(values))
         if channel["failures"]:
             retell(connection, channel, now)
-        record_pass(connection, alerting.fingerprint_of("channel", channel["channel_id"]), delivery, now)
+        for subject in {channel["channel_id"], rows[0]["channel_id"]}:
+            record_pass(connection, alerting.fingerprint_of("channel", subject), delivery, now)
 
 
 def _note_failures(connection: Connection, failed: Sequence[tuple[str, str]], now: datetime) -> None:
@@ -328,21 +335,27 @@ def _note_failures(connection: Connection, failed: Sequence[tuple[str, str]], no
 
 
 def _note_channel(connection: Connection, row: Mapping[str, Any], error: str, *, is_last: bool, now: datetime) -> None:
-    channel, _ = _channel(connection, row["channel_id"])
+    channel, to = _channel(connection, row["channel_id"])
+    if to is not None and error.startswith(sender.NO_RECIPIENT):
+        # The channel delivers; it is the owner's address that is none.
+        if is_last:
+            _raise_not_told(connection, row["channel_id"], f"No mail reaches {to}", error, _OF_OWNER, now)
+        return
     channel_id = channel["channel_id"] if channel is not None else row["channel_id"]
     connection.execute(
         update(CHANNEL)
         .where(CHANNEL.c.channel_id == channel_id)
         .values(failures=CHANNEL.c.failures + 1, last_error=error)
     )
-    if is_last and row["transition"].partition(":")[0] and channel is not None:
-        fault = Fault(
-            "channel",
-            channel_id,
-            f"Channel {channel['name']} does not deliver",
-            f"{capitalised(error)}. People are not told of what goes to it; alerts stay on the page.",
-            "high",
-            action="Open Settings, mend the channel, and send a test.",
-            owner=HOUSE_OWNER,
-        )
-        raise_fault(connection, fault, now=now)
+    if is_last and channel is not None:
+        _raise_not_told(connection, channel_id, f"Channel {channel['name']} does not deliver", error, _OF_CHANNEL, now)
+
+
+def _raise_not_told(
+    connection: Connection, subject: str, title: str, error: str, words: tuple[str, str], now: datetime
+) -> None:
+    untold, action = words
+    message = f"{capitalised(error)}. {untold}; alerts stay on the page."
+    raise_fault(
+        connection, Fault("channel", subject, title, message, "high", action=action, owner=HOUSE_OWNER), now=now
+    )

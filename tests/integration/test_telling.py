@@ -619,6 +619,33 @@ def test_what_a_silence_held_back_is_told_when_it_is_ended(data_root: Settings, 
     assert tell(data_root, now + 4 * MINUTE) == Delivered(1, 0)
 
 
+def test_an_owner_whom_nobody_knows_is_the_alert_and_not_the_channel(
+    data_root: Settings, store: Operations, mailbox: Mailbox
+) -> None:
+    with store.write() as connection:
+        change(connection, "alerts.attempts", 1, "ann")
+    mailbox.unknown = {"gone@example.com"}
+    mail = add(
+        store, kind="smtp", name="mail", address="ops@example.com", routes=[{"kinds": ["channel"]}],
+        options={"host": "127.0.0.1", "port": mailbox.port},
+    )  # fmt: skip
+    found(store, "a", owner="gone@example.com")
+    assert tell(data_root, utc_now() + MINUTE) == Delivered(0, 1)
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+        assert (channel(connection, mail)["failures"], channel(connection, mail)["last_error"]) == (0, None)
+    assert (alert["subject"], alert["title"]) == ("owner:gone@example.com", "No mail reaches gone@example.com")
+    assert tell(data_root, utc_now() + 2 * MINUTE) == Delivered(1, 0)
+    assert mailbox.recipients == [["ops@example.com"]], "others hear of it by the same channel"
+    mailbox.unknown = set()
+    for subject in ("b", "c"):
+        found(store, subject, owner="gone@example.com")
+        tell(data_root, utc_now() + 3 * MINUTE)
+    with store.read() as connection:
+        (alert,) = fetch(connection, select(ALERT).where(ALERT.c.kind == "channel"))
+    assert (alert["status"], alert["resolution"]) == ("resolved", "auto")
+
+
 def test_who_of_several_did_not_get_a_mail_is_said_and_nobody_gets_it_twice(
     data_root: Settings, store: Operations, mailbox: Mailbox
 ) -> None:
