@@ -127,11 +127,12 @@ def _new_channel() -> Component:
         [Element("option", {"value": key}, word) for key, word in _KINDS],
     )
     private = field("options.allow_private_targets", "May be an address of this network", kind="checkbox")
+    any_certificate = field("options.any_certificate", "Takes any certificate", kind="checkbox")
     return write_form(
         [
             Element("label", {"className": "field"}, [html.Span("Kind"), kind]),
             field("name", "Name", is_required=True),
-            _part("webhook slack", field("address", "Address", hint="https://…"), private),
+            _part("webhook slack", field("address", "Address", hint="https://…"), private, any_certificate),
             _part(
                 "smtp",
                 field("address", "To", hint="a@example.com, b@example.com"),
@@ -140,6 +141,7 @@ def _new_channel() -> Component:
                 field("options.user", "User"),
                 field("options.from", "From", hint="Quality <quality@example.com>"),
                 choice("options.starttls", "Encryption", _ENCRYPTIONS),
+                any_certificate,
             ),
             field("secret_ref", "Secret", hint="env:NAME or file:PATH"),
             choice("routes.0.severity", "Severity at least", _OF_SEVERITY),

@@ -66,6 +66,9 @@ def send(message: dict[str, Any]) -> None:
         raise _not_as_agreed(error, message) from None
     except TimeoutError:
         raise StalledError(_late(message)) from None
+    except ssl.SSLCertVerificationError as error:
+        why = error.verify_message or error.reason
+        raise RefusedError(f"no trusted encryption: {why}; options.any_certificate takes any") from None
     except ssl.SSLError as error:
         raise RefusedError(f"no trusted encryption: {error.reason or error}") from None
     except ConnectionRefusedError:
