@@ -8,6 +8,7 @@ import dagster as dg
 from quality_assets.defs.datasets.assets import check_dataset_job, watched
 from quality_assets.defs.dead_runs import end_dead_runs
 from quality_assets.defs.jobs import build_days, build_trends, ingest_logs, publish, score_and_report, train_risk_model
+from quality_assets.defs.run_failures import work_of
 from quality_assets.settings import get_settings
 from quality_assets.stores.operations.requests import WAITING, note_ended, note_started, unended
 from quality_assets.stores.operations.store import operations_of
@@ -105,9 +106,9 @@ def telling_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def _succeeded(context: dg.SensorEvaluationContext) -> list[str]:
-    """The jobs whose newest ended run succeeded."""
+    """What the newest ended runs did, each work by its newest run, where that succeeded."""
     ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
     newest: dict[str, dg.DagsterRunStatus] = {}
     for run in context.instance.get_runs(ended, limit=50):
-        newest.setdefault(run.job_name, run.status)
-    return [job for job, status in newest.items() if status == dg.DagsterRunStatus.SUCCESS]
+        newest.setdefault(work_of(run), run.status)
+    return [work for work, status in newest.items() if status == dg.DagsterRunStatus.SUCCESS]

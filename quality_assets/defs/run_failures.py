@@ -12,7 +12,7 @@ from quality_assets.defs.run_tags import run_partition
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.snapshots import last_attempt
-from quality_assets.tables.faults import report_run_failure
+from quality_assets.tables.faults import report_run_failure, work_name
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
@@ -79,6 +79,8 @@ def tell_of_failure(settings: Settings, run: "DagsterRun", failed: Mapping[str, 
     a publication that is refused for what was told.
     """
     of_run = _dates(run)
+    if of_run is None and run_partition(run.tags):
+        return _tell_of_part(settings, run, failed, error)
     for asset, cause in failed.items():
         table = TABLES_BY_NAME.get(asset)
         dates = of_run if table is None or table.is_built_by_date else None
@@ -99,9 +101,34 @@ def tell_of_failure(settings: Settings, run: "DagsterRun", failed: Mapping[str, 
     )
 
 
+def _tell_of_part(settings: Settings, run: "DagsterRun", failed: Mapping[str, str], error: str) -> str | None:
+    """As `tell_of_failure`, of a run for one watched table: what is built by date knows nothing of it."""
+    if run.tags.get(_WILL_RETRY) == "true":
+        return None
+    part = run_partition(run.tags)
+    return report_run_failure(
+        settings,
+        job=run.job_name,
+        run_id=run.tags.get(_ROOT_RUN, run.run_id),
+        partition_key=part,
+        error="; ".join(dict.fromkeys(failed.values())) or error,
+        part=part,
+    )
+
+
 def _dates(run: "DagsterRun") -> tuple[date, date] | None:
+    """The dates of a run; None of one that is of none, or of a part that is no date, such as a watched table."""
     start, _, end = run_partition(run.tags).partition("...")
-    return (date.fromisoformat(start), date.fromisoformat(end or start)) if start else None
+    try:
+        return (date.fromisoformat(start), date.fromisoformat(end or start)) if start else None
+    except ValueError:
+        return None
+
+
+def work_of(run: "DagsterRun") -> str:
+    """What a run did, as `settle_failed_runs` takes it: its job, and of which watched table where it is of one."""
+    part = "" if _dates(run) else run_partition(run.tags)
+    return work_name(run.job_name, part)
 
 
 def _is_kept(settings: Settings, asset: str, run_id: str) -> bool:

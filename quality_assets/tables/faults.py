@@ -226,30 +226,39 @@ def named(partitions: Sequence[str]) -> str:
 
 
 def report_run_failure(
-    settings: Settings, *, job: str, run_id: str, partition_key: str, error: str, assets: Iterable[str] = ()
+    settings: Settings,
+    *,
+    job: str,
+    run_id: str,
+    partition_key: str,
+    error: str,
+    assets: Iterable[str] = (),
+    part: str = "",
 ) -> str:
-    """Tell of a failed run, and say in a sentence what to do; `assets` are those that it could not make."""
+    """Tell of a failed run, and say in a sentence what to do; `assets` are those that it could not make, `part` the
+    watched table whose run it was, which is a fault of its own: what another's run does says nothing of it.
+    """
     cause = error.strip()[:MAX_CAUSE_LENGTH]
     what = f"{job}{f' for {partition_key}' if partition_key else ''}"
     ends = "" if cause.endswith((".", "!", "?")) else "."
-    message = (
-        f"Run {run_id[:8]} of {what} failed{f': {cause}' if cause else ''}{ends}"
-        " Open the run in the Dagster UI, mend the cause, then `quality run`."
-    )
+    again = "it is tried again by itself" if part else "then `quality run`"
+    action = f"Open the run in the Dagster UI, mend the cause, {again}."
+    message = f"Run {run_id[:8]} of {what} failed{f': {cause}' if cause else ''}{ends} {action}"
     named = tuple(assets)
     is_refusal = named == ("publish.published_snapshot",)
     fault = Fault(
         kind="publication" if is_refusal else "run",
         subject=job,
-        title="Nothing new is published" if is_refusal else f"{job} failed",
+        check_name=part,
+        title="Nothing new is published" if is_refusal else f"{job}{f' of {part}' if part else ''} failed",
         message=message,
         severity="critical" if is_refusal else "high",
-        action="Open the run in the Dagster UI, mend the cause, then `quality run`.",
+        action=action,
         evaluation=run_id,
         partition_key=partition_key,
         run_id=run_id,
         owner=next(filter(None, map(owner_of, named)), HOUSE_OWNER),
-        subjects=(("run", run_id), *(("asset", asset) for asset in named)),
+        subjects=(("run", run_id), *(("asset", asset) for asset in named), *([("dataset", part)] if part else [])),
         evidence={"assets": list(named)},
     )
     _raise(settings, fault)
@@ -263,9 +272,11 @@ def _raise(settings: Settings, fault: Fault) -> None:
 
 
 @unless_unreachable
-def settle_failed_runs(settings: Settings, succeeded_jobs: Iterable[str] = ()) -> None:
-    """Resolve alerts of runs whose assets were made since; of those that name none, once the job has succeeded."""
-    still, done = {failure.asset for failure in failures(settings.published_dir)}, set(succeeded_jobs)
+def settle_failed_runs(settings: Settings, succeeded: Iterable[str] = ()) -> None:
+    """Resolve alerts of runs whose assets were made since; of those that name none, once their work has `succeeded`:
+    names as `work_name` gives them.
+    """
+    still, done = {failure.asset for failure in failures(settings.published_dir)}, set(succeeded)
     store = operations_of(settings)
     live = select(ALERT).where(ALERT.c.kind.in_(("run", "publication")), ALERT.c.status != alerting.RESOLVED)
     with store.read() as connection:
@@ -281,7 +292,14 @@ def settle_failed_runs(settings: Settings, succeeded_jobs: Iterable[str] = ()) -
 
 def _still_fails(row: Mapping[str, Any], still: set[str], done: set[str]) -> bool:
     assets = row["evidence"].get("assets") or []
-    return any(asset in still for asset in assets) if assets else row["subject"] not in done
+    return (
+        any(asset in still for asset in assets) if assets else work_name(row["subject"], row["check_name"]) not in done
+    )
+
+
+def work_name(job: str, part: str = "") -> str:
+    """What one run does and another does again: a job, and of which watched table where it is of one."""
+    return f"{job} {part}" if part else job
 
 
 @unless_unreachable

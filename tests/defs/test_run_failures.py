@@ -9,11 +9,12 @@ import dagster as dg
 import pytest
 from services import alert_rows
 
-from quality_assets.defs.run_failures import asset_of_step, tell_of_failure, unmade
+from quality_assets.defs.run_failures import asset_of_step, tell_of_failure, unmade, work_of
 from quality_assets.defs.run_tags import range_tags
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure, record_success
 from quality_assets.stores.snapshots import record_attempt
+from quality_assets.tables.faults import settle_failed_runs
 
 FIRST, LAST = date(2025, 3, 3), date(2025, 3, 5)
 BROKEN = {"core.valid_events": "disk on fire", "product.fact_feature_metrics": "no such column"}
@@ -92,3 +93,22 @@ def test_of_a_killed_run_what_it_was_to_make_and_did_not_has_failed() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([made, killed], instance=instance, raise_on_error=False)
         assert unmade(instance, result.dagster_run) == ["killed"]
+
+
+def test_a_run_for_a_watched_table_that_fails_is_told_and_settled_by_its_own_next_run(data_root: Settings) -> None:
+    def run(table: str, run_id: str) -> dg.DagsterRun:
+        return dg.DagsterRun(job_name="check_dataset", run_id=run_id, tags={"dagster/partition": table})
+
+    failed = {"datasets.dataset_checks": "No space left on device"}
+    for table, run_id in (("orders", "r1"), ("2026-sales", "r2"), ("orders", "r3")):
+        tell_of_failure(data_root, run(table, run_id), failed, "Steps failed")
+    orders, sales = _told(data_root)
+    assert [(each["title"], each["occurrences"]) for each in (orders, sales)] == [
+        ("check_dataset of orders failed", 2),
+        ("check_dataset of 2026-sales failed", 1),
+    ]
+    assert "No space left on device. Open the run" in orders["message"]
+    assert failures(data_root.published_dir) == [], "no build of a date waits for it"
+    settle_failed_runs(data_root, [work_of(run("2026-sales", "r4"))])
+    assert [each["status"] for each in _told(data_root)] == ["open", "resolved"]
+    assert work_of(_run()) == "build_days"

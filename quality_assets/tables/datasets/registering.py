@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from quality_assets.clock import utc_now
 from quality_assets.contracts.sources.datasets import DatasetSource, load_datasets, make_dataset
@@ -185,9 +185,9 @@ def hide(store: Operations, name: str, by: str) -> None:
             return
         connection.execute(update(DATASET).where(DATASET.c.dataset_id == name).values(hidden_at=now, is_active=False))
         remember(connection, "dataset", name, "removed", name, by, now=now)
-        live = select(ALERT.c.fingerprint).where(
-            ALERT.c.kind.in_(_OWN_ALERTS), ALERT.c.subject == name, ALERT.c.status != RESOLVED
-        )
+        is_own = and_(ALERT.c.kind.in_(_OWN_ALERTS), ALERT.c.subject == name)
+        is_of_its_run = and_(ALERT.c.kind == "run", ALERT.c.check_name == name)
+        live = select(ALERT.c.fingerprint).where(or_(is_own, is_of_its_run), ALERT.c.status != RESOLVED)
         for fingerprint in list(connection.execute(live).scalars()):
             resolve_fault(connection, fingerprint, now, "It is watched no longer.")
 
