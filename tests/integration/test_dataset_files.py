@@ -327,6 +327,7 @@ def zipped() -> bytes:
         (b"PK\x03\x04 no workbook", "a.xlsx", "neither a workbook"),
         (OLE + bytes(504) + "EncryptedPackage".encode("utf-16-le") + bytes(99), "a.xlsx", "protected by a password"),
         (b"x" * (MAX_LINE_BYTES + 1), "a.csv", "it is no table of lines"),
+        (bytes(range(32)) * 9, "a.csv", "the file is binary data, not CSV, JSON lines or Parquet"),
         (b"%PDF-1.7 \x00\x01", "a.csv", "PDF"),
         (b"\x7fELF\x02\x01\x01\x00", "a.csv", "a program"),
         (b'{"a": 1', "a.json", "JSON"),
@@ -343,6 +344,7 @@ def test_what_is_no_table_is_refused_with_a_reason(tmp_path: Path, content: byte
     with pytest.raises(FileRejected) as refusal:
         _read(tmp_path, content, name)
     assert words in refusal.value.reason
+    assert "YAML" not in refusal.value.reason, "a table has none"
     result = check_file(Settings(data_dir=tmp_path / "data"), tmp_path / name)
     assert (result.status, result.score, result.reasons) == ("refused", None, (refusal.value.reason,))
 

@@ -234,7 +234,7 @@ def as_text(
         head = head_of(path)
     encoding = _wide_encoding(head) or declared
     if encoding is None:
-        refuse_binary(head.replace(delimiter.encode(), b",") if delimiter else head)
+        refuse_binary(head.replace(delimiter.encode(), b",") if delimiter else head, has_source=not is_guess)
     elif encoding not in ("utf-8", "utf-8-sig"):
         path = _recoded(path, scratch / "recoded", encoding, "replace" if is_guess else "strict")
     scan, bad, other = _scanned(path)
@@ -295,8 +295,8 @@ def _wide_encoding(head: bytes) -> str | None:
     return None
 
 
-def refuse_binary(head: bytes) -> None:
-    """Raise FileRejected where the first bytes of a file are those of no text."""
+def refuse_binary(head: bytes, *, has_source: bool = False) -> None:
+    """Raise FileRejected where the first bytes of a file are those of no text; a source's YAML could say otherwise."""
     if head[_TAR_OFFSET:].startswith(b"ustar"):
         raise FileRejected("the file is a tar archive; put the files that are in it into the landing zone")
     for magic, what in _MAGIC.items():
@@ -308,10 +308,11 @@ def refuse_binary(head: bytes) -> None:
     head = re.sub(_HOLE + b"+", b"", head).rstrip(b"\0") or head
     control = len(head) - len(head.translate(None, _CONTROL))
     if control > 0.05 * len(head) or head.count(0) > 0.2 * len(head):
-        raise FileRejected(
-            "the file is binary data, not CSV, JSON lines or Parquet. If it is text, its source's YAML says how it is"
-            " written: `csv: {encoding: utf-16-le}`, or a `delimiter` that is a control character"
+        hint = (
+            ". If it is text, its source's YAML says how it is written: `csv: {encoding: utf-16-le}`, or a `delimiter`"
+            " that is a control character"
         )
+        raise FileRejected(f"the file is binary data, not CSV, JSON lines or Parquet{hint if has_source else ''}")
 
 
 def _stands_for(head: bytes) -> str | None:
