@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from quality_assets.defs.run_failures import tell_of_failure, unmade
+from quality_assets.defs.run_failures import PROCESS_GONE, tell_of_failure, unmade
 from quality_assets.defs.run_tags import process_of
 from quality_assets.settings import Settings
 from quality_assets.stores.process_ids import is_alive
@@ -21,7 +21,6 @@ def end_dead_runs(instance: "DagsterInstance", settings: Settings) -> None:
         process = process_of(run)
         if process is None or is_alive(process):
             continue
-        why = "The process that ran it was killed."
-        instance.report_run_failed(run, why)
-        tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), why), why)
+        instance.report_run_failed(run, PROCESS_GONE)
+        tell_of_failure(settings, run, dict.fromkeys(unmade(instance, run), PROCESS_GONE), PROCESS_GONE)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -56,6 +56,15 @@ def without_class(message: str) -> str:
     return re.sub(r"^(?:\w+\.)+\w+: ", "", message.strip())
 
 
+PROCESS_GONE = "The process that ran it was killed."
+_FROM_OUTSIDE = "marked as failed from outside"
+
+
+def run_cause(message: str | None) -> str:
+    """Why a run failed where none of its steps says so: what watches runs has no words for a process that is gone."""
+    return PROCESS_GONE if message and _FROM_OUTSIDE in message else message or "no message"
+
+
 def unmade(instance: "DagsterInstance", run: "DagsterRun") -> list[str]:
     """The assets that a run was to make and did not, in order: what is behind a run that was killed."""
 

@@ -37,7 +37,7 @@ from quality_assets.defs.jobs import (
     train_risk_model,
 )
 from quality_assets.defs.partitions import begin_with_data, event_dates
-from quality_assets.defs.run_failures import TOLD, asset_of_step, step_cause, tell_of_failure, unmade
+from quality_assets.defs.run_failures import TOLD, asset_of_step, run_cause, step_cause, tell_of_failure, unmade
 from quality_assets.defs.run_tags import BRING_UP_TO_DATE, RANGE_START, process_of, range_tags
 from quality_assets.settings import Settings, get_settings
 from quality_assets.stores.files import write_atomically
@@ -272,7 +272,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     if process_of(run) or any(map(_is_told_of, context.get_step_failure_events())):
         return
     failed = {asset_of_step(str(event.step_key)): step_cause(event) for event in context.get_step_failure_events()}
-    error = context.failure_event.message or "no message"
+    error = run_cause(context.failure_event.message)
     told = tell_of_failure(settings, run, failed or dict.fromkeys(unmade(context.instance, run), error), error)
     if told is None:
         context.log.info("It is told of already, or is tried again.")

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from services import alert_rows
 
-from quality_assets.defs.run_failures import asset_of_step, tell_of_failure, unmade, work_of
+from quality_assets.defs.run_failures import asset_of_step, run_cause, tell_of_failure, unmade, work_of
 from quality_assets.defs.run_tags import range_tags
 from quality_assets.settings import Settings
 from quality_assets.stores.failures import failures, record_failure, record_success
@@ -112,3 +112,10 @@ def test_a_run_for_a_watched_table_that_fails_is_told_and_settled_by_its_own_nex
     settle_failed_runs(data_root, [work_of(run("2026-sales", "r4"))])
     assert [each["status"] for each in _told(data_root)] == ["open", "resolved"]
     assert work_of(_run()) == "build_days"
+
+
+def test_a_process_that_is_gone_is_said_in_words() -> None:
+    assert run_cause("This run has been marked as failed from outside the execution context.") == (
+        "The process that ran it was killed."
+    )
+    assert (run_cause("disk on fire"), run_cause(None)) == ("disk on fire", "no message")
