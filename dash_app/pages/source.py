@@ -77,15 +77,32 @@ def _figures(told: Mapping[str, Any]) -> Component:
 
 
 def _batch_note(told: Mapping[str, Any]) -> str:
-    judged = told["judged"]
+    judged, newest = told["judged"], _not_judged(told)
+    title, why = newest or ("", "")
+    # Else it is said where the findings would stand.
+    after = f" {title}: {why}" if newest and told["findings"] else ""
     if judged is None:
         return "No batch was judged yet."
     learning = (judged["details"] or {}).get("learning")
     said = f"In {judged['name']}, {formats.plural(judged['rows'] or 0, 'row')}."
-    return f"{said} {capitalised(learning)}." if learning else said
+    return f"{said} {capitalised(learning)}.{after}" if learning else f"{said}{after}"
+
+
+def _not_judged(told: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What became of the newest batch where it is not the one that was judged last, and why; None where it is."""
+    newest = told["batches"][-1] if told["batches"] else None
+    if newest is None or newest["status"] == "checked":
+        return None
+    if newest["status"] == "refused":
+        return f"{newest['name']} cannot be read", f"{capitalised(newest['reason'] or 'no reason is known')}."
+    hint = f"Servers do it by themselves; without any, `quality check {told['dataset']}` does."
+    return f"{newest['name']} waits to be judged", hint
 
 
 def _nothing_found(told: Mapping[str, Any]) -> Component:
+    newest = _not_judged(told)
+    if newest is not None:
+        return ui.nothing("circle-x" if told["batches"][-1]["status"] == "refused" else "clock", *newest)
     if told["judged"] is None:
         return ui.nothing("circle-dashed", "No batch yet", "What is found in the first one is told here.")
     return ui.nothing("circle-check", "Nothing is unusual", "All that was asked of the last batch is as it was.")

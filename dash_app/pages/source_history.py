@@ -64,7 +64,7 @@ def schema(history: Sequence[Mapping[str, Any]]) -> Component:
 def _said(change: Mapping[str, Any]) -> list[str]:
     if change["is_first"]:
         return [f"The first: {formats.plural(len(change['added']), 'column')}."]
-    said = [f"Renamed, it seems: {sentence}" for sentence in change["renames"]]
+    said = list(change["renames"])
     said += [f"New: {', '.join(change['added'])}"] * bool(change["added"])
     said += [f"Gone: {', '.join(change['lost'])}"] * bool(change["lost"])
     said += [f"{name} is {now or 'nothing'}, was {was}" for name, was, now in change["kinds"]]

@@ -17,8 +17,9 @@ from quality_assets.read.reader import SnapshotStore
 from quality_assets.settings import Settings
 from quality_assets.stores.operations.store import close_operations, operations_of
 from quality_assets.tables.datasets.checking import check_dataset
-from quality_assets.tables.datasets.registering import register
+from quality_assets.tables.datasets.registering import find, register
 from quality_assets.tables.datasets.ruling import set_state
+from quality_assets.tables.datasets.uploads import accept, arriving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 from daily_orders import orders
@@ -87,15 +88,31 @@ def test_a_batch_that_fails_shows_what_is_worst_in_it_and_which_threshold_it_fai
 ) -> None:
     table = orders(0)
     table.assign(price=["?"] * 20 + table.price.tolist()[20:]).to_csv(tmp_path / "day.csv", index=False)
-    (tmp_path / "day2.csv").write_text("")
+    (tmp_path / "days.csv").write_text("")
     store, rows = operations_of(settings), len(table)
     source = DatasetSource(name="orders", path=str(tmp_path / "day*.csv"), thresholds=Thresholds(rows_at_least=5_000))
     judged = check_dataset(store, settings, register(store, source, "t"))
-    assert {each.batch: each.status for each in judged} == {"day.csv": "failed", "day2.csv": "refused"}
+    assert {each.batch: each.status for each in judged} == {"day.csv": "failed", "days.csv": "refused"}
     page = _shown(settings, "/sources/orders")
     assert f"20 of {rows} values of price are missing" in page
     assert f"It has {rows} rows; 5,000 are the least" in page
-    assert "No rows: the file is empty" in page
+    assert "days.csv cannot be read: No rows: the file is empty." in page, "and not only far below"
+
+
+def test_a_first_batch_that_waits_or_cannot_be_read_is_not_no_batch(settings: Settings, tmp_path: Path) -> None:
+    store = operations_of(settings)
+    with arriving(settings) as (taken, path):
+        taken.write(b"%PDF-1.7 and so on")
+        taken.close()
+        accept(store, settings, "scans", "scan.csv", taken, path, "ann")
+    waiting = _shown(settings, "/sources/scans")
+    assert "scan.csv waits to be judged" in waiting
+    assert "`quality check scans` does" in waiting
+    list(check_dataset(store, settings, find(store, settings, "scans")))
+    refused = _shown(settings, "/sources/scans")
+    assert "scan.csv cannot be read" in refused
+    assert "The file is a PDF document" in refused
+    assert "No batch yet" not in waiting + refused
 
 
 def test_a_table_with_a_past_shows_its_scores_its_columns_and_what_thresholds_do(
@@ -114,7 +131,7 @@ def test_a_table_with_a_past_shows_its_scores_its_columns_and_what_thresholds_do
     assert "What each dimension took away from the score" in page
     assert "They fail 1 of the last 5 batches. The last: day_4.csv." in page
     assert "/api/v1/data-quality/sources/orders/what-if" in page
-    assert "Renamed, it seems: Column sku is gone, and article holds what it held" in page
+    assert "Column sku is gone, and article holds what it held: renamed, it seems" in page
     assert "The first: 10 columns." in page
 
 
