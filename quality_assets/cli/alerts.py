@@ -257,7 +257,7 @@ def send(
     ] = False,
 ) -> None:
     """Look at the house, and tell what is due now: what servers do by themselves. Exit code 1 where a channel fails."""
-    from quality_assets.stores.root_copies import original_of, remember_place
+    from quality_assets.stores.root_copies import copy_sentence, original_of, remember_place
     from quality_assets.tables.house import watch
     from quality_assets.tables.shadow_watch import watch_shadows
     from quality_assets.tables.telling import tell
@@ -269,10 +269,7 @@ def send(
     watch(settings)
     watch_shadows(settings, at_once=True)
     if original := original_of(settings):
-        fail(
-            f"{settings.data_dir} is a copy of {original}, which tells people: nothing is told from here."
-            " `quality alerts send --from-here` lets this one tell as well"
-        )
+        fail(copy_sentence(settings, original))
     told = tell(settings, wait_s=_SENDING_S)
     out.print(f"{told.sent} sent, {told.refused} not taken")
     if told.refused:

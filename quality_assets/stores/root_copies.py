@@ -26,6 +26,14 @@ def original_of(settings: Settings) -> Path | None:
     return None if told.samefile(own) else told
 
 
+def copy_sentence(settings: Settings, original: Path) -> str:
+    """That nothing goes out from a copy, and how it may."""
+    return (
+        f"{settings.data_dir} is a copy of {original}, which tells people: nothing is told from here."
+        " `quality alerts send --from-here` lets this one tell as well"
+    )
+
+
 def remember_place(settings: Settings) -> None:
     """Let this root be one that tells, from where it lies now on."""
     own = settings.data_dir.resolve()

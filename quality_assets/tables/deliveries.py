@@ -34,6 +34,7 @@ from quality_assets.domain.impact.delivery import (
 from quality_assets.settings import Settings
 from quality_assets.stores.destinations import NotDelivered, Sender
 from quality_assets.stores.operations.store import Operations, operations_of
+from quality_assets.stores.root_copies import copy_sentence, original_of
 from quality_assets.stores.secret_refs import SecretMissingError
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot, why_none_is_published
 
@@ -110,11 +111,13 @@ def deliver(
 ) -> DeliveryOutcome:
     """Send a destination what it lacks of the published snapshot; or, dry, say what that is.
 
-    Raises NothingToSend where nothing is published, or what it sends is not there; DeliveryRunningError where another
-    delivery to it is under way.
+    Raises NothingToSend where nothing is published, what it sends is not there, or this root is a copy of one that
+    sends; DeliveryRunningError where another delivery to it is under way.
     """
     if dry_run:
         return _deliver(settings, destination, dry_run=True, wait=wait)
+    if original := original_of(settings):
+        raise NothingToSend(copy_sentence(settings, original))
     with _alone(settings, destination.name):
         return _deliver(settings, destination, dry_run=False, wait=wait)
 

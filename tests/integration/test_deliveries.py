@@ -6,6 +6,7 @@ import csv
 import hashlib
 import hmac
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from quality_assets.settings import Settings
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.delivery_tables import DELIVERED_ROW, DELIVERY
 from quality_assets.stores.operations.store import fetch, operations_of
+from quality_assets.stores.root_copies import remember_place
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.deliveries import DeliveryOutcome, NothingToSend, deliver
 from tests.services import PostgresServer
@@ -188,6 +190,17 @@ def test_nothing_published_and_no_such_segment_say_so(data_root: Settings, recei
     other = webhook(receiver).model_copy(update={"send": "segment:none"})
     with pytest.raises(NothingToSend, match="no segment is called 'none'"):
         deliver(data_root, other)
+
+
+def test_a_copy_of_a_root_that_is_there_sends_nothing(data_root: Settings, receiver: Receiver, tmp_path: Path) -> None:
+    published(data_root, {"u1": "2026-03-01"})
+    remember_place(data_root)
+    copy = data_root.model_copy(update={"data_dir": tmp_path / "copy"})
+    shutil.copytree(data_root.data_dir, copy.data_dir)
+    with pytest.raises(NothingToSend, match=r"copy is a copy of .*, which tells people"):
+        deliver(copy, webhook(receiver))
+    assert deliver(copy, webhook(receiver), dry_run=True).status == "planned"
+    assert deliver(data_root, webhook(receiver)).inserts == 1
 
 
 def test_the_job_of_the_schedule_sends_to_all_and_fails_for_one_that_refuses(
