@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -24,6 +25,7 @@ dataset_app = typer.Typer(help="Tables that are watched: any file, folder, query
 app.add_typer(dataset_app, name="dataset")
 
 _MOST_FINDINGS = 12
+_PLACES = {"path", "query", "table"}
 _LISTED = ("dataset", "owner", "batches", "batch", "score", "status", "rows", "worst_finding", "unreadable", "late")
 
 
@@ -55,33 +57,34 @@ def add(
     query: Annotated[str | None, typer.Option(help="One SELECT, on the database of --secret.")] = None,
     secret: Annotated[str | None, typer.Option(help="env:NAME or file:PATH that holds the database's address.")] = None,
     table: Annotated[str | None, typer.Option(help="A table of the DuckDB file, or of the snapshot.")] = None,
-    owner: Annotated[str, typer.Option(help="Who is told.")] = "",
+    owner: Annotated[str | None, typer.Option(help="Who is told.")] = None,
     cadence: Annotated[str | None, typer.Option(help="How often a batch is due: daily, weekly, 6h.")] = None,
     min_score: Annotated[float | None, typer.Option(help="A batch of a lower score fails.")] = None,
 ) -> None:
-    """Watch a table. `quality check NAME` judges each batch that was not judged yet."""
+    """Watch a table, or say other things of one: what is not given stays. `quality check NAME` judges its batches."""
     from quality_assets.contracts.sources.datasets import make_dataset
     from quality_assets.contracts.sources.model import SourceError
     from quality_assets.stores.datasets.queries import check_query
     from quality_assets.stores.readers.faults import FileRejected
     from quality_assets.tables.datasets.registering import datasets, register
 
+    settings = root_settings()
+    store = _store(settings)
+    there = datasets(store, settings, with_hidden=True).get(name)
     given = {
-        "name": name, "path": _absolute(path), "key": key or (), "time": time, "query": query, "secret": secret,
+        "name": name, "path": _absolute(path), "key": key, "time": time, "query": query, "secret": secret,
         "table": table, "owner": owner, "cadence": cadence,
-        "thresholds": {} if min_score is None else {"score": min_score},
+        "thresholds": None if min_score is None else {"score": min_score},
     }  # fmt: skip
+    given = {what: value for what, value in given.items() if value is not None}
     try:
-        source = make_dataset(given, "dataset")
+        source = make_dataset(given if there is None else _with_what_was_said(there, given), "dataset")
         if query is not None:
             check_query(query)
     except SourceError as error:
         fail(str(error), 2)
     except FileRejected as error:
         fail(error.reason, 2)
-    settings = root_settings()
-    store = _store(settings)
-    there = datasets(store, settings, with_hidden=True).get(name)
     if there is not None and there.is_hidden and there.yaml_keys:
         register(store, there.source, user_name(), there.yaml_keys)
         out.print(escape(f"{name} is watched again, as its file in {settings.data_dir / 'datasets'} says"))
@@ -95,6 +98,19 @@ def add(
     out.print(
         escape(f"{name} is watched: {source.path or source.query or source.table}. `quality check {name}` judges it")
     )
+    if there is not None:
+        kept = {what: getattr(source, what) for what in ("owner", "cadence", "key", "time") if what not in given}
+        said = ", ".join(f"{what} {', '.join(v) if isinstance(v, tuple) else v}" for what, v in kept.items() if v)
+        if said:
+            out.print(f"  as before: {shown(said)}")
+
+
+def _with_what_was_said(there: Registered, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a dataset that is there, with what is given instead; it comes from one place."""
+    before = there.source.model_dump()
+    if given.keys() & _PLACES:
+        before |= dict.fromkeys((*_PLACES, "secret"))
+    return {**before, **given, "thresholds": {**before["thresholds"], **given.get("thresholds", {})}}
 
 
 def _absolute(path: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -392,3 +393,23 @@ def test_a_check_without_servers_tells_the_owner_at_its_end(quality, tmp_path: P
     assert "Of: orders_13.csv" in str(mailbox.messages[0].get_payload(decode=True), "utf-8")
     quality("check", "orders")
     assert len(mailbox.messages) == 1
+
+
+def test_what_was_said_of_a_table_stays_where_it_is_added_again_for_another_reason(quality) -> None:
+    def shown() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(quality("dataset", "show", "shop", "--format", "json")[1])
+        return told
+
+    said = ("--owner", "ann@example.com", "--cadence", "daily", "--key", "id", "--min-score", "0.9")
+    assert quality("dataset", "add", "shop", "--path", "/old/*.csv", *said)[0] == 0
+    code, output = quality("dataset", "add", "shop", "--path", "/new/*.csv")
+    assert (code, "as before: owner ann@example.com, cadence daily, key id" in output) == (0, True)
+    told = shown()
+    assert (told["path"], told["owner"], told["cadence"], told["key"]) == (
+        "/new/*.csv", "ann@example.com", "daily", ["id"],
+    )  # fmt: skip
+    assert told["thresholds"]["score"] == 0.9
+    # It comes from one place: another kind of it takes the place of the first.
+    assert quality("dataset", "add", "shop", "--query", "select 1", "--secret", "env:S", "--owner", "")[0] == 0
+    told = shown()
+    assert (told["path"], told["query"], told["owner"], told["cadence"]) == (None, "select 1", "", "daily")
