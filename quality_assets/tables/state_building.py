@@ -64,7 +64,7 @@ _CODE = (
         f"quality_assets.domain.series.{name}"
         for name in (
             "baseline", "carrying", "dating", "detection", "objectives", "panel", "rare", "resuming", "scale",
-            "settings", "silence", "state_rows", "states", "walk",
+            "settings", "silence", "state_rows", "states", "walk", "watched",
         )
     ),
     "quality_assets.tables.feature_states",
