@@ -62,6 +62,29 @@ def test_a_quarter_of_wrong_cells_shows_where_several_groups_tell_the_others_wel
     assert two_in_eight(4).weight < weights.WEAK_DEPENDENCY
 
 
+def test_a_second_column_of_two_values_is_told_where_errors_at_one_rate_explain_it_better_than_habits() -> None:
+    def two_values(shares: Sequence[int], rows: int = 20) -> Pairing:
+        """Zips that are of c0 and of c1 in turn, but for so many of the rows of each."""
+        wrong = {z: [f"c{(z + 1) % 2}"] * count for z, count in enumerate(shares)}
+        own = {z: [f"c{z % 2}"] * (rows - count) for z, count in enumerate(shares)}
+        names = {z: [*wrong[z], *own[z]] for z in range(len(shares))}
+        return _pairing(_zips(names, zips=len(shares), rows=rows))
+
+    # 5 of 20 at a rate of a quarter: C(20, 5) / 4⁵ · (3/4)¹⁵ = .202, where any count from 0 to 10 alike would be
+    # 1 / 11: each zip speaks for errors by ln(.202 · 11) = .80. Less ln(rows) / 2 for the rate, six are 4.79 - 2.39 =
+    # 2.4, as if ten times as likely, and five 3.99 - 2.30 = 1.7: too little.
+    six, five = two_values([5] * 6), two_values([5] * 5)
+    assert (six.confidence, six.is_even, six.weight) == (0.75, True, weights.DEPENDENCY)
+    assert (five.confidence, five.is_even) == (0.75, True)
+    assert five.weight < weights.WEAK_DEPENDENCY
+    # Rows of four a zip tell nothing, however many zips there are.
+    assert two_values([1] * 60, rows=4).weight < weights.WEAK_DEPENDENCY
+    # Each zip has a share of its own: so are people of two kinds spread over places.
+    assert two_values([0, 2, 4, 6, 8, 9, 7, 5, 3, 1]).weight < weights.WEAK_DEPENDENCY
+    # Three in four are of one kind, whatever the zip: the zips say nothing.
+    assert two_values([5, 15] * 6).weight < weights.WEAK_DEPENDENCY
+
+
 def test_what_lies_far_out_hides_nothing_that_columns_say_of_each_other() -> None:
     # Three rows of each of 40 people, who are of a group from 1 to 5. One row of 14 holds 900, and two rows of 7.
     people = [f"p{row // 3}" for row in range(120)]

@@ -20,13 +20,15 @@ _LEAST_GROUPED_SHARE = 0.3
 # (confidence, lift) of two columns for a breach of what one says of the other to be doubted: surely, hardly, and from
 # where on hardly.
 _SURE, _WEAK, _FAINT = (0.9, 0.8), (0.8, 0.6), (0.7, 0.5)
-# The same where exceptions are strewn evenly over some groups, as errors are, and what is expected of their scatter; a
-# second value of larger groups is then no habit either.
-_SURE_IF_EVEN, _LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = (0.85, 0.7), 3, 2.0, 10
-# Of so many groups that are so large, in the middle, evenness tells errors however many they are.
-_EVEN_OF_MANY, _MANY_ENOUGH = (0.6, 0.5), ((8, 5), (5, 20))
-# The same of fewer, where more is told: of so many groups of three and more, with so many rows in all.
+# Where exceptions are strewn evenly over some groups, as errors are: what is expected of their scatter. A second value
+# of larger groups is then no habit either.
+_LEAST_GROUPS, _SIGMAS, _LARGE_GROUP = 3, 2.0, 10
+# The same of so many groups of three and more, with so many rows in all, where more is told.
 _EVEN_OF_SOME, _SOME_GROUPS, _SOME_ROWS = (0.6, 0.6), 5, 40
+# The same where the groups of so many rows show it: by so much (the natural logarithm of how many times as likely)
+# errors at one rate explain them better than habits of their own, and than columns that say nothing of each other; up
+# to such a share of errors, and not where hardly more is told than without a.
+_TOLD_APART, _ROWS_THAT_TELL, _MOST_ODD, _LEAST_TOLD_APART = 2.3, 5, 0.35, 0.3
 # The same of all rows, and of those rows whose value some group has for its own, of which one is not nearly all.
 _LEAST_OF_ALL, _SURE_OF_SAID, _MOST_OF_ONE = (0.85, 0.5), (0.97, 0.9), 0.85
 # The same where nearly all that is none's own stands in several groups each: what stands in one is of that group.
@@ -145,11 +147,7 @@ class Pairing:
         own = (self.confidence, self.lift)
         if _reaches(own, _SURE) or self.is_told_by_said:
             return weights.DEPENDENCY
-        size = float(np.median(self.total))
-        is_shown = any(len(self.total) >= groups and size >= least for groups, least in _MANY_ENOUGH)
-        if self.is_even and _reaches(self.told_by_others, _EVEN_OF_MANY if is_shown else _SURE_IF_EVEN):
-            return weights.DEPENDENCY
-        if self.is_even and self._is_clear_of_some:
+        if self.is_even and (self._is_clear_of_some or self._has_one_rate):
             return weights.DEPENDENCY
         # From nothing on, so that what is nearly none does not come and go.
         parts = [(x - low) / (high - low) for x, low, high in zip(own, _FAINT, _WEAK, strict=True)]
@@ -162,6 +160,41 @@ class Pairing:
         is_enough = is_large.sum() >= _SOME_GROUPS and self.total[is_large].sum() >= _SOME_ROWS
         is_told = all(_reaches(shown, _EVEN_OF_SOME) for shown in ((self.confidence, self.lift), self.told_by_others))
         return bool(is_enough and is_told)
+
+    @property
+    def _has_one_rate(self) -> bool:
+        """Whether errors at one rate in all groups are what explains them: far better than a share of exceptions that
+        each group has by nature, any being as likely, and than columns that say nothing of each other.
+
+        A few groups, or small ones, tell nothing by it, and so does a second column of hardly more than one value.
+        """
+        tells = self.total >= _ROWS_THAT_TELL
+        n, held = self.total[tells].astype(float), self.held[tells].astype(float)
+        odd = n - held
+        share = float(odd.sum() / max(n.sum(), 1.0))
+        if self.lift < _LEAST_TOLD_APART or not 0 < share <= _MOST_ODD:
+            return False
+        deciding, decided, counts = self.pairs
+        of_b = np.bincount(decided, counts)
+        values, base = int(np.count_nonzero(of_b)), of_b / of_b.sum()
+        log_factorial = np.append(0.0, np.cumsum(np.log(np.arange(1, n.max() + 1))))
+        ways = log_factorial[self.total[tells]] - log_factorial[self.held[tells]] - log_factorial[odd.astype(int)]
+        errors = ways + odd * np.log(share) + held * np.log(1 - share)
+        if values == 2:
+            # Most of a group may be wrong by chance: the other one of two is then its most frequent.
+            wrong = ways + held * np.log(share) + odd * np.log(1 - share)
+            errors = np.where(odd == held, errors, np.logaddexp(errors, wrong))
+        # By nature a group has up to half its rows otherwise, any number as likely; the rate of errors was fitted.
+        by_nature = -np.log(n // 2 + 1)
+        if (errors - by_nature).sum() - np.log(n.sum()) / 2 < _TOLD_APART:
+            return False
+        places = np.searchsorted(self.codes, deciding)
+        asked = tells[places]
+        of, said, rows = decided[asked], self.says[places[asked]], counts[asked]
+        under_rule = np.where(of == said, 1 - share, share * base[of] / np.maximum(1 - base[said], 1e-12))
+        # What each group says was chosen among all values.
+        told = float((rows * np.log(under_rule / base[of])).sum()) - len(n) * np.log(values)
+        return told >= _TOLD_APART
 
 
 def _reaches(shown: tuple[float, float], least: tuple[float, float]) -> bool:
