@@ -74,6 +74,22 @@ def test_an_end_is_not_below_its_beginning() -> None:
     assert list(orders_within(text_block(start=start, end=ends), 0.9, "past_order")) == []
 
 
+def test_many_ends_before_their_beginnings_show_where_they_lie_far_before_them() -> None:
+    start = [n * 37 % 100 for n in range(100)]
+
+    def found(by: int, many: int = 25) -> list[tuple[str, ...]]:
+        # Of 75 and more that end 1 to 7 later, nine in ten do so 7 later at most: three times as far is 21.
+        ends = [n - by if row < many else n + 1 + row % 7 for row, n in enumerate(start)]
+        return [
+            test.columns for test in orders_within(text_block(start=start, end=ends), 0.8, "order", least_if_wild=0.6)
+        ]
+
+    assert found(21) == [("start", "end")]
+    assert found(20) == [], "as far before as after it: the columns have no order"
+    assert found(21, many=40) == [("start", "end")]
+    assert found(21, many=41) == []
+
+
 @pytest.mark.parametrize(
     ("odd", "rows"),
     [

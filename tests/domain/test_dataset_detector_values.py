@@ -117,6 +117,20 @@ def test_a_piece_of_a_common_value_is_cut_off_within_a_word_by_two_letters_or_mo
     assert _broken([*names, *rest], "word_typo") == []
 
 
+def test_two_letters_are_a_piece_where_half_of_the_common_values_are_cut() -> None:
+    # Of each of two, a quarter of the cells lost its end.
+    both = ["Alive"] * 30 + ["Dead"] * 30 + ["Al"] * 10 + ["De"] * 10
+    assert _broken(both, "typo") == list(range(60, 80))
+    # Two of five alone: "In" and "Am" may be codes beside them.
+    more = [name for name in ("Norway", "Sweden", "Poland") for _ in range(30)]
+    two = ["India"] * 30 + ["America"] * 30 + ["In", "Am"]
+    assert _broken([*two, *more], "typo") == []
+    # Two of four are half of them.
+    assert _broken([*two, *more[:60]], "typo") == [60, 61]
+    assert _broken(["Alive"] * 30 + ["Dead"] * 30 + ["Al"] * 10, "typo") == [], "one piece alone"
+    assert _broken(["None"] * 30 + ["Not sure"] * 30 + ["No"] * 20, "typo") == []
+
+
 def test_a_typo_knows_what_is_common_and_what_is_fine() -> None:
     test, _ = suggested(["Berlin"] * 15 + ["Bonn"] * 5 + ["Rome"] * 4 + ["Berlni"])["typo"]
     assert isinstance(test, Typo)
@@ -142,6 +156,9 @@ def test_codes_in_other_capitals_are_told_where_several_have_both() -> None:
     assert "variant" not in suggested([*upper, *["de"] * 9]), "one may be another code"
     assert "variant" not in suggested([*["DE", "fr"] * 20, "de", "FR"]), "neither way is that of the column"
     assert _broken([*["t", "f"] * 20, *["T", "F"] * 10], "variant") == list(range(40, 60))
+    # A blank within a word is none of the code; between figures it may be.
+    assert _broken([*["Class1", "Class2"] * 20, *["Cl ass1", "Cla ss2"] * 10], "variant") == list(range(40, 60))
+    assert "variant" not in suggested([*["A1 12", "A1 22"] * 20, *["A11 2", "A12 2"] * 10])
     assert _broken([*["ja", "nein"] * 20, *["1", "0"] * 10], "other_way") == list(range(40, 60))
 
 

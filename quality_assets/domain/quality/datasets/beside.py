@@ -25,6 +25,9 @@ _MOST_COLUMNS, _MOST_ROWS, _LEAST_ROWS = 14, 5_000, 30
 _LEAST_SIZES = 8
 # So many rows keep an order that so many would break if the columns said nothing of each other.
 _KEPT, _LEAST_BY_CHANCE = 0.99, 0.05
+# Where fewer keep it, most that break it lie so many times as far off as nine in ten that keep it: of two columns
+# without an order, either is as far above the other.
+_WILD_TIMES = 3.0
 # Neighbours that are so often equal make a column one that goes on; hardly a row then stands alone between equal ones.
 _LEAST_EQUAL, _MOST_ALONE = 0.55, 0.12
 # The same where so many are errors, and equal neighbours are no chance (Cohen's kappa).
@@ -39,33 +42,48 @@ _SERIES_PART = 0.3
 
 
 def orders_within(
-    block: Block, weight: float, detector: str, kinds: Sequence[str] = ("number", "time"), least: float = _KEPT
+    block: Block,
+    weight: float,
+    detector: str,
+    kinds: Sequence[str] = ("number", "time"),
+    least: float = _KEPT,
+    least_if_wild: float = 1.0,
 ) -> Iterator[Below]:
-    """Pairs of columns of one kind of which the second is hardly ever below the first; of each second, the nearest."""
+    """Pairs of columns of one kind of which the second is hardly ever below the first; of each second, the nearest.
+
+    At least `least` of the rows keep the order, or `least_if_wild` where those that break it do so by far.
+    """
     head = first_rows(block, _MOST_ROWS)
     for kind in kinds:
         columns = {n: c.numbers for n, c in head.columns.items() if c.form.kind == kind}
         varied = {n: v for n, v in list(columns.items())[:_MOST_COLUMNS] if len(np.unique(v)) >= _LEAST_SIZES}
         nearest: dict[str, tuple[float, str]] = {}
         for lower, upper in permutations(varied, 2):
-            distance = _kept_distance(varied[lower], varied[upper], least)
+            distance = _kept_distance(varied[lower], varied[upper], least, least_if_wild)
             if distance is not None and (upper not in nearest or distance < nearest[upper][0]):
                 nearest[upper] = (distance, lower)
         for upper, (_, lower) in nearest.items():
             yield Below("identity", detector, (lower, upper), weight)
 
 
-def _kept_distance(lower: Floats, upper: Floats, least: float = _KEPT) -> float | None:
+def _kept_distance(lower: Floats, upper: Floats, least: float, least_if_wild: float) -> float | None:
     """How far apart two columns lie in the middle, where one is hardly ever above the other, and by chance would be."""
     known = ~np.isnan(lower + upper)
     n = int(known.sum())
     if n < _LEAST_ROWS:
         return None
     one, other = lower[known], upper[known]
-    if (one <= other).mean() < least or not (one < other).any():
+    kept = float((one <= other).mean())
+    if not (one < other).any() or (kept < least and not (kept >= least_if_wild and _is_wild(other - one))):
         return None
     by_chance = float(np.searchsorted(np.sort(other), one, "left").mean()) / n
     return float(np.median(other - one)) if by_chance >= _LEAST_BY_CHANCE else None
+
+
+def _is_wild(apart: Floats) -> bool:
+    """Whether most of what lies below zero lies far below it, beside how far above all else does."""
+    usual = float(np.quantile(apart[apart >= 0], _USUAL_SHARE))
+    return 0 < _WILD_TIMES * usual <= float(np.median(-apart[apart < 0]))
 
 
 def alone_within(

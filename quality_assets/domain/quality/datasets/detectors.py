@@ -39,7 +39,7 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     words_of,
 )
 from quality_assets.domain.quality.datasets.dependencies import dependencies_within
-from quality_assets.domain.quality.datasets.edits import SlipIndex
+from quality_assets.domain.quality.datasets.edits import LEAST_LENGTH, SlipIndex
 from quality_assets.domain.quality.datasets.identities import identities_within, ratios_within
 from quality_assets.domain.quality.datasets.moved import moved_within
 from quality_assets.domain.quality.datasets.values import Block, Cells, loose_shape
@@ -60,8 +60,11 @@ _CATEGORY_SHARE, _CATEGORY_SLIP_TIMES = 0.1, 2
 _RARE_SHARE, _SLIP_SHARE, _CATEGORY_SLIP_SHARE = 0.02, 0.1, 0.3
 # Where so many of the common values have slips, values are mistaken throughout, and slips need not be as rare.
 _LEAST_SLIPPED, _SLIPPED_SHARE = 3, 0.25
+# Two letters may be a word, or a code, beside one that begins so, as "No" beside "None": pieces they are where so many
+# stand there, of as many common values, and such a share of these.
+_LEAST_PIECE, _LEAST_PIECES, _CUT_SHARE = 3, 2, 0.5
 _MOST_SEARCHED = 20_000
-_KEPT_ORDER = 0.95
+_KEPT_ORDER, _KEPT_IF_WILD = 0.95, 0.6
 _RARER_TIMES = 3
 # All but so few values have one of so few forms, for another to be odd.
 _MOST_FORMS, _MOST_EXACT_FORMS = 12, 4
@@ -109,7 +112,7 @@ def detect(block: Block) -> list[CellTest]:
         found += ratios_within(block)
         found += moved_within(block)
         # Of two columns of times, one is when what began with the other has ended; numbers lie so by chance.
-        found += orders_within(block, weights.ORDER, "order", ("time",), _KEPT_ORDER)
+        found += orders_within(block, weights.ORDER, "order", ("time",), _KEPT_ORDER, _KEPT_IF_WILD)
     return found
 
 
@@ -176,6 +179,7 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
     of_few = 0.0 if category is None else category * _CATEGORY_SLIP_SHARE / _CATEGORY_SHARE
     rarer: dict[str, bool] = {}
     slipped: set[str] = set()
+    cut: dict[str, list[str]] = {}
     for value, count in counts.items():
         wholes = [] if category is None else index.wholes(value)
         of_wholes = sum(counts[whole] for whole in wholes)
@@ -187,10 +191,19 @@ def _slips(counts: dict[str, int], common: list[str], rare_at_most: float, categ
             is_frequent = count > max(rare_at_most, of_few if is_few else 0.0) and not is_same
             if is_frequent or there < _CATEGORY_SLIP_TIMES * count:
                 continue
+            if origin in wholes:
+                cut.setdefault(value, []).append(origin)
             slipped.add(origin)
             rarer[value] = rarer.get(value, False) or is_few or there >= _TYPO_TIMES * count
     is_throughout = category is not None and len(slipped) >= max(_LEAST_SLIPPED, _SLIPPED_SHARE * len(common))
-    return {value for value, is_rare in rarer.items() if is_rare or is_throughout}
+    whole = [value for value in common if len(value) >= LEAST_LENGTH and value not in rarer]
+    of_whole = {origin for origins in cut.values() for origin in origins}.intersection(whole)
+    is_cut = min(len(cut), len(of_whole)) >= _LEAST_PIECES and len(of_whole) >= _CUT_SHARE * len(whole)
+    return {
+        value
+        for value, is_rare in rarer.items()
+        if is_cut or (len(value) >= _LEAST_PIECE and (is_rare or is_throughout))
+    }
 
 
 def _rare_values(name: str, cells: Cells) -> Iterator[CellTest]:

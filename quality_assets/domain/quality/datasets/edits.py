@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 LEAST_LENGTH, MOST_LENGTH = 4, 60
-_LEAST_CUT, _LEAST_LOST = 3, 2
+_LEAST_CUT, _LEAST_LOST = 2, 2
 _LEAST_LETTERS = 3
 
 

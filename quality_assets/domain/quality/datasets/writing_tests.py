@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from quality_assets.domain.wording import plural
 
 # A word of fewer letters may be a code, of which capitals are another one.
 _LEAST_FOLDED = 3
+_WITHIN_WORD = re.compile(r"(?<=[^\W\d_])\s+(?=[^\W\d_])")
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,12 @@ class Variant(ValueTest):
 
 
 def folded(value: str) -> str:
-    """The letters of a word, without capitals, accents and other signs; of a code only without capitals."""
+    """The letters of a word, without capitals, accents and other signs; of a code only without capitals, and without
+    blanks between letters.
+    """
     plain = unicodedata.normalize("NFKD", value).casefold()
     letters = "".join(filter(str.isalpha, plain))
-    return value.casefold() if is_code(plain) or len(letters) < _LEAST_FOLDED else letters
+    return _WITHIN_WORD.sub("", value.casefold()) if is_code(plain) or len(letters) < _LEAST_FOLDED else letters
 
 
 def is_code(value: str) -> bool:
