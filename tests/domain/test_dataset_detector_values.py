@@ -578,8 +578,8 @@ def test_amounts_are_above_zero_and_of_many_sizes() -> None:
     assert not _is_measure(np.arange(10.0, 29.0)), "nineteen sizes"
     assert not _is_measure(np.arange(0.0, 30.0))
     assert not _is_measure(np.arange(-1.0, 30.0))
-    # From 40 to 60: 41 and 59 a twentieth from the ends, less than half as much again.
-    assert not _is_measure(np.arange(40.0, 61.0))
+    # From 80 to 100: 81 and 99 a twentieth from the ends, less than a quarter as much again.
+    assert not _is_measure(np.arange(80.0, 101.0))
     # From 38 to 60 it is 39.1 and 58.9: 1.506 times.
     assert _is_measure(np.arange(38.0, 61.0))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 
 import numpy as np
@@ -13,6 +13,7 @@ from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.cell_tests import OutsideRange
 from quality_assets.domain.quality.datasets.dependencies import Pairing, dependencies_within, pairing
 from quality_assets.domain.quality.datasets.detectors import detect
+from quality_assets.domain.quality.datasets.identities import identities_within
 from quality_assets.domain.quality.datasets.tally import Tally
 from quality_assets.domain.quality.datasets.values import Block
 
@@ -313,3 +314,45 @@ def test_more_cells_of_a_test_never_make_those_of_another_count_less() -> None:
         found.append(tally.layered_doubt({0: 0.5, 1: 0.1}, lambda _, count: weights.few(count, 20, 0.1))["a"])
     assert np.diff(found).min() >= 0
     assert found[-1] > found[0]
+
+
+def test_a_product_that_six_rows_in_ten_keep_is_doubted_where_the_others_are_off_by_no_habit() -> None:
+    def weight(off: Callable[[int, float], float], many: int = 40) -> float:
+        """What the total of a hundred lines is off by in the first of them, by the line and the right total."""
+        count, price = [2 + row % 7 for row in range(100)], [11.37 + row * 1.91 for row in range(100)]
+        right = [round(c * p, 2) for c, p in zip(count, price, strict=True)]
+        total = [round(t + off(row, t), 2) if row < many else t for row, t in enumerate(right)]
+        found = identities_within(text_block(count=count, price=price, total=total))
+        return next(each.weight for each in found if each.columns == ("count", "price", "total"))
+
+    assert weight(lambda row, total: total * (0.1 + row % 40 / 100)) == weights.IDENTITY, "by 10 to 49 %"
+    assert weight(lambda row, _: 3.5 + row) == weights.IDENTITY
+    assert weight(lambda row, total: total * (0.1 + row % 40 / 100), many=41) == 0.0, "59 of a hundred keep it"
+    # A fee and a discount are one of a few; and a cent more is a way of rounding.
+    assert weight(lambda row, _: (4.9, 7.9, 9.9)[row % 3]) == 0.0
+    assert weight(lambda row, total: -total * (0.05, 0.1, 0.2)[row % 3]) == 0.0
+    assert weight(lambda row, _: 0.01 + row % 2 / 100) == 0.0
+
+
+def test_of_two_columns_that_decide_each_other_each_is_doubted_by_half() -> None:
+    names = ["Berlin", "Bonn", "Rome", "Oslo"]
+    codes = {name: name[:2].upper() + name[-1] for name in names}
+    cities = [name for name in names for _ in range(20)]
+    told = [codes[name] for name in cities]
+    # Of 20 rows each two hold the code of the next one: which of the two cells is wrong, nobody knows.
+    for place in range(4):
+        told[20 * place : 20 * place + 2] = [codes[names[(place + 1) % 4]]] * 2
+    both = {test.columns: test.weight for test in dependencies_within(text_block(city=cities, code=told))}
+    assert both == {("city", "code"): weights.DEPENDENCY / 2, ("code", "city"): weights.DEPENDENCY / 2}
+    # Two zips to a city: the city says nothing of the zip.
+    assert [test.weight for test in dependencies_within(_zips({0: ["c1"]}))] == [weights.DEPENDENCY]
+
+
+def test_many_beyond_a_gap_on_one_side_are_strewn_and_no_place_of_their_own() -> None:
+    # 25 of 100 lie from 260 to 356 in steps of 4, beyond the 75 from 100 to 148: the gap is 112 of 48, more than half
+    # as wide again.
+    core = [100 + n * 48 // 74 for n in range(75)]
+    assert suggested([*core, *range(260, 360, 4)])["beyond_gap"][1] == list(range(75, 100))
+    assert "beyond_gap" not in suggested([*core, *range(218, 318, 4)]), "a gap of 70 is too narrow: 72 are asked"
+    # In steps of less than one they lie as close together as the others.
+    assert "beyond_gap" not in suggested([*core, *(260 + n / 2 for n in range(25))])

@@ -73,6 +73,7 @@ _GRADES = (
     _Grade(_MOST_BEYOND, WIDE_GAP, on_both=True),
     _Grade(_MOST_BEYOND, 3 * WIDE_GAP, 2, on_both=True),
     _Grade(FEW_IN_ALL, WIDE_GAP),
+    _Grade(_MOST_BEYOND, 3 * WIDE_GAP),
     *_FURTHER,
 )
 # What is filled in is of three nines and more, and so much of what all others span apart from them.
@@ -195,8 +196,8 @@ def _before_gap(ascending: Floats, most: int, low: float, grade: _Grade) -> floa
     is_filled_in = bool((beyond == 0).any()) or times[found[0]] >= _SENTINEL_GAP
     is_strewn = grade.on_both and (usually <= _HARDLY_AGAIN or usually >= _SELDOM_AGAIN * most_often)
     is_group = len(beyond) > 2 and again >= 3 and not is_filled_in and not is_strewn
-    # Many that lie as close together as what lies between the gaps, or closer, are a place of their own.
-    is_many = grade.on_both and _sizes(beyond) > 2 and len(beyond) > FEW_IN_ALL * n
+    # Many that lie as close together as what lies before the gap, or closer, are a place of their own.
+    is_many = (grade.on_both or grade.gap < _SENTINEL_GAP) and _sizes(beyond) > 2 and len(beyond) > FEW_IN_ALL * n
     is_group |= is_many and _is_denser(beyond, within)
     return float(ascending[-1]) if is_group else float(ascending[first - 1])
 

@@ -251,6 +251,7 @@ def dependencies_within(block: Block, near: Block | None = None) -> Iterator[Cel
     near = near or block
     head, rest = first_rows(block, MOST_ROWS), first_rows(near, MOST_ROWS)
     cleared = {name for name, cells in near.columns.items() if cells is not block.columns[name]}
+    found: dict[tuple[str, str], tuple[float, dict[str, str]]] = {}
     for one, other in permutations(candidates(head), 2):
         weight, says = _told(head, one, other)
         if not cleared.isdisjoint((one, other)):
@@ -259,7 +260,11 @@ def dependencies_within(block: Block, near: Block | None = None) -> Iterator[Cel
             says = {value: said for value, said in says.items() if said in left} | further
             weight = max(weight, cleared_weight)
         if says:
-            yield Dependency("dependency", "dependency", (one, other), weight, says)
+            found[one, other] = weight, says
+    for (one, other), (weight, says) in found.items():
+        # Of two that decide each other one is wrong where they do not agree: half a doubt each.
+        is_mutual = min(weight, found.get((other, one), (0.0,))[0]) == weights.DEPENDENCY
+        yield Dependency("dependency", "dependency", (one, other), weight / 2 if is_mutual else weight, says)
 
 
 def _told(head: Block, one: str, other: str) -> tuple[float, dict[str, str]]:

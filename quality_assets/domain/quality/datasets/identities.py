@@ -19,8 +19,9 @@ _MOST_ROWS = 5_000
 _LEAST_ROWS = 30
 # An identity that holds for fewer is a coincidence; one that holds for half is shown, and doubts no cell.
 _LEAST_SHOWN, LEAST_DOUBTING = 0.4, 0.9
-# Where fewer keep it, and most that break it lie so many times as far, these are errors, and no discount or fee.
-_LEAST_IF_WILD, _WILD_TIMES = 0.6, 3.0
+# Where fewer keep it, and most that break it lie so many times as far, or by ever other amounts and shares, these are
+# errors: a discount, a fee, or hours told as hundreds are one of a few, and what is off by as much is rounded.
+_LEAST_IF_ERRORS, _WILD_TIMES, _HABITS, _MOST_OF_HABITS, _ROUNDED = 0.6, 3.0, 3, 0.5, 0.02
 # With such numbers an identity says nothing.
 _TRIVIAL = {"*": (0.0, 1.0), "+": (0.0,)}
 # So many rows are looked at first, and of so few that tell nothing follows.
@@ -29,7 +30,7 @@ _BAND_CORE = 0.8
 # A ratio keeps to a band where its scatter is so much of that of the column, and of a ratio to one column less.
 _NARROWER = 0.6
 _CLIFF_TIMES, _WIDE_GAP = 3, 30
-_LEAST_SIZES, _LEAST_SPREAD = 20, 1.5
+_LEAST_SIZES, _LEAST_SPREAD = 20, 1.25
 # Of a past so many rows tell which ratios keep to a band, of so many columns; the ends are of all rows, and lie so many
 # times as far apart as eight in ten of them at most.
 _TRIED_ROWS, _MOST_OF_RATIOS, _LEAST_BAND, _MOST_TAILS = 500, 10, 0.01, 3.0
@@ -51,7 +52,7 @@ def identities_within(block: Block, least: float = _LEAST_SHOWN) -> Iterator[Ide
         share = _holding(numbers[one], numbers[other], numbers[result], operation)
         if share is not None and share >= least:
             is_kept = share >= LEAST_DOUBTING or (
-                share >= _LEAST_IF_WILD and _is_wild(numbers[one], numbers[other], numbers[result], operation)
+                share >= _LEAST_IF_ERRORS and _is_by_errors(numbers[one], numbers[other], numbers[result], operation)
             )
             weight = weights.IDENTITY if is_kept else 0.0
             yield Identity("identity", f"identity{operation}", (one, other, result), weight, operation)
@@ -87,13 +88,25 @@ def _holding(a: Floats, b: Floats, result: Floats, operation: str) -> float | No
     return float(agrees(a[telling], b[telling], result[telling], operation).mean())
 
 
-def _is_wild(a: Floats, b: Floats, result: Floats, operation: str) -> bool:
-    """Whether most of what breaks an identity is nowhere near what it should be."""
+def _is_by_errors(a: Floats, b: Floats, result: Floats, operation: str) -> bool:
+    """Whether most of what breaks an identity is nowhere near what it should be, or off by no habit."""
     broken = ~np.isnan(a + b + result) & ~agrees(a, b, result, operation)
+    if not broken.any():
+        return False
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        times = result[broken] / (a * b if operation == "*" else a + b)[broken]
+        right = (a * b if operation == "*" else a + b)[broken]
+        off, times = result[broken] - right, result[broken] / right
     is_near = (times >= 1 / _WILD_TIMES) & (times <= _WILD_TIMES)
-    return bool(broken.any() and is_near.mean() < 1 / 2)
+    if is_near.mean() < 1 / 2:
+        return True
+    most = max(_share_of_few(np.round(off, 2)), _share_of_few(np.round(times, 3)))
+    return bool(np.median(np.abs(off)) > _ROUNDED and most <= _MOST_OF_HABITS)
+
+
+def _share_of_few(values: Floats) -> float:
+    """How much of some numbers the most frequent few of them are."""
+    counts = np.sort(np.unique(values, return_counts=True)[1])
+    return float(counts[-_HABITS:].sum() / len(values))
 
 
 def ratios_within(block: Block) -> Iterator[Ratio]:
