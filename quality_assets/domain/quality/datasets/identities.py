@@ -31,8 +31,8 @@ _BAND_CORE = 0.8
 _NARROWER = 0.6
 _CLIFF_TIMES, _WIDE_GAP = 3, 30
 _LEAST_SIZES, _LEAST_SPREAD = 20, 1.25
-# Of a past so many rows tell which ratios keep to a band, of so many columns; the ends are of all rows, and lie so many
-# times as far apart as eight in ten of them at most.
+# So many rows tell which ratios keep to a band, and of a past of so many columns; the ends are of all rows, and lie so
+# many times as far apart as eight in ten of them at most.
 _TRIED_ROWS, _MOST_OF_RATIOS, _LEAST_BAND, _MOST_TAILS = 500, 10, 0.01, 3.0
 
 
@@ -115,20 +115,23 @@ def ratios_within(block: Block) -> Iterator[Ratio]:
     Of two below, each must narrow the band: else it is the other's.
     """
     head = first_rows(block, _MOST_ROWS)
-    numbers = {n: v for n, v in numbers_of_block(head).items() if _is_measure(v)}
-    width: dict[tuple[str, ...], float] = {
-        (name,): _width(np.log(values[values > 0])) for name, values in numbers.items()
-    }
-    for one, other in permutations(numbers, 2):
-        width[other, one] = _width(_logs(head, (other, one)))
-    groups: list[tuple[str, ...]] = [*combinations(numbers, 2)]
-    groups += [(a, b, y) for y in numbers for a, b in combinations([n for n in numbers if n != y], 2)]
+    numbers = {name: values for name, values in numbers_of_block(head).items() if _is_measure(values)}
+    few = {name: _positive_logs(values[:: _step(head)]) for name, values in numbers.items()}
+    width = {(name,): _width(_known(logs)) for name, logs in few.items()}
+    width |= {(a, b): _width(_known(few[b] - few[a])) for a, b in permutations(few, 2)}
+    groups: list[tuple[str, ...]] = [*combinations(few, 2)]
+    groups += [(a, b, y) for y in few for a, b in combinations([n for n in few if n != y], 2)]
     for columns in groups:
         *below, result = columns
-        logs = _logs(head, columns)
         narrower = [width[(result,)], *(width[name, result] for name in below if len(below) > 1)]
-        if _width(logs) < _NARROWER * min(narrower) and (band := _band_of(logs)):
-            yield Ratio("ratio", "ratio", tuple(columns), 0.0, float(np.exp(band[0])), float(np.exp(band[1])))
+        own = width.get(columns) or _width(_known(few[result] - np.sum([few[name] for name in below], axis=0)))
+        if own < _NARROWER * min(narrower) and (band := _band_of(_logs(head, columns))):
+            yield Ratio("ratio", "ratio", columns, 0.0, float(np.exp(band[0])), float(np.exp(band[1])))
+
+
+def _step(block: Block) -> int:
+    """Each how many rows tell which ratios keep to a band."""
+    return max(1, block.rows // _TRIED_ROWS)
 
 
 def ratios_kept(block: Block) -> Iterator[Ratio]:
@@ -136,7 +139,7 @@ def ratios_kept(block: Block) -> Iterator[Ratio]:
 
     One that is hardly a band is an identity, and is told as such; of what thins out far beyond a band there is none.
     """
-    step = max(1, block.rows // _TRIED_ROWS)
+    step = _step(block)
     numbers = {name: values for name, values in numbers_of_block(block).items() if _is_measure(values[::step])}
     names = list(numbers)[:_MOST_OF_RATIOS]
     few = {name: _positive_logs(numbers[name][::step]) for name in names}
