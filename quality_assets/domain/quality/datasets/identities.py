@@ -117,7 +117,7 @@ def ratios_within(block: Block) -> Iterator[Ratio]:
     head = first_rows(block, _MOST_ROWS)
     numbers = {name: values for name, values in numbers_of_block(head).items() if _is_measure(values)}
     few = {name: _positive_logs(values[:: _step(head)]) for name, values in numbers.items()}
-    width = {(name,): _width(_known(logs)) for name, logs in few.items()}
+    width: dict[tuple[str, ...], float] = {(name,): _width(_known(logs)) for name, logs in few.items()}
     width |= {(a, b): _width(_known(few[b] - few[a])) for a, b in permutations(few, 2)}
     groups: list[tuple[str, ...]] = [*combinations(few, 2)]
     groups += [(a, b, y) for y in few for a, b in combinations([n for n in few if n != y], 2)]
