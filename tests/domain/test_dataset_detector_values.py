@@ -578,10 +578,10 @@ def test_amounts_are_above_zero_and_of_many_sizes() -> None:
     assert not _is_measure(np.arange(10.0, 29.0)), "nineteen sizes"
     assert not _is_measure(np.arange(0.0, 30.0))
     assert not _is_measure(np.arange(-1.0, 30.0))
-    # From 80 to 100: 81 and 99 a twentieth from the ends, less than a quarter as much again.
-    assert not _is_measure(np.arange(80.0, 101.0))
-    # From 38 to 60 it is 39.1 and 58.9: 1.506 times.
-    assert _is_measure(np.arange(38.0, 61.0))
+    # From 71 to 91: 72 and 90 a twentieth from the ends, a quarter as much again and no more.
+    assert not _is_measure(np.arange(71.0, 92.0))
+    # From 70 to 90 it is 71 and 89: 1.254 times.
+    assert _is_measure(np.arange(70.0, 91.0))
 
 
 def test_how_wide_logarithms_lie() -> None:
