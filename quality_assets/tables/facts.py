@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
-from quality_assets.domain.series.watched import WATCHED
+from quality_assets.domain.events.watched import WATCHED
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -21,10 +21,10 @@ from quality_assets.contracts.live import (
     USER_FEATURES,
 )
 from quality_assets.contracts.raw import LOG_FILES
+from quality_assets.domain.events.watched import WATCHED
 from quality_assets.domain.live.compiler import lake_events_sql, offline_sql
 from quality_assets.domain.live.curves import arrival_curves
 from quality_assets.domain.live.feature_set import FeatureSet, load_features
-from quality_assets.domain.series.watched import WATCHED
 from quality_assets.settings import Settings
 from quality_assets.stores.frames import read_frame, replace_rows
 from quality_assets.stores.warehouse import WarehouseSession

@@ -64,9 +64,10 @@ _CODE = (
         f"quality_assets.domain.series.{name}"
         for name in (
             "baseline", "carrying", "dating", "detection", "objectives", "panel", "rare", "resuming", "scale",
-            "settings", "silence", "state_rows", "states", "walk", "watched",
+            "settings", "silence", "state_rows", "states", "walk",
         )
     ),
+    "quality_assets.domain.events.watched",
     "quality_assets.tables.feature_states",
     "quality_assets.tables.state_building",
     "quality_assets.tables.state_history",

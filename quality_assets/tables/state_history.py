@@ -13,9 +13,9 @@ import pandas as pd
 from quality_assets.contracts.drift import EVENT_SKETCH_COUNTS
 from quality_assets.contracts.metrics import TREND_METRICS
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.events.watched import WATCHED
 from quality_assets.domain.series.panel import Cut, build_grid, columns_behind
 from quality_assets.domain.series.states import PART_METRICS, STATE_FACTS, Asked, Described, part_panel, whole_panels
-from quality_assets.domain.series.watched import WATCHED
 from quality_assets.tables.facts import read_facts
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from quality_assets.contracts.ops import LAKE_FILES
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES
 from quality_assets.contracts.table import Table
+from quality_assets.domain.events.watched import MOST_WATCHED, WATCHED
 from quality_assets.domain.quality.event_checks import EVENT_CHECKS
-from quality_assets.domain.series.watched import MOST_WATCHED, WATCHED
 
 D0 = date(2026, 3, 10)
 D1, D2, D3, OUT = (D0 - timedelta(days=days) for days in (1, 2, 3, 9))

@@ -11,6 +11,7 @@ from quality_assets.contracts.ops import LAKE_FILES, PARTITION_STATE
 from quality_assets.contracts.product import DIM_FEATURE_METADATA, FACT_FEATURE_METRICS, FEATURE_DAILY_TRENDS
 from quality_assets.contracts.raw import LOG_FILES, PERHAPS
 from quality_assets.domain.events.tables import IS_REPEATED
+from quality_assets.domain.events.watched import MOST_WATCHED, WATCHED
 from quality_assets.domain.quality.check import Check, subject_of
 from quality_assets.domain.quality.check_queries import (
     built_dates,
@@ -22,7 +23,6 @@ from quality_assets.domain.quality.check_queries import (
 )
 from quality_assets.domain.quality.ledger_checks import LEDGER_CHECKS, REJECTED_FILES_SHOWN_DAYS
 from quality_assets.domain.quality.likeness import columns_missed, names_alike, names_encoded_twice
-from quality_assets.domain.series.watched import MOST_WATCHED, WATCHED
 
 FRESH_WITHIN_HOURS = 36
 MAX_QUARANTINED_SHARE = 0.05

@@ -25,9 +25,9 @@ from quality_assets.contracts.ml import (
 )
 from quality_assets.contracts.ops import PARTITION_STATE
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
+from quality_assets.domain.events.watched import WATCHED
 from quality_assets.domain.quality.check import Check, subject_of
 from quality_assets.domain.quality.check_queries import no_offenders, per_date_balance
-from quality_assets.domain.series.watched import WATCHED
 
 MIN_POSITIVES = 30
 MAX_CALIBRATION_ERROR = 0.05
