@@ -75,7 +75,7 @@ class UploadAnswer(BaseModel):
     status_url: str
 
 
-class SourceCard(BaseModel):
+class _Source(BaseModel):
     """A watched table with its last batch."""
 
     model_config = ConfigDict(extra="allow")
@@ -83,7 +83,6 @@ class SourceCard(BaseModel):
     dataset: str
     kind: str
     owner: str
-    batches: int
     batch: str | None
     rows: int | None
     score: float | None
@@ -91,6 +90,18 @@ class SourceCard(BaseModel):
     worst_finding: str | None
     checked_at: Instant | None
     version: int
+
+
+class SourceCard(_Source):
+    """A watched table with its last batch, and how many batches it has."""
+
+    batches: int
+
+
+class SourceDetails(_Source):
+    """A watched table with its last batch, and with all that is told of the batches before, oldest first."""
+
+    batches: list[dict[str, Any]]
 
 
 class SourceList(BaseModel):
@@ -288,7 +299,7 @@ def _after(cursor: str, names: list[str]) -> int:
 
 
 @datasets_api.post(
-    "/sources", summary="Watch a table: files, a query, a table", status_code=201, response_model=SourceCard,
+    "/sources", summary="Watch a table: files, a query, a table", status_code=201, response_model=SourceDetails,
     responses=_WRITING | {409: {"model": SourceConflict, "description": "There is one of this name"}},
 )  # fmt: skip
 def add_source(
@@ -332,7 +343,7 @@ def _known(http: Request, store: House, name: str) -> None:
         raise HTTPException(404, str(error)) from None
 
 
-@datasets_api.get("/sources/{name}", summary="A watched table", response_model=SourceCard, responses=_NONE)
+@datasets_api.get("/sources/{name}", summary="A watched table", response_model=SourceDetails, responses=_NONE)
 def show_source(http: Request, store: House, name: Name) -> Response:
     return json_response(_found(http, store, name))
 
@@ -394,7 +405,7 @@ def check_source(http: Request, store: House, name: Name, actor: Writer, key: Id
 
 
 @datasets_api.put(
-    "/sources/{name}", summary="Thresholds, cadence, owner", response_model=SourceCard,
+    "/sources/{name}", summary="Thresholds, cadence, owner", response_model=SourceDetails,
     responses=_WRITING | _NONE | _CONFLICT,
 )  # fmt: skip
 def change_source(
