@@ -45,6 +45,17 @@ def test_a_table_is_one_component() -> None:
     assert markup(html.Section(table)).endswith(f">{text}</div></section>")
 
 
+def test_a_page_that_draws_only_the_first_rows_says_so(full_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ui.cut_note(range(ui.MOST_ROWS)) == ""
+    assert ui.cut_note(range(ui.MOST_ROWS + 1)) == " · the first 2\u202f000 of 2\u202f001, all in the CSV"
+    monkeypatch.setattr(ui, "MOST_ROWS", 1)
+    page, _ = render(SnapshotStore(full_root / "published"), Request.parse("/", ""))
+    said = str(to_json_plotly(page, engine="orjson"))
+    # A row of the table of all features is the only thing on the page that has the team by itself.
+    assert said.count('\\"m\\":') == 1
+    assert " · the first 1 of " in said
+
+
 @pytest.mark.parametrize("path", ["/", "/data-quality", "/drift", "/model", "/pipeline", "/feature/Search"])
 def test_a_page_has_no_more_components_than_a_browser_walks_at_once(full_root: Path, path: str) -> None:
     page, _ = render(SnapshotStore(full_root / "published"), Request.parse(path, "?window=90d"))
