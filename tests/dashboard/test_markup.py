@@ -11,6 +11,7 @@ from plotly.io.json import to_json_plotly
 from dash_app.components import ui
 from dash_app.components.forms import choice
 from dash_app.components.markup import markup
+from dash_app.pages import overview
 from dash_app.router import render
 from quality_assets.read.links import Request
 from quality_assets.read.reader import SnapshotStore
@@ -49,8 +50,9 @@ def test_a_page_that_draws_only_the_first_rows_says_so(full_root: Path, monkeypa
     assert ui.cut_note(range(ui.MOST_ROWS)) == ""
     assert ui.cut_note(range(ui.MOST_ROWS + 1)) == " · the first 2\u202f000 of 2\u202f001, all in the CSV"
     monkeypatch.setattr(ui, "MOST_ROWS", 1)
-    page, _ = render(SnapshotStore(full_root / "published"), Request.parse("/", ""))
-    said = str(to_json_plotly(page, engine="orjson"))
+    reader = SnapshotStore(full_root / "published").reader()
+    assert reader is not None
+    said = str(to_json_plotly(overview.build(reader, Request.parse("/", "")), engine="orjson"))
     # A row of the table of all features is the only thing on the page that has the team by itself.
     assert said.count('\\"m\\":') == 1
     assert " · the first 1 of " in said
