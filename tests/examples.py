@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hypothesis
 
-# What CI's profile draws where nothing else is said (conftest.py).
-_IN_CI = 100
 
-
-def dear(in_ci: int) -> int:
-    """So many in CI; where fewer are drawn in general, a share of them, and three at least."""
-    return max(in_ci * min(hypothesis.settings().max_examples, _IN_CI) // _IN_CI, 3)
+def dear(of_a_hundred: int) -> int:
+    """So many where a hundred are drawn in general (conftest.py says how many are), the same share of fewer, and three
+    at least."""
+    return max(of_a_hundred * min(hypothesis.settings().max_examples, 100) // 100, 3)
