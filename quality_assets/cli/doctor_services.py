@@ -16,7 +16,7 @@ from quality_assets.serve.ports import port_is_free
 from quality_assets.serve.processes import collector_runs, is_served, remembered_servers
 from quality_assets.settings import REPOSITORY_ROOT, Settings
 from quality_assets.stores.process_ids import pid_of
-from quality_assets.stores.root_copies import original_of
+from quality_assets.stores.root_copies import LET_IT_TELL, original_of
 
 COMPOSE_FILE = REPOSITORY_ROOT / "deploy" / "compose.yaml"
 MIN_TOKEN_LENGTH = 16
@@ -59,7 +59,7 @@ def _messages(settings: Settings) -> Finding:
         "Messages",
         original is None,
         f"nobody is told from here: this is a copy of {original}, which tells" if original else "told from this root",
-        "`quality alerts send --from-here` lets this root tell as well",
+        LET_IT_TELL,
     )
 
 

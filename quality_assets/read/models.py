@@ -45,11 +45,16 @@ def last_look(report: dict[str, Any] | None, version: str | None) -> dict[str, A
     """What the last look for drift says of a version: nothing, where it was at another one."""
     if report is None:
         return {"drift": "unknown", "drift_words": None, "coverage_last_30d": None}
-    if report.get("version", version) != version:
+    if not is_of(report, version):
         words = f"version {version} has not been looked at yet; the last look was at version {report['version']}"
         return {"drift": "unknown", "drift_words": words if version else None, "coverage_last_30d": None}
     coverage = report.get("performance", {}).get("coverage")
     return {"drift": report["status"], "drift_words": report["words"], "coverage_last_30d": coverage}
+
+
+def is_of(report: dict[str, Any], version: str | None) -> bool:
+    """Whether a look for drift was at this version; one that does not say at which is taken to have been."""
+    return bool(report.get("version", version) == version)
 
 
 def cards(settings: Settings) -> list[dict[str, Any]]:

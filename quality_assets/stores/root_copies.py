@@ -11,6 +11,8 @@ from pathlib import Path
 from quality_assets.settings import Settings
 
 _NAME = "root"
+LET_IT_TELL = "`quality alerts send --from-here` lets this root tell as well"
+"""What to do where a copy is to tell people too."""
 
 
 def original_of(settings: Settings) -> Path | None:
@@ -28,10 +30,7 @@ def original_of(settings: Settings) -> Path | None:
 
 def copy_sentence(settings: Settings, original: Path) -> str:
     """That nothing goes out from a copy, and how it may."""
-    return (
-        f"{settings.data_dir} is a copy of {original}, which tells people: nothing is told from here."
-        " `quality alerts send --from-here` lets this one tell as well"
-    )
+    return f"{settings.data_dir} is a copy of {original}, which tells people: nothing is told from here. {LET_IT_TELL}"
 
 
 def remember_place(settings: Settings) -> None:

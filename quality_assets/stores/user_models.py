@@ -45,8 +45,6 @@ USER_TRUSTED_TYPES = TRUSTED_TYPES | {
 }
 """All that skops asks leave for in usual models of scikit-learn; a file with any other type is refused by its name."""
 NAME = r"^[a-z][a-z0-9_]{0,59}$"
-# A look of 30 days ago looks back on 30 more.
-KEPT_DAYS = PREDICTIONS_KEPT_DAYS
 _WITHIN_S = 90.0
 _AT_ONCE = threading.BoundedSemaphore(2)
 _CHILD = "quality_assets.stores.user_model_child"
@@ -309,7 +307,7 @@ def _note(folder: Path, told: Mapping[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     today = folder / f"{utc_now().date()}.jsonl"
     if not today.exists():
-        oldest = f"{utc_now().date() - timedelta(days=KEPT_DAYS)}.jsonl"
+        oldest = f"{utc_now().date() - timedelta(days=PREDICTIONS_KEPT_DAYS)}.jsonl"
         for path in folder.glob("*.jsonl"):
             if path.name < oldest:
                 path.unlink(missing_ok=True)

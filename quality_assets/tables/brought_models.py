@@ -17,6 +17,7 @@ from quality_assets.domain.models.learning.release_stack import Release, given_b
 from quality_assets.domain.models.learning.served_drift import DriftLimits
 from quality_assets.settings import Settings
 from quality_assets.stores import user_models as store
+from quality_assets.stores.landing import PREDICTIONS_KEPT_DAYS
 from quality_assets.stores.releases import release_log
 from quality_assets.stores.request_ids import RequestIds, key_of
 from quality_assets.tables.drift_limits import limits_to_look_by, shown
@@ -110,7 +111,8 @@ def take_outcome(settings: Settings, name: str, request_id: str, y: Any) -> dict
     """Keep what came of a prediction, once. Raises UnknownRequestError, and as `store.take_outcome`."""
     if not _ids(settings.data_dir / "predictions").is_known(name, request_id):
         raise UnknownRequestError(
-            f"No prediction of {name} of the last {store.KEPT_DAYS} days has this request_id; it is told with each."
+            f"No prediction of {name} of the last {PREDICTIONS_KEPT_DAYS} days has this request_id; it is told with"
+            " each."
         )
     taken = store.take_outcome(settings.models_dir, name, request_id, y)
     return {"request_id": request_id, "y": y, "model": name, "status": taken}
@@ -123,7 +125,7 @@ class UnknownRequestError(LookupError):
 @lru_cache(maxsize=4)
 def _ids(folder: Path) -> RequestIds:
     """One for each root, since it counts."""
-    return RequestIds(key_of(folder), store.KEPT_DAYS)
+    return RequestIds(key_of(folder), PREDICTIONS_KEPT_DAYS)
 
 
 def look_for_drift(settings: Settings, name: str, limits: DriftLimits | None = None) -> DriftReport:

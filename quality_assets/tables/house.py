@@ -25,7 +25,7 @@ from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFI
 from quality_assets.stores.operations.engine import why_not_writable
 from quality_assets.stores.operations.store import fetch, operations_of
 from quality_assets.stores.process_ids import is_alive
-from quality_assets.stores.root_copies import original_of
+from quality_assets.stores.root_copies import LET_IT_TELL, original_of
 from quality_assets.stores.servers import recorded_servers
 from quality_assets.stores.snapshots import current_snapshot
 from quality_assets.tables.alerts import raise_fault, resolve_gone
@@ -41,7 +41,7 @@ _ACTIONS = {
     "Published snapshot": "`quality run`, or see why publication is refused: `quality status`.",
     "Clock": "Set it right; `quality withdraw` takes out what came of days to come. Until the clock has reached that"
     " publication, new ones are of a second after it.",
-    _NOTIFICATIONS: "`quality alerts send --from-here` lets this root tell as well, from now on.",
+    _NOTIFICATIONS: f"{LET_IT_TELL}, from now on.",
     _CONFIGURATION: "Mend the file that is named; this ends by itself.",
 }
 # Two beats of the sensor may be missed before anybody wonders.

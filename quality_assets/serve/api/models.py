@@ -151,7 +151,7 @@ def performance(settings: OfServer, name: Name) -> Answer:
 
 def _served(report: Answer | None, version: str | None) -> Any:
     """How a version does on what came; None where the last look was at another one."""
-    return report["performance"] if report and report["version"] == version else None
+    return report["performance"] if report and reading.is_of(report, version) else None
 
 
 @models_api.get("/models/{name}/drift", summary="What the last look for drift found", responses=_NO_SUCH)
