@@ -18,12 +18,13 @@ import smtplib
 import socket
 import ssl
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import EmailMessage
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,11 +42,16 @@ END = "end"
 NO_RECIPIENT = "the mail server refuses the recipient"
 SIGNATURE = "X-Quality-Signature"
 _MAX_ANSWER_BYTES = 500
+_LONGEST_WAIT_S = 3600.0
 _MOST_AT_ONCE = 8
 
 
 class RefusedError(Exception):
-    """A message was not taken; the text says why, without any secret."""
+    """A message was not taken; the text says why, without any secret. `wait_s`: for how long it asks."""
+
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
 
 
 class StalledError(RefusedError):
@@ -228,7 +234,22 @@ def _post(message: dict[str, Any]) -> None:
     if 300 <= answer.status < 400:
         raise RefusedError(f"it answers {answer.status}, a redirection, which is not followed; give its final address")
     if not 200 <= answer.status < 300:
-        raise RefusedError(f"it answers {answer.status} {answer.reason}: {' '.join(said.split())[:200]}".rstrip(": "))
+        why = f"it answers {answer.status} {answer.reason}: {' '.join(said.split())[:200]}".rstrip(": ")
+        raise RefusedError(why, _asked_wait_s(answer.getheader("Retry-After")))
+
+
+def _asked_wait_s(retry_after: str | None) -> float:
+    """The seconds of a Retry-After (RFC 9110, 10.2.3), at most an hour; 0 where there is none, or it says neither
+    seconds nor a date.
+    """
+    if retry_after is None:
+        return 0.0
+    try:
+        is_seconds = retry_after.isdecimal()
+        wait_s = float(retry_after) if is_seconds else parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
 
 
 def _resolved(host: str, port: int, *, allow_private: bool) -> str:
@@ -282,7 +303,7 @@ def _send_all(messages: Sequence[dict[str, Any]], journal: int) -> None:
     """Send what goes to one server, in order; where nobody answers, those behind are not waited for either."""
     stalled = ""
     for message in messages:
-        error, remark = stalled, ""
+        error, remark, wait_s = stalled, "", 0.0
         if not stalled:
             try:
                 send(message)
@@ -291,8 +312,8 @@ def _send_all(messages: Sequence[dict[str, Any]], journal: int) -> None:
             except StalledError as nobody:
                 error = stalled = str(nobody)
             except RefusedError as refused:
-                error = str(refused)
-        entry = {"delivery": message["delivery"], "error": error, "remark": remark}
+                error, wait_s = str(refused), refused.wait_s
+        entry = {"delivery": message["delivery"], "error": error, "remark": remark, "wait_s": wait_s}
         # One before it may have been cut, by a full disk or a kill.
         os.write(journal, f"\n{json.dumps(entry)}\n".encode())
 

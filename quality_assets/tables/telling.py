@@ -190,7 +190,7 @@ def _mark(connection: Connection, ids: Sequence[int], **values: Any) -> None:
 
 def _write(
     connection: Connection, settings: Settings, claimed: Sequence[list[dict[str, Any]]], now: datetime
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The messages of what was claimed, and the deliveries whose channel cannot be used, with the reason."""
     written, unwritable = [], []
     for rows in claimed:
@@ -214,7 +214,7 @@ def _write(
         try:
             written.append(message_of(connection, channel, delivery, body, to))
         except SecretMissingError as error:
-            unwritable.append((delivery, str(error)))
+            unwritable.append({"delivery": delivery, "error": str(error)})
     return written, unwritable
 
 
@@ -276,7 +276,7 @@ def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
         for entry in went:
             if not entry["error"]:
                 _note_sent(connection, entry["delivery"], entry.get("remark"), now)
-        failed = [(entry["delivery"], entry["error"]) for entry in went if entry["error"]]
+        failed = [entry for entry in went if entry["error"]]
         _note_failures(connection, failed, now)
         # Nobody else sends while this process has the lock: these were left by one that was killed before it began.
         connection.execute(update(NOTIFICATION).where(NOTIFICATION.c.status == SENDING).values(status=PENDING))
@@ -284,14 +284,14 @@ def _settle(store: Operations, journal: Path, now: datetime) -> Delivered:
     return Delivered(len(went) - len(failed), len(failed))
 
 
-def _read(journal: Path) -> list[dict[str, str]]:
+def _read(journal: Path) -> list[dict[str, Any]]:
     if not journal.exists():
         return []
     entries = list(_whole(journal.read_text(encoding="utf-8").splitlines()))
     return list({entry["delivery"]: entry for entry in entries}.values())
 
 
-def _whole(lines: Sequence[str]) -> Iterator[dict[str, str]]:
+def _whole(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The entries of a journal; one that a full disk or a kill has cut says nothing."""
     for line in lines:
         with suppress(ValueError):
@@ -320,16 +320,17 @@ def _note_sent(connection: Connection, delivery: str, remark: str | None, now: d
             record_pass(connection, alerting.fingerprint_of("channel", subject), delivery, now)
 
 
-def _note_failures(connection: Connection, failed: Sequence[tuple[str, str]], now: datetime) -> None:
-    """Try again later; after the last attempt the channel itself is what people are told of."""
+def _note_failures(connection: Connection, failed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Try again later, not before the other side wants it; after the last attempt people are told of the channel."""
     policy = policy_of(connection)
-    for delivery, error in failed:
-        for row in _of_delivery(connection, delivery):
+    for entry in failed:
+        error, wanted = entry["error"], timedelta(seconds=entry.get("wait_s", 0.0))
+        for row in _of_delivery(connection, entry["delivery"]):
             attempts = row["attempts"] + 1
             is_last = attempts >= policy.attempts
             values: dict[str, Any] = {"attempts": attempts, "error": error, "status": FAILED if is_last else PENDING}
             if not is_last:
-                values["due_at"] = now + policy.retry_after(attempts)
+                values["due_at"] = now + max(policy.retry_after(attempts), wanted)
             _mark(connection, [row["notification_id"]], **values)
             _note_channel(connection, row, error, is_last=is_last, now=now)
 

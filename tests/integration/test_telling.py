@@ -55,10 +55,11 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Hook:
-    """What a web server was sent, in order; `status` is what it answers."""
+    """What a web server was sent, in order; `status` is what it answers, and `retry_after` when to come again."""
 
     address: str = ""
     status: int = 200
+    retry_after: str | None = None
     taken: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -78,6 +79,8 @@ def hook() -> Iterator[Hook]:
                 kept.taken.append(json.loads(body))
             self.send_response(kept.status)
             self.send_header("location", "http://example.com/")
+            if kept.retry_after is not None:
+                self.send_header("retry-after", kept.retry_after)
             self.send_header("content-length", "0")
             self.end_headers()
 
@@ -269,6 +272,30 @@ def test_a_test_of_a_channel_says_how_it_went(store: Operations, hook: Hook, sta
     assert why in send_test(store, added, "http://here")
     assert (send_test(store, added, "http://here") == "") is (status == 204)
     assert statuses(store) == []
+
+
+def test_who_asks_to_wait_is_not_sent_a_message_before(data_root: Settings, store: Operations, hook: Hook) -> None:
+    hook.status, hook.retry_after = 429, "600"
+    add_hook(store, hook)
+    found(store)
+    now = utc_now() + MINUTE
+    assert tell(data_root, now) == Delivered(0, 1)
+    hook.status, hook.retry_after = 200, None
+    assert tell(data_root, now + 9 * MINUTE) == Delivered()
+    assert tell(data_root, now + 10 * MINUTE) == Delivered(1, 0)
+    assert (len(hook.bodies), len(hook.taken)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        *((None, 0), ("0", 0), ("30", 30), ("7200", 3600), ("9" * 400, 3600), ("-5", 0), ("soon", 0), ("1.5", 0)),
+        *(("Thu, 01 Jan 1970 00:16:50 GMT", 10), ("Thu, 01 Jan 1970 00:16:30 GMT", 0)),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float) -> None:
+    monkeypatch.setattr(sender.time, "time", lambda: 1000.0)
+    assert sender._asked_wait_s(said) == seconds
 
 
 def test_a_private_address_is_refused_unless_it_is_allowed(store: Operations, hook: Hook) -> None:
