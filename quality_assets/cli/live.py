@@ -11,9 +11,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 
 from quality_assets.cli.app import app, root_settings
-from quality_assets.cli.output import TERMINATED, OutputFormat, fail, out, print_rows
+from quality_assets.cli.output import TERMINATED, OutputFormat, err, fail, out, print_rows
 from quality_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def list_letters(
         fail(f"--state {state!r} is not one of waiting, replayed, all", 2)
     with _state(root_settings()) as path:
         found = dead_letters(path, reason=reason, state=None if state == "all" else state, limit=limit)
+        if reason is not None and not found:
+            _say_which_wait(path, reason)
     records = [_record(letter) for letter in found]
     _print(records, _LETTER_COLUMNS, output)
 
@@ -196,8 +199,10 @@ def replay_letters(
         mended = parsed_mapping(mapping or [])
     except MappingError as error:
         fail(str(error), 2)
-    with _state(settings):
+    with _state(settings) as path:
         results = replay(settings, ids=ids or (), reason=reason, where=where, mapping=mended, dry_run=dry_run)
+        if reason is not None and not results:
+            _say_which_wait(path, reason)
     if output is OutputFormat.JSON:
         print(json.dumps({**counts_of(results), "dry_run": dry_run, "items": [_outcome(r) for r in results]}, indent=2))
         return
@@ -216,6 +221,20 @@ def _state(settings: Settings) -> Iterator[Any]:
     if not state_exists(path):
         fail(f"there is no collector's state in {settings.data_dir}; `quality collect` makes it")
     yield path
+
+
+def _say_which_wait(path: Any, reason: str) -> None:
+    """Beside the answer: a reason that is misspelt looks like one that nothing has."""
+    from collections import Counter
+
+    from quality_assets.stores.live.letters import counts_by_reason
+
+    waiting = Counter[str]()
+    for each in counts_by_reason(path):
+        waiting[each["reason"]] += each["letters"]
+    named = ", ".join(f"{name} ({count:,})" for name, count in waiting.most_common())
+    told = f"no letter has the reason {reason!r}; " + (f"those that wait have {named}" if named else "none waits")
+    err.print(escape(told))
 
 
 def _record(letter: Any) -> dict[str, Any]:

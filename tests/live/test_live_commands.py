@@ -69,6 +69,16 @@ def test_simulated_telemetry_is_sent(quality: Quality, collector: Collector) -> 
     assert quality("simulate").returncode == quality("simulate", "--to", "x", "--out", "y").returncode == 2
 
 
+def test_of_a_reason_that_no_letter_has_those_that_wait_are_told(quality: Quality, collector: Collector) -> None:
+    letters = len(collector.client.get("/live/deadletters?reason=invalid_status").json())
+    collector.client.post("/ingest", json={"event_type": "view", "status": "[b]grand[/b]"})
+    collector.processed()
+    done = quality("deadletters", "list", "--reason", "invalid[state]", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert done.stderr.startswith("no letter has the reason 'invalid[state]'; those that wait have ")
+    assert f"invalid_status ({letters + 1})" in done.stderr
+
+
 def test_features_of_a_user_are_told(quality: Quality, collector: Collector) -> None:
     collector.client.post("/ingest", json={"event_id": "f1", "user_id": "ada", "event_type": "share"})
     collector.processed()
