@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine, text
 
+from quality_assets.contracts.sources.datasets import DatasetSource
 from quality_assets.settings import Settings
 from quality_assets.stores.datasets import queries
 from quality_assets.stores.datasets.loaded import Loaded, TooLarge, unique_names
@@ -28,6 +29,8 @@ from quality_assets.stores.readers.encodings import guessed_encoding
 from quality_assets.stores.readers.faults import FileRejected, FileWaits
 from quality_assets.stores.readers.records import MAX_LINE_BYTES
 from quality_assets.tables.datasets.checking import check_file
+from quality_assets.tables.datasets.present_state import state_file
+from quality_assets.tables.datasets.registering import Registered
 
 Row = tuple[str | None, ...]
 
@@ -424,6 +427,21 @@ def test_a_query_is_read_and_only_reads(tmp_path: Path, monkeypatch: pytest.Monk
             load_query(connection, "select * from absent", "env:SHOP")
         with pytest.raises(FileRejected, match="variable ABSENT is not set"):
             load_query(connection, "select 1", "env:ABSENT")
+
+
+def test_a_query_without_an_order_gives_the_same_file_with_numbers_by_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", "sqlite://")
+    settings, found = Settings(data_dir=tmp_path / "data"), []
+    for direction in ("asc", "desc"):
+        numbers = "values (1), (10), (100), (2), (-3), (null), (9.5), ('n/a')"
+        query = f"select column1 as id, 'x' as note from ({numbers}) order by column1 {direction}"
+        dataset = Registered(DatasetSource(name="shop", query=query, secret="env:SHOP"))
+        with state_file(settings, dataset) as (path, _):
+            found.append((path.read_bytes(), [row[0] for row in duckdb.sql(f"select id from '{path}'").fetchall()]))
+    assert found[0][1] == ["-3", "1", "2", "9.5", "10", "100", "n/a", None]
+    assert found[0] == found[1]
 
 
 def test_a_query_has_colons_a_time_limit_and_a_database_that_is_there(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
+
 from quality_assets.clock import utc_now
 from quality_assets.domain.sql_text import identifier, literal
 from quality_assets.settings import Settings
@@ -35,10 +37,19 @@ def state_file(settings: Settings, dataset: Registered) -> Iterator[tuple[Path, 
             loaded = load_duckdb(connection, snapshot.warehouse_path, source.table, beside=snapshot.folder)
         target = scratch / "state.parquet"
         connection.execute(
-            f"COPY (SELECT {_named(loaded)} FROM batch ORDER BY ALL) TO {literal(str(target))} (FORMAT parquet)"
+            f"COPY (SELECT {_named(loaded)} FROM batch ORDER BY {_in_order(connection)}) TO {literal(str(target))}"
+            " (FORMAT parquet)"
         )
         yield target, f"{source.name} {utc_now():%Y-%m-%dT%H:%M:%S}"
 
 
 def _named(loaded: Loaded) -> str:
     return ", ".join(f"c{index} AS {identifier(name)}" for index, name in enumerate(loaded.columns))
+
+
+def _in_order(connection: DuckDBPyConnection) -> str:
+    """All columns, numbers that are texts by what they count first: as 1, 10, 100, 2 their neighbours would be odd."""
+    keys: list[str] = []
+    for name, type_, *_ in connection.execute("DESCRIBE batch").fetchall():
+        keys += [f"TRY_CAST({name} AS DOUBLE)", name] if type_ == "VARCHAR" else [name]
+    return ", ".join(keys)
