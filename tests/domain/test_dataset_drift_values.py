@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,30 @@ def test_rows_are_held_against_the_scatter_of_batches() -> None:
     assert volume_finding(66, _of_rows(100, 100, 100)) is None
     assert volume_finding(65, _of_rows(100, 100, 100)) is not None
     assert volume_finding(2, _of_rows(0, 0, 0)) is not None
+
+
+def test_a_lesser_change_is_told_beside_eight_batches_that_are_alike() -> None:
+    # t = 3.89 + 62.754 / 28 + 5,407.2 / 4,704 = 7.2807 with seven degrees; times .02 × √(9/8): ± .15445.
+    assert volume_finding(857, _of_rows(*[1_000] * 8)) is None
+    assert volume_finding(856, _of_rows(*[1_000] * 7)) is None
+    told = volume_finding(856, _of_rows(*[1_000] * 8))
+    assert told == Finding(
+        "volume", (), 144, 0.856, "It has 856 rows; 1,000 are usual", severity="medium", is_alert=True, p_value=0.0
+    )
+    assert volume_finding(1_167, _of_rows(*[1_000] * 8)) is None
+    assert volume_finding(1_168, _of_rows(*[1_000] * 8)) is not None
+    # Two days of a weekend among them: the standard deviation is .3256, and so much falls as far by chance.
+    assert volume_finding(510, _of_rows(*[1_000] * 6, 500, 490)) is None
+
+
+def test_three_of_a_weekday_scatter_at_least_as_the_others_do() -> None:
+    day = 86_400.0
+    mondays = [replace(_profile("a", rows=100), first_time=day * (4 + 7 * week)) for week in range(3)]
+    tuesdays = [replace(_profile("a", rows=rows), first_time=day * 5) for rows in (100, 300)]
+    assert volume_finding(154, mondays, weekday=0) is not None
+    # ln 3 / 2 twice from the middle, by three degrees: √(2 × .3017 / 3) = .4485, and e^(4 × .4485) = 6.013.
+    assert volume_finding(601, mondays + tuesdays, weekday=0) is None
+    assert volume_finding(602, mondays + tuesdays, weekday=0) is not None
 
 
 def test_monday_is_the_first_of_weekdays() -> None:

@@ -15,7 +15,7 @@ from quality_assets.contracts.sources.datasets import Thresholds, cadence_hours
 from quality_assets.domain.quality.datasets import examine
 from quality_assets.domain.quality.datasets.detectors import times_span
 from quality_assets.domain.quality.datasets.plugins import with_plugins
-from quality_assets.domain.quality.datasets.profile import Profile, learnt_from
+from quality_assets.domain.quality.datasets.profile import MOST_COUNTED, Profile, learnt_from
 from quality_assets.domain.quality.datasets.table_findings import Finding
 from quality_assets.domain.quality.datasets.table_score import LEAST_PAST_TO_ALERT, Verdict
 from quality_assets.domain.quality.datasets.thresholds import Measured, failures
@@ -299,7 +299,8 @@ def _check_loaded(
     every = [p for b in checked_batches(store, dataset.dataset_id) if (p := keeper.profile(b)) is not None and p.rows]
     teaching = learnt_from(every)
     ends = [p.last_time for p in every if p.last_time is not None]
-    past = examine.Past(teaching, [keeper.rows(profile) for profile in teaching], ends)
+    rows = [keeper.rows(profile) for profile in teaching]
+    past = examine.Past(teaching, rows, ends, learnt_from(every, MOST_COUNTED))
     cadence = cadence_hours(source.cadence) if source.cadence else None
     with store.read() as reading:
         asked = examine.Asked(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import log
 
 import numpy as np
 
@@ -22,6 +23,8 @@ _LEAST_LIKENESS = 0.5
 _MOST_COMPARED = 5
 # Rows beside the usual: a change of a third, far beyond the scatter of past batches.
 _VOLUME_CHANGE, _VOLUME_SCATTER, _VOLUME_SIGMAS = 0.43, 0.08, 4.0
+# Of batches that go over a week and were alike, a lesser change that chance makes once in ten thousand times.
+_ALIKE_BATCHES, _ALIKE_SCATTER, _ALIKE_Z = 8, 0.02, 3.89
 _LATE_TIMES, _MOST_GAPS, _LEAST_GAPS = 1.5, 20, 3
 # Of arrivals: what comes within five minutes is one delivery; what was dropped a few times by hand has no cadence.
 _ONE_DELIVERY_H, _LEAST_ARRIVAL_GAPS, _LEAST_WAIT_H = 1 / 12, 5, 1.0
@@ -171,17 +174,22 @@ def _distance(one: Floats, other: Floats) -> float:
 
 def volume_finding(rows: int, past: Sequence[Profile], weekday: int | None = None) -> Finding | None:
     """Many more or fewer rows than batches have; beside those of the same weekday where there are three of them."""
-    alike = [
-        p for p in past if weekday is not None and p.first_time is not None and weekday_of(p.first_time) == weekday
-    ]
-    beside = alike if len(alike) >= 3 else list(past)
-    logs = np.log([max(p.rows, 1) for p in beside])
+    by_weekday: dict[int | None, list[float]] = defaultdict(list)
+    for each in past:
+        day = weekday_of(each.first_time) if weekday is not None and each.first_time is not None else None
+        by_weekday[day].append(log(max(each.rows, 1)))
+    alike = by_weekday[weekday] if weekday is not None else []
+    logs = np.array(alike if len(alike) >= 3 else [value for values in by_weekday.values() for value in values])
     if len(logs) < 3:
         return None
     middle = float(np.median(logs))
     scatter = max(_VOLUME_SCATTER, float(1.4826 * np.median(np.abs(logs - middle))), float(np.std(logs)))
+    if len(alike) >= 3:
+        # Three of a weekday may lie close by chance: the others say how far theirs lie apart.
+        scatter = max(scatter, _scatter_within(by_weekday.values()))
     change = float(np.log(max(rows, 1)) - middle)
-    if abs(change) < _VOLUME_CHANGE or abs(change) < _VOLUME_SIGMAS * scatter:
+    is_far = abs(change) >= max(_VOLUME_CHANGE, _VOLUME_SIGMAS * scatter)
+    if not is_far and abs(change) < _most_by_chance(logs):
         return None
     usual = round(float(np.exp(middle)))
     sentence = f"It has {rows:,} rows; {usual:,} are usual"
@@ -191,10 +199,30 @@ def volume_finding(rows: int, past: Sequence[Profile], weekday: int | None = Non
         abs(rows - usual),
         rows / max(usual, 1),
         sentence,
-        severity="high" if rows < usual else "medium",
+        severity="high" if is_far and rows < usual else "medium",
         is_alert=True,
         p_value=0.0,
     )
+
+
+def _scatter_within(groups: Iterable[Sequence[float]]) -> float:
+    """The standard deviation within groups, pooled over all of them."""
+    many = [group for group in groups if len(group) > 1]
+    free = sum(len(group) - 1 for group in many)
+    return float(np.sqrt(sum(np.var(group) * len(group) for group in many) / free)) if free else 0.0
+
+
+def _most_by_chance(logs: Floats) -> float:
+    """How far the next of values that scatter as these do falls from them by chance; of too few infinity.
+
+    By Student's t, expanded about the normal distribution (Abramowitz and Stegun, 26.7.5).
+    """
+    n, z = len(logs), _ALIKE_Z
+    if n < _ALIKE_BATCHES:
+        return np.inf
+    free = n - 1
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return t * max(_ALIKE_SCATTER, float(np.std(logs, ddof=1))) * float(np.sqrt(1 + 1 / n))
 
 
 def weekday_of(seconds: float) -> int:

@@ -74,6 +74,8 @@ class Past:
     blocks: Sequence[Block] = ()
     last_times: Sequence[float] = ()
     """When each batch before ended, in seconds since 1970, also those that teach nothing."""
+    counted: Sequence[Profile] = ()
+    """Beside which rows are counted: more than are learnt from, as weekdays differ. `profiles` where there are none."""
 
     @property
     def forms(self) -> dict[str, ColumnForm]:
@@ -232,7 +234,7 @@ def verdict(rows: Rows, sample: Block, tally: Tally, made: Plan, past: Past, ask
     whole: list[Finding | None] = [
         *of_columns,
         *absent_findings(sample, rows.columns, asked.key, asked.time_column, of_columns),
-        volume_finding(rows.rows, profiles, weekday_of(first) if first is not None else None),
+        volume_finding(rows.rows, past.counted or profiles, weekday_of(first) if first is not None else None),
         freshness_finding(last, past.last_times, asked.cadence_hours),
         *distribution_findings(sample, past.blocks, made.ordering, made.is_new_group, rows.rows),
         *spike_findings(made.spikes, sample.rows, past.blocks, made.ordering, made.keeps_examples, rows.rows),

@@ -62,6 +62,8 @@ def _form(told: Mapping[str, Any]) -> ColumnForm:
 
 MOST_PAST = 10
 """So many batches are learnt from."""
+MOST_COUNTED = 60
+"""Beside so many batches rows are counted: eight of a weekday, where they are daily."""
 _SETTLED = 3
 
 
