@@ -11,6 +11,7 @@ from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.series.panel import Family
 from quality_assets.domain.series.scale import (
     LEAST_DEVIATION,
+    cut,
     nan_median,
     robust_centre,
     robust_spread,
@@ -76,12 +77,13 @@ def fit_baseline(
     typical = nan_median(np.where(usable, sample, np.nan))
     spread = robust_spread(family, sample, typical[:, None])
     one_hot = (weekdays[:, None] == np.arange(_WEEKDAYS)).astype(float)
-    residual, level = _residuals(family, amount, sample, usable)
+    scaled = to_scale(family, amount, sample)
+    residual, level = _residuals(family, amount, sample, scaled, usable)
     effect, shrink, deviation, own = _weekday_effects(residual, spread, usable, one_hot)
     with np.errstate(invalid="ignore"):
         standard = np.abs(residual - effect @ one_hot.T) / spread
         kept = usable & (standard <= 4 * np.maximum(deviation, LEAST_DEVIATION[family])[:, None])
-    residual, level = _residuals(family, amount, sample, kept)
+    residual, level = _residuals(family, amount, sample, scaled, kept)
     effect, shrink, deviation, own = _weekday_effects(residual, spread, kept, one_hot)
     days = kept.sum(axis=1)
     prediction = np.sqrt(1 + 1 / np.maximum(days, 1)[:, None] + shrink[:, None] / np.maximum(own, 1))
@@ -95,10 +97,9 @@ def fit_baseline(
     )
 
 
-def _residuals(family: Family, amount: Floats, sample: Floats, kept: Bools) -> tuple[Floats, Floats]:
+def _residuals(family: Family, amount: Floats, sample: Floats, scaled: Floats, kept: Bools) -> tuple[Floats, Floats]:
     days = kept.sum(axis=1)
     total = np.where(kept, amount, 0.0).sum(axis=1)
-    scaled = to_scale(family, amount, sample)
     with np.errstate(divide="ignore", invalid="ignore"):
         if family == "count":
             level = total / days
@@ -125,7 +126,7 @@ def _weekday_effects(
         within = (standard**2).sum(axis=1) / np.maximum(days - present, 1)
         mean_error = within * np.where(per_day > 0, 1 / per_day, 0.0).sum(axis=1) / np.maximum(present, 1)
         size = (raw**2).sum(axis=1)
-        shrink = np.clip(1 - np.maximum(present - 3, 0) * mean_error / size, 0.0, 1.0)
+        shrink = cut(1 - np.maximum(present - 3, 0) * mean_error / size, 0.0, 1.0)
     # Weekday levels that were seen once or twice are noise however they compare.
     shrink = np.where((size > 0) & (days >= 2 * present), shrink, 0.0)
     effect = raw * shrink[:, None]
@@ -137,6 +138,6 @@ def _deviation(standard: Floats, days: Ints, parameters: Floats) -> Floats:
     """Root mean square after cutting at 3.5 robust deviations, for the degrees of freedom that are left."""
     robust = MAD_TO_SIGMA * nan_median(np.abs(standard))
     limit = np.where(robust > 0, 3.5 * robust, inf)[:, None]
-    bounded = np.where(np.isfinite(standard), np.clip(standard, -limit, limit), 0.0)
+    bounded = np.where(np.isfinite(standard), cut(standard, -limit, limit), 0.0)
     free = np.maximum(days - np.minimum(parameters, days - 2) - 1, 1)
     return np.asarray(np.sqrt((bounded**2).sum(axis=1) / free))

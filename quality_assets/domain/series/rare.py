@@ -11,12 +11,13 @@ from math import ceil, log
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.series.scale import cut
 from quality_assets.domain.series.settings import DEFAULT_RARE, RareSettings
 
 
 def divergence(p: Floats, q: Floats) -> Floats:
     """Kullback-Leibler divergence from q to p, in nats: what one event that follows p says against q."""
-    p, q = np.clip(p, 1e-9, 1 - 1e-9), np.clip(q, 1e-9, 1 - 1e-9)
+    p, q = cut(p, 1e-9, 1 - 1e-9), cut(q, 1e-9, 1 - 1e-9)
     return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
 
 
@@ -68,7 +69,7 @@ class RareWatch:
         usual = np.where(np.isfinite(self.usual), self.usual, 0.5)
         judged = (n > 0) & np.isfinite(self.usual) & (self.usual * self.a_day < self.settings.few)
         for number, other in enumerate(self._alternatives(usual)):
-            gain = np.clip(_log_ratio(x, n, other, usual) / self.clumping, None, self.settings.most_a_day)
+            gain = np.minimum(_log_ratio(x, n, other, usual) / self.clumping, self.settings.most_a_day)
             grown = np.maximum(self._evidence[number] + np.where(judged, gain, 0.0), 0.0)
             self._evidence[number] = np.minimum(grown, 1.5 * self.settings.evidence)
             self._since[number] = np.where(grown > 0, self._since[number], day + 1)
@@ -104,7 +105,7 @@ class RareWatch:
         with np.errstate(divide="ignore", invalid="ignore"):
             own = (bad + np.sqrt(bad)) / events
         usual = np.maximum((bad + 0.5) / (events + 0.5 / everyone), np.nan_to_num(own))
-        usual = np.clip(usual, 1e-6, 0.95)
+        usual = cut(usual, 1e-6, 0.95)
         expected = n * usual[:, None]
         surprise = np.where(kept, (x - expected) ** 2, 0.0).sum(axis=1)
         chance = (expected * (1 - usual[:, None])).sum(axis=1)
@@ -135,7 +136,7 @@ class RareWatch:
 
 
 def _log_ratio(x: Floats, n: Floats, p: Floats, q: Floats) -> Floats:
-    p, q = np.clip(p, 1e-9, 1 - 1e-9), np.clip(q, 1e-9, 1 - 1e-9)
+    p, q = cut(p, 1e-9, 1 - 1e-9), cut(q, 1e-9, 1 - 1e-9)
     return np.asarray(x * np.log(p / q) + (n - x) * np.log((1 - p) / (1 - q)))
 
 

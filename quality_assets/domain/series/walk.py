@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.series.scale import cut
 from quality_assets.domain.series.settings import WalkRules
 
 
@@ -46,8 +47,8 @@ class Walk:
     def smooth(self, day: int, z: Floats, change: Floats) -> Floats:
         """Take in a day, unknown ones passing by: the winsorised EWMA of z in its own standard deviations."""
         rules, known, weight = self.rules, np.isfinite(z), self.rules.smoothing
-        z = np.clip(np.where(known, z, 0.0), -rules.winsor_sd, rules.winsor_sd)
-        change = np.clip(np.where(known, change, 0.0), -rules.change_limit, rules.change_limit)
+        z = cut(np.where(known, z, 0.0), -rules.winsor_sd, rules.winsor_sd)
+        change = cut(np.where(known, change, 0.0), -rules.change_limit, rules.change_limit)
         self.smooth_z = np.where(known, (1 - weight) * self.smooth_z + weight * z, self.smooth_z)
         self.smooth_change = np.where(known, (1 - weight) * self.smooth_change + weight * change, self.smooth_change)
         if not rules.is_settled:
