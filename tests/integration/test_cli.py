@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from quality_assets.contracts.events import WAYS_ON, Reason
 from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
 from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.operations.store import close_operations
+from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.failing import DAY_TABLES, dates_to_build_anew
 from quality_assets.tables.staleness import first_event_date
 from quality_assets.version import RELEASED, VERSION
 
@@ -134,7 +137,45 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     with _environment():
         inputs = [folder / "in" / name for name in ("plain.csv", "more", "garbage.csv", "empty.csv")]
         ingested = _invoke(folder / "data", "ingest", *inputs)
-        return Root(folder / "data", ingested, _invoke(folder / "data", "run"))
+        ran = _invoke(folder / "data", "run")
+    # For those that change it: what others ask of it leaves it as it was.
+    shutil.copytree(folder / "data", folder / "as_run")
+    return Root(folder / "data", ingested, ran)
+
+
+@pytest.fixture(scope="module")
+def facts_root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """A day of events, some refused, and a file of what its feature is: run once without models. Only to be read."""
+    folder = tmp_path_factory.mktemp("facts")
+    (folder / "data").mkdir()
+    (folder / "data" / "feature_metadata.csv").write_text(
+        "feature,owner,apdex_threshold_ms\nsearch,ann@example.com,200\n"
+    )
+    good = "2025-03-01T00:00:00Z,search,u,s,ok,1"
+    refused = [
+        f"a-0,{good}",
+        "2,2025-03-01T00:00:00Z,search,u,s,OK,1",
+        "3,2025-03-01T00:00:00Z,search,u,s,\x1b[31mfein,-1",
+        "4,2025-03-01 00:00:00,search,u,s,ok,1",
+    ]
+    (folder / "a.csv").write_text(_csv("2025-03-01", 5, "a") + "\n".join(refused) + "\n")
+    with _environment():
+        ingested = _invoke(folder / "data", "ingest", folder / "a.csv")
+        return Root(folder / "data", ingested, _invoke(folder / "data", "run", "--without-models"))
+
+
+@pytest.fixture
+def copied(root: Root, quality: Quality, tmp_path: Path) -> Quality:
+    """The command on a copy of `root`, to be changed at will."""
+    shutil.copytree(root.data.with_name("as_run"), tmp_path / "data")
+    return quality
+
+
+@pytest.fixture
+def copied_facts(facts_root: Root, quality: Quality, tmp_path: Path) -> Quality:
+    """The command on a copy of `facts_root`, to be changed at will."""
+    shutil.copytree(facts_root.data, tmp_path / "data")
+    return quality
 
 
 def _mixed_inputs(folder: Path) -> None:
@@ -217,33 +258,24 @@ def _refused_lines(printed: str) -> list[str]:
     return lines[start : next(n for n, line in enumerate(lines) if line.startswith("  All of them")) + 1]
 
 
-def test_ingest_says_why_rows_were_refused_the_commonest_reason_first(quality: Quality, tmp_path: Path) -> None:
-    good = "2025-03-01T00:00:00Z,search,u,s,ok,1"
-    rows = [
-        f"1,{good}",
-        f"1,{good}",
-        "2,2025-03-01T00:00:00Z,search,u,s,OK,1",
-        "3,2025-03-01T00:00:00Z,search,u,s,\x1b[31mfein,-1",
-        "4,2025-03-01 00:00:00,search,u,s,ok,1",
-    ]
-    (tmp_path / "a.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    first, *reasons, last = _refused_lines(quality("ingest", tmp_path / "a.csv").stdout)
+def test_ingest_says_why_rows_were_refused_the_commonest_reason_first(facts_root: Root, copied_facts: Quality) -> None:
+    assert (facts_root.ingested.exit_code, facts_root.ran.exit_code) == (0, 0)
+    first, *reasons, last = _refused_lines(facts_root.ingested.stdout)
     assert first == "4 rows refused, 1 of them copies of others:"
-    # By hand: lines 4 and 5 have no known status, line 3 repeats the id of line 2, line 6 has no zone, line 5 is < 0.
-    assert [re.match(r"  (\d) (\w+) \(.+\), first in a.csv line (\d): \{.+", line).groups() for line in reasons] == [  # type: ignore[union-attr]
-        ("2", "invalid_status", "4"),
-        ("1", "duplicate_event_id", "3"),
-        ("1", "invalid_event_time", "6"),
-        ("1", "negative_latency", "5"),
+    # By hand: lines 8 and 9 have no known status, line 7 repeats the id of line 2, line 10 has no zone, line 9 is < 0.
+    assert [re.match(r"  (\d) (\w+) \(.+\), first in a.csv line (\d+): \{.+", line).groups() for line in reasons] == [  # type: ignore[union-attr]
+        ("2", "invalid_status", "8"),
+        ("1", "duplicate_event_id", "7"),
+        ("1", "invalid_event_time", "10"),
+        ("1", "negative_latency", "9"),
     ]
     assert '"status":"OK"' in reasons[0]
     assert "\x1b" not in "".join(reasons)
     # The command that it names shows those rows once they are built.
-    assert quality("run", "--without-models").exit_code == 0
     query = last.split('quality sql --format json "')[1].removesuffix('"')
-    told = json.loads(quality("sql", "--format", "json", query).stdout)
-    assert [(row["path"], row["line_number"]) for row in told] == [("a.csv", 4), ("a.csv", 5)]
-    assert _refused_lines(quality("reread").stdout)[0] == first
+    told = json.loads(facts_root.quality("sql", "--format", "json", query).stdout)
+    assert [(row["path"], row["line_number"]) for row in told] == [("a.csv", 8), ("a.csv", 9)]
+    assert _refused_lines(copied_facts("reread").stdout)[0] == first
 
 
 def test_ingest_names_five_reasons_and_counts_the_others(quality: Quality, tmp_path: Path) -> None:
@@ -259,11 +291,6 @@ def test_ingest_names_five_reasons_and_counts_the_others(quality: Quality, tmp_p
         ["1", "missing_event_time"],
     ]
     assert others == "  … and for non_finite_latency (1)"
-
-
-def test_nothing_is_said_of_refused_rows_where_there_are_none(quality: Quality, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(_csv("2025-03-01", 3, "a"))
-    assert "refused:" not in quality("ingest", tmp_path / "a.csv").stdout
 
 
 def test_every_reason_says_what_may_be_done() -> None:
@@ -327,6 +354,7 @@ def test_files_that_are_known_are_counted_and_what_cannot_be_read_is_no_success(
     (tmp_path / "nothing").mkdir()
     result = quality("ingest", tmp_path / "a.csv", tmp_path / "same.csv")
     assert (result.exit_code, "1 file read, 3 rows; 1 known before" in result.stdout) == (0, True)
+    assert "refused:" not in result.stdout
     result = quality("ingest", tmp_path / "a.csv", tmp_path / "same.csv")
     assert (result.exit_code, "0 files read, 0 rows; 2 known before" in result.stdout) == (0, True)
     result = quality("ingest", tmp_path / "garbage.csv")
@@ -335,13 +363,21 @@ def test_files_that_are_known_are_counted_and_what_cannot_be_read_is_no_success(
     assert (result.exit_code, "there is no file to read in" in result.stderr) == (1, True)
 
 
-def test_range_is_rebuilt_to_the_same_data(root: Root) -> None:
+def test_range_is_rebuilt_to_the_same_data_and_ends_its_failures(copied: Quality, tmp_path: Path) -> None:
     question = ("sql", "from product.fact_feature_metrics order by all", "--format", "json")
-    before = json.loads(root.quality(*question).stdout)
-    result = root.quality("run", "--from", "2025-03-02", "--to", "2025-03-03")
+    before = json.loads(copied(*question).stdout)
+    # As of a day that is built as it should be, and whose last run was ended from elsewhere.
+    published, day, when = tmp_path / "data" / "published", date(2025, 3, 3), datetime(2026, 1, 1)
+    for asset in ("product.fact_feature_metrics", "monitoring.data_drift"):
+        record_failure(published, asset, (day, day), run_id="r", cause="x", failed_at=when)
+    assert copied("status").stdout.count("has failed since 2026-01-01") == 2
+    with open_warehouse(Settings(data_dir=tmp_path / "data")) as session:
+        assert dates_to_build_anew(session, DAY_TABLES) == {day}, "what `quality run` would build"
+    result = copied("run", "--from", "2025-03-02", "--to", "2025-03-03")
     assert result.exit_code == 0
-    assert "build and report 2025-03-02 to 2025-03-03" in result.stdout
-    assert json.loads(root.quality(*question).stdout) == before
+    assert "✓ build and report 2025-03-02 to 2025-03-03" in result.stdout
+    assert "has failed since" not in copied("status").stdout
+    assert json.loads(copied(*question).stdout) == before
     assert {row["event_date"] for row in before} == {"2025-03-01", "2025-03-02", "2025-03-03"}
 
 
@@ -375,10 +411,8 @@ def test_status_tells_what_waits_and_publish_what_is_missing(quality: Quality, t
     assert "core.valid_events is not built for 2025-03-01" in result.stdout
 
 
-def test_run_without_models_leaves_them_for_the_next(quality: Quality, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(_csv("2025-03-01", 5, "a"))
-    assert quality("ingest", tmp_path / "a.csv").exit_code == 0
-    facts, waiting = quality("run", "--without-models"), "not of these data yet"
+def test_run_without_models_leaves_them_for_the_next(facts_root: Root, copied_facts: Quality, tmp_path: Path) -> None:
+    quality, facts, waiting = copied_facts, facts_root.ran, "not of these data yet"
     assert facts.exit_code == 0, facts.output
     assert re.findall("✓ ([a-z ]+?) *(?:2025|$)", facts.output, re.M) == ["build days", "publish facts"]
     assert waiting in facts.output
@@ -400,20 +434,14 @@ def test_run_without_models_leaves_them_for_the_next(quality: Quality, tmp_path:
     pointer.write_text(json.dumps({**before, "published_at": "2025-03-01T00:00:00"}))
     assert re.findall("✓ ([a-z ]+)", quality("run").output) == ["publish"]
     # More of a day that was scored: only the fingerprint of the data tells that the report is of before.
-    (tmp_path / "b.csv").write_text(_csv("2025-03-01", 2, "b"))
-    assert quality("ingest", tmp_path / "b.csv").exit_code == 0
+    (tmp_path / "data" / "landing" / "b.csv").write_text(_csv("2025-03-01", 2, "b"))
     assert waiting in quality("run", "--without-models").output
     assert quality("sql", counts, "--format", "csv").output.splitlines()[1] == "7,1"
 
 
-def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality: Quality, tmp_path: Path) -> None:
-    for day in (1, 2):
-        (tmp_path / f"{day}.csv").write_text(_csv(f"2025-03-0{day}", 5, f"a{day}"))
-    written = tmp_path / "data" / "feature_metadata.csv"
-    written.parent.mkdir()
-    written.write_text("feature,owner,apdex_threshold_ms\nsearch,ann@example.com,200\n")
-    assert quality("ingest", tmp_path / "1.csv").exit_code == 0
-    assert quality("run", "--without-models").exit_code == 0
+def test_what_is_written_of_features_is_read_again_where_it_was_changed(copied_facts: Quality, tmp_path: Path) -> None:
+    quality, written = copied_facts, tmp_path / "data" / "feature_metadata.csv"
+    landing = tmp_path / "data" / "landing"
     shown = (
         "select event_date, apdex, owner from product.fact_feature_metrics join product.dim_feature_metadata"
         " using (feature) order by 1"
@@ -425,7 +453,7 @@ def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality:
 
     written.write_text("feature,owner,apdex_threshold_ms\nsearch,bea@example.com,50\n")
     assert says_else in quality("status").output
-    assert quality("ingest", tmp_path / "2.csv").exit_code == 0
+    (landing / "2.csv").write_text(_csv("2025-03-02", 5, "a2"))
     ran = quality("run", "--without-models")
     assert (ran.exit_code, "2025-03-01 to 2025-03-02" in ran.output) == (0, True), ran.output
     both = ["2025-03-01,0.5,bea@example.com", "2025-03-02,0.5,bea@example.com"]
@@ -438,8 +466,7 @@ def test_what_is_written_of_features_is_read_again_where_it_was_changed(quality:
     told = "select owner, tier, slo_crash_rate from raw.feature_descriptions"
     assert quality("sql", told, "--format", "csv").output.splitlines()[1:] == ["cem@example.com,1,"]
     written.write_text("feature,tier\nsearch,first\n")
-    (tmp_path / "3.csv").write_text(_csv("2025-03-03", 5, "a3"))
-    assert quality("ingest", tmp_path / "3.csv").exit_code == 0
+    (landing / "3.csv").write_text(_csv("2025-03-03", 5, "a3"))
     ran = quality("run", "--without-models")
     assert ran.exit_code == 0
     assert "features keep the owners and objectives that they had" in " ".join((ran.output + ran.stderr).split())
@@ -612,41 +639,14 @@ def test_demo_shows_something_out_of_nothing(quality: Quality, tmp_path: Path) -
     again = quality("demo", "--days", "1", "--no-serve")
     assert again.exit_code == 0
     assert "Nothing to do" in again.stdout
-    # It was published, and what comes after that failed: nothing else would end that.
-    published = tmp_path / "data" / "published"
-    when = datetime(2026, 1, 1)
-    record_failure(published, "publish.published_snapshot", None, run_id="r", cause="x", failed_at=when)
-    assert "has failed since 2026-01-01" in quality("status").stdout
-    assert "✓ publish" in quality("run").stdout
-    assert "has failed since" not in quality("status").stdout
-    # So with a day that is built as it should be, and whose last run was ended from elsewhere.
-    day = date.fromisoformat(json.loads((published / "CURRENT").read_text())["data_through"])
-    for asset in ("product.fact_feature_metrics", "monitoring.data_drift"):
-        record_failure(published, asset, (day, day), run_id="r", cause="x", failed_at=when)
-    assert quality("status").stdout.count("has failed since 2026-01-01") == 2
-    assert f"✓ build and report {day}" in quality("run").stdout
-    assert "has failed since" not in quality("status").stdout
 
 
-def test_roots_live_side_by_side(root: Root, quality: Quality, tmp_path: Path) -> None:
-    log = tmp_path / "other.csv"
-    log.write_text(_csv("2024-07-01", 7, "other"))
-    assert quality("ingest", log).exit_code == 0
-    assert quality("run", "--without-models").exit_code == 0
+def test_roots_live_side_by_side(root: Root, facts_root: Root) -> None:
     question = ("sql", "select sum(events) as n, max(event_date) as d from product.fact_feature_metrics")
-    assert quality(*question, "--format", "csv").stdout == "n,d\n7,2024-07-01\n"
-    assert root.quality(*question, "--format", "csv").stdout == "n,d\n20,2025-03-03\n"
-    assert (tmp_path / "data" / ".dagster").is_dir()
-
-
-def test_status_says_how_what_waits_is_read(quality: Quality, tmp_path: Path) -> None:
-    quality("run")
-    landing = tmp_path / "data" / "landing"
-    landing.mkdir(parents=True, exist_ok=True)
-    (landing / "day.csv").write_text(_csv("2024-07-01", 7, "other"))
-    said = quality("status").stdout
-    assert "Waiting: 1 file, 0 ranges of dates: `quality run` reads and builds them" in said
-    assert "Nothing has been ingested yet" not in said
+    for _ in range(2):
+        assert facts_root.quality(*question, "--format", "csv").stdout == "n,d\n5,2025-03-01\n"
+        assert root.quality(*question, "--format", "csv").stdout == "n,d\n20,2025-03-03\n"
+    assert (facts_root.data / ".dagster").is_dir()
 
 
 def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) -> None:
@@ -657,7 +657,7 @@ def test_named_source_reads_its_own_columns(quality: Quality, tmp_path: Path) ->
     assert re.search(r"access.csv +api_log +1 +0 +2025-03-01", result.stdout)
 
 
-def test_a_root_without_data_says_so_and_how_it_gets_some(quality: Quality) -> None:
+def test_a_root_without_data_says_so_and_how_it_gets_some(quality: Quality, tmp_path: Path) -> None:
     ran = quality("run")
     assert (ran.exit_code, "Nothing has been ingested yet" in ran.stdout, "worse" in ran.stdout) == (0, True, False)
     assert "Nothing has been ingested yet" in quality("status").stdout
@@ -675,6 +675,13 @@ def test_a_root_without_data_says_so_and_how_it_gets_some(quality: Quality) -> N
     assert "there is nothing of 2025-03-01 to 2025-03-02" in quality(
         "run", "--from", "2025-03-01", "--to", "2025-03-02"
     ).stdout.replace("\n", " ")
+    # So what waits is said how it is read, of which nothing is known yet.
+    landing = tmp_path / "data" / "landing"
+    landing.mkdir(parents=True, exist_ok=True)
+    (landing / "day.csv").write_text(_csv("2024-07-01", 7, "other"))
+    said = quality("status").stdout
+    assert "Waiting: 1 file, 0 ranges of dates: `quality run` reads and builds them" in said
+    assert "Nothing has been ingested yet" not in said
 
 
 @pytest.mark.parametrize(
@@ -852,67 +859,53 @@ def test_a_data_root_that_dagster_takes_for_another_is_refused(tmp_path: Path, n
     assert (result.exit_code, said in result.stderr) == (1, True)
 
 
-def test_what_a_killed_run_did_not_make_is_made_good(quality: Quality, tmp_path: Path) -> None:
-    (tmp_path / "day.csv").write_text(_csv("2026-02-01", 20, "a", "ok"))
-    quality("ingest", tmp_path / "day.csv")
-    quality("run")
-    published = tmp_path / "data" / "published"
+def test_what_a_killed_run_did_not_make_is_made_good(copied: Quality, tmp_path: Path) -> None:
+    published, when = tmp_path / "data" / "published", datetime(2026, 1, 1)
+    # It was published, and what comes after that failed: nothing else would end that.
+    record_failure(published, "publish.published_snapshot", None, run_id="r", cause="x", failed_at=when)
+    assert "has failed since 2026-01-01" in copied("status").stdout
+    assert re.findall("✓ ([a-z ]+)", copied("run").stdout) == ["publish"]
+    assert "has failed since" not in copied("status").stdout
     reports = ("metrics_json", "feature_importance_csv", "baseline_stats_json", "data_drift_json", "drift_html")
-    noon = datetime(2026, 2, 2, 12)
     for name in (*reports, "published_snapshot", "feature_metrics_csv"):
-        record_failure(published, f"publish.{name}", None, run_id="killed", cause="it was killed", failed_at=noon)
+        record_failure(published, f"publish.{name}", None, run_id="killed", cause="it was killed", failed_at=when)
     # Of days before the first, as where somebody asks for them by hand.
     days = (date(2025, 1, 1), date(2025, 1, 2))
-    record_failure(published, "core.valid_events", days, run_id="odd", cause="before the first", failed_at=noon)
-    assert quality("run").exit_code == 0
+    record_failure(published, "core.valid_events", days, run_id="odd", cause="before the first", failed_at=when)
+    assert copied("run").exit_code == 0
     assert failures(published) == []
 
 
-def test_a_first_day_whose_logs_are_withdrawn_is_gone(quality: Quality, tmp_path: Path) -> None:
-    for day in ("2026-02-01", "2026-02-03", "2026-02-04"):
-        (tmp_path / f"{day}.csv").write_text(_csv(day, 20, day, "ok"))
-    quality("ingest", *tmp_path.glob("*.csv"))
-    quality("run", "--without-models")
-    quality("withdraw", "2026-02-01.csv", "--yes")
-    ran = quality("run", "--without-models")
-    assert ran.exit_code == 0
-    dates = quality("sql", "--format", "csv", "select distinct event_date from product.fact_feature_metrics order by 1")
-    assert dates.stdout.split() == ["event_date", "2026-02-03", "2026-02-04"]
-    assert "Nothing to do: everything that arrived is built and published" in quality("run", "--without-models").stdout
-    assert first_event_date(Settings(data_dir=tmp_path / "data")) == date(2026, 2, 3)
-
-
-def test_a_log_is_withdrawn_and_read_again(quality: Quality, tmp_path: Path) -> None:
-    for day, name in (("2026-02-01", "right"), ("2026-02-02", "right"), ("2026-02-04", "wrong")):
-        (tmp_path / f"{name}-{day}.csv").write_text(_csv(day, 20, f"{name}{day}", "error" if name == "wrong" else "ok"))
-    wrong = tmp_path / "wrong-2026-02-04.csv"
-    quality("ingest", *tmp_path.glob("*.csv"))
-    quality("run", "--without-models")
+def test_logs_are_withdrawn_and_one_is_read_again(root: Root, copied: Quality, tmp_path: Path) -> None:
+    first_day, wrong = ("plain.csv", "more/packed.csv.gz"), "more/deep/table.parquet"
+    path = root.data.parent / "in" / wrong
     counted = (
         "sql",
         "--format",
         "csv",
-        "select event_date, sum(events) as n from product.fact_feature_metrics group by 1",
+        "select event_date, sum(events) as n from product.fact_feature_metrics group by 1 order by 1",
     )
-    assert "2026-02-04,20" in quality(*counted).stdout
-    assert "1 log with 20 rows would be withdrawn. Nothing is changed yet" in quality("withdraw", wrong.name).stdout
-    assert "2026-02-04,20" in quality(*counted).stdout
-    assert "1 log with 20 rows withdrawn" in quality("withdraw", wrong, "--yes", "--reason", "[red]a test").stdout
-    assert "- 20 taken back, and not built without yet" in quality("status").stdout
-    # What was said of the day goes with it, and nothing is left to be done.
-    ran = quality("run")
+    assert copied(*counted).stdout.split() == ["event_date,n", "2025-03-01,9", "2025-03-02,5", "2025-03-03,6"]
+    assert "1 log with 6 rows would be withdrawn. Nothing is changed yet" in copied("withdraw", wrong).stdout
+    assert "2025-03-03,6" in copied(*counted).stdout
+    assert "1 log with 6 rows withdrawn" in copied("withdraw", path, "--yes", "--reason", "[red]a test").stdout
+    assert "- 6 taken back, and not built without yet" in copied("status").stdout
+    assert copied("withdraw", *first_day, "--yes").exit_code == 0
+    # What was said of the days goes with them, also of the first, and nothing is left to be done.
+    ran = copied("run")
     assert ran.exit_code == 0
-    assert "data through 2026-02-02" in ran.stdout
-    assert "2026-02-04" not in quality(*counted).stdout
-    assert "Nothing to do: everything that arrived is built and published" in quality("run").stdout
-    told = quality("ingest", wrong).stdout
+    assert "data through 2025-03-02" in ran.stdout
+    assert copied(*counted).stdout.split() == ["event_date,n", "2025-03-02,5"]
+    assert "Nothing to do: everything that arrived is built and published" in copied("run").stdout
+    assert first_event_date(Settings(data_dir=tmp_path / "data")) == date(2025, 3, 2)
+    told = copied("ingest", root.data.parent / "in" / "more").stdout
     assert "skipped: was withdrawn by " in told
     assert "UTC: [red]a test; `quality withdraw --undo` reads it" in " ".join(told.split())
-    again = quality("withdraw", wrong, "--yes")
+    again = copied("withdraw", path, "--yes")
     assert (again.exit_code, "is withdrawn by " in again.stderr) == (1, True)
-    assert quality("withdraw", "nothing.csv").exit_code == 2
-    assert "1 log would be read again. Nothing is changed yet" in quality("withdraw", wrong, "--undo").stdout
-    assert "1 file read anew, 20 rows; 0 rejected" in quality("withdraw", wrong, "--undo", "--yes").stdout
-    assert "wrong-2026-02-04.csv is not withdrawn" in quality("withdraw", wrong.name, "--undo").stderr
-    quality("run", "--without-models")
-    assert "2026-02-04,20" in quality(*counted).stdout
+    assert copied("withdraw", "nothing.csv").exit_code == 2
+    assert "1 log would be read again. Nothing is changed yet" in copied("withdraw", path, "--undo").stdout
+    assert "1 file read anew, 6 rows; 0 rejected" in copied("withdraw", path, "--undo", "--yes").stdout
+    assert f"{wrong} is not withdrawn" in copied("withdraw", wrong, "--undo").stderr
+    copied("run", "--without-models")
+    assert copied(*counted).stdout.split() == ["event_date,n", "2025-03-02,5", "2025-03-03,6"]
