@@ -26,9 +26,9 @@ from quality_assets.stores.snapshots import current_snapshot, open_snapshot
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables.publishing import reasons_against
 
-KILLS = 4
+KILLS = 3
 KILLS_A_ROOT = 4
-SEED = 20_250_301
+SEED = 20_252_066  # by the number of a write, by time, and by a write again: early, and while scores are made
 
 # Great Expectations is left out: it makes no table of raw, core or product, and would be much of the time. Loads of two
 # files give ingestion as many places to be killed in as more logs would. When to kill is told in CPU seconds, so that a
@@ -157,7 +157,7 @@ class Runs:
 def runs(tmp_path: Path) -> Iterator[Runs]:
     """A process that forks one for each run over the same few days of dirty logs."""
     plan = SimulationPlan(
-        days=4, features=4, events_per_day=120, seed=3, start_date=date(2025, 3, 1), dirt_share=0.1, late_share=0.05
+        days=3, features=4, events_per_day=160, seed=3, start_date=date(2025, 3, 1), dirt_share=0.1, late_share=0.05
     )
     simulate(plan, tmp_path / "simulated")
     known = {name: value for name, value in os.environ.items() if not name.startswith(("QUALITY_", "DAGSTER_"))}
