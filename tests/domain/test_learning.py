@@ -32,7 +32,12 @@ SETTINGS = LearningSettings()
 
 @pytest.fixture(scope="module")
 def sales() -> LearningResult:
-    return train_table(SALES, sales_rows(), "baseline", no_progress)
+    # One kind of boosted trees is enough of them to lose to what is known.
+    views = tuple(
+        replace(view, candidates=tuple(c for c in view.candidates if c.learner != "hist_gradient_boosting"))
+        for view in SALES.views
+    )
+    return train_table(replace(SALES, views=views), sales_rows(), "baseline", no_progress)
 
 
 @pytest.fixture(scope="module")
