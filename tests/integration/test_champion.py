@@ -45,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 FACTS = simulate_daily_facts(DailyPlan(25, 150, seed=14, incidents_per_feature_quarter=1.5)).facts
 FIRST_TRAINED, LATER = date(2026, 4, 10), date(2026, 5, 30)
 QUICK = RiskSettings(
-    forest_trees=20, boosting_rounds=15, folds=3, bootstrap_rounds=20, importance_repeats=0, interval_members=2,
+    forest_trees=10, boosting_rounds=6, folds=3, bootstrap_rounds=10, importance_repeats=0, interval_members=1,
     threads=1,
 )  # fmt: skip
 FORESTS = partial(train_risk_model, settings=QUICK)

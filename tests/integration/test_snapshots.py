@@ -388,7 +388,7 @@ def test_what_a_reader_spills_lies_in_the_scratch_folder_and_goes_with_it(
         assert (limit, folder) == ("200.0 MiB", str(small_memory / f"reader-{os.getpid()}"))
         # Sorting 400 MB does not fit.
         result = connection.execute(
-            "select i, repeat(md5(i::varchar), 4) as t from range(3000000) as r(i) order by md5(i::varchar)"
+            "select i, repeat(md5(i::varchar), 16) as t from range(750000) as r(i) order by md5(i::varchar)"
         )
         result.fetchone()
         assert list(Path(folder).iterdir()), "it was spilled"
@@ -403,7 +403,7 @@ def test_what_is_kept_open_and_has_spilled_is_connected_to_again(published: Snap
         for _ in range(2):
             with connect(published) as connection:
                 result = connection.execute(
-                    "select repeat(md5(i::varchar), 4) as t from range(3000000) as r(i) order by t"
+                    "select repeat(md5(i::varchar), 16) as t from range(750000) as r(i) order by t"
                 )
                 result.fetchone()
                 assert list((small_memory / f"reader-{os.getpid()}").iterdir()), "it was spilled"
