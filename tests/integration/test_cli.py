@@ -29,10 +29,13 @@ from quality_assets.cli import main as cli
 from quality_assets.cli.__main__ import entry
 from quality_assets.cli.main import app
 from quality_assets.contracts.events import WAYS_ON, Reason
+from quality_assets.domain.impact import lift as estimates
 from quality_assets.settings import REPOSITORY_ROOT, Settings, get_settings
 from quality_assets.stores.failures import failures, record_failure
 from quality_assets.stores.operations.store import close_operations
 from quality_assets.stores.warehouse import open_warehouse
+from quality_assets.tables.experiments.crashes import build_crash_costs
+from quality_assets.tables.experiments.lift import build_lift
 from quality_assets.tables.failing import DAY_TABLES, dates_to_build_anew
 from quality_assets.tables.staleness import first_event_date
 from quality_assets.version import RELEASED, VERSION
@@ -874,6 +877,22 @@ def test_what_a_killed_run_did_not_make_is_made_good(copied: Quality, tmp_path: 
     record_failure(published, "core.valid_events", days, run_id="odd", cause="before the first", failed_at=when)
     assert copied("run").exit_code == 0
     assert failures(published) == []
+
+
+def test_what_fits_is_not_imported_for_too_few_days(
+    copied: Quality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fits() -> None:
+        raise AssertionError("nothing is fitted of three days")
+
+    monkeypatch.setattr(estimates, "small_fits", fits)
+    with open_warehouse(Settings(data_dir=tmp_path / "data")) as session:
+        for table, build in (("impact.lift_estimates", build_lift), ("impact.crash_costs", build_crash_costs)):
+            before = session.connection.execute(f"select reason from {table}").fetchall()
+            assert before[0][0].startswith("Not measured: 0 days of past")
+            session.connection.execute(f"delete from {table}")
+            assert build(session) == len(before) == 1
+            assert session.connection.execute(f"select reason from {table}").fetchall() == before
 
 
 def test_logs_are_withdrawn_and_one_is_read_again(root: Root, copied: Quality, tmp_path: Path) -> None:

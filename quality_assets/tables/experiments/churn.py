@@ -160,7 +160,8 @@ def _trained(session: WarehouseSession, there: Mapping[date, str], as_of: date) 
     if len(x) > churn.MOST_TRAINING_ROWS:
         chosen = np.random.default_rng(as_of.toordinal()).permutation(len(x))[: churn.MOST_TRAINING_ROWS]
         x, churned = x[chosen], churned[chosen]
-    return churn.fit_churn(x, churned)
+    with small_fits():
+        return churn.fit_churn(x, churned)
 
 
 def _weeks_before(there: Mapping[date, str], last: date) -> list[date]:
@@ -170,8 +171,7 @@ def _weeks_before(there: Mapping[date, str], last: date) -> list[date]:
 
 def _score_week(session: WarehouseSession, there: Mapping[date, str], as_of: date, fingerprint: str) -> None:
     now = _snapshot(session, there, as_of, as_of)
-    with small_fits():
-        model = _trained(session, there, as_of)
+    model = _trained(session, there, as_of)
     score = model.probabilities(now.x) if model else churn.baselines(now.inputs())[_FALLBACK]
     rank = churn.ranks_of(score)
     frame = pd.DataFrame(

@@ -31,8 +31,7 @@ def build_crash_costs(session: WarehouseSession) -> int:
     fingerprint = _fingerprint(session, as_of)
     if as_of is None or _known(session) == [(fingerprint,)]:
         return int(session.connection.table(CRASH_COSTS.qualified_name).shape[0])
-    with estimates.small_fits():
-        row = {"as_of_date": as_of, "outcome": RETURN, "inputs_fingerprint": fingerprint, **_row(session, as_of)}
+    row = {"as_of_date": as_of, "outcome": RETURN, "inputs_fingerprint": fingerprint, **_row(session, as_of)}
     return replace_rows(session, CRASH_COSTS, pd.DataFrame([row]))
 
 
@@ -83,11 +82,13 @@ def _row(session: WarehouseSession, as_of: date) -> dict[str, Any]:
     rows = estimates.at_risk_rows(active, first_crash, first, last)
     if rows.others < estimates.LEAST_OTHERS:
         return _unmeasured(exposed, crashed, words.nobody_else_text(rows.others))
-    found, placebo = (
-        estimates.adjusted(rows, estimates.returned(past, rows, start), x, estimates.propensities(rows, x))
-        for start, lag in ((1, 0), (-estimates.OUTCOME_DAYS, estimates.OUTCOME_DAYS))
-        for x in [estimates.covariates(active, past, rows, lag)]
-    )
+    # Where there is nothing to fit, what fits is not imported: that takes a second.
+    with estimates.small_fits():
+        found, placebo = (
+            estimates.adjusted(rows, estimates.returned(past, rows, start), x, estimates.propensities(rows, x))
+            for start, lag in ((1, 0), (-estimates.OUTCOME_DAYS, estimates.OUTCOME_DAYS))
+            for x in [estimates.covariates(active, past, rows, lag)]
+        )
     verdict = words.crash_verdict(found, placebo)
     is_said = verdict == "associated (observational)"
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -64,10 +65,12 @@ def build_lift(session: WarehouseSession, progress: Progress = no_progress) -> i
     known = session.connection.execute(f"select distinct inputs_fingerprint from {table}").fetchall()
     if as_of is None or known == [(fingerprint,)]:
         return int(session.connection.table(table).shape[0])
-    with estimates.small_fits():
-        rows = _rows(session, as_of, progress)
-    frame = pd.DataFrame([{**row, "as_of_date": as_of, "inputs_fingerprint": fingerprint} for row in rows])
-    return replace_rows(session, LIFT_ESTIMATES, frame)
+    frame = _frame(session, as_of)
+    # After too few days nothing is fitted, and what fits is not imported: that takes a second.
+    with estimates.small_fits() if frame.past_days >= estimates.LEAST_PAST_DAYS else nullcontext():
+        rows = _rows(session, as_of, frame, progress)
+    told = pd.DataFrame([{**row, "as_of_date": as_of, "inputs_fingerprint": fingerprint} for row in rows])
+    return replace_rows(session, LIFT_ESTIMATES, told)
 
 
 def lift_is_stale(session: WarehouseSession) -> bool:
@@ -116,9 +119,8 @@ def _features(session: WarehouseSession, as_of: date) -> list[str]:
     return [feature for (feature,) in rows]
 
 
-def _rows(session: WarehouseSession, as_of: date, progress: Progress) -> list[dict[str, Any]]:
+def _rows(session: WarehouseSession, as_of: date, frame: _Frame, progress: Progress) -> list[dict[str, Any]]:
     features = _features(session, as_of)
-    frame = _frame(session, as_of)
     outcomes = {RETURN: "return", **dict.fromkeys(_conversions(session), "convert")}
     converted = {name: _conversion_days(session, frame, name) for name in outcomes if name != RETURN}
     first_uses = {feature: _first_uses(session, frame, feature) for feature in features[:MOST_FEATURES]}
