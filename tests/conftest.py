@@ -215,13 +215,20 @@ def registries_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _empty_home(folder: Path) -> None:
+    from quality_assets.dagster_ext.event_log import OpenSqliteEventLogStorage
     from quality_assets.dagster_ext.home import open_instance
 
     with pytest.MonkeyPatch.context() as patch:
         # The home it makes is set there, and put back, because it was set here before.
         patch.setenv("DAGSTER_HOME", "unset")
-        with open_instance(new_settings(folder)):
-            pass
+        with open_instance(new_settings(folder)) as instance:
+            # With it the empty file that those of runs are copies of.
+            log = instance.event_log_storage
+            assert isinstance(log, OpenSqliteEventLogStorage)
+            with log.run_connection("none"):
+                pass
+    for made in folder.rglob("none.db*"):
+        made.unlink()
 
 
 @pytest.fixture(scope="session", autouse=True)
