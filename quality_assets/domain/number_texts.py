@@ -17,4 +17,6 @@ def numbers_of_texts(values: pd.Series) -> pd.Series:
         return pd.to_numeric(values, errors="coerce")
     texts = values.astype(object)
     endless = [isinstance(value, str) and len(value) > 7 and _ENDLESS.search(value) is not None for value in texts]
-    return pd.to_numeric(texts.mask(pd.Series(endless, index=values.index)), errors="coerce")
+    if any(endless):
+        texts = texts.mask(pd.Series(endless, index=values.index))
+    return pd.to_numeric(texts, errors="coerce")

@@ -18,11 +18,11 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     Typo,
     WrongType,
     agrees,
-    decimals,
     ratio_of,
     signs,
     words_of,
 )
+from quality_assets.domain.quality.datasets.numbers import decimals
 from quality_assets.domain.quality.datasets.table_findings import DIMENSION_OF, Finding, rule_id
 
 

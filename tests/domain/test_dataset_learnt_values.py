@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ from quality_assets.domain.quality.datasets.rules import (
     live_rules,
     pool,
 )
-from quality_assets.domain.quality.datasets.values import ColumnForm
+from quality_assets.domain.quality.datasets.values import Cells, ColumnForm
 
 
 def _learnt(*batches: Sequence[object]) -> dict[str, CellTest]:
@@ -76,15 +76,23 @@ def test_what_broke_by_surprise_is_three_cells_and_more_than_one_in_forty() -> N
 # --- Which columns go on ----------------------------------------------------------------------------------------------
 
 
+def numbered(numbers: Iterable[float]) -> Cells:
+    """A column of numbers, a unique each."""
+    of_unique = np.array(list(numbers))
+    return Cells(ColumnForm("number"), np.arange(len(of_unique)), list(map(str, of_unique)), of_unique)
+
+
 def test_batches_go_on_where_each_begins_behind_the_last() -> None:
     # Of eleven numbers in steps of one, a tenth lies one from the first and nine tenths nine.
     first = np.arange(11.0)
-    assert _goes_on([first, first + 8.5])
-    assert not _goes_on([first, first + 8.0])
-    assert not _goes_on([first])
-    assert not _goes_on([first, np.array([np.nan])])
-    assert not _goes_on([first, first + 20, first + 20])
-    assert _goes_on([first, np.array([np.nan, *first + 20]), first + 40])
+    assert numbered(first).bulk == (1, 9)
+    assert _goes_on([numbered(first), numbered(first + 8.5)])
+    assert not _goes_on([numbered(first), numbered(first + 8.0)])
+    assert not _goes_on([numbered(first)])
+    assert not _goes_on([numbered(first), numbered([np.nan])])
+    assert not _goes_on([numbered([np.nan]), numbered(first)])
+    assert not _goes_on([numbered(first), numbered(first + 20), numbered(first + 20)])
+    assert _goes_on([numbered(first), numbered([np.nan, *first + 20]), numbered(first + 40)])
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,24 @@ def test_slips_are_looked_for_among_values_of_four_to_sixty_characters() -> None
     assert index.origins("Rxxe") == []
 
 
+def test_the_index_finds_what_comparing_each_with_each_finds() -> None:
+    common = ["Berlin", "user12@example.com", "ab-cdé fgh", "Straße 7", "x1 abc", "aabb-aab"]
+    index = SlipIndex(common)
+    edited = {
+        value[:at] + put + value[at + taken :]
+        for value in common
+        for at in range(len(value) + 1)
+        for taken in (0, 1)
+        for put in ("", "a", "s", "1", "-", " ")
+    }
+    swapped = {value[:at] + value[at : at + 2][::-1] + value[at + 2 :] for value in common for at in range(len(value))}
+    found = {value: set(index.origins(value)) for value in edited | swapped}
+    assert found == {value: {of for of in common if is_slip(value, of)} for value in found}
+    assert sum(map(bool, found.values())) > 100
+    assert index.origins("usr12@example.com") == [], "a word with a digit in it is a code"
+    assert index.origins("user12@exmple.com") == ["user12@example.com"]
+
+
 # --- Chances ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +81,11 @@ def faulty(day: int) -> tuple[pd.DataFrame, Fault | None]:
     return table, None
 
 
-def write_days(folder: Path, days: int = 30) -> dict[str, Fault]:
-    """Write the files; returns the faults by the name of the file."""
+def write_days(folder: Path, days: Iterable[int] = range(30)) -> dict[str, Fault]:
+    """Write the files of some days, counted from 0; returns the faults by the name of the file."""
     folder.mkdir(parents=True, exist_ok=True)
     faults = {}
-    for day in range(days):
+    for day in days:
         table, fault = faulty(day)
         name = f"orders_{day + 1}.csv"
         table.to_csv(folder / name, index=False)

@@ -15,8 +15,11 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from quality_assets.cli.main import app
+from quality_assets.domain.quality.datasets.profile import Profile
+from quality_assets.domain.quality.datasets.values import Block
 from quality_assets.settings import Settings, get_settings
 from quality_assets.simulate.daily_tables import write_daily_tables
+from quality_assets.stores.datasets.keeping import Keeper
 from quality_assets.stores.operations.alert_tables import ALERT
 from quality_assets.stores.operations.dataset_tables import DATASET_BATCH, DATASET_FINDING, DATASET_RULE
 from quality_assets.stores.operations.store import close_operations, operations_of
@@ -25,6 +28,8 @@ from quality_assets.tables.datasets.checking import check_dataset
 from quality_assets.tables.datasets.registering import find
 from quality_assets.tables.datasets.ruling import set_state
 
+# Four good days, the one without some addresses with two good ones behind it, and the one with words among its prices.
+SOME_DAYS = (0, 1, 2, 3, 8, 9, 11, 12)
 KEYS = {"dataset", "batch", "rows", "score", "dimensions", "findings", "alerts", "status"}
 
 
@@ -128,7 +133,7 @@ def test_yaml_registers_and_wins_for_the_keys_that_it_has(quality, tmp_path: Pat
     folder.mkdir(parents=True)
     (folder / "orders.yaml").write_text(f"path: {tmp_path}/orders/*.csv\nkey: [order_id]\nthresholds:\n  score: 0.5\n")
     (folder / "wrong.yaml").write_text("path: x.csv\ncolour: red\n")
-    write_days(tmp_path / "orders", 2)
+    write_days(tmp_path / "orders", range(2))
     code, output = quality("check", "orders", "--format", "json")
     assert (code, len(_lines(output))) == (0, 2)
     code, output = quality("dataset", "add", "orders", "--path", "elsewhere.csv")
@@ -140,7 +145,7 @@ def test_yaml_registers_and_wins_for_the_keys_that_it_has(quality, tmp_path: Pat
 
 
 def test_a_muted_rule_is_quiet_in_the_next_batch(quality, tmp_path: Path) -> None:
-    write_days(tmp_path / "orders", 5)
+    write_days(tmp_path / "orders", range(5))
     quality("dataset", "add", "orders", "--path", f"{tmp_path}/orders/*.csv", "--time", "ordered_at")
     quality("check", "orders")
     table = orders(16).astype(object)
@@ -237,9 +242,29 @@ def test_a_batch_that_a_killed_process_left_is_judged_again(tmp_path: Path) -> N
     close_operations()
 
 
+def test_what_is_kept_of_a_batch_is_read_once_for_all_that_come_after_it(
+    quality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_of, read = Keeper.rows, list[str]()
+
+    def rows(keeper: Keeper, profile: Profile) -> Block:
+        read.append(profile.batch)
+        return rows_of(keeper, profile)
+
+    monkeypatch.setattr(Keeper, "rows", rows)
+    for day in range(5):
+        (tmp_path / f"a_{day}.csv").write_text("n,x\n" + "".join(f"{n + 40 * day},{n % 7}\n" for n in range(40)))
+    quality("dataset", "add", "a", "--path", str(tmp_path / "*.csv"))
+    told = _lines(quality("check", "a", "--format", "json")[1])
+    assert [line["learning"] for line in told] == [
+        "learning, 0 of 3", "learning, 1 of 3", "learning, 2 of 3", None, None,
+    ]  # fmt: skip
+    assert len(read) == len(set(read)) == 4
+
+
 def test_a_fault_is_one_alert_until_two_good_batches_and_an_expected_one_is_quiet(quality, tmp_path: Path) -> None:
     folder = tmp_path / "orders"
-    write_days(folder, 14)
+    write_days(folder, [*SOME_DAYS, 13])
     quality(
         "dataset", "add", "orders", "--path", f"{folder}/*.csv", "--time", "ordered_at", "--owner", "ann@example.com"
     )
@@ -382,7 +407,7 @@ def test_a_wrong_date_of_another_century_does_not_make_a_batch_the_first(quality
 
 def test_a_check_without_servers_tells_the_owner_at_its_end(quality, tmp_path: Path, mailbox: Mailbox) -> None:
     folder = tmp_path / "orders"
-    write_days(folder, 13)
+    write_days(folder, SOME_DAYS)
     quality("dataset", "add", "orders", "--path", f"{folder}/*.csv", "--owner", "ann@example.com")
     with operations_of(get_settings()).write() as connection:
         mail = {"kind": "smtp", "address": "house@example.com", "routes": []}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ class Keeper:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "profiles"
+        self._profiles: dict[str, Profile] = {}
+        self._blocks: dict[str, Block] = {}
 
     def keep(self, profile: Profile, sample: Block) -> None:
         """Keep a batch that was judged."""
@@ -43,11 +46,18 @@ class Keeper:
         os.replace(partial, target)
 
     def profile(self, batch: str) -> Profile | None:
-        """What was kept of a batch; None where nothing was."""
-        path = self._path(batch)
-        if not path.is_file():
-            return None
-        return Profile.from_dict(json.loads(pq.read_schema(path).metadata[_META]))
+        """What was kept of a batch; None where nothing was. Read once: it never changes."""
+        if batch not in self._profiles:
+            path = self._path(batch)
+            if not path.is_file():
+                return None
+            self._profiles[batch] = Profile.from_dict(json.loads(pq.read_schema(path).metadata[_META]))
+        return self._profiles[batch]
+
+    def blocks(self, profiles: Sequence[Profile]) -> list[Block]:
+        """The rows that were kept of some batches. Those that the next ones have in common are not read again."""
+        self._blocks = {p.batch: self._blocks.get(p.batch) or self.rows(p) for p in profiles}
+        return list(self._blocks.values())
 
     def rows(self, profile: Profile) -> Block:
         """The rows that were kept of a batch, read as they were then."""

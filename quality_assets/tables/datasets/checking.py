@@ -230,8 +230,9 @@ def check_dataset(
             arrived = waiting_files(store, settings, dataset)
             # One file that nobody may open holds back no other.
             tell_of_closed(store, dataset, arrived.closed)
+            keeper = Keeper(folder)
             for batch in _in_order(settings, arrived.waiting, dataset.source.time):
-                yield _check_batch(store, settings, dataset, batch, by, run_id)
+                yield _check_batch(store, settings, dataset, batch, keeper, by, run_id)
             for file in arrived.closed:
                 yield _refused(dataset.dataset_id, file.name, "", file.reason)
             for name in arrived.unsettled:
@@ -266,13 +267,14 @@ def _first_time(settings: Settings, path: Path, column: str) -> float:
 
 
 def _check_batch(
-    store: Operations, settings: Settings, dataset: Registered, batch: Waiting, by: str, run_id: str | None
-) -> BatchResult:
+    store: Operations, settings: Settings, dataset: Registered, batch: Waiting, keeper: Keeper,
+    by: str, run_id: str | None,
+) -> BatchResult:  # fmt: skip
     start(store, dataset.dataset_id, batch, run_id, by)
     try:
         with scratch_database(settings) as (connection, scratch):
             loaded = _loaded(connection, dataset, Path(batch.location), scratch)
-            return _check_loaded(store, settings, dataset, batch, connection, loaded)
+            return _check_loaded(store, settings, dataset, batch, keeper, connection, loaded)
     except (_ChangedError, FileRejected, FileWaits, duckdb.Error, OSError, MemoryError) as error:
         if not batch.is_unchanged():
             forget(store, batch.batch_id)
@@ -291,16 +293,14 @@ def _loaded(connection: duckdb.DuckDBPyConnection, dataset: Registered, path: Pa
 
 
 def _check_loaded(
-    store: Operations, settings: Settings, dataset: Registered, batch: Waiting,
+    store: Operations, settings: Settings, dataset: Registered, batch: Waiting, keeper: Keeper,
     connection: duckdb.DuckDBPyConnection, loaded: Loaded,
 ) -> BatchResult:  # fmt: skip
     source = dataset.source
-    keeper = Keeper(settings.data_dir / "datasets" / dataset.dataset_id)
     every = [p for b in checked_batches(store, dataset.dataset_id) if (p := keeper.profile(b)) is not None and p.rows]
     teaching = learnt_from(every)
     ends = [p.last_time for p in every if p.last_time is not None]
-    rows = [keeper.rows(profile) for profile in teaching]
-    past = examine.Past(teaching, rows, ends, learnt_from(every, MOST_COUNTED))
+    past = examine.Past(teaching, keeper.blocks(teaching), ends, learnt_from(every, MOST_COUNTED))
     cadence = cadence_hours(source.cadence) if source.cadence else None
     with store.read() as reading:
         asked = examine.Asked(
@@ -354,4 +354,5 @@ def _check_state(
         batch = Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size)
         # Its rows are a file by now, whatever they came from.
         plain = replace(dataset, source=dataset.source.model_copy(update={"table": None}))
-        yield _check_batch(store, settings, plain, batch, by, run_id)
+        keeper = Keeper(settings.data_dir / "datasets" / dataset.dataset_id)
+        yield _check_batch(store, settings, plain, batch, keeper, by, run_id)

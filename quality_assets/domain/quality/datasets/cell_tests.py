@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from quality_assets.domain.arrays import Bools, Floats, Ints
+from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.quality.datasets.edits import SlipIndex
 from quality_assets.domain.quality.datasets.numbers import hold_a_number, in_other_words
 from quality_assets.domain.quality.datasets.table_findings import rule_id
@@ -234,17 +234,12 @@ class TooManyDecimals(ValueTest):
 
     def of_unique(self, cells: Cells) -> Bools:
         """By distinct value."""
-        return (decimals(cells.plain_numbers) > self.most) & ~np.isnan(cells.of_unique)
+        return (cells.decimals > self.most) & ~np.isnan(cells.of_unique)
 
     @property
     def words(self) -> str:
         """In words."""
         return "have decimals, and all others are whole" if self.most == 0 else f"have more than {self.most} decimals"
-
-
-def decimals(values: Sequence[str]) -> Ints:
-    """How many digits stand behind the point of each text; zeros at the end do not count."""
-    return np.array([len(value.partition(".")[2].rstrip("0")) if "." in value else 0 for value in values], np.int64)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     TooManyDecimals,
     Typo,
     WrongType,
-    decimals,
     signs,
     words_of,
 )
@@ -286,7 +285,7 @@ def _runs(shape: str) -> list[int]:
 
 
 def _decimals(name: str, cells: Cells) -> Iterator[CellTest]:
-    places = np.repeat(decimals(cells.plain_numbers), cells.counts)
+    places = np.repeat(cells.decimals, cells.counts)
     most = int(np.quantile(places, 1 - MOST_ODD_DECIMALS, method="lower")) if len(places) else MOST_DECIMALS
     if most < MOST_DECIMALS and 0 < (places > most).mean() <= MOST_ODD_DECIMALS:
         yield TooManyDecimals("format", "decimals", (name,), weights.ODD_DECIMALS, most)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 LEAST_LENGTH, MOST_LENGTH = 4, 60
 _LEAST_CUT, _LEAST_LOST = 2, 2
 _LEAST_LETTERS = 3
+_RUN = re.compile(r"[^\W_]+")
 
 
 def deletions(value: str) -> Iterator[str]:
@@ -18,11 +20,12 @@ def deletions(value: str) -> Iterator[str]:
 
 def changed_part(one: str, other: str) -> tuple[str, str]:
     """What stands in each between what both begin and end with."""
+    shorter = min(len(one), len(other))
     start = 0
-    while start < min(len(one), len(other)) and one[start] == other[start]:
+    while start < shorter and one[start] == other[start]:
         start += 1
-    end = 0
-    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
+    end, most = 0, shorter - start
+    while end < most and one[-1 - end] == other[-1 - end]:
         end += 1
     return one[start : len(one) - end], other[start : len(other) - end]
 
@@ -65,8 +68,24 @@ def _edited_word_is_long(value: str, of: str) -> bool:
         begin -= 1
     while end < len(of) and of[end].isalnum():
         end += 1
-    word = of[begin:end]
+    return _is_long_word(of[begin:end])
+
+
+def _is_long_word(word: str) -> bool:
+    if word.isalpha():
+        return len(word) >= _LEAST_LETTERS
     return sum(c.isalpha() for c in word) >= _LEAST_LETTERS and not any(c.isdigit() for c in word)
+
+
+def _telling_deletions(value: str) -> Iterator[str]:
+    """The value without each of the characters within or right behind a word long enough: no edit elsewhere is a slip.
+
+    Names with a number in them, such as addresses, are then near to few others.
+    """
+    for run in _RUN.finditer(value):
+        if _is_long_word(run[0]):
+            for index in range(run.start(), min(run.end() + 1, len(value))):
+                yield value[:index] + value[index + 1 :]
 
 
 class SlipIndex:
@@ -79,14 +98,17 @@ class SlipIndex:
         self._places: dict[str, list[str]] = {}
         for value in self._sorted:
             self._folded.setdefault(value.casefold(), []).append(value)
-            for part in {value, *deletions(value)}:
+            for part in {value, *_telling_deletions(value)}:
                 self._places.setdefault(part, []).append(value)
 
     def origins(self, value: str, of_words: bool = False) -> list[str]:
         """The common values that `value` is a slip of; of words, one with a capital may begin a sentence."""
         if not LEAST_LENGTH - 1 <= len(value) <= MOST_LENGTH or not self._common:
             return []
-        near = dict.fromkeys(v for part in (value, *deletions(value)) for v in self._places.get(part, ()))
+        parts = (value, *deletions(value))
+        near = {}
+        if not self._places.keys().isdisjoint(parts):
+            near = dict.fromkeys(v for part in parts for v in self._places.get(part, ()))
         same = self._folded.get(value.casefold(), ())
         if of_words and any(value == each[:1].upper() + each[1:] for each in same):
             return []

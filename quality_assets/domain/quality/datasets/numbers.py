@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quality_assets.domain.arrays import Bools, Floats
+from quality_assets.domain.arrays import Bools, Floats, Ints
 from quality_assets.domain.number_texts import numbers_of_texts
 from quality_assets.domain.quality.datasets.known_forms import matches
 from quality_assets.domain.sql_text import literal
@@ -109,6 +109,11 @@ def _floats(texts: Sequence[str | None]) -> Floats:
 def plain_numbers(texts: Sequence[str]) -> Floats:
     """The numbers that `float` reads; NaN for what is none, or not finite."""
     return _floats(texts)
+
+
+def decimals(values: Sequence[str]) -> Ints:
+    """How many digits stand behind the point of each text; zeros at the end do not count."""
+    return np.array([len(value.partition(".")[2].rstrip("0")) if "." in value else 0 for value in values], np.int64)
 
 
 def hold_a_number(texts: Sequence[str]) -> Bools:

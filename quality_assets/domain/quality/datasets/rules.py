@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
-from quality_assets.domain.arrays import Floats
 from quality_assets.domain.quality.datasets import weights
 from quality_assets.domain.quality.datasets.beside import alone_within, as_rough_as_any, orders_within
 from quality_assets.domain.quality.datasets.cell_tests import (
@@ -27,14 +26,13 @@ from quality_assets.domain.quality.datasets.cell_tests import (
     TooManyDecimals,
     Typo,
     WrongType,
-    decimals,
     signs,
 )
 from quality_assets.domain.quality.datasets.dependencies import candidates, pairing
 from quality_assets.domain.quality.datasets.detectors import MOST_DECIMALS
 from quality_assets.domain.quality.datasets.identities import LEAST_DOUBTING, identities_within, ratios_kept
 from quality_assets.domain.quality.datasets.tails import margin
-from quality_assets.domain.quality.datasets.values import Block, Cells
+from quality_assets.domain.quality.datasets.values import Block, Cells, exact_shape, loose_shape
 from quality_assets.domain.quality.datasets.written import known_forms_kept, lengths_kept, written_otherwise
 
 LEAST_PAST = 2
@@ -177,10 +175,9 @@ def learn(past: Sequence[Block]) -> list[CellTest]:
     found: list[CellTest] = []
     for name, cells in pooled.columns.items():
         if cells.filled >= _LEAST_CELLS:
-            goes_on = _goes_on([block.columns[name].numbers for block in past])
-            found += _column_rules(name, cells, goes_on)
-            found += _heaps(name, [block.columns[name] for block in past])
             parts = [block.columns[name] for block in past]
+            found += _column_rules(name, cells, _goes_on(parts))
+            found += _heaps(name, parts)
             alone = alone_within(name, cells, weights.PAST_ALONE, "past_alone", _TIMES_AS_FAR)
             found += (as_rough_as_any(test, parts) for test in alone)
     found += _dependencies(pooled)
@@ -201,25 +198,23 @@ def pool(past: Sequence[Block]) -> Block:
 def _pooled(parts: Sequence[Cells]) -> Cells:
     if len(parts) == 1:
         return parts[0]
-    place: dict[str, int] = {}
+    uniques = list(dict.fromkeys(chain.from_iterable(cells.uniques for cells in parts)))
+    place = dict(zip(uniques, range(len(uniques)), strict=True))
     codes = []
+    of_unique = np.full(len(uniques), np.nan)
     for cells in parts:
-        lookup = np.array([place.setdefault(value, len(place)) for value in cells.uniques] or [0], np.int64)
-        codes.append(np.where(cells.codes >= 0, lookup[cells.codes], -1))
-    of_unique = np.full(len(place), np.nan)
-    for cells in parts:
-        for value, number in zip(cells.uniques, cells.of_unique.tolist(), strict=True):
-            of_unique[place[value]] = number
-    return Cells(parts[0].form, np.concatenate(codes), list(place), of_unique, all(c.has_text for c in parts))
+        places = np.fromiter(map(place.__getitem__, cells.uniques), np.int64, len(cells.uniques))
+        codes.append(np.where(cells.codes >= 0, places[cells.codes], -1) if len(places) else cells.codes)
+        of_unique[places] = cells.of_unique
+    return Cells(parts[0].form, np.concatenate(codes), uniques, of_unique, all(c.has_text for c in parts))
 
 
-def _goes_on(parts: Sequence[Floats]) -> bool:
+def _goes_on(parts: Sequence[Cells]) -> bool:
     """Whether each batch lies beyond the one before, as times and running numbers do."""
-    known = [numbers[~np.isnan(numbers)] for numbers in parts]
-    if len(known) < LEAST_PAST or not all(map(len, known)):
+    if len(parts) < LEAST_PAST:
         return False
-    ends = [np.quantile(numbers, (0.1, 0.9)) for numbers in known]
-    return all(after[0] > before[1] for before, after in pairwise(ends))
+    # NaN, of a batch without numbers, lies beyond nothing.
+    return all(after.bulk[0] > before.bulk[1] for before, after in pairwise(parts))
 
 
 def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
@@ -245,7 +240,7 @@ def _column_rules(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
             yield from known_forms_kept(name, cells)
             yield from lengths_kept(name, cells)
     if kind == "number":
-        most = int(decimals(cells.plain_numbers).max(initial=0))
+        most = int(cells.decimals.max(initial=0))
         if most <= MOST_DECIMALS:
             yield TooManyDecimals("format", "past_decimals", (name,), weights.PAST_FORMAT, most)
     else:
@@ -287,11 +282,14 @@ def _ranges(name: str, cells: Cells, goes_on: bool) -> Iterator[CellTest]:
 
 
 def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
-    for is_exact, shapes in ((False, cells.loose_shapes), (True, cells.shapes)):
-        tally: Counter[str] = Counter()
-        for shape, count in zip(shapes, cells.counts.tolist(), strict=True):
-            tally[shape] += count
-        counts, values = np.array(list(tally.values())), np.array(list(Counter(shapes).values()))
+    exact = [exact_shape(mask) for mask in cells.masks[0]]
+    rows, different = cells.held_by_mask
+    for is_exact, shapes in ((False, [loose_shape(shape) for shape in exact]), (True, exact)):
+        tally, among = Counter[str](), Counter[str]()
+        for shape, some, others in zip(shapes, rows.tolist(), different.tolist(), strict=True):
+            tally[shape] += some
+            among[shape] += others
+        counts, values = np.array(list(tally.values())), np.array(list(among.values()))
         # A value that stands there a thousand times says no more of the form of the next value than once.
         if _unseen(counts) <= _MOST_UNSEEN and _unseen(values) <= _MOST_UNSEEN_FORMS:
             common = max(tally, key=lambda shape: tally[shape])
@@ -301,12 +299,11 @@ def _forms(name: str, cells: Cells) -> Iterator[CellTest]:
 
 
 def _characters(name: str, cells: Cells) -> Iterator[CellTest]:
-    masks, codes = cells.masks
-    rows, values = np.bincount(codes, cells.counts, minlength=len(masks)), np.bincount(codes, minlength=len(masks))
+    masks, (rows, values) = cells.masks[0], cells.held_by_mask
     by_row, by_value = Counter[str](), Counter[str]()
     for mask, some, different in zip(masks, rows.tolist(), values.tolist(), strict=True):
         for sign in signs(mask):
-            by_row[sign] += int(some)
+            by_row[sign] += some
             by_value[sign] += different
     # As of forms: where signs that a single value has are many, the next value has one of its own.
     unseen = sum(count == 1 for count in by_row.values()) / cells.filled

@@ -86,8 +86,12 @@ def time_formats(values: Sequence[str], held: Floats) -> tuple[str, ...]:
     first = values[:: -(-len(values) // _FIRST_TRIED)]
     for time_format in TIME_FORMATS:
         # What reads none of some values reads few of all.
-        if not np.isnan(_parsed(first, time_format)).all():
-            read[time_format] = ~np.isnan(_parsed(values, time_format))
+        if np.isnan(_parsed(first, time_format)).all():
+            continue
+        read[time_format] = ~np.isnan(_parsed(values, time_format))
+        # One that reads all no later one reads more than, and to try each of them took longer than all else.
+        if read[time_format].all():
+            return (time_format,)
     chosen: list[str] = []
     left = np.ones(len(values), bool)
     while read and len(chosen) < _MOST_FORMATS:

@@ -13,7 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quality_assets.domain.arrays import Bools, Floats, Ints
-from quality_assets.domain.quality.datasets.numbers import NumberFormat, are_amounts, plain_numbers, read_numbers
+from quality_assets.domain.quality.datasets.numbers import (
+    NumberFormat,
+    are_amounts,
+    decimals,
+    plain_numbers,
+    read_numbers,
+)
 from quality_assets.domain.quality.datasets.time_formats import CLOCKS, counted_instants, time_formats, times_of
 
 ColumnKind = Literal["number", "time", "text"]
@@ -142,6 +148,13 @@ class Cells:
         return self.by_row(self.of_unique, np.nan)
 
     @cached_property
+    def bulk(self) -> tuple[float, float]:
+        """Between which numbers four in five of the rows' lie; NaN where there are none."""
+        known = self.numbers[~np.isnan(self.numbers)]
+        low, high = np.quantile(known, (0.1, 0.9)) if len(known) else (np.nan, np.nan)
+        return float(low), float(high)
+
+    @cached_property
     def instants(self) -> Floats:
         """By row, in seconds since 1970; NaN where it is none, also times of any day and numbers that count no time."""
         if self.form.kind == "number":
@@ -176,6 +189,11 @@ class Cells:
         return self.uniques if written is None else written.plain(self.uniques).fill_null("").to_pylist()
 
     @cached_property
+    def decimals(self) -> Ints:
+        """How many decimals each unique of a column of numbers has."""
+        return decimals(self.plain_numbers)
+
+    @cached_property
     def masks(self) -> tuple[list[str], Ints]:
         """The distinct masks of the uniques, and which one each has: letters as a and A, digits as 9, all else as is.
 
@@ -188,6 +206,13 @@ class Cells:
         masked = pa.py_buffer(_MASK_OF_BYTE[np.frombuffer(data, np.uint8)].tobytes())
         coded = pa.LargeStringArray.from_buffers(len(texts), offsets, masked).dictionary_encode()
         return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+    @cached_property
+    def held_by_mask(self) -> tuple[Ints, Ints]:
+        """How many rows, and how many uniques, are of each mask."""
+        masks, codes = self.masks
+        rows = np.bincount(codes, self.counts, minlength=len(masks))
+        return rows.astype(np.int64), np.bincount(codes, minlength=len(masks))
 
     def by_mask(self, told: Callable[[str], object]) -> np.ndarray:
         """What holds of the mask of each unique, for the uniques."""

@@ -139,7 +139,7 @@ def code_length(cells: Cells) -> tuple[int, float]:
         return 0, 0.0
     if cells.by_mask(lambda mask: "9" in mask).mean() < _HOLD_DIGITS:
         return 0, 0.0
-    lengths = np.array([len(value) for value in cells.uniques], np.int64)
+    lengths = np.fromiter(map(len, cells.uniques), np.int64, len(cells.uniques))
     of_length = np.bincount(lengths, cells.counts)
     length = int(np.argmax(of_length))
     return (length, float(of_length[length] / cells.filled)) if length >= _LEAST_CODE else (0, 0.0)
