@@ -79,8 +79,9 @@ def is_current_mark(mark: str | None, table: Table, lake_dir: Path) -> bool:
 
 def refresh_view(connection: duckdb.DuckDBPyConnection, table: Table, lake_dir: Path) -> None:
     """Make the view of `table` read what is under `lake_dir`, unless it does."""
-    if not is_current_view(connection, table, lake_dir):
-        has_grown = _has_grown(_mark_of(connection, table), table)
+    before = _mark_of(connection, table)
+    if not is_current_mark(before, table, lake_dir):
+        has_grown = _has_grown(before, table)
         mark = literal(_view_mark(table, lake_dir, has_grown))
         # A view that is killed before its mark would forget that its files are of several contracts.
         connection.execute(
