@@ -40,7 +40,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
     assert made.leftovers() == []
-    made.connection.close()
+    made.close()
 
 
 def source(**values: Any) -> Sources:
@@ -588,7 +588,7 @@ def test_more_columns_than_an_expression_may_be_deep(stage: Stage, kind: str) ->
     before=st.lists(st.sampled_from(["# c", "", "title", "a;b"]), max_size=3),
     rows=st.lists(st.sampled_from([ROW, "# c", "bad", f"{T},,ok", f"{ROW},more", '"', ""]), max_size=6),
 )
-@settings(max_examples=dear(25))  # each opens a database
+@settings(max_examples=dear(25))
 def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
@@ -597,7 +597,7 @@ def test_rows_in_are_valid_or_quarantined(before: list[str], rows: list[str]) ->
         records = [row for row in rows if row and row != "# c"]
         assert staged.rows == len(records) == len(stage.rows("line_number"))
         assert staged.good_rows == records.count(ROW) == stage.rows("reasons").count(None)
-        stage.connection.close()
+        stage.close()
 
 
 ZEROS_BEFORE = {

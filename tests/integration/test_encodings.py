@@ -67,7 +67,7 @@ RNG = random.Random(20261130)
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    made.connection.close()
+    made.close()
 
 
 def declared(encoding: str) -> Sources:

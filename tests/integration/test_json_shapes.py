@@ -31,7 +31,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
     assert made.leftovers() == []
-    made.connection.close()
+    made.close()
 
 
 def event(number: int, **values: Any) -> dict[str, Any]:
@@ -97,7 +97,7 @@ values = st.recursive(
     shape=st.sampled_from(sorted(SHAPES)),
     characters=st.integers(16, 200),
 )
-@settings(max_examples=dear(25))  # each opens a database
+@settings(max_examples=dear(25))
 def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, characters: int) -> None:
     # Keys of a contract column would be read as such.
     objects = [event(n) | {"more": item} for n, item in enumerate(nested)]
@@ -107,7 +107,7 @@ def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, cha
         stage = Stage(Path(folder))
         staged = stage.load(SHAPES[shape](objects), name="log.json")
         ids = stage.rows("event_id")
-        stage.connection.close()
+        stage.close()
     assert (staged.rows, staged.good_rows) == (len(objects), len(objects))
     assert ids == [item["event_id"] for item in objects]
 
@@ -118,7 +118,7 @@ def test_no_object_is_lost_whatever_the_shape(nested: list[Any], shape: str, cha
     cut=st.integers(0, 400),
     noise=st.text(alphabet='{}[]",: \n\\a1', max_size=8),
 )
-@settings(max_examples=dear(25))  # each opens a database
+@settings(max_examples=dear(25))
 def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
     shape: str, count: int, cut: int, noise: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_rows_in_are_valid_or_quarantined_wherever_a_file_is_damaged(
             numbers = stage.rows("line_number")
             assert staged.rows == len(numbers) == len(set(numbers))
             assert staged.good_rows == stage.rows("reasons").count(None)
-        stage.connection.close()
+        stage.close()
 
 
 def of_columns(*names: str) -> Sources:

@@ -46,7 +46,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
     assert made.leftovers() == []
-    made.connection.close()
+    made.close()
 
 
 def row(number: int, **values: str) -> str:
@@ -944,7 +944,7 @@ def test_any_table_comes_back(rows: list[dict[str, Any]], options: dict[str, Any
         got = stage.rows(
             "event_id", "event_time", "feature", "user_id", "status", "latency_ms", "feedback_score", "properties"
         )
-        stage.connection.close()
+        stage.close()
     for event, found in zip(rows, got, strict=True):
         assert found[:3] == (event["event_id"], event["event_time"], stripped(event["feature"]))
         assert found[3:5] == (stripped(event["user_id"]), event["status"])
@@ -969,7 +969,7 @@ def test_no_bytes_bring_it_down(data: bytes, lines: list[int]) -> None:
             numbers = stage.rows("line_number")
             assert staged.rows == len(numbers) == len(set(numbers))
             assert None not in stage.rows("event_date")
-        stage.connection.close()
+        stage.close()
 
 
 def test_event_columns_are_all_there() -> None:
