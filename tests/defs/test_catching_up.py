@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -44,28 +45,23 @@ def _known(instance: dg.DagsterInstance) -> set[str]:
 
 
 def test_one_run_reads_builds_and_publishes_and_the_same_data_once(
-    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings
+    instance: dg.DagsterInstance, write_events: WriteEvents, caught_up: Settings
 ) -> None:
-    before = _known(instance)
-    write_events("a.csv", {FIRST + timedelta(days=n): 4 for n in range(3)})
-    assert _caught_up(instance).success
-    assert _jobs_within(instance, before) == [("ingest_logs", True), ("build_and_report", True), ("publish", True)]
-    snapshot = current_snapshot(data_root.published_dir)
-    assert snapshot is not None
-    assert snapshot.data_through == FIRST + timedelta(days=2)
-
-    before = _known(instance)
+    before, shown = _known(instance), current_snapshot(caught_up.published_dir)
     assert _caught_up(instance).success
     assert _jobs_within(instance, before) == [("ingest_logs", True)]
-    assert current_snapshot(data_root.published_dir) == snapshot
+    assert current_snapshot(caught_up.published_dir) == shown is not None
 
     before = _known(instance)
     write_events("late.csv", {FIRST: 2}, prefix="late")
     assert _caught_up(instance).success
-    late = [name for name, _ in _jobs_within(instance, before)]
-    assert late == ["ingest_logs", "build_and_report", "publish"], (
+    assert _jobs_within(instance, before) == [("ingest_logs", True), ("build_and_report", True), ("publish", True)], (
         "later days are built along: that costs less than a run"
     )
+    snapshot = current_snapshot(caught_up.published_dir)
+    assert snapshot is not None
+    assert snapshot != shown
+    assert snapshot.data_through == FIRST + timedelta(days=2)
 
 
 def test_what_fails_within_is_told_of_once_and_holds_back_no_facts(
@@ -73,11 +69,15 @@ def test_what_fails_within_is_told_of_once_and_holds_back_no_facts(
 ) -> None:
     before = _known(instance)
     write_events("a.csv", {FIRST: 4})
-    monkeypatch.setattr(risk_tables, "build_ledger", lambda _: 1 / 0)
+    monkeypatch.setattr(risk_tables, "build_scores", lambda *_: 1 / 0)
     result = _caught_up(instance)
     jobs = [("ingest_logs", True), ("build_and_report", False), ("report_run", True), ("publish", True)]
     assert _jobs_within(instance, before) == jobs
-    assert current_snapshot(data_root.published_dir) is not None
+    snapshot = current_snapshot(data_root.published_dir)
+    assert snapshot is not None
+    assert snapshot.data_through == FIRST
+    report = json.loads((data_root.reports_dir / "run_report.json").read_text())
+    assert (report["status"], report["steps"]["failed"]) == ("failed", ["ml.risk_scores"])
     (failed,) = result.get_step_failure_events()
     said = failed.step_failure_data.user_failure_data
     assert said is not None
@@ -95,13 +95,11 @@ def test_what_fails_within_is_told_of_once_and_holds_back_no_facts(
 
 
 def test_facts_that_fail_hold_back_scores_only_within_their_run(
-    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, write_events: WriteEvents, caught_up: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores are made of the facts that there are; what is half built is not published."""
-    write_events("a.csv", {FIRST: 4})
-    assert _caught_up(instance).success
-    shown, before = current_snapshot(data_root.published_dir), _known(instance)
-    write_events("b.csv", {FIRST + timedelta(days=1): 4}, prefix="b")
+    shown, before = current_snapshot(caught_up.published_dir), _known(instance)
+    write_events("b.csv", {FIRST + timedelta(days=3): 4}, prefix="b")
     monkeypatch.setattr("quality_assets.defs.product.assets.build_facts", lambda *_: 1 / 0)
     assert not _caught_up(instance).success
     assert _jobs_within(instance, before) == [
@@ -110,11 +108,11 @@ def test_facts_that_fail_hold_back_scores_only_within_their_run(
         ("score_and_report", True),
         ("publish", False),
     ]
-    assert current_snapshot(data_root.published_dir) == shown
+    assert current_snapshot(caught_up.published_dir) == shown is not None
 
 
 def test_who_ends_a_run_within_ends_the_whole_and_it_is_not_tried_again(
-    instance: dg.DagsterInstance, write_events: WriteEvents, data_root: Settings, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, data_root: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = {PROCESS_TAG: process_name(os.getpid())}
 
@@ -125,7 +123,6 @@ def test_who_ends_a_run_within_ends_the_whole_and_it_is_not_tried_again(
 
         return end
 
-    write_events("a.csv", {FIRST: 4})
     for within, whole in (("CANCELED", "CANCELED"), ("FAILURE", "FAILURE")):
         monkeypatch.setattr(catching_up, "ingest_waiting", ended(dg.DagsterRunStatus(within)))
         run = instance.get_run_by_id(_caught_up(instance).run_id)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from services import alert_rows
 
 from quality_assets.contracts.product import FACT_FEATURE_METRICS
 from quality_assets.domain.models.risk import training as risk
@@ -26,7 +25,9 @@ from quality_assets.stores.landing import place
 from quality_assets.stores.snapshots import current_snapshot, open_snapshot
 from quality_assets.stores.warehouse import open_warehouse
 from quality_assets.tables import models as risk_tables
+from quality_assets.tables.checks.known import ALL_CHECKS
 from quality_assets.tables.checks.models import no_input_knows_the_label, point_in_time
+from quality_assets.tables.checks.run import run_check
 
 # Dagster and MLflow warn of what they themselves use.
 pytestmark = [
@@ -111,14 +112,6 @@ def built(tmp_path_factory: pytest.TempPathFactory, logs: list[Path]) -> tuple[P
     folder = tmp_path_factory.mktemp("built") / "data"
     with _root(folder) as settings:
         return folder, _run(settings, logs[:DAYS])
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory, logs: list[Path]) -> tuple[Path, list[RunOutcome]]:
-    """A data root with the first five days, run once. Only to be read."""
-    folder = tmp_path_factory.mktemp("begun") / "data"
-    with _root(folder) as settings:
-        return folder, _run(settings, logs[:5])
 
 
 @pytest.fixture
@@ -253,9 +246,9 @@ def test_later_days_leave_earlier_scores_and_verdicts_alone(copy: Settings, logs
     assert report["intake"]["files"] == LATER_DAYS
     # A new version adds its own rows and leaves those of the version before.
     before = _rows(copy, "select * from ml.risk_scores where model_version = '1' order by all")
-    with graph_instance(copy) as instance:
-        assert run_job(instance, copy, "train_risk_model").succeeded
-        assert run_job(instance, copy, "score_and_report").succeeded
+    with open_warehouse(copy) as session:
+        assert risk_tables.train(session, lambda _: None).version == "2"
+        risk_tables.build_scores(session, lambda _: None)
     assert _one(copy, "select count(*) from ml.model_versions") == 2
     pd.testing.assert_frame_equal(
         _rows(copy, "select * from ml.risk_scores where model_version = '1' order by all"), before
@@ -276,12 +269,33 @@ def test_inputs_that_know_the_future_fail(copy: Settings) -> None:
 
 
 # In which ways a file can be unusable is a question of the registry's own tests.
-@pytest.mark.parametrize("damage", ["altered", "no registry"])
-def test_unusable_model_is_said_and_facts_are_published(copy: Settings, damage: str) -> None:
+def _damage_models(copy: Settings) -> None:
     for path in copy.models_dir.rglob("*.skops"):
         path.write_bytes(b"not a model")
-    if damage == "no registry":
-        (copy.models_dir / "feature_risk" / "registry.db").write_bytes(b"not a database")
+
+
+def test_unusable_model_is_said_by_scores_and_checks(copy: Settings) -> None:
+    _damage_models(copy)
+    with open_warehouse(copy) as session:
+        scores = risk_tables.build_scores(session, lambda _: None)
+        newest = scores[scores["event_date"] == scores["event_date"].max()]
+        checks = {check.name: check for check in ALL_CHECKS if check.subject.name == "ml.risk_scores"}
+        said = {name: run_check(session, checks[name])[0].status for name in ("model_loads", "scored_by_a_model")}
+    assert len(newest)
+    assert set(newest["score_kind"]) == {"unknown"}
+    assert newest["risk_probability"].isna().all()
+    assert newest["note"].str.contains("not the one").all()
+    assert said == {"model_loads": "failed", "scored_by_a_model": "failed"}
+
+
+def test_unusable_registry_is_said_and_facts_are_published_whatever_came_of_unknown_scores(copy: Settings) -> None:
+    _damage_models(copy)
+    (copy.models_dir / "feature_risk" / "registry.db").write_bytes(b"not a database")
+    with open_warehouse(copy) as session:
+        session.connection.execute(
+            "update ml.risk_scores set event_date = event_date - 20, model_version = 'none', risk_probability = null,"
+            " low = null, high = null, onset_probability = null, score_kind = 'unknown' where not is_backfilled"
+        )
     with graph_instance(copy) as instance:
         outcomes = [run_job(instance, copy, job) for job in ("score_and_report", "publish")]
     assert [outcome.error for outcome in outcomes] == [None, None]
@@ -294,44 +308,20 @@ def test_unusable_model_is_said_and_facts_are_published(copy: Settings, damage: 
     assert newest["risk_probability"].isna().all()
     assert newest["note"].str.contains("not the one|cannot be read").all()
     assert _check(copy, "model_loads") == "failed"
-    # Where the version is not known any more, its earlier scores of the day still stand.
-    assert damage == "no registry" or _check(copy, "scored_by_a_model") == "failed"
+    # What was unknown has no error, whatever came.
+    graded = _rows(copy, "select * from ml.score_ledger where is_graded")
+    assert len(graded)
+    assert graded["squared_error"].isna().all()
 
 
-def test_failing_score_is_reported_and_facts_are_published(
-    begun: tuple[Path, list[RunOutcome]], tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("out of order")
-
-    monkeypatch.setattr("quality_assets.tables.models.build_scores", fail)
-    shutil.copytree(begun[0], tmp_path / "data")
-    with _root(tmp_path / "data") as copy:
-        _assert_failing_score_is_reported(copy, logs[5:6])
-
-
-def _assert_failing_score_is_reported(copy: Settings, logs: list[Path]) -> None:
-    outcomes = _run(copy, logs)
-    assert [(o.job, o.succeeded) for o in outcomes[-3:]] == [
-        ("build_and_report", False),
-        ("report_run", True),
-        ("publish", True),
+def test_too_little_history_says_so(caught_up_root: Path) -> None:
+    said = json.loads((caught_up_root / "said.json").read_text())
+    assert [(job, error) for job, _, error in said] == [
+        ("ingest_logs", None),
+        ("build_and_report", None),
+        ("publish", None),
     ]
-    report = json.loads((copy.reports_dir / "run_report.json").read_text())
-    assert report["steps"]["failed"] == ["ml.risk_scores"]
-    assert report["status"] == "failed"
-    assert len(alert_rows(copy, kind="run")) == 1
-    through = _one(copy, f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}").date()
-    snapshot = current_snapshot(copy.published_dir)
-    assert snapshot is not None
-    assert snapshot.data_through == through == START + timedelta(days=5)
-
-
-def test_too_little_history_says_so(begun: tuple[Path, list[RunOutcome]]) -> None:
-    folder, outcomes = begun
-    with _root(folder) as settings:
-        assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
-        assert "train_risk_model" not in [outcome.job for outcome in outcomes]
+    with _root(caught_up_root) as settings:
         scores = _rows(settings, "select * from ml.risk_scores")
         assert set(scores["score_kind"]) == {"unknown"}
         assert set(scores["model_version"]) == {"none"}
@@ -355,16 +345,3 @@ def test_one_class_makes_no_number_up(copy: Settings) -> None:
         assert scores["risk_probability"].isna().all()
         assert scores["note"].str.contains("no model and no base rate").all()
         assert not len(risk_tables.effects_on_predictions(session))
-
-
-def test_unknown_scores_whose_outcome_has_come_do_not_stop_the_scoring(copy: Settings) -> None:
-    with open_warehouse(copy) as session:
-        session.connection.execute(
-            "update ml.risk_scores set event_date = event_date - 20, model_version = 'none', risk_probability = null,"
-            " low = null, high = null, onset_probability = null, score_kind = 'unknown' where not is_backfilled"
-        )
-    with graph_instance(copy) as instance:
-        assert run_job(instance, copy, "score_and_report").error is None
-    graded = _rows(copy, "select * from ml.score_ledger where is_graded")
-    assert len(graded)
-    assert graded["squared_error"].isna().all()
