@@ -13,7 +13,7 @@ from quality_assets.tables.experiments.crashes import build_crash_costs
 from quality_assets.tables.experiments.lift import build_lift
 from tests.conftest import new_settings
 
-DAYS, EARLY, LATE = 106, 5, 300
+DAYS, EARLY, LATE = 106, 5, 200
 
 
 def people() -> list[Event]:

@@ -13,7 +13,7 @@ import pandas as pd
 from quality_assets.contracts.events import USER_FEATURE_DAYS, VALID_EVENTS
 from quality_assets.domain.events.tables import user_feature_days_sql
 from quality_assets.settings import Settings
-from quality_assets.stores.lake import files_sql
+from quality_assets.stores.lake import LakeFile, files_sql
 from quality_assets.stores.warehouse import WarehouseSession, refresh_lake_views
 from quality_assets.tables.impact import adoption, funnels
 from quality_assets.tables.impact.defined import refresh_definitions
@@ -61,41 +61,35 @@ def day_number(n: int) -> date:
 
 def put_days(session: WarehouseSession, days: dict[date, Sequence[Event]]) -> None:
     """Make these days' events what there is of them; a day without any is gone."""
-    for day, events in days.items():
-        _put_day(session, day, events)
+    with session.transaction():
+        there = {day: events for day, events in days.items() if events}
+        files = [_write_day(session, day, events) for day, events in there.items()]
+        said = {
+            day: hashlib.sha256(repr(sorted(map(repr, events))).encode()).hexdigest()[:32]
+            for day, events in there.items()
+        }
+        for number, table in enumerate((VALID_EVENTS, USER_FEATURE_DAYS)):
+            written = [of_day[number] for of_day in files]
+            session.lake.commit(table, [file for file in written if file], list(days))
+            forget_built(session.connection, table, [day for day in days if day not in there])
+            record_built(session.connection, table, said, {day: len(events) for day, events in there.items()})
     refresh_lake_views(session.connection, session.settings)
 
 
-def _put_day(session: WarehouseSession, day: date, events: Sequence[Event]) -> None:
-    with session.transaction():
-        for table in (VALID_EVENTS, USER_FEATURE_DAYS):
-            session.lake.commit(table, [], [day])
-            if not events:
-                forget_built(session.connection, table, [day])
-        if not events:
-            return
-        frame = _frame(day, events)
-        said = hashlib.sha256(repr(sorted(map(repr, events))).encode()).hexdigest()[:32]
-        session.connection.register("day_frame", frame)
-        columns = ", ".join(
-            f'cast("{c.name}" as {c.type}) as "{c.name}"'
-            if c.name in frame
-            else f'cast(null as {c.type}) as "{c.name}"'
-            for c in VALID_EVENTS.columns
-        )
-        file = session.lake.write(
-            session.connection, VALID_EVENTS, day, f"select {columns} from day_frame", label="put"
-        )
-        session.connection.unregister("day_frame")
-        assert file is not None
-        session.lake.commit(VALID_EVENTS, [file], [day])
-        source = f"({files_sql(VALID_EVENTS, session.lake.absolute([file]))})"
-        used = session.lake.write(
-            session.connection, USER_FEATURE_DAYS, day, user_feature_days_sql(source), label="put"
-        )
-        session.lake.commit(USER_FEATURE_DAYS, [used] if used else [], [day])
-        for table in (VALID_EVENTS, USER_FEATURE_DAYS):
-            record_built(session.connection, table, {day: said}, {day: len(events)})
+def _write_day(session: WarehouseSession, day: date, events: Sequence[Event]) -> tuple[LakeFile, LakeFile | None]:
+    frame = _frame(day, events)
+    session.connection.register("day_frame", frame)
+    columns = ", ".join(
+        f'cast("{c.name}" as {c.type}) as "{c.name}"' if c.name in frame else f'cast(null as {c.type}) as "{c.name}"'
+        for c in VALID_EVENTS.columns
+    )
+    file = session.lake.write(session.connection, VALID_EVENTS, day, f"select {columns} from day_frame", label="put")
+    session.connection.unregister("day_frame")
+    assert file is not None
+    source = f"({files_sql(VALID_EVENTS, session.lake.absolute([file]))})"
+    return file, session.lake.write(
+        session.connection, USER_FEATURE_DAYS, day, user_feature_days_sql(source), label="put"
+    )
 
 
 def _frame(day: date, events: Sequence[Event]) -> pd.DataFrame:
