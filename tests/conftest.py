@@ -70,32 +70,34 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-# By what they took, in CPU seconds, the longest first.
+# By what they took, in seconds, the longest first.
 LONGEST = (
     "test_cli.py",
+    "test_stories.py",
     "test_arrival.py",
     "test_second_half.py",
-    "test_stories.py",
     "test_dataset_checks.py",
     "test_runs.py",
     "test_kill.py",
-    "test_catching_up.py",
-    "test_api_described.py",
-    "test_serving.py",
-    "test_states_resumed.py",
-    "test_readers.py",
-    "test_trends.py",
-    "test_exports.py",
-    "test_champion.py",
-    "test_accessibility.py",
     "test_expectations.py",
-    "test_sensors.py",
+    "test_accessibility.py",
+    "test_topics.py",
+    "test_catching_up.py",
     "test_landing_collected.py",
-    "test_learning_cli.py",
+    "test_serving.py",
+    "test_sensors.py",
+    "test_champion.py",
+    "test_states_resumed.py",
+    "test_exports.py",
+    "test_impact_reference.py",
+    "test_learning.py",
+    "test_readers.py",
+    "test_definitions.py",
+    "test_ingest.py",
+    "test_models.py",
     "test_risk.py",
-    "test_labels.py",
-    "test_event_tables.py",
-    "test_incidents.py",
+    "test_graph.py",
+    "test_api_described.py",
 )
 
 FIRST_DATE, LAST_DATE = date(2000, 1, 1), date(2100, 1, 1)
