@@ -314,24 +314,23 @@ def test_unusable_registry_is_said_and_facts_are_published_whatever_came_of_unkn
     assert graded["squared_error"].isna().all()
 
 
-def test_too_little_history_says_so(caught_up_root: Path) -> None:
-    said = json.loads((caught_up_root / "said.json").read_text())
+def test_too_little_history_says_so(caught_up: Settings) -> None:
+    said = json.loads((caught_up.data_dir / "said.json").read_text())
     assert [(job, error) for job, _, error in said] == [
         ("ingest_logs", None),
         ("build_and_report", None),
         ("publish", None),
     ]
-    with _root(caught_up_root) as settings:
-        scores = _rows(settings, "select * from ml.risk_scores")
-        assert set(scores["score_kind"]) == {"unknown"}
-        assert set(scores["model_version"]) == {"none"}
-        assert scores["note"].str.contains("no model").all()
-        assert set(_rows(settings, "select status from monitoring.data_drift")["status"]) == {"unknown"}
-        # What misses its objective from its first day needs no past.
-        assert set(_rows(settings, "select kind from product.incidents")["kind"]) <= {"objective"}
-        assert _check(settings, "enough_to_learn") == "failed"
-        assert _check(settings, "model_loads") == "unknown"
-        assert _one(settings, f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}") is not None
+    scores = _rows(caught_up, "select * from ml.risk_scores")
+    assert set(scores["score_kind"]) == {"unknown"}
+    assert set(scores["model_version"]) == {"none"}
+    assert scores["note"].str.contains("no model").all()
+    assert set(_rows(caught_up, "select status from monitoring.data_drift")["status"]) == {"unknown"}
+    # What misses its objective from its first day needs no past.
+    assert set(_rows(caught_up, "select kind from product.incidents")["kind"]) <= {"objective"}
+    assert _check(caught_up, "enough_to_learn") == "failed"
+    assert _check(caught_up, "model_loads") == "unknown"
+    assert _one(caught_up, f"select max(event_date) from {FACT_FEATURE_METRICS.qualified_name}") is not None
 
 
 def test_one_class_makes_no_number_up(copy: Settings) -> None:
