@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+import pandas as pd
 
 from quality_assets.domain.arrays import Bools, Floats
 from quality_assets.domain.stats.intervals import Z_95
@@ -118,9 +119,8 @@ def baselines(inputs: Mapping[str, Floats]) -> dict[str, Floats]:
 
 def ranks_of(score: Floats) -> Floats:
     """The share of rows with a lower score, half of those with the same."""
-    from scipy.stats import rankdata
-
-    return np.asarray((rankdata(score) - 0.5) / len(score))
+    # As scipy.stats.rankdata, which takes a second to import.
+    return (pd.Series(score).rank().to_numpy() - 0.5) / len(score)
 
 
 def band_of(rank: Floats) -> list[str]:
