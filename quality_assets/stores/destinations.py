@@ -23,6 +23,7 @@ from quality_assets.contracts.destinations import Destination
 from quality_assets.domain.escaping import spreadsheet_value
 from quality_assets.domain.impact.delivery import Change, Row, idempotency_key, webhook_body
 from quality_assets.stores.files import write_atomically
+from quality_assets.stores.retry_after import asked_wait_s
 from quality_assets.stores.secret_refs import secret_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Sender:
             headers["X-Signature-SHA256"] = signed
         said = ""
         for attempt in range(1, MOST_ATTEMPTS + 1):
-            after = ""
+            after = None
             try:
                 answer = httpx.post(str(self.destination.url), content=body, headers=headers, timeout=TIMEOUT_S)
             except httpx.TransportError as error:
@@ -107,14 +108,12 @@ class Sender:
                     # What an earlier attempt has brought, whose answer was lost, is there all the same.
                     refused = f"{said}: {answer.text[:200]}".rstrip(": ")
                     raise NotDelivered(refused, attempt, in_doubt=attempt > 1)
-                after = answer.headers.get("Retry-After", "")
+                after = asked_wait_s(answer.headers.get("Retry-After"), LONGEST_WAIT_S)
             if attempt < MOST_ATTEMPTS:
-                self.wait(self._pause_s(attempt, after))
+                self.wait(self._pause_s(attempt) if after is None else after)
         raise NotDelivered(f"{said}, {MOST_ATTEMPTS} times", MOST_ATTEMPTS, in_doubt=True)
 
-    def _pause_s(self, attempt: int, after: str) -> float:
-        if after.isdecimal():
-            return min(float(after), LONGEST_WAIT_S)
+    def _pause_s(self, attempt: int) -> float:
         return min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S) * (0.5 + self.jitter() / 2)
 
     def _write_table(self, found: Sequence[Change]) -> int:

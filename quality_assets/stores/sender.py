@@ -18,16 +18,17 @@ import smtplib
 import socket
 import ssl
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import EmailMessage
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
+
+from quality_assets.stores.retry_after import asked_wait_s
 
 TIMEOUT_S = 10
 TALK_S, TAKEN_S = 20, 60
@@ -235,21 +236,7 @@ def _post(message: dict[str, Any]) -> None:
         raise RefusedError(f"it answers {answer.status}, a redirection, which is not followed; give its final address")
     if not 200 <= answer.status < 300:
         why = f"it answers {answer.status} {answer.reason}: {' '.join(said.split())[:200]}".rstrip(": ")
-        raise RefusedError(why, _asked_wait_s(answer.getheader("Retry-After")))
-
-
-def _asked_wait_s(retry_after: str | None) -> float:
-    """The seconds of a Retry-After (RFC 9110, 10.2.3), at most an hour; 0 where there is none, or it says neither
-    seconds nor a date.
-    """
-    if retry_after is None:
-        return 0.0
-    try:
-        is_seconds = retry_after.isdecimal()
-        wait_s = float(retry_after) if is_seconds else parsedate_to_datetime(retry_after).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return 0.0
-    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+        raise RefusedError(why, asked_wait_s(answer.getheader("Retry-After"), _LONGEST_WAIT_S) or 0.0)
 
 
 def _resolved(host: str, port: int, *, allow_private: bool) -> str:

@@ -83,7 +83,7 @@ def test_each_signal_is_told_from_the_others(quiet: DailyFacts, quiet_states: Fe
     # Each of the largest features that chance leaves alone has a fault of its own.
     sizes = quiet.facts.groupby("feature")["events"].mean().sort_values(ascending=False)
     alone = [str(name) for name in sizes.index if not quiet_states.is_onset[_row(quiet_states, str(name))].any()]
-    hit = dict(zip(SIGNALS, alone, strict=False))
+    hit = dict(zip(SIGNALS, alone[: len(SIGNALS)], strict=True))
     facts = quiet.facts
     for signal, feature in hit.items():
         facts = _with(facts, feature, 80, 95, **SIGNALS[signal])

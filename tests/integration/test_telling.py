@@ -29,9 +29,10 @@ from sqlalchemy import select
 from quality_assets.clock import utc_now
 from quality_assets.domain.quality.alerting import Fault
 from quality_assets.settings import Settings
-from quality_assets.stores import sender
+from quality_assets.stores import retry_after, sender
 from quality_assets.stores.operations.alert_tables import ALERT, CHANNEL, NOTIFICATION, SILENCE
 from quality_assets.stores.operations.store import Operations, fetch, operations_of
+from quality_assets.stores.retry_after import asked_wait_s
 from quality_assets.stores.root_copies import original_of, remember_place
 from quality_assets.stores.secret_refs import SecretMissingError, secret_of
 from quality_assets.stores.servers import forget_servers, remember_servers
@@ -294,8 +295,10 @@ def test_who_asks_to_wait_is_not_sent_a_message_before(data_root: Settings, stor
     ],
 )
 def test_how_long_a_server_asks_to_wait(monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float) -> None:
-    monkeypatch.setattr(sender.time, "time", lambda: 1000.0)
-    assert sender._asked_wait_s(said) == seconds
+    monkeypatch.setattr(retry_after.time, "time", lambda: 1000.0)
+    found = asked_wait_s(said, 3600.0)
+    assert (found or 0.0) == seconds
+    assert (found is None) == (said in (None, "-5", "soon", "1.5")), "no wish is another thing than not to wait"
 
 
 def test_a_private_address_is_refused_unless_it_is_allowed(store: Operations, hook: Hook) -> None:

@@ -226,11 +226,11 @@ def check_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     # Rules are learnt in the order of the batches: one process at a time judges a dataset.
     with FileLock(folder / ".lock"):
+        keeper = Keeper(folder)
         if dataset.source.kind == "files":
             arrived = waiting_files(store, settings, dataset)
             # One file that nobody may open holds back no other.
             tell_of_closed(store, dataset, arrived.closed)
-            keeper = Keeper(folder)
             for batch in _in_order(settings, arrived.waiting, dataset.source.time):
                 yield _check_batch(store, settings, dataset, batch, keeper, by, run_id)
             for file in arrived.closed:
@@ -239,7 +239,7 @@ def check_dataset(
                 yield _still_written(dataset.dataset_id, name)
         else:
             try:
-                yield from _check_state(store, settings, dataset, by, run_id)
+                yield from _check_state(store, settings, dataset, keeper, by, run_id)
             except FileRejected as refusal:
                 # Nothing came that could be a batch: the last score stands, and somebody is told.
                 tell_of_source(store, dataset, refusal.reason)
@@ -341,7 +341,7 @@ def _values(result: BatchResult, judged: _Judged, past: Sequence[Profile]) -> di
 
 
 def _check_state(
-    store: Operations, settings: Settings, dataset: Registered, by: str, run_id: str | None
+    store: Operations, settings: Settings, dataset: Registered, keeper: Keeper, by: str, run_id: str | None
 ) -> Iterator[BatchResult]:
     """The present state of a table or of a query's result, as one batch, unless it is as it was."""
     from quality_assets.tables.datasets.present_state import state_file
@@ -354,5 +354,4 @@ def _check_state(
         batch = Waiting(batch_id_of(dataset.dataset_id, sha256), name, str(path), sha256, path.stat().st_size)
         # Its rows are a file by now, whatever they came from.
         plain = replace(dataset, source=dataset.source.model_copy(update={"table": None}))
-        keeper = Keeper(settings.data_dir / "datasets" / dataset.dataset_id)
         yield _check_batch(store, settings, plain, batch, keeper, by, run_id)

@@ -23,7 +23,7 @@ _LEAST_LIKENESS = 0.5
 _MOST_COMPARED = 5
 # Rows beside the usual: a change of a third, far beyond the scatter of past batches.
 _VOLUME_CHANGE, _VOLUME_SCATTER, _VOLUME_SIGMAS = 0.43, 0.08, 4.0
-# Of batches that go over a week and were alike, a lesser change that chance makes once in ten thousand times.
+# Of batches that go over a week and were alike, a lesser change that chance makes once or twice in ten thousand times.
 _ALIKE_BATCHES, _ALIKE_SCATTER, _ALIKE_Z = 8, 0.02, 3.89
 _LATE_TIMES, _MOST_GAPS, _LEAST_GAPS = 1.5, 20, 3
 # Of arrivals: what comes within five minutes is one delivery; what was dropped a few times by hand has no cadence.
